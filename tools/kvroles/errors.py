@@ -1,0 +1,77 @@
+"""How the tools fail: one exit code table and one exception that reads as a paragraph."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes, the same for every tool."""
+
+    DONE = 0  # done, or nothing to do
+    DOES_NOT_APPLY = 1  # a topic does not fit the tree, or something is left to do (--check)
+    USAGE = 2  # the command line, or an argument in it, is wrong
+    UNPROVEN = 3  # a hash or the contract does not hold
+    NO_SOURCE = 4  # the source cannot be had
+
+
+class KvRolesError(Exception):
+    """A failure a user can cause or meet; tools print it as one paragraph and exit with ``code``.
+
+    ``what`` says what went wrong and where, ``expected``/``found`` the two sides of a failed comparison, and
+    ``fix`` the command or step that gets out of it.
+    """
+
+    def __init__(
+        self,
+        code: Exit,
+        what: str,
+        *,
+        expected: str | None = None,
+        found: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.code = code
+        self.what = what
+        self.expected = expected
+        self.found = found
+        self.fix = fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        parts = [self.what.rstrip(".") + "."]
+        if self.expected is not None:
+            parts.append(f"Expected {self.expected.rstrip('.')}.")
+        if self.found is not None:
+            parts.append(f"Found {self.found.rstrip('.')}.")
+        if self.fix is not None:
+            parts.append(self.fix.rstrip(".") + ".")
+        return " ".join(" ".join(parts).split())
+
+
+class UsageError(KvRolesError):
+    """The command line is wrong, or names something that does not exist."""
+
+    def __init__(self, what: str, **kw: str | None) -> None:
+        super().__init__(Exit.USAGE, what, **kw)
+
+
+class DoesNotApply(KvRolesError):  # noqa: N818 - an outcome with its own exit code, not a bug
+    """A topic does not fit the tree."""
+
+    def __init__(self, what: str, **kw: str | None) -> None:
+        super().__init__(Exit.DOES_NOT_APPLY, what, **kw)
+
+
+class Unproven(KvRolesError):  # noqa: N818
+    """A hash, or the contract, does not hold."""
+
+    def __init__(self, what: str, **kw: str | None) -> None:
+        super().__init__(Exit.UNPROVEN, what, **kw)
+
+
+class NoSource(KvRolesError):  # noqa: N818
+    """The source cannot be had: no network, no such file, a broken download."""
+
+    def __init__(self, what: str, **kw: str | None) -> None:
+        super().__init__(Exit.NO_SOURCE, what, **kw)
