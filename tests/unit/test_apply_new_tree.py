@@ -150,7 +150,7 @@ def test_another_release_at_the_output_is_left_alone(apply: Apply, tiny: Tiny, t
 def test_a_file_at_the_output_is_left_alone(apply: Apply, tmp_path: Path) -> None:
     put(tmp_path, {"file": b"mine"})
     apply("--vllm-rev", "0.22.1", "--output", "file").refused(2, "file is a file, not a folder", "--output")
-    apply("--vllm-rev", "0.22.1", "--output", "file/below").refused(1, "file", "Not a directory")
+    apply("--vllm-rev", "0.22.1", "--output", "file/below").refused(2, "file is a file, not a folder", "--output")
     assert contents(tmp_path) == {"file": b"mine"}
 
 
