@@ -50,7 +50,7 @@ class Ran:
 
 def is_a_paragraph(err: str) -> None:
     """Assert that ``err`` is one paragraph of whole sentences, with no trace of the program's insides."""
-    assert err.startswith("apply.py: "), err
+    assert err.startswith("apply.py:"), err
     assert err.endswith(".\n"), err
     assert "\n\n" not in err, err
     for inside in ("Traceback", "Errno", "Error(", ".py:", "<_io", "b'"):

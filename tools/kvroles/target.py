@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +28,21 @@ def os_error(what: str, e: OSError, fix: str | None = None) -> KvRolesError:
     return DoesNotApply(f"{what}{where}: {e.strerror or e}", fix=fix)
 
 
+def leaves(path: str) -> bool:
+    """Whether ``path``, which should be relative with ``/`` between plain names, may lead out of a tree."""
+    return "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/"))
+
+
 class Tree:
     """An existing directory tree, opened once; paths below it are relative, with ``/``."""
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError when ``path`` is not a folder. A link to the folder itself is followed, once, here."""
-        if not path.exists():
+        try:
+            exists = path.exists()
+        except OSError as e:
+            raise UsageError(f"{path} cannot be opened: {e.strerror}", fix="Check the path given to --into") from None
+        if not exists:
             raise UsageError(f"{path} does not exist", fix="Give --into the folder of an unpacked vLLM tree")
         if not path.is_dir():
             raise UsageError(f"{path} is a file, not a folder", fix="Choose another folder with --output or --into")
@@ -70,16 +80,19 @@ class Tree:
         try:
             with self._parent(path) as (parent, name):
                 fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    os.close(fd)
+                    raise NotADirectoryError(errno.ENOTDIR, "not a regular file")
                 with open(fd, "rb") as f:
                     return f.read()
         except FileNotFoundError:
             return None
         except OSError as e:
-            if e.errno in (errno.ELOOP, errno.ENOTDIR):
+            if e.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):  # ENXIO: a socket
                 raise DoesNotApply(
-                    f"{path} in {self.path} is, or lies below, a symbolic link or a file, which is never followed",
+                    f"{path} in {self.path} is, or lies below, a symbolic link or something else that is never followed",
                     expected="a regular file in regular folders",
-                    fix="Replace the link by what it points to, or unpack the tree afresh",
+                    fix="Replace it by what vLLM ships there (a link by what it points to), or unpack the tree afresh",
                 ) from None
             raise os_error(f"{self.path / path} cannot be read", e) from None
 
