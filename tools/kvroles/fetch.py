@@ -38,11 +38,7 @@ def archive_bytes(
     if blob is not None:
         return blob
     if offline:
-        raise NoSource(
-            f"{row.name} is not in the cache and --offline forbids fetching it",
-            expected=f"{file} with SHA-256 {row.sha256}",
-            fix="Run once without --offline, or copy the archive there",
-        )
+        raise _not_cached(file, row)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_fetcher(folder / f".{row.name}.lock"):
@@ -52,6 +48,20 @@ def archive_bytes(
             return blob
     except OSError as e:
         raise os_error(f"The cache {folder} cannot be written to", e, "Choose another with --cache-dir") from None
+
+
+def _not_cached(file: Path, row: ArchiveRow) -> NoSource:
+    found = None
+    what = f"{row.name} is not in the cache and --offline forbids fetching it"
+    with contextlib.suppress(OSError):
+        found = f"SHA-256 {sha256(file.read_bytes())}"
+        what = f"{file} holds something else than vLLM's archive, and --offline forbids fetching it"
+    return NoSource(
+        what,
+        expected=f"{file} with SHA-256 {row.sha256}",
+        found=found,
+        fix="Run once without --offline, or copy the archive there",
+    )
 
 
 def _cached(file: Path, row: ArchiveRow) -> bytes | None:
