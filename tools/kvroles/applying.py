@@ -10,7 +10,7 @@ from . import archive, contract, detect, engine, fetch, journal, receipt, stage
 from .contract import Verdict
 from .digest import sha256, tree_digest
 from .engine import Plan, State, TopicStatus
-from .errors import NoSource, Unproven, UsageError
+from .errors import DoesNotApply, NoSource, Unproven, UsageError
 from .journal import Change
 from .lock import Lock, ReleaseRow
 from .progress import Progress
@@ -58,7 +58,8 @@ class Outcome:
 def run(request: Request) -> Outcome:
     """Do what ``request`` asks. Raises KvRolesError; the target is then as it was."""
     series, lock = engine.load()
-    topics = series.chosen(request.extra)
+    chosen = series.chosen(request.extra)
+    topics = series.topics if request.reverse else chosen  # what was not applied is not there to be taken out
     if request.into is not None:
         return in_place(request, request.into, series, lock, topics)
     if request.upstream is not None or _is_git_name(request.revision or ""):
@@ -211,7 +212,16 @@ def _in_place(
 
         return forks.in_place(request, tree, series, lock, topics, release, notes)
     row = lock.releases[release]
-    plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
+    try:
+        plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
+    except DoesNotApply:
+        stated = detect.stated_release(tree, lock)
+        if stated is None or stated == release:
+            raise
+        raise DoesNotApply(
+            f"{tree.path} is vLLM {stated}, and the series for vLLM {release} does not fit it",
+            fix=f"Leave it to --into to find the release, or choose another place for {release} with --output",
+        ) from None
     after = receipt.after(plan.topics, reverse=request.reverse)
     if not plan.changes:
         return Outcome(release, tree.path, "nothing", after, 0, None, _known_tree(tree), None, notes)
