@@ -7,14 +7,15 @@ import re
 from .digest import sha256
 from .lock import Lock, ReleaseRow
 from .release import Version, version
+from .series import Series
 from .target import Tree
 
 
-def release_of(tree: Tree, lock: Lock) -> str | None:
+def release_of(tree: Tree, lock: Lock, series: Series) -> str | None:
     """The release in ``lock`` that ``tree`` is, or None when it is none of them (a fork, a commit between releases).
 
     An unpacked archive names its version in PKG-INFO. A checkout does not: it is a release when every file the lock
-    knows of that release is there, pristine or applied.
+    knows of that release is there, pristine or applied. Files that only optional topics touch do not count.
     """
     stated = _stated(tree)
     if stated is not None:
@@ -29,18 +30,20 @@ def release_of(tree: Tree, lock: Lock) -> str | None:
             hashes[path] = None if data is None else sha256(data)
         return hashes[path]
 
+    default = [t.name for t in series.chosen()]
     for release in reversed(lock.releases):
-        if _all_known(lock.releases[release], have):
+        if _all_known(lock.releases[release], default, have):
             return release
     return None
 
 
-def _all_known(row: ReleaseRow, have: object) -> bool:
+def _all_known(row: ReleaseRow, default: list[str], have: object) -> bool:
     assert callable(have)
-    known: dict[str, set[str | None]] = {}
+    known: dict[str, set[str | None]] = {p: set() for n in default if n in row.topics for p in row.topics[n].files}
     for topic in row.topics.values():
         for path, f in topic.files.items():
-            known.setdefault(path, set()).update({f.before, f.after})
+            if path in known:
+                known[path].update({f.before, f.after})
     return bool(known) and all(have(path) is not None and have(path) in hashes for path, hashes in known.items())
 
 
