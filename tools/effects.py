@@ -23,18 +23,12 @@ from kvroles.places import default_cache_dir
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``effects.py``."""
-    p = argparse.ArgumentParser(
-        prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False
-    )
+    p = argparse.ArgumentParser(prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail where the table is silent or wrong")
     what.add_argument("--write", action="store_true", help="put the proven lines into the table")
-    p.add_argument(
-        "--release", metavar="REV", action="append", default=[], help="only this release (may be repeated)"
-    )
-    p.add_argument(
-        "--cache-dir", metavar="DIR", type=Path, help="where archives lie (default: the user's cache)"
-    )
+    p.add_argument("--release", metavar="REV", action="append", default=[], help="only this release (may be repeated)")
+    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives lie (default: the user's cache)")
     p.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
     return p
 

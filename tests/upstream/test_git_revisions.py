@@ -40,7 +40,7 @@ def patched(release: str) -> Files:
 def fitted(files: Files, nearest: str | None = None) -> Files:
     """``files`` as a run by fit leaves them; raises KvRolesError where it refuses."""
     plan = fitting.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=nearest)
-    applying.prove(files, plan.changes, {f.path for t in plan.topics for f in t.files})
+    applying.prove(files, plan, {f.path for t in plan.topics for f in t.files})
     return files | {c.path: c.after for c in plan.changes if c.after is not None}
 
 

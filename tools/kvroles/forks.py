@@ -233,7 +233,7 @@ def _prove(tree: Tree, plan: Plan) -> Verdict:
                 raise os_error(f"{file} cannot be read", e) from None
             if b"kv_both" in data:
                 files[path] = data
-    return prove(files, plan.changes, touched)
+    return prove(files, plan, touched)
 
 
 def _hashes(root: Path) -> dict[str, str]:

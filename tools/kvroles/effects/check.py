@@ -110,9 +110,7 @@ def _importers(files: Mapping[str, bytes], table: Table) -> list[str]:
     out = []
     for rule in table.outside:
         targets = {p.removesuffix(".py").removesuffix("/__init__") for p in files if matches(p, rule.files)}
-        words = {
-            glob.rstrip("/*").rsplit("/", 1)[-1].split(".")[0].split("*")[0].encode() for glob in rule.files
-        }
+        words = {glob.rstrip("/*").rsplit("/", 1)[-1].split(".")[0].split("*")[0].encode() for glob in rule.files}
         for path, data in files.items():
             if table.is_outside(path) or path in rule.importers or not any(w in data for w in words):
                 continue

@@ -85,9 +85,7 @@ class Table:
         raw = json.loads(json.dumps(self.raw))
         for effect in raw["effects"]:
             effect["evidence"] = {r: list(lines) for r, lines in evidence[effect["id"]].items()}
-        return replace(
-            self, raw=raw, effects=tuple(replace(e, evidence=evidence[e.id]) for e in self.effects)
-        )
+        return replace(self, raw=raw, effects=tuple(replace(e, evidence=evidence[e.id]) for e in self.effects))
 
     def to_json(self) -> str:
         """The file's text: two blanks of indent, and lists of plain strings on one line where they fit."""
