@@ -13,7 +13,7 @@ from kvroles.migrate.words import name_sides, role_value
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a command after unquoting, and the byte offset it starts at."""
+    """One word of a command after unquoting, and the place it starts at."""
 
     s: str
     pos: int

@@ -7,6 +7,7 @@ one line reader serves the three: it joins what a backslash continues and hands 
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
@@ -171,11 +172,13 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
     for name, a, value in variables:
         scope = _name_cue(Scope("variable", name, up), "variable", name, t.at(a), ctx)
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
-        for owner, body in bodies:
-            for m in re.finditer(use, body.s):
-                scope.uses.append(_use(body, m.start(), owner, ctx))
+        scope.find_uses = partial(_uses, use, bodies, ctx)
         out += values.scan(value, scope, ctx, name)
     return out
+
+
+def _uses(use: str, bodies: list[tuple[Scope, Text]], ctx: FileCtx) -> list[Scope]:
+    return [_use(body, m.start(), owner, ctx) for owner, body in bodies for m in re.finditer(use, body.s)]
 
 
 def _use(body: Text, i: int, owner: Scope, ctx: FileCtx) -> Scope:

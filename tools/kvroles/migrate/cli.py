@@ -71,7 +71,7 @@ def _run(args: argparse.Namespace) -> int:
         from kvroles.migrate import hazards
 
         release = hazards.target(args.target_vllm)
-    options = Options(settings.load(config, args.side), release)
+    options = Options(settings.load(config, args.side), release, proof=args.write or args.diff or args.format == "json")
     if "-" in args.paths:
         if len(args.paths) > 1:
             raise UsageError("- stands for standard input and goes with no other path")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from tree_sitter import Node
 
@@ -28,7 +29,6 @@ class Unit:
         self.ctx = ctx
         self.spec = spec
         self.root = grammar.parse(spec.grammar, t)
-        self._busy: set[str] = set()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class Unit:
         name = self._name(node)
         scope = self._named("function", name, up, node)
         if follow and name and not scope.cues and not _TEST_NAME.match(name):
-            scope.uses = self._uses(name, node, call=True)
+            scope.find_uses = partial(self._uses, name, node, call=True)
         return scope
 
     def _assign(self, node: Node, inner: Node, up: Scope, follow: bool) -> Scope:
@@ -237,14 +237,10 @@ class Unit:
         whole = grammar.text(self.t, left)
         scope = self._named("variable", names[0] if len(name_sides(whole)) != 1 else whole, up, node)
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole) and not scope.cues:
-            scope.uses = self._uses(whole, node, call=False)
+            scope.find_uses = partial(self._uses, whole, node, call=False)
         return scope
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:
-        key = ("f:" if call else "v:") + name
-        if key in self._busy or len(self._busy) > 4:
-            return []
-        self._busy.add(key)
         out: list[Scope] = []
         tail = r"(?=\s*\()" if call else r"(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))"
         for m in list(re.finditer(rf"(?<![\w.\"'-]){re.escape(name)}\b{tail}", self.t.s))[:40]:
@@ -256,7 +252,6 @@ class Unit:
             if use.parent is not None and use.parent.type in {"function_definition", "function_declaration", "function_item"}:
                 continue
             out.append(self.chain(use))
-        self._busy.discard(key)
         return out
 
     def _shadowed(self, use: Node, node: Node, name: str, call: bool) -> bool:

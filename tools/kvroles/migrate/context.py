@@ -106,18 +106,7 @@ class FileCtx:
         found = {side for letter, side in (("p", Side.PREFILL), ("d", Side.DECODE)) if letter in words}
         return next(iter(found)) if len(found) == 1 else None
 
-    def line(self, pos: int) -> tuple[int, int]:
-        """The 1-based line and column (in characters) of a byte offset."""
-        i = self._index(pos)
+    def line(self, place: int) -> tuple[int, int]:
+        """The 1-based line and column (in characters) of a place in the file."""
         s = self.text.s
-        return s.count("\n", 0, i) + 1, i - (s.rfind("\n", 0, i) + 1) + 1
-
-    def _index(self, pos: int) -> int:
-        lo, hi = 0, len(self.text.s)
-        while lo < hi:
-            mid = (lo + hi) // 2
-            if self.text.at(mid) < pos:
-                lo = mid + 1
-            else:
-                hi = mid
-        return lo
+        return s.count("\n", 0, place) + 1, place - s.rfind("\n", 0, place)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 
+MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
@@ -35,7 +36,7 @@ class _Level:
 
 def weigh(site: Site, ctx: FileCtx) -> Verdict:
     """The verdict on one site."""
-    verdict = _weigh(site.scope.chain(), depth=0)
+    verdict = _weigh(site.scope.chain(), ())
     if verdict.side is Side.DECODE and not any(c.weight == Weight.FLAG and c.side is Side.DECODE for c in verdict.cues):
         if not ctx.pd_said and not _peer(verdict.cues):
             return Verdict(None, "weak", verdict.cues)
@@ -47,13 +48,13 @@ def _peer(cues: list[Cue]) -> bool:
     return any(c.kind in {"port", "host", "structure"} for c in cues)
 
 
-def _weigh(chain: list[Scope], depth: int) -> Verdict:
+def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     decided: _Level | None = None
     seen: list[Cue] = []
     for n, scope in enumerate(chain):
         cues = list(scope.cues)
-        if scope.uses and depth < 4:
-            used = _of_uses(scope, chain[n + 1 :], depth)
+        if scope.find_uses is not None and len(busy) < MAX_HOPS and (scope.kind, scope.name) not in busy:
+            used = _of_uses(scope, chain[n + 1 :], (*busy, (scope.kind, scope.name)))
             if isinstance(used, Verdict):
                 if decided is None:
                     used.carrier = used.carrier or scope
@@ -114,13 +115,14 @@ def _level(cues: list[Cue]) -> _Level | str | None:
     return _Level(side, top, [c for c in cues if c.side is side])
 
 
-def _of_uses(scope: Scope, outer: list[Scope], depth: int) -> list[Cue] | Verdict:
+def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]) -> list[Cue] | Verdict:
     """What the places say where a variable, function or anchor is put to use."""
     own = _level(scope.cues)
     known = {id(s) for s in outer}
     sides: dict[Side, Cue] = {}
     silent = 0
-    for use in scope.uses:
+    assert scope.find_uses is not None
+    for use in scope.find_uses():
         chain: list[Scope] = []
         for s in use.chain():
             if id(s) in known or (s.kind == "file"):
@@ -128,7 +130,7 @@ def _of_uses(scope: Scope, outer: list[Scope], depth: int) -> list[Cue] | Verdic
             chain.append(s)
         if _same(chain, outer):
             continue
-        verdict = _weigh(chain, depth + 1)
+        verdict = _weigh(chain, busy)
         if verdict.side is not None:
             sides.setdefault(verdict.side, verdict.cues[0])
         elif verdict.why in {"shared", "aggregated", "encode"}:

@@ -31,6 +31,7 @@ class Options:
 
     settings: Settings
     release: Version | None = None
+    proof: bool = True  # make the change in memory and read it again; a plain report does without
 
 
 def of_file(ctx: FileCtx, options: Options) -> list[Finding]:

@@ -24,14 +24,16 @@ _TAB = re.compile(
     re.X,
 )
 _INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
+_SPECIAL = frozenset("`~:#=.<?![-*+0123456789|")
+_UNDERLINES = frozenset("=-~^\"'`#*+")
 _LIST = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
 _CODE_FENCE_DIRECTIVE = re.compile(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
 
 
 @dataclass
 class _State:
-    headings: list[tuple[int, Scope]] = field(default_factory=list)
-    tab: Scope | None = None
+    headings: list[tuple[int, str, int]] = field(default_factory=list)  # level, title, line
+    tab: tuple[str, int] | None = None
     said: list[tuple[int, str]] = field(default_factory=list)  # the paragraph above: (index, line)
 
 
@@ -62,6 +64,13 @@ class _Document:
 
     def _line(self, i: int) -> int:
         line = self._raw(i)
+        head = line.lstrip(" \t>")[:1]
+        if not head:
+            return i + 1
+        nxt = self._raw(i + 1) if i + 1 < len(self.starts) else ""
+        if head not in _SPECIAL and nxt[:1] not in _UNDERLINES and "::" not in line and "kv_both" not in line:
+            self._say(i, line)
+            return i + 1
         if m := _FENCE.match(line):
             colons = m.group("fence").startswith(":")
             if not colons or re.match(r"\{(?:code-block|code)", m.group("info")):
@@ -71,7 +80,6 @@ class _Document:
         if m := _ATX.match(line):
             self._heading(len(m.group("level")), m.group("title"), i)
             return i + 1
-        nxt = self._raw(i + 1) if i + 1 < len(self.starts) else ""
         if line.strip() and not line.startswith((" ", "\t")) and (u := _UNDERLINE.match(nxt)) and len(nxt.strip()) >= min(len(line.strip()), 3):
             if not _UNDERLINE.match(line):
                 mark = u.group(1)
@@ -81,7 +89,7 @@ class _Document:
                 return i + 2
         if m := _TAB.match(line):
             title = next((g for g in m.groups() if g), "")
-            self.state.tab = self._titled("tab", re.sub(r"<[^>]+>", "", title), self._section(), i)
+            self.state.tab = (re.sub(r"<[^>]+>", "", title), i)
             self.state.said = []
             return i + 1
         if re.match(r"^[ \t]*\[(?:source|,)", line) and nxt.strip() in {"----", "...."}:
@@ -118,16 +126,21 @@ class _Document:
             self.state.headings.pop()
         self.state.tab = None
         self.state.said = []
-        self.state.headings.append((level, self._titled("heading", title, self._section(), i)))
+        self.state.headings.append((level, title, i))
 
     def _section(self) -> Scope:
-        return self.state.headings[-1][1] if self.state.headings else self.up
+        """The scope of the headings and the tab that stand over what comes next."""
+        scope = self.up
+        for _, title, i in self.state.headings:
+            scope = self._titled("heading", title, scope, i)
+        if self.state.tab is not None:
+            scope = self._titled("tab", self.state.tab[0], scope, self.state.tab[1])
+        return scope
 
     def _owner(self) -> Scope:
         """The scope of a block that starts here: section, tab, and the paragraph right above."""
-        scope = self.state.tab or self._section()
+        scope = self._section()
         said = self.state.said
-        self.state.said = []
         if not said:
             return scope
         lines = [re.sub(r"<!--|-->|\*\*|__|`[^`]*`", " ", text) for _, text in said]
@@ -158,13 +171,13 @@ class _Document:
             while cut < len(line) and cut < strip and line[cut] in " \t":
                 cut += 1
             parts.append(self.t.slice(a + cut, b))
-        owner = self._owner()
-        if not parts:
+        said, self.state.said = self.state.said, []
+        if not any("kv_both" in p.s for p in parts):
             return
         body = join(parts)
-        if not TOKEN_RE.search(body.s):
-            return
-        scope = Scope("fence", info, owner)
+        self.state.said = said
+        scope = Scope("fence", info, self._owner())
+        self.state.said = []
         title = re.search(r"(?:title|filename|file|name)\s*=\s*[\"']?([^\"'\s}]+)", info)
         named = title.group(1) if title else ""
         if named and len(sides := name_sides(named)) == 1:
@@ -241,7 +254,7 @@ class _Document:
         """Configs in inline code: the sentence around them says the side."""
         base = self.starts[i]
         bare = _INLINE.sub(" ", line)
-        scope = Scope("line", "", self.state.tab or self._section())
+        scope = Scope("line", "", self._section())
         side = prose_side(bare)
         if side in (Side.PREFILL, Side.DECODE):
             assert side is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -37,7 +38,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class Cue:
-    """One piece of evidence: which side, how strong, what kind, the words, and the byte offset it stands at (-1: none)."""
+    """One piece of evidence: which side, how strong, what kind, the words, and its place in the file's text (-1: none)."""
 
     side: Side
     weight: int
@@ -54,7 +55,7 @@ class Scope:
     name: str
     up: Scope | None
     cues: list[Cue] = field(default_factory=list)
-    uses: list[Scope] = field(default_factory=list)  # where the value this scope holds is put to use
+    find_uses: Callable[[], list[Scope]] | None = None  # the owners of each place this scope's value is put to use
     flags: dict[str, str] = field(default_factory=dict)  # the flags of the command, for the hazards
     launch: bool = False  # this scope is one server (a command, a container): evidence further in is its own
 
@@ -70,7 +71,7 @@ class Scope:
 
 @dataclass
 class Site:
-    """One place that says ``kv_both``: its byte offset, the connector it belongs to, and its owners."""
+    """One place that says ``kv_both``: where in the file's text, the connector it belongs to, and its owners."""
 
     pos: int
     scope: Scope
@@ -103,7 +104,7 @@ class Finding:
     side: Side | None = None
     connector: str | None = None
     role: str | None = None  # the role to write, where that is certain
-    pos: int = -1
+    pos: int = -1  # the place of the role in the file's text
     cues: list[Cue] = field(default_factory=list)
     fix: str = ""
     written: bool = False

@@ -30,7 +30,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx, branches: list[Branch]) -> list[Site]
     source = t
     if template.is_template(t.s):
         masked = template.mask(t.s)
-        source = t.pick(masked, range(len(masked)), len(masked))
+        source = t.same_places(masked)
     out: list[Site] = []
     for start, end in _documents(source.s):
         root = _read(source, start, end)

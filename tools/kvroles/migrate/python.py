@@ -30,8 +30,8 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         s = list(t.s)
         for a, b in holes:
             s[a:b] = [c if c == "\n" else " " for c in s[a:b]]
-        t = t.pick("".join(s), range(len(t.s)), len(t.s))
+        t = t.same_places("".join(s))
     if re.match(r"\s*>>> ", t.s):
         s2 = re.sub(r"(?m)^(\s*)(?:>>>|\.\.\.)( |$)", lambda m: m.group(1) + "   " + m.group(2), t.s)
-        t = t.pick(s2, range(len(s2)), len(s2)) if len(s2) == len(t.s) else t
+        t = t.same_places(s2) if len(s2) == len(t.s) else t
     return out + code.scan(t, up, ctx, "python")

@@ -82,7 +82,7 @@ def evidence(f: Finding, r: FileResult) -> list[str]:
 
 
 def _line(r: FileResult, pos: int) -> int:
-    return r.before.count(b"\n", 0, pos) + 1
+    return r.text.s.count("\n", 0, pos) + 1 if r.text is not None else 1
 
 
 def summary(results: list[FileResult], count: Counter[str]) -> str:
@@ -90,7 +90,7 @@ def summary(results: list[FileResult], count: Counter[str]) -> str:
     written = sum(f.written for r in results for f in r.findings)
     certain = sum(f.role is not None and not f.suppressed for r in results for f in r.findings)
     open_ = sum(n for c, n in count.items() if c in CODES and CODES[c].level is Level.WARNING)
-    files = sum(r.after is not None for r in results)
+    files = sum(any(f.role is not None and not f.suppressed for f in r.findings) for r in results)
     if not certain and not open_:
         text = "no NIXL role says kv_both"
     elif written:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from kvroles.migrate.model import Finding
-from kvroles.migrate.text import TOKEN
+from kvroles.migrate.text import TOKEN, Text, byte_offset
 
 _OLD = TOKEN.encode()
 
@@ -17,17 +17,18 @@ class NotWritten(Exception):
     """Why a file was left as it was."""
 
 
-def edited(data: bytes, findings: list[Finding]) -> bytes:
-    """``data`` with the role of each finding written over its seven bytes. Raises ``NotWritten`` if they are not there."""
+def edited(data: bytes, text: Text, findings: list[Finding]) -> bytes:
+    """``data``, decoded as ``text``, with the role of each finding written over its seven bytes. Raises ``NotWritten`` if they are not there."""
     out: list[bytes] = []
     last = 0
     for f in sorted(findings, key=lambda f: f.pos):
         if f.role is None:
             continue
-        if f.pos < last or data[f.pos : f.pos + len(_OLD)] != _OLD:
+        at = byte_offset(data, text, f.pos)
+        if at < last or data[at : at + len(_OLD)] != _OLD:
             raise NotWritten(f"line {f.line} does not hold {TOKEN} where it was found")
-        out += [data[last : f.pos], f.role.encode()]
-        last = f.pos + len(_OLD)
+        out += [data[last:at], f.role.encode()]
+        last = at + len(_OLD)
     out.append(data[last:])
     return b"".join(out)
 

@@ -22,6 +22,7 @@ class FileResult:
     findings: list[Finding] = field(default_factory=list)
     before: bytes = b""
     after: bytes | None = None
+    text: Text | None = None
 
 
 def over(paths: list[str], options: Options) -> Iterator[FileResult]:
@@ -66,8 +67,8 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
         found = findings.of_file(ctx, options)
     except (RecursionError, MemoryError):
         return skipped(path, "nested too deep")
-    result = FileResult(path, found, data)
-    if any(f.role for f in found):
+    result = FileResult(path, found, data, text=text)
+    if options.proof and any(f.role for f in found):
         result.after = _checked(result, ctx, options)
     return result
 
@@ -82,7 +83,7 @@ def _checked(result: FileResult, ctx: FileCtx, options: Options) -> bytes | None
     """The edited bytes, read again: the same findings must come out, less those written. Else nothing is offered."""
     wanted = [f for f in result.findings if f.role]
     try:
-        after = rewrite.edited(result.before, result.findings)
+        after = rewrite.edited(result.before, ctx.text, result.findings)
         text = Text.of_file(after)
         again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.siblings, ctx.nixl), options)
     except (rewrite.NotWritten, UnicodeDecodeError, RecursionError, MemoryError) as e:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import partial
 
 from tree_sitter import Node
 
@@ -54,7 +54,6 @@ class Script:
         self.up = up
         self.ctx = ctx
         self.root = grammar.parse("bash", t, shell_words.mask_placeholders(t.ascii()))
-        self._busy: set[str] = set()
 
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
         """The scopes that own ``node``."""
@@ -102,15 +101,19 @@ class Script:
         name = node.child_by_field_name("name")
         word = grammar.text(self.t, name) if name else ""
         scope = self._named("function", word, up, node)
-        if follow and word and not scope.cues and ("f:" + word) not in self._busy:
-            self._busy.add("f:" + word)
-            for m in re.finditer(rf"(?<![\w$/.-]){re.escape(word)}(?![\w.-])(?!\s*\()", self.t.s):
-                if not node.start_byte <= m.start() < node.end_byte:
-                    call = grammar.at(self.root, m.start(), len(word))
-                    if any(o.type == "command_name" for o in grammar.owners(call)):
-                        scope.uses.append(self._call(call))
-            self._busy.discard("f:" + word)
+        if follow and word and not scope.cues:
+            scope.find_uses = partial(self._calls, word, node)
         return scope
+
+    def _calls(self, word: str, node: Node) -> list[Scope]:
+        """The owners of every call of a function."""
+        out: list[Scope] = []
+        for m in re.finditer(rf"(?<![\w$/.-]){re.escape(word)}(?![\w.-])(?!\s*\()", self.t.s):
+            if not node.start_byte <= m.start() < node.end_byte:
+                call = grammar.at(self.root, m.start(), len(word))
+                if any(o.type == "command_name" for o in grammar.owners(call)):
+                    out.append(self._call(call))
+        return out
 
     def _call(self, node: Node) -> Scope:
         """The owners of a call, its own words taken at the weight of a name."""
@@ -192,10 +195,8 @@ class Script:
     def _variable(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = assigned(self.t, node)
         scope = self._named("variable", name, up, node)
-        if follow and name and name not in self._busy:
-            self._busy.add(name)
-            scope.uses = [self.chain(n) for n in self._uses(name, node)]
-            self._busy.discard(name)
+        if follow and name:
+            scope.find_uses = lambda: [self.chain(n) for n in self._uses(name, node)]
         return scope
 
     def _uses(self, name: str, node: Node) -> list[Node]:
@@ -374,10 +375,6 @@ class Script:
                 m = [x for x in m if not x.startswith(("/dev/", "&"))]
                 return m[-1] if m else ""
         return ""
-
-    @cached_property
-    def _objects(self) -> list[Map]:
-        return []
 
     def connector_of_role(self, name: str) -> tuple[str | None, tuple[str, ...]]:
         """The connector of the objects and flags that use ``$name`` as their role; None if they disagree."""

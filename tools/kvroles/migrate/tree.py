@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from kvroles.migrate import argv, connectors, data_cues
 from kvroles.migrate.context import FileCtx
@@ -70,7 +71,7 @@ class Tree:
             nxt = path[i + 1] if i + 1 < len(path) else None
             if node.anchor and follow:
                 scope = Scope("anchor", node.anchor, scope)
-                scope.uses = self._uses(node, path)
+                scope.find_uses = partial(self._uses, node, path)
             if isinstance(node, Map):
                 pair = next(((k, v) for k, v in node.pairs if v is nxt or k is nxt), None)
                 scope = data_cues.map_scope(node, scope, self.ctx, pair[0].value if pair else None)

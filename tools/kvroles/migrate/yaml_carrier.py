@@ -21,7 +21,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     if template.is_template(t.s):
         branches = template.branches(t.s)
         masked = template.mask(t.s)
-        source = t.pick(masked, range(len(masked)), len(masked))
+        source = t.same_places(masked)
     try:
         docs = yaml_read.documents(source)
     except yaml_read.NotYaml:

@@ -77,7 +77,10 @@ def _scalar(t: Text, value: str, style: str | None, start: int, end: int) -> Sca
     quoted, block = style in "\"'" and style != "", style in "|>" and style != ""
     if TOKEN not in value:
         return Scalar(Text(value, t.at(start)), start, end, quoted, block, exact=False)
-    laid = _double(t, start, end) if style == '"' else _aligned(t, value, start, end, quoted, block)
+    if style == '"':
+        laid = _double(t, start, end)
+    else:
+        laid = (_literal(t, value, start, end) if style == "|" else None) or _aligned(t, value, start, end, quoted, block)
     if laid is None or laid.s != value:
         return Scalar(Text(value, t.at(start)), start, end, quoted, block, exact=False)
     return Scalar(laid, start, end, quoted, block)
@@ -124,6 +127,25 @@ def _double(t: Text, start: int, end: int) -> Text | None:
             at.append(i)
             i += 1
     return t.pick("".join(out), at, end)
+
+
+def _literal(t: Text, value: str, start: int, end: int) -> Text | None:
+    """A literal block scalar, line by line: each is its source less the indentation. None if it is not that plain."""
+    s = t.s
+    i = s.find("\n", start) + 1
+    at: list[int] = []
+    for line in value.splitlines(keepends=True):
+        body = line.rstrip("\n")
+        eol = s.find("\n", i)
+        eol = len(s) if eol < 0 else eol
+        at_body = eol - len(body) - (s[eol - 1 : eol] == "\r")
+        if at_body < i or s[at_body : at_body + len(body)] != body or s[i:at_body].strip():
+            return None
+        at.extend(range(at_body, at_body + len(body)))
+        if len(line) > len(body):
+            at.append(eol)
+        i = eol + 1
+    return t.pick(value, at, min(i, len(s))) if len(at) == len(value) else None
 
 
 def _aligned(t: Text, value: str, start: int, end: int, single: bool, block: bool) -> Text | None:
