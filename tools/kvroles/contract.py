@@ -1,10 +1,10 @@
 """The contract of a patched tree, checked from bytes.
 
-1. ``NixlConnector.__init__`` (or the base class it moved to) warns once for ``kv_both`` and not for explicit roles.
-2. The two deprecation tests exist, in ``test_nixl_connector.py``.
-3. No NIXL config in tests, scripts, guides or recipes says ``kv_both``, save in those tests and in the migration guide.
-4. Prefill instances say ``kv_producer``, decode instances ``kv_consumer``; wrappers and other connectors are as before.
-5. Python compiles, shell passes ``bash -n``, JSON snippets in Markdown parse.
+1. ``NixlConnector.__init__`` (or the base class it moved to) warns once for ``kv_both`` and not for
+explicit roles. 2. The two deprecation tests exist, in ``test_nixl_connector.py``. 3. No NIXL config in
+tests, scripts, guides or recipes says ``kv_both``, save in those tests and in the migration guide. 4.
+Prefill instances say ``kv_producer``, decode instances ``kv_consumer``; wrappers and other connectors are
+as before. 5. Python compiles, shell passes ``bash -n``, JSON snippets in Markdown parse.
 
 That nothing else in the tree changed is the writer's to show: see ``engine.py``.
 """
@@ -232,8 +232,9 @@ def check(
 ) -> Verdict:
     """Check the contract.
 
-    ``after`` holds the files the series is about as they are now, ``before`` the same as upstream ships them, and
-    ``mentions`` the other files of the tree that hold ``kv_both``. ``tests`` is False where no tests are shipped (wheels).
+    ``after`` holds the files the series is about as they are now, ``before`` the same as upstream ships
+    them, and ``mentions`` the other files of the tree that hold ``kv_both``. ``tests`` is False where no
+    tests are shipped (wheels).
     """
     out: list[Breach] = []
     unchecked: dict[int, str] = {}

@@ -1,8 +1,9 @@
 """Find the KV roles a text sets, and the connector each belongs to, in any of the languages of a vLLM tree.
 
-One reader for JSON, Python, YAML, Markdown and shell: a role is a ``kv_role`` key with one of the three values behind
-``:``, ``=`` or a blank (dotted flags), and its connector is the ``kv_connector`` beside it, in the innermost brackets
-around both, in the same YAML mapping, or in the same shell command. Text is handled as latin-1, so that any bytes do.
+One reader for JSON, Python, YAML, Markdown and shell: a role is a ``kv_role`` key with one of the three
+values behind ``:``, ``=`` or a blank (dotted flags), and its connector is the ``kv_connector`` beside it,
+in the innermost brackets around both, in the same YAML mapping, or in the same shell command. Text is
+handled as latin-1, so that any bytes do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """HTTP for a bare machine: proxies, certificates and credentials from the usual places, bounded time, clear last words.
 
-Proxies come from the environment (``urllib.request.getproxies``); certificates from ``SSL_CERT_FILE``, ``SSL_CERT_DIR``,
-``PIP_CERT``, ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``; credentials from the URL or ``~/.netrc`` (``$NETRC``).
+Proxies come from the environment (``urllib.request.getproxies``); certificates from ``SSL_CERT_FILE``,
+``SSL_CERT_DIR``, ``PIP_CERT``, ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``; credentials from the URL or
+``~/.netrc`` (``$NETRC``).
 """
 
 from __future__ import annotations

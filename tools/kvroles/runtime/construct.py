@@ -27,8 +27,8 @@ SIDES: tuple[Side, ...] = ("SCHEDULER", "WORKER")
 class Case:
     """One construction: which class, on which side, in which role.
 
-    ``wrapper`` says whether the release's fake NIXL wrapper or the real library stands behind it; ``parent_role``, if
-    given, makes the connector the child of a MultiConnector with that role.
+    ``wrapper`` says whether the release's fake NIXL wrapper or the real library stands behind it;
+    ``parent_role``, if given, makes the connector the child of a MultiConnector with that role.
     """
 
     connector: str

@@ -1,8 +1,9 @@
 """Interpreters that can import and run vLLM, built on demand into the cache and kept.
 
-An environment is a virtual environment with the pinned requirements of ``requirements/<name>.txt``; a layer is a
-folder of packages laid over another environment's. Each lives under a name that holds a hash of what it was made
-from, so a changed pin makes a new one beside it, and counts as built once its marker is written.
+An environment is a virtual environment with the pinned requirements of ``requirements/<name>.txt``; a layer
+is a folder of packages laid over another environment's. Each lives under a name that holds a hash of what
+it was made from, so a changed pin makes a new one beside it, and counts as built once its marker is
+written.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def _built(name: str, fill: Callable[[Path, str, Path, Say], None], python: Path
     folder = cache_home() / "envs" / f"{name}-{key}"
     with one_builder(folder):
         if not (folder / MARKER).exists():
-            # A virtual environment holds its own path, so it is built in place; what lacks the marker was cut short.
+            # A virtual environment holds its own path, so it is built in place; what lacks the marker was
+            # cut short.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             started = time.monotonic()
@@ -100,7 +102,13 @@ def _fill_environment(folder: Path, name: str, _: Path, say: Say) -> None:
     # Nothing is compiled ahead: most modules are never imported, and compiling them all doubles the time.
     with_libraries = ["--no-compile", torch, "--constraint", str(pinned)]
     pip(python, with_libraries, folder / "pip.log", f"environment {name}: torch", say)
-    pip(python, ["--no-compile", "--no-deps", "-r", str(pinned)], folder / "pip.log", f"environment {name}: packages", say)
+    pip(
+        python,
+        ["--no-compile", "--no-deps", "-r", str(pinned)],
+        folder / "pip.log",
+        f"environment {name}: packages",
+        say,
+    )
 
 
 def _fill_layer(folder: Path, name: str, python: Path, say: Say) -> None:

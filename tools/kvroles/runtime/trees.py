@@ -38,8 +38,8 @@ def variables(interpreter: Interpreter, tree: Path, release: str) -> dict[str, s
 def distribution(release: str) -> Path:
     """A folder whose only content is the metadata of ``vllm`` as a CPU build of ``release``.
 
-    vLLM reads its version there, and takes the CPU platform from the ``+cpu`` in it. It must come before the tree,
-    because the source archives hold metadata of their own, without that label.
+    vLLM reads its version there, and takes the CPU platform from the ``+cpu`` in it. It must come before
+    the tree, because the source archives hold metadata of their own, without that label.
     """
     folder = cache_home() / "dist" / release
     metadata = folder / f"vllm-{release}+cpu.dist-info"
