@@ -1,9 +1,8 @@
 """Find the KV roles a text sets, and the connector each belongs to, in any of the languages of a vLLM tree.
 
-One reader for JSON, Python, YAML, Markdown and shell: a role is a ``kv_role`` key with one of the three
-values behind ``:``, ``=`` or a blank (dotted flags), and its connector is the ``kv_connector`` beside it,
-in the innermost brackets around both, in the same YAML mapping, or in the same shell command. Text is
-handled as latin-1, so that any bytes do.
+One reader for JSON, Python, YAML, Markdown and shell: a role is a ``kv_role`` key with one of the three values behind
+``:``, ``=`` or a blank (dotted flags), and its connector is the ``kv_connector`` beside it, in the innermost brackets
+around both, in the same YAML mapping, or in the same shell command. Text is handled as latin-1, so that any bytes do.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .digest import sha256
+
 _ROLE = re.compile(
-    r"(?P<dotted>--kv-transfer-config\.)?kv_role\\*[\"']?"
+    r"kv_role\\*[\"']?"
     r"(?:\s*:\s*str)?(?:\s*[:=]\s*|(?<=kv_role)\s+)"
     r"\\*[\"']?(?P<role>kv_(?:both|producer|consumer))\b"
 )
@@ -43,11 +44,20 @@ def sites(data: bytes) -> list[Site]:
     """Every role that ``data`` sets, in order."""
     if b"kv_role" not in data:
         return []
-    text = data.decode("latin-1")
+    key = sha256(data)
+    if key not in _known:  # the same file stands in many releases
+        _known[key] = _sites(data.decode("latin-1"))
+    return _known[key]
+
+
+_known: dict[str, list[Site]] = {}
+
+
+def _sites(text: str) -> list[Site]:
     out = []
     for m in _ROLE.finditer(text):
         line = text.count("\n", 0, m.start()) + 1
-        if m["dotted"]:
+        if text.endswith("--kv-transfer-config.", 0, m.start()):
             near = _command(text, m.start())
         else:
             group = _group(text, m.start(), m.end())
