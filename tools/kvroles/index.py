@@ -66,25 +66,36 @@ def locate(filename: str, project: str, index_url: str | None) -> str:
     """
     index = index_url or default_index()
     page = f"{index.rstrip('/')}/{project}/"
-    if urlsplit(page).scheme not in ("http", "https", "file"):
+    if not web.is_address(page):
         raise NoSource(f"{web.hide(index)} is not the address of a package index", fix=ASK)
     if urlsplit(page).scheme == "file" and Path(unquote(urlsplit(page).path)).is_dir():
         page += "index.html"
     body, content_type, base = web.get_page(page, _ACCEPT, f"Check the network, or {ASK[0].lower()}{ASK[1:]}")
     try:
-        links = _json_links(body) if content_type.endswith("json") else _html_links(body)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        links = links_of(body, content_type, base)
+    except ValueError:
         raise NoSource(
             f"{web.hide(page)} answers with something that is no index page ({content_type})", fix=ASK
         ) from None
-    for name, href in links:
+    for name, url in links:
         if name == filename:
-            return _with_credentials(urljoin(base, href).partition("#")[0], index)
+            if not web.is_address(url):
+                raise NoSource(f"{web.hide(page)} says that {filename} is at {url}, which cannot be fetched", fix=ASK)
+            return _with_credentials(url, index)
     raise NoSource(
         f"{web.hide(page)} does not hold {filename}",
-        found=f"{len(links)} other files" if links else "no file at all",
+        found=f"{len(links)} other file{'s' if len(links) > 1 else ''}" if links else "no file at all",
         fix=ASK,
     )
+
+
+def links_of(body: bytes, content_type: str, base: str) -> list[tuple[str, str]]:
+    """(file name, absolute URL) of every file on an index page found at ``base``. ValueError when it is none."""
+    try:
+        links = _json_links(body) if content_type.endswith("json") else _html_links(body)
+        return [(name, urljoin(base, href).partition("#")[0]) for name, href in links]
+    except (KeyError, TypeError, AttributeError, AssertionError, RecursionError) as e:  # the parsers' ways to give up
+        raise ValueError(f"not an index page: {e}") from None
 
 
 def _with_credentials(url: str, index: str) -> str:

@@ -12,6 +12,7 @@ import http.client
 import io
 import netrc
 import os
+import re
 import ssl
 import time
 import urllib.error
@@ -20,9 +21,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
 from typing import IO, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from .errors import NoSource
+from .target import os_error
 
 ATTEMPTS = 4
 TIMEOUT_S = 30.0  # one wait for the other side to say something
@@ -43,21 +45,36 @@ class Answer:
 
 
 class _KeepSecrets(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but never carry credentials to another host (urllib would)."""
+    """Follow redirects, but never carry credentials to another host or out of encryption (urllib would)."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
         new = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-        if new is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+        if new is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:  # scheme, host and port
             new.remove_header("Authorization")
         return new
 
 
 def hide(url: str) -> str:
-    """``url`` without credentials, for messages."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """``url`` without credentials, for requests and messages."""
+    scheme, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + slashes + host.rpartition("@")[2] + slash + path
+
+
+def is_address(url: str) -> bool:
+    """Whether ``url`` is one that can be asked: http, https or file, with a host, and nothing that cannot stand in one."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https", "file")
+            and bool(parts.hostname or parts.scheme == "file")
+            and parts.port != 0
+            and not re.search(r"[\x00-\x20\x7f]", url)
+        )
+    except ValueError:
+        return False
 
 
 def _opener() -> urllib.request.OpenerDirector:
@@ -82,7 +99,7 @@ def _authorization(url: str) -> str | None:
     else:
         try:
             entry = netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or "")
-        except (OSError, netrc.NetrcParseError):
+        except (OSError, ValueError, netrc.NetrcParseError):  # ValueError: not in the locale's encoding
             return None
         if entry is None:
             return None
@@ -137,7 +154,7 @@ def retrying(url: str, attempt: Callable[[], _T], fix: str) -> _T:
                     f"The certificate of {hide(url)} is not trusted ({reason.verify_message})",
                     fix="Name your organisation's certificate bundle in SSL_CERT_FILE",
                 ) from None
-            last, pause = str(reason) or type(reason).__name__, None
+            last, pause = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__, None
         if number < ATTEMPTS - 1:
             time.sleep(min(pause if pause is not None else _PAUSES_S[number], _LONGEST_PAUSE_S))
     raise NoSource(f"{hide(url)} could not be read in {ATTEMPTS} attempts: {last}", fix=fix)
@@ -183,24 +200,36 @@ def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[
     ``progress`` is told how many bytes ``part`` holds. Raises NoSource; ``part`` then keeps what came.
     """
 
+    def restart() -> int:
+        part.truncate(0)
+        return part.seek(0)
+
     def attempt() -> None:
         have = part.seek(0, os.SEEK_END)
         if have > size:
-            have = part.seek(0)
-            part.truncate()
+            have = restart()
         headers = {"Accept-Encoding": "identity"}
         if 0 < have < size:
             headers["Range"] = f"bytes={have}-"
         elif have == size:
             return
-        with _open(url, headers) as answer:
-            if answer.status != 206 and have:
-                have = part.seek(0)
-                part.truncate()
-            for piece in _pieces(answer, size - have):
-                part.write(piece)
-                have += len(piece)
-                progress(have)
+        try:
+            with _open(url, headers) as answer:
+                if answer.status != 206 and have:
+                    have = restart()
+                for piece in _pieces(answer, size - have):
+                    try:
+                        part.write(piece)
+                        part.flush()
+                    except OSError as e:
+                        raise os_error("The archive could not be kept", e, kind=NoSource) from None
+                    have += len(piece)
+                    progress(have)
+        except urllib.error.HTTPError as e:
+            if e.code != 416 or not have:
+                raise
+            restart()  # what we hold is not the beginning of that file
+            raise Again("it refused to continue a broken download") from None
         if have < size:
             raise Again(f"it sent {have} of {size} bytes")
 
