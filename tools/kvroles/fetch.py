@@ -130,10 +130,10 @@ def _sha256_of(file: Path) -> str:
 def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
     url = index.locate(row.name, project, index_url)
     part = file.with_name(f".{row.name}.{row.sha256[:12]}.part")
+    fix = f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}"
     for last in (False, True):
         with part.open("a+b") as f:
-            resumed = f.seek(0, os.SEEK_END) > 0
-            web.download(url, f, row.size, f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}", progress)
+            in_one_piece = web.download(url, f, row.size, fix, progress)
             f.flush()
             os.fsync(f.fileno())
         have = _sha256_of(part)
@@ -141,7 +141,7 @@ def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, pro
             part.replace(file)
             return
         part.unlink()
-        if last or not resumed:  # what a resumed download began with may have been at fault: try once from the start
+        if last or in_one_piece:  # else the pieces may not have been of one file: try once from the start
             break
     raise Unproven(
         f"{web.hide(url)} is not the archive that the lock knows as {row.name}",

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
+from functools import cache
 from typing import IO, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -77,7 +78,15 @@ def is_address(url: str) -> bool:
         return False
 
 
-def _opener() -> urllib.request.OpenerDirector:
+class _Https(urllib.request.HTTPSHandler):
+    """Reads the machine's certificates, which takes a while, at the first address that needs them."""
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(http.client.HTTPSConnection, req, context=_certificates())
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
     context = ssl.create_default_context()
     for variable in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         bundle = os.environ.get(variable)
@@ -88,8 +97,17 @@ def _opener() -> urllib.request.OpenerDirector:
                 else:
                     context.load_verify_locations(cafile=bundle)
             except OSError as e:
-                raise NoSource(f"The certificates in ${variable} ({bundle}) cannot be read: {e}") from None
-    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _KeepSecrets())
+                why = getattr(e, "reason", None) or e.strerror
+                raise NoSource(
+                    f"The certificates in ${variable} ({bundle}) cannot be read: {why}",
+                    fix="Name a readable PEM bundle there, or unset it",
+                ) from None
+    return context
+
+
+@cache
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_Https(), _KeepSecrets())
 
 
 def _authorization(url: str) -> str | None:
@@ -194,17 +212,20 @@ def _pieces(answer: Answer, limit: int) -> Iterator[bytes]:
         raise Again(f"it broke off after {got} of {answer.length} bytes")
 
 
-def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[[int], None]) -> None:
+def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[[int], None]) -> bool:
     """Append the bytes of ``url`` to ``part`` until it holds ``size`` bytes, resuming what is there (RFC 9110, 14.2).
 
-    ``progress`` is told how many bytes ``part`` holds. Raises NoSource; ``part`` then keeps what came.
+    ``progress`` is told how many bytes ``part`` holds. Returns whether they all came in one piece. Raises NoSource;
+    ``part`` then keeps what came.
     """
+    resumed = False
 
     def restart() -> int:
         part.truncate(0)
         return part.seek(0)
 
     def attempt() -> None:
+        nonlocal resumed
         have = part.seek(0, os.SEEK_END)
         if have > size:
             have = restart()
@@ -212,11 +233,13 @@ def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[
         if 0 < have < size:
             headers["Range"] = f"bytes={have}-"
         elif have == size:
+            resumed = True
             return
         try:
             with _open(url, headers) as answer:
                 if answer.status != 206 and have:
                     have = restart()
+                resumed = have > 0
                 for piece in _pieces(answer, size - have):
                     try:
                         part.write(piece)
@@ -229,11 +252,13 @@ def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[
             if e.code != 416 or not have:
                 raise
             restart()  # what we hold is not the beginning of that file
-            raise Again("it refused to continue a broken download") from None
+            attempt()
+            return
         if have < size:
             raise Again(f"it sent {have} of {size} bytes")
 
     retrying(url, attempt, fix)
+    return not resumed
 
 
 class RangeFile(io.RawIOBase):
