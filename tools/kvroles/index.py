@@ -77,21 +77,18 @@ def files(project: str, index_url: str | None) -> list[IndexFile]:
     """
     index = index_url or default_index()
     page = f"{index.rstrip('/')}/{project}/"
-    if urlsplit(page).scheme not in ("http", "https", "file"):
+    if not web.is_address(page):
         raise NoSource(f"{web.hide(index)} is not the address of a package index", fix=ASK)
     if urlsplit(page).scheme == "file" and Path(unquote(urlsplit(page).path)).is_dir():
         page += "index.html"
     body, content_type, base = web.get_page(page, _ACCEPT, f"Check the network, or {ASK[0].lower()}{ASK[1:]}")
     try:
-        found = _json_files(body) if content_type.endswith("json") else _html_files(body)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        found = files_of(body, content_type, base)
+    except ValueError:
         raise NoSource(
             f"{web.hide(page)} answers with something that is no index page ({content_type})", fix=ASK
         ) from None
-    return [
-        IndexFile(f.name, _with_credentials(urljoin(base, f.url).partition("#")[0], index), f.sha256, f.size)
-        for f in found
-    ]
+    return [IndexFile(f.name, _with_credentials(f.url, index), f.sha256, f.size) for f in found]
 
 
 def locate(filename: str, project: str, index_url: str | None) -> str:
@@ -99,12 +96,23 @@ def locate(filename: str, project: str, index_url: str | None) -> str:
     found = files(project, index_url)
     for file in found:
         if file.name == filename:
+            if not web.is_address(file.url):
+                raise NoSource(f"The package index says that {filename} is at {file.url}, which cannot be fetched", fix=ASK)
             return file.url
     raise NoSource(
         f"The package index {web.hide(index_url or default_index())} does not hold {filename}",
-        found=f"{len(found)} other files of {project}" if found else "no file at all",
+        found=f"{len(found)} other file{'s' if len(found) > 1 else ''}" if found else "no file at all",
         fix=ASK,
     )
+
+
+def files_of(body: bytes, content_type: str, base: str) -> list[IndexFile]:
+    """Every file of an index page found at ``base``, with absolute URLs. ValueError when it is no such page."""
+    try:
+        listed = _json_files(body) if content_type.endswith("json") else _html_files(body)
+        return [IndexFile(f.name, urljoin(base, f.url).partition("#")[0], f.sha256, f.size) for f in listed]
+    except (KeyError, TypeError, AttributeError, AssertionError, RecursionError) as e:  # the parsers' ways to give up
+        raise ValueError(f"not an index page: {e}") from None
 
 
 def _with_credentials(url: str, index: str) -> str:
