@@ -28,19 +28,12 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail where the table is silent or wrong")
-<<<<<<< HEAD
     what.add_argument("--write", action="store_true", help="put the lines that the releases prove into the table")
     p.add_argument("--release", metavar="R", action="append", default=[], help="only this release; may be repeated")
     p.add_argument("--offline", action="store_true", help="never touch the network: archives come from the cache")
     p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
     p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives are kept (default: the user's cache)")
     p.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
-=======
-    what.add_argument("--write", action="store_true", help="put the proven lines into the table")
-    p.add_argument("--release", metavar="REV", action="append", default=[], help="only this release (may be repeated)")
-    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives lie (default: the user's cache)")
-    p.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
->>>>>>> main
     return p
 
 
