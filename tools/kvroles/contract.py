@@ -195,7 +195,9 @@ def kv_both_left(path: str, data: bytes) -> list[scan.Site]:
 
 
 _TEST = re.compile(
-    rb"^((?:@.*\n(?:[ )].*\n)*)*def (?:%s)\(.*\n(?:[ )].*\n|\n)*)" % b"|".join(t.encode() for t in (*TESTS, *REFUSAL_TESTS)), re.M
+    rb"^((?:@.*\n(?:[ )].*\n)*)*def (?:%s)\(.*\n(?:[ )].*\n|\n)*)"
+    % b"|".join(t.encode() for t in (*TESTS, *REFUSAL_TESTS)),
+    re.M,
 )
 
 
@@ -323,7 +325,11 @@ def check(
     if connector is None:
         out.append(Breach(1, CONNECTORS[0], 0, "there is no NixlConnector module"))
     else:
-        why = refuses(after[connector], after.get(REFUSAL), after.get(EARLY)) if REJECT in topics else warns(after[connector])
+        why = (
+            refuses(after[connector], after.get(REFUSAL), after.get(EARLY))
+            if REJECT in topics
+            else warns(after[connector])
+        )
         if why:
             out.append(Breach(1, connector, 0, why))
     if not tests:
