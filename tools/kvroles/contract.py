@@ -236,7 +236,10 @@ def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
 
 
 def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
-    """Clause 5 for one file: Python compiles, JSON configs in Markdown parse (those that did not parse before may not)."""
+    """Clause 5 for one file: Python compiles, shell sets the variables it uses, JSON configs in Markdown parse.
+
+    JSON that did not parse before need not afterwards.
+    """
     if path.endswith(".py"):
         try:
             with warnings.catch_warnings():
@@ -244,6 +247,11 @@ def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
                 compile(after, path, "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as e:
             return [Breach(5, path, getattr(e, "lineno", 0) or 0, f"it does not compile ({e})")]
+    if path.endswith(".sh"):
+        return [
+            Breach(5, path, 0, f"it still uses ${name}, which it no longer sets")
+            for name in _orphans(before or b"", after)
+        ]
     if path.endswith(".md"):
         known_bad = {text for _, text in _broken_json(before or b"")}
         return [
@@ -252,6 +260,15 @@ def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
             if text not in known_bad
         ]
     return []
+
+
+_SETS = re.compile(rb"^\s*(?:local |export |readonly )*([A-Za-z_]\w*)=", re.MULTILINE)
+
+
+def _orphans(before: bytes, after: bytes) -> list[str]:
+    """Shell variables that ``before`` sets and ``after`` only uses: a variable was split, and one use was missed."""
+    gone = set(_SETS.findall(before)) - set(_SETS.findall(after))
+    return sorted(n.decode() for n in gone if re.search(rb"\$\{?" + n + rb"\b", after))
 
 
 _QUOTED_JSON = re.compile(r"'(\{[^']*\"kv_connector\"[^']*)'")

@@ -92,7 +92,8 @@ def status(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, .
             state = _state(read, topic, entry, path, hashes[path], chains[path], row, series)
             files.append(FileStatus(topic.name, path, state))
         out.append(TopicStatus(topic.name, entry.variant, combine([f.state for f in files]), tuple(files)))
-    out.append(_overlay_status(read, series))
+    if series.overlay:  # a wheel's part of the series has none
+        out.append(_overlay_status(read, series))
     return out
 
 
