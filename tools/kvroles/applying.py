@@ -212,7 +212,7 @@ def _in_place(
 
         return forks.in_place(request, tree, series, lock, topics, release, notes)
     row = lock.releases[release]
-    topics = engine.with_present(tree.read, row, series, topics)
+    topics = engine.with_present(tree.read, row, series, series.chosen(request.extra))
     try:
         plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
     except DoesNotApply:
