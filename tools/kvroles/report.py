@@ -62,8 +62,8 @@ def text(outcome: Outcome, *, verbose: bool, out: TextIO = sys.stdout) -> str:
         lines.append(f"  receipt   {outcome.target / '.kv-roles' / 'receipt.json'}")
     if verbose and outcome.verdict is not None:
         does = "refuses" if any(t.topic == contract.REJECT for t in outcome.topics) else "warns"
-        clauses = (f"the connector {does}", "the tests exist", "no kv_both is left", "roles are right", "all files parse")
-        lines += [f"    {n} {c}" for n, c in enumerate(clauses, 1)]
+        clauses = ("the tests exist", "no kv_both is left", "roles are right", "all files parse")
+        lines += [f"    {n} {c}" for n, c in enumerate((f"the connector {does}", *clauses), 1)]
     return "\n".join([*outcome.notes, *lines]).rstrip() + "\n"
 
 
