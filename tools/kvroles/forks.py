@@ -197,10 +197,8 @@ def _nearest(commit: upstream.Commit, tree: Tree, lock: Lock) -> str | None:
 def _row_of(tree: Tree, lock: Lock) -> ReleaseRow | None:
     """The release whose files, as far as the lock knows them, are all as in ``tree``; pristine trees only."""
     for row in reversed(lock.releases.values()):
-        known: dict[str, str | None] = {}
-        for topic in row.topics.values():  # in order: the first topic about a file starts from what upstream ships
-            for path, f in topic.files.items():
-                known.setdefault(path, f.before)
+        # The first topic that touches a file knows it as upstream ships it; those after it, as that topic leaves it.
+        known = {p: f.before for t in reversed(row.topics.values()) for p, f in t.files.items()}
         if all(_sha(tree.read(path)) == before for path, before in known.items()):
             return row
     return None
