@@ -15,20 +15,20 @@ MAX_NESTING = 12
 # A proxy or router names its prefill and decode servers; what it names is a side. The value runs to the next flag.
 _PROXY = re.compile(
     r"""(?ix)
-    (?<![\w-])--(?P<flag>(?:prefill|decode)(?:er)?s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
+    (?<![\w-])--(?P<flag>(?:prefill(?:er)?|decoder?)s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
     (?:\s*=\s*|[\s\\]+|["'],?\s*(?:-\s*)?["']?)
     (?P<value>(?:(?!\s--?[a-z])[^\n\\]|\\\r?\n)*)
     """
 )
 _PROXY_VAR = re.compile(
-    r"""(?ix)(?P<flag>(?:prefill|decode)(?:er)?s?[-_]?(?:urls?|endpoints?|addr(?:ess)?|base_url|api_base|instances?)?)
+    r"""(?ix)(?P<flag>(?:prefill(?:er)?|decoder?)s?[-_]?(?:urls?|endpoints?|addr(?:ess)?|base_url|api_base|instances?)?)
     ["']?\s*[:=]\s*[\["'(]*\s*(?P<value>https?://[^\s"')]+)""",
 )
 _PORT = re.compile(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
 _HOST = re.compile(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
 _LOOPBACK = re.compile(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 _PREFILL_SAID = re.compile(
-    r"""(?ix)(?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?<![a-z])prefill
+    r"""(?ix)(?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?:(?<![a-z])prefill|(?-i:Prefill))
     (?!s?[-_ ](?:quer|token|backend|chunk|context|cudagraph|schedul|batch|wrapper|cache))|预填|プレフィル|프리필""",
 )
 _PD_SAID = re.compile(r"(?i)disaggregat|(?<![a-z])disagg(?![a-z])|routing-(?:proxy|sidecar)|nixlv2|(?<![a-z])p/d(?![a-z])|PD分离|\d+p\d+d")
@@ -67,6 +67,10 @@ class FileCtx:
                 if "decod" in own:
                     return f"{other} stands beside it"
         return ""
+
+    def pd_named(self, words: str) -> bool:
+        """Whether a name says P/D itself (``pd-decode``, ``disagg-decode-0``)."""
+        return _PD_PATH.search(words) is not None
 
     @cached_property
     def disagg_pair(self) -> bool:

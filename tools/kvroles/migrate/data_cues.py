@@ -70,7 +70,7 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
         elif key in {"metadata", "target"} and isinstance(v, Map):
             scope.cues += _metadata(v, ctx)
         elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"} and key != through:
-            scope.cues += _labels(v, ctx)
+            scope.cues += _labels(v, ctx, roles_only=key == "annotations")
         elif key in {"env", "environment", "envs", "extraEnv", "env_vars", "extraEnvVars"}:
             scope.cues += _env(v, ctx)
     words, has_args = container_words(m)
@@ -116,13 +116,13 @@ def _metadata(m: Map, ctx: FileCtx) -> list[Cue]:
         if k.value in {"name", "generateName"} and isinstance(v, Scalar):
             out += _scalar_cues("name", v, ctx, op=False, is_through=False)
         elif k.value in {"labels", "annotations"}:
-            out += _labels(v, ctx)
+            out += _labels(v, ctx, roles_only=k.value == "annotations")
         elif k.value == "labelSelector" and isinstance(v, Scalar) and (side := one_side(v.value, ctx)):
             out.append(Cue(side, Weight.NAMED, "label", f"labelSelector: {v.value}", v.text.at(0)))
     return out
 
 
-def _labels(node: Node, ctx: FileCtx) -> list[Cue]:
+def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
     out: list[Cue] = []
     if not isinstance(node, Map):
         return out
@@ -132,7 +132,7 @@ def _labels(node: Node, ctx: FileCtx) -> list[Cue]:
         side = role_value(v.value) if role_key(k.value) else None
         if side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}:
             side = None
-        if side is None:
+        if side is None and not roles_only:
             side = one_side(v.value, ctx) or (
                 one_side(k.value.rsplit("/", 1)[-1], ctx) if v.value.lower() in {"true", "1", "yes", "enabled"} else None
             )

@@ -60,12 +60,15 @@ def _verdict(site: Site, ctx: FileCtx, options: Options) -> Verdict | None:
 
 
 def _file_name_last(verdicts: list[Verdict | None]) -> list[Verdict | None]:
-    """A file's name decides only where nothing in the file was decided the other way."""
+    """A file's name decides only where nothing in the file was decided the other way, and casts doubt on what is merely
+    said against it unless the file turns out to hold both sides."""
     sides = {v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > 1 for c in v.cues)}
     out: list[Verdict | None] = []
     for v in verdicts:
         if v is not None and v.side is not None and all(c.weight == 1 for c in v.cues) and v.side.other in sides:
             v = Verdict(None, "weak", v.cues)
+        elif v is not None and v.side is not None and v.against is not None and v.against not in sides:
+            v = Verdict(None, "conflict", v.cues)
         out.append(v)
     return out
 

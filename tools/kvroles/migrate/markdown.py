@@ -80,6 +80,9 @@ class _Document:
         if m := _ATX.match(line):
             self._heading(len(m.group("level")), m.group("title"), i)
             return i + 1
+        if re.match(r"^[ \t]*\[(?:source|,)", line) and nxt.strip() in {"----", "...."}:
+            lang = (re.findall(r"\[\w*,\s*([\w-]+)", line) or [""])[0]
+            return self._delimited(i + 1, nxt.strip(), lang)
         if line.strip() and not line.startswith((" ", "\t")) and (u := _UNDERLINE.match(nxt)) and len(nxt.strip()) >= min(len(line.strip()), 3):
             if not _UNDERLINE.match(line):
                 mark = u.group(1)
@@ -92,9 +95,6 @@ class _Document:
             self.state.tab = (re.sub(r"<[^>]+>", "", title), i)
             self.state.said = []
             return i + 1
-        if re.match(r"^[ \t]*\[(?:source|,)", line) and nxt.strip() in {"----", "...."}:
-            lang = (re.findall(r"\[\w*,\s*([\w-]+)", line) or [""])[0]
-            return self._delimited(i + 1, nxt.strip(), lang)
         if line.rstrip().endswith("::") and not line.lstrip().startswith(".."):
             self._say(i, line)
             indent = len(line) - len(line.lstrip())

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import template
-from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Node, Scalar, Seq
-from kvroles.migrate.model import Scope, Site
-from kvroles.migrate.template import Branch
 from kvroles.migrate.text import Text
-from kvroles.migrate.tree import Tree
 
 _KEY = re.compile(r"""("[^"\n]*"|'[^'\n]*'|[^\s#&*!|>%@`"'{}\[\],:-][^\n:#]*?|-?[\w./$<>@-]+)[ \t]*:(?=[ \t\r\n]|$)""")
 _BLOCK = re.compile(r"(?:&\S+[ \t]+)?[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")
@@ -22,27 +17,10 @@ _ANCHOR = re.compile(r"&(\S+)[ \t]*")
 _MAX = 100
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx, branches: list[Branch]) -> list[Site]:
-    """The sites in nearly-YAML text."""
-    from kvroles.migrate import values
-    from kvroles.migrate.yaml_carrier import branch_scope
-
-    source = t
-    if template.is_template(t.s):
-        masked = template.mask(t.s)
-        source = t.same_places(masked)
-    out: list[Site] = []
-    for start, end in _documents(source.s):
-        root = _read(source, start, end)
-        if root is not None:
-            tree = Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branch_scope)
-            out += tree.sites()
-    known = {s.pos for s in out}
-    for i in t.tokens():
-        if t.at(i) not in known:
-            line = t.s[t.s.rfind("\n", 0, i) + 1 : i]
-            out.append(Site(t.at(i), up, "comment" if re.search(r"(?:^|\s)#", line) else "prose"))
-    return out
+def documents(t: Text) -> list[Node]:
+    """The roots of the documents of nearly-YAML text, templates masked."""
+    roots = [_read(t, start, end) for start, end in _documents(t.s)]
+    return [r for r in roots if r is not None]
 
 
 def _documents(s: str) -> list[tuple[int, int]]:

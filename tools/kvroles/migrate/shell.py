@@ -10,7 +10,7 @@ from kvroles.migrate import argv, connectors, grammar, shell_scopes, shell_words
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.shell_scopes import Script
-from kvroles.migrate.text import TOKEN, Text
+from kvroles.migrate.text import TOKEN, Text, join
 from kvroles.migrate.tree import flag_connector, flag_settings
 from kvroles.migrate.words import name_sides
 
@@ -18,12 +18,14 @@ _WORDS = {"word", "string", "raw_string", "ansi_c_string", "translated_string", 
 _CARRIES = {
     "command", "redirected_statement", "variable_assignment", "array", "file_redirect", "declaration_command", "test_command",
     "case_item", "for_statement", "herestring_redirect", "binary_expression", "unary_expression", "program", "ERROR", "subshell",
-    "heredoc_redirect", "expansion", "case_statement", "subscript",
+    "heredoc_redirect", "case_statement", "subscript",
 }  # fmt: skip
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     """The sites in shell text."""
+    if t.s.lstrip().startswith("-"):  # arguments without their command
+        t = join([Text("_ ", t.at(0)), t])
     script = Script(t, up, ctx)
     out: list[Site] = []
     done = -1
@@ -50,7 +52,7 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
         if parent is None:
             break
         if node.type in _WORDS and (parent.type in _CARRIES or parent.type not in _WORDS):
-            if parent.type in {"concatenation", "string"}:
+            if parent.type in {"concatenation", "string", "expansion"}:
                 continue
             return _word(script, node), node.end_byte
     line = t.s.find("\n", i)
@@ -101,6 +103,10 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
     """``${VAR:-kv_both}`` or ``${CONFIG:-{...}}``: the default is a value like any other."""
     t = script.t
     inner = t.slice(node.start_byte + 2, node.end_byte - 1)
+    around = node.parent
+    if "{" in inner.s and around is not None and around.type == "string":
+        # To a shell the first brace ends ${VAR:-{...}}, and the last is text after it; the default still reads as one object.
+        inner = t.slice(node.start_byte + 2, around.end_byte - 1)
     m = re.match(r"(\w+):?[-=]", inner.s)
     scope = script.chain(node)
     if m is None:

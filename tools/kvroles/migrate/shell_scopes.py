@@ -41,8 +41,12 @@ def says_only(t: Text, node: Node, root: Node) -> bool:
     if command_name(t, node) not in _SAYS:
         return False
     for owner in grammar.owners(node):
-        if owner.type in {"command_substitution", "function_definition", "pipeline"} or owner.type == "redirected_statement":
+        if owner.type in {"command_substitution", "pipeline", "redirected_statement"}:
             return False
+        if owner.type == "function_definition":
+            name = owner.child_by_field_name("name")
+            word = re.escape(grammar.text(t, name)) if name else ""
+            return not word or re.search(rf"[$`]\(?\s*{word}\b|(?m:^|[;&|]\s*){word}\b[^\n;(]*[|>]", t.s) is None
     return True
 
 

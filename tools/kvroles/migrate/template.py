@@ -49,6 +49,11 @@ def mask(s: str) -> str:
     return "".join(out)
 
 
+def actions(s: str) -> list[tuple[int, int]]:
+    """Where each action of ``s`` begins and ends."""
+    return [m.span() for m in _ACTION.finditer(s) if s[max(0, m.start() - 1) : m.start()] != "$"]
+
+
 _OPEN = re.compile(r"^\{[{%]-?\s*(if|range|with|for|define|block|macro)\b(.*?)-?[}%]\}$", re.S)
 _ELSE = re.compile(r"^\{[{%]-?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
 _END = re.compile(r"^\{[{%]-?\s*end\w*\b.*?-?[}%]\}$", re.S)

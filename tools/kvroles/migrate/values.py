@@ -14,6 +14,7 @@ from kvroles.migrate.tree import Tree
 _FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.M)
 _YAML_HEAD = re.compile(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
 _PYTHON_HEAD = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
+_FLAGGED = re.compile(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
 _SHELL_SIGN = re.compile(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^\s*export |\$\{?\w|=", re.M)
 _LOG_LINE = re.compile(
     r"""(?x)^\s*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
@@ -53,6 +54,8 @@ def sniff(s: str) -> str:
         return "json"
     if _FENCE.search(s):
         return "markdown"
+    if _FLAGGED.match(stripped):
+        return "json"
     multiline = "\n" in stripped
     first = next((ln.strip() for ln in stripped.splitlines() if ln.strip() and not ln.lstrip().startswith("#")), "")
     if multiline and _PYTHON_HEAD.match(first):

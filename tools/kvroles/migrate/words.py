@@ -211,16 +211,29 @@ _STARTS = re.compile(
 )
 
 
+_DEPENDS = re.compile(
+    r"(?i)\b(?:needs?|needed|requires?|required|expects?|depends?|connect\w*|talk\w*|address\w*|urls?|points?|peers?|remote|receiv\w*"
+    r"|pull\w*|fetch\w*|behind|offload\w*|from|before|for the other|between|via|through)\b"
+)
+
+
 def title_side(text: str) -> Side | None:
     """The side a comment, an echo or a line above a block announces for what comes next, or None.
 
     Only what reads like a title counts: short, or about starting or configuring an instance; never what waits for,
-    stops, tests or compares with one.
+    stops, tests or compares with one, nor what is said of the other end of a connection.
     """
     clean = re.sub(r"[#=*\-–—_/\\>|<+~`]{2,}", " ", text).strip(" \t#*-=:_")
     side = prose_side(clean)
     if side is None or _NOT_A_TITLE.search(clean):
         return None
+    first = min((m.start() for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clean)))), default=0)
+    if _DEPENDS.search(clean[:first]):
+        return None
     if len(clean.split()) <= 6 or _STARTS.search(clean):
         return side
     return None
+
+
+def _blank(m: re.Match[str]) -> str:
+    return " " * len(m.group())
