@@ -13,9 +13,13 @@ from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Scalar, Seq
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.text import Text
-from kvroles.migrate.words import name_sides, role_value, title_side
+from kvroles.migrate.words import name_sides, role_value, split_name, title_side, tested
 
 _TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
+# ``start_prefill``, ``DecodeWorker``, ``make_decode_args``; never ``json.decode`` or ``NewDecoder``.
+_ABOUT_A_SERVER = re.compile(
+    r"(?:^|_)(?:start|launch|run|make|build|deploy|spawn|serve|worker|server|instance|node|config|engine|args|pod|replica|service|spec|stage|role)s?(?:_|$)"
+)
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
 _PLAIN = re.compile(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
@@ -270,7 +274,9 @@ class Unit:
         name = self.called(node)
         if inner.type not in {"argument_list", "arguments", "token_tree"}:
             return up
-        scope = self._named("call", re.sub(r"\s+", "", name)[-80:], up, node)
+        scope = Scope("call", re.sub(r"\s+", "", name)[-80:], up)
+        if _ABOUT_A_SERVER.search("_".join(split_name(scope.name.rsplit(".", 1)[-1]))):
+            scope = self._named("call", scope.name, up, node)
         for c in inner.named_children:
             if c.type in self.spec.pair:
                 continue
@@ -322,7 +328,10 @@ class Unit:
         scope = Scope("branch", words[:80], up)
         if re.search(r"!=|\bnot\b|\bor\b|\|\||^!|is None|<|>", words) or node.type == "conditional_expression":
             return scope
-        compared = re.findall(r"==\s*[\"']?([\w.-]+)", words) or re.findall(r"[\w-]+", words)
+        if node.type in spec.case:
+            compared = re.findall(r"[\w-]+", words)
+        else:
+            compared = re.findall(r"==\s*[\"']?([\w.-]+)", words) or tested(words)
         sides = {s for w in compared for s in ({role_value(w)} if len(w) > 1 and role_value(w) else name_sides(w)) if s}
         if len(sides) == 1:
             scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "condition", words[:80], self.t.at(node.start_byte)))

@@ -19,6 +19,9 @@ _NAME_KEYS = frozenset(
 )  # fmt: skip
 _SAID_KEYS = frozenset({"description", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"})
 _ARG_KEYS = frozenset({"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"})
+_NOT_OWN = re.compile(
+    r"(?i)model|account|secret|scheduler|class|image|user|file|volume|repo|chart|peer|remote|proxy|router|claim|config|topic|tokenizer|queue|display"
+)
 _OFF = frozenset({"false", "0", "no", "off"})
 
 
@@ -87,7 +90,7 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
     pos = v.text.at(0)
     if is_through or len(v.value) > 200:
         return []
-    if key in _NAME_KEYS or key.lower().endswith(("name", "host")):
+    if key in _NAME_KEYS or (key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not name_sides(key)):
         if side := one_side(v.value, ctx):
             return [Cue(side, Weight.NAMED, "name", f"{key}: {v.value}", pos)]
         if (host := ctx.proxied.get(v.value.lower())) is not None:

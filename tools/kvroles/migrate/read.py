@@ -10,6 +10,7 @@ from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import Text
 from kvroles.migrate.words import name_sides, role_value, split_name
 
+_TEST_FILE = re.compile(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
 _RECORD_NAME = re.compile(r"(?i)\.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|csv|tsv|jsonl|ndjson)(?:\.\w+)?$|(?:^|/)(?:change-?log|news|history|release[-_]?notes)\b")
 _RECORD_DIR = re.compile(r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$")
 
@@ -18,6 +19,8 @@ def file_scope(name: str) -> Scope:
     """The outermost scope: what the file's name, then its folders', say. Nearest wins; the rest is not looked at."""
     scope = Scope("file", name, None)
     parts = name.split("/")
+    if _TEST_FILE.search(parts[-1]):
+        return scope  # named for what it tests
     disagg = any(w in {"disagg", "disaggregated", "disaggregation", "pd"} for p in parts for w in split_name(p))
     for depth, part in enumerate(reversed(parts)):
         stem = part.rsplit(".", 1)[0] if depth == 0 else part

@@ -12,7 +12,7 @@ from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Scalar, path_to
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.text import Text
-from kvroles.migrate.words import name_sides, role_value, title_side
+from kvroles.migrate.words import name_sides, role_value, tested, title_side
 
 _BLOCKS = {"program", "do_group", "compound_statement", "subshell", "if_statement", "else_clause", "elif_clause", "case_item", "list"}
 _SERVER = re.compile(r"\bvllm\s+serve\b|--kv[-_]transfer[-_]config|\bkv_both\b|-m\s+(?:vllm|dynamo)\.|api_server|dynamo\.vllm")
@@ -156,7 +156,7 @@ class Script:
         compared = re.findall(r"={1,2}\s*[\"']?\*?([\w-]+)\*?[\"']?", words)
         sides = {s for w in compared for s in ({role_value(w)} if len(w) > 1 and role_value(w) else name_sides(w))}
         if not compared:
-            sides = {s for w in re.findall(r"[\w-]+", words) for s in name_sides(w)}
+            sides = {s for w in tested(words) for s in name_sides(w)}
         return next(iter(sides)) if len(sides) == 1 else None
 
     def _else(self, node: Node, up: Scope) -> Scope:
@@ -180,6 +180,8 @@ class Script:
         words = grammar.text(self.t, value) if value else ""
         scope = Scope("branch", words, up)
         pattern = re.split(r"\)", self.t.s[node.start_byte : node.end_byte], maxsplit=1)[0]
+        if pattern.lstrip("( ").startswith("-"):
+            return scope  # an option being parsed
         sides = {s for w in re.findall(r"[\w-]+", pattern) for s in ({role_value(w)} if role_value(w) else name_sides(w)) if s}
         if len(sides) == 1:
             scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "condition", pattern.strip()[:60], self.t.at(node.start_byte)))
@@ -213,7 +215,7 @@ class Script:
             use = grammar.at(self.root, m.start(), 2)
             if any(o.type == "comment" for o in grammar.owners(use)):
                 continue
-            if not any(node.end_byte <= a.start_byte < m.start() and _covers(a, use) for a in sets):
+            if not any(node.end_byte <= a.start_byte < m.start() and _covers(a, use, self.t, name) for a in sets):
                 out.append(use)
         return out
 
@@ -405,9 +407,29 @@ class Script:
         return None, ()
 
 
-def _covers(assignment: Node, use: Node) -> bool:
-    """Whether a use stands in the block that an earlier assignment stands in, so that it sees that assignment's value."""
-    block = next((o for o in grammar.owners(assignment) if o.type in _BLOCKS and o.type != "list"), None)
-    return block is not None and block.start_byte <= use.start_byte < block.end_byte and not (
-        assignment.start_byte <= use.start_byte < assignment.end_byte
-    )
+def _covers(assignment: Node, use: Node, t: Text, name: str) -> bool:
+    """Whether a use sees an earlier assignment's value for certain: it stands in the same block, or behind an ``if`` all
+    of whose branches set the variable."""
+    node: Node | None = assignment
+    while node is not None:
+        block = next((o for o in grammar.owners(node) if o is not node and o.type in _BLOCKS and o.type != "list"), None)
+        if block is None:
+            return False
+        if block.start_byte <= use.start_byte < block.end_byte:
+            return not assignment.start_byte <= use.start_byte < assignment.end_byte
+        branch = block if block.type in {"else_clause", "elif_clause", "if_statement"} else None
+        head = next((o for o in grammar.owners(branch) if o.type == "if_statement"), None) if branch is not None else None
+        if head is None or not _all_branches_set(head, t, name):
+            return False
+        node = head
+    return False
+
+
+def _all_branches_set(head: Node, t: Text, name: str) -> bool:
+    """Whether an ``if`` has an ``else`` and every branch sets the variable."""
+    others = [c for c in head.children if c.type in {"elif_clause", "else_clause"}]
+    if not any(c.type == "else_clause" for c in others):
+        return False
+    sets = re.compile(rf"(?m)(?:^|[;\s]){re.escape(name)}=")
+    first = t.s[head.start_byte : others[0].start_byte]
+    return sets.search(first) is not None and all(sets.search(grammar.text(t, c)) for c in others)

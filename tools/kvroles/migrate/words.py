@@ -27,9 +27,17 @@ _BEFORE: dict[Side, frozenset[str]] = {
     ENC: frozenset({"cross", "text", "kv", "json", "base64", "b64", "bi", "json"}),
     AGG: frozenset({"dis", "non"}),
 }
+# What follows a phase of inference, not an instance: workloads, kernels, measures.
+_PHASE = frozenset(
+    {
+        "heavy", "bound", "intensive", "dominant", "length", "len", "tokens", "token", "batch", "batched", "step", "steps", "kernel",
+        "attention", "attn", "latency", "time", "tps", "rate", "throughput", "benchmark", "bench", "perf", "aware", "first", "priority",
+        "context", "wrapper", "cudagraph", "backend", "graph", "query", "schedule", "chunk", "error", "errors", "threshold", "speed",
+    }
+)  # fmt: skip
 _AFTER: dict[Side, frozenset[str]] = {
-    P: frozenset({"query", "backend", "token", "tokens", "schedule", "context", "wrapper", "chunk", "cudagraph"}),
-    D: frozenset({"only", "context", "bench", "error", "errors", "wrapper", "cudagraph", "backend", "graph"}),
+    P: _PHASE,
+    D: _PHASE | {"only"},
     ENC: frozenset({"decoder", "only", "cache", "json"}),
     AGG: frozenset(),
 }
@@ -77,7 +85,8 @@ _ROLE_NOUN_WORDS = frozenset(
 _NEUTRAL = re.compile(
     r"""(?ix)
     disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine)) | chunked[\s_-]+prefills?
-    | prefill[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache)\w* | partial[\s_-]+prefills?
+    | (?:prefill|decode)[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache|heavy|bound|intensive|dominant|latenc|throughput
+      |length|step|kernel|attention|time|speed|rate|perf|phase|stage)\w* | partial[\s_-]+prefills?
     | specula?t?i?v?e?[\s_-]+decod\w+ | decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
     | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
     | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decoder-only | encoder-decoder | FULL_DECODE_ONLY
@@ -199,11 +208,23 @@ def role_key(key: str) -> bool:
     return _ROLE_KEY.match(key.strip("-")) is not None
 
 
+_TESTED = re.compile(
+    r"(?i)\b(?:\w+_)?(?:is|as|run|mode|role|only)_?(?:prefill|decode)(?:er)?(?:_?(?:only|worker|mode|node|instance|role))?\b"
+    r"|\b(?:prefill|decode)(?:er)?_?(?:only|worker|mode|role)\b|^[\s\[$\"{}\])]*(?:-n\s+\S*)?(?:prefill|decode)[\s\]\"})]*$"
+)
+
+
+def tested(condition: str) -> list[str]:
+    """The names in a condition that ask, without comparing, whether this is a prefill or a decode instance."""
+    return [m.group() for m in _TESTED.finditer(condition)]
+
+
 # --- comments and echoes ---------------------------------------------------------------------------------------------
 
 _NOT_A_TITLE = re.compile(
     r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"
-    r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|not|don't|like|same as|as in|similar|unlike|compare\w*)\b"
+    r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|not|don't|like|same as|as in|similar|unlike|compare\w*"
+    r"|will|would|can|could|should|must|cannot|connects?|talks?|reads|pulls|sends|happens?|occurs?|takes?|finish\w*|exits?|failed|died)\b"
 )
 _STARTS = re.compile(
     r"(?i)\b(?:start\w*|launch\w*|run\w*|serv\w+|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|instances?|workers?|nodes?|pods?|engines?|vllm"
