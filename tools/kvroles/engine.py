@@ -1,0 +1,297 @@
+"""What state a tree is in, and what applying or reversing the series would make of it. Pure: bytes in, a plan out.
+
+Every command (apply, verify, vendor, port) plans with this module, so that a dry run and a run cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from . import contract, patchfile
+from .digest import sha256
+from .errors import DoesNotApply
+from .journal import Change
+from .lock import Lock, ReleaseRow, TopicRow
+from .patchfile import HunkFit, HunkMismatch
+from .series import OVERLAY, Series, Topic
+
+Reader = Callable[[str], bytes | None]
+
+
+class State(StrEnum):
+    """The five honest states of a file or topic in a tree."""
+
+    PRISTINE = "pristine"  # as upstream ships it
+    APPLIED = "applied"  # as the series leaves it
+    NATIVE = "native"  # upstream holds the change
+    EDITED = "edited"  # neither: somebody's own change
+    PARTIAL = "partial"  # some files of the topic applied, some not
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """One file of one topic: its state, where the hunks go, and for ``edited`` why they do not."""
+
+    topic: str
+    path: str
+    state: State
+    fits: tuple[HunkFit, ...] = ()
+    mismatch: HunkMismatch | None = None
+
+
+@dataclass(frozen=True)
+class TopicStatus:
+    """One topic: ``variant`` is None for native topics and the overlay."""
+
+    topic: str
+    variant: str | None
+    state: State
+    files: tuple[FileStatus, ...]
+
+
+@dataclass
+class Plan:
+    """What a run would do: the topics' states before it, and the changes that lead to the state after it."""
+
+    release: str | None
+    topics: list[TopicStatus] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+def combine(states: list[State]) -> State:
+    """The state of a topic from those of its files; edited wins, then a mixture is partial."""
+    kinds = set(states)
+    if State.EDITED in kinds:
+        return State.EDITED
+    kinds.discard(State.NATIVE) if len(kinds) > 1 else None
+    return kinds.pop() if len(kinds) == 1 else State.PARTIAL
+
+
+def touched_paths(row: ReleaseRow, series: Series) -> list[str]:
+    """Every path of a release that any topic or the overlay is about, sorted."""
+    paths = {path for topic in row.topics.values() for path in topic.files}
+    return sorted(paths | set(series.overlay))
+
+
+def status(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, ...]) -> list[TopicStatus]:
+    """The state of each topic in a tree of a locked release, by hash alone where hashes are known."""
+    chains = _chains(row)
+    hashes: dict[str, str | None] = {}
+    out = []
+    for topic in topics:
+        entry = row.topics.get(topic.name)
+        if entry is None or entry.state == "absent":
+            continue
+        files = []
+        for path in sorted(entry.files):
+            if path not in hashes:
+                data = read(path)
+                hashes[path] = None if data is None else sha256(data)
+            state = _state(read, topic, entry, path, hashes[path], chains[path], row, series)
+            files.append(FileStatus(topic.name, path, state))
+        out.append(TopicStatus(topic.name, entry.variant, combine([f.state for f in files]), tuple(files)))
+    if series.overlay:  # a wheel's part of the series has none
+        out.append(_overlay_status(read, series))
+    return out
+
+
+def with_present(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, ...]) -> tuple[Topic, ...]:
+    """``topics`` and the optional ones an earlier run left in the tree: they lie on top, so nothing can be done without."""
+    others = tuple(t for t in series.topics if t.optional and t not in topics)
+    found = {s.topic for s in status(read, row, series, others) if s.state in (State.APPLIED, State.PARTIAL)}
+    return tuple(t for t in series.topics if t in topics or t.name in found)
+
+
+def _chains(row: ReleaseRow) -> dict[str, list[tuple[str, str | None, str | None]]]:
+    """path -> [(topic, before, after)] in order of application."""
+    chains: dict[str, list[tuple[str, str | None, str | None]]] = {}
+    for name, topic in row.topics.items():
+        for path, f in topic.files.items():
+            chains.setdefault(path, []).append((name, f.before, f.after))
+    return chains
+
+
+def _state(
+    read: Reader,
+    topic: Topic,
+    entry: TopicRow,
+    path: str,
+    have: str | None,
+    chain: list[tuple[str, str | None, str | None]],
+    row: ReleaseRow,
+    series: Series,
+) -> State:
+    at = next(i for i, (name, _, _) in enumerate(chain) if name == topic.name)
+    known = {h for _, before, after in chain for h in (before, after)}
+    if entry.state == "native":
+        if have in known or is_native(topic.name, path, read(path)):
+            return State.NATIVE
+        return State.EDITED
+    if have in [before for _, before, _ in chain[: at + 1]]:
+        return State.PRISTINE
+    if have is not None and have in [after for _, _, after in chain[at:]]:
+        return State.APPLIED
+    if chain[at][2] is None and entry.variant:  # no after-hash known: what is applied reverses to the before-hash
+        for top in range(len(chain), 0, -1):
+            if _reverses(read(path), path, [name for name, _, _ in chain[:top]], chain[0][1], row, series):
+                return State.APPLIED if at < top else State.PRISTINE
+    return State.EDITED
+
+
+def _reverses(
+    data: bytes | None, path: str, names: list[str], before: str | None, row: ReleaseRow, series: Series
+) -> bool:
+    """Whether taking the topics ``names`` back out of ``data``, last first, leads to the hash ``before``."""
+    for name in reversed(names):
+        variant = row.topics[name].variant
+        assert variant is not None
+        patch = next(f for f in series.topic(name).patch(variant).files if f.path == path)
+        try:
+            data, _ = patchfile.apply(data, patch.reversed())
+        except HunkMismatch:
+            return False
+    return data is not None and sha256(data) == before
+
+
+def is_native(topic: str, path: str, data: bytes | None) -> bool:
+    """Whether upstream's own text of ``path`` holds what ``topic`` would bring: decided from content, never from a version."""
+    if data is None:
+        return False
+    if path in contract.CONNECTORS:
+        return contract.warns(data) is None
+    if path == contract.TEST_FILE and not contract.has_deprecation_tests(data):
+        return False
+    return topic != "stragglers" and not contract.kv_both_left(path, data)
+
+
+def _overlay_status(read: Reader, series: Series) -> TopicStatus:
+    files = []
+    for path, want in series.overlay.items():
+        have = read(path)
+        state = State.PRISTINE if have is None else State.APPLIED if have == want else State.EDITED
+        files.append(FileStatus(OVERLAY, path, state))
+    return TopicStatus(OVERLAY, None, combine([f.state for f in files]), tuple(files))
+
+
+def plan(
+    read: Reader,
+    row: ReleaseRow,
+    series: Series,
+    topics: tuple[Topic, ...],
+    *,
+    reverse: bool = False,
+    where: str = "the tree",
+) -> Plan:
+    """Plan to apply (or ``reverse``) ``topics`` on a tree of a locked release.
+
+    Raises DoesNotApply when a topic is edited or partial, naming the file, the hunk, and what was expected and found.
+    """
+    result = Plan(row.release, status(read, row, series, topics))
+    now: dict[str, bytes | None] = {}
+    was: dict[str, bytes | None] = {}
+    by_name = {t.name: t for t in topics}
+    for entry in reversed(result.topics) if reverse else result.topics:
+        if entry.state in (State.EDITED, State.PARTIAL):
+            raise refusal(entry, read, row, by_name, where)
+        goal = State.PRISTINE if reverse else State.APPLIED
+        if entry.state in (State.NATIVE, goal):
+            continue
+        if entry.topic == OVERLAY:
+            for path, want in series.overlay.items():
+                was[path] = read(path)
+                now[path] = None if reverse else want
+            continue
+        assert entry.variant is not None
+        for file_patch in by_name[entry.topic].patch(entry.variant).files:
+            path = file_patch.path
+            if path not in was:
+                was[path] = now[path] = read(path)
+            try:
+                now[path], _ = patchfile.apply(now[path], file_patch.reversed() if reverse else file_patch)
+            except HunkMismatch as e:
+                raise hunk_refusal(entry.topic, e, where) from None
+            _check_hash(row, entry.topic, path, now[path], reverse=reverse)
+    result.changes = [Change(p, was[p], now[p]) for p in sorted(now) if was[p] != now[p]]
+    return result
+
+
+def _check_hash(row: ReleaseRow, topic: str, path: str, data: bytes | None, *, reverse: bool) -> None:
+    f = row.topics[topic].files.get(path)
+    want = None if f is None else f.before if reverse else f.after
+    have = None if data is None else sha256(data)
+    if f is not None and f.after is None and data is not None and (not reverse or _lies_on_another(row, topic, path)):
+        return  # 0.15.x: of this file only the hash before the series is known
+    if f is None or have != want:
+        raise DoesNotApply(
+            f"Topic {topic} makes something of {path} that the lock does not know for vLLM {row.release}",
+            expected=f"SHA-256 {want}",
+            found=f"SHA-256 {have}",
+            fix="The patches and the lock have parted: restore both with 'git checkout -- patches'",
+        )
+
+
+def _lies_on_another(row: ReleaseRow, topic: str, path: str) -> bool:
+    """Whether another topic changes ``path`` before ``topic`` does."""
+    return next(name for name, t in row.topics.items() if path in t.files) != topic
+
+
+def refusal(
+    entry: TopicStatus, read: Reader, row: ReleaseRow, by_name: Mapping[str, Topic], where: str
+) -> DoesNotApply:
+    """The error for an edited or partial topic."""
+    out_of_it = f"Restore the file (in a git checkout: 'git -C {where} checkout -- PATH') and run again"
+    if entry.state is State.PARTIAL:
+        applied = [f.path for f in entry.files if f.state is State.APPLIED]
+        pristine = [f.path for f in entry.files if f.state is State.PRISTINE]
+        return DoesNotApply(
+            f"Topic {entry.topic} is partial in {where}: it is applied to {len(applied)} of {len(entry.files)} files",
+            expected="all of its files pristine, or all applied",
+            found=f"{applied[0]} applied and {pristine[0]} pristine",
+            fix="Run again with --3way to complete it, or restore the files (in a git checkout: "
+            f"'git -C {where} checkout -- {' '.join(applied)}')",
+        )
+    path = next(f.path for f in entry.files if f.state is State.EDITED)
+    if entry.topic == OVERLAY or entry.variant is None:
+        return DoesNotApply(
+            f"{path} in {where} is edited",
+            expected="no such file, or the project's own" if entry.topic == OVERLAY else "upstream's own change",
+            found="other content",
+            fix=out_of_it.replace("PATH", path),
+        )
+    file_patch = next((f for f in by_name[entry.topic].patch(entry.variant).files if f.path == path), None)
+    data = read(path)
+    if data is None:
+        return DoesNotApply(
+            f"{path} is missing from {where}, though vLLM {row.release} ships it",
+            fix=out_of_it.replace("PATH", path),
+        )
+    if file_patch is not None:
+        try:
+            patchfile.apply(data, file_patch, unique=True)
+        except HunkMismatch as e:
+            return hunk_refusal(entry.topic, e, where)
+    f = row.topics[entry.topic].files[path]
+    return DoesNotApply(
+        f"{path} in {where} is edited: it is neither what vLLM {row.release} ships nor what topic {entry.topic} makes of it",
+        expected=f"SHA-256 {f.before} or {f.after}",
+        found=f"SHA-256 {sha256(data)}; every hunk of the topic would still fit",
+        fix=f"Run again with --3way to apply beside the edit, or restore it: 'git -C {where} checkout -- {path}'",
+    )
+
+
+def hunk_refusal(topic: str, e: HunkMismatch, where: str) -> DoesNotApply:
+    """The error for a hunk that does not fit."""
+    expected, found = e.describe()
+    return DoesNotApply(
+        f"Topic {topic} does not apply to {e.path} in {where}: hunk {e.number} does not fit",
+        expected=expected,
+        found=found,
+        fix=f"Run again with --3way to merge, or restore it: 'git -C {where} checkout -- {e.path}'",
+    )
+
+
+def load() -> tuple[Series, Lock]:
+    """The project's series and lock."""
+    return Series.load(), Lock.load()

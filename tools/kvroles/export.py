@@ -1,0 +1,55 @@
+"""The series of one release as numbered mails, ready for ``git am``: the same bytes as a run leaves in a tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import variants
+from .lock import Lock
+from .release import resolve
+from .series import OVERLAY, Series
+from .target import os_error
+
+
+def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[str, ...] = ()) -> str:
+    """Write the mails that make up the series for ``revision`` into ``folder``; returns their names, a line each.
+
+    Raises UsageError for an unknown revision and DoesNotApply when the folder cannot be written.
+    """
+    release = resolve(revision, lock.releases)
+    row = lock.releases[release]
+    mails: list[tuple[str, bytes]] = []
+    for topic in series.chosen(extra):
+        entry = row.topics.get(topic.name)
+        if entry is not None and entry.variant is not None:
+            mails.append((topic.name, topic.raw(entry.variant)))
+    mails.append((OVERLAY, overlay_mail(series)))
+    lines = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, (name, raw) in enumerate(mails, 1):
+            file = folder / f"{number:04d}-{name}.patch"
+            file.write_bytes(raw)
+            lines.append(f"{file}\n")
+    except OSError as e:
+        raise os_error(f"{folder} cannot be written to", e) from None
+    return "".join(lines)
+
+
+def overlay_mail(series: Series) -> bytes:
+    """The overlay's new files as a mail of their own."""
+    message = variants.Message(
+        "Add the migration guide from kv_both to explicit KV roles",
+        "The guides and the deprecation warning tell deployers to set an explicit role\n"
+        "per side; this page says how, for every carrier a config is found in, and\n"
+        "what each release does with the role.",
+        {
+            "Topic": OVERLAY,
+            "Origin": "downstream",
+            "Upstream-Status": "Inappropriate [written for every release from 0.9.0 on, not only the next]",
+            "Native-Since": "none",
+            "Remove-When": "vLLM ships a migration guide of its own",
+        },
+    )
+    nothing: dict[str, bytes | None] = dict.fromkeys(series.overlay)
+    return variants.mail(message, ">=0.9.0", nothing, series.overlay, 3)

@@ -1,0 +1,129 @@
+"""The package index: which one to ask, and where it keeps a file (PEP 503 HTML, PEP 691 JSON)."""
+
+from __future__ import annotations
+
+import ast
+import html.parser
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+from . import web
+from .errors import NoSource
+
+_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.2"
+ASK = "Name an index with --index-url or PIP_INDEX_URL"
+
+
+def default_index() -> str:
+    """The simple index that pip is set to use on this machine: environment, then its configuration, then its own default.
+
+    Raises NoSource when there is no pip to ask and the environment names none.
+    """
+    url = os.environ.get("PIP_INDEX_URL")
+    if url:
+        return url
+    for pip in _pips():
+        config = _run([*pip, "config", "list"])
+        values = dict(re.findall(r"^([\w.:-]+)=(.*)$", config, re.MULTILINE))
+        for section in ("download", "install", "global"):
+            if f"{section}.index-url" in values:
+                return str(ast.literal_eval(values[f"{section}.index-url"]))
+        # pip prints its built-in default nowhere else; a wide terminal keeps the address in one piece.
+        m = re.search(r"--index-url.*?\(default:?\s+(\S+?)\)", _run([*pip, "download", "--help"]), re.DOTALL)
+        if m and "://" in m[1]:
+            return m[1]
+    raise NoSource("There is no pip here to tell which package index this machine uses", fix=ASK)
+
+
+def _pips() -> list[list[str]]:
+    found = [[sys.executable, "-m", "pip"]]
+    for name in ("pip3", "pip"):
+        path = shutil.which(name)
+        if path:
+            found.append([path])
+    return found
+
+
+def _run(command: list[str]) -> str:
+    env = {**os.environ, "COLUMNS": "2000", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def locate(filename: str, project: str, index_url: str | None) -> str:
+    """The URL of ``filename`` among the files of ``project`` on the index (default: this machine's).
+
+    Raises NoSource when the index cannot be read, answers neither HTML nor JSON, or does not hold the file.
+    """
+    index = index_url or default_index()
+    page = f"{index.rstrip('/')}/{project}/"
+    if urlsplit(page).scheme not in ("http", "https", "file"):
+        raise NoSource(f"{web.hide(index)} is not the address of a package index", fix=ASK)
+    if urlsplit(page).scheme == "file" and Path(unquote(urlsplit(page).path)).is_dir():
+        page += "index.html"
+    body, content_type, base = web.get_page(page, _ACCEPT, f"Check the network, or {ASK[0].lower()}{ASK[1:]}")
+    try:
+        links = _json_links(body) if content_type.endswith("json") else _html_links(body)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise NoSource(
+            f"{web.hide(page)} answers with something that is no index page ({content_type})", fix=ASK
+        ) from None
+    for name, href in links:
+        if name == filename:
+            return _with_credentials(urljoin(base, href).partition("#")[0], index)
+    raise NoSource(
+        f"{web.hide(page)} does not hold {filename}",
+        found=f"{len(links)} other files" if links else "no file at all",
+        fix=ASK,
+    )
+
+
+def _with_credentials(url: str, index: str) -> str:
+    """``url`` with the credentials of ``index`` when both are on one host (as pip does)."""
+    there, here = urlsplit(url), urlsplit(index)
+    if (
+        "@" in here.netloc
+        and "@" not in there.netloc
+        and there.hostname == here.hostname
+        and there.scheme == here.scheme
+    ):
+        return there._replace(netloc=f"{here.netloc.rpartition('@')[0]}@{there.netloc}").geturl()
+    return url
+
+
+def _json_links(body: bytes) -> list[tuple[str, str]]:
+    return [(str(f["filename"]), str(f["url"])) for f in json.loads(body)["files"]]
+
+
+class _Anchors(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[tuple[str, str]] = []
+        self.base = ""
+        self.is_page = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.is_page = self.is_page or tag in ("html", "body", "a")
+        href = dict(attrs).get("href")
+        if tag == "base" and href:
+            self.base = href
+        elif tag == "a" and href:
+            name = unquote(urlsplit(href).path).rpartition("/")[2]
+            self.links.append((name, urljoin(self.base, href)))
+
+
+def _html_links(body: bytes) -> list[tuple[str, str]]:
+    parser = _Anchors()
+    parser.feed(body.decode("utf-8", "replace"))
+    if not parser.is_page:
+        raise ValueError("not HTML")
+    return parser.links

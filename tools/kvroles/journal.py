@@ -1,0 +1,184 @@
+"""Change several files of a tree so that a kill leaves the old state, the new, or one that the next run finishes.
+
+The new bytes are staged in ``.kv-roles/stage/``, then ``.kv-roles/journal.json`` is put in place with one rename: from
+there on the change is decided, and each file moves in with a rename of its own. A run that finds a journal finishes it
+first; one that finds a stage without a journal removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .digest import sha256
+from .errors import DoesNotApply, Unproven
+from .target import OWN, Tree, leaves, os_error
+
+_JOURNAL = "journal.json"
+_RECEIPT = "receipt.json"
+
+
+@dataclass(frozen=True)
+class Change:
+    """``path`` goes from ``before`` to ``after`` (None: it does not exist)."""
+
+    path: str
+    before: bytes | None
+    after: bytes | None
+
+
+def read_receipt(tree: Tree) -> bytes | None:
+    """The receipt of the last run on ``tree``, or None."""
+    return tree.read(f"{OWN}/{_RECEIPT}")
+
+
+def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
+    """Make ``changes`` in ``tree`` and leave ``receipt`` (None: take our folder away). All or, after a kill, finishable.
+
+    Raises DoesNotApply, with the tree as it was, when the stage cannot be written (disk full, read-only tree).
+    """
+    own = tree.path / OWN
+    stage = own / "stage"
+    try:
+        _clear(stage)
+        stage.mkdir(parents=True)
+        if not (own / ".gitignore").exists():
+            _write(own / ".gitignore", b"*\n")  # our folder is no change of the tree's
+        steps = []
+        for number, change in enumerate(changes):
+            if change.after is not None:
+                _write(stage / str(number), change.after, tree.mode_and_owner(change.path))
+            steps.append(
+                {
+                    "path": change.path,
+                    "before": None if change.before is None else sha256(change.before),
+                    "after": None if change.after is None else sha256(change.after),
+                    "staged": None if change.after is None else str(number),
+                }
+            )
+        if receipt is not None:
+            _write(stage / _RECEIPT, receipt)
+        journal = {"steps": steps, "receipt": receipt is not None}
+        _write(stage / _JOURNAL, json.dumps(journal).encode())
+        _sync(stage)
+        os.rename(stage / _JOURNAL, own / _JOURNAL)
+        _sync(own)
+    except OSError as e:
+        _clear(stage)
+        _leave_if_bare(own)
+        raise os_error(f"The change to {tree.path} could not be staged", e) from None
+    _finish(tree)
+
+
+def recover(tree: Tree) -> bool:
+    """Finish what a killed run had decided, or clear what it had not; True when a decided change was finished.
+
+    Raises DoesNotApply when a file has been changed by somebody since, so that neither state can be reached.
+    """
+    own = tree.path / OWN
+    if tree.read(f"{OWN}/{_JOURNAL}") is not None:
+        _finish(tree)
+        return True
+    _clear(own / "stage")
+    _leave_if_bare(own)
+    return False
+
+
+def unfinished(tree: Tree) -> bool:
+    """Whether a killed run left a decided change unfinished in ``tree``."""
+    return tree.read(f"{OWN}/{_JOURNAL}") is not None
+
+
+def _finish(tree: Tree) -> None:
+    own = tree.path / OWN
+    raw = tree.read(f"{OWN}/{_JOURNAL}")
+    try:
+        journal = json.loads(raw or b"")
+        steps = [(s["path"], s["before"], s["after"], s["staged"]) for s in journal["steps"]]
+        has_receipt = bool(journal["receipt"])
+        if any(leaves(path) or not (staged or "0").isdecimal() for path, _, _, staged in steps):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Unproven(
+            f"The journal {own / _JOURNAL} is damaged, so the run it belongs to cannot be finished",
+            fix=f"Unpack the tree afresh, or restore its files and delete {own}",
+        ) from None
+    todo = []
+    for path, before, after, staged in steps:
+        data = tree.read(path)
+        have = None if data is None else sha256(data)
+        if have == after:
+            continue
+        fresh = None if staged is None else tree.read(f"{OWN}/stage/{staged}")
+        if have != before or (after is not None and (fresh is None or sha256(fresh) != after)):
+            raise DoesNotApply(
+                f"A run on {tree.path} was interrupted, and {path} was changed since, so it cannot be finished",
+                expected=f"SHA-256 {before} or {after}",
+                found=f"SHA-256 {have}",
+                fix=f"Restore {path}, then run again; or delete {own} to keep the tree as it is",
+            )
+        todo.append((path, staged))
+    try:
+        for path, staged in todo:
+            if staged is None:
+                tree.remove(path)
+            else:
+                tree.move_in(f"{OWN}/stage/{staged}", path)
+        if not has_receipt:  # first of all: it must not outlive the change that it tells of
+            (own / _RECEIPT).unlink(missing_ok=True)
+        elif (own / "stage" / _RECEIPT).exists():
+            os.rename(own / "stage" / _RECEIPT, own / _RECEIPT)
+        for folder in {os.path.dirname(path) for path, _ in todo}:  # before the journal that could redo them goes
+            if (tree.path / folder).is_dir():
+                _sync(tree.path / folder)
+        (own / _JOURNAL).unlink()
+    except OSError as e:
+        raise os_error(
+            f"The change to {tree.path} is decided but not finished",
+            e,
+            fix="Remove the obstacle and run again: the next run finishes it",
+        ) from None
+    _clear(own / "stage")
+    _leave_if_bare(own)
+
+
+def _clear(stage: Path) -> None:
+    """Delete ``stage``, and never what a link in its place points to."""
+    if stage.is_symlink():
+        stage.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _leave_if_bare(own: Path) -> None:
+    """Take our folder out of the tree when it holds no receipt, and nothing else that is not ours."""
+    with contextlib.suppress(OSError):
+        if not (own / _RECEIPT).exists() and {p.name for p in own.iterdir()} <= {".gitignore"}:
+            (own / ".gitignore").unlink(missing_ok=True)
+            own.rmdir()
+
+
+def _write(path: os.PathLike[str], data: bytes, like: tuple[int, int, int] | None = None) -> None:
+    """Write a new file and flush it; ``like`` is the (mode, uid, gid) to give it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with open(fd, "wb") as f:
+        f.write(data)
+        f.flush()
+        if like is not None:
+            mode, uid, gid = like
+            if (uid, gid) != (os.geteuid(), os.getegid()):
+                os.chown(fd, uid, gid)
+            os.fchmod(fd, mode)
+        os.fsync(fd)
+
+
+def _sync(folder: os.PathLike[str]) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,164 @@
+"""``patches/lock.json``: what is known, by hash, of every release before and after the series.
+
+Per release: the archive's name and SHA-256, the digest of the whole tree before and after, and per topic its state
+(variant, native or absent) with the SHA-256 of each file before and after. Its schema: ``docs/data/lock.schema.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import Unproven
+from .places import Readable, project_root
+from .release import version
+from .target import leaves
+
+SCHEMA = 1
+_SHA = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One file of one topic. ``before`` is None when the topic creates it; ``after`` None when it is not known."""
+
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class TopicRow:
+    """``state`` is ``variant`` (and ``variant`` names it), ``native`` (``files``: where upstream has it) or ``absent``."""
+
+    state: str
+    variant: str | None = None
+    files: dict[str, FileRow] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArchiveRow:
+    """A file on the package index (source archive or wheel): its name, SHA-256, and size in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class TreeRow:
+    """The whole tree: number of files and digest, pristine and with the default series (see ``digest.py``)."""
+
+    files: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class ReleaseRow:
+    """One release; ``archive`` and ``tree`` are None where no source archive was published (0.15.x)."""
+
+    release: str
+    archive: ArchiveRow | None
+    tree: TreeRow | None
+    topics: dict[str, TopicRow]
+    wheels: tuple[ArchiveRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lock:
+    overlay: dict[str, str]
+    releases: dict[str, ReleaseRow]
+
+    @classmethod
+    def load(cls, root: Readable | None = None) -> Lock:
+        """Read the lock below ``root`` (default: the project). Raises Unproven when it is missing or damaged."""
+        try:
+            raw = ((root or project_root()) / "patches" / "lock.json").read_bytes()
+        except (OSError, KeyError):
+            raise _damaged("it is missing") from None
+        try:
+            return cls.from_json(json.loads(raw))
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise _damaged(f"{type(e).__name__}: {e}") from None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Lock:
+        """The lock from parsed JSON; ValueError, KeyError or TypeError when it is not one."""
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"schema {data['schema']!r} is not {SCHEMA}")
+        releases = {}
+        for name, row in data["releases"].items():
+            version(name)
+            archive = row["archive"]
+            tree = row["tree"]
+            topics = {}
+            for topic, t in row["topics"].items():
+                if t["state"] not in ("variant", "native", "absent"):
+                    raise ValueError(f"state {t['state']!r} of {topic} in {name}")
+                files = {_path(p): FileRow(_sha(f["before"]), _sha(f["after"])) for p, f in t["files"].items()}
+                topics[topic] = TopicRow(t["state"], t.get("variant"), files)
+            releases[name] = ReleaseRow(
+                name,
+                _archive(archive) if archive else None,
+                TreeRow(int(tree["files"]), _hex(tree["before"]), _hex(tree["after"])) if tree else None,
+                topics,
+                tuple(_archive(w) for w in row["wheels"]),
+            )
+        overlay = {_path(p): _hex(s) for p, s in data["overlay"].items()}
+        return cls(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0]))))
+
+    def to_json(self) -> dict[str, Any]:
+        """The lock as JSON data, ordered, so that equal locks are equal bytes."""
+
+        def topic(t: TopicRow) -> dict[str, Any]:
+            out: dict[str, Any] = {"state": t.state}
+            if t.variant:
+                out["variant"] = t.variant
+            out["files"] = {p: {"before": f.before, "after": f.after} for p, f in sorted(t.files.items())}
+            return out
+
+        return {
+            "schema": SCHEMA,
+            "overlay": dict(sorted(self.overlay.items())),
+            "releases": {
+                r.release: {
+                    "archive": vars(r.archive) if r.archive else None,
+                    "wheels": [vars(w) for w in r.wheels],
+                    "tree": vars(r.tree) if r.tree else None,
+                    "topics": {name: topic(t) for name, t in r.topics.items()},
+                }
+                for r in sorted(self.releases.values(), key=lambda r: version(r.release))
+            },
+        }
+
+    def dumps(self) -> bytes:
+        """The bytes of ``lock.json``."""
+        return (json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _archive(data: dict[str, Any]) -> ArchiveRow:
+    if "/" in data["name"]:
+        raise ValueError(f"{data['name']!r} is not a file name")
+    return ArchiveRow(data["name"], _hex(data["sha256"]), int(data["size"]))
+
+
+def _path(path: str) -> str:
+    if leaves(path):
+        raise ValueError(f"{path!r} leaves the tree")
+    return path
+
+
+def _hex(value: str) -> str:
+    if not isinstance(value, str) or not _SHA.fullmatch(value):
+        raise ValueError(f"{value!r} is not a SHA-256")
+    return value
+
+
+def _sha(value: str | None) -> str | None:
+    return None if value is None else _hex(value)
+
+
+def _damaged(why: str) -> Unproven:
+    return Unproven(f"patches/lock.json is damaged: {why}", fix="Restore it with 'git checkout -- patches/lock.json'")

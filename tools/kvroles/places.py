@@ -1,0 +1,34 @@
+"""Where the project's own data and the user's cache lie."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Protocol
+
+
+class Readable(Protocol):
+    """The part of ``pathlib.Path`` that ``zipfile.Path`` offers too, so that a zipapp can carry the series."""
+
+    @property
+    def name(self) -> str: ...
+    def __truediv__(self, key: str, /) -> Readable: ...
+    def read_bytes(self) -> bytes: ...
+    def is_file(self) -> bool: ...
+    def is_dir(self) -> bool: ...
+
+
+def project_root() -> Readable:
+    """The folder that holds ``patches/`` and ``vllm_overlay/``: the checkout, or the inside of ``apply.pyz``."""
+    here = Path(__file__).resolve()
+    for parent in here.parents:
+        if parent.is_file() and zipfile.is_zipfile(parent):
+            return zipfile.Path(parent)
+    return here.parents[2]
+
+
+def default_cache_dir() -> Path:
+    """``$XDG_CACHE_HOME/vllm-kv-roles``, or ``~/.cache/vllm-kv-roles`` (XDG Base Directory, section "cache")."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "vllm-kv-roles"

@@ -1,0 +1,152 @@
+"""Make lock rows: what a release's files are before and after the series, from the archive itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import archive, contract, engine, patchfile, stage
+from .digest import sha256, tree_digest
+from .errors import DoesNotApply
+from .lock import ArchiveRow, FileRow, ReleaseRow, TopicRow, TreeRow
+from .release import version
+from .series import Series, Topic
+
+# What vLLM PR #43874 itself moved, by topic: where a release holds all of it, the topic is native there.
+UPSTREAM_FILES = {
+    "connector-warning": contract.CONNECTORS,
+    "unit-tests": (
+        contract.TEST_FILE,
+        "tests/v1/kv_connector/unit/test_nixl_connector_hma.py",
+        "tests/v1/kv_connector/unit/test_multi_connector.py",
+        "tests/v1/kv_connector/unit/test_rixl_gpu_mem_diag.py",
+        "tests/v1/kv_connector/unit/utils.py",
+    ),
+    "integration-scripts": (
+        "tests/v1/kv_connector/nixl_integration/run_accuracy_test.sh",
+        "tests/v1/kv_connector/nixl_integration/spec_decode_acceptance_test.sh",
+    ),
+    "guides": ("docs/features/nixl_connector_usage.md", "docs/design/nixl_kv_cache_lease.md"),
+}
+
+
+def paths_of_interest(series: Series) -> set[str]:
+    """Every path that some variant changes, or that native topics are decided by."""
+    paths = {p for files in UPSTREAM_FILES.values() for p in files} | set(series.overlay)
+    for topic in series.topics:
+        for variant in topic.variants:
+            paths |= {f.path for f in topic.patch(variant).files}
+    return paths
+
+
+# Published as wheels only. Which of their files equal those of 0.14.1 was read off the git tags; of the two that
+# equal no other release's and are in no wheel, the SHA-256 at the tag is all there is.
+WITHOUT_ARCHIVE = {
+    release: {
+        "tests/v1/kv_connector/unit/test_nixl_connector.py": "5e717d001cc4d6b973346b441e2ddf708465c5fb630ac22ce10f4baad92ba6da",
+        "docs/features/nixl_connector_usage.md": "77dd74a379c48361b74819f37610693ceeff2d30c0cae8dbc74a2398f2e4fd55",
+    }
+    for release in ("0.15.0", "0.15.1")
+}
+LIKE_WITHOUT_ARCHIVE = "0.14.1"
+
+
+def row(
+    blob: bytes, archive_row: ArchiveRow, wheels: tuple[ArchiveRow, ...], release: str, series: Series
+) -> ReleaseRow:
+    """The lock row of ``release`` from its archive. Raises DoesNotApply when a variant does not fit it."""
+    wanted = paths_of_interest(series)
+    kept: dict[str, bytes] = {}
+    hashes: dict[str, str] = {}
+    for member in archive.members(
+        stage.ahead(archive.inflate(blob, archive_row.name)), archive_row.name, top_of(archive_row)
+    ):
+        hashes[member.path] = sha256(member.data)
+        if member.path in wanted:
+            kept[member.path] = member.data
+    topics, _ = topic_rows(kept, release, series)
+    changed = dict(hashes)
+    optional = {t.name for t in series.topics if t.optional}
+    for name, topic in topics.items():
+        if topic.state == "variant" and name not in optional:
+            for path, f in topic.files.items():
+                if f.after is None:
+                    changed.pop(path, None)
+                else:
+                    changed[path] = f.after
+    changed |= {path: sha256(data) for path, data in series.overlay.items()}
+    tree = TreeRow(len(hashes), tree_digest(hashes), tree_digest(changed))
+    return ReleaseRow(release, archive_row, tree, topics, wheels)
+
+
+def row_without_archive(
+    release: str,
+    shipped: Mapping[str, bytes],
+    like: Mapping[str, bytes],
+    wheels: tuple[ArchiveRow, ...],
+    series: Series,
+) -> ReleaseRow:
+    """The row of a release that has wheels only: what is ``shipped`` in them, and tests and docs of the release ``like`` it."""
+    files = files_without_archive(release, shipped, like)
+    topics, _ = topic_rows(files, release, series, WITHOUT_ARCHIVE[release])
+    return ReleaseRow(release, None, None, topics, wheels)
+
+
+def files_without_archive(release: str, shipped: Mapping[str, bytes], like: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of interest of a release that has wheels only, as far as they can be had."""
+    rest = {p: d for p, d in like.items() if not p.startswith("vllm/") and p not in WITHOUT_ARCHIVE[release]}
+    return {**rest, **shipped}
+
+
+def top_of(archive_row: ArchiveRow) -> str:
+    """The one folder of a source archive: its name without ``.tar.gz`` (PEP 625)."""
+    return archive_row.name.removesuffix(".tar.gz")
+
+
+def topic_rows(
+    files: Mapping[str, bytes], release: str, series: Series, unknown: Mapping[str, str] | None = None
+) -> tuple[dict[str, TopicRow], dict[str, bytes | None]]:
+    """The topics' rows for a release whose files of interest are ``files``, and those files after the default series.
+
+    ``unknown`` maps paths whose bytes cannot be had to their SHA-256 (0.15.x). Raises DoesNotApply when a hunk fits
+    nowhere, or in more than one place.
+    """
+    unknown = unknown or {}
+    now: dict[str, bytes | None] = dict(files)
+    rows: dict[str, TopicRow] = {}
+    for topic in series.topics:
+        variant = topic.variant_for(release)
+        if variant is None:
+            rows[topic.name] = _native_or_absent(topic, release, files)
+            continue
+        done: dict[str, FileRow] = {}
+        result = dict(now)
+        for f in topic.patch(variant).files:
+            if f.path in unknown:
+                done[f.path] = FileRow(unknown[f.path], None)
+                continue
+            data = now.get(f.path)
+            try:
+                result[f.path], _ = patchfile.apply(data, f, unique=True)
+            except patchfile.HunkMismatch as e:
+                raise engine.hunk_refusal(topic.name, e, f"vLLM {release}") from None
+            made = result[f.path]
+            done[f.path] = FileRow(None if data is None else sha256(data), None if made is None else sha256(made))
+        rows[topic.name] = TopicRow("variant", variant, done)
+        if not topic.optional:
+            now = result
+    return rows, now
+
+
+def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) -> TopicRow:
+    held = [p for p in UPSTREAM_FILES.get(topic.name, ()) if p in files]
+    newest = topic.variants[-1] if topic.variants else None
+    if newest is None or version(release) < version(topic.variants[0]) or not held:
+        return TopicRow("absent")
+    for path in held:
+        # Files upstream holds the change in; what it left behind in others is the stragglers' to mend.
+        if not engine.is_native(topic.name, path, files[path]):
+            raise DoesNotApply(
+                f"Topic {topic.name} has no variant for vLLM {release}, and {path} does not hold the change either",
+                fix=f"Port it with 'python tools/port.py --to {release}'",
+            )
+    return TopicRow("native", None, {p: FileRow(sha256(files[p]), None) for p in held})

@@ -1,0 +1,146 @@
+"""What a person reads at the end of a run, and what a machine reads (``--json``, ``docs/data/apply.schema.json``)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, TextIO
+
+from .applying import Outcome
+from .engine import State, TopicStatus
+from .lock import Lock
+from .series import OVERLAY, Series
+
+_COLOUR = {
+    State.PRISTINE: "36",
+    State.APPLIED: "32",
+    State.NATIVE: "34",
+    State.EDITED: "31",
+    State.PARTIAL: "33",
+}
+
+
+def colours(out: TextIO) -> bool:
+    """Whether to colour: a terminal, and no NO_COLOR (no-color.org)."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(state: State, width: int, on: bool) -> str:
+    """``state`` padded to ``width``, coloured when ``on``."""
+    text = f"{state.value:<{width}}"
+    return f"\033[{_COLOUR[state]}m{text}\033[0m" if on else text
+
+
+_SAYS = {
+    "applied": "applied, {n} files changed",
+    "reversed": "reversed, {n} files changed back",
+    "would-apply": "would be applied, {n} files would change (--check: nothing was written)",
+    "would-reverse": "would be reversed, {n} files would change back (--check: nothing was written)",
+}
+
+
+def text(outcome: Outcome, *, verbose: bool, out: TextIO = sys.stdout) -> str:
+    """The summary: a line a topic, its files below it, then the proof."""
+    on = colours(out)
+    if outcome.did == "nothing":
+        state = "applied" if any(t.state is not State.PRISTINE for t in outcome.topics) else "pristine"
+        headline = f"{state} already, nothing was changed"
+    else:
+        headline = _SAYS[outcome.did].format(n=outcome.changed)
+    lines = [f"vLLM {_name(outcome)} in {outcome.target}: {headline}", ""]
+    for topic in outcome.topics:
+        lines.append(f"  {paint(topic.state, 9, on)} {topic.topic}{_variant(topic)}")
+        lines += [f"    {paint(f.state, 9, on)} {f.path}" for f in topic.files]
+    lines.append("")
+    if outcome.verdict is not None:
+        lines.append(f"  contract  holds{_unchecked(outcome)}")
+    if outcome.tree:
+        count = f", {outcome.files} files" if outcome.files else ""
+        lines.append(f"  tree      sha256 {outcome.tree}{count}")
+    if outcome.did in ("applied", "nothing") and any(t.state is State.APPLIED for t in outcome.topics):
+        lines.append(f"  receipt   {outcome.target / '.kv-roles' / 'receipt.json'}")
+    if verbose and outcome.verdict is not None:
+        clauses = ("the connector warns", "the tests exist", "no kv_both is left", "roles are right", "all files parse")
+        lines += [f"    {n} {c}" for n, c in enumerate(clauses, 1)]
+    return "\n".join([*outcome.notes, *lines]).rstrip() + "\n"
+
+
+def _name(outcome: Outcome) -> str:
+    if outcome.release:
+        return outcome.release
+    commit = f"commit {outcome.revision[:12]}" if outcome.revision else "(no release)"
+    return f"{commit}, nearest to {outcome.nearest}," if outcome.nearest else commit
+
+
+def _variant(topic: TopicStatus) -> str:
+    if topic.topic == OVERLAY:
+        return ""
+    return f" (variant {topic.variant})" if topic.variant else ""
+
+
+def _unchecked(outcome: Outcome) -> str:
+    assert outcome.verdict is not None
+    return "".join(f"; clause {n} not checked: {why}" for n, why in sorted(outcome.verdict.unchecked.items()))
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "schema": 1,
+        "release": outcome.release,
+        "revision": outcome.revision,
+        "nearest": outcome.nearest,
+        "target": str(outcome.target),
+        "did": outcome.did,
+        "changed": outcome.changed,
+        "topics": [
+            {
+                "topic": t.topic,
+                "variant": t.variant,
+                "state": t.state.value,
+                "files": [
+                    {
+                        "path": f.path,
+                        "state": f.state.value,
+                        "hunks": [{"number": h.number, "line": h.line, "offset": h.offset} for h in f.fits],
+                    }
+                    for f in t.files
+                ],
+            }
+            for t in outcome.topics
+        ],
+        "contract": None
+        if outcome.verdict is None
+        else {"holds": True, "unchecked": {str(k): v for k, v in outcome.verdict.unchecked.items()}},
+        "tree": outcome.tree,
+        "notes": outcome.notes,
+    }
+
+
+def listing(lock: Lock, series: Series) -> str:
+    """A table of every release in the lock: per topic the variant that serves it, ``native`` or ``-``."""
+    names = [t.name for t in series.topics]
+    rows = [["release", *(f"{t.name}*" if t.optional else t.name for t in series.topics), "archive"]]
+    for release, row in lock.releases.items():
+        cells = []
+        for name in names:
+            topic = row.topics.get(name)
+            cells.append("-" if topic is None or topic.state == "absent" else topic.variant or "native")
+        rows.append([release, *cells, row.archive.name if row.archive else "none (git tag or wheel)"])
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    if any(t.optional for t in series.topics):
+        lines.append("* optional: chosen with --with TOPIC")
+    return "\n".join(lines) + "\n"
+
+
+def listing_json(lock: Lock, series: Series) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "schema": 1,
+        "topics": [{"topic": t.name, "optional": t.optional, "variants": list(t.variants)} for t in series.topics],
+        "releases": {
+            release: {name: {"state": t.state, "variant": t.variant} for name, t in row.topics.items()}
+            for release, row in lock.releases.items()
+        },
+    }

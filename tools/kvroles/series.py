@@ -1,0 +1,134 @@
+"""The series: topics in order, each with its variants beside each other.
+
+``patches/series`` holds one topic a line, in order of application; a topic marked ``optional`` is applied only when
+asked for. ``patches/<topic>/<first-release>.patch`` serves that release and those after it, up to the next variant.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+
+from . import patchfile
+from .errors import Unproven, UsageError
+from .places import Readable, project_root
+from .release import in_range, version
+
+OVERLAY = "overlay"  # the name under which reports and the lock speak of vllm_overlay/
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One reason to change vLLM. ``variants`` are the first releases served, oldest first."""
+
+    name: str
+    optional: bool
+    variants: tuple[str, ...]
+    _folder: Readable = field(repr=False)
+
+    def raw(self, variant: str) -> bytes:
+        """The bytes of one variant's mail."""
+        return (self._folder / f"{variant}.patch").read_bytes()
+
+    def patch(self, variant: str) -> patchfile.Patch:
+        """One variant, parsed. Raises Unproven when the file is missing or damaged."""
+        return _patch(self, variant)
+
+    def variant_for(self, release: str) -> str | None:
+        """The variant that serves ``release`` (by the variants' names and ``Applies-To`` trailers), or None."""
+        best = None
+        for first in self.variants:
+            if version(first) <= version(release):
+                best = first
+        if best is None:
+            return None
+        applies_to = self.patch(best).trailers.get("Applies-To", "")
+        try:
+            return best if in_range(release, applies_to) else None
+        except ValueError:
+            raise Unproven(
+                f"Patch {self.name}/{best}.patch is damaged: its Applies-To trailer is not a PEP 440 range",
+                found=repr(applies_to),
+                fix="Restore it with 'git checkout -- patches'",
+            ) from None
+
+
+@cache
+def _patch(topic: Topic, variant: str) -> patchfile.Patch:
+    try:
+        raw = topic.raw(variant)
+    except (FileNotFoundError, KeyError):
+        raise Unproven(
+            f"Patch patches/{topic.name}/{variant}.patch is missing, though the lock names it",
+            fix="Restore it with 'git checkout -- patches'",
+        ) from None
+    return patchfile.parse(raw, f"patches/{topic.name}/{variant}.patch")
+
+
+@dataclass(frozen=True)
+class Series:
+    """All topics in order, and the overlay's files (path in the vLLM tree -> bytes)."""
+
+    topics: tuple[Topic, ...]
+    overlay: dict[str, bytes]
+
+    @classmethod
+    def load(cls, root: Readable | None = None) -> Series:
+        """Read ``patches/`` and ``vllm_overlay/`` below ``root`` (default: the project). Patches are parsed on use."""
+        root = root or project_root()
+        patches = root / "patches"
+        try:
+            text = (patches / "series").read_bytes().decode("utf-8")
+        except (OSError, KeyError, UnicodeDecodeError) as e:
+            raise Unproven(
+                f"patches/series cannot be read ({type(e).__name__})", fix="Restore it with 'git checkout -- patches'"
+            ) from None
+        topics = []
+        for line in text.splitlines():
+            words = line.partition("#")[0].split()
+            if not words:
+                continue
+            if not re.fullmatch(r"[a-z0-9-]+", words[0]) or words[1:] not in ([], ["optional"]):
+                raise Unproven(
+                    f"patches/series holds a line that is no topic: {line!r}",
+                    fix="Restore it with 'git checkout -- patches'",
+                )
+            folder = patches / words[0]
+            names = [p.name[: -len(".patch")] for p in _children(folder) if p.name.endswith(".patch")]
+            try:
+                names.sort(key=version)
+            except ValueError as e:
+                raise Unproven(
+                    f"patches/{words[0]} holds a variant whose name is no release ({e})",
+                    fix="Name it <first-release>.patch",
+                ) from None
+            topics.append(Topic(words[0], words[1:] == ["optional"], tuple(names), folder))
+        return cls(tuple(topics), dict(sorted(_files_below(root / "vllm_overlay"))))
+
+    def topic(self, name: str) -> Topic:
+        """The topic called ``name``; UsageError names the ones there are."""
+        for topic in self.topics:
+            if topic.name == name:
+                return topic
+        raise UsageError(f"There is no topic {name!r}", expected=f"one of {', '.join(t.name for t in self.topics)}")
+
+    def chosen(self, extra: tuple[str, ...] = ()) -> tuple[Topic, ...]:
+        """The default topics plus the optional ones named in ``extra``, in order."""
+        for name in extra:
+            self.topic(name)
+        return tuple(t for t in self.topics if not t.optional or t.name in extra)
+
+
+def _children(folder: Readable) -> list[Readable]:
+    return list(folder.iterdir()) if folder.is_dir() else []  # type: ignore[attr-defined]
+
+
+def _files_below(folder: Readable, prefix: str = "") -> list[tuple[str, bytes]]:
+    out = []
+    for child in _children(folder):
+        if child.is_dir():
+            out += _files_below(child, f"{prefix}{child.name}/")
+        else:
+            out.append((prefix + child.name, child.read_bytes()))
+    return out

@@ -1,0 +1,99 @@
+"""A cache of the files the series is about, so that a release is verified without inflating its archive again.
+
+One file a release under ``<cache>/touched``: a tar of those files and of every other that mentions ``kv_both``, plus
+the manifest of the whole tree. Its name holds the digests of all it was made from, and its first line its own, so a
+stale or damaged one is never used.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import archive
+from .digest import sha256
+from .lock import ArchiveRow
+
+
+@dataclass(frozen=True)
+class Extract:
+    """What verification reads of a release: ``files`` (path -> bytes) and the manifest of the whole tree.
+
+    ``manifest`` holds a line ``<sha256>  ./<path>`` for every regular file, sorted by path: its SHA-256 is the digest.
+    """
+
+    files: dict[str, bytes]
+    manifest: bytes
+
+    def digest(self, changed: Mapping[str, str | None] | None = None) -> str:
+        """The tree's digest once the files in ``changed`` have those SHA-256 (None: deleted)."""
+        if not changed:
+            return sha256(self.manifest)
+        lines = self.manifest.splitlines(keepends=True)
+        for path, sha in changed.items():
+            key = b"./" + path.encode("utf-8", "surrogateescape") + b"\n"
+            at = bisect.bisect_left(lines, key, key=lambda line: line[66:])
+            there = at < len(lines) and lines[at][66:] == key
+            new = [] if sha is None else [sha.encode() + b"  " + key]
+            lines[at : at + there] = new
+        whole = hashlib.sha256()
+        whole.update(b"".join(lines))
+        return whole.hexdigest()
+
+    def count(self) -> int:
+        """How many regular files the pristine tree holds."""
+        return self.manifest.count(b"\n")
+
+
+def of_archive(blob: bytes, row: ArchiveRow, top: str, wanted: set[str]) -> Extract:
+    """Read an archive once: keep the ``wanted`` files and those that mention ``kv_both``, hash every file."""
+    files: dict[str, bytes] = {}
+    lines: list[tuple[bytes, str]] = []
+    for member in archive.members(archive.inflate(blob, row.name), row.name, top):
+        if member.path in wanted or b"kv_both" in member.data:
+            files[member.path] = member.data
+        lines.append((b"./" + member.path.encode("utf-8", "surrogateescape"), sha256(member.data)))
+    lines.sort()
+    return Extract(files, b"".join(sha.encode() + b"  " + path + b"\n" for path, sha in lines))
+
+
+def _file(cache_dir: Path, key: str, wanted: set[str]) -> Path:
+    made_from = sha256("\n".join([key, *sorted(wanted)]).encode())
+    return cache_dir / "touched" / made_from[:32]
+
+
+def load(cache_dir: Path, key: str, wanted: set[str]) -> Extract | None:
+    """The cached extract made from ``key`` (an archive's SHA-256) for ``wanted``, or None when there is none in order."""
+    try:
+        raw = _file(cache_dir, key, wanted).read_bytes()
+    except OSError:
+        return None
+    stated, _, rest = raw.partition(b"\n")
+    if stated.decode("ascii", "replace") != sha256(rest):
+        return None
+    head, _, body = rest.partition(b"\n")
+    index: dict[str, int] = json.loads(head)
+    files: dict[str, bytes] = {}
+    at = 0
+    for path, size in index.items():
+        files[path] = body[at : at + size]
+        at += size
+    return Extract(files, body[at:])
+
+
+def store(cache_dir: Path, key: str, wanted: set[str], extract: Extract) -> None:
+    """Keep ``extract`` for later; a cache that cannot be written is no failure, only slower next time."""
+    head = json.dumps({path: len(data) for path, data in extract.files.items()}).encode()
+    rest = head + b"\n" + b"".join(extract.files.values()) + extract.manifest
+    file = _file(cache_dir, key, wanted)
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(sha256(rest).encode() + b"\n" + rest)
+        part.replace(file)

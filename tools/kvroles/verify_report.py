@@ -1,0 +1,80 @@
+"""The table and the progress bar of ``tools/verify.py``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from .errors import Exit, KvRolesError, Unproven
+from .verifying import Proof
+
+
+@contextlib.contextmanager
+def bar(total: int, *, quiet: bool) -> Iterator[Callable[[Proof], None]]:
+    """A progress bar on standard error, on terminals only; yields the function to call for each proof."""
+    console = Console(stderr=True)
+    columns = (TextColumn("Verifying"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+
+        def step(proof: Proof) -> None:
+            progress.update(task, advance=1, description=proof.release)
+
+        yield step
+
+
+def table(proofs: list[Proof], drifted: list[str]) -> None:
+    """A row a release: each topic's variant (or native, or -), how far hunks moved, and whether all of it holds."""
+    names = list(proofs[0].topics) if proofs and proofs[0].topics else []
+    out = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ["release", *names, "largest offset", "contract", "proven"]:
+        out.add_column(title, no_wrap=title == "release", overflow="fold")
+    for proof in proofs:
+        cells = [_cell(proof.topics.get(name)) for name in names]
+        offsets = [abs(o) for t in proof.topics.values() for f in t["files"].values() for o in f]
+        holds = "?" if proof.problem else "holds" + "".join(f", not {n}" for n in proof.unchecked)
+        out.add_row(proof.release, *cells, str(max(offsets, default=0)), holds, _verdict(proof, drifted))
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe: one line a release, however long
+        console.width = 200
+    console.print(out)
+    done = [p for p in proofs if not p.problem]
+    in_part = [p for p in done if not p.whole]
+    note = f", {len(in_part)} of them as far as their files can be had" if in_part else ""
+    console.print(f"{len(done)} of {len(proofs)} proven{note}")
+    for proof in in_part:
+        for clause, why in proof.unchecked.items():
+            console.print(f"{proof.release}: clause {clause} not checked: {why}", soft_wrap=True)
+
+
+def _cell(topic: dict[str, object] | None) -> str:
+    if topic is None or topic["state"] == "absent":
+        return "-"
+    return str(topic["variant"] or topic["state"])
+
+
+def _verdict(proof: Proof, drifted: list[str]) -> str:
+    if proof.problem:
+        return "[red]no[/red]"
+    if proof.release in drifted:
+        return "[yellow]drifted[/yellow]"
+    return "[green]yes[/green]" if proof.whole else "[green]in part[/green]"
+
+
+def complain(bad: list[Proof], drifted: list[str]) -> None:
+    """Raise the first problem, if there is one."""
+    if bad:
+        more = f" ({len(bad) - 1} more releases are not proven)" if len(bad) > 1 else ""
+        raise KvRolesError(
+            Exit.UNPROVEN,
+            f"vLLM {bad[0].release} is not proven: {bad[0].problem.rstrip('.') if bad[0].problem else ''}{more}",
+        )
+    if drifted:
+        raise Unproven(
+            f"docs/data/compat.json says something else of {', '.join(drifted)}",
+            fix="If the change is meant, write it with 'python tools/verify.py --all --write' and commit it",
+        )

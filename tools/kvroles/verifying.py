@@ -1,0 +1,215 @@
+"""Prove one release, from its archive alone: the topics apply, the contract holds, reverse restores, the lock is true."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import applying, contract, engine, fetch, index, patchfile, relock, touched, web
+from .digest import sha256
+from .errors import KvRolesError, NoSource, Unproven
+from .journal import Change
+from .lock import Lock, ReleaseRow
+from .series import Series
+
+_WHEEL_PLATFORM = "x86_64"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where archives come from."""
+
+    cache_dir: Path
+    index_url: str | None = None
+    offline: bool = False
+
+
+@dataclass
+class Proof:
+    """What was found out about one release; ``problem`` is None when all of it holds."""
+
+    release: str
+    topics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unchecked: dict[str, str] = field(default_factory=dict)
+    files: int | None = None
+    tree: str | None = None
+    whole: bool = True  # False: some files of the release cannot be had (0.15.x)
+    problem: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """This release's entry in ``compat.json``."""
+        return {
+            "topics": self.topics,
+            "contract": {"holds": self.problem is None, "unchecked": self.unchecked},
+            "reverse": self.problem is None,
+            "whole": self.whole,
+            "files": self.files,
+            "tree": self.tree,
+        }
+
+
+def prove(release: str, series: Series, lock: Lock, options: Options) -> Proof:
+    """Prove ``release``; never raises KvRolesError: what does not hold is the proof's ``problem``."""
+    proof = Proof(release)
+    try:
+        _prove(proof, lock.releases[release], series, lock, options)
+    except KvRolesError as e:
+        proof.problem = str(e)
+    return proof
+
+
+def extract(row: ReleaseRow, series: Series, options: Options) -> touched.Extract:
+    """The files of a release that the series is about, from the cache of such files or from its archive."""
+    assert row.archive is not None
+    wanted = relock.paths_of_interest(series)
+    found = touched.load(options.cache_dir, row.archive.sha256, wanted)
+    if found is None:
+        blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
+        found = touched.of_archive(blob, row.archive, relock.top_of(row.archive), wanted)
+        touched.store(options.cache_dir, row.archive.sha256, wanted, found)
+    return found
+
+
+def _prove(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
+    if row.archive is None:
+        _prove_in_part(proof, row, series, lock, options)
+        return
+    found = extract(row, series, options)
+    proof.files = found.count()
+    _same("pristine tree", row.tree.before if row.tree else None, found.digest())
+    unknown: dict[str, str] = {}
+    _check_rows(proof, row, found.files, series, unknown)
+    changes = _apply(proof, row, found.files, series)
+    proof.tree = found.digest({c.path: None if c.after is None else sha256(c.after) for c in changes})
+    _same("patched tree", row.tree.after if row.tree else None, proof.tree)
+
+
+def _check_rows(
+    proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Series, unknown: dict[str, str]
+) -> None:
+    """The lock's rows are what the patches make of these files: every topic, the optional ones too."""
+    made, _ = relock.topic_rows(files, row.release, series, unknown)
+    for name, want in made.items():
+        have = row.topics.get(name)
+        if have != want:
+            raise Unproven(
+                f"The lock's row of topic {name} for vLLM {row.release} is not what the series makes of the archive",
+                fix=f"Regenerate it with 'python tools/port.py --relock --to {row.release}'",
+            )
+    for topic in series.topics:
+        entry = made[topic.name]
+        proof.topics[topic.name] = {
+            "state": entry.state,
+            "variant": entry.variant,
+            "files": _offsets(topic, entry.variant, files, unknown) if entry.variant and not topic.optional else {},
+        }
+
+
+def _offsets(topic: Any, variant: str, files: dict[str, bytes], unknown: dict[str, str]) -> dict[str, list[int]]:
+    """path -> the offset of each hunk, in lines."""
+    out = {}
+    for f in topic.patch(variant).files:
+        if f.path not in unknown:
+            _, fits = patchfile.apply(files.get(f.path), f)
+            out[f.path] = [fit.offset for fit in fits]
+    return out
+
+
+def _apply(proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Series) -> list[Change]:
+    """Plan, prove and reverse the default series, alone and with optional topics on top; the default one's changes."""
+    result: list[Change] | None = None
+    touched_paths = set(engine.touched_paths(row, series))
+    for extra in choices(series):
+        plan = engine.plan(files.get, row, series, series.chosen(extra), where=f"vLLM {row.release}")
+        verdict = applying.prove(files, plan, touched_paths)
+        after = {**files, **{c.path: c.after for c in plan.changes}}
+        _reverse(row, {p: d for p, d in after.items() if d is not None}, files, series, extra)
+        if result is None:
+            result = plan.changes
+            proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
+    assert result is not None
+    return result
+
+
+def choices(series: Series) -> list[tuple[str, ...]]:
+    """What can be chosen beside the default topics: nothing, every optional topic alone, and all of them."""
+    optional = [t.name for t in series.topics if t.optional]
+    return list(dict.fromkeys([(), *((name,) for name in optional), tuple(optional)]))
+
+
+def _reverse(
+    row: ReleaseRow, after: dict[str, bytes], before: dict[str, bytes], series: Series, extra: tuple[str, ...]
+) -> None:
+    plan = engine.plan(after.get, row, series, series.chosen(extra), reverse=True, where=f"vLLM {row.release}")
+    back: dict[str, bytes | None] = {**after, **{c.path: c.after for c in plan.changes}}
+    if {p: d for p, d in back.items() if d is not None} != before:
+        raise Unproven(f"Reversing the series does not restore the bytes of vLLM {row.release}")
+
+
+def _same(what: str, want: str | None, have: str) -> None:
+    if want != have:
+        raise Unproven(f"The digest of the {what} is not the one in the lock", expected=str(want), found=have)
+
+
+def _prove_in_part(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
+    """0.15.x: vllm/ from the wheel, the files that equal 0.14.1's from its archive; the rest is said to be open."""
+    proof.whole = False
+    like = lock.releases[relock.LIKE_WITHOUT_ARCHIVE]
+    unknown = relock.WITHOUT_ARCHIVE[row.release]
+    shipped = _shipped(row, options)
+    files = relock.files_without_archive(row.release, shipped, extract(like, series, options).files)
+    _check_rows(proof, row, files, series, unknown)
+    for extra in reversed(choices(series)):  # the default series last: its verdict is the one that is told
+        now: dict[str, bytes | None] = dict(files)
+        chosen = [t for t in series.chosen(extra) if t.name in row.topics and row.topics[t.name].variant]
+        for topic in chosen:
+            for f in topic.patch(row.topics[topic.name].variant or "").files:
+                if f.path not in unknown:
+                    was = now.get(f.path)
+                    now[f.path], _ = patchfile.apply(was, f)
+                    back, _ = patchfile.apply(now[f.path], f.reversed())
+                    if back != was:
+                        raise Unproven(f"Reversing {topic.name} does not restore {f.path} of vLLM {row.release}")
+        now |= series.overlay
+        after = {p: d for p, d in now.items() if d is not None}
+        verdict = contract.check(after, files, {}, topics=[t.name for t in chosen], missing=frozenset(unknown))
+        proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
+        if verdict.breaches:
+            raise Unproven(f"The contract does not hold: {verdict.breaches[0]}")
+
+
+def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
+    """The members of the release's wheel that some topic changes, read through range requests (a wheel is half a
+    gigabyte), each checked by its hash."""
+    want: dict[str, str] = {}
+    for topic in row.topics.values():
+        for path, f in topic.files.items():
+            if path.startswith("vllm/") and f.before is not None:
+                want.setdefault(path, f.before)
+    key = " ".join([row.release, *sorted(want.values())])
+    found = touched.load(options.cache_dir, key, set(want))
+    if found is None:
+        if options.offline:
+            raise NoSource(
+                f"The files that the wheel of vLLM {row.release} ships are not in the cache and --offline forbids "
+                "fetching them",
+                fix="Run once without --offline",
+            )
+        wheel = next(w for w in row.wheels if _WHEEL_PLATFORM in w.name)
+        url = index.locate(wheel.name, "vllm", options.index_url)
+        with web.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:
+            found = touched.Extract({path: z.read(path) for path in want}, b"")
+        touched.store(options.cache_dir, key, set(want), found)
+    for path, sha in want.items():
+        if sha256(found.files[path]) != sha:
+            raise Unproven(
+                f"{path} in the wheel of vLLM {row.release} is not the one in the lock",
+                expected=sha,
+                found=sha256(found.files[path]),
+            )
+    return found.files
+
+
+__all__ = ["Options", "Proof", "extract", "prove"]
