@@ -17,8 +17,12 @@ _NAME_KEYS = frozenset(
         "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
     }
 )  # fmt: skip
-_SAID_KEYS = frozenset({"description", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"})
-_ARG_KEYS = frozenset({"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"})
+_SAID_KEYS = frozenset(
+    {"description", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"}
+)
+_ARG_KEYS = frozenset(
+    {"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"}
+)
 _NOT_OWN = re.compile(
     r"(?i)model|account|secret|scheduler|class|image|user|file|volume|repo|chart|peer|remote|proxy|router|claim|config|topic|tokenizer|queue|display"
 )
@@ -38,9 +42,7 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
     scope = Scope("key", key.value, up)
     pos = key.text.at(0)
     side = one_side(key.value, ctx)
-    if side is not None and not isinstance(value, Scalar):
-        scope.cues.append(Cue(side, Weight.NAMED, "key", key.value, pos))
-    elif side in (Side.PREFILL, Side.DECODE):
+    if (side is not None and not isinstance(value, Scalar)) or side in (Side.PREFILL, Side.DECODE):
         scope.cues.append(Cue(side, Weight.NAMED, "key", key.value, pos))
     elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
         scope.cues.append(Cue(host, Weight.NAMED, "host", f"{key.value} is the proxy's {host.value} server", pos))
@@ -90,7 +92,9 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
     pos = v.text.at(0)
     if is_through or len(v.value) > 200:
         return []
-    if key in _NAME_KEYS or (key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not name_sides(key)):
+    if key in _NAME_KEYS or (
+        key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not name_sides(key)
+    ):
         if side := one_side(v.value, ctx):
             return [Cue(side, Weight.NAMED, "name", f"{key}: {v.value}", pos)]
         if (host := ctx.proxied.get(v.value.lower())) is not None:
@@ -108,7 +112,10 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
             return [Cue(side, Weight.FLAG if strong else Weight.NAMED, "role", f"{key}: {v.value}", pos)]
     if key in _SAID_KEYS and (side := prose_side(v.value)):
         return [Cue(side, Weight.SAID, "text", f"{key}: {v.value[:80]}", pos)]
-    if re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key) and v.value.lower() == "true":
+    if (
+        re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key)
+        and v.value.lower() == "true"
+    ):
         return [Cue(s, Weight.FLAG, "role", f"{key}: {v.value}", pos) for s in name_sides(key)]
     return []
 
@@ -137,7 +144,9 @@ def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
             side = None
         if side is None and not roles_only:
             side = one_side(v.value, ctx) or (
-                one_side(k.value.rsplit("/", 1)[-1], ctx) if v.value.lower() in {"true", "1", "yes", "enabled"} else None
+                one_side(k.value.rsplit("/", 1)[-1], ctx)
+                if v.value.lower() in {"true", "1", "yes", "enabled"}
+                else None
             )
         if side is not None:
             out.append(Cue(side, Weight.NAMED, "label", f"{k.value}: {v.value}", v.text.at(0)))
@@ -194,7 +203,9 @@ def kserve(root: Node, keys: list[str]) -> Cue | None:
     if not isinstance(spec, Map) or len(keys) < 2 or keys[0] != "spec" or keys[1] not in {"template", "worker"}:
         return None
     pos = spec.pairs[0][0].text.at(0)
-    if any(k.value == "prefill" and not (isinstance(v, Scalar) and v.value in {"", "null", "~"}) for k, v in spec.pairs):
+    if any(
+        k.value == "prefill" and not (isinstance(v, Scalar) and v.value in {"", "null", "~"}) for k, v in spec.pairs
+    ):
         return Cue(Side.DECODE, Weight.NAMED, "structure", f"spec.{keys[1]} beside spec.prefill (KServe)", pos)
     if root.scalar("kind") == "LLMInferenceService" and spec.get("baseRefs") is None:
         return Cue(Side.AGGREGATED, Weight.NAMED, "structure", "no spec.prefill: one server does both (KServe)", pos)

@@ -39,9 +39,9 @@ class _Level:
 def weigh(site: Site, ctx: FileCtx) -> Verdict:
     """The verdict on one site."""
     verdict = _weigh(site.scope.chain(), ())
-    if verdict.side is Side.DECODE and all(_mere_label(c) for c in verdict.cues):
-        if not ctx.pd_said and not any(ctx.pd_named(c.words) for c in verdict.cues):
-            return Verdict(None, "weak", verdict.cues)
+    mere = verdict.side is Side.DECODE and all(_mere_label(c) for c in verdict.cues)
+    if mere and not ctx.pd_said and not any(ctx.pd_named(c.words) for c in verdict.cues):
+        return Verdict(None, "weak", verdict.cues)
     return verdict
 
 
@@ -137,9 +137,13 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
         if verdict.side is not None:
             sides.setdefault(verdict.side, verdict.cues[0])
         elif verdict.why in {"shared", "aggregated", "encode"}:
-            sides.setdefault(Side(verdict.why), verdict.cues[0] if verdict.cues else Cue(Side(verdict.why), 2, "use", scope.name))
+            sides.setdefault(
+                Side(verdict.why), verdict.cues[0] if verdict.cues else Cue(Side(verdict.why), 2, "use", scope.name)
+            )
         elif verdict.why == "conflict":
-            return Verdict(None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues)
+            return Verdict(
+                None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues
+            )
         else:
             silent += 1
     if not sides:

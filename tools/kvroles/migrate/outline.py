@@ -64,7 +64,11 @@ def _read(t: Text, start: int, end: int) -> Node | None:
             kind: type[Map] | type[Seq] = Seq if dash else Map
             while stack and (
                 stack[-1].indent > indent
-                or (stack[-1].indent == indent and not isinstance(stack[-1].node, kind) and not (dash and first and open_key))
+                or (
+                    stack[-1].indent == indent
+                    and not isinstance(stack[-1].node, kind)
+                    and not (dash and first and open_key)
+                )
             ):
                 stack.pop()
                 if open_key and open_key[2] > indent:
@@ -98,7 +102,8 @@ def _read(t: Text, start: int, end: int) -> Node | None:
                 assert isinstance(level.node, Seq)
                 level.node.items.append(scalar)
                 break
-            assert key is not None and isinstance(level.node, Map)
+            assert key is not None
+            assert isinstance(level.node, Map)
             k = Scalar(t.slice(key.start(1), key.end(1)), key.start(1), key.end(1))
             k.text = t.slice(key.start(1) + 1, key.end(1) - 1) if k.value[:1] in ("'", '"') else k.text
             i = key.end()

@@ -70,7 +70,9 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
         return skipped(path, "nested too deep")
     except ImportError as e:
         raise KvRolesError(
-            Exit.USAGE, f"{e.name} is not installed, which reading {path} takes", fix="Run: pip install . in this repository"
+            Exit.USAGE,
+            f"{e.name} is not installed, which reading {path} takes",
+            fix="Run: pip install . in this repository",
         ) from None
     except Exception as e:  # one odd file must not cost the report on all the others
         return skipped(path, f"reading it failed ({type(e).__name__}: {e}); nothing in it was changed")
@@ -83,7 +85,11 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
 def _relevant(data: bytes, options: Options) -> bool:
     """NIXL has to be named somewhere in the file (or a connector left to a variable), else no role in it is NIXL's."""
     low = data.lower()
-    return b"nixl" in low or b"$" in data and b"kv_connector" in low or any(c.encode() in data for c in options.settings.connectors)
+    return (
+        b"nixl" in low
+        or (b"$" in data and b"kv_connector" in low)
+        or any(c.encode() in data for c in options.settings.connectors)
+    )
 
 
 def _checked(result: FileResult, ctx: FileCtx, options: Options) -> bytes | None:

@@ -6,7 +6,7 @@ import re
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors, grammar, shell_scopes, shell_words, values
+from kvroles.migrate import argv, connectors, grammar, shell_script, shell_words, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.shell_scopes import Script
@@ -43,7 +43,9 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
     t, ctx = script.t, script.ctx
     for node in grammar.owners(grammar.at(script.root, i, len(TOKEN))):
         if node.type == "comment":
-            return [Site(t.at(k), script.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte], node.end_byte
+            return [
+                Site(t.at(k), script.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte
+            ], node.end_byte
         if node.type == "heredoc_body":
             return _heredoc(script, node), node.end_byte
         if node.type == "expansion" and node.parent is not None:
@@ -71,21 +73,18 @@ def _word(script: Script, node: Node) -> list[Site]:
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
     if word.s.strip() == TOKEN or re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
         return _role(script, node, parent, word, scope)
-    if parent.type == "command" and shell_scopes.is_pattern(t, parent):
+    if parent.type == "command" and shell_script.is_pattern(t, parent):
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
-    if parent.type == "command" and shell_scopes.says_only(t, parent, script.root) and not word.s.lstrip().startswith("{"):
+    if parent.type == "command" and shell_script.says_only(t, parent) and not word.s.lstrip().startswith("{"):
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
-    hint = ""
-    if parent.type == "variable_assignment":
-        hint = shell_scopes.assigned(t, parent)
-    return values.scan(word, scope, ctx, hint)
+    return values.scan(word, scope, ctx)
 
 
 def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) -> list[Site]:
     k = word.s.index(TOKEN)
     pos, exact = word.at(k), word.exact(k, len(TOKEN))
     if parent.type == "variable_assignment":
-        name = shell_scopes.assigned(script.t, parent)
+        name = shell_script.assigned(script.t, parent)
         if not connectors.is_role_key(name):
             return [Site(pos, scope, "value")]
         connector, wrapped = script.connector_of_role(name)
@@ -125,21 +124,27 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
             holder = holder.parent
         if not connectors.is_role_key(name):
             return [Site(body.at(k), scope, "value")]
-        target = shell_scopes.assigned(t, holder) if holder is not None and holder.type == "variable_assignment" else name
+        target = (
+            shell_script.assigned(t, holder) if holder is not None and holder.type == "variable_assignment" else name
+        )
         connector, wrapped = script.connector_of_role(target or name)
         if connector is None:
-            around = _object_around(script, node)
-            if around is not None:
-                return around
+            inside = _object_around(script, node)
+            if inside is not None:
+                return inside
         return [Site(body.at(k), scope, "role", connector, wrapped, exact=body.exact(k, len(TOKEN)), feeds=name)]
-    return values.scan(body, scope, script.ctx, name)
+    return values.scan(body, scope, script.ctx)
 
 
 def _object_around(script: Script, node: Node) -> list[Site] | None:
     """The default stands inside a config object: ``{"kv_role":"${ROLE:-kv_both}"}``."""
     for owner in grammar.owners(node):
         if owner.type in {"string", "heredoc_body", "concatenation"}:
-            t = shell_words.unquote(script.t, owner) if owner.type != "heredoc_body" else script.t.slice(owner.start_byte, owner.end_byte)
+            t = (
+                shell_words.unquote(script.t, owner)
+                if owner.type != "heredoc_body"
+                else script.t.slice(owner.start_byte, owner.end_byte)
+            )
             from kvroles.migrate import objects
             from kvroles.migrate.data import Map, Scalar, path_to
 
@@ -152,7 +157,9 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
                     m = path[-2]
                     key = next((kk.value for kk, v in m.pairs if v is path[-1]), "")
                     if connectors.is_role_key(key):
-                        wrappers = tuple(c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n)))
+                        wrappers = tuple(
+                            c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
+                        )
                         return [
                             Site(t.at(k), script.chain(node), "role", connectors.connector_of(m), wrappers,
                                  connectors.settings(m), t.exact(k, len(TOKEN)))

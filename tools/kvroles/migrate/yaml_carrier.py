@@ -25,9 +25,12 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         source = t.same_places(template.mask(t.s))
     try:
         docs = yaml_read.documents(source)
-    except yaml_read.NotYaml:
+    except yaml_read.NotYamlError:
         docs = outline.documents(source)
-    trees = [Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branch_scope) for root in docs]
+    trees = [
+        Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branch_scope)
+        for root in docs
+    ]
     out: list[Site] = [site for tree in trees for site in tree.sites()]
     known = {s.pos for s in out}
     actions = template.actions(t.s) if source is not t else []
@@ -76,14 +79,18 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     if m := _SET.match(body.s):
         name = m.group(1) or m.group(2)
         sides = name_sides(name)
-        scope = Scope("variable", name, up, [Cue(s, Weight.NAMED, "variable", name, t.at(i)) for s in sides if len(sides) == 1])
+        scope = Scope(
+            "variable", name, up, [Cue(s, Weight.NAMED, "variable", name, t.at(i)) for s in sides if len(sides) == 1]
+        )
         scope.find_uses = partial(_variable_uses, t, name, action, trees, up)
     inner = body.slice(2, max(2, len(body.s) - 2))
     found = objects.enclosing(inner, k - 2)
     if found is not None:
         from kvroles.migrate import values
 
-        return [s for s in Tree(found, inner, scope, ctx, values.scan).sites() if s.pos == t.at(i)] or [Site(t.at(i), scope, "value")]
+        return [s for s in Tree(found, inner, scope, ctx, values.scan).sites() if s.pos == t.at(i)] or [
+            Site(t.at(i), scope, "value")
+        ]
     return [_default(t, i, trees, scope)]
 
 
@@ -118,17 +125,29 @@ def _default(t: Text, i: int, trees: list[Tree], scope: Scope) -> Site:
         if isinstance(holder, Map):
             key = next((kk.value for kk, v in holder.pairs if v is value), "")
             if connectors.is_role_key(key):
-                wrappers = tuple(c for n in reversed(nodes[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n)))
-                return Site(pos, scope, "role", connectors.connector_of(holder), wrappers, connectors.settings(holder), t.exact(i, len(TOKEN)))
+                wrappers = tuple(
+                    c for n in reversed(nodes[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
+                )
+                return Site(
+                    pos,
+                    scope,
+                    "role",
+                    connectors.connector_of(holder),
+                    wrappers,
+                    connectors.settings(holder),
+                    t.exact(i, len(TOKEN)),
+                )
     return Site(pos, scope, "value")
 
 
 # --- conditionals ----------------------------------------------------------------------------------------------------
 
-_VAGUE = re.compile(r"(?i)\b(?:not|ne|!=|enabled?|create|replicas?|and|or|hasKey|len)\b|!=|\bnot\b|\.(?:enabled|create)\b")
+_VAGUE = re.compile(
+    r"(?i)\b(?:not|ne|!=|enabled?|create|replicas?|and|or|hasKey|len)\b|!=|\bnot\b|\.(?:enabled|create)\b"
+)
 
 
-def branch_scope(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
+def branch_scope(b: Branch, up: Scope, source: Text) -> Scope:
     """The scope of a template's conditional: what its condition says, for the ``else`` only with support in its body."""
     scope = Scope("branch", b.condition, up)
     sides = {s for w in re.findall(r"[\w.-]+", b.condition) for s in name_sides(w)} & {Side.PREFILL, Side.DECODE}
