@@ -103,12 +103,13 @@ def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
             else "is refused on a kv_consumer, as it was with kv_both"
         )
         out.append(Hazard("KVR133", f"{pcp}: prefill context parallelism {effect} from 0.29.0 on"))
-    takes_images = any(f.startswith(("ec-transfer-config", "multimodal", "limit-mm", "mm-")) for f in flags)
-    if side is Side.PREFILL and since(MM) and takes_images and "enable-mm-embeds" not in flags:
-        text = "it no longer accepts missing embeddings (0.28.0 on)"
+    takes_images = any(f.startswith(("multimodal", "limit-mm", "mm-", "ec-transfer-config")) for f in flags)
+    feeds_itself = "ec_consumer" in flags.get("ec-transfer-config", "") or "enable-mm-embeds" in flags
+    if release is not None and side is Side.PREFILL and since(MM) and takes_images and not feeds_itself:
+        text = "requests that leave out the embedding tensor become errors (0.28.0 on)"
         if since(MM_FORCED):
-            text += " nor gets --enable-mm-embeds set for it (0.30.0 on): set it if this instance receives embeddings"
-        out.append(Hazard("KVR134", f"as kv_producer a multimodal prefill instance changes: {text}"))
+            text += ", and embedding inputs need --enable-mm-embeds (0.30.0 on)"
+        out.append(Hazard("KVR134", f"on a multimodal kv_producer {text}"))
     if release is not None and site.wrappers and release >= FENCE:
         out.append(
             Hazard(
