@@ -79,12 +79,22 @@ def row(
 
 
 def row_without_archive(
-    release: str, connector: bytes, like: Mapping[str, bytes], wheels: tuple[ArchiveRow, ...], series: Series
+    release: str,
+    shipped: Mapping[str, bytes],
+    like: Mapping[str, bytes],
+    wheels: tuple[ArchiveRow, ...],
+    series: Series,
 ) -> ReleaseRow:
-    """The row of a release that has wheels only: its ``connector`` from there, other files from those ``like`` it."""
-    files = {p: d for p, d in like.items() if p not in WITHOUT_ARCHIVE[release]} | {contract.CONNECTORS[1]: connector}
+    """The row of a release that has wheels only: what is ``shipped`` in them, and tests and docs of the release ``like`` it."""
+    files = files_without_archive(release, shipped, like)
     topics, _ = topic_rows(files, release, series, WITHOUT_ARCHIVE[release])
     return ReleaseRow(release, None, None, topics, wheels)
+
+
+def files_without_archive(release: str, shipped: Mapping[str, bytes], like: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of interest of a release that has wheels only, as far as they can be had."""
+    rest = {p: d for p, d in like.items() if not p.startswith("vllm/") and p not in WITHOUT_ARCHIVE[release]}
+    return {**rest, **shipped}
 
 
 def top_of(archive_row: ArchiveRow) -> str:

@@ -1,0 +1,3 @@
+from support.vllm_runs import say
+
+__all__ = ["say"]

@@ -1,0 +1,60 @@
+"""Every release in seconds: the patched constructor, compiled from the real bytes, in every role.
+
+The full form, with vLLM imported, is tests/behaviour/test_construct.py.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from kvroles import archive, engine, fetch
+from kvroles.errors import Unproven
+from kvroles.lock import ReleaseRow
+from kvroles.relock import top_of
+from kvroles.runtime import wheels
+from kvroles.runtime.environments import Say, cache_home
+from kvroles.runtime.light import light_construct
+from packaging.version import Version
+from support.vllm_runs import QUERY, connector_path, patched_connector, say
+
+__all__ = ["say"]
+
+pytestmark = pytest.mark.upstream
+
+_, LOCK = engine.load()
+
+
+def connector(row: ReleaseRow, say: Say) -> bytes:
+    """The release's own connector file: out of its source archive, or its CPU wheel where it has none."""
+    path = connector_path(row)
+    if row.archive is None:
+        return (wheels.unpacked(row.release, say) / path).read_bytes()
+    blob = fetch.archive_bytes(row.archive, cache_home())
+    chunks = archive.inflate(blob, row.archive.name)
+    found = archive.members(chunks, row.archive.name, top_of(row.archive), path.__eq__)
+    return next(found).data
+
+
+@pytest.mark.parametrize("release", LOCK.releases)
+def test_both_warns_and_explicit_roles_do_not(release: str, say: Say) -> None:
+    row = LOCK.releases[release]
+    source = patched_connector(row, connector(row, say))
+    names = ["NixlConnector"]
+    if Version(release) >= Version("0.24.0"):
+        names += ["NixlPullConnector", "NixlPushConnector"]
+    else:
+        with pytest.raises(Unproven, match="does not define"):
+            light_construct(source, "kv_both", "NixlPushConnector")
+    for name in names:
+        (warning,) = light_construct(source, "kv_both", name)
+        assert re.search(QUERY, warning)
+        assert "kv_role='kv_producer'" in warning
+        assert "kv_role='kv_consumer'" in warning
+        assert light_construct(source, "kv_producer", name) == []
+        assert light_construct(source, "kv_consumer", name) == []
+
+
+def test_the_unpatched_connector_is_silent(say: Say) -> None:
+    row = LOCK.releases["0.22.1"]
+    assert light_construct(connector(row, say), "kv_both") == []
