@@ -24,13 +24,19 @@ from kvroles.places import default_cache_dir
 def parser() -> argparse.ArgumentParser:
     """The command line of ``apply.py``."""
     p = argparse.ArgumentParser(prog="apply.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
-    p.add_argument("--vllm-rev", metavar="REV", help="a release (0.22.1, v0.22.1, latest)")
+    p.add_argument("--vllm-rev", metavar="REV", help="a release (0.22.1, v0.22.1, latest), or a tag, branch or commit")
+    p.add_argument(
+        "--upstream", metavar="URL|DIR", help="take --vllm-rev from this git repository or clone, not from an archive"
+    )
     where = p.add_mutually_exclusive_group()
     where.add_argument("--output", metavar="DIR", type=Path, help="the tree to make (default: build/vllm-REV)")
     where.add_argument("--into", metavar="DIR", type=Path, help="an existing tree to change; its release is detected")
     p.add_argument("--with", dest="extra", metavar="TOPIC", action="append", default=[], help="an optional topic too")
     p.add_argument("--check", action="store_true", help="say what would be done, and write nothing")
     p.add_argument("--reverse", action="store_true", help="take the series back out of a tree")
+    p.add_argument(
+        "--3way", dest="three_way", action="store_true", help="merge into files that are edited or do not fit"
+    )
     p.add_argument("--list", action="store_true", help="list every release with the variants that serve it")
     p.add_argument(
         "--export", metavar="DIR", type=Path, help="with --list: write the release's series as mails for git am"
@@ -67,11 +73,13 @@ def run(args: argparse.Namespace) -> int:
     outcome = applying.run(
         applying.Request(
             revision=args.vllm_rev,
+            upstream=args.upstream,
             output=args.output,
             into=args.into,
             extra=tuple(args.extra),
             check=args.check,
             reverse=args.reverse,
+            three_way=args.three_way,
             offline=args.offline,
             quiet=args.quiet,
             index_url=args.index_url,

@@ -10,7 +10,7 @@ from . import archive, contract, detect, engine, fetch, journal, receipt, stage
 from .contract import Verdict
 from .digest import sha256, tree_digest
 from .engine import Plan, State, TopicStatus
-from .errors import NoSource, Unproven, UsageError
+from .errors import DoesNotApply, NoSource, Unproven, UsageError
 from .journal import Change
 from .lock import Lock, ReleaseRow
 from .progress import Progress
@@ -25,6 +25,7 @@ class Request:
     """What the command line asks for. ``output`` and ``into`` exclude each other."""
 
     revision: str | None = None
+    upstream: str | None = None
     output: Path | None = None
     into: Path | None = None
     extra: tuple[str, ...] = ()
@@ -50,14 +51,21 @@ class Outcome:
     tree: str | None = None
     files: int | None = None
     notes: list[str] = field(default_factory=list)
+    revision: str | None = None  # the commit, of trees that come from git
+    nearest: str | None = None  # the release a tree that is none was taken to be nearest to
 
 
 def run(request: Request) -> Outcome:
     """Do what ``request`` asks. Raises KvRolesError; the target is then as it was."""
     series, lock = engine.load()
-    topics = series.chosen(request.extra)
+    chosen = series.chosen(request.extra)
+    topics = series.topics if request.reverse else chosen  # what was not applied is not there to be taken out
     if request.into is not None:
         return in_place(request, request.into, series, lock, topics)
+    if request.upstream is not None or _is_git_name(request.revision or ""):
+        from . import forks  # needs this module; and a release never pays for importing it
+
+        return forks.build(request, series, lock, topics)
     release = resolve(request.revision or "latest", lock.releases)
     output = request.output or Path("build") / f"vllm-{release}"
     if output.is_symlink() or output.exists():
@@ -71,6 +79,13 @@ def run(request: Request) -> Outcome:
     row = lock.releases[release]
     return (
         dry_run(request, output, series, row, topics) if request.check else build(request, output, series, row, topics)
+    )
+
+
+def _is_git_name(revision: str) -> bool:
+    """Whether ``revision`` can only be a branch or commit: no release, nor a slip in typing one, looks like that."""
+    return bool(re.fullmatch(r"[0-9a-f]{7,40}|[A-Za-z][\w./-]*", revision)) and not re.match(
+        r"v?\d+\.|latest$", revision
     )
 
 
@@ -102,7 +117,7 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
                 )
             plan = engine.plan(staged.kept.get, row, series, topics, where=row.archive.name)
             now = {c.path: c.after for c in plan.changes}
-            verdict = prove(staged.kept, plan.changes, touched)
+            verdict = prove(staged.kept, plan, touched)
             for path, data in now.items():
                 stage.write(staged, path, data)
                 if data is not None and staged.hashes[path] != sha256(data):
@@ -125,7 +140,7 @@ def dry_run(request: Request, output: Path, series: Series, row: ReleaseRow, top
     """What ``build`` would do, without writing a byte: the same plan and proof on the archive's members."""
     files = members_of(source(request, row), row, series)
     plan = engine.plan(files.get, row, series, topics, where=row.archive.name if row.archive else row.release)
-    verdict = prove(files, plan.changes, set(engine.touched_paths(row, series)))
+    verdict = prove(files, plan, set(engine.touched_paths(row, series)))
     return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict)
 
 
@@ -191,14 +206,23 @@ def _in_place(
     if not request.check and journal.recover(tree):
         notes.append("An interrupted run was finished first.")
     pinned = release or (resolve(request.revision, lock.releases) if request.revision else None)
-    release = pinned or detect.release_of(tree, lock)
-    if release is None:
-        raise UsageError(
-            f"{tree.path} is not a release the lock knows",
-            fix="Name the release it is nearest to with --vllm-rev",
-        )
+    release = pinned or detect.release_of(tree, lock, series)
+    if release is None or request.three_way:
+        from . import forks
+
+        return forks.in_place(request, tree, series, lock, topics, release, notes)
     row = lock.releases[release]
-    plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
+    topics = engine.with_present(tree.read, row, series, topics)
+    try:
+        plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
+    except DoesNotApply:
+        stated = detect.stated_release(tree, lock)
+        if stated is None or stated == release:
+            raise
+        raise DoesNotApply(
+            f"{tree.path} is vLLM {stated}, and the series for vLLM {release} does not fit it",
+            fix=f"Leave it to --into to find the release, or choose another place for {release} with --output",
+        ) from None
     after = receipt.after(plan.topics, reverse=request.reverse)
     if not plan.changes:
         return Outcome(release, tree.path, "nothing", after, 0, None, _known_tree(tree), None, notes)
@@ -208,7 +232,7 @@ def _in_place(
     if not request.reverse:
         touched = engine.touched_paths(row, series)
         files = {p: d for p in touched if (d := tree.read(p)) is not None}
-        verdict = prove(files, plan.changes, set(touched))
+        verdict = prove(files, plan, set(touched))
         text = receipt.make(release, row, series, after, plan.changes, verdict, None)
     if request.check:
         return Outcome(release, tree.path, f"would-{did}", plan.topics, len(plan.changes), verdict, notes=notes)
@@ -225,14 +249,15 @@ def write_back(tree: Tree, changes: list[Change], text: bytes | None) -> None:
             raise Unproven(f"{change.path} in {tree.path} was read back with other bytes than were written")
 
 
-def prove(files: dict[str, bytes], changes: list[Change], touched: set[str]) -> Verdict:
-    """Check the contract on ``files`` as ``changes`` leave them. Raises Unproven at the first breach."""
-    now: dict[str, bytes | None] = {**files, **{c.path: c.after for c in changes}}
-    before: dict[str, bytes | None] = {**files, **{c.path: c.before for c in changes}}
+def prove(files: dict[str, bytes], plan: Plan, touched: set[str]) -> Verdict:
+    """Check the contract on ``files`` as ``plan`` leaves them. Raises Unproven at the first breach."""
+    now: dict[str, bytes | None] = {**files, **{c.path: c.after for c in plan.changes}}
+    before: dict[str, bytes | None] = {**files, **{c.path: c.before for c in plan.changes}}
     verdict = contract.check(
         {p: d for p, d in now.items() if d is not None and p in touched},
         before,
         {p: d for p, d in now.items() if d is not None and p not in touched},
+        topics=[t.topic for t in plan.topics],
     )
     if verdict.breaches:
         more = f" ({len(verdict.breaches) - 1} more)" if len(verdict.breaches) > 1 else ""

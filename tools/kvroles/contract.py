@@ -1,7 +1,8 @@
 """The contract of a patched tree, checked from bytes.
 
 1. ``NixlConnector.__init__`` (or the base class it moved to) warns once for ``kv_both`` and not for explicit roles.
-2. The two deprecation tests exist, in ``test_nixl_connector.py``.
+   With topic ``reject-kv-both`` it refuses ``kv_both`` instead, and the engine arguments do before it.
+2. The two deprecation tests exist, in ``test_nixl_connector.py``; with ``reject-kv-both``, the tests of the refusal.
 3. No NIXL config in tests, scripts, guides or recipes says ``kv_both``, save in those tests and in the migration guide.
 4. Prefill instances say ``kv_producer``, decode instances ``kv_consumer``; wrappers and other connectors are as before.
 5. Python compiles, shell passes ``bash -n``, JSON snippets in Markdown parse.
@@ -17,7 +18,7 @@ import re
 import shutil
 import subprocess
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from . import scan
@@ -30,6 +31,16 @@ CONNECTORS = (
 TEST_FILE = "tests/v1/kv_connector/unit/test_nixl_connector.py"
 GUIDE = "docs/features/nixl_kv_role_migration.md"  # the overlay's page: its "before" examples say kv_both
 TESTS = ("test_kv_both_deprecation_warning", "test_explicit_kv_role_no_deprecation_warning")
+
+REJECT = "reject-kv-both"  # the topic that replaces the warning by a refusal
+REFUSAL = "vllm/distributed/kv_transfer/nixl_roles.py"  # the file of its own it brings
+EARLY = "vllm/engine/arg_utils.py"  # asked before any process of the engine starts
+REFUSAL_TESTS = (
+    "test_kv_both_is_refused",
+    "test_kv_both_is_refused_below_a_wrapper",
+    "test_kv_both_is_refused_before_any_process_starts",
+    "test_kv_both_stays_with_other_connectors",
+)
 _SIDES = {"kv_producer": "prefill", "kv_consumer": "decode"}
 
 
@@ -48,6 +59,11 @@ class Breach:
 
 def warns(source: bytes) -> str | None:
     """None when the connector module ``source`` warns as clause 1 asks, else why it does not."""
+    return _init_of_nixl(source, _init_warns, "warns once when kv_role == 'kv_both'")
+
+
+def _init_of_nixl(source: bytes, holds: Callable[[ast.FunctionDef], bool], what: str) -> str | None:
+    """None when ``holds`` is true of NixlConnector's ``__init__`` or that of a base class in ``source``, else why not."""
     try:
         module = ast.parse(source)
     except (SyntaxError, ValueError) as e:
@@ -63,23 +79,69 @@ def warns(source: bytes) -> str | None:
     while queue:
         cls = queue.pop(0)
         for item in cls.body:
-            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-                why = _init_warns(item)
-                if why is None:
-                    return None
+            if isinstance(item, ast.FunctionDef) and item.name == "__init__" and holds(item):
+                return None
         queue += [classes[b.id] for b in cls.bases if isinstance(b, ast.Name) and b.id in classes]
-    return "neither NixlConnector.__init__ nor a base class's warns once when kv_role == 'kv_both'"
+    return f"neither NixlConnector.__init__ nor a base class's {what}"
 
 
-def _init_warns(init: ast.FunctionDef) -> str | None:
+def _init_warns(init: ast.FunctionDef) -> bool:
+    """Whether there is one warning in ``init``, under the test for kv_both."""
     guarded = []
     for node in ast.walk(init):
         if isinstance(node, ast.If) and _asks_for_kv_both(node.test):
             guarded += [c for stmt in node.body for c in _warning_calls(stmt)]
     everywhere = list(_warning_calls(init))
-    if len(guarded) != 1 or len(everywhere) != 1:
-        return "not one warning under the test"
+    return len(guarded) == 1 and len(everywhere) == 1
+
+
+def refuses(connector: bytes, refusal: bytes | None, arguments: bytes | None) -> str | None:
+    """None when ``kv_both`` is refused as clause 1 asks with ``reject-kv-both``, else why it is not.
+
+    ``connector``, ``refusal`` and ``arguments`` are the connector module, REFUSAL and EARLY as they are now.
+    """
+    why = _init_of_nixl(connector, _init_refuses, "raises ValueError(KV_BOTH_REFUSED) when kv_role == 'kv_both'")
+    if why:
+        return why
+    text = _constant(refusal or b"", "KV_BOTH_REFUSED")
+    sides = [f"kv_role='{role}' on {side}" for role, side in _SIDES.items()]
+    for part in ("kv_role='kv_both'", *sides, GUIDE):
+        if part not in text:
+            return f"the refusal in {REFUSAL} does not say {part!r}"
+    if not re.search(rb"^        reject_kv_both\(config\.kv_transfer_config\)$", arguments or b"", re.MULTILINE):
+        return f"{EARLY} does not ask for the refusal before the engine starts"
     return None
+
+
+def _constant(source: bytes, name: str) -> str:
+    """The text that ``source`` assigns to ``name`` at its top level, or the empty string."""
+    try:
+        module = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ""
+    for node in module.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            target = node.targets[0]
+            if isinstance(target, ast.Name) and target.id == name:
+                return str(node.value.value)
+    return ""
+
+
+def _init_refuses(init: ast.FunctionDef) -> bool:
+    """Whether ``init`` raises the refusal under the test for kv_both, and no longer warns."""
+    raised = [
+        stmt.exc.args[0].id
+        for node in ast.walk(init)
+        if isinstance(node, ast.If) and _asks_for_kv_both(node.test)
+        for stmt in node.body
+        if isinstance(stmt, ast.Raise)
+        and isinstance(stmt.exc, ast.Call)
+        and isinstance(stmt.exc.func, ast.Name)
+        and stmt.exc.func.id == "ValueError"
+        and len(stmt.exc.args) == 1
+        and isinstance(stmt.exc.args[0], ast.Name)
+    ]
+    return raised == ["KV_BOTH_REFUSED"] and not _warning_calls(init)
 
 
 def _asks_for_kv_both(test: ast.expr) -> bool:
@@ -112,14 +174,18 @@ def _warning_calls(node: ast.AST) -> list[ast.Call]:
 
 def has_deprecation_tests(source: bytes) -> bool:
     """Whether ``source`` (test_nixl_connector.py) defines both deprecation tests."""
-    return all(re.search(rb"^def " + name.encode() + rb"\(", source, re.MULTILINE) for name in TESTS)
+    return _defines(source, TESTS)
+
+
+def _defines(source: bytes, names: tuple[str, ...]) -> bool:
+    return all(re.search(rb"^def " + name.encode() + rb"\(", source, re.MULTILINE) for name in names)
 
 
 def kv_both_left(path: str, data: bytes) -> list[scan.Site]:
     """NIXL configs in ``data`` that still say ``kv_both`` where clause 3 forbids it."""
     if path.startswith("vllm/") or path == GUIDE or b"kv_both" not in data:
         return []
-    allowed = _deprecation_test_lines(data) if path == TEST_FILE else set()
+    allowed = _lines_about_kv_both(path, data)
     helper_default = path.startswith("tests/") and "nixl" in path.rpartition("/")[2] and path.endswith(".py")
     return [
         s
@@ -129,13 +195,20 @@ def kv_both_left(path: str, data: bytes) -> list[scan.Site]:
 
 
 _TEST = re.compile(
-    rb"^((?:@.*\n(?:[ )].*\n)*)*def (?:%s)\(.*\n(?:[ )].*\n|\n)*)" % b"|".join(t.encode() for t in TESTS), re.M
+    rb"^((?:@.*\n(?:[ )].*\n)*)*def (?:%s)\(.*\n(?:[ )].*\n|\n)*)"
+    % b"|".join(t.encode() for t in (*TESTS, *REFUSAL_TESTS)),
+    re.M,
 )
 
 
-def _deprecation_test_lines(data: bytes) -> set[int]:
-    """The lines (1-based) of the two tests, decorators included. Read as text: parsing 5,000 lines takes 50 ms."""
+def _lines_about_kv_both(path: str, data: bytes) -> set[int]:
+    """The lines (1-based) of the tests of the warning or refusal, decorators included, if ``path`` is their file.
+
+    Read as text: parsing 5,000 lines takes 50 ms.
+    """
     lines: set[int] = set()
+    if path != TEST_FILE:
+        return lines
     for m in _TEST.finditer(data):
         first = data.count(b"\n", 0, m.start()) + 1
         lines.update(range(first, first + m[0].count(b"\n")))
@@ -146,7 +219,8 @@ def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     """Clause 4: other connectors' roles as before, and a side named on a config's own line agrees with its role."""
     out = []
     was = {(s.connector, s.role) for s in scan.sites(before or b"") if s.connector and not s.is_nixl}
-    now = scan.sites(after)
+    about = _lines_about_kv_both(path, after)
+    now = [s for s in scan.sites(after) if s.line not in about]
     for s in now:
         if s.connector and not s.is_nixl and before is not None and (s.connector, s.role) not in was:
             out.append(Breach(4, path, s.line, f"{s.connector} became {s.role}, but only NIXL's own role may change"))
@@ -162,7 +236,10 @@ def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
 
 
 def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
-    """Clause 5 for one file: Python compiles, JSON configs in Markdown parse (those that did not parse before may not)."""
+    """Clause 5 for one file: Python compiles, shell sets the variables it uses, JSON configs in Markdown parse.
+
+    JSON that did not parse before need not afterwards.
+    """
     if path.endswith(".py"):
         try:
             with warnings.catch_warnings():
@@ -170,6 +247,11 @@ def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
                 compile(after, path, "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as e:
             return [Breach(5, path, getattr(e, "lineno", 0) or 0, f"it does not compile ({e})")]
+    if path.endswith(".sh"):
+        return [
+            Breach(5, path, 0, f"it still uses ${name}, which it no longer sets")
+            for name in _orphans(before or b"", after)
+        ]
     if path.endswith(".md"):
         known_bad = {text for _, text in _broken_json(before or b"")}
         return [
@@ -178,6 +260,15 @@ def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
             if text not in known_bad
         ]
     return []
+
+
+_SETS = re.compile(rb"^\s*(?:local |export |readonly )*([A-Za-z_]\w*)=", re.MULTILINE)
+
+
+def _orphans(before: bytes, after: bytes) -> list[str]:
+    """Shell variables that ``before`` sets and ``after`` only uses: a variable was split, and one use was missed."""
+    gone = set(_SETS.findall(before)) - set(_SETS.findall(after))
+    return sorted(n.decode() for n in gone if re.search(rb"\$\{?" + n + rb"\b", after))
 
 
 _QUOTED_JSON = re.compile(r"'(\{[^']*\"kv_connector\"[^']*)'")
@@ -233,22 +324,29 @@ def check(
     before: Mapping[str, bytes | None],
     mentions: Mapping[str, bytes],
     *,
+    topics: Collection[str] = (),
     tests: bool = True,
     missing: frozenset[str] = frozenset(),
 ) -> Verdict:
     """Check the contract.
 
     ``after`` holds the files the series is about as they are now, ``before`` the same as upstream ships them, and
-    ``mentions`` the other files of the tree that hold ``kv_both``. ``tests`` is False where no tests are shipped (wheels);
+    ``mentions`` the other files of the tree that hold ``kv_both``. ``topics`` are the names of those applied: REJECT
+    among them changes clauses 1 and 2. ``tests`` is False where no tests are shipped (wheels);
     ``missing`` are files that exist but cannot be had.
     """
     out: list[Breach] = []
     unchecked: dict[int, str] = {}
+    wanted = REFUSAL_TESTS if REJECT in topics else TESTS
     connector = next((p for p in CONNECTORS if p in after), None)
     if connector is None:
         out.append(Breach(1, CONNECTORS[0], 0, "there is no NixlConnector module"))
     else:
-        why = warns(after[connector])
+        why = (
+            refuses(after[connector], after.get(REFUSAL), after.get(EARLY))
+            if REJECT in topics
+            else warns(after[connector])
+        )
         if why:
             out.append(Breach(1, connector, 0, why))
     if not tests:
@@ -257,8 +355,8 @@ def check(
         unchecked[2] = f"{TEST_FILE} cannot be had"
     elif TEST_FILE not in after:
         out.append(Breach(2, TEST_FILE, 0, "the file is missing"))
-    elif not has_deprecation_tests(after[TEST_FILE]):
-        out.append(Breach(2, TEST_FILE, 0, f"it does not define {' and '.join(TESTS)}"))
+    elif not _defines(after[TEST_FILE], wanted):
+        out.append(Breach(2, TEST_FILE, 0, f"it does not define {' and '.join(wanted)}"))
     for path, data in {**mentions, **after}.items():
         out += [Breach(3, path, s.line, "a NIXL config says kv_both") for s in kv_both_left(path, data)]
     for path, data in after.items():

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 
+from . import journal
 from .digest import sha256
 from .lock import Lock, ReleaseRow
 from .release import Version, version
+from .series import Series
 from .target import Tree
 
 
-def release_of(tree: Tree, lock: Lock) -> str | None:
+def release_of(tree: Tree, lock: Lock, series: Series) -> str | None:
     """The release in ``lock`` that ``tree`` is, or None when it is none of them (a fork, a commit between releases).
 
     An unpacked archive names its version in PKG-INFO. A checkout does not: it is a release when every file the lock
-    knows of that release is there, pristine or applied.
+    knows of that release is there, pristine or applied. Where that holds for several, the receipt of the run that
+    patched the tree decides, and without one the newest: their series are then the same. Files that only optional
+    topics touch do not count.
     """
-    stated = _stated(tree)
+    stated = stated_release(tree, lock)
     if stated is not None:
-        for release in lock.releases:
-            if version(release) == stated:
-                return release
+        return stated
     hashes: dict[str, str | None] = {}
 
     def have(path: str) -> str | None:
@@ -29,18 +31,31 @@ def release_of(tree: Tree, lock: Lock) -> str | None:
             hashes[path] = None if data is None else sha256(data)
         return hashes[path]
 
-    for release in reversed(lock.releases):
-        if _all_known(lock.releases[release], have):
-            return release
-    return None
+    default = [t.name for t in series.chosen()]
+    fitting = [release for release in lock.releases if _all_known(lock.releases[release], default, have)]
+    if len(fitting) > 1:
+        patched = _RELEASE.search(journal.read_receipt(tree) or b"")
+        if patched and patched[1].decode() in fitting:
+            return patched[1].decode()
+    return fitting[-1] if fitting else None
 
 
-def _all_known(row: ReleaseRow, have: object) -> bool:
+_RELEASE = re.compile(rb'^ "release": "([0-9a-z.]+)"', re.MULTILINE)
+
+
+def stated_release(tree: Tree, lock: Lock) -> str | None:
+    """The release that ``tree`` says it is, in the PKG-INFO of unpacked archives, if the lock knows it."""
+    stated = _stated(tree)
+    return None if stated is None else next((r for r in lock.releases if version(r) == stated), None)
+
+
+def _all_known(row: ReleaseRow, default: list[str], have: object) -> bool:
     assert callable(have)
-    known: dict[str, set[str | None]] = {}
+    known: dict[str, set[str | None]] = {p: set() for n in default if n in row.topics for p in row.topics[n].files}
     for topic in row.topics.values():
         for path, f in topic.files.items():
-            known.setdefault(path, set()).update({f.before, f.after})
+            if path in known:
+                known[path].update({f.before, f.after})
     return bool(known) and all(have(path) is not None and have(path) in hashes for path, hashes in known.items())
 
 

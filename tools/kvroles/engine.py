@@ -79,21 +79,29 @@ def status(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, .
     """The state of each topic in a tree of a locked release, by hash alone where hashes are known."""
     chains = _chains(row)
     hashes: dict[str, str | None] = {}
-    for path in chains:
-        data = read(path)
-        hashes[path] = None if data is None else sha256(data)
     out = []
     for topic in topics:
         entry = row.topics.get(topic.name)
         if entry is None or entry.state == "absent":
             continue
-        files = [
-            FileStatus(topic.name, path, _state(read, topic, entry, path, hashes[path], chains[path]))
-            for path in sorted(entry.files)
-        ]
+        files = []
+        for path in sorted(entry.files):
+            if path not in hashes:
+                data = read(path)
+                hashes[path] = None if data is None else sha256(data)
+            state = _state(read, topic, entry, path, hashes[path], chains[path], row, series)
+            files.append(FileStatus(topic.name, path, state))
         out.append(TopicStatus(topic.name, entry.variant, combine([f.state for f in files]), tuple(files)))
-    out.append(_overlay_status(read, series))
+    if series.overlay:  # a wheel's part of the series has none
+        out.append(_overlay_status(read, series))
     return out
+
+
+def with_present(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, ...]) -> tuple[Topic, ...]:
+    """``topics`` and the optional ones an earlier run left in the tree: they lie on top, so nothing can be done without."""
+    others = tuple(t for t in series.topics if t.optional and t not in topics)
+    found = {s.topic for s in status(read, row, series, others) if s.state in (State.APPLIED, State.PARTIAL)}
+    return tuple(t for t in series.topics if t in topics or t.name in found)
 
 
 def _chains(row: ReleaseRow) -> dict[str, list[tuple[str, str | None, str | None]]]:
@@ -112,6 +120,8 @@ def _state(
     path: str,
     have: str | None,
     chain: list[tuple[str, str | None, str | None]],
+    row: ReleaseRow,
+    series: Series,
 ) -> State:
     at = next(i for i, (name, _, _) in enumerate(chain) if name == topic.name)
     known = {h for _, before, after in chain for h in (before, after)}
@@ -123,15 +133,26 @@ def _state(
         return State.PRISTINE
     if have is not None and have in [after for _, _, after in chain[at:]]:
         return State.APPLIED
-    if chain[at][2] is None and entry.variant:  # no after-hash known: applied is what reverses to the before-hash
-        patch = next(f for f in topic.patch(entry.variant).files if f.path == path)
-        try:
-            back, _ = patchfile.apply(read(path), patch.reversed())
-        except HunkMismatch:
-            return State.EDITED
-        if back is not None and sha256(back) == chain[at][1]:
-            return State.APPLIED
+    if chain[at][2] is None and entry.variant:  # no after-hash known: what is applied reverses to the before-hash
+        for top in range(len(chain), 0, -1):
+            if _reverses(read(path), path, [name for name, _, _ in chain[:top]], chain[0][1], row, series):
+                return State.APPLIED if at < top else State.PRISTINE
     return State.EDITED
+
+
+def _reverses(
+    data: bytes | None, path: str, names: list[str], before: str | None, row: ReleaseRow, series: Series
+) -> bool:
+    """Whether taking the topics ``names`` back out of ``data``, last first, leads to the hash ``before``."""
+    for name in reversed(names):
+        variant = row.topics[name].variant
+        assert variant is not None
+        patch = next(f for f in series.topic(name).patch(variant).files if f.path == path)
+        try:
+            data, _ = patchfile.apply(data, patch.reversed())
+        except HunkMismatch:
+            return False
+    return data is not None and sha256(data) == before
 
 
 def is_native(topic: str, path: str, data: bytes | None) -> bool:
@@ -200,8 +221,8 @@ def _check_hash(row: ReleaseRow, topic: str, path: str, data: bytes | None, *, r
     f = row.topics[topic].files.get(path)
     want = None if f is None else f.before if reverse else f.after
     have = None if data is None else sha256(data)
-    if f is not None and want is None and not reverse and data is not None:
-        return  # 0.15.x: the after-hash of this file is not known
+    if f is not None and f.after is None and data is not None and (not reverse or _lies_on_another(row, topic, path)):
+        return  # 0.15.x: of this file only the hash before the series is known
     if f is None or have != want:
         raise DoesNotApply(
             f"Topic {topic} makes something of {path} that the lock does not know for vLLM {row.release}",
@@ -209,6 +230,11 @@ def _check_hash(row: ReleaseRow, topic: str, path: str, data: bytes | None, *, r
             found=f"SHA-256 {have}",
             fix="The patches and the lock have parted: restore both with 'git checkout -- patches'",
         )
+
+
+def _lies_on_another(row: ReleaseRow, topic: str, path: str) -> bool:
+    """Whether another topic changes ``path`` before ``topic`` does."""
+    return next(name for name, t in row.topics.items() if path in t.files) != topic
 
 
 def refusal(

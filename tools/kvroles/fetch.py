@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from . import index, web
 from .digest import sha256
@@ -32,11 +34,43 @@ def archive_bytes(
     Raises NoSource when they cannot be had (``offline`` and not cached among the reasons) and Unproven when what the
     index serves has another hash; a damaged file never stays in the cache.
     """
-    folder = cache_dir / "archives"
+    return _cached_or_fetched(
+        row, cache_dir / "archives", _bytes_if_right, project, index_url, offline=offline, progress=progress
+    )
+
+
+def archive_file(
+    row: ArchiveRow,
+    cache_dir: Path,
+    *,
+    project: str = "vllm",
+    index_url: str | None = None,
+    offline: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Path:
+    """The same for files too large for memory (wheels): the checked file in ``cache_dir``/wheels."""
+    return _cached_or_fetched(
+        row, cache_dir / "wheels", _path_if_right, project, index_url, offline=offline, progress=progress
+    )
+
+
+_T = TypeVar("_T", bytes, Path)
+
+
+def _cached_or_fetched(
+    row: ArchiveRow,
+    folder: Path,
+    right: Callable[[Path, ArchiveRow], _T | None],
+    project: str,
+    index_url: str | None,
+    *,
+    offline: bool,
+    progress: Callable[[int], None],
+) -> _T:
     file = folder / row.name
-    blob = _cached(file, row)
-    if blob is not None:
-        return blob
+    have = right(file, row)
+    if have is not None:
+        return have
     if offline:
         raise NoSource(
             f"{row.name} is not in the cache and --offline forbids fetching it",
@@ -46,15 +80,18 @@ def archive_bytes(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_fetcher(folder / f".{row.name}.lock"):
-            blob = _cached(file, row)  # the run we waited for may have fetched it
-            if blob is None:
-                blob = _fetch(row, file, project, index_url, progress)
-            return blob
+            have = right(file, row)  # the run we waited for may have fetched it
+            if have is None:
+                _fetch(row, file, project, index_url, progress)
+                have = right(file, row)
     except OSError as e:
         raise os_error(f"The cache {folder} cannot be written to", e, "Choose another with --cache-dir") from None
+    if have is None:
+        raise NoSource(f"{file} was fetched, but is gone or changed again", fix="Run again with a cache of your own")
+    return have
 
 
-def _cached(file: Path, row: ArchiveRow) -> bytes | None:
+def _bytes_if_right(file: Path, row: ArchiveRow) -> bytes | None:
     try:
         blob = file.read_bytes()
     except FileNotFoundError:
@@ -64,7 +101,21 @@ def _cached(file: Path, row: ArchiveRow) -> bytes | None:
     return blob if sha256(blob) == row.sha256 else None
 
 
-def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> bytes:
+def _path_if_right(file: Path, row: ArchiveRow) -> Path | None:
+    try:
+        return file if _sha256_of(file) == row.sha256 else None
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        raise os_error(f"{file} cannot be read", e, "Choose another cache with --cache-dir") from None
+
+
+def _sha256_of(file: Path) -> str:
+    with file.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
     url = index.locate(row.name, project, index_url)
     part = file.with_name(f".{row.name}.{row.sha256[:12]}.part")
     for last in (False, True):
@@ -73,11 +124,10 @@ def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, pro
             web.download(url, f, row.size, f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}", progress)
             f.flush()
             os.fsync(f.fileno())
-        blob = part.read_bytes()
-        have = sha256(blob)
+        have = _sha256_of(part)
         if have == row.sha256:
             part.replace(file)
-            return blob
+            return
         part.unlink()
         if last or not resumed:  # what a resumed download began with may have been at fault: try once from the start
             break

@@ -7,14 +7,16 @@ first; one that finds a stage without a journal removes it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from .digest import sha256
 from .errors import DoesNotApply, Unproven
-from .target import OWN, Tree, os_error
+from .target import OWN, Tree, leaves, os_error
 
 _JOURNAL = "journal.json"
 _RECEIPT = "receipt.json"
@@ -42,8 +44,8 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
     own = tree.path / OWN
     stage = own / "stage"
     try:
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir(parents=True, exist_ok=True)
+        _clear(stage)
+        stage.mkdir(parents=True)
         if not (own / ".gitignore").exists():
             _write(own / ".gitignore", b"*\n")  # our folder is no change of the tree's
         steps = []
@@ -66,11 +68,8 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
         os.rename(stage / _JOURNAL, own / _JOURNAL)
         _sync(own)
     except OSError as e:
-        shutil.rmtree(stage, ignore_errors=True)
-        if not (own / _RECEIPT).exists():
-            (own / ".gitignore").unlink(missing_ok=True)
-        if own.is_dir() and not any(own.iterdir()):
-            own.rmdir()
+        _clear(stage)
+        _leave_if_bare(own)
         raise os_error(f"The change to {tree.path} could not be staged", e) from None
     _finish(tree)
 
@@ -84,10 +83,8 @@ def recover(tree: Tree) -> bool:
     if tree.read(f"{OWN}/{_JOURNAL}") is not None:
         _finish(tree)
         return True
-    if (own / "stage").is_dir():
-        shutil.rmtree(own / "stage", ignore_errors=True)
-        if not (own / _RECEIPT).exists():
-            shutil.rmtree(own, ignore_errors=True)
+    _clear(own / "stage")
+    _leave_if_bare(own)
     return False
 
 
@@ -103,7 +100,9 @@ def _finish(tree: Tree) -> None:
         journal = json.loads(raw or b"")
         steps = [(s["path"], s["before"], s["after"], s["staged"]) for s in journal["steps"]]
         has_receipt = bool(journal["receipt"])
-    except (ValueError, KeyError, TypeError):
+        if any(leaves(path) or not (staged or "0").isdecimal() for path, _, _, staged in steps):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise Unproven(
             f"The journal {own / _JOURNAL} is damaged, so the run it belongs to cannot be finished",
             fix=f"Unpack the tree afresh, or restore its files and delete {own}",
@@ -129,7 +128,9 @@ def _finish(tree: Tree) -> None:
                 tree.remove(path)
             else:
                 tree.move_in(f"{OWN}/stage/{staged}", path)
-        if has_receipt and (own / "stage" / _RECEIPT).exists():
+        if not has_receipt:  # first of all: it must not outlive the change that it tells of
+            (own / _RECEIPT).unlink(missing_ok=True)
+        elif (own / "stage" / _RECEIPT).exists():
             os.rename(own / "stage" / _RECEIPT, own / _RECEIPT)
         for folder in {os.path.dirname(path) for path, _ in todo}:  # before the journal that could redo them goes
             if (tree.path / folder).is_dir():
@@ -141,7 +142,24 @@ def _finish(tree: Tree) -> None:
             e,
             fix="Remove the obstacle and run again: the next run finishes it",
         ) from None
-    shutil.rmtree(own / "stage" if has_receipt else own, ignore_errors=True)
+    _clear(own / "stage")
+    _leave_if_bare(own)
+
+
+def _clear(stage: Path) -> None:
+    """Delete ``stage``, and never what a link in its place points to."""
+    if stage.is_symlink():
+        stage.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _leave_if_bare(own: Path) -> None:
+    """Take our folder out of the tree when it holds no receipt, and nothing else that is not ours."""
+    with contextlib.suppress(OSError):
+        if not (own / _RECEIPT).exists() and {p.name for p in own.iterdir()} <= {".gitignore"}:
+            (own / ".gitignore").unlink(missing_ok=True)
+            own.rmdir()
 
 
 def _write(path: os.PathLike[str], data: bytes, like: tuple[int, int, int] | None = None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from .errors import Unproven
 from .places import Readable, project_root
 from .release import version
+from .target import leaves
 
 SCHEMA = 1
 _SHA = re.compile(r"[0-9a-f]{64}")
@@ -96,7 +97,7 @@ class Lock:
             for topic, t in row["topics"].items():
                 if t["state"] not in ("variant", "native", "absent"):
                     raise ValueError(f"state {t['state']!r} of {topic} in {name}")
-                files = {p: FileRow(_sha(f["before"]), _sha(f["after"])) for p, f in t["files"].items()}
+                files = {_path(p): FileRow(_sha(f["before"]), _sha(f["after"])) for p, f in t["files"].items()}
                 topics[topic] = TopicRow(t["state"], t.get("variant"), files)
             releases[name] = ReleaseRow(
                 name,
@@ -105,7 +106,7 @@ class Lock:
                 topics,
                 tuple(_archive(w) for w in row["wheels"]),
             )
-        overlay = {p: _hex(s) for p, s in data["overlay"].items()}
+        overlay = {_path(p): _hex(s) for p, s in data["overlay"].items()}
         return cls(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0]))))
 
     def to_json(self) -> dict[str, Any]:
@@ -141,6 +142,12 @@ def _archive(data: dict[str, Any]) -> ArchiveRow:
     if "/" in data["name"]:
         raise ValueError(f"{data['name']!r} is not a file name")
     return ArchiveRow(data["name"], _hex(data["sha256"]), int(data["size"]))
+
+
+def _path(path: str) -> str:
+    if leaves(path):
+        raise ValueError(f"{path!r} leaves the tree")
+    return path
 
 
 def _hex(value: str) -> str:

@@ -26,20 +26,34 @@ def guarded(
         sys.stdout.flush()
         return code
     except KvRolesError as e:
-        if getattr(args, "json", False):
-            print(json.dumps({"error": str(e), "code": int(e.code)}))
-        width = min(100, max(40, _columns()))
-        print(
-            textwrap.fill(f"{parser.prog}: {e}", width, break_long_words=False, break_on_hyphens=False), file=sys.stderr
-        )
-        return e.code
+        return _failed(parser, args, e)
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted; the target is as it was, or the next run finishes it.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `| head` closed our output: not our failure
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return Exit.DONE
+    except OSError as e:  # what the operating system refuses is the user's to mend, wherever it came up
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
+        where = f"{e.filename}: " if e.filename is not None else ""
+        return _failed(parser, args, KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}"))
+
+
+def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, e: KvRolesError) -> int:
+    if getattr(args, "json", False):
+        print(json.dumps({"error": str(e), "code": int(e.code)}))
+    width = min(100, max(40, _columns()))
+    print(textwrap.fill(f"{parser.prog}: {e}", width, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+    return e.code
+
+
+def _drop_output() -> None:
+    """Point standard output at nothing, so that Python does not complain of it once more when it exits."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _columns() -> int:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from .errors import Unproven
+from .target import leaves
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@(.*)")
 _TRAILER = re.compile(r"([A-Z][A-Za-z-]+): (.+)")
@@ -99,6 +100,8 @@ class HunkMismatch(Exception):  # noqa: N818 - carries an outcome; callers turn 
         want = f"{_show(self.expected)} at line {self.line}, where hunk {self.number} fits best"
         if self.found is None:
             return want, "the end of the file"
+        if self.found.rstrip(b"\r\n") != self.expected.rstrip(b"\r\n") and self.found.split() == self.expected.split():
+            return want, f"the same text with other white space: {_blanks(self.found)} for {_blanks(self.expected)}"
         if self.found.rstrip(b"\r\n") == self.expected.rstrip(b"\r\n"):
             return want, (
                 f"the same text with another line end ({_line_end(self.found)} for {_line_end(self.expected)}): "
@@ -108,7 +111,13 @@ class HunkMismatch(Exception):  # noqa: N818 - carries an outcome; callers turn 
 
 
 def _show(line: bytes) -> str:
-    return "`" + line.decode("utf-8", "backslashreplace").rstrip("\r\n") + "`"
+    return "`" + line.decode("utf-8", "backslashreplace").strip() + "`"
+
+
+def _blanks(line: bytes) -> str:
+    """The line's white space made visible, for a message whose own is folded."""
+    text = line.decode("utf-8", "backslashreplace").rstrip("\n")
+    return "`" + re.sub(r"\s", lambda m: {" ": "\u00b7", "\t": "\u2192"}.get(m[0], repr(m[0])[1:-1]), text) + "`"
 
 
 def _line_end(line: bytes) -> str:
@@ -146,7 +155,7 @@ def parse(raw: bytes, name: str) -> Patch:
     if m is None:
         raise bad("it has no Subject line")
     subject = re.sub(r"^\[PATCH[^\]]*\] ", "", re.sub(r"\n[ \t]", " ", m[1]))
-    message = rest.split("\n---\n")[0]
+    message = re.split(r"\n---(?:\n|\Z)", rest)[0]
     trailers: dict[str, str] = {}
     for line in message.strip().split("\n\n")[-1].split("\n"):
         t = _TRAILER.fullmatch(line)
@@ -188,7 +197,7 @@ def _files(lines: list[bytes], bad: object) -> list[FilePatch]:
         if not side.startswith((b"a/", b"b/")):
             raise bad("a file has no ---/+++ lines")
         path = side[2:].decode("utf-8")
-        if path.startswith("/") or ".." in path.split("/"):
+        if leaves(path):
             raise bad(f"{path!r} leaves the tree")
         hunks: list[Hunk] = []
         while i < len(lines) and lines[i].startswith(b"@@ "):

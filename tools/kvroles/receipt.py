@@ -13,7 +13,7 @@ from .digest import sha256
 from .engine import State, TopicStatus
 from .journal import Change
 from .lock import ReleaseRow
-from .series import OVERLAY, Series
+from .series import Series
 
 SCHEMA = 1
 
@@ -26,11 +26,16 @@ def make(
     changes: list[Change],
     verdict: Verdict,
     tree: str | None,
+    revision: str | None = None,
 ) -> bytes:
-    """The receipt's bytes. ``tree`` is the digest of the whole tree where it was computed (new trees)."""
+    """The receipt's bytes.
+
+    ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from.
+    """
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "release": release,
+        "revision": revision,
         "archive": vars(row.archive) if row and row.archive else None,
         "topics": {
             t.topic: {
@@ -72,4 +77,10 @@ def after(topics: list[TopicStatus], *, reverse: bool = False) -> list[TopicStat
     ]
 
 
-__all__ = ["OVERLAY", "SCHEMA", "after", "make"]
+def recorded(text: bytes | None) -> dict[str, tuple[str | None, str | None]]:
+    """path -> SHA-256 before and after, as the receipt ``text`` says; empty when there is none, or it is damaged."""
+    try:
+        files = json.loads(text or b"{}").get("files", {})
+        return {path: (f["before"], f["after"]) for path, f in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}

@@ -47,7 +47,7 @@ def text(outcome: Outcome, *, verbose: bool, out: TextIO = sys.stdout) -> str:
         headline = f"{state} already, nothing was changed"
     else:
         headline = _SAYS[outcome.did].format(n=outcome.changed)
-    lines = [f"vLLM {outcome.release} in {outcome.target}: {headline}", ""]
+    lines = [f"vLLM {_name(outcome)} in {outcome.target}: {headline}", ""]
     for topic in outcome.topics:
         lines.append(f"  {paint(topic.state, 9, on)} {topic.topic}{_variant(topic)}")
         lines += [f"    {paint(f.state, 9, on)} {f.path}" for f in topic.files]
@@ -63,6 +63,13 @@ def text(outcome: Outcome, *, verbose: bool, out: TextIO = sys.stdout) -> str:
         clauses = ("the connector warns", "the tests exist", "no kv_both is left", "roles are right", "all files parse")
         lines += [f"    {n} {c}" for n, c in enumerate(clauses, 1)]
     return "\n".join([*outcome.notes, *lines]).rstrip() + "\n"
+
+
+def _name(outcome: Outcome) -> str:
+    if outcome.release:
+        return outcome.release
+    commit = f"commit {outcome.revision[:12]}" if outcome.revision else "(no release)"
+    return f"{commit}, nearest to {outcome.nearest}," if outcome.nearest else commit
 
 
 def _variant(topic: TopicStatus) -> str:
@@ -81,6 +88,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "schema": 1,
         "release": outcome.release,
+        "revision": outcome.revision,
+        "nearest": outcome.nearest,
         "target": str(outcome.target),
         "did": outcome.did,
         "changed": outcome.changed,

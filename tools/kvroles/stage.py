@@ -77,6 +77,7 @@ def unpack(
     try:
         discard(staging)
         staging.mkdir(parents=True)
+        staging.chmod(0o755)
         _unpack_into(staged, archive.members(ahead(archive.inflate(blob, name)), name, top), keep, progress)
     except OSError as e:
         discard(staging)

@@ -6,11 +6,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import DoesNotApply, Exit, KvRolesError, UsageError
+from .errors import DoesNotApply, KvRolesError, UsageError
 
 OWN = ".kv-roles"  # our folder in a tree: receipt, and while a run is writing, its journal
 _WAIT_S = 300.0  # how long a run waits for another on the same target; a whole run takes seconds
@@ -27,12 +28,21 @@ def os_error(what: str, e: OSError, fix: str | None = None) -> KvRolesError:
     return DoesNotApply(f"{what}{where}: {e.strerror or e}", fix=fix)
 
 
+def leaves(path: str) -> bool:
+    """Whether ``path``, which should be relative with ``/`` between plain names, may lead out of a tree."""
+    return "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/"))
+
+
 class Tree:
     """An existing directory tree, opened once; paths below it are relative, with ``/``."""
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError when ``path`` is not a folder. A link to the folder itself is followed, once, here."""
-        if not path.exists():
+        try:
+            exists = path.exists()
+        except OSError as e:
+            raise UsageError(f"{path} cannot be opened: {e.strerror}", fix="Check the path given to --into") from None
+        if not exists:
             raise UsageError(f"{path} does not exist", fix="Give --into the folder of an unpacked vLLM tree")
         if not path.is_dir():
             raise UsageError(f"{path} is a file, not a folder", fix="Choose another folder with --output or --into")
@@ -70,16 +80,19 @@ class Tree:
         try:
             with self._parent(path) as (parent, name):
                 fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    os.close(fd)
+                    raise NotADirectoryError(errno.ENOTDIR, "not a regular file")
                 with open(fd, "rb") as f:
                     return f.read()
         except FileNotFoundError:
             return None
         except OSError as e:
-            if e.errno in (errno.ELOOP, errno.ENOTDIR):
+            if e.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):  # ENXIO: a socket
                 raise DoesNotApply(
-                    f"{path} in {self.path} is, or lies below, a symbolic link or a file, which is never followed",
+                    f"{path} in {self.path} is, or lies below, a symbolic link or something else that is never followed",
                     expected="a regular file in regular folders",
-                    fix="Replace the link by what it points to, or unpack the tree afresh",
+                    fix="Replace it by what vLLM ships there (a link by what it points to), or unpack the tree afresh",
                 ) from None
             raise os_error(f"{self.path / path} cannot be read", e) from None
 
@@ -118,38 +131,65 @@ class Tree:
 def one_writer(path: Path) -> Iterator[None]:
     """Hold the only write access to the target ``path``, which need not exist yet; waits for another run, bounded.
 
-    The lock is an advisory ``flock`` on a hidden file beside the target, so it ends with the process however that ends.
-    Raises DoesNotApply after five minutes' wait, or when the folder beside the target is not writable.
+    The lock is an advisory ``flock``, so it ends with the process however that ends: on the target's own folder, which
+    asks for no write access to the one above, or where there is none yet on a hidden file beside it. Raises
+    DoesNotApply after five minutes' wait, or when that file cannot be made.
     """
     path = path.resolve()
-    beside = path.parent / f".{path.name}.kv-roles.lock"
     deadline = time.monotonic() + _WAIT_S
     while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as e:
-            raise os_error(f"{path.parent} cannot be written to", e) from None
+        existed = path.is_dir()
+        fd, locked = _open_lock(path, existed)
         try:
             if not _flock(fd, deadline):
-                raise KvRolesError(
-                    Exit.DOES_NOT_APPLY,
+                raise DoesNotApply(
                     f"Another run has been writing to {path} for more than {_WAIT_S:.0f} s",
                     fix="Wait for it to end, or end it, and run again",
                 )
-            try:
-                same = os.fstat(fd).st_ino == beside.stat().st_ino
-            except FileNotFoundError:
-                same = False
-            if same:  # else the run before us removed the file after we had opened it
+            # Else the run before us has put the tree in place, or removed the file after we had opened it.
+            if path.is_dir() == existed and _is_at(locked, fd):
                 try:
                     yield
                 finally:
-                    with contextlib.suppress(OSError):
-                        beside.unlink()
+                    with contextlib.suppress(OSError):  # a run killed just after the tree was in place left it behind
+                        _beside(path).unlink()
                 return
         finally:
             os.close(fd)
+
+
+def _beside(path: Path) -> Path:
+    return path.parent / f".{path.name}.kv-roles.lock"
+
+
+def _open_lock(path: Path, existed: bool) -> tuple[int, Path]:
+    """(descriptor, name) of what is to be locked for target ``path``."""
+    try:
+        if existed:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fd, path
+            except BlockingIOError:
+                return fd, path
+            except OSError:  # NFS locks no folders: flock(2), "NFS details"
+                os.close(fd)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = _beside(path)
+        return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), beside
+    except (FileExistsError, NotADirectoryError):
+        file = next(p for p in path.parents if p.exists())
+        raise UsageError(f"{file} is a file, not a folder", fix="Choose another place with --output") from None
+    except OSError as e:
+        raise os_error(f"{path.parent} cannot be written to", e) from None
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    """Whether ``fd`` is still what lies at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except OSError:
+        return False
 
 
 def _flock(fd: int, deadline: float) -> bool:

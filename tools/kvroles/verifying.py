@@ -50,11 +50,14 @@ class Proof:
         }
 
 
-def prove(release: str, series: Series, lock: Lock, options: Options) -> Proof:
-    """Prove ``release``; never raises KvRolesError: what does not hold is the proof's ``problem``."""
+def prove(release: str, series: Series, lock: Lock, options: Options, given: touched.Extract | None = None) -> Proof:
+    """Prove ``release``; never raises KvRolesError: what does not hold is the proof's ``problem``.
+
+    ``given`` is what was read of its archive already, if anything.
+    """
     proof = Proof(release)
     try:
-        _prove(proof, lock.releases[release], series, lock, options)
+        _prove(proof, lock.releases[release], series, lock, options, given)
     except KvRolesError as e:
         proof.problem = str(e)
     return proof
@@ -72,19 +75,28 @@ def extract(row: ReleaseRow, series: Series, options: Options) -> touched.Extrac
     return found
 
 
-def _prove(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
+def files_of(row: ReleaseRow, series: Series, lock: Lock, options: Options) -> dict[str, bytes]:
+    """The files of interest of any release, as far as they can be had (all, but for 0.15.x)."""
+    if row.archive is not None:
+        return extract(row, series, options).files
+    like = extract(lock.releases[relock.LIKE_WITHOUT_ARCHIVE], series, options).files
+    return relock.files_without_archive(row.release, _shipped(row, options), like)
+
+
+def _prove(
+    proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options, given: touched.Extract | None
+) -> None:
     if row.archive is None:
         _prove_in_part(proof, row, series, lock, options)
         return
-    found = extract(row, series, options)
+    found = given or extract(row, series, options)
     proof.files = found.count()
     _same("pristine tree", row.tree.before if row.tree else None, found.digest())
     unknown: dict[str, str] = {}
     _check_rows(proof, row, found.files, series, unknown)
-    changes, after = _apply(proof, row, found.files, series)
+    changes = _apply(proof, row, found.files, series)
     proof.tree = found.digest({c.path: None if c.after is None else sha256(c.after) for c in changes})
     _same("patched tree", row.tree.after if row.tree else None, proof.tree)
-    _reverse(row, after, found.files, series)
 
 
 def _check_rows(
@@ -118,25 +130,32 @@ def _offsets(topic: Any, variant: str, files: dict[str, bytes], unknown: dict[st
     return out
 
 
-def _apply(
-    proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Series
-) -> tuple[list[Change], dict[str, bytes]]:
-    """Plan and prove the default series, then every optional topic alone on top of it; the default one's result."""
-    result: tuple[list[Change], dict[str, bytes]] | None = None
+def _apply(proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Series) -> list[Change]:
+    """Plan, prove and reverse the default series, alone and with optional topics on top; the default one's changes."""
+    result: list[Change] | None = None
     touched_paths = set(engine.touched_paths(row, series))
-    for extra in [(), *((t.name,) for t in series.topics if t.optional)]:
+    for extra in choices(series):
         plan = engine.plan(files.get, row, series, series.chosen(extra), where=f"vLLM {row.release}")
-        verdict = applying.prove(files, plan.changes, touched_paths)
+        verdict = applying.prove(files, plan, touched_paths)
+        after = {**files, **{c.path: c.after for c in plan.changes}}
+        _reverse(row, {p: d for p, d in after.items() if d is not None}, files, series, extra)
         if result is None:
-            after = {**files, **{c.path: c.after for c in plan.changes}}
-            result = plan.changes, {p: d for p, d in after.items() if d is not None}
+            result = plan.changes
             proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
     assert result is not None
     return result
 
 
-def _reverse(row: ReleaseRow, after: dict[str, bytes], before: dict[str, bytes], series: Series) -> None:
-    plan = engine.plan(after.get, row, series, series.chosen(), reverse=True, where=f"vLLM {row.release}")
+def choices(series: Series) -> list[tuple[str, ...]]:
+    """What can be chosen beside the default topics: nothing, every optional topic alone, and all of them."""
+    optional = [t.name for t in series.topics if t.optional]
+    return list(dict.fromkeys([(), *((name,) for name in optional), tuple(optional)]))
+
+
+def _reverse(
+    row: ReleaseRow, after: dict[str, bytes], before: dict[str, bytes], series: Series, extra: tuple[str, ...]
+) -> None:
+    plan = engine.plan(after.get, row, series, series.chosen(extra), reverse=True, where=f"vLLM {row.release}")
     back: dict[str, bytes | None] = {**after, **{c.path: c.after for c in plan.changes}}
     if {p: d for p, d in back.items() if d is not None} != before:
         raise Unproven(f"Reversing the series does not restore the bytes of vLLM {row.release}")
@@ -148,55 +167,57 @@ def _same(what: str, want: str | None, have: str) -> None:
 
 
 def _prove_in_part(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
-    """0.15.x: the connector from the wheel, the files that equal 0.14.1's from its archive; the rest is said to be open."""
+    """0.15.x: vllm/ from the wheel, the files that equal 0.14.1's from its archive; the rest is said to be open."""
     proof.whole = False
-    like = lock.releases[relock.LIKE_WITHOUT_ARCHIVE]
     unknown = relock.WITHOUT_ARCHIVE[row.release]
-    files = {p: d for p, d in extract(like, series, options).files.items() if p not in unknown}
-    path = contract.CONNECTORS[1]
-    files[path] = _connector(row, path, options)
+    files = files_of(row, series, lock, options)
     _check_rows(proof, row, files, series, unknown)
-    now: dict[str, bytes | None] = dict(files)
-    for name, entry in row.topics.items():
-        topic = series.topic(name)
-        if entry.variant and not topic.optional:
-            for f in topic.patch(entry.variant).files:
+    for extra in reversed(choices(series)):  # the default series last: its verdict is the one that is told
+        now: dict[str, bytes | None] = dict(files)
+        chosen = [t for t in series.chosen(extra) if t.name in row.topics and row.topics[t.name].variant]
+        for topic in chosen:
+            for f in topic.patch(row.topics[topic.name].variant or "").files:
                 if f.path not in unknown:
-                    was = now[f.path]
+                    was = now.get(f.path)
                     now[f.path], _ = patchfile.apply(was, f)
                     back, _ = patchfile.apply(now[f.path], f.reversed())
                     if back != was:
-                        raise Unproven(f"Reversing {name} does not restore {f.path} of vLLM {row.release}")
-    now |= series.overlay
-    after = {p: d for p, d in now.items() if d is not None}
-    verdict = contract.check(after, files, {}, missing=frozenset(unknown))
-    proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
-    if verdict.breaches:
-        raise Unproven(f"The contract does not hold: {verdict.breaches[0]}")
+                        raise Unproven(f"Reversing {topic.name} does not restore {f.path} of vLLM {row.release}")
+        now |= series.overlay
+        after = {p: d for p, d in now.items() if d is not None}
+        verdict = contract.check(after, files, {}, topics=[t.name for t in chosen], missing=frozenset(unknown))
+        proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
+        if verdict.breaches:
+            raise Unproven(f"The contract does not hold: {verdict.breaches[0]}")
 
 
-def _connector(row: ReleaseRow, path: str, options: Options) -> bytes:
-    """One member of the release's wheel, read through range requests (a wheel is half a gigabyte), checked by its hash."""
-    want = row.topics["connector-warning"].files[path].before
-    key = f"{row.release}/{path}/{want}"
-    found = touched.load(options.cache_dir, key, {path})
+def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
+    """The members of the release's wheel that some topic changes, read through range requests (a wheel is half a
+    gigabyte), each checked by its hash."""
+    want: dict[str, str] = {}
+    for topic in row.topics.values():
+        for path, f in topic.files.items():
+            if path.startswith("vllm/") and f.before is not None:
+                want.setdefault(path, f.before)
+    key = " ".join([row.release, *sorted(want.values())])
+    found = touched.load(options.cache_dir, key, set(want))
     if found is None:
         if options.offline:
             raise NoSource(
-                f"The connector of vLLM {row.release} is not in the cache and --offline forbids fetching it",
+                f"The files that the wheel of vLLM {row.release} ships are not in the cache and --offline forbids "
+                "fetching them",
                 fix="Run once without --offline",
             )
         wheel = next(w for w in row.wheels if _WHEEL_PLATFORM in w.name)
         url = index.locate(wheel.name, "vllm", options.index_url)
-        with web.RangeFile(url, wheel.size) as f, zipfile.ZipFile(f) as z:
-            found = touched.Extract({path: z.read(path)}, b"")
-        touched.store(options.cache_dir, key, {path}, found)
-    data = found.files[path]
-    if sha256(data) != want:
-        raise Unproven(
-            f"{path} in the wheel of vLLM {row.release} is not the one in the lock", expected=want, found=sha256(data)
-        )
-    return data
-
-
-__all__ = ["Options", "Proof", "extract", "prove"]
+        with web.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:
+            found = touched.Extract({path: z.read(path) for path in want}, b"")
+        touched.store(options.cache_dir, key, set(want), found)
+    for path, sha in want.items():
+        if sha256(found.files[path]) != sha:
+            raise Unproven(
+                f"{path} in the wheel of vLLM {row.release} is not the one in the lock",
+                expected=sha,
+                found=sha256(found.files[path]),
+            )
+    return found.files

@@ -1,0 +1,64 @@
+// Narrows the table of role effects down to a release, a side and the features in use. Without it the table is whole.
+(function () {
+  "use strict";
+  const form = document.getElementById("picker");
+  const table = document.getElementById("effects");
+  if (!form || !table) return;
+
+  const rows = Array.from(table.tBodies[0].rows);
+  const says = document.getElementById("picker-says");
+  const words = (n, one, many) => n + " " + (n === 1 ? one : many);
+
+  function choice() {
+    const data = new FormData(form);
+    return { release: data.get("release"), side: data.get("side"), features: data.getAll("feature") };
+  }
+
+  function matters(row, { release, side, features }) {
+    const needs = row.dataset.features.split(" ").filter(Boolean);
+    return (
+      (!release || row.dataset.releases.split(" ").includes(release)) &&
+      (!side || row.dataset[side] === "changes") &&
+      (!features.length || !needs.length || needs.some((f) => features.includes(f)))
+    );
+  }
+
+  function show() {
+    const chosen = choice();
+    const left = rows.filter((row) => {
+      row.hidden = !matters(row, chosen);
+      return !row.hidden;
+    });
+    for (const side of ["prefill", "decode"])
+      for (const cell of table.querySelectorAll("." + side))
+        cell.classList.toggle("off", Boolean(chosen.side) && chosen.side !== side);
+    for (const item of table.querySelectorAll("li[data-release]"))
+      item.hidden = Boolean(chosen.release) && item.dataset.release !== chosen.release;
+    const acts = left.filter((row) => row.dataset.act === "true").length;
+    const where = chosen.release ? "vLLM " + chosen.release : "All releases";
+    says.textContent = left.length
+      ? `${where}: ${words(left.length, "thing changes", "things change")}, ${words(acts, "needs", "need")} a look before you move.`
+      : `${where}: nothing changes. Move when you like.`;
+  }
+
+  function remember() {
+    const { release, side, features } = choice();
+    const query = new URLSearchParams();
+    if (release) query.set("release", release);
+    if (side) query.set("side", side);
+    for (const f of features) query.append("feature", f);
+    const text = query.toString();
+    history.replaceState(null, "", location.pathname + (text ? "?" + text : "") + location.hash);
+  }
+
+  const asked = new URLSearchParams(location.search);
+  for (const field of form.elements) {
+    if (field.name === "release" && asked.get("release")) field.value = asked.get("release");
+    if (field.name === "side" && asked.has("side")) field.checked = field.value === asked.get("side");
+    if (field.name === "feature") field.checked = asked.getAll("feature").includes(field.value);
+  }
+  form.addEventListener("change", () => { show(); remember(); });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.hidden = false;
+  show();
+})();

@@ -1,0 +1,113 @@
+"""Fixtures that the tests share. The small project they run on is described in ``support/tiny.py``."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kvroles import fetch, places
+from kvroles.errors import NoSource
+from kvroles.lock import Lock
+from support import tiny as tiny_project
+from support.driver import Driver, Ran
+from support.index_server import IndexServer
+from support.mounts import Mounts
+from support.tiny import Tiny
+
+_MAY_USE_THE_NETWORK = {"upstream", "behaviour", "e2e", "site"}
+_HERE = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests reach this machine only, unless a marker says otherwise; so do the tools they start, by their environment."""
+    if any(request.node.get_closest_marker(name) for name in _MAY_USE_THE_NETWORK):
+        return
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in _HERE:
+            pytest.fail(f"a test without a network marker tried to reach {address}")
+        real(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the discard port: nobody answers
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The small project, built once; tests that damage it take a ``copy``."""
+    return tiny_project.make(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def _driver(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    driver = Driver(tiny.root / "tools", tmp_path_factory.mktemp("driver"))
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def apply(tiny: Tiny, _driver: Driver, tmp_path: Path) -> Callable[..., Ran]:
+    """``apply("--into", tree)``: the small project's tool, run in ``tmp_path`` on its own archives and offline."""
+
+    def run(*argv: str | Path, online: bool = False, cwd: Path = tmp_path, **kw: Any) -> Ran:
+        own = () if "--cache-dir" in argv else ("--cache-dir", tiny.cache)
+        return _driver.run(*argv, *own, *(() if online else ("--offline",)), cwd=cwd, **kw)
+
+    return run
+
+
+@pytest.fixture
+def tree(tiny: Tiny, tmp_path: Path) -> Path:
+    """A pristine tree of the small 0.22.1."""
+    return tiny.unpack(tmp_path / "vllm")
+
+
+@pytest.fixture
+def index() -> Iterator[IndexServer]:
+    """A package index on this machine, with faults on demand."""
+    with IndexServer() as server:
+        yield server
+
+
+@pytest.fixture
+def mounts() -> Iterator[Mounts]:
+    """Small disks and read-only folders; skips, with the reason, where mounting is not permitted."""
+    mounts = Mounts()
+    yield mounts
+    mounts.close()
+
+
+@pytest.fixture
+def read_only(mounts: Mounts) -> Callable[..., None]:
+    """``read_only(folder, but=...)``: nothing below ``folder`` can be written any more."""
+    return mounts.read_only
+
+
+@pytest.fixture(scope="session")
+def archive() -> Callable[[str], Path]:
+    """``archive("0.22.1")``: the real archive, from the user's cache or fetched into it once."""
+    lock = Lock.load()
+    cache = places.default_cache_dir()
+
+    def get(release: str) -> Path:
+        row = lock.releases[release].archive
+        assert row is not None
+        try:
+            fetch.archive_bytes(row, cache)
+        except NoSource as e:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"{row.name} cannot be had: {e}")
+            pytest.skip(f"{row.name} is not in the cache and cannot be fetched: {e}")
+        return cache / "archives" / row.name
+
+    return get

@@ -1,0 +1,129 @@
+"""Run ``apply.py`` of a project many times without paying Python's start each time, and kill it where a test says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .driver_main import CRASHED
+
+_MAIN = Path(__file__).with_name("driver_main.py")
+KILLED = -9
+IMPATIENT = {"kvroles.web._PAUSES_S": [0.0, 0.0, 0.0], "kvroles.web.TIMEOUT_S": 0.3}  # for tests of a faulty index
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run ended: exit code (negative: the signal), what it printed, and how many moments it changed files at."""
+
+    code: int
+    out: str
+    err: str
+    points: int = 0
+
+    @property
+    def said(self) -> str:
+        """Standard error as one line, however it was wrapped."""
+        return " ".join(self.err.split())
+
+    def refused(self, code: int, *phrases: str) -> Ran:
+        """Assert a refusal as every tool makes it: this exit code, nothing on standard output, and one paragraph that
+        holds ``phrases`` on standard error."""
+        assert self.code == code, (self.code, self.out, self.err)
+        assert self.out == ""
+        is_a_paragraph(self.err)
+        for phrase in phrases:
+            assert phrase in self.said, (phrase, self.said)
+        return self
+
+    def ok(self) -> Ran:
+        """Assert success and silence on standard error."""
+        assert (self.code, self.err) == (0, ""), (self.code, self.out, self.err)
+        return self
+
+
+def is_a_paragraph(err: str) -> None:
+    """Assert that ``err`` is one paragraph of whole sentences, with no trace of the program's insides."""
+    assert err.startswith("apply.py:"), err
+    assert err.endswith(".\n"), err
+    assert "\n\n" not in err, err
+    for inside in ("Traceback", "Errno", "Error(", ".py:", "<_io", "b'"):
+        assert inside not in err.removeprefix("apply.py:"), err
+    assert len(err) < 1500, textwrap.shorten(err, 300)
+
+
+class Driver:
+    """A process that has the tools of one project loaded, and forks a child for each run."""
+
+    def __init__(self, tools: Path, folder: Path) -> None:
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, str(_MAIN), str(tools)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+    def run(
+        self,
+        *argv: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        set_: Mapping[str, Any] | None = None,
+        umask: int | None = None,
+        count: bool = False,
+        kill_at: int | None = None,
+    ) -> Ran:
+        """Run ``apply.py argv``; ``set_`` changes module attributes (``kvroles.web.TIMEOUT_S``) for this run only."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        files = {name: self._folder / name for name in ("out", "err", "count")}
+        for file in files.values():
+            file.unlink(missing_ok=True)
+        request = {
+            "argv": [str(a) for a in argv],
+            "cwd": str(cwd),
+            "env": dict(env or {}),
+            "set": dict(set_ or {}),
+            "umask": umask,
+            "count": count or kill_at is not None,
+            "kill_at": kill_at,
+            "out": str(files["out"]),
+            "err": str(files["err"]),
+            "count_file": str(files["count"]),
+        }
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        code = json.loads(self._process.stdout.readline())
+        out, err = (files[name].read_text(errors="replace") for name in ("out", "err"))
+        assert code != CRASHED, err
+        points = int(files["count"].read_text() or 0) if files["count"].exists() else 0
+        return Ran(code, out, err, points)
+
+
+def script(
+    apply: Path,
+    *argv: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    timeout: float = 120,
+) -> Ran:
+    """Run the script itself in a process of its own, as a user does; ``prefix`` goes before the interpreter."""
+    done = subprocess.run(
+        [*prefix, sys.executable, str(apply), *map(str, argv)],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

@@ -1,0 +1,47 @@
+"""Whole folders as values, so that a test can say "nothing changed" and mean every byte, mode and time."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def snapshot(folder: Path, *, times: bool = False) -> dict[str, tuple[object, ...]]:
+    """Everything below ``folder``: path -> (kind, mode, content), with ``times`` the modification time and inode too."""
+    out: dict[str, tuple[object, ...]] = {}
+    if not folder.exists() and not folder.is_symlink():
+        return out
+    todo = [folder]
+    while todo:
+        path = todo.pop()
+        st = path.lstat()
+        mode = stat.S_IMODE(st.st_mode)
+        entry: tuple[object, ...]
+        if stat.S_ISLNK(st.st_mode):
+            entry = ("link", os.readlink(path))
+        elif stat.S_ISDIR(st.st_mode):
+            entry = ("folder", mode)
+            todo += path.iterdir()
+        elif stat.S_ISREG(st.st_mode):
+            entry = ("file", mode, path.read_bytes())
+        else:
+            entry = ("other", st.st_mode)
+        if times:
+            entry += (st.st_mtime_ns, st.st_ino)
+        out[str(path.relative_to(folder))] = entry
+    return out
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of every regular file below ``folder``, by path."""
+    return {p: e[2] for p, e in snapshot(folder).items() if e[0] == "file" and isinstance(e[2], bytes)}
+
+
+def put(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write ``files`` below ``folder``; returns it."""
+    for path, data in files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    return folder

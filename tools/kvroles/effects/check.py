@@ -1,0 +1,131 @@
+"""Hold the table of role effects against a release's source: every role site explained, every claim true."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .scan import Site, scan
+from .table import Entry, Evidence, Table, matches
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One release against the table: what its sites prove, what nobody explained, which entries were used."""
+
+    release: str
+    evidence: Mapping[str, tuple[str, ...]]  # effect id -> "file:line", in the table's order
+    unexplained: tuple[Site, ...]
+    used: frozenset[Entry]
+    outside: frozenset[str]  # files that were left out because NIXL does not reach them
+    importers: tuple[str, ...]  # "file: module" for each import that reaches them all the same
+
+
+def read(release: str, files: Mapping[str, bytes], table: Table) -> Reading:
+    """Scan ``files``, the Python files of ``release``. Raises SyntaxError for a file that does not parse."""
+    found = scan(files, table.is_outside)
+    lines: dict[str, dict[str, None]] = {e.id: {} for e in table.effects}
+    unexplained = []
+    by_entry: dict[Entry, list[Site]] = {}
+    for site in found.sites:
+        if table.is_outside(site.file):
+            continue
+        entry = next((e for e in table.entries if e.explains(site)), None)
+        if entry is None:
+            unexplained.append(site)
+        else:
+            by_entry.setdefault(entry, []).append(site)
+    for entry in table.entries:
+        for effect in entry.effects if entry.expr is not None else ():
+            lines[effect].update(dict.fromkeys(f"{s.file}:{s.line}" for s in by_entry.get(entry, ())))
+    return Reading(
+        release,
+        {effect: tuple(where) for effect, where in lines.items()},
+        tuple(unexplained),
+        frozenset(by_entry),
+        frozenset(s.file for s in found.sites if table.is_outside(s.file)),
+        tuple(_importers(files, table)),
+    )
+
+
+def evidence(table: Table, readings: Mapping[str, Reading]) -> dict[str, Evidence]:
+    """Effect id -> release -> lines, from ``readings``; for other releases as the table has it."""
+    out: dict[str, Evidence] = {}
+    for effect in table.effects:
+        per_release = {}
+        for release in table.releases:
+            if release in readings:
+                per_release[release] = readings[release].evidence[effect.id]
+            else:
+                per_release[release] = effect.evidence.get(release, ())
+        out[effect.id] = {release: lines for release, lines in per_release.items() if lines}
+    return out
+
+
+def problems(table: Table, readings: Mapping[str, Reading]) -> list[str]:
+    """What the table leaves unexplained or says wrongly about the releases read, a sentence each.
+
+    Entries that no release needs are reported only when every release with a source archive was read.
+    """
+    out = []
+    for release, reading in readings.items():
+        out += [
+            f"{release}: {s.file}:{s.line}, in {s.where or 'the module'}, reads the role as {s.expr!r} "
+            f"(through {', '.join(sorted(s.names))}), which the table does not explain."
+            for s in reading.unexplained
+        ]
+        out += [f"{release}: {i}, which the table says NIXL does not reach." for i in reading.importers]
+    proven = evidence(table, readings)
+    for effect in table.effects:
+        says, has = effect.releases(table.releases), list(proven[effect.id])
+        if says != has:
+            out.append(
+                f"Effect {effect.id} is said to be in {', '.join(says) or 'no release'}, "
+                f"but its sites are in {', '.join(has) or 'no release'}."
+            )
+        for release in readings:
+            lines, wanted = effect.evidence.get(release, ()), proven[effect.id].get(release, ())
+            if lines != wanted:
+                out.append(
+                    f"Effect {effect.id} has its evidence in {release} at {', '.join(wanted) or 'no place'}, "
+                    f"not at {', '.join(lines) or 'no place'}."
+                )
+    if set(table.releases) - set(table.wheel_only) <= set(readings):
+        used = frozenset[Entry]().union(*(r.used for r in readings.values()))
+        out += [f"No release has the site {e}; drop the entry." for e in table.entries if e not in used]
+        left = frozenset[str]().union(*(r.outside for r in readings.values()))
+        for o in table.outside:
+            for glob in o.files:
+                if not any(matches(f, (glob,)) for f in left):
+                    out.append(f"No release has a role site in {glob}; drop it from the files outside.")
+    return out
+
+
+def _importers(files: Mapping[str, bytes], table: Table) -> list[str]:
+    """Imports by a file inside of one outside that the table does not allow.
+
+    Connectors are otherwise loaded by the name in the configuration, through the factory's strings.
+    """
+    out = []
+    for rule in table.outside:
+        targets = {p.removesuffix(".py").removesuffix("/__init__") for p in files if matches(p, rule.files)}
+        words = {glob.rstrip("/*").rsplit("/", 1)[-1].split(".")[0].split("*")[0].encode() for glob in rule.files}
+        for path, data in files.items():
+            if table.is_outside(path) or path in rule.importers or not any(w in data for w in words):
+                continue
+            out += [f"{path} imports {m.replace('/', '.')}" for m in _imported(path, data) if m in targets]
+    return out
+
+
+def _imported(path: str, data: bytes) -> set[str]:
+    """Every module, as a path without suffix, that the file's imports can mean."""
+    modules = set()
+    for node in ast.walk(ast.parse(data, path)):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.replace(".", "/") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = path.split("/")[: -node.level] if node.level else []
+            module = "/".join([*package, *(node.module or "").split(".")]).rstrip("/")
+            modules |= {module} | {f"{module}/{alias.name}" for alias in node.names}
+    return modules

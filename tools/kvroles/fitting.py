@@ -1,0 +1,257 @@
+"""Plan by fit, for trees that no lock row vouches for: forks, commits between releases, edited files.
+
+A file that some release ships takes that release's variant. Any other takes the first variant, from the nearest
+release's outwards, all of whose hunks stand in it, each exactly once. What does not fit is refused, or merged when the
+caller hands in a three-way merge; the contract is then the proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from . import contract, engine, patchfile
+from .digest import sha256
+from .engine import FileStatus, Plan, Reader, State, TopicStatus
+from .errors import DoesNotApply
+from .journal import Change
+from .lock import Lock
+from .patchfile import FilePatch, HunkMismatch
+from .relock import UPSTREAM_FILES
+from .series import OVERLAY, Series, Topic
+
+# path, its bytes, the topic, the variant to take the change from -> merged bytes; raises DoesNotApply on conflicts
+Merge = Callable[[str, bytes, Topic, str], bytes]
+# path -> its SHA-256 before and after the run that left the receipt
+Recorded = Mapping[str, tuple[str | None, str | None]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What fits one file: the topic and variant it is taken from, and the bytes that makes of it (None: leave it)."""
+
+    topic: str
+    variant: str | None
+    status: FileStatus
+    result: bytes | None = None
+
+
+_Candidate = tuple[Topic, str, FilePatch]
+
+
+def plan(
+    read: Reader,
+    series: Series,
+    lock: Lock,
+    topics: tuple[Topic, ...],
+    *,
+    nearest: str | None = None,
+    reverse: bool = False,
+    merge: Merge | None = None,
+    recorded: Recorded | None = None,
+    where: str = "the tree",
+) -> Plan:
+    """Plan to apply (or ``reverse``) ``topics`` by exact context.
+
+    ``nearest`` is the release whose variants are tried first, where a file is none that ``lock`` knows. Raises
+    DoesNotApply, naming the hunk, for what does not fit.
+    ``recorded`` is what the tree's receipt says of an earlier run: a file it knows is only ever taken back to those bytes.
+    A topic whose files are in part applied, or in part upstream's own, is completed: without hashes there is no telling
+    the two apart, and every file is proven either way.
+    """
+    result = Plan(None)
+    now: dict[str, bytes | None] = {}
+    was: dict[str, bytes | None] = {}
+
+    def current(path: str) -> bytes | None:
+        if path not in was:
+            was[path] = now[path] = read(path)
+        return now[path]
+
+    # In one release a file belongs to one default topic; optional topics come on top of what those leave.
+    layers = [tuple(t for t in topics if not t.optional), *((t,) for t in topics if t.optional)]
+    for layer in reversed(layers) if reverse else layers:
+        found = _layer(current, layer, lock, nearest, None if reverse else merge, recorded or {})
+        for f in found:
+            if f.status.mismatch is not None:
+                raise engine.hunk_refusal(f.topic, f.status.mismatch, where)
+            undo = State.APPLIED if reverse else State.PRISTINE
+            if f.status.state is undo or (f.status.state is State.EDITED and not reverse):
+                now[f.status.path] = f.result
+        result.topics += _by_topic(layer, found)
+    result.topics.append(_overlay(current, now, series, reverse=reverse, replace=merge is not None, where=where))
+    result.changes = [Change(p, was[p], now[p]) for p in sorted(now) if was[p] != now[p]]
+    return result
+
+
+def _by_topic(layer: tuple[Topic, ...], found: list[_Found]) -> list[TopicStatus]:
+    out = []
+    for topic in layer:
+        mine = [f for f in found if f.topic == topic.name]
+        if mine:
+            variant = next((f.variant for f in mine if f.variant), None)
+            state = engine.combine([f.status.state for f in mine])
+            out.append(TopicStatus(topic.name, variant, state, tuple(f.status for f in mine)))
+    return out
+
+
+def _overlay(
+    read: Reader, now: dict[str, bytes | None], series: Series, *, reverse: bool, replace: bool, where: str
+) -> TopicStatus:
+    files = []
+    for path, want in series.overlay.items():
+        have = read(path)
+        state = State.PRISTINE if have is None else State.APPLIED if have == want else State.EDITED
+        if state is State.EDITED and not replace:
+            raise DoesNotApply(
+                f"{path} in {where} is edited",
+                expected="no such file, or the project's own",
+                found="other content",
+                fix="Move it away and run again, or run again with --3way to replace it",
+            )
+        now[path] = None if reverse else want
+        files.append(FileStatus(OVERLAY, path, state))
+    return TopicStatus(OVERLAY, None, engine.combine([f.state for f in files]), tuple(files))
+
+
+def by_distance(tried: list[tuple[Topic, str]], nearest: str | None, releases: list[str]) -> list[tuple[Topic, str]]:
+    """(topic, variant) pairs from the one that serves ``nearest`` outwards, newer before older; newest first without it."""
+    place = {r: i for i, r in enumerate(releases)}
+    if nearest is None:
+        return sorted(tried, key=lambda tv: -place.get(tv[1], -1))
+    home = place[nearest]
+
+    def distance(tv: tuple[Topic, str]) -> tuple[int, int]:
+        topic, variant = tv
+        first = place.get(variant, 0)
+        later = [place[v] for v in topic.variants if place.get(v, 0) > first]
+        last = min(later, default=len(releases)) - 1
+        away = first - home if home < first else max(0, home - last)
+        return away, -first
+
+    return sorted(tried, key=distance)
+
+
+def _layer(
+    read: Reader,
+    layer: tuple[Topic, ...],
+    lock: Lock,
+    nearest: str | None,
+    merge: Merge | None,
+    recorded: Recorded,
+) -> list[_Found]:
+    """What fits, for each file of the tree that the topics of ``layer`` are about."""
+    candidates: dict[str, list[_Candidate]] = {}
+    for topic, variant in by_distance([(t, v) for t in layer for v in t.variants], nearest, list(lock.releases)):
+        for f in topic.patch(variant).files:
+            candidates.setdefault(f.path, []).append((topic, variant, f))
+    native_in = {p: t.name for t in layer for p in UPSTREAM_FILES.get(t.name, ())}
+    found: list[_Found] = []
+    for path in sorted(set(candidates) | set(native_in)):
+        data = read(path)
+        if data is None:
+            continue  # files come and go between releases; the contract tells whether one is missed
+        tried = _shipped_first(candidates.get(path, []), path, data, lock)
+        fitting = _file(path, data, tried, native_in.get(path), merge, recorded.get(path))
+        if fitting is not None:
+            found.append(fitting)
+    # Upstream's one-line changes read like ours reversed, and files that never said kv_both read like upstream's own:
+    # the first file of a topic, which upstream changed at length, tells which of the two the others are.
+    native = {t.name for t in layer if _upstream_holds(read, t)}
+    out = []
+    for entry in found:
+        state = entry.status.state
+        if entry.topic in native and state is State.APPLIED:
+            out.append(_Found(entry.topic, None, FileStatus(entry.topic, entry.status.path, State.NATIVE)))
+        elif entry.topic in native or state is not State.NATIVE:
+            out.append(entry)
+    return out
+
+
+def _upstream_holds(read: Reader, topic: Topic) -> bool:
+    for path in contract.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
+        data = read(path)
+        if data is None or not engine.is_native(topic.name, path, data):
+            continue
+        ours = [f for v in topic.variants for f in topic.patch(v).files if f.path == path]
+        if not any(_undo(data, f) for f in ours):
+            return True
+    return False
+
+
+def _shipped_first(tried: list[_Candidate], path: str, data: bytes, lock: Lock) -> list[_Candidate]:
+    """``tried``, but for a file that releases ship (or that the series made of it) only the variants that serve those."""
+    have = sha256(data)
+    serving = {
+        (name, topic.variant)
+        for row in lock.releases.values()
+        for name, topic in row.topics.items()
+        if path in topic.files and have in (topic.files[path].before, topic.files[path].after)
+    }
+    known = [c for c in tried if (c[0].name, c[1]) in serving]
+    return known or tried
+
+
+def _file(
+    path: str,
+    data: bytes,
+    candidates: list[_Candidate],
+    native: str | None,
+    merge: Merge | None,
+    recorded: tuple[str | None, str | None] | None,
+) -> _Found | None:
+    needy = _needs(path, data)
+    if not needy:  # asked first: a variant made for another release may well fit an applied file a second time
+        for topic, variant, patch in candidates:
+            undone = _undo(data, patch)
+            if undone is None:
+                continue
+            result, fits = undone
+            if recorded and recorded[1] == sha256(data) and recorded[0] != sha256(result):
+                continue  # another release's variant, which fits by chance
+            return _Found(topic.name, variant, FileStatus(topic.name, path, State.APPLIED, fits), result)
+    mismatch: tuple[_Candidate, HunkMismatch] | None = None
+    for candidate in candidates:
+        topic, variant, patch = candidate
+        if patch.creates:
+            continue
+        try:
+            made, fits = patchfile.apply(data, patch, unique=True)
+        except HunkMismatch as e:
+            mismatch = mismatch or (candidate, e)
+            continue
+        return _Found(topic.name, variant, FileStatus(topic.name, path, State.PRISTINE, fits), made)
+    if native is not None and engine.is_native(native, path, data):
+        return _Found(native, None, FileStatus(native, path, State.NATIVE))
+    if mismatch is None or not needy or mismatch[0][0].optional:
+        return None  # it needs nothing of the series
+    (topic, variant, _), why = mismatch
+    if merge is not None:
+        merged = merge(path, data, topic, variant)
+        return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED), merged)
+    return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED, (), why))
+
+
+def _undo(data: bytes, patch: FilePatch) -> tuple[bytes, tuple[patchfile.HunkFit, ...]] | None:
+    """``data`` with ``patch`` taken out, or None when it is not in it.
+
+    What a hunk leaves may stand in several places where what it found stood in one, so the way back is proven by going
+    forth again.
+    """
+    try:
+        result, fits = patchfile.apply(data, patch.reversed())
+        if result is None:
+            return None
+        forth, _ = patchfile.apply(result, patch, unique=True)
+    except HunkMismatch:
+        return None
+    return (result, fits) if forth == data else None
+
+
+def _needs(path: str, data: bytes) -> bool:
+    """Whether the contract asks for a change of this file."""
+    if path in contract.CONNECTORS:
+        return contract.warns(data) is not None
+    if path == contract.TEST_FILE and not contract.has_deprecation_tests(data):
+        return True
+    return bool(contract.kv_both_left(path, data))

@@ -1,0 +1,169 @@
+"""Evidence in a command's words: flags whose value is the side, names, ports a proxy knows, where the log goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.model import Cue, Side, Weight
+from kvroles.migrate.words import name_sides, role_value
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a command after unquoting, and the place it starts at."""
+
+    s: str
+    pos: int
+
+
+_ROLE_FLAG = re.compile(
+    r"^--?(?:disaggregation-mode|disagg(?:regation)?-(?:mode|role|type)|role|mode|worker-(?:type|role|mode)|server-(?:role|type)|node-(?:role|type)"
+    r"|instance-(?:role|type)|engine-(?:role|type)|pd-(?:role|mode)|sub-component-type|stage|component)$"
+)
+_SIDE_FLAG: dict[str, Side] = {
+    "is-prefill-worker": Side.PREFILL,
+    "prefill-worker": Side.PREFILL,
+    "is-prefill": Side.PREFILL,
+    "prefill-only": Side.PREFILL,
+    "is-decode-worker": Side.DECODE,
+    "decode-worker": Side.DECODE,
+    "is-decode": Side.DECODE,
+    "decode-only": Side.DECODE,
+    "multimodal-decode-worker": Side.DECODE,
+    "multimodal-encode-worker": Side.ENCODE,
+    "multimodal-encode-prefill-worker": Side.PREFILL,
+    "route-to-encoder": Side.AGGREGATED,
+}
+# Flags whose values never say which side this server is.
+_MUTE = re.compile(
+    r"^--?(?:model|tokenizer|compilation-config|attention-config|additional-config|speculative-config|hf-overrides|override-\S*"
+    r"|kv-transfer-config\S*|kv-events-config|quantization\S*|chat-template|image|cudagraph\S*|dtype|ec-transfer-config|label|l"
+    r"|reasoning-parser|tool-call-parser|lora-modules|code-revision|revision|served-model-name|all2all-backend|config|from-literal)$"
+)
+_PORT_FLAG = re.compile(r"^--?(?:port|http-port|server-port|p|publish)$")
+_ENV = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.S)
+_ENV_ROLE = re.compile(
+    r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE)$"
+)
+_HOST_FLAG = re.compile(r"^--?(?:host|name|hostname|container-name)$")
+_PATHLIKE = re.compile(r"\.(?:log|out|err|txt|pid)\b")
+
+
+def flags_of(words: Sequence[Word]) -> dict[str, str]:
+    """Flag name (no dashes, dashes for underscores) -> value, for the hazards of a target release."""
+    out: dict[str, str] = {}
+    for i, w in enumerate(words):
+        if not w.s.startswith("-"):
+            continue
+        name, eq, value = w.s.partition("=")
+        if not eq and i + 1 < len(words) and not words[i + 1].s.startswith("--"):
+            value = words[i + 1].s
+        out.setdefault(_norm(name).lstrip("-"), value)
+    return out
+
+
+def _norm(flag: str) -> str:
+    return flag.replace("_", "-").lower()
+
+
+def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
+    """The cues of a command; ``skip`` is the index of the word that holds the config itself."""
+    out: list[Cue] = []
+    flag = ""
+    for i, w in enumerate(words):
+        if i == skip:
+            flag = ""
+            continue
+        s = w.s
+        if s.startswith("-") and len(s) > 1 and not s[1].isdigit():
+            name, eq, value = s.partition("=")
+            name = _norm(name)
+            bare = name.lstrip("-")
+            if bare in _SIDE_FLAG and value.lower() not in {"false", "0", "no"}:
+                nxt = words[i + 1].s.lower() if not eq and i + 1 < len(words) else ""
+                if nxt not in {"false", "0"}:
+                    out.append(Cue(_SIDE_FLAG[bare], Weight.FLAG, "flag", s, w.pos))
+                flag = ""
+                continue
+            if eq:
+                out += _value(name, value, s, w.pos, ctx)
+                flag = ""
+            else:
+                flag = name
+            continue
+        if m := _ENV.match(s):
+            out += env_cues(m.group(1), m.group(2), w.pos, ctx)
+        else:
+            out += _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
+        flag = ""
+    return out
+
+
+def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
+    """The cues of ``NAME=value`` before a command, in an env list, in a service's environment."""
+    side = role_value(value) if _ENV_ROLE.search(name) else None
+    if side is None and _ENV_ROLE.search(name):
+        named = name_sides(value)
+        side = next(iter(named)) if len(named) == 1 else None
+    if side is not None and not (side is Side.AGGREGATED and name_is_vague(name)):
+        return [Cue(side, Weight.FLAG, "variable", f"{name}={value[:60]}", pos)]
+    if "{" in value and "${" not in value:
+        return []
+    if "$" in value and len(value) < 120:
+        return _named(value, f"{name}={value}", pos, ctx)
+    if re.search(r"(?i)is_?(?:prefill|decode)|(?:prefill|decode)_?(?:only|worker|mode)$", name) and value.strip("\"'").lower() in {"1", "true", "yes"}:
+        return [Cue(s, Weight.FLAG, "variable", f"{name}={value}", pos) for s in name_sides(name)]
+    return []
+
+
+def name_is_vague(name: str) -> bool:
+    """``MODE=none`` says nothing; ``DISAGGREGATION_MODE=none`` does."""
+    return name.upper() in {"MODE", "TYPE", "STAGE", "ROLE"}
+
+
+def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
+    if _ROLE_FLAG.match(flag):
+        side = role_value(value)
+        if side is None:
+            named = name_sides(value)
+            side = next(iter(named)) if len(named) == 1 else None
+        if side is not None and not (side is Side.AGGREGATED and flag in {"--mode", "--role", "--stage"} and value == "none"):
+            return [Cue(side, Weight.FLAG, "flag", words[:80], pos)]
+        return []
+    if _MUTE.match(flag) or len(value) > 200 or ("{" in value and "${" not in value):
+        return []
+    if name_sides(flag):
+        return []  # the address of the other side, a kernel's switch
+    if _PORT_FLAG.match(flag):
+        number = value.split(":")[0] if flag in {"-p", "--publish"} else value
+        key = "$" + m.group(1) if (m := re.match(r"\$\{?(\w+)", number)) else number
+        if key in ctx.proxied:
+            return [Cue(ctx.proxied[key], Weight.NAMED, "port", f"{words} is the proxy's {ctx.proxied[key].value} server", pos)]
+    if _HOST_FLAG.match(flag) and (side := ctx.proxied.get(value.lower())):
+        return [Cue(side, Weight.NAMED, "host", f"{words} is the proxy's {side.value} server", pos)]
+    return _named(value, words, pos, ctx)
+
+
+def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
+    if "\n" in value or " " in value.strip():
+        return []
+    found = name_sides(value, disagg_pair=ctx.disagg_pair) - {Side.ENCODE, Side.AGGREGATED}
+    if not found and "$" in value and (letter := ctx.letter_side(value)):
+        found = {letter}
+    if len(found) != 1:
+        return []
+    kind = "log file" if _PATHLIKE.search(value) else "argument"
+    return [Cue(next(iter(found)), Weight.SAID, kind, words[:80], pos)]
+
+
+def redirect_cues(targets: Iterable[Word], ctx: FileCtx) -> list[Cue]:
+    """The cues of the files a command writes to."""
+    out: list[Cue] = []
+    for w in targets:
+        found = name_sides(w.s, disagg_pair=ctx.disagg_pair) - {Side.ENCODE, Side.AGGREGATED}
+        if len(found) == 1:
+            out.append(Cue(next(iter(found)), Weight.SAID, "log file", w.s[:80], w.pos))
+    return out

@@ -1,0 +1,204 @@
+"""Dockerfiles, Makefiles and Justfiles: line-oriented wrappers round shell.
+
+There is no kept grammar for Justfiles, and the grammars for the other two stop at the shell text that matters here, so
+one line reader serves the three: it joins what a backslash continues and hands the shell on.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from kvroles.migrate import objects, values
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.text import TOKEN_RE, Text, join
+from kvroles.migrate.tree import Tree
+from kvroles.migrate.words import name_sides, title_side
+
+_HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
+_DOCKER = re.compile(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
+_FROM = re.compile(r"(?i)\bAS\s+(\S+)")
+_RULE = re.compile(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
+_RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>[^:=\n]*):(?!=)[^\n]*$")
+_MAKE_VAR = re.compile(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
+_JUST_VAR = re.compile(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
+
+
+def scan(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
+    """The sites in a Dockerfile (``docker``), Makefile (``make``) or Justfile (``just``)."""
+    return _docker(t, up, ctx) if lang == "docker" else _recipes(t, up, ctx, lang)
+
+
+def _lines(t: Text) -> list[tuple[int, int]]:
+    starts = [0] + [m.end() for m in re.finditer("\n", t.s)]
+    return [(a, b) for a, b in zip(starts, [*starts[1:], len(t.s)], strict=True) if b > a]
+
+
+def _name_cue(scope: Scope, kind: str, name: str, pos: int, ctx: FileCtx) -> Scope:
+    sides = name_sides(name, disagg_pair=ctx.disagg_pair)
+    if len(sides) == 1:
+        scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, pos))
+    return scope
+
+
+def _said(comments: list[tuple[int, str]], up: Scope) -> Scope:
+    if comments and (side := title_side(" ".join(c for _, c in comments))):
+        return Scope("block", "", up, [Cue(side, Weight.SAID, "comment", comments[-1][1][:80], comments[-1][0])])
+    return up
+
+
+def _docker(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+    out: list[Site] = []
+    stage = up
+    lines = _lines(t)
+    comments: list[tuple[int, str]] = []
+    i = 0
+    while i < len(lines):
+        a, b = lines[i]
+        line = t.s[a:b]
+        if line.lstrip().startswith("#"):
+            comments.append((t.at(a), line.strip("# \t\r\n")))
+            out += [Site(t.at(a + m.start()), stage, "comment") for m in TOKEN_RE.finditer(line)]
+            i += 1
+            continue
+        m = _DOCKER.match(line)
+        if m is None:
+            if line.strip():
+                out += [Site(t.at(a + k.start()), stage, "value") for k in TOKEN_RE.finditer(line)]
+            comments = comments if line.strip() else []
+            i += 1
+            continue
+        parts: list[Text] = []
+        j = i
+        while j < len(lines):
+            text = t.s[lines[j][0] : lines[j][1]]
+            if j > i and text.lstrip().startswith("#"):
+                out += [Site(t.at(lines[j][0] + k.start()), stage, "comment") for k in TOKEN_RE.finditer(text)]
+                j += 1
+                continue
+            parts.append(t.slice(lines[j][0] + (m.end() if j == i else 0), lines[j][1]))
+            j += 1
+            if not text.rstrip("\r\n").rstrip().endswith("\\"):
+                break
+        if h := _HEREDOC.search(parts[0].s):
+            while j < len(lines):
+                parts.append(t.slice(*lines[j]))
+                j += 1
+                if t.s[lines[j - 1][0] : lines[j - 1][1]].strip() == h.group(1):
+                    break
+        name = m.group("name").upper()
+        body = join(parts)
+        if name == "FROM":
+            stage = up
+            if s := _FROM.search(body.s):
+                stage = _name_cue(Scope("stage", s.group(1), up), "stage", s.group(1), t.at(a), ctx)
+        elif TOKEN_RE.search(body.s):
+            scope = _said(comments, stage)
+            if body.s.lstrip().startswith("["):
+                got = objects.read(body, body.s.index("["))
+                out += Tree(got[0], body, scope, ctx, values.scan).sites() if got else values.scan_objects(body, scope, ctx)
+            elif name in {"ENV", "ARG", "LABEL"} and not re.match(r"\s*[\w.-]+=", body.s):
+                key = body.s.split(None, 1)[0]
+                k = body.s.index(key) + len(key)
+                out += values.scan(body.slice(k, len(body.s)), _name_cue(Scope("variable", key, scope), "variable", key, t.at(a), ctx), ctx)
+            else:
+                out += values.scan_as("shell", body, scope, ctx)
+        comments = []
+        i = j
+    return out
+
+
+def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
+    out: list[Site] = []
+    lines = _lines(t)
+    comments: list[tuple[int, str]] = []
+    bodies: list[tuple[Scope, Text]] = []
+    variables: list[tuple[str, int, Text]] = []
+    i = 0
+    while i < len(lines):
+        a, b = lines[i]
+        line = t.s[a:b].rstrip("\r\n")
+        if line.lstrip().startswith("#") and not line.startswith(("\t", " ")):
+            comments.append((t.at(a), line.strip("# \t")))
+            out += [Site(t.at(a + m.start()), up, "comment") for m in TOKEN_RE.finditer(line)]
+            i += 1
+            continue
+        var = (_MAKE_VAR if lang == "make" else _JUST_VAR).match(line)
+        rule = None if var else (_RULE if lang == "make" else _RECIPE).match(line)
+        if rule is not None and not line.startswith((" ", "\t")):
+            scope = _name_cue(Scope("target", rule.group("name"), _said(comments, up)), "target", rule.group("name"), t.at(a), ctx)
+            i += 1
+            parts: list[Text] = []
+            indent = -1
+            while i < len(lines):
+                text = t.s[lines[i][0] : lines[i][1]]
+                if text.strip() and not text.startswith(("\t", " ")):
+                    break
+                lead = len(text) - len(text.lstrip(" \t"))
+                indent = lead if indent < 0 and text.strip() else indent
+                cut = min(lead, max(indent, 0))
+                if lang == "make" and text.lstrip("\t ")[:1] in {"@", "-", "+"} and not (parts and parts[-1].s.rstrip().endswith("\\")):
+                    cut = lead + 1
+                elif text.lstrip("\t ").startswith("@"):
+                    cut = lead + 1
+                parts.append(t.slice(lines[i][0] + cut, lines[i][1]))
+                i += 1
+            if parts:
+                body = join(parts)
+                bodies.append((scope, _dollars(body) if lang == "make" else body))
+            comments = []
+            continue
+        if var is not None and not line.startswith("\t"):
+            start = a + var.end()
+            while i < len(lines) and t.s[lines[i][0] : lines[i][1]].rstrip("\r\n").endswith("\\"):
+                i += 1
+            end = lines[min(i, len(lines) - 1)][1]
+            if lang == "just" and (q := re.match(r"\s*('''|\"\"\"|['\"`])", t.s[start:end])):
+                close = t.s.find(q.group(1), start + q.end())
+                end = max(end, close + len(q.group(1))) if close >= 0 else end
+                while i + 1 < len(lines) and lines[i + 1][0] < end:
+                    i += 1
+            value = t.slice(start, end)
+            if TOKEN_RE.search(value.s):
+                variables.append((var.group("name"), a, value))
+        elif TOKEN_RE.search(line):
+            out += [Site(t.at(a + m.start()), up, "value") for m in TOKEN_RE.finditer(line)]
+        if not line.strip() or var:
+            comments = []
+        i += 1
+    for scope, body in bodies:
+        out += values.scan_as("shell", body, scope, ctx)
+    for name, a, value in variables:
+        scope = _name_cue(Scope("variable", name, up), "variable", name, t.at(a), ctx)
+        use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
+        scope.find_uses = partial(_uses, use, bodies, ctx)
+        out += values.scan(value, scope, ctx, name)
+    return out
+
+
+def _uses(use: str, bodies: list[tuple[Scope, Text]], ctx: FileCtx) -> list[Scope]:
+    return [_use(body, m.start(), owner, ctx) for owner, body in bodies for m in re.finditer(use, body.s)]
+
+
+def _use(body: Text, i: int, owner: Scope, ctx: FileCtx) -> Scope:
+    from kvroles.migrate import grammar
+    from kvroles.migrate.shell_scopes import Script
+
+    script = Script(body, owner, ctx)
+    return script.chain(grammar.at(script.root, i, 2))
+
+
+def _dollars(t: Text) -> Text:
+    """Make's ``$$`` is the shell's ``$``."""
+    if "$$" not in t.s:
+        return t
+    at = [i for i in range(len(t.s)) if not (t.s[i] == "$" and i and t.s[i - 1] == "$" and _odd(t.s, i))]
+    return t.pick("".join(t.s[i] for i in at), at, len(t.s))
+
+
+def _odd(s: str, i: int) -> bool:
+    n = 0
+    while i - n >= 0 and s[i - n] == "$":
+        n += 1
+    return n % 2 == 0

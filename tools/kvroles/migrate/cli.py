@@ -1,0 +1,132 @@
+"""Command line of ``migrate``: finds every NIXL ``kv_both``, says which side it is and why, rewrites where that is certain.
+
+Exit codes: 0 done or nothing to do; 1 with ``--check``, something is left; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from kvroles.errors import Exit, KvRolesError, UsageError
+
+_EPILOG = """\
+Answers that the files do not hold go into .kv-roles.toml (looked for in the current folder):
+
+  exclude = ["legacy/**"]
+  connectors = ["MyNixlConnector"]    # your subclasses of NixlConnector
+  [side]
+  "deploy/worker-a.yaml" = "prefill"
+
+A comment "kv-roles: ignore[KVR114]" on or above a line silences a finding there.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    p = argparse.ArgumentParser(
+        prog="kv-roles", description=(__doc__ or "").split("\n\n")[0], epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("paths", nargs="+", metavar="PATH", help="files and folders; - reads standard input")
+    do = p.add_mutually_exclusive_group()
+    do.add_argument("--write", action="store_true", help="rewrite in place what is certain (- goes to standard output)")
+    do.add_argument("--diff", action="store_true", help="show what --write would change")
+    p.add_argument("--check", action="store_true", help="exit with 1 if anything is left to do")
+    p.add_argument("--target-vllm", metavar="RELEASE", help="add what that release does with the role")
+    p.add_argument("--side", action="append", default=[], metavar="GLOB=SIDE", help="prefill or decode, where the files do not say (GLOB:LINE for one place)")
+    p.add_argument("--config", type=Path, metavar="FILE", help="settings (default: .kv-roles.toml in the current folder)")
+    form = p.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_const", const="json", dest="format", help="findings as JSON")
+    form.add_argument("--sarif", action="store_const", const="sarif", dest="format", help="findings as SARIF 2.1.0")
+    form.add_argument("--github", action="store_const", const="github", dest="format", help="findings as GitHub annotations")
+    p.add_argument("-v", "--verbose", action="store_true", help="notes as well: other connectors, wrappers, mentions")
+    p.add_argument("-q", "--quiet", action="store_true", help="the summary only")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run and return the exit code; a failure is one paragraph on standard error."""
+    args = parser().parse_args(argv)
+    try:
+        return _run(args)
+    except KvRolesError as e:
+        print(f"kv-roles: {e}", file=sys.stderr)
+        return int(e.code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.DONE)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from kvroles.migrate import run, settings
+    from kvroles.migrate.findings import Options
+
+    config = args.config or (Path(settings.NAME) if Path(settings.NAME).is_file() else None)
+    if args.config is not None and not args.config.is_file():
+        raise UsageError(f"--config {args.config} is no file")
+    release = None
+    if args.target_vllm:
+        from kvroles.migrate import hazards
+
+        release = hazards.target(args.target_vllm)
+    options = Options(settings.load(config, args.side), release, proof=args.write or args.diff or args.format == "json")
+    if "-" in args.paths:
+        if len(args.paths) > 1:
+            raise UsageError("- stands for standard input and goes with no other path")
+        return _standard_input(args, options)
+    for path in args.paths:
+        if not os.path.lexists(path):
+            raise UsageError(f"{path} does not exist")
+    results = list(run.over(args.paths, options))
+    if args.write:
+        _write(results)
+    _report(args, results, sys.stdout)
+    return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
+
+
+def _standard_input(args: argparse.Namespace, options: object) -> int:
+    from kvroles.migrate import run, walk
+    from kvroles.migrate.findings import Options
+
+    assert isinstance(options, Options)
+    data = sys.stdin.buffer.read()
+    hit = walk.judge("-", data)
+    if len(data) > walk.MAX_BYTES:
+        hit = walk.Hit("-", skipped=f"larger than {walk.MAX_BYTES >> 20} MB")
+    result = run.skipped("-", hit.skipped) if hit.skipped else None
+    if not hit.skipped and b"kv_both" in data:
+        result = run.of_bytes("-", "-", data, options)
+    results = [result] if result is not None else []
+    if args.write:
+        after = result.after if result is not None else None
+        for f in result.findings if result is not None else []:
+            f.written = after is not None and f.role is not None
+        sys.stdout.buffer.write(data if after is None else after)
+        sys.stdout.buffer.flush()
+    _report(args, results, sys.stderr if args.write else sys.stdout)
+    return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
+
+
+def _write(results: list[object]) -> None:
+    from kvroles.migrate import rewrite
+    from kvroles.migrate.run import FileResult, skipped
+
+    for r in results:
+        assert isinstance(r, FileResult)
+        if r.after is None:
+            continue
+        try:
+            rewrite.write(r.path, r.before, r.after)
+        except rewrite.NotWritten as e:
+            r.findings += skipped(r.path, f"not written, {e}").findings
+            continue
+        for f in r.findings:
+            f.written = f.role is not None
+
+
+def _report(args: argparse.Namespace, results: list[object], out: object) -> None:
+    from kvroles.migrate import report
+
+    report.render(results, out, form=args.format or "text", diff=args.diff, verbose=args.verbose, quiet=args.quiet)  # type: ignore[arg-type]

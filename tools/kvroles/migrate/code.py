@@ -1,0 +1,156 @@
+"""Python, Go and Rust: configs in literals, calls and the strings they hold."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from kvroles.migrate import argv, connectors, grammar, objects, values
+from kvroles.migrate.code_langs import SPECS, literal
+from kvroles.migrate.code_scopes import Unit
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.data import Map, Scalar
+from kvroles.migrate.model import Scope, Site
+from kvroles.migrate.text import TOKEN, Text
+from kvroles.migrate.tree import Tree, flag_connector, flag_settings
+
+_EXPECTS = re.compile(
+    r"(?i)^(?:assert\w*|expect\w*|require\w*|contains?\w*|equals?\w*|match\w*|havekey\w*|tobe\w*|toequal|containsubstring|deepequal|diff"
+    r"|should\w*|cmp|eq|ne|check\w*|verify\w*|notcontains|hasprefix|hassuffix|index|count|replace\w*|raises|findall|search|startswith|endswith)!?$"
+)
+_WANT = re.compile(r"(?i)^(?:want\w*|expected?\w*|golden\w*|exp_\w+|\w+_expected|\w+_want|expectations?)$")
+
+
+def scan(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
+    """The sites in source code of ``lang`` (python, go, rust)."""
+    unit = Unit(t, up, ctx, SPECS[lang])
+    out: list[Site] = []
+    done = -1
+    for i in t.tokens():
+        if i >= done:
+            sites, end = _at(unit, i)
+            out += sites
+            done = max(done, end)
+    return out
+
+
+def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
+    t, spec = unit.t, unit.spec
+    top: Node | None = None
+    for node in grammar.owners(grammar.at(unit.root, i, len(TOKEN))):
+        if node.type in spec.comment:
+            return [Site(t.at(k), unit.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte], node.end_byte
+        if node.type in spec.string or (top is not None and node.type in spec.joined):
+            top = node
+        elif top is not None:
+            break
+    if top is None:
+        return [Site(t.at(i), unit.up, "value")], i + 1
+    return _string(unit, top), top.end_byte
+
+
+def _string(unit: Unit, node: Node) -> list[Site]:
+    t, spec, ctx = unit.t, unit.spec, unit.ctx
+    word = literal(t, node, spec)
+    if not word.tokens():
+        return []
+    scope = unit.chain(node)
+    holder = unit.value_parent(node)
+    if _expected(unit, node):
+        return [Site(word.at(k), scope, "expectation") for k in word.tokens()]
+    if holder is not None and holder.type in {"expression_statement", "module", "block"} and spec.grammar == "python":
+        return [Site(word.at(k), scope, "prose") for k in word.tokens()]
+    if word.s.strip() == TOKEN:
+        return _role(unit, node, holder, word, scope)
+    if re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
+        return _flag(unit, node, word, scope)
+    hint = unit.key_of(holder) if holder is not None and holder.type in spec.pair else ""
+    return values.scan(word, scope, ctx, hint)
+
+
+def _expected(unit: Unit, node: Node) -> bool:
+    """Whether a string is what a test expects or a search looks for: it has to change with its source, not here."""
+    inner = node
+    for owner in grammar.owners(node):
+        if owner.type in {"assert_statement", "comparison_operator"}:
+            return True
+        if owner.type == "binary_expression" and re.search(r"[=!]=", grammar.text(unit.t, owner)):
+            return True
+        if owner.type in unit.spec.call and owner is not node:
+            name = unit.called(owner).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
+            if _EXPECTS.match(name):
+                return True
+        if owner.type in unit.spec.assign and any(_WANT.match(n) for n in unit.targets(owner)):
+            return True
+        if owner.type in unit.spec.pair and inner is not owner and _WANT.match(unit.key_of(owner)):
+            return True
+        if owner.type in unit.spec.loop and unit.spec.grammar == "go":
+            head = grammar.text(unit.t, owner).split("{", 1)[0]
+            if re.search(r"(?i)\b(want|expect\w*)\b", head):
+                return True
+        if owner.type in unit.spec.function:
+            return False
+        inner = owner
+    return False
+
+
+def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope) -> list[Site]:
+    t, spec = unit.t, unit.spec
+    k = word.s.index(TOKEN)
+    pos, exact = word.at(k), word.exact(k, len(TOKEN))
+    if holder is None:
+        return [Site(pos, scope, "value")]
+    if holder.type in spec.pair:
+        key = unit.key_of(holder)
+        if not connectors.is_role_key(key):
+            return [Site(pos, scope, "value")]
+        owner = holder.parent
+        m = unit.mapping(owner) if owner is not None else Map()
+        connector = connectors.connector_of(m)
+        if len(connectors.role_pairs(m)) > 1:
+            exact = False
+        wrappers = tuple(c for c in (connectors.connector_of(w) for w in unit.mappings_around(owner)) if c)
+        return [Site(pos, scope, "role", connector, wrappers, connectors.settings(m), exact)]
+    if holder.type in spec.assign:
+        names = unit.targets(holder)
+        if len(names) == 1 and connectors.is_role_key(names[0]):
+            return [Site(pos, scope, "role", unit.connector_near(holder), exact=exact, feeds=names[0])]
+        return [Site(pos, scope, "value")]
+    if holder.type in {"token_tree"}:  # a macro's tokens: json!({...})
+        return _macro(unit, node, scope)
+    if holder.type in spec.sequence:
+        return _flag(unit, node, word, scope)
+    return [Site(pos, scope, "value")]
+
+
+def _macro(unit: Unit, node: Node, scope: Scope) -> list[Site]:
+    t = unit.t
+    top = node
+    for owner in grammar.owners(node):
+        if owner.type == "macro_invocation":
+            top = owner
+            break
+    body = t.slice(top.start_byte, top.end_byte)
+    found = objects.enclosing(body, node.start_byte - top.start_byte + 1)
+    if found is None:
+        return [Site(t.at(node.start_byte + 1), scope, "value")]
+    return [
+        s for s in Tree(found, body, scope, unit.ctx, values.scan).sites() if t.at(node.start_byte) <= s.pos < t.at(node.end_byte)
+    ] or [Site(t.at(node.start_byte + 1), scope, "value")]
+
+
+def _flag(unit: Unit, node: Node, word: Text, scope: Scope) -> list[Site]:
+    k = word.s.index(TOKEN)
+    pos = word.at(k)
+    words, index = unit.words_around(node)
+    if words is None:
+        return [Site(pos, scope, "value")]
+    flag = word.s.split("=")[0] if "=" in word.s else (words[index - 1].s if index > 0 else "")
+    if not flag.startswith("-") or not connectors.is_role_key(flag):
+        return [Site(pos, scope, "value")]
+    flags = argv.flags_of(words)
+    return [Site(pos, scope, "role", flag_connector(flags), (), flag_settings(flags), word.exact(k, len(TOKEN)))]
+
+
+__all__ = ["Scalar", "scan"]

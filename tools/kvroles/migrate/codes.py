@@ -1,0 +1,55 @@
+"""The findings' codes: what each says, how serious it is, where its page is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvroles.migrate.model import Level
+
+DOCS = "https://github.com/vllm-project/vllm/issues/43807"
+
+
+@dataclass(frozen=True)
+class Code:
+    """One kind of finding; ``actionable`` ones make ``--check`` fail."""
+
+    id: str
+    name: str
+    level: Level
+    summary: str
+
+    @property
+    def actionable(self) -> bool:
+        return self.level is not Level.NOTE
+
+
+_E, _W, _N = Level.ERROR, Level.WARNING, Level.NOTE
+CODES: dict[str, Code] = {
+    c.id: c
+    for c in (
+        Code("KVR101", "prefill-says-both", _E, "A prefill instance says kv_both; it is a kv_producer."),
+        Code("KVR102", "decode-says-both", _E, "A decode instance says kv_both; it is a kv_consumer."),
+        Code("KVR110", "side-unknown", _W, "Nothing says whether this instance is prefill or decode."),
+        Code("KVR111", "side-contradicted", _W, "What is said of this instance's side contradicts itself."),
+        Code("KVR112", "side-weak", _W, "What says this instance's side is too weak to act on."),
+        Code("KVR113", "shared-value", _W, "One value feeds both sides; it has to be split first."),
+        Code("KVR114", "not-disaggregated", _W, "The server does both prefill and decode; it has no side."),
+        Code("KVR115", "encode-worker", _W, "An encode worker has neither role."),
+        Code("KVR116", "move-unsafe", _W, "The side is clear, but the move is not safe with these settings."),
+        Code("KVR117", "not-in-place", _W, "The role cannot be changed in place: its bytes are not where its value is."),
+        Code("KVR120", "wrapper-role", _N, "A wrapper's own role is left alone; only the NIXL connector in it moves."),
+        Code("KVR121", "other-connector", _N, "Another connector's role is left alone."),
+        Code("KVR122", "connector-unknown", _N, "Which connector this role belongs to is not said here."),
+        Code("KVR123", "expectation", _N, "A test's expectation changes with what it tests, not by itself."),
+        Code("KVR124", "mention", _N, "A comment or sentence mentions kv_both; it configures nothing."),
+        Code("KVR125", "record", _N, "A log, report or patch records what once was."),
+        Code("KVR131", "bidirectional-prefill", _W, "Bidirectional transfer needs kv_both on prefill from 0.24.0 on."),
+        Code("KVR132", "pipeline-parallel-decode", _W, "A kv_consumer with pipeline parallelism is refused from 0.26.0 on."),
+        Code("KVR133", "prefill-context-parallel", _N, "Prefill context parallelism depends on the role from 0.29.0 on."),
+        Code("KVR134", "multimodal-prefill", _N, "A prefill instance no longer gets multimodal embeddings switched on for it."),
+        Code("KVR135", "wrapper-drives", _N, "Some behaviour follows the wrapper's role, not the NIXL connector's."),
+        Code("KVR136", "metric-gone", _N, "A metric disappears from prefill instances."),
+        Code("KVR137", "release-effect", _N, "What the target release does with the role."),
+        Code("KVR190", "skipped", _N, "The file could not be read and was skipped."),
+    )
+}

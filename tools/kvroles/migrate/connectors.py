@@ -1,0 +1,88 @@
+"""Which connector a role belongs to, and whether it is NIXL's."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from kvroles.migrate.data import Map, Scalar
+from kvroles.migrate.text import TOKEN
+
+
+class Kind(Enum):
+    """What a connector's name makes of a ``kv_both`` beside it."""
+
+    NIXL = "nixl"
+    WRAPPER = "wrapper"
+    OTHER = "other"
+    UNKNOWN = "unknown"  # a placeholder, nothing, or a name that only sounds like NIXL
+
+
+# NixlConnector and its two forms: vllm/distributed/kv_transfer/kv_connector/factory.py, 0.24.0 on. The rest are
+# subclasses that plugins register (vllm-rbln, vllm-gaudi, vllm-spyre style "<Device>Nixl..."), and the short name that
+# charts and launchers use for it in their own settings.
+NIXL = frozenset({"NixlConnector", "NixlPullConnector", "NixlPushConnector", "NixlConnectorV1"})
+PLUGIN_NIXL = re.compile(r"^(?:Rbln|RBLN|Hpu|HPU|Gaudi|Tpu|TPU|Xpu|XPU|Npu|NPU)Nixl(?:Pull|Push)?Connector(?:V1)?$")
+SHORT = frozenset({"nixl", "nixlconnector", "nixl_connector", "nixl-connector"})
+WRAPPERS = frozenset({"MultiConnector", "PdConnector", "DynamoPdConnector", "PDConnector"})
+_PLACEHOLDER = re.compile(r"[$<{%]|^$|^__")
+
+
+def kind_of(name: str | None, known: frozenset[str] = frozenset()) -> Kind:
+    """What ``name`` is; ``known`` are further NIXL subclasses the user declared."""
+    if name is None or _PLACEHOLDER.search(name):
+        return Kind.UNKNOWN
+    name = name.strip()
+    if name in NIXL or name in known or PLUGIN_NIXL.match(name) or name.lower() in SHORT:
+        return Kind.NIXL
+    if name in WRAPPERS:
+        return Kind.WRAPPER
+    if "nixl" in name.lower():
+        return Kind.UNKNOWN
+    return Kind.OTHER
+
+
+def plain(key: str) -> str:
+    """A key without case, dashes and underscores: ``kv-role``, ``kvRole`` and ``KV_ROLE`` are one."""
+    return re.sub(r"[^a-z0-9]", "", key.lower())
+
+
+def is_role_key(key: str) -> bool:
+    return plain(key.split(".")[-1]).endswith("role")
+
+
+def is_connector_key(key: str) -> bool:
+    key = plain(key.split(".")[-1])
+    return key.endswith("connector") or key in {"connectortype", "connectorname", "connectorclass", "kvconnectortype"}
+
+
+def connector_of(obj: Map) -> str | None:
+    """The connector an object configures, by the key that names it, else by a value that is a connector class."""
+    named = [v.value for k, v in obj.pairs if isinstance(v, Scalar) and is_connector_key(k.value)]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        return named[0] if len(set(named)) == 1 else None
+    classes = [
+        v.value for _, v in obj.pairs if isinstance(v, Scalar) and re.fullmatch(r"[A-Z]\w*Connector(?:V1)?", v.value.strip())
+    ]
+    return classes[0] if len(classes) == 1 else None
+
+
+def settings(obj: Map) -> dict[str, str]:
+    """The scalar settings of a config object and of its extra config, which the hazards are read from."""
+    out: dict[str, str] = {}
+    todo = [obj]
+    while todo:
+        m = todo.pop()
+        for k, v in m.pairs:
+            if isinstance(v, Scalar):
+                out.setdefault(k.value, v.value)
+            elif isinstance(v, Map) and plain(k.value).endswith("extraconfig"):
+                todo.append(v)
+    return out
+
+
+def role_pairs(obj: Map) -> list[Scalar]:
+    """The values ``kv_both`` of the role keys of one object (not of what is nested in it)."""
+    return [v for k, v in obj.pairs if isinstance(v, Scalar) and v.value == TOKEN and is_role_key(k.value)]

@@ -1,0 +1,112 @@
+"""What is known of one file as a whole: its name, the proxy's ports, whether anything in it speaks of P/D at all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from kvroles.migrate.model import Side
+from kvroles.migrate.text import Text
+from kvroles.migrate.words import split_name
+
+MAX_NESTING = 12
+
+# A proxy or router names its prefill and decode servers; what it names is a side. The value runs to the next flag.
+_PROXY = re.compile(
+    r"""(?ix)
+    (?<![\w-])--(?P<flag>(?:prefill|decode)(?:er)?s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
+    (?:\s*=\s*|[\s\\]+|["'],?\s*(?:-\s*)?["']?)
+    (?P<value>(?:(?!\s--?[a-z])[^\n\\]|\\\r?\n)*)
+    """
+)
+_PROXY_VAR = re.compile(
+    r"""(?ix)(?P<flag>(?:prefill|decode)(?:er)?s?[-_]?(?:urls?|endpoints?|addr(?:ess)?|base_url|api_base|instances?)?)
+    ["']?\s*[:=]\s*[\["'(]*\s*(?P<value>https?://[^\s"')]+)""",
+)
+_PORT = re.compile(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
+_HOST = re.compile(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
+_LOOPBACK = re.compile(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
+_PREFILL_SAID = re.compile(
+    r"""(?ix)(?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?<![a-z])prefill
+    (?!s?[-_ ](?:quer|token|backend|chunk|context|cudagraph|schedul|batch|wrapper|cache))|预填|プレフィル|프리필""",
+)
+_PD_SAID = re.compile(r"(?i)disaggregat|(?<![a-z])disagg(?![a-z])|routing-(?:proxy|sidecar)|nixlv2|(?<![a-z])p/d(?![a-z])|PD分离|\d+p\d+d")
+_PD_PATH = re.compile(r"(?i)(?:^|[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)")
+
+
+@dataclass
+class FileCtx:
+    """One file being read. ``path`` is as reported, ``name`` the part of it that may be read as evidence."""
+
+    path: str
+    name: str
+    text: Text
+    siblings: frozenset[str] = frozenset()
+    nixl: frozenset[str] = frozenset()
+    depth: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def prefill_said(self) -> bool:
+        """Whether the file speaks of prefill as something other than a flag or a kernel."""
+        return _PREFILL_SAID.search(self.text.s) is not None
+
+    @cached_property
+    def pd_said(self) -> str:
+        """The words that say the deployment is P/D, from the file, its path or its neighbours; empty if none."""
+        if m := _PD_PATH.search(self.name):
+            return f"path says {m.group().strip('/-_. ')!r}"
+        if self.prefill_said:
+            return "the file speaks of prefill instances"
+        if m := _PD_SAID.search(self.text.s):
+            return f"the file says {m.group()!r}"
+        own = self.name.rsplit("/", 1)[-1].lower()
+        for other in self.siblings:
+            if re.sub(r"decod(?:e|er|ing)", "prefill", own) in {other.lower(), other.lower().replace("prefiller", "prefill")}:
+                if "decod" in own:
+                    return f"{other} stands beside it"
+        return ""
+
+    @cached_property
+    def disagg_pair(self) -> bool:
+        """Whether ``disagg…decode`` is said as well, which makes ``disagg…prefill`` one of two sides."""
+        return re.search(r"(?i)disagg\w*[-_ ]decod", self.text.s) is not None
+
+    @cached_property
+    def letter_pair(self) -> bool:
+        """Whether the file tells its sides apart by the letters P and D in identifiers (``CONFIG_P``, ``CONFIG_D``)."""
+        s = self.text.s
+        for m in re.finditer(r"\b([A-Za-z]\w*?_)([pP])\b|\b([pP])(_[A-Za-z]\w*)\b", s):
+            twin = m.group(1) + ("D" if m.group(2) == "P" else "d") if m.group(1) else ("D" if m.group(3) == "P" else "d") + m.group(4)
+            if re.search(rf"\b{re.escape(twin)}\b", s):
+                return True
+        return False
+
+    @cached_property
+    def proxied(self) -> dict[str, Side]:
+        """Ports, host names and variables that a proxy in this file is told are prefill's or decode's."""
+        seen: dict[str, set[Side]] = {}
+        for pattern in (_PROXY, _PROXY_VAR):
+            for m in pattern.finditer(self.text.s):
+                side = Side.PREFILL if m.group("flag").lower().startswith("prefill") else Side.DECODE
+                value = m.group("value")
+                for p in _PORT.finditer(value):
+                    seen.setdefault(p.group(1) or "$" + p.group(2), set()).add(side)
+                for h in _HOST.finditer(value):
+                    if not _LOOPBACK.match(h.group(1)):
+                        seen.setdefault(h.group(1).lower(), set()).add(side)
+        return {k: next(iter(v)) for k, v in seen.items() if len(v) == 1}
+
+    def letter_side(self, name: str) -> Side | None:
+        """The side the letter P or D of an identifier means, where the file uses both."""
+        if not self.letter_pair:
+            return None
+        words = set(split_name(name))
+        found = {side for letter, side in (("p", Side.PREFILL), ("d", Side.DECODE)) if letter in words}
+        return next(iter(found)) if len(found) == 1 else None
+
+    def line(self, place: int) -> tuple[int, int]:
+        """The 1-based line and column (in characters) of a place in the file."""
+        s = self.text.s
+        return s.count("\n", 0, place) + 1, place - s.rfind("\n", 0, place)

@@ -1,0 +1,198 @@
+"""Evidence in structured files: keys, names, labels, roles, environment, arguments, KServe's structure."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.migrate import argv
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.data import Map, Node, Scalar, Seq
+from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.migrate.words import name_sides, prose_side, role_key, role_value
+
+_NAME_KEYS = frozenset(
+    {
+        "name", "generateName", "container_name", "containerName", "hostname", "serviceName", "service", "component", "app",
+        "id", "workload", "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
+        "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
+    }
+)  # fmt: skip
+_SAID_KEYS = frozenset({"description", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"})
+_ARG_KEYS = frozenset({"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"})
+_OFF = frozenset({"false", "0", "no", "off"})
+
+
+def one_side(name: str, ctx: FileCtx) -> Side | None:
+    """The one side an identifier of a structured file names (letters P and D where the file pairs them)."""
+    found = name_sides(name, disagg_pair=ctx.disagg_pair)
+    if len(found) == 1:
+        return next(iter(found))
+    return None
+
+
+def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> Scope:
+    """The scope of ``owner[key]``."""
+    scope = Scope("key", key.value, up)
+    pos = key.text.at(0)
+    side = one_side(key.value, ctx)
+    if side is not None and not isinstance(value, Scalar):
+        scope.cues.append(Cue(side, Weight.NAMED, "key", key.value, pos))
+    elif side in (Side.PREFILL, Side.DECODE):
+        scope.cues.append(Cue(side, Weight.NAMED, "key", key.value, pos))
+    elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
+        scope.cues.append(Cue(host, Weight.NAMED, "host", f"{key.value} is the proxy's {host.value} server", pos))
+    if side is Side.DECODE:
+        for k, v in owner.pairs:
+            if one_side(k.value, ctx) is Side.PREFILL and isinstance(v, Map) and (why := switched_off(v)):
+                scope.cues.append(Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", f"{k.value}.{why}", k.text.at(0)))
+    return scope
+
+
+def switched_off(m: Map) -> str:
+    """``create: false``, ``enabled: false`` or ``replicas: 0`` if a mapping says so; empty if not."""
+    for k in ("create", "enabled", "replicas", "replicaCount"):
+        v = m.scalar(k)
+        if v is not None and v.strip().lower() in _OFF:
+            return f"{k}: {v.strip()}"
+    return ""
+
+
+def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
+    """The scope of one mapping: what its own scalars, metadata, environment and arguments say.
+
+    ``through`` is the key by which the config is reached.
+    """
+    scope = Scope("mapping", m.scalar("name") or m.scalar("kind") or "", up)
+    for k, v in m.pairs:
+        key = k.value
+        if isinstance(v, Scalar):
+            scope.cues += _scalar_cues(key, v, ctx, op="op" in {p.value for p, _ in m.pairs}, is_through=key == through)
+        elif key in {"metadata", "target"} and isinstance(v, Map):
+            scope.cues += _metadata(v, ctx)
+        elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"} and key != through:
+            scope.cues += _labels(v, ctx)
+        elif key in {"env", "environment", "envs", "extraEnv", "env_vars", "extraEnvVars"}:
+            scope.cues += _env(v, ctx)
+    words, has_args = container_words(m)
+    if has_args:
+        scope.kind, scope.launch = "container", True
+        scope.cues += argv.cues(words, ctx)
+        scope.flags = argv.flags_of(words)
+    elif m.get("image") is not None:
+        scope.kind, scope.launch = "container", True
+    return scope
+
+
+def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: bool) -> list[Cue]:
+    pos = v.text.at(0)
+    if is_through or len(v.value) > 200:
+        return []
+    if key in _NAME_KEYS or key.lower().endswith(("name", "host")):
+        if side := one_side(v.value, ctx):
+            return [Cue(side, Weight.NAMED, "name", f"{key}: {v.value}", pos)]
+        if (host := ctx.proxied.get(v.value.lower())) is not None:
+            return [Cue(host, Weight.NAMED, "host", f"{key}: {v.value} is the proxy's {host.value} server", pos)]
+    if op and key == "path":
+        if side := one_side(v.value, ctx):
+            return [Cue(side, Weight.NAMED, "patch path", v.value, pos)]
+        return []
+    if role_key(key):
+        side = role_value(v.value)
+        if side is None:
+            side = one_side(v.value, ctx)
+        if side is not None and not (side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}):
+            strong = re.search(r"(?i)disagg|sub_?component|pd_?role|worker|nixl", key) is not None
+            return [Cue(side, Weight.FLAG if strong else Weight.NAMED, "role", f"{key}: {v.value}", pos)]
+    if key in _SAID_KEYS and (side := prose_side(v.value)):
+        return [Cue(side, Weight.SAID, "text", f"{key}: {v.value[:80]}", pos)]
+    if re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key) and v.value.lower() == "true":
+        return [Cue(s, Weight.FLAG, "role", f"{key}: {v.value}", pos) for s in name_sides(key)]
+    return []
+
+
+def _metadata(m: Map, ctx: FileCtx) -> list[Cue]:
+    out: list[Cue] = []
+    for k, v in m.pairs:
+        if k.value in {"name", "generateName"} and isinstance(v, Scalar):
+            out += _scalar_cues("name", v, ctx, op=False, is_through=False)
+        elif k.value in {"labels", "annotations"}:
+            out += _labels(v, ctx)
+        elif k.value == "labelSelector" and isinstance(v, Scalar) and (side := one_side(v.value, ctx)):
+            out.append(Cue(side, Weight.NAMED, "label", f"labelSelector: {v.value}", v.text.at(0)))
+    return out
+
+
+def _labels(node: Node, ctx: FileCtx) -> list[Cue]:
+    out: list[Cue] = []
+    if not isinstance(node, Map):
+        return out
+    for k, v in node.pairs:
+        if not isinstance(v, Scalar) or len(v.value) > 100:
+            continue
+        side = role_value(v.value) if role_key(k.value) else None
+        if side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}:
+            side = None
+        if side is None:
+            side = one_side(v.value, ctx) or (
+                one_side(k.value.rsplit("/", 1)[-1], ctx) if v.value.lower() in {"true", "1", "yes", "enabled"} else None
+            )
+        if side is not None:
+            out.append(Cue(side, Weight.NAMED, "label", f"{k.value}: {v.value}", v.text.at(0)))
+    return out
+
+
+def _env(node: Node, ctx: FileCtx) -> list[Cue]:
+    out: list[Cue] = []
+    if isinstance(node, Map):
+        for k, v in node.pairs:
+            if isinstance(v, Scalar):
+                out += argv.env_cues(k.value, v.value, v.text.at(0), ctx)
+    elif isinstance(node, Seq):
+        for item in node.items:
+            if isinstance(item, Map):
+                name, value = item.scalar("name"), item.get("value")
+                if name and isinstance(value, Scalar):
+                    out += argv.env_cues(name, value.value, value.text.at(0), ctx)
+            elif isinstance(item, Scalar) and "=" in item.value:
+                name, _, val = item.value.partition("=")
+                out += argv.env_cues(name, val, item.text.at(0), ctx)
+    return [c for c in out if c.weight == Weight.FLAG]
+
+
+def container_words(m: Map) -> tuple[list[argv.Word], bool]:
+    """The words of a container's command and arguments, whether given as lists or as one string."""
+    out: list[argv.Word] = []
+    found = False
+    for k, v in m.pairs:
+        if k.value not in _ARG_KEYS:
+            continue
+        found = True
+        if isinstance(v, Seq):
+            out += [argv.Word(i.value, i.text.at(0)) for i in v.items if isinstance(i, Scalar) and "\n" not in i.value]
+        elif isinstance(v, Map):
+            for f, a in v.pairs:  # flags as a mapping: {tensor-parallel-size: 4}
+                if isinstance(a, Scalar):
+                    out += [argv.Word("--" + f.value.lstrip("-"), f.text.at(0)), argv.Word(a.value, a.text.at(0))]
+    return out, found
+
+
+def seq_words(seq: Seq) -> list[argv.Word] | None:
+    """The words of a list of strings, or None if it is not one."""
+    if not seq.items or not all(isinstance(i, Scalar) for i in seq.items):
+        return None
+    return [argv.Word(i.value, i.text.at(0)) for i in seq.items if isinstance(i, Scalar)]
+
+
+def kserve(root: Node, keys: list[str]) -> Cue | None:
+    """KServe says the side by structure alone: ``spec.prefill`` is prefill, ``spec.template`` decode if there is one."""
+    if not isinstance(root, Map) or not (root.scalar("kind") or "").startswith("LLMInferenceService"):
+        return None
+    spec = root.get("spec")
+    if not isinstance(spec, Map) or len(keys) < 2 or keys[0] != "spec" or keys[1] not in {"template", "worker"}:
+        return None
+    pos = spec.pairs[0][0].text.at(0)
+    if any(k.value == "prefill" and not (isinstance(v, Scalar) and v.value in {"", "null", "~"}) for k, v in spec.pairs):
+        return Cue(Side.DECODE, Weight.NAMED, "structure", f"spec.{keys[1]} beside spec.prefill (KServe)", pos)
+    if root.scalar("kind") == "LLMInferenceService" and spec.get("baseRefs") is None:
+        return Cue(Side.AGGREGATED, Weight.NAMED, "structure", "no spec.prefill: one server does both (KServe)", pos)
+    return None

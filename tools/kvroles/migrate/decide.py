@@ -1,0 +1,165 @@
+"""Weighs the evidence: the nearest owner that says a side decides, and whatever speaks against it makes a refusal.
+
+Order: the config's own objects, its command or container, what is said right before it, its branch, function, document,
+and the file's name last. A side is only settled if nothing as strong, further out, says another. Decode needs one thing
+more: aggregated servers are often labelled decode, so some sign of P/D must stand beside the name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+
+MAX_HOPS = 4  # from variable to variable
+PD = (Side.PREFILL, Side.DECODE)
+_VETO = (Side.AGGREGATED, Side.ENCODE)
+
+
+@dataclass
+class Verdict:
+    """``side`` if it is settled, else ``why`` not: unknown, conflict, weak, shared, aggregated, encode."""
+
+    side: Side | None
+    why: str = ""
+    cues: list[Cue] = field(default_factory=list)
+    carrier: Scope | None = None  # the variable, function or anchor whose uses decided
+
+
+@dataclass
+class _Level:
+    side: Side
+    weight: int
+    cues: list[Cue]
+
+
+def weigh(site: Site, ctx: FileCtx) -> Verdict:
+    """The verdict on one site."""
+    verdict = _weigh(site.scope.chain(), ())
+    if verdict.side is Side.DECODE and not any(c.weight == Weight.FLAG and c.side is Side.DECODE for c in verdict.cues):
+        if not ctx.pd_said and not _peer(verdict.cues):
+            return Verdict(None, "weak", verdict.cues)
+    return verdict
+
+
+def _peer(cues: list[Cue]) -> bool:
+    """Whether a cue is of a kind that only P/D deployments have."""
+    return any(c.kind in {"port", "host", "structure"} for c in cues)
+
+
+def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
+    decided: _Level | None = None
+    seen: list[Cue] = []
+    for n, scope in enumerate(chain):
+        cues = list(scope.cues)
+        if scope.find_uses is not None and len(busy) < MAX_HOPS and (scope.kind, scope.name) not in busy:
+            used = _of_uses(scope, chain[n + 1 :], (*busy, (scope.kind, scope.name)))
+            if isinstance(used, Verdict):
+                if decided is None:
+                    used.carrier = used.carrier or scope
+                    return used
+                continue
+            cues += used
+        level = _level(cues)
+        if level == "mixed":
+            if decided is None:
+                return Verdict(None, "conflict", seen + cues)
+            continue
+        if level is None:
+            continue
+        assert isinstance(level, _Level)
+        if decided is None:
+            decided = level
+            seen += level.cues
+        elif level.side is decided.side:
+            seen += level.cues
+        elif _overrules(level, decided):
+            if level.side in _VETO:
+                return Verdict(None, level.side.value, seen + level.cues)
+            if level.side is Side.SHARED:
+                continue
+            return Verdict(None, "conflict", seen + level.cues)
+    if decided is None:
+        return Verdict(None, "unknown", seen)
+    if decided.side in PD:
+        return Verdict(decided.side, "", seen)
+    return Verdict(None, decided.side.value, seen)
+
+
+def _overrules(outer: _Level, inner: _Level) -> bool:
+    """Whether something said further out is strong enough to undo what is said nearer."""
+    if outer.side is Side.AGGREGATED:
+        return inner.side is not Side.PREFILL or outer.weight > inner.weight or inner.weight <= Weight.SAID
+    if outer.weight == Weight.FILE:
+        return inner.weight <= Weight.SAID
+    if outer.weight == inner.weight:
+        return inner.weight == Weight.NAMED
+    return outer.weight > inner.weight
+
+
+def _level(cues: list[Cue]) -> _Level | str | None:
+    """What one owner says by itself: a side, nothing, or "mixed"."""
+    if not cues:
+        return None
+    top = max(c.weight for c in cues)
+    sides = {c.side for c in cues if c.weight == top}
+    if len(sides) > 1:
+        if Side.AGGREGATED in sides and top == Weight.FLAG:
+            return _Level(Side.AGGREGATED, top, cues)
+        return "mixed"
+    side = next(iter(sides))
+    against = [c for c in cues if c.side is not side]
+    if any(c.weight >= top - 1 for c in against) and side is not Side.AGGREGATED:
+        return "mixed"
+    return _Level(side, top, [c for c in cues if c.side is side])
+
+
+def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]) -> list[Cue] | Verdict:
+    """What the places say where a variable, function or anchor is put to use."""
+    own = _level(scope.cues)
+    known = {id(s) for s in outer}
+    sides: dict[Side, Cue] = {}
+    silent = 0
+    assert scope.find_uses is not None
+    for use in scope.find_uses():
+        chain: list[Scope] = []
+        for s in use.chain():
+            if id(s) in known or (s.kind == "file"):
+                break
+            chain.append(s)
+        if _same(chain, outer):
+            continue
+        verdict = _weigh(chain, busy)
+        if verdict.side is not None:
+            sides.setdefault(verdict.side, verdict.cues[0])
+        elif verdict.why in {"shared", "aggregated", "encode"}:
+            sides.setdefault(Side(verdict.why), verdict.cues[0] if verdict.cues else Cue(Side(verdict.why), 2, "use", scope.name))
+        elif verdict.why == "conflict":
+            return Verdict(None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues)
+        else:
+            silent += 1
+    if not sides:
+        return []
+    if len(sides) > 1:
+        if own is None:
+            why = "shared" if set(PD) <= set(sides) or Side.SHARED in sides else "conflict"
+            return Verdict(None, why, list(sides.values()))
+        return Verdict(None, "conflict", scope.cues + list(sides.values()))
+    side, cue = next(iter(sides.items()))
+    if side is Side.SHARED:
+        return Verdict(None, "shared", [cue]) if own is None else []
+    if side in PD and silent:
+        if own is None:
+            return Verdict(None, "weak", [cue])
+        return []
+    return [Cue(side, min(cue.weight, Weight.NAMED), f"used by: {cue.kind}", cue.words, cue.pos)]
+
+
+def _both(cues: list[Cue]) -> bool:
+    return {c.side for c in cues} >= set(PD)
+
+
+def _same(chain: list[Scope], outer: list[Scope]) -> bool:
+    """A use whose owners are all owners of the value itself adds nothing."""
+    return not chain and bool(outer)

@@ -1,0 +1,180 @@
+"""Sites to findings: the verdict, the hazards, the user's answer, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+from kvroles.migrate import connectors, decide, hazards, read
+from kvroles.migrate.codes import CODES
+from kvroles.migrate.connectors import Kind
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.decide import Verdict
+from kvroles.migrate.model import Cue, Finding, Scope, Side, Site
+from kvroles.migrate.settings import Settings, suppressed
+from kvroles.migrate.text import TOKEN
+
+_MENTIONS = {
+    "comment": ("KVR124", "in a comment: it configures nothing"),
+    "prose": ("KVR124", "in text: it configures nothing"),
+    "value": ("KVR124", "not the role of a connector's config"),
+    "expectation": ("KVR123", "what a test expects: change it with what it tests"),
+    "log": ("KVR125", "a record of what once ran"),
+    "unknown": ("KVR117", "in a kind of file that is not read closely enough to change: see to it by hand"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the run was asked for."""
+
+    settings: Settings
+    release: Version | None = None
+    proof: bool = True  # make the change in memory and read it again; a plain report does without
+
+
+def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
+    """Every finding of one file, in order of place."""
+    out: list[Finding] = []
+    sites = read.read(ctx)
+    verdicts = [_verdict(s, ctx, options) for s in sites]
+    verdicts = _file_name_last(verdicts)
+    lines: list[str] | None = None
+    for site, verdict in zip(sites, verdicts, strict=True):
+        found = _of_site(site, verdict, ctx, options)
+        lines = ctx.text.s.splitlines() if lines is None else lines
+        for f in found:
+            f.suppressed = f.code in options.settings.ignore or suppressed(lines, f.line, f.code)
+        out += found
+    for f in out:
+        if f.role is not None and any(o.suppressed for o in out if o.pos == f.pos):
+            f.role = None
+    return out
+
+
+def _verdict(site: Site, ctx: FileCtx, options: Options) -> Verdict | None:
+    if site.kind != "role" or connectors.kind_of(site.connector, options.settings.connectors) is not Kind.NIXL:
+        return None
+    return decide.weigh(site, ctx)
+
+
+def _file_name_last(verdicts: list[Verdict | None]) -> list[Verdict | None]:
+    """A file's name decides only where nothing in the file was decided the other way."""
+    sides = {v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > 1 for c in v.cues)}
+    out: list[Verdict | None] = []
+    for v in verdicts:
+        if v is not None and v.side is not None and all(c.weight == 1 for c in v.cues) and v.side.other in sides:
+            v = Verdict(None, "weak", v.cues)
+        out.append(v)
+    return out
+
+
+def _of_site(site: Site, verdict: Verdict | None, ctx: FileCtx, options: Options) -> list[Finding]:
+    line, column = ctx.line(site.pos)
+
+    def finding(code: str, message: str, **kw: object) -> Finding:
+        f = Finding(code, CODES[code].level, ctx.path, line, column, message, connector=site.connector, pos=site.pos)
+        for k, v in kw.items():
+            setattr(f, k, v)
+        return f
+
+    if site.kind == "unknown":
+        kind = connectors.kind_of(site.connector, options.settings.connectors)
+        return [finding("KVR117", f"{site.connector}: {_MENTIONS['unknown'][1]}")] if kind is Kind.NIXL else []
+    if site.kind != "role":
+        code, why = _MENTIONS[site.kind]
+        return [finding(code, why)]
+    if verdict is None:
+        return _not_nixl(site, options, finding)
+    if verdict.side is None:
+        answer = options.settings.side_of(ctx.path, line) if verdict.why in {"unknown", "conflict", "weak"} else None
+        if answer is None:
+            return [_undecided(verdict, site, ctx, finding)]
+        verdict = Verdict(answer, "", [Cue(answer, 4, "answer", "--side", site.pos), *verdict.cues])
+    side = verdict.side
+    assert side is not None
+    out = hazards.of(site, side, options.release)
+    found: list[Finding] = []
+    blocked = next((h for h in out if h.blocks), None)
+    if blocked is not None:
+        found.append(finding(blocked.code, f"{side.value}: {blocked.message}", side=side, cues=verdict.cues))
+    elif not site.exact:
+        found.append(
+            finding("KVR117", f"{side.value}: set {side.role} by hand; the value's bytes are not in one piece here", side=side, cues=verdict.cues)
+        )
+    else:
+        code = "KVR101" if side is Side.PREFILL else "KVR102"
+        text = f"{side.value} instance: kv_both -> {side.role}"
+        if options.release is not None:
+            text += f" ({hazards.effect(side, options.release)})"
+        found.append(finding(code, text, side=side, cues=verdict.cues, role=side.role))
+    found += [finding(h.code, h.message, side=side) for h in out if not h.blocks]
+    return found
+
+
+def _not_nixl(site: Site, options: Options, finding: object) -> list[Finding]:
+    assert callable(finding)
+    kind = connectors.kind_of(site.connector, options.settings.connectors)
+    if kind is Kind.WRAPPER:
+        return [finding("KVR120", f"{site.connector}'s own role: left as it is, it drives other behaviour")]
+    if kind is Kind.OTHER:
+        return [finding("KVR121", f"{site.connector}: not NIXL, left as it is")]
+    said = f"{site.connector!r} is no connector known here" if site.connector and "$" not in site.connector else "the connector is not said here"
+    return [finding("KVR122", f"{said}; if it is NIXL's, set the role by hand")]
+
+
+def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> Finding:
+    assert callable(finding)
+    answer = f"answer with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode)"
+    match verdict.why:
+        case "shared":
+            carrier = verdict.carrier
+            what = f"{carrier.kind} {carrier.name!r}" if carrier is not None and carrier.name else "this value"
+            return finding(  # type: ignore[no-any-return]
+                "KVR113", f"{what} feeds both prefill and decode", cues=verdict.cues, side=Side.SHARED, fix=_split(carrier, verdict.cues, ctx)
+            )
+        case "aggregated":
+            return finding(  # type: ignore[no-any-return]
+                "KVR114",
+                "the server does both prefill and decode: no role fits",
+                cues=verdict.cues,
+                side=Side.AGGREGATED,
+                fix="drop the NIXL config if no KV is transferred, or split the server into prefill and decode",
+            )
+        case "encode":
+            return finding(  # type: ignore[no-any-return]
+                "KVR115", "an encode worker transfers no KV cache", cues=verdict.cues, side=Side.ENCODE, fix="drop the NIXL config there"
+            )
+        case "conflict":
+            return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
+        case "weak":
+            return finding(  # type: ignore[no-any-return]
+                "KVR112", "what is said of its side is too little to act on", cues=verdict.cues, fix=answer
+            )
+        case _:
+            return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
+
+
+def _split(carrier: Scope | None, cues: list[Cue], ctx: FileCtx) -> str:
+    """The split to make, with names and lines."""
+    where = {s: sorted({ctx.line(c.pos)[0] for c in cues if c.side is s and c.pos >= 0}) for s in (Side.PREFILL, Side.DECODE)}
+    at = {s: " (line " + ", ".join(map(str, ls)) + ")" if ls else "" for s, ls in where.items()}
+    if carrier is not None and carrier.name and carrier.kind in {"variable", "anchor", "function"}:
+        p, d = _twins(carrier.name)
+        return (
+            f"split {carrier.name} in two: {p} with kv_producer for prefill{at[Side.PREFILL]} and {d} with kv_consumer "
+            f"for decode{at[Side.DECODE]}, then put each to use on its side"
+        )
+    return "give each side a value of its own: kv_producer for prefill, kv_consumer for decode"
+
+
+def _twins(name: str) -> tuple[str, str]:
+    if name.isupper():
+        return f"PREFILL_{name}", f"DECODE_{name}"
+    if "_" in name or name.islower():
+        return f"prefill_{name}", f"decode_{name}"
+    return f"prefill{name[:1].upper()}{name[1:]}", f"decode{name[:1].upper()}{name[1:]}"
+
+
+__all__ = ["TOKEN", "Options", "of_file"]

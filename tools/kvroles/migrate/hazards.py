@@ -1,0 +1,129 @@
+"""What a vLLM release does with the role, and the settings with which the move needs care.
+
+The rows are facts read off the releases' source, each with its place: ``v1/core/sched/scheduler.py`` (0.24.0, block
+freeing), ``nixl/base_worker.py`` (0.26.0, pipeline parallelism), ``config/vllm.py`` (0.28.0 and 0.30.0, multimodal
+embeddings), ``nixl/connector.py`` (0.29.0, prefill context parallelism), ``v1/metrics/loggers.py`` (0.32.0).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from packaging.version import InvalidVersion, Version
+
+from kvroles.errors import UsageError
+from kvroles.migrate.model import Scope, Side, Site
+
+FIRST = Version("0.9.0")
+WARNS = Version("0.23.0")
+FENCE = Version("0.24.0")
+PP = Version("0.26.0")
+DELIVERY = Version("0.27.0")
+MM = Version("0.28.0")
+PCP = Version("0.29.0")
+MM_FORCED = Version("0.30.0")
+METRIC = Version("0.32.0")
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """A code, why it applies here, and whether the role must stay as it is because of it."""
+
+    code: str
+    message: str
+    blocks: bool = False
+
+
+def target(release: str) -> Version:
+    """The release ``--target-vllm`` names. Raises ``UsageError`` for what is none, or none with NIXL."""
+    try:
+        version = Version(release.removeprefix("v"))
+    except InvalidVersion:
+        raise UsageError(f"--target-vllm {release} is no vLLM release", fix="Give one such as 0.22.1") from None
+    if version < FIRST:
+        raise UsageError(
+            f"--target-vllm {release} has no NixlConnector", expected="0.9.0 or later", found=release, fix="Leave the option out"
+        )
+    return version
+
+
+def _flags(scope: Scope) -> dict[str, str]:
+    out: dict[str, str] = {}
+    for s in scope.chain():
+        for k, v in s.flags.items():
+            out.setdefault(k, v)
+        if s.kind in {"container", "command", "list"} and s.flags:
+            break
+    return out
+
+
+def _over_one(flags: dict[str, str], *names: str) -> str:
+    for n in names:
+        v = flags.get(n, "")
+        if re.fullmatch(r"\d+", v) and int(v) > 1:
+            return f"--{n} {v}"
+    return ""
+
+
+def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
+    """The hazards of moving ``site``; without a target release the newest rules hold."""
+    out: list[Hazard] = []
+    flags = _flags(site.scope)
+
+    def since(v: Version) -> bool:
+        return release is None or release >= v
+
+    bidirectional = site.extra.get("bidirectional_kv_xfer", "").strip().lower() in {"true", "1", "yes"}
+    push = site.connector == "NixlPushConnector"
+    if bidirectional and side is Side.PREFILL and since(FENCE) and not push:
+        out.append(
+            Hazard(
+                "KVR131",
+                "with bidirectional_kv_xfer a prefill instance still loads KV from decode, but from 0.24.0 on only consumers hold "
+                "freed blocks back until a step in flight is done: keep kv_both here",
+                blocks=True,
+            )
+        )
+    if side is Side.DECODE and since(PP) and (pp := _over_one(flags, "pipeline-parallel-size", "pp")):
+        out.append(
+            Hazard(
+                "KVR132",
+                f"{pp}: from 0.26.0 on a kv_consumer with pipeline parallelism does not start, which kv_both got past",
+                blocks=True,
+            )
+        )
+    if since(PCP) and (pcp := _over_one(flags, "prefill-context-parallel-size", "pcp")):
+        effect = "becomes allowed on a kv_producer" if side is Side.PREFILL else "is refused on a kv_consumer, as it was with kv_both"
+        out.append(Hazard("KVR133", f"{pcp}: prefill context parallelism {effect} from 0.29.0 on"))
+    if side is Side.PREFILL and since(MM) and any(f.startswith(("ec-transfer-config", "multimodal", "limit-mm", "mm-")) for f in flags):
+        if "enable-mm-embeds" not in flags:
+            text = "it no longer accepts missing embeddings (0.28.0 on)"
+            if since(MM_FORCED):
+                text += " nor gets --enable-mm-embeds set for it (0.30.0 on): set it if this instance receives embeddings"
+            out.append(Hazard("KVR134", f"as kv_producer a multimodal prefill instance changes: {text}"))
+    if release is not None and site.wrappers and release >= FENCE:
+        out.append(
+            Hazard("KVR135", f"block freeing, partial-tail and multimodal handling follow {site.wrappers[0]}'s own role, which stays as it is")
+        )
+    if release is not None and side is Side.PREFILL and release >= METRIC:
+        out.append(Hazard("KVR136", "vllm:num_requests_kv_fetch_by_stage disappears from a kv_producer (0.32.0 on)"))
+    return out
+
+
+def effect(side: Side, release: Version) -> str:
+    """One sentence on what the move does on ``release``."""
+    if release < WARNS:
+        return f"{release} treats the roles alike: the move changes nothing there, and prepares for later releases"
+    if release < FENCE:
+        return f"{release} warns of kv_both and treats the roles alike: the move silences the warning"
+    effects = []
+    if side is Side.PREFILL:
+        effects.append("freed blocks are no longer held back for steps in flight")
+        if release >= DELIVERY:
+            effects.append("its KV must be delivered, as before")
+    elif release >= DELIVERY:
+        effects.append("the output of a preempted request is no longer dropped")
+    else:
+        effects.append("nothing else changes")
+    return f"{release} warns of kv_both; as {side.role} " + " and ".join(effects)

@@ -1,0 +1,111 @@
+"""The words migrate speaks in: sides, cues, scopes, sites, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Side(Enum):
+    """What an instance does. Only the first two have a role to move to."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
+    AGGREGATED = "aggregated"  # one server does both; not P/D at all
+    ENCODE = "encode"  # the encoder of a multimodal deployment
+    SHARED = "shared"  # one value feeds both sides
+
+    @property
+    def role(self) -> str | None:
+        """The role this side moves to."""
+        return {"prefill": "kv_producer", "decode": "kv_consumer"}.get(self.value)
+
+    @property
+    def other(self) -> Side:
+        """Prefill for decode and the other way round; anything else is its own other."""
+        return {Side.PREFILL: Side.DECODE, Side.DECODE: Side.PREFILL}.get(self, self)
+
+
+class Weight:
+    """How far a cue can be trusted. Nearer cues decide; these say which of two may overrule the other."""
+
+    FILE = 1  # the file's or a folder's name
+    SAID = 2  # a comment, a heading, an echo, a log file's name, a variable in an argument
+    NAMED = 3  # a name, a label, a key, a function, a branch, a port given to the proxy
+    FLAG = 4  # a flag or variable whose meaning is the side
+
+
+@dataclass(frozen=True)
+class Cue:
+    """One piece of evidence: which side, how strong, what kind, the words, and its place in the file's text (-1: none)."""
+
+    side: Side
+    weight: int
+    kind: str
+    words: str
+    pos: int = -1
+
+
+@dataclass
+class Scope:
+    """One owner of a value, from the file inwards. ``cues`` belong to this owner itself, not to its owners."""
+
+    kind: str
+    name: str
+    up: Scope | None
+    cues: list[Cue] = field(default_factory=list)
+    find_uses: Callable[[], list[Scope]] | None = None  # the owners of each place this scope's value is put to use
+    flags: dict[str, str] = field(default_factory=dict)  # the flags of the command, for the hazards
+    launch: bool = False  # this scope is one server (a command, a container): evidence further in is its own
+
+    def chain(self) -> list[Scope]:
+        """This scope and its owners, nearest first."""
+        out: list[Scope] = []
+        scope: Scope | None = self
+        while scope is not None:
+            out.append(scope)
+            scope = scope.up
+        return out
+
+
+@dataclass
+class Site:
+    """One place that says ``kv_both``: where in the file's text, the connector it belongs to, and its owners."""
+
+    pos: int
+    scope: Scope
+    kind: str  # "role": a connector's role; else why it is none: "comment", "prose", "expectation", "value"
+    connector: str | None = None
+    wrappers: tuple[str, ...] = ()  # connectors this one is nested in, nearest first
+    extra: dict[str, str] = field(default_factory=dict)  # scalar settings of the config object, by key
+    exact: bool = True  # its bytes in the file are the seven letters themselves
+    feeds: str = ""  # the name of the variable, anchor or function that carries the value, if it is not in place
+
+
+class Level(Enum):
+    """SARIF's levels; ``--check`` fails on the first two."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass
+class Finding:
+    """What the report says of one site (or of a file that could not be read)."""
+
+    code: str
+    level: Level
+    path: str
+    line: int
+    column: int
+    message: str
+    side: Side | None = None
+    connector: str | None = None
+    role: str | None = None  # the role to write, where that is certain
+    pos: int = -1  # the place of the role in the file's text
+    cues: list[Cue] = field(default_factory=list)
+    fix: str = ""
+    written: bool = False
+    suppressed: bool = False

@@ -1,0 +1,53 @@
+"""Jupyter notebooks: JSON whose cells hold Python, shell magics and Markdown, one string a line."""
+
+from __future__ import annotations
+
+from kvroles.migrate import objects, values
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.data import Map, Scalar, Seq
+from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.text import TOKEN_RE, Text, join
+from kvroles.migrate.words import title_side
+
+
+def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in a notebook; its outputs are recorded, not configured."""
+    got = objects.read(t, 0)
+    cells = got[0].get("cells") if got and isinstance(got[0], Map) else None
+    if not isinstance(cells, Seq):
+        return values.scan_objects(t, up, ctx)
+    out: list[Site] = []
+    section = up
+    for cell in cells.items:
+        if not isinstance(cell, Map):
+            continue
+        source = _source(cell)
+        if cell.scalar("cell_type") == "markdown":
+            section = _said(source, up)
+            if TOKEN_RE.search(source.s):
+                out += values.scan_as("markdown", source, up, ctx)
+        elif TOKEN_RE.search(source.s):
+            out += values.scan_as("python", source, Scope("cell", "", section), ctx)
+    known = {s.pos for s in out}
+    out += [Site(t.at(i), up, "log") for i in t.tokens() if t.at(i) not in known]
+    return out
+
+
+def _source(cell: Map) -> Text:
+    source = cell.get("source")
+    if isinstance(source, Scalar):
+        return source.text
+    if isinstance(source, Seq):
+        parts = [i.text for i in source.items if isinstance(i, Scalar)]
+        return join(parts) if parts else Text("", cell.start)
+    return Text("", cell.start)
+
+
+def _said(source: Text, up: Scope) -> Scope:
+    """A Markdown cell speaks for the code cells after it, until the next."""
+    lines = [ln.strip("#* ").strip() for ln in source.s.splitlines() if ln.strip()]
+    scope = Scope("cell above", lines[0] if lines else "", up)
+    side = title_side(lines[-1]) or title_side(lines[0]) if lines else None
+    if side is not None:
+        scope.cues.append(Cue(side, Weight.SAID, "cell above", (lines[-1] if title_side(lines[-1]) else lines[0])[:80], source.at(0)))
+    return scope

@@ -1,0 +1,155 @@
+"""Reads JSON, JSON5 and what people write in its place, from any text, with the place of every value.
+
+Configs stand in strings that hold placeholders (``$VAR``, ``{{ .Values.x }}``), trailing commas, single quotes, bare
+words, or quotes still escaped for an outer layer (``{\\"kv_role\\"``); a strict parser would drop them all. No standard
+parser keeps positions, so this one reader serves files and embedded objects alike. It never raises and never recurses.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.migrate.data import Map, Node, Scalar, Seq
+from kvroles.migrate.text import Text
+
+MAX_DEPTH = 200
+_SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/|\\\r?\n)+", re.S)
+_QUOTE = re.compile(r"""(\\*)(["'])""")
+_BARE = re.compile(
+    r"""(?x)(?: \{\{.*?\}\} | \{%.*?%\} | \$\{[^{}]*\} | \$\([^()]*\) | <[^<>\n{}"]*> | [^\s{}\[\],:"'\\] | \\(?!["'\\]) )+""",
+)
+_START = re.compile(r"""(?<![${%])\{(?![{%])(?=\s*(?:\\*["']|[A-Za-z_}]|//|/\*))""")
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\": "\\", '"': '"', "'": "'"}
+
+
+def unescape(t: Text) -> Text:
+    """``t``, the inside of a JSON or JSON5 string, decoded."""
+    s = t.s
+    if "\\" not in s:
+        return t
+    out: list[str] = []
+    at: list[int] = []
+    i = 0
+    while i < len(s):
+        ch = s[i]
+        if ch != "\\" or i + 1 >= len(s):
+            out.append(ch)
+            at.append(i)
+            i += 1
+            continue
+        nxt = s[i + 1]
+        if nxt == "u" and re.match(r"[0-9A-Fa-f]{4}", s[i + 2 : i + 6]):
+            out.append(chr(int(s[i + 2 : i + 6], 16)))
+            at.append(i)
+            i += 6
+        elif nxt == "\n":
+            i += 2
+        else:
+            out.append(_ESCAPES.get(nxt, nxt))
+            at.append(i)
+            i += 2
+    return t.pick("".join(out), at, len(s))
+
+
+def _string(t: Text, i: int) -> tuple[Scalar, int] | None:
+    """The quoted string that opens at ``i``: its scalar and the index after it."""
+    m = _QUOTE.match(t.s, i)
+    if m is None:
+        return None
+    depth, quote = len(m.group(1)), m.group(2)
+    j = m.end()
+    while True:
+        k = t.s.find(quote, j)
+        if k < 0:
+            return None
+        run = 0
+        while k - run - 1 >= m.end() and t.s[k - run - 1] == "\\":
+            run += 1
+        if (run == depth) if depth else (run % 2 == 0):
+            inner = t.slice(m.end(), k - run if depth else k)
+            return Scalar(inner if depth else unescape(inner), i, k + 1, quoted=True), k + 1
+        j = k + 1
+
+
+class _Frame:
+    __slots__ = ("awaits", "key", "node")
+
+    def __init__(self, node: Map | Seq) -> None:
+        self.node = node
+        self.key: Scalar | None = None
+        self.awaits = False  # a colon has been read: the next value belongs to ``key``
+
+    def add(self, value: Node) -> None:
+        if isinstance(self.node, Seq):
+            self.node.items.append(value)
+        elif self.awaits and self.key is not None:
+            self.node.pairs.append((self.key, value))
+            self.key, self.awaits = None, False
+        elif isinstance(value, Scalar):
+            self.key = value
+
+
+def read(t: Text, i: int = 0) -> tuple[Node, int] | None:
+    """The value that starts at ``i`` and the index after it, or None if it is not closed."""
+    s = t.s
+    stack: list[_Frame] = []
+    n = len(s)
+    while i < n:
+        m = _SPACE.match(s, i)
+        if m:
+            i = m.end()
+            if i >= n:
+                break
+        ch = s[i]
+        top = stack[-1] if stack else None
+        if ch in "{[" and not s.startswith(("{{", "{%"), i):
+            if len(stack) >= MAX_DEPTH:
+                return None
+            stack.append(_Frame(Map(start=i, flow=True) if ch == "{" else Seq(start=i, flow=True)))
+            i += 1
+            continue
+        if ch in "}]":
+            if top is None or isinstance(top.node, Map) != (ch == "}"):
+                return None
+            i += 1
+            top.node.end = i
+            stack.pop()
+            if not stack:
+                return top.node, i
+            stack[-1].add(top.node)
+            continue
+        if ch == ":" and top is not None:
+            top.awaits = True
+            i += 1
+            continue
+        if ch == ",":
+            if top is None:
+                return None
+            top.key, top.awaits = None, False
+            i += 1
+            continue
+        got = _string(t, i)
+        if got is None:
+            m = _BARE.match(s, i)
+            if m is None:
+                return None
+            got = Scalar(t.slice(i, m.end()), i, m.end()), m.end()
+        scalar, i = got
+        if top is None:
+            return scalar, i
+        top.add(scalar)
+    return None
+
+
+def enclosing(t: Text, target: int, *, tries: int = 400) -> Map | None:
+    """The outermost object in ``t`` that holds index ``target``, or None."""
+    found = None
+    for m in _START.finditer(t.s, 0, target):
+        tries -= 1
+        if tries < 0:
+            return None
+        got = read(t, m.start())
+        if got is not None and isinstance(got[0], Map) and got[1] > target:
+            found = got[0]
+            break
+    return found

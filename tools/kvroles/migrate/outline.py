@@ -1,0 +1,179 @@
+"""A tolerant reader for what is nearly YAML: templates that render to it, excerpts, files with a mistake in them.
+
+It sees indentation, ``key:``, ``- `` and the three kinds of scalars, and skips what it does not understand. A line it
+skips can hide an owner but never invent one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.migrate import template
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.data import Map, Node, Scalar, Seq
+from kvroles.migrate.model import Scope, Site
+from kvroles.migrate.template import Branch
+from kvroles.migrate.text import Text
+from kvroles.migrate.tree import Tree
+
+_KEY = re.compile(r"""("[^"\n]*"|'[^'\n]*'|[^\s#&*!|>%@`"'{}\[\],:-][^\n:#]*?|-?[\w./$<>@-]+)[ \t]*:(?=[ \t\r\n]|$)""")
+_BLOCK = re.compile(r"(?:&\S+[ \t]+)?[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")
+_ANCHOR = re.compile(r"&(\S+)[ \t]*")
+_MAX = 100
+
+
+def scan(t: Text, up: Scope, ctx: FileCtx, branches: list[Branch]) -> list[Site]:
+    """The sites in nearly-YAML text."""
+    from kvroles.migrate import values
+    from kvroles.migrate.yaml_carrier import branch_scope
+
+    source = t
+    if template.is_template(t.s):
+        masked = template.mask(t.s)
+        source = t.same_places(masked)
+    out: list[Site] = []
+    for start, end in _documents(source.s):
+        root = _read(source, start, end)
+        if root is not None:
+            tree = Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branch_scope)
+            out += tree.sites()
+    known = {s.pos for s in out}
+    for i in t.tokens():
+        if t.at(i) not in known:
+            line = t.s[t.s.rfind("\n", 0, i) + 1 : i]
+            out.append(Site(t.at(i), up, "comment" if re.search(r"(?:^|\s)#", line) else "prose"))
+    return out
+
+
+def _documents(s: str) -> list[tuple[int, int]]:
+    cuts = [m.start() for m in re.finditer(r"^---(?=\s|$)", s, re.M)]
+    starts = [0] + [s.find("\n", c) + 1 or len(s) for c in cuts]
+    return [(a, b) for a, b in zip(starts, [*cuts, len(s)], strict=True) if b > a]
+
+
+class _Level:
+    __slots__ = ("indent", "node")
+
+    def __init__(self, indent: int, node: Map | Seq) -> None:
+        self.indent = indent
+        self.node = node
+
+
+def _read(t: Text, start: int, end: int) -> Node | None:
+    s = t.s
+    root: Map | Seq | None = None
+    stack: list[_Level] = []
+    open_key: tuple[Map, Scalar, int] | None = None  # a key whose value is on the lines below, and its indent
+    pos = start
+    while pos < end:
+        eol = s.find("\n", pos)
+        eol = end if eol < 0 or eol > end else eol
+        i = pos
+        while i < eol and s[i] in " \t":
+            i += 1
+        pos = eol + 1
+        if i >= eol or s[i] in "#\r":
+            continue
+        indent = i - (s.rfind("\n", 0, i) + 1)
+        first = True
+        while True:
+            dash = s[i : i + 2] in ("- ", "-\n", "-\r") or (s[i] == "-" and i + 1 == eol)
+            key = None if dash else _KEY.match(s, i, eol)
+            if not dash and key is None:
+                break
+            if len(stack) > _MAX:
+                return root
+            kind: type[Map] | type[Seq] = Seq if dash else Map
+            while stack and (
+                stack[-1].indent > indent
+                or (stack[-1].indent == indent and not isinstance(stack[-1].node, kind) and not (dash and first and open_key))
+            ):
+                stack.pop()
+                if open_key and open_key[2] > indent:
+                    open_key = None
+            if not stack or stack[-1].indent < indent or not isinstance(stack[-1].node, kind):
+                node: Map | Seq = kind(start=i, end=eol)
+                if open_key is not None and open_key[2] <= indent:
+                    open_key[0].pairs.append((open_key[1], node))
+                elif stack and isinstance(stack[-1].node, Seq):
+                    stack[-1].node.items.append(node)
+                elif root is None:
+                    root = node
+                else:
+                    break
+                if root is None:
+                    root = node
+                stack.append(_Level(indent, node))
+            open_key = None
+            level = stack[-1]
+            if dash:
+                i += 1
+                while i < eol and s[i] in " \t":
+                    i += 1
+                indent = i - (s.rfind("\n", 0, i) + 1)
+                first = False
+                if i >= eol:
+                    break
+                if _KEY.match(s, i, eol) or s[i : i + 2] == "- ":
+                    continue
+                scalar, pos = _value(t, i, eol, end, indent - 1)
+                assert isinstance(level.node, Seq)
+                level.node.items.append(scalar)
+                break
+            assert key is not None and isinstance(level.node, Map)
+            k = Scalar(t.slice(key.start(1), key.end(1)), key.start(1), key.end(1))
+            k.text = t.slice(key.start(1) + 1, key.end(1) - 1) if k.value[:1] in ("'", '"') else k.text
+            i = key.end()
+            while i < eol and s[i] in " \t\r":
+                i += 1
+            anchor = _ANCHOR.match(s, i, eol)
+            if i >= eol or s[i] == "#" or (anchor and anchor.end() >= eol):
+                open_key = (level.node, k, indent)
+                break
+            scalar, pos = _value(t, i, eol, end, indent)
+            level.node.pairs.append((k, scalar))
+            break
+        for lv in stack:
+            lv.node.end = max(lv.node.end, min(pos, end))
+    return root
+
+
+def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar, int]:
+    """The scalar that starts at ``i`` under a key or dash at ``indent``, and the index of the line after it."""
+    s = t.s
+    if _BLOCK.match(s[i:eol]):
+        stop = eol + 1
+        while stop < end:
+            nl = s.find("\n", stop)
+            nl = end if nl < 0 or nl > end else nl
+            line = s[stop:nl]
+            if line.strip() and len(line) - len(line.lstrip()) <= indent:
+                break
+            stop = nl + 1
+        stop = min(stop, end)
+        return Scalar(t.slice(min(eol + 1, stop), stop), i, max(stop, i + 1), block=True), max(stop, eol + 1)
+    if s[i] in "\"'":
+        quote, j = s[i], i + 1
+        while j < end:
+            if s[j] == "\\" and quote == '"':
+                j += 2
+                continue
+            if s[j] == quote:
+                if quote == "'" and s[j + 1 : j + 2] == "'":
+                    j += 2
+                    continue
+                break
+            j += 1
+        if j < end:
+            from kvroles.migrate import objects
+
+            inner = t.slice(i + 1, j)
+            if quote == '"':
+                inner = objects.unescape(inner)
+            nl = s.find("\n", j)
+            return Scalar(inner, i, j + 1, quoted=True), (end if nl < 0 else nl + 1)
+    stop = eol
+    m = re.search(r"\s#", s[i:eol])
+    if m:
+        stop = i + m.start()
+    return Scalar(t.slice(i, stop), i, max(stop, i + 1)), eol + 1

@@ -1,0 +1,37 @@
+"""Python, from files, fences and notebook cells (whose ``%%magic`` and ``!command`` lines are shell)."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.migrate import code, values
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.model import Scope, Site
+from kvroles.migrate.text import Text
+
+_CELL = re.compile(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
+_BANG = re.compile(r"^[ \t]*[!%](?:sx\s|system\s)?(?P<cmd>(?:[^\n\\]|\\\r?\n|\\.)*)", re.M)
+
+
+def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in Python text."""
+    if m := _CELL.match(t.s):
+        body = t.slice(m.end(), len(t.s))
+        target = m.group(2)
+        lang = values.lang_of_name(target) if target else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
+        return values.scan_as(lang, body, up, ctx)
+    out: list[Site] = []
+    holes: list[tuple[int, int]] = []
+    for m in _BANG.finditer(t.s):
+        if re.match(r"\s*[!%]\s*[\w./{$-]", m.group()) and "=" not in m.group()[:2]:
+            holes.append((m.start(), m.end()))
+            out += values.scan_as("shell", t.slice(m.start("cmd"), m.end("cmd")), up, ctx) if "kv_both" in m.group() else []
+    if holes:
+        s = list(t.s)
+        for a, b in holes:
+            s[a:b] = [c if c == "\n" else " " for c in s[a:b]]
+        t = t.same_places("".join(s))
+    if re.match(r"\s*>>> ", t.s):
+        s2 = re.sub(r"(?m)^(\s*)(?:>>>|\.\.\.)( |$)", lambda m: m.group(1) + "   " + m.group(2), t.s)
+        t = t.same_places(s2) if len(s2) == len(t.s) else t
+    return out + code.scan(t, up, ctx, "python")

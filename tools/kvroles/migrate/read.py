@@ -1,0 +1,86 @@
+"""One file's bytes to its sites: which carrier reads it, and what its name says."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.migrate import values
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+from kvroles.migrate.text import Text
+from kvroles.migrate.words import name_sides, role_value, split_name
+
+_RECORD_NAME = re.compile(r"(?i)\.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|csv|tsv|jsonl|ndjson)(?:\.\w+)?$|(?:^|/)(?:change-?log|news|history|release[-_]?notes)\b")
+_RECORD_DIR = re.compile(r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$")
+
+
+def file_scope(name: str) -> Scope:
+    """The outermost scope: what the file's name, then its folders', say. Nearest wins; the rest is not looked at."""
+    scope = Scope("file", name, None)
+    parts = name.split("/")
+    disagg = any(w in {"disagg", "disaggregated", "disaggregation", "pd"} for p in parts for w in split_name(p))
+    for depth, part in enumerate(reversed(parts)):
+        stem = part.rsplit(".", 1)[0] if depth == 0 else part
+        sides = name_sides(stem, disagg_pair=False)
+        if not sides and depth == 0 and stem.lower() in {"p", "d"}:
+            sides = {role_value(stem)} - {None}  # type: ignore[assignment]
+        sides.discard(Side.ENCODE)
+        if disagg:
+            sides.discard(Side.AGGREGATED)
+        if len(sides) == 1:
+            scope.cues.append(Cue(next(iter(sides)), Weight.FILE, "file name" if depth == 0 else "folder", part))
+            break
+        if sides:
+            break
+    return scope
+
+
+def recorded(name: str) -> bool:
+    """Whether a file records what once ran (a log, a report, a patch, a change log), by its name."""
+    return _RECORD_NAME.search(name) is not None or _RECORD_DIR.search(name) is not None
+
+
+def read(ctx: FileCtx) -> list[Site]:
+    """The sites in a file, sorted by place."""
+    up = file_scope(ctx.name)
+    t = ctx.text
+    if recorded(ctx.name):
+        return [Site(t.at(i), up, "log") for i in t.tokens()]
+    lang = values.lang_of_name(ctx.name.rsplit("/", 1)[-1]) or _shebang(t.s) or ("" if ctx.name == "-" else _bare(ctx.name))
+    sites = _carrier(lang, t, up, ctx)
+    seen: set[int] = set()
+    out: list[Site] = []
+    for site in sorted(sites, key=lambda s: (s.pos, s.kind != "role")):
+        if site.pos not in seen:
+            seen.add(site.pos)
+            out.append(site)
+    return out
+
+
+def _carrier(lang: str, t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+    if lang == "notebook":
+        from kvroles.migrate import notebook
+
+        return notebook.scan(t, up, ctx)
+    if lang == "unit":
+        from kvroles.migrate import unit
+
+        return unit.scan(t, up, ctx)
+    if lang == "unknown":
+        return [Site(s.pos, s.scope, "unknown" if s.kind == "role" else s.kind, s.connector, s.wrappers) for s in values.scan_objects(t, up, ctx)]
+    if not lang and values.looks_logged(t.s):
+        lang = "log"
+    return values.scan_as(lang, t, up, ctx)
+
+
+def _shebang(s: str) -> str:
+    first = s[:200].split("\n", 1)[0]
+    if not first.startswith("#!"):
+        return ""
+    return "python" if "python" in first else "just" if "just" in first else "shell" if re.search(r"\b(?:ba|z|k|da)?sh\b", first) else ""
+
+
+def _bare(name: str) -> str:
+    """A name with a suffix no carrier knows is read for reporting only; one without any is looked into."""
+    base = name.rsplit("/", 1)[-1]
+    return "unknown" if "." in base.lstrip(".") and not base.lower().endswith((".txt", ".j2", ".tpl", ".tmpl", ".in")) else ""

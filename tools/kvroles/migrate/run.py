@@ -1,0 +1,103 @@
+"""A whole run: paths to findings, and what was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kvroles.migrate import findings, rewrite, walk
+from kvroles.migrate.codes import CODES
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.findings import Options
+from kvroles.migrate.model import Finding
+from kvroles.migrate.text import TOKEN_RE, Text
+
+
+@dataclass
+class FileResult:
+    """One file's findings; its bytes before and after, where something is to be written."""
+
+    path: str
+    findings: list[Finding] = field(default_factory=list)
+    before: bytes = b""
+    after: bytes | None = None
+    text: Text | None = None
+
+
+def over(paths: list[str], options: Options) -> Iterator[FileResult]:
+    """The result of every file at or below ``paths`` that has one, each file once."""
+    seen: set[str] = set()
+    for root in paths:
+        for hit in walk.hits(root):
+            shown = os.path.normpath(hit.path)
+            if shown in seen or options.settings.excluded(shown):
+                continue
+            seen.add(shown)
+            if hit.skipped:
+                yield skipped(shown, hit.skipped)
+            elif (result := of_bytes(shown, evidence_name(root, hit.path), hit.data, options)) is not None:
+                yield result
+
+
+def evidence_name(root: str, path: str) -> str:
+    """The part of a path that may count as evidence: below the current folder, else below the argument's."""
+    here = os.path.relpath(path)
+    if not here.startswith(".."):
+        return here
+    base = os.path.dirname(os.path.abspath(root))
+    return os.path.relpath(os.path.abspath(path), base)
+
+
+def skipped(path: str, why: str) -> FileResult:
+    return FileResult(path, [Finding("KVR190", CODES["KVR190"].level, path, 1, 1, f"skipped: {why}")])
+
+
+def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult | None:
+    """The result for one file's bytes, or None if nothing in it is NIXL's or ours to speak of."""
+    if not _relevant(data, options):
+        return None
+    try:
+        text = Text.of_file(data)
+    except UnicodeDecodeError:
+        return skipped(path, "not UTF-8")
+    siblings = walk.neighbours(path) if path != "-" else frozenset()
+    ctx = FileCtx(path, name, text, siblings, options.settings.connectors)
+    try:
+        found = findings.of_file(ctx, options)
+    except (RecursionError, MemoryError):
+        return skipped(path, "nested too deep")
+    result = FileResult(path, found, data, text=text)
+    if options.proof and any(f.role for f in found):
+        result.after = _checked(result, ctx, options)
+    return result
+
+
+def _relevant(data: bytes, options: Options) -> bool:
+    """NIXL has to be named somewhere in the file (or a connector left to a variable), else no role in it is NIXL's."""
+    low = data.lower()
+    return b"nixl" in low or b"$" in data and b"kv_connector" in low or any(c.encode() in data for c in options.settings.connectors)
+
+
+def _checked(result: FileResult, ctx: FileCtx, options: Options) -> bytes | None:
+    """The edited bytes, read again: the same findings must come out, less those written. Else nothing is offered."""
+    wanted = [f for f in result.findings if f.role]
+    try:
+        after = rewrite.edited(result.before, ctx.text, result.findings)
+        text = Text.of_file(after)
+        again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.siblings, ctx.nixl), options)
+    except (rewrite.NotWritten, UnicodeDecodeError, RecursionError, MemoryError) as e:
+        why = str(e) or type(e).__name__
+    else:
+        left = len(TOKEN_RE.findall(text.s))
+        if left == len(TOKEN_RE.findall(ctx.text.s)) - len({f.pos for f in wanted}) and not any(f.role for f in again):
+            return after
+        why = "reading it again after the change gave another result"
+    for f in wanted:
+        f.code, f.level, f.message, f.role = "KVR117", CODES["KVR117"].level, f"{f.message}: not offered, {why}", None
+    return None
+
+
+def left(results: list[FileResult]) -> list[Finding]:
+    """The findings that ``--check`` fails on: all that is not a note, written or silenced."""
+    return [f for r in results for f in r.findings if CODES[f.code].actionable and not f.suppressed and not f.written]

@@ -1,0 +1,130 @@
+"""What the user says where the files do not: ``--side``, ``.kv-roles.toml``, and comments that silence a finding."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+
+from kvroles.errors import UsageError
+from kvroles.migrate.codes import CODES
+from kvroles.migrate.model import Side
+
+NAME = ".kv-roles.toml"
+_IGNORE = re.compile(r"kv-roles:\s*ignore(?:\[\s*([A-Za-z0-9_,\s]*?)\s*\])?", re.I)
+
+
+@dataclass
+class Settings:
+    """Answers by glob (first match wins, the command line's before the file's), and what to leave alone."""
+
+    sides: list[tuple[str, int, Side]] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    ignore: frozenset[str] = frozenset()
+    connectors: frozenset[str] = frozenset()
+
+    def side_of(self, path: str, line: int) -> Side | None:
+        """The answer given for one line of a file, or None."""
+        for glob, at, side in self.sides:
+            if (not at or at == line) and matches(path, glob):
+                return side
+        return None
+
+    def excluded(self, path: str) -> bool:
+        return any(matches(path, g) for g in self.exclude)
+
+
+def matches(path: str, glob: str) -> bool:
+    """Whether a path matches a glob: ``**`` spans folders, ``*`` does not, a bare name matches anywhere."""
+    path = path.removeprefix("./")
+    if "/" not in glob:
+        return fnmatchcase(path.rsplit("/", 1)[-1], glob)
+    return _pattern(glob).fullmatch(path) is not None
+
+
+@lru_cache(maxsize=256)
+def _pattern(glob: str) -> re.Pattern[str]:
+    out = ""
+    i = 0
+    glob = glob.removeprefix("./")
+    while i < len(glob):
+        if glob.startswith("**/", i):
+            out += "(?:.*/)?"
+            i += 3
+        elif glob.startswith("**", i):
+            out += ".*"
+            i += 2
+        elif glob[i] == "*":
+            out += "[^/]*"
+            i += 1
+        elif glob[i] == "?":
+            out += "[^/]"
+            i += 1
+        else:
+            out += re.escape(glob[i])
+            i += 1
+    return re.compile(out)
+
+
+def parse_side(text: str, where: str) -> tuple[str, int, Side]:
+    """``GLOB[:LINE]=prefill|decode``. Raises ``UsageError``."""
+    glob, eq, value = text.rpartition("=")
+    if not eq or not glob or value not in {"prefill", "decode"}:
+        raise UsageError(
+            f"{where} {text!r} is no answer",
+            expected="GLOB=prefill or GLOB=decode, GLOB:LINE for one place",
+            found=text,
+            fix="For example: --side 'deploy/worker-a.yaml=prefill'",
+        )
+    m = re.fullmatch(r"(.*?):(\d+)", glob)
+    return (m.group(1), int(m.group(2)), Side(value)) if m else (glob, 0, Side(value))
+
+
+def load(path: Path | None, sides: list[str]) -> Settings:
+    """The settings of the command line and of a ``.kv-roles.toml``. Raises ``UsageError`` for a file that is wrong."""
+    settings = Settings([parse_side(s, "--side") for s in sides])
+    if path is None:
+        return settings
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise UsageError(f"{path} cannot be read", found=str(e), fix="Mend it, or name another with --config") from None
+    known = {"side", "exclude", "ignore", "connectors"}
+    if extra := sorted(set(data) - known):
+        raise UsageError(f"{path} has a key that means nothing", expected=", ".join(sorted(known)), found=", ".join(extra))
+    sides_table = data.get("side", {})
+    if not isinstance(sides_table, dict):
+        raise UsageError(f"{path}: [side] is no table", expected='"GLOB" = "prefill" or "decode"')
+    for glob, value in sides_table.items():
+        settings.sides.append(parse_side(f"{glob}={value}", f"{path}: [side]"))
+    settings.exclude = _strings(data, "exclude", path)
+    settings.ignore = frozenset(_codes(_strings(data, "ignore", path), str(path)))
+    settings.connectors = frozenset(_strings(data, "connectors", path))
+    return settings
+
+
+def _strings(data: dict[str, object], key: str, path: Path) -> list[str]:
+    value = data.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise UsageError(f"{path}: {key} is no list of strings")
+    return [str(v) for v in value]
+
+
+def _codes(codes: list[str], where: str) -> list[str]:
+    for c in codes:
+        if c not in CODES:
+            raise UsageError(f"{where} ignores {c}, which is no code", expected="one of " + ", ".join(sorted(CODES)))
+    return codes
+
+
+def suppressed(lines: list[str], line: int, code: str) -> bool:
+    """Whether a comment ``kv-roles: ignore[KVR...]`` on the line, or alone on the line above, silences ``code``."""
+    for n, text in ((line, lines[line - 1] if line <= len(lines) else ""), (line - 1, lines[line - 2] if line >= 2 else "")):
+        m = _IGNORE.search(text)
+        if m and (n == line or re.match(r"\s*(?:#|//|;|<!--|/\*|\{\{-?\s*/\*|\{#|\.\.)", text)):
+            codes = {c.strip().upper() for c in (m.group(1) or "").split(",") if c.strip()}
+            return not codes or code in codes
+    return False

@@ -1,0 +1,174 @@
+"""Shell: commands, variables, functions, branches, heredocs."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from kvroles.migrate import argv, connectors, grammar, shell_scopes, shell_words, values
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.shell_scopes import Script
+from kvroles.migrate.text import TOKEN, Text
+from kvroles.migrate.tree import flag_connector, flag_settings
+from kvroles.migrate.words import name_sides
+
+_WORDS = {"word", "string", "raw_string", "ansi_c_string", "translated_string", "concatenation"}
+_CARRIES = {
+    "command", "redirected_statement", "variable_assignment", "array", "file_redirect", "declaration_command", "test_command",
+    "case_item", "for_statement", "herestring_redirect", "binary_expression", "unary_expression", "program", "ERROR", "subshell",
+    "heredoc_redirect", "expansion", "case_statement", "subscript",
+}  # fmt: skip
+
+
+def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in shell text."""
+    script = Script(t, up, ctx)
+    out: list[Site] = []
+    done = -1
+    for i in t.tokens():
+        if i < done:
+            continue
+        sites, end = _at(script, i)
+        out += sites
+        done = max(done, end)
+    return out
+
+
+def _at(script: Script, i: int) -> tuple[list[Site], int]:
+    """The sites of the word that holds index ``i``, and the index after that word."""
+    t, ctx = script.t, script.ctx
+    for node in grammar.owners(grammar.at(script.root, i, len(TOKEN))):
+        if node.type == "comment":
+            return [Site(t.at(k), script.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte], node.end_byte
+        if node.type == "heredoc_body":
+            return _heredoc(script, node), node.end_byte
+        if node.type == "expansion" and node.parent is not None:
+            return _default(script, node, i), node.end_byte
+        parent = node.parent
+        if parent is None:
+            break
+        if node.type in _WORDS and (parent.type in _CARRIES or parent.type not in _WORDS):
+            if parent.type in {"concatenation", "string"}:
+                continue
+            return _word(script, node), node.end_byte
+    line = t.s.find("\n", i)
+    line = len(t.s) if line < 0 else line
+    start = t.s.rfind("\n", 0, i) + 1
+    return values.scan_objects(t.slice(start, line), script.chain(grammar.at(script.root, i)), ctx), line
+
+
+def _word(script: Script, node: Node) -> list[Site]:
+    t, ctx = script.t, script.ctx
+    parent = node.parent
+    assert parent is not None
+    scope = script.chain(node)
+    word = shell_words.unquote(t, node)
+    if parent.type in {"binary_expression", "unary_expression", "test_command", "case_item"}:
+        return [Site(word.at(k), scope, "value") for k in word.tokens()]
+    if word.s.strip() == TOKEN or re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
+        return _role(script, node, parent, word, scope)
+    if parent.type == "command" and shell_scopes.is_pattern(t, parent):
+        return [Site(word.at(k), scope, "value") for k in word.tokens()]
+    if parent.type == "command" and shell_scopes.says_only(t, parent, script.root) and not word.s.lstrip().startswith("{"):
+        return [Site(word.at(k), scope, "prose") for k in word.tokens()]
+    hint = ""
+    if parent.type == "variable_assignment":
+        hint = shell_scopes.assigned(t, parent)
+    return values.scan(word, scope, ctx, hint)
+
+
+def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) -> list[Site]:
+    k = word.s.index(TOKEN)
+    pos, exact = word.at(k), word.exact(k, len(TOKEN))
+    if parent.type == "variable_assignment":
+        name = shell_scopes.assigned(script.t, parent)
+        if not connectors.is_role_key(name):
+            return [Site(pos, scope, "value")]
+        connector, wrapped = script.connector_of_role(name)
+        return [Site(pos, scope, "role", connector, wrapped, exact=exact, feeds=name)]
+    words, nodes = script.words_of(node)
+    index = next((n for n, w in enumerate(nodes) if w.start_byte <= node.start_byte < w.end_byte), -1)
+    flag = word.s.split("=")[0] if "=" in word.s else (words[index - 1].s if index > 0 else "")
+    if not flag.startswith("-") or not connectors.is_role_key(flag):
+        return [Site(pos, scope, "value")]
+    flags = argv.flags_of(words)
+    return [Site(pos, scope, "role", flag_connector(flags), (), flag_settings(flags), exact)]
+
+
+def _default(script: Script, node: Node, i: int) -> list[Site]:
+    """``${VAR:-kv_both}`` or ``${CONFIG:-{...}}``: the default is a value like any other."""
+    t = script.t
+    inner = t.slice(node.start_byte + 2, node.end_byte - 1)
+    m = re.match(r"(\w+):?[-=]", inner.s)
+    scope = script.chain(node)
+    if m is None:
+        return [Site(t.at(i), scope, "value")]
+    name = m.group(1)
+    body = inner.slice(m.end(), len(inner.s))
+    scope = Scope("variable", name, scope)
+    sides = name_sides(name)
+    if len(sides) == 1:
+        scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "variable", name, t.at(node.start_byte)))
+    quoted = body.s.strip("\"' ")
+    if quoted == TOKEN:
+        k = body.s.index(TOKEN)
+        holder = node.parent
+        while holder is not None and holder.type not in {"variable_assignment", "command"}:
+            holder = holder.parent
+        if not connectors.is_role_key(name):
+            return [Site(body.at(k), scope, "value")]
+        target = shell_scopes.assigned(t, holder) if holder is not None and holder.type == "variable_assignment" else name
+        connector, wrapped = script.connector_of_role(target or name)
+        if connector is None:
+            around = _object_around(script, node)
+            if around is not None:
+                return around
+        return [Site(body.at(k), scope, "role", connector, wrapped, exact=body.exact(k, len(TOKEN)), feeds=name)]
+    return values.scan(body, scope, script.ctx, name)
+
+
+def _object_around(script: Script, node: Node) -> list[Site] | None:
+    """The default stands inside a config object: ``{"kv_role":"${ROLE:-kv_both}"}``."""
+    for owner in grammar.owners(node):
+        if owner.type in {"string", "heredoc_body", "concatenation"}:
+            t = shell_words.unquote(script.t, owner) if owner.type != "heredoc_body" else script.t.slice(owner.start_byte, owner.end_byte)
+            from kvroles.migrate import objects
+            from kvroles.migrate.data import Map, Scalar, path_to
+
+            for k in t.tokens():
+                if not script.t.at(node.start_byte) <= t.at(k) < script.t.at(node.end_byte):
+                    continue
+                root = objects.enclosing(t, k)
+                path = path_to(root, k) if root else []
+                if len(path) > 1 and isinstance(path[-1], Scalar) and isinstance(path[-2], Map):
+                    m = path[-2]
+                    key = next((kk.value for kk, v in m.pairs if v is path[-1]), "")
+                    if connectors.is_role_key(key):
+                        wrappers = tuple(c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n)))
+                        return [
+                            Site(t.at(k), script.chain(node), "role", connectors.connector_of(m), wrappers,
+                                 connectors.settings(m), t.exact(k, len(TOKEN)))
+                        ]  # fmt: skip
+    return None
+
+
+def _heredoc(script: Script, node: Node) -> list[Site]:
+    t = script.t
+    body = t.slice(node.start_byte, node.end_byte)
+    scope = script.chain(node)
+    target = script.heredoc_target(node)
+    lang = values.lang_of_name(target) if target else ""
+    if target:
+        sides = name_sides(target)
+        scope = Scope("heredoc", target, scope)
+        if len(sides) == 1:
+            scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "file written", target, t.at(node.start_byte)))
+    script.ctx.depth += 1
+    try:
+        if script.ctx.depth > 12:
+            return []
+        return values.scan_as(lang if lang != "notebook" else "", body, scope, script.ctx)
+    finally:
+        script.ctx.depth -= 1

@@ -1,0 +1,90 @@
+"""Shell words: quotes and escapes taken off, each character keeping its place; expansions left as they are written."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from kvroles.migrate.text import Text, join
+
+_ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b", "e": "\x1b"}
+
+
+def unquote(t: Text, node: Node) -> Text:
+    """The text of a word node (word, string, raw string, concatenation, expansion)."""
+    kind = node.type
+    a, b = node.start_byte, node.end_byte
+    if kind == "raw_string":
+        return t.slice(a + 1, max(a + 1, b - 1))
+    if kind == "ansi_c_string":
+        return _escapes(t, a + 2, b - 1, ansi=True)
+    if kind in {"string", "translated_string"}:
+        start = a + (2 if kind == "translated_string" else 1)
+        return _double(t, start, b - 1, node)
+    if kind in {"concatenation", "command_name", "array", "variable_assignment"} and node.children:
+        return join(unquote(t, c) for c in node.children)
+    if kind == "word":
+        return _escapes(t, a, b, ansi=False)
+    return t.slice(a, b)
+
+
+def _double(t: Text, a: int, b: int, node: Node) -> Text:
+    """Inside double quotes: backslash escapes ``$ ` " \\`` and the line end; nested expansions stay as they are."""
+    s = t.s
+    nested = [(c.start_byte, c.end_byte) for c in node.children if c.type in {"command_substitution", "expansion"}]
+    out: list[str] = []
+    at: list[int] = []
+    i = a
+    while i < b:
+        inside = next((e for st, e in nested if st <= i < e), None)
+        if inside is not None:
+            out.append(s[i:inside])
+            at.extend(range(i, inside))
+            i = inside
+        elif s[i] == "\\" and i + 1 < b and s[i + 1] in '$`"\\':
+            out.append(s[i + 1])
+            at.append(i + 1)
+            i += 2
+        elif s[i] == "\\" and s[i + 1 : i + 2] == "\n":
+            i += 2
+        else:
+            out.append(s[i])
+            at.append(i)
+            i += 1
+    return t.pick("".join(out), at, b)
+
+
+def _escapes(t: Text, a: int, b: int, *, ansi: bool) -> Text:
+    s = t.s
+    if "\\" not in s[a:b]:
+        return t.slice(a, b)
+    out: list[str] = []
+    at: list[int] = []
+    i = a
+    while i < b:
+        if s[i] == "\\" and i + 1 < b:
+            nxt = s[i + 1]
+            if not ansi and nxt == "\n":
+                i += 2
+                continue
+            out.append(_ANSI.get(nxt, "\\" + nxt) if ansi else nxt)
+            at.extend([i + 1] * len(out[-1]))
+            i += 2
+        else:
+            out.append(s[i])
+            at.append(i)
+            i += 1
+    return t.pick("".join(out), at, b)
+
+
+_PLACEHOLDER = re.compile(r"<(?![<(&\s])(?:[^<>\n'\"`;&|$()]{0,60}[^<>\n\s'\"`;&|$()=-]|[\w.|:-]{1,60})>(?!\()")
+_DOTS = re.compile(r"(?<=\s)\.\.\.(?=\s|$)")
+
+
+def mask_placeholders(s: bytes) -> bytes:
+    """``<your-model>`` is a redirection to a shell; it is masked by a word of the same length."""
+    if b"<" not in s:
+        return s
+    text = s.decode("ascii")
+    return _PLACEHOLDER.sub(lambda m: "x" * len(m.group()), text).encode("ascii")

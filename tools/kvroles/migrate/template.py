@@ -1,0 +1,73 @@
+"""Helm, Go and Jinja templates: the actions masked, character for character, so that what is left can be parsed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
+_CONTROL = re.compile(r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?=")
+_INCLUDE = re.compile(r"^\{\{-?\s*(?:include|template|tpl|toYaml|range|with|\.)")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A stretch of text inside one conditional: its condition, where it stands, whether it is the ``else``."""
+
+    start: int
+    end: int
+    condition: str
+    negated: bool
+
+
+def is_template(s: str) -> bool:
+    """Whether ``s`` holds template actions (GitHub's ``${{ }}`` is none)."""
+    return re.search(r"(?<!\$)\{\{[^{}]*\}\}|\{%-?\s*\w+", s) is not None
+
+
+def mask(s: str) -> str:
+    """``s`` with every action replaced by as many characters: alone on a line by blanks, else by a plain word
+    that keeps the action's own words and starts with ``__``."""
+    out: list[str] = []
+    last = 0
+    for m in _ACTION.finditer(s):
+        if s[max(0, m.start() - 1) : m.start()] == "$":
+            continue
+        line_start = s.rfind("\n", 0, m.start()) + 1
+        line_end = s.find("\n", m.end())
+        line_end = len(s) if line_end < 0 else line_end
+        rest = _ACTION.sub("", s[line_start : m.start()]).strip() + _ACTION.sub("", s[m.end() : line_end]).strip()
+        action = m.group()
+        if not rest or _CONTROL.match(action):
+            fill = re.sub(r"[^\n]", " ", action)
+        else:
+            fill = re.sub(r"[^\w.]", "_", action, flags=re.A)  # its words stay readable: ``__prefill.name__``
+        out.append(s[last : m.start()])
+        out.append(fill)
+        last = m.end()
+    out.append(s[last:])
+    return "".join(out)
+
+
+_OPEN = re.compile(r"^\{[{%]-?\s*(if|range|with|for|define|block|macro)\b(.*?)-?[}%]\}$", re.S)
+_ELSE = re.compile(r"^\{[{%]-?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
+_END = re.compile(r"^\{[{%]-?\s*end\w*\b.*?-?[}%]\}$", re.S)
+
+
+def branches(s: str) -> list[Branch]:
+    """Every branch of every conditional, loop and definition in ``s``, in order of their start."""
+    out: list[Branch] = []
+    stack: list[tuple[int, str, bool]] = []
+    for m in _ACTION.finditer(s):
+        action = m.group()
+        if opened := _OPEN.match(action):
+            stack.append((m.end(), opened.group(1) + " " + opened.group(2).strip(), False))
+        elif (other := _ELSE.match(action)) and stack:
+            start, condition, negated = stack.pop()
+            out.append(Branch(start, m.start(), condition, negated))
+            own = other.group(1).strip()
+            stack.append((m.end(), f"if {own}" if own else condition, not own))
+        elif _END.match(action) and stack:
+            start, condition, negated = stack.pop()
+            out.append(Branch(start, m.start(), condition, negated))
+    return sorted(out, key=lambda b: b.start)

@@ -1,0 +1,69 @@
+"""TOML, by its tree-sitter grammar: tables, dotted keys, all four kinds of strings."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node as TsNode
+
+from kvroles.migrate import grammar, objects, values
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.data import Map, Node, Scalar, Seq
+from kvroles.migrate.model import Scope, Site
+from kvroles.migrate.text import Text
+from kvroles.migrate.tree import Tree
+
+
+def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in TOML text."""
+    root = grammar.parse("toml", t)
+    doc = Map(end=len(t.s))
+    _pairs(t, root, doc, 0)
+    out: list[Site] = []
+    for child in root.children:
+        if child.type in {"table", "table_array_element"}:
+            header = next((c for c in child.children if c.type.endswith("key")), None)
+            if header is not None:
+                table = Map(start=child.start_byte, end=child.end_byte)
+                _pairs(t, child, table, 0)
+                doc.pairs.append((_key(t, header), table))
+    out += Tree(doc, t, up, ctx, values.scan, comments=True).sites()
+    known = {s.pos for s in out}
+    for i in t.tokens():
+        if t.at(i) not in known:
+            line = t.s[t.s.rfind("\n", 0, i) + 1 : i]
+            out.append(Site(t.at(i), up, "comment" if "#" in line else "value"))
+    return out
+
+
+def _pairs(t: Text, node: TsNode, m: Map, depth: int) -> None:
+    for c in node.children:
+        if c.type == "pair" and len(c.named_children) >= 2:
+            m.pairs.append((_key(t, c.named_children[0]), _value(t, c.named_children[1], depth)))
+
+
+def _key(t: Text, node: TsNode) -> Scalar:
+    text = t.slice(node.start_byte, node.end_byte)
+    if node.type == "quoted_key":
+        text = text.slice(1, len(text.s) - 1)
+    return Scalar(text, node.start_byte, node.end_byte)
+
+
+def _value(t: Text, node: TsNode, depth: int) -> Node:
+    a, b = node.start_byte, node.end_byte
+    if node.type == "inline_table" and depth < 50:
+        m = Map(start=a, end=b, flow=True)
+        _pairs(t, node, m, depth + 1)
+        return m
+    if node.type == "array" and depth < 50:
+        items = [_value(t, c, depth + 1) for c in node.named_children if c.type != "comment"]
+        return Seq(items, a, b, flow=True)
+    if node.type == "string":
+        s = t.s[a:b]
+        mark = next((q for q in ('"""', "'''", '"', "'") if s.startswith(q)), "")
+        start = a + len(mark)
+        if len(mark) == 3 and (nl := re.match(r"\r?\n", t.s[start : start + 2])):
+            start += nl.end()
+        inner = t.slice(start, max(start, b - len(mark)))
+        return Scalar(objects.unescape(inner) if mark.startswith('"') else inner, a, b, quoted=True)
+    return Scalar(t.slice(a, b), a, b)

@@ -1,0 +1,192 @@
+"""Sites in a tree of mappings and sequences: the owners of each, and what its leaf holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from kvroles.migrate import argv, connectors, data_cues
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.data import Alias, Map, Node, Scalar, Seq, path_to, walk
+from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.template import Branch
+from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
+from kvroles.migrate.words import title_side
+
+Leaf = Callable[[Text, Scope, FileCtx, str], list[Site]]
+_TEMPLATE_KEY = re.compile(r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I)
+
+
+@dataclass
+class Tree:
+    """One document: its root, its source, and what surrounds it."""
+
+    root: Node
+    source: Text
+    up: Scope
+    ctx: FileCtx
+    leaf: Leaf
+    comments: bool = False  # the language has # comments
+    branches: list[Branch] = field(default_factory=list)
+    branch_scope: Callable[[Branch, Scope, Text, FileCtx], Scope] | None = None
+
+    def sites(self) -> list[Site]:
+        """Every site in the tree."""
+        out: list[Site] = []
+        for node in walk(self.root):
+            if isinstance(node, Scalar) and TOKEN in node.value and TOKEN_RE.search(node.value):
+                out += self._scalar(node)
+        return sorted(out, key=lambda s: s.pos)
+
+    def _scalar(self, leaf: Scalar) -> list[Site]:
+        path = path_to(self.root, leaf.start)
+        if not path or path[-1] is not leaf:
+            return []
+        scope = self.scopes(path)
+        if leaf.value.strip() == TOKEN:
+            return self._role(leaf, path, scope)
+        if not leaf.exact:
+            return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
+        hint = ""
+        parent = path[-2] if len(path) > 1 else None
+        if isinstance(parent, Map):
+            hint = next((k.value for k, v in parent.pairs if v is leaf), "")
+        return self.leaf(leaf.text, scope, self.ctx, hint)
+
+    # -- owners -------------------------------------------------------------------------------------------------------
+
+    def scopes(self, path: list[Node], *, follow: bool = True) -> Scope:
+        """The chain of scopes along ``path``, the last of them returned."""
+        scope = self.up
+        pending = [b for b in self.branches if b.start <= path[-1].start < b.end]
+        keys: list[str] = []
+        said = self._comment_cues(path[0].start) if self.comments else []
+        if said:
+            scope = Scope("document", "", scope, said)
+        for i, node in enumerate(path):
+            while pending and pending[0].start <= node.start and self.branch_scope:
+                scope = self.branch_scope(pending.pop(0), scope, self.source, self.ctx)
+            nxt = path[i + 1] if i + 1 < len(path) else None
+            if node.anchor and follow:
+                scope = Scope("anchor", node.anchor, scope)
+                scope.find_uses = partial(self._uses, node, path)
+            if isinstance(node, Map):
+                pair = next(((k, v) for k, v in node.pairs if v is nxt or k is nxt), None)
+                scope = data_cues.map_scope(node, scope, self.ctx, pair[0].value if pair else None)
+                if pair and pair[1] is nxt:
+                    scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
+                    keys.append(pair[0].value)
+                    if self.comments and not node.flow:
+                        scope.cues += self._comment_cues(pair[0].start)
+                    if len(keys) == 2 and (cue := data_cues.kserve(path[0], keys)):
+                        scope.cues.append(cue)
+            elif isinstance(node, Seq) and nxt is not None:
+                scope = self._item(node, nxt, scope)
+        return scope
+
+    def _item(self, seq: Seq, item: Node, up: Scope) -> Scope:
+        scope = Scope("item", "", up)
+        words = data_cues.seq_words(seq)
+        if words is not None and len(words) > 1:
+            index = next(i for i, n in enumerate(seq.items) if n is item)
+            if any(w.s.startswith("-") for w in words):
+                scope.launch = True
+            scope.cues += argv.cues(words, self.ctx, skip=index)
+            scope.flags = argv.flags_of(words)
+        if self.comments and not seq.flow:
+            scope.cues += self._comment_cues(item.start)
+        return scope
+
+    def _uses(self, node: Node, path: list[Node]) -> list[Scope]:
+        """The owners of every alias of an anchored node, and its own place unless that is a mere template."""
+        out: list[Scope] = []
+        for other in walk(self.root):
+            if isinstance(other, Alias) and other.name == node.anchor:
+                out.append(self.scopes(path_to(self.root, other.start), follow=False))
+        top = path[0]
+        first = next((k.value for k, v in top.pairs if len(path) > 1 and v is path[1]), "") if isinstance(top, Map) else ""
+        if out and not _TEMPLATE_KEY.match(first):
+            out.append(self.scopes(path[: path.index(node) + 1], follow=False))
+        return out
+
+    def _comment_cues(self, start: int) -> list[Cue]:
+        """Comments right above the line that index ``start`` is on, at its indentation, and at that line's end."""
+        s = self.source.s
+        line = s.rfind("\n", 0, start) + 1
+        end = s.find("\n", start)
+        text = s[line : end if end >= 0 else len(s)]
+        indent = len(text) - len(text.lstrip())
+        out: list[Cue] = []
+        if (m := re.search(r"(?<=\s)#\s?(.*)$", text[start - line :])) and (side := title_side(m.group(1))):
+            out.append(Cue(side, Weight.SAID, "comment", m.group(1).strip()[:80], self.source.at(start + m.start())))
+        lines: list[tuple[int, str]] = []
+        while line > 0:
+            prev = s.rfind("\n", 0, line - 1) + 1
+            above = s[prev : line - 1]
+            if not above.lstrip().startswith("#") or len(above) - len(above.lstrip()) != indent:
+                break
+            lines.insert(0, (prev, above.strip().lstrip("#").strip()))
+            line = prev
+        if lines and (side := title_side(" ".join(c for _, c in lines))):
+            words = next((c for _, c in lines if c), "")
+            out.append(Cue(side, Weight.SAID, "comment", words[:80], self.source.at(lines[0][0])))
+        return out
+
+    # -- leaves -------------------------------------------------------------------------------------------------------
+
+    def _role(self, leaf: Scalar, path: list[Node], scope: Scope) -> list[Site]:
+        offset = leaf.value.index(TOKEN)
+        pos = leaf.text.at(offset)
+        exact = leaf.exact and leaf.text.exact(offset, len(TOKEN))
+        parent = path[-2] if len(path) > 1 else None
+        if isinstance(parent, Seq):
+            return [self._flag_role(parent, leaf, pos, scope, exact)]
+        if not isinstance(parent, Map):
+            return [Site(pos, scope, "value")]
+        key = next((k.value for k, v in parent.pairs if v is leaf), "")
+        connector = connectors.connector_of(parent)
+        if key == "value" and (name := parent.scalar("name") or parent.scalar("path")):
+            if not connectors.is_role_key(name.rsplit("/", 1)[-1]):
+                return [Site(pos, scope, "value")]
+            connector = self._env_connector(path)
+            return [Site(pos, scope, "role", connector, exact=exact, feeds=name)]
+        if not connectors.is_role_key(key):
+            return [Site(pos, scope, "value", connector)]
+        if len(connectors.role_pairs(parent)) > 1:
+            exact = False
+        wrappers = [c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))]
+        return [Site(pos, scope, "role", connector, tuple(wrappers), connectors.settings(parent), exact)]
+
+    def _flag_role(self, seq: Seq, leaf: Scalar, pos: int, scope: Scope, exact: bool) -> Site:
+        index = next(i for i, n in enumerate(seq.items) if n is leaf)
+        words = data_cues.seq_words(seq) or []
+        before = words[index - 1].s if index and index - 1 < len(words) else ""
+        if not before.startswith("-") or not connectors.is_role_key(before):
+            return Site(pos, scope, "value")
+        flags = argv.flags_of(words)
+        return Site(pos, scope, "role", flag_connector(flags), (), flag_settings(flags), exact)
+
+    def _env_connector(self, path: list[Node]) -> str | None:
+        """The connector set by another entry of the same env list or patch."""
+        for node in reversed(path):
+            if isinstance(node, Seq):
+                for item in node.items:
+                    if isinstance(item, Map) and (n := item.scalar("name") or item.scalar("path")):
+                        if connectors.is_connector_key(n.rsplit("/", 1)[-1]):
+                            return item.scalar("value")
+        return None
+
+
+def flag_connector(flags: dict[str, str]) -> str | None:
+    """The connector that dotted flags set: ``--kv-transfer-config.kv_connector NixlConnector``."""
+    for name, value in flags.items():
+        if connectors.is_connector_key(name):
+            return value
+    return None
+
+
+def flag_settings(flags: dict[str, str]) -> dict[str, str]:
+    """The settings that dotted flags make, by their last key."""
+    return {k.rsplit(".", 1)[-1].replace("-", "_"): v for k, v in flags.items() if k.startswith("kv-transfer-config.")}

@@ -1,0 +1,41 @@
+"""systemd units, ini and conf files: ``Key=value`` under ``[sections]``, the value often a command."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.migrate import values
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.text import TOKEN_RE, Text
+from kvroles.migrate.words import name_sides, title_side
+
+_LINE = re.compile(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
+_SECTION = re.compile(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
+_COMMENT = re.compile(r"(?m)^[ \t]*[#;].*$")
+
+
+def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in ini-like text."""
+    out: list[Site] = []
+    comments = [(m.start(), m.end(), m.group()) for m in _COMMENT.finditer(t.s)]
+    sections = [(m.start(), m.group("name")) for m in _SECTION.finditer(t.s)]
+    for m in _LINE.finditer(t.s):
+        if not TOKEN_RE.search(m.group()) or any(a <= m.start() < b for a, b, _ in comments):
+            continue
+        scope = up
+        section = [name for at, name in sections if at < m.start()]
+        for kind, name in (("section", section[-1] if section else ""), ("key", m.group("key"))):
+            scope = Scope(kind, name, scope)
+            if len(sides := name_sides(name)) == 1:
+                scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, t.at(m.start())))
+        above = [c for c in comments if c[1] + 1 == m.start()]
+        if above and (side := title_side(above[-1][2])):
+            scope.cues.append(Cue(side, Weight.SAID, "comment", above[-1][2].strip("#; ")[:80], t.at(above[-1][0])))
+        out += values.scan_as("shell", t.slice(m.start("value"), m.end("value")), scope, ctx)
+    known = {s.pos for s in out}
+    for i in t.tokens():
+        if t.at(i) not in known:
+            held = any(a <= i < b for a, b, _ in comments)
+            out.append(Site(t.at(i), up, "comment" if held else "value"))
+    return out

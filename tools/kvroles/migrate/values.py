@@ -1,0 +1,165 @@
+"""What a string holds: an object, a command, YAML, Markdown, Python; and the sites in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from kvroles.migrate import objects
+from kvroles.migrate.context import MAX_NESTING, FileCtx
+from kvroles.migrate.model import Scope, Site
+from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
+from kvroles.migrate.tree import Tree
+
+_FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.M)
+_YAML_HEAD = re.compile(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
+_PYTHON_HEAD = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
+_SHELL_SIGN = re.compile(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^\s*export |\$\{?\w|=", re.M)
+_LOG_LINE = re.compile(
+    r"""(?x)^\s*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
+    | (?:INFO|WARNING|ERROR|DEBUG)\s+\d\d-\d\d | \d\d:\d\d:\d\d[.,\s] | \[\d\d/\d\d )"""
+)
+
+LANGS = {
+    "sh": "shell", "bash": "shell", "shell": "shell", "console": "shell", "zsh": "shell", "shell-session": "shell", "ksh": "shell",
+    "shellscript": "shell", "sh-session": "shell", "terminal": "shell", "cmd": "shell", "fish": "shell", "text": "", "env": "shell",
+    "dotenv": "shell", "powershell": "shell", "yaml": "yaml", "yml": "yaml", "helm": "yaml", "json": "json", "json5": "json",
+    "jsonc": "json", "python": "python", "py": "python", "python3": "python", "pycon": "python", "toml": "toml", "go": "go",
+    "golang": "go", "rust": "rust", "rs": "rust", "dockerfile": "docker", "docker": "docker", "makefile": "make", "make": "make",
+    "just": "just", "justfile": "just", "markdown": "markdown", "md": "markdown", "jinja": "yaml", "jinja2": "yaml", "gotemplate": "yaml",
+    "log": "log", "logs": "log", "diff": "log", "patch": "log", "mermaid": "log", "output": "log",
+}  # fmt: skip
+
+
+def scan(t: Text, scope: Scope, ctx: FileCtx, hint: str = "") -> list[Site]:
+    """The sites in the string ``t``, whose owner is ``scope``; ``hint`` is the key, flag or variable it stands under."""
+    if not TOKEN_RE.search(t.s):
+        return []
+    if ctx.depth >= MAX_NESTING:
+        return []
+    ctx.depth += 1
+    try:
+        return scan_as(sniff(t.s), t, scope, ctx)
+    finally:
+        ctx.depth -= 1
+
+
+def sniff(s: str) -> str:
+    """The language of a string that says no more of itself."""
+    stripped = s.strip()
+    if stripped == TOKEN:
+        return "value"
+    if stripped.startswith(("{", "[")) and not stripped.startswith(("{{", "{%", "[[ ")):
+        return "json"
+    if _FENCE.search(s):
+        return "markdown"
+    multiline = "\n" in stripped
+    first = next((ln.strip() for ln in stripped.splitlines() if ln.strip() and not ln.lstrip().startswith("#")), "")
+    if multiline and _PYTHON_HEAD.match(first):
+        return "python"
+    if multiline and _YAML_HEAD.match(first) and not first.endswith("\\"):
+        return "yaml"
+    if _SHELL_SIGN.search(s):
+        return "shell"
+    return "json" if "{" in s else "prose"
+
+
+def scan_as(lang: str, t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in ``t``, read as ``lang`` (one of ``LANGS``' values, or empty for: find out)."""
+    if not lang:
+        lang = sniff(t.s)
+    match lang:
+        case "shell":
+            from kvroles.migrate import shell
+
+            if looks_logged(t.s):
+                return [Site(t.at(i), scope, "log") for i in t.tokens()]
+            return shell.scan(t, scope, ctx)
+        case "yaml":
+            from kvroles.migrate import yaml_carrier
+
+            return yaml_carrier.scan(t, scope, ctx)
+        case "json":
+            return scan_objects(t, scope, ctx)
+        case "python":
+            from kvroles.migrate import python
+
+            return python.scan(t, scope, ctx)
+        case "go" | "rust":
+            from kvroles.migrate import code
+
+            return code.scan(t, scope, ctx, lang)
+        case "toml":
+            from kvroles.migrate import toml
+
+            return toml.scan(t, scope, ctx)
+        case "markdown":
+            from kvroles.migrate import markdown
+
+            return markdown.scan(t, scope, ctx)
+        case "docker" | "make" | "just":
+            from kvroles.migrate import build
+
+            return build.scan(t, scope, ctx, lang)
+        case "log":
+            return [Site(t.at(i), scope, "log") for i in t.tokens()]
+        case "value":
+            return [Site(t.at(i), scope, "value") for i in t.tokens()]
+        case _:
+            return [Site(t.at(i), scope, "prose") for i in t.tokens()]
+
+
+def scan_objects(t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in the objects of ``t``; what stands in no object is a mention."""
+    out: list[Site] = []
+    done = -1
+    for i in t.tokens():
+        if i < done:
+            continue
+        found = objects.enclosing(t, i)
+        if found is None:
+            out.append(Site(t.at(i), scope, "prose"))
+            continue
+        done = found.end
+        out += Tree(found, t, scope, ctx, scan).sites()
+    return out
+
+
+def looks_logged(s: str) -> bool:
+    """Whether most lines that hold something start like a log's."""
+    lines = [ln for ln in s.splitlines() if ln.strip()]
+    return len(lines) > 0 and sum(bool(_LOG_LINE.match(ln)) for ln in lines) * 2 >= len(lines)
+
+
+def lang_of_name(name: str) -> str:
+    """The language a file's name says, or empty. ``x.yaml.j2`` and ``x.sh.tpl`` are what they are templates of."""
+    p = PurePosixPath(name.lower())
+    while p.suffix in {".j2", ".jinja", ".jinja2", ".tpl", ".tmpl", ".gotmpl", ".in", ".template", ".example", ".sample", ".dist", ".bak"}:
+        stem = p.stem
+        if not stem or stem.startswith(".") and p.suffix == "":
+            break
+        if not PurePosixPath(stem).suffix:
+            return "yaml" if p.suffix in {".tpl", ".gotmpl", ".tmpl"} else ""
+        p = PurePosixPath(stem)
+    base = p.name
+    if base.startswith(("dockerfile", "containerfile")) or base.endswith((".dockerfile", ".containerfile")):
+        return "docker"
+    if base in {"makefile", "gnumakefile"} or p.suffix in {".mk", ".make"} or base.startswith("makefile."):
+        return "make"
+    if base in {"justfile", ".justfile"} or p.suffix == ".just":
+        return "just"
+    if base.startswith(".env") or p.suffix in {".env", ".envrc"}:
+        return "shell"
+    return _BY_SUFFIX.get(p.suffix, "")
+
+
+_BY_SUFFIX = {
+    ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".json5": "json", ".jsonc": "json", ".sh": "shell", ".bash": "shell",
+    ".zsh": "shell", ".sbatch": "shell", ".slurm": "shell", ".ksh": "shell", ".bats": "shell", ".py": "python", ".pyi": "python",
+    ".go": "go", ".rs": "rust", ".toml": "toml", ".md": "markdown", ".mdx": "markdown", ".markdown": "markdown", ".rst": "markdown",
+    ".adoc": "markdown", ".asciidoc": "markdown", ".qmd": "markdown", ".ipynb": "notebook", ".mdc": "markdown",
+    ".conf": "unit", ".service": "unit", ".ini": "unit", ".cfg": "unit",
+}  # fmt: skip
+
+
+__all__ = ["LANGS", "lang_of_name", "looks_logged", "scan", "scan_as", "scan_objects", "sniff"]

@@ -1,0 +1,147 @@
+"""Finds the files that hold ``kv_both`` beside NIXL, fast: bytes are searched first, and only hits are looked at."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SKIP_DIRS = frozenset(
+    {
+        ".git", ".hg", ".svn", "node_modules", "vendor", "third_party", "third-party", "thirdparty", "site-packages", ".venv", "venv",
+        ".tox", ".nox", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".terraform", ".eggs", "bower_components",
+    }
+)  # fmt: skip
+# Compiled, packed or drawn: never read by a deployment as text.
+SKIP_SUFFIXES = frozenset(
+    {
+        ".so", ".o", ".a", ".pyc", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".pdf", ".zip", ".gz", ".tgz", ".xz", ".zst",
+        ".bz2", ".whl", ".jar", ".safetensors", ".bin", ".pt", ".onnx", ".gguf", ".woff", ".woff2", ".ttf", ".mp4", ".mp3", ".wav",
+        ".cu", ".cuh", ".cpp", ".hpp", ".cc", ".c", ".h", ".hip", ".parquet", ".npy", ".npz", ".db", ".sqlite",
+    }
+)  # fmt: skip
+MAX_BYTES = 8 << 20
+_CHUNK = 1 << 20
+_NEEDLE = b"kv_both"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A file to look at, with its bytes; or one that cannot be, with why."""
+
+    path: str
+    data: bytes = b""
+    skipped: str = ""
+
+
+def hits(root: str) -> Iterator[Hit]:
+    """The hits at or below ``root``, files in order of their names. Links below it are not followed."""
+    try:
+        mode = os.stat(root).st_mode
+    except OSError as e:
+        yield Hit(root, skipped=_why(e))
+        return
+    if not stat.S_ISDIR(mode):
+        yield from _file(root, named=True)
+        return
+    stack = [root]
+    while stack:
+        here = stack.pop()
+        try:
+            with os.scandir(here) as it:
+                entries = list(it)
+        except OSError as e:
+            yield Hit(here, skipped=_why(e))
+            continue
+        dirs: list[str] = []
+        files: list[str] = []
+        for e in entries:
+            try:
+                if e.is_dir(follow_symlinks=False):
+                    if e.name not in SKIP_DIRS:
+                        dirs.append(e.path)
+                elif e.is_file(follow_symlinks=False):
+                    dot = e.name.rfind(".")
+                    if dot < 1 or e.name[dot:].lower() not in SKIP_SUFFIXES:
+                        files.append(e.path)
+            except OSError as err:
+                yield Hit(e.path, skipped=_why(err))
+        for path in sorted(files):
+            yield from _file(path)
+        stack.extend(sorted(dirs, reverse=True))
+
+
+def _why(e: OSError) -> str:
+    return e.strerror or type(e).__name__
+
+
+def _file(path: str, *, named: bool = False) -> Iterator[Hit]:
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except OSError as e:
+        yield Hit(path, skipped=_why(e))
+        return
+    try:
+        data = os.read(fd, _CHUNK)
+        if len(data) < _CHUNK:
+            if _NEEDLE not in data:
+                return
+        elif not _rest_has(fd, data):
+            return
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            yield Hit(path, skipped="not a regular file")
+            return
+        if before.st_size > MAX_BYTES:
+            yield Hit(path, skipped=f"larger than {MAX_BYTES >> 20} MB")
+            return
+        os.lseek(fd, 0, os.SEEK_SET)
+        data = _all(fd)
+        after = os.fstat(fd)
+        if len(data) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
+            yield Hit(path, skipped="it changed while it was read")
+            return
+    except OSError as e:
+        yield Hit(path, skipped=_why(e))
+        return
+    finally:
+        os.close(fd)
+    yield judge(path, data)
+
+
+def judge(path: str, data: bytes) -> Hit:
+    """A hit, or why its bytes are not text to be read."""
+    if b"\0" in data[:8192]:
+        return Hit(path, skipped="binary (or UTF-16): not read")
+    return Hit(path, data)
+
+
+def _all(fd: int) -> bytes:
+    parts: list[bytes] = []
+    while part := os.read(fd, _CHUNK):
+        parts.append(part)
+        if sum(map(len, parts)) > MAX_BYTES * 2:
+            break
+    return b"".join(parts)
+
+
+def _rest_has(fd: int, first: bytes) -> bool:
+    """Whether the needle is anywhere in a large file, read in pieces so that memory stays flat."""
+    tail = first[-len(_NEEDLE) :]
+    if _NEEDLE in first:
+        return True
+    while part := os.read(fd, _CHUNK):
+        if _NEEDLE in tail + part:
+            return True
+        tail = part[-len(_NEEDLE) :]
+    return False
+
+
+def neighbours(path: str) -> frozenset[str]:
+    """The names beside a file, which say whether a decode file has a prefill twin."""
+    try:
+        return frozenset(os.listdir(Path(path).parent))
+    except OSError:
+        return frozenset()

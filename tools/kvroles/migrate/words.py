@@ -1,0 +1,226 @@
+"""Which side words name: identifiers, paths, prose in several languages, and the neighbours that only look like it."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.migrate.model import Side
+
+P, D, AGG, ENC = Side.PREFILL, Side.DECODE, Side.AGGREGATED, Side.ENCODE
+
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_NAMES: dict[str, Side] = {
+    **dict.fromkeys(("prefill", "prefiller", "prefillers", "prefills", "prefilling", "prefillworker"), P),
+    **dict.fromkeys(("decode", "decoder", "decoders", "decodes", "decoding", "decodeworker"), D),
+    **dict.fromkeys(("producer", "producers"), P),
+    **dict.fromkeys(("consumer", "consumers"), D),
+    **dict.fromkeys(("agg", "aggregated", "aggregate", "monolithic", "colocated", "collocated", "nondisagg"), AGG),
+    **dict.fromkeys(("encode", "encoder", "encoders"), ENC),
+}
+# Words that, standing before or after, take the meaning of a side away.
+_BEFORE: dict[Side, frozenset[str]] = {
+    P: frozenset({"chunked", "partial", "long", "mla", "skip", "kda", "flashinfer", "no", "kv"}),
+    D: frozenset(
+        {"spec", "speculative", "structured", "guided", "greedy", "full", "json", "base64", "audio", "video"}
+        | {"image", "parallel", "lookahead", "constrained", "url", "utf", "kv", "b64", "assisted", "medusa", "vae"}
+    ),
+    ENC: frozenset({"cross", "text", "kv", "json", "base64", "b64", "bi", "json"}),
+    AGG: frozenset({"dis", "non"}),
+}
+_AFTER: dict[Side, frozenset[str]] = {
+    P: frozenset({"query", "backend", "token", "tokens", "schedule", "context", "wrapper", "chunk", "cudagraph"}),
+    D: frozenset({"only", "context", "bench", "error", "errors", "wrapper", "cudagraph", "backend", "graph"}),
+    ENC: frozenset({"decoder", "only", "cache", "json"}),
+    AGG: frozenset(),
+}
+# "disaggregated prefill" is the name of the feature, of both sides.
+_DISAGG = frozenset({"disagg", "disaggregated", "disaggregate", "disaggregation"})
+
+
+def split_name(name: str) -> list[str]:
+    """The lower-case words of an identifier, path or label: ``VllmPrefillWorker`` -> vllm, prefill, worker."""
+    return [w.lower() for w in _WORD.findall(name)]
+
+
+def name_sides(name: str, *, disagg_pair: bool = False) -> set[Side]:
+    """The sides an identifier names.
+
+    ``disagg_pair`` says that a ``disagg…decode`` exists beside it, which makes ``disagg…prefill`` one of two sides and
+    not the feature's name.
+    """
+    words = split_name(name)
+    found: set[Side] = set()
+    for i, word in enumerate(words):
+        side = _NAMES.get(word)
+        if side is None:
+            continue
+        before = words[i - 1] if i else ""
+        after = words[i + 1] if i + 1 < len(words) else ""
+        if before in _BEFORE[side] or after in _AFTER[side]:
+            continue
+        if side is P and before in _DISAGG and not disagg_pair and after not in _ROLE_NOUN_WORDS:
+            continue
+        if side is ENC and after in {"prefill"}:
+            continue
+        found.add(side)
+    if {P, D} & found and AGG in found:
+        found.discard(AGG) if {P, D} <= found else None
+    return found
+
+
+_ROLE_NOUN_WORDS = frozenset(
+    {"worker", "workers", "server", "servers", "node", "nodes", "instance", "pod", "deployment", "engine", "port", "host"}
+)
+
+# --- prose -----------------------------------------------------------------------------------------------------------
+
+_NEUTRAL = re.compile(
+    r"""(?ix)
+    disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine)) | chunked[\s_-]+prefills?
+    | prefill[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache)\w* | partial[\s_-]+prefills?
+    | specula?t?i?v?e?[\s_-]+decod\w+ | decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
+    | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
+    | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decoder-only | encoder-decoder | FULL_DECODE_ONLY
+    | kv_producer | kv_consumer | --[a-z][\w.-]* | enable_chunked_prefill
+    """
+)
+_PROSE: list[tuple[Side, re.Pattern[str]]] = [
+    (
+        P,
+        re.compile(
+            r"""(?ix)
+            (?<![a-z])prefill(?:er|ers|s|ing)?(?![a-z]) | (?<![a-z_])(?:kv\s+)?producers?(?![a-z_])
+            | 预填充 | 预填 | 預填充 | P\s*节点 | P\s*實例 | P\s*实例 | P\s*端 | P\s*侧 | 生产者
+            | プレフィル | プリフィル | 프리필 | 사전\s*채우기 | префилл | предзаполн | предварительн\w+\s+заполн
+            | pr[ée]-?remplissage | pr[ée]-?remplir | prellenado | prerrelleno | pre-?llenado | Vorbefüll\w* | Vorab-?Füll\w*
+            | pr[ée]-?preenchimento | precompilazione | pre-?riempimento
+            | (?<![a-z0-9/_-])P[\s-]+(?:node|instance|worker|server|pod|engine)s?(?![a-z])
+            """
+        ),
+    ),
+    (
+        D,
+        re.compile(
+            r"""(?ix)
+            (?<![a-z])decod(?:e|er|ers|es|ing)(?![a-z]) | (?<![a-z_])(?:kv\s+)?consumers?(?![a-z_])
+            | 解码 | 解碼 | 译码 | D\s*节点 | D\s*實例 | D\s*实例 | D\s*端 | D\s*侧 | 消费者
+            | デコード | デコーダ | 디코드 | 디코딩 | 디코더 | декод
+            | d[ée]codage | d[ée]codeur | decodificaci[óo]n | decodificador | Dekodier\w* | Decodier\w*
+            | decodifica[çc][ãa]o | decodifica(?:tore|zione)?(?![a-z])
+            | (?<![a-z0-9/_-])D[\s-]+(?:node|instance|worker|server|pod|engine)s?(?![a-z])
+            """
+        ),
+    ),
+    (
+        AGG,
+        re.compile(r"(?i)(?<![a-z-])(?:aggregated|monolithic|co-?located|non-disaggregated|single[- ]instance baseline)(?![a-z])"),
+    ),
+    (ENC, re.compile(r"(?i)(?<![a-z])(?:encode|encoder|encoding)(?![a-z])|编码|エンコード|인코")),
+]
+_LETTERS = re.compile(r"(?<![\w/.-])P\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*D(?![\w/.-])|(?<![\w/.-])D\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*P(?![\w/.-])|(?<![a-z])xPyD(?![a-z])")
+_LEAD_JUNK = re.compile(
+    r"(?i)^(?:[\W\d_]+|(?:step|start|starting|launch|launching|run|running|the|a|an|on|for|in|your|first|second|then|now|next|and"
+    r"|serve|bring|up|spin|deploy|create|set|configure|from|gpu|gpus|terminal|node|vllm|one|two|instance|server|option)\b)+"
+)
+_AND = re.compile(r"(?i)^\s*(?:and|or|&|/|-|\+|,|、|和|と|및|->|→|y|et|und|e|&amp;|then|nodes? and|instances? and|workers? and)\s*")
+
+
+def prose_sides(text: str) -> set[Side]:
+    """The sides a piece of prose (comment, heading, sentence) names, the neutral phrases left out."""
+    clean = _NEUTRAL.sub(" ", text)
+    found = {side for side, pattern in _PROSE if pattern.search(clean)}
+    if _LETTERS.search(clean):
+        found |= {P, D}
+    if found & {P, D}:
+        found.discard(ENC)
+        found.discard(AGG)
+    return found
+
+
+def prose_side(text: str) -> Side | None:
+    """The one side a title-like text is about, or None.
+
+    "Decode node: pulls its KV from the prefill node" is about decode, because it opens with it and the other is not
+    joined to it; "Prefill and decode" is about neither.
+    """
+    found = prose_sides(text)
+    if len(found) == 1:
+        return next(iter(found))
+    if not {P, D} <= found:
+        return None
+    clean = _NEUTRAL.sub(" ", text)
+    lead = _LEAD_JUNK.sub("", clean)
+    hits: list[tuple[int, Side, int]] = []
+    for side, pattern in _PROSE[:2]:
+        m = pattern.search(lead)
+        if m:
+            hits.append((m.start(), side, m.end()))
+    hits.sort(key=lambda h: h[0])
+    if not hits or hits[0][0] != 0:
+        return None
+    _, first, end = hits[0]
+    rest = lead[end:]
+    if _AND.match(rest) and (len(hits) < 2 or hits[1][0] - end < 24):
+        return None
+    between = lead[end : hits[1][0]] if len(hits) > 1 else ""
+    if not re.search(r"[:(—–,;.]|\b(?:from|to|with|that|which|needs?|reads?|pulls?|connects?|sends?|after|before)\b", between):
+        return None
+    return first
+
+
+# --- values of flags and labels that mean a side ---------------------------------------------------------------------
+
+_ROLE_VALUES: dict[str, Side] = {
+    **dict.fromkeys(("prefill", "prefiller", "p", "producer", "kv_producer", "sender", "prefill_only", "prefill-only"), P),
+    **dict.fromkeys(("decode", "decoder", "d", "consumer", "kv_consumer", "receiver", "recver", "decode_only"), D),
+    "decode-only": D,
+    **dict.fromkeys(
+        ("agg", "aggregated", "aggregate", "pd", "both", "mixed", "hybrid", "unified", "monolithic", "none", "p+d"), AGG
+    ),
+    **dict.fromkeys(("prefill_and_decode", "prefill-and-decode", "prefill-decode", "prefill_decode", "all", "regular"), AGG),
+    **dict.fromkeys(("encode", "encoder", "e"), ENC),
+}
+
+
+def role_value(value: str) -> Side | None:
+    """The side a role-like setting's value means (``prefill``, ``SENDER``, ``agg``), or None."""
+    return _ROLE_VALUES.get(value.strip().strip("\"'").lower())
+
+
+_ROLE_KEY = re.compile(
+    r"(?i)^(?:.*[/._-])?(?:role|roles|mode|disaggregation[-_]?mode|disagg(?:regation)?[-_]?(?:mode|role|type)|worker[-_]?(?:type|role|mode)"
+    r"|sub[-_]?component[-_]?type|component[-_]?type|node[-_]?(?:type|role)|instance[-_]?(?:type|role)|server[-_]?(?:type|role|mode)"
+    r"|engine[-_]?(?:role|type)|pd[-_]?role|pd[-_]?mode|nixl[-_]?role|serving[-_]?role|stage|phase|type|kind[-_]?of|group)$"
+)
+
+
+def role_key(key: str) -> bool:
+    """Whether a key, flag or variable is of the kind whose value says the side."""
+    return _ROLE_KEY.match(key.strip("-")) is not None
+
+
+# --- comments and echoes ---------------------------------------------------------------------------------------------
+
+_NOT_A_TITLE = re.compile(
+    r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"
+    r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|not|don't|like|same as|as in|similar|unlike|compare\w*)\b"
+)
+_STARTS = re.compile(
+    r"(?i)\b(?:start\w*|launch\w*|run\w*|serv\w+|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|instances?|workers?|nodes?|pods?|engines?|vllm"
+    r"|config\w*|settings?|section|side|role|terminal|gpus?|commands?|args)\b|启动|起動|시작|节点|实例|ノード|запуск|инстанс|инициал"
+)
+
+
+def title_side(text: str) -> Side | None:
+    """The side a comment, an echo or a line above a block announces for what comes next, or None.
+
+    Only what reads like a title counts: short, or about starting or configuring an instance; never what waits for,
+    stops, tests or compares with one.
+    """
+    clean = re.sub(r"[#=*\-–—_/\\>|<+~`]{2,}", " ", text).strip(" \t#*-=:_")
+    side = prose_side(clean)
+    if side is None or _NOT_A_TITLE.search(clean):
+        return None
+    if len(clean.split()) <= 6 or _STARTS.search(clean):
+        return side
+    return None

@@ -1,0 +1,184 @@
+"""YAML to trees with places: libyaml's events, each scalar laid back over its source and checked against it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import yaml
+
+from kvroles.migrate.data import Alias, Map, Node, Scalar, Seq
+from kvroles.migrate.text import TOKEN, Text
+
+MAX_DEPTH = 200
+_Loader = getattr(yaml, "CLoader", yaml.Loader)
+_HEX = {"x": 2, "u": 4, "U": 8}
+_ESC = {
+    "0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
+    " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029",
+}  # fmt: skip
+
+
+class NotYaml(Exception):
+    """The text is not YAML as it stands."""
+
+
+def documents(t: Text) -> list[Node]:
+    """The root nodes of the documents in ``t``. Raises ``NotYaml``."""
+    try:
+        return list(_build(t, yaml.parse(t.s, Loader=_Loader)))
+    except (yaml.YAMLError, ValueError, UnicodeError) as e:
+        raise NotYaml(str(e).split("\n", 1)[0]) from None
+
+
+def _build(t: Text, events: Iterator[yaml.Event]) -> Iterator[Node]:
+    stack: list[Map | Seq] = []
+    keys: list[Scalar | None] = []
+    for e in events:
+        node: Node | None = None
+        start, end = e.start_mark.index, e.end_mark.index
+        if isinstance(e, yaml.ScalarEvent):
+            node = _scalar(t, e.value, e.style, start, end)
+            node.anchor = e.anchor or ""
+        elif isinstance(e, yaml.AliasEvent):
+            node = Alias(e.anchor, start, end)
+        elif isinstance(e, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            if len(stack) >= MAX_DEPTH:
+                raise NotYaml("nested too deep")
+            kind = Map if isinstance(e, yaml.MappingStartEvent) else Seq
+            stack.append(kind(start=start, anchor=e.anchor or "", flow=bool(e.flow_style)))
+            keys.append(None)
+            continue
+        elif isinstance(e, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            done = stack.pop()
+            keys.pop()
+            done.end = end
+            node = done
+        else:
+            continue
+        if not stack:
+            yield node
+            continue
+        top = stack[-1]
+        if isinstance(top, Seq):
+            top.items.append(node)
+        elif keys[-1] is None:
+            keys[-1] = node if isinstance(node, Scalar) else Scalar(Text(""), node.start, node.end)
+        else:
+            key = keys[-1]
+            assert key is not None
+            top.pairs.append((key, node))
+            keys[-1] = None
+
+
+def _scalar(t: Text, value: str, style: str | None, start: int, end: int) -> Scalar:
+    """A scalar whose text is laid over its source; only those that hold the token are laid over at all."""
+    style = style or ""
+    quoted, block = style in "\"'" and style != "", style in "|>" and style != ""
+    if TOKEN not in value:
+        return Scalar(Text(value, t.at(start)), start, end, quoted, block, exact=False)
+    if style == '"':
+        laid = _double(t, start, end)
+    else:
+        laid = (_literal(t, value, start, end) if style == "|" else None) or _aligned(t, value, start, end, quoted, block)
+    if laid is None or laid.s != value:
+        return Scalar(Text(value, t.at(start)), start, end, quoted, block, exact=False)
+    return Scalar(laid, start, end, quoted, block)
+
+
+def _double(t: Text, start: int, end: int) -> Text | None:
+    """A double-quoted scalar decoded, with its line folding."""
+    s = t.s
+    while start < end and s[start] != '"':  # an anchor or a tag may stand before the quote
+        start += 1
+    i, end = start + 1, end - 1
+    out: list[str] = []
+    at: list[int] = []
+    while i < end:
+        ch = s[i]
+        if ch == "\\" and i + 1 < end:
+            nxt = s[i + 1]
+            if nxt in _HEX:
+                n = _HEX[nxt]
+                out.append(chr(int(s[i + 2 : i + 2 + n], 16)))
+                at.append(i)
+                i += 2 + n
+            elif nxt in "\r\n":
+                i += 3 if s.startswith("\r\n", i + 1) else 2
+                while i < end and s[i] in " \t":
+                    i += 1
+            else:
+                out.append(_ESC.get(nxt, nxt))
+                at.append(i)
+                i += 2
+        elif ch in "\r\n":
+            while out and out[-1] in " \t" and s[at[-1]] != "\\":
+                out.pop()
+                at.pop()
+            breaks, j = 0, i
+            while j < end and s[j] in " \t\r\n":
+                breaks += s[j] == "\n" or (s[j] == "\r" and not s.startswith("\r\n", j))
+                j += 1
+            out.extend("\n" * (breaks - 1) if breaks > 1 else " ")
+            at.extend([i] * max(breaks - 1, 1))
+            i = j
+        else:
+            out.append(ch)
+            at.append(i)
+            i += 1
+    return t.pick("".join(out), at, end)
+
+
+def _literal(t: Text, value: str, start: int, end: int) -> Text | None:
+    """A literal block scalar, line by line: each is its source less the indentation. None if it is not that plain."""
+    s = t.s
+    i = s.find("\n", start) + 1
+    at: list[int] = []
+    for line in value.splitlines(keepends=True):
+        body = line.rstrip("\n")
+        eol = s.find("\n", i)
+        eol = len(s) if eol < 0 else eol
+        at_body = eol - len(body) - (s[eol - 1 : eol] == "\r")
+        if at_body < i or s[at_body : at_body + len(body)] != body or s[i:at_body].strip():
+            return None
+        at.extend(range(at_body, at_body + len(body)))
+        if len(line) > len(body):
+            at.append(eol)
+        i = eol + 1
+    return t.pick(value, at, min(i, len(s))) if len(at) == len(value) else None
+
+
+def _aligned(t: Text, value: str, start: int, end: int, single: bool, block: bool) -> Text | None:
+    """A plain, single-quoted or block scalar: its characters in order, white space aside, are those of its source."""
+    s = t.s
+    i = start
+    if block:
+        m = re.compile(r"[^|>\n]*[|>][^\n]*\n?").match(s, start)
+        if m is None:
+            return None
+        i = m.end()
+    elif single:
+        while i < end and s[i] != "'":
+            i += 1
+        i += 1
+    else:
+        i = start
+        while s[i : i + 1] in ("&", "!"):  # anchor, tag
+            m = re.compile(r"\S+\s*").match(s, i)
+            if m is None:
+                break
+            i = m.end()
+    at: list[int] = []
+    for ch in value:
+        if ch.isspace():
+            at.append(min(i, end))
+            if i < end and s[i] == ch:
+                i += 1
+            continue
+        while i < end and s[i].isspace():
+            i += 1
+        if i >= end or s[i] != ch:
+            return None
+        at.append(i)
+        i += 2 if single and ch == "'" else 1
+    return t.pick(value, at, min(i, end))

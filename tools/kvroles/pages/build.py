@@ -1,0 +1,59 @@
+"""Write everything that is generated, and nothing else: what is no longer generated is removed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..engine import load
+from ..errors import NoSource
+from . import codes, effects, home, matrix, reference, topics
+
+FRAGMENTS = Path("build") / "pages"
+OWNED = (Path("docs") / "patches", Path("docs") / "reference", FRAGMENTS)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Path below ``root`` -> bytes of every generated file. Raises NoSource when a data file is missing."""
+    series, lock = load()
+    pages = topics.pages(series, lock)
+    pages |= codes.pages()
+    pages["reference/tools.md"] = reference.tools_page(root)
+    pages["reference/exit-codes.md"] = reference.exit_codes_page()
+    pages["reference/data.md"] = reference.data_page(root)
+    fragments = home.fragments(series, lock)
+    fragments |= matrix.fragments(_data(root, "compat.json"), series)
+    fragments |= effects.fragments(_data(root, "role_effects.json"))
+    out = {f"docs/{path}": text.encode() for path, text in pages.items()}
+    out |= {f"docs/{path}": raw for path, raw in topics.downloads(series).items()}
+    out["docs/reference/lock.json"] = (root / "patches" / "lock.json").read_bytes()
+    out |= {f"{FRAGMENTS.as_posix()}/{name}": text.encode() for name, text in fragments.items()}
+    return out
+
+
+def write(root: Path) -> tuple[int, int]:
+    """Write the generated files below ``root``; returns how many there are and how many of them changed."""
+    wanted = contents(root)
+    changed = 0
+    for name, data in wanted.items():
+        path = root / name
+        if path.is_file() and path.read_bytes() == data:
+            continue  # an unchanged file keeps its time, so that a running preview does not rebuild for it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        changed += 1
+    for folder in OWNED:
+        for path in (root / folder).rglob("*"):
+            if path.is_file() and path.relative_to(root).as_posix() not in wanted:
+                path.unlink()
+                changed += 1
+    return len(wanted), changed
+
+
+def _data(root: Path, name: str) -> Any:
+    path = root / "docs" / "data" / name
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise NoSource(f"docs/data/{name} is missing", fix="Restore it with 'git checkout -- docs/data'") from None

@@ -1,0 +1,30 @@
+"""The index of KVR codes, from the tables of the checkers that print them; each code's own page is ``docs/kvr/``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from .. import lint
+from .text import front_matter, table
+
+
+def all_codes() -> dict[str, dict[str, str]]:
+    """Heading -> {code: what it says}, of every checker in this tree."""
+    out = {"Patch lint: `python tools/verify.py --lint`": dict(lint.CODES)}
+    if importlib.util.find_spec("kvroles.migrate"):
+        found = importlib.import_module("kvroles.migrate.codes").CODES
+        out["Configurations: `python tools/migrate.py`"] = {c.id: c.summary for c in found.values()}
+    return out
+
+
+def pages() -> dict[str, str]:
+    """Path below ``docs/`` -> Markdown."""
+    parts = [
+        front_matter("KVR codes", "docs/kvr", description="What each finding means and what to do"),
+        "# KVR codes\n\nEvery finding has a code that stays the same from version to version.\n",
+    ]
+    for heading, codes in all_codes().items():
+        rows = [[f"[{code}](../kvr/{code}.md)", text] for code, text in codes.items()]
+        parts.append(f"\n## {heading}\n\n" + table(["Code", "What it says"], rows))
+    return {"reference/codes.md": "".join(parts)}

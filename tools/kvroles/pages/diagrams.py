@@ -1,0 +1,74 @@
+"""Mermaid, served by the site itself: the theme would else load it from a third party in the reader's browser."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from ..errors import NoSource, Unproven
+
+VERSION = "11.17.2"
+SHA256 = "581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8"
+NAME = f"mermaid-{VERSION}.min.js"  # in the user's cache
+SERVED = Path("assets") / "javascripts" / "mermaid.min.js"  # below docs/
+
+
+def provide(docs: Path, cache: Path, given: Path | None = None) -> Path:
+    """Put Mermaid into ``docs``: from the file ``given``, else from ``cache``, else from npm into the cache.
+
+    Returns the path below ``docs``. Raises NoSource when npm is missing or fails, Unproven for other bytes than the pinned.
+    """
+    target = docs / SERVED
+    if given is None and target.exists() and _digest(target.read_bytes()) == SHA256:
+        return target
+    stored = cache / NAME
+    if given is not None:
+        data = given.read_bytes() if given.is_file() else None
+        if data is None:
+            raise NoSource(f"{given} does not exist", fix="Give --mermaid the file dist/mermaid.min.js of the package")
+    elif stored.exists():
+        data = stored.read_bytes()
+    else:
+        data = _from_npm()
+    if _digest(data) != SHA256:
+        raise Unproven(
+            f"{given or stored} is not mermaid {VERSION}",
+            expected=f"SHA-256 {SHA256}",
+            found=f"SHA-256 {_digest(data)}",
+            fix=f"Delete it, or give --mermaid the file dist/mermaid.min.js of npm package mermaid@{VERSION}",
+        )
+    if given is None and not stored.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        stored.write_bytes(data)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    return target
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _from_npm() -> bytes:
+    """``dist/mermaid.min.js`` of the pinned package, by the npm client (``npm pack`` runs no scripts)."""
+    way_out = f"Install npm, or give --mermaid the file dist/mermaid.min.js of npm package mermaid@{VERSION}"
+    npm = shutil.which("npm")
+    if npm is None:
+        raise NoSource("The site's diagrams need Mermaid, and there is no npm here to fetch it", fix=way_out)
+    with tempfile.TemporaryDirectory() as name:
+        done = subprocess.run(
+            [npm, "pack", f"mermaid@{VERSION}", "--silent"], cwd=name, capture_output=True, text=True, check=False
+        )
+        packed = next(Path(name).glob("mermaid-*.tgz"), None)
+        if done.returncode or packed is None:
+            said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+            raise NoSource(f"npm could not fetch mermaid {VERSION}", found=said, fix=way_out)
+        with tarfile.open(fileobj=io.BytesIO(packed.read_bytes())) as tar:
+            member = tar.extractfile("package/dist/mermaid.min.js")
+            assert member is not None
+            return member.read()

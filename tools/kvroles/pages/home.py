@@ -1,0 +1,80 @@
+"""Facts that hand-written pages include: the state of the world, and the warning's text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..contract import QUERY
+from ..lock import Lock
+from ..patchfile import Patch
+from ..series import Series
+from .text import fence, spans, table
+from .topics import native
+
+WARNING_TOPIC = "connector-warning"
+
+
+def fragments(series: Series, lock: Lock) -> dict[str, str]:
+    """Name below ``build/pages`` -> Markdown."""
+    return {
+        "state-of-the-world.md": _state_of_the_world(lock),
+        "warning.md": fence("text", warning(series)),
+        "query.md": fence("text", QUERY),
+        "contract.md": "".join(f"{n}. {text}\n" for n, text in enumerate(clauses(), 1)),
+        "states.md": table(["State", "Meaning"], [[f"**{s}**", m] for s, m in states()]),
+    }
+
+
+def warning(series: Series) -> str:
+    """The one line that every backport logs. Raises AssertionError when the variants disagree."""
+    topic = series.topic(WARNING_TOPIC)
+    texts = {text for v in topic.variants for text in warnings_in(topic.patch(v))}
+    assert len(texts) == 1, f"the variants of {WARNING_TOPIC} warn in {len(texts)} ways"
+    return texts.pop()
+
+
+def warnings_in(patch: Patch) -> Iterator[str]:
+    """The texts, among the string constants that ``patch`` adds, that the log query finds."""
+    for file in patch.files:
+        for hunk in file.hunks:
+            added = b"".join(line for line in hunk.new if line not in hunk.old).decode()
+            # Adjacent literals are one string; each run of them is parsed by itself, as a hunk is no whole module.
+            for run in re.findall(r'(?:"(?:[^"\\\n]|\\.)*"\s*)+', added):
+                text = ast.literal_eval("(" + run + ")")
+                if re.search(QUERY, text):
+                    yield text
+
+
+def _state_of_the_world(lock: Lock) -> str:
+    known = list(lock.releases)
+    warns = native(lock, WARNING_TOPIC)
+    silent = [r for r in known if r not in warns]
+    newest = lock.releases[known[-1]].topics["stragglers"]
+    rows = [
+        [f"{spans(silent, known)} ({len(silent)} releases)", "accepts `kv_both` in silence", "warns"],
+        [
+            f"{spans(warns, known)} ({len(warns)} releases)",
+            f"warns; {known[-1]} itself still uses `kv_both` in {len(newest.files)} files",
+            "warns, and uses it nowhere",
+        ],
+        ["a later one", "[will refuse it](https://github.com/vllm-project/vllm/issues/43807)", "try it now: see below"],
+    ]
+    return table(["vLLM", "By itself", "With the series"], rows)
+
+
+def clauses() -> list[str]:
+    """The clauses of the contract, from the module that checks them."""
+    from .. import contract
+
+    found = re.findall(r"^\d\. (.+)$", contract.__doc__ or "", re.MULTILINE)
+    return [re.sub(r"``([^`]+)``", r"`\1`", c) for c in found]
+
+
+def states() -> list[tuple[str, str]]:
+    """(state, meaning), from the comments beside the members in ``engine.py``."""
+    from .. import engine
+
+    text = open(engine.__file__, encoding="utf-8").read()  # noqa: SIM115, PTH123
+    return re.findall(r'^    [A-Z]+ = "(\w+)"  # (.+)$', text, re.MULTILINE)

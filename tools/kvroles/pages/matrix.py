@@ -1,0 +1,84 @@
+"""The compatibility matrix, from ``docs/data/compat.json``: what is proven of every release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from ..series import Series, Topic
+from .text import badge
+
+
+TAG = "https://github.com/vllm-project/vllm/tree/v"  # upstream's commit of a release, by its git tag
+
+
+def fragments(compat: Mapping[str, Any], series: Series) -> dict[str, str]:
+    """Name below ``build/pages`` -> Markdown: the matrix, newest release first, and the offsets behind it."""
+    releases = list(reversed(compat["releases"].items()))
+    return {"matrix.md": _matrix(releases, series), "offsets.md": _offsets(releases)}
+
+
+def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
+    head = "".join(_heading(t) for t in series.topics)
+    rows = []
+    for release, row in releases:
+        cells = "".join(_cell(t.name, row["topics"].get(t.name)) for t in series.topics)
+        rows.append(f'<tr id="v{release}"><th scope="row"><a href="{TAG}{release}">{release}</a></th>{cells}{_proof(row)}</tr>')
+    return (
+        '<div class="matrix" role="region" aria-label="Compatibility matrix" tabindex="0" markdown="0">\n<table>\n'
+        f'<thead><tr><th scope="col">vLLM</th>{head}<th scope="col">Contract</th></tr></thead>\n<tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody>\n</table>\n</div>\n"
+    )
+
+
+def _heading(topic: Topic) -> str:
+    origin = topic.patch(topic.variants[-1]).trailers["Origin"]
+    upstream = f'<a href="{origin}">#{origin.rpartition("/")[2]}</a>' if origin.startswith("https://") else escape(origin)
+    kind = ", optional" if topic.optional else ""
+    return (
+        f'<th scope="col"><a href="../patches/{topic.name}/">{topic.name}</a><br><small>{upstream}{kind}</small></th>'
+    )
+
+
+def _cell(topic: str, entry: Mapping[str, Any] | None) -> str:
+    if entry is None or entry["state"] == "absent":
+        return f"<td>{badge('absent', '–')}</td>"
+    if entry["state"] == "native":
+        return f"<td>{badge('native')}</td>"
+    moved = furthest(entry["files"])
+    shift = f' <small title="largest hunk offset, in lines">{moved:+d}</small>' if moved else ""
+    link = f'<a href="../patches/{topic}/{entry["variant"]}/">{entry["variant"]}</a>'
+    return f'<td><span class="state state-applied">{link}</span>{shift}</td>'
+
+
+def furthest(files: Mapping[str, list[int]]) -> int:
+    """The hunk offset furthest from 0 among those of a topic's files."""
+    return max((offset for offsets in files.values() for offset in offsets), key=abs, default=0)
+
+
+def _proof(row: Mapping[str, Any]) -> str:
+    contract = row["contract"]
+    if not contract["holds"]:
+        return f"<td>{badge('edited', 'broken')}</td>"
+    why = "; ".join(f"clause {n}: {reason}" for n, reason in sorted(contract["unchecked"].items()))
+    return f"<td>{badge('pristine', 'holds in part')} <small>{why}</small></td>" if why else f"<td>{badge('applied', 'holds')}</td>"
+
+
+def _offsets(releases: list[tuple[str, Any]]) -> str:
+    out = []
+    for release, row in releases:
+        moved = [
+            f"<li>{topic}: <code>{escape(path)}</code> {' '.join(f'{o:+d}' if o else '0' for o in offsets)}</li>"
+            for topic, entry in row["topics"].items()
+            for path, offsets in entry["files"].items()
+            if any(offsets)
+        ]
+        if moved:
+            out.append(
+                f"<details>\n<summary>{release}: {len(moved)} file{'s' if len(moved) > 1 else ''}</summary>\n"
+                f"<ul>{''.join(moved)}</ul>\n</details>"
+            )
+    return "\n".join(out) + "\n"
+

@@ -1,0 +1,77 @@
+"""Small pieces of Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+TITLES = {"native": "upstream holds the change", "absent": "nothing to change in this release"}
+
+
+def front_matter(title: str, source: str, *, boost: float | None = None, description: str | None = None) -> str:
+    """The page's metadata; ``source`` is the repository file that the edit link opens."""
+    lines = ["---", f"title: {_quoted(title)}", f"source: {source}"]
+    if description:
+        lines.append(f"description: {_quoted(description)}")
+    if boost is not None:
+        lines += ["search:", f"  boost: {boost}"]
+    return "\n".join([*lines, "---", "", ""])
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells may hold inline Markdown, and their bars are escaped."""
+    lines = [_row(head), _row(["---"] * len(head)), *(_row(r) for r in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(c.split()).replace("|", "\\|") for c in cells) + " |"
+
+
+def code(text: str) -> str:
+    """Inline code; backticks inside are fenced by more of them."""
+    if "`" in text:
+        return f"`` {text} ``"
+    return f"`{text}`"
+
+
+def fence(info: str, body: str) -> str:
+    """A code block whose fence is longer than any in ``body``."""
+    mark = "```"
+    while mark in body:
+        mark += "`"
+    return f"{mark}{info}\n{body.rstrip(chr(10))}\n{mark}\n"
+
+
+def include(path: str, info: str, contains: str) -> str:
+    """A code block that holds the file ``path`` of the repository, included when the page is built.
+
+    ``contains`` is the file's text, from which only the length of the fence is taken.
+    """
+    mark = "```"
+    while mark in contains:
+        mark += "`"
+    return f'{mark}{info}\n--8<-- "{path}"\n{mark}\n'
+
+
+def badge(state: str, words: str | None = None) -> str:
+    """A state as a coloured label (HTML); ``words`` replaces the state's name on it."""
+    title = TITLES.get(state)
+    extra = f' title="{escape(title)}"' if title else ""
+    return f'<span class="state state-{escape(state)}"{extra}>{escape(words or state)}</span>'
+
+
+def spans(releases: Sequence[str], known: Sequence[str]) -> str:
+    """``releases`` as runs of ``known`` (both oldest first): ``0.9.0 to 0.9.2, 0.11.0``."""
+    runs: list[list[str]] = []
+    for release in (r for r in known if r in set(releases)):
+        at = known.index(release)
+        if runs and known.index(runs[-1][-1]) == at - 1:
+            runs[-1].append(release)
+        else:
+            runs.append([release])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

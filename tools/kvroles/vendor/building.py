@@ -1,0 +1,100 @@
+"""``wheel``: from a release or a file to a vendored wheel with its provenance beside it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+
+from ..engine import TopicStatus
+from ..errors import NoSource, UsageError
+from ..fetch import archive_file
+from ..lock import ArchiveRow, Lock, ReleaseRow
+from ..progress import Progress
+from ..receipt import after
+from ..release import resolve
+from ..series import Series
+from . import provenance, wheel
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for. ``number`` is the N of ``R+kvroles.N``."""
+
+    revision: str
+    wheel: Path | None
+    output: Path
+    arch: str | None
+    number: int
+    force: bool
+    sign_with: str | None
+    offline: bool
+    quiet: bool
+    index_url: str | None
+    cache_dir: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``did`` is ``built`` or ``nothing`` (then ``notes`` say why). ``beside`` are the provenance files."""
+
+    did: str
+    release: str
+    source: wheel.Source
+    topics: tuple[TopicStatus, ...]
+    built: wheel.Built | None
+    beside: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def run(request: Request, series: Series, lock: Lock) -> Outcome:
+    """Build, unless the wheel is vendored already or warns by itself; raises KvRolesError."""
+    if request.number < 1:
+        raise UsageError(f"--build {request.number} is not a build number", expected="1 or more")
+    release = resolve(request.revision, lock.releases)
+    row = lock.releases[release]
+    if request.wheel is None:
+        official = pick(row, request.arch or platform.machine())
+        with Progress(f"Fetching {official.name}", official.size, quiet=request.quiet) as p:
+            path = archive_file(
+                official,
+                request.cache_dir,
+                index_url=request.index_url,
+                offline=request.offline,
+                progress=p.at,
+            )
+        source = wheel.read(path, series, lock, release, official)
+    else:
+        source = wheel.read(request.wheel, series, lock, release)
+    topics = source.planned.topics
+    if source.already or source.planned.applied:
+        return Outcome("nothing", release, source, topics, None, (), ("it is vendored already: nothing was built",))
+    if source.planned.native and not request.force:
+        note = f"vLLM {release} warns by itself (native): nothing was built; --force builds a re-labelled wheel anyway"
+        return Outcome("nothing", release, source, topics, None, (), (note,))
+    output = request.output / wheel.file_name(source, request.number)
+    built = wheel.build(source, output, request.number)
+    try:
+        beside = provenance.for_wheel(source, built, request.sign_with)
+    except BaseException:  # a wheel without its provenance would be taken for a finished one
+        output.unlink(missing_ok=True)
+        raise
+    return Outcome("built", release, source, tuple(after(list(topics))), built, beside, ())
+
+
+def pick(row: ReleaseRow, arch: str) -> ArchiveRow:
+    """The official wheel for ``arch`` (``x86_64``, ``aarch64``); of several builds the latest, as pip would.
+
+    Raises NoSource when the release was not published for it.
+    """
+    arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(arch.lower(), arch)
+    fitting = [w for w in row.wheels if w.name.endswith(f"_{arch}.whl")]
+    if not fitting:
+        raise NoSource(
+            f"There is no official wheel of vLLM {row.release} for {arch}",
+            expected=f"one of {', '.join(sorted({w.name.rpartition('manylinux')[2] for w in row.wheels})) or 'none'}",
+            fix="Name another architecture with --arch, or a wheel of your own with --wheel",
+        )
+    return max(fitting, key=lambda w: parse_wheel_filename(w.name)[2])

@@ -1,0 +1,108 @@
+"""What a person and a machine (``--json``, ``docs/data/vendor.schema.json``) read at the end of install, uninstall and verify."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TextIO
+
+from ..engine import TopicStatus
+from ..report import colours, paint
+from . import inplace, proof
+from .construction import Construction
+from .distribution import Installed
+
+SCHEMA = 1
+
+
+def topics_json(topics: tuple[TopicStatus, ...]) -> list[dict[str, Any]]:
+    """Topics with their files' states."""
+    return [
+        {
+            "topic": t.topic,
+            "variant": t.variant,
+            "state": t.state.value,
+            "files": [{"path": f.path, "state": f.state.value} for f in t.files],
+        }
+        for t in topics
+    ]
+
+
+def topics_text(topics: tuple[TopicStatus, ...], left_out: tuple[str, ...], out: TextIO = sys.stdout) -> list[str]:
+    """The same in lines; ``left_out`` topics are named as what they are."""
+    on = colours(out)
+    lines = []
+    for t in topics:
+        lines.append(f"  {paint(t.state, 9, on)} {t.topic}{f' (variant {t.variant})' if t.variant else ''}")
+        lines += [f"    {paint(f.state, 9, on)} {f.path}" for f in t.files]
+    if left_out:
+        lines.append(f"  not part of a wheel: {', '.join(left_out)} (tests and docs)")
+    return lines
+
+
+def change_json(outcome: inplace.Outcome) -> dict[str, Any]:
+    """``install`` and ``uninstall``."""
+    return {
+        "schema": SCHEMA,
+        "did": outcome.did,
+        "release": outcome.release,
+        **_where(outcome.installed),
+        "topics": topics_json(outcome.topics),
+        "files": list(outcome.files),
+        "bytecode_dropped": list(outcome.dropped),
+        "not_in_a_wheel": list(outcome.left_out),
+        "finished_interrupted_run": outcome.finished,
+        "notes": list(outcome.notes),
+    }
+
+
+def change_text(outcome: inplace.Outcome) -> str:
+    """``install`` and ``uninstall``."""
+    did = {
+        "installed": "patched in place",
+        "uninstalled": "the originals are back",
+        "nothing": "nothing was changed",
+    }[outcome.did]
+    found = outcome.installed
+    lines = [f"{found.name} {found.version} in {found.site}: {did}"]
+    if outcome.finished:
+        lines.append("  an interrupted run was finished first")
+    lines += [f"  {note}" for note in outcome.notes]
+    lines += topics_text(outcome.topics, outcome.left_out)
+    if outcome.did == "uninstalled":
+        lines += [f"  restored  {path}" for path in outcome.files]
+    if outcome.dropped:
+        lines.append(f"  stale bytecode dropped: {len(outcome.dropped)} files")
+    return "\n".join(lines) + "\n"
+
+
+def proof_json(result: proof.Proof) -> dict[str, Any]:
+    """``verify``."""
+    return {
+        "schema": SCHEMA,
+        "did": "verified",
+        "release": result.release,
+        **_where(result.installed),
+        "how": result.how,
+        "topics": topics_json(result.topics),
+        "construction": {"warned": result.construction.warned, "unchecked": result.construction.unchecked},
+    }
+
+
+def proof_text(result: proof.Proof) -> str:
+    """``verify``."""
+    found = result.installed
+    how = {"wheel": "a vendored wheel", "install": "patched in place", "native": "native, warns by itself"}[result.how]
+    lines = [f"{found.name} {found.version} in {found.site}: verified, {how}"]
+    lines += topics_text(result.topics, ())
+    lines.append(f"  construction  {_constructed(result.construction)}")
+    return "\n".join(lines) + "\n"
+
+
+def _constructed(built: Construction) -> str:
+    if built.unchecked:
+        return f"not checked: {built.unchecked}"
+    return ", ".join(f"{role}: {'warns once' if n else 'silent'}" for role, n in built.warned.items())
+
+
+def _where(found: Installed) -> dict[str, Any]:
+    return {"distribution": found.name, "version": found.version, "site_packages": str(found.site)}

@@ -1,0 +1,91 @@
+"""An in-toto statement (v1) with a SLSA provenance predicate (v1): output, inputs, and how the one came of the others.
+
+Formats: in-toto Attestation Framework, "Statement v1"; SLSA "Provenance v1". It holds no time and no machine, so that
+everyone who builds from the same inputs makes the same statement and can compare it byte for byte before signing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..digest import sha256
+from ..lock import ReleaseRow
+from ..places import project_root
+from . import part
+from .wheel import Built, Source
+
+_BUILD = "urn:vllm-kv-roles:vendor:{}:v1"
+
+
+def for_wheel(source: Source, built: Built, bom: bytes) -> bytes:
+    """The statement for a vendored wheel; ``bom`` is its SBOM."""
+    row = source.part.row
+    inputs = [
+        _resource(source.path.name, source.sha256, f"pkg:pypi/{source.distribution.lower()}@{source.version}"),
+        *_inputs(row, part.patches(source.part, source.planned.topics)),
+    ]
+    return _statement(
+        "wheel",
+        [_resource(built.path.name, built.sha256)],
+        {"release": row.release, "version": built.version, "official": source.official is not None},
+        inputs,
+        [_resource(f"{built.path.name}.cdx.json", sha256(bom))],
+    )
+
+
+def for_image(files: dict[str, bytes], row: ReleaseRow, base: str, mails: dict[str, str]) -> bytes:
+    """The statement for a build context: every file in it, and the base image it starts from."""
+    inputs = _inputs(row, mails)
+    reference, _, digest = base.partition("@sha256:")
+    if digest:
+        inputs.insert(0, _resource(reference, digest, f"oci://{base}"))
+    return _statement(
+        "image-context",
+        [_resource(name, sha256(data)) for name, data in sorted(files.items())],
+        {"release": row.release, "base": base},
+        inputs,
+        [],
+    )
+
+
+def _inputs(row: ReleaseRow, mails: dict[str, str]) -> list[dict[str, Any]]:
+    archive = row.archive
+    return [
+        *([_resource(archive.name, archive.sha256, f"pkg:pypi/vllm@{row.release}")] if archive else []),
+        *(_resource(f"patches/{name}", digest) for name, digest in sorted(mails.items())),
+        _resource("patches/lock.json", sha256((project_root() / "patches" / "lock.json").read_bytes())),
+    ]
+
+
+def _statement(
+    kind: str,
+    subject: list[dict[str, Any]],
+    parameters: dict[str, Any],
+    inputs: list[dict[str, Any]],
+    byproducts: list[dict[str, Any]],
+) -> bytes:
+    data = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": subject,
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": _BUILD.format(kind),
+                "externalParameters": parameters,
+                "internalParameters": {},
+                "resolvedDependencies": inputs,
+            },
+            "runDetails": {
+                "builder": {"id": "urn:vllm-kv-roles:vendor"},
+                "metadata": {},
+                "byproducts": byproducts,
+            },
+        },
+    }
+    return (json.dumps(data, indent=1) + "\n").encode()
+
+
+def _resource(name: str, digest: str, uri: str | None = None) -> dict[str, Any]:
+    out: dict[str, Any] = {"name": name, "digest": {"sha256": digest}}
+    return {"uri": uri, **out} if uri else out

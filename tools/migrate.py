@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""Move your own configs from ``kv_both`` to explicit roles. ``--help`` has the rest."""
+
+import sys
+
+from kvroles.migrate.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
