@@ -312,7 +312,8 @@ def checked(series: Series, lock: Lock) -> tuple[Series, Lock]:
                 f"vllm_overlay/{path} is not the file that the lock knows",
                 expected=f"SHA-256 {lock.overlay.get(path)}",
                 found=f"SHA-256 {have.get(path)}",
-                fix="Restore it with 'git checkout -- vllm_overlay patches/lock.json'",
+                fix="Restore it with 'git checkout -- vllm_overlay patches/lock.json', or after a change of your own "
+                "lock it anew with 'python tools/port.py --relock'",
             )
     for row in lock.releases.values():
         if not row.topics.keys() <= names:
