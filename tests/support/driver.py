@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import textwrap
@@ -81,6 +82,7 @@ class Driver:
         umask: int | None = None,
         count: bool = False,
         kill_at: int | None = None,
+        kill_with: signal.Signals = signal.SIGKILL,
     ) -> Ran:
         """Run ``apply.py argv``; ``set_`` changes module attributes (``kvroles.web.TIMEOUT_S``) for this run only."""
         assert self._process.stdin is not None
@@ -96,6 +98,7 @@ class Driver:
             "umask": umask,
             "count": count or kill_at is not None,
             "kill_at": kill_at,
+            "kill_with": int(kill_with),
             "out": str(files["out"]),
             "err": str(files["err"]),
             "count_file": str(files["count"]),
