@@ -176,8 +176,7 @@ def _layer(
             found.append(fitting)
     # Upstream's one-line changes read like ours reversed, and files that never said kv_both read like upstream's own:
     # the first file of a topic, which upstream changed at length, tells which of the two the others are.
-    decisive = {p for t in layer for p in UPSTREAM_FILES.get(t.name, ())[:1]} | set(contract.CONNECTORS)
-    native = {e.topic for e in found if e.status.state is State.NATIVE and e.status.path in decisive}
+    native = {t.name for t in layer if _upstream_holds(read, t)}
     out = []
     for entry in found:
         state = entry.status.state
@@ -186,6 +185,17 @@ def _layer(
         elif entry.topic in native or state is not State.NATIVE:
             out.append(entry)
     return out
+
+
+def _upstream_holds(read: Reader, topic: Topic) -> bool:
+    for path in contract.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
+        data = read(path)
+        if data is None or not engine.is_native(topic.name, path, data):
+            continue
+        ours = [f for v in topic.variants for f in topic.patch(v).files if f.path == path]
+        if not any(_undo(data, f) for f in ours):
+            return True
+    return False
 
 
 def _shipped_first(tried: list[_Candidate], path: str, data: bytes, lock: Lock) -> list[_Candidate]:
