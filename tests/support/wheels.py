@@ -118,7 +118,8 @@ def environment(folder: Path) -> Path:
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     site.mkdir(parents=True)
     (folder / "bin").mkdir()
-    (folder / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    for name in ("python", "python3"):
+        (folder / "bin" / name).symlink_to(Path(sys.executable).resolve())
     put(folder, {"pyvenv.cfg": f"home = {Path(sys.executable).resolve().parent}\n".encode()})
     return site
 

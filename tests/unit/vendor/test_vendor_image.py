@@ -148,7 +148,9 @@ class Image:
             at = shlex.quote(target.lstrip("/"))
             make = f"mkdir -p {at}" if Path(source).is_dir() else f"touch {at}"
             lines.append(f"{make} && mount --bind {shlex.quote(source)} {at}")
-        lines.append(f"PATH=/opt/venv/bin:/usr/bin:/bin LC_ALL=C.UTF-8 exec {_CHROOT} . /bin/sh -c {shlex.quote(command)}")
+        lines.append(
+            f"PATH=/opt/venv/bin:/usr/bin:/bin LC_ALL=C.UTF-8 exec {_CHROOT} . /bin/sh -c {shlex.quote(command)}"
+        )
         done = subprocess.run(
             ["unshare", "--mount", "--net", "--user", "--map-root-user", "sh", "-e", "-c", "\n".join(lines)],
             capture_output=True, text=True, check=False, timeout=300,
