@@ -3,7 +3,9 @@
 
 import sys
 
-from kvroles.migrate.cli import main
+from kvroles.migrate.cli import main, parser
+
+__all__ = ["parser"]  # the command line, for the reference pages
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,7 +15,7 @@ from .driver_main import CRASHED
 
 _MAIN = Path(__file__).with_name("driver_main.py")
 KILLED = -9
-IMPATIENT = {"kvroles.web._PAUSES_S": [0.0, 0.0, 0.0], "kvroles.web.TIMEOUT_S": 0.3}  # for tests of a faulty index
+IMPATIENT = {"kvroles.web._PAUSES_S": [0.0, 0.0, 0.0]}  # for tests of a faulty index
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,15 @@ def run(request: Request) -> Outcome:
     )
 
 
+def _of_no_use(request: Request, row: ReleaseRow) -> list[str]:
+    """A note for each topic asked for that ``row`` has no use for."""
+    return [
+        f"Topic {name} has nothing to do in vLLM {row.release}."
+        for name in dict.fromkeys(request.extra)
+        if name not in row.topics or row.topics[name].state == "absent"
+    ]
+
+
 def _is_git_name(revision: str) -> bool:
     """Whether ``revision`` can only be a branch or commit: no release, nor a slip in typing one, looks like that."""
     return bool(re.fullmatch(r"[0-9a-f]{7,40}|[A-Za-z][\w./-]*", revision)) and not re.match(
@@ -133,7 +142,10 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
         except BaseException:
             stage.discard(staging)
             raise
-    return Outcome(row.release, output, "applied", topics_after, len(plan.changes), verdict, digest, len(staged.hashes))
+    return Outcome(
+        row.release, output, "applied", topics_after, len(plan.changes), verdict, digest, len(staged.hashes),
+        notes=_of_no_use(request, row),
+    )  # fmt: skip
 
 
 def dry_run(request: Request, output: Path, series: Series, row: ReleaseRow, topics: tuple[Topic, ...]) -> Outcome:
@@ -141,7 +153,8 @@ def dry_run(request: Request, output: Path, series: Series, row: ReleaseRow, top
     files = members_of(source(request, row), row, series)
     plan = engine.plan(files.get, row, series, topics, where=row.archive.name if row.archive else row.release)
     verdict = prove(files, plan, set(engine.touched_paths(row, series)))
-    return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict)
+    notes = _of_no_use(request, row)
+    return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict, notes=notes)
 
 
 def members_of(blob: bytes, row: ReleaseRow, series: Series) -> dict[str, bytes]:
@@ -212,7 +225,8 @@ def _in_place(
 
         return forks.in_place(request, tree, series, lock, topics, release, notes)
     row = lock.releases[release]
-    topics = engine.with_present(tree.read, row, series, topics)
+    notes += _of_no_use(request, row)
+    topics = engine.with_present(tree.read, row, series, series.chosen(request.extra))
     try:
         plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
     except DoesNotApply:

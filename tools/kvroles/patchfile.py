@@ -155,7 +155,7 @@ def parse(raw: bytes, name: str) -> Patch:
     if m is None:
         raise bad("it has no Subject line")
     subject = re.sub(r"^\[PATCH[^\]]*\] ", "", re.sub(r"\n[ \t]", " ", m[1]))
-    message = rest.split("\n---\n")[0]
+    message = re.split(r"\n---(?:\n|\Z)", rest)[0]
     trailers: dict[str, str] = {}
     for line in message.strip().split("\n\n")[-1].split("\n"):
         t = _TRAILER.fullmatch(line)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 from .. import lint
+from ..migrate.codes import CODES
 from .text import front_matter, table
 
 
 def all_codes() -> dict[str, dict[str, str]]:
     """Heading -> {code: what it says}, of every checker in this tree."""
-    out = {"Patch lint: `python tools/verify.py --lint`": dict(lint.CODES)}
-    if importlib.util.find_spec("kvroles.migrate"):
-        found = importlib.import_module("kvroles.migrate.codes").CODES
-        out["Configurations: `python tools/migrate.py`"] = {c.id: c.summary for c in found.values()}
-    return out
+    return {
+        "Patch lint: `python tools/verify.py --lint`": dict(lint.CODES),
+        "Configurations: `python tools/migrate.py`": {c.id: c.summary for c in CODES.values()},
+    }
 
 
 def pages() -> dict[str, str]:

@@ -20,7 +20,7 @@ FEATURES = {
     "bidirectional": "bidirectional transfer",
     "encode-workers": "encode workers",
     "mamba": "Mamba layers",
-    "metrics": "this metric",
+    "metrics": "alerts on KV metrics",
     "multi-connector": "MultiConnector",
     "multimodal": "multimodal inputs",
     "pipeline-parallel": "pipeline parallelism (PP)",
@@ -65,7 +65,7 @@ def _picker(data: Mapping[str, Any], known: Sequence[str]) -> str:
     return (
         '<form class="picker" id="picker" hidden>\n'
         f'<label class="release">Release <select name="release"><option value="">any</option>{options}</select></label>\n'
-        '<fieldset><legend>This instance is</legend>'
+        "<fieldset><legend>This instance is</legend>"
         '<label><input type="radio" name="side" value="" checked> either</label>'
         '<label><input type="radio" name="side" value="prefill"> prefill</label>'
         '<label><input type="radio" name="side" value="decode"> decode</label></fieldset>\n'
@@ -80,7 +80,9 @@ def _row(effect: Mapping[str, Any], known: Sequence[str]) -> str:
     matters = f"<p><small>Matters with: {escape(uses)}.</small></p>" if uses else ""
     action = effect["action"]
     act = f"<strong>Yes</strong>, if: {_text(action['when'])}<br>{_text(action['do'])}" if action["needed"] else "no"
-    sides = "".join(f'<td class="{s}" data-label="{s.capitalize()}">{_text(effect[s])}</td>' for s in ("prefill", "decode"))
+    sides = "".join(
+        f'<td class="{s}" data-label="{s.capitalize()}">{_text(effect[s])}</td>' for s in ("prefill", "decode")
+    )
     return (
         f'<tr id="{effect["id"]}" data-releases="{" ".join(mine)}" data-features="{" ".join(effect["features"])}"'
         f' data-prefill="{_same(effect["prefill"])}" data-decode="{_same(effect["decode"])}"'
@@ -103,13 +105,21 @@ def _evidence(effect: Mapping[str, Any]) -> Iterator[str]:
     yield "<details><summary>Where, in each release</summary><ul>"
     for release, lines in sorted(effect["evidence"].items(), key=lambda kv: version(kv[0]), reverse=True):
         links = ", ".join(
-            f'<a href="{BLOB}{release}/{escape(line.replace(":", "#L"))}">{escape(line.removeprefix("vllm/"))}</a>' for line in lines
+            f'<a href="{BLOB}{release}/{escape(line.replace(":", "#L"))}">{escape(line.removeprefix("vllm/"))}</a>'
+            for line in lines
         )
         yield f'<li data-release="{release}">{release}: {links}</li>'
     yield "</ul></details>"
 
 
-_ROLES = ("kv_both", "kv_producer", "kv_consumer", "--enable-mm-embeds", "NotImplementedError", "pipeline_parallel_size")
+_ROLES = (
+    "kv_both",
+    "kv_producer",
+    "kv_consumer",
+    "--enable-mm-embeds",
+    "NotImplementedError",
+    "pipeline_parallel_size",
+)
 
 
 def _text(text: str) -> str:

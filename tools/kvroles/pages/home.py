@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+from .. import contract, engine
 from ..contract import QUERY
 from ..lock import Lock
 from ..patchfile import Patch
@@ -14,6 +16,7 @@ from .text import fence, spans, table
 from .topics import native
 
 WARNING_TOPIC = "connector-warning"
+REFUSAL_TOPIC = "reject-kv-both"
 
 
 def fragments(series: Series, lock: Lock) -> dict[str, str]:
@@ -59,22 +62,26 @@ def _state_of_the_world(lock: Lock) -> str:
             f"warns; {known[-1]} itself still uses `kv_both` in {len(newest.files)} files",
             "warns, and uses it nowhere",
         ],
-        ["a later one", "[will refuse it](https://github.com/vllm-project/vllm/issues/43807)", "try it now: see below"],
+        ["a later one", "[will refuse it](https://github.com/vllm-project/vllm/issues/43807)", _refusal(lock)],
     ]
     return table(["vLLM", "By itself", "With the series"], rows)
 
 
+def _refusal(lock: Lock) -> str:
+    newest = next(reversed(lock.releases.values()))
+    entry = newest.topics.get(REFUSAL_TOPIC)
+    if entry is None or entry.variant is None:
+        return "refuses nothing that is left"
+    return f"[refuses it today](patches/{REFUSAL_TOPIC}/index.md), with `--with {REFUSAL_TOPIC}`"
+
+
 def clauses() -> list[str]:
     """The clauses of the contract, from the module that checks them."""
-    from .. import contract
-
     found = re.findall(r"^\d\. (.+)$", contract.__doc__ or "", re.MULTILINE)
     return [re.sub(r"``([^`]+)``", r"`\1`", c) for c in found]
 
 
 def states() -> list[tuple[str, str]]:
     """(state, meaning), from the comments beside the members in ``engine.py``."""
-    from .. import engine
-
-    text = open(engine.__file__, encoding="utf-8").read()  # noqa: SIM115, PTH123
+    text = Path(engine.__file__).read_text(encoding="utf-8")
     return re.findall(r'^    [A-Z]+ = "(\w+)"  # (.+)$', text, re.MULTILINE)

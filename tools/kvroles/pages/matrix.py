@@ -9,7 +9,6 @@ from typing import Any
 from ..series import Series, Topic
 from .text import badge
 
-
 TAG = "https://github.com/vllm-project/vllm/tree/v"  # upstream's commit of a release, by its git tag
 
 
@@ -24,9 +23,11 @@ def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
     rows = []
     for release, row in releases:
         cells = "".join(_cell(t.name, row["topics"].get(t.name)) for t in series.topics)
-        rows.append(f'<tr id="v{release}"><th scope="row"><a href="{TAG}{release}">{release}</a></th>{cells}{_proof(row)}</tr>')
+        rows.append(
+            f'<tr id="v{release}"><th scope="row"><a href="{TAG}{release}">{release}</a></th>{cells}{_proof(row)}</tr>'
+        )
     return (
-        '<div class="matrix" role="region" aria-label="Compatibility matrix" tabindex="0" markdown="0">\n<table>\n'
+        '<div class="matrix" role="region" aria-label="Compatibility matrix" tabindex="0" markdown="0">\n<table class="compat">\n'
         f'<thead><tr><th scope="col">vLLM</th>{head}<th scope="col">Contract</th></tr></thead>\n<tbody>\n'
         + "\n".join(rows)
         + "\n</tbody>\n</table>\n</div>\n"
@@ -35,7 +36,9 @@ def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
 
 def _heading(topic: Topic) -> str:
     origin = topic.patch(topic.variants[-1]).trailers["Origin"]
-    upstream = f'<a href="{origin}">#{origin.rpartition("/")[2]}</a>' if origin.startswith("https://") else escape(origin)
+    upstream = (
+        f'<a href="{origin}">#{origin.rpartition("/")[2]}</a>' if origin.startswith("https://") else escape(origin)
+    )
     kind = ", optional" if topic.optional else ""
     return (
         f'<th scope="col"><a href="../patches/{topic.name}/">{topic.name}</a><br><small>{upstream}{kind}</small></th>'
@@ -63,7 +66,11 @@ def _proof(row: Mapping[str, Any]) -> str:
     if not contract["holds"]:
         return f"<td>{badge('edited', 'broken')}</td>"
     why = "; ".join(f"clause {n}: {reason}" for n, reason in sorted(contract["unchecked"].items()))
-    return f"<td>{badge('pristine', 'holds in part')} <small>{why}</small></td>" if why else f"<td>{badge('applied', 'holds')}</td>"
+    return (
+        f"<td>{badge('pristine', 'holds in part')} <small>{why}</small></td>"
+        if why
+        else f"<td>{badge('applied', 'holds')}</td>"
+    )
 
 
 def _offsets(releases: list[tuple[str, Any]]) -> str:
@@ -81,4 +88,3 @@ def _offsets(releases: list[tuple[str, Any]]) -> str:
                 f"<ul>{''.join(moved)}</ul>\n</details>"
             )
     return "\n".join(out) + "\n"
-

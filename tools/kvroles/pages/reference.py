@@ -37,9 +37,7 @@ def tools_page(root: Path) -> str:
     """``reference/tools.md``."""
     parts = [
         front_matter("Command line", "tools", description="Every option of every tool"),
-        "# Command line\n\nGenerated from the tools' own parsers. "
-        "They share one table of [exit codes](exit-codes.md), print results on standard output "
-        "and progress on standard error.\n",
+        "# Command line\n\nGenerated from the tools' own parsers. They share one table of [exit codes](exit-codes.md).\n",
     ]
     for name, parser in tool_parsers(root).items():
         parts.append(f"\n## {name} {{ #{name.removesuffix('.py')} }}\n\n" + "".join(_parser(parser, 3)))
@@ -67,14 +65,18 @@ def _parser(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    """The usage text as it looks on a terminal of 90 columns, without colours."""
-    formatter = argparse.HelpFormatter(parser.prog, width=90)
+    """The usage text as it looks on a terminal of 78 columns, without colours."""
+    formatter = argparse.HelpFormatter(parser.prog, width=78)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
     return re.sub(r"\x1b\[[\d;]*m", "", formatter.format_help())
 
 
 def _spelling(action: argparse.Action) -> str:
-    value = "" if action.nargs == 0 else str(action.metavar or (action.dest.upper() if action.option_strings else action.dest))
+    value = (
+        ""
+        if action.nargs == 0
+        else str(action.metavar or (action.dest.upper() if action.option_strings else action.dest))
+    )
     names = ", ".join(action.option_strings) or value
     return code(f"{names} {value}".strip() if action.option_strings else names)
 

@@ -91,7 +91,7 @@ def _topic(topic: Topic, lock: Lock) -> str:
             ]
         )
     optional = (
-        f"\n!!! note \"Optional\"\n    Not applied unless asked for: `--with {topic.name}`.\n" if topic.optional else ""
+        f'\n!!! note "Optional"\n    Not applied unless asked for: `--with {topic.name}`.\n' if topic.optional else ""
     )
     natives = native(lock, topic.name)
     absent = [r for r, row in lock.releases.items() if r not in natives and not _variant_of(row.topics, topic.name)]
