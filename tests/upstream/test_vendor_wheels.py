@@ -8,7 +8,6 @@ import subprocess
 import sys
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -109,11 +108,11 @@ def test_the_native_wheel_is_told_so_and_built_with_force(official: Path, tmp_pa
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+def fresh(tmp_path: Path) -> tuple[Path, Path]:
     """(python, site-packages) of a fresh environment with pip in it."""
     venv.create(tmp_path / "env", with_pip=True)
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    yield tmp_path / "env" / "bin" / "python", tmp_path / "env" / "lib" / version / "site-packages"
+    return tmp_path / "env" / "bin" / "python", tmp_path / "env" / "lib" / version / "site-packages"
 
 
 def pip(python: Path, *argv: str | Path) -> str:

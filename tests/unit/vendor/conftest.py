@@ -11,7 +11,6 @@ from support import wheels
 from support.driver import Driver, Ran
 from support.tiny import Tiny
 
-
 _LOADED = ("kvroles.vendor.building", "kvroles.vendor.image")
 
 

@@ -67,7 +67,7 @@ def _states(whole: Part, tree: Tree, found: Installed) -> tuple[TopicStatus, ...
         if file.state is State.EDITED:
             data = tree.read(file.path)
             raise Unproven(
-                f"{file.path} in {found.site} is edited: neither what vLLM {whole.row.release} ships nor what the patch makes of it",
+                f"{file.path} in {found.site} is edited: neither as vLLM {whole.row.release} ships it nor as patched",
                 expected=f"SHA-256 {' or '.join(sorted(part.known_after(whole)[file.path]))}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
                 fix="Reinstall vLLM, then run 'vendor.py install' on it",
