@@ -14,10 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles import engine, porting, porting_report
+from kvroles import porting, porting_report
 from kvroles.errors import Exit, UsageError
+from kvroles.lock import Lock
 from kvroles.main import guarded
 from kvroles.places import default_cache_dir
+from kvroles.series import Series
 from kvroles.verifying import Options
 
 
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     root = Path(__file__).resolve().parents[1]
-    series, lock = engine.load()
+    series, lock = Series.load(), Lock.load()  # not held against each other: to bring them together is this tool's job
     if args.export_upstream:
         folder = args.output or Path("build") / "upstream"
         print(porting_report.export(args.export_upstream, folder, series, lock, options), end="")

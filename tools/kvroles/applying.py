@@ -124,7 +124,7 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
                     found=tree_digest(staged.hashes),
                     fix="The lock and the archive have parted: restore patches/ with 'git checkout -- patches'",
                 )
-            plan = engine.plan(staged.kept.get, row, series, topics, where=row.archive.name)
+            plan = _plan_of_archive(staged.kept, row, series, topics)
             now = {c.path: c.after for c in plan.changes}
             verdict = prove(staged.kept, plan, touched)
             for path, data in now.items():
@@ -133,7 +133,12 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
                     raise Unproven(f"{path} was read back from {staging} with other bytes than were written")
             digest = tree_digest(staged.hashes)
             if row.tree and not request.extra and digest != row.tree.after:
-                raise Unproven("The patched tree is not the one in the lock", expected=row.tree.after, found=digest)
+                raise Unproven(
+                    "The patched tree is not the one in the lock",
+                    expected=row.tree.after,
+                    found=digest,
+                    fix="Restore patches and overlay with 'git checkout -- patches vllm_overlay'",
+                )
             topics_after = receipt.after(plan.topics)
             text = receipt.make(row.release, row, series, topics_after, plan.changes, verdict, digest)
             stage.own_folder(staged, text)
@@ -148,10 +153,23 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
     )  # fmt: skip
 
 
+def _plan_of_archive(files: dict[str, bytes], row: ReleaseRow, series: Series, topics: tuple[Topic, ...]) -> Plan:
+    """The plan for the files of a verified archive. Nobody can have edited those: what does not fit is our own data."""
+    try:
+        return engine.plan(files.get, row, series, topics, where=f"the archive of vLLM {row.release}")
+    except DoesNotApply as e:
+        raise Unproven(
+            f"The patches do not fit the archive they were made for: {e.what}",
+            expected=e.expected,
+            found=e.found,
+            fix="Restore patches and lock with 'git checkout -- patches'",
+        ) from None
+
+
 def dry_run(request: Request, output: Path, series: Series, row: ReleaseRow, topics: tuple[Topic, ...]) -> Outcome:
     """What ``build`` would do, without writing a byte: the same plan and proof on the archive's members."""
     files = members_of(source(request, row), row, series)
-    plan = engine.plan(files.get, row, series, topics, where=row.archive.name if row.archive else row.release)
+    plan = _plan_of_archive(files, row, series, topics)
     verdict = prove(files, plan, set(engine.touched_paths(row, series)))
     notes = _of_no_use(request, row)
     return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict, notes=notes)
