@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Prove what the KV role changes in each vLLM release: every place that reads the role, explained.
 
-Reads the source archives in the cache (and the wheels of releases that have no archive) against
-docs/data/role_effects.json; nothing is downloaded.
-Exit codes: 0 the table holds, or was written; 2 wrong usage; 3 the table does not hold; 4 an archive is
-missing.
+Holds docs/data/role_effects.json against the source of the releases in the lock. Where no source archive was published
+(0.15.x) a wheel is read, or the release said to be left out when --offline forbids that.
+Exit codes: 0 the table holds, or was written; 2 wrong usage; 3 the table, or an archive's hash, does not hold;
+4 a source cannot be had.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from kvroles.effects import run as effects
 from kvroles.errors import Exit
+from kvroles.lock import Lock
 from kvroles.main import guarded
 from kvroles.places import default_cache_dir
+from kvroles.verifying import Options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,10 +28,12 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail where the table is silent or wrong")
-    what.add_argument("--write", action="store_true", help="put the proven lines into the table")
-    p.add_argument("--release", metavar="REV", action="append", default=[], help="only this release (may be repeated)")
-    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives lie (default: the user's cache)")
-    p.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
+    what.add_argument("--write", action="store_true", help="put the lines that the releases prove into the table")
+    p.add_argument("--release", metavar="R", action="append", default=[], help="only this release; may be repeated")
+    p.add_argument("--offline", action="store_true", help="never touch the network: archives come from the cache")
+    p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
+    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives are kept (default: the user's cache)")
+    p.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
     return p
 
 
@@ -40,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(line, file=sys.stderr)
 
-    work = effects.write if args.write else effects.check
-    summary = work(args.cache_dir or default_cache_dir(), args.release, say)
+    options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
+    job = effects.Job(Lock.load(), options, tuple(args.release), say)
+    summary = effects.write(job) if args.write else effects.check(job)
     if not args.quiet:
         print(summary)
     return Exit.DONE

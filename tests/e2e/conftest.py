@@ -1,3 +1,62 @@
-from support.vllm_runs import say
+"""What the servers of a release share, one server to compare with, and all logs printed when a test fails."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kvroles.runtime import models, wheels
+from kvroles.runtime.environments import Say, interpreter
+from kvroles.runtime.servers import Server, Setup, running, serve
+from support.vllm_runs import patched, say
 
 __all__ = ["say"]
+
+ENVIRONMENTS = {"0.22.1": "torch-2.11", "0.30.0": "new"}
+"""The releases whose servers run here: the last one patched, and one that warns natively."""
+
+STARTED: list[Server] = []
+
+
+def nixl(kv_role: str, **extra: Any) -> dict[str, Any]:
+    """A KV transfer configuration as the guide writes it, with the buffer on the CPU."""
+    config = {"kv_connector": "NixlConnector", "kv_role": kv_role, "kv_buffer_device": "cpu"}
+    return config | ({"kv_connector_extra_config": extra} if extra else {})
+
+
+def start(setup: Setup, name: str, transfer: dict[str, Any] | None, core: int) -> Server:
+    server = serve(setup, name, transfer, core)
+    STARTED.append(server)
+    return server
+
+
+@pytest.fixture(scope="session", params=ENVIRONMENTS)
+def setup(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, say: Say) -> Iterator[Setup]:
+    """The patched tree of a release with compiled parts lent to it, and a model made on the spot."""
+    release = request.param
+    home = tmp_path_factory.mktemp(f"servers-{release}")
+    python = interpreter(ENVIRONMENTS[release], say)
+    tree = patched(release, home / "tree")
+    wheels.lend_compiled(release, tree, say)
+    yield Setup(python, tree, release, models.write_llama(home / "model"), home / "logs")
+    shutil.rmtree(tree)
+
+
+@pytest.fixture(scope="session")
+def aggregated(setup: Setup, say: Say) -> Iterator[Server]:
+    """The server that every answer is compared with: no transfer at all."""
+    say(f"vLLM {setup.release}: starting the aggregated server")
+    with running([start(setup, "aggregated", None, 0)]) as (server,):
+        yield server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Add the end of every server's log to the report of a failed test."""
+    report = yield
+    if report.failed and item.get_closest_marker("e2e"):
+        for server in STARTED:
+            report.sections.append((f"log of {server.name}", server.tail()))
+    return report

@@ -1,8 +1,9 @@
 """The process behind ``support.driver``: imports the tools once, then forks a child for every run it is asked for.
 
-``python driver_main.py TOOLS`` reads one JSON request a line on standard input and answers with one a line on standard
-output. The child runs ``apply.py`` as the command line would. With ``kill_at`` N it kills itself, with SIGKILL, at the
-N-th moment at which it is about to change the file system; ``points`` in the answer is how many there were.
+``python driver_main.py TOOLS TOOL [MODULE ...]`` loads the modules too, reads one JSON request a line on standard input
+and answers with one a line on standard output. The child runs the tool as the command line would. With ``kill_at`` N it
+sends itself the signal ``kill_with`` at the N-th moment at which it is about to change the file system; how many there
+were goes to a file.
 
 The moments are the interpreter's own audit events for opening a file to write, renaming, removing, making and removing
 folders, and changing modes, owners and times, plus ``os.write`` and ``os.fsync``. Those two count twice: once with half
@@ -12,10 +13,10 @@ of the bytes on disk, once whole.
 from __future__ import annotations
 
 import builtins
+import importlib
 import io
 import json
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -31,9 +32,10 @@ CRASHED = 70  # an exception came out of the tool
 class Moments:
     """Counts the moments, and ends the process at the one asked for."""
 
-    def __init__(self, kill_at: int | None) -> None:
+    def __init__(self, kill_at: int | None, kill_with: int) -> None:
         self.count = 0
         self._kill_at = kill_at
+        self._kill_with = kill_with
 
     def one(self) -> bool:
         """Whether this is the moment to die at."""
@@ -42,7 +44,10 @@ class Moments:
 
     def pass_or_die(self) -> None:
         if self.one():
-            die()
+            self.die()
+
+    def die(self) -> None:
+        os.kill(os.getpid(), self._kill_with)
 
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event in _CHANGES or (event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
@@ -54,7 +59,7 @@ class Moments:
         def torn_write(fd: int, data: Any) -> int:
             if self.one():
                 write(fd, data[: len(data) // 2])
-                die()
+                self.die()
             self.pass_or_die()
             return write(fd, data)
 
@@ -63,7 +68,7 @@ class Moments:
                 size = os.fstat(fd).st_size
                 if Path(f"/proc/self/fd/{fd}").is_file():
                     os.ftruncate(fd, size // 2)
-                die()
+                self.die()
             self.pass_or_die()
             fsync(fd)
 
@@ -78,10 +83,6 @@ class Moments:
         sys.addaudithook(self.audit)
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def child(request: dict[str, Any], apply: Any) -> int:
     for fd, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), fd)
@@ -92,7 +93,7 @@ def child(request: dict[str, Any], apply: Any) -> int:
     for name, value in request["set"].items():
         module, _, attribute = name.rpartition(".")
         setattr(sys.modules[module], attribute, value)
-    moments = Moments(request["kill_at"])
+    moments = Moments(request["kill_at"], request["kill_with"])
     if request["count"]:
         moments.install()
     try:
@@ -112,8 +113,9 @@ def child(request: dict[str, Any], apply: Any) -> int:
 
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
-    import apply
     from kvroles import fetch, index, web  # noqa: F401 - so that requests can set what they hold
+
+    apply, *_ = [importlib.import_module(name) for name in sys.argv[2:]]
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import http.server
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Answer = Callable[["Request"], None]
@@ -67,6 +69,7 @@ class IndexServer:
     """``with IndexServer() as index``: ``index.url`` is its simple index. Answers are given per path."""
 
     _server: _Server = field(default_factory=_Server)
+    _scheme: str = "http"
 
     def __enter__(self) -> IndexServer:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -77,9 +80,16 @@ class IndexServer:
         self._server.shutdown()
         self._server.server_close()
 
+    def speak_tls(self, certificate: Path) -> None:
+        """From now on, speak TLS with ``certificate`` (its key beside it as ``.key``)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._scheme = "https"
+
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvroles import relock, variants
+from kvroles import relock, touched, variants
 from kvroles.digest import sha256
 from kvroles.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series import Series
@@ -310,7 +310,9 @@ def make(folder: Path) -> Tiny:
         name = f"vllm-{release}.tar.gz"
         blob = tarball(f"vllm-{release}", pristine(release), {SCRIPT})
         (cache / "archives" / name).write_bytes(blob)
-        rows[release] = relock.row(blob, ArchiveRow(name, sha256(blob), len(blob)), (), release, series)
+        row = ArchiveRow(name, sha256(blob), len(blob))
+        extract = touched.of_archive(blob, row, relock.top_of(row), relock.paths_of_interest(series))
+        rows[release] = relock.row(extract, row, (), release, series)
     overlay = {path: sha256(data) for path, data in series.overlay.items()}
     (patches / "lock.json").write_bytes(Lock(overlay, rows).dumps())
     return Tiny(root, cache)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from textwrap import dedent
@@ -11,12 +12,15 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from kvroles.digest import sha256
 from kvroles.effects import run
 from kvroles.effects.check import problems, read
 from kvroles.effects.scan import Findings, scan
-from kvroles.effects.source import archive_path, python_files
+from kvroles.effects.source import python_files
 from kvroles.effects.table import Table, load
 from kvroles.errors import NoSource, Unproven, UsageError
+from kvroles.lock import ArchiveRow, Lock, ReleaseRow
+from kvroles.verifying import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "vllm_overlay" / "docs" / "features" / "nixl_kv_role_migration.md"
@@ -119,17 +123,13 @@ def test_properties_and_functions_that_return_the_role_are_followed() -> None:
 
 def test_what_follows_an_early_return_on_the_role_derives_and_what_follows_a_refusal_does_not() -> None:
     returns = found(core="def f(self, c):\n    if not c.is_kv_consumer:\n        return\n    self.late = 1")
-    raises = found(
-        core="def f(self, c):\n    if c.is_kv_consumer:\n        raise ValueError\n    self.late = 1"
-    )
+    raises = found(core="def f(self, c):\n    if c.is_kv_consumer:\n        raise ValueError\n    self.late = 1")
     assert list(returns.derived) == ["late"]
     assert list(raises.derived) == []
 
 
 def test_what_a_call_or_a_message_makes_of_the_role_is_not_followed() -> None:
-    findings = found(
-        core="def f(self, c):\n    self.w = Worker(c.kv_role)\n    self.text = f'role {c.kv_role}'"
-    )
+    findings = found(core="def f(self, c):\n    self.w = Worker(c.kv_role)\n    self.text = f'role {c.kv_role}'")
     assert exprs(findings) == ["c.kv_role", "c.kv_role"]
     assert list(findings.derived) == []
 
@@ -172,7 +172,6 @@ def raw_table(**changes: Any) -> dict[str, Any]:
     table = {
         "$schema": "role_effects.schema.json",
         "releases": ["0.9.0"],
-        "wheel_only": [],
         "effects": [
             {
                 "id": "fence",
@@ -203,7 +202,7 @@ def table_of(tmp_path: Path, raw: dict[str, Any]) -> Table:
 def complaints(tmp_path: Path, files: dict[str, str], **changes: Any) -> list[str]:
     table = table_of(tmp_path, raw_table(**changes))
     reading = read("0.9.0", {p: s.encode() for p, s in files.items()}, table)
-    return problems(table, {"0.9.0": reading})
+    return problems(table, {"0.9.0": reading}, ["0.9.0"], complete=True)
 
 
 def test_a_table_that_holds_raises_no_complaint(tmp_path: Path) -> None:
@@ -259,62 +258,72 @@ def test_files_outside_are_left_out_as_long_as_only_the_allowed_ones_import_them
 # The tool
 
 
-def cache_with(tmp_path: Path, files: dict[str, str], release: str = "0.9.0") -> Path:
-    path = archive_path(tmp_path, release)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz") as tar:
+def archived(cache: Path, files: dict[str, str], release: str = "0.9.0") -> ReleaseRow:
+    """A source archive of ``files`` in ``cache``, and the lock's row of it."""
+    out = BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
         for name, text in files.items():
             info = tarfile.TarInfo(f"vllm-{release}/{name}")
             info.size = len(text.encode())
             tar.addfile(info, BytesIO(text.encode()))
-    return tmp_path
+    row = ArchiveRow(f"vllm-{release}.tar.gz", sha256(out.getvalue()), len(out.getvalue()))
+    (cache / "archives").mkdir(exist_ok=True)
+    (cache / "archives" / row.name).write_bytes(out.getvalue())
+    return ReleaseRow(release, row, None, {})
+
+
+def job(cache: Path, *rows: ReleaseRow, say: Callable[[str], None] = lambda _: None) -> run.Job:
+    return run.Job(Lock({}, {r.release: r for r in rows}), Options(cache, offline=True), say=say)
 
 
 def test_only_the_packages_python_files_are_read(tmp_path: Path) -> None:
-    cache = cache_with(tmp_path, {CORE: "a", "tests/t.py": "b", "vllm/data.json": "c"})
-    assert python_files(archive_path(cache, "0.9.0")) == {CORE: b"a"}
+    row = archived(tmp_path, {CORE: "a", "tests/t.py": "b", "vllm/data.json": "c"})
+    assert python_files(row, Options(tmp_path, offline=True)) == {CORE: b"a"}
 
 
 def test_write_makes_check_pass(tmp_path: Path) -> None:
-    cache = cache_with(tmp_path, {CORE: "import a\n" + FENCE})
+    row = archived(tmp_path, {CORE: "import a\n" + FENCE})
     path = tmp_path / "role_effects.json"
     path.write_text(json.dumps(raw_table()))
     said: list[str] = []
-    with pytest.raises(Unproven, match=r"in 1 places"):
-        run.check(cache, say=said.append, path=path)
-    assert "vllm/core.py:3" in said[-1]
-    run.write(cache, path=path)
-    assert run.check(cache, path=path) == "1 releases read, 1 effects, every role site explained."
+    with pytest.raises(Unproven, match=r"in 1 place, first: Effect fence"):
+        run.check(job(tmp_path, row, say=said.append), path)
+    assert said[0] == "Reading vLLM 0.9.0"
+    assert "vllm/core.py:3" in said[1]
+    run.write(job(tmp_path, row), path)
+    assert run.check(job(tmp_path, row), path) == "1 release read, 1 effect of the role."
+
+
+def test_a_release_the_table_does_not_list_fails_until_it_is_written(tmp_path: Path) -> None:
+    rows = archived(tmp_path, {CORE: FENCE}), archived(tmp_path, {CORE: FENCE}, "0.9.1")
+    path = tmp_path / "role_effects.json"
+    path.write_text(json.dumps(raw_table()))
+    with pytest.raises(Unproven, match=r"disagree on the releases there are: 0\.9\.1"):
+        run.check(job(tmp_path, *rows), path)
+    run.write(job(tmp_path, *rows), path)
+    with pytest.raises(Unproven, match=r"said to be in 0\.9\.0, but its sites are in 0\.9\.0, 0\.9\.1"):
+        run.check(job(tmp_path, *rows), path)
 
 
 def test_a_missing_archive_is_an_error_and_a_missing_wheel_is_said(tmp_path: Path) -> None:
+    row = archived(tmp_path, {CORE: FENCE})
+    wheels = ReleaseRow("0.15.0", None, None, {}, (ArchiveRow("vllm-0.15.0-any.whl", "0" * 64, 1),))
     path = tmp_path / "role_effects.json"
-    path.write_text(json.dumps(raw_table()))
-    with pytest.raises(NoSource, match=r"0\.9\.0 is not in the cache.*--vllm-rev 0\.9\.0"):
-        run.check(tmp_path, path=path)
-    path.write_text(json.dumps(raw_table(releases=["0.9.0", "0.15.0"], wheel_only=["0.15.0"])))
-    cache = cache_with(tmp_path, {CORE: FENCE})
-    assert run.check(cache, path=path).endswith(
-        "0.15.0 not read: it has no source archive, and no wheel of it is in the cache."
-    )
+    path.write_text(json.dumps(raw_table(releases=["0.9.0", "0.15.0"])))
+    assert run.check(job(tmp_path, row, wheels), path).splitlines()[1].startswith("0.15.0 not read: The Python files")
+    (tmp_path / "archives" / "vllm-0.9.0.tar.gz").unlink()
+    with pytest.raises(NoSource, match=r"vllm-0\.9\.0\.tar\.gz is not in the cache"):
+        run.check(job(tmp_path, row, wheels), path)
 
 
-def test_damage_is_one_paragraph(tmp_path: Path) -> None:
+def test_a_table_that_is_none_is_said_in_one_paragraph(tmp_path: Path) -> None:
     path = tmp_path / "role_effects.json"
-    path.write_text(json.dumps(raw_table()))
-    archive = archive_path(tmp_path, "0.9.0")
-    archive.parent.mkdir()
-    archive.write_bytes(b"not a gzip")
-    with pytest.raises(NoSource, match="cannot be read"):
-        run.check(tmp_path, path=path)
     path.write_text("{")
     with pytest.raises(UsageError, match="cannot be read"):
-        run.check(tmp_path, path=path)
+        run.check(job(tmp_path), path)
     path.write_text(json.dumps(raw_table(effects=[])))
     with pytest.raises(UsageError, match="an effect it does not have"):
-        run.check(tmp_path, path=path)
-    with pytest.raises(UsageError, match=r"no release 1\.0"):
-        run.check(tmp_path, ["1.0"], path=run.TABLE)
+        run.check(job(tmp_path), path)
 
 
 # The project's own table
@@ -327,8 +336,9 @@ def test_the_table_fits_its_schema_and_its_own_layout() -> None:
     Draft202012Validator(schema).validate(raw)
     table = load(run.TABLE)
     assert table.to_json() == run.TABLE.read_text()
-    assert len(table.releases) == 43
+    assert table.releases == tuple(Lock.load().releases)
     assert len({e.id for e in table.effects}) == len(table.effects)
+    assert [e.id for e in table.effects if e.releases(table.releases) != list(e.evidence)] == []
     keys = [(e.files, e.where, e.expr) for e in table.entries if e.expr is not None]
     assert len(set(keys)) == len(keys)
 

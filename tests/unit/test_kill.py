@@ -7,6 +7,7 @@ or in the middle of it (see ``support/driver_main.py``).
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,19 @@ def test_two_kills_in_a_row(scenario: Scenario, apply: Apply, tmp_path: Path) ->
         no_file_is_torn(snapshot(shop), scenario, first)
         apply(*scenario.argv, cwd=shop).ok()
         assert snapshot(shop) == scenario.after
+
+
+def test_an_interrupt_from_the_keyboard_is_no_different(scenario: Scenario, apply: Apply, tmp_path: Path) -> None:
+    for moment in list(scenario.moments(every=False))[::2]:
+        shop = tmp_path / "shop"
+        shutil.rmtree(shop, ignore_errors=True)
+        shop.mkdir()
+        scenario.prepare(shop)
+        ran = apply(*scenario.argv, cwd=shop, kill_at=moment, kill_with=signal.SIGINT)
+        if ran.code:
+            ran.refused(130, "interrupted", "the next run finishes it")
+        no_file_is_torn(snapshot(shop), scenario, moment)
+        finished_either_way(scenario, apply, shop, tmp_path / "other", moment)
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import pytest
 from kvroles import archive, engine, fetch
 from kvroles.errors import Unproven
 from kvroles.lock import ReleaseRow
+from kvroles.places import default_cache_dir
 from kvroles.relock import top_of
 from kvroles.runtime import wheels
-from kvroles.runtime.environments import Say, cache_home
+from kvroles.runtime.environments import Say
 from kvroles.runtime.light import light_construct
 from packaging.version import Version
 from support.vllm_runs import QUERY, connector_path, patched_connector, say
@@ -30,7 +31,7 @@ def connector(row: ReleaseRow, say: Say) -> bytes:
     path = connector_path(row)
     if row.archive is None:
         return (wheels.unpacked(row.release, say) / path).read_bytes()
-    blob = fetch.archive_bytes(row.archive, cache_home())
+    blob = fetch.archive_bytes(row.archive, default_cache_dir())
     chunks = archive.inflate(blob, row.archive.name)
     found = archive.members(chunks, row.archive.name, top_of(row.archive), path.__eq__)
     return next(found).data

@@ -82,6 +82,15 @@ def run(request: Request) -> Outcome:
     )
 
 
+def _of_no_use(request: Request, row: ReleaseRow) -> list[str]:
+    """A note for each topic asked for that ``row`` has no use for."""
+    return [
+        f"Topic {name} has nothing to do in vLLM {row.release}."
+        for name in dict.fromkeys(request.extra)
+        if name not in row.topics or row.topics[name].state == "absent"
+    ]
+
+
 def _is_git_name(revision: str) -> bool:
     """Whether ``revision`` can only be a branch or commit: no release, nor a slip in typing one, looks like that."""
     return bool(re.fullmatch(r"[0-9a-f]{7,40}|[A-Za-z][\w./-]*", revision)) and not re.match(
@@ -115,7 +124,7 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
                     found=tree_digest(staged.hashes),
                     fix="The lock and the archive have parted: restore patches/ with 'git checkout -- patches'",
                 )
-            plan = engine.plan(staged.kept.get, row, series, topics, where=row.archive.name)
+            plan = _plan_of_archive(staged.kept, row, series, topics)
             now = {c.path: c.after for c in plan.changes}
             verdict = prove(staged.kept, plan, touched)
             for path, data in now.items():
@@ -124,7 +133,12 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
                     raise Unproven(f"{path} was read back from {staging} with other bytes than were written")
             digest = tree_digest(staged.hashes)
             if row.tree and not request.extra and digest != row.tree.after:
-                raise Unproven("The patched tree is not the one in the lock", expected=row.tree.after, found=digest)
+                raise Unproven(
+                    "The patched tree is not the one in the lock",
+                    expected=row.tree.after,
+                    found=digest,
+                    fix="Restore patches and overlay with 'git checkout -- patches vllm_overlay'",
+                )
             topics_after = receipt.after(plan.topics)
             text = receipt.make(row.release, row, series, topics_after, plan.changes, verdict, digest)
             stage.own_folder(staged, text)
@@ -133,15 +147,32 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
         except BaseException:
             stage.discard(staging)
             raise
-    return Outcome(row.release, output, "applied", topics_after, len(plan.changes), verdict, digest, len(staged.hashes))
+    return Outcome(
+        row.release, output, "applied", topics_after, len(plan.changes), verdict, digest, len(staged.hashes),
+        notes=_of_no_use(request, row),
+    )  # fmt: skip
+
+
+def _plan_of_archive(files: dict[str, bytes], row: ReleaseRow, series: Series, topics: tuple[Topic, ...]) -> Plan:
+    """The plan for the files of a verified archive. Nobody can have edited those: what does not fit is our own data."""
+    try:
+        return engine.plan(files.get, row, series, topics, where=f"the archive of vLLM {row.release}")
+    except DoesNotApply as e:
+        raise Unproven(
+            f"The patches do not fit the archive they were made for: {e.what}",
+            expected=e.expected,
+            found=e.found,
+            fix="Restore patches and lock with 'git checkout -- patches'",
+        ) from None
 
 
 def dry_run(request: Request, output: Path, series: Series, row: ReleaseRow, topics: tuple[Topic, ...]) -> Outcome:
     """What ``build`` would do, without writing a byte: the same plan and proof on the archive's members."""
     files = members_of(source(request, row), row, series)
-    plan = engine.plan(files.get, row, series, topics, where=row.archive.name if row.archive else row.release)
+    plan = _plan_of_archive(files, row, series, topics)
     verdict = prove(files, plan, set(engine.touched_paths(row, series)))
-    return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict)
+    notes = _of_no_use(request, row)
+    return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict, notes=notes)
 
 
 def members_of(blob: bytes, row: ReleaseRow, series: Series) -> dict[str, bytes]:
@@ -212,7 +243,8 @@ def _in_place(
 
         return forks.in_place(request, tree, series, lock, topics, release, notes)
     row = lock.releases[release]
-    topics = engine.with_present(tree.read, row, series, topics)
+    notes += _of_no_use(request, row)
+    topics = engine.with_present(tree.read, row, series, series.chosen(request.extra))
     try:
         plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
     except DoesNotApply:

@@ -62,11 +62,13 @@ def members(
     """
     stream = _Stream(chunks, name)
     seen: set[str] = set()
+    folders = {""}
     long_path: str | None = None
     count = 0
     while True:
         header = stream.read(512)
-        if header == b"\0" * 512 or not header:
+        if header == _END:
+            stream.end()
             return
         count += 1
         if count > MAX_MEMBERS:
@@ -101,6 +103,14 @@ def members(
         if inside in seen or not inside:
             raise _broken(name, f"{path!r} comes twice" if inside else f"{path!r} is a file, not a folder")
         seen.add(inside)
+        folder = inside.rpartition("/")[0]
+        clash = inside in folders
+        while folder not in folders:
+            folders.add(folder)
+            clash = clash or folder in seen
+            folder = folder.rpartition("/")[0]
+        if clash:
+            raise _broken(name, f"{path!r} is both a file and a folder, or lies below what is")
         if wanted is None or wanted(inside):
             data = stream.read(size)
             stream.skip(-size % 512)
@@ -109,6 +119,7 @@ def members(
             stream.skip(size + -size % 512)
 
 
+_END = bytes(512)
 _KINDS = {b"1": "hard link", b"2": "symbolic link", b"3": "device", b"4": "device", b"6": "named pipe"}
 
 
@@ -132,8 +143,11 @@ def _ustar_path(header: bytes) -> str:
 
 
 def _number(text: bytes, name: str) -> int:
+    digits = text.strip(b" \0") or b"0"
     try:
-        return int(text.strip(b" \0") or b"0", 8)
+        if not digits.isdigit():
+            raise ValueError
+        return int(digits, 8)
     except ValueError:
         raise _broken(name, "a member header holds no octal number where one belongs") from None
 
@@ -190,6 +204,16 @@ class _Stream:
             if not self._buffer:
                 raise _broken(self._name, "it ends in the middle")
         self._at += n
+
+
+    def end(self) -> None:
+        """Read what is left: gzip's checksum lies behind it, and another reader might find members in it."""
+        rest = self._buffer[self._at :]
+        while not rest.strip(b"\0"):
+            rest = next(self._chunks, b"")
+            if not rest:
+                return
+        raise _broken(self._name, "it goes on after its end")
 
 
 def _broken(name: str, why: str) -> Unproven:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from . import contract, patchfile
 from .digest import sha256
-from .errors import DoesNotApply
+from .errors import DoesNotApply, Unproven
 from .journal import Change
 from .lock import Lock, ReleaseRow, TopicRow
 from .patchfile import HunkFit, HunkMismatch
@@ -210,8 +210,9 @@ def plan(
                 was[path] = now[path] = read(path)
             try:
                 now[path], _ = patchfile.apply(now[path], file_patch.reversed() if reverse else file_patch)
-            except HunkMismatch as e:
-                raise hunk_refusal(entry.topic, e, where) from None
+            except HunkMismatch as e:  # the hashes had said that it fits
+                expected, found = e.describe()
+                raise _parted(row, entry.topic, path, expected, found) from None
             _check_hash(row, entry.topic, path, now[path], reverse=reverse)
     result.changes = [Change(p, was[p], now[p]) for p in sorted(now) if was[p] != now[p]]
     return result
@@ -224,12 +225,16 @@ def _check_hash(row: ReleaseRow, topic: str, path: str, data: bytes | None, *, r
     if f is not None and f.after is None and data is not None and (not reverse or _lies_on_another(row, topic, path)):
         return  # 0.15.x: of this file only the hash before the series is known
     if f is None or have != want:
-        raise DoesNotApply(
-            f"Topic {topic} makes something of {path} that the lock does not know for vLLM {row.release}",
-            expected=f"SHA-256 {want}",
-            found=f"SHA-256 {have}",
-            fix="The patches and the lock have parted: restore both with 'git checkout -- patches'",
-        )
+        raise _parted(row, topic, path, f"SHA-256 {want}", f"SHA-256 {have}")
+
+
+def _parted(row: ReleaseRow, topic: str, path: str, expected: str, found: str) -> Unproven:
+    return Unproven(
+        f"Topic {topic} does not make of {path} what the lock says for vLLM {row.release}",
+        expected=expected,
+        found=found,
+        fix="The patches and the lock have parted: restore both with 'git checkout -- patches'",
+    )
 
 
 def _lies_on_another(row: ReleaseRow, topic: str, path: str) -> bool:
@@ -293,5 +298,27 @@ def hunk_refusal(topic: str, e: HunkMismatch, where: str) -> DoesNotApply:
 
 
 def load() -> tuple[Series, Lock]:
-    """The project's series and lock."""
-    return Series.load(), Lock.load()
+    """The project's series and lock. Raises Unproven when either is damaged, or the two are not of one making."""
+    return checked(Series.load(), Lock.load())
+
+
+def checked(series: Series, lock: Lock) -> tuple[Series, Lock]:
+    """``series`` and ``lock``, once they are seen to speak of the same overlay and topics."""
+    have = {path: sha256(data) for path, data in series.overlay.items()}
+    names = {t.name for t in series.topics}
+    for path in sorted(have.keys() | lock.overlay.keys()):
+        if have.get(path) != lock.overlay.get(path):
+            raise Unproven(
+                f"vllm_overlay/{path} is not the file that the lock knows",
+                expected=f"SHA-256 {lock.overlay.get(path)}",
+                found=f"SHA-256 {have.get(path)}",
+                fix="Restore it with 'git checkout -- vllm_overlay patches/lock.json', or after a change of your own "
+                "lock it anew with 'python tools/port.py --relock'",
+            )
+    for row in lock.releases.values():
+        if not row.topics.keys() <= names:
+            raise Unproven(
+                f"patches/series lacks topic {min(row.topics.keys() - names)}, which the lock knows",
+                fix="Restore it with 'git checkout -- patches/series'",
+            )
+    return series, lock

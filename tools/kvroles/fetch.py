@@ -72,11 +72,7 @@ def _cached_or_fetched(
     if have is not None:
         return have
     if offline:
-        raise NoSource(
-            f"{row.name} is not in the cache and --offline forbids fetching it",
-            expected=f"{file} with SHA-256 {row.sha256}",
-            fix="Run once without --offline, or copy the archive there",
-        )
+        raise _not_cached(file, row)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_fetcher(folder / f".{row.name}.lock"):
@@ -85,10 +81,26 @@ def _cached_or_fetched(
                 _fetch(row, file, project, index_url, progress)
                 have = right(file, row)
     except OSError as e:
-        raise os_error(f"The cache {folder} cannot be written to", e, "Choose another with --cache-dir") from None
+        raise os_error(
+            f"The cache {folder} cannot be written to", e, "Choose another with --cache-dir", NoSource
+        ) from None
     if have is None:
         raise NoSource(f"{file} was fetched, but is gone or changed again", fix="Run again with a cache of your own")
     return have
+
+
+def _not_cached(file: Path, row: ArchiveRow) -> NoSource:
+    found = None
+    what = f"{row.name} is not in the cache and --offline forbids fetching it"
+    with contextlib.suppress(OSError):
+        found = f"SHA-256 {_sha256_of(file)}"
+        what = f"{file} holds something else than vLLM's own file, and --offline forbids fetching it"
+    return NoSource(
+        what,
+        expected=f"{file} with SHA-256 {row.sha256}",
+        found=found,
+        fix="Run once without --offline, or copy the archive there",
+    )
 
 
 def _bytes_if_right(file: Path, row: ArchiveRow) -> bytes | None:
@@ -97,7 +109,7 @@ def _bytes_if_right(file: Path, row: ArchiveRow) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as e:
-        raise os_error(f"{file} cannot be read", e, "Choose another cache with --cache-dir") from None
+        raise os_error(f"{file} cannot be read", e, "Choose another cache with --cache-dir", NoSource) from None
     return blob if sha256(blob) == row.sha256 else None
 
 
@@ -107,7 +119,7 @@ def _path_if_right(file: Path, row: ArchiveRow) -> Path | None:
     except FileNotFoundError:
         return None
     except OSError as e:
-        raise os_error(f"{file} cannot be read", e, "Choose another cache with --cache-dir") from None
+        raise os_error(f"{file} cannot be read", e, "Choose another cache with --cache-dir", NoSource) from None
 
 
 def _sha256_of(file: Path) -> str:
@@ -118,10 +130,10 @@ def _sha256_of(file: Path) -> str:
 def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
     url = index.locate(row.name, project, index_url)
     part = file.with_name(f".{row.name}.{row.sha256[:12]}.part")
+    fix = f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}"
     for last in (False, True):
         with part.open("a+b") as f:
-            resumed = f.seek(0, os.SEEK_END) > 0
-            web.download(url, f, row.size, f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}", progress)
+            in_one_piece = web.download(url, f, row.size, fix, progress)
             f.flush()
             os.fsync(f.fileno())
         have = _sha256_of(part)
@@ -129,7 +141,7 @@ def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, pro
             part.replace(file)
             return
         part.unlink()
-        if last or not resumed:  # what a resumed download began with may have been at fault: try once from the start
+        if last or in_one_piece:  # else the pieces may not have been of one file: try once from the start
             break
     raise Unproven(
         f"{web.hide(url)} is not the archive that the lock knows as {row.name}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from . import contract, engine, patchfile
+from . import contract, engine, optional, patchfile
 from .digest import sha256
 from .engine import FileStatus, Plan, Reader, State, TopicStatus
 from .errors import DoesNotApply
@@ -68,20 +68,39 @@ def plan(
             was[path] = now[path] = read(path)
         return now[path]
 
-    # In one release a file belongs to one default topic; optional topics come on top of what those leave.
-    layers = [tuple(t for t in topics if not t.optional), *((t,) for t in topics if t.optional)]
-    for layer in reversed(layers) if reverse else layers:
-        found = _layer(current, layer, lock, nearest, None if reverse else merge, recorded or {})
-        for f in found:
-            if f.status.mismatch is not None:
-                raise engine.hunk_refusal(f.topic, f.status.mismatch, where)
-            undo = State.APPLIED if reverse else State.PRISTINE
-            if f.status.state is undo or (f.status.state is State.EDITED and not reverse):
-                now[f.status.path] = f.result
-        result.topics += _by_topic(layer, found)
+    # In one release a file belongs to one default topic; optional topics lie on top of what those leave.
+    orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional}
+    peeled: dict[Topic, optional.Layer] = {}
+    for topic, order in reversed(orders.items()):
+        found_on_top = optional.peel(current, topic, order)
+        if found_on_top:
+            peeled[topic] = found_on_top
+            now.update(found_on_top.result)
+    default = series.chosen()
+    found = _layer(current, default, lock, nearest, None if reverse else merge, recorded or {})
+    for f in found:
+        if f.status.mismatch is not None:
+            raise engine.hunk_refusal(f.topic, f.status.mismatch, where)
+        undo = State.APPLIED if reverse else State.PRISTINE
+        if f.status.state is undo or (f.status.state is State.EDITED and not reverse):
+            now[f.status.path] = f.result
+    result.topics += _by_topic(default, found)
+    for topic, order in orders.items():
+        told = peeled.get(topic)
+        if not reverse and (told or topic in topics):
+            layer = optional.lay(current, topic, order, where)
+            now.update(layer.result)
+            told = told or layer
+        if told:
+            result.topics.append(told.status)
     result.topics.append(_overlay(current, now, series, reverse=reverse, replace=merge is not None, where=where))
     result.changes = [Change(p, was[p], now[p]) for p in sorted(now) if was[p] != now[p]]
     return result
+
+
+def _order(topic: Topic, nearest: str | None, lock: Lock) -> list[str]:
+    """The variants of ``topic`` from the nearest release's outwards."""
+    return [v for _, v in by_distance([(topic, v) for v in topic.variants], nearest, list(lock.releases))]
 
 
 def _by_topic(layer: tuple[Topic, ...], found: list[_Found]) -> list[TopicStatus]:
@@ -157,8 +176,7 @@ def _layer(
             found.append(fitting)
     # Upstream's one-line changes read like ours reversed, and files that never said kv_both read like upstream's own:
     # the first file of a topic, which upstream changed at length, tells which of the two the others are.
-    decisive = {p for t in layer for p in UPSTREAM_FILES.get(t.name, ())[:1]} | set(contract.CONNECTORS)
-    native = {e.topic for e in found if e.status.state is State.NATIVE and e.status.path in decisive}
+    native = {t.name for t in layer if _upstream_holds(read, t)}
     out = []
     for entry in found:
         state = entry.status.state
@@ -167,6 +185,17 @@ def _layer(
         elif entry.topic in native or state is not State.NATIVE:
             out.append(entry)
     return out
+
+
+def _upstream_holds(read: Reader, topic: Topic) -> bool:
+    for path in contract.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
+        data = read(path)
+        if data is None or not engine.is_native(topic.name, path, data):
+            continue
+        ours = [f for v in topic.variants for f in topic.patch(v).files if f.path == path]
+        if not any(_undo(data, f) for f in ours):
+            return True
+    return False
 
 
 def _shipped_first(tried: list[_Candidate], path: str, data: bytes, lock: Lock) -> list[_Candidate]:
@@ -213,7 +242,7 @@ def _file(
         return _Found(topic.name, variant, FileStatus(topic.name, path, State.PRISTINE, fits), made)
     if native is not None and engine.is_native(native, path, data):
         return _Found(native, None, FileStatus(native, path, State.NATIVE))
-    if mismatch is None or not needy or mismatch[0][0].optional:
+    if mismatch is None or not needy:
         return None  # it needs nothing of the series
     (topic, variant, _), why = mismatch
     if merge is not None:

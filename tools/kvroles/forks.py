@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from . import engine, fitting, git, journal, patchfile, receipt, stage, upstream, verifying
@@ -122,7 +121,13 @@ def _plan(
         return fitting.plan(
             tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, recorded=known, where=where
         )
-    merges = _Merges(request, series, lock, nearest, beside.parent / f"{beside.name}.kv-roles-conflicts")
+    merges = Merges(
+        verifying.Options(request.cache_dir, request.index_url, request.offline),
+        series,
+        lock,
+        nearest,
+        beside.parent / f"{beside.name}.kv-roles-conflicts",
+    )
     plan = fitting.plan(
         tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, merge=merges.merge, where=where
     )
@@ -130,17 +135,19 @@ def _plan(
     return plan
 
 
-class _Merges:
+class Merges:
     """Three-way merges against the release a variant was made for; conflicts are kept until all are known."""
 
-    def __init__(self, request: Request, series: Series, lock: Lock, nearest: str | None, conflicts: Path) -> None:
+    def __init__(
+        self, options: verifying.Options, series: Series, lock: Lock, nearest: str | None, conflicts: Path
+    ) -> None:
         git.need_git()
-        self._options = verifying.Options(request.cache_dir, request.index_url, request.offline)
+        self._options = options
         self._series = series
         self._lock = lock
         self._nearest = nearest
         self._folder = conflicts
-        self._conflicts: dict[str, bytes] = {}
+        self.conflicts: dict[str, bytes] = {}
 
     def merge(self, path: str, data: bytes, topic: Topic, variant: str) -> bytes:
         """``data`` with the topic's change to ``path`` merged in: base is the release's file, the other side the series'."""
@@ -151,33 +158,33 @@ class _Merges:
         base = verifying.extract(row, self._series, self._options).files.get(path)
         patch = next((f for f in topic.patch(variant).files if f.path == path), None)
         if base is None or patch is None:
-            self._conflicts[path] = data
+            self.conflicts[path] = data
             return data
         other, _ = patchfile.apply(base, patch)
-        with tempfile.TemporaryDirectory() as name:
-            sides = [Path(name) / side for side in ("tree", "release", "series")]
-            for file, content in zip(sides, (data, base, other or b""), strict=True):
-                file.write_bytes(content)
-            merged, conflicts = git.merge_file(*sides)
+        merged, conflicts = git.merge(data, base, other or b"")
         if conflicts:
-            self._conflicts[path] = merged
+            self.conflicts[path] = merged
             return data
         return merged
 
-    def settle(self, where: str) -> None:
-        """Raise DoesNotApply when there were conflicts, with each file's conflict text beside the target."""
-        if not self._conflicts:
-            return
+    def keep(self) -> None:
+        """Write each file's conflict text into the folder for them."""
         try:
-            for path, content in self._conflicts.items():
+            for path, content in self.conflicts.items():
                 file = self._folder / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
         except OSError as e:
             raise os_error(f"The conflicts could not be written to {self._folder}", e) from None
-        first = next(iter(self._conflicts))
+
+    def settle(self, where: str) -> None:
+        """Raise DoesNotApply when there were conflicts, with each file's conflict text beside the target."""
+        if not self.conflicts:
+            return
+        self.keep()
+        first = next(iter(self.conflicts))
         raise DoesNotApply(
-            f"The series conflicts with {where} in {len(self._conflicts)} files, {first} first; nothing in it was changed",
+            f"The series conflicts with {where} in {len(self.conflicts)} files, {first} first; nothing in it was changed",
             fix=f"Resolve them in {self._folder}, copy them over the tree's, and run again with --3way",
         )
 
@@ -190,7 +197,8 @@ def _nearest(commit: upstream.Commit, tree: Tree, lock: Lock) -> str | None:
 def _row_of(tree: Tree, lock: Lock) -> ReleaseRow | None:
     """The release whose files, as far as the lock knows them, are all as in ``tree``; pristine trees only."""
     for row in reversed(lock.releases.values()):
-        known = {p: f.before for t in row.topics.values() for p, f in reversed(t.files.items())}
+        # The first topic that touches a file knows it as upstream ships it; those after it, as that topic leaves it.
+        known = {p: f.before for t in reversed(row.topics.values()) for p, f in t.files.items()}
         if all(_sha(tree.read(path)) == before for path, before in known.items()):
             return row
     return None

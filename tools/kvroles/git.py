@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from .errors import Exit, KvRolesError, NoSource, UsageError
@@ -62,12 +63,16 @@ def need_git() -> None:
         )
 
 
-def merge_file(current: Path, base: Path, other: Path) -> tuple[bytes, int]:
+def merge(current: bytes, base: bytes, other: bytes) -> tuple[bytes, int]:
     """A three-way merge: (the merged bytes, the number of conflicts in them)."""
     labels = ["-L", "the tree", "-L", "the release", "-L", "the series"]
-    done = run(["merge-file", "-p", "--diff3", *labels, str(current), str(base), str(other)])
+    with tempfile.TemporaryDirectory() as name:
+        sides = [Path(name) / side for side in ("tree", "release", "series")]
+        for file, content in zip(sides, (current, base, other), strict=True):
+            file.write_bytes(content)
+        done = run(["merge-file", "-p", "--diff3", *labels, *map(str, sides)])
     if done.returncode < 0 or done.returncode > 127:
-        raise KvRolesError(Exit.DOES_NOT_APPLY, f"git merge-file refuses {current.name}: {said(done)}")
+        raise KvRolesError(Exit.DOES_NOT_APPLY, f"git merge-file refuses: {said(done)}")
     return done.stdout, done.returncode
 
 

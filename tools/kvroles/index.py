@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -59,32 +60,59 @@ def _run(command: list[str]) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def locate(filename: str, project: str, index_url: str | None) -> str:
-    """The URL of ``filename`` among the files of ``project`` on the index (default: this machine's).
+@dataclass(frozen=True)
+class IndexFile:
+    """A file the index lists; ``sha256`` and ``size`` (bytes) are None where it does not say (PEP 700 made size part of it)."""
 
-    Raises NoSource when the index cannot be read, answers neither HTML nor JSON, or does not hold the file.
+    name: str
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+
+
+def files(project: str, index_url: str | None) -> list[IndexFile]:
+    """Every file of ``project`` on the index (default: this machine's).
+
+    Raises NoSource when the index cannot be read, or answers neither HTML nor JSON.
     """
     index = index_url or default_index()
     page = f"{index.rstrip('/')}/{project}/"
-    if urlsplit(page).scheme not in ("http", "https", "file"):
+    if not web.is_address(page):
         raise NoSource(f"{web.hide(index)} is not the address of a package index", fix=ASK)
     if urlsplit(page).scheme == "file" and Path(unquote(urlsplit(page).path)).is_dir():
         page += "index.html"
     body, content_type, base = web.get_page(page, _ACCEPT, f"Check the network, or {ASK[0].lower()}{ASK[1:]}")
     try:
-        links = _json_links(body) if content_type.endswith("json") else _html_links(body)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        found = files_of(body, content_type, base)
+    except ValueError:
         raise NoSource(
             f"{web.hide(page)} answers with something that is no index page ({content_type})", fix=ASK
         ) from None
-    for name, href in links:
-        if name == filename:
-            return _with_credentials(urljoin(base, href).partition("#")[0], index)
+    return [IndexFile(f.name, _with_credentials(f.url, index), f.sha256, f.size) for f in found]
+
+
+def locate(filename: str, project: str, index_url: str | None) -> str:
+    """The URL of ``filename`` among the files of ``project``. Raises NoSource when the index does not hold it."""
+    found = files(project, index_url)
+    for file in found:
+        if file.name == filename:
+            if not web.is_address(file.url):
+                raise NoSource(f"The package index says that {filename} is at {file.url}, which cannot be fetched", fix=ASK)
+            return file.url
     raise NoSource(
-        f"{web.hide(page)} does not hold {filename}",
-        found=f"{len(links)} other files" if links else "no file at all",
+        f"The package index {web.hide(index_url or default_index())} does not hold {filename}",
+        found=f"{len(found)} other file{'s' if len(found) > 1 else ''}" if found else "no file at all",
         fix=ASK,
     )
+
+
+def files_of(body: bytes, content_type: str, base: str) -> list[IndexFile]:
+    """Every file of an index page found at ``base``, with absolute URLs. ValueError when it is no such page."""
+    try:
+        listed = _json_files(body) if content_type.endswith("json") else _html_files(body)
+        return [IndexFile(f.name, urljoin(base, f.url).partition("#")[0], f.sha256, f.size) for f in listed]
+    except (KeyError, TypeError, AttributeError, AssertionError, RecursionError) as e:  # the parsers' ways to give up
+        raise ValueError(f"not an index page: {e}") from None
 
 
 def _with_credentials(url: str, index: str) -> str:
@@ -100,8 +128,11 @@ def _with_credentials(url: str, index: str) -> str:
     return url
 
 
-def _json_links(body: bytes) -> list[tuple[str, str]]:
-    return [(str(f["filename"]), str(f["url"])) for f in json.loads(body)["files"]]
+def _json_files(body: bytes) -> list[IndexFile]:
+    return [
+        IndexFile(str(f["filename"]), str(f["url"]), f.get("hashes", {}).get("sha256"), f.get("size"))
+        for f in json.loads(body)["files"]
+    ]
 
 
 class _Anchors(html.parser.HTMLParser):
@@ -121,9 +152,9 @@ class _Anchors(html.parser.HTMLParser):
             self.links.append((name, urljoin(self.base, href)))
 
 
-def _html_links(body: bytes) -> list[tuple[str, str]]:
+def _html_files(body: bytes) -> list[IndexFile]:
     parser = _Anchors()
     parser.feed(body.decode("utf-8", "replace"))
     if not parser.is_page:
         raise ValueError("not HTML")
-    return parser.links
+    return [IndexFile(name, url) for name, url in parser.links]

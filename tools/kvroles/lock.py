@@ -80,7 +80,7 @@ class Lock:
             raise _damaged("it is missing") from None
         try:
             return cls.from_json(json.loads(raw))
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as e:
             raise _damaged(f"{type(e).__name__}: {e}") from None
 
     @classmethod
@@ -97,6 +97,8 @@ class Lock:
             for topic, t in row["topics"].items():
                 if t["state"] not in ("variant", "native", "absent"):
                     raise ValueError(f"state {t['state']!r} of {topic} in {name}")
+                if (t["state"] == "variant") != isinstance(t.get("variant"), str):
+                    raise ValueError(f"{topic} in {name} is {t['state']} with variant {t.get('variant')!r}")
                 files = {_path(p): FileRow(_sha(f["before"]), _sha(f["after"])) for p, f in t["files"].items()}
                 topics[topic] = TopicRow(t["state"], t.get("variant"), files)
             releases[name] = ReleaseRow(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import sys
@@ -20,6 +21,8 @@ def guarded(
 
     With ``--json`` the error is printed as ``{"error": ..., "code": N}`` on standard output too.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the terminal's encoding does not
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser.parse_args(argv)
     try:
         code = run(args)

@@ -155,7 +155,7 @@ def parse(raw: bytes, name: str) -> Patch:
     if m is None:
         raise bad("it has no Subject line")
     subject = re.sub(r"^\[PATCH[^\]]*\] ", "", re.sub(r"\n[ \t]", " ", m[1]))
-    message = rest.split("\n---\n")[0]
+    message = re.split(r"\n---(?:\n|\Z)", rest)[0]
     trailers: dict[str, str] = {}
     for line in message.strip().split("\n\n")[-1].split("\n"):
         t = _TRAILER.fullmatch(line)
@@ -163,7 +163,9 @@ def parse(raw: bytes, name: str) -> Patch:
             trailers[t[1]] = t[2].strip()
     body = re.sub(r"\n*(?:^[A-Z][A-Za-z-]+: .+\n?)+\Z", "", message.strip() + "\n", flags=re.MULTILINE).strip()
     tail = diff.rfind(b"\n-- \n")
-    lines = (b"diff --git " + (diff[: tail + 1] if tail >= 0 else diff)).split(b"\n")
+    if tail < 0:
+        raise bad("it is cut short: the '-- ' that ends every mail is missing")
+    lines = (b"diff --git " + diff[: tail + 1]).split(b"\n")
     return Patch(subject, body, trailers, tuple(_files(lines, bad)), raw)
 
 
@@ -196,7 +198,10 @@ def _files(lines: list[bytes], bad: object) -> list[FilePatch]:
         side = old if deletes else new
         if not side.startswith((b"a/", b"b/")):
             raise bad("a file has no ---/+++ lines")
-        path = side[2:].decode("utf-8")
+        try:
+            path = side[2:].decode("utf-8")
+        except UnicodeDecodeError:
+            raise bad(f"the name {_show(side)} is not UTF-8") from None
         if leaves(path):
             raise bad(f"{path!r} leaves the tree")
         hunks: list[Hunk] = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import archive, contract, engine, patchfile, stage
-from .digest import sha256, tree_digest
+from . import contract, engine, patchfile
+from .digest import sha256
 from .errors import DoesNotApply
 from .lock import ArchiveRow, FileRow, ReleaseRow, TopicRow, TreeRow
 from .release import version
 from .series import Series, Topic
+from .touched import Extract
 
 # What vLLM PR #43874 itself moved, by topic: where a release holds all of it, the topic is native there.
 UPSTREAM_FILES = {
@@ -51,42 +52,23 @@ LIKE_WITHOUT_ARCHIVE = "0.14.1"
 
 
 def row(
-    blob: bytes, archive_row: ArchiveRow, wheels: tuple[ArchiveRow, ...], release: str, series: Series
+    extract: Extract, archive_row: ArchiveRow, wheels: tuple[ArchiveRow, ...], release: str, series: Series
 ) -> ReleaseRow:
-    """The lock row of ``release`` from its archive. Raises DoesNotApply when a variant does not fit it."""
-    wanted = paths_of_interest(series)
-    kept: dict[str, bytes] = {}
-    hashes: dict[str, str] = {}
-    for member in archive.members(
-        stage.ahead(archive.inflate(blob, archive_row.name)), archive_row.name, top_of(archive_row)
-    ):
-        hashes[member.path] = sha256(member.data)
-        if member.path in wanted:
-            kept[member.path] = member.data
-    topics, _ = topic_rows(kept, release, series)
-    changed = dict(hashes)
+    """The lock row of ``release`` from what was read of its archive. Raises DoesNotApply when a variant does not fit."""
+    topics, _ = topic_rows(extract.files, release, series)
     optional = {t.name for t in series.topics if t.optional}
+    changed: dict[str, str | None] = {path: sha256(data) for path, data in series.overlay.items()}
     for name, topic in topics.items():
         if topic.state == "variant" and name not in optional:
-            for path, f in topic.files.items():
-                if f.after is None:
-                    changed.pop(path, None)
-                else:
-                    changed[path] = f.after
-    changed |= {path: sha256(data) for path, data in series.overlay.items()}
-    tree = TreeRow(len(hashes), tree_digest(hashes), tree_digest(changed))
+            changed |= {path: f.after for path, f in topic.files.items()}
+    tree = TreeRow(extract.count(), extract.digest(), extract.digest(changed))
     return ReleaseRow(release, archive_row, tree, topics, wheels)
 
 
 def row_without_archive(
-    release: str,
-    shipped: Mapping[str, bytes],
-    like: Mapping[str, bytes],
-    wheels: tuple[ArchiveRow, ...],
-    series: Series,
+    release: str, files: Mapping[str, bytes], wheels: tuple[ArchiveRow, ...], series: Series
 ) -> ReleaseRow:
-    """The row of a release that has wheels only: what is ``shipped`` in them, and tests and docs of the release ``like`` it."""
-    files = files_without_archive(release, shipped, like)
+    """The row of a release that has wheels only, from those of its ``files`` that can be had."""
     topics, _ = topic_rows(files, release, series, WITHOUT_ARCHIVE[release])
     return ReleaseRow(release, None, None, topics, wheels)
 

@@ -8,7 +8,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .errors import DoesNotApply, KvRolesError, UsageError
@@ -18,14 +18,16 @@ _WAIT_S = 300.0  # how long a run waits for another on the same target; a whole 
 _STEP_S = 0.05
 
 
-def os_error(what: str, e: OSError, fix: str | None = None) -> KvRolesError:
+def os_error(
+    what: str, e: OSError, fix: str | None = None, kind: Callable[..., KvRolesError] = DoesNotApply
+) -> KvRolesError:
     """An operating system refusal (disk full, read-only, no permission) in our words."""
     if e.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = "Free some space (a patched tree takes about 200 MB) and run again; nothing was changed"
     elif e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         fix = "Give yourself write access there, or choose another place with --output; nothing was changed"
     where = f" ({e.filename})" if isinstance(e.filename, str) and e.filename not in what else ""
-    return DoesNotApply(f"{what}{where}: {e.strerror or e}", fix=fix)
+    return kind(f"{what}{where}: {e.strerror or e}", fix=fix)
 
 
 def leaves(path: str) -> bool:

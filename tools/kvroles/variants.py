@@ -38,15 +38,19 @@ def mail(message: Message, applies_to: str, before: Files, after: Files, context
     Each hunk has ``context`` lines (at least 1) on either side, and more where fewer would fit in two places.
     """
     trailers = {**message.trailers, "Applies-To": applies_to}
+    body = "\n".join([message.body, "", *(f"{name}: {trailers[name]}" for name in _TRAILERS)])
+    return plain_mail(message.subject, body, before, after, context)
+
+
+def plain_mail(subject: str, body: str, before: Files, after: Files, context: int = MOST_CONTEXT) -> bytes:
+    """A mail for ``git am`` with any ``subject`` and ``body``, that turns ``before`` into ``after``."""
     lines = [
         f"From {'0' * 40} Mon Sep 17 00:00:00 2001",
         f"From: {_SENDER}",
         f"Date: {_DATE}",
-        f"Subject: [PATCH] {message.subject}",
+        f"Subject: [PATCH] {subject}",
         "",
-        message.body,
-        "",
-        *(f"{name}: {trailers[name]}" for name in _TRAILERS),
+        body,
         "---",
         "",
     ]

@@ -50,11 +50,14 @@ class Proof:
         }
 
 
-def prove(release: str, series: Series, lock: Lock, options: Options) -> Proof:
-    """Prove ``release``; never raises KvRolesError: what does not hold is the proof's ``problem``."""
+def prove(release: str, series: Series, lock: Lock, options: Options, given: touched.Extract | None = None) -> Proof:
+    """Prove ``release``; never raises KvRolesError: what does not hold is the proof's ``problem``.
+
+    ``given`` is what was read of its archive already, if anything.
+    """
     proof = Proof(release)
     try:
-        _prove(proof, lock.releases[release], series, lock, options)
+        _prove(proof, lock.releases[release], series, lock, options, given)
     except KvRolesError as e:
         proof.problem = str(e)
     return proof
@@ -72,11 +75,21 @@ def extract(row: ReleaseRow, series: Series, options: Options) -> touched.Extrac
     return found
 
 
-def _prove(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
+def files_of(row: ReleaseRow, series: Series, lock: Lock, options: Options) -> dict[str, bytes]:
+    """The files of interest of any release, as far as they can be had (all, but for 0.15.x)."""
+    if row.archive is not None:
+        return extract(row, series, options).files
+    like = extract(lock.releases[relock.LIKE_WITHOUT_ARCHIVE], series, options).files
+    return relock.files_without_archive(row.release, _shipped(row, options), like)
+
+
+def _prove(
+    proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options, given: touched.Extract | None
+) -> None:
     if row.archive is None:
         _prove_in_part(proof, row, series, lock, options)
         return
-    found = extract(row, series, options)
+    found = given or extract(row, series, options)
     proof.files = found.count()
     _same("pristine tree", row.tree.before if row.tree else None, found.digest())
     unknown: dict[str, str] = {}
@@ -156,10 +169,8 @@ def _same(what: str, want: str | None, have: str) -> None:
 def _prove_in_part(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
     """0.15.x: vllm/ from the wheel, the files that equal 0.14.1's from its archive; the rest is said to be open."""
     proof.whole = False
-    like = lock.releases[relock.LIKE_WITHOUT_ARCHIVE]
     unknown = relock.WITHOUT_ARCHIVE[row.release]
-    shipped = _shipped(row, options)
-    files = relock.files_without_archive(row.release, shipped, extract(like, series, options).files)
+    files = files_of(row, series, lock, options)
     _check_rows(proof, row, files, series, unknown)
     for extra in reversed(choices(series)):  # the default series last: its verdict is the one that is told
         now: dict[str, bytes | None] = dict(files)
@@ -210,6 +221,3 @@ def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
                 found=sha256(found.files[path]),
             )
     return found.files
-
-
-__all__ = ["Options", "Proof", "extract", "prove"]

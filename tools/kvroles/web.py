@@ -12,6 +12,7 @@ import http.client
 import io
 import netrc
 import os
+import re
 import ssl
 import time
 import urllib.error
@@ -19,10 +20,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
+from functools import cache
 from typing import IO, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from .errors import NoSource
+from .target import os_error
 
 ATTEMPTS = 4
 TIMEOUT_S = 30.0  # one wait for the other side to say something
@@ -43,24 +46,47 @@ class Answer:
 
 
 class _KeepSecrets(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but never carry credentials to another host (urllib would)."""
+    """Follow redirects, but never carry credentials to another host or out of encryption (urllib would)."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
         new = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-        if new is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+        if new is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:  # scheme, host and port
             new.remove_header("Authorization")
         return new
 
 
 def hide(url: str) -> str:
-    """``url`` without credentials, for messages."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """``url`` without credentials, for requests and messages."""
+    scheme, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + slashes + host.rpartition("@")[2] + slash + path
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def is_address(url: str) -> bool:
+    """Whether ``url`` is one that can be asked: http, https or file, with a host, and nothing that cannot stand in one."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https", "file")
+            and bool(parts.hostname or parts.scheme == "file")
+            and parts.port != 0
+            and not re.search(r"[\x00-\x20\x7f]", url)
+        )
+    except ValueError:
+        return False
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """Reads the machine's certificates, which takes a while, at the first address that needs them."""
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(http.client.HTTPSConnection, req, context=_certificates())
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
     context = ssl.create_default_context()
     for variable in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         bundle = os.environ.get(variable)
@@ -71,8 +97,17 @@ def _opener() -> urllib.request.OpenerDirector:
                 else:
                     context.load_verify_locations(cafile=bundle)
             except OSError as e:
-                raise NoSource(f"The certificates in ${variable} ({bundle}) cannot be read: {e}") from None
-    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _KeepSecrets())
+                why = getattr(e, "reason", None) or e.strerror
+                raise NoSource(
+                    f"The certificates in ${variable} ({bundle}) cannot be read: {why}",
+                    fix="Name a readable PEM bundle there, or unset it",
+                ) from None
+    return context
+
+
+@cache
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_Https(), _KeepSecrets())
 
 
 def _authorization(url: str) -> str | None:
@@ -82,7 +117,7 @@ def _authorization(url: str) -> str | None:
     else:
         try:
             entry = netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or "")
-        except (OSError, netrc.NetrcParseError):
+        except (OSError, ValueError, netrc.NetrcParseError):  # ValueError: not in the locale's encoding
             return None
         if entry is None:
             return None
@@ -137,7 +172,7 @@ def retrying(url: str, attempt: Callable[[], _T], fix: str) -> _T:
                     f"The certificate of {hide(url)} is not trusted ({reason.verify_message})",
                     fix="Name your organisation's certificate bundle in SSL_CERT_FILE",
                 ) from None
-            last, pause = str(reason) or type(reason).__name__, None
+            last, pause = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__, None
         if number < ATTEMPTS - 1:
             time.sleep(min(pause if pause is not None else _PAUSES_S[number], _LONGEST_PAUSE_S))
     raise NoSource(f"{hide(url)} could not be read in {ATTEMPTS} attempts: {last}", fix=fix)
@@ -177,34 +212,53 @@ def _pieces(answer: Answer, limit: int) -> Iterator[bytes]:
         raise Again(f"it broke off after {got} of {answer.length} bytes")
 
 
-def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[[int], None]) -> None:
+def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[[int], None]) -> bool:
     """Append the bytes of ``url`` to ``part`` until it holds ``size`` bytes, resuming what is there (RFC 9110, 14.2).
 
-    ``progress`` is told how many bytes ``part`` holds. Raises NoSource; ``part`` then keeps what came.
+    ``progress`` is told how many bytes ``part`` holds. Returns whether they all came in one piece. Raises NoSource;
+    ``part`` then keeps what came.
     """
+    resumed = False
+
+    def restart() -> int:
+        part.truncate(0)
+        return part.seek(0)
 
     def attempt() -> None:
+        nonlocal resumed
         have = part.seek(0, os.SEEK_END)
         if have > size:
-            have = part.seek(0)
-            part.truncate()
+            have = restart()
         headers = {"Accept-Encoding": "identity"}
         if 0 < have < size:
             headers["Range"] = f"bytes={have}-"
         elif have == size:
+            resumed = True
             return
-        with _open(url, headers) as answer:
-            if answer.status != 206 and have:
-                have = part.seek(0)
-                part.truncate()
-            for piece in _pieces(answer, size - have):
-                part.write(piece)
-                have += len(piece)
-                progress(have)
+        try:
+            with _open(url, headers) as answer:
+                if answer.status != 206 and have:
+                    have = restart()
+                resumed = have > 0
+                for piece in _pieces(answer, size - have):
+                    try:
+                        part.write(piece)
+                        part.flush()
+                    except OSError as e:
+                        raise os_error("The archive could not be kept", e, kind=NoSource) from None
+                    have += len(piece)
+                    progress(have)
+        except urllib.error.HTTPError as e:
+            if e.code != 416 or not have:
+                raise
+            restart()  # what we hold is not the beginning of that file
+            attempt()
+            return
         if have < size:
             raise Again(f"it sent {have} of {size} bytes")
 
     retrying(url, attempt, fix)
+    return not resumed
 
 
 class RangeFile(io.RawIOBase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .scan import Site, scan
@@ -49,12 +49,12 @@ def read(release: str, files: Mapping[str, bytes], table: Table) -> Reading:
     )
 
 
-def evidence(table: Table, readings: Mapping[str, Reading]) -> dict[str, Evidence]:
+def evidence(table: Table, readings: Mapping[str, Reading], releases: Sequence[str]) -> dict[str, Evidence]:
     """Effect id -> release -> lines, from ``readings``; for other releases as the table has it."""
     out: dict[str, Evidence] = {}
     for effect in table.effects:
         per_release = {}
-        for release in table.releases:
+        for release in releases:
             if release in readings:
                 per_release[release] = readings[release].evidence[effect.id]
             else:
@@ -63,12 +63,15 @@ def evidence(table: Table, readings: Mapping[str, Reading]) -> dict[str, Evidenc
     return out
 
 
-def problems(table: Table, readings: Mapping[str, Reading]) -> list[str]:
-    """What the table leaves unexplained or says wrongly about the releases read, a sentence each.
+def problems(table: Table, readings: Mapping[str, Reading], releases: Sequence[str], *, complete: bool) -> list[str]:
+    """What the table leaves unexplained or says wrongly, a sentence each. ``releases`` are all there are, in order.
 
-    Entries that no release needs are reported only when every release with a source archive was read.
+    With ``complete``, when every release that can be had was read, entries that none of them needs are wrong too.
     """
     out = []
+    if table.releases != tuple(releases):
+        strange = ", ".join(sorted(set(table.releases) ^ set(releases))) or "their order"
+        out.append(f"The table and the lock disagree on the releases there are: {strange}.")
     for release, reading in readings.items():
         out += [
             f"{release}: {s.file}:{s.line}, in {s.where or 'the module'}, reads the role as {s.expr!r} "
@@ -76,9 +79,9 @@ def problems(table: Table, readings: Mapping[str, Reading]) -> list[str]:
             for s in reading.unexplained
         ]
         out += [f"{release}: {i}, which the table says NIXL does not reach." for i in reading.importers]
-    proven = evidence(table, readings)
+    proven = evidence(table, readings, releases)
     for effect in table.effects:
-        says, has = effect.releases(table.releases), list(proven[effect.id])
+        says, has = effect.releases(releases), list(proven[effect.id])
         if says != has:
             out.append(
                 f"Effect {effect.id} is said to be in {', '.join(says) or 'no release'}, "
@@ -91,7 +94,7 @@ def problems(table: Table, readings: Mapping[str, Reading]) -> list[str]:
                     f"Effect {effect.id} has its evidence in {release} at {', '.join(wanted) or 'no place'}, "
                     f"not at {', '.join(lines) or 'no place'}."
                 )
-    if set(table.releases) - set(table.wheel_only) <= set(readings):
+    if complete:
         used = frozenset[Entry]().union(*(r.used for r in readings.values()))
         out += [f"No release has the site {e}; drop the entry." for e in table.entries if e not in used]
         left = frozenset[str]().union(*(r.outside for r in readings.values()))

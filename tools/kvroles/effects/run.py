@@ -1,4 +1,4 @@
-"""What ``tools/effects.py`` does: read the releases in the cache, and check or refresh the table."""
+"""What ``tools/effects.py`` does: read the releases of the lock, and check or refresh the table with them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import NoSource, Unproven, UsageError
+from ..errors import NoSource, Unproven
+from ..lock import Lock
+from ..release import resolve
+from ..verifying import Options
 from .check import Reading, evidence, problems, read
-from .source import archive_path, python_files, wheel_path
+from .source import python_files
 from .table import Table, load
 
 TABLE = Path(__file__).resolve().parents[3] / "docs" / "data" / "role_effects.json"
@@ -16,79 +19,74 @@ TABLE = Path(__file__).resolve().parents[3] / "docs" / "data" / "role_effects.js
 
 @dataclass(frozen=True)
 class Examined:
-    """The releases read, and those of the table for which there is neither archive nor cached wheel."""
+    """The releases read; and those without a source archive whose wheel could not be had, with the reason."""
 
     readings: dict[str, Reading]
-    unread: tuple[str, ...]
+    unread: dict[str, str]
 
 
-def examine(
-    table: Table, cache: Path, only: Iterable[str] = (), say: Callable[[str], None] = lambda _: None
-) -> Examined:
-    """Read the releases of ``table`` (or ``only`` those) from ``cache``.
+@dataclass(frozen=True)
+class Job:
+    """What to read: ``only`` those releases (all, when empty). ``say`` is told of each release and each problem."""
 
-    A release that has only wheels is passed over when none is cached. Raises NoSource when an archive is
-    missing, damaged or does not parse, UsageError for a release that the table does not have.
-    """
-    wanted = tuple(only) or table.releases
-    if stray := [r for r in wanted if r not in table.releases]:
-        raise UsageError(
-            f"The table of role effects has no release {', '.join(stray)}",
-            expected=f"one of {', '.join(table.releases)}",
-        )
+    lock: Lock
+    options: Options
+    only: tuple[str, ...] = ()
+    say: Callable[[str], None] = lambda _: None
+
+
+def examine(table: Table, job: Job) -> Examined:
+    """Read releases against ``table``. Raises NoSource, Unproven or UsageError when one cannot be had, or named."""
+    known = job.lock.releases
     readings: dict[str, Reading] = {}
-    unread = []
-    for release in wanted:
-        source = wheel_path(cache, release) if release in table.wheel_only else archive_path(cache, release)
-        if source is None:
-            unread.append(release)
-            continue
-        if not source.is_file():
-            raise NoSource(
-                f"The source archive of vLLM {release} is not in the cache at {source}",
-                fix=f"Fetch it with python tools/apply.py --vllm-rev {release} --check",
-            )
-        say(f"Reading {source.name}")
+    unread: dict[str, str] = {}
+    for release in [resolve(name, known) for name in job.only] or list(known):
+        job.say(f"Reading vLLM {release}")
         try:
-            readings[release] = read(release, python_files(source), table)
+            readings[release] = read(release, python_files(known[release], job.options), table)
+        except NoSource as e:
+            if known[release].archive is not None:
+                raise
+            unread[release] = e.what
         except SyntaxError as e:
-            raise NoSource(f"{source.name} holds Python that does not parse: {e}") from None
-    return Examined(readings, tuple(unread))
+            raise NoSource(f"vLLM {release} holds Python that this Python cannot parse: {e}") from None
+    return Examined(readings, unread)
 
 
-def check(
-    cache: Path, only: Iterable[str] = (), say: Callable[[str], None] = lambda _: None, path: Path = TABLE
-) -> str:
-    """Hold the table in ``path`` against the releases in ``cache``; returns a summary.
+def check(job: Job, path: Path = TABLE) -> str:
+    """Hold the table in ``path`` against the releases; returns a summary.
 
-    Raises Unproven if it does not hold, after it has said every problem through ``say``.
+    Raises Unproven if it does not hold, after every problem has been said.
     """
     table = load(path)
-    examined = examine(table, cache, only, say)
-    found = problems(table, examined.readings)
+    examined = examine(table, job)
+    complete = not job.only
+    found = problems(table, examined.readings, tuple(job.lock.releases), complete=complete)
     for problem in found:
-        say(problem)
+        job.say(problem)
     if found:
         raise Unproven(
-            f"The table of role effects {path.name} does not hold in {len(found)} places, first: {found[0]}",
+            f"The table of role effects {path.name} does not hold in {_count(found, 'place')}, first: {found[0]}",
             fix="Give each unexplained site its effect, or the reason why it has none; then run "
-            "python tools/effects.py --write",
+            "'python tools/effects.py --write'",
         )
     return _summary(table, examined)
 
 
-def write(
-    cache: Path, only: Iterable[str] = (), say: Callable[[str], None] = lambda _: None, path: Path = TABLE
-) -> str:
-    """Put the lines that the releases in ``cache`` prove into the table in ``path``; returns a summary."""
+def write(job: Job, path: Path = TABLE) -> str:
+    """Put the lines that the releases prove into the table in ``path``; returns a summary."""
     table = load(path)
-    examined = examine(table, cache, only, say)
-    path.write_text(table.with_evidence(evidence(table, examined.readings)).to_json(), encoding="utf-8")
+    examined = examine(table, job)
+    releases = tuple(job.lock.releases)
+    path.write_text(table.proven(releases, evidence(table, examined.readings, releases)).to_json(), encoding="utf-8")
     return _summary(table, examined)
 
 
 def _summary(table: Table, examined: Examined) -> str:
-    text = f"{len(examined.readings)} releases read, {len(table.effects)} effects, every role site explained."
-    for release in examined.unread:
-        text += f"\n{release} not read: it has no source archive, and no wheel of it is in the cache."
-    return text
+    said = f"{_count(examined.readings, 'release')} read, {_count(table.effects, 'effect')} of the role."
+    return "\n".join([said, *(f"{release} not read: {why}." for release, why in examined.unread.items())])
+
+
+def _count(things: Iterable[object], noun: str) -> str:
+    n = len(list(things))
+    return f"{n} {noun}{'' if n == 1 else 's'}"

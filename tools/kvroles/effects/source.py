@@ -1,56 +1,43 @@
-"""The Python files of vLLM releases, read from the cache: source archives, and wheels where there is none.
-
-Nothing is downloaded here, and nothing unpacked: a scan needs the bytes only.
-"""
+"""The Python files of a vLLM release: out of its verified source archive, or out of a wheel where there is no archive."""
 
 from __future__ import annotations
 
-import tarfile
 import zipfile
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
 
+from .. import archive, fetch, index, touched, web
 from ..errors import NoSource
+from ..lock import ReleaseRow
+from ..relock import top_of
+from ..verifying import Options
+
+_WANTED = {"vllm/**/*.py"}  # what an extract kept from a wheel is filed under
 
 
-def archive_path(cache: Path, release: str) -> Path:
-    return cache / "archives" / f"vllm-{release}.tar.gz"
+def python_files(row: ReleaseRow, options: Options) -> dict[str, bytes]:
+    """``vllm/**/*.py`` of a release by path, fetched if need be.
 
-
-def wheel_path(cache: Path, release: str) -> Path | None:
-    """A wheel of ``release`` in the cache, whatever platform it is for: its Python files are the same."""
-    return next(iter(sorted((cache / "wheels").glob(f"vllm-{release}-*.whl"))), None)
-
-
-def python_files(source: Path) -> dict[str, bytes]:
-    """``vllm/**/*.py`` of a release, from its source archive or wheel ``source``, by path below the tree.
-
-    Raises NoSource when ``source`` is missing or damaged.
+    Any wheel will do for a release without an archive: the Python files are the same on every platform. Of half a
+    gigabyte only these files are read, and kept in the cache. Raises NoSource when the files cannot be had, ``offline``
+    among the reasons, and Unproven when the archive is not the one in the lock.
     """
-    try:
-        if source.suffix == ".whl":
-            return dict(_wheel(source))
-        return dict(_archive(source))
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as e:
-        raise NoSource(
-            f"The source {source} cannot be read: {e}",
-            fix="Delete it, and fetch the release again with python tools/apply.py --vllm-rev",
-        ) from None
+    if row.archive is not None:
+        blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
+        chunks = archive.inflate(blob, row.archive.name)
+        return {m.path: m.data for m in archive.members(chunks, row.archive.name, top_of(row.archive), _is_wanted)}
+    wheel = row.wheels[0]
+    kept = touched.load(options.cache_dir, wheel.sha256, _WANTED)
+    if kept is None:
+        if options.offline:
+            raise NoSource(
+                f"The Python files of vLLM {row.release} are not in the cache and --offline forbids fetching them",
+                fix="Run once without --offline",
+            )
+        url = index.locate(wheel.name, "vllm", options.index_url)
+        with web.RangeFile(url, wheel.size) as f, zipfile.ZipFile(f) as z:
+            kept = touched.Extract({name: z.read(name) for name in z.namelist() if _is_wanted(name)}, b"")
+        touched.store(options.cache_dir, wheel.sha256, _WANTED, kept)
+    return kept.files
 
 
-def _archive(source: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(source, "r|gz") as tar:
-        for member in tar:
-            path = member.name.partition("/")[2]
-            if member.isreg() and path.startswith("vllm/") and path.endswith(".py"):
-                data = tar.extractfile(member)
-                if data is not None:
-                    yield path, data.read()
-
-
-def _wheel(source: Path) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(source) as wheel:
-        for name in wheel.namelist():
-            if name.startswith("vllm/") and name.endswith(".py"):
-                yield name, wheel.read(name)
+def _is_wanted(path: str) -> bool:
+    return path.startswith("vllm/") and path.endswith(".py")

@@ -12,9 +12,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from packaging.version import Version
-
 from ..errors import UsageError
+from ..release import version
 from .scan import Site
 
 Evidence = Mapping[str, tuple[str, ...]]  # release -> "file:line", the deciding one first
@@ -30,7 +29,7 @@ class Effect:
 
     def releases(self, known: Iterable[str]) -> list[str]:
         """Those of ``known`` that have this effect, according to the table."""
-        return [r for r in known if any(Version(a) <= Version(r) <= Version(b) for a, b in self.ranges)]
+        return [r for r in known if any(version(a) <= version(r) <= version(b) for a, b in self.ranges)]
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,6 @@ class Table:
     """The whole file; ``entries`` come in the order they are asked, exact sites before rules."""
 
     releases: tuple[str, ...]
-    wheel_only: tuple[str, ...]  # of these releases, the ones without a source archive
     effects: tuple[Effect, ...]
     entries: tuple[Entry, ...]
     outside: tuple[Outside, ...]
@@ -80,12 +78,14 @@ class Table:
     def is_outside(self, path: str) -> bool:
         return any(matches(path, o.files) for o in self.outside)
 
-    def with_evidence(self, evidence: Mapping[str, Evidence]) -> Table:
-        """The table with ``evidence`` (effect id -> release -> lines) in the place of its own."""
+    def proven(self, releases: tuple[str, ...], evidence: Mapping[str, Evidence]) -> Table:
+        """The table with ``evidence`` (effect id -> release -> lines) of ``releases`` in the place of its own."""
         raw = json.loads(json.dumps(self.raw))
+        raw["releases"] = list(releases)
         for effect in raw["effects"]:
             effect["evidence"] = {r: list(lines) for r, lines in evidence[effect["id"]].items()}
-        return replace(self, raw=raw, effects=tuple(replace(e, evidence=evidence[e.id]) for e in self.effects))
+        effects = tuple(replace(e, evidence=evidence[e.id]) for e in self.effects)
+        return replace(self, releases=releases, raw=raw, effects=effects)
 
     def to_json(self) -> str:
         """The file's text: two blanks of indent, and lists of plain strings on one line where they fit."""
@@ -110,7 +110,7 @@ def load(path: Path) -> Table:
         )
         entries = [_entry(s) for s in raw["sites"]] + [_entry(r) for r in raw["rules"]]
         outside = tuple(Outside(tuple(o["files"]), tuple(o["importers"])) for o in raw["outside"])
-        table = Table(tuple(raw["releases"]), tuple(raw["wheel_only"]), effects, tuple(entries), outside, raw)
+        table = Table(tuple(raw["releases"]), effects, tuple(entries), outside, raw)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise UsageError(
             f"The table of role effects {path} cannot be read: {type(e).__name__}: {e}",

@@ -43,6 +43,14 @@ _MUTE = re.compile(
     r"|kv-transfer-config\S*|kv-events-config|quantization\S*|chat-template|image|cudagraph\S*|dtype|ec-transfer-config|label|l"
     r"|reasoning-parser|tool-call-parser|lora-modules|code-revision|revision|served-model-name|all2all-backend|config|from-literal)$"
 )
+# Flags that name this server, its job or its output; a plain word elsewhere (a model, a backend) says nothing.
+_NAMING = re.compile(
+    r"^--?(?:name|hostname|host|container-name|job-name|[Jowstnh]|output|error|log-file|log-dir|logfile|log-path|log|nodelist|session|title"
+    r"|window-name|unit|instance-name|engine-id|node-name|worker-name|server-name|app|group|task|file|env-file)$"
+)
+_OTHER_END = re.compile(
+    r"(?i)(?:^|[-_])(?:peers?|remote|upstream|proxy|router|connect\w*|target|dest\w*|bootstrap|registry|backend|backends|from|to)(?:[-_]|$)"
+)
 _PORT_FLAG = re.compile(r"^--?(?:port|http-port|server-port|p|publish)$")
 _ENV = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.S)
 _ENV_ROLE = re.compile(
@@ -112,9 +120,11 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
         return [Cue(side, Weight.FLAG, "variable", f"{name}={value[:60]}", pos)]
     if "{" in value and "${" not in value:
         return []
-    if "$" in value and len(value) < 120:
+    if "$" in value and len(value) < 120 and not _OTHER_END.search(name) and not name_sides(name):
         return _named(value, f"{name}={value}", pos, ctx)
-    if re.search(r"(?i)is_?(?:prefill|decode)|(?:prefill|decode)_?(?:only|worker|mode)$", name) and value.strip("\"'").lower() in {"1", "true", "yes"}:
+    if re.search(r"(?i)is_?(?:prefill|decode)|(?:prefill|decode)_?(?:only|worker|mode)$", name) and value.strip(
+        "\"'"
+    ).lower() in {"1", "true", "yes"}:
         return [Cue(s, Weight.FLAG, "variable", f"{name}={value}", pos) for s in name_sides(name)]
     return []
 
@@ -130,21 +140,39 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         if side is None:
             named = name_sides(value)
             side = next(iter(named)) if len(named) == 1 else None
-        if side is not None and not (side is Side.AGGREGATED and flag in {"--mode", "--role", "--stage"} and value == "none"):
+        if side is not None and not (
+            side is Side.AGGREGATED and flag in {"--mode", "--role", "--stage"} and value == "none"
+        ):
             return [Cue(side, Weight.FLAG, "flag", words[:80], pos)]
         return []
     if _MUTE.match(flag) or len(value) > 200 or ("{" in value and "${" not in value):
         return []
-    if name_sides(flag):
+    if name_sides(flag) or _OTHER_END.search(flag):
         return []  # the address of the other side, a kernel's switch
     if _PORT_FLAG.match(flag):
         number = value.split(":")[0] if flag in {"-p", "--publish"} else value
         key = "$" + m.group(1) if (m := re.match(r"\$\{?(\w+)", number)) else number
         if key in ctx.proxied:
-            return [Cue(ctx.proxied[key], Weight.NAMED, "port", f"{words} is the proxy's {ctx.proxied[key].value} server", pos)]
+            return [
+                Cue(
+                    ctx.proxied[key],
+                    Weight.NAMED,
+                    "port",
+                    f"{words} is the proxy's {ctx.proxied[key].value} server",
+                    pos,
+                )
+            ]
     if _HOST_FLAG.match(flag) and (side := ctx.proxied.get(value.lower())):
         return [Cue(side, Weight.NAMED, "host", f"{words} is the proxy's {side.value} server", pos)]
-    return _named(value, words, pos, ctx)
+    if (
+        "$" in value
+        or "{{" in value
+        or _NAMING.match(flag)
+        or _PATHLIKE.search(value)
+        or (not flag and "/" not in value)
+    ):
+        return _named(value, words, pos, ctx)
+    return []
 
 
 def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:

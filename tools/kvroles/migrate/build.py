@@ -20,7 +20,7 @@ _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 _DOCKER = re.compile(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
 _FROM = re.compile(r"(?i)\bAS\s+(\S+)")
 _RULE = re.compile(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
-_RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>[^:=\n]*):(?!=)[^\n]*$")
+_RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)[^\n]*$")
 _MAKE_VAR = re.compile(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
 _JUST_VAR = re.compile(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
@@ -97,11 +97,19 @@ def _docker(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             scope = _said(comments, stage)
             if body.s.lstrip().startswith("["):
                 got = objects.read(body, body.s.index("["))
-                out += Tree(got[0], body, scope, ctx, values.scan).sites() if got else values.scan_objects(body, scope, ctx)
+                out += (
+                    Tree(got[0], body, scope, ctx, values.scan).sites()
+                    if got
+                    else values.scan_objects(body, scope, ctx)
+                )
             elif name in {"ENV", "ARG", "LABEL"} and not re.match(r"\s*[\w.-]+=", body.s):
                 key = body.s.split(None, 1)[0]
                 k = body.s.index(key) + len(key)
-                out += values.scan(body.slice(k, len(body.s)), _name_cue(Scope("variable", key, scope), "variable", key, t.at(a), ctx), ctx)
+                out += values.scan(
+                    body.slice(k, len(body.s)),
+                    _name_cue(Scope("variable", key, scope), "variable", key, t.at(a), ctx),
+                    ctx,
+                )
             else:
                 out += values.scan_as("shell", body, scope, ctx)
         comments = []
@@ -127,7 +135,9 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
         var = (_MAKE_VAR if lang == "make" else _JUST_VAR).match(line)
         rule = None if var else (_RULE if lang == "make" else _RECIPE).match(line)
         if rule is not None and not line.startswith((" ", "\t")):
-            scope = _name_cue(Scope("target", rule.group("name"), _said(comments, up)), "target", rule.group("name"), t.at(a), ctx)
+            scope = _name_cue(
+                Scope("target", rule.group("name"), _said(comments, up)), "target", rule.group("name"), t.at(a), ctx
+            )
             i += 1
             parts: list[Text] = []
             indent = -1
@@ -138,9 +148,11 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
                 lead = len(text) - len(text.lstrip(" \t"))
                 indent = lead if indent < 0 and text.strip() else indent
                 cut = min(lead, max(indent, 0))
-                if lang == "make" and text.lstrip("\t ")[:1] in {"@", "-", "+"} and not (parts and parts[-1].s.rstrip().endswith("\\")):
-                    cut = lead + 1
-                elif text.lstrip("\t ").startswith("@"):
+                if (
+                    lang == "make"
+                    and text.lstrip("\t ")[:1] in {"@", "-", "+"}
+                    and not (parts and parts[-1].s.rstrip().endswith("\\"))
+                ) or text.lstrip("\t ").startswith("@"):
                     cut = lead + 1
                 parts.append(t.slice(lines[i][0] + cut, lines[i][1]))
                 i += 1
@@ -173,7 +185,7 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
         scope = _name_cue(Scope("variable", name, up), "variable", name, t.at(a), ctx)
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
         scope.find_uses = partial(_uses, use, bodies, ctx)
-        out += values.scan(value, scope, ctx, name)
+        out += values.scan(value, scope, ctx)
     return out
 
 

@@ -9,8 +9,13 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from kvroles.errors import Exit, KvRolesError, UsageError
+
+if TYPE_CHECKING:
+    from kvroles.migrate.findings import Options
+    from kvroles.migrate.run import FileResult
 
 _EPILOG = """\
 Answers that the files do not hold go into .kv-roles.toml (looked for in the current folder):
@@ -27,7 +32,10 @@ A comment "kv-roles: ignore[KVR114]" on or above a line silences a finding there
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     p = argparse.ArgumentParser(
-        prog="kv-roles", description=(__doc__ or "").split("\n\n")[0], epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="kv-roles",
+        description=(__doc__ or "").split("\n\n")[0],
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("paths", nargs="+", metavar="PATH", help="files and folders; - reads standard input")
     do = p.add_mutually_exclusive_group()
@@ -35,12 +43,22 @@ def parser() -> argparse.ArgumentParser:
     do.add_argument("--diff", action="store_true", help="show what --write would change")
     p.add_argument("--check", action="store_true", help="exit with 1 if anything is left to do")
     p.add_argument("--target-vllm", metavar="RELEASE", help="add what that release does with the role")
-    p.add_argument("--side", action="append", default=[], metavar="GLOB=SIDE", help="prefill or decode, where the files do not say (GLOB:LINE for one place)")
-    p.add_argument("--config", type=Path, metavar="FILE", help="settings (default: .kv-roles.toml in the current folder)")
+    p.add_argument(
+        "--side",
+        action="append",
+        default=[],
+        metavar="GLOB=SIDE",
+        help="prefill or decode, where the files do not say (GLOB:LINE for one place)",
+    )
+    p.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (default: .kv-roles.toml in the current folder)"
+    )
     form = p.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_const", const="json", dest="format", help="findings as JSON")
     form.add_argument("--sarif", action="store_const", const="sarif", dest="format", help="findings as SARIF 2.1.0")
-    form.add_argument("--github", action="store_const", const="github", dest="format", help="findings as GitHub annotations")
+    form.add_argument(
+        "--github", action="store_const", const="github", dest="format", help="findings as GitHub annotations"
+    )
     p.add_argument("-v", "--verbose", action="store_true", help="notes as well: other connectors, wrappers, mentions")
     p.add_argument("-q", "--quiet", action="store_true", help="the summary only")
     return p
@@ -86,11 +104,9 @@ def _run(args: argparse.Namespace) -> int:
     return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
 
 
-def _standard_input(args: argparse.Namespace, options: object) -> int:
+def _standard_input(args: argparse.Namespace, options: Options) -> int:
     from kvroles.migrate import run, walk
-    from kvroles.migrate.findings import Options
 
-    assert isinstance(options, Options)
     data = sys.stdin.buffer.read()
     hit = walk.judge("-", data)
     if len(data) > walk.MAX_BYTES:
@@ -109,24 +125,23 @@ def _standard_input(args: argparse.Namespace, options: object) -> int:
     return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
 
 
-def _write(results: list[object]) -> None:
+def _write(results: list[FileResult]) -> None:
     from kvroles.migrate import rewrite
-    from kvroles.migrate.run import FileResult, skipped
+    from kvroles.migrate.run import skipped
 
     for r in results:
-        assert isinstance(r, FileResult)
         if r.after is None:
             continue
         try:
             rewrite.write(r.path, r.before, r.after)
-        except rewrite.NotWritten as e:
+        except rewrite.NotWrittenError as e:
             r.findings += skipped(r.path, f"not written, {e}").findings
             continue
         for f in r.findings:
             f.written = f.role is not None
 
 
-def _report(args: argparse.Namespace, results: list[object], out: object) -> None:
+def _report(args: argparse.Namespace, results: list[FileResult], out: TextIO) -> None:
     from kvroles.migrate import report
 
-    report.render(results, out, form=args.format or "text", diff=args.diff, verbose=args.verbose, quiet=args.quiet)  # type: ignore[arg-type]
+    report.render(results, out, form=args.format or "text", diff=args.diff, verbose=args.verbose, quiet=args.quiet)

@@ -40,7 +40,9 @@ def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
     top: Node | None = None
     for node in grammar.owners(grammar.at(unit.root, i, len(TOKEN))):
         if node.type in spec.comment:
-            return [Site(t.at(k), unit.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte], node.end_byte
+            return [
+                Site(t.at(k), unit.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte
+            ], node.end_byte
         if node.type in spec.string or (top is not None and node.type in spec.joined):
             top = node
         elif top is not None:
@@ -65,8 +67,7 @@ def _string(unit: Unit, node: Node) -> list[Site]:
         return _role(unit, node, holder, word, scope)
     if re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
         return _flag(unit, node, word, scope)
-    hint = unit.key_of(holder) if holder is not None and holder.type in spec.pair else ""
-    return values.scan(word, scope, ctx, hint)
+    return values.scan(word, scope, ctx)
 
 
 def _expected(unit: Unit, node: Node) -> bool:
@@ -96,7 +97,7 @@ def _expected(unit: Unit, node: Node) -> bool:
 
 
 def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope) -> list[Site]:
-    t, spec = unit.t, unit.spec
+    spec = unit.spec
     k = word.s.index(TOKEN)
     pos, exact = word.at(k), word.exact(k, len(TOKEN))
     if holder is None:
@@ -136,7 +137,9 @@ def _macro(unit: Unit, node: Node, scope: Scope) -> list[Site]:
     if found is None:
         return [Site(t.at(node.start_byte + 1), scope, "value")]
     return [
-        s for s in Tree(found, body, scope, unit.ctx, values.scan).sites() if t.at(node.start_byte) <= s.pos < t.at(node.end_byte)
+        s
+        for s in Tree(found, body, scope, unit.ctx, values.scan).sites()
+        if t.at(node.start_byte) <= s.pos < t.at(node.end_byte)
     ] or [Site(t.at(node.start_byte + 1), scope, "value")]
 
 

@@ -97,14 +97,33 @@ SPECS: dict[str, Spec] = {
     ),
 }
 
-_ESC = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
+_ESC = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "a": "\a",
+    "b": "\b",
+    "f": "\f",
+    "v": "\v",
+    "0": "\0",
+}
 
 
 def literal(t: Text, node: Node, spec: Spec) -> Text:
     """The value of a string literal, or of several joined; what is interpolated stands as ``$name``."""
     if node.type in spec.joined:
-        parts = [c for c in node.children if c.type in spec.string | spec.joined | {"identifier", "call", "parenthesized_expression"}]
-        return join(literal(t, p, spec) if p.type in spec.string | spec.joined else _hole(t, p.start_byte, p.end_byte) for p in parts)
+        parts = [
+            c
+            for c in node.children
+            if c.type in spec.string | spec.joined | {"identifier", "call", "parenthesized_expression"}
+        ]
+        return join(
+            literal(t, p, spec) if p.type in spec.string | spec.joined else _hole(t, p.start_byte, p.end_byte)
+            for p in parts
+        )
     s = t.s
     a, b = node.start_byte, node.end_byte
     if spec.grammar == "python":

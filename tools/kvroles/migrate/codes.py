@@ -36,7 +36,9 @@ CODES: dict[str, Code] = {
         Code("KVR114", "not-disaggregated", _W, "The server does both prefill and decode; it has no side."),
         Code("KVR115", "encode-worker", _W, "An encode worker has neither role."),
         Code("KVR116", "move-unsafe", _W, "The side is clear, but the move is not safe with these settings."),
-        Code("KVR117", "not-in-place", _W, "The role cannot be changed in place: its bytes are not where its value is."),
+        Code(
+            "KVR117", "not-in-place", _W, "The role cannot be changed in place: its bytes are not where its value is."
+        ),
         Code("KVR120", "wrapper-role", _N, "A wrapper's own role is left alone; only the NIXL connector in it moves."),
         Code("KVR121", "other-connector", _N, "Another connector's role is left alone."),
         Code("KVR122", "connector-unknown", _N, "Which connector this role belongs to is not said here."),
@@ -44,9 +46,21 @@ CODES: dict[str, Code] = {
         Code("KVR124", "mention", _N, "A comment or sentence mentions kv_both; it configures nothing."),
         Code("KVR125", "record", _N, "A log, report or patch records what once was."),
         Code("KVR131", "bidirectional-prefill", _W, "Bidirectional transfer needs kv_both on prefill from 0.24.0 on."),
-        Code("KVR132", "pipeline-parallel-decode", _W, "A kv_consumer with pipeline parallelism is refused from 0.26.0 on."),
-        Code("KVR133", "prefill-context-parallel", _N, "Prefill context parallelism depends on the role from 0.29.0 on."),
-        Code("KVR134", "multimodal-prefill", _N, "A prefill instance no longer gets multimodal embeddings switched on for it."),
+        Code(
+            "KVR132",
+            "pipeline-parallel-decode",
+            _W,
+            "A kv_consumer with pipeline parallelism is refused from 0.26.0 on.",
+        ),
+        Code(
+            "KVR133", "prefill-context-parallel", _N, "Prefill context parallelism depends on the role from 0.29.0 on."
+        ),
+        Code(
+            "KVR134",
+            "multimodal-prefill",
+            _N,
+            "A prefill instance no longer gets multimodal embeddings switched on for it.",
+        ),
         Code("KVR135", "wrapper-drives", _N, "Some behaviour follows the wrapper's role, not the NIXL connector's."),
         Code("KVR136", "metric-gone", _N, "A metric disappears from prefill instances."),
         Code("KVR137", "release-effect", _N, "What the target release does with the role."),

@@ -64,7 +64,9 @@ def connector_of(obj: Map) -> str | None:
     if named:
         return named[0] if len(set(named)) == 1 else None
     classes = [
-        v.value for _, v in obj.pairs if isinstance(v, Scalar) and re.fullmatch(r"[A-Z]\w*Connector(?:V1)?", v.value.strip())
+        v.value
+        for _, v in obj.pairs
+        if isinstance(v, Scalar) and re.fullmatch(r"[A-Z]\w*Connector(?:V1)?", v.value.strip())
     ]
     return classes[0] if len(classes) == 1 else None
 

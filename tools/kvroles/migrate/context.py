@@ -15,23 +15,25 @@ MAX_NESTING = 12
 # A proxy or router names its prefill and decode servers; what it names is a side. The value runs to the next flag.
 _PROXY = re.compile(
     r"""(?ix)
-    (?<![\w-])--(?P<flag>(?:prefill|decode)(?:er)?s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
+    (?<![\w-])--(?P<flag>(?:prefill(?:er)?|decoder?)s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
     (?:\s*=\s*|[\s\\]+|["'],?\s*(?:-\s*)?["']?)
     (?P<value>(?:(?!\s--?[a-z])[^\n\\]|\\\r?\n)*)
     """
 )
 _PROXY_VAR = re.compile(
-    r"""(?ix)(?P<flag>(?:prefill|decode)(?:er)?s?[-_]?(?:urls?|endpoints?|addr(?:ess)?|base_url|api_base|instances?)?)
+    r"""(?ix)(?P<flag>(?:prefill(?:er)?|decoder?)s?[-_]?(?:urls?|endpoints?|addr(?:ess)?|base_url|api_base|instances?)?)
     ["']?\s*[:=]\s*[\["'(]*\s*(?P<value>https?://[^\s"')]+)""",
 )
 _PORT = re.compile(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
 _HOST = re.compile(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
 _LOOPBACK = re.compile(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 _PREFILL_SAID = re.compile(
-    r"""(?ix)(?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?<![a-z])prefill
+    r"""(?ix)(?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?:(?<![a-z])prefill|(?-i:Prefill))
     (?!s?[-_ ](?:quer|token|backend|chunk|context|cudagraph|schedul|batch|wrapper|cache))|预填|プレフィル|프리필""",
 )
-_PD_SAID = re.compile(r"(?i)disaggregat|(?<![a-z])disagg(?![a-z])|routing-(?:proxy|sidecar)|nixlv2|(?<![a-z])p/d(?![a-z])|PD分离|\d+p\d+d")
+_PD_SAID = re.compile(
+    r"(?i)disaggregat|(?<![a-z])disagg(?![a-z])|routing-(?:proxy|sidecar)|nixlv2|(?<![a-z])p/d(?![a-z])|PD分离|\d+p\d+d"
+)
 _PD_PATH = re.compile(r"(?i)(?:^|[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)")
 
 
@@ -62,11 +64,15 @@ class FileCtx:
         if m := _PD_SAID.search(self.text.s):
             return f"the file says {m.group()!r}"
         own = self.name.rsplit("/", 1)[-1].lower()
+        twin = re.sub(r"decod(?:e|er|ing)", "prefill", own)
         for other in self.siblings:
-            if re.sub(r"decod(?:e|er|ing)", "prefill", own) in {other.lower(), other.lower().replace("prefiller", "prefill")}:
-                if "decod" in own:
-                    return f"{other} stands beside it"
+            if "decod" in own and twin in {other.lower(), other.lower().replace("prefiller", "prefill")}:
+                return f"{other} stands beside it"
         return ""
+
+    def pd_named(self, words: str) -> bool:
+        """Whether a name says P/D itself (``pd-decode``, ``disagg-decode-0``)."""
+        return _PD_PATH.search(words) is not None
 
     @cached_property
     def disagg_pair(self) -> bool:
@@ -78,7 +84,11 @@ class FileCtx:
         """Whether the file tells its sides apart by the letters P and D in identifiers (``CONFIG_P``, ``CONFIG_D``)."""
         s = self.text.s
         for m in re.finditer(r"\b([A-Za-z]\w*?_)([pP])\b|\b([pP])(_[A-Za-z]\w*)\b", s):
-            twin = m.group(1) + ("D" if m.group(2) == "P" else "d") if m.group(1) else ("D" if m.group(3) == "P" else "d") + m.group(4)
+            twin = (
+                m.group(1) + ("D" if m.group(2) == "P" else "d")
+                if m.group(1)
+                else ("D" if m.group(3) == "P" else "d") + m.group(4)
+            )
             if re.search(rf"\b{re.escape(twin)}\b", s):
                 return True
         return False

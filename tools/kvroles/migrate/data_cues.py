@@ -17,8 +17,15 @@ _NAME_KEYS = frozenset(
         "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
     }
 )  # fmt: skip
-_SAID_KEYS = frozenset({"description", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"})
-_ARG_KEYS = frozenset({"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"})
+_SAID_KEYS = frozenset(
+    {"description", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"}
+)
+_ARG_KEYS = frozenset(
+    {"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"}
+)
+_NOT_OWN = re.compile(
+    r"(?i)model|account|secret|scheduler|class|image|user|file|volume|repo|chart|peer|remote|proxy|router|claim|config|topic|tokenizer|queue|display"
+)
 _OFF = frozenset({"false", "0", "no", "off"})
 
 
@@ -35,9 +42,7 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
     scope = Scope("key", key.value, up)
     pos = key.text.at(0)
     side = one_side(key.value, ctx)
-    if side is not None and not isinstance(value, Scalar):
-        scope.cues.append(Cue(side, Weight.NAMED, "key", key.value, pos))
-    elif side in (Side.PREFILL, Side.DECODE):
+    if (side is not None and not isinstance(value, Scalar)) or side in (Side.PREFILL, Side.DECODE):
         scope.cues.append(Cue(side, Weight.NAMED, "key", key.value, pos))
     elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
         scope.cues.append(Cue(host, Weight.NAMED, "host", f"{key.value} is the proxy's {host.value} server", pos))
@@ -70,7 +75,7 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
         elif key in {"metadata", "target"} and isinstance(v, Map):
             scope.cues += _metadata(v, ctx)
         elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"} and key != through:
-            scope.cues += _labels(v, ctx)
+            scope.cues += _labels(v, ctx, roles_only=key == "annotations")
         elif key in {"env", "environment", "envs", "extraEnv", "env_vars", "extraEnvVars"}:
             scope.cues += _env(v, ctx)
     words, has_args = container_words(m)
@@ -87,7 +92,9 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
     pos = v.text.at(0)
     if is_through or len(v.value) > 200:
         return []
-    if key in _NAME_KEYS or key.lower().endswith(("name", "host")):
+    if key in _NAME_KEYS or (
+        key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not name_sides(key)
+    ):
         if side := one_side(v.value, ctx):
             return [Cue(side, Weight.NAMED, "name", f"{key}: {v.value}", pos)]
         if (host := ctx.proxied.get(v.value.lower())) is not None:
@@ -105,7 +112,10 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
             return [Cue(side, Weight.FLAG if strong else Weight.NAMED, "role", f"{key}: {v.value}", pos)]
     if key in _SAID_KEYS and (side := prose_side(v.value)):
         return [Cue(side, Weight.SAID, "text", f"{key}: {v.value[:80]}", pos)]
-    if re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key) and v.value.lower() == "true":
+    if (
+        re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key)
+        and v.value.lower() == "true"
+    ):
         return [Cue(s, Weight.FLAG, "role", f"{key}: {v.value}", pos) for s in name_sides(key)]
     return []
 
@@ -116,13 +126,13 @@ def _metadata(m: Map, ctx: FileCtx) -> list[Cue]:
         if k.value in {"name", "generateName"} and isinstance(v, Scalar):
             out += _scalar_cues("name", v, ctx, op=False, is_through=False)
         elif k.value in {"labels", "annotations"}:
-            out += _labels(v, ctx)
+            out += _labels(v, ctx, roles_only=k.value == "annotations")
         elif k.value == "labelSelector" and isinstance(v, Scalar) and (side := one_side(v.value, ctx)):
             out.append(Cue(side, Weight.NAMED, "label", f"labelSelector: {v.value}", v.text.at(0)))
     return out
 
 
-def _labels(node: Node, ctx: FileCtx) -> list[Cue]:
+def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
     out: list[Cue] = []
     if not isinstance(node, Map):
         return out
@@ -132,9 +142,11 @@ def _labels(node: Node, ctx: FileCtx) -> list[Cue]:
         side = role_value(v.value) if role_key(k.value) else None
         if side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}:
             side = None
-        if side is None:
+        if side is None and not roles_only:
             side = one_side(v.value, ctx) or (
-                one_side(k.value.rsplit("/", 1)[-1], ctx) if v.value.lower() in {"true", "1", "yes", "enabled"} else None
+                one_side(k.value.rsplit("/", 1)[-1], ctx)
+                if v.value.lower() in {"true", "1", "yes", "enabled"}
+                else None
             )
         if side is not None:
             out.append(Cue(side, Weight.NAMED, "label", f"{k.value}: {v.value}", v.text.at(0)))
@@ -191,7 +203,9 @@ def kserve(root: Node, keys: list[str]) -> Cue | None:
     if not isinstance(spec, Map) or len(keys) < 2 or keys[0] != "spec" or keys[1] not in {"template", "worker"}:
         return None
     pos = spec.pairs[0][0].text.at(0)
-    if any(k.value == "prefill" and not (isinstance(v, Scalar) and v.value in {"", "null", "~"}) for k, v in spec.pairs):
+    if any(
+        k.value == "prefill" and not (isinstance(v, Scalar) and v.value in {"", "null", "~"}) for k, v in spec.pairs
+    ):
         return Cue(Side.DECODE, Weight.NAMED, "structure", f"spec.{keys[1]} beside spec.prefill (KServe)", pos)
     if root.scalar("kind") == "LLMInferenceService" and spec.get("baseRefs") is None:
         return Cue(Side.AGGREGATED, Weight.NAMED, "structure", "no spec.prefill: one server does both (KServe)", pos)

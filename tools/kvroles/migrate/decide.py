@@ -14,6 +14,7 @@ from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
+_LABELS = frozenset({"name", "label", "key", "role", "patch path", "folder", "file written"})
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
@@ -24,6 +25,7 @@ class Verdict:
     side: Side | None
     why: str = ""
     cues: list[Cue] = field(default_factory=list)
+    against: Side | None = None  # what the file's name says instead
     carrier: Scope | None = None  # the variable, function or anchor whose uses decided
 
 
@@ -37,19 +39,20 @@ class _Level:
 def weigh(site: Site, ctx: FileCtx) -> Verdict:
     """The verdict on one site."""
     verdict = _weigh(site.scope.chain(), ())
-    if verdict.side is Side.DECODE and not any(c.weight == Weight.FLAG and c.side is Side.DECODE for c in verdict.cues):
-        if not ctx.pd_said and not _peer(verdict.cues):
-            return Verdict(None, "weak", verdict.cues)
+    mere = verdict.side is Side.DECODE and all(_mere_label(c) for c in verdict.cues)
+    if mere and not ctx.pd_said and not any(ctx.pd_named(c.words) for c in verdict.cues):
+        return Verdict(None, "weak", verdict.cues)
     return verdict
 
 
-def _peer(cues: list[Cue]) -> bool:
-    """Whether a cue is of a kind that only P/D deployments have."""
-    return any(c.kind in {"port", "host", "structure"} for c in cues)
+def _mere_label(cue: Cue) -> bool:
+    """Whether a cue is of the kind that aggregated servers carry as well: the name or label of an object."""
+    return cue.weight < Weight.FLAG and cue.kind.removeprefix("used by: ") in _LABELS
 
 
 def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     decided: _Level | None = None
+    against: Side | None = None
     seen: list[Cue] = []
     for n, scope in enumerate(chain):
         cues = list(scope.cues)
@@ -74,6 +77,8 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
             seen += level.cues
         elif level.side is decided.side:
             seen += level.cues
+        elif level.weight == Weight.FILE and level.side in PD:
+            against = level.side if decided.weight <= Weight.SAID else None
         elif _overrules(level, decided):
             if level.side in _VETO:
                 return Verdict(None, level.side.value, seen + level.cues)
@@ -83,7 +88,7 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     if decided is None:
         return Verdict(None, "unknown", seen)
     if decided.side in PD:
-        return Verdict(decided.side, "", seen)
+        return Verdict(decided.side, "", seen, against)
     return Verdict(None, decided.side.value, seen)
 
 
@@ -91,8 +96,6 @@ def _overrules(outer: _Level, inner: _Level) -> bool:
     """Whether something said further out is strong enough to undo what is said nearer."""
     if outer.side is Side.AGGREGATED:
         return inner.side is not Side.PREFILL or outer.weight > inner.weight or inner.weight <= Weight.SAID
-    if outer.weight == Weight.FILE:
-        return inner.weight <= Weight.SAID
     if outer.weight == inner.weight:
         return inner.weight == Weight.NAMED
     return outer.weight > inner.weight
@@ -134,9 +137,13 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
         if verdict.side is not None:
             sides.setdefault(verdict.side, verdict.cues[0])
         elif verdict.why in {"shared", "aggregated", "encode"}:
-            sides.setdefault(Side(verdict.why), verdict.cues[0] if verdict.cues else Cue(Side(verdict.why), 2, "use", scope.name))
+            sides.setdefault(
+                Side(verdict.why), verdict.cues[0] if verdict.cues else Cue(Side(verdict.why), 2, "use", scope.name)
+            )
         elif verdict.why == "conflict":
-            return Verdict(None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues)
+            return Verdict(
+                None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues
+            )
         else:
             silent += 1
     if not sides:

@@ -60,12 +60,15 @@ def _verdict(site: Site, ctx: FileCtx, options: Options) -> Verdict | None:
 
 
 def _file_name_last(verdicts: list[Verdict | None]) -> list[Verdict | None]:
-    """A file's name decides only where nothing in the file was decided the other way."""
+    """A file's name decides only where nothing in the file was decided the other way, and casts doubt on what is merely
+    said against it unless the file turns out to hold both sides."""
     sides = {v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > 1 for c in v.cues)}
     out: list[Verdict | None] = []
     for v in verdicts:
         if v is not None and v.side is not None and all(c.weight == 1 for c in v.cues) and v.side.other in sides:
             v = Verdict(None, "weak", v.cues)
+        elif v is not None and v.side is not None and v.against is not None and v.against not in sides:
+            v = Verdict(None, "conflict", v.cues)
         out.append(v)
     return out
 
@@ -101,7 +104,12 @@ def _of_site(site: Site, verdict: Verdict | None, ctx: FileCtx, options: Options
         found.append(finding(blocked.code, f"{side.value}: {blocked.message}", side=side, cues=verdict.cues))
     elif not site.exact:
         found.append(
-            finding("KVR117", f"{side.value}: set {side.role} by hand; the value's bytes are not in one piece here", side=side, cues=verdict.cues)
+            finding(
+                "KVR117",
+                f"{side.value}: set {side.role} by hand; the value's bytes are not in one piece here",
+                side=side,
+                cues=verdict.cues,
+            )
         )
     else:
         code = "KVR101" if side is Side.PREFILL else "KVR102"
@@ -120,7 +128,11 @@ def _not_nixl(site: Site, options: Options, finding: object) -> list[Finding]:
         return [finding("KVR120", f"{site.connector}'s own role: left as it is, it drives other behaviour")]
     if kind is Kind.OTHER:
         return [finding("KVR121", f"{site.connector}: not NIXL, left as it is")]
-    said = f"{site.connector!r} is no connector known here" if site.connector and "$" not in site.connector else "the connector is not said here"
+    said = (
+        f"{site.connector!r} is no connector known here"
+        if site.connector and "$" not in site.connector
+        else "the connector is not said here"
+    )
     return [finding("KVR122", f"{said}; if it is NIXL's, set the role by hand")]
 
 
@@ -132,7 +144,11 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
             carrier = verdict.carrier
             what = f"{carrier.kind} {carrier.name!r}" if carrier is not None and carrier.name else "this value"
             return finding(  # type: ignore[no-any-return]
-                "KVR113", f"{what} feeds both prefill and decode", cues=verdict.cues, side=Side.SHARED, fix=_split(carrier, verdict.cues, ctx)
+                "KVR113",
+                f"{what} feeds both prefill and decode",
+                cues=verdict.cues,
+                side=Side.SHARED,
+                fix=_split(carrier, verdict.cues, ctx),
             )
         case "aggregated":
             return finding(  # type: ignore[no-any-return]
@@ -144,7 +160,11 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
             )
         case "encode":
             return finding(  # type: ignore[no-any-return]
-                "KVR115", "an encode worker transfers no KV cache", cues=verdict.cues, side=Side.ENCODE, fix="drop the NIXL config there"
+                "KVR115",
+                "an encode worker transfers no KV cache",
+                cues=verdict.cues,
+                side=Side.ENCODE,
+                fix="drop the NIXL config there",
             )
         case "conflict":
             return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
@@ -158,7 +178,9 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
 
 def _split(carrier: Scope | None, cues: list[Cue], ctx: FileCtx) -> str:
     """The split to make, with names and lines."""
-    where = {s: sorted({ctx.line(c.pos)[0] for c in cues if c.side is s and c.pos >= 0}) for s in (Side.PREFILL, Side.DECODE)}
+    where = {
+        s: sorted({ctx.line(c.pos)[0] for c in cues if c.side is s and c.pos >= 0}) for s in (Side.PREFILL, Side.DECODE)
+    }
     at = {s: " (line " + ", ".join(map(str, ls)) + ")" if ls else "" for s, ls in where.items()}
     if carrier is not None and carrier.name and carrier.kind in {"variable", "anchor", "function"}:
         p, d = _twins(carrier.name)

@@ -43,7 +43,10 @@ def target(release: str) -> Version:
         raise UsageError(f"--target-vllm {release} is no vLLM release", fix="Give one such as 0.22.1") from None
     if version < FIRST:
         raise UsageError(
-            f"--target-vllm {release} has no NixlConnector", expected="0.9.0 or later", found=release, fix="Leave the option out"
+            f"--target-vllm {release} has no NixlConnector",
+            expected="0.9.0 or later",
+            found=release,
+            fix="Leave the option out",
         )
     return version
 
@@ -80,8 +83,8 @@ def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
         out.append(
             Hazard(
                 "KVR131",
-                "with bidirectional_kv_xfer a prefill instance still loads KV from decode, but from 0.24.0 on only consumers hold "
-                "freed blocks back until a step in flight is done: keep kv_both here",
+                "with bidirectional_kv_xfer a prefill instance still loads KV from decode, but from 0.24.0 on only "
+                "consumers hold freed blocks back until a step in flight is done: keep kv_both here",
                 blocks=True,
             )
         )
@@ -94,17 +97,25 @@ def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
             )
         )
     if since(PCP) and (pcp := _over_one(flags, "prefill-context-parallel-size", "pcp")):
-        effect = "becomes allowed on a kv_producer" if side is Side.PREFILL else "is refused on a kv_consumer, as it was with kv_both"
+        effect = (
+            "becomes allowed on a kv_producer"
+            if side is Side.PREFILL
+            else "is refused on a kv_consumer, as it was with kv_both"
+        )
         out.append(Hazard("KVR133", f"{pcp}: prefill context parallelism {effect} from 0.29.0 on"))
-    if side is Side.PREFILL and since(MM) and any(f.startswith(("ec-transfer-config", "multimodal", "limit-mm", "mm-")) for f in flags):
-        if "enable-mm-embeds" not in flags:
-            text = "it no longer accepts missing embeddings (0.28.0 on)"
-            if since(MM_FORCED):
-                text += " nor gets --enable-mm-embeds set for it (0.30.0 on): set it if this instance receives embeddings"
-            out.append(Hazard("KVR134", f"as kv_producer a multimodal prefill instance changes: {text}"))
+    takes_images = any(f.startswith(("multimodal", "limit-mm", "mm-", "ec-transfer-config")) for f in flags)
+    feeds_itself = "ec_consumer" in flags.get("ec-transfer-config", "") or "enable-mm-embeds" in flags
+    if release is not None and side is Side.PREFILL and since(MM) and takes_images and not feeds_itself:
+        text = "requests that leave out the embedding tensor become errors (0.28.0 on)"
+        if since(MM_FORCED):
+            text += ", and embedding inputs need --enable-mm-embeds (0.30.0 on)"
+        out.append(Hazard("KVR134", f"on a multimodal kv_producer {text}"))
     if release is not None and site.wrappers and release >= FENCE:
         out.append(
-            Hazard("KVR135", f"block freeing, partial-tail and multimodal handling follow {site.wrappers[0]}'s own role, which stays as it is")
+            Hazard(
+                "KVR135",
+                f"block freeing, partial-tail and multimodal handling follow {site.wrappers[0]}'s own role, which stays as it is",
+            )
         )
     if release is not None and side is Side.PREFILL and release >= METRIC:
         out.append(Hazard("KVR136", "vllm:num_requests_kv_fetch_by_stage disappears from a kv_producer (0.32.0 on)"))

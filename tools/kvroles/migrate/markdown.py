@@ -14,14 +14,21 @@ from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
 from kvroles.migrate.words import name_sides, prose_side, prose_sides, title_side
 
-_FENCE = re.compile(r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$")
+_FENCE = re.compile(
+    r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
+)
 _ATX = re.compile(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6})[ \t]+(?P<title>.*\S)[ \t]*\r?$")
 _UNDERLINE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*\r?$")
-_DIRECTIVE = re.compile(r"^(?P<indent>[ \t]*)\.\.[ \t]+(?:code-block|code|sourcecode|parsed-literal|highlight)::[ \t]*(?P<lang>\S*)")
+_DIRECTIVE = re.compile(
+    r"^(?P<indent>[ \t]*)\.\.[ \t]+(?:code-block|code|sourcecode|parsed-literal|highlight)::[ \t]*(?P<lang>\S*)"
+)
 _TAB = re.compile(
-    r"""^[ \t]*(?:===\+?[!+]?[ \t]*"(?P<a>[^"]+)"|\.\.[ \t]+(?:tab-item|tab|group-tab)::[ \t]*(?P<b>.+)|:{3,}\{?(?:tab-item|tab)\}?[ \t]+(?P<c>.+)
-    |<(?:TabItem|Tab|Accordion)\b[^>]*?(?:label|title)="(?P<d>[^"]+)"|.*<summary>(?P<e>.*?)</summary>|(?:\?\?\?\+?|!!!)[ \t]+\w+[ \t]+"(?P<f>[^"]+)")""",
-    re.X,
+    r"""(?x) ^[ \t]*(?: ===\+?[!+]?[ \t]*"(?P<a>[^"]+)"
+    | \.\.[ \t]+(?:tab-item|tab|group-tab)::[ \t]*(?P<b>.+)
+    | :{3,}\{?(?:tab-item|tab)\}?[ \t]+(?P<c>.+)
+    | <(?:TabItem|Tab|Accordion)\b[^>]*?(?:label|title)="(?P<d>[^"]+)"
+    | .*<summary>(?P<e>.*?)</summary>
+    | (?:\?\?\?\+?|!!!)[ \t]+\w+[ \t]+"(?P<f>[^"]+)" )"""
 )
 _INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 _SPECIAL = frozenset("`~:#=.<?![-*+0123456789|")
@@ -80,21 +87,21 @@ class _Document:
         if m := _ATX.match(line):
             self._heading(len(m.group("level")), m.group("title"), i)
             return i + 1
-        if line.strip() and not line.startswith((" ", "\t")) and (u := _UNDERLINE.match(nxt)) and len(nxt.strip()) >= min(len(line.strip()), 3):
-            if not _UNDERLINE.match(line):
-                mark = u.group(1)
-                if mark not in self.levels:
-                    self.levels.append(mark)
-                self._heading(self.levels.index(mark) + 1, line, i)
-                return i + 2
+        if re.match(r"^[ \t]*\[(?:source|,)", line) and nxt.strip() in {"----", "...."}:
+            lang = (re.findall(r"\[\w*,\s*([\w-]+)", line) or [""])[0]
+            return self._delimited(i + 1, nxt.strip(), lang)
+        u = _UNDERLINE.match(nxt) if not line.startswith((" ", "\t")) and not _UNDERLINE.match(line) else None
+        if u is not None:
+            mark = u.group(1)
+            if mark not in self.levels:
+                self.levels.append(mark)
+            self._heading(self.levels.index(mark) + 1, line, i)
+            return i + 2
         if m := _TAB.match(line):
             title = next((g for g in m.groups() if g), "")
             self.state.tab = (re.sub(r"<[^>]+>", "", title), i)
             self.state.said = []
             return i + 1
-        if re.match(r"^[ \t]*\[(?:source|,)", line) and nxt.strip() in {"----", "...."}:
-            lang = (re.findall(r"\[\w*,\s*([\w-]+)", line) or [""])[0]
-            return self._delimited(i + 1, nxt.strip(), lang)
         if line.rstrip().endswith("::") and not line.lstrip().startswith(".."):
             self._say(i, line)
             indent = len(line) - len(line.lstrip())
@@ -151,9 +158,15 @@ class _Document:
         side = title_side(lines[-1]) or (title_side(whole) if len(lines) > 1 else None)
         scope = Scope("paragraph", "", scope)
         if side is not None:
-            scope.cues.append(Cue(side, Weight.SAID, "text above", lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]])))
-        elif {Side.PREFILL, Side.DECODE} <= prose_sides(whole) and re.search(r"(?i)\b(?:both|each|all|every|same)\b|两|双方|両方|모두", whole):
-            scope.cues.append(Cue(Side.SHARED, Weight.SAID, "text above", lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]])))
+            scope.cues.append(
+                Cue(side, Weight.SAID, "text above", lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]]))
+            )
+        elif {Side.PREFILL, Side.DECODE} <= prose_sides(whole) and re.search(
+            r"(?i)\b(?:both|each|all|every|same)\b|两|双方|両方|모두", whole
+        ):
+            scope.cues.append(
+                Cue(Side.SHARED, Weight.SAID, "text above", lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]]))
+            )
         return scope
 
     # -- blocks -------------------------------------------------------------------------------------------------------

@@ -49,5 +49,7 @@ def _said(source: Text, up: Scope) -> Scope:
     scope = Scope("cell above", lines[0] if lines else "", up)
     side = title_side(lines[-1]) or title_side(lines[0]) if lines else None
     if side is not None:
-        scope.cues.append(Cue(side, Weight.SAID, "cell above", (lines[-1] if title_side(lines[-1]) else lines[0])[:80], source.at(0)))
+        scope.cues.append(
+            Cue(side, Weight.SAID, "cell above", (lines[-1] if title_side(lines[-1]) else lines[0])[:80], source.at(0))
+        )
     return scope

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import template
-from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Node, Scalar, Seq
-from kvroles.migrate.model import Scope, Site
-from kvroles.migrate.template import Branch
 from kvroles.migrate.text import Text
-from kvroles.migrate.tree import Tree
 
 _KEY = re.compile(r"""("[^"\n]*"|'[^'\n]*'|[^\s#&*!|>%@`"'{}\[\],:-][^\n:#]*?|-?[\w./$<>@-]+)[ \t]*:(?=[ \t\r\n]|$)""")
 _BLOCK = re.compile(r"(?:&\S+[ \t]+)?[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")
@@ -22,27 +17,10 @@ _ANCHOR = re.compile(r"&(\S+)[ \t]*")
 _MAX = 100
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx, branches: list[Branch]) -> list[Site]:
-    """The sites in nearly-YAML text."""
-    from kvroles.migrate import values
-    from kvroles.migrate.yaml_carrier import branch_scope
-
-    source = t
-    if template.is_template(t.s):
-        masked = template.mask(t.s)
-        source = t.same_places(masked)
-    out: list[Site] = []
-    for start, end in _documents(source.s):
-        root = _read(source, start, end)
-        if root is not None:
-            tree = Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branch_scope)
-            out += tree.sites()
-    known = {s.pos for s in out}
-    for i in t.tokens():
-        if t.at(i) not in known:
-            line = t.s[t.s.rfind("\n", 0, i) + 1 : i]
-            out.append(Site(t.at(i), up, "comment" if re.search(r"(?:^|\s)#", line) else "prose"))
-    return out
+def documents(t: Text) -> list[Node]:
+    """The roots of the documents of nearly-YAML text, templates masked."""
+    roots = [_read(t, start, end) for start, end in _documents(t.s)]
+    return [r for r in roots if r is not None]
 
 
 def _documents(s: str) -> list[tuple[int, int]]:
@@ -86,7 +64,11 @@ def _read(t: Text, start: int, end: int) -> Node | None:
             kind: type[Map] | type[Seq] = Seq if dash else Map
             while stack and (
                 stack[-1].indent > indent
-                or (stack[-1].indent == indent and not isinstance(stack[-1].node, kind) and not (dash and first and open_key))
+                or (
+                    stack[-1].indent == indent
+                    and not isinstance(stack[-1].node, kind)
+                    and not (dash and first and open_key)
+                )
             ):
                 stack.pop()
                 if open_key and open_key[2] > indent:
@@ -120,7 +102,8 @@ def _read(t: Text, start: int, end: int) -> Node | None:
                 assert isinstance(level.node, Seq)
                 level.node.items.append(scalar)
                 break
-            assert key is not None and isinstance(level.node, Map)
+            assert key is not None
+            assert isinstance(level.node, Map)
             k = Scalar(t.slice(key.start(1), key.end(1)), key.start(1), key.end(1))
             k.text = t.slice(key.start(1) + 1, key.end(1) - 1) if k.value[:1] in ("'", '"') else k.text
             i = key.end()

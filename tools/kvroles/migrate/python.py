@@ -18,14 +18,22 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     if m := _CELL.match(t.s):
         body = t.slice(m.end(), len(t.s))
         target = m.group(2)
-        lang = values.lang_of_name(target) if target else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
+        lang = (
+            values.lang_of_name(target)
+            if target
+            else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
+        )
         return values.scan_as(lang, body, up, ctx)
     out: list[Site] = []
     holes: list[tuple[int, int]] = []
     for m in _BANG.finditer(t.s):
         if re.match(r"\s*[!%]\s*[\w./{$-]", m.group()) and "=" not in m.group()[:2]:
             holes.append((m.start(), m.end()))
-            out += values.scan_as("shell", t.slice(m.start("cmd"), m.end("cmd")), up, ctx) if "kv_both" in m.group() else []
+            out += (
+                values.scan_as("shell", t.slice(m.start("cmd"), m.end("cmd")), up, ctx)
+                if "kv_both" in m.group()
+                else []
+            )
     if holes:
         s = list(t.s)
         for a, b in holes:

@@ -10,14 +10,21 @@ from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import Text
 from kvroles.migrate.words import name_sides, role_value, split_name
 
-_RECORD_NAME = re.compile(r"(?i)\.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|csv|tsv|jsonl|ndjson)(?:\.\w+)?$|(?:^|/)(?:change-?log|news|history|release[-_]?notes)\b")
-_RECORD_DIR = re.compile(r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$")
+_TEST_FILE = re.compile(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
+_RECORD_NAME = re.compile(
+    r"(?i)\.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|csv|tsv|jsonl|ndjson)(?:\.\w+)?$|(?:^|/)(?:change-?log|news|history|release[-_]?notes)\b"
+)
+_RECORD_DIR = re.compile(
+    r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$"
+)
 
 
 def file_scope(name: str) -> Scope:
     """The outermost scope: what the file's name, then its folders', say. Nearest wins; the rest is not looked at."""
     scope = Scope("file", name, None)
     parts = name.split("/")
+    if _TEST_FILE.search(parts[-1]):
+        return scope  # named for what it tests
     disagg = any(w in {"disagg", "disaggregated", "disaggregation", "pd"} for p in parts for w in split_name(p))
     for depth, part in enumerate(reversed(parts)):
         stem = part.rsplit(".", 1)[0] if depth == 0 else part
@@ -46,7 +53,11 @@ def read(ctx: FileCtx) -> list[Site]:
     t = ctx.text
     if recorded(ctx.name):
         return [Site(t.at(i), up, "log") for i in t.tokens()]
-    lang = values.lang_of_name(ctx.name.rsplit("/", 1)[-1]) or _shebang(t.s) or ("" if ctx.name == "-" else _bare(ctx.name))
+    lang = (
+        values.lang_of_name(ctx.name.rsplit("/", 1)[-1])
+        or _shebang(t.s)
+        or ("" if ctx.name == "-" else _bare(ctx.name))
+    )
     sites = _carrier(lang, t, up, ctx)
     seen: set[int] = set()
     out: list[Site] = []
@@ -67,7 +78,10 @@ def _carrier(lang: str, t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
 
         return unit.scan(t, up, ctx)
     if lang == "unknown":
-        return [Site(s.pos, s.scope, "unknown" if s.kind == "role" else s.kind, s.connector, s.wrappers) for s in values.scan_objects(t, up, ctx)]
+        return [
+            Site(s.pos, s.scope, "unknown" if s.kind == "role" else s.kind, s.connector, s.wrappers)
+            for s in values.scan_objects(t, up, ctx)
+        ]
     if not lang and values.looks_logged(t.s):
         lang = "log"
     return values.scan_as(lang, t, up, ctx)
@@ -77,10 +91,22 @@ def _shebang(s: str) -> str:
     first = s[:200].split("\n", 1)[0]
     if not first.startswith("#!"):
         return ""
-    return "python" if "python" in first else "just" if "just" in first else "shell" if re.search(r"\b(?:ba|z|k|da)?sh\b", first) else ""
+    return (
+        "python"
+        if "python" in first
+        else "just"
+        if "just" in first
+        else "shell"
+        if re.search(r"\b(?:ba|z|k|da)?sh\b", first)
+        else ""
+    )
 
 
 def _bare(name: str) -> str:
     """A name with a suffix no carrier knows is read for reporting only; one without any is looked into."""
     base = name.rsplit("/", 1)[-1]
-    return "unknown" if "." in base.lstrip(".") and not base.lower().endswith((".txt", ".j2", ".tpl", ".tmpl", ".in")) else ""
+    return (
+        "unknown"
+        if "." in base.lstrip(".") and not base.lower().endswith((".txt", ".j2", ".tpl", ".tmpl", ".in"))
+        else ""
+    )

@@ -28,7 +28,7 @@ def render(results: list[FileResult], out: TextIO, *, form: str, diff: bool, ver
             json.dump(sarif.log(results), out, indent=2, ensure_ascii=False)
             out.write("\n")
         case "github":
-            for line in annotations(results):
+            for line in github(results):
                 out.write(line + "\n")
         case _:
             if diff:
@@ -49,7 +49,9 @@ def unified(r: FileResult) -> str:
 
 
 def _shown(f: Finding, verbose: bool) -> bool:
-    return verbose or (not f.suppressed and (f.level is not Level.NOTE or f.code in {"KVR133", "KVR134", "KVR135", "KVR136", "KVR190"}))
+    return verbose or (
+        not f.suppressed and (f.level is not Level.NOTE or f.code in {"KVR133", "KVR134", "KVR135", "KVR136", "KVR190"})
+    )
 
 
 def _text(results: list[FileResult], out: TextIO, *, verbose: bool, quiet: bool) -> None:
@@ -96,7 +98,11 @@ def summary(results: list[FileResult], count: Counter[str]) -> str:
     elif written:
         text = f"{written} roles written, {certain - written} not written, {open_} to look at"
     else:
-        text = f"{certain} roles certain in {files} files" + (" (--write rewrites them)" if certain else "") + f", {open_} to look at"
+        text = (
+            f"{certain} roles certain in {files} files"
+            + (" (--write rewrites them)" if certain else "")
+            + f", {open_} to look at"
+        )
     notes = sum(n for c, n in count.items() if c in CODES and CODES[c].level is Level.NOTE)
     skipped = count["KVR190"]
     text += f"; {notes - skipped} notes" if notes > skipped else ""
@@ -110,7 +116,11 @@ def as_json(results: list[FileResult]) -> dict[str, object]:
     return {
         "version": VERSION,
         "findings": [_one(f, r) for r in results for f in r.findings],
-        "changes": [{"path": r.path, "written": any(f.written for f in r.findings), "diff": unified(r)} for r in results if r.after is not None],
+        "changes": [
+            {"path": r.path, "written": any(f.written for f in r.findings), "diff": unified(r)}
+            for r in results
+            if r.after is not None
+        ],
     }
 
 
@@ -143,7 +153,7 @@ def _one(f: Finding, r: FileResult) -> dict[str, object]:
     return out
 
 
-def annotations(results: list[FileResult]) -> list[str]:
+def github(results: list[FileResult]) -> list[str]:
     """GitHub workflow commands, one for each finding that is shown."""
     kinds = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "notice"}
     out: list[str] = []
@@ -152,9 +162,9 @@ def annotations(results: list[FileResult]) -> list[str]:
             if not _shown(f, False) or f.written:
                 continue
             text = f.message + "".join(f"\n{e}" for e in evidence(f, r)) + (f"\nto do: {f.fix}" if f.fix else "")
+            title = _property(f"{f.code} {CODES[f.code].name}")
             out.append(
-                f"::{kinds[f.level]} file={_property(f.path)},line={f.line},col={f.column},title={_property(f.code + ' ' + CODES[f.code].name)}"
-                f"::{_data(text)}"
+                f"::{kinds[f.level]} file={_property(f.path)},line={f.line},col={f.column},title={title}::{_data(text)}"
             )
     return out
 

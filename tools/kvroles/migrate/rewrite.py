@@ -13,12 +13,15 @@ from kvroles.migrate.text import TOKEN, Text, byte_offset
 _OLD = TOKEN.encode()
 
 
-class NotWritten(Exception):
+class NotWrittenError(Exception):
     """Why a file was left as it was."""
 
 
 def edited(data: bytes, text: Text, findings: list[Finding]) -> bytes:
-    """``data``, decoded as ``text``, with the role of each finding written over its seven bytes. Raises ``NotWritten`` if they are not there."""
+    """``data``, decoded as ``text``, with the role of each finding written over its seven bytes.
+
+    Raises ``NotWrittenError`` if they are not there.
+    """
     out: list[bytes] = []
     last = 0
     for f in sorted(findings, key=lambda f: f.pos):
@@ -26,7 +29,7 @@ def edited(data: bytes, text: Text, findings: list[Finding]) -> bytes:
             continue
         at = byte_offset(data, text, f.pos)
         if at < last or data[at : at + len(_OLD)] != _OLD:
-            raise NotWritten(f"line {f.line} does not hold {TOKEN} where it was found")
+            raise NotWrittenError(f"line {f.line} does not hold {TOKEN} where it was found")
         out += [data[last:at], f.role.encode()]
         last = at + len(_OLD)
     out.append(data[last:])
@@ -34,17 +37,17 @@ def edited(data: bytes, text: Text, findings: list[Finding]) -> bytes:
 
 
 def write(path: str, before: bytes, after: bytes) -> None:
-    """Replace a file's bytes by one rename. Raises ``NotWritten`` if it changed meanwhile or cannot be kept as it is."""
+    """Replace a file's bytes by one rename. Raises ``NotWrittenError`` if it changed meanwhile or cannot be kept as it is."""
     real = os.path.realpath(path)
     temp = ""
     try:
         info = os.stat(real)
         if not stat.S_ISREG(info.st_mode):
-            raise NotWritten("it is not a regular file")
+            raise NotWrittenError("it is not a regular file")
         if info.st_nlink > 1:
-            raise NotWritten("it has more than one name (hard links), which a rename would part")
+            raise NotWrittenError("it has more than one name (hard links), which a rename would part")
         if Path(real).read_bytes() != before:
-            raise NotWritten("it changed since it was read")
+            raise NotWrittenError("it changed since it was read")
         fd, temp = tempfile.mkstemp(prefix=".kv-roles-", dir=os.path.dirname(real))
         with os.fdopen(fd, "wb") as f:
             f.write(after)
@@ -62,7 +65,7 @@ def write(path: str, before: bytes, after: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as e:
-        raise NotWritten(f"{e.strerror or e}") from None
+        raise NotWrittenError(f"{e.strerror or e}") from None
     finally:
         if temp:
             Path(temp).unlink(missing_ok=True)

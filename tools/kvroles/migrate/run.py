@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from kvroles.errors import Exit, KvRolesError
 from kvroles.migrate import findings, rewrite, walk
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.context import FileCtx
@@ -67,6 +68,14 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
         found = findings.of_file(ctx, options)
     except (RecursionError, MemoryError):
         return skipped(path, "nested too deep")
+    except ImportError as e:
+        raise KvRolesError(
+            Exit.USAGE,
+            f"{e.name} is not installed, which reading {path} takes",
+            fix="Run: pip install . in this repository",
+        ) from None
+    except Exception as e:  # one odd file must not cost the report on all the others
+        return skipped(path, f"reading it failed ({type(e).__name__}: {e}); nothing in it was changed")
     result = FileResult(path, found, data, text=text)
     if options.proof and any(f.role for f in found):
         result.after = _checked(result, ctx, options)
@@ -76,7 +85,11 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
 def _relevant(data: bytes, options: Options) -> bool:
     """NIXL has to be named somewhere in the file (or a connector left to a variable), else no role in it is NIXL's."""
     low = data.lower()
-    return b"nixl" in low or b"$" in data and b"kv_connector" in low or any(c.encode() in data for c in options.settings.connectors)
+    return (
+        b"nixl" in low
+        or (b"$" in data and b"kv_connector" in low)
+        or any(c.encode() in data for c in options.settings.connectors)
+    )
 
 
 def _checked(result: FileResult, ctx: FileCtx, options: Options) -> bytes | None:
@@ -86,7 +99,7 @@ def _checked(result: FileResult, ctx: FileCtx, options: Options) -> bytes | None
         after = rewrite.edited(result.before, ctx.text, result.findings)
         text = Text.of_file(after)
         again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.siblings, ctx.nixl), options)
-    except (rewrite.NotWritten, UnicodeDecodeError, RecursionError, MemoryError) as e:
+    except Exception as e:  # whatever it is, what cannot be read again is not offered
         why = str(e) or type(e).__name__
     else:
         left = len(TOKEN_RE.findall(text.s))

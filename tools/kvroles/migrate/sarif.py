@@ -33,7 +33,13 @@ def log(results: list[FileResult]) -> dict[str, object]:
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "kv-roles", "informationUri": "https://github.com/vllm-project/vllm/pull/43874", "rules": rules}},
+                "tool": {
+                    "driver": {
+                        "name": "kv-roles",
+                        "informationUri": "https://github.com/vllm-project/vllm/pull/43874",
+                        "rules": rules,
+                    }
+                },
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(f, index[f.code]) for r in results for f in r.findings],
             }
@@ -50,7 +56,9 @@ def _result(f: Finding, index: int) -> dict[str, object]:
         "ruleIndex": index,
         "level": f.level.value,
         "message": {"text": text},
-        "locations": [{"physicalLocation": {"artifactLocation": artifact, "region": region if f.pos >= 0 else {"startLine": 1}}}],
+        "locations": [
+            {"physicalLocation": {"artifactLocation": artifact, "region": region if f.pos >= 0 else {"startLine": 1}}}
+        ],
         "properties": {
             "connector": f.connector,
             "side": f.side.value if f.side else None,
@@ -64,7 +72,10 @@ def _result(f: Finding, index: int) -> dict[str, object]:
             {
                 "description": {"text": f"Set {f.role}"},
                 "artifactChanges": [
-                    {"artifactLocation": artifact, "replacements": [{"deletedRegion": region, "insertedContent": {"text": f.role}}]}
+                    {
+                        "artifactLocation": artifact,
+                        "replacements": [{"deletedRegion": region, "insertedContent": {"text": f.role}}],
+                    }
                 ],
             }
         ]

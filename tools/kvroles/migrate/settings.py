@@ -94,7 +94,9 @@ def load(path: Path | None, sides: list[str]) -> Settings:
         raise UsageError(f"{path} cannot be read", found=str(e), fix="Mend it, or name another with --config") from None
     known = {"side", "exclude", "ignore", "connectors"}
     if extra := sorted(set(data) - known):
-        raise UsageError(f"{path} has a key that means nothing", expected=", ".join(sorted(known)), found=", ".join(extra))
+        raise UsageError(
+            f"{path} has a key that means nothing", expected=", ".join(sorted(known)), found=", ".join(extra)
+        )
     sides_table = data.get("side", {})
     if not isinstance(sides_table, dict):
         raise UsageError(f"{path}: [side] is no table", expected='"GLOB" = "prefill" or "decode"')
@@ -122,7 +124,10 @@ def _codes(codes: list[str], where: str) -> list[str]:
 
 def suppressed(lines: list[str], line: int, code: str) -> bool:
     """Whether a comment ``kv-roles: ignore[KVR...]`` on the line, or alone on the line above, silences ``code``."""
-    for n, text in ((line, lines[line - 1] if line <= len(lines) else ""), (line - 1, lines[line - 2] if line >= 2 else "")):
+    for n, text in (
+        (line, lines[line - 1] if line <= len(lines) else ""),
+        (line - 1, lines[line - 2] if line >= 2 else ""),
+    ):
         m = _IGNORE.search(text)
         if m and (n == line or re.match(r"\s*(?:#|//|;|<!--|/\*|\{\{-?\s*/\*|\{#|\.\.)", text)):
             codes = {c.strip().upper() for c in (m.group(1) or "").split(",") if c.strip()}

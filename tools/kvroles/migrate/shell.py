@@ -6,11 +6,11 @@ import re
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors, grammar, shell_scopes, shell_words, values
+from kvroles.migrate import argv, connectors, grammar, shell_script, shell_words, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.shell_scopes import Script
-from kvroles.migrate.text import TOKEN, Text
+from kvroles.migrate.text import TOKEN, Text, join
 from kvroles.migrate.tree import flag_connector, flag_settings
 from kvroles.migrate.words import name_sides
 
@@ -18,12 +18,14 @@ _WORDS = {"word", "string", "raw_string", "ansi_c_string", "translated_string", 
 _CARRIES = {
     "command", "redirected_statement", "variable_assignment", "array", "file_redirect", "declaration_command", "test_command",
     "case_item", "for_statement", "herestring_redirect", "binary_expression", "unary_expression", "program", "ERROR", "subshell",
-    "heredoc_redirect", "expansion", "case_statement", "subscript",
+    "heredoc_redirect", "case_statement", "subscript",
 }  # fmt: skip
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     """The sites in shell text."""
+    if t.s.lstrip().startswith("-"):  # arguments without their command
+        t = join([Text("_ ", t.at(0)), t])
     script = Script(t, up, ctx)
     out: list[Site] = []
     done = -1
@@ -41,7 +43,9 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
     t, ctx = script.t, script.ctx
     for node in grammar.owners(grammar.at(script.root, i, len(TOKEN))):
         if node.type == "comment":
-            return [Site(t.at(k), script.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte], node.end_byte
+            return [
+                Site(t.at(k), script.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte
+            ], node.end_byte
         if node.type == "heredoc_body":
             return _heredoc(script, node), node.end_byte
         if node.type == "expansion" and node.parent is not None:
@@ -50,7 +54,7 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
         if parent is None:
             break
         if node.type in _WORDS and (parent.type in _CARRIES or parent.type not in _WORDS):
-            if parent.type in {"concatenation", "string"}:
+            if parent.type in {"concatenation", "string", "expansion"}:
                 continue
             return _word(script, node), node.end_byte
     line = t.s.find("\n", i)
@@ -69,21 +73,18 @@ def _word(script: Script, node: Node) -> list[Site]:
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
     if word.s.strip() == TOKEN or re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
         return _role(script, node, parent, word, scope)
-    if parent.type == "command" and shell_scopes.is_pattern(t, parent):
+    if parent.type == "command" and shell_script.is_pattern(t, parent):
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
-    if parent.type == "command" and shell_scopes.says_only(t, parent, script.root) and not word.s.lstrip().startswith("{"):
+    if parent.type == "command" and shell_script.says_only(t, parent) and not word.s.lstrip().startswith("{"):
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
-    hint = ""
-    if parent.type == "variable_assignment":
-        hint = shell_scopes.assigned(t, parent)
-    return values.scan(word, scope, ctx, hint)
+    return values.scan(word, scope, ctx)
 
 
 def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) -> list[Site]:
     k = word.s.index(TOKEN)
     pos, exact = word.at(k), word.exact(k, len(TOKEN))
     if parent.type == "variable_assignment":
-        name = shell_scopes.assigned(script.t, parent)
+        name = shell_script.assigned(script.t, parent)
         if not connectors.is_role_key(name):
             return [Site(pos, scope, "value")]
         connector, wrapped = script.connector_of_role(name)
@@ -101,6 +102,10 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
     """``${VAR:-kv_both}`` or ``${CONFIG:-{...}}``: the default is a value like any other."""
     t = script.t
     inner = t.slice(node.start_byte + 2, node.end_byte - 1)
+    around = node.parent
+    if "{" in inner.s and around is not None and around.type == "string":
+        # To a shell the first brace ends ${VAR:-{...}}, and the last is text after it; the default still reads as one object.
+        inner = t.slice(node.start_byte + 2, around.end_byte - 1)
     m = re.match(r"(\w+):?[-=]", inner.s)
     scope = script.chain(node)
     if m is None:
@@ -119,21 +124,27 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
             holder = holder.parent
         if not connectors.is_role_key(name):
             return [Site(body.at(k), scope, "value")]
-        target = shell_scopes.assigned(t, holder) if holder is not None and holder.type == "variable_assignment" else name
+        target = (
+            shell_script.assigned(t, holder) if holder is not None and holder.type == "variable_assignment" else name
+        )
         connector, wrapped = script.connector_of_role(target or name)
         if connector is None:
-            around = _object_around(script, node)
-            if around is not None:
-                return around
+            inside = _object_around(script, node)
+            if inside is not None:
+                return inside
         return [Site(body.at(k), scope, "role", connector, wrapped, exact=body.exact(k, len(TOKEN)), feeds=name)]
-    return values.scan(body, scope, script.ctx, name)
+    return values.scan(body, scope, script.ctx)
 
 
 def _object_around(script: Script, node: Node) -> list[Site] | None:
     """The default stands inside a config object: ``{"kv_role":"${ROLE:-kv_both}"}``."""
     for owner in grammar.owners(node):
         if owner.type in {"string", "heredoc_body", "concatenation"}:
-            t = shell_words.unquote(script.t, owner) if owner.type != "heredoc_body" else script.t.slice(owner.start_byte, owner.end_byte)
+            t = (
+                shell_words.unquote(script.t, owner)
+                if owner.type != "heredoc_body"
+                else script.t.slice(owner.start_byte, owner.end_byte)
+            )
             from kvroles.migrate import objects
             from kvroles.migrate.data import Map, Scalar, path_to
 
@@ -146,7 +157,9 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
                     m = path[-2]
                     key = next((kk.value for kk, v in m.pairs if v is path[-1]), "")
                     if connectors.is_role_key(key):
-                        wrappers = tuple(c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n)))
+                        wrappers = tuple(
+                            c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
+                        )
                         return [
                             Site(t.at(k), script.chain(node), "role", connectors.connector_of(m), wrappers,
                                  connectors.settings(m), t.exact(k, len(TOKEN)))

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 
 _ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
-_CONTROL = re.compile(r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?=")
+_CONTROL = re.compile(
+    r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?="
+)
 _INCLUDE = re.compile(r"^\{\{-?\s*(?:include|template|tpl|toYaml|range|with|\.)")
 
 
@@ -38,15 +40,19 @@ def mask(s: str) -> str:
         line_end = len(s) if line_end < 0 else line_end
         rest = _ACTION.sub("", s[line_start : m.start()]).strip() + _ACTION.sub("", s[m.end() : line_end]).strip()
         action = m.group()
-        if not rest or _CONTROL.match(action):
-            fill = re.sub(r"[^\n]", " ", action)
-        else:
-            fill = re.sub(r"[^\w.]", "_", action, flags=re.A)  # its words stay readable: ``__prefill.name__``
+        alone = not rest or _CONTROL.match(action)
+        # Inside a line its words stay readable: ``__prefill.name__``.
+        fill = re.sub(r"[^\n]", " ", action) if alone else re.sub(r"[^\w.]", "_", action, flags=re.A)
         out.append(s[last : m.start()])
         out.append(fill)
         last = m.end()
     out.append(s[last:])
     return "".join(out)
+
+
+def actions(s: str) -> list[tuple[int, int]]:
+    """Where each action of ``s`` begins and ends."""
+    return [m.span() for m in _ACTION.finditer(s) if s[max(0, m.start() - 1) : m.start()] != "$"]
 
 
 _OPEN = re.compile(r"^\{[{%]-?\s*(if|range|with|for|define|block|macro)\b(.*?)-?[}%]\}$", re.S)

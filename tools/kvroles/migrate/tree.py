@@ -15,8 +15,10 @@ from kvroles.migrate.template import Branch
 from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate.words import title_side
 
-Leaf = Callable[[Text, Scope, FileCtx, str], list[Site]]
-_TEMPLATE_KEY = re.compile(r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I)
+Leaf = Callable[[Text, Scope, FileCtx], list[Site]]
+_TEMPLATE_KEY = re.compile(
+    r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
+)
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Tree:
     leaf: Leaf
     comments: bool = False  # the language has # comments
     branches: list[Branch] = field(default_factory=list)
-    branch_scope: Callable[[Branch, Scope, Text, FileCtx], Scope] | None = None
+    branch_scope: Callable[[Branch, Scope, Text], Scope] | None = None
 
     def sites(self) -> list[Site]:
         """Every site in the tree."""
@@ -49,11 +51,7 @@ class Tree:
             return self._role(leaf, path, scope)
         if not leaf.exact:
             return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
-        hint = ""
-        parent = path[-2] if len(path) > 1 else None
-        if isinstance(parent, Map):
-            hint = next((k.value for k, v in parent.pairs if v is leaf), "")
-        return self.leaf(leaf.text, scope, self.ctx, hint)
+        return self.leaf(leaf.text, scope, self.ctx)
 
     # -- owners -------------------------------------------------------------------------------------------------------
 
@@ -67,7 +65,7 @@ class Tree:
             scope = Scope("document", "", scope, said)
         for i, node in enumerate(path):
             while pending and pending[0].start <= node.start and self.branch_scope:
-                scope = self.branch_scope(pending.pop(0), scope, self.source, self.ctx)
+                scope = self.branch_scope(pending.pop(0), scope, self.source)
             nxt = path[i + 1] if i + 1 < len(path) else None
             if node.anchor and follow:
                 scope = Scope("anchor", node.anchor, scope)
@@ -106,7 +104,9 @@ class Tree:
             if isinstance(other, Alias) and other.name == node.anchor:
                 out.append(self.scopes(path_to(self.root, other.start), follow=False))
         top = path[0]
-        first = next((k.value for k, v in top.pairs if len(path) > 1 and v is path[1]), "") if isinstance(top, Map) else ""
+        first = (
+            next((k.value for k, v in top.pairs if len(path) > 1 and v is path[1]), "") if isinstance(top, Map) else ""
+        )
         if out and not _TEMPLATE_KEY.match(first):
             out.append(self.scopes(path[: path.index(node) + 1], follow=False))
         return out
@@ -173,9 +173,9 @@ class Tree:
         for node in reversed(path):
             if isinstance(node, Seq):
                 for item in node.items:
-                    if isinstance(item, Map) and (n := item.scalar("name") or item.scalar("path")):
-                        if connectors.is_connector_key(n.rsplit("/", 1)[-1]):
-                            return item.scalar("value")
+                    n = (item.scalar("name") or item.scalar("path") or "") if isinstance(item, Map) else ""
+                    if isinstance(item, Map) and connectors.is_connector_key(n.rsplit("/", 1)[-1]):
+                        return item.scalar("value")
         return None
 
 

@@ -14,6 +14,7 @@ from kvroles.migrate.tree import Tree
 _FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.M)
 _YAML_HEAD = re.compile(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
 _PYTHON_HEAD = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
+_FLAGGED = re.compile(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
 _SHELL_SIGN = re.compile(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^\s*export |\$\{?\w|=", re.M)
 _LOG_LINE = re.compile(
     r"""(?x)^\s*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
@@ -21,18 +22,24 @@ _LOG_LINE = re.compile(
 )
 
 LANGS = {
-    "sh": "shell", "bash": "shell", "shell": "shell", "console": "shell", "zsh": "shell", "shell-session": "shell", "ksh": "shell",
-    "shellscript": "shell", "sh-session": "shell", "terminal": "shell", "cmd": "shell", "fish": "shell", "text": "", "env": "shell",
-    "dotenv": "shell", "powershell": "shell", "yaml": "yaml", "yml": "yaml", "helm": "yaml", "json": "json", "json5": "json",
-    "jsonc": "json", "python": "python", "py": "python", "python3": "python", "pycon": "python", "toml": "toml", "go": "go",
-    "golang": "go", "rust": "rust", "rs": "rust", "dockerfile": "docker", "docker": "docker", "makefile": "make", "make": "make",
-    "just": "just", "justfile": "just", "markdown": "markdown", "md": "markdown", "jinja": "yaml", "jinja2": "yaml", "gotemplate": "yaml",
+    "sh": "shell", "bash": "shell", "shell": "shell", "console": "shell", "zsh": "shell", "shell-session": "shell",
+    "ksh": "shell",
+    "shellscript": "shell", "sh-session": "shell", "terminal": "shell", "cmd": "shell", "fish": "shell", "text": "",
+    "env": "shell",
+    "dotenv": "shell", "powershell": "shell", "yaml": "yaml", "yml": "yaml", "helm": "yaml", "json": "json",
+    "json5": "json",
+    "jsonc": "json", "python": "python", "py": "python", "python3": "python", "pycon": "python", "toml": "toml",
+    "go": "go",
+    "golang": "go", "rust": "rust", "rs": "rust", "dockerfile": "docker", "docker": "docker", "makefile": "make",
+    "make": "make",
+    "just": "just", "justfile": "just", "markdown": "markdown", "md": "markdown", "jinja": "yaml", "jinja2": "yaml",
+    "gotemplate": "yaml",
     "log": "log", "logs": "log", "diff": "log", "patch": "log", "mermaid": "log", "output": "log",
 }  # fmt: skip
 
 
-def scan(t: Text, scope: Scope, ctx: FileCtx, hint: str = "") -> list[Site]:
-    """The sites in the string ``t``, whose owner is ``scope``; ``hint`` is the key, flag or variable it stands under."""
+def scan(t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in the string ``t``, whose owner is ``scope``."""
     if not TOKEN_RE.search(t.s):
         return []
     if ctx.depth >= MAX_NESTING:
@@ -53,6 +60,8 @@ def sniff(s: str) -> str:
         return "json"
     if _FENCE.search(s):
         return "markdown"
+    if _FLAGGED.match(stripped):
+        return "json"
     multiline = "\n" in stripped
     first = next((ln.strip() for ln in stripped.splitlines() if ln.strip() and not ln.lstrip().startswith("#")), "")
     if multiline and _PYTHON_HEAD.match(first):
@@ -134,9 +143,22 @@ def looks_logged(s: str) -> bool:
 def lang_of_name(name: str) -> str:
     """The language a file's name says, or empty. ``x.yaml.j2`` and ``x.sh.tpl`` are what they are templates of."""
     p = PurePosixPath(name.lower())
-    while p.suffix in {".j2", ".jinja", ".jinja2", ".tpl", ".tmpl", ".gotmpl", ".in", ".template", ".example", ".sample", ".dist", ".bak"}:
+    while p.suffix in {
+        ".j2",
+        ".jinja",
+        ".jinja2",
+        ".tpl",
+        ".tmpl",
+        ".gotmpl",
+        ".in",
+        ".template",
+        ".example",
+        ".sample",
+        ".dist",
+        ".bak",
+    }:
         stem = p.stem
-        if not stem or stem.startswith(".") and p.suffix == "":
+        if not stem or (stem.startswith(".") and p.suffix == ""):
             break
         if not PurePosixPath(stem).suffix:
             return "yaml" if p.suffix in {".tpl", ".gotmpl", ".tmpl"} else ""
@@ -154,9 +176,12 @@ def lang_of_name(name: str) -> str:
 
 
 _BY_SUFFIX = {
-    ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".json5": "json", ".jsonc": "json", ".sh": "shell", ".bash": "shell",
-    ".zsh": "shell", ".sbatch": "shell", ".slurm": "shell", ".ksh": "shell", ".bats": "shell", ".py": "python", ".pyi": "python",
-    ".go": "go", ".rs": "rust", ".toml": "toml", ".md": "markdown", ".mdx": "markdown", ".markdown": "markdown", ".rst": "markdown",
+    ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".json5": "json", ".jsonc": "json", ".sh": "shell", ".bash":
+    "shell",
+    ".zsh": "shell", ".sbatch": "shell", ".slurm": "shell", ".ksh": "shell", ".bats": "shell", ".py": "python",
+    ".pyi": "python",
+    ".go": "go", ".rs": "rust", ".toml": "toml", ".md": "markdown", ".mdx": "markdown", ".markdown": "markdown",
+    ".rst": "markdown",
     ".adoc": "markdown", ".asciidoc": "markdown", ".qmd": "markdown", ".ipynb": "notebook", ".mdc": "markdown",
     ".conf": "unit", ".service": "unit", ".ini": "unit", ".cfg": "unit",
 }  # fmt: skip

@@ -10,16 +10,18 @@ from pathlib import Path
 
 SKIP_DIRS = frozenset(
     {
-        ".git", ".hg", ".svn", "node_modules", "vendor", "third_party", "third-party", "thirdparty", "site-packages", ".venv", "venv",
-        ".tox", ".nox", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".terraform", ".eggs", "bower_components",
+        ".git", ".hg", ".svn", "node_modules", "vendor", "third_party", "third-party", "thirdparty", "site-packages",
+        ".venv", "venv", ".tox", ".nox", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".terraform",
+        ".eggs", "bower_components",
     }
 )  # fmt: skip
 # Compiled, packed or drawn: never read by a deployment as text.
 SKIP_SUFFIXES = frozenset(
     {
-        ".so", ".o", ".a", ".pyc", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".pdf", ".zip", ".gz", ".tgz", ".xz", ".zst",
-        ".bz2", ".whl", ".jar", ".safetensors", ".bin", ".pt", ".onnx", ".gguf", ".woff", ".woff2", ".ttf", ".mp4", ".mp3", ".wav",
-        ".cu", ".cuh", ".cpp", ".hpp", ".cc", ".c", ".h", ".hip", ".parquet", ".npy", ".npz", ".db", ".sqlite",
+        ".so", ".o", ".a", ".pyc", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".pdf", ".zip", ".gz", ".tgz",
+        ".xz", ".zst", ".bz2", ".whl", ".jar", ".safetensors", ".bin", ".pt", ".onnx", ".gguf", ".woff", ".woff2",
+        ".ttf", ".mp4", ".mp3", ".wav", ".cu", ".cuh", ".cpp", ".hpp", ".cc", ".c", ".h", ".hip", ".parquet", ".npy",
+        ".npz", ".db", ".sqlite",
     }
 )  # fmt: skip
 MAX_BYTES = 8 << 20
@@ -44,7 +46,7 @@ def hits(root: str) -> Iterator[Hit]:
         yield Hit(root, skipped=_why(e))
         return
     if not stat.S_ISDIR(mode):
-        yield from _file(root, named=True)
+        yield from _file(root)
         return
     stack = [root]
     while stack:
@@ -57,17 +59,17 @@ def hits(root: str) -> Iterator[Hit]:
             continue
         dirs: list[str] = []
         files: list[str] = []
-        for e in entries:
+        for entry in entries:
             try:
-                if e.is_dir(follow_symlinks=False):
-                    if e.name not in SKIP_DIRS:
-                        dirs.append(e.path)
-                elif e.is_file(follow_symlinks=False):
-                    dot = e.name.rfind(".")
-                    if dot < 1 or e.name[dot:].lower() not in SKIP_SUFFIXES:
-                        files.append(e.path)
-            except OSError as err:
-                yield Hit(e.path, skipped=_why(err))
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in SKIP_DIRS:
+                        dirs.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    dot = entry.name.rfind(".")
+                    if dot < 1 or entry.name[dot:].lower() not in SKIP_SUFFIXES:
+                        files.append(entry.path)
+            except OSError as e:
+                yield Hit(entry.path, skipped=_why(e))
         for path in sorted(files):
             yield from _file(path)
         stack.extend(sorted(dirs, reverse=True))
@@ -77,7 +79,7 @@ def _why(e: OSError) -> str:
     return e.strerror or type(e).__name__
 
 
-def _file(path: str, *, named: bool = False) -> Iterator[Hit]:
+def _file(path: str) -> Iterator[Hit]:
     try:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except OSError as e:

@@ -24,12 +24,21 @@ _BEFORE: dict[Side, frozenset[str]] = {
         {"spec", "speculative", "structured", "guided", "greedy", "full", "json", "base64", "audio", "video"}
         | {"image", "parallel", "lookahead", "constrained", "url", "utf", "kv", "b64", "assisted", "medusa", "vae"}
     ),
-    ENC: frozenset({"cross", "text", "kv", "json", "base64", "b64", "bi", "json"}),
+    ENC: frozenset({"cross", "text", "kv", "json", "base64", "b64", "bi"}),
     AGG: frozenset({"dis", "non"}),
 }
+# What follows a phase of inference, not an instance: workloads, kernels, measures.
+_PHASE = frozenset(
+    {
+        "heavy", "bound", "intensive", "dominant", "length", "len", "tokens", "token", "batch", "batched", "step",
+        "steps", "kernel", "attention", "attn", "latency", "time", "tps", "rate", "throughput", "benchmark", "bench",
+        "perf", "aware", "first", "priority", "context", "wrapper", "cudagraph", "backend", "graph", "query",
+        "schedule", "chunk", "error", "errors", "threshold", "speed",
+    }
+)  # fmt: skip
 _AFTER: dict[Side, frozenset[str]] = {
-    P: frozenset({"query", "backend", "token", "tokens", "schedule", "context", "wrapper", "chunk", "cudagraph"}),
-    D: frozenset({"only", "context", "bench", "error", "errors", "wrapper", "cudagraph", "backend", "graph"}),
+    P: _PHASE,
+    D: _PHASE | {"only"},
     ENC: frozenset({"decoder", "only", "cache", "json"}),
     AGG: frozenset(),
 }
@@ -69,7 +78,20 @@ def name_sides(name: str, *, disagg_pair: bool = False) -> set[Side]:
 
 
 _ROLE_NOUN_WORDS = frozenset(
-    {"worker", "workers", "server", "servers", "node", "nodes", "instance", "pod", "deployment", "engine", "port", "host"}
+    {
+        "worker",
+        "workers",
+        "server",
+        "servers",
+        "node",
+        "nodes",
+        "instance",
+        "pod",
+        "deployment",
+        "engine",
+        "port",
+        "host",
+    }
 )
 
 # --- prose -----------------------------------------------------------------------------------------------------------
@@ -77,7 +99,8 @@ _ROLE_NOUN_WORDS = frozenset(
 _NEUTRAL = re.compile(
     r"""(?ix)
     disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine)) | chunked[\s_-]+prefills?
-    | prefill[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache)\w* | partial[\s_-]+prefills?
+    | (?:prefill|decode)[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache|heavy|bound|intensive|dominant
+      |latenc|throughput|length|step|kernel|attention|time|speed|rate|perf)\w* | partial[\s_-]+prefills?
     | specula?t?i?v?e?[\s_-]+decod\w+ | decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
     | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
     | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decoder-only | encoder-decoder | FULL_DECODE_ONLY
@@ -113,16 +136,22 @@ _PROSE: list[tuple[Side, re.Pattern[str]]] = [
     ),
     (
         AGG,
-        re.compile(r"(?i)(?<![a-z-])(?:aggregated|monolithic|co-?located|non-disaggregated|single[- ]instance baseline)(?![a-z])"),
+        re.compile(
+            r"(?i)(?<![a-z-])(?:aggregated|monolithic|co-?located|non-disaggregated|single[- ]instance baseline)(?![a-z])"
+        ),
     ),
     (ENC, re.compile(r"(?i)(?<![a-z])(?:encode|encoder|encoding)(?![a-z])|编码|エンコード|인코")),
 ]
-_LETTERS = re.compile(r"(?<![\w/.-])P\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*D(?![\w/.-])|(?<![\w/.-])D\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*P(?![\w/.-])|(?<![a-z])xPyD(?![a-z])")
+_LETTERS = re.compile(
+    r"(?<![\w/.-])P\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*D(?![\w/.-])|(?<![\w/.-])D\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*P(?![\w/.-])|(?<![a-z])xPyD(?![a-z])"
+)
 _LEAD_JUNK = re.compile(
     r"(?i)^(?:[\W\d_]+|(?:step|start|starting|launch|launching|run|running|the|a|an|on|for|in|your|first|second|then|now|next|and"
     r"|serve|bring|up|spin|deploy|create|set|configure|from|gpu|gpus|terminal|node|vllm|one|two|instance|server|option)\b)+"
 )
-_AND = re.compile(r"(?i)^\s*(?:and|or|&|/|-|\+|,|、|和|と|및|->|→|y|et|und|e|&amp;|then|nodes? and|instances? and|workers? and)\s*")
+_AND = re.compile(
+    r"(?i)^\s*(?:and|or|&|/|-|\+|,|、|和|と|및|->|→|y|et|und|e|&amp;|then|nodes? and|instances? and|workers? and)\s*"
+)
 
 
 def prose_sides(text: str) -> set[Side]:
@@ -163,7 +192,9 @@ def prose_side(text: str) -> Side | None:
     if _AND.match(rest) and (len(hits) < 2 or hits[1][0] - end < 24):
         return None
     between = lead[end : hits[1][0]] if len(hits) > 1 else ""
-    if not re.search(r"[:(—–,;.]|\b(?:from|to|with|that|which|needs?|reads?|pulls?|connects?|sends?|after|before)\b", between):
+    if not re.search(
+        r"[:(—–,;.]|\b(?:from|to|with|that|which|needs?|reads?|pulls?|connects?|sends?|after|before)\b", between
+    ):
         return None
     return first
 
@@ -171,13 +202,17 @@ def prose_side(text: str) -> Side | None:
 # --- values of flags and labels that mean a side ---------------------------------------------------------------------
 
 _ROLE_VALUES: dict[str, Side] = {
-    **dict.fromkeys(("prefill", "prefiller", "p", "producer", "kv_producer", "sender", "prefill_only", "prefill-only"), P),
+    **dict.fromkeys(
+        ("prefill", "prefiller", "p", "producer", "kv_producer", "sender", "prefill_only", "prefill-only"), P
+    ),
     **dict.fromkeys(("decode", "decoder", "d", "consumer", "kv_consumer", "receiver", "recver", "decode_only"), D),
     "decode-only": D,
     **dict.fromkeys(
         ("agg", "aggregated", "aggregate", "pd", "both", "mixed", "hybrid", "unified", "monolithic", "none", "p+d"), AGG
     ),
-    **dict.fromkeys(("prefill_and_decode", "prefill-and-decode", "prefill-decode", "prefill_decode", "all", "regular"), AGG),
+    **dict.fromkeys(
+        ("prefill_and_decode", "prefill-and-decode", "prefill-decode", "prefill_decode", "all", "regular"), AGG
+    ),
     **dict.fromkeys(("encode", "encoder", "e"), ENC),
 }
 
@@ -199,11 +234,23 @@ def role_key(key: str) -> bool:
     return _ROLE_KEY.match(key.strip("-")) is not None
 
 
+_TESTED = re.compile(
+    r"(?i)\b(?:\w+_)?(?:is|as|run|mode|role|only)_?(?:prefill|decode)(?:er)?(?:_?(?:only|worker|mode|node|instance|role))?\b"
+    r"|\b(?:prefill|decode)(?:er)?_?(?:only|worker|mode|role)\b|^[\s\[$\"{}\])]*(?:-n\s+\S*)?(?:prefill|decode)[\s\]\"})]*$"
+)
+
+
+def tested(condition: str) -> list[str]:
+    """The names in a condition that ask, without comparing, whether this is a prefill or a decode instance."""
+    return [m.group() for m in _TESTED.finditer(condition)]
+
+
 # --- comments and echoes ---------------------------------------------------------------------------------------------
 
 _NOT_A_TITLE = re.compile(
     r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"
-    r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|not|don't|like|same as|as in|similar|unlike|compare\w*)\b"
+    r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|not|don't|like|same as|as in|similar|unlike|compare\w*"
+    r"|will|would|can|could|should|must|cannot|connects?|talks?|reads|pulls|sends|happens?|occurs?|takes?|finish\w*|exits?|failed|died)\b"
 )
 _STARTS = re.compile(
     r"(?i)\b(?:start\w*|launch\w*|run\w*|serv\w+|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|instances?|workers?|nodes?|pods?|engines?|vllm"
@@ -211,16 +258,32 @@ _STARTS = re.compile(
 )
 
 
+_DEPENDS = re.compile(
+    r"(?i)\b(?:needs?|needed|requires?|required|expects?|depends?|connect\w*|talk\w*|address\w*|urls?|points?|peers?|remote|receiv\w*"
+    r"|pull\w*|fetch\w*|behind|offload\w*|from|before|for the other|between|via|through)\b"
+)
+
+
 def title_side(text: str) -> Side | None:
     """The side a comment, an echo or a line above a block announces for what comes next, or None.
 
     Only what reads like a title counts: short, or about starting or configuring an instance; never what waits for,
-    stops, tests or compares with one.
+    stops, tests or compares with one, nor what is said of the other end of a connection.
     """
     clean = re.sub(r"[#=*\-–—_/\\>|<+~`]{2,}", " ", text).strip(" \t#*-=:_")
     side = prose_side(clean)
     if side is None or _NOT_A_TITLE.search(clean):
         return None
+    first = min(
+        (m.start() for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clean)))),
+        default=0,
+    )
+    if _DEPENDS.search(clean[:first]):
+        return None
     if len(clean.split()) <= 6 or _STARTS.search(clean):
         return side
     return None
+
+
+def _blank(m: re.Match[str]) -> str:
+    return " " * len(m.group())

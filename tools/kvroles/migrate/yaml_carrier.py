@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
-from kvroles.migrate import template, yaml_read
+from kvroles.migrate import connectors, objects, template, yaml_read
 from kvroles.migrate.context import FileCtx
+from kvroles.migrate.data import Map, Node, Scalar, path_to
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.template import Branch
-from kvroles.migrate.text import Text
+from kvroles.migrate.text import TOKEN, Text
 from kvroles.migrate.tree import Tree
 from kvroles.migrate.words import name_sides, prose_sides
 
@@ -20,24 +22,41 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     source, branches = t, []
     if template.is_template(t.s):
         branches = template.branches(t.s)
-        masked = template.mask(t.s)
-        source = t.same_places(masked)
+        source = t.same_places(template.mask(t.s))
     try:
         docs = yaml_read.documents(source)
-    except yaml_read.NotYaml:
-        return outline.scan(t, up, ctx, branches)
-    out: list[Site] = []
-    for root in docs:
-        tree = Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branch_scope)
-        out += tree.sites()
+    except yaml_read.NotYamlError:
+        docs = outline.documents(source)
+    trees = [
+        Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branch_scope)
+        for root in docs
+    ]
+    out: list[Site] = [site for tree in trees for site in tree.sites()]
     known = {s.pos for s in out}
-    held = [(r.start, r.end) for r in docs]
+    actions = template.actions(t.s) if source is not t else []
     for i in t.tokens():
-        if t.at(i) not in known and not any(s.pos == t.at(i) for s in out):
-            kind = "comment" if _in_comment(t.s, i) else "value"
-            if kind == "comment" or not held:
-                out.append(Site(t.at(i), up, kind))
+        if t.at(i) in known:
+            continue
+        action = next((a for a in actions if a[0] <= i < a[1]), None)
+        if action is not None:
+            out += _in_action(t, i, action, trees, up, ctx)
+        elif _in_comment(t.s, i):
+            out.append(Site(t.at(i), up, "comment"))
+        else:
+            out.append(_unread(t, i, up, ctx))
     return out
+
+
+def _unread(t: Text, i: int, up: Scope, ctx: FileCtx) -> Site:
+    """A role where the structure round it could not be read: reported, never rewritten."""
+    from kvroles.migrate import values
+
+    start = t.s.rfind("\n", 0, i) + 1
+    end = t.s.find("\n", i)
+    for site in values.scan_objects(t.slice(start, len(t.s) if end < 0 else end), up, ctx):
+        if site.pos == t.at(i) and site.kind == "role":
+            return Site(site.pos, up, "role", site.connector, site.wrappers, site.extra, exact=False)
+    return Site(t.at(i), up, "value")
 
 
 def _in_comment(s: str, i: int) -> bool:
@@ -45,10 +64,90 @@ def _in_comment(s: str, i: int) -> bool:
     return re.search(r"(?:^|\s)#", line) is not None
 
 
-_VAGUE = re.compile(r"(?i)\b(?:not|ne|!=|enabled?|create|replicas?|and|or|hasKey|len)\b|!=|\bnot\b|\.(?:enabled|create)\b")
+# --- inside template actions -----------------------------------------------------------------------------------------
+
+_SET = re.compile(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
 
 
-def branch_scope(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
+def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: FileCtx) -> list[Site]:
+    """A role written inside an action: a template variable's config, a default, a ``printf``."""
+    body = t.slice(*action)
+    k = i - action[0]
+    if body.s.startswith(("{#", "{{/*", "{{- /*")):
+        return [Site(t.at(i), up, "comment")]
+    scope = _chain_at(trees, action[0], up)
+    if m := _SET.match(body.s):
+        name = m.group(1) or m.group(2)
+        sides = name_sides(name)
+        scope = Scope(
+            "variable", name, up, [Cue(s, Weight.NAMED, "variable", name, t.at(i)) for s in sides if len(sides) == 1]
+        )
+        scope.find_uses = partial(_variable_uses, t, name, action, trees, up)
+    inner = body.slice(2, max(2, len(body.s) - 2))
+    found = objects.enclosing(inner, k - 2)
+    if found is not None:
+        from kvroles.migrate import values
+
+        return [s for s in Tree(found, inner, scope, ctx, values.scan).sites() if s.pos == t.at(i)] or [
+            Site(t.at(i), scope, "value")
+        ]
+    return [_default(t, i, trees, scope)]
+
+
+def _chain_at(trees: list[Tree], place: int, up: Scope) -> Scope:
+    for tree in trees:
+        path = path_to(tree.root, place)
+        if path and tree.root.start <= place < tree.root.end:
+            return tree.scopes(path)
+    return up
+
+
+def _variable_uses(t: Text, name: str, own: tuple[int, int], trees: list[Tree], up: Scope) -> list[Scope]:
+    out: list[Scope] = []
+    for a, b in template.actions(t.s):
+        if (a, b) != own and re.search(rf"(?<![\w.]){re.escape(name)}\b", t.s[a:b]) and not t.s.startswith("{%", a):
+            out.append(_chain_at(trees, a, up))
+    return out
+
+
+def _default(t: Text, i: int, trees: list[Tree], scope: Scope) -> Site:
+    """``"kv_role": "{{ .Values.role | default "kv_both" }}"``: the key stands outside the action."""
+    pos = t.at(i)
+    for tree in trees:
+        path: list[Node] = path_to(tree.root, i)
+        leaf = path[-1] if path else None
+        if not isinstance(leaf, Scalar) or not leaf.exact or len(path) < 2:
+            continue
+        k = next((n for n in range(len(leaf.text.s)) if leaf.text.at(n) == pos), -1)
+        inner = objects.enclosing(leaf.text, k) if k >= 0 else None
+        nodes: list[Node] = path_to(inner, k) if inner is not None else path
+        value, holder = nodes[-1], nodes[-2] if len(nodes) > 1 else None
+        if isinstance(holder, Map):
+            key = next((kk.value for kk, v in holder.pairs if v is value), "")
+            if connectors.is_role_key(key):
+                wrappers = tuple(
+                    c for n in reversed(nodes[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
+                )
+                return Site(
+                    pos,
+                    scope,
+                    "role",
+                    connectors.connector_of(holder),
+                    wrappers,
+                    connectors.settings(holder),
+                    t.exact(i, len(TOKEN)),
+                )
+    return Site(pos, scope, "value")
+
+
+# --- conditionals ----------------------------------------------------------------------------------------------------
+
+_VAGUE = re.compile(
+    r"(?i)\b(?:not|ne|!=|enabled?|create|replicas?|and|or|hasKey|len)\b|!=|\bnot\b|\.(?:enabled|create)\b"
+)
+
+
+def branch_scope(b: Branch, up: Scope, source: Text) -> Scope:
     """The scope of a template's conditional: what its condition says, for the ``else`` only with support in its body."""
     scope = Scope("branch", b.condition, up)
     sides = {s for w in re.findall(r"[\w.-]+", b.condition) for s in name_sides(w)} & {Side.PREFILL, Side.DECODE}

@@ -19,16 +19,16 @@ _ESC = {
 }  # fmt: skip
 
 
-class NotYaml(Exception):
+class NotYamlError(Exception):
     """The text is not YAML as it stands."""
 
 
 def documents(t: Text) -> list[Node]:
-    """The root nodes of the documents in ``t``. Raises ``NotYaml``."""
+    """The root nodes of the documents in ``t``. Raises ``NotYamlError``."""
     try:
         return list(_build(t, yaml.parse(t.s, Loader=_Loader)))
     except (yaml.YAMLError, ValueError, UnicodeError) as e:
-        raise NotYaml(str(e).split("\n", 1)[0]) from None
+        raise NotYamlError(str(e).split("\n", 1)[0]) from None
 
 
 def _build(t: Text, events: Iterator[yaml.Event]) -> Iterator[Node]:
@@ -36,15 +36,17 @@ def _build(t: Text, events: Iterator[yaml.Event]) -> Iterator[Node]:
     keys: list[Scalar | None] = []
     for e in events:
         node: Node | None = None
+        if e.start_mark is None or e.end_mark is None:
+            continue
         start, end = e.start_mark.index, e.end_mark.index
         if isinstance(e, yaml.ScalarEvent):
             node = _scalar(t, e.value, e.style, start, end)
             node.anchor = e.anchor or ""
         elif isinstance(e, yaml.AliasEvent):
-            node = Alias(e.anchor, start, end)
+            node = Alias(e.anchor or "", start, end)
         elif isinstance(e, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             if len(stack) >= MAX_DEPTH:
-                raise NotYaml("nested too deep")
+                raise NotYamlError("nested too deep")
             kind = Map if isinstance(e, yaml.MappingStartEvent) else Seq
             stack.append(kind(start=start, anchor=e.anchor or "", flow=bool(e.flow_style)))
             keys.append(None)
@@ -80,7 +82,7 @@ def _scalar(t: Text, value: str, style: str | None, start: int, end: int) -> Sca
     if style == '"':
         laid = _double(t, start, end)
     else:
-        laid = (_literal(t, value, start, end) if style == "|" else None) or _aligned(t, value, start, end, quoted, block)
+        laid = (_literal(t, value, start) if style == "|" else None) or _aligned(t, value, start, end, quoted, block)
     if laid is None or laid.s != value:
         return Scalar(Text(value, t.at(start)), start, end, quoted, block, exact=False)
     return Scalar(laid, start, end, quoted, block)
@@ -129,7 +131,7 @@ def _double(t: Text, start: int, end: int) -> Text | None:
     return t.pick("".join(out), at, end)
 
 
-def _literal(t: Text, value: str, start: int, end: int) -> Text | None:
+def _literal(t: Text, value: str, start: int) -> Text | None:
     """A literal block scalar, line by line: each is its source less the indentation. None if it is not that plain."""
     s = t.s
     i = s.find("\n", start) + 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from packaging.version import Version
 
 from kvroles.errors import NoSource
+from kvroles.places import default_cache_dir
 
 Say = Callable[[str], None]
 """Takes one line of progress."""
@@ -50,12 +50,6 @@ def for_source(release: str) -> str:
     return "old" if version < Version("0.24.0") else "new"
 
 
-def cache_home() -> Path:
-    """Where environments, wheels and runs are kept: ``$XDG_CACHE_HOME/vllm-kv-roles``, never the repository."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "vllm-kv-roles"
-
-
 def requirements(name: str) -> str:
     """The text of an environment's pinned requirements."""
     return (resources.files(__package__) / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
@@ -77,7 +71,7 @@ def _built(name: str, fill: Callable[[Path, str, Path, Say], None], python: Path
     text = requirements(name)
     version = "{}.{}".format(*sys.version_info[:2])
     key = hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()[:12]
-    folder = cache_home() / "envs" / f"{name}-{key}"
+    folder = default_cache_dir() / "envs" / f"{name}-{key}"
     with one_builder(folder):
         if not (folder / MARKER).exists():
             # A virtual environment holds its own path, so it is built in place; what lacks the marker was

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from kvroles.places import default_cache_dir
 from kvroles.runtime import models
-from kvroles.runtime.environments import Interpreter, cache_home
+from kvroles.runtime.environments import Interpreter
 
 # What a run may keep of the caller's variables: nothing that names another vLLM, hub, proxy or credentials.
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
@@ -14,7 +15,7 @@ KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 
 def variables(interpreter: Interpreter, tree: Path, release: str) -> dict[str, str]:
     """The whole environment of a process that imports vLLM ``release`` from ``tree`` on a CPU, offline."""
-    home = cache_home() / "home"
+    home = default_cache_dir() / "home"
     path = [distribution(release), *interpreter.layers, tree]
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return kept | {
@@ -41,7 +42,7 @@ def distribution(release: str) -> Path:
     vLLM reads its version there, and takes the CPU platform from the ``+cpu`` in it. It must come before
     the tree, because the source archives hold metadata of their own, without that label.
     """
-    folder = cache_home() / "dist" / release
+    folder = default_cache_dir() / "dist" / release
     metadata = folder / f"vllm-{release}+cpu.dist-info"
     metadata.mkdir(parents=True, exist_ok=True)
     text = f"Metadata-Version: 2.1\nName: vllm\nVersion: {release}+cpu\n"

@@ -9,7 +9,8 @@ import zipfile
 from pathlib import Path
 
 from kvroles.errors import UsageError
-from kvroles.runtime.environments import MARKER, Say, cache_home, one_builder, pip, requirements
+from kvroles.places import default_cache_dir
+from kvroles.runtime.environments import MARKER, Say, one_builder, pip, requirements
 
 # The wheels named in the list are for x86-64 Linux, whatever the interpreter that fetches them.
 PLATFORM = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary", ":all:")
@@ -21,7 +22,7 @@ def unpacked(release: str, say: Say) -> Path:
     Raises :class:`kvroles.errors.NoSource` where it cannot be had, or is not the file that the list names.
     """
     line = _line(release)
-    folder = cache_home() / "wheels" / f"{release}-{line.rpartition(':')[2][:12]}"
+    folder = default_cache_dir() / "wheels" / f"{release}-{line.rpartition(':')[2][:12]}"
     with one_builder(folder):
         if not (folder / MARKER).exists():
             shutil.rmtree(folder, ignore_errors=True)

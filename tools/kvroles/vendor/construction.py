@@ -16,43 +16,50 @@ from dataclasses import dataclass
 from ..contract import QUERY
 from .distribution import Installed
 
-ROLES = ("kv_both", "kv_producer", "kv_consumer")
+# vLLM says a line once a process: the role that must warn comes last, so that a warning of the others' is seen as theirs.
+ROLES = ("kv_producer", "kv_consumer", "kv_both")
 _LIMIT_S = 600.0  # a cold import of vLLM and torch from a slow disk takes minutes
 
 _SCRIPT = r"""
 import importlib, inspect, json, logging, sys
 from unittest.mock import MagicMock
-role, module, answer = sys.argv[1:4]
+module, answer, *roles = sys.argv[1:]
 said = []
 class Keep(logging.Handler):
     def emit(self, record):
         said.append(record.getMessage())
+def tell(what):
+    with open(answer, "w") as f:
+        json.dump(what, f)
+    sys.exit(0)
 try:
     m = importlib.import_module(module)
     from vllm.config import KVTransferConfig
     from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorRole
 except Exception as e:
-    json.dump({"import": f"{type(e).__name__}: {e}"}, open(answer, "w"))
-    sys.exit(0)
+    tell({"import": f"{type(e).__name__}: {e}"})
 for name, thing in list(vars(m).items()):
     if inspect.isclass(thing) and name.startswith("Nixl") and name.endswith(("Scheduler", "Worker")):
         setattr(m, name, MagicMock(name=name))
 m.logger.addHandler(Keep())
-config = MagicMock(name="VllmConfig")
-config.parallel_config.prefill_context_parallel_size = 1
-config.parallel_config.decode_context_parallel_size = 1
-config.parallel_config.pipeline_parallel_size = 1
-config.kv_transfer_config = KVTransferConfig(
-    kv_connector="NixlConnector", kv_role=role, engine_id="engine", kv_buffer_device="cpu")
-cls = m.NixlConnector
-arguments = [config, KVConnectorRole.SCHEDULER]
-if len(inspect.signature(cls.__init__).parameters) > 3:
-    arguments.append(MagicMock(name="KVCacheConfig", kv_cache_groups=[]))
-try:
-    made = cls(*arguments)
-    json.dump({"class": type(made).__name__, "said": said}, open(answer, "w"))
-except Exception as e:
-    json.dump({"construct": f"{type(e).__name__}: {e}"}, open(answer, "w"))
+lines = {}
+for role in roles:
+    config = MagicMock(name="VllmConfig")
+    config.parallel_config.prefill_context_parallel_size = 1
+    config.parallel_config.decode_context_parallel_size = 1
+    config.parallel_config.pipeline_parallel_size = 1
+    arguments = [config, KVConnectorRole.SCHEDULER]
+    if len(inspect.signature(m.NixlConnector.__init__).parameters) > 3:
+        arguments.append(MagicMock(name="KVCacheConfig", kv_cache_groups=[]))
+    del said[:]
+    try:
+        config.kv_transfer_config = KVTransferConfig(
+            kv_connector="NixlConnector", kv_role=role, engine_id="engine", kv_buffer_device="cpu")
+        m.NixlConnector(*arguments)
+    except Exception as e:
+        tell({"construct": f"{role}: {type(e).__name__}: {e}"})
+    lines[role] = list(said)
+tell({"said": lines})
 """
 
 
@@ -74,31 +81,31 @@ class Construction:
 
 
 def construct(found: Installed, connector: str) -> Construction:
-    """Construct the connector defined in the file ``connector`` once for each role, each in a process of its own."""
+    """Construct the connector defined in the file ``connector`` in each role, in one process."""
     if found.python is None:
         return Construction({}, "no interpreter for these packages is known; name one with --python")
-    warned = {}
-    for role in ROLES:
-        said = _run(found, role, connector.removesuffix(".py").replace("/", "."))
-        if isinstance(said, str):
-            return Construction({}, said)
-        warned[role] = sum(1 for line in said if re.search(QUERY, line))
-    return Construction(warned, None)
+    said = _run(found, connector.removesuffix(".py").replace("/", "."))
+    if isinstance(said, str):
+        return Construction({}, said)
+    return Construction({role: sum(1 for line in said[role] if re.search(QUERY, line)) for role in ROLES}, None)
 
 
-def _run(found: Installed, role: str, module: str) -> list[str] | str:
-    """The lines that one construction logged, or why there was none."""
-    # -B leaves no bytecode in the image's layer. The variables keep vLLM from asking a network for anything.
-    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+def _run(found: Installed, module: str) -> dict[str, list[str]] | str:
+    """The lines that each role's construction logged, or why there was none."""
     with tempfile.TemporaryDirectory(prefix="kv-roles-") as work:
         answer = os.path.join(work, "answer.json")
         path = os.environ.get("PYTHONPATH", "")
-        env = {**os.environ, **quiet, "PYTHONPATH": f"{found.site}{os.pathsep}{path}" if path else str(found.site)}
+        env = {
+            **os.environ,
+            "PYTHONPATH": f"{found.site}{os.pathsep}{path}" if path else str(found.site),
+            # Caches go with the folder, -B leaves no bytecode: as the last step of an image this leaves nothing in it.
+            **{"HOME": work, "XDG_CACHE_HOME": work, "XDG_CONFIG_HOME": work},
+            # Nothing is asked of a network or a device.
+            **{"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        }
+        command = [str(found.python), "-B", "-c", _SCRIPT, module, answer, *ROLES]
         try:
-            subprocess.run(
-                [str(found.python), "-B", "-c", _SCRIPT, role, module, answer],
-                cwd=work, env=env, capture_output=True, timeout=_LIMIT_S, check=False,
-            )  # fmt: skip
+            subprocess.run(command, cwd=work, env=env, capture_output=True, timeout=_LIMIT_S, check=False)
             with open(answer, encoding="utf-8") as f:
                 told = json.load(f)
         except (OSError, ValueError, subprocess.TimeoutExpired) as e:
@@ -107,4 +114,4 @@ def _run(found: Installed, role: str, module: str) -> list[str] | str:
         return f"vLLM does not import here ({told['import']})"
     if "construct" in told:
         return f"NixlConnector could not be constructed ({told['construct']})"
-    return [str(line) for line in told["said"]]
+    return {role: [str(line) for line in lines] for role, lines in told["said"].items()}

@@ -1,1 +1,176 @@
-"""stub"""
+"""``image``: a build context that turns an official image into a patched one, without a network and without a compiler."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ..digest import sha256
+from ..engine import State, TopicStatus
+from ..errors import UsageError
+from ..lock import Lock
+from ..release import resolve
+from ..series import Series
+from ..stage import discard
+from ..target import one_writer, os_error
+from . import part, provenance, pyz, sbom, statement
+from .say import SCHEMA
+
+# The reference grammar of the OCI distribution specification, cut to what a Dockerfile's FROM takes.
+_NAME = r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:[._-]|__)[a-z0-9]+|/[a-z0-9]+)*"
+_BASE = re.compile(rf"(?P<name>{_NAME})(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}))?")
+_PYTHON = re.compile(r"[A-Za-z0-9_./+-]+")
+_FILES = {
+    "Dockerfile": "Dockerfile",
+    "docker-bake.hcl": "docker-bake.hcl",
+    ".dockerignore": "dockerignore",
+    "README.md": "README.md",
+    "kubernetes/prefill.yaml": "prefill.yaml",
+    "kubernetes/decode.yaml": "decode.yaml",
+    "kubernetes/leaderworkerset.yaml": "leaderworkerset.yaml",
+}
+_SIGNED = "context.intoto.json"  # and what a signing command puts beside it: context.intoto.json.sig, ...
+_DATE = datetime(1980, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for. ``python`` is the interpreter inside the image."""
+
+    revision: str
+    base: str
+    allow_tag: bool
+    output: Path | None
+    python: str
+    sign_with: str | None
+
+
+@dataclass(frozen=True)
+class Context:
+    """A written context: path in it -> SHA-256."""
+
+    path: Path
+    release: str
+    base: str
+    native: bool
+    files: dict[str, str]
+
+
+def write(request: Request, series: Series, lock: Lock) -> Context:
+    """Write the context; a folder that holds nothing but an earlier context is replaced whole.
+
+    Raises UsageError (no digest, not an image, a folder with other things in it) and DoesNotApply when the disk refuses.
+    """
+    release = resolve(request.revision, lock.releases)
+    base = _checked(request.base, request.allow_tag)
+    if not _PYTHON.fullmatch(request.python):
+        raise UsageError(f"--python {request.python!r} is not the path of an interpreter")
+    whole = part.of(lock.releases[release], series)
+    mails = {
+        f"{name}/{entry.variant}.patch": sha256(series.topic(name).raw(entry.variant))
+        for name, entry in whole.row.topics.items()
+        if entry.variant
+    }
+    program = pyz.build()
+    values = _values(release, base, request.python, mails, program)
+    files = {"apply.pyz": program} | {name: _filled(template, values) for name, template in _FILES.items()}
+    topics = tuple(TopicStatus(n, e.variant, State.PRISTINE, ()) for n, e in whole.row.topics.items())
+    files["apply.pyz.cdx.json"] = sbom.payload("apply.pyz", program, release, whole, topics, _DATE)
+    files[_SIGNED] = statement.for_image(files, whole.row, base, mails)
+    output = request.output or Path("build") / f"image-{release}"
+    _put(output, files, request.sign_with)
+    return Context(output, release, base, not mails, {name: sha256(data) for name, data in sorted(files.items())})
+
+
+def _checked(base: str, allow_tag: bool) -> str:
+    m = _BASE.fullmatch(base)
+    if m is None:
+        raise UsageError(
+            f"--base {base!r} is not an image",
+            expected="NAME@sha256:DIGEST, such as vllm/vllm-openai@sha256:...",
+        )
+    if m["digest"] is None and not allow_tag:
+        raise UsageError(
+            f"--base {base} has no digest, so the same build may start from another image tomorrow",
+            expected=f"{m['name']}@sha256:DIGEST",
+            fix=f"Ask for it with 'docker buildx imagetools inspect {base}', or take the tag knowingly with --allow-tag",
+        )
+    if m["digest"] is None and m["tag"] is None:
+        raise UsageError(f"--base {base} has neither tag nor digest", fix="--allow-tag takes a tag, not its absence")
+    return base
+
+
+def _values(release: str, base: str, python: str, mails: dict[str, str], program: bytes) -> dict[str, str]:
+    name, _, digest = base.partition("@")
+    return {
+        "release": release,
+        "version": f"{release}+{part.LABEL}.1",
+        "base": base,
+        "base_name": name,
+        "base_digest": digest or "not pinned",
+        "python": python,
+        "patches": " ".join(sorted(mails)) or "none: this release warns by itself",
+        "payload": sha256(program),
+        "tag": f"vllm-kv-roles:{release}",
+    }
+
+
+def _filled(template: str, values: dict[str, str]) -> bytes:
+    text = (resources.files(__package__) / "templates" / template).read_text(encoding="utf-8")
+    return Template(text).substitute(values).encode()
+
+
+def _put(output: Path, files: dict[str, bytes], sign_with: str | None) -> None:
+    """Write ``files`` beside ``output`` and swap them in; the statement is signed before that."""
+    tops = {name.partition("/")[0] for name in files}
+    if output.exists() and (
+        not output.is_dir() or [p for p in output.iterdir() if p.name not in tops and not p.name.startswith(_SIGNED)]
+    ):
+        raise UsageError(f"{output} holds other things than a build context", fix="Choose another with --output")
+    staging = output.with_name(f".{output.name}.kv-roles-new")
+    try:
+        with one_writer(output):
+            discard(staging)
+            for name, data in files.items():
+                path = staging / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                path.chmod(0o644)
+            if sign_with:
+                provenance.sign(staging / _SIGNED, sign_with)
+            if output.exists():
+                shutil.rmtree(output)
+            staging.rename(output)
+    except OSError as e:
+        raise os_error(f"{output} could not be written", e) from None
+    finally:
+        discard(staging)
+
+
+def as_json(context: Context) -> dict[str, Any]:
+    """For ``--json``."""
+    return {
+        "schema": SCHEMA,
+        "did": "image",
+        "release": context.release,
+        "base": context.base,
+        "native": context.native,
+        "path": str(context.path),
+        "files": context.files,
+    }
+
+
+def text(context: Context) -> str:
+    """For people."""
+    lines = [f"vLLM {context.release}: build context in {context.path}", f"  base      {context.base}"]
+    if context.native:
+        lines.append("  this release warns by itself (native): the image only proves it")
+    lines += [f"  {digest[:12]}  {name}" for name, digest in context.files.items()]
+    lines.append(f"  build it with 'docker buildx bake --file {context.path}/docker-bake.hcl'; see README.md in it")
+    return "\n".join(lines) + "\n"

@@ -8,8 +8,8 @@ constructed), ``"warnings"`` (the messages logged at WARNING or above while cons
 traceback, or null).
 
 vLLM is imported once; each case runs in a forked child, so that "warns once" is once per process, as in a
-deployment, and needs no clearing of caches. Standard library and the tree's own modules only: this file is
-run by the interpreter of the environment, which does not know the tools beside it.
+deployment, and needs no clearing of caches. Standard library, ``on_cpu`` beside this file and the tree's
+own modules only: it is run by the interpreter of the environment, which does not know the tools beside it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
-NIXL = "vllm.distributed.kv_transfer.kv_connector.v1.nixl"
-ONE_FILE = "vllm.distributed.kv_transfer.kv_connector.v1.nixl_connector"
+from on_cpu import BLOCK_SIZE, NIXL, ONE_FILE, allow_cpu, bridge_torch, has_module
+
 MULTI = "vllm.distributed.kv_transfer.kv_connector.v1.multi_connector"
 UTILS = "tests.v1.kv_connector.unit.utils"
-BLOCK_SIZE = 16
 
 
 class Collector(logging.Handler):
@@ -43,17 +42,6 @@ class Collector(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.messages.append(record.getMessage())
-
-
-def has_module(name: str) -> bool:
-    """Whether ``name`` can be imported from the tree (a missing module inside it still raises)."""
-    try:
-        import_module(name)
-    except ModuleNotFoundError as e:
-        if e.name and (name == e.name or name.startswith(e.name + ".")):
-            return False
-        raise
-    return True
 
 
 def connector_module() -> Any:
@@ -90,21 +78,6 @@ def fake_wrapper() -> Any:
 def _top(node: ast.Import | ast.ImportFrom) -> str:
     name = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
     return (name or "").partition(".")[0]
-
-
-def allow_cpu() -> None:
-    """Let old releases construct on a CPU: their device table lacks it (it is there from 0.11.1 on)."""
-    for module in (import_module(n) for n in (ONE_FILE, f"{NIXL}.utils") if has_module(n)):
-        for table in ("_NIXL_SUPPORTED_XPUS", "_NIXL_SUPPORTED_DEVICE"):
-            if hasattr(module, table):
-                getattr(module, table).setdefault("cpu", ("cpu",))
-    # From 0.29.0 the CPU attention backend takes blocks in multiples of 32 only, while the tests use 16;
-    # upstream's own unit conftest lifts this from 0.30.0 on.
-    if has_module("vllm.v1.attention.backend") and has_module("vllm.v1.attention.backends.cpu_attn"):
-        backend = import_module("vllm.v1.attention.backends.cpu_attn").CPUAttentionBackend
-        if hasattr(backend, "get_supported_kernel_block_sizes"):
-            multiple = import_module("vllm.v1.attention.backend").MultipleOf
-            backend.get_supported_kernel_block_sizes = staticmethod(lambda *_a, **_k: [multiple(BLOCK_SIZE)])
 
 
 def give_role(config: Any, case: dict[str, Any]) -> None:
@@ -192,17 +165,6 @@ def in_child(config: Any, case: dict[str, Any]) -> dict[str, Any]:
         return {**case, "class": None, "warnings": [], "error": f"the child ended with status {status}"}
     result: dict[str, Any] = json.loads(text)
     return result
-
-
-def bridge_torch() -> None:
-    """Give newer torch the private query that 0.17.0 to 0.22.1 ask while importing (renamed in torch 2.13).
-
-    The answer only picks which compiled part is tried, and none is there.
-    """
-    import torch
-
-    if not hasattr(torch._C._cpu, "_is_avx512_supported"):
-        torch._C._cpu._is_avx512_supported = torch.cpu._is_avx512_supported
 
 
 def main() -> None:

@@ -1,0 +1,5 @@
+CONNECTOR = "NixlConnector"
+
+class DecodeWorker:
+    def kv(self):
+        return dict(kv_connector=CONNECTOR, kv_role="kv_both")

@@ -1,0 +1,1 @@
+decode_args = ["--kv-transfer-config.kv_connector", "NixlConnector", "--kv-transfer-config.kv_role", "kv_both"]

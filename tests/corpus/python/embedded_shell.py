@@ -1,0 +1,4 @@
+SCRIPT = """#!/bin/bash
+# prefill server
+vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+"""

@@ -1,0 +1,1 @@
+exec vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'

@@ -1,0 +1,3 @@
+KV_ROLE=kv_both
+echo "launching prefill"
+vllm serve m --kv-transfer-config "{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"$KV_ROLE\"}"

@@ -1,0 +1,3 @@
+for role in prefill decode; do
+  vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}' &
+done

@@ -1,0 +1,1 @@
+vllm serve m --kv-transfer-config={"kv_connector":"NixlConnector","kv_role":"kv_both"} |& tee prefill_0.log

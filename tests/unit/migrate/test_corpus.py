@@ -1,0 +1,79 @@
+"""The labelled corpus: every hard case says what a careful reader would, and only what is certain is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kvroles.migrate import run
+from kvroles.migrate.findings import Options
+from kvroles.migrate.model import Finding
+from kvroles.migrate.settings import Settings
+
+CORPUS = Path(__file__).parents[2] / "corpus"
+LABEL = {
+    "KVR101": "prefill", "KVR102": "decode", "KVR110": "unknown", "KVR111": "conflict", "KVR112": "weak", "KVR113": "shared",
+    "KVR114": "aggregated", "KVR115": "encode", "KVR117": "hand", "KVR120": "wrapper", "KVR121": "other",
+    "KVR122": "noconnector", "KVR123": "expectation", "KVR124": "mention", "KVR125": "record", "KVR131": "unsafe",
+    "KVR132": "unsafe",
+}  # fmt: skip
+ROLES = {"prefill": b"kv_producer", "decode": b"kv_consumer"}
+
+
+def _cases() -> list[tuple[str, list[str]]]:
+    lines = (CORPUS / "labels.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [ln.split("\t") for ln in lines if ln and not ln.startswith("#")]
+    return [(path, labels.split()) for path, labels in rows]
+
+
+def _read(path: str, data: bytes) -> run.FileResult:
+    result = run.of_bytes(str(CORPUS / path), path, data, Options(Settings()))
+    assert result is not None
+    return result
+
+
+def _by_place(findings: list[Finding]) -> list[Finding]:
+    """The first finding of each place: the verdict, not the notes about the target release."""
+    seen: dict[int, Finding] = {}
+    for f in findings:
+        seen.setdefault(f.pos, f)
+    return [seen[p] for p in sorted(seen)]
+
+
+@pytest.mark.parametrize(("path", "labels"), _cases(), ids=[c[0] for c in _cases()])
+def test_says_what_a_careful_reader_would(path: str, labels: list[str]) -> None:
+    data = (CORPUS / path).read_bytes()
+    found = _by_place(_read(path, data).findings)
+    assert [LABEL[f.code] for f in found] == labels
+    for f in found:
+        if LABEL[f.code] in ROLES:
+            assert f.cues, "a role is only written with evidence beside it"
+
+
+@pytest.mark.parametrize(("path", "labels"), _cases(), ids=[c[0] for c in _cases()])
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+def test_only_the_roles_bytes_change_and_a_second_run_changes_nothing(
+    path: str, labels: list[str], ends: bytes, bom: bytes
+) -> None:
+    data = bom + (CORPUS / path).read_bytes().replace(b"\n", ends)
+    result = _read(path, data)
+    assert [LABEL[f.code] for f in _by_place(result.findings)] == labels
+    certain = [f for f in result.findings if f.role]
+    if not certain:
+        assert result.after is None
+        return
+    assert result.after is not None
+    pieces = data.split(b"kv_both")
+    assert len(pieces) - 1 == len(labels), "every kv_both of a corpus file has a label"
+    expected = pieces[0]
+    for piece, finding in zip(pieces[1:], _by_place(result.findings), strict=True):
+        expected += (finding.role or "kv_both").encode() + piece
+    assert result.after == expected
+    again = run.of_bytes(str(CORPUS / path), path, result.after, Options(Settings()))
+    assert again is None or again.after is None
+
+
+def test_every_corpus_file_has_a_label() -> None:
+    files = {str(p.relative_to(CORPUS)) for p in CORPUS.rglob("*") if p.is_file()} - {"labels.tsv"}
+    assert files == {path for path, _ in _cases()}

@@ -1,0 +1,97 @@
+"""Any change near the hunks of a real release ends in a proven tree or a refusal, never in a wrong tree."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from kvroles import applying, engine, fitting, patchfile, verifying
+from kvroles.errors import DoesNotApply, Unproven
+from kvroles.places import default_cache_dir
+
+pytestmark = pytest.mark.upstream
+
+SERIES, LOCK = engine.load()
+OPTIONS = verifying.Options(default_cache_dir())
+RELEASES = ["0.9.2", "0.13.0", "0.20.2", "0.22.1", "0.29.0", "0.33.0"]
+KINDS = ["insert", "delete", "duplicate", "indent", "rename", "swap"]
+
+
+def near_a_hunk(release: str, path: str, pick: int) -> int:
+    """The index of a line within three lines of some hunk of the variant that serves ``path``."""
+    row = LOCK.releases[release]
+    for name, topic in row.topics.items():
+        if path in topic.files and topic.variant and not SERIES.topic(name).optional:
+            patch = next(f for f in SERIES.topic(name).patch(topic.variant).files if f.path == path)
+            files = verifying.extract(row, SERIES, OPTIONS).files
+            _, fits = patchfile.apply(files[path], patch)
+            hunk = pick % len(fits)
+            return max(0, fits[hunk].line - 4 + pick % (len(patch.hunks[hunk].old) + 6))
+    raise AssertionError(path)
+
+
+def mutate(lines: list[bytes], at: int, kind: str) -> None:
+    at = min(at, len(lines) - 1)
+    match kind:
+        case "insert":
+            lines.insert(at, b"# something new\n")
+        case "delete":
+            del lines[at]
+        case "duplicate":
+            lines[at:at] = lines[max(0, at - 3) : at + 1]
+        case "indent":
+            lines[at] = b"  " + lines[at]
+        case "rename":
+            lines[at] = lines[at].replace(b"config", b"cfg").replace(b"CONFIG", b"CFG")
+        case "swap":
+            lines[at : at + 2] = lines[at : at + 2][::-1]
+
+
+def touched(release: str) -> list[str]:
+    row = LOCK.releases[release]
+    default = {t.name for t in SERIES.chosen()}
+    return sorted(
+        p for n, t in row.topics.items() if n in default and t.variant for p, f in t.files.items() if f.before
+    )
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    release=st.sampled_from(RELEASES),
+    edits=st.lists(st.tuples(st.integers(0, 99), st.integers(0, 999), st.sampled_from(KINDS)), min_size=1, max_size=4),
+)
+@example(release="0.22.1", edits=[(0, 0, "duplicate")])
+def test_a_change_near_a_hunk_is_survived_or_refused(release: str, edits: list[tuple[int, int, str]]) -> None:
+    files = dict(verifying.extract(LOCK.releases[release], SERIES, OPTIONS).files)
+    paths = touched(release)
+    for which, where, kind in edits:
+        path = paths[which % len(paths)]
+        lines = patchfile.split_lines(files[path])
+        mutate(lines, near_a_hunk(release, path, where), kind)
+        files[path] = b"".join(lines)
+    refused = ""
+    try:
+        plan = fitting.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=release)
+        applying.prove(files, plan, {f.path for t in plan.topics for f in t.files})
+    except (DoesNotApply, Unproven) as e:
+        refused = str(e)
+    if refused:
+        assert "hunk" in refused or "clause" in refused
+        return
+    for change in plan.changes:
+        if change.path not in SERIES.overlay:
+            assert_is_a_variants_result(change.path, change.before, change.after)
+
+
+def assert_is_a_variants_result(path: str, before: bytes | None, after: bytes | None) -> None:
+    for topic in SERIES.topics:
+        for variant in topic.variants:
+            for f in topic.patch(variant).files:
+                if f.path == path:
+                    try:
+                        made, _ = patchfile.apply(before, f, unique=True)
+                    except patchfile.HunkMismatch:
+                        continue
+                    if made == after:
+                        return
+    raise AssertionError(f"{path} is not what any variant, each hunk in its one place, makes of it")

@@ -1,0 +1,251 @@
+"""The optional topics on real releases: applied, proven, told apart from the default series, and taken out again."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kvroles import applying, contract, engine, fitting, verifying
+from kvroles.engine import State
+from kvroles.errors import DoesNotApply, Unproven
+from kvroles.places import default_cache_dir
+
+pytestmark = pytest.mark.upstream
+
+SERIES, LOCK = engine.load()
+OPTIONS = verifying.Options(default_cache_dir())
+RELEASES = [r for r, row in LOCK.releases.items() if row.archive]
+SOME = ["0.9.0", "0.22.1", "0.23.0", "0.24.0", RELEASES[-1]]
+REJECT, FENCE = "reject-kv-both", "bidirectional-fence"
+CHOICES = [(REJECT,), (FENCE,), (REJECT, FENCE)]
+
+Files = dict[str, bytes]
+
+of_releases = pytest.mark.parametrize(
+    "release", [r if r in SOME else pytest.param(r, marks=pytest.mark.slow) for r in RELEASES]
+)
+with_topics = pytest.mark.parametrize("extra", CHOICES, ids="+".join)
+
+
+def pristine(release: str) -> Files:
+    return dict(verifying.extract(LOCK.releases[release], SERIES, OPTIONS).files)
+
+
+def run(files: Files, release: str, *extra: str, reverse: bool = False) -> tuple[engine.Plan, Files]:
+    """The plan for a tree as ``apply.py --into`` makes it, and the tree after it; the contract is proven."""
+    row = LOCK.releases[release]
+    topics = engine.with_present(files.get, row, SERIES, SERIES.chosen(extra))
+    plan = engine.plan(files.get, row, SERIES, topics, reverse=reverse)
+    if not reverse:
+        applying.prove(files, plan, set(engine.touched_paths(row, SERIES)))
+    after = {**files, **{c.path: c.after for c in plan.changes}}
+    return plan, {p: d for p, d in after.items() if d is not None}
+
+
+def connector(files: Files) -> str:
+    return next(p for p in contract.CONNECTORS if p in files)
+
+
+def states(plan: engine.Plan) -> dict[str, State]:
+    return {t.topic: t.state for t in plan.topics}
+
+
+@of_releases
+@with_topics
+def test_topics_apply_are_proven_and_leave_no_trace(release: str, extra: tuple[str, ...]) -> None:
+    files = pristine(release)
+    _, after = run(files, release, *extra)
+    again, same = run(after, release, *extra)
+    assert again.changes == []
+    assert same == after
+    _, back = run(after, release, reverse=True)
+    assert back == files
+
+
+@of_releases
+def test_the_default_series_does_not_hold_an_optional_topic(release: str) -> None:
+    plan, after = run(pristine(release), release)
+    assert not {REJECT, FENCE} & set(states(plan))
+    assert contract.REFUSAL not in after
+    assert contract.warns(after[connector(after)]) is None
+
+
+@of_releases
+def test_a_run_without_the_topic_keeps_it_and_says_so(release: str) -> None:
+    _, after = run(pristine(release), release, REJECT)
+    plan, _ = run(after, release)
+    assert plan.changes == []
+    assert states(plan)[REJECT] is State.APPLIED
+    assert set(states(plan).values()) <= {State.APPLIED, State.NATIVE}
+
+
+@of_releases
+def test_a_topic_can_follow_later(release: str) -> None:
+    files = pristine(release)
+    _, default = run(files, release)
+    _, later = run(default, release, REJECT, FENCE)
+    _, at_once = run(files, release, REJECT, FENCE)
+    assert later == at_once
+
+
+@of_releases
+def test_no_nixl_config_of_upstreams_tests_stays_refused(release: str) -> None:
+    """Where the default series leaves kv_both to a NIXL config, that test would fail from now on."""
+    _, after = run(pristine(release), release, REJECT)
+    left = {p: s for p, d in after.items() if (s := contract.kv_both_left(p, d))}
+    assert left == {}
+
+
+def refusal_of(release: str) -> Any:
+    """The names that the topic's own module defines: it needs nothing of vLLM to run."""
+    _, after = run(pristine(release), release, REJECT)
+    names: dict[str, Any] = {}
+    exec(compile(after[contract.REFUSAL], contract.REFUSAL, "exec"), names)
+    return SimpleNamespace(**names)
+
+
+def config(connector: str, role: str, *children: dict[str, Any]) -> Any:
+    extra = {"connectors": list(children)} if children else {}
+    return SimpleNamespace(kv_connector=connector, kv_role=role, kv_connector_extra_config=extra)
+
+
+def test_the_refusal_names_both_roles_their_sides_and_the_guide() -> None:
+    with pytest.raises(ValueError, match="refuses") as caught:
+        refusal_of("0.22.1").reject_kv_both(config("NixlConnector", "kv_both"))
+    text = str(caught.value)
+    assert "kv_role='kv_producer' on prefill instances" in text
+    assert "kv_role='kv_consumer' on decode instances" in text
+    assert contract.GUIDE in text
+    assert contract.GUIDE in SERIES.overlay
+    assert re.search(contract.QUERY, text), "the log query of the warning finds the refusal too"
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", ["NixlConnector", "NixlPullConnector", "NixlPushConnector"])
+@pytest.mark.parametrize("wrapper", ["kv_both", "kv_producer", "kv_consumer"])
+def test_a_nested_child_is_refused_in_every_wrapper(name: str, wrapper: str) -> None:
+    child = {"kv_connector": name, "kv_role": "kv_both"}
+    reject = refusal_of("0.22.1").reject_kv_both
+    with pytest.raises(ValueError, match="kv_role='kv_both'"):
+        reject(config("MultiConnector", wrapper, {"kv_connector": "OtherConnector", "kv_role": "kv_both"}, child))
+    inner = {"kv_connector": "MultiConnector", "kv_role": wrapper, "kv_connector_extra_config": {"connectors": [child]}}
+    with pytest.raises(ValueError, match="kv_role='kv_both'"):
+        reject(config("PdConnector", wrapper, inner))
+
+
+@pytest.mark.parametrize("role", ["kv_producer", "kv_consumer"])
+def test_wrappers_and_other_connectors_keep_kv_both(role: str) -> None:
+    reject = refusal_of("0.22.1").reject_kv_both
+    reject(None)
+    reject(config("NixlConnector", role))
+    reject(config("OffloadingConnector", "kv_both"))
+    other = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
+    reject(config("MultiConnector", "kv_both", {"kv_connector": "NixlConnector", "kv_role": role}, other))
+
+
+BREAKS = {
+    "the connector lets kv_both pass": (1, None, b"raise ValueError(KV_BOTH_REFUSED)", b"pass"),
+    "it refuses another role": (1, None, b'kv_role == "kv_both"', b'kv_role == "kv_consumer"'),
+    "nobody asks before the engine starts": (
+        1,
+        contract.EARLY,
+        b"        reject_kv_both(config.kv_transfer_config)\n",
+        b"",
+    ),
+    "the text sends to the wrong side": (1, contract.REFUSAL, b"'kv_producer' on prefill", b"'kv_producer' on decode"),
+    "the text names no guide": (1, contract.REFUSAL, contract.GUIDE.encode(), b"the release notes"),
+    "a test is gone": (2, contract.TEST_FILE, b"def test_kv_both_is_refused_below_a_wrapper(", b"def unused("),
+}
+
+
+@pytest.mark.parametrize("release", ["0.22.1", "0.24.0"])
+@pytest.mark.parametrize("broken", BREAKS)
+def test_the_contract_notices_when(broken: str, release: str) -> None:
+    clause, path, old, new = BREAKS[broken]
+    files = pristine(release)
+    _, after = run(files, release, REJECT)
+    path = path or connector(after)
+    assert after[path].count(old) >= 1
+    after[path] = after[path].replace(old, new)
+    touched = engine.touched_paths(LOCK.releases[release], SERIES)
+    verdict = contract.check({p: after[p] for p in touched if p in after}, files, {}, topics=[REJECT])
+    assert min(b.clause for b in verdict.breaches) == clause, [str(b) for b in verdict.breaches]
+
+
+@pytest.mark.parametrize("release", ["0.22.1", "0.33.0"])
+def test_warning_and_refusal_are_not_taken_for_each_other(release: str) -> None:
+    files = pristine(release)
+    for extra, asked in (((), [REJECT]), ((REJECT,), [])):
+        _, after = run(files, release, *extra)
+        verdict = contract.check(after, files, {}, topics=asked)
+        assert {1, 2} <= {b.clause for b in verdict.breaches}
+
+
+def test_a_damaged_topic_is_refused_by_name() -> None:
+    release = "0.22.1"
+    _, after = run(pristine(release), release, REJECT)
+    del after[contract.REFUSAL]
+    with pytest.raises(DoesNotApply, match=f"Topic {REJECT} is partial"):
+        run(after, release)
+
+
+def test_an_edit_in_a_file_only_an_optional_topic_touches_is_nobodys_business() -> None:
+    release = "0.30.0"
+    files = pristine(release)
+    files["vllm/v1/core/sched/scheduler.py"] += b"# our own\n"
+    _, after = run(files, release)
+    _, back = run(after, release, reverse=True)
+    assert back == files
+    with pytest.raises(DoesNotApply, match=r"scheduler\.py"):
+        run(files, release, FENCE)
+
+
+def fitted(files: Files, *extra: str, nearest: str, reverse: bool = False) -> tuple[engine.Plan, Files]:
+    """The same for a fork: no lock row vouches for it."""
+    plan = fitting.plan(files.get, SERIES, LOCK, SERIES.chosen(extra), nearest=nearest, reverse=reverse)
+    if not reverse:
+        applying.prove(files, plan, {f.path for t in plan.topics for f in t.files})
+    after = {**files, **{c.path: c.after for c in plan.changes}}
+    return plan, {p: d for p, d in after.items() if d is not None}
+
+
+def fork_of(release: str) -> Files:
+    files = pristine(release)
+    for path in (connector(files), contract.EARLY, contract.TEST_FILE):
+        files[path] = b"# A fork's own line.\n" + files[path]
+    return files
+
+
+@pytest.mark.parametrize("release", ["0.18.1", "0.22.1"])
+def test_a_fork_takes_the_topic_keeps_it_and_gives_it_back(release: str) -> None:
+    files = fork_of(release)
+    _, after = fitted(files, REJECT, nearest=release)
+    assert contract.REFUSAL in after
+    for extra in ((REJECT,), ()):
+        plan, same = fitted(after, *extra, nearest=release)
+        assert plan.changes == []
+        assert same == after
+        assert states(plan)[REJECT] is State.APPLIED
+    _, back = fitted(after, nearest=release, reverse=True)
+    assert back == files
+
+
+def test_a_fork_of_a_native_release_takes_both_and_keeps_them() -> None:
+    _, after = fitted(fork_of("0.30.0"), REJECT, FENCE, nearest="0.30.0")
+    plan, same = fitted(after, nearest="0.30.0")
+    assert same == after
+    assert states(plan)[REJECT] is states(plan)[FENCE] is State.APPLIED
+
+
+def test_a_fork_without_the_fence_cannot_take_it() -> None:
+    with pytest.raises(DoesNotApply, match=rf"Topic {FENCE} does not apply to vllm/v1/core/sched/scheduler\.py"):
+        fitted(fork_of("0.22.1"), FENCE, nearest="0.22.1")
+
+
+def test_a_fork_whose_topic_is_damaged_is_not_taken_for_patched() -> None:
+    _, after = fitted(fork_of("0.22.1"), REJECT, nearest="0.22.1")
+    after[contract.REFUSAL] = b"KV_BOTH_REFUSED = ''\n"
+    with pytest.raises((DoesNotApply, Unproven)):
+        fitted(after, REJECT, nearest="0.22.1")

@@ -1,0 +1,117 @@
+"""What a script says right before and right after it starts something."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from kvroles.migrate import argv, grammar, shell_words
+from kvroles.migrate.model import Cue, Scope, Weight
+from kvroles.migrate.shell_script import SAYS, SERVER, Source, assigned, command_name
+from kvroles.migrate.words import name_sides, title_side
+
+_PID = re.compile(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
+
+
+def before(source: Source, inner: Node, up: Scope) -> Scope:
+    """The nearest comment, echo or role variable before ``inner``, with no other server started in between."""
+    scope = Scope("block", "", up)
+    node = inner.prev_sibling
+    group: list[Node] = []
+    while node is not None:
+        if node.type == "comment":
+            group.insert(0, node)
+            previous = node.prev_sibling
+            if previous is not None and previous.type == "comment" and previous.end_point[0] + 1 >= node.start_point[0]:
+                node = previous
+                continue
+            if cue := _comment(source, group):
+                scope.cues.append(cue)
+                return scope
+            group = []
+        elif node.is_named:
+            text = grammar.text(source.t, node)
+            if cue := _statement(source, node):
+                scope.cues.append(cue)
+                return scope
+            if node.type != "function_definition" and SERVER.search(text) and not _puts_to_use(source, node, inner):
+                return scope
+        node = node.prev_sibling
+    return scope
+
+
+def _comment(source: Source, group: list[Node]) -> Cue | None:
+    """What a run of comment lines announces; a run that tells of both sides announces nothing."""
+    if group and group[0].prev_sibling is not None and group[0].prev_sibling.end_point[0] == group[0].start_point[0]:
+        group = group[1:]  # the end of the line before
+    lines = [grammar.text(source.t, c).lstrip("#! ").strip() for c in group]
+    lines = [ln for ln in lines if re.search(r"\w", ln)]
+    if not lines or any("kv_both" in ln or SERVER.search(ln) for ln in lines):
+        return None
+    side = title_side(lines[-1])
+    others = {title_side(ln) for ln in lines[:-1]} - {None}
+    if side is None and len(others) == 1 and len(lines) <= 4:
+        side = next(iter(others))
+    if side is None or (others - {side} and len(lines[-1].split()) > 4):
+        return None
+    return Cue(side, Weight.SAID, "comment", lines[-1][:80], source.t.at(group[-1].start_byte))
+
+
+def _statement(source: Source, node: Node) -> Cue | None:
+    pos = source.t.at(node.start_byte)
+    if node.type == "redirected_statement":
+        node = next((c for c in node.children if c.type == "command"), node)
+    if node.type == "command" and command_name(source.t, node) in SAYS:
+        words = " ".join(w.s for w in source.words(node)[0][1:])
+        side = title_side(re.sub(r"\$\{?\w+\}?", " ", words))
+        return Cue(side, Weight.SAID, "echo", words.strip()[:80], pos) if side else None
+    assignments = [node] if node.type == "variable_assignment" else []
+    if node.type == "declaration_command":
+        assignments = [c for c in node.children if c.type == "variable_assignment"]
+    for a in assignments:
+        name = assigned(source.t, a)
+        value = a.child_by_field_name("value")
+        word = shell_words.unquote(source.t, value).s if value is not None else ""
+        word = re.sub(r"^\$\{\w+:?-(.*)\}$", r"\1", word)
+        cues = [c for c in argv.env_cues(name, word, pos, source.ctx) if c.weight == Weight.FLAG]
+        if cues:
+            return Cue(cues[0].side, Weight.NAMED, "variable", f"{name}={word}"[:80], pos)
+    return None
+
+
+def _puts_to_use(source: Source, node: Node, inner: Node) -> bool:
+    """Whether ``inner`` runs the command that the assignment ``node`` holds; what is said before it is then of both."""
+    if node.type != "variable_assignment":
+        return False
+    return re.search(rf"\$\{{?{re.escape(assigned(source.t, node))}\b", grammar.text(source.t, inner)) is not None
+
+
+def after(source: Source, node: Node) -> list[Cue]:
+    """What is said right after a command: a comment at the end of its line, ``DECODE_PID=$!``."""
+    out: list[Cue] = []
+    statement = node
+    while statement.parent is not None and statement.parent.type in {
+        "pipeline",
+        "redirected_statement",
+        "list",
+        "negated_command",
+    }:
+        statement = statement.parent
+    follow = statement.next_named_sibling
+    if follow is not None and follow.type == "comment" and follow.start_point[0] == statement.end_point[0]:
+        text = grammar.text(source.t, follow).lstrip("# ")
+        if side := title_side(text):
+            out.append(Cue(side, Weight.SAID, "comment", text[:80], source.t.at(follow.start_byte)))
+        follow = follow.next_named_sibling
+    while follow is not None and follow.type == "comment" and follow.start_point[0] <= statement.end_point[0] + 1:
+        follow = follow.next_named_sibling
+    if follow is not None and follow.start_point[0] <= statement.end_point[0] + 3:
+        m = _PID.match(grammar.text(source.t, follow))
+        if m:
+            sides = name_sides(m.group(1))
+            if len(sides) == 1:
+                out.append(
+                    Cue(next(iter(sides)), Weight.SAID, "pid", m.group(0).strip(), source.t.at(follow.start_byte))
+                )
+    return out

@@ -1,0 +1,215 @@
+"""One shell text: its tree, its words, where its variables are used."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from kvroles.migrate import argv, connectors, grammar, objects, shell_words
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.data import Map, Scalar, path_to
+from kvroles.migrate.model import Scope
+from kvroles.migrate.text import Text
+
+BLOCKS = frozenset(
+    {"program", "do_group", "compound_statement", "subshell", "if_statement", "else_clause", "elif_clause", "case_item", "list"}
+)  # fmt: skip
+SERVER = re.compile(
+    r"\bvllm\s+serve\b|--kv[-_]transfer[-_]config|\bkv_both\b|-m\s+(?:vllm|dynamo)\.|api_server|dynamo\.vllm"
+)
+SAYS = frozenset(
+    {"echo", "printf", "log", "info", "log_info", "print", "warn", "say", "banner", "header", "print_status", "step", "cecho"}
+)  # fmt: skip
+
+
+def assigned(t: Text, node: Node) -> str:
+    """The variable that an assignment sets."""
+    name = node.child_by_field_name("name")
+    return t.s[name.start_byte : name.end_byte].split("[")[0] if name else ""
+
+
+def command_name(t: Text, node: Node) -> str:
+    name = node.child_by_field_name("name")
+    return t.s[name.start_byte : name.end_byte].rsplit("/", 1)[-1] if name else ""
+
+
+def is_pattern(t: Text, node: Node) -> bool:
+    """Whether a command only looks for its words (grep, sed, test, jq)."""
+    return command_name(t, node) in {
+        "grep",
+        "egrep",
+        "rg",
+        "sed",
+        "awk",
+        "jq",
+        "test",
+        "[",
+        "pgrep",
+        "pkill",
+        "perl",
+        "yq",
+    }
+
+
+def says_only(t: Text, node: Node) -> bool:
+    """Whether a command prints its words for a reader: an echo whose output goes nowhere."""
+    if command_name(t, node) not in SAYS:
+        return False
+    for owner in grammar.owners(node):
+        if owner.type in {"command_substitution", "pipeline", "redirected_statement"}:
+            return False
+        if owner.type == "function_definition":
+            name = owner.child_by_field_name("name")
+            word = re.escape(grammar.text(t, name)) if name else ""
+            return not word or re.search(rf"[$`]\(?\s*{word}\b|(?m:^|[;&|]\s*){word}\b[^\n;(]*[|>]", t.s) is None
+    return True
+
+
+class Source:
+    """The tree of a shell text, its owner in the file, and what can be asked of it without knowing who owns what."""
+
+    def __init__(self, t: Text, up: Scope, ctx: FileCtx) -> None:
+        self.t = t
+        self.up = up
+        self.ctx = ctx
+        self.root = grammar.parse("bash", t, shell_words.mask_placeholders(t.ascii()))
+
+    # -- words --------------------------------------------------------------------------------------------------------
+
+    def words_of(self, node: Node) -> tuple[list[argv.Word], list[Node]]:
+        """The words of the command or array that holds ``node``."""
+        for owner in grammar.owners(node):
+            if owner.type in {"command", "redirected_statement", "array"}:
+                parent = owner.parent
+                return self.words(parent if parent is not None and parent.type == "redirected_statement" else owner)
+        return [], []
+
+    def words(self, node: Node) -> tuple[list[argv.Word], list[Node]]:
+        words, nodes, _ = self.words_and_targets(node)
+        return words, nodes
+
+    def words_and_targets(self, node: Node) -> tuple[list[argv.Word], list[Node], list[argv.Word]]:
+        """A command's words in order, their nodes, and the files it writes to (pipes into tee included)."""
+        nodes: list[Node] = []
+        targets: list[argv.Word] = []
+        parts = [node] if node.type != "redirected_statement" else list(node.children)
+        for part in parts:
+            if part.type == "file_redirect":
+                dest = [c for c in part.children if c.is_named and c.type not in {"file_descriptor", "comment"}]
+                if dest and ">" in grammar.text(self.t, part)[:4]:
+                    targets.append(self.word(dest[0]))
+                nodes += dest[1:]
+            elif part.type in {"command", "array"}:
+                nodes += [c for c in part.children if c.is_named and c.type not in {"comment", "herestring_redirect"}]
+            elif part.type == "pipeline":
+                for c in part.children:
+                    if c.type == "command":
+                        nodes += [k for k in c.children if k.is_named and k.type != "comment"]
+        for owner in grammar.owners(node):
+            if owner.type == "pipeline":
+                for c in owner.children:
+                    if c.type == "command" and command_name(self.t, c) == "tee":
+                        targets += [self.word(k) for k in c.children[1:] if k.is_named]
+            elif owner is not node and owner.type not in {"redirected_statement"}:
+                break
+        return [self.word(n) for n in nodes], nodes, targets
+
+    def word(self, node: Node) -> argv.Word:
+        return argv.Word(shell_words.unquote(self.t, node).s, self.t.at(node.start_byte))
+
+    def heredoc_target(self, node: Node) -> str:
+        """The file that a heredoc's command writes to, or empty."""
+        for owner in grammar.owners(node):
+            if owner.type == "redirected_statement":
+                source = self.t.s[owner.start_byte : node.start_byte]
+                m = re.findall(r"(?:>>?\s*|\btee\s+(?:-a\s+)?)[\"']?([^\s\"'|&;<>]+)", source)
+                m = [x for x in m if not x.startswith(("/dev/", "&"))]
+                return m[-1] if m else ""
+        return ""
+
+    def uses(self, name: str, node: Node) -> list[Node]:
+        """Where a variable's value is used after this assignment and before it is set anew in the same block."""
+        sets = self.assignments(name)
+        out: list[Node] = []
+        for m in re.finditer(rf"\$(?:{re.escape(name)}\b|\{{{re.escape(name)}(?=[}}:\[/#%@^,]))", self.t.s):
+            if m.start() < node.end_byte:
+                continue
+            use = grammar.at(self.root, m.start(), 2)
+            if any(o.type == "comment" for o in grammar.owners(use)):
+                continue
+            if not any(node.end_byte <= a.start_byte < m.start() and _covers(a, use, self.t, name) for a in sets):
+                out.append(use)
+        return out
+
+    def assignments(self, name: str) -> list[Node]:
+        """The assignments that set a variable anew (not those that add to it)."""
+        out: list[Node] = []
+        for m in re.finditer(rf"(?<![\w$]){re.escape(name)}=(?!=)", self.t.s):
+            found = grammar.at(self.root, m.start(), len(name))
+            for o in grammar.owners(found):
+                if o.type == "variable_assignment":
+                    if not re.search(rf"\$\{{?{re.escape(name)}\b", grammar.text(self.t, o)):
+                        out.append(o)
+                    break
+        return out
+
+    def connector_of_role(self, name: str) -> tuple[str | None, tuple[str, ...]]:
+        """The connector of the objects and flags that use ``$name`` as their role; None if they disagree."""
+        found: set[tuple[str | None, tuple[str, ...]]] = set()
+        for m in re.finditer(rf"\$\{{?{re.escape(name)}\b\}}?", self.t.s):
+            node = grammar.at(self.root, m.start(), 2)
+            word = None
+            for owner in grammar.owners(node):
+                if owner.type in {"string", "concatenation", "heredoc_body", "raw_string"}:
+                    word = owner
+                elif word is not None:
+                    break
+            if word is None:
+                continue
+            text = (
+                self.t.slice(word.start_byte, word.end_byte)
+                if word.type == "heredoc_body"
+                else shell_words.unquote(self.t, word)
+            )
+            k = next((i for i in range(len(text.s)) if text.at(i) == self.t.at(m.start())), -1)
+            root = objects.enclosing(text, k) if k >= 0 else None
+            path = path_to(root, k) if root else []
+            if len(path) > 1 and isinstance(path[-1], Scalar) and isinstance(path[-2], Map):
+                wrappers = tuple(
+                    c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
+                )
+                found.add((connectors.connector_of(path[-2]), wrappers))
+        if len(found) == 1:
+            return next(iter(found))
+        return None, ()
+
+
+def _covers(assignment: Node, use: Node, t: Text, name: str) -> bool:
+    """Whether a use sees an earlier assignment's value for certain: it stands in the same block, or behind an ``if`` all
+    of whose branches set the variable."""
+    node: Node | None = assignment
+    while node is not None:
+        block = next((o for o in grammar.owners(node) if o is not node and o.type in BLOCKS and o.type != "list"), None)
+        if block is None:
+            return False
+        if block.start_byte <= use.start_byte < block.end_byte:
+            return not assignment.start_byte <= use.start_byte < assignment.end_byte
+        branch = block if block.type in {"else_clause", "elif_clause", "if_statement"} else None
+        head = (
+            next((o for o in grammar.owners(branch) if o.type == "if_statement"), None) if branch is not None else None
+        )
+        if head is None or not _all_branches_set(head, t, name):
+            return False
+        node = head
+    return False
+
+
+def _all_branches_set(head: Node, t: Text, name: str) -> bool:
+    """Whether an ``if`` has an ``else`` and every branch sets the variable."""
+    others = [c for c in head.children if c.type in {"elif_clause", "else_clause"}]
+    if not any(c.type == "else_clause" for c in others):
+        return False
+    sets = re.compile(rf"(?m)(?:^|[;\s]){re.escape(name)}=")
+    first = t.s[head.start_byte : others[0].start_byte]
+    return sets.search(first) is not None and all(sets.search(grammar.text(t, c)) for c in others)

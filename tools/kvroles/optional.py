@@ -1,0 +1,84 @@
+"""Optional topics on trees that no lock row vouches for: each lies whole on what the default topics leave, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import engine, patchfile
+from .engine import FileStatus, Reader, State, TopicStatus
+from .patchfile import FilePatch, HunkMismatch
+from .series import Topic
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An optional topic in one of its variants: its state, and the bytes each of its files has without or with it."""
+
+    status: TopicStatus
+    result: dict[str, bytes | None]
+
+
+def peel(read: Reader, topic: Topic, order: list[str]) -> Layer | None:
+    """The topic taken out of a tree, by the first variant of ``order`` that is in it as a whole; None when none is."""
+    for variant in order:
+        files = _there(read, topic, variant)
+        result = {f.path: _without(read(f.path), f) for f in files}
+        if files and all(f.creates or result[f.path] is not None for f in files) and _created(read, files):
+            return Layer(_status(topic, variant, files, State.APPLIED, {}), result)
+    return None
+
+
+def lay(read: Reader, topic: Topic, order: list[str], where: str) -> Layer:
+    """The topic laid on a tree, by the first variant of ``order`` that fits; raises DoesNotApply, naming the hunk."""
+    first: HunkMismatch | None = None
+    for variant in order:
+        files = _there(read, topic, variant)
+        result: dict[str, bytes | None] = {}
+        fits: dict[str, tuple[patchfile.HunkFit, ...]] = {}
+        try:
+            for f in files:
+                result[f.path], fits[f.path] = patchfile.apply(read(f.path), f, unique=True)
+        except HunkMismatch as e:
+            first = first or e
+            continue
+        return Layer(_status(topic, variant, files, State.PRISTINE, fits), result)
+    assert first is not None  # a topic has a variant, and one with nothing to do in a tree fits it
+    raise engine.hunk_refusal(topic.name, first, where)
+
+
+def _there(read: Reader, topic: Topic, variant: str) -> list[FilePatch]:
+    """The files of a variant that the tree has or is to get; a fork may ship without tests."""
+    patch = topic.patch(variant)
+    return [f for f in patch.files if not f.path.startswith("tests/") or read(f.path) is not None or _tests(read, f)]
+
+
+def _tests(read: Reader, patch: FilePatch) -> bool:
+    """Whether a test file the topic creates has a place: its folder is known by the tests' helpers."""
+    return patch.creates and read(patch.path.rpartition("/")[0] + "/utils.py") is not None
+
+
+def _without(data: bytes | None, patch: FilePatch) -> bytes | None:
+    """``data`` without what ``patch`` brought, proven by going forth again; None when it is not in it."""
+    if data is None or patch.creates:
+        return None
+    try:
+        back, _ = patchfile.apply(data, patch.reversed())
+        forth, _ = patchfile.apply(back, patch, unique=True)
+    except HunkMismatch:
+        return None
+    return back if forth == data else None
+
+
+def _created(read: Reader, files: list[FilePatch]) -> bool:
+    """Whether each file that the topic creates is there, as it was created."""
+    return all(read(f.path) == patchfile.apply(None, f)[0] for f in files if f.creates)
+
+
+def _status(
+    topic: Topic, variant: str, files: list[FilePatch], state: State, fits: dict[str, tuple[patchfile.HunkFit, ...]]
+) -> TopicStatus:
+    each = tuple(FileStatus(topic.name, f.path, state, fits.get(f.path, ())) for f in files)
+    return TopicStatus(topic.name, variant, state, each)
+
+
+__all__ = ["Layer", "lay", "peel"]

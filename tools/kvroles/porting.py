@@ -1,0 +1,387 @@
+"""A new release -> what the series makes of it: fit, offset, conflict or native, new variants where needed, a lock row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import contract, engine, fitting, forks, index, patchfile, relock, touched, variants, verifying, web
+from .digest import sha256
+from .engine import State
+from .errors import NoSource, Unproven, UsageError
+from .lock import ArchiveRow, Lock, ReleaseRow
+from .release import Version, version
+from .series import Series, Topic
+from .target import Tree
+from .touched import Extract
+from .verifying import Options
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pristine files of the release to port to, wherever they came from."""
+
+    release: str
+    extract: Extract
+    archive: ArchiveRow | None
+    wheels: tuple[ArchiveRow, ...] = ()
+
+
+_LARGEST_ARCHIVE = 1 << 30  # bytes; 0.33.0's has 47 MB
+
+
+@dataclass(frozen=True)
+class TopicReport:
+    """``outcome`` is fit, offset, merged, conflict, native or absent; ``note`` says how far, or which files."""
+
+    topic: str
+    outcome: str
+    note: str = ""
+
+
+@dataclass
+class Report:
+    """What porting found, wrote, and leaves to a person."""
+
+    release: str
+    topics: list[TopicReport] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "schema": 1,
+            "release": self.release,
+            "topics": [vars(t) for t in self.topics],
+            "written": self.written,
+            "left": self.left,
+        }
+
+
+Results = dict[str, dict[str, bytes]]  # topic -> path -> bytes after it
+
+
+def source(to: str, as_release: str | None, series: Series, lock: Lock, options: Options) -> Source:
+    """The release ``to`` names: one on the index, an archive file, or an unpacked tree. Raises UsageError or NoSource."""
+    wanted = relock.paths_of_interest(series)
+    path = Path(to)
+    if path.is_dir():
+        tree = Tree(path)
+        try:
+            release = as_release or _stated(tree)
+            return Source(release, _of_folder(tree, wanted), None)
+        finally:
+            tree.close()
+    if path.is_file():
+        blob = path.read_bytes()
+        row = ArchiveRow(path.name, sha256(blob), len(blob))
+        m = re.fullmatch(r"vllm-(.+)\.tar\.gz", path.name)
+        release = as_release or (m[1] if m else "")
+        if not Version.parse(release):
+            raise UsageError(f"{path.name} does not say which release it is", fix="Name it with --as R")
+        return Source(release, touched.of_archive(blob, row, relock.top_of(row), wanted), row)
+    parsed = Version.parse(to)
+    if parsed is None:
+        raise UsageError(f"{to!r} is neither a release, nor an archive, nor a folder")
+    known = next((r for r in lock.releases.values() if version(r.release) == parsed), None)
+    if known is not None and known.archive is not None:
+        return Source(known.release, verifying.extract(known, series, options), known.archive)
+    if options.offline:
+        raise NoSource(f"vLLM {parsed.text} is not in the lock and --offline forbids asking the index")
+    return _of_index(parsed.text, wanted, options)
+
+
+def _of_index(release: str, wanted: set[str], options: Options) -> Source:
+    """A release the lock does not know yet: its archive is taken as the index serves it, and its hash goes into review."""
+    listed = index.files("vllm", options.index_url)
+    name = f"vllm-{release}.tar.gz"
+    file = next((f for f in listed if f.name == name), None)
+    if file is None:
+        raise NoSource(f"The package index holds no {name}", fix="Name an archive or an unpacked tree with --to PATH")
+    blob, _, _ = web.get_page(file.url, "*/*", "Check the network", limit=_LARGEST_ARCHIVE)
+    row = ArchiveRow(name, sha256(blob), len(blob))
+    if file.sha256 not in (None, row.sha256):
+        raise Unproven(f"{name} is not what the index says it is", expected=str(file.sha256), found=row.sha256)
+    wheels = tuple(
+        ArchiveRow(f.name, f.sha256, f.size)
+        for f in sorted(listed, key=lambda f: f.name)
+        if f.name.startswith(f"vllm-{release}-") and f.name.endswith(".whl") and f.sha256 and f.size
+    )
+    return Source(release, touched.of_archive(blob, row, relock.top_of(row), wanted), row, wheels)
+
+
+def _stated(tree: Tree) -> str:
+    m = re.search(rb"^Version: (\S+)", tree.read("PKG-INFO") or b"", re.MULTILINE)
+    if m is None:
+        raise UsageError(f"{tree.path} does not say which release it is", fix="Name it with --as R")
+    return m[1].decode()
+
+
+def _of_folder(tree: Tree, wanted: set[str]) -> Extract:
+    files: dict[str, bytes] = {}
+    lines = []
+    for file in sorted(p for p in tree.path.rglob("*") if p.is_file() and not p.is_symlink()):
+        path = str(file.relative_to(tree.path))
+        if path.startswith((".git/", ".kv-roles/")):
+            continue
+        data = file.read_bytes()
+        if path in wanted or b"kv_both" in data:
+            files[path] = data
+        lines.append((b"./" + path.encode("utf-8", "surrogateescape"), sha256(data)))
+    lines.sort()
+    return Extract(files, b"".join(sha.encode() + b"  " + path + b"\n" for path, sha in lines))
+
+
+def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts: Path) -> tuple[Report, Results]:
+    """Try the newest variants on ``src``: per topic how it went, and the bytes each makes of its files.
+
+    What fits nowhere is merged three ways against the nearest release; conflict texts are left in ``conflicts``.
+    """
+    report = Report(src.release)
+    nearest = _nearest(src.release, lock)
+    merges = forks.Merges(options, series, lock, nearest, conflicts)
+    files = src.extract.files
+    plan = fitting.plan(
+        files.get, series, lock, series.chosen(), nearest=nearest, merge=merges.merge, where=f"vLLM {src.release}"
+    )
+    after = {c.path: c.after for c in plan.changes}
+    results: Results = {}
+    for topic in series.chosen():
+        status = next((t for t in plan.topics if t.topic == topic.name), None)
+        if status is None:
+            report.topics.append(TopicReport(topic.name, "absent"))
+            continue
+        results[topic.name] = {
+            f.path: data
+            for f in status.files
+            if f.state is not State.NATIVE
+            and (data := after.get(f.path)) is not None
+            and f.path not in merges.conflicts
+        }
+        report.topics.append(_outcome(status, set(merges.conflicts)))
+    if merges.conflicts:
+        merges.keep()
+    for path in sorted(merges.conflicts):
+        report.left.append(f"{path}: conflicts; both sides are in {conflicts / path}")
+    report.left += _left(src, plan)
+    return report, results
+
+
+def _outcome(status: engine.TopicStatus, conflicts: set[str]) -> TopicReport:
+    hit = [f.path for f in status.files if f.path in conflicts]
+    if hit:
+        return TopicReport(status.topic, "conflict", ", ".join(hit))
+    merged = [f.path for f in status.files if f.state is State.EDITED]
+    if merged:
+        return TopicReport(status.topic, "merged", ", ".join(merged))
+    if status.state is State.NATIVE:
+        return TopicReport(status.topic, "native")
+    offset = max((abs(h.offset) for f in status.files for h in f.fits), default=0)
+    return TopicReport(status.topic, "offset" if offset else "fit", f"up to {offset} lines" if offset else "")
+
+
+def _left(src: Source, plan: engine.Plan) -> list[str]:
+    """What the contract still misses, in words a maintainer can act on."""
+    files = src.extract.files
+    paths = {f.path for t in plan.topics for f in t.files}
+    now = {**files, **{c.path: c.after for c in plan.changes}}
+    touched_now = {p: d for p, d in now.items() if d is not None and p in paths}
+    mentions = {p: d for p, d in now.items() if d is not None and p not in paths}
+    left = [
+        str(b) for b in contract.check(touched_now, files, mentions, topics=[t.topic for t in plan.topics]).breaches
+    ]
+    if not any(p in files for p in contract.CONNECTORS):
+        homes = sorted(
+            p for p, d in files.items() if re.search(rb"^class NixlConnector\b|^NixlConnector\s*=", d, re.MULTILINE)
+        )
+        where = f"; a NixlConnector is defined in {', '.join(homes)}" if homes else ""
+        left.append(
+            f"the connector is at neither place the contract knows ({' nor '.join(contract.CONNECTORS)}){where}"
+        )
+    return left
+
+
+def _nearest(release: str, lock: Lock) -> str:
+    earlier = [r for r in lock.releases if version(r) <= version(release)]
+    return earlier[-1] if earlier else next(iter(lock.releases))
+
+
+def from_tree(src: Source, folder: Path, series: Series, lock: Lock) -> Results:
+    """A hand-resolved tree against the pristine release: the files that differ, by the topic each belongs to."""
+    row = lock.releases[_nearest(src.release, lock)]
+    default = [t.name for t in series.chosen()]
+    owner = {p: n for n in default if n in row.topics and row.topics[n].state == "variant" for p in row.topics[n].files}
+    pristine = dict(_manifest(src.extract))
+    tree = Tree(folder)
+    results: Results = {}
+    try:
+        resolved = _of_folder(tree, set(pristine))
+        for path, sha in _manifest(resolved):
+            if pristine.get(path) != sha and path not in series.overlay:
+                data = tree.read(path)
+                assert data is not None
+                results.setdefault(owner.get(path, _home(path, row)), {})[path] = data
+    finally:
+        tree.close()
+    if not results:
+        raise UsageError(f"{folder} is vLLM {src.release} as it was published: there is no change in it to take over")
+    return results
+
+
+def _manifest(extract: Extract) -> list[tuple[str, str]]:
+    """(path, SHA-256) of every file of the tree."""
+    lines = extract.manifest.splitlines()
+    return [(line[68:].decode("utf-8", "surrogateescape"), line[:64].decode()) for line in lines]
+
+
+def _home(path: str, row: ReleaseRow) -> str:
+    """The topic a file no topic has changed yet belongs to: what upstream left behind, once the rest is native."""
+    if row.topics["connector-warning"].state == "native":
+        return "stragglers"
+    if path in contract.CONNECTORS:
+        return "connector-warning"
+    if path.startswith("tests/v1/kv_connector/unit/"):
+        return "unit-tests"
+    if path.startswith("tests/v1/kv_connector/nixl_integration/"):
+        return "integration-scripts"
+    return "guides" if path.startswith("docs/") else "stragglers"
+
+
+def write(root: Path, src: Source, results: Results, series: Series, lock: Lock, options: Options) -> list[str]:
+    """Write the variants that ``results`` force; returns the files that changed.
+
+    A topic whose serving variant gives the same bytes is left alone, to the byte.
+    """
+    written = []
+    for topic in series.chosen():
+        goal = variants.Goal(src.release, _before(src, results.get(topic.name, {})), results.get(topic.name, {}))
+        if not goal.after or _served(topic, goal):
+            continue
+        goals = sorted([*_goals(topic, series, lock, options, src.release), goal], key=lambda g: version(g.release))
+        newest = topic.patch(topic.variants[-1])
+        until = newest.trailers.get("Native-Since", "none")
+        mails = variants.fewest(variants.Message.of(newest), goals, None if until == "none" else until)
+        written += _put(root / "patches" / topic.name, mails)
+    return written
+
+
+def lock_in(root: Path, src: Source, series: Series, lock: Lock, options: Options, *, all_rows: bool) -> list[str]:
+    """Put the row of ``src`` into the lock, for the series as it is now; ``all_rows``: make every other row anew too."""
+    releases = {**lock.releases, src.release: relock_row(src, series, lock)}
+    for release, row in lock.releases.items() if all_rows else ():
+        if release != src.release:
+            releases[release] = relocked(row, series, lock, options)
+    overlay = {p: sha256(d) for p, d in series.overlay.items()}
+    return put_lock(root, Lock(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0])))))
+
+
+def _before(src: Source, after: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    return {path: src.extract.files.get(path) for path in after}
+
+
+def _served(topic: Topic, goal: variants.Goal) -> bool:
+    variant = topic.variant_for(goal.release)
+    return variant is not None and variants.serves(topic.patch(variant), goal.before, goal.after)
+
+
+def _goals(topic: Topic, series: Series, lock: Lock, options: Options, but: str) -> list[variants.Goal]:
+    """What the topic makes of every release it serves now, from the lock and the archives."""
+    out = []
+    for row in lock.releases.values():
+        entry = row.topics.get(topic.name)
+        if entry is None or entry.variant is None or row.release == but:
+            continue
+        whole = row.archive is not None
+        files = verifying.files_of(row, series, lock, options)
+        before: dict[str, bytes | None] = {}
+        after: dict[str, bytes | None] = {}
+        for f in topic.patch(entry.variant).files:
+            if f.path in files or f.creates:
+                before[f.path] = files.get(f.path)
+                after[f.path], _ = patchfile.apply(files.get(f.path), f)
+        out.append(variants.Goal(row.release, before, after, whole or topic.name == "connector-warning"))
+    return out
+
+
+def _put(folder: Path, mails: dict[str, bytes]) -> list[str]:
+    written = []
+    for file in folder.glob("*.patch"):
+        if file.name.removesuffix(".patch") not in mails:
+            file.unlink()
+            written.append(f"patches/{folder.name}/{file.name} (removed)")
+    for first, raw in mails.items():
+        file = folder / f"{first}.patch"
+        if not file.exists() or file.read_bytes() != raw:
+            file.write_bytes(raw)
+            written.append(f"patches/{folder.name}/{file.name}")
+    return written
+
+
+def put_lock(root: Path, lock: Lock) -> list[str]:
+    """Write the lock if it changed; returns its name then."""
+    file = root / "patches" / "lock.json"
+    if file.exists() and file.read_bytes() == lock.dumps():
+        return []
+    file.write_bytes(lock.dumps())
+    return ["patches/lock.json"]
+
+
+def relock_row(src: Source, series: Series, lock: Lock) -> ReleaseRow:
+    """The lock row of a release from its archive; wheels the index did not tell of are kept as the lock has them."""
+    known = lock.releases.get(src.release)
+    wheels = src.wheels or (known.wheels if known else ())
+    assert src.archive is not None
+    return relock.row(src.extract, src.archive, wheels, src.release, series)
+
+
+def relocked(row: ReleaseRow, series: Series, lock: Lock, options: Options) -> ReleaseRow:
+    """A known release's row made anew for the series as it is now."""
+    if row.archive is None:
+        files = verifying.files_of(row, series, lock, options)
+        return relock.row_without_archive(row.release, files, row.wheels, series)
+    return relock_row(Source(row.release, verifying.extract(row, series, options), row.archive), series, lock)
+
+
+def port(
+    root: Path,
+    to: str,
+    as_release: str | None,
+    hand: Path | None,
+    output: Path | None,
+    check: bool,
+    series: Series,
+    lock: Lock,
+    options: Options,
+) -> Report:
+    """The whole of a port: survey, variants, lock row, proof. Writes nothing with ``check`` or when conflicts are left."""
+    src = source(to, as_release, series, lock, options)
+    conflicts = output or Path("build") / f"port-{src.release}"
+    if hand is None:
+        report, results = survey(src, series, lock, options, conflicts)
+        if report.left or check:
+            return report
+    else:
+        report, results = Report(src.release), from_tree(src, hand, series, lock)
+        report.topics = [TopicReport(name, "by hand", f"{len(files)} files") for name, files in results.items()]
+    report.written = write(root, src, results, series, lock, options)
+    if src.archive is None:  # an unpacked tree: what it holds was tried, but no hash can vouch for it
+        report.left.append(f"no lock row: run again with the archive of vLLM {src.release}, whose hash the row names")
+        return report
+    fresh = Series.load()
+    src = source(to, as_release, fresh, lock, options)  # again: a new variant may be about files none was about
+    report.written += lock_in(root, src, fresh, lock, options, all_rows=bool(report.written))
+    proof = verifying.prove(src.release, fresh, Lock.load(), options, src.extract)
+    if proof.problem:
+        report.left.append(proof.problem)
+    return report
+
+
+def relock_all(root: Path, series: Series, lock: Lock, options: Options, *, check: bool) -> list[str]:
+    """Every row of the lock made anew; returns what changed (with ``check``: what would)."""
+    rows = {r: relocked(row, series, lock, options) for r, row in lock.releases.items()}
+    fresh = Lock({p: sha256(d) for p, d in series.overlay.items()}, rows)
+    if check:
+        return [] if fresh.dumps() == lock.dumps() else ["patches/lock.json (would change)"]
+    return put_lock(root, fresh)

@@ -1,0 +1,82 @@
+"""What ``tools/port.py`` prints, and the export of a topic for vLLM itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import patchfile, relock, variants, verifying
+from .errors import UsageError
+from .lock import Lock
+from .porting import Report
+from .series import Series
+from .target import os_error
+from .verifying import Options
+
+
+def text(report: Report) -> str:
+    """A line a topic, then what was written, then what is left for a person."""
+    lines = [f"vLLM {report.release}", ""]
+    width = max((len(t.topic) for t in report.topics), default=0)
+    lines += [f"  {t.topic:<{width}}  {t.outcome:<8}  {t.note}".rstrip() for t in report.topics]
+    lines.append("")
+    if report.written:
+        lines += [f"  wrote  {path}" for path in report.written]
+    if report.left:
+        lines += ["Left for a person:", *(f"  - {item}" for item in report.left)]
+        lines.append(
+            f"Unpack the release, resolve these in it, and run 'python tools/port.py --to {report.release} --from-tree DIR'."
+        )
+    else:
+        lines.append("Nothing is left for a person." if report.written else "The series serves it as it is.")
+    return "\n".join(lines) + "\n"
+
+
+def written(paths: list[str]) -> str:
+    """The files that changed, a line each."""
+    return "".join(f"wrote  {path}\n" for path in paths) or "Nothing changed.\n"
+
+
+def export(name: str, folder: Path, series: Series, lock: Lock, options: Options) -> str:
+    """Write ``name`` as one mail on the pristine newest release, in vLLM's own commit convention, with a test plan.
+
+    The sender adds Signed-off-by (``git am --signoff``). Raises UsageError for topics upstream holds already.
+    """
+    topic = series.topic(name)
+    release = next((r for r in reversed(lock.releases) if topic.variant_for(r)), None)
+    newest = list(lock.releases)[-1]
+    if release != newest:
+        raise UsageError(f"Topic {name} does not serve {newest}, the newest release: there is nothing to send upstream")
+    files = verifying.files_of(lock.releases[newest], series, lock, options)
+    before, after = _change(name, newest, files, series)
+    message = variants.Message.of(topic.patch(topic.variants[-1]))
+    area = "Core" if any("/sched/" in p for p in after) else "KVConnector"
+    subject = message.subject.partition(": ")[2] or message.subject
+    tests = sorted(p for p in after if "/test_" in p)
+    plan = f"pytest {' '.join(tests)}" if tests else "mkdocs build --strict"
+    body = f"{message.body}\n\nTest plan:\n\n    {plan}"
+    raw = variants.plain_mail(f"[{area}] {subject[:1].upper()}{subject[1:]}", body, before, after)
+    file = folder / f"0001-{name}.patch"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(raw)
+    except OSError as e:
+        raise os_error(f"{folder} cannot be written to", e) from None
+    return f"{file}: on v{newest}, for 'git am --signoff'\n"
+
+
+def _change(
+    name: str, release: str, files: dict[str, bytes], series: Series
+) -> tuple[dict[str, bytes | None], dict[str, bytes | None]]:
+    """The files of one topic on the pristine release, without and with it.
+
+    An optional topic is written on top of the default series; of that, what falls into its own files goes along.
+    """
+    topic = series.topic(name)
+    default = Series(series.chosen(), series.overlay)
+    base = relock.topic_rows(files, release, default)[1] if topic.optional else files
+    before: dict[str, bytes | None] = {}
+    after: dict[str, bytes | None] = {}
+    for f in topic.patch(topic.variant_for(release) or "").files:
+        before[f.path] = files.get(f.path)
+        after[f.path], _ = patchfile.apply(base.get(f.path), f)
+    return before, after

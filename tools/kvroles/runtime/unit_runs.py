@@ -1,0 +1,89 @@
+"""Upstream's unit tests before and after the series, release by release, and the file that keeps the counts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from importlib.metadata import PathDistribution
+from pathlib import Path
+from typing import Any
+
+from kvroles import applying
+from kvroles.errors import UsageError
+from kvroles.places import default_cache_dir
+from kvroles.runtime import upstream_tests
+from kvroles.runtime.environments import Interpreter, Say, interpreter
+from kvroles.runtime.upstream_tests import Comparison
+
+SCHEMA = 1
+
+ENVIRONMENTS = {
+    "0.22.1": "torch-2.11",
+    "0.30.0": "new",
+    "0.33.0": "new",
+}
+"""The releases whose tests are run, each in an environment that matches its pins of torch, transformers and nixl."""
+
+
+def trees(release: str, folder: Path) -> tuple[Path, Path]:
+    """The pristine and the patched tree of ``release`` below ``folder``."""
+    made = []
+    for name in ("pristine", "patched"):
+        tree = folder / name
+        cache = default_cache_dir()
+        applying.run(applying.Request(revision=release, output=tree, quiet=True, cache_dir=cache))
+        if name == "pristine":
+            applying.run(applying.Request(into=tree, reverse=True, quiet=True, cache_dir=cache))
+        made.append(tree)
+    return made[0], made[1]
+
+
+def compare(release: str, folder: Path, say: Say) -> tuple[Comparison, dict[str, Any]]:
+    """Run the tests of ``release`` on both trees in a fresh ``folder``; returns the comparison and its record.
+
+    Raises UsageError for a release without an environment, and what building and running raise.
+    """
+    if release not in ENVIRONMENTS:
+        raise UsageError(
+            f"Upstream's unit tests are not run for {release}",
+            expected=f"one of {', '.join(ENVIRONMENTS)}",
+            fix="Add it to ENVIRONMENTS in tools/kvroles/runtime/unit_runs.py with an environment that fits its pins",
+        )
+    python = interpreter(ENVIRONMENTS[release], say)
+    before, after = trees(release, folder)
+    selected = upstream_tests.files(after)
+    try:
+        runs = []
+        for name, tree in (("pristine", before), ("patched", after)):
+            say(f"vLLM {release}, {name}: {len(selected)} files of upstream's unit tests")
+            runs.append(upstream_tests.run(python, tree, release, selected))
+            say(f"vLLM {release}, {name}: {runs[-1].count()} in {runs[-1].seconds:.0f} s")
+    finally:
+        shutil.rmtree(folder)
+    comparison = Comparison(*runs)
+    return comparison, upstream_tests.record(release, comparison, selected, versions(python))
+
+
+def versions(python: Interpreter) -> dict[str, str]:
+    """What the release's pins are about, as this environment has it, and its Python."""
+    ask = "import sys, sysconfig; print(sys.version.split()[0]); print(sysconfig.get_path('purelib'))"
+    done = subprocess.run([str(python.python), "-c", ask], capture_output=True, text=True, check=True)
+    number, packages = done.stdout.split()
+    found = {"python": number}
+    for name in ("torch", "transformers", "nixl"):
+        for folder in (*python.layers, Path(packages)):
+            metadata = sorted(folder.glob(f"{name}-*.dist-info"))
+            if metadata:
+                found[name] = PathDistribution(metadata[0]).version
+                break
+    return found
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Put the record of one release into the file, the others kept, in order of release."""
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["releases"] if path.exists() else {}
+    rest = {key: value for key, value in record.items() if key != "release"}
+    releases = {**kept, record["release"]: rest}
+    ordered = {release: releases[release] for release in ENVIRONMENTS if release in releases}
+    path.write_text(json.dumps({"schema": SCHEMA, "releases": ordered}, indent=2) + "\n", encoding="utf-8")

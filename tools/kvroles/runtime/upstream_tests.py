@@ -1,0 +1,143 @@
+"""Run upstream's own unit tests that touch NIXL on a tree, and compare the patched tree with the pristine one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from kvroles.errors import Unproven
+from kvroles.runtime.environments import Interpreter
+from kvroles.runtime.trees import variables
+
+UNIT = Path("tests/v1/kv_connector/unit")
+TOUCHES_NIXL = re.compile(r"nixl|create_vllm_config", re.IGNORECASE)
+"""Says NIXL itself, or takes its configuration from the helper whose default connector it is."""
+
+NEW_TESTS = ("test_kv_both_deprecation_warning", "test_explicit_kv_role_no_deprecation_warning")
+DRIVERS = Path(__file__).with_name("drivers")
+TEST_TIMEOUT_S = 300
+RUN_TIMEOUT_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: test id -> ``passed``, ``failed``, ``error`` or ``skipped``; and why, for all but the first."""
+
+    outcomes: dict[str, str]
+    reasons: dict[str, str]
+    seconds: float
+
+    def count(self) -> dict[str, int]:
+        """How many tests had each outcome."""
+        kinds = ("passed", "failed", "error", "skipped")
+        return {kind: sum(o == kind for o in self.outcomes.values()) for kind in kinds}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The pristine tree's run beside the patched tree's."""
+
+    before: Run
+    after: Run
+
+    @property
+    def lost(self) -> list[str]:
+        """Tests that passed before the series and do not after it."""
+        passed = [test for test, outcome in self.before.outcomes.items() if outcome == "passed"]
+        return [test for test in passed if self.after.outcomes.get(test) != "passed"]
+
+    @property
+    def new_failures(self) -> list[str]:
+        """Tests that fail after the series and did not before it, those it adds included."""
+        bad = ("failed", "error")
+        wrong = [test for test, outcome in self.after.outcomes.items() if outcome in bad]
+        return [test for test in wrong if self.before.outcomes.get(test) not in bad]
+
+    @property
+    def new_tests(self) -> dict[str, str]:
+        """The two deprecation tests after the series, by id, with their outcome."""
+        return {t: o for t, o in self.after.outcomes.items() if name_of(t).partition("[")[0] in NEW_TESTS}
+
+    def cannot_run(self) -> list[dict[str, str]]:
+        """Every test that did not pass on the patched tree, with its outcome and the reason it gave."""
+        wrong = {test: outcome for test, outcome in self.after.outcomes.items() if outcome != "passed"}
+        return [{"test": t, "outcome": o, "reason": self.after.reasons[t]} for t, o in sorted(wrong.items())]
+
+
+def name_of(test: str) -> str:
+    """The function name of a test id, with its parameters."""
+    return test.rpartition("::")[2]
+
+
+def files(tree: Path) -> list[str]:
+    """The unit test files of a tree that touch NIXL, below the tree."""
+    found = sorted((tree / UNIT).rglob("test_*.py"))
+    return [str(f.relative_to(tree)) for f in found if TOUCHES_NIXL.search(f.read_text(encoding="utf-8"))]
+
+
+def run(interpreter: Interpreter, tree: Path, release: str, selected: list[str]) -> Run:
+    """Run ``selected`` files of ``tree`` with the tree itself on the path.
+
+    Raises :class:`kvroles.errors.Unproven` where pytest ends without a report, as it does when a test takes
+    the interpreter down with it.
+    """
+    environ = variables(interpreter, tree, release)
+    environ["PYTHONPATH"] += f":{DRIVERS}"
+    with tempfile.TemporaryDirectory(prefix="kv-roles-units-") as work:
+        report = Path(work, "junit.xml")
+        options = ["-p", "no:cacheprovider", "-p", "on_cpu", "-o", "addopts=", "-o", "junit_family=xunit1"]
+        options += ["-q", f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={report}", f"--basetemp={work}/tmp"]
+        started = time.monotonic()
+        done = subprocess.run(
+            [str(interpreter.python), "-m", "pytest", *options, *selected],
+            cwd=tree,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=RUN_TIMEOUT_S,
+        )
+        seconds = time.monotonic() - started
+        if not report.exists():
+            raise Unproven(
+                f"Upstream's tests of {release} ended without a report, with exit code {done.returncode}",
+                found=(done.stdout + done.stderr)[-2000:],
+                fix="Run the same files on the pristine tree to see whether the machine is the reason",
+            )
+        outcomes, reasons = parse(report.read_bytes())
+    return Run(outcomes, reasons, seconds)
+
+
+def parse(junit: bytes) -> tuple[dict[str, str], dict[str, str]]:
+    """The outcomes and reasons in a JUnit report; a test that fails and errs as well counts as its worse half."""
+    outcomes: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    for case in ElementTree.fromstring(junit).iter("testcase"):
+        test = "::".join(part for part in (case.get("classname"), case.get("name")) if part)
+        kinds = {"failure": "failed", "error": "error", "skipped": "skipped"}
+        found = [(kinds[child.tag], child) for child in case if child.tag in kinds]
+        outcomes[test] = found[-1][0] if found else "passed"
+        if found:
+            text = found[-1][1].get("message") or found[-1][1].text or ""
+            reasons[test] = " ".join(text.split())[:300]
+    return outcomes, reasons
+
+
+def record(release: str, comparison: Comparison, selected: list[str], versions: dict[str, str]) -> dict[str, Any]:
+    """A comparison as the object that ``docs/data/unit_runs.json`` holds for a release."""
+    return {
+        "release": release,
+        "versions": versions,
+        "files": selected,
+        "before": comparison.before.count(),
+        "after": comparison.after.count(),
+        "lost": comparison.lost,
+        "new_tests": comparison.new_tests,
+        "not_passed": comparison.cannot_run(),
+    }

@@ -1,0 +1,92 @@
+"""``apply.pyz``: the standard-library part of the tools with the patches, the lock and the overlay inside, as one file.
+
+It runs as ``python3 apply.pyz --into TREE`` (what ``apply.py`` does) and ``python3 apply.pyz install|uninstall|verify`` (what
+``vendor.py`` does). Members are stored, sorted and dated alike, so that the same checkout gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+from ..errors import Unproven, UsageError
+
+_MAIN = b'''"""Runs vendor.py's commands for installed packages, and apply.py for everything else."""
+
+import sys
+
+import apply
+import vendor
+from kvroles.main import guarded
+
+vendored = sys.argv[1:2] and sys.argv[1] in vendor.IN_PLACE
+sys.exit(guarded(vendor.parser(in_place_only=True), vendor.run) if vendored else guarded(apply.parser(), apply.run))
+'''
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def build() -> bytes:
+    """The bytes of ``apply.pyz``. Raises UsageError when run from inside one, Unproven when a library has crept in."""
+    tools = Path(__file__).resolve().parents[2]
+    root = tools.parent
+    if not (tools / "vendor.py").is_file() or not (root / "patches" / "series").is_file():
+        raise UsageError("apply.pyz is made from a checkout of this project", fix="Run 'python tools/vendor.py' there")
+    members = {"__main__.py": _MAIN}
+    for path in sources(tools):
+        members[path.relative_to(tools).as_posix()] = path.read_bytes()
+    for folder in ("patches", "vllm_overlay"):
+        for path in (root / folder).rglob("*"):
+            if path.is_file():
+                members[path.relative_to(root).as_posix()] = path.read_bytes()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as z:
+        for name, data in sorted(members.items()):
+            info = zipfile.ZipInfo(name, _DATE)
+            info.create_system, info.external_attr = 3, 0o644 << 16
+            z.writestr(info, data)
+    return b"#!/usr/bin/env python3\n" + out.getvalue()
+
+
+def sources(tools: Path) -> list[Path]:
+    """The modules that ``apply.py`` and the in-place half of ``vendor.py`` import, themselves included.
+
+    Raises Unproven when one of them imports what is not in the standard library.
+    """
+    seen: set[Path] = set()
+    queue = [tools / "apply.py", tools / "vendor.py"]
+    while queue:
+        path = queue.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        module = ast.parse(path.read_bytes())
+        # What vendor.py imports inside a function is the other half, which wants libraries.
+        nodes = module.body if path.name == "vendor.py" else list(ast.walk(module))
+        for node in nodes:
+            queue += _imported(node, path, tools)
+    return sorted(seen)
+
+
+def _imported(node: ast.AST, path: Path, tools: Path) -> list[Path]:
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        package = list(path.relative_to(tools).parts[: -node.level]) if node.level else []
+        base = ".".join([*package, *([node.module] if node.module else [])])
+        names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    else:
+        return []
+    out = []
+    for name in names:
+        if name.partition(".")[0] != "kvroles":
+            if name.partition(".")[0] not in sys.stdlib_module_names:
+                raise Unproven(f"{path.name} imports {name}, which is not in the standard library")
+            continue
+        parts = name.split(".")
+        for end in range(1, len(parts) + 1):
+            stem = tools.joinpath(*parts[:end])
+            out += [p for p in (stem / "__init__.py", stem.with_suffix(".py")) if p.is_file()]
+    return out

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""The maintainer's day when vLLM releases: try the newest variants, write new ones where the text forces it, lock the release.
+
+Exit codes: 0 done, nothing is left to a person; 1 something is; 2 wrong usage; 3 the result is not proven;
+4 the release cannot be had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from kvroles import porting, porting_report
+from kvroles.errors import Exit, UsageError
+from kvroles.lock import Lock
+from kvroles.main import guarded
+from kvroles.places import default_cache_dir
+from kvroles.series import Series
+from kvroles.verifying import Options
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``port.py``."""
+    p = argparse.ArgumentParser(prog="port.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    job = p.add_mutually_exclusive_group(required=True)
+    job.add_argument("--to", metavar="R|PATH", help="a release on the index, its archive, or an unpacked tree of it")
+    job.add_argument("--relock", action="store_true", help="make the lock's rows anew from the archives")
+    job.add_argument(
+        "--export-upstream", metavar="TOPIC", help="a topic as a patch for vLLM itself, on the newest release"
+    )
+    p.add_argument("--as", dest="as_release", metavar="R", help="with --to PATH: the release it is")
+    p.add_argument(
+        "--from-tree", metavar="DIR", type=Path, help="with --to: take the variants from this hand-resolved tree"
+    )
+    p.add_argument("--output", metavar="DIR", type=Path, help="where conflicts and exports go (default: build/port-R)")
+    p.add_argument("--check", action="store_true", help="report only, write nothing to patches/")
+    p.add_argument("--json", action="store_true", help="print the report as JSON")
+    p.add_argument("--offline", action="store_true", help="never touch the network: archives come from the cache")
+    p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
+    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives are kept (default: the user's cache)")
+    return p
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
+    root = Path(__file__).resolve().parents[1]
+    series, lock = Series.load(), Lock.load()  # not held against each other: to bring them together is this tool's job
+    if args.export_upstream:
+        folder = args.output or Path("build") / "upstream"
+        print(porting_report.export(args.export_upstream, folder, series, lock, options), end="")
+        return Exit.DONE
+    if args.relock:
+        print(porting_report.written(porting.relock_all(root, series, lock, options, check=args.check)), end="")
+        return Exit.DONE
+    if args.from_tree and args.check:
+        raise UsageError("--from-tree writes variants, which --check forbids", fix="Choose one of the two")
+    report = porting.port(
+        root, args.to, args.as_release, args.from_tree, args.output, args.check, series, lock, options
+    )
+    print(json.dumps(report.as_json(), indent=1) + "\n" if args.json else porting_report.text(report), end="")
+    return Exit.DOES_NOT_APPLY if report.left else Exit.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(parser(), run))

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Run upstream's unit tests that touch NIXL on a release before and after the series, and keep the counts.
+
+Exit codes: 0 no test was lost and the new ones pass; 2 wrong usage; 3 a test that passed does not, or a new one fails;
+4 an environment or archive cannot be had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from kvroles.errors import Exit, Unproven
+from kvroles.main import guarded
+from kvroles.runtime import unit_runs
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``unit_runs.py``."""
+    p = argparse.ArgumentParser(prog="unit_runs.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p.add_argument("releases", metavar="RELEASE", nargs="+", help=f"one of {', '.join(unit_runs.ENVIRONMENTS)}")
+    p.add_argument("--write", metavar="FILE", type=Path, help="keep the counts in this file")
+    return p
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    for release in args.releases:
+        with tempfile.TemporaryDirectory(prefix="kv-roles-units-") as work:
+            comparison, record = unit_runs.compare(release, Path(work, "trees"), lambda s: print(s, file=sys.stderr))
+        if args.write:
+            unit_runs.write(args.write, record)
+        if comparison.lost or comparison.new_failures:
+            raise Unproven(
+                f"Upstream's unit tests of {release} do not all survive the series",
+                expected="every test that passed before to pass after it, and the new ones to pass",
+                found=", ".join(comparison.lost + comparison.new_failures),
+            )
+        print(f"{release}: {record['before']} before, {record['after']} after")
+    return Exit.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(parser(), run))
