@@ -53,7 +53,7 @@ def aggregated(setup: Setup, say: Say) -> Iterator[Server]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:  # noqa: ARG001
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Add the end of every server's log to the report of a failed test."""
     report = yield
     if report.failed and item.get_closest_marker("e2e"):

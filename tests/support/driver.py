@@ -51,21 +51,22 @@ class Ran:
 
 def is_a_paragraph(err: str) -> None:
     """Assert that ``err`` is one paragraph of whole sentences, with no trace of the program's insides."""
-    assert err.startswith("apply.py:"), err
+    prog = err.split()[0] if err else ""
+    assert prog in ("apply.py:", "vendor.py:"), err
     assert err.endswith(".\n"), err
     assert "\n\n" not in err, err
     for inside in ("Traceback", "Errno", "Error(", ".py:", "<_io", "b'"):
-        assert inside not in err.removeprefix("apply.py:"), err
+        assert inside not in err.removeprefix(prog), err
     assert len(err) < 1500, textwrap.shorten(err, 300)
 
 
 class Driver:
     """A process that has the tools of one project loaded, and forks a child for each run."""
 
-    def __init__(self, tools: Path, folder: Path) -> None:
+    def __init__(self, tools: Path, folder: Path, tool: str = "apply", *loaded: str) -> None:
         self._folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, str(_MAIN), str(tools)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(_MAIN), str(tools), tool, *loaded], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def close(self) -> None:

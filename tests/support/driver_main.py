@@ -1,8 +1,9 @@
 """The process behind ``support.driver``: imports the tools once, then forks a child for every run it is asked for.
 
-``python driver_main.py TOOLS`` reads one JSON request a line on standard input and answers with one a line on standard
-output. The child runs ``apply.py`` as the command line would. With ``kill_at`` N it sends itself the signal
-``kill_with`` at the N-th moment at which it is about to change the file system; how many there were goes to a file.
+``python driver_main.py TOOLS TOOL [MODULE ...]`` loads the modules too, reads one JSON request a line on standard input
+and answers with one a line on standard output. The child runs the tool as the command line would. With ``kill_at`` N it
+sends itself the signal ``kill_with`` at the N-th moment at which it is about to change the file system; how many there
+were goes to a file.
 
 The moments are the interpreter's own audit events for opening a file to write, renaming, removing, making and removing
 folders, and changing modes, owners and times, plus ``os.write`` and ``os.fsync``. Those two count twice: once with half
@@ -12,6 +13,7 @@ of the bytes on disk, once whole.
 from __future__ import annotations
 
 import builtins
+import importlib
 import io
 import json
 import os
@@ -111,8 +113,9 @@ def child(request: dict[str, Any], apply: Any) -> int:
 
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
-    import apply
     from kvroles import fetch, index, web  # noqa: F401 - so that requests can set what they hold
+
+    apply, *_ = [importlib.import_module(name) for name in sys.argv[2:]]
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles import applying, engine, patchfile, series as series_module
+from kvroles import applying, engine, patchfile
+from kvroles import series as series_module
 from kvroles.errors import Exit, KvRolesError, Unproven
 from kvroles.lock import Lock
 from kvroles.series import Series

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kvroles import fetch, index as index_module, web
+from kvroles import fetch, web
+from kvroles import index as index_module
 from kvroles.digest import sha256
 from kvroles.errors import NoSource
 from kvroles.lock import ArchiveRow

@@ -218,7 +218,7 @@ def fork_of(release: str) -> Files:
     return files
 
 
-@pytest.mark.parametrize("release", ["0.18.1", "0.22.1", "0.30.0"])
+@pytest.mark.parametrize("release", ["0.18.1", "0.22.1"])
 def test_a_fork_takes_the_topic_keeps_it_and_gives_it_back(release: str) -> None:
     files = fork_of(release)
     _, after = fitted(files, REJECT, nearest=release)
@@ -230,6 +230,13 @@ def test_a_fork_takes_the_topic_keeps_it_and_gives_it_back(release: str) -> None
         assert states(plan)[REJECT] is State.APPLIED
     _, back = fitted(after, nearest=release, reverse=True)
     assert back == files
+
+
+def test_a_fork_of_a_native_release_takes_both_and_keeps_them() -> None:
+    _, after = fitted(fork_of("0.30.0"), REJECT, FENCE, nearest="0.30.0")
+    plan, same = fitted(after, nearest="0.30.0")
+    assert same == after
+    assert states(plan)[REJECT] is states(plan)[FENCE] is State.APPLIED
 
 
 def test_a_fork_without_the_fence_cannot_take_it() -> None:

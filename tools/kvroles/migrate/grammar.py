@@ -19,8 +19,19 @@ def _parser(name: str) -> Parser:
 
 
 def parse(name: str, t: Text, masked: bytes | None = None) -> Node:
-    """The root node of ``t``; its byte offsets are indices of ``t.s``."""
-    return _parser(name).parse(t.ascii() if masked is None else masked).root_node
+    """The root node of ``t``; its byte offsets are indices of ``t.s``.
+
+    Raises ``RecursionError`` if a token lies deeper than anything a person wrote: climbing out of it would take forever.
+    """
+    root = _parser(name).parse(t.ascii() if masked is None else masked).root_node
+    for i in t.tokens():
+        cursor = root.walk()
+        for _ in range(MAX_NODES_DEEP):
+            if cursor.goto_first_child_for_byte(i) is None:
+                break
+        else:
+            raise RecursionError(f"nested deeper than {MAX_NODES_DEEP}")
+    return root
 
 
 def at(root: Node, i: int, n: int = 1) -> Node:

@@ -82,8 +82,8 @@ def versions(python: Interpreter) -> dict[str, str]:
 
 def write(path: Path, record: dict[str, Any]) -> None:
     """Put the record of one release into the file, the others kept, in order of release."""
-    data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"schema": SCHEMA, "releases": {}}
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["releases"] if path.exists() else {}
     rest = {key: value for key, value in record.items() if key != "release"}
-    releases = {**data["releases"], record["release"]: rest}
+    releases = {**kept, record["release"]: rest}
     ordered = {release: releases[release] for release in ENVIRONMENTS if release in releases}
     path.write_text(json.dumps({"schema": SCHEMA, "releases": ordered}, indent=2) + "\n", encoding="utf-8")

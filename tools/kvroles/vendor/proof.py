@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import journal
+from .. import engine, journal
 from ..digest import sha256
 from ..engine import State, TopicStatus
-from ..errors import DoesNotApply, Unproven
+from ..errors import Unproven
 from ..lock import Lock
 from ..series import Series
 from ..target import OWN, Tree
@@ -62,10 +62,17 @@ def verify(found: Installed, series: Series, lock: Lock) -> Proof:
 
 
 def _states(whole: Part, tree: Tree, found: Installed) -> tuple[TopicStatus, ...]:
-    try:
-        return part.plan(whole, tree.read, str(found.site)).topics
-    except DoesNotApply as e:  # edited: for a proof that is a hash that does not hold
-        raise Unproven(e.what, expected=e.expected, found=e.found, fix=e.fix) from None
+    topics = tuple(engine.status(tree.read, whole.row, whole.series, whole.series.topics))
+    for file in (f for t in topics for f in t.files):
+        if file.state is State.EDITED:
+            data = tree.read(file.path)
+            raise Unproven(
+                f"{file.path} in {found.site} is edited: neither as vLLM {whole.row.release} ships it nor as patched",
+                expected=f"SHA-256 {' or '.join(sorted(part.known_after(whole)[file.path]))}",
+                found="no file" if data is None else f"SHA-256 {sha256(data)}",
+                fix="Reinstall vLLM, then run 'vendor.py install' on it",
+            )
+    return topics
 
 
 def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, tree: Tree, found: Installed) -> str:

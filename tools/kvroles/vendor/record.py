@@ -48,7 +48,7 @@ class Record:
                 path, digest, size = rows[0]
                 entry = Entry(path, _hex(digest) if digest else None, int(size) if size else None)
             except (ValueError, csv.Error, binascii.Error):
-                raise _damaged(where, f"line {number} is {line[:80]!r}") from None
+                raise _damaged(where, f"line {number} is {line[:80].decode('utf-8', 'replace').strip()!r}") from None
             if path in seen:
                 raise _damaged(where, f"{path} twice")
             seen.add(path)
@@ -109,11 +109,14 @@ def is_bytecode(path: str) -> bool:
     return path.endswith(".pyc")
 
 
-def _hex(field: str) -> str | None:
+def _hex(field: str) -> str:
     algorithm, _, value = field.partition("=")
     if algorithm != "sha256":
         raise ValueError(f"hash {algorithm!r}")  # weaker ones are forbidden by the specification, others unseen
-    return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
+    raw = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+    if len(raw) != hashlib.sha256().digest_size:
+        raise ValueError(f"{len(raw)} bytes of SHA-256")
+    return raw.hex()
 
 
 def _row(path: str, data: bytes, ending: bytes) -> tuple[bytes, Entry]:

@@ -1,0 +1,36 @@
+"""Upstream's own unit tests that touch NIXL, before and after the series, in environments that match the pins."""
+
+from __future__ import annotations
+
+import pytest
+from kvroles.runtime import unit_runs
+from kvroles.runtime.environments import Say
+from kvroles.runtime.upstream_tests import NEW_TESTS, Comparison, name_of
+
+pytestmark = pytest.mark.behaviour
+
+
+@pytest.fixture(scope="module", params=unit_runs.ENVIRONMENTS)
+def comparison(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, say: Say) -> Comparison:
+    folder = tmp_path_factory.mktemp("units") / "trees"
+    compared, _ = unit_runs.compare(request.param, folder, say)
+    return compared
+
+
+def test_no_test_that_passed_is_lost(comparison: Comparison) -> None:
+    assert comparison.lost == []
+
+
+def test_the_series_brings_no_new_failure(comparison: Comparison) -> None:
+    assert comparison.new_failures == []
+
+
+def test_the_two_new_tests_pass(comparison: Comparison) -> None:
+    assert {name_of(test).partition("[")[0] for test in comparison.new_tests} == set(NEW_TESTS)
+    assert set(comparison.new_tests.values()) == {"passed"}
+
+
+def test_most_tests_can_run_here(comparison: Comparison) -> None:
+    """A run in which hardly anything passes proves nothing about the rest."""
+    count = comparison.after.count()
+    assert count["passed"] > 4 * (count["failed"] + count["error"])

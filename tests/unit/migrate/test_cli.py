@@ -1,0 +1,277 @@
+"""What a user types: report, --write, --diff, --check, --side, --target-vllm, standard input, and the four outputs."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from kvroles.migrate import cli
+
+REPO = Path(__file__).parents[3]
+NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+SCRIPT = f"""\
+# prefill
+vllm serve m --port 8100 --kv-transfer-config '{NIXL}' &
+# decode
+vllm serve m --port 8200 --kv-transfer-config '{NIXL}' &
+"""
+UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    code = cli.main(list(args))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_report_names_place_code_side_and_evidence_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run.sh").write_text(SCRIPT)
+    code, out, err = _run(capsys, "run.sh")
+    assert (code, err) == (0, "")
+    assert "run.sh:2:91: KVR101 prefill instance: kv_both -> kv_producer [NixlConnector]" in out
+    assert "line 1: comment: prefill -> prefill" in out
+    assert "KVR102" in out
+    assert "2 roles certain in 1 files" in out
+    assert Path("run.sh").read_text() == SCRIPT
+
+
+def test_write_rewrites_and_the_second_run_has_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run.sh").write_text(SCRIPT)
+    code, out, _ = _run(capsys, "--write", "run.sh")
+    assert code == 0
+    assert "2 roles written" in out
+    lines = Path("run.sh").read_text().splitlines()
+    assert "kv_producer" in lines[1]
+    assert "kv_consumer" in lines[3]
+    code, out, _ = _run(capsys, "--write", "--check", "run.sh")
+    assert (code, out) == (0, "no NIXL role says kv_both\n")
+
+
+def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    Path("run.sh").write_text(SCRIPT)
+    _, diff, _ = _run(capsys, "--diff", "run.sh")
+    assert Path("run.sh").read_text() == SCRIPT
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "apply", "--check", "-"], input=diff.encode(), check=True)
+    assert diff.count("\n-") == 2
+    assert "+vllm serve m --port 8100 --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_producer\"}' &" in diff
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [(SCRIPT, 1), (UNSAID, 1), (SCRIPT.replace("kv_both", "kv_producer"), 0), (UNSAID.replace("Nixl", "Mooncake"), 0), ("x\n", 0)],
+    ids=["certain", "undecided", "explicit", "other connector", "nothing"],
+)
+def test_check_fails_when_something_is_left(capsys: pytest.CaptureFixture[str], text: str, code: int) -> None:
+    Path("run.sh").write_text(text)
+    assert _run(capsys, "--check", "run.sh")[0] == code
+
+
+def test_check_with_write_fails_only_for_what_could_not_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.sh").write_text(SCRIPT)
+    assert _run(capsys, "--check", "--write", "a.sh")[0] == 0
+    Path("b.sh").write_text(UNSAID)
+    assert _run(capsys, "--check", "--write", "b.sh")[0] == 1
+
+
+def test_side_answers_what_the_files_do_not_say(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("deploy").mkdir()
+    for name in ("a.sh", "b.sh"):
+        Path("deploy", name).write_text(UNSAID)
+    code, _, _ = _run(capsys, "--write", "--check", "--side", "deploy/a.sh=prefill", "--side", "**/b.sh:1=decode", "deploy")
+    assert code == 0
+    assert "kv_producer" in Path("deploy/a.sh").read_text()
+    assert "kv_consumer" in Path("deploy/b.sh").read_text()
+
+
+def test_side_does_not_overrule_what_the_files_say(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run.sh").write_text(SCRIPT)
+    _run(capsys, "--write", "--side", "run.sh=decode", "run.sh")
+    assert "kv_producer" in Path("run.sh").read_text().splitlines()[1]
+
+
+def test_the_settings_file_keeps_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.sh").write_text(UNSAID)
+    Path("old").mkdir()
+    Path("old/b.sh").write_text(UNSAID)
+    Path("c.sh").write_text(UNSAID.replace("NixlConnector", "OurNixl"))
+    Path(".kv-roles.toml").write_text(
+        'exclude = ["old/**"]\nconnectors = ["OurNixl"]\n[side]\n"a.sh" = "decode"\n"c.sh" = "prefill"\n'
+    )
+    code, out, _ = _run(capsys, "--check", "--write", ".")
+    assert (code, out.count("(written)")) == (0, 2)
+    assert "kv_both" in Path("old/b.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("side = 3\n", "[side] is no table"),
+        ('[side]\n"a" = "both"\n', "is no answer"),
+        ('ignore = ["KVR999"]\n', "KVR999"),
+        ("sides = {}\n", "means nothing"),
+        ("not toml", "cannot be read"),
+    ],
+)
+def test_a_wrong_settings_file_is_one_paragraph(capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
+    Path(".kv-roles.toml").write_text(text)
+    code, out, err = _run(capsys, ".")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["missing.yaml"], ["--side", "a.sh", "."], ["--side", "a.sh=both", "."], ["--target-vllm", "x", "."], ["--target-vllm", "0.8.5", "."],
+     ["-", "."], ["--config", "nope.toml", "."]],
+)  # fmt: skip
+def test_wrong_usage_is_one_paragraph_and_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+    code, out, err = _run(capsys, *args)
+    assert (code, out) == (2, "")
+    assert err.startswith("kv-roles: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("comment", ["# kv-roles: ignore", "# kv-roles: ignore[KVR110]", "# kv-roles: ignore[KVR101, KVR110]"])
+def test_a_comment_silences_a_finding(capsys: pytest.CaptureFixture[str], comment: str) -> None:
+    Path("a.sh").write_text(f"{comment}\n{UNSAID}")
+    assert _run(capsys, "--check", "a.sh")[0] == 0
+    Path("a.sh").write_text(UNSAID.rstrip() + f"  {comment}\n")
+    assert _run(capsys, "--check", "a.sh")[0] == 0
+
+
+def test_a_comment_for_another_code_or_place_silences_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.sh").write_text(f"# kv-roles: ignore[KVR101]\n{UNSAID}")
+    assert _run(capsys, "--check", "a.sh")[0] == 1
+    Path("a.sh").write_text(f"# kv-roles: ignore\n\n{UNSAID}")
+    assert _run(capsys, "--check", "a.sh")[0] == 1
+
+
+def test_a_silenced_role_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    text = SCRIPT.replace("# prefill\n", "# prefill\n# kv-roles: ignore\n")
+    Path("run.sh").write_text(text)
+    _run(capsys, "--write", "run.sh")
+    lines = Path("run.sh").read_text().splitlines()
+    assert "kv_both" in lines[2]
+    assert "kv_consumer" in lines[4]
+
+
+def test_target_release_says_what_it_does_with_the_role(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run.sh").write_text(SCRIPT)
+    _, out, _ = _run(capsys, "--target-vllm", "0.22.1", "run.sh")
+    assert "the move changes nothing there" in out
+    _, out, _ = _run(capsys, "--target-vllm", "v0.33.0", "run.sh")
+    assert "warns of kv_both" in out
+    assert "KVR136" in out
+
+
+@pytest.mark.parametrize(("release", "code"), [(None, "KVR131"), ("0.23.0", "KVR101"), ("0.24.0", "KVR131")])
+def test_bidirectional_prefill_waits_for_a_safe_release(
+    capsys: pytest.CaptureFixture[str], release: str | None, code: str
+) -> None:
+    extra = ',"kv_connector_extra_config":{"bidirectional_kv_xfer":true}}'
+    Path("prefill.sh").write_text("# prefill\n" + UNSAID.replace('"kv_both"}', '"kv_both"' + extra))
+    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "prefill.sh")
+    assert code in out
+
+
+@pytest.mark.parametrize(("release", "code"), [(None, "KVR132"), ("0.25.1", "KVR102"), ("0.26.0", "KVR132")])
+def test_pipeline_parallel_decode_waits(capsys: pytest.CaptureFixture[str], release: str | None, code: str) -> None:
+    Path("d.sh").write_text("# decode node\n" + UNSAID.replace("serve m", "serve m --pipeline-parallel-size=4"))
+    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "d.sh")
+    assert code in out
+
+
+def _stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_standard_input_is_read_as_what_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = f"""\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {{name: vllm-prefill}}
+  spec: {{template: {{spec: {{containers: [{{args: ["--kv-transfer-config", '{NIXL}']}}]}}}}}}
+"""
+    _stdin(monkeypatch, listed.encode())
+    code, out, _ = _run(capsys, "--check", "-")
+    assert code == 1
+    assert "-:7:" in out
+    assert "KVR101" in out
+
+
+def test_standard_input_is_rewritten_to_standard_output(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stdin(monkeypatch, SCRIPT.encode())
+    assert cli.main(["--write", "-"]) == 0
+    out, err = capfdbinary.readouterr()
+    assert out.decode() == SCRIPT.replace("kv_both", "kv_producer", 1).replace("kv_both", "kv_consumer")
+    assert b"KVR101" in err
+
+
+def test_json_follows_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads((REPO / "tools/kvroles/migrate/schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    Path("run.sh").write_text(SCRIPT + "\n" + UNSAID)
+    for args in (["--json", "run.sh"], ["--json", str(REPO / "tests/corpus")], ["--json", "--write", "run.sh"]):
+        _, out, _ = _run(capsys, *args)
+        report = json.loads(out)
+        jsonschema.validate(report, schema)
+        assert report["findings"]
+    assert [c["written"] for c in report["changes"]] == [True]
+
+
+def test_sarif_holds_rules_places_and_fixes(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a b.sh").write_text(SCRIPT)
+    _, out, _ = _run(capsys, "--sarif", ".")
+    log = json.loads(out)
+    assert log["version"] == "2.1.0"
+    (only,) = log["runs"]
+    rules = only["tool"]["driver"]["rules"]
+    for r in only["results"]:
+        assert rules[r["ruleIndex"]]["id"] == r["ruleId"]
+        assert r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a%20b.sh"
+    region = only["results"][0]["fixes"][0]["artifactChanges"][0]["replacements"][0]["deletedRegion"]
+    line = SCRIPT.splitlines()[region["startLine"] - 1]
+    assert line[region["startColumn"] - 1 : region["endColumn"] - 1] == "kv_both"
+
+
+def test_github_annotations_escape_what_would_break_them(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a,b:c.sh").write_text(SCRIPT)
+    _, out, _ = _run(capsys, "--github", ".")
+    first = out.splitlines()[0]
+    assert first.startswith("::error file=a%2Cb%3Ac.sh,line=2,col=91,title=KVR101 prefill-says-both::prefill instance")
+    assert "%0Aline 1" in first
+
+
+def test_verbose_tells_of_what_was_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run.sh").write_text(SCRIPT + UNSAID.replace("NixlConnector", "LMCacheConnectorV1"))
+    assert "KVR121" not in _run(capsys, "run.sh")[1]
+    assert "KVR121 LMCacheConnectorV1: not NIXL, left as it is" in _run(capsys, "-v", "run.sh")[1]
+
+
+def test_the_script_runs_from_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "run.sh").write_text(SCRIPT)
+    ran = subprocess.run(
+        [sys.executable, REPO / "tools/migrate.py", "--check", "run.sh"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert "KVR102" in ran.stdout
+    assert ran.stderr == ""

@@ -1,0 +1,272 @@
+"""Bad input is reported and skipped, the rest is done; a write is all or nothing and keeps mode and owner; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from kvroles.migrate import cli, rewrite, run, walk
+from kvroles.migrate.findings import Options
+from kvroles.migrate.settings import Settings
+
+GOOD = "# prefill\nvllm serve m --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'\n"
+NIXL = b'NixlConnector "kv_role":"kv_both"'
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good.sh").write_text(GOOD)
+
+
+def _written(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """Run ``--write .``: the good file is done whatever else is there."""
+    assert cli.main(["--write", *(args or (".",))]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "kv_producer" in Path("good.sh").read_text()
+    return out
+
+
+def test_binary_files(capsys: pytest.CaptureFixture[str]) -> None:
+    data = b"\x7fELF\0\0" + NIXL
+    Path("core.dump").write_bytes(data)
+    assert "core.dump:1:1: KVR190 skipped: binary" in _written(capsys)
+    assert Path("core.dump").read_bytes() == data
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe" + "kv_both".encode("utf-16-le"), b"caf\xe9 " + NIXL, b"\xed\xa0\x80" + NIXL])
+def test_files_that_are_not_utf_8(capsys: pytest.CaptureFixture[str], data: bytes) -> None:
+    Path("odd.yaml").write_bytes(data)
+    out = _written(capsys)
+    assert Path("odd.yaml").read_bytes() == data
+    assert ("KVR190" in out) == (b"kv_both" in data)
+
+
+def test_files_of_100_mb(capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("big.json").open("wb") as f:
+        f.write(b"[")
+        for _ in range(100):
+            f.write(b" " * (1 << 20))
+        f.write(NIXL)
+    with Path("big-without.json").open("wb") as f:
+        f.truncate(100 << 20)
+    out = _written(capsys)
+    assert "big.json:1:1: KVR190 skipped: larger than 8 MB" in out
+    assert "big-without" not in out
+
+
+def test_a_needle_across_the_border_of_two_pieces(tmp_path: Path) -> None:
+    for at in range(walk._CHUNK - 8, walk._CHUNK + 2):
+        path = tmp_path / "x.txt"
+        path.write_bytes(b" " * at + b"kv_both" + b" " * 20)
+        assert [h.path for h in walk.hits(str(path))] == [str(path)]
+
+
+DEEP = {
+    "a.json": b"[" * 200_000 + NIXL,
+    "b.json": b'{"a":' * 5_000 + b'{"kv_connector":"NixlConnector","kv_role":"kv_both"}' + b"}" * 5_000,
+    "a.yaml": b"- " * 3_000 + NIXL,
+    "b.yaml": b"".join(b" " * i + b"k:\n" for i in range(3_000)) + b" " * 3_000 + NIXL,
+    "c.yaml": b"[" * 100_000 + NIXL,
+    "a.py": b"x = " + b"(" * 20_000 + b"'" + NIXL.replace(b'"', b"") + b"'" + b")" * 20_000,
+    "b.py": b"x = " + b"-" * 50_000 + b"f('" + NIXL + b"')",
+    "a.sh": b"$(" * 5_000 + b"echo '" + NIXL + b"'" + b")" * 5_000,
+    "b.sh": b"if true; then " * 3_000 + b"vllm serve --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'",
+    "a.go": b"package a\nvar x = " + b"f(" * 20_000 + b'`{"kv_connector":"NixlConnector","kv_role":"kv_both"}`' + b")" * 20_000,
+    "a.rs": b"fn a() {" * 5_000 + b'let x = r#"{"kv_connector":"NixlConnector","kv_role":"kv_both"}"#;',
+    "a.toml": b"a = " + b"[" * 50_000 + b"'kv_both NixlConnector'",
+    "a.md": b"> " * 20_000 + b"`{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}`",
+    "a.ipynb": b'{"cells":' + b"[" * 100_000 + NIXL,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_nesting(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    Path(name).write_bytes(DEEP[name])
+    out = _written(capsys)
+    assert "Traceback" not in out
+    assert "reading it failed" not in out
+
+
+BROKEN = {
+    "tab.yaml": b"a:\n\t- {kv_connector: NixlConnector, kv_role: kv_both\n  b: ]\n",
+    "half.json": b'{"kv_connector":"NixlConnector","kv_role":"kv_both"',
+    "quote.sh": b"vllm serve --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}\n# decode\n",
+    "fi.sh": b"if [ x; then\n  vllm serve --x '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'\ndone\nesac",
+    "paren.py": b"prefill = f({'kv_connector': 'NixlConnector', 'kv_role': 'kv_both'\ndef (:\n",
+    "string.py": b"x = 'NixlConnector kv_both\n",
+    "cut.go": b'package a\nfunc prefill() { x := "{\\"kv_connector\\":\\"NixlConnector\\",\\"kv_role\\":\\"kv_both',
+    "cut.rs": b'fn prefill() { let x = r#"{"kv_connector":"NixlConnector","kv_role":"kv_both"',
+    "cut.toml": b"[prefill\nkv = '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}",
+    "cut.ipynb": b'{"cells":[{"cell_type":"code","source":["x = NixlConnector kv_both',
+    "cut.md": b"## prefill\n```bash\nvllm serve --x '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}",
+    "Dockerfile": b"CMD [\"NixlConnector\", \"kv_both\"\nRUN <<EOF\nkv_both NixlConnector\n",
+    "Makefile": b"prefill:\n\tvllm '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}\n\tx \\",
+    "x.yaml.j2": b"{% if prefill %}\n- kv: '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'\n{% else\n{{ nope\n",
+    "empty-keys.json5": b"{kv_connector: 'NixlConnector', : , kv_role: 'kv_both',,}",
+    "only.yaml": b"kv_both NixlConnector",
+    "nul-late.yaml": b"a: NixlConnector kv_both\n" + b" " * 9000 + b"\0",
+    "control.yaml": b"a: NixlConnector \x01 kv_both\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    Path(name).write_bytes(BROKEN[name])
+    out = _written(capsys)
+    assert "reading it failed" not in out
+    before, after = BROKEN[name], Path(name).read_bytes()
+    assert after.replace(b"kv_producer", b"kv_both").replace(b"kv_consumer", b"kv_both") == before
+
+
+def test_links_are_not_followed_and_loops_end(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    outside = tmp_path.parent / "outside.sh"
+    outside.write_text(GOOD)
+    Path("link.sh").symlink_to(outside)
+    Path("loop").symlink_to(".")
+    Path("self").symlink_to("self")
+    Path("gone").symlink_to("nowhere")
+    out = _written(capsys)
+    assert out.count("KVR101") == 1
+    assert outside.read_text() == GOOD
+
+
+def test_a_link_given_by_name_is_written_where_it_points(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("real").mkdir()
+    Path("good.sh").rename("real/run.sh")
+    Path("good.sh").symlink_to("real/run.sh")
+    _written(capsys, "good.sh")
+    assert Path("good.sh").is_symlink()
+
+
+def test_pipes_and_sockets_do_not_hang(capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("pipe.sh")
+    _written(capsys)
+    _written(capsys, "good.sh", "pipe.sh")
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self/status").exists(), reason="needs a way to be refused")
+def test_unreadable_files_and_folders(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("secret.sh").write_text(GOOD)
+    Path("closed").mkdir()
+    real_open, real_scan = os.open, os.scandir
+
+    def refuse_open(path: str, *a: int, **kw: int) -> int:
+        if str(path).endswith("secret.sh"):
+            raise PermissionError(13, "Permission denied", path)
+        return real_open(path, *a, **kw)
+
+    def refuse_scan(path: str) -> os._ScandirIterator[str]:  # type: ignore[name-defined]
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return real_scan(path)
+
+    monkeypatch.setattr(os, "open", refuse_open)
+    monkeypatch.setattr(os, "scandir", refuse_scan)
+    out = _written(capsys)
+    assert "secret.sh:1:1: KVR190 skipped: Permission denied" in out
+    assert "closed:1:1: KVR190 skipped: Permission denied" in out
+
+
+def test_a_file_that_changes_while_it_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("moving.sh").write_text(GOOD)
+    real = walk._all
+
+    def slow(fd: int) -> bytes:
+        data = real(fd)
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("moving.sh"):
+            with Path("moving.sh").open("a") as f:
+                f.write("# more\n")
+        return data
+
+    monkeypatch.setattr(walk, "_all", slow)
+    assert "moving.sh:1:1: KVR190 skipped: it changed while it was read" in _written(capsys)
+    assert Path("moving.sh").read_text() == GOOD + "# more\n"
+
+
+def test_a_file_that_changes_before_it_is_written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("moving.sh").write_text(GOOD)
+    real = rewrite.write
+
+    def late(path: str, before: bytes, after: bytes) -> None:
+        if path == "moving.sh":
+            Path(path).write_text("somebody else's\n")
+        real(path, before, after)
+
+    monkeypatch.setattr(rewrite, "write", late)
+    assert "moving.sh:1:1: KVR190 skipped: not written, it changed since it was read" in _written(capsys)
+    assert Path("moving.sh").read_text() == "somebody else's\n"
+
+
+def test_a_write_that_fails_leaves_the_file_and_no_litter(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("bad.sh").write_text(GOOD)
+    real = os.replace
+
+    def refuse(source: str, target: str) -> None:
+        if str(target).endswith("bad.sh"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    assert "bad.sh:1:1: KVR190 skipped: not written, No space left on device" in _written(capsys)
+    assert Path("bad.sh").read_text() == GOOD
+    assert sorted(p.name for p in Path().iterdir()) == ["bad.sh", "good.sh"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o755, 0o644, 0o4711])
+def test_mode_and_owner_are_kept(capsys: pytest.CaptureFixture[str], mode: int) -> None:
+    if os.geteuid() == 0:
+        os.chown("good.sh", 12345, 23456)
+    Path("good.sh").chmod(mode)
+    before = Path("good.sh").stat()
+    _written(capsys)
+    after = Path("good.sh").stat()
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (before.st_uid, before.st_gid, mode)
+
+
+def test_a_file_with_two_names_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("one.sh").write_text(GOOD)
+    os.link("one.sh", "two.sh")
+    out = _written(capsys)
+    assert out.count("more than one name") == 2
+    assert Path("one.sh").read_text() == GOOD
+    assert Path("one.sh").samefile("two.sh")
+
+
+def test_vendored_trees_are_left(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("node_modules", "vendor", ".git", "a/site-packages", "third_party"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "run.sh").write_text(GOOD)
+    out = _written(capsys)
+    assert out.count("KVR101") == 1
+
+
+def test_a_file_given_twice_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _written(capsys, "good.sh", "./good.sh", ".").count("KVR101") == 1
+
+
+def test_a_carrier_that_fails_costs_one_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvroles.migrate import toml
+
+    def broken(*_: object) -> list[object]:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(toml, "scan", broken)
+    Path("a.toml").write_text("kv = 'NixlConnector kv_both'\n")
+    assert "a.toml:1:1: KVR190 skipped: reading it failed (KeyError: 'odd')" in _written(capsys)
+
+
+def test_what_cannot_be_read_again_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(data: bytes, *_: object) -> bytes:
+        return data.replace(b"kv_both", b"kv_both kv_both")
+
+    monkeypatch.setattr(rewrite, "edited", wrong)
+    result = run.of_bytes("a.sh", "a.sh", GOOD.encode(), Options(Settings()))
+    assert result is not None
+    assert result.after is None
+    assert [f.code for f in result.findings] == ["KVR117"]

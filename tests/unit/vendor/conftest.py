@@ -1,0 +1,43 @@
+"""``vendor("install", ...)`` runs the small project's vendor.py; ``site`` is an installation of the small 0.22.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import wheels
+from support.driver import Driver, Ran
+from support.tiny import Tiny
+
+_LOADED = ("kvroles.vendor.building", "kvroles.vendor.image")
+
+
+@pytest.fixture(scope="session")
+def _vendor_driver(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    driver = Driver(tiny.root / "tools", tmp_path_factory.mktemp("vendor-driver"), "vendor", *_LOADED)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def vendor(_vendor_driver: Driver, tmp_path: Path) -> Callable[..., Ran]:
+    """The small project's ``vendor.py``, run in ``tmp_path``."""
+
+    def run(*argv: str | Path, cwd: Path = tmp_path, **kw: Any) -> Ran:
+        return _vendor_driver.run(*argv, cwd=cwd, **kw)
+
+    return run
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    """A pristine wheel of the small 0.22.1."""
+    return wheels.make(tmp_path / "in")
+
+
+@pytest.fixture
+def site(tmp_path: Path, wheel: Path) -> Path:
+    """The site-packages of an environment in which that wheel is installed."""
+    return wheels.installed(tmp_path / "env", wheel)

