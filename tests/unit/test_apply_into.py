@@ -132,6 +132,15 @@ def test_an_optional_topic_can_be_added_later_and_taken_out_with_the_rest(
     assert snapshot(tmp_path) == before
 
 
+def test_topics_added_one_by_one_leave_the_receipt_of_one_run(apply: Apply, tiny: Tiny, tmp_path: Path) -> None:
+    one, many = tiny.unpack(tmp_path / "one"), tiny.unpack(tmp_path / "many")
+    apply("--into", one, "--with", "louder", "--with", "fence").ok()
+    for argv in ((), ("--with", "louder"), ("--with", "fence")):
+        apply("--into", many, *argv).ok()
+    assert series_of(many) == series_of(one) == tiny.applied(extra=("louder", "fence"))
+    assert (many / ".kv-roles/receipt.json").read_text() == (one / ".kv-roles/receipt.json").read_text()
+
+
 def test_reverse_takes_out_optional_topics_too_named_or_not(apply: Apply, tree: Path, tmp_path: Path) -> None:
     before = snapshot(tmp_path)
     apply("--into", tree, "--with", "louder", "--with", "fence").ok()
