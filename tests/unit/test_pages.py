@@ -152,6 +152,18 @@ def test_a_moved_hunk_shows_the_largest_offset_with_its_sign() -> None:
     assert matrix.furthest({}) == 0
 
 
+def test_upstreams_own_tests_show_what_passed_before_and_after() -> None:
+    run = {
+        "versions": {"torch": "2.11.0", "nixl": "1.1.0"},
+        "before": {"passed": 90},
+        "after": {"passed": 92},
+        "not_passed": [{}],
+    }
+    page = matrix.unit_runs({"releases": {"0.22.1": run}})["unit-runs.md"]
+    assert "| 0.22.1 | torch 2.11.0, nixl 1.1.0 | 90 | 92 | 1 |" in page
+    assert matrix.unit_runs(None) == {"unit-runs.md": ""}
+
+
 def test_a_breach_and_an_unchecked_clause_show_in_the_matrix() -> None:
     row = {"topics": {}, "contract": {"holds": False, "unchecked": {}}}
     assert "broken" in matrix.fragments({"releases": {"0.1.0": row}}, SERIES)["matrix.md"]
