@@ -18,8 +18,10 @@ assert _spec.loader is not None
 fuzz = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(fuzz)
 SEEDS = [p.read_bytes() for p in sorted(CORPUS.rglob("*")) if p.is_file()]
-PIECES = [b'"', b"'", b"\\", b"{", b"}", b"[", b"]", b"\n", b"\t", b"{{", b"}}", b"{%", b"$(", b"<<EOF\n", b"```\n", b": ", b"- ", b"#",
-          b"&a ", b"*a", b"|\n", b">-\n", b"\r\n", b"\xc3\xa9", b"kv_both", b"---\n", b"${X:-", b"`", b"r#\""]  # fmt: skip
+PIECES = [
+    b'"', b"'", b"\\", b"{", b"}", b"[", b"]", b"\n", b"\t", b"{{", b"}}", b"{%", b"$(", b"<<EOF\n", b"```\n", b": ", b"- ", b"#",
+          b"&a ", b"*a", b"|\n", b">-\n", b"\r\n", b"\xc3\xa9", b"kv_both", b"---\n", b"${X:-", b"`", b"r#\"",
+]  # fmt: skip
 
 
 @st.composite

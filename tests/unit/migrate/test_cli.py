@@ -57,7 +57,7 @@ def test_write_rewrites_and_the_second_run_has_nothing_to_do(capsys: pytest.Capt
     assert (code, out) == (0, "no NIXL role says kv_both\n")
 
 
-def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
     _, diff, _ = _run(capsys, "--diff", "run.sh")
     assert Path("run.sh").read_text() == SCRIPT
@@ -144,7 +144,8 @@ def test_a_wrong_settings_file_is_one_paragraph(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     "args",
-    [["missing.yaml"], ["--side", "a.sh", "."], ["--side", "a.sh=both", "."], ["--target-vllm", "x", "."], ["--target-vllm", "0.8.5", "."],
+    [["missing.yaml"], ["--side", "a.sh", "."], ["--side", "a.sh=both", "."], ["--target-vllm", "x", "."],
+     ["--target-vllm", "0.8.5", "."],
      ["-", "."], ["--config", "nope.toml", "."]],
 )  # fmt: skip
 def test_wrong_usage_is_one_paragraph_and_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:

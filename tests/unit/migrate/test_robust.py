@@ -76,7 +76,7 @@ DEEP = {
     "a.py": b"x = " + b"(" * 20_000 + b"'" + NIXL.replace(b'"', b"") + b"'" + b")" * 20_000,
     "b.py": b"x = " + b"-" * 50_000 + b"f('" + NIXL + b"')",
     "a.sh": b"$(" * 5_000 + b"echo '" + NIXL + b"'" + b")" * 5_000,
-    "b.sh": b"if true; then " * 3_000 + b"vllm serve --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'",
+    "b.sh": b"if true; then " * 3_000 + b"vllm serve --x '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'",
     "a.go": b"package a\nvar x = " + b"f(" * 20_000 + b'`{"kv_connector":"NixlConnector","kv_role":"kv_both"}`' + b")" * 20_000,
     "a.rs": b"fn a() {" * 5_000 + b'let x = r#"{"kv_connector":"NixlConnector","kv_role":"kv_both"}"#;',
     "a.toml": b"a = " + b"[" * 50_000 + b"'kv_both NixlConnector'",
