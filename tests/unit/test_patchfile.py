@@ -27,7 +27,9 @@ def mail(before: dict[str, bytes | None], after: dict[str, bytes | None], contex
 
 
 # Few different lines, so that hunks find several places; blanks, CR, bytes that are no UTF-8, and lines like diff's own.
-line = st.sampled_from([b"a", b"b", b"", b"  a", b"\tb", b"x = 1\r", b"\xff\xfe", b"-- ", b"--- a/x", b"+++ b/x", b"@@ -1 +1 @@", b"\\ No"])
+line = st.sampled_from(
+    [b"a", b"b", b"", b"  a", b"\tb", b"x = 1\r", b"\xff\xfe", b"-- ", b"--- a/x", b"+++ b/x", b"@@ -1 +1 @@", b"\\ No"]
+)
 text = st.lists(line, max_size=25).map(lambda ls: b"\n".join(ls))
 
 

@@ -141,7 +141,7 @@ def test_a_tree_that_is_none(apply: Apply, tmp_path: Path, untouched: Untouched)
 def test_a_tree_without_nixl_is_refused(apply: Apply, tree: Path, untouched: Untouched) -> None:
     (tree / "PKG-INFO").unlink()
     (tree / project.CONNECTOR).unlink()
-    untouched(lambda: apply("--into", tree), 3, "there is no NixlConnector module")
+    untouched(lambda: apply("--into", tree), 1, "There is no NixlConnector", "--vllm-rev")
 
 
 def test_a_link_in_place_of_a_file_is_not_followed(

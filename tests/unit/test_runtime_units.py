@@ -81,4 +81,4 @@ def test_the_kept_runs_fit_their_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     kept = json.loads((DATA / "unit_runs.json").read_text(encoding="utf-8"))
     jsonschema.validate(kept, schema)
-    assert set(kept["releases"]) == set(unit_runs.ENVIRONMENTS)
+    assert set(kept["releases"]) <= set(unit_runs.ENVIRONMENTS)

@@ -68,6 +68,13 @@ def plan(
             was[path] = now[path] = read(path)
         return now[path]
 
+    if all(current(path) is None for path in contract.CONNECTORS):
+        raise DoesNotApply(
+            f"There is no NixlConnector in {where}",
+            expected=f"its module, {contract.CONNECTORS[0]} or, up to 0.19.1, {contract.CONNECTORS[1]}",
+            found="neither: the tree predates NIXL (0.9.0), or has moved it",
+            fix="Name the release it is with --vllm-rev; where the module was moved, 'python tools/port.py --to DIR' says more",
+        )
     # In one release a file belongs to one default topic; optional topics lie on top of what those leave.
     orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional}
     peeled: dict[Topic, optional.Layer] = {}
