@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from kvroles.errors import Exit, KvRolesError, UsageError
@@ -50,9 +49,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="GLOB=SIDE",
         help="prefill or decode, where the files do not say (GLOB:LINE for one place)",
     )
-    p.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings (default: .kv-roles.toml in the current folder)"
-    )
+    p.add_argument("--config", metavar="FILE", help="settings (default: .kv-roles.toml in the current folder)")
     form = p.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_const", const="json", dest="format", help="findings as JSON")
     form.add_argument("--sarif", action="store_const", const="sarif", dest="format", help="findings as SARIF 2.1.0")
@@ -81,8 +78,8 @@ def _run(args: argparse.Namespace) -> int:
     from kvroles.migrate import run, settings
     from kvroles.migrate.findings import Options
 
-    config = args.config or (Path(settings.NAME) if Path(settings.NAME).is_file() else None)
-    if args.config is not None and not args.config.is_file():
+    config = args.config or (settings.NAME if os.path.isfile(settings.NAME) else None)
+    if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
     release = None
     if args.target_vllm:
@@ -97,7 +94,7 @@ def _run(args: argparse.Namespace) -> int:
     for path in args.paths:
         if not os.path.lexists(path):
             raise UsageError(f"{path} does not exist")
-    results = list(run.over(args.paths, options))
+    results = run.over(args.paths, options)
     if args.write:
         _write(results)
     _report(args, results, sys.stdout)

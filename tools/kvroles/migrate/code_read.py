@@ -23,6 +23,8 @@ class Reader:
         self.ctx = ctx
         self.spec = spec
         self.root = grammar.parse(spec.grammar, t)
+        self._constants: dict[str, str | None] = {}
+        self._mappings: dict[tuple[int, int], Map] = {}
 
     def value_parent(self, node: Node) -> Node | None:
         """The node a value belongs to, looking through what only wraps it (``.to_string()``, ``Some(...)``, brackets)."""
@@ -84,7 +86,9 @@ class Reader:
 
     def mapping(self, node: Node) -> Map:
         """The pairs of a dict, call, struct or parameter list, as a mapping; what is no literal becomes a placeholder."""
-        m = Map(start=node.start_byte, end=node.end_byte)
+        if (known := self._mappings.get((node.start_byte, node.end_byte))) is not None:
+            return known
+        m = self._mappings[node.start_byte, node.end_byte] = Map(start=node.start_byte, end=node.end_byte)
         for c in node.named_children:
             if c.type not in self.spec.pair:
                 continue
@@ -126,8 +130,11 @@ class Reader:
 
     def _constant(self, name: str) -> str | None:
         """The one string a name is set to in this text, or None."""
-        found = re.findall(rf"(?m)(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=\s*[\"'`]([\w.-]+)[\"'`]", self.t.s)
-        return found[0] if len(set(found)) == 1 else None
+        if name not in self._constants:
+            pattern = rf"(?m)(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=\s*[\"'`]([\w.-]+)[\"'`]"
+            found = set(re.findall(pattern, self.t.s))
+            self._constants[name] = found.pop() if len(found) == 1 else None
+        return self._constants[name]
 
     def mappings_around(self, node: Node | None) -> list[Map]:
         """The mappings that hold ``node``, nearest first, up to the statement."""

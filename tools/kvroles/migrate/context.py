@@ -110,9 +110,9 @@ class FileCtx:
 
     def letter_side(self, name: str) -> Side | None:
         """The side the letter P or D of an identifier means, where the file uses both."""
-        if not self.letter_pair:
-            return None
         words = set(split_name(name))
+        if not words & {"p", "d"} or not self.letter_pair:
+            return None
         found = {side for letter, side in (("p", Side.PREFILL), ("d", Side.DECODE)) if letter in words}
         return next(iter(found)) if len(found) == 1 else None
 

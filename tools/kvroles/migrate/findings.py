@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from packaging.version import Version
+from typing import TYPE_CHECKING
 
 from kvroles.migrate import connectors, decide, hazards, read
 from kvroles.migrate.codes import CODES
@@ -14,6 +13,9 @@ from kvroles.migrate.decide import Verdict
 from kvroles.migrate.model import Cue, Finding, Side, Site
 from kvroles.migrate.settings import Settings, suppressed
 from kvroles.migrate.text import TOKEN
+
+if TYPE_CHECKING:
+    from kvroles.release import Version
 
 _MENTIONS = {
     "comment": ("KVR124", "in a comment: it configures nothing"),

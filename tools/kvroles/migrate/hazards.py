@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-from packaging.version import InvalidVersion, Version
+from typing import TYPE_CHECKING
 
 from kvroles.errors import UsageError
 from kvroles.migrate.model import Scope, Side, Site
 
-FIRST = Version("0.9.0")
-WARNS = Version("0.23.0")
-FENCE = Version("0.24.0")
-PP = Version("0.26.0")
-DELIVERY = Version("0.27.0")
-MM = Version("0.28.0")
-PCP = Version("0.29.0")
-MM_FORCED = Version("0.30.0")
-METRIC = Version("0.32.0")
+if TYPE_CHECKING:
+    from kvroles.release import Version
+
+FIRST = "0.9.0"
+WARNS = "0.23.0"
+FENCE = "0.24.0"
+PP = "0.26.0"
+DELIVERY = "0.27.0"
+MM = "0.28.0"
+PCP = "0.29.0"
+MM_FORCED = "0.30.0"
+METRIC = "0.32.0"
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class Hazard:
 
 def target(release: str) -> Version:
     """The release ``--target-vllm`` names. Raises ``UsageError`` for what is none, or none with NIXL."""
-    try:
-        version = Version(release.removeprefix("v"))
-    except InvalidVersion:
-        raise UsageError(f"--target-vllm {release} is no vLLM release", fix="Give one such as 0.22.1") from None
-    if version < FIRST:
+    from kvroles.release import Version  # only where a release is given
+
+    version = Version.parse(release)
+    if version is None:
+        raise UsageError(f"--target-vllm {release} is no vLLM release", fix="Give one such as 0.22.1")
+    if not at_least(version, FIRST):
         raise UsageError(
             f"--target-vllm {release} has no NixlConnector",
             expected="0.9.0 or later",
@@ -49,6 +52,12 @@ def target(release: str) -> Version:
             fix="Leave the option out",
         )
     return version
+
+
+def at_least(release: Version, first: str) -> bool:
+    """Whether ``release`` is ``first`` or later."""
+    bound = type(release).parse(first)
+    return bound is not None and release >= bound
 
 
 def _flags(scope: Scope) -> dict[str, str]:
@@ -74,8 +83,8 @@ def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
     out: list[Hazard] = []
     flags = _flags(site.scope)
 
-    def since(v: Version) -> bool:
-        return release is None or release >= v
+    def since(v: str) -> bool:
+        return release is None or at_least(release, v)
 
     bidirectional = site.extra.get("bidirectional_kv_xfer", "").strip().lower() in {"true", "1", "yes"}
     push = site.connector == "NixlPushConnector"
@@ -110,31 +119,31 @@ def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
         if since(MM_FORCED):
             text += ", and embedding inputs need --enable-mm-embeds (0.30.0 on)"
         out.append(Hazard("KVR134", f"on a multimodal kv_producer {text}"))
-    if release is not None and site.wrappers and release >= FENCE:
+    if release is not None and site.wrappers and at_least(release, FENCE):
         out.append(
             Hazard(
                 "KVR135",
                 f"block freeing, partial-tail and multimodal handling follow {site.wrappers[0]}'s own role, which stays as it is",
             )
         )
-    if release is not None and side is Side.PREFILL and release >= METRIC:
+    if release is not None and side is Side.PREFILL and at_least(release, METRIC):
         out.append(Hazard("KVR136", "vllm:num_requests_kv_fetch_by_stage disappears from a kv_producer (0.32.0 on)"))
     return out
 
 
 def effect(side: Side, release: Version) -> str:
     """One sentence on what the move does on ``release``."""
-    if release < WARNS:
-        return f"{release} treats the roles alike: the move changes nothing there, and prepares for later releases"
-    if release < FENCE:
-        return f"{release} warns of kv_both and treats the roles alike: the move silences the warning"
+    if not at_least(release, WARNS):
+        return f"{release.text} treats the roles alike: the move changes nothing there, and prepares for later releases"
+    if not at_least(release, FENCE):
+        return f"{release.text} warns of kv_both and treats the roles alike: the move silences the warning"
     effects = []
     if side is Side.PREFILL:
         effects.append("freed blocks are no longer held back for steps in flight")
-        if release >= DELIVERY:
+        if at_least(release, DELIVERY):
             effects.append("its KV must be delivered, as before")
-    elif release >= DELIVERY:
+    elif at_least(release, DELIVERY):
         effects.append("the output of a preempted request is no longer dropped")
     else:
         effects.append("nothing else changes")
-    return f"{release} warns of kv_both; as {side.role} " + " and ".join(effects)
+    return f"{release.text} warns of kv_both; as {side.role} " + " and ".join(effects)

@@ -71,7 +71,7 @@ class _Document:
 
     def _line(self, i: int) -> int:
         line = self._raw(i)
-        head = line.lstrip(" \t>")[:1]
+        head = line.lstrip(" \t\r>")[:1]
         if not head:
             return i + 1
         nxt = self._raw(i + 1) if i + 1 < len(self.starts) else ""
@@ -91,7 +91,7 @@ class _Document:
             lang = (re.findall(r"\[\w*,\s*([\w-]+)", line) or [""])[0]
             return self._delimited(i + 1, nxt.strip(), lang)
         u = _UNDERLINE.match(nxt) if not line.startswith((" ", "\t")) and not _UNDERLINE.match(line) else None
-        if u is not None:
+        if u is not None and (u.group(1) not in "`~" or len(nxt.strip()) >= max(4, len(line.strip()))):
             mark = u.group(1)
             if mark not in self.levels:
                 self.levels.append(mark)

@@ -58,6 +58,8 @@ def read(ctx: FileCtx) -> list[Site]:
         or _shebang(t.s)
         or ("" if ctx.name == "-" else _bare(ctx.name))
     )
+    if (said := _comments_only(t)) is not None:
+        return [Site(i, up, "comment") for i in said]
     sites = _carrier(lang, t, up, ctx)
     seen: set[int] = set()
     out: list[Site] = []
@@ -65,6 +67,16 @@ def read(ctx: FileCtx) -> list[Site]:
         if site.pos not in seen:
             seen.add(site.pos)
             out.append(site)
+    return out
+
+
+def _comments_only(t: Text) -> list[int] | None:
+    """The places of all tokens if each stands on a line that begins with ``#``, which configures nothing in any language."""
+    out: list[int] = []
+    for i in t.tokens():
+        if not t.s[t.s.rfind("\n", 0, i) + 1 : i].lstrip().startswith("#"):
+            return None
+        out.append(t.at(i))
     return out
 
 

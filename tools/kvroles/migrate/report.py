@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
@@ -20,9 +18,13 @@ def render(results: list[FileResult], out: TextIO, *, form: str, diff: bool, ver
     """Print ``results`` in the form asked for."""
     match form:
         case "json":
+            import json
+
             json.dump(as_json(results), out, indent=2, ensure_ascii=False)
             out.write("\n")
         case "sarif":
+            import json
+
             from kvroles.migrate import sarif
 
             json.dump(sarif.log(results), out, indent=2, ensure_ascii=False)
@@ -42,6 +44,8 @@ def unified(r: FileResult) -> str:
     """The change to one file as a unified diff; empty if there is none."""
     if r.after is None:
         return ""
+    import difflib
+
     a = r.before.decode("utf-8").splitlines(keepends=True)
     b = r.after.decode("utf-8").splitlines(keepends=True)
     lines = list(difflib.unified_diff(a, b, f"a/{r.path}", f"b/{r.path}"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
-from pathlib import Path
 
 from kvroles.migrate.model import Finding
 from kvroles.migrate.text import TOKEN, Text, byte_offset
@@ -38,6 +36,8 @@ def edited(data: bytes, text: Text, findings: list[Finding]) -> bytes:
 
 def write(path: str, before: bytes, after: bytes) -> None:
     """Replace a file's bytes by one rename. Raises ``NotWrittenError`` if it changed meanwhile or cannot be kept as it is."""
+    import tempfile  # only where something is written
+
     real = os.path.realpath(path)
     temp = ""
     try:
@@ -46,16 +46,18 @@ def write(path: str, before: bytes, after: bytes) -> None:
             raise NotWrittenError("it is not a regular file")
         if info.st_nlink > 1:
             raise NotWrittenError("it has more than one name (hard links), which a rename would part")
-        if Path(real).read_bytes() != before:
+        with open(real, "rb") as f:
+            now = f.read()
+        if now != before:
             raise NotWrittenError("it changed since it was read")
         fd, temp = tempfile.mkstemp(prefix=".kv-roles-", dir=os.path.dirname(real))
-        with os.fdopen(fd, "wb") as f:
-            f.write(after)
-            f.flush()
+        with os.fdopen(fd, "wb") as out:
+            out.write(after)
+            out.flush()
             if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(f.fileno(), info.st_uid, info.st_gid)
-            os.fchmod(f.fileno(), stat.S_IMODE(info.st_mode))
-            os.fsync(f.fileno())
+                os.fchown(out.fileno(), info.st_uid, info.st_gid)
+            os.fchmod(out.fileno(), stat.S_IMODE(info.st_mode))
+            os.fsync(out.fileno())
         _copy_attributes(real, temp)
         os.replace(temp, real)
         temp = ""
@@ -68,7 +70,7 @@ def write(path: str, before: bytes, after: bytes) -> None:
         raise NotWrittenError(f"{e.strerror or e}") from None
     finally:
         if temp:
-            Path(temp).unlink(missing_ok=True)
+            os.unlink(temp)
 
 
 def _copy_attributes(source: str, target: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from kvroles.errors import Exit, KvRolesError
-from kvroles.migrate import findings, rewrite, walk
+from kvroles.migrate import findings, parallel, walk
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.findings import Options
@@ -26,19 +26,28 @@ class FileResult:
     text: Text | None = None
 
 
-def over(paths: list[str], options: Options) -> Iterator[FileResult]:
-    """The result of every file at or below ``paths`` that has one, each file once."""
+def over(paths: list[str], options: Options) -> list[FileResult]:
+    """The result of every file at or below ``paths`` that has one, each file once, in order."""
     seen: set[str] = set()
+    todo: list[tuple[str, str | walk.Hit]] = []
     for root in paths:
-        for hit in walk.hits(root):
-            shown = os.path.normpath(hit.path)
-            if shown in seen or options.settings.excluded(shown):
-                continue
-            seen.add(shown)
-            if hit.skipped:
-                yield skipped(shown, hit.skipped)
-            elif (result := of_bytes(shown, evidence_name(root, hit.path), hit.data, options)) is not None:
-                yield result
+        for entry in walk.files(root):
+            shown = os.path.normpath(entry if isinstance(entry, str) else entry.path)
+            if shown not in seen and not options.settings.excluded(shown):
+                seen.add(shown)
+                todo.append((root, entry))
+    return parallel.each(partial(_one, options), todo)
+
+
+def _one(options: Options, item: tuple[str, str | walk.Hit]) -> FileResult | None:
+    root, entry = item
+    hit = walk.look(entry) if isinstance(entry, str) else entry
+    if hit is None:
+        return None
+    shown = os.path.normpath(hit.path)
+    if hit.skipped:
+        return skipped(shown, hit.skipped)
+    return of_bytes(shown, evidence_name(root, hit.path), hit.data, options)
 
 
 def evidence_name(root: str, path: str) -> str:
@@ -94,6 +103,8 @@ def _relevant(data: bytes, options: Options) -> bool:
 
 def _checked(result: FileResult, ctx: FileCtx, options: Options) -> bytes | None:
     """The edited bytes, read again: the same findings must come out, less those written. Else nothing is offered."""
+    from kvroles.migrate import rewrite  # only where a change is proposed
+
     wanted = [f for f in result.findings if f.role]
     try:
         after = rewrite.edited(result.before, ctx.text, result.findings)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from pathlib import Path
 
 from kvroles.errors import UsageError
 from kvroles.migrate.codes import CODES
@@ -83,14 +81,14 @@ def parse_side(text: str, where: str) -> tuple[str, int, Side]:
     return (m.group(1), int(m.group(2)), Side(value)) if m else (glob, 0, Side(value))
 
 
-def load(path: Path | None, sides: list[str]) -> Settings:
+def load(path: str | None, sides: list[str]) -> Settings:
     """The settings of the command line and of a ``.kv-roles.toml``. Raises ``UsageError`` for a file that is wrong."""
     settings = Settings([parse_side(s, "--side") for s in sides])
     if path is None:
         return settings
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        data = _toml(path)
+    except (OSError, ValueError) as e:
         raise UsageError(f"{path} cannot be read", found=str(e), fix="Mend it, or name another with --config") from None
     known = {"side", "exclude", "ignore", "connectors"}
     if extra := sorted(set(data) - known):
@@ -108,7 +106,14 @@ def load(path: Path | None, sides: list[str]) -> Settings:
     return settings
 
 
-def _strings(data: dict[str, object], key: str, path: Path) -> list[str]:
+def _toml(path: str) -> dict[str, object]:
+    import tomllib  # only here: most runs have no such file
+
+    with open(path, "rb") as f:
+        return tomllib.load(f)
+
+
+def _strings(data: dict[str, object], key: str, path: str) -> list[str]:
     value = data.get(key, [])
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise UsageError(f"{path}: {key} is no list of strings")

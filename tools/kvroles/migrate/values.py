@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 from kvroles.migrate import objects
 from kvroles.migrate.context import MAX_NESTING, FileCtx
@@ -142,37 +142,26 @@ def looks_logged(s: str) -> bool:
 
 def lang_of_name(name: str) -> str:
     """The language a file's name says, or empty. ``x.yaml.j2`` and ``x.sh.tpl`` are what they are templates of."""
-    p = PurePosixPath(name.lower())
-    while p.suffix in {
-        ".j2",
-        ".jinja",
-        ".jinja2",
-        ".tpl",
-        ".tmpl",
-        ".gotmpl",
-        ".in",
-        ".template",
-        ".example",
-        ".sample",
-        ".dist",
-        ".bak",
-    }:
-        stem = p.stem
-        if not stem or (stem.startswith(".") and p.suffix == ""):
-            break
-        if not PurePosixPath(stem).suffix:
-            return "yaml" if p.suffix in {".tpl", ".gotmpl", ".tmpl"} else ""
-        p = PurePosixPath(stem)
-    base = p.name
+    base = name.lower().rsplit("/", 1)[-1]
+    stem, suffix = splitext(base)
+    while suffix in _WRAPS:
+        if not splitext(stem)[1]:
+            return "yaml" if suffix in {".tpl", ".gotmpl", ".tmpl"} else _BY_BASE.get(stem, "")
+        base = stem
+        stem, suffix = splitext(base)
     if base.startswith(("dockerfile", "containerfile")) or base.endswith((".dockerfile", ".containerfile")):
         return "docker"
-    if base in {"makefile", "gnumakefile"} or p.suffix in {".mk", ".make"} or base.startswith("makefile."):
+    if base.startswith("makefile."):
         return "make"
-    if base in {"justfile", ".justfile"} or p.suffix == ".just":
-        return "just"
-    if base.startswith(".env") or p.suffix in {".env", ".envrc"}:
+    if base.startswith(".env"):
         return "shell"
-    return _BY_SUFFIX.get(p.suffix, "")
+    return _BY_BASE.get(base, "") or _BY_SUFFIX.get(suffix, "")
+
+
+_WRAPS = frozenset(
+    {".j2", ".jinja", ".jinja2", ".tpl", ".tmpl", ".gotmpl", ".in", ".template", ".example", ".sample", ".dist", ".bak"}
+)
+_BY_BASE = {"makefile": "make", "gnumakefile": "make", "justfile": "just", ".justfile": "just", "dockerfile": "docker"}
 
 
 _BY_SUFFIX = {
@@ -183,7 +172,8 @@ _BY_SUFFIX = {
     ".go": "go", ".rs": "rust", ".toml": "toml", ".md": "markdown", ".mdx": "markdown", ".markdown": "markdown",
     ".rst": "markdown",
     ".adoc": "markdown", ".asciidoc": "markdown", ".qmd": "markdown", ".ipynb": "notebook", ".mdc": "markdown",
-    ".conf": "unit", ".service": "unit", ".ini": "unit", ".cfg": "unit",
+    ".service": "unit", ".ini": "unit", ".cfg": "unit",
+    ".conf": "unit", ".mk": "make", ".make": "make", ".just": "just", ".env": "shell", ".envrc": "shell",
 }  # fmt: skip
 
 

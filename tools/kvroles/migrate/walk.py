@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 SKIP_DIRS = frozenset(
     {
@@ -27,6 +26,8 @@ SKIP_SUFFIXES = frozenset(
 MAX_BYTES = 8 << 20
 _CHUNK = 1 << 20
 _NEEDLE = b"kv_both"
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_buffer = bytearray(_CHUNK)
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,18 @@ class Hit:
     skipped: str = ""
 
 
-def hits(root: str) -> Iterator[Hit]:
-    """The hits at or below ``root``, files in order of their names. Links below it are not followed."""
+def files(root: str) -> Iterator[str | Hit]:
+    """The files at or below ``root`` that may be text, in order; folders that cannot be read as hits.
+
+    Links below it are not followed.
+    """
     try:
         mode = os.stat(root).st_mode
     except OSError as e:
         yield Hit(root, skipped=_why(e))
         return
     if not stat.S_ISDIR(mode):
-        yield from _file(root)
+        yield root
         return
     stack = [root]
     while stack:
@@ -58,7 +62,7 @@ def hits(root: str) -> Iterator[Hit]:
             yield Hit(here, skipped=_why(e))
             continue
         dirs: list[str] = []
-        files: list[str] = []
+        found: list[str] = []
         for entry in entries:
             try:
                 if entry.is_dir(follow_symlinks=False):
@@ -67,11 +71,10 @@ def hits(root: str) -> Iterator[Hit]:
                 elif entry.is_file(follow_symlinks=False):
                     dot = entry.name.rfind(".")
                     if dot < 1 or entry.name[dot:].lower() not in SKIP_SUFFIXES:
-                        files.append(entry.path)
+                        found.append(entry.path)
             except OSError as e:
                 yield Hit(entry.path, skipped=_why(e))
-        for path in sorted(files):
-            yield from _file(path)
+        yield from sorted(found)
         stack.extend(sorted(dirs, reverse=True))
 
 
@@ -79,38 +82,31 @@ def _why(e: OSError) -> str:
     return e.strerror or type(e).__name__
 
 
-def _file(path: str) -> Iterator[Hit]:
+def look(path: str) -> Hit | None:
+    """A file with the needle in it, with its bytes or with why it cannot be read; None for any other."""
     try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        fd = os.open(path, _FLAGS)
     except OSError as e:
-        yield Hit(path, skipped=_why(e))
-        return
+        return Hit(path, skipped=_why(e))
     try:
-        data = os.read(fd, _CHUNK)
-        if len(data) < _CHUNK:
-            if _NEEDLE not in data:
-                return
-        elif not _rest_has(fd, data):
-            return
+        n = os.readv(fd, [_buffer])  # one buffer for all files: memory stays flat and nothing is copied
+        if _buffer.find(_NEEDLE, 0, n) < 0 and (n < _CHUNK or not _rest_has(fd)):
+            return None
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
-            yield Hit(path, skipped="not a regular file")
-            return
+            return Hit(path, skipped="not a regular file")
         if before.st_size > MAX_BYTES:
-            yield Hit(path, skipped=f"larger than {MAX_BYTES >> 20} MB")
-            return
+            return Hit(path, skipped=f"larger than {MAX_BYTES >> 20} MB")
         os.lseek(fd, 0, os.SEEK_SET)
         data = _all(fd)
         after = os.fstat(fd)
         if len(data) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
-            yield Hit(path, skipped="it changed while it was read")
-            return
+            return Hit(path, skipped="it changed while it was read")
     except OSError as e:
-        yield Hit(path, skipped=_why(e))
-        return
+        return Hit(path, skipped=_why(e))
     finally:
         os.close(fd)
-    yield judge(path, data)
+    return judge(path, data)
 
 
 def judge(path: str, data: bytes) -> Hit:
@@ -129,21 +125,21 @@ def _all(fd: int) -> bytes:
     return b"".join(parts)
 
 
-def _rest_has(fd: int, first: bytes) -> bool:
-    """Whether the needle is anywhere in a large file, read in pieces so that memory stays flat."""
-    tail = first[-len(_NEEDLE) :]
-    if _NEEDLE in first:
-        return True
-    while part := os.read(fd, _CHUNK):
-        if _NEEDLE in tail + part:
+def _rest_has(fd: int) -> bool:
+    """Whether the needle is anywhere in the rest of a large file, the last of its first piece included."""
+    tail = bytes(_buffer[-len(_NEEDLE) :])
+    while n := os.readv(fd, [_buffer]):
+        if _NEEDLE in tail + bytes(_buffer[: len(_NEEDLE)]) or _buffer.find(_NEEDLE, 0, n) >= 0:
             return True
-        tail = part[-len(_NEEDLE) :]
+        tail = (
+            (tail + bytes(_buffer[:n]))[-len(_NEEDLE) :] if n < len(_NEEDLE) else bytes(_buffer[n - len(_NEEDLE) : n])
+        )
     return False
 
 
 def neighbours(path: str) -> frozenset[str]:
     """The names beside a file, which say whether a decode file has a prefill twin."""
     try:
-        return frozenset(os.listdir(Path(path).parent))
+        return frozenset(os.listdir(os.path.dirname(path) or "."))
     except OSError:
         return frozenset()

@@ -1,0 +1,67 @@
+"""Shares a long list of files among a few forked processes; with few files, or where there is no fork, does it alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WORTH_A_FORK = 400
+MAX_PROCESSES = 4
+
+
+def each(work: Callable[[T], R | None], items: Sequence[T]) -> list[R]:
+    """``work`` done on every item, what is not None kept in order. What ``work`` raises is raised here."""
+    count = min(os.cpu_count() or 1, MAX_PROCESSES)
+    if count < 2 or len(items) < WORTH_A_FORK or not hasattr(os, "fork"):
+        return [r for item in items if (r := work(item)) is not None]
+    children = [_child(work, items, n, count) for n in range(1, count)]
+    failure: BaseException | None = None
+    done: list[tuple[int, R]] = []
+    try:
+        done = _share(work, items, 0, count)
+    except BaseException as e:
+        failure = e
+    import pickle  # only where there is something to send
+
+    for pid, pipe in children:
+        with os.fdopen(pipe, "rb") as f:
+            blob = f.read()
+        os.waitpid(pid, 0)
+        got = pickle.loads(blob) if blob else RuntimeError("a helper process died")
+        if isinstance(got, BaseException):
+            failure = failure or got
+        else:
+            done += got
+    if failure is not None:
+        raise failure
+    return [r for _, r in sorted(done, key=lambda d: d[0])]
+
+
+def _share(work: Callable[[T], R | None], items: Sequence[T], first: int, step: int) -> list[tuple[int, R]]:
+    return [(i, r) for i in range(first, len(items), step) if (r := work(items[i])) is not None]
+
+
+def _child(work: Callable[[T], R | None], items: Sequence[T], first: int, step: int) -> tuple[int, int]:
+    """A process that does its share and sends the outcome, or what went wrong, through a pipe."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        return pid, read
+    try:
+        import pickle
+
+        os.close(read)
+        outcome: object
+        try:
+            outcome = _share(work, items, first, step)
+        except Exception as e:
+            outcome = e
+        with os.fdopen(write, "wb") as f:
+            f.write(pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL))
+    finally:
+        os._exit(0)
