@@ -23,9 +23,7 @@ def series_of(tree: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("release", project.RELEASES)
-def test_the_release_is_detected_and_the_series_applied(
-    apply: Apply, tiny: Tiny, tmp_path: Path, release: str
-) -> None:
+def test_the_release_is_detected_and_the_series_applied(apply: Apply, tiny: Tiny, tmp_path: Path, release: str) -> None:
     tree = tiny.unpack(tmp_path / "t", release)
     assert f"vLLM {release} in {tree}: applied" in apply("--into", tree).ok().out
     assert series_of(tree) == tiny.applied(release)

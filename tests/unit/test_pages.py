@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -151,6 +152,18 @@ def test_a_moved_hunk_shows_the_largest_offset_with_its_sign() -> None:
     assert matrix.furthest({}) == 0
 
 
+def test_upstreams_own_tests_show_what_passed_before_and_after() -> None:
+    run = {
+        "versions": {"torch": "2.11.0", "nixl": "1.1.0"},
+        "before": {"passed": 90},
+        "after": {"passed": 92},
+        "not_passed": [{}],
+    }
+    page = matrix.unit_runs({"releases": {"0.22.1": run}})["unit-runs.md"]
+    assert "| 0.22.1 | torch 2.11.0, nixl 1.1.0 | 90 | 92 | 1 |" in page
+    assert matrix.unit_runs(None) == {"unit-runs.md": ""}
+
+
 def test_a_breach_and_an_unchecked_clause_show_in_the_matrix() -> None:
     row = {"topics": {}, "contract": {"holds": False, "unchecked": {}}}
     assert "broken" in matrix.fragments({"releases": {"0.1.0": row}}, SERIES)["matrix.md"]
@@ -198,9 +211,18 @@ def test_the_reference_has_every_option_of_every_tool() -> None:
             assert re.search(rf"^\| `[^`]*{re.escape(option)}\b", section, re.MULTILINE), f"{name} {option}"
 
 
-@pytest.mark.parametrize("block", docs.all_blocks("bash", "console"), ids=str)
-def test_commands_in_the_docs_are_ones_the_tools_take(block: docs.Block, capsys: pytest.CaptureFixture[str]) -> None:
-    parsers = reference.tool_parsers(docs.ROOT)
+@pytest.fixture(scope="module")
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    return reference.tool_parsers(docs.ROOT)
+
+
+WITH_COMMANDS = [b for b in docs.all_blocks("bash", "console") if any(docs.our_commands(b))]
+
+
+@pytest.mark.parametrize("block", WITH_COMMANDS, ids=str)
+def test_commands_in_the_docs_are_ones_the_tools_take(
+    block: docs.Block, parsers: dict[str, argparse.ArgumentParser], capsys: pytest.CaptureFixture[str]
+) -> None:
     for tool, *words in docs.our_commands(block):
         assert tool in parsers, f"{block}: there is no tools/{tool}"
         refusal = None
@@ -275,3 +297,42 @@ def test_without_npm_the_error_names_the_way_out(tmp_path: Path, monkeypatch: py
     with pytest.raises(KvRolesError, match="--mermaid") as e:
         diagrams.provide(tmp_path / "docs", tmp_path / "cache")
     assert e.value.code is Exit.NO_SOURCE
+
+
+# --- examples, judged by the configuration checker --------------------------------------------------------------------
+
+
+def _findings(name: str, data: str, folder: Path) -> list[dict[str, str]]:
+    file = folder / name
+    file.write_text(data)
+    done = subprocess.run(
+        [sys.executable, str(docs.ROOT / "tools" / "migrate.py"), "--json", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["findings"]
+
+
+def test_what_the_guide_shows_as_done_leaves_nothing_to_do(tmp_path: Path) -> None:
+    """Every example under *After* is what the project's own checker accepts."""
+    suffix = {"json": "json", "yaml": "yaml", "bash": "sh", "python": "py"}
+    checked = 0
+    for number, block in enumerate(
+        b for b in docs.blocks(docs.GUIDE) if b.info in suffix and b.under.startswith("After")
+    ):
+        for finding in _findings(f"example-{number}.{suffix[block.info]}", block.text, tmp_path):
+            assert finding["level"] != "error", f"{block}: {finding['code']} {finding['message']}"
+        checked += 1
+    assert checked >= 10
+
+
+def test_what_the_guide_shows_as_to_do_is_found(tmp_path: Path) -> None:
+    suffix = {"json": "json", "yaml": "yaml", "bash": "sh", "python": "py"}
+    before = [
+        b for b in docs.blocks(docs.GUIDE) if b.info in suffix and b.under.startswith("Before") and "kv_both" in b.text
+    ]
+    assert len(before) >= 8
+    for number, block in enumerate(before):
+        assert _findings(f"example-{number}.{suffix[block.info]}", block.text, tmp_path), str(block)

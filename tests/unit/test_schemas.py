@@ -64,8 +64,14 @@ def damages(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         return out
 
     yield "a hash cut short", damaged(lambda r: r["archive"].update(sha256="ab"))
-    yield "a path above the tree", damaged(lambda r: r["topics"]["guides"]["files"].update({"../x": {"before": None, "after": None}}))
-    yield "an absolute path", damaged(lambda r: r["topics"]["guides"]["files"].update({"/x": {"before": None, "after": None}}))
+    yield (
+        "a path above the tree",
+        damaged(lambda r: r["topics"]["guides"]["files"].update({"../x": {"before": None, "after": None}})),
+    )
+    yield (
+        "an absolute path",
+        damaged(lambda r: r["topics"]["guides"]["files"].update({"/x": {"before": None, "after": None}})),
+    )
     yield "an unknown state", damaged(lambda r: r["topics"]["guides"].update(state="edited"))
     yield "a variant without a name", damaged(lambda r: r["topics"]["guides"].pop("variant"))
     yield "a native topic with a variant", damaged(lambda r: r["topics"]["guides"].update(state="native"))

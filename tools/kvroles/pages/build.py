@@ -11,6 +11,7 @@ from ..errors import NoSource
 from . import codes, effects, home, matrix, reference, topics
 
 FRAGMENTS = Path("build") / "pages"
+DATA = Path("docs") / "data"
 OWNED = (Path("docs") / "patches", Path("docs") / "reference", FRAGMENTS)
 
 
@@ -24,6 +25,7 @@ def contents(root: Path) -> dict[str, bytes]:
     pages["reference/data.md"] = reference.data_page(root)
     fragments = home.fragments(series, lock)
     fragments |= matrix.fragments(_data(root, "compat.json"), series)
+    fragments |= matrix.unit_runs(_data(root, "unit_runs.json") if (root / DATA / "unit_runs.json").exists() else None)
     fragments |= effects.fragments(_data(root, "role_effects.json"))
     out = {f"docs/{path}": text.encode() for path, text in pages.items()}
     out |= {f"docs/{path}": raw for path, raw in topics.downloads(series).items()}
@@ -52,7 +54,7 @@ def write(root: Path) -> tuple[int, int]:
 
 
 def _data(root: Path, name: str) -> Any:
-    path = root / "docs" / "data" / name
+    path = root / DATA / name
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:

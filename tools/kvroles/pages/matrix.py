@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from ..series import Series, Topic
-from .text import badge
+from .text import badge, table
 
 TAG = "https://github.com/vllm-project/vllm/tree/v"  # upstream's commit of a release, by its git tag
 
@@ -16,6 +16,28 @@ def fragments(compat: Mapping[str, Any], series: Series) -> dict[str, str]:
     """Name below ``build/pages`` -> Markdown: the matrix, newest release first, and the offsets behind it."""
     releases = list(reversed(compat["releases"].items()))
     return {"matrix.md": _matrix(releases, series), "offsets.md": _offsets(releases)}
+
+
+def unit_runs(data: Mapping[str, Any] | None) -> dict[str, str]:
+    """The counts of upstream's own unit tests (``unit_runs.json``), as a section; empty where they were not run yet."""
+    if data is None:
+        return {"unit-runs.md": ""}
+    rows = [
+        [
+            release,
+            f"torch {run['versions']['torch']}, nixl {run['versions']['nixl']}",
+            str(run["before"]["passed"]),
+            str(run["after"]["passed"]),
+            str(len(run["not_passed"])),
+        ]
+        for release, run in data["releases"].items()
+    ]
+    return {
+        "unit-runs.md": "## Upstream's own unit tests\n\nThe files of `tests/v1/kv_connector/unit` that touch NIXL, "
+        "run on a CPU on the pristine and on the patched tree. No test that passed fails; the two deprecation tests pass.\n\n"
+        + table(["vLLM", "With", "Passed before", "Passed after", "Cannot run on a CPU, or fail either way"], rows)
+        + "\nEach test that did not pass, and why: [unit_runs.json](data/unit_runs.json).\n"
+    }
 
 
 def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
