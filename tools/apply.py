@@ -19,6 +19,7 @@ from kvroles import applying, engine, export, report
 from kvroles.errors import Exit, UsageError
 from kvroles.main import guarded
 from kvroles.places import default_cache_dir
+from kvroles.release import resolve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--3way", dest="three_way", action="store_true", help="merge into files that are edited or do not fit"
     )
-    p.add_argument("--list", action="store_true", help="list every release with the variants that serve it")
+    p.add_argument("--list", action="store_true", help="list the releases (or the one named) and what serves them")
     p.add_argument(
         "--export", metavar="DIR", type=Path, help="with --list: write the release's series as mails for git am"
     )
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.list:
         series, lock = engine.load()
+        if args.vllm_rev:
+            lock = lock.only(resolve(args.vllm_rev, lock.releases))
         if args.export:
             print(export.write(series, lock, args.vllm_rev or "latest", args.export, tuple(args.extra)), end="")
         elif args.json:

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.behaviour
 _, LOCK = engine.load()
 
 
-@pytest.mark.parametrize(("release", "warns"), [("0.14.1", True), ("0.22.1", True), ("0.33.0", True), ("0.22.1", False)])
+@pytest.mark.parametrize(
+    ("release", "warns"), [("0.14.1", True), ("0.22.1", True), ("0.33.0", True), ("0.22.1", False)]
+)
 def test_the_real_connector_is_constructed_in_every_role(
     release: str, warns: bool, tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:

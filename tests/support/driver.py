@@ -66,7 +66,10 @@ class Driver:
     def __init__(self, tools: Path, folder: Path, tool: str = "apply", *loaded: str) -> None:
         self._folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, str(_MAIN), str(tools), tool, *loaded], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(_MAIN), str(tools), tool, *loaded],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def close(self) -> None:

@@ -23,9 +23,7 @@ def series_of(tree: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("release", project.RELEASES)
-def test_the_release_is_detected_and_the_series_applied(
-    apply: Apply, tiny: Tiny, tmp_path: Path, release: str
-) -> None:
+def test_the_release_is_detected_and_the_series_applied(apply: Apply, tiny: Tiny, tmp_path: Path, release: str) -> None:
     tree = tiny.unpack(tmp_path / "t", release)
     assert f"vLLM {release} in {tree}: applied" in apply("--into", tree).ok().out
     assert series_of(tree) == tiny.applied(release)
@@ -130,6 +128,15 @@ def test_an_optional_topic_can_be_added_later_and_taken_out_with_the_rest(
     assert "applied already" in apply("--into", tree).ok().out
     apply("--into", tree, "--with", "louder", "--reverse").ok()
     assert snapshot(tmp_path) == before
+
+
+def test_topics_added_one_by_one_leave_the_receipt_of_one_run(apply: Apply, tiny: Tiny, tmp_path: Path) -> None:
+    one, many = tiny.unpack(tmp_path / "one"), tiny.unpack(tmp_path / "many")
+    apply("--into", one, "--with", "louder", "--with", "fence").ok()
+    for argv in ((), ("--with", "louder"), ("--with", "fence")):
+        apply("--into", many, *argv).ok()
+    assert series_of(many) == series_of(one) == tiny.applied(extra=("louder", "fence"))
+    assert (many / ".kv-roles/receipt.json").read_text() == (one / ".kv-roles/receipt.json").read_text()
 
 
 def test_reverse_takes_out_optional_topics_too_named_or_not(apply: Apply, tree: Path, tmp_path: Path) -> None:

@@ -83,9 +83,7 @@ def test_modes_and_times_are_the_same_whatever_the_umask(apply: Apply, tmp_path:
         assert entry[-2] == project.MTIME * 10**9, path
 
 
-def test_the_receipt_says_what_was_done_and_nothing_of_where_or_when(
-    apply: Apply, tiny: Tiny, tmp_path: Path
-) -> None:
+def test_the_receipt_says_what_was_done_and_nothing_of_where_or_when(apply: Apply, tiny: Tiny, tmp_path: Path) -> None:
     apply("--vllm-rev", "0.22.1", "--output", "one").ok()
     apply("--vllm-rev", "0.22.1", "--output", "two/three", env={"TZ": "Asia/Tokyo", "HOME": "/nowhere"}).ok()
     one = (tmp_path / "one/.kv-roles/receipt.json").read_bytes()
@@ -108,9 +106,7 @@ def test_the_receipt_says_what_was_done_and_nothing_of_where_or_when(
 
 def test_the_digest_is_the_one_coreutils_make(apply: Apply, tiny: Tiny, tmp_path: Path) -> None:
     ran = apply("--vllm-rev", "0.22.1", "--output", "new").ok()
-    command = (
-        "find . -path ./.kv-roles -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
-    )
+    command = "find . -path ./.kv-roles -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
     made = subprocess.run(["bash", "-c", command], cwd=tmp_path / "new", capture_output=True, text=True, check=True)
     row = tiny.row()
     assert row.tree is not None

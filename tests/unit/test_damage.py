@@ -124,9 +124,7 @@ def test_the_lock_and_the_archive_do_not_agree(damaged: Tiny, tmp_path: Path) ->
     row = data["releases"]["0.22.1"]["topics"]["guides"]["files"][project.GUIDE]
     row["before"] = "0" * 64
     file.write_text(json.dumps(data))
-    ran = script(
-        damaged.apply, "--vllm-rev", "0.22.1", "--offline", "--cache-dir", damaged.cache, cwd=tmp_path
-    )
+    ran = script(damaged.apply, "--vllm-rev", "0.22.1", "--offline", "--cache-dir", damaged.cache, cwd=tmp_path)
     ran.refused(3, project.GUIDE, "git checkout -- patches")
 
 

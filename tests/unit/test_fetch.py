@@ -246,9 +246,7 @@ FAULTY_FILES = {
 
 
 @pytest.mark.parametrize("fault", FAULTY_FILES)
-def test_a_faulty_file_is_named(
-    fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path, fault: str
-) -> None:
+def test_a_faulty_file_is_named(fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path, fault: str) -> None:
     code, answer, words = FAULTY_FILES[fault]
     index.serve(NAME, b"")
     index.on(FILE, answer)
@@ -327,9 +325,7 @@ def test_credentials_in_the_address_go_to_its_host_alone_and_into_no_message(
     assert "cret" not in said.err
 
 
-def test_credentials_are_not_carried_to_another_host(
-    fetching: Fetching, index: IndexServer, tiny: Tiny
-) -> None:
+def test_credentials_are_not_carried_to_another_host(fetching: Fetching, index: IndexServer, tiny: Tiny) -> None:
     data = tiny.archive().read_bytes()
     with IndexServer() as other:
         other.serve(NAME, data)
@@ -349,9 +345,7 @@ def test_credentials_are_not_carried_from_https_to_http() -> None:
         assert new.has_header("Authorization") == kept, to
 
 
-def test_credentials_come_from_netrc_too(
-    fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path
-) -> None:
+def test_credentials_come_from_netrc_too(fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login you password p4ss\n")
     index.serve(NAME, tiny.archive().read_bytes())
@@ -425,9 +419,7 @@ def test_a_bundle_that_cannot_be_read_is_named(fetching: Fetching, certificate: 
 
 
 @pytest.mark.parametrize("where", ["environment", "configuration file", "neither"])
-def test_the_index_is_the_one_pip_is_set_to_use(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
-) -> None:
+def test_the_index_is_the_one_pip_is_set_to_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str) -> None:
     monkeypatch.delenv("PIP_INDEX_URL")
     if where == "environment":
         monkeypatch.setenv("PIP_INDEX_URL", "http://set.invalid/simple")
@@ -439,7 +431,9 @@ def test_the_index_is_the_one_pip_is_set_to_use(
     assert index_module.default_index() == "http://set.invalid/simple"
 
 
-_FAKE_PIP = 'case "$1" in download) echo "  -i, --index-url <url>  Base URL (default http://set.invalid/simple).";; esac'
+_FAKE_PIP = (
+    'case "$1" in download) echo "  -i, --index-url <url>  Base URL (default http://set.invalid/simple).";; esac'
+)
 
 
 def test_pip_itself_says_what_its_default_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,14 @@ def test_a_file_changed_after_the_kill_is_not_overwritten(apply: Apply, interrup
 def test_a_damaged_journal_is_not_guessed_at(apply: Apply, interrupted: Path) -> None:
     journal = interrupted / ".kv-roles/journal.json"
     whole = journal.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"[]", b'{"steps": [1]}', b"\xff\xfe", whole.replace(b"vllm/", b"../")):
+    for damaged in (
+        whole[: len(whole) // 2],
+        b"",
+        b"[]",
+        b'{"steps": [1]}',
+        b"\xff\xfe",
+        whole.replace(b"vllm/", b"../"),
+    ):
         journal.write_bytes(damaged)
         before = snapshot(interrupted.parent)
         apply("--into", interrupted).refused(3, "journal", "is damaged", ".kv-roles")

@@ -64,7 +64,11 @@ def test_without_bash_the_run_says_what_it_could_not_check(tiny: Tiny, tmp_path:
 
 @pytest.mark.parametrize(
     "env",
-    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "ascii"}, {"HOME": "", "PATH": ""}],
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"HOME": "", "PATH": ""},
+    ],
     ids=["C locale", "ascii output", "nothing set"],
 )
 def test_any_locale_will_do(tiny: Tiny, tmp_path: Path, env: dict[str, str]) -> None:
@@ -88,9 +92,7 @@ def test_a_folder_whose_name_is_no_text_is_a_folder_all_the_same(tiny: Tiny, tmp
     script(tiny.apply, "--into", tree, cwd=tmp_path).refused(1, "vllm-\\udcff")
 
 
-def test_the_tools_run_from_a_read_only_checkout(
-    tiny: Tiny, tmp_path: Path, read_only: Callable[..., None]
-) -> None:
+def test_the_tools_run_from_a_read_only_checkout(tiny: Tiny, tmp_path: Path, read_only: Callable[..., None]) -> None:
     copy = tiny.copy(tmp_path / "project")
     read_only(copy.root)
     tree = tiny.unpack(tmp_path / "vllm")
@@ -101,9 +103,7 @@ def test_the_tools_run_from_a_read_only_checkout(
 
 
 @pytest.mark.parametrize("size", ["16k", "40k", "64k"])
-def test_a_full_disk_leaves_no_half_tree(
-    apply: Apply, tiny: Tiny, tmp_path: Path, mounts: Mounts, size: str
-) -> None:
+def test_a_full_disk_leaves_no_half_tree(apply: Apply, tiny: Tiny, tmp_path: Path, mounts: Mounts, size: str) -> None:
     disk = mounts.small_disk(tmp_path / "disk", size)
     put(disk, {"mine": b"x" * 100})
     apply("--vllm-rev", "0.22.1", "--output", disk / "new").refused(1, "No space left", "Free some space")
@@ -201,9 +201,7 @@ def test_somebody_else_s_tree_is_left_alone(tiny: Tiny, tmp_path: Path, somebody
     readable(tiny.root.parent)
     before = snapshot(shop, times=True)
     for argv in (("--into", tree), ("--vllm-rev", "0.22.1", "--output", shop / "new")):
-        ran = script(
-            tiny.apply, *argv, "--offline", "--cache-dir", tiny.cache, cwd="/", prefix=somebody, env=ENV
-        )
+        ran = script(tiny.apply, *argv, "--offline", "--cache-dir", tiny.cache, cwd="/", prefix=somebody, env=ENV)
         ran.refused(1, "Permission denied", "write access", "nothing was changed")
     assert snapshot(shop, times=True) == before
 
@@ -215,9 +213,7 @@ def test_a_tree_that_cannot_be_read_is_named(tiny: Tiny, tmp_path: Path, somebod
     script(tiny.apply, "--into", tree, cwd="/", prefix=somebody, env=ENV).refused(1, project.GUIDE, "Permission denied")
     tree.chmod(0)
     for argv in (("--into", tree), ("--vllm-rev", "0.22.1", "--output", tree)):
-        ran = script(
-            tiny.apply, *argv, "--offline", "--cache-dir", tiny.cache, cwd="/", prefix=somebody, env=ENV
-        )
+        ran = script(tiny.apply, *argv, "--offline", "--cache-dir", tiny.cache, cwd="/", prefix=somebody, env=ENV)
         ran.refused(1, str(tree), "Permission denied")
 
 

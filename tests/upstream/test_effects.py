@@ -19,6 +19,7 @@ pytestmark = pytest.mark.upstream
 OPTIONS = Options(default_cache_dir())
 
 
+@pytest.mark.slow  # a minute: .ci/run has it as `tools/effects.py --check`
 def test_every_role_site_of_every_release_is_explained_and_every_claim_is_true() -> None:
     table, lock = load(run.TABLE), Lock.load()
     examined = run.examine(table, run.Job(lock, OPTIONS))

@@ -91,7 +91,7 @@ def test_an_official_wheel_patched_installed_and_proven(
     assert found <= {
         str(f).partition(":")[0] for f in WheelChecker().check_contents(WheelContents.from_wheel(official))
     }
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target"]
     subprocess.run([*pip, str(tmp_path / "site"), str(built)], check=True)
     built.unlink()
     told = json.loads(vendor("verify", "--site-packages", tmp_path / "site", "--json").ok().out)

@@ -265,7 +265,8 @@ def _in_place(
         touched = engine.touched_paths(row, series)
         files = {p: d for p in touched if (d := tree.read(p)) is not None}
         verdict = prove(files, plan, set(touched))
-        text = receipt.make(release, row, series, after, plan.changes, verdict, None)
+        earlier = journal.read_receipt(tree)
+        text = receipt.make(release, row, series, after, plan.changes, verdict, None, earlier=earlier)
     if request.check:
         return Outcome(release, tree.path, f"would-{did}", plan.topics, len(plan.changes), verdict, notes=notes)
     write_back(tree, plan.changes, text)

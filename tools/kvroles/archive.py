@@ -205,7 +205,6 @@ class _Stream:
                 raise _broken(self._name, "it ends in the middle")
         self._at += n
 
-
     def end(self) -> None:
         """Read what is left: gzip's checksum lies behind it, and another reader might find members in it."""
         rest = self._buffer[self._at :]

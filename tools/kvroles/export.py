@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import variants
+from .errors import UsageError
 from .lock import Lock
 from .release import resolve
 from .series import OVERLAY, Series
@@ -14,7 +15,8 @@ from .target import os_error
 def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[str, ...] = ()) -> str:
     """Write the mails that make up the series for ``revision`` into ``folder``; returns their names, a line each.
 
-    Raises UsageError for an unknown revision and DoesNotApply when the folder cannot be written.
+    Raises UsageError for an unknown revision or a folder that holds something else, whose mails ``git am`` would take
+    along, and DoesNotApply when the folder cannot be written.
     """
     release = resolve(revision, lock.releases)
     row = lock.releases[release]
@@ -25,8 +27,11 @@ def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[
             mails.append((topic.name, topic.raw(entry.variant)))
     mails.append((OVERLAY, overlay_mail(series)))
     lines = []
+    names = {f"{number:04d}-{name}.patch" for number, (name, _) in enumerate(mails, 1)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not {p.name for p in folder.iterdir()} <= names:
+            raise UsageError(f"{folder} holds other files", fix="Give --export a new or empty folder")
         for number, (name, raw) in enumerate(mails, 1):
             file = folder / f"{number:04d}-{name}.patch"
             file.write_bytes(raw)

@@ -97,7 +97,8 @@ def in_place(
         return Outcome(release, tree.path, f"would-{did}", plan.topics, len(plan.changes), verdict, **known)  # type: ignore[arg-type]
     text = None
     if verdict is not None:
-        text = receipt.make(release, row, series, after, plan.changes, verdict, None)
+        earlier = journal.read_receipt(tree)
+        text = receipt.make(release, row, series, after, plan.changes, verdict, None, earlier=earlier)
     write_back(tree, plan.changes, text)
     done = "reversed" if request.reverse else "applied"
     return Outcome(release, tree.path, done, after, len(plan.changes), verdict, **known)  # type: ignore[arg-type]

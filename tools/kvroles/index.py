@@ -97,7 +97,9 @@ def locate(filename: str, project: str, index_url: str | None) -> str:
     for file in found:
         if file.name == filename:
             if not web.is_address(file.url):
-                raise NoSource(f"The package index says that {filename} is at {file.url}, which cannot be fetched", fix=ASK)
+                raise NoSource(
+                    f"The package index says that {filename} is at {file.url}, which cannot be fetched", fix=ASK
+                )
             return file.url
     raise NoSource(
         f"The package index {web.hide(index_url or default_index())} does not hold {filename}",

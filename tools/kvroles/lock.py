@@ -111,6 +111,10 @@ class Lock:
         overlay = {_path(p): _hex(s) for p, s in data["overlay"].items()}
         return cls(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0]))))
 
+    def only(self, release: str) -> Lock:
+        """The lock with the row of ``release`` alone."""
+        return Lock(self.overlay, {release: self.releases[release]})
+
     def to_json(self) -> dict[str, Any]:
         """The lock as JSON data, ordered, so that equal locks are equal bytes."""
 

@@ -181,6 +181,7 @@ def _files(lines: list[bytes], bad: object) -> list[FilePatch]:
             continue
         creates = deletes = False
         old = new = b""
+        headline = lines[i]
         i += 1
         while i < len(lines) and not lines[i].startswith((b"@@ ", b"diff --git ")):
             line = lines[i]
@@ -204,6 +205,10 @@ def _files(lines: list[bytes], bad: object) -> list[FilePatch]:
             raise bad(f"the name {_show(side)} is not UTF-8") from None
         if leaves(path):
             raise bad(f"{path!r} leaves the tree")
+        name = side[2:]
+        sides = (b"/dev/null" if creates else b"a/" + name, b"/dev/null" if deletes else b"b/" + name)
+        if (old, new) != sides or headline != b"diff --git a/" + name + b" b/" + name:
+            raise bad(f"it names {path!r} in different ways")
         hunks: list[Hunk] = []
         while i < len(lines) and lines[i].startswith(b"@@ "):
             hunk, i = _hunk(lines, i, bad)

@@ -27,11 +27,18 @@ def make(
     verdict: Verdict,
     tree: str | None,
     revision: str | None = None,
+    earlier: bytes | None = None,
 ) -> bytes:
     """The receipt's bytes.
 
-    ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from.
+    ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from,
+    ``earlier`` the receipt of the run before this one, which knows the files as they were before any run.
     """
+    files = recorded(earlier)
+    for c in changes:
+        before, after = (None if data is None else sha256(data) for data in (c.before, c.after))
+        first, last = files.get(c.path, (before, before))
+        files[c.path] = (first if last == before else before, after)
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "release": release,
@@ -46,13 +53,7 @@ def make(
             }
             for t in topics
         },
-        "files": {
-            c.path: {
-                "before": None if c.before is None else sha256(c.before),
-                "after": None if c.after is None else sha256(c.after),
-            }
-            for c in changes
-        },
+        "files": {path: {"before": before, "after": after} for path, (before, after) in sorted(files.items())},
         "contract": {"holds": not verdict.breaches, "unchecked": {str(k): v for k, v in verdict.unchecked.items()}},
         "tree": tree,
     }

@@ -12,8 +12,8 @@ from .errors import UsageError
 
 # PEP 440, appendix B, without epochs and post-release spellings vLLM never used.
 _VERSION = re.compile(
-    r"v?(?P<num>\d+(?:\.\d+)*)(?:[._-]?(?P<pre>a|b|rc)[._-]?(?P<pren>\d+))?"
-    r"(?:\.post(?P<post>\d+))?(?:\.dev(?P<dev>\d+))?(?:\+(?P<local>[a-z0-9.]+))?",
+    r"v?(?P<num>\d{1,9}(?:\.\d{1,9})*)(?:[._-]?(?P<pre>a|b|rc)[._-]?(?P<pren>\d{1,9}))?"
+    r"(?:\.post(?P<post>\d{1,9}))?(?:\.dev(?P<dev>\d{1,9}))?(?:\+(?P<local>[a-z0-9.]+))?",
     re.IGNORECASE,
 )
 
@@ -75,12 +75,13 @@ def in_range(release: str, specifiers: str) -> bool:
     Raises ValueError when they are malformed; of the operators, only those our trailers use (``>= <= == != < >``) are known.
     """
     v = version(release)
+    fits = True
     for part in specifiers.split(","):
         m = _SPECIFIER.fullmatch(part.strip())
         if m is None:
             raise ValueError(f"not a specifier: {part!r}")
         w = version(m[2])
-        ok = {
+        fits &= {
             ">=": v >= w,
             "<=": v <= w,
             "==": v == w,
@@ -88,9 +89,7 @@ def in_range(release: str, specifiers: str) -> bool:
             "<": v < w,
             ">": v > w,
         }[m[1]]
-        if not ok:
-            return False
-    return True
+    return fits
 
 
 def resolve(text: str, known: Iterable[str]) -> str:

@@ -57,19 +57,28 @@ def test_write_rewrites_and_the_second_run_has_nothing_to_do(capsys: pytest.Capt
     assert (code, out) == (0, "no NIXL role says kv_both\n")
 
 
-def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
     _, diff, _ = _run(capsys, "--diff", "run.sh")
     assert Path("run.sh").read_text() == SCRIPT
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["git", "apply", "--check", "-"], input=diff.encode(), check=True)
     assert diff.count("\n-") == 2
-    assert "+vllm serve m --port 8100 --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_producer\"}' &" in diff
+    assert (
+        '+vllm serve m --port 8100 --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_producer"}\' &'
+        in diff
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [(SCRIPT, 1), (UNSAID, 1), (SCRIPT.replace("kv_both", "kv_producer"), 0), (UNSAID.replace("Nixl", "Mooncake"), 0), ("x\n", 0)],
+    [
+        (SCRIPT, 1),
+        (UNSAID, 1),
+        (SCRIPT.replace("kv_both", "kv_producer"), 0),
+        (UNSAID.replace("Nixl", "Mooncake"), 0),
+        ("x\n", 0),
+    ],
     ids=["certain", "undecided", "explicit", "other connector", "nothing"],
 )
 def test_check_fails_when_something_is_left(capsys: pytest.CaptureFixture[str], text: str, code: int) -> None:
@@ -88,7 +97,9 @@ def test_side_answers_what_the_files_do_not_say(capsys: pytest.CaptureFixture[st
     Path("deploy").mkdir()
     for name in ("a.sh", "b.sh"):
         Path("deploy", name).write_text(UNSAID)
-    code, _, _ = _run(capsys, "--write", "--check", "--side", "deploy/a.sh=prefill", "--side", "**/b.sh:1=decode", "deploy")
+    code, _, _ = _run(
+        capsys, "--write", "--check", "--side", "deploy/a.sh=prefill", "--side", "**/b.sh:1=decode", "deploy"
+    )
     assert code == 0
     assert "kv_producer" in Path("deploy/a.sh").read_text()
     assert "kv_consumer" in Path("deploy/b.sh").read_text()
@@ -133,7 +144,8 @@ def test_a_wrong_settings_file_is_one_paragraph(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     "args",
-    [["missing.yaml"], ["--side", "a.sh", "."], ["--side", "a.sh=both", "."], ["--target-vllm", "x", "."], ["--target-vllm", "0.8.5", "."],
+    [["missing.yaml"], ["--side", "a.sh", "."], ["--side", "a.sh=both", "."], ["--target-vllm", "x", "."],
+     ["--target-vllm", "0.8.5", "."],
      ["-", "."], ["--config", "nope.toml", "."]],
 )  # fmt: skip
 def test_wrong_usage_is_one_paragraph_and_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
@@ -143,7 +155,9 @@ def test_wrong_usage_is_one_paragraph_and_2(capsys: pytest.CaptureFixture[str], 
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("comment", ["# kv-roles: ignore", "# kv-roles: ignore[KVR110]", "# kv-roles: ignore[KVR101, KVR110]"])
+@pytest.mark.parametrize(
+    "comment", ["# kv-roles: ignore", "# kv-roles: ignore[KVR110]", "# kv-roles: ignore[KVR101, KVR110]"]
+)
 def test_a_comment_silences_a_finding(capsys: pytest.CaptureFixture[str], comment: str) -> None:
     Path("a.sh").write_text(f"{comment}\n{UNSAID}")
     assert _run(capsys, "--check", "a.sh")[0] == 0
@@ -270,7 +284,11 @@ def test_verbose_tells_of_what_was_left_alone(capsys: pytest.CaptureFixture[str]
 def test_the_script_runs_from_anywhere(tmp_path: Path) -> None:
     (tmp_path / "run.sh").write_text(SCRIPT)
     ran = subprocess.run(
-        [sys.executable, REPO / "tools/migrate.py", "--check", "run.sh"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, REPO / "tools/migrate.py", "--check", "run.sh"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 1
     assert "KVR102" in ran.stdout

@@ -11,7 +11,7 @@ from kvroles.migrate import cli, rewrite, run, walk
 from kvroles.migrate.findings import Options
 from kvroles.migrate.settings import Settings
 
-GOOD = "# prefill\nvllm serve m --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'\n"
+GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
 NIXL = b'NixlConnector "kv_role":"kv_both"'
 
 
@@ -37,7 +37,9 @@ def test_binary_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("core.dump").read_bytes() == data
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe" + "kv_both".encode("utf-16-le"), b"caf\xe9 " + NIXL, b"\xed\xa0\x80" + NIXL])
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe" + "kv_both".encode("utf-16-le"), b"caf\xe9 " + NIXL, b"\xed\xa0\x80" + NIXL]
+)
 def test_files_that_are_not_utf_8(capsys: pytest.CaptureFixture[str], data: bytes) -> None:
     Path("odd.yaml").write_bytes(data)
     out = _written(capsys)
@@ -74,7 +76,7 @@ DEEP = {
     "a.py": b"x = " + b"(" * 20_000 + b"'" + NIXL.replace(b'"', b"") + b"'" + b")" * 20_000,
     "b.py": b"x = " + b"-" * 50_000 + b"f('" + NIXL + b"')",
     "a.sh": b"$(" * 5_000 + b"echo '" + NIXL + b"'" + b")" * 5_000,
-    "b.sh": b"if true; then " * 3_000 + b"vllm serve --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'",
+    "b.sh": b"if true; then " * 3_000 + b"vllm serve --x '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'",
     "a.go": b"package a\nvar x = " + b"f(" * 20_000 + b'`{"kv_connector":"NixlConnector","kv_role":"kv_both"}`' + b")" * 20_000,
     "a.rs": b"fn a() {" * 5_000 + b'let x = r#"{"kv_connector":"NixlConnector","kv_role":"kv_both"}"#;',
     "a.toml": b"a = " + b"[" * 50_000 + b"'kv_both NixlConnector'",
@@ -171,7 +173,9 @@ def test_unreadable_files_and_folders(capsys: pytest.CaptureFixture[str], monkey
     assert "closed:1:1: KVR190 skipped: Permission denied" in out
 
 
-def test_a_file_that_changes_while_it_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("moving.sh").write_text(GOOD)
     real = walk._all
 
@@ -187,7 +191,9 @@ def test_a_file_that_changes_while_it_is_read(capsys: pytest.CaptureFixture[str]
     assert Path("moving.sh").read_text() == GOOD + "# more\n"
 
 
-def test_a_file_that_changes_before_it_is_written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_before_it_is_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("moving.sh").write_text(GOOD)
     real = rewrite.write
 
@@ -250,7 +256,9 @@ def test_a_file_given_twice_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert _written(capsys, "good.sh", "./good.sh", ".").count("KVR101") == 1
 
 
-def test_a_carrier_that_fails_costs_one_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_carrier_that_fails_costs_one_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from kvroles.migrate import toml
 
     def broken(*_: object) -> list[object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import py_compile
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +76,7 @@ def _edited(site: Path) -> None:
 
 def _record(site: Path) -> None:
     path = site / INFO / "RECORD"
-    path.write_bytes(path.read_bytes().replace(b"nixl/connector.py,sha256=", b"nixl/connector.py,sha256=AAAA", 1))
+    path.write_bytes(re.sub(rb"(nixl/connector.py,sha256=)[^,]{8}", rb"\1AAAAAAAA", path.read_bytes(), count=1))
 
 
 def _stale_bytecode(site: Path) -> None:

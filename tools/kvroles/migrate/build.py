@@ -198,7 +198,9 @@ def _use(body: Text, i: int, owner: Scope, ctx: FileCtx) -> Scope:
     from kvroles.migrate.shell_scopes import Script
 
     script = Script(body, owner, ctx)
-    return script.chain(grammar.at(script.root, i, 2))
+    scope = script.chain(grammar.at(script.root, i, 2))
+    scope.place = body.at(i)
+    return scope
 
 
 def _dollars(t: Text) -> Text:

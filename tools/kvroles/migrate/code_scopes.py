@@ -111,6 +111,7 @@ class Unit(Reader):
             }:
                 continue
             out.append(self.chain(use))
+            out[-1].place = self.t.at(m.start())
         return out
 
     def _shadowed(self, use: Node, node: Node, name: str, call: bool) -> bool:

@@ -26,6 +26,7 @@ class Verdict:
     why: str = ""
     cues: list[Cue] = field(default_factory=list)
     against: Side | None = None  # what the file's name says instead
+    uses: list[tuple[Side, int]] = field(default_factory=list)  # where each side puts the carrier's value to use
     carrier: Scope | None = None  # the variable, function or anchor whose uses decided
 
 
@@ -123,6 +124,7 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
     own = _level(scope.cues)
     known = {id(s) for s in outer}
     sides: dict[Side, Cue] = {}
+    places: list[tuple[Side, int]] = []
     silent = 0
     assert scope.find_uses is not None
     for use in scope.find_uses():
@@ -136,10 +138,11 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
         verdict = _weigh(chain, busy)
         if verdict.side is not None:
             sides.setdefault(verdict.side, verdict.cues[0])
+            places.append((verdict.side, use.place))
         elif verdict.why in {"shared", "aggregated", "encode"}:
-            sides.setdefault(
-                Side(verdict.why), verdict.cues[0] if verdict.cues else Cue(Side(verdict.why), 2, "use", scope.name)
-            )
+            for cue in verdict.cues or [Cue(Side(verdict.why), Weight.SAID, "use", scope.name, use.place)]:
+                sides.setdefault(cue.side, cue)
+            sides.setdefault(Side(verdict.why), verdict.cues[0] if verdict.cues else next(iter(sides.values())))
         elif verdict.why == "conflict":
             return Verdict(
                 None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues
@@ -151,7 +154,7 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
     if len(sides) > 1:
         if own is None:
             why = "shared" if set(PD) <= set(sides) or Side.SHARED in sides else "conflict"
-            return Verdict(None, why, list(sides.values()))
+            return Verdict(None, why, list(sides.values()), uses=places)
         return Verdict(None, "conflict", scope.cues + list(sides.values()))
     side, cue = next(iter(sides.items()))
     if side is Side.SHARED:

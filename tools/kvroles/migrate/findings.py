@@ -11,7 +11,7 @@ from kvroles.migrate.codes import CODES
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.decide import Verdict
-from kvroles.migrate.model import Cue, Finding, Scope, Side, Site
+from kvroles.migrate.model import Cue, Finding, Side, Site
 from kvroles.migrate.settings import Settings, suppressed
 from kvroles.migrate.text import TOKEN
 
@@ -148,7 +148,7 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
                 f"{what} feeds both prefill and decode",
                 cues=verdict.cues,
                 side=Side.SHARED,
-                fix=_split(carrier, verdict.cues, ctx),
+                fix=_split(verdict, ctx),
             )
         case "aggregated":
             return finding(  # type: ignore[no-any-return]
@@ -176,19 +176,21 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
             return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
 
 
-def _split(carrier: Scope | None, cues: list[Cue], ctx: FileCtx) -> str:
-    """The split to make, with names and lines."""
-    where = {
-        s: sorted({ctx.line(c.pos)[0] for c in cues if c.side is s and c.pos >= 0}) for s in (Side.PREFILL, Side.DECODE)
-    }
-    at = {s: " (line " + ", ".join(map(str, ls)) + ")" if ls else "" for s, ls in where.items()}
-    if carrier is not None and carrier.name and carrier.kind in {"variable", "anchor", "function"}:
-        p, d = _twins(carrier.name)
-        return (
-            f"split {carrier.name} in two: {p} with kv_producer for prefill{at[Side.PREFILL]} and {d} with kv_consumer "
-            f"for decode{at[Side.DECODE]}, then put each to use on its side"
-        )
-    return "give each side a value of its own: kv_producer for prefill, kv_consumer for decode"
+def _split(verdict: Verdict, ctx: FileCtx) -> str:
+    """The split to make, with names and the lines where each side puts the value to use."""
+    carrier = verdict.carrier
+    if carrier is None or not carrier.name or carrier.kind not in {"variable", "anchor", "function"}:
+        return "give each side a value of its own: kv_producer for prefill, kv_consumer for decode"
+
+    def at(side: Side) -> str:
+        lines = sorted({ctx.line(place)[0] for s, place in verdict.uses if s is side and place >= 0})
+        return f" in line {', '.join(map(str, lines))}" if lines else ""
+
+    p, d = _twins(carrier.name)
+    return (
+        f"split {carrier.name} in two: {p} with kv_producer, used for prefill{at(Side.PREFILL)}, and {d} with kv_consumer, "
+        f"used for decode{at(Side.DECODE)}"
+    )
 
 
 def _twins(name: str) -> tuple[str, str]:

@@ -11,6 +11,8 @@ from kvroles.migrate.model import Cue, Scope, Weight
 from kvroles.migrate.shell_script import SAYS, SERVER, Source, assigned, command_name
 from kvroles.migrate.words import name_sides, title_side
 
+REACH = 40  # lines; from further up only the one comment of a script with one server is heard
+_BANNER = re.compile(r"[-=─━═*~_#]{4,}")
 _PID = re.compile(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
 
 
@@ -19,7 +21,14 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
     scope = Scope("block", "", up)
     node = inner.prev_sibling
     group: list[Node] = []
+    row = inner.start_point[0]
     while node is not None:
+        if inner.type == "function_definition" and (node.type != "comment" or node.end_point[0] + 1 < row):
+            return scope  # what is said further up is said of what runs there
+        far = inner.start_point[0] - node.end_point[0] > REACH
+        if far and (node.type != "comment" or len(source.t.tokens()) > 1):
+            return scope
+        row = node.start_point[0]
         if node.type == "comment":
             group.insert(0, node)
             previous = node.prev_sibling
@@ -29,6 +38,8 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
             if cue := _comment(source, group):
                 scope.cues.append(cue)
                 return scope
+            if any(_BANNER.search(grammar.text(source.t, c)) for c in group):
+                return scope  # another section begins here
             group = []
         elif node.is_named:
             text = grammar.text(source.t, node)

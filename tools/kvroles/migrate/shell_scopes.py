@@ -74,6 +74,7 @@ class Script(Source):
                 call = grammar.at(self.root, m.start(), len(word))
                 if any(o.type == "command_name" for o in grammar.owners(call)):
                     out.append(self._call(call))
+                    out[-1].place = self.t.at(m.start())
         return out
 
     def _call(self, node: Node) -> Scope:
@@ -172,8 +173,18 @@ class Script(Source):
         name = assigned(self.t, node)
         scope = self._named("variable", name, up, node)
         if follow and name:
-            scope.find_uses = lambda: [self.chain(n) for n in self.uses(name, node)]
+            scope.find_uses = partial(self._put_to_use, name, node)
         return scope
+
+    def _put_to_use(self, name: str, node: Node) -> list[Scope]:
+        """The owners of every use of a variable, followed into the functions it is passed to."""
+        out: list[Scope] = []
+        for use in self.uses(name, node):
+            inner = self.passed(use)
+            for n in inner or [use]:
+                out.append(self.chain(n))
+                out[-1].place = self.t.at(use.start_byte)
+        return out
 
     def _command(self, node: Node, site: Node, up: Scope) -> Scope:
         words, nodes, targets = self.words_and_targets(node)

@@ -136,11 +136,34 @@ class Source:
             if m.start() < node.end_byte:
                 continue
             use = grammar.at(self.root, m.start(), 2)
-            if any(o.type == "comment" for o in grammar.owners(use)):
-                continue
-            if not any(node.end_byte <= a.start_byte < m.start() and _covers(a, use, self.t, name) for a in sets):
+            owners = list(grammar.owners(use))
+            if any(
+                o.type == "comment" or (o.type == "variable_assignment" and assigned(self.t, o) == name) for o in owners
+            ):
+                continue  # said, or added to itself
+            if not any(node.end_byte <= a.start_byte < m.start() and _covers(a, use, node, self.t, name) for a in sets):
                 out.append(use)
         return out
+
+    def passed(self, use: Node) -> list[Node]:
+        """Where a function of this script puts to use what it is called with at ``use``; nothing if it is none of its own."""
+        call = next((o for o in grammar.owners(use) if o.type == "command"), None)
+        if call is None:
+            return []
+        nodes = self.words(call)[1]
+        index = next((i for i, n in enumerate(nodes) if n.start_byte <= use.start_byte < n.end_byte), 0)
+        name = re.escape(command_name(self.t, call))
+        m = re.search(rf"(?m)^\s*(?:function\s+)?({name})\s*(?:\(\s*\)\s*)?\{{", self.t.s) if name and index else None
+        if m is None:
+            return []
+        function = next(
+            (o for o in grammar.owners(grammar.at(self.root, m.start(1))) if o.type == "function_definition"), None
+        )
+        if function is None:
+            return []
+        body = self.t.s[function.start_byte : function.end_byte]
+        found = re.finditer(rf"\$(?:{index}(?!\d)|\{{{index}(?=[}}:]))", body)
+        return [grammar.at(self.root, function.start_byte + f.start(), 2) for f in found]
 
     def assignments(self, name: str) -> list[Node]:
         """The assignments that set a variable anew (not those that add to it)."""
@@ -185,9 +208,9 @@ class Source:
         return None, ()
 
 
-def _covers(assignment: Node, use: Node, t: Text, name: str) -> bool:
+def _covers(assignment: Node, use: Node, own: Node, t: Text, name: str) -> bool:
     """Whether a use sees an earlier assignment's value for certain: it stands in the same block, or behind an ``if`` all
-    of whose branches set the variable."""
+    of whose branches set the variable (but not if ``own``, whose uses are looked for, is in another of its branches)."""
     node: Node | None = assignment
     while node is not None:
         block = next((o for o in grammar.owners(node) if o is not node and o.type in BLOCKS and o.type != "list"), None)
@@ -199,7 +222,7 @@ def _covers(assignment: Node, use: Node, t: Text, name: str) -> bool:
         head = (
             next((o for o in grammar.owners(branch) if o.type == "if_statement"), None) if branch is not None else None
         )
-        if head is None or not _all_branches_set(head, t, name):
+        if head is None or head.start_byte <= own.start_byte < head.end_byte or not _all_branches_set(head, t, name):
             return False
         node = head
     return False

@@ -103,6 +103,7 @@ class Tree:
         for other in walk(self.root):
             if isinstance(other, Alias) and other.name == node.anchor:
                 out.append(self.scopes(path_to(self.root, other.start), follow=False))
+                out[-1].place = self.source.at(other.start)
         top = path[0]
         first = (
             next((k.value for k, v in top.pairs if len(path) > 1 and v is path[1]), "") if isinstance(top, Map) else ""

@@ -101,7 +101,7 @@ _NEUTRAL = re.compile(
     disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine)) | chunked[\s_-]+prefills?
     | (?:prefill|decode)[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache|heavy|bound|intensive|dominant
       |latenc|throughput|length|step|kernel|attention|time|speed|rate|perf)\w* | partial[\s_-]+prefills?
-    | specula?t?i?v?e?[\s_-]+decod\w+ | decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
+    | spec(?:ulative)?[\s_-]+decod\w+ | decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
     | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
     | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decoder-only | encoder-decoder | FULL_DECODE_ONLY
     | kv_producer | kv_consumer | --[a-z][\w.-]* | enable_chunked_prefill
