@@ -37,7 +37,7 @@
     const acts = left.filter((row) => row.dataset.act === "true").length;
     const where = chosen.release ? "vLLM " + chosen.release : "All releases";
     says.textContent = left.length
-      ? `${where}: ${words(left.length, "thing changes", "things change")}, ${words(acts, "needs", "need")} a look before you move.`
+      ? `${where}: ${words(left.length, "thing changes", "things change")}, ${acts ? words(acts, "needs", "need") : "none needs"} a look before you move.`
       : `${where}: nothing changes. Move when you like.`;
   }
 

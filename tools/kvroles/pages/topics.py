@@ -58,7 +58,7 @@ def _index(series: Series, lock: Lock) -> str:
             [
                 str(number),
                 f"[{topic.name}]({topic.name}/index.md)" + (" (optional)" if topic.optional else ""),
-                _newest(topic).subject,
+                _safe(_newest(topic).subject),
                 str(len(topic.variants)),
                 spans(patched, known),
                 spans(native(lock, topic.name), known) or "none",
