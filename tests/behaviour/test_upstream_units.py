@@ -10,7 +10,13 @@ from kvroles.runtime.upstream_tests import NEW_TESTS, Comparison, name_of
 pytestmark = pytest.mark.behaviour
 
 
-@pytest.fixture(scope="module", params=unit_runs.ENVIRONMENTS)
+RELEASES = [
+    pytest.param(release, marks=() if release in unit_runs.IN_CI else pytest.mark.slow)
+    for release in unit_runs.ENVIRONMENTS
+]
+
+
+@pytest.fixture(scope="module", params=RELEASES)
 def comparison(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, say: Say) -> Comparison:
     folder = tmp_path_factory.mktemp("units") / "trees"
     compared, _ = unit_runs.compare(request.param, folder, say)

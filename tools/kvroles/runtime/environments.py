@@ -29,7 +29,16 @@ from kvroles.places import default_cache_dir
 Say = Callable[[str], None]
 """Takes one line of progress."""
 
-LAYERS = {"oldest": "old"}
+LAYERS = {
+    "oldest": "old",
+    "torch-2.7": "old",
+    "torch-2.8": "old",
+    "torch-2.9": "old",
+    "torch-2.10": "old",
+    "torch-2.14": "new",
+}
+"""Layers, and the environment that each is laid over."""
+
 MARKER = "ready"
 REPORT_EVERY_S = 30.0
 

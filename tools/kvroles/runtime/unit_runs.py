@@ -19,11 +19,19 @@ from kvroles.runtime.upstream_tests import Comparison
 SCHEMA = 1
 
 ENVIRONMENTS = {
+    "0.10.1.1": "torch-2.7",
+    "0.11.0": "torch-2.8",
+    "0.14.1": "torch-2.9",
+    "0.18.1": "torch-2.10",
     "0.22.1": "torch-2.11",
     "0.30.0": "new",
-    "0.33.0": "new",
+    "0.33.0": "torch-2.14",
 }
-"""The releases whose tests are run, each in an environment that matches its pins of torch, transformers and nixl."""
+"""One release per generation of torch, the last before the change and the newest among them, each with an environment
+that matches its pins of torch and transformers."""
+
+IN_CI = ("0.22.1", "0.30.0")
+"""Those whose environments the other tests need anyway; each of the rest takes a torch of its own, 5 GB."""
 
 
 def trees(release: str, folder: Path) -> tuple[Path, Path]:
