@@ -8,7 +8,7 @@ from support import tiny as project
 from support.tiny import Tiny
 
 WARNING = (
-    '            logger.warning_once(\n                "kv_role=\'kv_both\' is deprecated: use "\n'
+    "            logger.warning_once(\n                \"kv_role='kv_both' is deprecated: use \"\n"
     '                "kv_producer on one side, kv_consumer on the other."\n            )\n'
 )
 INIT = (
@@ -72,7 +72,12 @@ TEXTS = {
     "3: a test config says kv_both": (3, project.UNIT, b'kv_role="kv_producer"', b'kv_role="kv_both"'),
     "3: a script says kv_both": (3, project.SCRIPT, b"kv_consumer", b"kv_both"),
     "3: a guide says kv_both": (3, project.GUIDE, b"kv_producer", b"kv_both"),
-    "4: decode is a producer": (4, project.SCRIPT, b"vllm serve \"$MODEL\" --port 8200 \\\n    --kv-transfer-config '", b"vllm serve decode --kv-transfer-config '"),  # fmt: skip
+    "4: decode is a producer": (
+        4,
+        project.SCRIPT,
+        b'vllm serve "$MODEL" --port 8200 \\\n    --kv-transfer-config \'',
+        b"vllm serve decode --kv-transfer-config '",
+    ),  # fmt: skip
     "5: python does not compile": (5, project.UTILS, b"return kv_role", b"return return"),
     "5: shell does not parse": (5, project.SCRIPT, b"start_decode() {", b"start_decode() {{ ("),
     "5: json does not parse": (5, project.GUIDE, b'"kv_role":"kv_producer"', b'"kv_role":kv_producer'),
@@ -96,7 +101,9 @@ def test_each_clause_is_checked(tiny: Tiny, name: str) -> None:
 
 
 def test_kv_both_in_a_file_the_series_does_not_know_is_a_breach_too(tiny: Tiny) -> None:
-    forgotten = {"examples/new.sh": b'vllm serve --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'}
+    forgotten = {
+        "examples/new.sh": b'vllm serve --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
+    }
     (breach,) = contract.check(tiny.applied(), project.pristine("0.22.1"), forgotten).breaches
     assert str(breach) == "examples/new.sh:1: a NIXL config says kv_both (clause 3)"
 
@@ -174,7 +181,9 @@ def test_a_role_and_its_connector_are_found_in_every_language(text: str, connect
         assert text.split("\n")[s.line - 1].find("kv_both") >= 0
 
 
-@pytest.mark.parametrize("text", ["kv_both", "# the kv_role may be kv_both", "kv_role = config.kv_role", "kv_role in ('kv_both',)"])
+@pytest.mark.parametrize(
+    "text", ["kv_both", "# the kv_role may be kv_both", "kv_role = config.kv_role", "kv_role in ('kv_both',)"]
+)
 def test_talk_of_roles_sets_none(text: str) -> None:
     assert scan.sites(text.encode()) == []
 

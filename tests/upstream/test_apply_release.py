@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from kvroles import archive as archive_module, contract, engine, stage
+from kvroles import archive as archive_module
+from kvroles import contract, engine, stage
 from kvroles.digest import sha256
 from kvroles.lock import ReleaseRow
 from kvroles.relock import top_of
@@ -132,7 +133,8 @@ def test_the_receipt_is_as_its_schema_says_and_tells_the_truth(built: tuple[Path
 
 
 @pytest.mark.parametrize(
-    ("umask", "env"), [("077", {"TZ": "Pacific/Auckland", "LC_ALL": "C"}), ("000", {"TZ": "America/Lima", "PYTHONHASHSEED": "7"})]
+    ("umask", "env"),
+    [("077", {"TZ": "Pacific/Auckland", "LC_ALL": "C"}), ("000", {"TZ": "America/Lima", "PYTHONHASHSEED": "7"})],
 )
 def test_the_tree_is_the_same_whatever_umask_zone_and_locale(
     built: tuple[Path, str], tmp_path: Path, umask: str, env: dict[str, str]
@@ -217,7 +219,9 @@ def test_a_native_release_keeps_upstreams_own_connector(archive: Archive, tmp_pa
     assert states["stragglers"] == "applied"
     connector = contract.CONNECTORS[0]
     blob = archive("0.33.0").read_bytes()
-    found = archive_module.members(stage.ahead(archive_module.inflate(blob, "a")), "a", "vllm-0.33.0", lambda p: p == connector)
+    found = archive_module.members(
+        stage.ahead(archive_module.inflate(blob, "a")), "a", "vllm-0.33.0", lambda p: p == connector
+    )
     assert (tmp_path / "new" / connector).read_bytes() == next(m.data for m in found)
     tree = row_of("0.33.0").tree
     assert tree is not None
