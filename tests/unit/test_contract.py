@@ -77,7 +77,7 @@ TEXTS = {
         project.SCRIPT,
         b'vllm serve "$MODEL" --port 8200 \\\n    --kv-transfer-config \'',
         b"vllm serve decode --kv-transfer-config '",
-    ),  # fmt: skip
+    ),
     "5: python does not compile": (5, project.UTILS, b"return kv_role", b"return return"),
     "5: shell does not parse": (5, project.SCRIPT, b"start_decode() {", b"start_decode() {{ ("),
     "5: json does not parse": (5, project.GUIDE, b'"kv_role":"kv_producer"', b'"kv_role":kv_producer'),

@@ -73,7 +73,7 @@ def pristine(archive: Archive, tmp_path: Path) -> Path:
 
 
 def test_the_summary_says_what_was_done_to_every_topic_and_file(built: tuple[Path, str]) -> None:
-    tree, out = built
+    _tree, out = built
     row = row_of("0.22.1")
     assert row.tree is not None
     assert out.startswith("vLLM 0.22.1 in build/vllm-0.22.1: applied, ")
