@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from . import index, web
 from .digest import sha256
 from .errors import NoSource, Unproven
 from .lock import ArchiveRow
@@ -128,6 +127,8 @@ def _sha256_of(file: Path) -> str:
 
 
 def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
+    from . import index, web  # a run that finds its archive in the cache need not wait for these
+
     url = index.locate(row.name, project, index_url)
     part = file.with_name(f".{row.name}.{row.sha256[:12]}.part")
     fix = f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}"

@@ -21,6 +21,7 @@ _CONNECTOR = re.compile(
     r"kv_connector\\*[\"']?(?:\s*:\s*str)?(?:\s*[:=]\s*|(?<=kv_connector)\s+)\\*[\"']?(?P<name>(?:[A-Za-z_]\w*\.)*[A-Z]\w*)"
 )
 _OPEN, _CLOSE = "{(", "})"
+_BRACKET = re.compile(r"[{}()]")
 NIXL = re.compile(r"(?:.*\.)?Nixl(?:Pull|Push)?Connector")
 _REACH = 6000  # characters either side that a bracket group may span
 
@@ -69,38 +70,38 @@ def _sites(text: str) -> list[Site]:
 
 def _group(text: str, start: int, end: int) -> str | None:
     """The innermost bracket group around ``start``..``end`` with nested groups blanked out, or None."""
-    depth = 0
-    lo = start
     stop = max(0, start - _REACH)
     left: list[str] = []
-    while lo > stop:
-        lo -= 1
-        c = text[lo]
-        if c in _CLOSE:
+    depth = 0
+    at = start  # everything from here on has been read
+    for m in reversed(list(_BRACKET.finditer(text, stop, start))):
+        if depth == 0:
+            left.append(text[m.end() : at])
+        at = m.start()
+        if m[0] in _CLOSE:
             depth += 1
-        elif c in _OPEN:
-            if depth == 0:
-                break
+        elif depth:
             depth -= 1
-        elif depth == 0:
-            left.append(c)
+        else:
+            break
     else:
         return None
-    depth = 0
-    hi = end
-    stop = min(len(text), end + _REACH)
     right: list[str] = []
-    while hi < stop:
-        c = text[hi]
-        if c in _OPEN:
+    stop = min(len(text), end + _REACH)
+    at = end
+    for m in _BRACKET.finditer(text, end, stop):
+        if depth == 0:
+            right.append(text[at : m.start()])
+        at = m.end()
+        if m[0] in _OPEN:
             depth += 1
-        elif c in _CLOSE:
-            if depth == 0:
-                break
+        elif depth:
             depth -= 1
-        elif depth == 0:
-            right.append(c)
-        hi += 1
+        else:
+            break
+    else:
+        if depth == 0:
+            right.append(text[at:stop])
     return "".join(reversed(left)) + text[start:end] + "".join(right)
 
 
@@ -123,7 +124,10 @@ def _mapping(text: str, start: int) -> str:
 
 
 def _indent(line: str) -> int:
-    return len(line) - len(re.sub(r"^[ ]*(?:- )?[ ]*", "", line))
+    rest = line.lstrip(" ")
+    if rest.startswith("- "):
+        rest = rest[2:].lstrip(" ")
+    return len(line) - len(rest)
 
 
 def _command(text: str, start: int) -> str:
