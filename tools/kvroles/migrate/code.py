@@ -38,7 +38,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
 def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
     t, spec = unit.t, unit.spec
     top: Node | None = None
-    for node in grammar.owners(grammar.at(unit.root, i, len(TOKEN))):
+    for node in grammar.owners(unit.at(i, len(TOKEN))):
         if node.type in spec.comment:
             return [
                 Site(t.at(k), unit.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte

@@ -22,9 +22,20 @@ class Reader:
         self.up = up
         self.ctx = ctx
         self.spec = spec
-        self.root = grammar.parse(spec.grammar, t)
+        self._hidden = _without_token(t) if spec.grammar == "python" else []
+        self.root = grammar.parse(spec.grammar, t, _blanked(t, self._hidden))
+        self._whole: Node | None = None if self._hidden else self.root
+        self.scopes: dict[tuple[int, int, str], Scope] = {}
         self._constants: dict[str, str | None] = {}
         self._mappings: dict[tuple[int, int], Map] = {}
+
+    def at(self, i: int, n: int = 1) -> Node:
+        """The smallest node at index ``i``; what was left out of the tree at first is read now."""
+        if any(a <= i < b for a, b in self._hidden):
+            if self._whole is None:
+                self._whole = grammar.parse(self.spec.grammar, self.t)
+            return grammar.at(self._whole, i, n)
+        return grammar.at(self.root, i, n)
 
     def value_parent(self, node: Node) -> Node | None:
         """The node a value belongs to, looking through what only wraps it (``.to_string()``, ``Some(...)``, brackets)."""
@@ -182,3 +193,46 @@ class Reader:
             )
         }
         return next(iter(found)) if len(found) == 1 else None
+
+
+_TOP = re.compile(r"(?m)^(?:@|def |class |async def )")
+
+
+def _without_token(t: Text) -> list[tuple[int, int]]:
+    """The stretches of a large Python text, cut at its top functions and classes, that hold no token.
+
+    Parsing is what a big file costs, and most of a test module can wait until something in it is asked for. A stretch
+    goes on until its triple quotes close; if they never do, nothing is left out.
+    """
+    s = t.s
+    if len(s) < 20_000:
+        return []
+    starts: list[int] = []
+    decorated = False
+    for m in _TOP.finditer(s):
+        if not decorated:
+            starts.append(m.start())
+        decorated = m.group() == "@"  # the next of these lines belongs to it
+    out: list[tuple[int, int]] = []
+    tokens = t.tokens()
+    begin = 0
+    for end in [*starts, len(s)]:
+        if end == begin:
+            continue
+        if (s.count('"""', begin, end) + s.count("'''", begin, end)) % 2:
+            if end == len(s):
+                return []
+            continue
+        if not any(begin <= k < end for k in tokens):
+            out.append((begin, end))
+        begin = end
+    return out
+
+
+def _blanked(t: Text, spans: list[tuple[int, int]]) -> bytes | None:
+    if not spans:
+        return None
+    source = bytearray(t.ascii())
+    for a, b in spans:
+        source[a:b] = re.sub(rb"[^\n]", b" ", source[a:b])
+    return bytes(source)

@@ -18,6 +18,8 @@ _TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
 _ABOUT_A_SERVER = re.compile(
     r"(?:^|_)(?:start|launch|run|make|build|deploy|spawn|serve|worker|server|instance|node|config|engine|args|pod|replica|service|spec|stage|role)s?(?:_|$)"
 )
+_NAMES = frozenset({"identifier", "type_identifier", "field_identifier"})
+_MANY = 60
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
 _PLAIN = re.compile(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
@@ -27,6 +29,9 @@ class Unit(Reader):
 
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
         """The scopes that own ``node``."""
+        key = (node.start_byte, node.end_byte, node.type)
+        if (known := self.scopes.get(key)) is not None:
+            return known
         scope = self.up
         spec = self.spec
         owners = list(grammar.owners(node))[::-1]
@@ -54,6 +59,7 @@ class Unit(Reader):
                 scope = self._list(owner, inner, scope)
             if kind in spec.block or kind in spec.sequence | spec.mapping:
                 scope = self._before(owner, inner, scope)
+        self.scopes[key] = scope
         return scope
 
     def _name(self, node: Node) -> str:
@@ -94,39 +100,33 @@ class Unit(Reader):
         return scope
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:
-        out: list[Scope] = []
+        """The owners of every use of a variable, or of every call of a function; of a local's, in its function only."""
+        home = None if call else next((o for o in grammar.owners(node) if o.type in self.spec.function), None)
+        a, b = (home.start_byte, home.end_byte) if home is not None else (0, len(self.t.s))
         tail = r"(?=\s*\()" if call else r"(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))"
-        for m in list(re.finditer(rf"(?<![\w.\"'-]){re.escape(name)}\b{tail}", self.t.s))[:40]:
-            if node.start_byte <= m.start() < node.end_byte:
+        found = [m.start() for m in re.compile(rf"(?<![\w.\"'-]){re.escape(name)}\b{tail}").finditer(self.t.s, a, b)]
+        if len(found) > _MANY:
+            return [Scope("uses", name, None)]  # a word like any other: nothing can be concluded from where it stands
+        out: list[Scope] = []
+        for i in found:
+            if node.start_byte <= i < node.end_byte:
                 continue
-            use = grammar.at(self.root, m.start(), len(name))
-            if use.type not in {"identifier", "type_identifier", "field_identifier"} or self._shadowed(
-                use, node, name, call
-            ):
+            use = self.at(i, len(name))
+            if use.type not in _NAMES or (home is None and not call and self._shadowed(use, name)):
                 continue
-            if use.parent is not None and use.parent.type in {
-                "function_definition",
-                "function_declaration",
-                "function_item",
-            }:
+            if use.parent is not None and use.parent.type in self.spec.function:
                 continue
             out.append(self.chain(use))
-            out[-1].place = self.t.at(m.start())
+            out[-1].place = self.t.at(i)
         return out
 
-    def _shadowed(self, use: Node, node: Node, name: str, call: bool) -> bool:
-        """Whether a name used elsewhere is another function's local of the same name."""
-        if call:
-            return False
-        home = next((o for o in grammar.owners(node) if o.type in self.spec.function), None)
-        if home is not None:
-            return not home.start_byte <= use.start_byte < home.end_byte
+    def _shadowed(self, use: Node, name: str) -> bool:
+        """Whether a name used in a function is a local of that function."""
         away = next((o for o in grammar.owners(use) if o.type in self.spec.function), None)
         if away is None:
             return False
-        return (
-            re.search(rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n,)]*)?:?=(?!=)", grammar.text(self.t, away)) is not None
-        )
+        local = rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n,)]*)?:?=(?!=)"
+        return re.search(local, grammar.text(self.t, away)) is not None
 
     def _call(self, node: Node, inner: Node, up: Scope) -> Scope:
         name = self.called(node)

@@ -77,7 +77,7 @@ class FileCtx:
     @cached_property
     def disagg_pair(self) -> bool:
         """Whether ``disagg…decode`` is said as well, which makes ``disagg…prefill`` one of two sides."""
-        return re.search(r"(?i)disagg\w*[-_ ]decod", self.text.s) is not None
+        return "isagg" in self.text.s and re.search(r"(?i)disagg\w*[-_ ]decod", self.text.s) is not None
 
     @cached_property
     def letter_pair(self) -> bool:
@@ -97,7 +97,9 @@ class FileCtx:
     def proxied(self) -> dict[str, Side]:
         """Ports, host names and variables that a proxy in this file is told are prefill's or decode's."""
         seen: dict[str, set[Side]] = {}
-        for pattern in (_PROXY, _PROXY_VAR):
+        low = self.text.s.lower()
+        asked = ((_PROXY, "--prefill" in low or "--decode" in low), (_PROXY_VAR, "prefill" in low and "http" in low))
+        for pattern in (p for p, worth in asked if worth):
             for m in pattern.finditer(self.text.s):
                 side = Side.PREFILL if m.group("flag").lower().startswith("prefill") else Side.DECODE
                 value = m.group("value")

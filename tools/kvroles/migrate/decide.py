@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 
+_ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
 _LABELS = frozenset({"name", "label", "key", "role", "patch path", "folder", "file written"})
@@ -128,6 +129,8 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
     silent = 0
     assert scope.find_uses is not None
     for use in scope.find_uses():
+        if len(places) > _ENOUGH and set(PD) <= set(sides):
+            break
         chain: list[Scope] = []
         for s in use.chain():
             if id(s) in known or (s.kind == "file"):

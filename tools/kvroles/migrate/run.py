@@ -32,7 +32,7 @@ def over(paths: list[str], options: Options) -> list[FileResult]:
     todo: list[tuple[str, str | walk.Hit]] = []
     for root in paths:
         for entry in walk.files(root):
-            shown = os.path.normpath(entry if isinstance(entry, str) else entry.path)
+            shown = entry if isinstance(entry, str) else entry.path
             if shown not in seen and not options.settings.excluded(shown):
                 seen.add(shown)
                 todo.append((root, entry))
@@ -44,10 +44,9 @@ def _one(options: Options, item: tuple[str, str | walk.Hit]) -> FileResult | Non
     hit = walk.look(entry) if isinstance(entry, str) else entry
     if hit is None:
         return None
-    shown = os.path.normpath(hit.path)
     if hit.skipped:
-        return skipped(shown, hit.skipped)
-    return of_bytes(shown, evidence_name(root, hit.path), hit.data, options)
+        return skipped(hit.path, hit.skipped)
+    return of_bytes(hit.path, evidence_name(root, hit.path), hit.data, options)
 
 
 def evidence_name(root: str, path: str) -> str:

@@ -44,6 +44,7 @@ def files(root: str) -> Iterator[str | Hit]:
 
     Links below it are not followed.
     """
+    root = os.path.normpath(root)
     try:
         mode = os.stat(root).st_mode
     except OSError as e:
@@ -63,15 +64,16 @@ def files(root: str) -> Iterator[str | Hit]:
             continue
         dirs: list[str] = []
         found: list[str] = []
+        cut = 2 if here == "." else 0  # "./a" is "a"
         for entry in entries:
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in SKIP_DIRS:
-                        dirs.append(entry.path)
+                        dirs.append(entry.path[cut:])
                 elif entry.is_file(follow_symlinks=False):
                     dot = entry.name.rfind(".")
                     if dot < 1 or entry.name[dot:].lower() not in SKIP_SUFFIXES:
-                        found.append(entry.path)
+                        found.append(entry.path[cut:])
             except OSError as e:
                 yield Hit(entry.path, skipped=_why(e))
         yield from sorted(found)
