@@ -302,37 +302,42 @@ def test_without_npm_the_error_names_the_way_out(tmp_path: Path, monkeypatch: py
 # --- examples, judged by the configuration checker --------------------------------------------------------------------
 
 
-def _findings(name: str, data: str, folder: Path) -> list[dict[str, str]]:
-    file = folder / name
-    file.write_text(data)
+SUFFIX = {"json": "json", "yaml": "yaml", "bash": "sh", "python": "py"}
+
+
+def _guide_examples(under: str) -> list[docs.Block]:
+    """The guide's configurations whose last line of text before them begins with ``under``."""
+    return [b for b in docs.blocks(docs.GUIDE) if b.info in SUFFIX and b.under.startswith(under)]
+
+
+def _findings(examples: list[docs.Block], folder: Path) -> dict[int, list[dict[str, str]]]:
+    """What the checker says of each of ``examples``, by its place in the list."""
+    for number, block in enumerate(examples):
+        (folder / f"{number}.{SUFFIX[block.info]}").write_text(block.text)
     done = subprocess.run(
-        [sys.executable, str(docs.ROOT / "tools" / "migrate.py"), "--json", str(file)],
+        [sys.executable, str(docs.ROOT / "tools" / "migrate.py"), "--json", str(folder)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["findings"]
+    out: dict[int, list[dict[str, str]]] = {}
+    for finding in json.loads(done.stdout)["findings"]:
+        out.setdefault(int(Path(finding["path"]).stem), []).append(finding)
+    return out
 
 
 def test_what_the_guide_shows_as_done_leaves_nothing_to_do(tmp_path: Path) -> None:
     """Every example under *After* is what the project's own checker accepts."""
-    suffix = {"json": "json", "yaml": "yaml", "bash": "sh", "python": "py"}
-    checked = 0
-    for number, block in enumerate(
-        b for b in docs.blocks(docs.GUIDE) if b.info in suffix and b.under.startswith("After")
-    ):
-        for finding in _findings(f"example-{number}.{suffix[block.info]}", block.text, tmp_path):
-            assert finding["level"] != "error", f"{block}: {finding['code']} {finding['message']}"
-        checked += 1
-    assert checked >= 10
+    after = _guide_examples("After")
+    assert len(after) >= 10
+    for number, findings in _findings(after, tmp_path).items():
+        for finding in findings:
+            assert finding["level"] != "error", f"{after[number]}: {finding['code']} {finding['message']}"
 
 
 def test_what_the_guide_shows_as_to_do_is_found(tmp_path: Path) -> None:
-    suffix = {"json": "json", "yaml": "yaml", "bash": "sh", "python": "py"}
-    before = [
-        b for b in docs.blocks(docs.GUIDE) if b.info in suffix and b.under.startswith("Before") and "kv_both" in b.text
-    ]
+    before = [b for b in _guide_examples("Before") if "kv_both" in b.text]
     assert len(before) >= 8
-    for number, block in enumerate(before):
-        assert _findings(f"example-{number}.{suffix[block.info]}", block.text, tmp_path), str(block)
+    found = _findings(before, tmp_path)
+    assert [str(b) for n, b in enumerate(before) if n not in found] == []

@@ -1,0 +1,121 @@
+"""The site as readers get it: deployed with mike into a repository of the test's own, served on this machine."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import docs
+
+EDIT_URI = "https://github.com/example/vllm-kv-roles/edit/main/docs/"
+SCREENSHOTS = docs.ROOT / "build" / "screenshots"
+# Chromium would else call home at its start; as root it needs --no-sandbox.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.site)
+
+
+@dataclass(frozen=True)
+class Built:
+    """``checkout``: the sources with their generated pages. ``www``: what is served. ``html``: one version's folder in it."""
+
+    checkout: Path
+    www: Path
+    html: Path
+
+
+def tool(name: str, *words: str, cwd: Path, **env: str) -> str:
+    """Run a script of ``cwd``, or a command of this environment; returns what it printed, and fails with it."""
+    command = [sys.executable, name] if name.endswith(".py") else [str(Path(sys.executable).parent / name)]
+    done = subprocess.run(
+        [*command, *words],
+        cwd=cwd,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **env},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, f"{name} {' '.join(words)} ended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Deployed as version ``dev``, which is also ``latest`` and the default."""
+    for module in ("mkdocs", "material", "mike"):
+        pytest.importorskip(module, reason="the site's builders are missing: pip install -e '.[docs,site]'")
+    folder = tmp_path_factory.mktemp("site")
+    checkout = docs.checkout(folder / "checkout")
+    identity = {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "site"), ("EMAIL", "site@localhost"))
+    }
+
+    def git(*words: str) -> bytes:
+        return subprocess.run(
+            ["git", "-C", str(checkout), *words], env={**os.environ, **identity}, capture_output=True, check=True
+        ).stdout
+
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-q", "-m", "sources")
+    tool("tools/pages.py", cwd=checkout)
+    repo = {"REPO_URL": EDIT_URI.split("/edit/")[0], "EDIT_URI": EDIT_URI}
+    tool("mike", "deploy", "--update-aliases", "dev", "latest", cwd=checkout, **repo, **identity)
+    tool("mike", "set-default", "latest", cwd=checkout, **identity)
+    www = folder / "www"
+    www.mkdir()
+    packed = git("archive", "gh-pages")
+    subprocess.run(["tar", "xf", "-", "-C", str(www)], input=packed, check=True)
+    return Built(checkout, www, www / "dev")
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(built: Built) -> Iterator[str]:
+    """Where version ``dev`` is served, with a slash at the end."""
+    handler = functools.partial(_Quiet, directory=str(built.www))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/dev/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The system's Chromium; skips, with the reason, where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"none of {', '.join(names)} is installed")
+        pytest.skip(f"no browser: none of {', '.join(names)} is installed")
+    return found

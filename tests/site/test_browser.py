@@ -1,0 +1,312 @@
+"""The site in a real browser: what a reader does there works, nothing leaves the site, and anyone can read it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import pytest
+
+from .conftest import FLAGS, SCREENSHOTS, Built
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing: pip install -e '.[site]'")
+
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+PAGES = [
+    "",
+    "migration/",
+    "does-my-release-care/",
+    "first-tree/",
+    "howto/air-gapped/",
+    "howto/write-a-topic/",
+    "compatibility/",
+    "patches/",
+    "patches/connector-warning/",
+    "patches/connector-warning/0.20.0/",
+    "patches/stragglers/0.33.0/",
+    "reference/tools/",
+    "reference/exit-codes/",
+    "reference/codes/",
+    "reference/data/",
+    "explanation/design/",
+    "explanation/states/",
+    "explanation/request-flow/",
+    "explanation/threat-model/",
+    "kvr/KVR113/",
+    "changelog/",
+]
+
+
+@dataclass
+class Watched:
+    """A browser page, and what went wrong on it."""
+
+    page: playwright.Page
+    address: str
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> playwright.Page:
+        """Go to ``path`` of the site, and wait until everything it loads is there."""
+        self.page.goto(self.address + path, wait_until="networkidle")
+        return self.page
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[playwright.Browser]:
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def reader(browser: playwright.Browser, address: str) -> Iterator[Callable[..., Watched]]:
+    """``reader(viewport=..., color_scheme=...)``: a new visitor. Console errors and requests elsewhere fail the test."""
+    seen: list[Watched] = []
+    contexts = []
+
+    def visit(**options: object) -> Watched:
+        context = browser.new_context(**{"viewport": DESKTOP, **options})  # type: ignore[arg-type]
+        contexts.append(context)
+        w = Watched(context.new_page(), address)
+        host = urlsplit(address).netloc
+        w.page.on("console", lambda m: w.faults.append(f"console: {m.text}") if m.type == "error" else None)
+        w.page.on("pageerror", lambda e: w.faults.append(f"script: {e}"))
+        w.page.on("response", lambda r: w.faults.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        w.page.on(
+            "request",
+            lambda r: (
+                w.faults.append(f"leaves the site: {r.url}")
+                if urlsplit(r.url).scheme.startswith(("http", "ws")) and urlsplit(r.url).netloc != host
+                else None
+            ),
+        )
+        seen.append(w)
+        return w
+
+    yield visit
+    for context in contexts:
+        context.close()
+    for w in seen:
+        assert not w.faults
+
+
+def _name(path: str) -> str:
+    return path.strip("/").replace("/", "-") or "home"
+
+
+def _serious(page: playwright.Page) -> list[str]:
+    """What axe calls serious or critical on ``page`` as it is now."""
+    return [
+        f"{v['id']}: {v['help']}: {n['target']} {n['html'][:120]}"
+        for v in axe.Axe().run(page).response["violations"]
+        if v["impact"] in ("serious", "critical")
+        for n in v["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_a_page_is_sound(path: str, reader: Callable[..., Watched]) -> None:
+    """No console error and no request elsewhere; no serious fault for axe, light and dark; it fits a phone."""
+    page = reader(color_scheme="light", reduced_motion="reduce").open(path)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    faults = {}
+    for scheme, name in (("light", "default"), ("dark", "slate")):
+        if scheme == "dark":
+            page.get_by_title("Switch to dark mode").click()
+        page.locator(f"body[data-md-color-scheme={name}]").wait_for()
+        page.screenshot(path=str(SCREENSHOTS / f"{_name(path)}-{scheme}.png"))
+        faults[scheme] = _serious(page)
+    page.get_by_title("Switch to light mode").click()
+    page.set_viewport_size(PHONE)
+    page.locator(".md-header label[for='__drawer']").wait_for()
+    page.screenshot(path=str(SCREENSHOTS / f"{_name(path)}-phone.png"))
+    faults["phone"] = _serious(page)
+    assert not any(faults.values()), "\n".join(f"{k}: {f}" for k, v in faults.items() for f in v)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_home_fits_one_screen(reader: Callable[..., Watched]) -> None:
+    page = reader().open("")
+    for text in ("Who must act", "The one command", "The state of the world"):
+        assert page.get_by_role("heading", name=text).is_visible()
+    box = page.locator(".home table").last.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= DESKTOP["height"]
+
+
+def test_the_first_address_leads_to_the_newest_version(reader: Callable[..., Watched]) -> None:
+    visit = reader()
+    visit.page.goto(visit.address.removesuffix("dev/"), wait_until="networkidle")
+    visit.page.wait_for_url("**/latest/")
+    assert visit.page.locator(".md-version__current").inner_text().startswith("dev")
+
+
+def test_a_reader_finds_the_way(reader: Callable[..., Watched]) -> None:
+    page = reader().open("")
+    page.get_by_role("link", name="Migrate a deployment").click()
+    page.wait_for_url("**/migration/")
+    page.get_by_role("link", name="Does my release care?").first.click()
+    page.wait_for_url("**/does-my-release-care/")
+    page.locator(".md-tabs").get_by_role("link", name="Reference").click()
+    page.wait_for_url("**/reference/tools/")
+    page.locator(".md-nav--primary").get_by_role("link", name="Exit codes").click()
+    page.wait_for_url("**/reference/exit-codes/")
+    page.locator(".md-footer__link--next").click()
+    page.wait_for_url("**/reference/codes/")
+
+
+def test_a_phone_reader_finds_the_way(reader: Callable[..., Watched]) -> None:
+    page = reader(viewport=PHONE, has_touch=True, is_mobile=True).open("")
+    drawer = page.locator(".md-nav--primary")
+    page.locator(".md-header label[for='__drawer']").tap()
+    entry = drawer.get_by_role("link", name="Changelog")
+    entry.wait_for(state="visible")
+    entry.tap()
+    page.wait_for_url("**/changelog/")
+
+
+def _search(page: playwright.Page, words: str) -> None:
+    """Type ``words`` as a reader does, and wait for the first result."""
+    page.locator(".md-search__input").click()
+    page.locator(".md-search__input").press_sequentially(words)
+    page.locator(".md-search-result__item").first.wait_for()
+
+
+def test_a_search_for_kv_both_finds_the_guide_first(reader: Callable[..., Watched]) -> None:
+    page = reader().open("")
+    _search(page, "kv_both")
+    first = page.locator(".md-search-result__item a.md-search-result__link").first
+    assert urlsplit(first.get_attribute("href") or "").path.endswith("/migration/")
+    page.screenshot(path=str(SCREENSHOTS / "search.png"))
+
+
+@pytest.mark.parametrize("words", ["kv_producer", "KVR113", "offline", "bidirectional"])
+def test_a_search_finds(words: str, reader: Callable[..., Watched]) -> None:
+    page = reader().open("")
+    _search(page, words)
+
+
+def test_tabs_show_one_query_at_a_time(reader: Callable[..., Watched]) -> None:
+    page = reader().open("migration/#log-queries")
+    loki = page.get_by_text("count_over_time")
+    assert not loki.is_visible()
+    page.locator(".tabbed-labels").get_by_text("Loki").click()
+    loki.wait_for(state="visible")
+    assert not page.get_by_text("kubectl logs -n llm").is_visible()
+
+
+def test_a_heading_has_a_permanent_link(reader: Callable[..., Watched]) -> None:
+    page = reader().open("explanation/design/")
+    heading = page.locator("h2#the-contract")
+    heading.hover()
+    heading.locator("a.headerlink").click()
+    assert page.url.endswith("#the-contract")
+
+
+def test_a_code_block_can_be_copied(reader: Callable[..., Watched]) -> None:
+    visit = reader(permissions=["clipboard-read", "clipboard-write"])
+    page = visit.open("howto/port/")
+    page.locator(".highlight").first.hover()
+    page.locator(".highlight .md-clipboard, .highlight .md-code__button").first.click()
+    page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('tools/port.py')")
+
+
+def test_the_reader_can_switch_to_dark_and_it_stays(reader: Callable[..., Watched]) -> None:
+    visit = reader(color_scheme="light")
+    page = visit.open("")
+    page.get_by_title("Switch to dark mode").click()
+    assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
+    visit.open("migration/")
+    assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
+
+
+@pytest.mark.parametrize("path", ["explanation/design/", "explanation/states/", "explanation/request-flow/"], ids=_name)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_diagrams_are_drawn(path: str, scheme: str, reader: Callable[..., Watched]) -> None:
+    page = reader(color_scheme=scheme).open(path)
+    drawn = page.locator("div.mermaid")
+    drawn.wait_for()
+    box = drawn.bounding_box()
+    assert box is not None
+    assert box["height"] > 60
+    drawn.screenshot(path=str(SCREENSHOTS / f"diagram-{_name(path)}-{scheme}.png"))
+
+
+# --- does my release care? ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def role_effects(built: Built) -> dict[str, object]:
+    return json.loads((built.checkout / "docs" / "data" / "role_effects.json").read_bytes())
+
+
+def _shown(page: playwright.Page) -> list[str]:
+    return page.locator("#effects tbody tr:visible").evaluate_all("rows => rows.map(r => r.id)")
+
+
+def test_without_scripts_the_whole_table_is_there(
+    reader: Callable[..., Watched], role_effects: dict[str, object]
+) -> None:
+    page = reader(java_script_enabled=False).open("does-my-release-care/")
+    assert _shown(page) == [e["id"] for e in role_effects["effects"]]
+    assert not page.locator("#picker").is_visible()
+
+
+def test_a_release_without_effects_says_so(reader: Callable[..., Watched]) -> None:
+    page = reader().open("does-my-release-care/")
+    page.get_by_label("Release").select_option("0.22.1")
+    assert page.get_by_role("status").inner_text() == "vLLM 0.22.1: nothing changes. Move when you like."
+    assert _shown(page) == []
+
+
+def test_the_picker_narrows_by_release_side_and_feature(
+    reader: Callable[..., Watched], role_effects: dict[str, object]
+) -> None:
+    from kvroles.pages.effects import releases_of
+
+    page = reader().open("does-my-release-care/")
+    page.get_by_label("Release").select_option("0.27.0")
+    here = [e for e in role_effects["effects"] if "0.27.0" in releases_of(e, role_effects["releases"])]
+    assert 1 < len(here) < len(role_effects["effects"])
+    assert _shown(page) == [e["id"] for e in here]
+    page.get_by_label("prefill", exact=True).check()
+    mine = [e for e in here if not e["prefill"].startswith("Same")]
+    assert _shown(page) == [e["id"] for e in mine]
+    assert page.locator("#effects td.decode:visible").count() == 0
+    page.get_by_label("bidirectional transfer").check()
+    left = [e for e in mine if not e["features"] or "bidirectional" in e["features"]]
+    assert _shown(page) == [e["id"] for e in left]
+    assert f"{len(left)} thing" in page.get_by_role("status").inner_text()
+
+
+def test_the_evidence_is_that_of_the_picked_release(
+    reader: Callable[..., Watched], role_effects: dict[str, object]
+) -> None:
+    effect = next(e for e in role_effects["effects"] if e["id"] == "block-fence")
+    page = reader().open("does-my-release-care/?release=0.24.0")
+    row = page.locator("#block-fence")
+    row.locator("summary").click()
+    links = row.locator("li:visible a").evaluate_all("links => links.map(a => a.href)")
+    assert [re.sub(r"^.*/blob/v0\.24\.0/", "", link).replace("#L", ":") for link in links] == effect["evidence"][
+        "0.24.0"
+    ]
+
+
+def test_a_choice_survives_in_the_address(reader: Callable[..., Watched]) -> None:
+    visit = reader()
+    page = visit.open("does-my-release-care/")
+    page.get_by_label("Release").select_option("0.32.0")
+    page.get_by_label("decode", exact=True).check()
+    page.get_by_label("multimodal inputs").check()
+    before = _shown(page)
+    page.reload(wait_until="networkidle")
+    assert _shown(page) == before
+    assert page.get_by_label("Release").input_value() == "0.32.0"
+    assert page.get_by_label("decode", exact=True).is_checked()
+    page.screenshot(path=str(SCREENSHOTS / "picker.png"), full_page=True)
