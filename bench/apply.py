@@ -75,7 +75,7 @@ def turns(number: int, *ways: Callable[[], None]) -> None:
 
 def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
     """The figures of one release; ``work`` is an empty folder for it."""
-    series, lock = engine.load()
+    _series, lock = engine.load()
     row = lock.releases[release].archive
     assert row is not None
     cache = default_cache_dir()
@@ -138,7 +138,7 @@ def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
                 "git_am": am,
                 "again": again,
             }.items()
-        },  # fmt: skip
+        },
         "new_tree_to_tar": {"wall": ratio(new, tar, None, wall), "cpu": ratio(new, tar, None, cpu)},
         "into_above_start_to_git_am": {"wall": ratio(into, am, start, wall), "cpu": ratio(into, am, start, cpu)},
         "again_above_start_s": {
