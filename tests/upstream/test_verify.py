@@ -72,10 +72,10 @@ def test_drift_from_compat_json_fails_and_names_the_release(project: Path) -> No
 
 
 def test_a_changed_patch_is_found(project: Path) -> None:
-    spoil(project / "patches/connector-warning/0.20.0.patch", b"on decode instances.", b"on decode instance.")
+    spoil(project / "patches/guides/0.22.0.patch", b"# Prefill instance", b"# A prefill instance")
     done = verify(project, "--release", "0.22.1")
     assert done.returncode == 3
-    assert "connector-warning" in done.stderr
+    assert "topic guides" in done.stderr.replace("\n", " ")
 
 
 def test_a_wrong_hash_in_the_lock_is_found(project: Path) -> None:
@@ -90,26 +90,6 @@ def test_the_patches_are_lint_clean() -> None:
     done = verify(ROOT, "--lint")
     assert done.returncode == 0, done.stdout
     assert done.stdout == "The patches are clean.\n"
-
-
-@pytest.mark.parametrize(
-    ("code", "file", "old", "new"),
-    [
-        ("KVR001", "connector-warning/0.20.0.patch", b"Remove-When: ", b"Removes: "),
-        ("KVR002", "connector-warning/0.20.0.patch", b"Topic: connector-warning", b"Topic: guides"),
-        ("KVR002", "connector-warning/0.20.0.patch", b"Native-Since: 0.23.0", b"Native-Since: 0.24.0"),
-        ("KVR003", "connector-warning/0.20.0.patch", b">=0.20.0,<0.23.0", b">=0.20.0,<0.22.0"),
-        ("KVR005", "connector-warning/0.20.0.patch", b'on prefill instances and "\n', b'on prefill instances and " \n'),
-        ("KVR007", "series", b"guides\n", b"guides\nguides\n"),
-        ("KVR010", "connector-warning/0.20.0.patch", b"@@ -95,2 +95,8 @@", b"@@ -95,2 +95,9 @@"),
-    ],
-)  # fmt: skip
-def test_each_lint_code_finds_what_it_is_for(project: Path, code: str, file: str, old: bytes, new: bytes) -> None:
-    spoil(project / "patches" / file, old, new)
-    done = verify(project, "--lint", "--json")
-    found = {f["code"] for f in json.loads(done.stdout)} if done.stdout.startswith("[") else set()
-    assert done.returncode == 1, done.stderr
-    assert code in found
 
 
 def test_an_unknown_release_is_a_usage_error() -> None:
