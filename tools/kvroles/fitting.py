@@ -68,13 +68,6 @@ def plan(
             was[path] = now[path] = read(path)
         return now[path]
 
-    if all(current(path) is None for path in contract.CONNECTORS):
-        raise DoesNotApply(
-            f"There is no NixlConnector in {where}",
-            expected=f"its module, {contract.CONNECTORS[0]} or, up to 0.19.1, {contract.CONNECTORS[1]}",
-            found="neither: the tree predates NIXL (0.9.0), or has moved it",
-            fix="Name the release it is with --vllm-rev; where the module was moved, 'python tools/port.py --to DIR' says more",
-        )
     # In one release a file belongs to one default topic; optional topics lie on top of what those leave.
     orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional}
     peeled: dict[Topic, optional.Layer] = {}
@@ -103,6 +96,20 @@ def plan(
     result.topics.append(_overlay(current, now, series, reverse=reverse, replace=merge is not None, where=where))
     result.changes = [Change(p, was[p], now[p]) for p in sorted(now) if was[p] != now[p]]
     return result
+
+
+def need_connector(read: Reader, where: str) -> None:
+    """Raise DoesNotApply when NixlConnector stands at neither place the contract knows.
+
+    Asked by what changes a tree. A port does without: where a new release moved the connector to is what it is to find out.
+    """
+    if all(read(path) is None for path in contract.CONNECTORS):
+        raise DoesNotApply(
+            f"There is no NixlConnector in {where}",
+            expected=f"its module, {contract.CONNECTORS[0]} or, up to 0.19.1, {contract.CONNECTORS[1]}",
+            found="neither: the tree predates NIXL (0.9.0), or has moved it",
+            fix="Name the release it is with --vllm-rev; where the module was moved, 'python tools/port.py --to DIR' says more",
+        )
 
 
 def _order(topic: Topic, nearest: str | None, lock: Lock) -> list[str]:

@@ -117,6 +117,7 @@ def _plan(
 ) -> Plan:
     if row is not None and not request.three_way:
         return engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=where)
+    fitting.need_connector(tree.read, where)
     if not request.three_way:
         known = receipt.recorded(journal.read_receipt(tree))
         return fitting.plan(
