@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles import applying, engine, export, report
+from kvroles import applying, engine, report
 from kvroles.errors import Exit, UsageError
 from kvroles.main import guarded
 from kvroles.places import default_cache_dir
@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         if args.vllm_rev:
             lock = lock.only(resolve(args.vllm_rev, lock.releases))
         if args.export:
+            from kvroles import export  # makes mails, which nothing else here does
+
             print(export.write(series, lock, args.vllm_rev or "latest", args.export, tuple(args.extra)), end="")
         elif args.json:
             print(json.dumps(report.listing_json(lock, series), indent=1))

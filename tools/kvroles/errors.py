@@ -35,8 +35,6 @@ class KvRolesError(Exception):
         self.what = what
         self.expected = expected
         self.found = found
-        self.expected = expected
-        self.found = found
         self.fix = fix
         super().__init__(str(self))
 

@@ -45,6 +45,11 @@ class ArchiveRow:
     sha256: str
     size: int
 
+    @property
+    def top(self) -> str:
+        """The one folder of a source archive: its name without ``.tar.gz`` (PEP 625)."""
+        return self.name.removesuffix(".tar.gz")
+
 
 @dataclass(frozen=True)
 class TreeRow:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +22,9 @@ def project_root() -> Readable:
     """The folder that holds ``patches/`` and ``vllm_overlay/``: the checkout, or the inside of ``apply.pyz``."""
     here = Path(__file__).resolve()
     for parent in here.parents:
-        if parent.is_file() and zipfile.is_zipfile(parent):
+        if parent.is_file():  # a module lies below a file only in a zipapp
+            import zipfile  # slow to load, and a checkout has no use for it
+
             return zipfile.Path(parent)
     return here.parents[2]
 

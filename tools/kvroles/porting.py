@@ -81,7 +81,7 @@ def source(to: str, as_release: str | None, series: Series, lock: Lock, options:
         release = as_release or (m[1] if m else "")
         if not Version.parse(release):
             raise UsageError(f"{path.name} does not say which release it is", fix="Name it with --as R")
-        return Source(release, touched.of_archive(blob, row, relock.top_of(row), wanted), row)
+        return Source(release, touched.of_archive(blob, row, row.top, wanted), row)
     parsed = Version.parse(to)
     if parsed is None:
         raise UsageError(f"{to!r} is neither a release, nor an archive, nor a folder")
@@ -109,7 +109,7 @@ def _of_index(release: str, wanted: set[str], options: Options) -> Source:
         for f in sorted(listed, key=lambda f: f.name)
         if f.name.startswith(f"vllm-{release}-") and f.name.endswith(".whl") and f.sha256 and f.size
     )
-    return Source(release, touched.of_archive(blob, row, relock.top_of(row), wanted), row, wheels)
+    return Source(release, touched.of_archive(blob, row, row.top, wanted), row, wheels)
 
 
 def _stated(tree: Tree) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -102,6 +101,8 @@ def resolve(text: str, known: Iterable[str]) -> str:
         return releases[-1]
     wanted = Version.parse(text)
     if wanted is None:
+        import difflib  # slow to load, for a slip in typing only
+
         near = difflib.get_close_matches(text, releases, n=3, cutoff=0.4) or releases[-3:]
         raise UsageError(
             f"{text!r} is not a vLLM release",

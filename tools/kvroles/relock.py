@@ -79,11 +79,6 @@ def files_without_archive(release: str, shipped: Mapping[str, bytes], like: Mapp
     return {**rest, **shipped}
 
 
-def top_of(archive_row: ArchiveRow) -> str:
-    """The one folder of a source archive: its name without ``.tar.gz`` (PEP 625)."""
-    return archive_row.name.removesuffix(".tar.gz")
-
-
 def topic_rows(
     files: Mapping[str, bytes], release: str, series: Series, unknown: Mapping[str, str] | None = None
 ) -> tuple[dict[str, TopicRow], dict[str, bytes | None]]:

@@ -70,7 +70,7 @@ def extract(row: ReleaseRow, series: Series, options: Options) -> touched.Extrac
     found = touched.load(options.cache_dir, row.archive.sha256, wanted)
     if found is None:
         blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
-        found = touched.of_archive(blob, row.archive, relock.top_of(row.archive), wanted)
+        found = touched.of_archive(blob, row.archive, row.archive.top, wanted)
         touched.store(options.cache_dir, row.archive.sha256, wanted, found)
     return found
 

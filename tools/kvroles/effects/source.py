@@ -7,7 +7,6 @@ import zipfile
 from .. import archive, fetch, index, touched, web
 from ..errors import NoSource
 from ..lock import ReleaseRow
-from ..relock import top_of
 from ..verifying import Options
 
 _WANTED = {"vllm/**/*.py"}  # what an extract kept from a wheel is filed under
@@ -23,7 +22,7 @@ def python_files(row: ReleaseRow, options: Options) -> dict[str, bytes]:
     if row.archive is not None:
         blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
         chunks = archive.inflate(blob, row.archive.name)
-        return {m.path: m.data for m in archive.members(chunks, row.archive.name, top_of(row.archive), _is_wanted)}
+        return {m.path: m.data for m in archive.members(chunks, row.archive.name, row.archive.top, _is_wanted)}
     wheel = row.wheels[0]
     kept = touched.load(options.cache_dir, wheel.sha256, _WANTED)
     if kept is None:
