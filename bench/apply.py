@@ -31,6 +31,7 @@ from kvroles.places import default_cache_dir  # noqa: E402
 APPLY = ROOT / "tools" / "apply.py"
 NEW_TREE_TO_TAR, INTO_TO_GIT_AM, AGAIN_S = 1.3, 1.0, 0.1
 ENV = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+ENV.pop("PYTHONDONTWRITEBYTECODE", None)  # a second run finds our modules compiled, as it finds Python's own
 GIT = ("git", "-c", "user.name=b", "-c", "user.email=b@example.invalid", "-c", "gc.auto=0")
 
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from kvroles import contract, engine
 from kvroles.archive import inflate, members
-from kvroles.relock import top_of
 
 from .conftest import tool
 
@@ -46,7 +45,7 @@ def _patched_docs(release: str, archive: Path) -> dict[str, bytes]:
     blob = archive.read_bytes()
     files = {
         m.path: m.data
-        for m in members(inflate(blob, row.archive.name), row.archive.name, top_of(row.archive))
+        for m in members(inflate(blob, row.archive.name), row.archive.name, row.archive.top)
         if m.path.startswith(("docs/", "mkdocs.y")) or m.path in touched
     }
     for change in engine.plan(files.get, row, series, series.chosen()).changes:

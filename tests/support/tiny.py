@@ -311,7 +311,7 @@ def make(folder: Path) -> Tiny:
         blob = tarball(f"vllm-{release}", pristine(release), {SCRIPT})
         (cache / "archives" / name).write_bytes(blob)
         row = ArchiveRow(name, sha256(blob), len(blob))
-        extract = touched.of_archive(blob, row, relock.top_of(row), relock.paths_of_interest(series))
+        extract = touched.of_archive(blob, row, row.top, relock.paths_of_interest(series))
         rows[release] = relock.row(extract, row, (), release, series)
     overlay = {path: sha256(data) for path, data in series.overlay.items()}
     (patches / "lock.json").write_bytes(Lock(overlay, rows).dumps())

@@ -51,15 +51,37 @@ def test_a_release_needs_no_git(tiny: Tiny, tmp_path: Path) -> None:
     assert contents(tree) == project.pristine("0.22.1")
 
 
-def test_without_bash_the_run_says_what_it_could_not_check(tiny: Tiny, tmp_path: Path) -> None:
+NO_BASH = "contract  holds; clause 5 not checked: no bash on this machine"
+
+
+def test_bytes_the_lock_knows_to_be_proven_need_no_bash(tiny: Tiny, tmp_path: Path) -> None:
     env = bare_path(tmp_path / "bin")
     tree = tiny.unpack(tmp_path / "vllm")
     ran = script(tiny.apply, "--into", tree, cwd=tmp_path, env=env).ok()
-    assert "contract  holds; clause 5 not checked: no bash on this machine" in ran.out
+    assert "contract  holds\n" in ran.out
+    contract = json.loads((tree / ".kv-roles/receipt.json").read_text())["contract"]
+    assert contract == {"holds": True, "unchecked": {}}
+
+
+def test_another_checker_than_the_lock_s_proves_anew(tiny: Tiny, tmp_path: Path) -> None:
+    env = bare_path(tmp_path / "bin")
+    copy = tiny.copy(tmp_path / "project")
+    with (copy.root / "tools/kvroles/scan.py").open("a") as f:
+        f.write("# another text\n")
+    tree = copy.unpack(tmp_path / "vllm")
+    assert NO_BASH in script(copy.apply, "--into", tree, cwd=tmp_path, env=env).ok().out
     assert json.loads((tree / ".kv-roles/receipt.json").read_text())["contract"] == {
         "holds": True,
         "unchecked": {"5": "no bash on this machine"},
     }
+
+
+def test_another_file_than_the_lock_s_is_proven_anew(tiny: Tiny, tmp_path: Path) -> None:
+    env = bare_path(tmp_path / "bin")
+    tree = tiny.unpack(tmp_path / "vllm")
+    with (tree / project.SCHEDULER).open("a") as f:  # of an optional topic: the default ones still fit
+        f.write("# mine\n")
+    assert NO_BASH in script(tiny.apply, "--into", tree, cwd=tmp_path, env=env).ok().out
 
 
 @pytest.mark.parametrize(

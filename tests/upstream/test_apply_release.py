@@ -16,7 +16,6 @@ from kvroles import archive as archive_module
 from kvroles import contract, engine, stage
 from kvroles.digest import sha256
 from kvroles.lock import ReleaseRow
-from kvroles.relock import top_of
 from support.driver import Ran, script
 from support.files import contents, snapshot
 
@@ -36,7 +35,7 @@ def run(*argv: str | Path, cwd: Path, **kw: object) -> Ran:
 
 def members(archive: Archive, release: str) -> dict[str, bytes]:
     blob = archive(release).read_bytes()
-    top = top_of(row_of(release).archive)  # type: ignore[arg-type]
+    top = row_of(release).archive.top  # type: ignore[union-attr]
     return {m.path: m.data for m in archive_module.members(archive_module.inflate(blob, "a"), "a", top)}
 
 

@@ -12,7 +12,6 @@ from kvroles import archive, engine, fetch
 from kvroles.errors import Unproven
 from kvroles.lock import ReleaseRow
 from kvroles.places import default_cache_dir
-from kvroles.relock import top_of
 from kvroles.runtime import wheels
 from kvroles.runtime.environments import Say
 from kvroles.runtime.light import light_construct
@@ -33,7 +32,7 @@ def connector(row: ReleaseRow, say: Say) -> bytes:
         return (wheels.unpacked(row.release, say) / path).read_bytes()
     blob = fetch.archive_bytes(row.archive, default_cache_dir())
     chunks = archive.inflate(blob, row.archive.name)
-    found = archive.members(chunks, row.archive.name, top_of(row.archive), path.__eq__)
+    found = archive.members(chunks, row.archive.name, row.archive.top, path.__eq__)
     return next(found).data
 
 

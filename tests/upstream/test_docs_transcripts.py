@@ -44,14 +44,13 @@ def test_the_guide_quotes_the_warning_of_the_newest_release(archive: Callable[[s
     from kvroles import contract
     from kvroles.archive import inflate, members
     from kvroles.lock import Lock
-    from kvroles.relock import top_of
 
     release, row = next(reversed(Lock.load().releases.items()))
     assert row.archive is not None
     blob = archive(release).read_bytes()
     source = next(
         m.data
-        for m in members(inflate(blob, row.archive.name), row.archive.name, top_of(row.archive))
+        for m in members(inflate(blob, row.archive.name), row.archive.name, row.archive.top)
         if m.path in contract.CONNECTORS
     )
     texts = [

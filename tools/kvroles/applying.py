@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import contract, detect, engine, journal, receipt
 from .contract import Verdict
+from .digest import sha256
 from .engine import Plan, TopicStatus
 from .errors import DoesNotApply, Unproven, UsageError
 from .journal import Change
@@ -161,7 +162,7 @@ def _in_place(
     if not request.reverse:
         touched = engine.touched_paths(row, series)
         files = {p: d for p in touched if (d := tree.read(p)) is not None}
-        verdict = prove(files, plan, set(touched))
+        verdict = prove(files, plan, set(touched), row.contract)
         earlier = journal.read_receipt(tree)
         text = receipt.make(release, row, series, after, plan.changes, verdict, None, earlier=earlier)
     if request.check:
@@ -179,9 +180,14 @@ def write_back(tree: Tree, changes: list[Change], text: bytes | None) -> None:
             raise Unproven(f"{change.path} in {tree.path} was read back with other bytes than were written")
 
 
-def prove(files: dict[str, bytes], plan: Plan, touched: set[str]) -> Verdict:
-    """Check the contract on ``files`` as ``plan`` leaves them. Raises Unproven at the first breach."""
+def prove(files: dict[str, bytes], plan: Plan, touched: set[str], proven: str | None = None) -> Verdict:
+    """Check the contract on ``files`` as ``plan`` leaves them. Raises Unproven at the first breach.
+
+    ``proven`` is the key the lock has for these files: where theirs is the same, the verdict is known.
+    """
     now: dict[str, bytes | None] = {**files, **{c.path: c.after for c in plan.changes}}
+    if proven is not None and contract.key({p: sha256(d) for p in touched if (d := now.get(p)) is not None}) == proven:
+        return Verdict((), {})
     before: dict[str, bytes | None] = {**files, **{c.path: c.before for c in plan.changes}}
     verdict = contract.check(
         {p: d for p, d in now.items() if d is not None and p in touched},

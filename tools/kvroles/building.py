@@ -43,7 +43,7 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
                 )
             plan = _plan_of_archive(staged.kept, row, series, topics)
             now = {c.path: c.after for c in plan.changes}
-            verdict = prove(staged.kept, plan, touched)
+            verdict = prove(staged.kept, plan, touched, row.contract)
             for path, data in now.items():
                 stage.write(staged, path, data)
                 if data is not None and staged.hashes[path] != sha256(data):
@@ -87,7 +87,7 @@ def dry_run(request: Request, output: Path, series: Series, row: ReleaseRow, top
     """What ``build`` would do, without writing a byte: the same plan and proof on the archive's members."""
     files = members_of(source(request, row), row, series)
     plan = _plan_of_archive(files, row, series, topics)
-    verdict = prove(files, plan, set(engine.touched_paths(row, series)))
+    verdict = prove(files, plan, set(engine.touched_paths(row, series)), row.contract)
     notes = of_no_use(request, row)
     return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict, notes=notes)
 

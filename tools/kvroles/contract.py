@@ -13,10 +13,12 @@ That nothing else in the tree changed is the writer's to show: see ``engine.py``
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -317,6 +319,20 @@ class Verdict:
 
     breaches: tuple[Breach, ...]
     unchecked: dict[int, str]
+
+
+def key(hashes: Mapping[str, str]) -> str:
+    """What a verdict follows from: the text of this checker, and the files' SHA-256 (path -> hash).
+
+    Equal keys have equal verdicts. The lock keeps the key of each release's patched files once ``verify.py`` has proven
+    them, so that the same bytes under the same checker need no second proof.
+    """
+    whole = hashlib.sha256()
+    for module in (scan, sys.modules[__name__]):
+        whole.update(module.__loader__.get_data(module.__file__))  # type: ignore[union-attr]
+    for path, sha in sorted(hashes.items()):
+        whole.update(f"{sha}  {path}\n".encode())
+    return whole.hexdigest()
 
 
 def check(

@@ -62,13 +62,18 @@ class TreeRow:
 
 @dataclass(frozen=True)
 class ReleaseRow:
-    """One release; ``archive`` and ``tree`` are None where no source archive was published (0.15.x)."""
+    """One release; ``archive`` and ``tree`` are None where no source archive was published (0.15.x).
+
+    ``contract`` is the key (``contract.key``) of the files the series is about, once patched, if the contract was proven
+    for them.
+    """
 
     release: str
     archive: ArchiveRow | None
     tree: TreeRow | None
     topics: dict[str, TopicRow]
     wheels: tuple[ArchiveRow, ...] = ()
+    contract: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class Lock:
                 TreeRow(int(tree["files"]), _hex(tree["before"]), _hex(tree["after"])) if tree else None,
                 topics,
                 tuple(_archive(w) for w in row["wheels"]),
+                _sha(row["contract"]),
             )
         overlay = {_path(p): _hex(s) for p, s in data["overlay"].items()}
         return cls(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0]))))
@@ -138,6 +144,7 @@ class Lock:
                     "archive": vars(r.archive) if r.archive else None,
                     "wheels": [vars(w) for w in r.wheels],
                     "tree": vars(r.tree) if r.tree else None,
+                    "contract": r.contract,
                     "topics": {name: topic(t) for name, t in r.topics.items()},
                 }
                 for r in sorted(self.releases.values(), key=lambda r: version(r.release))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from . import contract, engine, patchfile
 from .digest import sha256
@@ -55,14 +56,27 @@ def row(
     extract: Extract, archive_row: ArchiveRow, wheels: tuple[ArchiveRow, ...], release: str, series: Series
 ) -> ReleaseRow:
     """The lock row of ``release`` from what was read of its archive. Raises DoesNotApply when a variant does not fit."""
-    topics, _ = topic_rows(extract.files, release, series)
+    topics, now = topic_rows(extract.files, release, series)
     optional = {t.name for t in series.topics if t.optional}
     changed: dict[str, str | None] = {path: sha256(data) for path, data in series.overlay.items()}
     for name, topic in topics.items():
         if topic.state == "variant" and name not in optional:
             changed |= {path: f.after for path, f in topic.files.items()}
     tree = TreeRow(extract.count(), extract.digest(), extract.digest(changed))
-    return ReleaseRow(release, archive_row, tree, topics, wheels)
+    made = ReleaseRow(release, archive_row, tree, topics, wheels)
+    return replace(made, contract=_proven(extract.files, {**now, **series.overlay}, made, series))
+
+
+def _proven(
+    before: Mapping[str, bytes], after: Mapping[str, bytes | None], made: ReleaseRow, series: Series
+) -> str | None:
+    """The contract's key for the patched files of a release, or None when it does not hold for them."""
+    touched = set(engine.touched_paths(made, series))
+    mine = {p: d for p, d in after.items() if d is not None and p in touched}
+    rest = {p: d for p, d in before.items() if p not in touched}
+    verdict = contract.check(mine, before, rest)
+    whole = not verdict.breaches and not verdict.unchecked
+    return contract.key({p: sha256(d) for p, d in mine.items()}) if whole else None
 
 
 def row_without_archive(

@@ -141,6 +141,8 @@ def _apply(proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Serie
         _reverse(row, {p: d for p, d in after.items() if d is not None}, files, series, extra)
         if result is None:
             result = plan.changes
+            made = {p: sha256(d) for p in touched_paths if (d := after.get(p)) is not None}
+            _same("contract's key", row.contract, contract.key(made))
             proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
     assert result is not None
     return result
