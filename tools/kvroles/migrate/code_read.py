@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 
 from tree_sitter import Node
 
@@ -195,37 +196,47 @@ class Reader:
         return next(iter(found)) if len(found) == 1 else None
 
 
-_TOP = re.compile(r"(?m)^(?:@|def |class |async def )")
+_DEFINITION = re.compile(r"\n([ \t]*)(@|def |class |async def )")
+_BLANKS = bytes(10 if b == 10 else 32 for b in range(256))
+_WORTH_IT = 8_000
 
 
 def _without_token(t: Text) -> list[tuple[int, int]]:
-    """The stretches of a large Python text, cut at its top functions and classes, that hold no token.
+    """The functions and classes of a large Python text that hold no token, nor anything that does.
 
-    Parsing is what a big file costs, and most of a test module can wait until something in it is asked for. A stretch
-    goes on until its triple quotes close; if they never do, nothing is left out.
+    Parsing is what a big file costs, and most of a module can wait until something in it is asked for. A stretch begins
+    at a definition and goes on to the next, or to the first line further out than itself; where triple quotes are open
+    there is no definition, and if they never close, nothing is left out.
     """
     s = t.s
-    if len(s) < 20_000:
+    if len(s) < _WORTH_IT:
         return []
-    starts: list[int] = []
+    starts: list[tuple[int, int]] = [(0, 0)]  # where, and how far in
     decorated = False
-    for m in _TOP.finditer(s):
-        if not decorated:
-            starts.append(m.start())
-        decorated = m.group() == "@"  # the next of these lines belongs to it
-    out: list[tuple[int, int]] = []
+    for m in _DEFINITION.finditer(s):
+        begin = starts[-1][0]
+        if not decorated and (s.count('"""', begin, m.start()) + s.count("'''", begin, m.start())) % 2 == 0:
+            starts.append((m.start() + 1, len(m.group(1))))
+        decorated = m.group(2) == "@"  # the next of these lines belongs to it
+    last = starts[-1][0]
+    if (s.count('"""', last) + s.count("'''", last)) % 2:
+        return []
+    ends = [a for a, _ in starts[1:]] + [len(s)]
     tokens = t.tokens()
-    begin = 0
-    for end in [*starts, len(s)]:
-        if end == begin:
+    kept: set[int] = set()
+    for n, ((begin, indent), end) in enumerate(zip(starts, ends, strict=True)):
+        if bisect(tokens, end - 1) > bisect(tokens, begin - 1):
+            kept.add(n)
+            for k in range(n - 1, -1, -1):  # and what it stands in
+                if starts[k][1] < indent:
+                    kept.add(k)
+                    indent = starts[k][1]
+    out: list[tuple[int, int]] = []
+    for n, ((begin, indent), end) in enumerate(zip(starts, ends, strict=True)):
+        if n in kept or end == begin:
             continue
-        if (s.count('"""', begin, end) + s.count("'''", begin, end)) % 2:
-            if end == len(s):
-                return []
-            continue
-        if not any(begin <= k < end for k in tokens):
-            out.append((begin, end))
-        begin = end
+        out_of_it = re.compile(rf"\n[ \t]{{0,{indent - 1}}}[^\s#)\]}}]").search(s, begin, end) if indent else None
+        out.append((begin, out_of_it.start() if out_of_it else end))
     return out
 
 
@@ -234,5 +245,8 @@ def _blanked(t: Text, spans: list[tuple[int, int]]) -> bytes | None:
         return None
     source = bytearray(t.ascii())
     for a, b in spans:
-        source[a:b] = re.sub(rb"[^\n]", b" ", source[a:b])
+        source[a:b] = source[a:b].translate(_BLANKS)
+        at = a + len(t.s[a:b]) - len(t.s[a:b].lstrip())
+        if at > a and at + 4 <= b:
+            source[at : at + 4] = b"pass"  # a class or branch of nothing else still has a body
     return bytes(source)

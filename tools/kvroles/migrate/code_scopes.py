@@ -104,7 +104,9 @@ class Unit(Reader):
         home = None if call else next((o for o in grammar.owners(node) if o.type in self.spec.function), None)
         a, b = (home.start_byte, home.end_byte) if home is not None else (0, len(self.t.s))
         tail = r"(?=\s*\()" if call else r"(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))"
-        found = [m.start() for m in re.compile(rf"(?<![\w.\"'-]){re.escape(name)}\b{tail}").finditer(self.t.s, a, b)]
+        word = re.escape(name)
+        pattern = rf"{word}(?<![\w.\"'-]{word})\b{tail}"  # the name first: the machine then looks for its letters
+        found = [m.start() for m in re.compile(pattern).finditer(self.t.s, a, b)]
         if len(found) > _MANY:
             return [Scope("uses", name, None)]  # a word like any other: nothing can be concluded from where it stands
         out: list[Scope] = []

@@ -11,6 +11,8 @@ R = TypeVar("R")
 
 WORTH_A_FORK = 400
 MAX_PROCESSES = 4
+_AT_ONCE = 32  # items a process takes at a time: few enough that none waits long for another in the end
+_TURNS = 8_000  # what a pipe holds at four bytes each, with room to spare
 
 
 def each(work: Callable[[T], R | None], items: Sequence[T]) -> list[R]:
@@ -18,13 +20,19 @@ def each(work: Callable[[T], R | None], items: Sequence[T]) -> list[R]:
     count = min(os.cpu_count() or 1, MAX_PROCESSES)
     if count < 2 or len(items) < WORTH_A_FORK or not hasattr(os, "fork"):
         return [r for item in items if (r := work(item)) is not None]
-    children = [_child(work, items, n, count) for n in range(1, count)]
+    step = max(_AT_ONCE, len(items) // _TURNS + 1)
+    turns, write = os.pipe()  # whoever is free reads the next number: one large file holds nobody else up
+    os.write(write, b"".join(n.to_bytes(4, "big") for n in range(0, len(items), step)))
+    os.close(write)
+    children = [_child(work, items, turns, step) for _ in range(1, count)]
     failure: BaseException | None = None
     done: list[tuple[int, R]] = []
     try:
-        done = _share(work, items, 0, count)
+        done = _share(work, items, turns, step)
     except BaseException as e:
         failure = e
+    finally:
+        os.close(turns)
     import pickle  # only where there is something to send
 
     for pid, pipe in children:
@@ -41,11 +49,17 @@ def each(work: Callable[[T], R | None], items: Sequence[T]) -> list[R]:
     return [r for _, r in sorted(done, key=lambda d: d[0])]
 
 
-def _share(work: Callable[[T], R | None], items: Sequence[T], first: int, step: int) -> list[tuple[int, R]]:
-    return [(i, r) for i in range(first, len(items), step) if (r := work(items[i])) is not None]
+def _share(work: Callable[[T], R | None], items: Sequence[T], turns: int, step: int) -> list[tuple[int, R]]:
+    done: list[tuple[int, R]] = []
+    while number := os.read(turns, 4):
+        first = int.from_bytes(number, "big")
+        for i, item in enumerate(items[first : first + step], first):
+            if (r := work(item)) is not None:
+                done.append((i, r))
+    return done
 
 
-def _child(work: Callable[[T], R | None], items: Sequence[T], first: int, step: int) -> tuple[int, int]:
+def _child(work: Callable[[T], R | None], items: Sequence[T], turns: int, step: int) -> tuple[int, int]:
     """A process that does its share and sends the outcome, or what went wrong, through a pipe."""
     read, write = os.pipe()
     pid = os.fork()
@@ -58,7 +72,7 @@ def _child(work: Callable[[T], R | None], items: Sequence[T], first: int, step: 
         os.close(read)
         outcome: object
         try:
-            outcome = _share(work, items, first, step)
+            outcome = _share(work, items, turns, step)
         except Exception as e:
             outcome = e
         with os.fdopen(write, "wb") as f:

@@ -10,6 +10,7 @@ from kvroles.migrate.model import Scope, Site
 from kvroles.migrate.text import Text
 
 _CELL = re.compile(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
+_MAGIC = re.compile(r"\n[ \t]*[!%]")
 _BANG = re.compile(r"^[ \t]*[!%](?:sx\s|system\s)?(?P<cmd>(?:[^\n\\]|\\\r?\n|\\.)*)", re.M)
 
 
@@ -26,7 +27,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         return values.scan_as(lang, body, up, ctx)
     out: list[Site] = []
     holes: list[tuple[int, int]] = []
-    for m in _BANG.finditer(t.s):
+    for m in _BANG.finditer(t.s) if _MAGIC.search(t.s) or t.s.lstrip()[:1] in {"!", "%"} else ():
         if re.match(r"\s*[!%]\s*[\w./{$-]", m.group()) and "=" not in m.group()[:2]:
             holes.append((m.start(), m.end()))
             out += (

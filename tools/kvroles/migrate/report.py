@@ -88,7 +88,7 @@ def evidence(f: Finding, r: FileResult) -> list[str]:
 
 
 def _line(r: FileResult, pos: int) -> int:
-    return r.text.s.count("\n", 0, pos) + 1 if r.text is not None else 1
+    return r.lines.get(pos, 1)
 
 
 def summary(results: list[FileResult], count: Counter[str]) -> str:

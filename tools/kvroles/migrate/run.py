@@ -17,30 +17,36 @@ from kvroles.migrate.text import TOKEN_RE, Text
 
 @dataclass
 class FileResult:
-    """One file's findings; its bytes before and after, where something is to be written."""
+    """One file's findings; its bytes before and after, where something is to be written.
+
+    ``lines`` are those that the places of the findings' evidence stand in: a file's text is not kept, so that what a
+    run holds grows with what it found and not with what it read.
+    """
 
     path: str
     findings: list[Finding] = field(default_factory=list)
     before: bytes = b""
     after: bytes | None = None
-    text: Text | None = None
+    lines: dict[int, int] = field(default_factory=dict)
 
 
 def over(paths: list[str], options: Options) -> list[FileResult]:
     """The result of every file at or below ``paths`` that has one, each file once, in order."""
     seen: set[str] = set()
-    todo: list[tuple[str, str | walk.Hit]] = []
+    out: list[FileResult] = []
     for root in paths:
+        todo: list[str | walk.Hit] = []
         for entry in walk.files(root):
             shown = entry if isinstance(entry, str) else entry.path
             if shown not in seen and not options.settings.excluded(shown):
-                seen.add(shown)
-                todo.append((root, entry))
-    return parallel.each(partial(_one, options), todo)
+                todo.append(entry)
+        if len(paths) > 1:
+            seen.update(e if isinstance(e, str) else e.path for e in todo)
+        out += parallel.each(partial(_one, options, root), todo)
+    return out
 
 
-def _one(options: Options, item: tuple[str, str | walk.Hit]) -> FileResult | None:
-    root, entry = item
+def _one(options: Options, root: str, entry: str | walk.Hit) -> FileResult | None:
     hit = walk.look(entry) if isinstance(entry, str) else entry
     if hit is None:
         return None
@@ -84,9 +90,10 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
         ) from None
     except Exception as e:  # one odd file must not cost the report on all the others
         return skipped(path, f"reading it failed ({type(e).__name__}: {e}); nothing in it was changed")
-    result = FileResult(path, found, data, text=text)
+    result = FileResult(path, found, lines={c.pos: ctx.line(c.pos)[0] for f in found for c in f.cues if c.pos >= 0})
     if options.proof and any(f.role for f in found):
-        result.after = _checked(result, ctx, options)
+        result.after = _checked(result, data, ctx, options)
+        result.before = data if result.after is not None else b""
     return result
 
 
@@ -100,13 +107,13 @@ def _relevant(data: bytes, options: Options) -> bool:
     )
 
 
-def _checked(result: FileResult, ctx: FileCtx, options: Options) -> bytes | None:
+def _checked(result: FileResult, data: bytes, ctx: FileCtx, options: Options) -> bytes | None:
     """The edited bytes, read again: the same findings must come out, less those written. Else nothing is offered."""
     from kvroles.migrate import rewrite  # only where a change is proposed
 
     wanted = [f for f in result.findings if f.role]
     try:
-        after = rewrite.edited(result.before, ctx.text, result.findings)
+        after = rewrite.edited(data, ctx.text, result.findings)
         text = Text.of_file(after)
         again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.siblings, ctx.nixl), options)
     except Exception as e:  # whatever it is, what cannot be read again is not offered

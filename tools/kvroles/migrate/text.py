@@ -11,7 +11,8 @@ from array import array
 from collections.abc import Iterable
 
 TOKEN = "kv_both"
-TOKEN_RE = re.compile(r"(?<![A-Za-z0-9_])kv_both(?![A-Za-z0-9_])")
+# The letters first, what may not stand before them after: the machine then looks for the letters.
+TOKEN_RE = re.compile(r"kv_both(?<![A-Za-z0-9_]kv_both)(?![A-Za-z0-9_])")
 BOM = b"\xef\xbb\xbf"
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
