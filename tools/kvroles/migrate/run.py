@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 from kvroles.errors import Exit, KvRolesError
 from kvroles.migrate import findings, parallel, walk
@@ -13,6 +14,8 @@ from kvroles.migrate.context import FileCtx
 from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
 from kvroles.migrate.text import TOKEN_RE, Text
+
+_AT_ONCE = 16_000  # files named at a time, so that a tree of any size takes no more memory than this many
 
 
 @dataclass
@@ -35,15 +38,22 @@ def over(paths: list[str], options: Options) -> list[FileResult]:
     seen: set[str] = set()
     out: list[FileResult] = []
     for root in paths:
-        todo: list[str | walk.Hit] = []
-        for entry in walk.files(root):
-            shown = entry if isinstance(entry, str) else entry.path
-            if shown not in seen and not options.settings.excluded(shown):
-                todo.append(entry)
-        if len(paths) > 1:
-            seen.update(e if isinstance(e, str) else e.path for e in todo)
-        out += parallel.each(partial(_one, options, root), todo)
+        entries = walk.files(root)
+        while some := list(islice(entries, _AT_ONCE)):
+            todo = [e for e in some if _wanted(e, seen if len(paths) > 1 else None, options)]
+            out += parallel.each(partial(_one, options, root), todo)
     return out
+
+
+def _wanted(entry: str | walk.Hit, seen: set[str] | None, options: Options) -> bool:
+    shown = entry if isinstance(entry, str) else entry.path
+    if options.settings.exclude and options.settings.excluded(shown):
+        return False
+    if seen is not None:
+        if shown in seen:
+            return False
+        seen.add(shown)
+    return True
 
 
 def _one(options: Options, root: str, entry: str | walk.Hit) -> FileResult | None:
