@@ -11,7 +11,7 @@ from functools import partial
 
 from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
 from kvroles.migrate.tree import Tree
 from kvroles.migrate.words import name_sides, title_side
@@ -123,6 +123,7 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
     comments: list[tuple[int, str]] = []
     bodies: list[tuple[Scope, Text]] = []
     variables: list[tuple[str, int, Text]] = []
+    assigned: list[tuple[str, Text]] = []
     i = 0
     while i < len(lines):
         a, b = lines[i]
@@ -172,6 +173,7 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
                 while i + 1 < len(lines) and lines[i + 1][0] < end:
                     i += 1
             value = t.slice(start, end)
+            assigned.append((var.group("name"), value))
             if TOKEN_RE.search(value.s):
                 variables.append((var.group("name"), a, value))
         elif TOKEN_RE.search(line):
@@ -185,8 +187,20 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
         scope = _name_cue(Scope("variable", name, up), "variable", name, t.at(a), ctx)
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
         scope.find_uses = partial(_uses, use, bodies, ctx)
+        if scope.cues and scope.cues[0].side in (Side.PREFILL, Side.DECODE):
+            scope.find_lent = partial(
+                _lent, use if lang == "make" else rf"\b{re.escape(name)}\b", assigned, scope.cues[0].side
+            )
         out += values.scan(value, scope, ctx)
     return out
+
+
+def _lent(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | None:
+    """The variable of the other side that takes over the value that ``use`` stands for."""
+    for name, value in assigned:
+        if name_sides(name) == {side.other} and (m := re.search(use, value.s)) and not TOKEN_RE.search(value.s):
+            return Cue(side.other, Weight.NAMED, "handed on to", name, value.at(m.start()))
+    return None
 
 
 def _uses(use: str, bodies: list[tuple[Scope, Text]], ctx: FileCtx) -> list[Scope]:

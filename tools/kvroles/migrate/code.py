@@ -109,8 +109,7 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
         owner = holder.parent
         m = unit.mapping(owner) if owner is not None else Map()
         connector = connectors.connector_of(m)
-        if len(connectors.role_pairs(m)) > 1:
-            exact = False
+        exact = exact and connectors.one_role(m)
         wrappers = tuple(c for c in (connectors.connector_of(w) for w in unit.mappings_around(owner)) if c)
         return [Site(pos, scope, "role", connector, wrappers, connectors.settings(m), exact)]
     if holder.type in spec.assign:

@@ -20,6 +20,7 @@ _ABOUT_A_SERVER = re.compile(
 )
 _NAMES = frozenset({"identifier", "type_identifier", "field_identifier"})
 _MANY = 60
+_COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into)"
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
 _PLAIN = re.compile(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
@@ -42,6 +43,7 @@ class Unit(Reader):
                 scope = self._function(owner, scope, follow)
             elif kind in spec.class_:
                 scope = self._named("class", self._name(owner), scope, owner)
+                self._may_be_lent(scope, scope.name, owner)
             elif kind in spec.branch | spec.case | spec.else_:
                 scope = self._branch(owner, inner, scope)
             elif kind in spec.loop:
@@ -82,6 +84,7 @@ class Unit(Reader):
         scope = self._named("function", name, up, node)
         if follow and name and not scope.cues and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
+        self._may_be_lent(scope, name, node)
         return scope
 
     def _assign(self, node: Node, inner: Node, up: Scope, follow: bool) -> Scope:
@@ -97,7 +100,46 @@ class Unit(Reader):
         scope = self._named("variable", names[0] if len(name_sides(whole)) != 1 else whole, up, node)
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole) and not scope.cues:
             scope.find_uses = partial(self._uses, whole, node, call=False)
+        self._may_be_lent(scope, names[0], node)
         return scope
+
+    def _may_be_lent(self, scope: Scope, name: str, node: Node) -> None:
+        """Have it looked up, when it matters, whether what is named for one side is handed on to the other."""
+        side = scope.cues[0].side if len(scope.cues) == 1 else None
+        if side in (Side.PREFILL, Side.DECODE):
+            scope.find_lent = partial(self._lent, name, node, side.other)
+
+    def _lent(self, name: str, node: Node, other: Side) -> Cue | None:
+        """The name, key, function or class of side ``other`` that takes the value of ``name`` over as it is."""
+        word = re.escape(name)
+        for m in re.finditer(rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", self.t.s):
+            if node.start_byte <= m.start() < node.end_byte:
+                continue
+            use = self.at(m.start(), len(name))
+            if use.type not in _NAMES:
+                continue
+            for owner in grammar.owners(use):
+                taker = self._taker(owner, use)
+                if not taker or name_sides(taker) != {other}:
+                    continue
+                source = grammar.text(self.t, owner)
+                said = {s for w in re.findall(r"\w+", source.replace(taker, "", 1)) for s in name_sides(w)}
+                if other not in said and not re.search("kv_(?:role|producer|consumer)", source):
+                    return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(m.start()))
+                break
+        return None
+
+    def _taker(self, owner: Node, use: Node) -> str:
+        """The name that ``owner`` gives to what ``use`` stands for, if it is an assignment, a pair or a subclass."""
+        if owner.type in self.spec.assign:
+            names = self.targets(owner)
+            return names[0] if len(names) == 1 and owner.start_byte != use.start_byte else ""
+        if owner.type in self.spec.pair and not owner.type.endswith("parameter"):
+            value = owner.child_by_field_name("value")
+            return self.key_of(owner) if value is not None and value.start_byte <= use.start_byte else ""
+        if owner.type in self.spec.class_ or owner.type in self.spec.function:
+            return self._name(owner)
+        return ""
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:
         """The owners of every use of a variable, or of every call of a function; of a local's, in its function only."""
@@ -212,6 +254,8 @@ class Unit(Reader):
             scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", words[:80], self.t.at(node.start_byte)))
         elif sides:
             scope.cues.append(Cue(next(iter(sides)), Weight.SAID, "loop", words[:80], self.t.at(node.start_byte)))
+            if over is not None and over.type in _NAMES:
+                self._may_be_lent(scope, words, node)
         return scope
 
     def _before(self, block: Node, inner: Node, up: Scope) -> Scope:

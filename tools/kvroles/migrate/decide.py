@@ -58,6 +58,9 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     seen: list[Cue] = []
     for n, scope in enumerate(chain):
         cues = list(scope.cues)
+        if scope.find_lent is not None and (lent := scope.find_lent()) is not None:
+            uses = [(c.side, c.pos) for c in (*cues[:1], lent)]
+            return Verdict(None, "shared", [*seen, *cues, lent], uses=uses, carrier=scope)
         if scope.find_uses is not None and len(busy) < MAX_HOPS and (scope.kind, scope.name) not in busy:
             used = _of_uses(scope, chain[n + 1 :], (*busy, (scope.kind, scope.name)))
             if isinstance(used, Verdict):

@@ -17,7 +17,7 @@ from kvroles.migrate.words import name_sides, prose_side, prose_sides, title_sid
 _FENCE = re.compile(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
 )
-_ATX = re.compile(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6})[ \t]+(?P<title>.*\S)[ \t]*\r?$")
+_ATX = re.compile(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6}(?![ \t]*\x22))[ \t]+(?P<title>.*\S)[ \t]*\r?$")
 _UNDERLINE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*\r?$")
 _DIRECTIVE = re.compile(
     r"^(?P<indent>[ \t]*)\.\.[ \t]+(?:code-block|code|sourcecode|parsed-literal|highlight)::[ \t]*(?P<lang>\S*)"
@@ -30,6 +30,7 @@ _TAB = re.compile(
     | .*<summary>(?P<e>.*?)</summary>
     | (?:\?\?\?\+?|!!!)[ \t]+\w+[ \t]+"(?P<f>[^"]+)" )"""
 )
+_CLOSED = re.compile(r"[ \t]*(?:.*</(?:details|TabItem|Tab|Accordion)>|:{3,}[ \t]*$)")
 _INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 _SPECIAL = frozenset("`~:#=.<?![-*+0123456789|")
 _UNDERLINES = frozenset("=-~^\"'`#*+")
@@ -41,12 +42,23 @@ _CODE_FENCE_DIRECTIVE = re.compile(r"^\{(?:code-block|code|sourcecode|literalinc
 class _State:
     headings: list[tuple[int, str, int]] = field(default_factory=list)  # level, title, line
     tab: tuple[str, int] | None = None
+    tab_indent: int = (
+        -1
+    )  # how far in a tab stands that its content's indentation ends; -1 for one that is closed by a mark
     said: list[tuple[int, str]] = field(default_factory=list)  # the paragraph above: (index, line)
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     """The sites in a document."""
     return _Document(t, up, ctx).sites()
+
+
+def _goes_on(text: str) -> bool:
+    """Whether a text's last sentence, a whole one, speaks of no side, after another whole one that may have been about
+    something else than what comes next."""
+    sentences = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", text.strip())
+    first, last = sentences[0], sentences[-1]
+    return len(sentences) > 1 and len(first.split()) > 4 and len(last.split()) > 3 and not prose_sides(last)
 
 
 class _Document:
@@ -74,6 +86,8 @@ class _Document:
         head = line.lstrip(" \t\r>")[:1]
         if not head:
             return i + 1
+        if self.state.tab is not None and self._tab_ends(line):
+            self.state.tab = None
         nxt = self._raw(i + 1) if i + 1 < len(self.starts) else ""
         if head not in _SPECIAL and nxt[:1] not in _UNDERLINES and "::" not in line and "kv_both" not in line:
             self._say(i, line)
@@ -100,6 +114,7 @@ class _Document:
         if m := _TAB.match(line):
             title = next((g for g in m.groups() if g), "")
             self.state.tab = (re.sub(r"<[^>]+>", "", title), i)
+            self.state.tab_indent = len(line) - len(line.lstrip()) if m["a"] or m["b"] or m["f"] else -1
             self.state.said = []
             return i + 1
         if line.rstrip().endswith("::") and not line.lstrip().startswith(".."):
@@ -112,6 +127,11 @@ class _Document:
             self._inline(i, line)
         self._say(i, line)
         return i + 1
+
+    def _tab_ends(self, line: str) -> bool:
+        if self.state.tab_indent < 0:
+            return _CLOSED.match(line) is not None
+        return len(line) - len(line.lstrip()) <= self.state.tab_indent
 
     def _say(self, i: int, line: str) -> None:
         if line.strip():
@@ -156,6 +176,8 @@ class _Document:
             return scope
         whole = " ".join(lines)
         side = title_side(lines[-1]) or (title_side(whole) if len(lines) > 1 else None)
+        if side is not None and _goes_on(whole):
+            side = None
         scope = Scope("paragraph", "", scope)
         if side is not None:
             scope.cues.append(

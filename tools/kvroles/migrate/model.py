@@ -56,6 +56,8 @@ class Scope:
     up: Scope | None
     cues: list[Cue] = field(default_factory=list)
     find_uses: Callable[[], list[Scope]] | None = None  # the owners of each place this scope's value is put to use
+    # What hands this scope's value on to the side that its name does not say (``decode_args = prefill_args + [...]``).
+    find_lent: Callable[[], Cue | None] | None = None
     place: int = -1  # of a use: where in the file's text it stands
     flags: dict[str, str] = field(default_factory=dict)  # the flags of the command, for the hazards
     launch: bool = False  # this scope is one server (a command, a container): evidence further in is its own

@@ -174,7 +174,26 @@ class Script(Source):
         scope = self._named("variable", name, up, node)
         if follow and name:
             scope.find_uses = partial(self._put_to_use, name, node)
+        side = scope.cues[0].side if len(scope.cues) == 1 else None
+        if side in (Side.PREFILL, Side.DECODE):
+            scope.find_lent = partial(self._lent, name, node, side.other)
         return scope
+
+    def _lent(self, name: str, node: Node, other: Side) -> Cue | None:
+        """The variable or function of side ``other`` that takes the value of ``name`` over as it is."""
+        for use in self.uses(name, node):
+            for owner in grammar.owners(use):
+                if owner.type == "variable_assignment":
+                    taker = assigned(self.t, owner)
+                elif owner.type == "function_definition" and (named := owner.child_by_field_name("name")):
+                    taker = grammar.text(self.t, named)
+                else:
+                    continue
+                source = grammar.text(self.t, owner).replace(taker, "", 1)
+                said = {s for w in re.findall(r"\w+", source) for s in name_sides(w)}
+                if name_sides(taker) == {other} and other not in said:
+                    return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(use.start_byte))
+        return None
 
     def _put_to_use(self, name: str, node: Node) -> list[Scope]:
         """The owners of every use of a variable, followed into the functions it is passed to."""

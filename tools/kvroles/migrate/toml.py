@@ -20,13 +20,21 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     doc = Map(end=len(t.s))
     _pairs(t, root, doc, 0)
     out: list[Site] = []
+    within: list[tuple[str, Map]] = []  # the table just read and those it stands in, by their headers
     for child in root.children:
         if child.type in {"table", "table_array_element"}:
             header = next((c for c in child.children if c.type.endswith("key")), None)
             if header is not None:
                 table = Map(start=child.start_byte, end=child.end_byte)
                 _pairs(t, child, table, 0)
-                doc.pairs.append((_key(t, header), table))
+                key = _key(t, header)
+                while within and not key.value.startswith(within[-1][0] + "."):
+                    within.pop()
+                for _, outer in within:
+                    outer.end = table.end
+                own = key.text.slice(len(within[-1][0]) + 1, len(key.value)) if within else key.text
+                (within[-1][1] if within else doc).pairs.append((Scalar(own, key.start, key.end), table))
+                within.append((key.value, table))
     out += Tree(doc, t, up, ctx, values.scan, comments=True).sites()
     known = {s.pos for s in out}
     for i in t.tokens():

@@ -155,8 +155,7 @@ class Tree:
             return [Site(pos, scope, "role", connector, exact=exact, feeds=name)]
         if not connectors.is_role_key(key):
             return [Site(pos, scope, "value", connector)]
-        if len(connectors.role_pairs(parent)) > 1:
-            exact = False
+        exact = exact and connectors.one_role(parent)
         wrappers = [c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))]
         return [Site(pos, scope, "role", connector, tuple(wrappers), connectors.settings(parent), exact)]
 

@@ -1,0 +1,5 @@
+#!/bin/bash
+PREFILL_TRANSFER='{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+DECODE_TRANSFER="$PREFILL_TRANSFER"
+vllm serve m --port 9001 --kv-transfer-config "$PREFILL_TRANSFER" &
+vllm serve m --port 9002 --kv-transfer-config "$DECODE_TRANSFER" &
