@@ -53,12 +53,13 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     return _Document(t, up, ctx).sites()
 
 
-def _goes_on(text: str) -> bool:
-    """Whether a text's last sentence, a whole one, speaks of no side, after another whole one that may have been about
-    something else than what comes next."""
+_OTHER = re.compile(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
+
+
+def _of_the_other(text: str) -> bool:
+    """Whether a text's last sentence turns, by no name, to the other of the side that those before it were about."""
     sentences = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", text.strip())
-    first, last = sentences[0], sentences[-1]
-    return len(sentences) > 1 and len(first.split()) > 4 and len(last.split()) > 3 and not prose_sides(last)
+    return len(sentences) > 1 and _OTHER.search(sentences[-1]) is not None and not prose_sides(sentences[-1])
 
 
 class _Document:
@@ -176,7 +177,7 @@ class _Document:
             return scope
         whole = " ".join(lines)
         side = title_side(lines[-1]) or (title_side(whole) if len(lines) > 1 else None)
-        if side is not None and _goes_on(whole):
+        if side is not None and _of_the_other(whole):
             side = None
         scope = Scope("paragraph", "", scope)
         if side is not None:
