@@ -96,6 +96,18 @@ def test_pages_load_nothing_from_elsewhere_and_miss_nothing(built: Built, pages:
             assert target(built.html, name, load).is_file(), f"{name} lacks {load}"
 
 
+def test_no_markup_is_left_in_what_a_reader_sees(built: Built) -> None:
+    """A table whose bars or a mail whose signs were taken for Markdown, or not taken, would show here."""
+    for path in sorted(built.html.rglob("*.html")):
+        html = path.read_text(encoding="utf-8")
+        assert r"\|</" not in html, path
+        outside = re.sub(r"<(script|style|pre|code)\b.*?</\1>", "", html, flags=re.DOTALL)
+        shown = re.sub(r"<[^>]+>", " ", outside)
+        for left in ("| ---", "```", "--8<--", "**", "](", "{ #", "\\<", "\\*", "\\|"):
+            assert left not in shown, f"{path}: {left}"
+        assert not re.search(r"<code>[^<]*\\\|", html), path
+
+
 def test_edit_links_open_the_source(built: Built, pages: dict[str, Page]) -> None:
     root = EDIT_URI.removesuffix("docs/")
     seen = 0

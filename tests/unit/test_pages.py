@@ -16,7 +16,7 @@ import yaml
 from kvroles import contract, engine, lint
 from kvroles.errors import Exit, KvRolesError
 from kvroles.migrate.codes import CODES
-from kvroles.pages import build, diagrams, effects, home, matrix, reference, text, topics
+from kvroles.pages import build, diagrams, effects, home, matrix, reference, results, text, topics
 from support import docs
 
 SERIES, LOCK = engine.load()
@@ -85,6 +85,71 @@ def test_spans_name_runs_of_neighbours() -> None:
     known = ["1", "2", "3", "4", "5", "6"]
     assert text.spans(["1", "2", "3", "5"], known) == "1 to 3, 5"
     assert text.spans([], known) == ""
+
+
+def test_what_looks_like_code_in_a_mail_becomes_code_and_nothing_becomes_markup() -> None:
+    says = topics._safe("query kv_role='kv_both'.*deprecated in tests/v1/run_x.sh, <b> https://e.org/a_b `x_y` 2 * 3")
+    assert says == (
+        "query `kv_role='kv_both'.*deprecated` in `tests/v1/run_x.sh`, \\<b> https://e.org/a_b `x_y` 2 \\* 3"
+    )
+
+
+def test_a_bar_in_a_cell_is_escaped_but_not_in_code_where_the_backslash_would_be_shown() -> None:
+    assert text.table(["a", "b"], [["`URL|DIR`", "x|y"]]).splitlines()[2] == r"| `URL|DIR` | x\|y |"
+
+
+# --- what was measured -------------------------------------------------------------------------------------------------
+
+
+def _measured(found: dict[str, object]) -> str:
+    return results.fragments(found, docs.ROOT)["results.md"]
+
+
+def test_every_figure_of_the_results_is_on_the_page() -> None:
+    def numbers(value: object) -> list[str]:
+        if isinstance(value, dict | list):
+            return [n for v in (value.values() if isinstance(value, dict) else value) for n in numbers(v)]
+        return [f"{value:,}".replace(",", " ")] if type(value) in (int, float) else []
+
+    found = json.loads((docs.ROOT / "bench" / "results.json").read_bytes())
+    page = _measured(found)
+    assert numbers(found)
+    for number in numbers(found):
+        assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.]*\d)", page), number
+    for subject in found:
+        assert f"{{ #{subject.replace('_', '-')} }}" in page
+
+
+def test_a_goal_stands_beside_its_figures_and_units_beside_the_numbers() -> None:
+    page = _measured({"apply": {"again_s": 0.2, "peak_mb": 1234.5, "goals": {"again_s": 0.1}}})
+    assert "| again | 0.2 s |" in page
+    assert "| peak | 1 234.5 MB |" in page
+    assert "Goals: again 0.1 s." in page
+
+
+def test_objects_with_the_same_figures_are_the_columns_of_one_table() -> None:
+    runs = {"into": {"points": 500, "lost": 0}, "reverse": {"points": 400, "lost": 0}}
+    page = _measured({"kills": {**runs, "seed": 1}})
+    assert "| Figure | into | reverse |" in page
+    assert "| points | 500 | 400 |" in page
+    assert "| seed | 1 |" in page
+
+
+def test_a_subject_nobody_measured_is_said_to_be_missing_and_an_unknown_one_is_shown() -> None:
+    page = _measured({"moonlight": {"lux": 0.3}})
+    assert "## Moonlight" in page
+    assert "| lux | 0.3 |" in page
+    missing = page.split("## Not measured yet")[1]
+    for title, _ in results.SUBJECTS.values():
+        assert title.lower() in missing
+    assert "Not measured yet" not in _measured({k: {"x": 1} for k in results.SUBJECTS})
+
+
+def test_every_benchmark_is_named_with_what_it_does() -> None:
+    assert {c for c, _ in results.benches(docs.ROOT / "bench")} >= {
+        f"`python bench/{name}.py`" for name in ("apply", "vendor", "verify")
+    }
+    assert all(says.endswith(".") for _, says in results.benches(docs.ROOT / "bench"))
 
 
 # --- numbers and words --------------------------------------------------------------------------------------------------

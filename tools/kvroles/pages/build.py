@@ -8,10 +8,11 @@ from typing import Any
 
 from ..engine import load
 from ..errors import NoSource
-from . import codes, effects, home, matrix, reference, topics
+from . import codes, effects, home, matrix, reference, results, topics
 
 FRAGMENTS = Path("build") / "pages"
 DATA = Path("docs") / "data"
+RESULTS = Path("bench") / "results.json"
 OWNED = (Path("docs") / "patches", Path("docs") / "reference", FRAGMENTS)
 
 
@@ -27,6 +28,7 @@ def contents(root: Path) -> dict[str, bytes]:
     fragments |= matrix.fragments(_data(root, "compat.json"), series)
     fragments |= matrix.unit_runs(_data(root, "unit_runs.json") if (root / DATA / "unit_runs.json").exists() else None)
     fragments |= effects.fragments(_data(root, "role_effects.json"))
+    fragments |= results.fragments(_json(root, RESULTS), root)
     out = {f"docs/{path}": text.encode() for path, text in pages.items()}
     out |= {f"docs/{path}": raw for path, raw in topics.downloads(series).items()}
     out["docs/reference/lock.json"] = (root / "patches" / "lock.json").read_bytes()
@@ -54,8 +56,11 @@ def write(root: Path) -> tuple[int, int]:
 
 
 def _data(root: Path, name: str) -> Any:
-    path = root / DATA / name
+    return _json(root, DATA / name)
+
+
+def _json(root: Path, name: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads((root / name).read_bytes())
     except FileNotFoundError:
-        raise NoSource(f"docs/data/{name} is missing", fix="Restore it with 'git checkout -- docs/data'") from None
+        raise NoSource(f"{name} is missing", fix=f"Restore it with 'git checkout -- {name.parent}'") from None

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 TITLES = {"native": "upstream holds the change", "absent": "nothing to change in this release"}
 
 
-def front_matter(title: str, source: str, *, boost: float | None = None, description: str | None = None) -> str:
-    """The page's metadata; ``source`` is the repository file that the edit link opens."""
+def front_matter(
+    title: str, source: str, *, boost: float | None = None, description: str | None = None, hide: Sequence[str] = ()
+) -> str:
+    """The page's metadata; ``source`` is the repository file that the edit link opens, ``hide`` what leaves it room."""
     lines = ["---", f"title: {_quoted(title)}", f"source: {source}"]
     if description:
         lines.append(f"description: {_quoted(description)}")
     if boost is not None:
         lines += ["search:", f"  boost: {boost}"]
+    if hide:
+        lines += ["hide:", *(f"  - {h}" for h in hide)]
     return "\n".join([*lines, "---", "", ""])
 
 
@@ -29,7 +34,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(" ".join(c.split()).replace("|", "\\|") for c in cells) + " |"
+    return "| " + " | ".join(_cell(" ".join(c.split())) for c in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """A bar would end the cell, but not one inside code, where a backslash before it would be shown."""
+    return re.sub(r"(`+).*?\1|\|", lambda m: m[0] if m[1] else "\\|", text)
 
 
 def code(text: str) -> str:

@@ -125,7 +125,9 @@ def _variant(topic: Topic, variant: str, lock: Lock) -> str:
     ]
     files = table(["File", "Hunks"], [[code(f.path), str(len(f.hunks))] for f in patch.files])
     return (
-        front_matter(f"{topic.name} {variant}", source, boost=0.3, description=patch.subject)
+        front_matter(
+            f"{topic.name} {variant}", source, boost=0.3, description=patch.subject, hide=("navigation", "toc")
+        )
         + f"# {topic.name}, variant {variant}\n\n"
         + f"Topic [{topic.name}](index.md) · [download]({variant}.patch){{ download }}"
         + "".join(f" · {a}" for a in around)
@@ -159,7 +161,14 @@ def _linked(text: str) -> str:
     return re.sub(r"https?://[^\s)>,]+[^\s)>,.]", lambda m: f"<{m[0]}>", text)
 
 
+_PLAIN = re.compile(
+    r"(?P<kept>`[^`]+`|https?://[^\s)>]+)"
+    # A name with an underscore, with the path, value or pattern that it is part of.
+    r"|(?P<code>(?:[\w.-]+/)*\w+(?:='?\w+'?|_\w+)(?:\.\*\w+|(?:\.\w+)+|\(\))?)"
+    r"|(?P<mark>[<*_])"
+)
+
+
 def _safe(text: str) -> str:
-    """A mail's plain text as Markdown: what looks like code stays as it is."""
-    text = re.sub(r"([<*])", r"\\\1", text)
-    return re.sub(r"(?<![`\w])(\w+='?\w*_\w*'?|\w+_\w+)(?![`\w])", r"`\1`", text)
+    """A mail's plain text as Markdown: what looks like code becomes code, and no sign is taken for mark-up."""
+    return _PLAIN.sub(lambda m: m["kept"] or (code(m["code"]) if m["code"] else "\\" + m["mark"]), text)

@@ -1,0 +1,113 @@
+"""The publishing step of the workflow, run as it stands on a repository and a remote of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import docs
+
+WORKFLOWS = sorted((docs.ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def _workflow(path: Path) -> dict[Any, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _publish() -> dict[str, Any]:
+    """The step that publishes."""
+    job = _workflow(docs.ROOT / ".github" / "workflows" / "site.yml")["jobs"]["publish"]
+    (step,) = [s for s in job["steps"] if "mike" in s.get("run", "")]
+    return step
+
+
+class Remote:
+    """A bare repository, a clone that a runner would have, and the publishing step run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bare, self.folder = folder / "remote.git", folder
+        self._run("git", "init", "-q", "--bare", "-b", "main", str(self.bare), cwd=folder)
+        work = self.clone("first")
+        (work / "docs").mkdir()
+        (work / "docs" / "index.md").write_text("# Hello\n")
+        (work / "mkdocs.yml").write_text("site_name: x\nextra: {version: {provider: mike}}\nplugins: []\n")
+        for words in (("add", "-A"), ("commit", "-qm", "x"), ("push", "-q", "origin", "HEAD:main")):
+            self._run("git", "-c", "user.name=x", "-c", "user.email=x@localhost", *words, cwd=work)
+
+    def clone(self, name: str) -> Path:
+        self._run("git", "clone", "-q", str(self.bare), name, cwd=self.folder)
+        return self.folder / name
+
+    def publish(self, name: str, ref: str, *, tag: bool) -> None:
+        """Run the step in a fresh clone, as for a push of the branch or tag ``ref``."""
+        env = {"REF": ref, "IS_TAG": str(tag).lower(), "SITE_URL": "https://example.github.io/x/"}
+        self._run("bash", "-e", "-o", "pipefail", "-c", _publish()["run"], cwd=self.clone(name), **env)
+
+    def show(self, path: str) -> str:
+        return self._run("git", "show", f"gh-pages:{path}", cwd=self.bare)
+
+    def _run(self, *words: str, cwd: Path, **env: str) -> str:
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "NO_MKDOCS_2_WARNING": "1"}
+        done = subprocess.run(
+            words,
+            cwd=cwd,
+            env={**os.environ, **alone, "PATH": path, **env},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}"
+        return done.stdout
+
+
+def test_main_and_tags_are_published_beside_each_other(tmp_path: Path) -> None:
+    pytest.importorskip("mike", reason="the site's builders are missing: pip install -e '.[docs,site]'")
+    remote = Remote(tmp_path)
+
+    def versions() -> dict[str, list[str]]:
+        return {v["version"]: v["aliases"] for v in json.loads(remote.show("versions.json"))}
+
+    remote.publish("a", "main", tag=False)
+    assert versions() == {"dev": []}
+    assert 'url=dev/"' in remote.show("index.html")  # before the first release the address leads to what there is
+
+    remote.publish("b", "v1.2.3", tag=True)
+    assert versions() == {"1.2": ["latest"], "dev": []}
+    assert 'url=latest/"' in remote.show("index.html")
+
+    remote.publish("c", "v1.3.0", tag=True)
+    assert versions() == {"1.3": ["latest"], "1.2": [], "dev": []}
+
+    remote.publish("d", "main", tag=False)
+    assert versions() == {"1.3": ["latest"], "1.2": [], "dev": []}
+    assert 'url=latest/"' in remote.show("index.html")
+    assert "Hello" in remote.show("1.2/index.html")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_a_workflow_runs_pinned_actions_with_stated_rights(path: Path) -> None:
+    workflow = _workflow(path)
+    assert "permissions" in workflow
+    uses = [s["uses"] for job in workflow["jobs"].values() for s in job["steps"] if "uses" in s]
+    assert uses
+    for action in uses:
+        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
+
+
+def test_only_what_was_tested_is_published_and_only_from_a_push() -> None:
+    jobs = _workflow(docs.ROOT / ".github" / "workflows" / "site.yml")["jobs"]
+    assert jobs["publish"]["needs"] == "test"
+    assert jobs["publish"]["if"] == "github.event_name == 'push'"
+    assert any("pytest -m site" in s.get("run", "") for s in jobs["test"]["steps"])
+    (kept,) = [s for s in jobs["test"]["steps"] if "upload-artifact" in s.get("uses", "")]
+    assert kept["with"]["path"] == "build/screenshots"
+    assert kept["if"] == "always()"

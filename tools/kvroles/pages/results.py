@@ -1,0 +1,135 @@
+"""What was measured: the figures that the runs in ``bench/`` and ``tests/faults/`` write to ``bench/results.json``.
+
+The file holds one object a subject. Figures may be nested as deep as a run likes; a page shows them as rows. Besides
+figures an object may have ``goals`` (figure -> the value to reach), and ``command`` (how to measure it again).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .text import code, fence, table
+
+# Subject -> (heading, what is measured). What no run has written yet is said to be missing; a subject that is not
+# named here is shown all the same, under its own name.
+SUBJECTS = {
+    "apply": (
+        "Applying",
+        "`apply.py` beside the tools it competes with: `tar xzf` for a new tree, `git am` for one that is there.",
+    ),
+    "verify": ("Proving every release", "`verify.py --all` beside the floor, decompressing every archive once."),
+    "vendor": ("A vendored wheel", "`vendor.py wheel` beside unpacking the wheel, patching it and packing it again."),
+    "migrate": ("Rewriting configurations", "`migrate.py` over trees of files, beside a plain text search."),
+    "growth": ("How cost grows", "With the number of releases, the size of the tree and the number of patches."),
+    "kills": ("Kills", "SIGKILL at points spread over a run; then the state of the target, and the next run."),
+    "io_faults": ("Faults of the disk", "Full disks, I/O errors and refused or short writes, at every write of a run."),
+    "concurrency": ("Many at once", "Processes that apply, reverse and verify one target and one cache together."),
+    "hostile": ("Hostile input", "Archives, wheels, trees, patches and locks made to do harm."),
+    "fuzz": ("Fuzzing", "Parsers fed with inputs that a machine thinks up."),
+    "networks": ("Bad networks", "Indexes that are slow, cut off, lie or loop."),
+    "reproducibility": ("The same bytes", "Runs under other users, masks, time zones, file systems and Pythons."),
+}
+_UNITS = {"s": "s", "ms": "ms", "mb": "MB", "kb": "kB", "gb": "GB", "percent": "%", "minutes": "min"}
+_OWN = ("goals", "command", "note")  # keys of a subject that are no figures
+
+
+def fragments(results: Mapping[str, Any], root: Path) -> dict[str, str]:
+    """Name below ``build/pages`` -> Markdown: a section a subject, what is not measured yet, and the benchmarks."""
+    named = [k for k in SUBJECTS if k in results]
+    others = sorted(set(results) - set(SUBJECTS))
+    missing = [SUBJECTS[k][0].lower() for k in SUBJECTS if k not in results]
+    text = "\n".join(_section(k, results[k]) for k in [*named, *others])
+    if missing:
+        text += f"\n## Not measured yet\n\nNo run has written figures for: {', '.join(missing)}.\n"
+    return {"results.md": text, "benches.md": table(["Command", "What it does"], benches(root / "bench"))}
+
+
+def benches(folder: Path) -> list[list[str]]:
+    """(command, the first sentence of what it says of itself) of every script in ``folder`` that can be run."""
+    out = []
+    for path in sorted(folder.glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        says = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0]
+        if text.startswith("#!"):
+            out.append([code(f"python {folder.name}/{path.name}"), says.replace("``", "`")])
+    return out
+
+
+def _section(key: str, found: Mapping[str, Any]) -> str:
+    title, what = SUBJECTS.get(key, (words(key).capitalize(), ""))
+    parts = [f"## {title} {{ #{key.replace('_', '-')} }}", what]
+    parts += _tables({k: v for k, v in found.items() if k not in _OWN})
+    if goals := dict(_leaves(found.get("goals", {}))):
+        parts.append("Goals: " + "; ".join(f"{_name(p)} {_figure(v, p)}" for p, v in goals.items()) + ".")
+    if "note" in found:
+        parts.append(str(found["note"]))
+    if "command" in found:
+        parts.append("Measure it again:\n\n" + fence("bash", str(found["command"])))
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _tables(found: Mapping[str, Any]) -> Iterator[str]:
+    """One table for what stands alone; one for each set of objects with the same figures, an object a column."""
+    alone: dict[tuple[str, ...], Any] = {}
+    alike: dict[tuple[tuple[str, ...], ...], dict[str, dict[tuple[str, ...], Any]]] = {}
+    for key, value in found.items():
+        leaves = dict(_leaves(value))
+        if isinstance(value, Mapping) and leaves:
+            alike.setdefault(tuple(leaves), {})[key] = leaves
+        else:
+            alone |= {(key, *path): v for path, v in leaves.items()}
+    for paths, objects in list(alike.items()):
+        if len(objects) == 1 and {len(p) for p in paths} != {1}:  # perhaps its own parts are alike
+            ((key, _),) = objects.items()
+            yield from (f"**{_name((key,))}**\n\n{t}" for t in _tables(found[key]))
+        else:
+            rows = ([_name(p), *(_figure(o[p], p) for o in objects.values())] for p in paths)
+            yield table(["Figure", *(_name((k,)) for k in objects)], rows)
+    if alone:
+        yield table(["Figure", "Measured"], ([_name(p), _figure(v, p)] for p, v in alone.items()))
+
+
+def _leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(path, figure) of every figure below ``value``; the objects of a list go by their ``name``, or are counted."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from (((str(key), *path), v) for path, v in _leaves(below))
+    elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+        yield from _leaves(
+            {v.get("name", n): {k: f for k, f in v.items() if k != "name"} for n, v in enumerate(value, 1)}
+        )
+    else:
+        yield (), value
+
+
+def _name(path: tuple[str, ...]) -> str:
+    """A path of keys as a reader would say it: units stand beside the figure, versions and file names as they are."""
+    return ", ".join(k if "." in k else words(_without_unit(k)) for k in path)
+
+
+def _without_unit(key: str) -> str:
+    head, _, last = key.rpartition("_")
+    return head if head and last in _UNITS else key
+
+
+def words(key: str) -> str:
+    """``new_tree_to_tar`` -> ``new tree to tar``."""
+    return key.replace("_", " ")
+
+
+def _figure(value: Any, path: tuple[str, ...]) -> str:
+    unit = next((_UNITS[u] for k in reversed(path) if (u := k.rpartition("_")[2]) in _UNITS and k != u), "")
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return f"{value:,}".replace(",", " ") + (f" {unit}" if unit else "")
+        case list():
+            return ", ".join(_figure(v, path) for v in value) or "none"
+        case None:
+            return "not measured"
+        case _:
+            return code(str(value))
