@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -206,6 +205,7 @@ def test_the_matrix_has_a_row_a_release_and_a_link_a_variant() -> None:
     assert re.findall(r'<tr id="v([^"]+)">', page) == list(reversed(LOCK.releases))
     for release, row in compat["releases"].items():
         html = page.split(f'<tr id="v{release}">')[1].split("</tr>")[0]
+        assert (f'href="{matrix.COMMIT}{row["commit"]}"' in html) is (row["commit"] is not None)
         for topic in SERIES.topics:
             variant = row["topics"].get(topic.name, {}).get("variant")
             if variant:
@@ -230,9 +230,9 @@ def test_upstreams_own_tests_show_what_passed_before_and_after() -> None:
 
 
 def test_a_breach_and_an_unchecked_clause_show_in_the_matrix() -> None:
-    row = {"topics": {}, "contract": {"holds": False, "unchecked": {}}}
+    row = {"commit": None, "topics": {}, "contract": {"holds": False, "unchecked": {}}}
     assert "broken" in matrix.fragments({"releases": {"0.1.0": row}}, SERIES)["matrix.md"]
-    row = {"topics": {}, "contract": {"holds": True, "unchecked": {"2": "no tests"}}}
+    row = {"commit": None, "topics": {}, "contract": {"holds": True, "unchecked": {"2": "no tests"}}}
     assert (
         "holds in part</span> <small>clause 2: no tests"
         in matrix.fragments({"releases": {"0.1.0": row}}, SERIES)["matrix.md"]
@@ -362,47 +362,3 @@ def test_without_npm_the_error_names_the_way_out(tmp_path: Path, monkeypatch: py
     with pytest.raises(KvRolesError, match="--mermaid") as e:
         diagrams.provide(tmp_path / "docs", tmp_path / "cache")
     assert e.value.code is Exit.NO_SOURCE
-
-
-# --- examples, judged by the configuration checker --------------------------------------------------------------------
-
-
-SUFFIX = {"json": "json", "yaml": "yaml", "bash": "sh", "python": "py"}
-
-
-def _guide_examples(under: str) -> list[docs.Block]:
-    """The guide's configurations whose last line of text before them begins with ``under``."""
-    return [b for b in docs.blocks(docs.GUIDE) if b.info in SUFFIX and b.under.startswith(under)]
-
-
-def _findings(examples: list[docs.Block], folder: Path) -> dict[int, list[dict[str, str]]]:
-    """What the checker says of each of ``examples``, by its place in the list."""
-    for number, block in enumerate(examples):
-        (folder / f"{number}.{SUFFIX[block.info]}").write_text(block.text)
-    done = subprocess.run(
-        [sys.executable, str(docs.ROOT / "tools" / "migrate.py"), "--json", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    out: dict[int, list[dict[str, str]]] = {}
-    for finding in json.loads(done.stdout)["findings"]:
-        out.setdefault(int(Path(finding["path"]).stem), []).append(finding)
-    return out
-
-
-def test_what_the_guide_shows_as_done_leaves_nothing_to_do(tmp_path: Path) -> None:
-    """Every example under *After* is what the project's own checker accepts."""
-    after = _guide_examples("After")
-    assert len(after) >= 10
-    for number, findings in _findings(after, tmp_path).items():
-        for finding in findings:
-            assert finding["level"] != "error", f"{after[number]}: {finding['code']} {finding['message']}"
-
-
-def test_what_the_guide_shows_as_to_do_is_found(tmp_path: Path) -> None:
-    before = [b for b in _guide_examples("Before") if "kv_both" in b.text]
-    assert len(before) >= 8
-    found = _findings(before, tmp_path)
-    assert [str(b) for n, b in enumerate(before) if n not in found] == []

@@ -31,9 +31,12 @@ UPSTREAM_FILES = {
 }
 
 
+VERSION_FILE = "vllm/_version.py"  # written when an archive is built; from 0.10.2 on it names the commit
+
+
 def paths_of_interest(series: Series) -> set[str]:
-    """Every path that some variant changes, or that native topics are decided by."""
-    paths = {p for files in UPSTREAM_FILES.values() for p in files} | set(series.overlay)
+    """Every path that some variant changes, or that native topics or the release's commit are read from."""
+    paths = {p for files in UPSTREAM_FILES.values() for p in files} | set(series.overlay) | {VERSION_FILE}
     for topic in series.topics:
         for variant in topic.variants:
             paths |= {f.path for f in topic.patch(variant).files}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ class Proof:
     """What was found out about one release; ``problem`` is None when all of it holds."""
 
     release: str
+    commit: str | None = None  # as the archive itself says, abbreviated; None before 0.10.2 and without an archive
     topics: dict[str, dict[str, Any]] = field(default_factory=dict)
     unchecked: dict[str, str] = field(default_factory=dict)
     files: int | None = None
@@ -41,6 +43,7 @@ class Proof:
     def as_json(self) -> dict[str, Any]:
         """This release's entry in ``compat.json``."""
         return {
+            "commit": self.commit,
             "topics": self.topics,
             "contract": {"holds": self.problem is None, "unchecked": self.unchecked},
             "reverse": self.problem is None,
@@ -91,12 +94,19 @@ def _prove(
         return
     found = given or extract(row, series, options)
     proof.files = found.count()
+    proof.commit = commit_of(found.files.get(relock.VERSION_FILE, b""))
     _same("pristine tree", row.tree.before if row.tree else None, found.digest())
     unknown: dict[str, str] = {}
     _check_rows(proof, row, found.files, series, unknown)
     changes = _apply(proof, row, found.files, series)
     proof.tree = found.digest({c.path: None if c.after is None else sha256(c.after) for c in changes})
     _same("patched tree", row.tree.after if row.tree else None, proof.tree)
+
+
+def commit_of(version_file: bytes) -> str | None:
+    """The upstream commit that ``vllm/_version.py`` names (``commit_id = 'g4ba787ec9'``), or None."""
+    named = re.search(rb"^(?:__commit_id__ = )?commit_id = 'g([0-9a-f]{7,40})'", version_file, re.MULTILINE)
+    return named[1].decode() if named else None
 
 
 def _check_rows(

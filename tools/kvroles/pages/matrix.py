@@ -9,7 +9,8 @@ from typing import Any
 from ..series import Series, Topic
 from .text import badge, table
 
-TAG = "https://github.com/vllm-project/vllm/tree/v"  # upstream's commit of a release, by its git tag
+TAG = "https://github.com/vllm-project/vllm/tree/v"
+COMMIT = "https://github.com/vllm-project/vllm/commit/"
 
 
 def fragments(compat: Mapping[str, Any], series: Series) -> dict[str, str]:
@@ -46,11 +47,12 @@ def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
     for release, row in releases:
         cells = "".join(_cell(t.name, row["topics"].get(t.name)) for t in series.topics)
         rows.append(
-            f'<tr id="v{release}"><th scope="row"><a href="{TAG}{release}">{release}</a></th>{cells}{_proof(row)}</tr>'
+            f'<tr id="v{release}"><th scope="row"><a href="{TAG}{release}">{release}</a></th>{_commit(row)}'
+            f"{cells}{_proof(row)}</tr>"
         )
     return (
         '<div class="matrix" role="region" aria-label="Compatibility matrix" tabindex="0" markdown="0">\n<table class="compat">\n'
-        f'<thead><tr><th scope="col">vLLM</th>{head}<th scope="col">Contract</th></tr></thead>\n<tbody>\n'
+        f'<thead><tr><th scope="col">vLLM</th><th scope="col">Commit</th>{head}<th scope="col">Contract</th></tr></thead>\n<tbody>\n'
         + "\n".join(rows)
         + "\n</tbody>\n</table>\n</div>\n"
     )
@@ -65,6 +67,11 @@ def _heading(topic: Topic) -> str:
     return (
         f'<th scope="col"><a href="../patches/{topic.name}/">{topic.name}</a><br><small>{upstream}{kind}</small></th>'
     )
+
+
+def _commit(row: Mapping[str, Any]) -> str:
+    sha = row["commit"]
+    return f'<td><a href="{COMMIT}{sha}"><code>{sha}</code></a></td>' if sha else f"<td>{badge('absent', '–')}</td>"
 
 
 def _cell(topic: str, entry: Mapping[str, Any] | None) -> str:
