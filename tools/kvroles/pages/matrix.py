@@ -42,7 +42,7 @@ def unit_runs(data: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
-    head = "".join(_heading(t) for t in series.topics)
+    head = "".join(_heading(t) for t in series.topics) + '<th scope="col">Contract</th>'
     rows = []
     for release, row in releases:
         cells = "".join(_cell(t.name, row["topics"].get(t.name)) for t in series.topics)
@@ -52,7 +52,7 @@ def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
         )
     return (
         '<div class="matrix" role="region" aria-label="Compatibility matrix" tabindex="0" markdown="0">\n<table class="compat">\n'
-        f'<thead><tr><th scope="col">vLLM</th><th scope="col">Commit</th>{head}<th scope="col">Contract</th></tr></thead>\n<tbody>\n'
+        f'<thead><tr><th scope="col">vLLM</th><th scope="col">Commit</th>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(rows)
         + "\n</tbody>\n</table>\n</div>\n"
     )
