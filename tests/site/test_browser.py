@@ -207,7 +207,7 @@ def test_a_search_finds(words: str, path: str, reader: Callable[..., Watched]) -
 
 def test_tabs_show_one_query_at_a_time(reader: Callable[..., Watched]) -> None:
     page = reader().open("migration/#log-queries")
-    loki = page.get_by_text("count_over_time")
+    loki = page.get_by_text("count_over_time").first
     assert not loki.is_visible()
     page.locator(".tabbed-labels").get_by_text("Loki").click()
     loki.wait_for(state="visible")

@@ -122,7 +122,7 @@ def data_page(root: Path) -> str:
         links = [f"[schema](../data/{path.name})"]
         if (path.parent / f"{stem}.json").exists():
             links.insert(0, f"[{stem}.json](../data/{stem}.json)")
-        title = schema.get("title") or f"{stem}.json"
+        title = re.sub(r"^[a-z]+ ", lambda m: m[0].capitalize(), schema.get("title") or f"{stem}.json")
         parts.append(f"\n## {title} {{ #{stem} }}\n\n{schema.get('description', '')}\n\n{' · '.join(links)}\n\n")
         parts.append(table(["Key", "Type", "Meaning"], _keys(schema, schema, "")))
     return "".join(parts)
