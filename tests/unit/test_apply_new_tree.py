@@ -93,7 +93,7 @@ def test_the_receipt_says_what_was_done_and_nothing_of_where_or_when(apply: Appl
     row = tiny.row()
     assert row.tree is not None
     assert receipt["release"] == "0.22.1"
-    assert receipt["archive"] == vars(row.archive)
+    assert receipt["archive"] == row.archive._asdict()
     assert receipt["tree"] == row.tree.after
     assert {t: v["state"] for t, v in receipt["topics"].items()} == dict.fromkeys(receipt["topics"], "applied")
     assert receipt["topics"]["guides"]["patch"] == sha256((tiny.root / "patches/guides/0.22.1.patch").read_bytes())

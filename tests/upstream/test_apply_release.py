@@ -122,7 +122,7 @@ def test_the_receipt_is_as_its_schema_says_and_tells_the_truth(built: tuple[Path
     row = row_of("0.22.1")
     assert row.tree is not None
     assert (receipt["release"], receipt["tree"]) == ("0.22.1", row.tree.after)
-    assert receipt["archive"] == vars(row.archive)
+    assert receipt["archive"] == row.archive._asdict()
     for path, change in receipt["files"].items():
         assert sha256((built[0] / path).read_bytes()) == change["after"]
     for name, topic in receipt["topics"].items():

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kvroles import applying, contract, engine, fitting, verifying
+from kvroles import applying, clauses, contract, engine, fitting, verifying
 from kvroles.engine import State
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import default_cache_dir
@@ -69,7 +69,7 @@ def test_the_default_series_does_not_hold_an_optional_topic(release: str) -> Non
     plan, after = run(pristine(release), release)
     assert not {REJECT, FENCE} & set(states(plan))
     assert contract.REFUSAL not in after
-    assert contract.warns(after[connector(after)]) is None
+    assert clauses.warns(after[connector(after)]) is None
 
 
 @of_releases
@@ -94,7 +94,7 @@ def test_a_topic_can_follow_later(release: str) -> None:
 def test_no_nixl_config_of_upstreams_tests_stays_refused(release: str) -> None:
     """Where the default series leaves kv_both to a NIXL config, that test would fail from now on."""
     _, after = run(pristine(release), release, REJECT)
-    left = {p: s for p, d in after.items() if (s := contract.kv_both_left(p, d))}
+    left = {p: s for p, d in after.items() if (s := clauses.kv_both_left(p, d))}
     assert left == {}
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from . import contract, detect, engine, journal, receipt
 from .contract import Verdict
@@ -18,8 +19,7 @@ from .series import Series, Topic
 from .target import Tree, one_writer
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What the command line asks for. ``output`` and ``into`` exclude each other."""
 
     revision: str | None = None
@@ -33,11 +33,10 @@ class Request:
     offline: bool = False
     quiet: bool = False
     index_url: str | None = None
-    cache_dir: Path = field(default_factory=Path)
+    cache_dir: Path = Path()
 
 
-@dataclass
-class Outcome:
+class Outcome(NamedTuple):
     """What a run did: ``did`` is ``applied``, ``reversed``, ``nothing``, or with ``--check`` ``would-...``."""
 
     release: str | None
@@ -48,7 +47,7 @@ class Outcome:
     verdict: Verdict | None = None
     tree: str | None = None
     files: int | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
     revision: str | None = None  # the commit, of trees that come from git
     nearest: str | None = None  # the release a tree that is none was taken to be nearest to
 

@@ -6,8 +6,8 @@ Every command (apply, verify, vendor, port) plans with this module, so that a dr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from . import contract, patchfile
 from .digest import sha256
@@ -30,8 +30,7 @@ class State(StrEnum):
     PARTIAL = "partial"  # some files of the topic applied, some not
 
 
-@dataclass(frozen=True)
-class FileStatus:
+class FileStatus(NamedTuple):
     """One file of one topic: its state, where the hunks go, and for ``edited`` why they do not."""
 
     topic: str
@@ -41,8 +40,7 @@ class FileStatus:
     mismatch: HunkMismatch | None = None
 
 
-@dataclass(frozen=True)
-class TopicStatus:
+class TopicStatus(NamedTuple):
     """One topic: ``variant`` is None for native topics and the overlay."""
 
     topic: str
@@ -51,13 +49,13 @@ class TopicStatus:
     files: tuple[FileStatus, ...]
 
 
-@dataclass
 class Plan:
     """What a run would do: the topics' states before it, and the changes that lead to the state after it."""
 
-    release: str | None
-    topics: list[TopicStatus] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    def __init__(self, release: str | None, topics: list[TopicStatus] | None = None) -> None:
+        self.release = release
+        self.topics = topics or []
+        self.changes: list[Change] = []
 
 
 def combine(states: list[State]) -> State:
@@ -159,11 +157,13 @@ def is_native(topic: str, path: str, data: bytes | None) -> bool:
     """Whether upstream's own text of ``path`` holds what ``topic`` would bring: decided from content, never from a version."""
     if data is None:
         return False
+    from . import clauses  # parsers and all; a file whose hash is known needs none
+
     if path in contract.CONNECTORS:
-        return contract.warns(data) is None
-    if path == contract.TEST_FILE and not contract.has_deprecation_tests(data):
+        return clauses.warns(data) is None
+    if path == contract.TEST_FILE and not clauses.has_deprecation_tests(data):
         return False
-    return topic != "stragglers" and not contract.kv_both_left(path, data)
+    return topic != "stragglers" and not clauses.kv_both_left(path, data)
 
 
 def _overlay_status(read: Reader, series: Series) -> TopicStatus:

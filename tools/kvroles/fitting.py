@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from . import contract, engine, optional, patchfile
+from . import clauses, contract, engine, optional, patchfile
 from .digest import sha256
 from .engine import FileStatus, Plan, Reader, State, TopicStatus
 from .errors import DoesNotApply
@@ -284,7 +284,7 @@ def _undo(data: bytes, patch: FilePatch) -> tuple[bytes, tuple[patchfile.HunkFit
 def _needs(path: str, data: bytes) -> bool:
     """Whether the contract asks for a change of this file."""
     if path in contract.CONNECTORS:
-        return contract.warns(data) is not None
-    if path == contract.TEST_FILE and not contract.has_deprecation_tests(data):
+        return clauses.warns(data) is not None
+    if path == contract.TEST_FILE and not clauses.has_deprecation_tests(data):
         return True
-    return bool(contract.kv_both_left(path, data))
+    return bool(clauses.kv_both_left(path, data))

@@ -11,8 +11,8 @@ import contextlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .digest import sha256
 from .errors import DoesNotApply, Unproven
@@ -22,8 +22,7 @@ _JOURNAL = "journal.json"
 _RECEIPT = "receipt.json"
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """``path`` goes from ``before`` to ``after`` (None: it does not exist)."""
 
     path: str

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import Unproven
 from .places import Readable, project_root
@@ -20,25 +19,22 @@ SCHEMA = 1
 _SHA = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class FileRow:
+class FileRow(NamedTuple):
     """One file of one topic. ``before`` is None when the topic creates it; ``after`` None when it is not known."""
 
     before: str | None
     after: str | None
 
 
-@dataclass(frozen=True)
-class TopicRow:
+class TopicRow(NamedTuple):
     """``state`` is ``variant`` (and ``variant`` names it), ``native`` (``files``: where upstream has it) or ``absent``."""
 
     state: str
-    variant: str | None = None
-    files: dict[str, FileRow] = field(default_factory=dict)
+    variant: str | None
+    files: dict[str, FileRow]
 
 
-@dataclass(frozen=True)
-class ArchiveRow:
+class ArchiveRow(NamedTuple):
     """A file on the package index (source archive or wheel): its name, SHA-256, and size in bytes."""
 
     name: str
@@ -51,8 +47,7 @@ class ArchiveRow:
         return self.name.removesuffix(".tar.gz")
 
 
-@dataclass(frozen=True)
-class TreeRow:
+class TreeRow(NamedTuple):
     """The whole tree: number of files and digest, pristine and with the default series (see ``digest.py``)."""
 
     files: int
@@ -60,8 +55,7 @@ class TreeRow:
     after: str
 
 
-@dataclass(frozen=True)
-class ReleaseRow:
+class ReleaseRow(NamedTuple):
     """One release; ``archive`` and ``tree`` are None where no source archive was published (0.15.x).
 
     ``contract`` is the key (``contract.key``) of the files the series is about, once patched, if the contract was proven
@@ -76,8 +70,7 @@ class ReleaseRow:
     contract: str | None = None
 
 
-@dataclass(frozen=True)
-class Lock:
+class Lock(NamedTuple):
     overlay: dict[str, str]
     releases: dict[str, ReleaseRow]
 
@@ -141,9 +134,9 @@ class Lock:
             "overlay": dict(sorted(self.overlay.items())),
             "releases": {
                 r.release: {
-                    "archive": vars(r.archive) if r.archive else None,
-                    "wheels": [vars(w) for w in r.wheels],
-                    "tree": vars(r.tree) if r.tree else None,
+                    "archive": r.archive._asdict() if r.archive else None,
+                    "wheels": [w._asdict() for w in r.wheels],
+                    "tree": r.tree._asdict() if r.tree else None,
                     "contract": r.contract,
                     "topics": {name: topic(t) for name, t in r.topics.items()},
                 }

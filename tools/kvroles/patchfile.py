@@ -8,7 +8,7 @@ trees, archives and wheels share one engine.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .errors import Unproven
 from .target import leaves
@@ -18,8 +18,7 @@ _TRAILER = re.compile(r"([A-Z][A-Za-z-]+): (.+)")
 _NO_EOL = b"\\ No newline at end of file"
 
 
-@dataclass(frozen=True)
-class Hunk:
+class Hunk(NamedTuple):
     """One ``@@`` block. ``old`` and ``new`` are its lines before and after, line ends included (bytes).
 
     ``at_end``: no context follows the change, so the old lines must end the file (git apply.c, ``match_end``).
@@ -35,8 +34,7 @@ class Hunk:
         return Hunk(self.new_start, self.old_start, self.new, self.old, self.at_end)
 
 
-@dataclass(frozen=True)
-class FilePatch:
+class FilePatch(NamedTuple):
     """The change to one path of the tree. ``creates``/``deletes`` mark whole files that come or go."""
 
     path: str
@@ -48,22 +46,20 @@ class FilePatch:
         return FilePatch(self.path, tuple(h.reversed() for h in self.hunks), self.deletes, self.creates)
 
 
-@dataclass(frozen=True)
-class Patch:
+class Patch(NamedTuple):
     """A whole mail: subject, body, trailers, and the files it changes."""
 
     subject: str
     body: str
     trailers: dict[str, str]
     files: tuple[FilePatch, ...]
-    raw: bytes = field(repr=False)
+    raw: bytes
 
     def reversed(self) -> tuple[FilePatch, ...]:
         return tuple(f.reversed() for f in self.files)
 
 
-@dataclass(frozen=True)
-class HunkFit:
+class HunkFit(NamedTuple):
     """Where hunk ``number`` (1-based) went: the line (1-based) and its distance from where the patch names it."""
 
     number: int

@@ -43,7 +43,7 @@ def make(
         "schema": SCHEMA,
         "release": release,
         "revision": revision,
-        "archive": vars(row.archive) if row and row.archive else None,
+        "archive": row.archive._asdict() if row and row.archive else None,
         "topics": {
             t.topic: {
                 "state": t.state.value,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import total_ordering
 
 from .errors import UsageError
@@ -20,12 +19,12 @@ FIRST_WITH_NIXL = "0.9.0"  # vllm/distributed/kv_transfer/kv_connector/v1/nixl_c
 
 
 @total_ordering
-@dataclass(frozen=True)
 class Version:
     """A PEP 440 version as vLLM uses them; orders as PEP 440 says (``dev`` < ``rc`` < final < ``post``)."""
 
-    text: str
-    key: tuple[tuple[int, ...], tuple[int, int, int], int, int]
+    def __init__(self, text: str, key: tuple[tuple[int, ...], tuple[int, int, int], int, int]) -> None:
+        self.text = text
+        self.key = key
 
     @classmethod
     def parse(cls, text: str) -> Version | None:

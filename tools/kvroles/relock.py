@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from . import contract, engine, patchfile
 from .digest import sha256
@@ -67,7 +66,7 @@ def row(
             changed |= {path: f.after for path, f in topic.files.items()}
     tree = TreeRow(extract.count(), extract.digest(), extract.digest(changed))
     made = ReleaseRow(release, archive_row, tree, topics, wheels)
-    return replace(made, contract=_proven(extract.files, {**now, **series.overlay}, made, series))
+    return made._replace(contract=_proven(extract.files, {**now, **series.overlay}, made, series))
 
 
 def _proven(
@@ -135,7 +134,7 @@ def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) ->
     held = [p for p in UPSTREAM_FILES.get(topic.name, ()) if p in files]
     newest = topic.variants[-1] if topic.variants else None
     if newest is None or version(release) < version(topic.variants[0]) or not held:
-        return TopicRow("absent")
+        return TopicRow("absent", None, {})
     for path in held:
         # Files upstream holds the change in; what it left behind in others is the stragglers' to mend.
         if not engine.is_native(topic.name, path, files[path]):

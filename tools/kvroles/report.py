@@ -115,7 +115,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         if outcome.verdict is None
         else {"holds": True, "unchecked": {str(k): v for k, v in outcome.verdict.unchecked.items()}},
         "tree": outcome.tree,
-        "notes": outcome.notes,
+        "notes": list(outcome.notes),
     }
 
 

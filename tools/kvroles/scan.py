@@ -8,7 +8,7 @@ around both, in the same YAML mapping, or in the same shell command. Text is han
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .digest import sha256
 
@@ -26,8 +26,7 @@ NIXL = re.compile(r"(?:.*\.)?Nixl(?:Pull|Push)?Connector")
 _REACH = 6000  # characters either side that a bracket group may span
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """A role set at ``line`` (1-based); ``connector`` is None when the text beside it names none literally."""
 
     line: int

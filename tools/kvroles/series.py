@@ -7,8 +7,8 @@ asked for. ``patches/<topic>/<first-release>.patch`` serves that release and tho
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 from . import patchfile
 from .errors import Unproven, UsageError
@@ -18,18 +18,17 @@ from .release import in_range, version
 OVERLAY = "overlay"  # the name under which reports and the lock speak of vllm_overlay/
 
 
-@dataclass(frozen=True)
-class Topic:
+class Topic(NamedTuple):
     """One reason to change vLLM. ``variants`` are the first releases served, oldest first."""
 
     name: str
     optional: bool
     variants: tuple[str, ...]
-    _folder: Readable = field(repr=False)
+    folder: Readable
 
     def raw(self, variant: str) -> bytes:
         """The bytes of one variant's mail."""
-        return (self._folder / f"{variant}.patch").read_bytes()
+        return (self.folder / f"{variant}.patch").read_bytes()
 
     def patch(self, variant: str) -> patchfile.Patch:
         """One variant, parsed. Raises Unproven when the file is missing or damaged."""
@@ -66,8 +65,7 @@ def _patch(topic: Topic, variant: str) -> patchfile.Patch:
     return patchfile.parse(raw, f"patches/{topic.name}/{variant}.patch")
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """All topics in order, and the overlay's files (path in the vLLM tree -> bytes)."""
 
     topics: tuple[Topic, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def published(tiny: Tiny, wheel: Path, index: IndexServer, tmp_path: Path) -> Ca
     project = tiny.copy(tmp_path / "project")
     lock = project.lock()
     blob = wheel.read_bytes()
-    row = replace(lock.releases["0.22.1"], wheels=(ArchiveRow(wheel.name, sha256(blob), len(blob)),))
+    row = lock.releases["0.22.1"]._replace(wheels=(ArchiveRow(wheel.name, sha256(blob), len(blob)),))
     (project.root / "patches/lock.json").write_bytes(Lock(lock.overlay, {**lock.releases, "0.22.1": row}).dumps())
     index.serve(wheel.name, blob)
 
@@ -66,7 +65,7 @@ def test_the_latest_build_for_the_machine_is_picked(tiny: Tiny) -> None:
         for build in ("", "-1", "-10", "-2")
         for arch in ("x86_64", "aarch64")
     ]
-    row = replace(tiny.row(), wheels=tuple(ArchiveRow(n, "0" * 64, 1) for n in names))
+    row = tiny.row()._replace(wheels=tuple(ArchiveRow(n, "0" * 64, 1) for n in names))
     assert building.pick(row, "x86_64").name == "vllm-0.20.1-10-cp38-abi3-manylinux_2_35_x86_64.whl"
     assert building.pick(row, "arm64").name == "vllm-0.20.1-10-cp38-abi3-manylinux_2_35_aarch64.whl"
     with pytest.raises(NoSource, match="riscv64"):

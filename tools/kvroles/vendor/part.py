@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .. import contract, engine
 from ..digest import sha256
@@ -18,13 +18,12 @@ PACKAGE = "vllm/"
 LABEL = "kvroles"  # of the local version: R+kvroles.N (PEP 440, "Local version identifiers")
 
 
-@dataclass(frozen=True)
 class _InPackage(Topic):
     """A topic of which only the package's files are patched."""
 
     def patch(self, variant: str) -> Patch:
         whole = super().patch(variant)
-        return replace(whole, files=tuple(f for f in whole.files if f.path.startswith(PACKAGE)))
+        return whole._replace(files=tuple(f for f in whole.files if f.path.startswith(PACKAGE)))
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ def of(row: ReleaseRow, series: Series) -> Part:
         if not files:
             left_out.append(topic.name)
             continue
-        rows[topic.name] = replace(entry, files=files)
-        topics.append(_InPackage(**vars(topic)))
-    return Part(replace(row, topics=rows), Series(tuple(topics), {}), (*left_out, OVERLAY))
+        rows[topic.name] = entry._replace(files=files)
+        topics.append(_InPackage(*topic))
+    return Part(row._replace(topics=rows), Series(tuple(topics), {}), (*left_out, OVERLAY))
 
 
 def release_of(metadata_version: str, asked: str | None, lock: Lock, where: str) -> str:
