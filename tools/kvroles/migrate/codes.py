@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from kvroles.migrate.model import Level
 
-DOCS = "https://github.com/vllm-project/vllm/issues/43807"
-
 
 @dataclass(frozen=True)
 class Code:
@@ -35,7 +33,6 @@ CODES: dict[str, Code] = {
         Code("KVR113", "shared-value", _W, "One value feeds both sides; it has to be split first."),
         Code("KVR114", "not-disaggregated", _W, "The server does both prefill and decode; it has no side."),
         Code("KVR115", "encode-worker", _W, "An encode worker has neither role."),
-        Code("KVR116", "move-unsafe", _W, "The side is clear, but the move is not safe with these settings."),
         Code(
             "KVR117", "not-in-place", _W, "The role cannot be changed in place: its bytes are not where its value is."
         ),
@@ -63,7 +60,6 @@ CODES: dict[str, Code] = {
         ),
         Code("KVR135", "wrapper-drives", _N, "Some behaviour follows the wrapper's role, not the NIXL connector's."),
         Code("KVR136", "metric-gone", _N, "A metric disappears from prefill instances."),
-        Code("KVR137", "release-effect", _N, "What the target release does with the role."),
         Code("KVR190", "skipped", _N, "The file could not be read and was skipped."),
     )
 }
