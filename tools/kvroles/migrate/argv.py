@@ -48,6 +48,10 @@ _NAMING = re.compile(
     r"^--?(?:name|hostname|host|container-name|job-name|[Jowstnh]|output|error|log-file|log-dir|logfile|log-path|log|nodelist|session|title"
     r"|window-name|unit|instance-name|engine-id|node-name|worker-name|server-name|app|group|task|file|env-file)$"
 )
+# Flags that take no value: the word after them is an argument of its own.
+_BARE = re.compile(
+    r"^(?:-[itd]{2,3}|-[id]|--(?:install|wait|create-namespace|rm|interactive|tty|detach|privileged|init|atomic))$"
+)
 _OTHER_END = re.compile(
     r"(?i)(?:^|[-_])(?:peers?|remote|upstream|proxy|router|connect\w*|target|dest\w*|bootstrap|registry|backend|backends|from|to)(?:[-_]|$)"
 )
@@ -100,7 +104,7 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
                 out += _value(name, value, s, w.pos, ctx)
                 flag = ""
             else:
-                flag = name
+                flag = "" if _BARE.match(name) else name
             continue
         if m := _ENV.match(s):
             out += env_cues(m.group(1), m.group(2), w.pos, ctx)

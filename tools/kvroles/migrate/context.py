@@ -27,14 +27,40 @@ _PROXY_VAR = re.compile(
 _PORT = re.compile(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
 _HOST = re.compile(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
 _LOOPBACK = re.compile(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
+# Prefill as an instance: a name, a key, a flag, or "prefill worker"; "the prefill of a step" is a phase of any server.
 _PREFILL_SAID = re.compile(
-    r"""(?ix)(?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?:(?<![a-z])prefill|(?-i:Prefill))
-    (?!s?[-_ ](?:quer|token|backend|chunk|context|cudagraph|schedul|batch|wrapper|cache))|预填|プレフィル|프리필""",
+    r"""(?ix)
+    (?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)
+    (?:(?<![a-z])prefill|(?-i:Prefill))
+    (?!s?[-_ ](?:quer|token|backend|chunk|context|cudagraph|schedul|batch|wrapper|cache))
+    (?: ers?                                       # prefiller
+      | (?<=[^\s]prefill)(?=\W|_|\Z)               # x-prefill
+      | (?<=[:=][ ]prefill)(?![ ]+[a-z])           # role: prefill
+      | (?=["':=_/.()\]-]|[ ]*:?=[ ]|(?-i:[A-Z]))  # prefill-0, prefill:, PrefillWorker
+      | (?=[ ](?:\w+[ ])?(?:worker|instance|node|pod|server|service|engine|pool|side|replica|deployment|container
+          |gpu|host|role|vllm)))
+    | 预填|プレフィル|프리필""",
 )
 _PD_SAID = re.compile(
-    r"(?i)disaggregat|(?<![a-z])disagg(?![a-z])|routing-(?:proxy|sidecar)|nixlv2|(?<![a-z])p/d(?![a-z])|PD分离|\d+p\d+d"
+    r"""(?ix)
+    (?<!no[ ])(?<!non-)(?<!not[ ])(?<!without[ ])(?<!without[ ]any[ ])(?<!disable[ ])
+    (?: disaggregat | (?<![a-z])disagg(?![a-z]) | routing-(?:proxy|sidecar) | nixlv2 | (?<![a-z])p/d(?![a-z])
+      | (?:prefill|decode)[- ]side | PD分离 | \d+p\d+d )"""
 )
-_PD_PATH = re.compile(r"(?i)(?:^|[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)")
+# ``PREFILL_REPLICAS=0``, ``--set prefill.create=false``, ``prefill: {replicas: 0}``: there is no prefill side here.
+_PREFILL_OFF = re.compile(
+    r"""(?imx)
+    (?<![\w.-])
+    (?P<name> (?:[\w.-]*[_.-])?(?<!chunked[_-])prefill(?:er)?s?[\w.-]*?[_.]?(?:replicas?|count|create|enabled?)
+      | num_?prefill(?:er)?s?(?:_\w+)? )
+    ["']?\s*[:=]\s*["']?(?P<value>[\w$]+)
+    | ^(?P<block>[ ]*-?[ ]*prefill(?:er)?s?:[ ]*(?:\#.*)?\r?\n)
+      (?=(?P<in>[ ]+)(?P<key>replicas?|create|enabled?):[ ]*(?P<set>\w+))"""
+)
+_OFF = frozenset({"0", "false", "no", "off"})
+_PD_PATH = re.compile(
+    r"(?i)(?:^|(?<!non)(?<!not)(?<!no)[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)"
+)
 
 
 @dataclass
@@ -55,11 +81,29 @@ class FileCtx:
         return _PREFILL_SAID.search(self.text.s) is not None
 
     @cached_property
+    def prefill_off(self) -> tuple[str, int] | None:
+        """The words by which the file says that no prefill instance runs, and their index; None if it does not.
+
+        Each setting of that kind has to say so: a script that sets the number elsewhere to something else has both.
+        """
+        if "prefill" not in self.text.s.lower():
+            return None
+        off: tuple[str, int] | None = None
+        for m in _PREFILL_OFF.finditer(self.text.s):
+            if (m.group("value") or m.group("set")).lower() not in _OFF:
+                return None
+            words = (
+                m.group() if m.group("value") else f"{m.group('block').strip(' -#')} {m.group('key')}: {m.group('set')}"
+            )
+            off = off or (" ".join(words.split())[:80], m.start())
+        return off
+
+    @cached_property
     def pd_said(self) -> str:
         """The words that say the deployment is P/D, from the file, its path or its neighbours; empty if none."""
         if m := _PD_PATH.search(self.name):
             return f"path says {m.group().strip('/-_. ')!r}"
-        if self.prefill_said:
+        if self.prefill_said and not self.prefill_off:
             return "the file speaks of prefill instances"
         if m := _PD_SAID.search(self.text.s):
             return f"the file says {m.group()!r}"

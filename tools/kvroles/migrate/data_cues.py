@@ -53,6 +53,19 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
     return scope
 
 
+def off_beside(seq: Seq, item: Node, ctx: FileCtx) -> list[Cue]:
+    """What a list of named roles says of one that is not prefill: that its prefill is switched off."""
+    out: list[Cue] = []
+    for other in seq.items:
+        if other is item or not isinstance(other, Map) or not isinstance(item, Map):
+            continue
+        name = other.scalar("name") or ""
+        own = item.scalar("name") or ""
+        if one_side(name, ctx) is Side.PREFILL and one_side(own, ctx) is Side.DECODE and (why := switched_off(other)):
+            out.append(Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", f"{name}.{why}", other.pairs[0][0].text.at(0)))
+    return out
+
+
 def switched_off(m: Map) -> str:
     """``create: false``, ``enabled: false`` or ``replicas: 0`` if a mapping says so; empty if not."""
     for k in ("create", "enabled", "replicas", "replicaCount"):

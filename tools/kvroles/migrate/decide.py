@@ -15,7 +15,7 @@ from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
-_LABELS = frozenset({"name", "label", "key", "role", "patch path", "folder", "file written"})
+_LABELS = frozenset({"name", "label", "key", "role", "patch path", "folder", "file written", "file name"})
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
@@ -28,6 +28,7 @@ class Verdict:
     cues: list[Cue] = field(default_factory=list)
     against: Side | None = None  # what the file's name says instead
     uses: list[tuple[Side, int]] = field(default_factory=list)  # where each side puts the carrier's value to use
+    label: bool = False  # weak because it is a mere label: decode after all if the file holds a prefill instance
     carrier: Scope | None = None  # the variable, function or anchor whose uses decided
 
 
@@ -41,15 +42,22 @@ class _Level:
 def weigh(site: Site, ctx: FileCtx) -> Verdict:
     """The verdict on one site."""
     verdict = _weigh(site.scope.chain(), ())
-    mere = verdict.side is Side.DECODE and all(_mere_label(c) for c in verdict.cues)
+    if verdict.side is Side.DECODE and ctx.prefill_off is not None:
+        words, place = ctx.prefill_off
+        return Verdict(
+            None, "aggregated", [Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", words, place), *verdict.cues]
+        )
+    mere = verdict.side is Side.DECODE and _mere_labels(verdict.cues)
     if mere and not ctx.pd_said and not any(ctx.pd_named(c.words) for c in verdict.cues):
-        return Verdict(None, "weak", verdict.cues)
+        return Verdict(None, "weak", verdict.cues, label=True)
     return verdict
 
 
-def _mere_label(cue: Cue) -> bool:
-    """Whether a cue is of the kind that aggregated servers carry as well: the name or label of an object."""
-    return cue.weight < Weight.FLAG and cue.kind.removeprefix("used by: ") in _LABELS
+def _mere_labels(cues: list[Cue]) -> bool:
+    """Whether all cues are of the kind that aggregated servers carry as well: the name or label of an object, and the
+    name of a file that says no more than they do."""
+    kinds = {c.kind.removeprefix("used by: ") for c in cues if c.weight < Weight.FLAG}
+    return len(cues) > 0 and all(c.weight < Weight.FLAG for c in cues) and kinds != {"file name"} and kinds <= _LABELS
 
 
 def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:

@@ -41,7 +41,7 @@ def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
     out: list[Finding] = []
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
-    verdicts = _file_name_last(verdicts)
+    verdicts = _file_name_last(_beside_prefill(verdicts))
     lines: list[str] | None = None
     for site, verdict in zip(sites, verdicts, strict=True):
         found = _of_site(site, verdict, ctx, options)
@@ -59,6 +59,16 @@ def _verdict(site: Site, ctx: FileCtx, options: Options) -> Verdict | None:
     if site.kind != "role" or connectors.kind_of(site.connector, options.settings.connectors) is not Kind.NIXL:
         return None
     return decide.weigh(site, ctx)
+
+
+def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
+    """A server that is merely labelled decode is one where the same file configures a prefill instance."""
+    prefill = next(
+        (v for v in verdicts if v is not None and v.side is Side.PREFILL and any(c.weight > 1 for c in v.cues)), None
+    )
+    if prefill is None:
+        return verdicts
+    return [Verdict(Side.DECODE, "", v.cues) if v is not None and v.label else v for v in verdicts]
 
 
 def _file_name_last(verdicts: list[Verdict | None]) -> list[Verdict | None]:

@@ -17,6 +17,7 @@ _RECORD_NAME = re.compile(
 _RECORD_DIR = re.compile(
     r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$"
 )
+_KIND_NAMES = frozenset({"dockerfile", "containerfile", "makefile", "justfile"})  # what follows their dot is a name
 
 
 def file_scope(name: str) -> Scope:
@@ -28,6 +29,7 @@ def file_scope(name: str) -> Scope:
     disagg = any(w in {"disagg", "disaggregated", "disaggregation", "pd"} for p in parts for w in split_name(p))
     for depth, part in enumerate(reversed(parts)):
         stem = part.rsplit(".", 1)[0] if depth == 0 else part
+        stem = part if stem.lower() in _KIND_NAMES else stem
         sides = name_sides(stem, disagg_pair=False)
         if not sides and depth == 0 and stem.lower() in {"p", "d"}:
             sides = {role_value(stem)} - {None}  # type: ignore[assignment]

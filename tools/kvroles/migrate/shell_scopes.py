@@ -7,10 +7,18 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, grammar, shell_said
+from kvroles.migrate import argv, branches, grammar, shell_said
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.shell_script import BLOCKS, SERVER, Source, assigned, command_name
 from kvroles.migrate.words import name_sides, role_value, tested
+
+# ``$RANK -lt $NUM_PREFILL``: the first so many are prefill, the rest decode.
+_COUNTED = re.compile(r"(?:-l[te]|<=?)\s*[\"']?\$?\{?(\w*(?:NUM|COUNT|NODES|SIZE|REPLICAS)\w*|n_\w+|N_\w+)", re.I)
+# A usage line that names two roles and no third.
+_TWO_ONLY = re.compile(
+    r"(?i)(?<![\w|/,-])[\"'{<(\[]?(?:prefill[\"']?\s*(?:\||\bor\b)\s*[\"']?decode|decode[\"']?\s*(?:\||\bor\b)\s*[\"']?prefill)"
+    r"(?![\"']?\s*(?:[|/,-]|or\b|and\b)|\w)"
+)
 
 
 class Script(Source):
@@ -19,6 +27,9 @@ class Script(Source):
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
         """The scopes that own ``node``."""
         scope = self.up
+        for branch in self.branches:
+            if branch.start <= node.start_byte < branch.end:
+                scope = branches.scope_of(branch, scope, self.t)
         owners = list(grammar.owners(node))[::-1]
         for n, owner in enumerate(owners):
             inner = owners[n + 1] if n + 1 < len(owners) else None
@@ -113,6 +124,9 @@ class Script(Source):
 
     def _tested(self, words: str) -> Side | None:
         """The side that a condition being true means."""
+        if m := _COUNTED.search(words):
+            found = name_sides(m.group(1))
+            return next(iter(found)) if len(found) == 1 and not re.search(r"&&|\|\|", words) else None
         if re.search(r"!=|\s!\s|^!|-ne\b|-z\b|\|\|", words) or re.search(r"-[gl][te]\b|-eq\b", words):
             return None
         compared = re.findall(r"={1,2}\s*[\"']?\*?([\w-]+)\*?[\"']?", words)
@@ -122,15 +136,20 @@ class Script(Source):
         return next(iter(sides)) if len(sides) == 1 else None
 
     def _else(self, node: Node, up: Scope) -> Scope:
-        """An ``else`` is the other side only where its own body says so as well."""
+        """An ``else`` is the other side only where its own body says so as well, or the script says there is no third."""
         scope = Scope("branch", "else", up)
         head = node.parent
         if head is None or head.type != "if_statement" or any(c.type == "elif_clause" for c in head.children):
             return scope
         condition = head.child_by_field_name("condition") or next((c for c in head.children if c.is_named), None)
-        side = self._tested(grammar.text(self.t, condition)) if condition is not None else None
+        words = grammar.text(self.t, condition) if condition is not None else ""
+        side = self._tested(words)
         if side in (Side.PREFILL, Side.DECODE):
             assert side is not None
+            if _COUNTED.search(words) or _TWO_ONLY.search(self.t.s):
+                why = "else branch; there are but two sides"
+                scope.cues.append(Cue(side.other, Weight.NAMED, "condition", why, self.t.at(node.start_byte)))
+                return scope
             body = grammar.text(self.t, node)
             said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in name_sides(w)}
             if side.other in said and side not in said:

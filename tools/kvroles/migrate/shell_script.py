@@ -6,7 +6,7 @@ import re
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors, grammar, objects, shell_words
+from kvroles.migrate import argv, connectors, grammar, objects, shell_words, template
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Scalar, path_to
 from kvroles.migrate.model import Scope
@@ -73,6 +73,7 @@ class Source:
         self.t = t
         self.up = up
         self.ctx = ctx
+        self.branches = template.branches(t.s) if template.is_template(t.s) else []
         self.root = grammar.parse("bash", t, shell_words.mask_placeholders(t.ascii()))
 
     # -- words --------------------------------------------------------------------------------------------------------

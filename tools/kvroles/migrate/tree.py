@@ -19,6 +19,7 @@ Leaf = Callable[[Text, Scope, FileCtx], list[Site]]
 _TEMPLATE_KEY = re.compile(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
 )
+_CONFIG_SAID = re.compile(r"kv_both|kv[-_]transfer[-_]config|kv_connector")
 
 
 @dataclass
@@ -93,6 +94,7 @@ class Tree:
                 scope.launch = True
             scope.cues += argv.cues(words, self.ctx, skip=index)
             scope.flags = argv.flags_of(words)
+        scope.cues += data_cues.off_beside(seq, item, self.ctx)
         if self.comments and not seq.flow:
             scope.cues += self._comment_cues(item.start)
         return scope
@@ -130,6 +132,8 @@ class Tree:
                 break
             lines.insert(0, (prev, above.strip().lstrip("#").strip()))
             line = prev
+        if any(_CONFIG_SAID.search(c) for _, c in lines):
+            return out  # a config commented out, not a title
         if lines and (side := title_side(" ".join(c for _, c in lines))):
             words = next((c for _, c in lines if c), "")
             out.append(Cue(side, Weight.SAID, "comment", words[:80], self.source.at(lines[0][0])))

@@ -7,7 +7,8 @@ from posixpath import splitext
 
 from kvroles.migrate import objects
 from kvroles.migrate.context import MAX_NESTING, FileCtx
-from kvroles.migrate.model import Scope, Site
+from kvroles.migrate.data_cues import one_side
+from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate.tree import Tree
 
@@ -15,6 +16,7 @@ _FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.M)
 _YAML_HEAD = re.compile(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
 _PYTHON_HEAD = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
 _FLAGGED = re.compile(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
+_KEYED = re.compile(r"([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")  # decode.kv={...}, as helm and docker take it
 _SHELL_SIGN = re.compile(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^\s*export |\$\{?\w|=", re.M)
 _LOG_LINE = re.compile(
     r"""(?x)^\s*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
@@ -46,6 +48,10 @@ def scan(t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
         return []
     ctx.depth += 1
     try:
+        if m := _KEYED.match(t.s):
+            side = one_side(m.group(1), ctx)
+            cues = [] if side is None else [Cue(side, Weight.NAMED, "key", m.group(1), t.at(0))]
+            return scan_objects(t.slice(m.end(), len(t.s)), Scope("key", m.group(1), scope, cues), ctx)
         return scan_as(sniff(t.s), t, scope, ctx)
     finally:
         ctx.depth -= 1

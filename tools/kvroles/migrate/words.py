@@ -154,6 +154,16 @@ _AND = re.compile(
 )
 
 
+_JOINED = re.compile(
+    r"(?i)\bprefill\w*\s*(?:\+|&|/|and|und|y|et|和|と)\s*decod|\bdecod\w*\s*(?:\+|&|/|and|und|y|et|和|と)\s*prefill"
+)
+
+
+def joined(text: str) -> bool:
+    """Whether a text names the two sides in one breath: "real prefill + decode"."""
+    return _JOINED.search(text) is not None
+
+
 def prose_sides(text: str) -> set[Side]:
     """The sides a piece of prose (comment, heading, sentence) names, the neutral phrases left out."""
     clean = _NEUTRAL.sub(" ", text)

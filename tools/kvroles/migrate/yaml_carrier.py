@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from kvroles.migrate import branches as branches_of
 from kvroles.migrate import connectors, objects, template, yaml_read
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Node, Scalar, path_to
-from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
-from kvroles.migrate.template import Branch
+from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.text import TOKEN, Text
 from kvroles.migrate.tree import Tree
-from kvroles.migrate.words import name_sides, prose_sides
+from kvroles.migrate.words import name_sides
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
@@ -28,7 +28,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     except yaml_read.NotYamlError:
         docs = outline.documents(source)
     trees = [
-        Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branch_scope)
+        Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branches_of.scope_of)
         for root in docs
     ]
     out: list[Site] = [site for tree in trees for site in tree.sites()]
@@ -138,25 +138,3 @@ def _default(t: Text, i: int, trees: list[Tree], scope: Scope) -> Site:
                     t.exact(i, len(TOKEN)),
                 )
     return Site(pos, scope, "value")
-
-
-# --- conditionals ----------------------------------------------------------------------------------------------------
-
-_VAGUE = re.compile(
-    r"(?i)\b(?:not|ne|!=|enabled?|create|replicas?|and|or|hasKey|len)\b|!=|\bnot\b|\.(?:enabled|create)\b"
-)
-
-
-def branch_scope(b: Branch, up: Scope, source: Text) -> Scope:
-    """The scope of a template's conditional: what its condition says, for the ``else`` only with support in its body."""
-    scope = Scope("branch", b.condition, up)
-    sides = {s for w in re.findall(r"[\w.-]+", b.condition) for s in name_sides(w)} & {Side.PREFILL, Side.DECODE}
-    if len(sides) != 1 or _VAGUE.search(b.condition):
-        return scope
-    side = next(iter(sides))
-    pos = source.at(b.start)
-    if not b.negated:
-        scope.cues.append(Cue(side, Weight.NAMED, "condition", b.condition, pos))
-    elif prose_sides(source.s[b.start : b.end]) == {side.other}:
-        scope.cues.append(Cue(side.other, Weight.SAID, "condition", f"else of: {b.condition}", pos))
-    return scope
