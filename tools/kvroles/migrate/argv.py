@@ -53,7 +53,7 @@ _BARE = re.compile(
     r"^(?:-[itd]{2,3}|-[id]|--(?:install|wait|create-namespace|rm|interactive|tty|detach|privileged|init|atomic))$"
 )
 _OTHER_END = re.compile(
-    r"(?i)(?:^|[-_])(?:peers?|remote|upstream|proxy|router|connect\w*|target|dest\w*|bootstrap|registry|backend|backends|from|to)(?:[-_]|$)"
+    r"(?i)(?:^|[-_])(?:peers?|remote|upstream|proxy|router|connect\w*|target|dest\w*|bootstrap|registry|backend|backends|from|to|next|prev\w*|other)(?:[-_]|$)"
 )
 _PORT_FLAG = re.compile(r"^--?(?:port|http-port|server-port|p|publish)$")
 _ENV = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.S)
@@ -87,6 +87,12 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
     flag = ""
     for i, w in enumerate(words):
         if i == skip:
+            named = name_sides(flag or (w.s.partition("=")[0] if w.s.startswith("-") else ""))
+            out += [
+                Cue(side, Weight.NAMED, "flag", flag or w.s.partition("=")[0], w.pos)
+                for side in named
+                if len(named) == 1
+            ]
             flag = ""
             continue
         s = w.s
@@ -116,8 +122,9 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
 
 def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
     """The cues of ``NAME=value`` before a command, in an env list, in a service's environment."""
-    side = role_value(value) if _ENV_ROLE.search(name) else None
-    if side is None and _ENV_ROLE.search(name):
+    own = _ENV_ROLE.search(name) is not None and not _OTHER_END.search(name)
+    side = role_value(value) if own else None
+    if side is None and own:
         named = name_sides(value)
         side = next(iter(named)) if len(named) == 1 else None
     if side is not None and not (side is Side.AGGREGATED and name_is_vague(name)):
@@ -180,7 +187,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
 
 
 def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
-    if "\n" in value or " " in value.strip():
+    if "\n" in value or " " in value.strip() or (kind_of_address(value) and not words.startswith("-")):
         return []
     found = name_sides(value, disagg_pair=ctx.disagg_pair) - {Side.ENCODE, Side.AGGREGATED}
     if not found and "$" in value and (letter := ctx.letter_side(value)):
@@ -189,6 +196,11 @@ def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
         return []
     kind = "log file" if _PATHLIKE.search(value) else "argument"
     return [Cue(next(iter(found)), Weight.SAID, kind, words[:80], pos)]
+
+
+def kind_of_address(value: str) -> bool:
+    """Whether a plain word is ``host:port``: the address of another server, as ``wait-for-it`` takes it."""
+    return re.fullmatch(r"[\w.-]+:\d+", value) is not None
 
 
 def redirect_cues(targets: Iterable[Word], ctx: FileCtx) -> list[Cue]:

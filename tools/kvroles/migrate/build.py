@@ -42,6 +42,16 @@ def _name_cue(scope: Scope, kind: str, name: str, pos: int, ctx: FileCtx) -> Sco
     return scope
 
 
+def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:
+    """What a later stage built upon this one says: if it is named for another side, both run what is set here."""
+    own = {c.side for c in stage.cues}
+    out: list[Cue] = []
+    for m in re.finditer(rf"(?im)^[ \t]*FROM[ \t]+{re.escape(name)}[ \t]+AS[ \t]+(\S+)", t.s):
+        if own and name_sides(m.group(1)) - own:
+            out.append(Cue(Side.SHARED, Weight.FLAG, "stage", m.group().strip(), t.at(m.start())))
+    return out
+
+
 def _said(comments: list[tuple[int, str]], up: Scope) -> Scope:
     if comments and (side := title_side(" ".join(c for _, c in comments))):
         return Scope("block", "", up, [Cue(side, Weight.SAID, "comment", comments[-1][1][:80], comments[-1][0])])
@@ -93,6 +103,7 @@ def _docker(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             stage = up
             if s := _FROM.search(body.s):
                 stage = _name_cue(Scope("stage", s.group(1), up), "stage", s.group(1), t.at(a), ctx)
+                stage.cues += _built_upon(t, s.group(1), stage)
         elif TOKEN_RE.search(body.s):
             scope = _said(comments, stage)
             if body.s.lstrip().startswith("["):

@@ -57,6 +57,13 @@ _PREFILL_OFF = re.compile(
     | ^(?P<block>[ ]*-?[ ]*prefill(?:er)?s?:[ ]*(?:\#.*)?\r?\n)
       (?=(?P<in>[ ]+)(?P<key>replicas?|create|enabled?):[ ]*(?P<set>\w+))"""
 )
+# One side's text made from the other's: ``sed 's/prefill/decode/'``, ``${X//prefill/decode}``, ``.replace("prefill", "decode")``.
+_SUBSTITUTED = re.compile(
+    r"""(?ix)
+    \bs([/|\#,@!])[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1
+    | \$\{\w+//?[^\n/}]*(?:prefill|decode)[^\n/}]*/[^\n/}]*(?:prefill|decode)[^\n}]*\}
+    | \breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)"""
+)
 _OFF = frozenset({"0", "false", "no", "off"})
 _PD_PATH = re.compile(
     r"(?i)(?:^|(?<!non)(?<!not)(?<!no)[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)"
@@ -97,6 +104,14 @@ class FileCtx:
             )
             off = off or (" ".join(words.split())[:80], m.start())
         return off
+
+    @cached_property
+    def substituted(self) -> tuple[str, int] | None:
+        """The words by which the file makes one side's config from the other's, and their index; None if it does not."""
+        m = _SUBSTITUTED.search(self.text.s)
+        if m is None or not {"prefill", "decode"} <= {w.lower() for w in re.findall(r"(?i)prefill|decode", m.group())}:
+            return None
+        return m.group()[:80], m.start()
 
     @cached_property
     def pd_said(self) -> str:

@@ -46,11 +46,26 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
         scope.cues.append(Cue(side, Weight.NAMED, "key", key.value, pos))
     elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
         scope.cues.append(Cue(host, Weight.NAMED, "host", f"{key.value} is the proxy's {host.value} server", pos))
+    if side in (Side.PREFILL, Side.DECODE):
+        scope.cues += [
+            Cue(Side.SHARED, Weight.FLAG, "extends", f"{k.value} extends {key.value}", k.text.at(0))
+            for k, v in owner.pairs
+            if isinstance(v, Map)
+            and _extends(v) == key.value
+            and one_side(k.value, ctx) is not side
+            and not any(v.get(a) is not None for a in _ARG_KEYS)
+        ]
     if side is Side.DECODE:
         for k, v in owner.pairs:
             if one_side(k.value, ctx) is Side.PREFILL and isinstance(v, Map) and (why := switched_off(v)):
                 scope.cues.append(Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", f"{k.value}.{why}", k.text.at(0)))
     return scope
+
+
+def _extends(m: Map) -> str | None:
+    """The service that a compose service (or CI job) takes over, if any."""
+    node = m.get("extends")
+    return node.scalar("service") if isinstance(node, Map) else node.value if isinstance(node, Scalar) else None
 
 
 def off_beside(seq: Seq, item: Node, ctx: FileCtx) -> list[Cue]:

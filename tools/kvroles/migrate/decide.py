@@ -47,6 +47,10 @@ def weigh(site: Site, ctx: FileCtx) -> Verdict:
         return Verdict(
             None, "aggregated", [Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", words, place), *verdict.cues]
         )
+    if verdict.side in PD and ctx.substituted is not None:
+        words, place = ctx.substituted
+        cue = Cue(Side.SHARED, Weight.FLAG, "made from the other", words, place)
+        return Verdict(None, "shared", [cue, *verdict.cues])
     mere = verdict.side is Side.DECODE and _mere_labels(verdict.cues)
     if mere and not ctx.pd_said and not any(ctx.pd_named(c.words) for c in verdict.cues):
         return Verdict(None, "weak", verdict.cues, label=True)
@@ -126,7 +130,7 @@ def _level(cues: list[Cue]) -> _Level | str | None:
         return "mixed"
     side = next(iter(sides))
     against = [c for c in cues if c.side is not side]
-    if any(c.weight >= top - 1 for c in against) and side is not Side.AGGREGATED:
+    if any(c.weight >= top - 1 for c in against) and side not in (Side.AGGREGATED, Side.SHARED):
         return "mixed"
     return _Level(side, top, [c for c in cues if c.side is side])
 

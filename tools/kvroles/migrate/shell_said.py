@@ -7,12 +7,16 @@ import re
 from tree_sitter import Node
 
 from kvroles.migrate import argv, grammar, shell_words
-from kvroles.migrate.model import Cue, Scope, Weight
+from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.shell_script import SAYS, SERVER, Source, assigned, command_name
 from kvroles.migrate.words import name_sides, title_side
 
 REACH = 40  # lines; from further up only the one comment of a script with one server is heard
 _BANNER = re.compile(r"[-=─━═*~_#]{4,}")
+_STARTING = re.compile(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
+_PAST = re.compile(
+    r"(?i)\b(?:started|launched|deployed|pid)\b|\b(?:is|are|now)\s+(?:up|running)\b"
+)  # said of what stands before it
 _PID = re.compile(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
 
 
@@ -43,7 +47,14 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
             group = []
         elif node.is_named:
             text = grammar.text(source.t, node)
-            if cue := _statement(source, node):
+            if (words := _echoed(source, node)) is not None:
+                side = None if _PAST.search(words) else title_side(words)
+                if side is not None:
+                    if _STARTING.match(words) or side.other not in _echoed_before(source, node):
+                        pos = source.t.at(node.start_byte)
+                        scope.cues.append(Cue(side, Weight.SAID, "echo", words.strip()[:80], pos))
+                    return scope
+            elif cue := _statement(source, node):
                 scope.cues.append(cue)
                 return scope
             if node.type != "function_definition" and SERVER.search(text) and not _puts_to_use(source, node, inner):
@@ -64,19 +75,14 @@ def _comment(source: Source, group: list[Node]) -> Cue | None:
     others = {title_side(ln) for ln in lines[:-1]} - {None}
     if side is None and len(others) == 1 and len(lines) <= 4:
         side = next(iter(others))
-    if side is None or (others - {side} and len(lines[-1].split()) > 4):
+    if side is None or (others - {side} and not _STARTING.match(lines[-1])):
         return None
     return Cue(side, Weight.SAID, "comment", lines[-1][:80], source.t.at(group[-1].start_byte))
 
 
 def _statement(source: Source, node: Node) -> Cue | None:
+    """The side that an assignment of a role variable says."""
     pos = source.t.at(node.start_byte)
-    if node.type == "redirected_statement":
-        node = next((c for c in node.children if c.type == "command"), node)
-    if node.type == "command" and command_name(source.t, node) in SAYS:
-        words = " ".join(w.s for w in source.words(node)[0][1:])
-        side = title_side(re.sub(r"\$\{?\w+\}?", " ", words))
-        return Cue(side, Weight.SAID, "echo", words.strip()[:80], pos) if side else None
     assignments = [node] if node.type == "variable_assignment" else []
     if node.type == "declaration_command":
         assignments = [c for c in node.children if c.type == "variable_assignment"]
@@ -92,6 +98,30 @@ def _statement(source: Source, node: Node) -> Cue | None:
         if cues:
             return Cue(cues[0].side, Weight.NAMED, "variable", f"{name}={word}"[:80], pos)
     return None
+
+
+def _echoed(source: Source, node: Node) -> str | None:
+    """What a command prints for a reader, its variables left out; None if it prints nothing."""
+    if node.type == "redirected_statement":
+        node = next((c for c in node.children if c.type == "command"), node)
+    if node.type != "command" or command_name(source.t, node) not in SAYS:
+        return None
+    return re.sub(r"\$\{?\w+\}?", " ", " ".join(w.s for w in source.words(node)[0][1:]))
+
+
+def _echoed_before(source: Source, node: Node) -> set[Side]:
+    """The sides that the lines printed right before this one announce: a plan of both, not a title."""
+    out: set[Side] = set()
+    row = node.start_point[0]
+    previous = node.prev_named_sibling
+    while (
+        previous is not None and previous.end_point[0] + 1 >= row and (words := _echoed(source, previous)) is not None
+    ):
+        if side := title_side(words):
+            out.add(side)
+        row = previous.start_point[0]
+        previous = previous.prev_named_sibling
+    return out
 
 
 def _tested(source: Source, name: str) -> bool:
@@ -134,4 +164,8 @@ def after(source: Source, node: Node) -> list[Cue]:
                 out.append(
                     Cue(next(iter(sides)), Weight.SAID, "pid", m.group(0).strip(), source.t.at(follow.start_byte))
                 )
+            follow = follow.next_named_sibling
+        words = _echoed(source, follow) if follow is not None else None
+        if follow is not None and words is not None and _PAST.search(words) and (side := title_side(words)):
+            out.append(Cue(side, Weight.SAID, "echo", words.strip()[:80], source.t.at(follow.start_byte)))
     return out

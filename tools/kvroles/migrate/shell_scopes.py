@@ -131,7 +131,7 @@ class Script(Source):
             return None
         compared = re.findall(r"={1,2}\s*[\"']?\*?([\w-]+)\*?[\"']?", words)
         sides = {s for w in compared for s in ({role_value(w)} if len(w) > 1 and role_value(w) else name_sides(w))}
-        if not compared:
+        if not compared or all(w.lower() in {"true", "1", "yes"} for w in compared):
             sides = {s for w in tested(words) for s in name_sides(w)}
         return next(iter(sides)) if len(sides) == 1 else None
 
@@ -161,8 +161,8 @@ class Script(Source):
         words = grammar.text(self.t, value) if value else ""
         scope = Scope("branch", words, up)
         pattern = re.split(r"\)", self.t.s[node.start_byte : node.end_byte], maxsplit=1)[0]
-        if pattern.lstrip("( ").startswith("-"):
-            return scope  # an option being parsed
+        if pattern.lstrip("( ").startswith("-") or re.search(r"(?:^|\|)\s*\*\s*(?:\||$)", pattern):
+            return scope  # an option being parsed; the arm for everything else
         sides = {
             s
             for w in re.findall(r"[\w-]+", pattern)

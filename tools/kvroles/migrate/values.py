@@ -17,6 +17,7 @@ _YAML_HEAD = re.compile(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|
 _PYTHON_HEAD = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
 _FLAGGED = re.compile(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
 _KEYED = re.compile(r"([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")  # decode.kv={...}, as helm and docker take it
+_ROLE_BEFORE = re.compile(r"kv_role\\*[\"']\s*:\s*\\*[\"']$")  # part of an object whose rest stands elsewhere
 _SHELL_SIGN = re.compile(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^\s*export |\$\{?\w|=", re.M)
 _LOG_LINE = re.compile(
     r"""(?x)^\s*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
@@ -121,7 +122,14 @@ def scan_as(lang: str, t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
         case "value":
             return [Site(t.at(i), scope, "value") for i in t.tokens()]
         case _:
-            return [Site(t.at(i), scope, "prose") for i in t.tokens()]
+            return [_loose(t, i, scope) for i in t.tokens()]
+
+
+def _loose(t: Text, i: int, scope: Scope) -> Site:
+    """A token in no object: the role of one whose rest stands elsewhere, or else a mention."""
+    if _ROLE_BEFORE.search(t.s[max(0, i - 40) : i]):
+        return Site(t.at(i), scope, "role", None, exact=False)
+    return Site(t.at(i), scope, "prose")
 
 
 def scan_objects(t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
@@ -133,7 +141,7 @@ def scan_objects(t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
             continue
         found = objects.enclosing(t, i)
         if found is None:
-            out.append(Site(t.at(i), scope, "prose"))
+            out.append(_loose(t, i, scope))
             continue
         done = found.end
         out += Tree(found, t, scope, ctx, scan).sites()

@@ -1,0 +1,2 @@
+# Benchmark the prefill phase of one server
+vllm serve my/model --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}' &

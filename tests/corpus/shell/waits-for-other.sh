@@ -1,0 +1,1 @@
+./wait-for-it.sh prefill:8000 -- vllm serve my/model --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
