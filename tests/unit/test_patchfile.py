@@ -188,3 +188,18 @@ def test_no_damage_makes_the_parser_crash(at: int, put: bytes, cut: int) -> None
         patchfile.parse(GOOD[:at] + put + GOOD[at + cut :], "p")
     except Unproven:
         pass
+
+
+@pytest.mark.parametrize("changed", ["above", "below"])
+def test_context_comes_from_the_side_that_releases_share(changed: str) -> None:
+    """The hunk fits twice with one line on either side, and what would tell the places apart is alike on one side only."""
+
+    def text(neighbour: bytes, line: bytes) -> bytes:
+        sides = {"above": b"first\n", "below": b"last\n"} | {changed: neighbour}
+        return sides["above"] + b"x\n" + line + b"y\n" + sides["below"] + b"x\nold\ny\n"
+
+    goals = [
+        variants.Goal(release, {"f": text(neighbour, b"old\n")}, {"f": text(neighbour, b"new\n")})
+        for release, neighbour in (("0.9.0", b"one\n"), ("0.9.1", b"another\n"))
+    ]
+    assert list(variants.fewest(MESSAGE, goals, None)) == ["0.9.0"]

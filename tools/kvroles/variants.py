@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from . import patchfile
 from .patchfile import split_lines
@@ -14,6 +15,16 @@ _SENDER = "vllm-kv-roles <maintainers@vllm-kv-roles.invalid>"
 _DATE = "Sun, 22 Nov 2026 00:00:00 +0000"
 _TRAILERS = ("Topic", "Origin", "Upstream-Status", "Applies-To", "Native-Since", "Remove-When")
 MOST_CONTEXT = 3
+_MOST_GROWTH = 12
+
+
+class Grow(Enum):
+    """Where a hunk that would fit in two places takes more context from, as (before, after) of each step."""
+
+    BOTH = (1, 1)
+    BEFORE = (1, 0)
+    AFTER = (0, 1)
+
 
 Files = Mapping[str, bytes | None]
 
@@ -32,17 +43,20 @@ class Message:
         return cls(patch.subject, patch.body, {k: v for k, v in patch.trailers.items() if k != "Applies-To"})
 
 
-def mail(message: Message, applies_to: str, before: Files, after: Files, context: int) -> bytes:
+def mail(message: Message, applies_to: str, before: Files, after: Files, context: int, grow: Grow = Grow.BOTH) -> bytes:
     """The variant that turns ``before`` into ``after`` (path -> bytes; None: no such file), as bytes.
 
-    Each hunk has ``context`` lines (at least 1) on either side, and more where fewer would fit in two places.
+    Each hunk has ``context`` lines (at least 1) on either side, and more, taken where ``grow`` says, where fewer
+    would fit in two places.
     """
     trailers = {**message.trailers, "Applies-To": applies_to}
     body = "\n".join([message.body, "", *(f"{name}: {trailers[name]}" for name in _TRAILERS)])
-    return plain_mail(message.subject, body, before, after, context)
+    return plain_mail(message.subject, body, before, after, context, grow)
 
 
-def plain_mail(subject: str, body: str, before: Files, after: Files, context: int = MOST_CONTEXT) -> bytes:
+def plain_mail(
+    subject: str, body: str, before: Files, after: Files, context: int = MOST_CONTEXT, grow: Grow = Grow.BOTH
+) -> bytes:
     """A mail for ``git am`` with any ``subject`` and ``body``, that turns ``before`` into ``after``."""
     lines = [
         f"From {'0' * 40} Mon Sep 17 00:00:00 2001",
@@ -57,11 +71,11 @@ def plain_mail(subject: str, body: str, before: Files, after: Files, context: in
     out = "\n".join(lines).encode()
     for path in sorted(after):
         if before.get(path) != after[path]:
-            out += _file_diff(path, before.get(path), after[path], context)
+            out += _file_diff(path, before.get(path), after[path], context, grow)
     return out + b"-- \nvllm-kv-roles\n"
 
 
-def _file_diff(path: str, before: bytes | None, after: bytes | None, context: int) -> bytes:
+def _file_diff(path: str, before: bytes | None, after: bytes | None, context: int, grow: Grow) -> bytes:
     name = path.encode()
     out = b"diff --git a/" + name + b" b/" + name + b"\n"
     if before is None:
@@ -71,7 +85,7 @@ def _file_diff(path: str, before: bytes | None, after: bytes | None, context: in
     out += b"--- " + (b"/dev/null" if before is None else b"a/" + name) + b"\n"
     out += b"+++ " + (b"/dev/null" if after is None else b"b/" + name) + b"\n"
     old, new = split_lines(before or b""), split_lines(after or b"")
-    for group in _groups(old, new, context):
+    for group in _groups(old, new, context, grow):
         out += _hunk(old, new, group)
     return out
 
@@ -79,17 +93,16 @@ def _file_diff(path: str, before: bytes | None, after: bytes | None, context: in
 _Op = tuple[int, int, int, int]
 
 
-def _groups(old: list[bytes], new: list[bytes], context: int) -> list[list[_Op]]:
+def _groups(old: list[bytes], new: list[bytes], context: int, grow: Grow) -> list[list[_Op]]:
     """The changes in groups, one a hunk, each with its context added as ``(i1, i2, j1, j2)`` of its outer bounds first."""
     ops = [op[1:] for op in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if op[0] != "equal"]
     bounds: list[tuple[int, int, list[_Op]]] = []
     for op in ops:
-        n = context
-        while True:
-            lo, hi = max(0, op[0] - n), min(len(old), op[1] + n)
-            if _count(old, lo, hi) <= 1 or n >= 12:
+        for more in range(_MOST_GROWTH):
+            lo = max(0, op[0] - context - more * grow.value[0])
+            hi = min(len(old), op[1] + context + more * grow.value[1])
+            if _count(old, lo, hi) <= 1:
                 break
-            n += 1
         bounds.append((lo, hi, [op]))
     merged: list[tuple[int, int, list[_Op]]] = []
     for lo, hi, group in bounds:
@@ -171,32 +184,36 @@ class Goal:
 def fewest(message: Message, goals: list[Goal], until: str | None) -> dict[str, bytes]:
     """The fewest variants that reach ``goals`` (consecutive releases, oldest first): first release -> mail.
 
-    Greedy: each variant is made for the release it starts at, with the context (1 to 3 lines) that carries it
-    furthest, so a new one comes only where the text forces it. The last one's range ends at ``until`` (None: open).
+    Greedy: each variant is made for the release it starts at, with the context (1 to 3 lines, and where more of it
+    comes from) that carries it furthest, so a new one comes only where the text forces it. The last one's range ends
+    at ``until`` (None: open).
     """
-    starts: list[tuple[int, Goal, int]] = []
+    shapes = [(context, grow) for context in range(1, MOST_CONTEXT + 1) for grow in Grow]
+    starts: list[tuple[int, Goal, tuple[int, Grow]]] = []
     at = 0
     while at < len(goals):
         # A variant cannot be made from half a release; it is made for the next whole one and must serve both.
         made_for = next((g for g in goals[at:] if g.whole), goals[at])
-        best = (0, 1)
-        for context in range(1, MOST_CONTEXT + 1):
-            patch = _parsed(message, made_for, context)
-            run = at
-            while run < len(goals) and serves(patch, goals[run].before, goals[run].after):
-                run += 1
-            best = max(best, (run - at, -context), key=lambda b: (b[0], b[1])) if best[0] else (run - at, -context)
-        if best[0] == 0:
+        reach = {shape: _reach(_parsed(message, made_for, *shape), goals[at:]) for shape in shapes}
+        best = max(shapes, key=lambda shape: reach[shape])  # of equals the first: the least context
+        if reach[best] == 0:
             raise ValueError(f"no variant serves {goals[at].release}")
-        starts.append((at, made_for, -best[1]))
-        at += best[0]
+        starts.append((at, made_for, best))
+        at += reach[best]
     out = {}
-    for number, (at, made_for, context) in enumerate(starts):
+    for number, (at, made_for, shape) in enumerate(starts):
         end = goals[starts[number + 1][0]].release if number + 1 < len(starts) else until
         applies_to = f">={goals[at].release}" + (f",<{end}" if end else "")
-        out[goals[at].release] = mail(message, applies_to, made_for.before, made_for.after, context)
+        out[goals[at].release] = mail(message, applies_to, made_for.before, made_for.after, *shape)
     return out
 
 
-def _parsed(message: Message, goal: Goal, context: int) -> patchfile.Patch:
-    return patchfile.parse(mail(message, f">={goal.release}", goal.before, goal.after, context), goal.release)
+def _reach(patch: patchfile.Patch, goals: list[Goal]) -> int:
+    """How many of ``goals``, from the first on, ``patch`` serves without a gap."""
+    missed = (i for i, g in enumerate(goals) if not serves(patch, g.before, g.after))
+    return next(missed, len(goals))
+
+
+def _parsed(message: Message, goal: Goal, context: int, grow: Grow) -> patchfile.Patch:
+    raw = mail(message, f">={goal.release}", goal.before, goal.after, context, grow)
+    return patchfile.parse(raw, goal.release)
