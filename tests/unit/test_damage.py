@@ -94,6 +94,21 @@ def test_a_lock_that_names_a_path_above_the_tree(damaged: Tiny, tmp_path: Path) 
     both_ways(damaged, tmp_path, "patches/lock.json is damaged", "leaves the tree")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"variant": "', b'"variant": "../../'),
+        (b'"variant": "', b'"variant": "", "was": "'),
+        (b'"name": "', b'"name": "../'),
+        (b'"name": "', b'"name": "\\u0000'),
+        (b'"docs/features', b'"\\ud800docs/features'),
+    ],
+)
+def test_a_lock_that_names_what_can_be_no_file(damaged: Tiny, tmp_path: Path, old: bytes, new: bytes) -> None:
+    change(damaged.root / "patches/lock.json", old, new)
+    both_ways(damaged, tmp_path, "patches/lock.json is damaged")
+
+
 def test_a_migration_guide_that_is_not_the_locks(damaged: Tiny, tmp_path: Path) -> None:
     change(damaged.root / "vllm_overlay" / project.OVERLAY, b"Say", b"Don't say")
     both_ways(damaged, tmp_path, f"vllm_overlay/{project.OVERLAY}")

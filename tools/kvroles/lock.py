@@ -17,6 +17,7 @@ from .target import leaves
 
 SCHEMA = 1
 _SHA = re.compile(r"[0-9a-f]{64}")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # an escaped surrogate: no path can hold it, and ``dumps`` escapes nothing
 
 
 class FileRow(NamedTuple):
@@ -82,6 +83,8 @@ class Lock(NamedTuple):
         except (OSError, KeyError):
             raise _damaged("it is missing") from None
         try:
+            if _HALF.search(raw):
+                raise ValueError("it holds half of a character")
             return cls.from_json(json.loads(raw))
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as e:
             raise _damaged(f"{type(e).__name__}: {e}") from None
@@ -102,6 +105,8 @@ class Lock(NamedTuple):
                     raise ValueError(f"state {t['state']!r} of {topic} in {name}")
                 if (t["state"] == "variant") != isinstance(t.get("variant"), str):
                     raise ValueError(f"{topic} in {name} is {t['state']} with variant {t.get('variant')!r}")
+                if t["state"] == "variant":
+                    version(t["variant"])  # it becomes a file name
                 files = {_path(p): FileRow(_sha(f["before"]), _sha(f["after"])) for p, f in t["files"].items()}
                 topics[topic] = TopicRow(t["state"], t.get("variant"), files)
             releases[name] = ReleaseRow(
@@ -150,7 +155,7 @@ class Lock(NamedTuple):
 
 
 def _archive(data: dict[str, Any]) -> ArchiveRow:
-    if "/" in data["name"]:
+    if "/" in data["name"] or leaves(data["name"]):
         raise ValueError(f"{data['name']!r} is not a file name")
     return ArchiveRow(data["name"], _hex(data["sha256"]), int(data["size"]))
 

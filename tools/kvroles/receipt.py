@@ -82,6 +82,7 @@ def recorded(text: bytes | None) -> dict[str, tuple[str | None, str | None]]:
     """path -> SHA-256 before and after, as the receipt ``text`` says; empty when there is none, or it is damaged."""
     try:
         files = json.loads(text or b"{}").get("files", {})
-        return {path: (f["before"], f["after"]) for path, f in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        pairs = {path: (f["before"], f["after"]) for path, f in files.items()}
+        return pairs if all(h is None or isinstance(h, str) for pair in pairs.values() for h in pair) else {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}

@@ -31,7 +31,11 @@ def os_error(
 
 
 def leaves(path: str) -> bool:
-    """Whether ``path``, which should be relative with ``/`` between plain names, may lead out of a tree."""
+    """Whether ``path``, which should be relative with ``/`` between plain names, may lead out of a tree, or is no path."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # half of a character, as JSON can say it
+        return True
     return "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/"))
 
 
@@ -121,6 +125,8 @@ class Tree:
             try:
                 with self._parent(folder) as (parent, name):
                     os.rmdir(name, dir_fd=parent)
+            except FileNotFoundError:
+                pass
             except OSError:
                 return
             folder = folder.rpartition("/")[0]

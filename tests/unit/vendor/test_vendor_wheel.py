@@ -185,6 +185,13 @@ def test_a_damaged_file_is_refused(vendor: Vendor, wheel: Path, tmp_path: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_receipt_beside_files_that_are_not_patched_is_not_believed(vendor: Vendor, tmp_path: Path) -> None:
+    lying = wheels.make(tmp_path / "in", change={"{info}/kv-roles/receipt.json": b"{}"})
+    ran = vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", lying, "--output", tmp_path / "out")
+    ran.refused(3, "holds the receipt of a vendored build, but files that are not patched")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_with_a_name_that_is_no_wheels_is_refused(vendor: Vendor, wheel: Path, tmp_path: Path) -> None:
     other = wheel.rename(wheel.with_name("download.whl"))
     vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", other, "--output", tmp_path / "out").refused(2, "download.whl")

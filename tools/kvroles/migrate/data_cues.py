@@ -228,7 +228,7 @@ def kserve(root: Node, keys: list[str]) -> Cue | None:
     if not isinstance(root, Map) or not (root.scalar("kind") or "").startswith("LLMInferenceService"):
         return None
     spec = root.get("spec")
-    if not isinstance(spec, Map) or len(keys) < 2 or keys[0] != "spec" or keys[1] not in {"template", "worker"}:
+    if not isinstance(spec, Map) or not spec.pairs or keys[0] != "spec" or keys[1] not in {"template", "worker"}:
         return None
     pos = spec.pairs[0][0].text.at(0)
     if any(

@@ -9,7 +9,7 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 
 from ..engine import TopicStatus
-from ..errors import NoSource, UsageError
+from ..errors import NoSource, Unproven, UsageError
 from ..fetch import archive_file
 from ..lock import ArchiveRow, Lock, ReleaseRow
 from ..progress import Progress
@@ -69,19 +69,29 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
     else:
         source = wheel.read(request.wheel, series, lock, release)
     topics = source.planned.topics
+    if source.already and source.planned.changes:
+        raise Unproven(
+            f"{source.path} holds the receipt of a vendored build, but files that are not patched",
+            expected="the patched files, or a wheel without a receipt",
+            found=f"{source.planned.changes[0].path} as vLLM {release} ships it",
+            fix="Take the wheel from the index again",
+        )
     if source.already or source.planned.applied:
         return Outcome("nothing", release, source, topics, None, (), ("it is vendored already: nothing was built",))
     if source.planned.native and not request.force:
         note = f"vLLM {release} warns by itself (native): nothing was built; --force builds a re-labelled wheel anyway"
         return Outcome("nothing", release, source, topics, None, (), (note,))
     output = request.output / wheel.file_name(source, request.number)
-    built = wheel.build(source, output, request.number)
-    try:
-        beside = provenance.for_wheel(source, built, request.sign_with)
-    except BaseException:  # a wheel without its provenance would be taken for a finished one
-        output.unlink(missing_ok=True)
-        raise
-    return Outcome("built", release, source, tuple(after(list(topics))), built, beside, ())
+    beside: list[
+        Path
+    ] = []  # in place before the wheel is: one without its provenance would be taken for a finished one
+    built = wheel.build(
+        source,
+        output,
+        request.number,
+        lambda built: beside.extend(provenance.for_wheel(source, built, request.sign_with)),
+    )
+    return Outcome("built", release, source, tuple(after(list(topics))), built, tuple(beside), ())
 
 
 def pick(row: ReleaseRow, arch: str) -> ArchiveRow:

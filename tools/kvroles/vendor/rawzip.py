@@ -36,11 +36,14 @@ def extents(archive: zipfile.ZipFile, name: str) -> list[Extent]:
     infos = sorted(archive.infolist(), key=lambda i: i.header_offset)
     out: list[Extent] = []
     seen: set[str] = set()
-    for info, following in zip(infos, [*(i.header_offset for i in infos[1:]), archive.start_dir], strict=True):
+    ends = [*(i.header_offset for i in infos[1:]), archive.start_dir]
+    for info, following in zip(infos, ends[: len(infos)], strict=True):
         parts = info.filename.split("/")
-        if info.filename in seen or info.filename.startswith("/") or ".." in parts or "\\" in info.filename:
+        if info.filename in seen or parts[0] == "" or ".." in parts or "\\" in info.filename:
             raise _damaged(name, f"the member {info.filename!r} twice, or leading out of it")
         seen.add(info.filename)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _damaged(name, f"{info.filename} compressed in a way no wheel is ({info.compress_type})")
         if info.flag_bits & 1:
             raise _damaged(name, f"the encrypted member {info.filename}")
         if following - info.header_offset < _LOCAL.size + info.compress_size:

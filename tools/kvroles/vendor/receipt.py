@@ -71,7 +71,7 @@ class Receipt:
                 tuple(map(str, raw["not_in_a_wheel"])),
                 None if wheel is None else (str(wheel["name"]), str(wheel["sha256"])),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             raise Unproven(
                 f"The receipt {where} is damaged ({type(e).__name__}: {e})",
                 fix="Reinstall vLLM ('pip install --force-reinstall --no-deps') and run install again",

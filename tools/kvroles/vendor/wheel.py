@@ -6,6 +6,7 @@ one would part patched instances from unpatched ones in the middle of a rollout.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -14,6 +15,7 @@ import re
 import threading
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
@@ -75,7 +77,7 @@ def read(path: Path, series: Series, lock: Lock, asked: str | None, official: Ar
     try:
         with path.open("rb") as f, zipfile.ZipFile(f) as z:
             return _read(path, f, z, series, lock, asked, official)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as e:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, UnicodeDecodeError) as e:
         raise Unproven(f"{path} is damaged: {e}", expected="a wheel (a zip file)", fix="Fetch it again") from None
     except OSError as e:
         raise os_error(f"{path} cannot be read", e) from None
@@ -120,7 +122,7 @@ def _read(
     whole = part.of(row, series)
     planned = part.plan(whole, lambda p: z.read(p) if p in names else None, str(path))
     already = f"{info}/{receipt.NAME}" in names
-    date = datetime.datetime(*z.getinfo(f"{info}/METADATA").date_time, tzinfo=datetime.UTC)
+    date = _date(z.getinfo(f"{info}/METADATA"), path)
     return Source(path, sha, official, distribution, version, info, whole, planned, record, metadata, already, date)
 
 
@@ -129,6 +131,15 @@ def _field(metadata: bytes, name: str, path: Path) -> str:
     if m is None:
         raise Unproven(f"METADATA in {path} has no {name}")
     return m[1].decode("utf-8", "replace")
+
+
+def _date(member: zipfile.ZipInfo, path: Path) -> datetime.datetime:
+    try:
+        return datetime.datetime(*member.date_time, tzinfo=datetime.UTC)
+    except ValueError:
+        raise Unproven(
+            f"{member.filename} in {path} has no date: {member.date_time}", fix="Fetch the wheel again"
+        ) from None
 
 
 def _check_record(z: zipfile.ZipFile, record: Record, info: str, path: Path) -> None:
@@ -172,10 +183,11 @@ def file_name(source: Source, build: int) -> str:
     return "-".join([name, vendored_version(source.version, build), *tags])
 
 
-def build(source: Source, output: Path, number: int) -> Built:
-    """Write the vendored wheel to the file ``output``: beside it first, then in place with one rename.
+def build(source: Source, output: Path, number: int, first: Callable[[Built], object] = lambda _: None) -> Built:
+    """Write the vendored wheel to the file ``output``: beside it, then in place with one rename, the last step of all.
 
-    Raises DoesNotApply when the disk refuses; ``output`` is then as it was.
+    Before that step ``first`` is called, to put there what no wheel should be without. Raises DoesNotApply when the disk
+    refuses, and what ``first`` raises; ``output`` is then as it was.
     """
     version = vendored_version(source.version, number)
     old = source.info.removesuffix(".dist-info")
@@ -203,12 +215,15 @@ def build(source: Source, output: Path, number: int) -> Built:
                     for extent in extents(z, source.path.name):
                         _put(writer, extent, rename(extent.info.filename), changed, f"{info}/{receipt.NAME}")
                     writer.finish()
+                built = Built(output, sink.sha256, sink.size, version, text)
+                first(built)
                 os.replace(unfinished, output)
             finally:
-                unfinished.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    unfinished.unlink(missing_ok=True)
     except OSError as e:
         raise os_error(f"{output} could not be written", e) from None
-    return Built(output, sink.sha256, sink.size, version, text)
+    return built
 
 
 def _put(writer: Writer, extent: Extent, name: str, changed: dict[str, bytes], receipt_name: str) -> None:

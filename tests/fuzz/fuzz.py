@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Fuzz the parsers by coverage, with atheris: ``python tests/fuzz/fuzz.py [TARGET ...] --minutes 30 --write``.
+
+A finding (an exception other than the project's own, or an input that takes more than 20 s or 2 GB) does not end a run: it is
+kept under build/fuzz/TARGET/findings with its input, once per place in the code; once mended, the input goes to
+tests/fuzz/mended. ``--write`` puts the figures (sums over the runs since build/fuzz was made) into bench/results.json under
+"fuzz" and the smallest inputs that together reach every line that was reached into tests/fuzz/corpus. The tests run both
+folders. Exit codes: 0 nothing found; 3 something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CORPUS = HERE / "corpus"
+MENDED = HERE / "mended"
+INSTRUMENTED = ["kvroles", "html.parser", "_markupbase", "zipfile"]
+KEPT, KEPT_BYTES = 60, 4096  # of a target's corpus
+
+
+def _one(name: str, room: Path, flags: list[str]) -> None:
+    """The process that fuzzes; libFuzzer ends it."""
+    import atheris
+
+    sys.path.insert(0, str(HERE))
+    with atheris.instrument_imports(include=INSTRUMENTED):
+        from targets import TARGETS
+
+    check, count, seen = TARGETS[name].check, 0, set()
+
+    def one_input(data: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count % 64 == 0:
+            (room / "count").write_text(str(count))
+        try:
+            check(data)
+        except Exception as e:
+            place = _place(e)
+            if place not in seen:
+                seen.add(place)
+                _keep(room, data, place, "".join(traceback.format_exception(e)))
+
+    atheris.Setup([sys.argv[0], *flags], one_input)
+    atheris.Fuzz()
+
+
+def _place(e: Exception) -> str:
+    """Where an exception came from: its type and the last line of ours."""
+    frames = [f for f in traceback.extract_tb(e.__traceback__) if str(ROOT) in f.filename and "/lib/" not in f.filename]
+    last = frames[-1]
+    return f"{type(e).__name__} in {Path(last.filename).relative_to(ROOT)}: {last.line}"
+
+
+def _keep(room: Path, data: bytes, place: str, trace: str) -> None:
+    folder = room / "findings" / hashlib.sha256(place.encode()).hexdigest()[:12]
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        (folder / "input").write_bytes(data)
+        (folder / "trace").write_text(trace)
+        (folder / "place").write_text(place)
+
+
+def fuzz(name: str, minutes: float) -> dict[str, Any]:
+    """Fuzz one target for ``minutes``; returns its figures."""
+    from targets import TARGETS
+
+    target = TARGETS[name]
+    room = ROOT / "build" / "fuzz" / name
+    shutil.rmtree(room / "findings", ignore_errors=True)
+    for folder in ("seeds", "found", "findings", "artifacts"):
+        (room / folder).mkdir(parents=True, exist_ok=True)
+    for data in [*target.seeds(), *kept(name)]:
+        (room / "seeds" / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+    (room / "words").write_text("".join('"' + "".join(f"\\x{b:02x}" for b in w) + '"\n' for w in target.words))
+    started, executions = time.monotonic(), 0
+    while (left := minutes * 60 - (time.monotonic() - started)) > 5:
+        flags = [f"-max_total_time={int(left)}", f"-dict={room / 'words'}", "-timeout=20", "-rss_limit_mb=2000", "-max_len=6000",
+                 f"-artifact_prefix={room / 'artifacts'}/", str(room / "found"), str(room / "seeds")]  # fmt: skip
+        (room / "count").write_text("0")
+        with (room / "log").open("ab") as log:
+            subprocess.run([sys.executable, __file__, "--one", name, *flags], stdout=log, stderr=log, check=False)
+        executions += int((room / "count").read_text() or 0)
+        for artifact in (room / "artifacts").iterdir():  # a hang, a crash of the interpreter, too much memory
+            _keep(room, artifact.read_bytes(), artifact.name.partition("-")[0], "see log")
+            artifact.unlink()
+    found = sorted((f / "place").read_text() for f in (room / "findings").iterdir())
+    total = json.loads((room / "total").read_text()) if (room / "total").exists() else [0, 0]
+    total = [round(total[0] + (time.monotonic() - started) / 60, 1), total[1] + executions]
+    (room / "total").write_text(json.dumps(total))
+    mended = len(list((MENDED / name).glob("*")))
+    return {"minutes": total[0], "executions": total[1], "open_findings": found, "mended_findings": mended}
+
+
+def kept(name: str) -> list[bytes]:
+    """The inputs of a target that the repository keeps."""
+    return [p.read_bytes() for folder in (CORPUS, MENDED) for p in sorted((folder / name).glob("*"))]
+
+
+def keep(name: str) -> int:
+    """Keep of what was found the smallest inputs that together reach every line of ours that is reached; returns how many."""
+    from targets import TARGETS
+
+    check = TARGETS[name].check
+    found = (ROOT / "build" / "fuzz" / name / "found").iterdir()
+    inputs = sorted({*(p.read_bytes() for p in found), *kept(name)}, key=lambda d: (len(d), d))
+    lines: set[tuple[str, int]] = set()
+    chosen = []
+    for seed in TARGETS[name].seeds():
+        lines |= _lines(check, seed)
+    for data in inputs:
+        if len(data) <= KEPT_BYTES and len(chosen) < KEPT and (new := _lines(check, data) - lines):
+            lines |= new
+            chosen.append(data)
+    shutil.rmtree(CORPUS / name, ignore_errors=True)
+    (CORPUS / name).mkdir(parents=True)
+    for data in chosen:
+        (CORPUS / name / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+    return len(chosen)
+
+
+def _lines(check: Any, data: bytes) -> set[tuple[str, int]]:
+    lines: set[tuple[str, int]] = set()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        file = frame.f_code.co_filename
+        if "kvroles" not in file:
+            return None
+        lines.add((file, frame.f_lineno))
+        return trace
+
+    sys.settrace(trace)
+    try:
+        check(data)
+    except Exception:  # its test is another
+        return set()
+    finally:
+        sys.settrace(None)
+    return lines
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--one"]:
+        _one(sys.argv[2], ROOT / "build" / "fuzz" / sys.argv[2], sys.argv[3:])
+    sys.path[:0] = [str(HERE), str(ROOT / "bench")]
+    from targets import TARGETS
+
+    p = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    p.add_argument("target", nargs="*", choices=[*TARGETS, []], help="default: all")
+    p.add_argument("--minutes", type=float, default=30.0, help="for each (default: %(default)s)")
+    p.add_argument("--write", action="store_true", help="write figures and corpus into the repository")
+    args = p.parse_args()
+    worst = 0
+    for name in args.target or TARGETS:
+        figures = fuzz(name, args.minutes)
+        if args.write:
+            import harness
+
+            figures["kept_inputs"] = keep(name)
+            harness.write("fuzz", {name: figures}, merge=True)
+        print(name, json.dumps(figures, indent=1), flush=True)
+        worst = max(worst, 3 if figures["open_findings"] else 0)
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
