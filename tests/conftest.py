@@ -13,13 +13,17 @@ from kvroles import fetch, places
 from kvroles.errors import NoSource
 from kvroles.lock import Lock
 from support import tiny as tiny_project
-from support.driver import Driver, Ran
+from support.driver import Driver, Ran, build_shim
 from support.index_server import IndexServer
 from support.mounts import Mounts
 from support.tiny import Tiny
 
 _MAY_USE_THE_NETWORK = {"upstream", "behaviour", "e2e", "site"}
 _HERE = {"127.0.0.1", "::1", "localhost"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--figures", action="store_true", help="keep what tests/faults measures in bench/results.json")
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +53,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture(scope="session")
-def _driver(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    driver = Driver(tiny.root / "tools", tmp_path_factory.mktemp("driver"))
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """The library that counts and spoils a run's changes to the file system; None without a C compiler."""
+    return build_shim(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture(scope="session")
+def _driver(tiny: Tiny, shim: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    driver = Driver(tiny.root / "tools", tmp_path_factory.mktemp("driver"), shim=shim)
     yield driver
     driver.close()
 

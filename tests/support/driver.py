@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from .driver_main import CRASHED
 
 _MAIN = Path(__file__).with_name("driver_main.py")
 KILLED = -9
 IMPATIENT = {"kvroles.web._PAUSES_S": [0.0, 0.0, 0.0]}  # for tests of a faulty index
+
+
+class How(IntEnum):
+    """What ``faults.c`` is to do; its own numbers."""
+
+    COUNT = 1
+    KILL = 2
+    FAIL_ONCE = 3
+    FAIL_FROM = 4  # that moment and all after it, as a disk that stays full
+    SHORT = 5  # half of the bytes are written, and said to be
+
+
+@dataclass(frozen=True)
+class Spoil:
+    """Moment number ``at`` (from 1) of a run, and what is to happen then; ``error`` is an errno."""
+
+    how: How
+    at: int
+    error: int = 0
+    signal_: signal.Signals = signal.SIGKILL
+
+
+def build_shim(folder: Path) -> Path | None:
+    """``faults.c`` compiled into ``folder``; None without a compiler, which on CI is an error."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        assert os.environ.get("CI") != "true", "the tests of faults need a C compiler"
+        return None
+    shim = folder / "faults.so"
+    source = Path(__file__).with_name("faults.c")
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"], check=True)
+    return shim
 
 
 @dataclass(frozen=True)
@@ -63,10 +100,12 @@ def is_a_paragraph(err: str) -> None:
 class Driver:
     """A process that has the tools of one project loaded, and forks a child for each run."""
 
-    def __init__(self, tools: Path, folder: Path, tool: str = "apply", *loaded: str) -> None:
+    def __init__(self, tools: Path, folder: Path, tool: str = "apply", *loaded: str, shim: Path | None = None) -> None:
         self._folder = folder
+        self._shim = shim
         self._process = subprocess.Popen(
             [sys.executable, str(_MAIN), str(tools), tool, *loaded],
+            env={**os.environ, **({"LD_PRELOAD": str(shim)} if shim else {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -87,8 +126,18 @@ class Driver:
         count: bool = False,
         kill_at: int | None = None,
         kill_with: signal.Signals = signal.SIGKILL,
+        spoil: Spoil | None = None,
     ) -> Ran:
-        """Run ``apply.py argv``; ``set_`` changes module attributes (``kvroles.web.TIMEOUT_S``) for this run only."""
+        """Run ``apply.py argv``; ``set_`` changes module attributes (``kvroles.web.TIMEOUT_S``) for this run only.
+
+        ``count`` counts the moments at which it changes the file system; ``kill_at`` kills it at one, ``spoil`` does worse.
+        """
+        if kill_at is not None:
+            spoil = Spoil(How.KILL, kill_at, signal_=kill_with)
+        elif count:
+            spoil = Spoil(How.COUNT, 0)
+        if spoil is not None and self._shim is None:
+            pytest.skip("there is no C compiler (cc) here to build tests/support/faults.c with")
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         files = {name: self._folder / name for name in ("out", "err", "count")}
@@ -100,9 +149,7 @@ class Driver:
             "env": dict(env or {}),
             "set": dict(set_ or {}),
             "umask": umask,
-            "count": count or kill_at is not None,
-            "kill_at": kill_at,
-            "kill_with": int(kill_with),
+            "spoil": [spoil.how, spoil.at, spoil.error, int(spoil.signal_)] if spoil else None,
             "out": str(files["out"]),
             "err": str(files["err"]),
             "count_file": str(files["count"]),

@@ -101,7 +101,7 @@ def _finish(tree: Tree) -> None:
         has_receipt = bool(journal["receipt"])
         if any(leaves(path) or not (staged or "0").isdecimal() for path, _, _, staged in steps):
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Unproven(
             f"The journal {own / _JOURNAL} is damaged, so the run it belongs to cannot be finished",
             fix=f"Unpack the tree afresh, or restore its files and delete {own}",
@@ -111,6 +111,8 @@ def _finish(tree: Tree) -> None:
         data = tree.read(path)
         have = None if data is None else sha256(data)
         if have == after:
+            if after is None:  # the folders it has left empty may still be there
+                todo.append((path, None))
             continue
         fresh = None if staged is None else tree.read(f"{OWN}/stage/{staged}")
         if have != before or (after is not None and (fresh is None or sha256(fresh) != after)):

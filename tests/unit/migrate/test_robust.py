@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -21,9 +23,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("good.sh").write_text(GOOD)
 
 
-def _written(capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    """Run ``--write .``: the good file is done whatever else is there."""
-    assert cli.main(["--write", *(args or (".",))]) == 0
+def _written(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> str:
+    """Run ``--write .``: the good file is done whatever else is there; ``code`` is 1 where one could not be written."""
+    assert cli.main(["--write", *(args or (".",))]) == code
     out, err = capsys.readouterr()
     assert err == ""
     assert "kv_producer" in Path("good.sh").read_text()
@@ -203,7 +205,7 @@ def test_a_file_that_changes_before_it_is_written(
         real(path, before, after)
 
     monkeypatch.setattr(rewrite, "write", late)
-    assert "moving.sh:1:1: KVR190 skipped: not written, it changed since it was read" in _written(capsys)
+    assert "moving.sh:1:1: KVR190 skipped: not written, it changed since it was read" in _written(capsys, code=1)
     assert Path("moving.sh").read_text() == "somebody else's\n"
 
 
@@ -219,9 +221,25 @@ def test_a_write_that_fails_leaves_the_file_and_no_litter(
         real(source, target)
 
     monkeypatch.setattr(os, "replace", refuse)
-    assert "bad.sh:1:1: KVR190 skipped: not written, No space left on device" in _written(capsys)
+    assert "bad.sh:1:1: KVR190 skipped: not written, No space left on device" in _written(capsys, code=1)
     assert Path("bad.sh").read_text() == GOOD
     assert sorted(p.name for p in Path().iterdir()) == ["bad.sh", "good.sh"]
+
+
+def test_a_file_that_another_run_is_writing_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("held.sh").write_text(GOOD)
+    with Path("held.sh").open("rb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        assert "held.sh:1:1: KVR190 skipped: not written, another run is writing it" in _written(capsys, code=1)
+    assert Path("held.sh").read_text() == GOOD
+    assert "held.sh:2" in _written(capsys)
+
+
+def test_what_a_killed_run_left_is_neither_read_nor_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    left = f".kv-roles-{hashlib.sha256(b'good.sh').hexdigest()[:16]}"
+    Path(left).write_text(GOOD)
+    assert left not in _written(capsys)
+    assert [p.name for p in Path().iterdir()] == ["good.sh"]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o755, 0o644, 0o4711])
@@ -238,7 +256,7 @@ def test_mode_and_owner_are_kept(capsys: pytest.CaptureFixture[str], mode: int) 
 def test_a_file_with_two_names_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     Path("one.sh").write_text(GOOD)
     os.link("one.sh", "two.sh")
-    out = _written(capsys)
+    out = _written(capsys, code=1)
     assert out.count("more than one name") == 2
     assert Path("one.sh").read_text() == GOOD
     assert Path("one.sh").samefile("two.sh")

@@ -15,8 +15,8 @@ _LOADED = ("kvroles.vendor.building", "kvroles.vendor.image")
 
 
 @pytest.fixture(scope="session")
-def _vendor_driver(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    driver = Driver(tiny.root / "tools", tmp_path_factory.mktemp("vendor-driver"), "vendor", *_LOADED)
+def _vendor_driver(tiny: Tiny, shim: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    driver = Driver(tiny.root / "tools", tmp_path_factory.mktemp("vendor-driver"), "vendor", *_LOADED, shim=shim)
     yield driver
     driver.close()
 

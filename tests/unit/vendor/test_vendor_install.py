@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import wheels
-from support.driver import KILLED, Ran
+from support.driver import Ran
 from support.files import contents, put, snapshot
 from support.tiny import CONNECTOR, Tiny
 
@@ -181,53 +181,3 @@ def test_two_at_once_leave_one_patched_installation(site: Path, tiny: Tiny, vend
     vendor("verify", "--site-packages", site).ok()
     vendor("uninstall", "--site-packages", site).ok()
     assert sources(site) == before
-
-
-def sweep(vendor: Vendor, tmp_path: Path, command: str, every: bool) -> None:
-    """Kill ``command`` at its moments; ``verify`` then knows, and install and uninstall both lead home."""
-    fresh = wheels.installed(tmp_path / "fresh", wheels.make(tmp_path / "in"))
-    pristine = sources(fresh)
-    patched_env = shutil.copytree(tmp_path / "fresh", tmp_path / "patched", symlinks=True)
-    patched = patched_env / fresh.relative_to(tmp_path / "fresh")
-    vendor("install", "--site-packages", patched).ok()
-    goal = sources(patched)
-    start = patched_env if command == "uninstall" else tmp_path / "fresh"
-    model = shutil.copytree(start, tmp_path / "model", symlinks=True) / fresh.relative_to(tmp_path / "fresh")
-    points = vendor(command, "--site-packages", model, count=True).ok().points
-    said = set()
-    for moment in range(points, 0, -1 if every else -max(1, points // 6)):
-        shop = tmp_path / f"shop-{moment}"
-        shutil.copytree(start, shop, symlinks=True)
-        site = shop / fresh.relative_to(tmp_path / "fresh")
-        assert vendor(command, "--site-packages", site, kill_at=moment).code == KILLED
-        proof = vendor("verify", "--site-packages", site)
-        now = {p: d for p, d in sources(site).items() if not p.startswith(".kv-roles") and ".lock" not in p}
-        if "is partial" in proof.said:
-            said.add("partial")
-            assert proof.code == 3
-        elif proof.code == 0:
-            said.add("applied")
-            assert now == goal, moment
-        else:
-            said.add("pristine")
-            proof.refused(3, "is as vLLM 0.22.1 ships it")
-            assert now == pristine, moment
-        other = shutil.copytree(shop, tmp_path / "other", symlinks=True) / fresh.relative_to(tmp_path / "fresh")
-        vendor("install", "--site-packages", site).ok()
-        assert sources(site) == goal, moment
-        vendor("uninstall", "--site-packages", other).ok()
-        assert sources(other) == pristine, moment
-        shutil.rmtree(shop)
-        shutil.rmtree(tmp_path / "other")
-    assert "partial" in said
-
-
-@pytest.mark.parametrize("command", ["install", "uninstall"])
-def test_a_kill_at_some_moments(vendor: Vendor, tmp_path: Path, command: str) -> None:
-    sweep(vendor, tmp_path, command, every=False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["install", "uninstall"])
-def test_a_kill_at_every_moment(vendor: Vendor, tmp_path: Path, command: str) -> None:
-    sweep(vendor, tmp_path, command, every=True)

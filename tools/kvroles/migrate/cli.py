@@ -69,6 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     except KvRolesError as e:
         print(f"kv-roles: {e}", file=sys.stderr)
         return int(e.code)
+    except KeyboardInterrupt:
+        print("kv-roles: interrupted; every file is as it was, or done. Run again for the rest.", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.DONE)
@@ -95,10 +98,9 @@ def _run(args: argparse.Namespace) -> int:
         if not os.path.lexists(path):
             raise UsageError(f"{path} does not exist")
     results = run.over(args.paths, options)
-    if args.write:
-        _write(results)
+    whole = _write(results) if args.write else True
     _report(args, results, sys.stdout)
-    return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
+    return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
 
 
 def _standard_input(args: argparse.Namespace, options: Options) -> int:
@@ -122,10 +124,12 @@ def _standard_input(args: argparse.Namespace, options: Options) -> int:
     return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
 
 
-def _write(results: list[FileResult]) -> None:
+def _write(results: list[FileResult]) -> bool:
+    """Write what is to be written; whether all of it could be."""
     from kvroles.migrate import rewrite
     from kvroles.migrate.run import skipped
 
+    whole = True
     for r in results:
         if r.after is None:
             continue
@@ -133,9 +137,11 @@ def _write(results: list[FileResult]) -> None:
             rewrite.write(r.path, r.before, r.after)
         except rewrite.NotWrittenError as e:
             r.findings += skipped(r.path, f"not written, {e}").findings
+            whole = False
             continue
         for f in r.findings:
             f.written = f.role is not None
+    return whole
 
 
 def _report(args: argparse.Namespace, results: list[FileResult], out: TextIO) -> None:

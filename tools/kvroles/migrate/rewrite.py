@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import os
 import stat
+from typing import BinaryIO
 
+from kvroles.migrate import walk
 from kvroles.migrate.model import Finding
 from kvroles.migrate.text import TOKEN, Text, byte_offset
 
@@ -36,41 +41,58 @@ def edited(data: bytes, text: Text, findings: list[Finding]) -> bytes:
 
 def write(path: str, before: bytes, after: bytes) -> None:
     """Replace a file's bytes by one rename. Raises ``NotWrittenError`` if it changed meanwhile or cannot be kept as it is."""
-    import tempfile  # only where something is written
-
     real = os.path.realpath(path)
-    temp = ""
+    folder, name = os.path.split(real)
+    # Always the same name, so that what a killed run leaves is found by the next; the lock makes it ours alone.
+    temp = os.path.join(folder, walk.UNFINISHED + hashlib.sha256(os.fsencode(name)).hexdigest()[:16])
     try:
-        info = os.stat(real)
-        if not stat.S_ISREG(info.st_mode):
-            raise NotWrittenError("it is not a regular file")
-        if info.st_nlink > 1:
-            raise NotWrittenError("it has more than one name (hard links), which a rename would part")
         with open(real, "rb") as f:
-            now = f.read()
-        if now != before:
-            raise NotWrittenError("it changed since it was read")
-        fd, temp = tempfile.mkstemp(prefix=".kv-roles-", dir=os.path.dirname(real))
-        with os.fdopen(fd, "wb") as out:
-            out.write(after)
-            out.flush()
-            if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(out.fileno(), info.st_uid, info.st_gid)
-            os.fchmod(out.fileno(), stat.S_IMODE(info.st_mode))
-            os.fsync(out.fileno())
-        _copy_attributes(real, temp)
-        os.replace(temp, real)
-        temp = ""
-        folder = os.open(os.path.dirname(real), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            info = _held(f)
+            if f.read() != before:
+                raise NotWrittenError("it changed since it was read")
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temp)
+                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                with os.fdopen(fd, "wb") as out:
+                    out.write(after)
+                    out.flush()
+                    if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
+                        os.fchown(out.fileno(), info.st_uid, info.st_gid)
+                    os.fchmod(out.fileno(), stat.S_IMODE(info.st_mode))
+                    _copy_attributes(real, temp)
+                    os.fsync(out.fileno())
+                os.replace(temp, real)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temp)
+                raise
     except OSError as e:
         raise NotWrittenError(f"{e.strerror or e}") from None
-    finally:
-        if temp:
-            os.unlink(temp)
+    with contextlib.suppress(OSError):  # the file is in place; only its lasting a power cut is at stake
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _held(f: BinaryIO) -> os.stat_result:
+    """Lock the open file against other runs and make sure that it is one that a rename replaces whole."""
+    try:
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise NotWrittenError("another run is writing it") from None
+    except OSError:  # a file system without locks
+        pass
+    info = os.fstat(f.fileno())
+    if not stat.S_ISREG(info.st_mode):
+        raise NotWrittenError("it is not a regular file")
+    if info.st_nlink > 1:
+        raise NotWrittenError("it has more than one name (hard links), which a rename would part")
+    if not info.st_nlink:
+        raise NotWrittenError("it changed since it was read")
+    return info
 
 
 def _copy_attributes(source: str, target: str) -> None:

@@ -23,6 +23,7 @@ SKIP_SUFFIXES = frozenset(
         ".npz", ".db", ".sqlite",
     }
 )  # fmt: skip
+UNFINISHED = ".kv-roles-"  # what a killed --write leaves beside a file; the next one replaces it
 MAX_BYTES = 8 << 20
 _CHUNK = 1 << 20
 _NEEDLE = b"kv_both"
@@ -70,7 +71,7 @@ def files(root: str) -> Iterator[str | Hit]:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in SKIP_DIRS:
                         dirs.append(entry.path[cut:])
-                elif entry.is_file(follow_symlinks=False):
+                elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(UNFINISHED):
                     dot = entry.name.rfind(".")
                     if dot < 1 or entry.name[dot:].lower() not in SKIP_SUFFIXES:
                         found.append(entry.path[cut:])

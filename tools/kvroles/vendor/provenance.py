@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -26,17 +27,23 @@ def for_wheel(source: Source, built: Built, sign_with: str | None) -> tuple[Path
 
 
 def write(files: dict[Path, bytes], sign_with: str | None) -> tuple[Path, ...]:
-    """Write ``files``, each in one step, and hand the last, the statement, to ``sign_with``; on failure none is left."""
+    """Write ``files``, each in one step, and hand the last, the statement, to ``sign_with``; on failure no new one is left."""
+    new = [path for path in files if not path.exists()]
+    parts = {path: path.with_name(f".{path.name}.part") for path in files}
     try:
-        for path, data in files.items():
-            part = path.with_name(f".{path.name}.part")
-            part.write_bytes(data)
+        for path, part in parts.items():
+            with part.open("wb") as f:
+                f.write(files[path])
+                f.flush()
+                os.fsync(f.fileno())
+        for path, part in parts.items():
             os.replace(part, path)
         if sign_with:
             sign(list(files)[-1], sign_with)
     except BaseException as e:
-        for path in files:
-            path.unlink(missing_ok=True)
+        for path in (*new, *parts.values()):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
         if isinstance(e, OSError):
             raise os_error("The provenance could not be written", e) from None
         raise

@@ -1,0 +1,70 @@
+"""Fixtures of the faults: the commands that write, as scenarios to be spoilt, and the figures that a full sweep keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import scenarios
+from support.driver import Driver, Ran
+from support.scenarios import Scenario
+from support.tiny import Tiny
+
+
+@pytest.fixture(scope="session")
+def drivers(
+    tiny: Tiny, shim: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Callable[..., Ran]]]:
+    """``apply``, ``vendor`` and ``migrate`` of the small project, each in a process that forks a child a run."""
+    loaded = {
+        "apply": (),
+        "vendor": ("kvroles.vendor.building", "kvroles.vendor.image"),
+        "migrate": ("kvroles.migrate.run", "kvroles.migrate.rewrite", "kvroles.migrate.yaml_carrier"),
+    }
+    made = {
+        name: Driver(tiny.root / "tools", tmp_path_factory.mktemp(name), name, *modules, shim=shim)
+        for name, modules in loaded.items()
+    }
+
+    def tool(name: str) -> Callable[..., Ran]:
+        own = ("--cache-dir", str(tiny.cache), "--offline") if name == "apply" else ()
+        return lambda *argv, **kw: made[name].run(*argv, *own, **kw)
+
+    yield {name: tool(name) for name in made}
+    for driver in made.values():
+        driver.close()
+
+
+@pytest.fixture(scope="session")
+def _scenarios() -> dict[str, Scenario]:
+    return {}
+
+
+@pytest.fixture(params=scenarios.NAMES)
+def scenario(
+    request: pytest.FixtureRequest,
+    drivers: dict[str, Callable[..., Ran]],
+    tiny: Tiny,
+    _scenarios: dict[str, Scenario],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Scenario:
+    """Each command that writes, in turn; see ``support/scenarios.py``."""
+    if request.param not in _scenarios:
+        _scenarios[request.param] = scenarios.make(request.param, drivers, tiny, tmp_path_factory.mktemp("scenario"))
+    return _scenarios[request.param]
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """What a test puts in here goes to bench/results.json under "faults" when the run was asked to keep ``--figures``."""
+    found: dict[str, Any] = {}
+    yield found
+    if found and request.config.getoption("--figures"):
+        import sys
+
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+        import harness
+
+        harness.write("faults", found, merge=True)
