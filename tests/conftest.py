@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,3 +124,17 @@ def archive() -> Callable[[str], Path]:
         return cache / "archives" / row.name
 
     return get
+
+
+@pytest.fixture
+def somebody(tmp_path: Path) -> tuple[str, ...]:
+    """The prefix that runs a command as a user without rights to anything of ours."""
+    setpriv = shutil.which("setpriv")
+    if os.geteuid() != 0 or setpriv is None:
+        pytest.skip("running as another user needs root and setpriv")
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder.owner() == "root" and folder.stat().st_mode & 0o011 != 0o011 and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+        if folder.name.startswith("pytest-of-"):
+            break
+    return (setpriv, "--reuid=12345", "--regid=12345", "--clear-groups")

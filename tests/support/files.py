@@ -45,3 +45,12 @@ def put(folder: Path, files: dict[str, bytes]) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     return folder
+
+
+BARE = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/"}  # the environment of somebody else
+
+
+def readable(folder: Path) -> None:
+    """Let everybody read what is below ``folder``."""
+    for path in [*folder.rglob("*"), folder, folder.parent]:
+        path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))

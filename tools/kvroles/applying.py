@@ -16,7 +16,7 @@ from .journal import Change
 from .lock import Lock, ReleaseRow
 from .release import resolve
 from .series import Series, Topic
-from .target import Tree, one_writer
+from .target import Tree, no_writer, one_writer
 
 
 class Request(NamedTuple):
@@ -114,8 +114,11 @@ def in_place(
                 expected="a folder with vllm/__init__.py in it",
                 fix="Give --into the top folder of an unpacked archive or a checkout, or choose a new --output",
             )
-        if locked or request.check:
+        if locked:
             return _in_place(request, tree, series, lock, topics, release)
+        if request.check:
+            with no_writer(tree):
+                return _in_place(request, tree, series, lock, topics, release)
         with one_writer(tree.path):
             return _in_place(request, tree, series, lock, topics, release)
     finally:

@@ -42,6 +42,7 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
     """
     own = tree.path / OWN
     stage = own / "stage"
+    decided = False
     try:
         _clear(stage)
         stage.mkdir(parents=True)
@@ -65,10 +66,19 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
         _write(stage / _JOURNAL, json.dumps(journal).encode())
         _sync(stage)
         os.rename(stage / _JOURNAL, own / _JOURNAL)
+        decided = True
         _sync(own)
     except OSError as e:
-        _clear(stage)
-        _leave_if_bare(own)
+        if (
+            decided
+        ):  # a journal whose stage is gone could not be finished: take it back, and leave the stage to the next run
+            try:
+                (own / _JOURNAL).unlink()
+            except OSError:
+                raise _unfinished(tree, e) from None
+        else:
+            _clear(stage)
+            _leave_if_bare(own)
         raise os_error(f"The change to {tree.path} could not be staged", e) from None
     _finish(tree)
 
@@ -138,13 +148,16 @@ def _finish(tree: Tree) -> None:
                 _sync(tree.path / folder)
         (own / _JOURNAL).unlink()
     except OSError as e:
-        raise os_error(
-            f"The change to {tree.path} is decided but not finished",
-            e,
-            fix="Remove the obstacle and run again: the next run finishes it",
-        ) from None
+        raise _unfinished(tree, e) from None
     _clear(own / "stage")
     _leave_if_bare(own)
+
+
+def _unfinished(tree: Tree, e: OSError) -> DoesNotApply:
+    return DoesNotApply(
+        f"The change to {tree.path} is decided but not finished: {e.strerror or e}",
+        fix="Remove the obstacle (make room, or give yourself write access there) and run again: the next run finishes it",
+    )
 
 
 def _clear(stage: Path) -> None:

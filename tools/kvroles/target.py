@@ -31,12 +31,15 @@ def os_error(
 
 
 def leaves(path: str) -> bool:
-    """Whether ``path``, which should be relative with ``/`` between plain names, may lead out of a tree, or is no path."""
+    """Whether ``path``, which should be relative with ``/`` between plain names, may lead out of a tree, or is no path.
+
+    Git's own folder, whose hooks are programs, and ours, whose journal is obeyed, are no part of a tree.
+    """
     try:
         os.fsencode(path)
     except UnicodeEncodeError:  # half of a character, as JSON can say it
         return True
-    return "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/"))
+    return "\0" in path or not {"", ".", "..", ".git", OWN}.isdisjoint(path.lower().split("/"))
 
 
 class Tree:
@@ -150,10 +153,7 @@ def one_writer(path: Path) -> Iterator[None]:
         fd, locked = _open_lock(path, existed)
         try:
             if not _flock(fd, deadline):
-                raise DoesNotApply(
-                    f"Another run has been writing to {path} for more than {_WAIT_S:.0f} s",
-                    fix="Wait for it to end, or end it, and run again",
-                )
+                raise _busy(path)
             # Else the run before us has put the tree in place, or removed the file after we had opened it.
             if path.is_dir() == existed and _is_at(locked, fd):
                 try:
@@ -164,6 +164,29 @@ def one_writer(path: Path) -> Iterator[None]:
                 return
         finally:
             os.close(fd)
+
+
+@contextlib.contextmanager
+def no_writer(tree: Tree) -> Iterator[None]:
+    """Read ``tree`` while no run is writing to it; waits for one that is, as ``one_writer`` does. Writes nothing itself."""
+    try:
+        free = _flock(tree.fd, time.monotonic() + _WAIT_S, fcntl.LOCK_SH)
+    except OSError:  # NFS locks no folders: flock(2), "NFS details"
+        free = True
+    if not free:
+        raise _busy(tree.path)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(tree.fd, fcntl.LOCK_UN)
+
+
+def _busy(path: Path) -> DoesNotApply:
+    return DoesNotApply(
+        f"Another run has been writing to {path} for more than {_WAIT_S:.0f} s",
+        fix="Wait for it to end, or end it, and run again",
+    )
 
 
 def _beside(path: Path) -> Path:
@@ -200,10 +223,10 @@ def _is_at(path: Path, fd: int) -> bool:
         return False
 
 
-def _flock(fd: int, deadline: float) -> bool:
+def _flock(fd: int, deadline: float, kind: int = fcntl.LOCK_EX) -> bool:
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             if time.monotonic() > deadline:

@@ -19,6 +19,9 @@ _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _CHUNK = 1 << 20
 _LIMIT = 0xFFFFFFFF
+MAX_BYTES = 32 << 30  # the largest wheel of vLLM unpacks to 1.5 GB; a bomb by ratio ends here
+MAX_MEMBERS = 200_000  # ... and one by count here
+MAX_TEXT = 64 << 20  # of a member that is read into memory
 _UTF8 = 0x800  # general purpose bit 11
 
 
@@ -32,8 +35,13 @@ class Extent:
 
 
 def extents(archive: zipfile.ZipFile, name: str) -> list[Extent]:
-    """Every member of ``archive`` with its range, in file order. Raises Unproven when ranges overlap or names repeat."""
+    """Every member of ``archive`` with its range, in file order.
+
+    Raises Unproven when ranges overlap, names repeat or lead out of it, and when it is a bomb.
+    """
     infos = sorted(archive.infolist(), key=lambda i: i.header_offset)
+    if len(infos) > MAX_MEMBERS or sum(i.file_size for i in infos) > MAX_BYTES:
+        raise _damaged(name, f"more than {MAX_MEMBERS} members or {MAX_BYTES >> 30} GiB in it")
     out: list[Extent] = []
     seen: set[str] = set()
     ends = [*(i.header_offset for i in infos[1:]), archive.start_dir]
@@ -50,6 +58,13 @@ def extents(archive: zipfile.ZipFile, name: str) -> list[Extent]:
             raise _damaged(name, f"{info.filename} and what follows it in the same place")
         out.append(Extent(info, info.header_offset, following))
     return out
+
+
+def text(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+    """The bytes of a member that is a text of reasonable size. Raises Unproven when it is not."""
+    if archive.getinfo(member).file_size > MAX_TEXT:
+        raise _damaged(name, f"{member} of more than {MAX_TEXT >> 20} MiB")
+    return archive.read(member)
 
 
 class Writer:

@@ -46,7 +46,7 @@ class Record:
                 if not rows or not rows[0]:
                     continue
                 path, digest, size = rows[0]
-                entry = Entry(path, _hex(digest) if digest else None, int(size) if size else None)
+                entry = Entry(path, _hex(digest) if digest else None, _size(size) if size else None)
             except (ValueError, csv.Error, binascii.Error):
                 raise _damaged(where, f"line {number} is {line[:80].decode('utf-8', 'replace').strip()!r}") from None
             if path in seen:
@@ -117,6 +117,12 @@ def _hex(field: str) -> str:
     if len(raw) != hashlib.sha256().digest_size:
         raise ValueError(f"{len(raw)} bytes of SHA-256")
     return raw.hex()
+
+
+def _size(field: str) -> int:
+    if not (field.isascii() and field.isdecimal()):  # int() takes signs, spaces and underscores too
+        raise ValueError(f"size {field!r}")
+    return int(field)
 
 
 def _row(path: str, data: bytes, ending: bytes) -> tuple[bytes, Entry]:

@@ -30,7 +30,7 @@ from ..series import Series
 from ..target import one_writer, os_error
 from . import part, receipt
 from .part import LABEL, Part, Planned
-from .rawzip import Extent, Writer, extents
+from .rawzip import Extent, Writer, extents, text
 from .record import Record, digest, is_bytecode
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
@@ -109,18 +109,18 @@ def _read(
                 f"{path} is signed ({info}/{signature}), and no signature survives a change",
                 fix="Take the signature out knowingly (delete that member), or take the unsigned wheel from the index",
             )
-    metadata = z.read(f"{info}/METADATA")
+    metadata = text(z, f"{info}/METADATA", str(path))
     distribution, version = _field(metadata, "Name", path), _field(metadata, "Version", path)
     release = part.release_of(version, asked, lock, str(path))
     row = lock.releases[release]
     f.seek(0)
     sha = official.sha256 if official else digest(f)
     official = next((w for w in row.wheels if w.sha256 == sha), None)
-    record = Record.parse(z.read(f"{info}/RECORD"), str(path))
+    record = Record.parse(text(z, f"{info}/RECORD", str(path)), str(path))
     if official is None:  # no known hash vouches for it, so each member is compared with RECORD
         _check_record(z, record, info, path)
     whole = part.of(row, series)
-    planned = part.plan(whole, lambda p: z.read(p) if p in names else None, str(path))
+    planned = part.plan(whole, lambda p: text(z, p, str(path)) if p in names else None, str(path))
     already = f"{info}/{receipt.NAME}" in names
     date = _date(z.getinfo(f"{info}/METADATA"), path)
     return Source(path, sha, official, distribution, version, info, whole, planned, record, metadata, already, date)
@@ -201,10 +201,10 @@ def build(source: Source, output: Path, number: int, first: Callable[[Built], ob
     made = receipt.make(
         "wheel", source.part, source.planned, source.distribution, version, (source.path.name, source.sha256)
     )
-    text = made.dumps()
+    made_text = made.dumps()
     metadata = re.sub(rb"^(Version: *)\S+", lambda m: m[1] + version.encode(), source.metadata, count=1, flags=re.M)
     changed = {c.path: c.after or b"" for c in source.planned.changes}
-    changed |= {f"{info}/METADATA": metadata, f"{info}/{receipt.NAME}": text}
+    changed |= {f"{info}/METADATA": metadata, f"{info}/{receipt.NAME}": made_text}
     changed[f"{info}/RECORD"] = source.record.replaced(changed, rename=rename).dumps()
     unfinished = output.with_name(f".{output.name}.part")
     try:
@@ -215,7 +215,7 @@ def build(source: Source, output: Path, number: int, first: Callable[[Built], ob
                     for extent in extents(z, source.path.name):
                         _put(writer, extent, rename(extent.info.filename), changed, f"{info}/{receipt.NAME}")
                     writer.finish()
-                built = Built(output, sink.sha256, sink.size, version, text)
+                built = Built(output, sink.sha256, sink.size, version, made_text)
                 first(built)
                 os.replace(unfinished, output)
             finally:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
+import os
 import tarfile
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +107,98 @@ HOSTILE = {
     ),
     "no tar in it": (gzip.compress(b"hello" * 200), "no octal number"),
 }
+
+
+OUT = {
+    "parent": "../evil", "parent of the top": f"{TOP}/../evil", "deep parent": f"{TOP}/a/b/../../../evil", "parent last": f"{TOP}/a/..",
+    "parent alone": "..", "absolute": "/evil", "absolute in the top": f"/{TOP}/evil", "two slashes": f"//{TOP}/evil",
+    "empty part": f"{TOP}//evil", "dot": f"{TOP}/./evil", "dot first": f"./{TOP}/evil", "dot last": f"{TOP}/evil/.",
+    "backslashes": f"{TOP}\\..\\evil", "a drive": f"{TOP}/C:\\evil", "another top": "evil/evil", "no top": "evil",
+    "a top that is longer": f"{TOP}x/evil", "a top in capitals": f"{TOP.upper()}/evil", "a top with a dot": f"{TOP}./evil",
+    "a look-alike top": "v\u217c\u217cm-0.22.1/evil", "a full-width dot": f"{TOP}/\uff0e\uff0e/../evil", "git's hooks": f"{TOP}/.git/hooks/post-checkout",
+    "git's hooks, in capitals": f"{TOP}/.GIT/config", "git's, below": f"{TOP}/docs/.git/config", "our journal": f"{TOP}/.kv-roles/journal.json",
+    "our receipt": f"{TOP}/.Kv-Roles/receipt.json",
+}  # fmt: skip
+KINDS = {"file": tarfile.REGTYPE, "old file": tarfile.AREGTYPE, "folder": tarfile.DIRTYPE}
+FORMS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
+
+
+def forced(name: str, kind: bytes, form: int) -> bytes:
+    """An archive with one good member and one called ``name``, by the means the dialect has for odd names."""
+    if form == tarfile.USTAR_FORMAT and name.isascii():
+        return tar(FILE, member(name, kind), format=form)
+    if form == tarfile.PAX_FORMAT:
+        record = b"path=" + name.encode() + b"\n"
+        length = len(record) + 3 if len(record) + 3 < 100 else len(record) + 4
+        body = b"%d " % length + record
+        head = gzip.decompress(tar(member("x", b"x", size=len(body)), format=tarfile.GNU_FORMAT))[:512]
+        rest = gzip.decompress(tar(member(f"{TOP}/harmless", kind), FILE))
+        return gzip.compress(head + body + bytes(-len(body) % 512) + rest, mtime=0)
+    body = name.encode() + b"\0"
+    head = gzip.decompress(tar(member("x", b"L", size=len(body)), format=tarfile.GNU_FORMAT))[:512]
+    rest = gzip.decompress(tar(member(f"{TOP}/harmless", kind), FILE))
+    return gzip.compress(head + body + bytes(-len(body) % 512) + rest, mtime=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", OUT)
+def test_no_name_leads_out_of_the_tree(name: str, kind: str, form: str, tmp_path: Path) -> None:
+    blob = forced(OUT[name], KINDS[kind], FORMS[form])
+    with pytest.raises(Unproven, match=r"leaves the tree|lies outside its folder"):
+        stage.unpack(blob, "a.tar.gz", TOP, tmp_path / "in" / ".staging", lambda *_: False)
+    assert not any(p for p in tmp_path.rglob("*") if p != tmp_path / "in")
+
+
+ALIKE = {
+    "capitals": ("vllm/a.py", "vllm/A.py"), "a long s": ("vllm/s.py", "vllm/\u017f.py"), "composed or not": ("\u00e9", "e\u0301"),
+    "cyrillic": ("vllm/a.py", "vllm/\u0430.py"), "a zero width space": ("a", "a\u200b"), "a trailing dot": ("a", "a."),
+    "a trailing space": ("a", "a "), "no utf-8": ("\udcff", "\udcfe"), "turned round": ("a\u202eb", "ab"), "a line end": ("a\nb", "a"),
+    "a name for a terminal": ("\x1b[2Ja", "a"), "folders in capitals": ("docs/a", "Docs/a"), "a percent sign": ("%2e%2e/a", "a"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_names_that_look_alike_are_two_files_or_none(name: str, tmp_path: Path) -> None:
+    """A file system that takes two names for one refuses the second (O_EXCL); one that does not gives both, each its own bytes."""
+    first, second = ALIKE[name]
+    blob = tar((first, b"1"), (second, b"2"))
+    try:
+        staged = stage.unpack(blob, "a.tar.gz", TOP, tmp_path / "in" / "tree", lambda *_: True)
+    except KvRolesError:
+        assert list((tmp_path / "in").iterdir()) == []
+        return
+    assert staged.kept == {first: b"1", second: b"2"}
+    found = {os.fsdecode(p.relative_to(staged.path)): p.read_bytes() for p in staged.path.rglob("*") if p.is_file()}
+    assert found == staged.kept
+
+
+BOMBS = {
+    "by ratio": lambda: gzip.compress(bytes(64 << 20)),
+    "by ratio, in one member": lambda: tar(("bomb", bytes(64 << 20))),
+    "by count": lambda: tar(*[(str(i), b"") for i in range(3000)]),
+    "by count of folders": lambda: tar(*[member(f"{TOP}/{i}", tarfile.DIRTYPE) for i in range(3000)]),
+    "by depth": lambda: tar(("d/" * 3000 + "f", b"")),
+    "by the length of a name": lambda: tar(("n" * 500_000, b"")),
+    "by pax headers": lambda: gzip.compress(gzip.decompress(tar(member("x", b"x", size=900_000), format=tarfile.GNU_FORMAT))[:-1024] * 3),
+    "by an announced size": lambda: patched_header(tar(("a", b"x")), 124, b"77777777777\0"),
+    "gzip in gzip": lambda: gzip.compress(gzip.compress(bytes(64 << 20))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_in_bounded_memory(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blob = BOMBS[name]()
+    monkeypatch.setattr(archive, "MAX_BYTES", 16 << 20)
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 1000)
+    monkeypatch.setattr(archive, "MAX_MEMBER", 4 << 20)
+    tracemalloc.start()
+    with pytest.raises(KvRolesError):
+        stage.unpack(blob, "a.tar.gz", TOP, tmp_path / "in" / ".staging", lambda *_: False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 << 20  # the limits above, and the pieces that one thread is ahead of the other
+    assert not any(p for p in tmp_path.rglob("*") if p != tmp_path / "in")
 
 
 @pytest.mark.parametrize("name", HOSTILE)

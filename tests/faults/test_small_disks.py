@@ -1,0 +1,83 @@
+"""Real small disks, disks without inodes, and limits: what the injected faults stand for."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.driver import Ran
+from support.files import contents, put, snapshot
+from support.mounts import Mounts
+from support.tiny import Tiny
+
+Apply = Callable[..., Ran]
+OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}
+
+
+def series_of(tree: Path) -> dict[str, bytes]:
+    return {p: d for p, d in contents(tree).items() if p not in OWN}
+
+
+@pytest.mark.parametrize("size", ["16k", "40k", "64k"])
+def test_a_full_disk_leaves_no_half_tree(apply: Apply, tiny: Tiny, tmp_path: Path, mounts: Mounts, size: str) -> None:
+    disk = mounts.small_disk(tmp_path / "disk", size)
+    put(disk, {"mine": b"x" * 100})
+    apply("--vllm-rev", "0.22.1", "--output", disk / "new").refused(1, "No space left", "Free some space")
+    assert contents(disk) == {"mine": b"x" * 100}
+
+
+def test_a_full_disk_leaves_an_existing_tree_as_it_was(
+    apply: Apply, tiny: Tiny, tmp_path: Path, mounts: Mounts
+) -> None:
+    disk = mounts.small_disk(tmp_path / "disk", "256k")
+    tree = tiny.unpack(disk / "vllm")
+    fill(disk / "filler", leave=4096 * 4)
+    before = snapshot(disk)
+    apply("--into", tree).refused(1, "No space left", "nothing was changed")
+    assert snapshot(disk) == before
+    (disk / "filler").unlink()
+    apply("--into", tree).ok()
+    fill(disk / "filler", leave=4096 * 2)
+    before = snapshot(disk)
+    apply("--into", tree, "--reverse").refused(1, "No space left", "nothing was changed")
+    assert snapshot(disk) == before
+
+
+def fill(file: Path, leave: int) -> None:
+    with file.open("wb") as f:
+        st = os.statvfs(file)
+        f.write(b"x" * (st.f_bavail * st.f_frsize - leave))
+
+
+def test_running_out_of_inodes_is_a_full_disk_too(apply: Apply, tmp_path: Path, mounts: Mounts) -> None:
+    disk = mounts.small_disk(tmp_path / "disk", "4m", inodes=12)
+    apply("--vllm-rev", "0.22.1", "--output", disk / "new").refused(1, "No space left")
+    assert list(disk.iterdir()) == []
+
+
+def test_a_limit_on_file_sizes_is_met_like_a_full_disk(tiny: Tiny, tmp_path: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+
+    done = subprocess.run(
+        [sys.executable, "-B", tiny.apply, "--vllm-rev", "0.22.1", "--offline", "--cache-dir", tiny.cache],
+        cwd=tmp_path, preexec_fn=limited, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    Ran(done.returncode, done.stdout, done.stderr).refused(1, "File too large")
+    assert not list((tmp_path / "build").iterdir())
+
+
+def test_a_failure_while_a_decided_change_is_carried_out_says_that_the_next_run_finishes_it(
+    apply: Apply, tree: Path, tiny: Tiny, read_only: Callable[..., None], mounts: Mounts
+) -> None:
+    read_only(tree / "docs")
+    apply("--into", tree).refused(1, "decided but not finished", "the next run finishes it")
+    assert (tree / ".kv-roles/journal.json").exists()
+    mounts.close()
+    apply("--into", tree).ok()
+    assert series_of(tree) == tiny.applied()
