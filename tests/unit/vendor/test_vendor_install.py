@@ -120,6 +120,26 @@ def test_an_installation_that_is_not_right_is_refused(
     assert snapshot(site) == before
 
 
+def test_a_folder_filled_by_pip_target_is_patched_though_its_scripts_lie_elsewhere(
+    vendor: Vendor, site: Path, wheel: Path, tmp_path: Path
+) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    subprocess.run([*pip, "--target", str(tmp_path / "target"), str(wheel)], check=True)
+    assert b"../../bin/vllm" in (tmp_path / "target" / INFO / "RECORD").read_bytes()
+    assert not (tmp_path / "target/../../bin/vllm").exists()
+    vendor("install", "--site-packages", tmp_path / "target").ok()
+    vendor("verify", "--site-packages", tmp_path / "target").ok()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can patch what belongs to others")
+def test_what_root_adds_to_somebodys_packages_belongs_to_them(vendor: Vendor, site: Path) -> None:
+    for path in (site, *site.rglob("*")):
+        os.chown(path, 1000, 50)
+    vendor("install", "--site-packages", site).ok()
+    for path in (site, *site.rglob("*")):
+        assert (path.stat().st_uid, path.stat().st_gid) == (1000, 50), path
+
+
 def test_another_release_than_the_one_asked_for_is_refused(vendor: Vendor, site: Path) -> None:
     before = snapshot(site)
     vendor("install", "--site-packages", site, "--vllm-rev", "0.9.0").refused(1, "another release", "0.22.1")

@@ -130,14 +130,18 @@ def _record_back(tree: Tree, found: Installed, paths: list[str], ours: list[str]
 
 
 def _checked_record(tree: Tree, found: Installed) -> Record:
-    """RECORD, once every file it lists was read and compared; raises Unproven at the first that differs."""
+    """RECORD, once every file it lists below site-packages was read and compared; raises Unproven at the first that differs.
+
+    What lies outside of it, the scripts in ``bin``, is no part of the package: ``pip install --target`` puts them elsewhere
+    than RECORD says, and whoever moves an environment rewrites their first lines.
+    """
     data = tree.read(found.record)
     if data is None:
         raise Unproven(f"{found.record} is missing from {found.site}", fix="Reinstall vLLM")
     record = Record.parse(data, f"{found.site / found.info}")
     reinstall = f"'pip install --force-reinstall --no-deps {found.name}=={found.version}'"
     for entry in record.entries:
-        if entry.sha256 is None or is_bytecode(entry.path):
+        if entry.sha256 is None or is_bytecode(entry.path) or entry.path.startswith(("../", "/")):
             continue
         try:
             with open(found.site / entry.path, "rb") as f:
