@@ -63,6 +63,14 @@ def test_a_second_install_changes_nothing(vendor: Vendor, site: Path) -> None:
     }
 
 
+def test_a_package_patched_by_other_means_is_told_so(vendor: Vendor, tiny: Tiny, tmp_path: Path) -> None:
+    wheel = wheels.make(tmp_path / "in", change={CONNECTOR: tiny.applied()[CONNECTOR]})
+    site = wheels.installed(tmp_path / "env", wheel)
+    before = contents(site)
+    assert "patched already, but not by this tool" in vendor("install", "--site-packages", site).ok().out
+    assert contents(site) == before
+
+
 def test_a_native_installation_is_told_so(vendor: Vendor, tmp_path: Path) -> None:
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in", "0.33.0"))
     before = contents(site)

@@ -77,9 +77,10 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
             fix="Take the wheel from the index again",
         )
     if source.already or source.planned.applied:
-        return Outcome("nothing", release, source, topics, None, (), ("it is vendored already: nothing was built",))
+        note = "it is vendored already" if source.already else "it is patched already, but not by this tool"
+        return Outcome("nothing", release, source, topics, None, (), (note,))
     if source.planned.native and not request.force:
-        note = f"vLLM {release} warns by itself (native): nothing was built; --force builds a re-labelled wheel anyway"
+        note = "it warns by itself (native); --force builds a re-labelled wheel all the same"
         return Outcome("nothing", release, source, topics, None, (), (note,))
     output = request.output / wheel.file_name(source, request.number)
     beside: list[
