@@ -43,7 +43,10 @@ SBOM, in-toto statement, and Kubernetes examples with explicit roles. Needs: {EX
 def parser(*, in_place_only: bool = False) -> argparse.ArgumentParser:
     """The command line of ``vendor.py``, or the part of it that ``apply.pyz`` offers."""
     about, _, rest = (__doc__ or "").partition("\n\n")
-    p = argparse.ArgumentParser(prog="vendor.py", description=about, epilog=rest, allow_abbrev=False)
+    if in_place_only:
+        about, rest = "Patch an installed vLLM, take that back, and prove it.", rest[rest.index("Exit codes") :]
+    prog = "apply.pyz" if in_place_only else "vendor.py"
+    p = argparse.ArgumentParser(prog=prog, description=about, epilog=rest, allow_abbrev=False)
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, short: str, long: str) -> argparse.ArgumentParser:
@@ -59,9 +62,13 @@ def parser(*, in_place_only: bool = False) -> argparse.ArgumentParser:
     uninstall = command("uninstall", "put the stored originals back", UNINSTALL)
     verify = command("verify", "prove an installed vLLM from its bytes", VERIFY)
     for one in (install, uninstall, verify):
-        where = one.add_mutually_exclusive_group()
-        where.add_argument("--python", metavar="EXE", type=Path, help="the interpreter that imports it (default: this)")
-        where.add_argument("--site-packages", metavar="DIR", type=Path, help="the folder that holds vllm/")
+        one.add_argument("--python", metavar="EXE", type=Path, help="the interpreter that imports it (default: this)")
+        one.add_argument(
+            "--site-packages",
+            metavar="DIR",
+            type=Path,
+            help="the folder that holds vllm/ (default: where EXE finds it)",
+        )
         _common(one)
     if not in_place_only:
         _image(command("image", "write the build context of a patched image", IMAGE))
