@@ -167,6 +167,41 @@ def test_a_comment_silences_a_finding(capsys: pytest.CaptureFixture[str], commen
     assert _run(capsys, "--check", "a.sh")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", f"prefill:\n  # kv-roles: ignore[KVR101]\n  args: ['{NIXL}']\n"),
+        ("a.py", f"prefill = '{NIXL}'  # kv-roles: ignore[KVR101]\n"),
+        ("a.go", f"package a\n\n// kv-roles: ignore[KVR101]\nvar prefillCfg = `{NIXL}`\n"),
+        ("a.rs", f'// kv-roles: ignore[KVR101]\nconst PREFILL: &str = r#"{NIXL}"#;\n'),
+        ("a.json5", f"{{\n  // kv-roles: ignore[KVR101]\n  prefill: {NIXL}\n}}\n"),
+        ("a.json", f'{{"prefill": {{\n  "_comment": "kv-roles: ignore[KVR101]",\n  "kv": {NIXL}\n}}}}\n'),
+        ("a.toml", f"[prefill]\n# kv-roles: ignore[KVR101]\nkv = '{NIXL}'\n"),
+        ("a.md", f"# Prefill\n\n<!-- kv-roles: ignore[KVR101] -->\n\n```json\n\n{NIXL}\n```\n"),
+        ("a.rst", f"Prefill\n=======\n\n.. kv-roles: ignore[KVR101]\n.. code-block:: json\n\n   {NIXL}\n"),
+        ("a.yaml.j2", f"prefill:\n  {{# kv-roles: ignore[KVR101] #}}\n  args: ['{NIXL}']\n  x: {{{{ x }}}}\n"),
+        ("a.tpl", f"prefill:\n  {{{{- /* kv-roles: ignore[KVR101] */}}}}\n  args: ['{NIXL}']\n  x: {{{{ .x }}}}\n"),
+        ("Makefile", f"prefill:\n\t# kv-roles: ignore[KVR101]\n\tvllm serve m --kv-transfer-config '{NIXL}'\n"),
+        (
+            "a.sh",
+            f"# kv-roles: ignore[KVR101]\nvllm serve prefill-$X \\\n  --port 1 \\\n  --kv-transfer-config '{NIXL}'\n",
+        ),
+    ],
+    ids=lambda v: v if len(v) < 12 else "",
+)
+def test_a_comment_silences_in_every_language(capsys: pytest.CaptureFixture[str], name: str, text: str) -> None:
+    Path(name).write_text(text)
+    assert _run(capsys, "--check", name) == (0, "no NIXL role says kv_both; 1 silenced\n", "")
+    Path(name).write_text(text.replace("KVR101", "KVR102"))
+    assert _run(capsys, "--check", name)[0] == 1
+
+
+def test_a_notebooks_comment_silences(capsys: pytest.CaptureFixture[str]) -> None:
+    cell = {"cell_type": "code", "source": ["# kv-roles: ignore[KVR101]\n", f"prefill = '{NIXL}'\n"], "outputs": []}
+    Path("a.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}, indent=1))
+    assert _run(capsys, "--check", "a.ipynb")[0] == 0
+
+
 def test_a_comment_for_another_code_or_place_silences_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.sh").write_text(f"# kv-roles: ignore[KVR101]\n{UNSAID}")
     assert _run(capsys, "--check", "a.sh")[0] == 1

@@ -127,6 +127,8 @@ class Reader:
             if first is not None and first.type in self.spec.string:
                 return Scalar(literal(self.t, first, self.spec), node.start_byte, node.end_byte)
         source = grammar.text(self.t, node)
+        if source in {"True", "False", "true", "false"}:
+            return Scalar(Text(source, self.t.at(node.start_byte)), node.start_byte, node.end_byte)
         resolved = self._constant(source) if re.fullmatch(r"[A-Za-z_]\w*", source) else None
         return Scalar(Text(resolved or "$" + source[:60], self.t.at(node.start_byte)), node.start_byte, node.end_byte)
 
@@ -185,6 +187,8 @@ class Reader:
             return None
         body = grammar.text(self.t, block)
         left = grammar.text(self.t, assign).split("=", 1)[0].rstrip(": \t")
+        if re.fullmatch(r"\w+", left.split(":")[0].strip()):
+            return self._named_beside(block)
         stem = re.escape(re.sub(r"(?:\[[\"'][\w-]+[\"']\]|\.\w+)$", "", left))
         found = {
             m.group(2)
@@ -195,7 +199,18 @@ class Reader:
         }
         return next(iter(found)) if len(found) == 1 else None
 
+    def _named_beside(self, block: Node) -> str | None:
+        """The connector that a class's or module's own name is set to (``kv_connector: str = "NixlConnector"``)."""
+        found: set[str] = set()
+        for m in _PLAIN_SET.finditer(grammar.text(self.t, block)):
+            if connectors.is_connector_key(m.group(1)):
+                found.add(m.group(2))
+        return found.pop() if len(found) == 1 else None
 
+
+_PLAIN_SET = re.compile(
+    r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]"
+)
 _DEFINITION = re.compile(r"\n([ \t]*)(@|def |class |async def )")
 _BLANKS = bytes(10 if b == 10 else 32 for b in range(256))
 _WORTH_IT = 8_000

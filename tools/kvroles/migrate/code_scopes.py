@@ -11,7 +11,7 @@ from kvroles.migrate import argv, data_cues, grammar
 from kvroles.migrate.code_read import Reader
 from kvroles.migrate.data import Scalar
 from kvroles.migrate.model import Cue, Scope, Side, Weight
-from kvroles.migrate.words import name_sides, role_value, split_name, tested, title_side
+from kvroles.migrate.words import announces, name_sides, role_value, split_name, tested, title_side
 
 _TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
 # ``start_prefill``, ``DecodeWorker``, ``make_decode_args``; never ``json.decode`` or ``NewDecoder``.
@@ -19,6 +19,8 @@ _ABOUT_A_SERVER = re.compile(
     r"(?:^|_)(?:start|launch|run|make|build|deploy|spawn|serve|worker|server|instance|node|config|engine|args|pod|replica|service|spec|stage|role)s?(?:_|$)"
 )
 _NAMES = frozenset({"identifier", "type_identifier", "field_identifier"})
+_WRITES = re.compile(r"\.write(?:_text|_bytes|_all|lines)?$")
+_SETS = re.compile(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
 _MANY = 60
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into)"
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
@@ -81,7 +83,8 @@ class Unit(Reader):
 
     def _function(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = self._name(node)
-        scope = self._named("function", name, up, node)
+        bare = split_name(name) == ["decode"] and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
+        scope = Scope("function", name, up) if bare else self._named("function", name, up, node)
         if follow and name and not scope.cues and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
         self._may_be_lent(scope, name, node)
@@ -179,6 +182,11 @@ class Unit(Reader):
         scope = Scope("call", re.sub(r"\s+", "", name)[-80:], up)
         if _ABOUT_A_SERVER.search("_".join(split_name(scope.name.rsplit(".", 1)[-1]))):
             scope = self._named("call", scope.name, up, node)
+        if m := _WRITES.search(name):
+            sides = {s for text in re.findall(r"[\"']([\w./-]+)[\"']", name[: m.start()]) for s in name_sides(text)}
+            scope.cues += [Cue(s, Weight.SAID, "file written", name[-60:], self.t.at(node.start_byte)) for s in sides]
+        for variable, value in _SETS.findall(name):
+            scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
         for c in inner.named_children:
             if c.type in self.spec.pair:
                 continue
@@ -213,7 +221,19 @@ class Unit(Reader):
             scope.launch = True
             scope.cues = argv.cues(words, self.ctx, skip=index)
             scope.flags = argv.flags_of(words)
+        else:
+            scope.cues = self._beside(words, index)
         return scope
+
+    def _beside(self, words: list[argv.Word], index: int) -> list[Cue]:
+        """The one side that the short words beside a value in a tuple or list name: ``("prefill", 8100, "{...}")``."""
+        out: list[Cue] = []
+        for i, w in enumerate(words):
+            if i != index and 1 < len(w.s) < 40 and re.fullmatch(r"\$?[\w.-]+", w.s):
+                side = role_value(w.s.rsplit(".", 1)[-1])
+                sides = {side} if side else name_sides(w.s)
+                out += [Cue(s, Weight.NAMED, "beside", w.s.lstrip("$"), w.pos) for s in sides]
+        return out if len({c.side for c in out}) == 1 else []
 
     def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:
         spec = self.spec
@@ -221,6 +241,10 @@ class Unit(Reader):
             return Scope("branch", "", up)
         field = "value" if node.type in {"expression_case"} else "pattern" if node.type == "match_arm" else "condition"
         condition = node.child_by_field_name(field)
+        if node.type == "conditional_expression" and node.named_child_count == 3:  # value if condition else other
+            value, condition, _other = node.named_children
+            if inner.start_byte != value.start_byte:
+                return Scope("branch", "", up)
         if node.type == "case_clause":
             condition = next((c for c in node.children if c.type == "case_pattern"), None)
         if condition is not None and condition.start_byte <= inner.start_byte < condition.end_byte:
@@ -231,10 +255,8 @@ class Unit(Reader):
         ):
             return Scope("branch", "else", up)
         words = grammar.text(self.t, condition) if condition is not None else ""
-        if node.type == "conditional_expression":
-            words = grammar.text(self.t, node)
         scope = Scope("branch", words[:80], up)
-        if re.search(r"!=|\bnot\b|\bor\b|\|\||^!|is None|<|>", words) or node.type == "conditional_expression":
+        if re.search(r"!=|\bnot\b|\bor\b|\|\||^!|is None|<|>", words):
             return scope
         if node.type in spec.case:
             compared = re.findall(r"[\w-]+", words)
@@ -259,29 +281,53 @@ class Unit(Reader):
         return scope
 
     def _before(self, block: Node, inner: Node, up: Scope) -> Scope:
-        """The comment or print right before a statement, pair or element, no other config standing in between."""
-        node = inner.prev_named_sibling
+        """The comment or print right before a statement, pair or element.
+
+        With other statements in between only one of the same paragraph that announces what follows ("Start the prefill
+        worker"), and no other config, definition or blank line on the way.
+        """
+        node = self._previous(inner, block)
+        below, crossed = inner.start_byte, False
         for _ in range(12):
-            if node is None or node.end_byte > inner.start_byte:
+            if node is None or node.end_byte > below:
                 break
             source = grammar.text(self.t, node)
-            side = None
-            if node.type in self.spec.comment:
-                text = source.lstrip("#/*! ").rstrip("*/ ")
-                own_line = self.t.s[self.t.s.rfind("\n", 0, node.start_byte) + 1 : node.start_byte].strip() == ""
-                side = title_side(text) if own_line and "kv_both" not in text else None
-                words, kind = text, "comment"
-            elif (
-                node.type == "expression_statement"
-                and (m := re.match(r"([\w.!]+)\((.*)\)$", source, re.S))
-                and _SAYS.match(m.group(1))
-            ):
-                side, words, kind = title_side(m.group(2).strip("f\"'`")), m.group(2), "print"
-            elif block.type not in self.spec.block or "kv_both" in source or "vllm" in source:
+            gap = self.t.s[node.end_byte - source.endswith("\n") : below]
+            said, kind = self._said(node, source)
+            if gap.count("\n") > 1 and (crossed or not said):
                 break
-            if side is not None:
-                scope = Scope("block", "", up)
-                scope.cues.append(Cue(side, Weight.SAID, kind, words.strip()[:80], self.t.at(node.start_byte)))
-                return scope
-            node = node.prev_named_sibling
+            if said:
+                side = title_side(said)
+                if side is not None and crossed and not announces(said):
+                    break
+                if side is not None:
+                    cue = Cue(side, Weight.SAID, kind, said.strip()[:80], self.t.at(node.start_byte))
+                    return Scope("block", "", up, [cue])
+            elif (
+                block.type not in self.spec.block
+                or node.type in self.spec.function | self.spec.class_ | self.spec.loop | self.spec.branch
+                or re.search("kv_both|kv_producer|kv_consumer|vllm", source)
+            ):
+                break
+            crossed = crossed or not said
+            below, node = node.start_byte, self._previous(node, block)
         return up
+
+    def _previous(self, node: Node, block: Node) -> Node | None:
+        """The named node before ``node``; Python's tree has the first comments of a body stand before the body."""
+        before = node.prev_named_sibling
+        if before is None and node.parent == block and block.type == "block":
+            before = block.prev_sibling
+            return before if before is not None and before.type in self.spec.comment else None
+        return before
+
+    def _said(self, node: Node, source: str) -> tuple[str, str]:
+        """What a comment of its own line or a print says, and which of them it is; two empty strings for anything else."""
+        if node.type in self.spec.comment:
+            alone = self.t.s[self.t.s.rfind("\n", 0, node.start_byte) + 1 : node.start_byte].strip() == ""
+            text = source.lstrip("#/*! ").rstrip("*/ \n")
+            return (text if alone and "kv_both" not in text else " ", "comment")
+        m = re.match(r"([\w.!]+)\((.*)\)$", source, re.S) if node.type == "expression_statement" else None
+        if m and _SAYS.match(m.group(1)):
+            return m.group(2).strip("f\"'`") or " ", "print"
+        return "", ""

@@ -12,7 +12,7 @@ from kvroles.migrate import values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
-from kvroles.migrate.words import joined, name_sides, prose_side, prose_sides, title_side
+from kvroles.migrate.words import excludes, joined, name_sides, prose_side, prose_sides, title_side
 
 _FENCE = re.compile(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
@@ -144,7 +144,7 @@ class _Document:
 
     def _titled(self, kind: str, title: str, up: Scope, i: int) -> Scope:
         scope = Scope(kind, title, up)
-        side = title_side(title) or (prose_side(title) if len(title.split()) <= 10 else None)
+        side = title_side(title) or (prose_side(title) if len(title.split()) <= 10 and not excludes(title) else None)
         if side is not None:
             scope.cues.append(Cue(side, Weight.SAID, kind, title.strip()[:80], self.t.at(self.starts[i])))
         return scope

@@ -69,7 +69,8 @@ def read(ctx: FileCtx) -> list[Site]:
         if site.pos not in seen:
             seen.add(site.pos)
             out.append(site)
-    return out
+    out += [Site(t.at(i), up, "role", exact=False) for i in t.tokens() if t.at(i) not in seen]  # nothing goes unsaid
+    return sorted(out, key=lambda s: s.pos)
 
 
 def _comments_only(t: Text) -> list[int] | None:

@@ -127,14 +127,35 @@ def _codes(codes: list[str], where: str) -> list[str]:
     return codes
 
 
+# A comment alone on its line, in any language; in a notebook behind the quote of its string, in JSON as a comment's key.
+_ALONE = re.compile(
+    r"""[\s>]*"?(?:\#|//|--|;|<!--|/\*|\{\{-?\s*/\*|\{\#|\.\.|(?:_?comment|\$comment)"\s*:)""", re.X | re.I
+)
+_FENCE = re.compile(r"[\s>]*(?:```|~~~|\.\. (?:code|sourcecode))")
+
+
 def suppressed(lines: list[str], line: int, code: str) -> bool:
-    """Whether a comment ``kv-roles: ignore[KVR...]`` on the line, or alone on the line above, silences ``code``."""
-    for n, text in (
-        (line, lines[line - 1] if line <= len(lines) else ""),
-        (line - 1, lines[line - 2] if line >= 2 else ""),
-    ):
-        m = _IGNORE.search(text)
-        if m and (n == line or re.match(r"\s*(?:#|//|;|<!--|/\*|\{\{-?\s*/\*|\{#|\.\.)", text)):
-            codes = {c.strip().upper() for c in (m.group(1) or "").split(",") if c.strip()}
-            return not codes or code in codes
-    return False
+    """Whether a comment ``kv-roles: ignore[KVR...]`` silences ``code`` on a line (from 1).
+
+    It stands on the line, or alone above it: above the command that a backslash continues to it, above the fence it is in.
+    """
+    if line > len(lines):
+        return False
+    above = line - 1  # how many lines stand above
+    while above and lines[above - 1].rstrip().endswith("\\"):
+        above -= 1
+    fence = next((n for n in range(above, 0, -1) if _FENCE.match(lines[n - 1])), 0)
+    over_fence = next((ln for ln in reversed(lines[: max(fence - 1, 0)]) if ln.strip()), "")
+    return (
+        _silences(lines[line - 1], code)
+        or (above > 0 and _ALONE.match(lines[above - 1]) is not None and _silences(lines[above - 1], code))
+        or (over_fence.lstrip(" >\t").startswith(("<!--", "..", "{/*")) and _silences(over_fence, code))
+    )
+
+
+def _silences(text: str, code: str) -> bool:
+    m = _IGNORE.search(text)
+    if m is None:
+        return False
+    codes = {c.strip().upper() for c in (m.group(1) or "").split(",") if c.strip()}
+    return not codes or code in codes

@@ -13,6 +13,7 @@ from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate.tree import Tree
 
 _FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.M)
+_HOLE = re.compile(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
 _YAML_HEAD = re.compile(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
 _PYTHON_HEAD = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
 _FLAGGED = re.compile(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
@@ -46,7 +47,7 @@ def scan(t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
     if not TOKEN_RE.search(t.s):
         return []
     if ctx.depth >= MAX_NESTING:
-        return []
+        return [Site(t.at(i), scope, "value") for i in t.tokens()]
     ctx.depth += 1
     try:
         if m := _KEYED.match(t.s):
@@ -60,7 +61,7 @@ def scan(t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
 
 def sniff(s: str) -> str:
     """The language of a string that says no more of itself."""
-    stripped = s.strip()
+    stripped = _HOLE.sub("", s, count=1).strip()
     if stripped == TOKEN:
         return "value"
     if stripped.startswith(("{", "[")) and not stripped.startswith(("{{", "{%", "[[ ")):

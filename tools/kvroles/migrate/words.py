@@ -259,7 +259,7 @@ def tested(condition: str) -> list[str]:
 
 _NOT_A_TITLE = re.compile(
     r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"
-    r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|not|don't|like|same as|as in|similar|unlike|compare\w*"
+    r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|without|not|don't|like|same|as in|similar|unlike|compar\w*|versus"
     r"|(?:benchmark|measur|profil)\w*\s+(?:the\s+)?(?:prefill|decod)\w*|will|would|can|could|should|must|cannot|connects?|talks?|reads|pulls|sends|happens?|occurs?|takes?|finish\w*|exits?|failed|died)\b"
 )
 _STARTS = re.compile(
@@ -293,6 +293,26 @@ def title_side(text: str) -> Side | None:
     if len(clean.split()) <= 6 or _STARTS.search(clean):
         return side
     return None
+
+
+def excludes(text: str) -> bool:
+    """Whether a text holds a word that keeps it from being a title: it waits, tests, compares, denies."""
+    return _NOT_A_TITLE.search(text) is not None
+
+
+_ANNOUNCES = re.compile(
+    r"(?i)\b(?:start\w*|launch\w*|run(?:s|ning)?|serv(?:e|ing)|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|creat\w*|set(?:ting)?\s*up"
+    r"|configur\w*|initiali[sz]\w*)\b|启动|起動|시작|部署|配置"
+)
+_BANNER = re.compile(
+    r"(?i)[\W\d]*(?:kv )?(?:prefill(?:er)?|decoder?|producer|consumer)"
+    r"(?:[\W\d]|node|server|instance|worker|engine|pod|side|config\w*|deployment|process)*|[\W\d]*[PD][\W\d]*(?:节点|实例|端|侧)?\W*|\W*(?:预填充|解码)(?:节点|实例|端|侧)?\W*"
+)
+
+
+def announces(text: str) -> bool:
+    """Whether a title speaks for all that follows it in its paragraph: it starts something, or is a bare banner."""
+    return _ANNOUNCES.search(text) is not None or _BANNER.fullmatch(text) is not None
 
 
 def _blank(m: re.Match[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +77,9 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
             fix="Take the wheel from the index again",
         )
     if source.already or source.planned.applied:
-        note = "it is vendored already" if source.already else "it is patched already, but not by this tool"
-        return Outcome("nothing", release, source, topics, None, (), (note,))
+        return Outcome("nothing", release, source, topics, None, (), ("it is vendored already: nothing was built",))
     if source.planned.native and not request.force:
-        note = "it warns by itself (native); --force builds a re-labelled wheel all the same"
+        note = f"vLLM {release} warns by itself (native): nothing was built; --force builds a re-labelled wheel anyway"
         return Outcome("nothing", release, source, topics, None, (), (note,))
     output = request.output / wheel.file_name(source, request.number)
     beside: list[
@@ -104,10 +102,9 @@ def pick(row: ReleaseRow, arch: str) -> ArchiveRow:
     arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(arch.lower(), arch)
     fitting = [w for w in row.wheels if w.name.endswith(f"_{arch}.whl")]
     if not fitting:
-        offered = {re.sub(r".*manylinux(\d+|_\d+_\d+)_", "", w.name.removesuffix(".whl")) for w in row.wheels}
         raise NoSource(
             f"There is no official wheel of vLLM {row.release} for {arch}",
-            expected=" or ".join(sorted(offered, reverse=True)) or "none: the release has no wheels on the index",
+            expected=f"one of {', '.join(sorted({w.name.rpartition('manylinux')[2] for w in row.wheels})) or 'none'}",
             fix="Name another architecture with --arch, or a wheel of your own with --wheel",
         )
     return max(fitting, key=lambda w: parse_wheel_filename(w.name)[2])
