@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Vendored builds of vLLM with the deprecation in them: a wheel, an installed package, an image context, and their proof.
 
-install, uninstall and verify run on Python >= 3.11 alone (apply.pyz carries them into images); wheel and image want
-'pip install vllm-kv-roles[vendor]'. Exit codes: 0 done or nothing to do; 1 does not apply; 2 wrong usage; 3 a hash, RECORD,
-the receipt or the contract does not hold; 4 the source cannot be had.
+install, uninstall and verify run on Python >= 3.11 alone (apply.pyz carries them into images); wheel and image want the
+libraries of the extra "vendor": python -m pip install -e '.[vendor]'. Exit codes: 0 done or nothing to do; 1 does not apply;
+2 wrong usage; 3 a hash, RECORD, the receipt or the contract does not hold; 4 the source cannot be had.
 """
 
 from __future__ import annotations
@@ -18,34 +18,60 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from kvroles import engine
-from kvroles.errors import Exit
+from kvroles.errors import Exit, UsageError
 from kvroles.main import guarded
 from kvroles.places import default_cache_dir
 from kvroles.vendor import distribution, inplace, layer, proof, say
 
 IN_PLACE = ("install", "uninstall", "verify")
+EXTRA = "python -m pip install -e '.[vendor]'"
+# What each command says of itself, in --help of its own.
+WHEEL = f"""The official wheel of a release, fetched and checked against the lock, or a wheel of your own (--wheel), comes out
+as version R+kvroles.N with the connector patched. All other members keep their bytes, the same input gives the same file,
+and a CycloneDX SBOM and an in-toto statement lie beside it. Needs: {EXTRA}"""
+INSTALL = """Finds the vLLM that an interpreter imports, compares every file with RECORD, patches the connector, rewrites RECORD
+and leaves a receipt and the originals in dist-info. A run that was killed is finished by the next."""
+UNINSTALL = """Puts the stored originals and RECORD back, and takes the receipt away. A run that was killed is finished by the
+next."""
+VERIFY = """Nothing is written. Compares the installed bytes with receipt, RECORD and lock, checks the contract, and constructs
+NixlConnector in each role where vLLM imports. Code 3 names the file that is not as it should be: use it as an image's last
+step."""
+IMAGE = f"""A build context for a patched image: Dockerfile, docker-bake.hcl for amd64 and arm64, apply.pyz with the patches,
+SBOM, in-toto statement, and Kubernetes examples with explicit roles. Needs: {EXTRA}"""
 
 
 def parser(*, in_place_only: bool = False) -> argparse.ArgumentParser:
     """The command line of ``vendor.py``, or the part of it that ``apply.pyz`` offers."""
-    p = argparse.ArgumentParser(prog="vendor.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    about, _, rest = (__doc__ or "").partition("\n\n")
+    if in_place_only:
+        about, rest = "Patch an installed vLLM, take that back, and prove it.", rest[rest.index("Exit codes") :]
+    prog = "apply.pyz" if in_place_only else "vendor.py"
+    p = argparse.ArgumentParser(prog=prog, description=about, epilog=rest, allow_abbrev=False)
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, short: str, long: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=short, description=long, allow_abbrev=False)
+
     if not in_place_only:
-        _wheel(commands.add_parser("wheel", help="the official wheel in, a patched wheel out", allow_abbrev=False))
-    install = commands.add_parser("install", help="patch an installed vLLM where it lies", allow_abbrev=False)
+        _wheel(command("wheel", "the official wheel in, a patched wheel out", WHEEL))
+    install = command("install", "patch an installed vLLM where it lies", INSTALL)
     install.add_argument("--vllm-rev", metavar="R", help="refuse anything but this release")
     install.add_argument(
         "--layer", metavar="DIR", type=Path, help="also copy what is changed to DIR, at full paths (for COPY --from)"
     )
-    uninstall = commands.add_parser("uninstall", help="put the stored originals back", allow_abbrev=False)
-    verify = commands.add_parser("verify", help="prove an installed vLLM from its bytes", allow_abbrev=False)
-    for command in (install, uninstall, verify):
-        where = command.add_mutually_exclusive_group()
-        where.add_argument("--python", metavar="EXE", type=Path, help="the interpreter that imports it (default: this)")
-        where.add_argument("--site-packages", metavar="DIR", type=Path, help="the folder that holds vllm/")
-        _common(command)
+    uninstall = command("uninstall", "put the stored originals back", UNINSTALL)
+    verify = command("verify", "prove an installed vLLM from its bytes", VERIFY)
+    for one in (install, uninstall, verify):
+        one.add_argument("--python", metavar="EXE", type=Path, help="the interpreter that imports it (default: this)")
+        one.add_argument(
+            "--site-packages",
+            metavar="DIR",
+            type=Path,
+            help="the folder that holds vllm/ (default: where EXE finds it)",
+        )
+        _common(one)
     if not in_place_only:
-        _image(commands.add_parser("image", help="write the build context of a patched image", allow_abbrev=False))
+        _image(command("image", "write the build context of a patched image", IMAGE))
     return p
 
 
@@ -93,7 +119,13 @@ def run(args: argparse.Namespace) -> int:
     if args.command == "verify":
         return _say(args, say.proof_json, say.proof_text, proof.verify(found, series, lock))
 
-    from kvroles.vendor import building, image, say_build  # these want libraries that an image lacks
+    try:
+        from kvroles.vendor import building, image, say_build  # these want libraries that an image lacks
+    except ModuleNotFoundError as e:
+        raise UsageError(
+            f"vendor.py {args.command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
+            fix=f"Run '{EXTRA}' in this checkout; install, uninstall and verify need no library",
+        ) from None
 
     if args.command == "image":
         context = image.write(

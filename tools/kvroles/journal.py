@@ -51,7 +51,12 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
         steps = []
         for number, change in enumerate(changes):
             if change.after is not None:
-                _write(stage / str(number), change.after, tree.mode_and_owner(change.path))
+                like = tree.mode_and_owner(change.path)
+                if (
+                    like is None and os.geteuid() == 0
+                ):  # root makes no files in somebody's tree that they could not delete
+                    like = (0o644, *tree.owner_of_new(change.path))
+                _write(stage / str(number), change.after, like)
             steps.append(
                 {
                     "path": change.path,

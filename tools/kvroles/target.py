@@ -77,6 +77,9 @@ class Tree:
                     if not create:
                         raise
                     os.mkdir(folder, 0o755, dir_fd=fd)
+                    if os.geteuid() == 0:  # root makes nothing in somebody's tree that they could not delete
+                        st = os.fstat(fd)
+                        os.chown(folder, st.st_uid, st.st_gid, dir_fd=fd, follow_symlinks=False)
                     nxt = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
                 os.close(fd)
                 fd = nxt
@@ -113,6 +116,15 @@ class Tree:
         except FileNotFoundError:
             return None
         return st.st_mode & 0o7777, st.st_uid, st.st_gid
+
+    def owner_of_new(self, path: str) -> tuple[int, int]:
+        """(uid, gid) that a file made at ``path`` is to have: those of the nearest folder above it that exists."""
+        while path := path.rpartition("/")[0]:
+            found = self.mode_and_owner(path)
+            if found is not None:
+                return found[1:]
+        st = os.fstat(self.fd)
+        return st.st_uid, st.st_gid
 
     def move_in(self, source: str, path: str) -> None:
         """Rename ``source`` (below ``.kv-roles/``) over ``path``, making its folders: one step, old bytes or new."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kvroles import engine
 from kvroles.digest import sha256
 from kvroles.errors import NoSource
 from kvroles.lock import ArchiveRow, Lock
@@ -70,3 +71,11 @@ def test_the_latest_build_for_the_machine_is_picked(tiny: Tiny) -> None:
     assert building.pick(row, "arm64").name == "vllm-0.20.1-10-cp38-abi3-manylinux_2_35_aarch64.whl"
     with pytest.raises(NoSource, match="riscv64"):
         building.pick(row, "riscv64")
+
+
+def test_an_architecture_without_a_wheel_is_refused_by_name() -> None:
+    _, lock = engine.load()
+    with pytest.raises(NoSource, match=r"0\.9\.0 for aarch64\. Expected x86_64\. Name another architecture"):
+        building.pick(lock.releases["0.9.0"], "arm64")
+    with pytest.raises(NoSource, match=r"for riscv64\. Expected x86_64 or aarch64\."):
+        building.pick(lock.releases["0.22.1"], "riscv64")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -246,3 +247,19 @@ def test_bytecode_in_the_base_is_compiled_anew_into_the_layer(vendor: Vendor, si
     assert int.from_bytes((layer / pyc).read_bytes()[4:8], "little") == 3, "checked by the source's hash"
     assert (layer / CONNECTOR).read_bytes() == (site / CONNECTOR).read_bytes()
     assert (layer / CONNECTOR).stat().st_mtime == 315532800
+
+
+def test_folders_on_the_way_keep_mode_and_owner(vendor: Vendor, site: Path, tmp_path: Path) -> None:
+    """COPY gives the folders of the image those of the layer, so that they have to be the same."""
+    for depth, folder in enumerate((site, site / "vllm", site / "vllm/distributed")):
+        folder.chmod((0o2775, 0o750, 0o1777)[depth])
+        if os.geteuid() == 0:
+            os.chown(folder, 1000 + depth, 50)
+    (site / CONNECTOR).chmod(0o664)
+    vendor("install", "--site-packages", site, "--layer", tmp_path / "layer").ok()
+    copied = [p for p in (tmp_path / "layer").rglob("*") if p != tmp_path / "layer"]
+    assert tmp_path / "layer" / str(site / CONNECTOR).lstrip("/") in copied
+    for path in copied:
+        real = Path("/") / path.relative_to(tmp_path / "layer")
+        have, want = path.stat(), (real if real.exists() else site / CONNECTOR).stat()
+        assert (have.st_mode, have.st_uid, have.st_gid) == (want.st_mode, want.st_uid, want.st_gid), real

@@ -63,6 +63,14 @@ def test_a_second_install_changes_nothing(vendor: Vendor, site: Path) -> None:
     }
 
 
+def test_a_package_patched_by_other_means_is_told_so(vendor: Vendor, tiny: Tiny, tmp_path: Path) -> None:
+    wheel = wheels.make(tmp_path / "in", change={CONNECTOR: tiny.applied()[CONNECTOR]})
+    site = wheels.installed(tmp_path / "env", wheel)
+    before = contents(site)
+    assert "patched already, but not by this tool" in vendor("install", "--site-packages", site).ok().out
+    assert contents(site) == before
+
+
 def test_a_native_installation_is_told_so(vendor: Vendor, tmp_path: Path) -> None:
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in", "0.33.0"))
     before = contents(site)
@@ -118,6 +126,26 @@ def test_an_installation_that_is_not_right_is_refused(
     before = snapshot(site)
     vendor("install", "--site-packages", site).refused(code, *phrases)
     assert snapshot(site) == before
+
+
+def test_a_folder_filled_by_pip_target_is_patched_though_its_scripts_lie_elsewhere(
+    vendor: Vendor, site: Path, wheel: Path, tmp_path: Path
+) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    subprocess.run([*pip, "--target", str(tmp_path / "target"), str(wheel)], check=True)
+    assert b"../../bin/vllm" in (tmp_path / "target" / INFO / "RECORD").read_bytes()
+    assert not (tmp_path / "target/../../bin/vllm").exists()
+    vendor("install", "--site-packages", tmp_path / "target").ok()
+    vendor("verify", "--site-packages", tmp_path / "target").ok()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can patch what belongs to others")
+def test_what_root_adds_to_somebodys_packages_belongs_to_them(vendor: Vendor, site: Path) -> None:
+    for path in (site, *site.rglob("*")):
+        os.chown(path, 1000, 50)
+    vendor("install", "--site-packages", site).ok()
+    for path in (site, *site.rglob("*")):
+        assert (path.stat().st_uid, path.stat().st_gid) == (1000, 50), path
 
 
 def test_another_release_than_the_one_asked_for_is_refused(vendor: Vendor, site: Path) -> None:

@@ -138,3 +138,26 @@ def test_no_vllm_is_no_source(vendor: Vendor, tmp_path: Path) -> None:
 
 def test_the_running_interpreter_is_the_default(vendor: Vendor) -> None:
     vendor("verify").refused(4, sys.executable)
+
+
+def test_a_folder_outside_any_environment_is_run_by_the_interpreter_named(
+    vendor: Vendor, patched: Path, tmp_path: Path
+) -> None:
+    folder = patched.rename(tmp_path / "packages")
+    assert "no interpreter for these packages" in vendor("verify", "--site-packages", folder).ok().out
+    told = vendor("verify", "--site-packages", folder, "--python", sys.executable).ok().out
+    assert "kv_both: warns once" in told
+
+
+def test_an_interpreter_may_be_named_from_here(vendor: Vendor, patched: Path) -> None:
+    environment = patched.parents[2]
+    told = vendor("verify", "--python", "bin/python", cwd=environment).ok().out
+    assert "kv_both: warns once" in told
+
+
+def test_an_import_that_ends_the_interpreter_is_said_to_be_unchecked(vendor: Vendor, patched: Path) -> None:
+    put(
+        patched, {"vllm/config/__init__.py": b"import os, sys\nprint('no such device', file=sys.stderr)\nos._exit(9)\n"}
+    )
+    told = vendor("verify", "--site-packages", patched).ok().out
+    assert "construction  not checked: the import of vLLM ended with code 9: no such device" in told

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +118,8 @@ def test_a_build_tag_and_a_data_folder_move_along(vendor: Vendor, tmp_path: Path
 def test_a_native_release_is_told_so_and_built_only_with_force(vendor: Vendor, tmp_path: Path) -> None:
     wheel = wheels.make(tmp_path / "in", "0.33.0")
     ran = vendor("wheel", "--vllm-rev", "0.33.0", "--wheel", wheel, "--output", tmp_path / "out").ok()
-    assert "warns by itself (native): nothing was built" in ran.out
+    assert "nothing was built" in ran.out
+    assert "warns by itself (native)" in ran.out
     assert not (tmp_path / "out").exists()
     out = build(vendor, wheel, tmp_path / "out", "--force", release="0.33.0")
     assert wheels.members(out)[CONNECTOR] == wheels.members(wheel)[CONNECTOR]
@@ -125,8 +128,28 @@ def test_a_native_release_is_told_so_and_built_only_with_force(vendor: Vendor, t
 def test_a_vendored_wheel_is_left_alone(vendor: Vendor, wheel: Path, tmp_path: Path) -> None:
     out = build(vendor, wheel, tmp_path / "out")
     ran = vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", out, "--output", tmp_path / "again").ok()
-    assert "vendored already: nothing was built" in ran.out
+    assert "nothing was built" in ran.out
+    assert "it is vendored already" in ran.out
     assert not (tmp_path / "again").exists()
+
+
+def test_a_wheel_of_a_patched_tree_is_left_alone(vendor: Vendor, tiny: Tiny, tmp_path: Path) -> None:
+    wheel = wheels.make(tmp_path / "in", change={CONNECTOR: tiny.applied()[CONNECTOR]})
+    ran = vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", tmp_path / "out").ok()
+    assert "it is patched already, but not by this tool" in ran.out
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_at_once_build_one_whole_wheel(wheel: Path, tiny: Tiny, tmp_path: Path) -> None:
+    command = [sys.executable, str(tiny.root / "tools" / "vendor.py"), "wheel", "--vllm-rev", "0.22.1", "--json"]
+    argv = [*command, "--wheel", str(wheel), "--output", str(tmp_path / "out")]
+    runs = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    told = {json.loads(run.communicate(timeout=300)[0])["output"]["sha256"] for run in runs}
+    built = next((tmp_path / "out").glob("*.whl"))
+    assert told == {hashlib.sha256(built.read_bytes()).hexdigest()}
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        built.name, f"{built.name}.cdx.json", f"{built.name}.intoto.json",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -215,3 +238,12 @@ def test_a_full_disk_leaves_nothing(vendor: Vendor, wheel: Path, mounts: object,
     ran = vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", disk / "out")
     ran.refused(1, "could not be written")
     assert [p for p in disk.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("argv", [("wheel",), ("image", "--base", f"vllm/vllm-openai@sha256:{'ab' * 32}")])
+def test_without_the_libraries_the_way_to_them_is_named(tiny: Tiny, tmp_path: Path, argv: tuple[str, ...]) -> None:
+    command = [sys.executable, "-I", "-S", tiny.root / "tools" / "vendor.py", *argv, "--vllm-rev", "0.22.1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    Ran(done.returncode, done.stdout, done.stderr).refused(
+        2, "needs the library 'packaging'", "pip install -e '.[vendor]'"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +78,10 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
             fix="Take the wheel from the index again",
         )
     if source.already or source.planned.applied:
-        return Outcome("nothing", release, source, topics, None, (), ("it is vendored already: nothing was built",))
+        note = "it is vendored already" if source.already else "it is patched already, but not by this tool"
+        return Outcome("nothing", release, source, topics, None, (), (note,))
     if source.planned.native and not request.force:
-        note = f"vLLM {release} warns by itself (native): nothing was built; --force builds a re-labelled wheel anyway"
+        note = "it warns by itself (native); --force builds a re-labelled wheel all the same"
         return Outcome("nothing", release, source, topics, None, (), (note,))
     output = request.output / wheel.file_name(source, request.number)
     beside: list[
@@ -102,9 +104,10 @@ def pick(row: ReleaseRow, arch: str) -> ArchiveRow:
     arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(arch.lower(), arch)
     fitting = [w for w in row.wheels if w.name.endswith(f"_{arch}.whl")]
     if not fitting:
+        offered = {re.sub(r".*manylinux(\d+|_\d+_\d+)_", "", w.name.removesuffix(".whl")) for w in row.wheels}
         raise NoSource(
             f"There is no official wheel of vLLM {row.release} for {arch}",
-            expected=f"one of {', '.join(sorted({w.name.rpartition('manylinux')[2] for w in row.wheels})) or 'none'}",
+            expected=" or ".join(sorted(offered, reverse=True)) or "none: the release has no wheels on the index",
             fix="Name another architecture with --arch, or a wheel of your own with --wheel",
         )
     return max(fitting, key=lambda w: parse_wheel_filename(w.name)[2])

@@ -105,11 +105,15 @@ def _run(found: Installed, module: str) -> dict[str, list[str]] | str:
         }
         command = [str(found.python), "-B", "-c", _SCRIPT, module, answer, *ROLES]
         try:
-            subprocess.run(command, cwd=work, env=env, capture_output=True, timeout=_LIMIT_S, check=False)
+            done = subprocess.run(command, cwd=work, env=env, capture_output=True, timeout=_LIMIT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as e:
+            return f"{found.python} gave no answer ({type(e).__name__})"
+        try:
             with open(answer, encoding="utf-8") as f:
                 told = json.load(f)
-        except (OSError, ValueError, subprocess.TimeoutExpired) as e:
-            return f"the interpreter gave no answer ({type(e).__name__})"
+        except (OSError, ValueError):  # it was ended from within: a compiled part that does not suit the machine
+            last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            return f"the import of vLLM ended with code {done.returncode}{f': {last}' if last else ''}"
     if "import" in told:
         return f"vLLM does not import here ({told['import']})"
     if "construct" in told:

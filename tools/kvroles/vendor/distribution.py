@@ -33,7 +33,7 @@ class Installed:
 
 
 def find(python: Path | None = None, site: Path | None = None) -> Installed:
-    """The vLLM that ``python`` (default: the running interpreter) would import, or the one in ``site``.
+    """The vLLM that ``python`` (default: the running interpreter) would import, or the one in ``site``, run by ``python``.
 
     Raises NoSource when there is none and DoesNotApply for installations that cannot be changed in place: editable ones, and
     those without RECORD (conda and system packages, eggs).
@@ -41,7 +41,8 @@ def find(python: Path | None = None, site: Path | None = None) -> Installed:
     if site is not None:
         if not site.is_dir():
             raise UsageError(f"{site} is not a folder", fix="Give --site-packages the folder that holds vllm/")
-        paths, python = [site.resolve()], _python_of(site.resolve())
+        paths = [site.resolve()]
+        python = _executable(python) if python else _python_of(site.resolve())
     else:
         python = _executable(python or Path(sys.executable))
         paths = _search_path(python)
@@ -116,7 +117,7 @@ def _installed(dist: importlib.metadata.Distribution, path: Path, python: Path |
 def _executable(python: Path) -> Path:
     if not os.access(python, os.X_OK) or python.is_dir():
         raise UsageError(f"{python} is not an interpreter", fix="Give --python the path of a python executable")
-    return python
+    return Path(os.path.abspath(python))  # it is run from another folder too; a venv's link must not be followed
 
 
 def _search_path(python: Path) -> list[Path]:

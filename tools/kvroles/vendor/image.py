@@ -172,5 +172,5 @@ def text(context: Context) -> str:
     if context.native:
         lines.append("  this release warns by itself (native): the image only proves it")
     lines += [f"  {digest[:12]}  {name}" for name, digest in context.files.items()]
-    lines.append(f"  build it with 'docker buildx bake --file {context.path}/docker-bake.hcl'; see README.md in it")
+    lines.append(f"  build it with 'cd {context.path} && docker buildx bake'; its README.md says how")
     return "\n".join(lines) + "\n"

@@ -53,7 +53,7 @@ def install(found: Installed, series: Series, lock: Lock, asked: str | None = No
         whole = part.of(lock.releases[release], series)
         planned = part.plan(whole, tree.read, str(found.site))
         if not planned.changes:
-            notes = ("it warns by itself: nothing to patch",) if planned.native else ()
+            notes = _nothing_to_do(planned, tree.read(f"{found.info}/{receipt.NAME}") is not None)
             dropped = bytecode.drop(found.site, list(whole.paths)) if finished else []
             return Outcome(
                 "nothing", found, release, planned.topics, (), tuple(dropped), whole.left_out, finished, notes
@@ -73,6 +73,14 @@ def install(found: Installed, series: Series, lock: Lock, asked: str | None = No
         dropped = _commit(tree, found, steps, list(changed))
         topics = tuple(after(list(planned.topics)))
         return Outcome("installed", found, release, topics, tuple(changed), tuple(dropped), whole.left_out, finished)
+
+
+def _nothing_to_do(planned: part.Planned, has_receipt: bool) -> tuple[str, ...]:
+    if planned.native:
+        return ("it warns by itself: nothing to patch",)
+    if has_receipt:
+        return ("it is patched already",)
+    return ("it is patched already, but not by this tool: 'verify' wants a receipt, which a reinstalled vLLM can get",)
 
 
 def uninstall(found: Installed) -> Outcome:
@@ -130,14 +138,18 @@ def _record_back(tree: Tree, found: Installed, paths: list[str], ours: list[str]
 
 
 def _checked_record(tree: Tree, found: Installed) -> Record:
-    """RECORD, once every file it lists was read and compared; raises Unproven at the first that differs."""
+    """RECORD, once every file it lists below site-packages was read and compared; raises Unproven at the first that differs.
+
+    What lies outside of it, the scripts in ``bin``, is no part of the package: ``pip install --target`` puts them elsewhere
+    than RECORD says, and whoever moves an environment rewrites their first lines.
+    """
     data = tree.read(found.record)
     if data is None:
         raise Unproven(f"{found.record} is missing from {found.site}", fix="Reinstall vLLM")
     record = Record.parse(data, f"{found.site / found.info}")
     reinstall = f"'pip install --force-reinstall --no-deps {found.name}=={found.version}'"
     for entry in record.entries:
-        if entry.sha256 is None or is_bytecode(entry.path):
+        if entry.sha256 is None or is_bytecode(entry.path) or entry.path.startswith(("../", "/")):
             continue
         try:
             with open(found.site / entry.path, "rb") as f:

@@ -1,6 +1,8 @@
 """What an install changed, copied to a folder at full paths, so that an image's last stage needs no more than one COPY.
 
-A COPY cannot delete, so bytecode that was dropped is compiled anew, checked by hash (PEP 552), over the stale one.
+A COPY cannot delete, so bytecode that was dropped is compiled anew, checked by hash (PEP 552), over the stale one. A COPY also
+gives folders that are there already the mode and owner of those it copies (BuildKit, ``fsutil/copy``), so the folders on
+the way are like their models too.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ def write(outcome: Outcome, folder: Path) -> list[str]:
         paths += [str(p.relative_to(found.site)) for p in sorted(ours.rglob("*")) if p.is_file()]
         for path in paths:
             target = _below(folder, found.site / path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(found.site / path, target)
+            shutil.copyfile(found.site / path, target)
+            _like(found.site / path, target)
         for pyc in outcome.dropped:
             _compile(pyc, outcome, folder)
             paths.append(pyc)
@@ -50,7 +52,22 @@ def write(outcome: Outcome, folder: Path) -> list[str]:
 
 
 def _below(folder: Path, path: Path) -> Path:
-    return folder / str(path.absolute()).lstrip("/")
+    """Where ``path`` goes below ``folder``; the folders on the way are made like those they stand for."""
+    path = path.absolute()
+    for model in reversed(path.parents[:-1]):
+        made = folder / str(model).lstrip("/")
+        if not made.is_dir():
+            made.mkdir()
+            _like(model, made)
+    return folder / str(path).lstrip("/")
+
+
+def _like(model: Path, made: Path) -> None:
+    """Give ``made`` owner and mode of ``model``; another owner's only where this user may (in an image: root)."""
+    st = model.stat()
+    if os.geteuid() == 0:
+        os.chown(made, st.st_uid, st.st_gid)
+    shutil.copymode(model, made)
 
 
 def _compile(pyc: str, outcome: Outcome, folder: Path) -> None:
@@ -65,10 +82,12 @@ def _compile(pyc: str, outcome: Outcome, folder: Path) -> None:
             fix="Run this with the interpreter that runs vLLM",
         )
     optimisation = pyc.split(".opt-")[1][0] if ".opt-" in pyc else "0"
+    target = _below(folder, site / pyc)
     py_compile.compile(
         str(site / source),
-        cfile=str(_below(folder, site / pyc)),
+        cfile=str(target),
         optimize=int(optimisation),
         doraise=True,
         invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
     )
+    _like(site / source, target)

@@ -43,7 +43,7 @@ def verify(found: Installed, series: Series, lock: Lock) -> Proof:
                 f"{found.name} {found.version} in {found.site} is partial: a run was interrupted there",
                 expected="an installation that is patched or not",
                 found=f"{tree.path / OWN}",
-                fix="Run 'vendor.py install' to finish it, or 'vendor.py uninstall' to finish and undo it",
+                fix="Run 'install' to finish it, or 'uninstall' to finish and undo it",
             )
         release = part.release_of(found.version, None, lock, f"{found.name} in {found.site}")
         whole = part.of(lock.releases[release], series)
@@ -70,7 +70,7 @@ def _states(whole: Part, tree: Tree, found: Installed) -> tuple[TopicStatus, ...
                 f"{file.path} in {found.site} is edited: neither as vLLM {whole.row.release} ships it nor as patched",
                 expected=f"SHA-256 {' or '.join(sorted(part.known_after(whole)[file.path]))}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix="Reinstall vLLM, then run 'vendor.py install' on it",
+                fix="Reinstall vLLM, then run 'install' on it",
             )
     return topics
 
@@ -79,7 +79,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, tre
     """How the installation came to warn; raises Unproven when it does not, or when the receipt is missing or untrue."""
     files = [f for t in topics for f in t.files]
     pristine = next((f for f in files if f.state is State.PRISTINE), None)
-    again = "Run 'vendor.py install' on it"
+    again = "Run 'install' on it"
     if pristine is not None:
         before = (
             "its receipt says it is patched" if made else "it was never patched, or vLLM was reinstalled over the patch"
@@ -94,7 +94,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, tre
             return "native"
         raise Unproven(
             f"{files[0].path} in {found.site} is patched, but there is no receipt in {found.info}",
-            fix="Reinstall vLLM, then run 'vendor.py install' on it",
+            fix="Reinstall vLLM, then run 'install' on it",
         )
     if made.release != whole.row.release:
         raise Unproven(
@@ -110,7 +110,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, tre
                 f"{path} in {found.site} is not what the receipt says",
                 expected=f"SHA-256 {after}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix="Reinstall vLLM, then run 'vendor.py install' on it",
+                fix="Reinstall vLLM, then run 'install' on it",
             )
     wanted = {t.topic for t in topics if t.state is State.APPLIED}
     promised = {name.partition("/")[0] for name in made.patches}
@@ -130,7 +130,7 @@ def _record_agrees(tree: Tree, found: Installed, whole: Part, made: Receipt | No
                 f"{found.record} and {path} in {found.site} disagree",
                 expected="no row" if entry is None else f"SHA-256 {entry.sha256}",
                 found=f"SHA-256 {have}",
-                fix="Reinstall vLLM, then run 'vendor.py install' on it",
+                fix="Reinstall vLLM, then run 'install' on it",
             )
         if path.endswith(".py"):
             pyc = bytecode.stale(found.site, path)

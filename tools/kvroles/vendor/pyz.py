@@ -22,8 +22,12 @@ import apply
 import vendor
 from kvroles.main import guarded
 
-vendored = sys.argv[1:2] and sys.argv[1] in vendor.IN_PLACE
-sys.exit(guarded(vendor.parser(in_place_only=True), vendor.run) if vendored else guarded(apply.parser(), apply.run))
+if sys.argv[1:2] and sys.argv[1] in vendor.IN_PLACE:
+    sys.exit(guarded(vendor.parser(in_place_only=True), vendor.run))
+parser = apply.parser()
+parser.prog = "apply.pyz"
+parser.epilog = "For an installed vLLM: apply.pyz install, uninstall or verify, each with a --help of its own."
+sys.exit(guarded(parser, apply.run))
 '''
 _DATE = (1980, 1, 1, 0, 0, 0)
 

@@ -71,7 +71,7 @@ def change_text(outcome: inplace.Outcome) -> str:
     if outcome.did == "uninstalled":
         lines += [f"  restored  {path}" for path in outcome.files]
     if outcome.dropped:
-        lines.append(f"  stale bytecode dropped: {len(outcome.dropped)} files")
+        lines.append(f"  stale bytecode dropped: {', '.join(outcome.dropped)}")
     return "\n".join(lines) + "\n"
 
 
