@@ -198,6 +198,11 @@ def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     return [Cue(next(iter(found)), Weight.SAID, kind, words[:80], pos)]
 
 
+def other_end(name: str) -> bool:
+    """Whether a flag, variable or label is about the other end of a connection (``upstream``, ``PEER_HOST``)."""
+    return _OTHER_END.search(name) is not None
+
+
 def kind_of_address(value: str) -> bool:
     """Whether a plain word is ``host:port``: the address of another server, as ``wait-for-it`` takes it."""
     return re.fullmatch(r"[\w.-]+:\d+", value) is not None

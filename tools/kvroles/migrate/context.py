@@ -17,7 +17,7 @@ _PROXY = re.compile(
     r"""(?ix)
     (?<![\w-])--(?P<flag>(?:prefill(?:er)?|decoder?)s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
     (?:\s*=\s*|[\s\\]+|["'],?\s*(?:-\s*)?["']?)
-    (?P<value>(?:(?!\s--?[a-z])[^\n\\]|\\\r?\n)*)
+    (?P<value>(?:(?![\s"',]--?[a-z])[^\n\\]|\\\r?\n)*)
     """
 )
 _PROXY_VAR = re.compile(

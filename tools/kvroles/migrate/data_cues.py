@@ -26,6 +26,9 @@ _ARG_KEYS = frozenset(
 _NOT_OWN = re.compile(
     r"(?i)model|account|secret|scheduler|class|image|user|file|volume|repo|chart|peer|remote|proxy|router|claim|config|topic|tokenizer|queue|display"
 )
+_IS_SIDE = re.compile(
+    r"(?i)(?:^|/)(?:is[-_]?)?(?:prefill|decode)(?:er|r)?(?:[-_]?(?:worker|node|pod|instance|server|only|role))?$"
+)
 _OFF = frozenset({"false", "0", "no", "off"})
 
 
@@ -167,13 +170,15 @@ def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
     for k, v in node.pairs:
         if not isinstance(v, Scalar) or len(v.value) > 100:
             continue
+        if argv.other_end(k.value):
+            continue
         side = role_value(v.value) if role_key(k.value) else None
         if side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}:
             side = None
         if side is None and not roles_only:
             side = one_side(v.value, ctx) or (
                 one_side(k.value.rsplit("/", 1)[-1], ctx)
-                if v.value.lower() in {"true", "1", "yes", "enabled"}
+                if v.value.lower() in {"true", "1", "yes", "enabled"} and _IS_SIDE.search(k.value)
                 else None
             )
         if side is not None:
