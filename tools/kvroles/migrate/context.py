@@ -114,6 +114,15 @@ class FileCtx:
         return m.group()[:80], m.start()
 
     @cached_property
+    def asked(self) -> frozenset[str]:
+        """The template variables that a condition in the file compares with a side: the text they stand in serves both."""
+        found = re.findall(
+            r"\b(?:eq|ne)\s+([\w.$]+)\s+[\"'](?:prefill|decode)|([\w.$]+)\s*[=!]=\s*[\"'](?:prefill|decode)",
+            self.text.s,
+        )
+        return frozenset(a or b for a, b in found)
+
+    @cached_property
     def pd_said(self) -> str:
         """The words that say the deployment is P/D, from the file, its path or its neighbours; empty if none."""
         if m := _PD_PATH.search(self.name):

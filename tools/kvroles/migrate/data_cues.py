@@ -34,6 +34,8 @@ _OFF = frozenset({"false", "0", "no", "off"})
 
 def one_side(name: str, ctx: FileCtx) -> Side | None:
     """The one side an identifier of a structured file names (letters P and D where the file pairs them)."""
+    if "_default_" in name and any(var in name for var in ctx.asked):
+        return None  # {{ .Values.role | default "decode" }} in a template that asks for the role elsewhere
     found = name_sides(name, disagg_pair=ctx.disagg_pair)
     if len(found) == 1:
         return next(iter(found))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kvroles.migrate import connectors, decide, hazards, read
@@ -43,6 +43,9 @@ def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
     verdicts = [_verdict(s, ctx, options) for s in sites]
     verdicts = _file_name_last(_beside_prefill(verdicts))
     lines: list[str] | None = None
+    for verdict in verdicts:
+        if verdict is not None:
+            verdict.cues = [_unmasked(c, ctx) for c in verdict.cues]
     for site, verdict in zip(sites, verdicts, strict=True):
         found = _of_site(site, verdict, ctx, options)
         lines = ctx.text.s.splitlines() if lines is None else lines
@@ -59,6 +62,16 @@ def _verdict(site: Site, ctx: FileCtx, options: Options) -> Verdict | None:
     if site.kind != "role" or connectors.kind_of(site.connector, options.settings.connectors) is not Kind.NIXL:
         return None
     return decide.weigh(site, ctx)
+
+
+def _unmasked(cue: Cue, ctx: FileCtx) -> Cue:
+    """A cue whose words are those of the file: where a template's actions had to be masked, its line."""
+    if "__" not in cue.words or cue.pos < 0 or cue.words in ctx.text.s:
+        return cue
+    s = ctx.text.s
+    end = s.find("\n", cue.pos)
+    line = s[s.rfind("\n", 0, cue.pos) + 1 : end if end >= 0 else len(s)].strip()
+    return replace(cue, words=line[:80])
 
 
 def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
@@ -182,7 +195,12 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
             return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
         case "weak":
             return finding(  # type: ignore[no-any-return]
-                "KVR112", "what is said of its side is too little to act on", cues=verdict.cues, fix=answer
+                "KVR112",
+                "called decode, as servers that do both are; nothing here says that prefill runs elsewhere"
+                if verdict.label
+                else "what is said of its side is too little to act on",
+                cues=verdict.cues,
+                fix=answer,
             )
         case _:
             return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]

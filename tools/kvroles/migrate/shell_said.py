@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from tree_sitter import Node
 
@@ -17,21 +18,43 @@ _STARTING = re.compile(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|sp
 _PAST = re.compile(
     r"(?i)\b(?:started|launched|deployed|pid)\b|\b(?:is|are|now)\s+(?:up|running)\b"
 )  # said of what stands before it
+_INSTANCE = re.compile(
+    r"(?i)\b(?:start|launch|run|bring|spin|deploy|boot|serv|instance|worker|node|server|pod|engine|terminal)\w*\b|节点|实例|ノード"
+)
 _PID = re.compile(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
 
 
 def before(source: Source, inner: Node, up: Scope) -> Scope:
-    """The nearest comment, echo or role variable before ``inner``, with no other server started in between."""
+    """The nearest comment, echo or role variable before ``inner``, with no other server started in between.
+
+    What stands right above, or is plainly about an instance, counts as it is. A looser title ("decode settings") counts
+    only if none for the other side stands further up: settings of both, listed one after the other, announce neither.
+    """
     scope = Scope("block", "", up)
+    held: Cue | None = None
+    for cue, row in _titles(source, inner):
+        if held is None:
+            held = cue
+            if cue.kind == "variable" or inner.start_point[0] - row <= 1 or _INSTANCE.search(cue.words):
+                break
+        elif cue.side is not held.side:
+            return scope
+    if held is not None:
+        scope.cues.append(held)
+    return scope
+
+
+def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
+    """What is said before ``inner``, nearest first, and the line it ends on, up to the last server before it."""
     node = inner.prev_sibling
     group: list[Node] = []
     row = inner.start_point[0]
     while node is not None:
         if inner.type == "function_definition" and (node.type != "comment" or node.end_point[0] + 1 < row):
-            return scope  # what is said further up is said of what runs there
+            return  # what is said further up is said of what runs there
         far = inner.start_point[0] - node.end_point[0] > REACH
         if far and (node.type != "comment" or len(source.t.tokens()) > 1):
-            return scope
+            return
         row = node.start_point[0]
         if node.type == "comment":
             group.insert(0, node)
@@ -40,27 +63,23 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
                 node = previous
                 continue
             if cue := _comment(source, group):
-                scope.cues.append(cue)
-                return scope
-            if any(_BANNER.search(grammar.text(source.t, c)) for c in group):
-                return scope  # another section begins here
+                yield cue, group[-1].end_point[0]
+            elif any(_BANNER.search(grammar.text(source.t, c)) for c in group):
+                return  # another section begins here
             group = []
         elif node.is_named:
             text = grammar.text(source.t, node)
             if (words := _echoed(source, node)) is not None:
                 side = None if _PAST.search(words) else title_side(words)
-                if side is not None:
-                    if _STARTING.match(words) or side.other not in _echoed_before(source, node):
-                        pos = source.t.at(node.start_byte)
-                        scope.cues.append(Cue(side, Weight.SAID, "echo", words.strip()[:80], pos))
-                    return scope
+                if side is not None and (_STARTING.match(words) or side.other not in _echoed_before(source, node)):
+                    yield Cue(side, Weight.SAID, "echo", words.strip()[:80], source.t.at(node.start_byte)), row
+                elif side is not None:
+                    return
             elif cue := _statement(source, node):
-                scope.cues.append(cue)
-                return scope
+                yield cue, row
             if node.type != "function_definition" and SERVER.search(text) and not _puts_to_use(source, node, inner):
-                return scope
+                return
         node = node.prev_sibling
-    return scope
 
 
 def _comment(source: Source, group: list[Node]) -> Cue | None:

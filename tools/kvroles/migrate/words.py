@@ -19,7 +19,9 @@ _NAMES: dict[str, Side] = {
 }
 # Words that, standing before or after, take the meaning of a side away.
 _BEFORE: dict[Side, frozenset[str]] = {
-    P: frozenset({"chunked", "partial", "long", "mla", "skip", "kda", "flashinfer", "no", "kv"}),
+    P: frozenset(
+        {"chunked", "partial", "long", "mla", "skip", "kda", "flashinfer", "no", "kv", "remote", "conditional"}
+    ),
     D: frozenset(
         {"spec", "speculative", "structured", "guided", "greedy", "full", "json", "base64", "audio", "video"}
         | {"image", "parallel", "lookahead", "constrained", "url", "utf", "kv", "b64", "assisted", "medusa", "vae"}
@@ -98,9 +100,10 @@ _ROLE_NOUN_WORDS = frozenset(
 
 _NEUTRAL = re.compile(
     r"""(?ix)
-    disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine)) | chunked[\s_-]+prefills?
+    disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine))
+    | (?:chunked|partial|remote|conditional|no|without)[\s_-]+prefills?
     | (?:prefill|decode)[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache|heavy|bound|intensive|dominant
-      |latenc|throughput|length|step|kernel|attention|time|speed|rate|perf|phase)\w* | partial[\s_-]+prefills?
+      |latenc|throughput|length|step|kernel|attention|time|speed|rate|perf|phase)\w*
     | spec(?:ulative)?[\s_-]+decod\w+ | decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
     | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
     | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decoder-only | encoder-decoder | FULL_DECODE_ONLY
@@ -260,7 +263,8 @@ def tested(condition: str) -> list[str]:
 _NOT_A_TITLE = re.compile(
     r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"
     r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|without|not|don't|like|same|as in|similar|unlike|compar\w*|versus"
-    r"|(?:benchmark|measur|profil)\w*\s+(?:the\s+)?(?:prefill|decod)\w*|will|would|can|could|should|must|cannot|connects?|talks?|reads|pulls|sends|happens?|occurs?|takes?|finish\w*|exits?|failed|died)\b"
+    r"|(?:benchmark|measur|profil)\w*\s+(?:the\s+)?(?:prefill|decod)\w*|disabled?|off|unused|skip\w*|will|would|can|could|should"
+    r"|must|cannot|connects?|talks?|reads|pulls|sends|happens?|occurs?|takes?|finish\w*|exits?|failed|died)\b"
 )
 _STARTS = re.compile(
     r"(?i)\b(?:start\w*|launch\w*|run\w*|serv\w+|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|instances?|workers?|nodes?|pods?|engines?|vllm"

@@ -1,0 +1,2 @@
+# prefill disabled
+vllm serve my/model --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}' &

@@ -1,0 +1,2 @@
+# enable remote prefill
+python worker.py --remote-prefill --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}' &
