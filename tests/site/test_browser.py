@@ -42,6 +42,8 @@ PAGES = [
     "changelog/",
 ]
 
+DRAWN = ["explanation/design/", "explanation/states/", "explanation/request-flow/", "explanation/threat-model/"]
+
 
 @dataclass
 class Watched:
@@ -239,7 +241,7 @@ def test_the_reader_can_switch_to_dark_and_it_stays(reader: Callable[..., Watche
     assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
 
 
-@pytest.mark.parametrize("path", ["explanation/design/", "explanation/states/", "explanation/request-flow/"], ids=_name)
+@pytest.mark.parametrize("path", DRAWN, ids=_name)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_diagrams_are_drawn(path: str, scheme: str, reader: Callable[..., Watched]) -> None:
     page = reader(color_scheme=scheme).open(path)

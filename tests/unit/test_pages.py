@@ -128,10 +128,18 @@ def test_a_goal_stands_beside_its_figures_and_units_beside_the_numbers() -> None
 
 def test_objects_with_the_same_figures_are_the_columns_of_one_table() -> None:
     runs = {"into": {"points": 500, "lost": 0}, "reverse": {"points": 400, "lost": 0}}
-    page = _measured({"kills": {**runs, "seed": 1}})
+    page = _measured({"faults": {**runs, "seed": 1}})
     assert "| Figure | into | reverse |" in page
     assert "| points | 500 | 400 |" in page
     assert "| seed | 1 |" in page
+
+
+def test_many_objects_are_the_rows_of_one_table_and_one_may_lack_a_figure() -> None:
+    runs = {f"run {n}": {"points": n, "lost": 0} | ({"partial": 7} if n == 3 else {}) for n in range(6)}
+    page = _measured({"faults": runs})
+    assert "| What | points | lost | partial |" in page
+    assert "| run 2 | 2 | 0 | – |" in page
+    assert "| run 3 | 3 | 0 | 7 |" in page
 
 
 def test_a_subject_nobody_measured_is_said_to_be_missing_and_an_unknown_one_is_shown() -> None:
@@ -316,6 +324,25 @@ def test_the_write_a_topic_page_shows_a_real_message() -> None:
     for name in SERIES.topics[0].patch(SERIES.topics[0].variants[-1]).trailers:
         assert f"\n{name}: " in page
         assert f"| `{name}` |" in page
+
+
+# --- the threat model ----------------------------------------------------------------------------------------------------
+
+
+def test_every_threat_names_its_guard_and_tests_that_exist() -> None:
+    page = (docs.ROOT / "docs" / "explanation" / "threat-model.md").read_text()
+    threats = [s for s in page.split("\n## ")[1:] if "**Could**" in s]
+    assert len(threats) >= 10
+    known = {
+        name
+        for path in (docs.ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    for threat in threats:
+        named = set(re.findall(r"`(test_\w+)`", threat.partition("**Shown by**")[2]))
+        assert "**In the way:**" in threat, threat
+        assert named, threat
+        assert named <= known, f"{threat.splitlines()[0]}: {named - known}"
 
 
 # --- examples -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from typing import Any
 
 from .text import code, fence, table
 
+Keys = tuple[str, ...]  # of keys
+
 # Subject -> (heading, what is measured). What no run has written yet is said to be missing; a subject that is not
 # named here is shown all the same, under its own name.
 SUBJECTS = {
@@ -24,8 +26,13 @@ SUBJECTS = {
     "vendor": ("A vendored wheel", "`vendor.py wheel` beside unpacking the wheel, patching it and packing it again."),
     "migrate": ("Rewriting configurations", "`migrate.py` over trees of files, beside a plain text search."),
     "growth": ("How cost grows", "With the number of releases, the size of the tree and the number of patches."),
-    "kills": ("Kills", "SIGKILL at points spread over a run; then the state of the target, and the next run."),
-    "io_faults": ("Faults of the disk", "Full disks, I/O errors and refused or short writes, at every write of a run."),
+    "faults": (
+        "Kills and faults of the disk",
+        (
+            "SIGKILL, full disks, I/O errors and refused writes, at each change that a run makes to the file system. "
+            "*Old* and *new*: the target was as before, or as it was to be; *partial*: the next run said so, and finished it."
+        ),
+    ),
     "concurrency": ("Many at once", "Processes that apply, reverse and verify one target and one cache together."),
     "hostile": ("Hostile input", "Archives, wheels, trees, patches and locks made to do harm."),
     "fuzz": ("Fuzzing", "Parsers fed with inputs that a machine thinks up."),
@@ -72,27 +79,43 @@ def _section(key: str, found: Mapping[str, Any]) -> str:
 
 
 def _tables(found: Mapping[str, Any]) -> Iterator[str]:
-    """One table for what stands alone; one for each set of objects with the same figures, an object a column."""
-    alone: dict[tuple[str, ...], Any] = {}
-    alike: dict[tuple[tuple[str, ...], ...], dict[str, dict[tuple[str, ...], Any]]] = {}
+    """A table for what stands alone, and one for each set of objects with like figures."""
+    alone: dict[Keys, Any] = {}
+    alike: list[dict[str, dict[Keys, Any]]] = []
     for key, value in found.items():
         leaves = dict(_leaves(value))
-        if isinstance(value, Mapping) and leaves:
-            alike.setdefault(tuple(leaves), {})[key] = leaves
-        else:
+        if not isinstance(value, Mapping) or not leaves:
             alone |= {(key, *path): v for path, v in leaves.items()}
-    for paths, objects in list(alike.items()):
-        if len(objects) == 1 and {len(p) for p in paths} != {1}:  # perhaps its own parts are alike
-            ((key, _),) = objects.items()
+            continue
+        # A figure that is only there when it is not 0 makes no other kind of object.
+        like = next((g for g in alike if any(set(o) <= set(leaves) or set(o) >= set(leaves) for o in g.values())), None)
+        if like is None:
+            alike.append(like := {})
+        like[key] = leaves
+    for objects in alike:
+        (key, leaves), *more = objects.items()
+        if more:
+            yield _side_by_side(objects)
+        elif all(len(path) == 1 for path in leaves):
+            yield table([_name((key,)), "Measured"], ([_name(p), _figure(v, p)] for p, v in leaves.items()))
+        else:  # perhaps its own parts are alike
             yield from (f"**{_name((key,))}**\n\n{t}" for t in _tables(found[key]))
-        else:
-            rows = ([_name(p), *(_figure(o[p], p) for o in objects.values())] for p in paths)
-            yield table(["Figure", *(_name((k,)) for k in objects)], rows)
     if alone:
         yield table(["Figure", "Measured"], ([_name(p), _figure(v, p)] for p, v in alone.items()))
 
 
-def _leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _side_by_side(objects: Mapping[str, dict[Keys, Any]]) -> str:
+    """A few objects as columns, many as rows."""
+    paths = list(dict.fromkeys(p for o in objects.values() for p in o))
+    cells = {(k, p): _figure(o[p], p) if p in o else "–" for k, o in objects.items() for p in paths}
+    if len(objects) <= 4:
+        return table(
+            ["Figure", *(_name((k,)) for k in objects)], ([_name(p), *(cells[k, p] for k in objects)] for p in paths)
+        )
+    return table(["What", *map(_name, paths)], ([_name((k,)), *(cells[k, p] for p in paths)] for k in objects))
+
+
+def _leaves(value: Any) -> Iterator[tuple[Keys, Any]]:
     """(path, figure) of every figure below ``value``; the objects of a list go by their ``name``, or are counted."""
     if isinstance(value, Mapping):
         for key, below in value.items():
@@ -105,7 +128,7 @@ def _leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
         yield (), value
 
 
-def _name(path: tuple[str, ...]) -> str:
+def _name(path: Keys) -> str:
     """A path of keys as a reader would say it: units stand beside the figure, versions and file names as they are."""
     return ", ".join(k if "." in k else words(_without_unit(k)) for k in path)
 
@@ -120,7 +143,7 @@ def words(key: str) -> str:
     return key.replace("_", " ")
 
 
-def _figure(value: Any, path: tuple[str, ...]) -> str:
+def _figure(value: Any, path: Keys) -> str:
     unit = next((_UNITS[u] for k in reversed(path) if (u := k.rpartition("_")[2]) in _UNITS and k != u), "")
     match value:
         case bool():
