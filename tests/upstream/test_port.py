@@ -143,6 +143,21 @@ def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) ->
     assert now[newest].replace(b",<0.34.0", b"") == was[newest]
 
 
+def test_a_change_that_is_no_topics_business_is_refused_before_anything_is_written(
+    project: Path, tmp_path: Path
+) -> None:
+    source = archive(tmp_path, "0.34.0", {**files_of("0.33.0"), "vllm/logger.py": b"import logging\n"})
+    tree = tmp_path / "tree"
+    subprocess.run(["tar", "xzf", str(source), "-C", str(tmp_path)], check=True)
+    (tmp_path / "vllm-0.34.0").rename(tree)
+    (tree / "vllm" / "logger.py").write_bytes(b"import logging.handlers\n")
+    before = patches(project)
+    done = port(project, "--to", source, "--from-tree", tree)
+    assert done.returncode == 1
+    assert " ".join(done.stderr.split()).startswith("port.py: vllm/logger.py is changed in ")
+    assert patches(project) == before
+
+
 def test_a_moved_connector_is_reported_with_its_new_place(project: Path, tmp_path: Path) -> None:
     future = files_of("0.33.0")
     text = future.pop(CONNECTOR)

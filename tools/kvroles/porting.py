@@ -10,7 +10,7 @@ from pathlib import Path
 from . import contract, engine, fitting, forks, index, patchfile, relock, touched, variants, verifying, web
 from .digest import sha256
 from .engine import State
-from .errors import NoSource, Unproven, UsageError
+from .errors import DoesNotApply, NoSource, Unproven, UsageError
 from .lock import ArchiveRow, Lock, ReleaseRow
 from .release import Version, version
 from .series import Series, Topic
@@ -209,7 +209,10 @@ def _nearest(release: str, lock: Lock) -> str:
 
 
 def from_tree(src: Source, folder: Path, series: Series, lock: Lock) -> Results:
-    """A hand-resolved tree against the pristine release: the files that differ, by the topic each belongs to."""
+    """A hand-resolved tree against the pristine release: the files that differ, by the topic each belongs to.
+
+    Raises UsageError when there is no difference, DoesNotApply for one in a file that is no topic's business.
+    """
     row = lock.releases[_nearest(src.release, lock)]
     default = [t.name for t in series.chosen()]
     owner = {p: n for n in default if n in row.topics and row.topics[n].state == "variant" for p in row.topics[n].files}
@@ -222,6 +225,11 @@ def from_tree(src: Source, folder: Path, series: Series, lock: Lock) -> Results:
             if pristine.get(path) != sha and path not in series.overlay:
                 data = tree.read(path)
                 assert data is not None
+                if path in pristine and path not in src.extract.files:
+                    raise DoesNotApply(
+                        f"{path} is changed in {folder}, but no topic is about it and it never said kv_both",
+                        fix="Put it back, or give it a topic of its own: docs/howto/write-a-topic.md says how",
+                    )
                 results.setdefault(owner.get(path, _home(path, row)), {})[path] = data
     finally:
         tree.close()

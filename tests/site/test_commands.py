@@ -1,0 +1,217 @@
+"""Every command that the site shows in a ``bash`` block is run, in a world where the names it uses exist.
+
+Those in ``console`` blocks are run with what they print by ``tests/upstream/test_docs_transcripts.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from kvroles import engine, verifying
+from kvroles.digest import sha256
+from kvroles.lock import ArchiveRow, Lock
+from kvroles.places import default_cache_dir
+from support import docs, files, tiny, wheels
+
+SERIES, LOCK = engine.load()
+MESSAGE = """\
+nixl: a line more
+
+Because a topic needs a reason.
+
+Topic: my-topic
+Origin: downstream
+Upstream-Status: Inappropriate [ours alone]
+Applies-To: >=0.22.0,<0.23.0
+Native-Since: none
+Remove-When: never
+"""
+
+
+def pristine(release: str) -> dict[str, bytes]:
+    """The files of a release that the series is about."""
+    return dict(verifying.extract(LOCK.releases[release], SERIES, verifying.Options(default_cache_dir())).files)
+
+
+@dataclass
+class World:
+    """A checkout with a clone of vLLM beside it, an index of the test's own, and a cache with real archives in it."""
+
+    folder: Path
+    archive: Callable[[str], Path]
+    stands_for: dict[str, str] = field(default_factory=dict)  # what a page names -> what it is here
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.checkout, self.vllm = self.folder / "vllm-kv-roles", self.folder / "vllm"
+        self.cache = self.folder / "cache" / "vllm-kv-roles"
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        who = {f"GIT_{w}_{k}": v for w in ("AUTHOR", "COMMITTER") for k, v in (("NAME", "x"), ("EMAIL", "x@localhost"))}
+        index = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": self.index.as_uri()}
+        alone = {"GIT_CONFIG_GLOBAL": os.devnull, "XDG_CACHE_HOME": str(self.folder / "cache"), "NO_COLOR": "1"}
+        self.env = {**os.environ, **who, **index, **alone, "PATH": path}
+
+    @property
+    def index(self) -> Path:
+        return self.folder / "simple"
+
+    def check_out(self) -> None:
+        docs.checkout(self.checkout)
+
+    def cached(self, *releases: str) -> None:
+        """Put the archives of ``releases`` into the cache."""
+        (self.cache / "archives").mkdir(parents=True, exist_ok=True)
+        for release in releases:
+            file = self.archive(release)
+            shutil.copyfile(file, self.cache / "archives" / file.name)
+
+    def cached_all(self) -> None:
+        """Every archive, and what was read of them, as links: nothing made up is put into the user's own cache."""
+        for name in ("archives", "touched"):
+            (self.cache / name).mkdir(parents=True)
+            for file in (default_cache_dir() / name).iterdir():
+                (self.cache / name / file.name).symlink_to(file)
+
+    def publish(self, file: Path) -> None:
+        """Put ``file`` on the index."""
+        page = self.index / "vllm"
+        page.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, page / file.name)
+        (page / "index.html").write_text("".join(f'<a href="{p.name}">x</a>' for p in page.iterdir()))
+
+    def commit(self, content: dict[str, bytes], *refs: str) -> None:
+        """Commit ``content`` as the whole of the vLLM clone, and name it ``refs``: ``v...`` a tag, others branches."""
+        if not self.vllm.exists():
+            self.run(f"git init -q -b main {self.vllm}", cwd=self.folder)
+        for path in self.run("git ls-files", cwd=self.vllm).split():
+            (self.vllm / path).unlink()
+        files.put(self.vllm, {**content, "vllm/__init__.py": b""})
+        self.run("git add -Af . && git commit -q --allow-empty -m x", cwd=self.vllm)
+        for ref in refs:
+            self.run(f"git {'tag' if ref.startswith('v') else 'branch'} {ref}", cwd=self.vllm)
+
+    def run(self, script: str, cwd: Path | None = None) -> str:
+        """Run a script in the checkout; fails with what it printed when it fails."""
+        for name, here in self.stands_for.items():
+            script = script.replace(name, here)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=cwd or self.checkout,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}"
+        return done.stdout
+
+
+def blocks(page: str) -> list[str]:
+    """The shell blocks of a page below ``docs/`` that are commands for this project or git, not vLLM's."""
+    path = docs.GUIDE if page == "migration.md" else docs.ROOT / "docs" / page
+    return [b.text for b in docs.blocks(path) if b.info == "bash" and ("tools/" in b.text or "git " in b.text)]
+
+
+@pytest.fixture
+def world(tmp_path: Path, archive: Callable[[str], Path]) -> World:
+    return World(tmp_path, archive)
+
+
+def test_no_page_with_commands_is_forgotten() -> None:
+    """Each page that has such a block has a test below that runs all of them."""
+    site = [p for p in docs.written_pages() if (docs.ROOT / "docs") in p.parents or p == docs.GUIDE]
+    pages = {"migration.md" if p == docs.GUIDE else p.relative_to(docs.ROOT / "docs").as_posix() for p in site}
+    here = Path(__file__).read_text()
+    for page in sorted(pages):
+        count = len(blocks(page))
+        assert (f'blocks("{page}")' in here) is (count > 0), page
+
+
+def test_guide(world: World) -> None:
+    world.check_out()
+    world.cached("0.22.1", "0.33.0")
+    files.put(world.checkout / "deploy", {"run.sh": b"vllm serve M --kv-transfer-config.kv_role kv_both\n"})
+    live, tools = blocks("migration.md")
+    assert "kubectl get pods" in live  # run by tests/unit/test_guide.py, with a kubectl that answers
+    assert "docs/features/nixl_kv_role_migration.md" in world.run(tools)
+    assert b"kv_both" in (world.checkout / "build/vllm-0.22.1" / tiny.CONNECTOR).read_bytes()
+
+
+def test_air_gapped(world: World) -> None:
+    world.check_out()
+    world.publish(world.archive("0.22.1"))
+    world.stands_for["https://mirror.example.com/simple/"] = world.env.pop("PIP_INDEX_URL")
+    (mirror,) = blocks("howto/air-gapped.md")
+    assert "applied, 21 files changed" in world.run(mirror)
+
+
+def test_fork_or_commit(world: World) -> None:
+    world.check_out()
+    world.cached("0.22.1")
+    world.commit(pristine("0.14.1"), "v0.15.1")
+    world.commit(pristine("0.22.1"), "my-branch")
+    world.stands_for["https://github.com/vllm-project/vllm"] = str(world.vllm)
+    upstream, am = blocks("howto/fork-or-commit.md")
+    assert world.run(upstream).count("contract  holds") == 2
+    world.run("python tools/apply.py --list --export build/mails --vllm-rev 0.22.1")
+    world.run(am)
+    row = LOCK.releases["0.22.1"]
+    plan = engine.plan(pristine("0.22.1").get, row, SERIES, SERIES.chosen())
+    for change in plan.changes:
+        assert (world.vllm / change.path).read_bytes() == change.after
+
+
+def test_port(world: World) -> None:
+    world.check_out()
+    future = {p: b"# a line more\n" + d if p.endswith(".py") else d for p, d in pristine("0.33.0").items()}
+    made = world.folder / "vllm-0.34.0.tar.gz"
+    made.write_bytes(tiny.tarball("vllm-0.34.0", {**future, "vllm/__init__.py": b""}))
+    world.publish(made)
+    world.cached_all()
+    port, by_hand, prove = blocks("howto/port.md")
+    world.run(port)
+    world.run("python tools/apply.py --vllm-rev 0.34.0 -q")
+    world.run(by_hand)
+    assert "44 of 44 proven" in world.run(prove)
+
+
+def test_write_a_topic(world: World) -> None:
+    world.check_out()
+    world.cached_all()
+    world.commit(pristine("0.22.0"), "v0.22.0")
+    branch, take_over = blocks("howto/write-a-topic.md")
+    world.run(branch)
+    with (world.vllm / "tests/v1/kv_connector/unit/utils.py").open("a") as changed:
+        changed.write("# a line more\n")
+    world.run(f"git add -A && git commit -q -m '{MESSAGE}'", cwd=world.vllm)
+    world.run(take_over)
+    assert "The patches are clean." in world.run("python tools/verify.py --lint")
+
+
+def test_vendor(world: World) -> None:
+    """On the small project, whose lock knows a small wheel, and in an environment that it is installed in."""
+    small = tiny.make(world.folder / "small")
+    shutil.copytree(small.root, world.checkout)
+    wheel = wheels.make(world.folder / "in")
+    known = ArchiveRow(wheel.name, sha256(wheel.read_bytes()), wheel.stat().st_size)
+    lock = Lock.load(world.checkout)
+    rows = {**lock.releases, "0.22.1": replace(lock.releases["0.22.1"], wheels=(known,))}
+    (world.checkout / "patches/lock.json").write_bytes(Lock(lock.overlay, rows).dumps())
+    world.publish(wheel)
+    world.stands_for["sha256:DIGEST"] = "sha256:" + "0" * 64
+    build, image, install = blocks("howto/vendor-an-image.md")
+    assert "0.22.1+kvroles.1" in world.run(build)
+    world.run(image)
+    site = wheels.installed(world.folder / "env", wheel)
+    world.env["PATH"] = os.pathsep.join([str(site.parents[2] / "bin"), os.environ["PATH"]])
+    before = (site / tiny.CONNECTOR).read_bytes()
+    world.run(install)
+    assert (site / tiny.CONNECTOR).read_bytes() == before
