@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -203,15 +203,26 @@ def test_vendor(world: World) -> None:
     wheel = wheels.make(world.folder / "in")
     known = ArchiveRow(wheel.name, sha256(wheel.read_bytes()), wheel.stat().st_size)
     lock = Lock.load(world.checkout)
-    rows = {**lock.releases, "0.22.1": replace(lock.releases["0.22.1"], wheels=(known,))}
+    rows = {**lock.releases, "0.22.1": lock.releases["0.22.1"]._replace(wheels=(known,))}
     (world.checkout / "patches/lock.json").write_bytes(Lock(lock.overlay, rows).dumps())
     world.publish(wheel)
-    world.stands_for["sha256:DIGEST"] = "sha256:" + "0" * 64
-    build, image, install = blocks("howto/vendor-an-image.md")
+    build, pip_install, in_place, signed = [b for b in blocks("howto/vendor-an-image.md") if "tools/" in b]
     assert "0.22.1+kvroles.1" in world.run(build)
-    world.run(image)
+    cosign = files.put(world.folder / "bin", {"cosign": b'#!/bin/sh\ncp "$5" "$4"\n'}) / "cosign"
+    cosign.chmod(0o755)
+    world.env["PATH"] = f"{cosign.parent}{os.pathsep}{world.env['PATH']}"
+    world.run(signed)
+    (bundle,) = (world.checkout / "build/wheels").glob("*.bundle")
+    assert bundle.read_bytes() == bundle.with_suffix("").read_bytes()
+
+    site = wheels.environment(world.folder / "env")
+    python = site.parents[2] / "bin" / "python"
+    world.stands_for["python -m pip"] = f"{sys.executable} -m pip --python {python}"
+    world.env["PATH"] = os.pathsep.join([str(python.parent), os.environ["PATH"]])
+    assert "a vendored wheel" in world.run(pip_install)
+
+    shutil.rmtree(world.folder / "env")
     site = wheels.installed(world.folder / "env", wheel)
-    world.env["PATH"] = os.pathsep.join([str(site.parents[2] / "bin"), os.environ["PATH"]])
     before = (site / tiny.CONNECTOR).read_bytes()
-    world.run(install)
+    world.run(in_place)
     assert (site / tiny.CONNECTOR).read_bytes() == before
