@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from kvroles import engine, patchfile, verifying
 from kvroles.places import default_cache_dir
-from kvroles.relock import top_of
 
 pytestmark = pytest.mark.upstream
 
@@ -91,7 +90,7 @@ def linted(archive: Callable[[str], Path], tmp_path: Path) -> Callable[[str, dic
         row = LOCK.releases[release].archive
         assert row is not None
         with tarfile.open(archive(release)) as tar:
-            member = tar.extractfile(f"{top_of(row)}/pyproject.toml")
+            member = tar.extractfile(f"{row.top}/pyproject.toml")
             assert member is not None
             (tmp_path / "pyproject.toml").write_bytes(member.read())
         for path, data in files.items():
