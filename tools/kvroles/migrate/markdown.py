@@ -291,6 +291,9 @@ class _Document:
         base = self.starts[i]
         bare = _INLINE.sub(" ", line)
         scope = Scope("line", "", self._section())
+        said = self.state.said
+        if said and said[-1][0] == i - 1 and (said[-1][1].endswith((":", "：")) or bare.lstrip().startswith(": ")):
+            bare = f"{said[-1][1]} {bare}"  # "Prefill worker:" and the code on the line below
         side = prose_side(bare)
         if side in (Side.PREFILL, Side.DECODE):
             assert side is not None

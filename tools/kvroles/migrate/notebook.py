@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Scalar, Seq
 from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
 from kvroles.migrate.words import title_side
+
+_ROLE = re.compile("kv_both|kv_producer|kv_consumer")
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
@@ -26,8 +30,11 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             section = _said(source, up)
             if TOKEN_RE.search(source.s):
                 out += values.scan_as("markdown", source, up, ctx)
-        elif TOKEN_RE.search(source.s):
-            out += values.scan_as("python", source, Scope("cell", "", section), ctx)
+        else:
+            if TOKEN_RE.search(source.s):
+                out += values.scan_as("python", source, Scope("cell", "", section), ctx)
+            if _ROLE.search(source.s) and not section.name.startswith("#"):
+                section = up  # a heading goes for all that follows, a text for the role that follows it
     known = {s.pos for s in out}
     out += [Site(t.at(i), up, "log") for i in t.tokens() if t.at(i) not in known]
     return out
@@ -46,7 +53,7 @@ def _source(cell: Map) -> Text:
 def _said(source: Text, up: Scope) -> Scope:
     """A Markdown cell speaks for the code cells after it, until the next."""
     lines = [ln.strip("#* ").strip() for ln in source.s.splitlines() if ln.strip()]
-    scope = Scope("cell above", lines[0] if lines else "", up)
+    scope = Scope("cell above", source.s.lstrip()[:80], up)
     side = title_side(lines[-1]) or title_side(lines[0]) if lines else None
     if side is not None:
         scope.cues.append(

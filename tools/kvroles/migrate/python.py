@@ -6,8 +6,9 @@ import re
 
 from kvroles.migrate import code, values
 from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Scope, Site
+from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.text import Text
+from kvroles.migrate.words import name_sides
 
 _CELL = re.compile(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
 _MAGIC = re.compile(r"\n[ \t]*[!%]")
@@ -24,6 +25,8 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             if target
             else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
         )
+        if target and len(sides := name_sides(target)) == 1:
+            up = Scope("cell", target, up, [Cue(sides.pop(), Weight.SAID, "file written", target, t.at(m.start(2)))])
         return values.scan_as(lang, body, up, ctx)
     out: list[Site] = []
     holes: list[tuple[int, int]] = []
