@@ -119,6 +119,9 @@ class Reader:
             return self.mapping(node)
         if node.type == "composite_literal" and (body := node.child_by_field_name("body")) is not None:
             return self.mapping(body) if any(c.type in self.spec.pair for c in body.named_children) else self._seq(body)
+        given = node.child_by_field_name("arguments") if node.type == "call" else None
+        if given is not None and any(c.type in self.spec.pair for c in given.named_children):
+            return self.mapping(given)
         if node.type in {"list", "array_expression"}:
             return self._seq(node)
         if node.type == "call_expression":

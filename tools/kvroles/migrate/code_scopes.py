@@ -21,6 +21,7 @@ _ABOUT_A_SERVER = re.compile(
 _NAMES = frozenset({"identifier", "type_identifier", "field_identifier"})
 _WRITES = re.compile(r"\.write(?:_text|_bytes|_all|lines)?$")
 _SETS = re.compile(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
+_QUOTED = re.compile(r"[\"']([\w-]+)[\"']")
 _MANY = 60
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into)"
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
@@ -56,6 +57,8 @@ class Unit(Reader):
                 scope = self._call(owner, inner, scope)
             elif kind in spec.pair:
                 scope = self._pair(owner, scope)
+            elif kind == "with_statement" and inner.type == "block":
+                scope = self._open(owner, inner, scope)
             if kind in spec.mapping and any(c.type in spec.pair for c in owner.named_children) and kind != "parameters":
                 through = self.key_of(inner) if inner.type in spec.pair else None
                 scope = data_cues.map_scope(self.mapping(owner), scope, self.ctx, through)
@@ -235,6 +238,17 @@ class Unit(Reader):
                 out += [Cue(s, Weight.NAMED, "beside", w.s.lstrip("$"), w.pos) for s in sides]
         return out if len({c.side for c in out}) == 1 else []
 
+    def _open(self, node: Node, body: Node, up: Scope) -> Scope:
+        """The body of ``with open("prefill.yaml", "w") as f``: what is written there is for whom the file is named."""
+        opened = re.findall(
+            r"open\(\s*[\"']([^\"'\n]+)[\"']\s*,\s*[\"'][wax]", self.t.s[node.start_byte : body.start_byte]
+        )
+        sides = {s for name in opened for s in name_sides(name)}
+        scope = Scope("with", "", up)
+        if len(sides) == 1:
+            scope.cues.append(Cue(sides.pop(), Weight.SAID, "file written", opened[0], self.t.at(node.start_byte)))
+        return scope
+
     def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:
         spec = self.spec
         if inner.type in spec.branch | spec.else_ and inner.type != "conditional_expression":
@@ -256,6 +270,10 @@ class Unit(Reader):
             return Scope("branch", "else", up)
         words = grammar.text(self.t, condition) if condition is not None else ""
         scope = Scope("branch", words[:80], up)
+        of_both = {role_value(w) or w for w in _QUOTED.findall(words)} >= {Side.PREFILL, Side.DECODE}
+        if of_both and not re.search(r"!=|\bnot\b|^!", words):  # role in ("prefill", "decode")
+            scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "condition", words[:80], self.t.at(node.start_byte)))
+            return scope
         if re.search(r"!=|\bnot\b|\bor\b|\|\||^!|is None|<|>", words):
             return scope
         if node.type in spec.case:
