@@ -99,7 +99,7 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
         elif _overrules(level, decided):
             if level.side in _VETO:
                 return Verdict(None, level.side.value, seen + level.cues)
-            if level.side is Side.SHARED:
+            if Side.SHARED in (level.side, decided.side):
                 continue
             return Verdict(None, "conflict", seen + level.cues)
     if decided is None:
