@@ -106,6 +106,7 @@ def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
         },
         "peak_mb": {"tree": peak, f"{TIMES_LARGER}_trees": round(peak_large, 1), "growth": round(peak_large / peak, 2)},
         "goals": {"above_start_to_rg": TO_RG, "growth": GROWTH},
+        "command": "python bench/migrate.py",
     }  # fmt: skip
 
 
