@@ -142,6 +142,14 @@ def test_many_objects_are_the_rows_of_one_table_and_one_may_lack_a_figure() -> N
     assert "| run 3 | 3 | 0 | 7 |" in page
 
 
+def test_a_unit_reaches_every_figure_below_it() -> None:
+    ways = {"ours": {"cpu": 0.4, "wall": 1.2}, "theirs": {"cpu": 0.1, "wall": 0.2}}
+    page = _measured({"migrate": {"median_s": ways, "peak_mb": {"tree": 25.1, "growth": 1.2}}})
+    assert "| wall | 1.2 s | 0.2 s |" in page
+    assert "| peak, tree | 25.1 MB |" in page
+    assert "| peak, growth | 1.2 |" in page
+
+
 def test_a_subject_nobody_measured_is_said_to_be_missing_and_an_unknown_one_is_shown() -> None:
     page = _measured({"moonlight": {"lux": 0.3}})
     assert "## Moonlight" in page
@@ -176,6 +184,11 @@ def test_readme_counts_what_the_lock_says() -> None:
     assert f"the {states.count('variant')} before it" in readme
     releases = list(LOCK.releases)
     assert f"{releases[0]} to {releases[-1]}" in readme
+
+
+def test_the_picker_counts_the_releases_that_were_scanned() -> None:
+    page = (docs.ROOT / "docs" / "does-my-release-care.md").read_text()
+    assert f"a scan of all {len(_data('role_effects.json')['releases'])}\nreleases" in page
 
 
 def test_the_warning_is_quoted_as_the_patches_write_it() -> None:
@@ -234,7 +247,7 @@ def test_upstreams_own_tests_show_what_passed_before_and_after() -> None:
     }
     page = matrix.unit_runs({"releases": {"0.22.1": run}})["unit-runs.md"]
     assert "| 0.22.1 | torch 2.11.0, nixl 1.1.0 | 90 | 92 | 1 |" in page
-    assert matrix.unit_runs(None) == {"unit-runs.md": ""}
+    assert matrix.unit_runs(None) == matrix.unit_runs({"releases": {}}) == {"unit-runs.md": ""}
 
 
 def test_a_breach_and_an_unchecked_clause_show_in_the_matrix() -> None:

@@ -62,7 +62,7 @@ def _state_of_the_world(lock: Lock) -> str:
             f"warns; {known[-1]} itself still uses `kv_both` in {len(newest.files)} files",
             "warns, and uses it nowhere",
         ],
-        ["a later one", "[will refuse it](https://github.com/vllm-project/vllm/issues/43807)", _refusal(lock)],
+        ["a later one", "[is to refuse it](https://github.com/vllm-project/vllm/issues/43807)", _refusal(lock)],
     ]
     return table(["vLLM", "By itself", "With the series"], rows)
 

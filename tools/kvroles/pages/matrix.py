@@ -21,7 +21,7 @@ def fragments(compat: Mapping[str, Any], series: Series) -> dict[str, str]:
 
 def unit_runs(data: Mapping[str, Any] | None) -> dict[str, str]:
     """The counts of upstream's own unit tests (``unit_runs.json``), as a section; empty where they were not run yet."""
-    if data is None:
+    if data is None or not data["releases"]:
         return {"unit-runs.md": ""}
     rows = [
         [

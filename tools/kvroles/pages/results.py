@@ -40,6 +40,7 @@ SUBJECTS = {
     "reproducibility": ("The same bytes", "Runs under other users, masks, time zones, file systems and Pythons."),
 }
 _UNITS = {"s": "s", "ms": "ms", "mb": "MB", "kb": "kB", "gb": "GB", "percent": "%", "minutes": "min"}
+_PURE = ("growth", "ratio")  # keys whose figure has no unit, whatever it stands under
 _OWN = ("goals", "command", "note")  # keys of a subject that are no figures
 
 
@@ -78,8 +79,8 @@ def _section(key: str, found: Mapping[str, Any]) -> str:
     return "\n\n".join(p for p in parts if p) + "\n"
 
 
-def _tables(found: Mapping[str, Any]) -> Iterator[str]:
-    """A table for what stands alone, and one for each set of objects with like figures."""
+def _tables(found: Mapping[str, Any], above: Keys = ()) -> Iterator[str]:
+    """A table for each set of objects with like figures, then one for what stands alone; ``above``: the keys that lead here."""
     alone: dict[Keys, Any] = {}
     alike: list[dict[str, dict[Keys, Any]]] = []
     for key, value in found.items():
@@ -95,23 +96,22 @@ def _tables(found: Mapping[str, Any]) -> Iterator[str]:
     for objects in alike:
         (key, leaves), *more = objects.items()
         if more:
-            yield _side_by_side(objects)
+            yield (f"**{_name(above)}**\n\n" if above else "") + _side_by_side(objects, above)
         elif all(len(path) == 1 for path in leaves):
-            yield table([_name((key,)), "Measured"], ([_name(p), _figure(v, p)] for p, v in leaves.items()))
+            alone |= {(key, *path): v for path, v in leaves.items()}
         else:  # perhaps its own parts are alike
-            yield from (f"**{_name((key,))}**\n\n{t}" for t in _tables(found[key]))
+            yield from _tables(found[key], (*above, key))
     if alone:
-        yield table(["Figure", "Measured"], ([_name(p), _figure(v, p)] for p, v in alone.items()))
+        yield table(["Figure", "Measured"], ([_name((*above, *p)), _figure(v, (*above, *p))] for p, v in alone.items()))
 
 
-def _side_by_side(objects: Mapping[str, dict[Keys, Any]]) -> str:
+def _side_by_side(objects: Mapping[str, dict[Keys, Any]], above: Keys) -> str:
     """A few objects as columns, many as rows."""
     paths = list(dict.fromkeys(p for o in objects.values() for p in o))
-    cells = {(k, p): _figure(o[p], p) if p in o else "–" for k, o in objects.items() for p in paths}
+    cells = {(k, p): _figure(o[p], (*above, k, *p)) if p in o else "–" for k, o in objects.items() for p in paths}
     if len(objects) <= 4:
-        return table(
-            ["Figure", *(_name((k,)) for k in objects)], ([_name(p), *(cells[k, p] for k in objects)] for p in paths)
-        )
+        rows = ([_name(p), *(cells[k, p] for k in objects)] for p in paths)
+        return table(["Figure", *(_name((k,)) for k in objects)], rows)
     return table(["What", *map(_name, paths)], ([_name((k,)), *(cells[k, p] for p in paths)] for k in objects))
 
 
@@ -144,7 +144,11 @@ def words(key: str) -> str:
 
 
 def _figure(value: Any, path: Keys) -> str:
-    unit = next((_UNITS[u] for k in reversed(path) if (u := k.rpartition("_")[2]) in _UNITS and k != u), "")
+    unit = (
+        ""
+        if path[-1:] and path[-1] in _PURE
+        else next((_UNITS[u] for k in reversed(path) if (u := k.rpartition("_")[2]) in _UNITS and k != u), "")
+    )
     match value:
         case bool():
             return "yes" if value else "no"
