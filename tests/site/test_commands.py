@@ -77,7 +77,7 @@ class World:
         """Every archive, and what was read of them, as links: nothing made up is put into the user's own cache."""
         for name in ("archives", "touched"):
             (self.cache / name).mkdir(parents=True)
-            for file in (default_cache_dir() / name).iterdir():
+            for file in (default_cache_dir() / name).glob("[!.]*"):
                 (self.cache / name / file.name).symlink_to(file)
 
     def publish(self, file: Path) -> None:
