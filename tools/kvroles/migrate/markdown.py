@@ -12,7 +12,7 @@ from kvroles.migrate import values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
-from kvroles.migrate.words import excludes, joined, name_sides, prose_side, prose_sides, title_side
+from kvroles.migrate.words import both_said, excludes, joined, name_sides, prose_side, prose_sides, title_side
 
 _FENCE = re.compile(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
@@ -184,8 +184,9 @@ class _Document:
             scope.cues.append(
                 Cue(side, Weight.SAID, "text above", lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]]))
             )
-        elif {Side.PREFILL, Side.DECODE} <= prose_sides(whole) and (
-            re.search(r"(?i)\b(?:both|each|all|every|same)\b|两|双方|両方|모두", whole) or joined(lines[-1])
+        elif both_said(lines[-1]) or (
+            {Side.PREFILL, Side.DECODE} <= prose_sides(whole)
+            and (re.search(r"(?i)\b(?:both|each|all|every|same)\b|两|双方|両方|모두", whole) or joined(lines[-1]))
         ):
             scope.cues.append(
                 Cue(Side.SHARED, Weight.SAID, "text above", lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]]))

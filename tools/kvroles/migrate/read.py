@@ -88,10 +88,6 @@ def _carrier(lang: str, t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         from kvroles.migrate import notebook
 
         return notebook.scan(t, up, ctx)
-    if lang == "unit":
-        from kvroles.migrate import unit
-
-        return unit.scan(t, up, ctx)
     if lang == "unknown":
         return [
             Site(s.pos, s.scope, "unknown" if s.kind == "role" else s.kind, s.connector, s.wrappers)

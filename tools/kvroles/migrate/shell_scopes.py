@@ -42,6 +42,8 @@ class Script(Source):
                     scope = self._case(owner, scope)
                 case "for_statement":
                     scope = self._loop(owner, scope)
+                case "list":
+                    scope = self._short_circuit(owner, inner, scope)
                 case "variable_assignment":
                     if owner.parent is None or owner.parent.type != "command":
                         scope = self._variable(owner, scope, follow)
@@ -122,6 +124,17 @@ class Script(Source):
             scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(condition.start_byte)))
         return scope
 
+    def _short_circuit(self, node: Node, inner: Node | None, up: Scope) -> Scope:
+        """``[[ $ROLE == prefill ]] && vllm serve``: what stands right of ``&&`` runs where the test is true."""
+        left = node.children[0] if node.children else None
+        if left is None or inner is None or inner.start_byte <= left.start_byte or left.type != "test_command":
+            return up
+        words = grammar.text(self.t, left)
+        scope = Scope("branch", words, up)
+        if any(c.type == "&&" for c in node.children) and (side := self._tested(words)):
+            scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(left.start_byte)))
+        return scope
+
     def _tested(self, words: str) -> Side | None:
         """The side that a condition being true means."""
         if m := _COUNTED.search(words):
@@ -129,6 +142,10 @@ class Script(Source):
             return next(iter(found)) if len(found) == 1 and not re.search(r"&&|\|\|", words) else None
         if re.search(r"!=|\s!\s|^!|-ne\b|-z\b|\|\|", words) or re.search(r"-[gl][te]\b|-eq\b", words):
             return None
+        if m := re.search(r"=~\s*(\S+)", words):
+            named = [name_sides(w) for w in re.findall(r"[\w-]+", m.group(1))]
+            found = set().union(*named)
+            return next(iter(found)) if all(named) and len(found) == 1 and "&&" not in words else None
         compared = re.findall(r"={1,2}\s*[\"']?\*?([\w-]+)\*?[\"']?", words)
         sides = {s for w in compared for s in ({role_value(w)} if len(w) > 1 and role_value(w) else name_sides(w))}
         if not compared or all(w.lower() in {"true", "1", "yes"} for w in compared):
@@ -190,7 +207,8 @@ class Script(Source):
 
     def _variable(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = assigned(self.t, node)
-        scope = self._named("variable", name, up, node)
+        key = re.match(r"\w+\[[\"']?([\w-]+)[\"']?\]", grammar.text(self.t, node))  # CMD[prefill]=...
+        scope = self._named("variable", key.group(1) if key and name_sides(key.group(1)) else name, up, node)
         if follow and name:
             scope.find_uses = partial(self._put_to_use, name, node)
         side = scope.cues[0].side if len(scope.cues) == 1 else None

@@ -36,7 +36,10 @@ def command_name(t: Text, node: Node) -> str:
 
 def is_pattern(t: Text, node: Node) -> bool:
     """Whether a command only looks for its words (grep, sed, test, jq)."""
-    return command_name(t, node) in {
+    name = command_name(t, node)
+    if name in {"jq", "yq"} and re.search(r"\s(?:-\w*n\w*|--null-input)\s", t.s[node.start_byte : node.end_byte]):
+        return False  # it makes the object
+    return name in {
         "grep",
         "egrep",
         "rg",

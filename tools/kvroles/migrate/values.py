@@ -118,6 +118,10 @@ def scan_as(lang: str, t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
             from kvroles.migrate import build
 
             return build.scan(t, scope, ctx, lang)
+        case "unit":
+            from kvroles.migrate import unit
+
+            return unit.scan(t, scope, ctx)
         case "log":
             return [Site(t.at(i), scope, "log") for i in t.tokens()]
         case "value":

@@ -167,6 +167,14 @@ def joined(text: str) -> bool:
     return _JOINED.search(text) is not None
 
 
+def both_said(text: str) -> bool:
+    """Whether a text is about both servers, though it may name but one side."""
+    return (
+        re.search(r"(?i)\bboth\s+(?:the\s+)?(?:servers|instances|workers|nodes|sides|roles|engines|pods)\b", text)
+        is not None
+    )
+
+
 def prose_sides(text: str) -> set[Side]:
     """The sides a piece of prose (comment, heading, sentence) names, the neutral phrases left out."""
     clean = _NEUTRAL.sub(" ", text)
@@ -286,7 +294,7 @@ def title_side(text: str) -> Side | None:
     """
     clean = re.sub(r"[#=*\-–—_/\\>|<+~`]{2,}", " ", text).strip(" \t#*-=:_")
     side = prose_side(clean)
-    if side is None or _NOT_A_TITLE.search(clean):
+    if side is None or both_said(clean) or _NOT_A_TITLE.search(clean):
         return None
     first = min(
         (m.start() for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clean)))),
