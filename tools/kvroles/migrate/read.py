@@ -69,8 +69,16 @@ def read(ctx: FileCtx) -> list[Site]:
         if site.pos not in seen:
             seen.add(site.pos)
             out.append(site)
-    out += [Site(t.at(i), up, "role", exact=False) for i in t.tokens() if t.at(i) not in seen]  # nothing goes unsaid
+    out += [_unsaid(t, i, up) for i in t.tokens() if t.at(i) not in seen]  # nothing goes unsaid
     return sorted(out, key=lambda s: s.pos)
+
+
+def _unsaid(t: Text, i: int, up: Scope) -> Site:
+    """A token that no carrier accounts for: in a comment at the end of a line, or a role to see to by hand."""
+    before = t.s[t.s.rfind("\n", 0, i) + 1 : i]
+    if re.search(r"\s(?://|#)", before):
+        return Site(t.at(i), up, "comment")
+    return Site(t.at(i), up, "role", exact=False)
 
 
 def _comments_only(t: Text) -> list[int] | None:
