@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import wheels
-from support.driver import Ran
+from support.driver import KILLED, Ran
 from support.files import contents, put, snapshot
 from support.tiny import CONNECTOR, Tiny
 
@@ -209,3 +209,27 @@ def test_two_at_once_leave_one_patched_installation(site: Path, tiny: Tiny, vend
     vendor("verify", "--site-packages", site).ok()
     vendor("uninstall", "--site-packages", site).ok()
     assert sources(site) == before
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+@pytest.mark.parametrize("then", ["install", "uninstall"])
+def test_a_run_killed_in_the_middle_is_finished_by_either_command(
+    vendor: Vendor, site: Path, tmp_path: Path, command: str, then: str
+) -> None:
+    """Every moment of every command is spoilt in ``tests/faults``; here, that the other command leads home as well."""
+    env = site.parents[2]
+    states = {"uninstall": sources(site)}
+    vendor("install", "--site-packages", site).ok()
+    states["install"] = sources(site)
+    if command == "install":
+        vendor("uninstall", "--site-packages", site).ok()
+    model = shutil.copytree(env, tmp_path / "model", symlinks=True) / site.relative_to(env)
+    for moment in range(vendor(command, "--site-packages", model, count=True).ok().points, 0, -1):
+        shop = shutil.copytree(env, tmp_path / f"shop-{moment}", symlinks=True) / site.relative_to(env)
+        assert vendor(command, "--site-packages", shop, kill_at=moment).code == KILLED
+        files = {p: d for p, d in sources(shop).items() if not p.startswith(".kv-roles/")}
+        if files not in states.values():
+            break
+    vendor("verify", "--site-packages", shop).refused(3, "is partial", "'install'", "'uninstall'")
+    assert "an interrupted run was finished first" in vendor(then, "--site-packages", shop).ok().out
+    assert sources(shop) == states[then]
