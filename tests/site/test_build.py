@@ -89,6 +89,12 @@ def test_every_internal_link_and_anchor_leads_somewhere(built: Built, pages: dic
     assert sum(len(p.links) for p in pages.values()) > 1000
 
 
+def test_links_that_leave_the_site_hold_no_sign_of_the_text_around_them(pages: dict[str, Page]) -> None:
+    away = {link for page in pages.values() for link in page.links if urlsplit(link).scheme}
+    assert len(away) > 100
+    assert not [link for link in away if re.search(r"[\s\[\]<>)'\",.]$|[\[\]<>\s]", link)]
+
+
 def test_pages_load_nothing_from_elsewhere_and_miss_nothing(built: Built, pages: dict[str, Page]) -> None:
     for name, page in pages.items():
         for load in page.loads:

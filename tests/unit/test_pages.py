@@ -93,6 +93,11 @@ def test_what_looks_like_code_in_a_mail_becomes_code_and_nothing_becomes_markup(
     )
 
 
+def test_a_reference_in_brackets_is_a_link_without_them() -> None:
+    assert topics._linked("Backport [https://e.org/1]") == "Backport <https://e.org/1>"
+    assert topics._linked("Inappropriate [finishes https://e.org/1]") == "Inappropriate [finishes <https://e.org/1>]"
+
+
 def test_a_bar_in_a_cell_is_escaped_but_not_in_code_where_the_backslash_would_be_shown() -> None:
     assert text.table(["a", "b"], [["`URL|DIR`", "x|y"]]).splitlines()[2] == r"| `URL|DIR` | x\|y |"
 

@@ -144,7 +144,7 @@ def _variant(topic: Topic, variant: str, lock: Lock) -> str:
 
 def _facts(patch: Patch, without: set[str]) -> str:
     rows = [
-        (label, _linked(patch.trailers[name]))
+        (label, _linked(_safe(patch.trailers[name])))
         for name, label in _TRAILERS.items()
         if name not in without and name in patch.trailers
     ]
@@ -156,13 +156,13 @@ def _prose(patch: Patch) -> str:
 
 
 def _linked(text: str) -> str:
-    """Addresses as links, and a trailer's ``[reference]`` without its brackets."""
+    """Addresses as links, and a trailer's ``[reference]`` without its brackets where it is nothing else."""
     text = re.sub(r"\[(https?://[^\]\s]+)\]", r"\1", text)
-    return re.sub(r"https?://[^\s)>,]+[^\s)>,.]", lambda m: f"<{m[0]}>", text)
+    return re.sub(r"https?://[^\s)>,\]]+[^\s)>,.\]]", lambda m: f"<{m[0]}>", text)
 
 
 _PLAIN = re.compile(
-    r"(?P<kept>`[^`]+`|https?://[^\s)>]+)"
+    r"(?P<kept>`[^`]+`|https?://[^\s)>\]]+)"
     # A name with an underscore, with the path, value or pattern that it is part of.
     r"|(?P<code>(?:[\w.-]+/)*\w+(?:='?\w+'?|_\w+)(?:\.\*\w+|(?:\.\w+)+|\(\))?)"
     r"|(?P<mark>[<*_])"
