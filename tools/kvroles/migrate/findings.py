@@ -11,7 +11,7 @@ from kvroles.migrate.connectors import Kind
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.decide import Verdict
 from kvroles.migrate.model import Cue, Finding, Side, Site
-from kvroles.migrate.settings import Settings, suppressed
+from kvroles.migrate.settings import Settings, silences, suppressed
 from kvroles.migrate.text import TOKEN
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
             verdict.cues = [_unmasked(c, ctx) for c in verdict.cues]
     for site, verdict in zip(sites, verdicts, strict=True):
         found = _of_site(site, verdict, ctx, options)
-        lines = ctx.text.s.splitlines() if lines is None else lines
+        if lines is None:  # most files silence nothing, and need not be cut into lines for it
+            lines = ctx.text.s.splitlines() if silences(ctx.text.s) else []
         for f in found:
             f.suppressed = f.code in options.settings.ignore or suppressed(lines, f.line, f.code)
         out += found

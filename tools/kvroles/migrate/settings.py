@@ -134,6 +134,11 @@ _ALONE = re.compile(
 _FENCE = re.compile(r"[\s>]*(?:```|~~~|\.\. (?:code|sourcecode))")
 
 
+def silences(text: str) -> bool:
+    """Whether any comment in a file's text silences anything."""
+    return "kv-roles:" in text.lower()
+
+
 def suppressed(lines: list[str], line: int, code: str) -> bool:
     """Whether a comment ``kv-roles: ignore[KVR...]`` silences ``code`` on a line (from 1).
 
