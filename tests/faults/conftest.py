@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from support import scenarios
 from support.driver import Driver, Ran
 from support.scenarios import Scenario
 from support.tiny import Tiny
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+import harness
+
+COMMAND = "TMPDIR=/dev/shm python -m pytest tests/faults -m 'slow or not slow' --figures"
 
 
 @pytest.fixture(scope="session")
@@ -56,15 +62,25 @@ def scenario(
     return _scenarios[request.param]
 
 
+@pytest.fixture(scope="session")
+def _sums() -> dict[tuple[str, str], dict[str, Any]]:
+    return {}
+
+
 @pytest.fixture
-def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """What a test puts in here goes to bench/results.json under "faults" when the run was asked to keep ``--figures``."""
-    found: dict[str, Any] = {}
-    yield found
-    if found and request.config.getoption("--figures"):
-        import sys
+def figures(
+    request: pytest.FixtureRequest, _sums: dict[tuple[str, str], dict[str, Any]]
+) -> Callable[[str, str, dict[str, Any]], None]:
+    """``figures(subject, name, found)`` keeps what a test measured in bench/results.json, if the run has ``--figures``.
 
-        sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-        import harness
+    What several tests find under one name is added up, but for how many moments a command has.
+    """
 
-        harness.write("faults", found, merge=True)
+    def keep(subject: str, name: str, found: dict[str, Any]) -> None:
+        known = _sums.setdefault((subject, name), {})
+        for key, value in found.items():
+            known[key] = known.get(key, 0) + value if key in known and key != "points" else value
+        if request.config.getoption("--figures"):
+            harness.write(subject, {name: known, "command": COMMAND}, merge=True)
+
+    return keep

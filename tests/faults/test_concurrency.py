@@ -22,6 +22,7 @@ from support.index_server import IndexServer
 from support.tiny import Tiny
 
 Apply = Callable[..., Ran]
+Keep = Callable[[str, str, dict[str, Any]], None]
 OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}
 ENDS_S = 300  # a deadlock ends here
 
@@ -92,7 +93,7 @@ MANY = [pytest.param(12, id="12"), pytest.param(50, id="50", marks=pytest.mark.s
 
 @pytest.mark.parametrize("count", MANY)
 def test_runs_that_apply_reverse_and_check_one_tree(
-    tiny: Tiny, tree: Path, tmp_path: Path, count: int, figures: dict[str, Any]
+    tiny: Tiny, tree: Path, tmp_path: Path, count: int, figures: Keep
 ) -> None:
     """Every run sees the tree before or after another's, never in between; what is left is one of the two states."""
     kinds = (("--into", tree), ("--into", tree, "--reverse"), ("--into", tree, "--check"))
@@ -106,12 +107,12 @@ def test_runs_that_apply_reverse_and_check_one_tree(
     script(tiny.apply, "--into", tree, cwd=tmp_path).ok()
     assert series_of(tree) == tiny.applied()
     if count == 50:
-        figures["50 processes, one tree"] = {"processes": count, "ended_well": len(ran), "seconds": round(took, 1)}
+        figures("concurrency", "one tree", {"processes": count, "ended_well": len(ran), "seconds": round(took, 1)})
 
 
 @pytest.mark.parametrize("count", MANY)
 def test_runs_that_build_one_tree_from_one_empty_cache(
-    tiny: Tiny, index: IndexServer, tmp_path: Path, count: int, figures: dict[str, Any]
+    tiny: Tiny, index: IndexServer, tmp_path: Path, count: int, figures: Keep
 ) -> None:
     """One of them fetches, one of them builds, the others find it done."""
     name = tiny.archive().name
@@ -125,12 +126,12 @@ def test_runs_that_build_one_tree_from_one_empty_cache(
     assert (tmp_path / "cache/archives" / name).read_bytes() == tiny.archive().read_bytes()
     assert len([a for a in index.asked if a.path.endswith(name)]) == 1
     if count == 50:
-        figures["50 processes, one cache"] = {"processes": count, "ended_well": len(ran), "seconds": round(took, 1)}
+        figures("concurrency", "one cache", {"processes": count, "ended_well": len(ran), "seconds": round(took, 1)})
 
 
 @pytest.mark.parametrize("count", MANY)
 def test_runs_that_install_uninstall_and_verify_one_package(
-    tiny: Tiny, tmp_path: Path, count: int, figures: dict[str, Any]
+    tiny: Tiny, tmp_path: Path, count: int, figures: Keep
 ) -> None:
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in"))
     vendor = tiny.apply.with_name("vendor.py")
@@ -147,4 +148,4 @@ def test_runs_that_install_uninstall_and_verify_one_package(
     for verb in ("uninstall", "install", "verify"):
         script(vendor, verb, "--site-packages", site, cwd=tmp_path).ok()
     if count == 50:
-        figures["50 processes, one package"] = {"processes": count, "ended_well": len(ran), "seconds": round(took, 1)}
+        figures("concurrency", "one package", {"processes": count, "ended_well": len(ran), "seconds": round(took, 1)})

@@ -8,6 +8,7 @@ disks are in ``test_small_disks.py``.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from support.driver import How, Spoil
 from support.files import snapshot
 from support.scenarios import Scenario, spoilt, sweep
 
+Keep = Callable[[str, str, dict[str, Any]], None]
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES}
 WAYS = [
     (How.FAIL_ONCE, "EIO"),
@@ -37,12 +39,9 @@ def test_a_fault_at_some_moments(scenario: Scenario, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "name"), WAYS, ids=lambda v: v if isinstance(v, str) else v.name.lower())
-def test_a_fault_at_every_moment(
-    scenario: Scenario, how: How, name: str, tmp_path: Path, figures: dict[str, Any]
-) -> None:
+def test_a_fault_at_every_moment(scenario: Scenario, how: How, name: str, tmp_path: Path, figures: Keep) -> None:
     left = sweep(scenario, [Spoil(how, moment, ERRORS[name]) for moment in scenario.moments(MANY)], tmp_path)
-    kind = "once" if how is How.FAIL_ONCE else "from then on"
-    figures[f"{name} {kind}: {scenario.name}"] = {**left, "damaged": 0}
+    figures("io_faults", scenario.name, {**left, "damaged": 0})
 
 
 def short(scenario: Scenario, at_most: int, tmp_path: Path) -> int:
@@ -61,11 +60,10 @@ def test_some_writes_that_take_less_than_they_were_given(scenario: Scenario, tmp
 
 
 @pytest.mark.slow
-def test_every_write_that_takes_less_than_it_was_given(
-    scenario: Scenario, tmp_path: Path, figures: dict[str, Any]
-) -> None:
+def test_every_write_that_takes_less_than_it_was_given(scenario: Scenario, tmp_path: Path, figures: Keep) -> None:
     runs = short(scenario, MANY, tmp_path)
-    figures[f"short write: {scenario.name}"] = {"points": scenario.points, "runs": runs, "new": runs, "damaged": 0}
+    found = {"points": scenario.points, "runs": runs, "old": 0, "new": runs, "partial": 0, "damaged": 0}
+    figures("io_faults", scenario.name, found)
 
 
 def test_the_fault_is_met(scenario: Scenario, tmp_path: Path) -> None:

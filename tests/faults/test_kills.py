@@ -7,6 +7,7 @@ the middle of it, with half of the bytes written or, at an fsync, half of the fi
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from support.driver import How, Spoil
 from support.files import snapshot
 from support.scenarios import Scenario, sweep
 
+Keep = Callable[[str, str, dict[str, Any]], None]
 SOME, MANY = 8, 500  # moments per scenario in the default run, and in the slow one; all of them where there are fewer
 
 
@@ -28,10 +30,10 @@ def test_a_kill_at_some_moments(scenario: Scenario, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_kill_at_every_moment_or_at_500(scenario: Scenario, tmp_path: Path, figures: dict[str, Any]) -> None:
+def test_a_kill_at_every_moment_or_at_500(scenario: Scenario, tmp_path: Path, figures: Keep) -> None:
     left = sweep(scenario, kills(scenario, MANY), tmp_path)
     assert left["old"]
-    figures[f"kill: {scenario.name}"] = {**left, "lost_or_mixed": 0}
+    figures("kills", scenario.name, {**left, "lost_or_mixed": 0})
 
 
 def test_two_kills_in_a_row(scenario: Scenario, tmp_path: Path) -> None:

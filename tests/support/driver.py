@@ -32,6 +32,7 @@ class How(IntEnum):
     FAIL_ONCE = 3
     FAIL_FROM = 4  # that moment and all after it, as a disk that stays full
     SHORT = 5  # half of the bytes are written, and said to be
+    SWAP = 6  # a folder is put aside, and a link to another takes its place
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Spoil:
     at: int
     error: int = 0
     signal_: signal.Signals = signal.SIGKILL
+    swap: tuple[Path, Path] | None = None  # the folder, and where the link leads
 
 
 def build_shim(folder: Path) -> Path | None:
@@ -150,6 +152,7 @@ class Driver:
             "set": dict(set_ or {}),
             "umask": umask,
             "spoil": [spoil.how, spoil.at, spoil.error, int(spoil.signal_)] if spoil else None,
+            "swap": [str(p) for p in spoil.swap] if spoil and spoil.swap else None,
             "out": str(files["out"]),
             "err": str(files["err"]),
             "count_file": str(files["count"]),

@@ -37,6 +37,8 @@ def child(request: dict[str, Any], tool: Any) -> int:
         module, _, attribute = name.rpartition(".")
         setattr(sys.modules[module], attribute, value)
     if request["spoil"]:
+        if request["swap"]:
+            _shim().faults_swap(*(p.encode() for p in request["swap"]))
         _shim().faults_arm(*request["spoil"])
     try:
         whole = getattr(tool, "main", None)

@@ -11,16 +11,26 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { OFF, COUNT, KILL, FAIL_ONCE, FAIL_FROM, SHORT };
+enum { OFF, COUNT, KILL, FAIL_ONCE, FAIL_FROM, SHORT, SWAP };
 
 static int mode, error, signal_;
 static long moment, at;
 
+static char victim[4096], aside[4096], decoy[4096];
+
+/* What SWAP does at its moment: a folder goes aside, and a link to another takes its place. */
+void faults_swap(const char *folder, const char *to) {
+  snprintf(victim, sizeof victim, "%s", folder);
+  snprintf(aside, sizeof aside, "%s.aside", folder);
+  snprintf(decoy, sizeof decoy, "%s", to);
+}
 void faults_arm(int m, long n, int e, int s) { mode = m; at = n; error = e; signal_ = s; moment = 0; }
 long faults_count(void) { return moment; }
 __attribute__((constructor)) static void alone(void) { unsetenv("LD_PRELOAD"); } /* not in what the tools start */
@@ -34,6 +44,10 @@ static int now(void) {
 static void die(void) { kill(getpid(), signal_); }
 static int fails(void) {
   if (!now() || mode == SHORT) return 0;
+  if (mode == SWAP) {
+    if (syscall(SYS_rename, victim, aside) == 0 && syscall(SYS_symlink, decoy, victim) != 0) abort();
+    return 0;
+  }
   if (mode == KILL) { die(); return 0; }
   errno = error;
   return 1;
@@ -94,7 +108,7 @@ ssize_t write(int fd, const void *data, size_t n) {
   if (fails()) return -1;
   if (!now()) return real(fd, data, n);
   ssize_t done = real(fd, data, n / 2 ? n / 2 : n);
-  if (mode == SHORT) return done;
+  if (mode == SHORT || mode == SWAP) return done;
   if (mode == KILL) { die(); return done; }
   errno = error;
   return -1;
@@ -103,7 +117,7 @@ ssize_t write(int fd, const void *data, size_t n) {
 static int flush(int fd, int (*real)(int)) {
   if (mode == OFF) return real(fd);
   if (fails()) return -1;
-  if (!now() || mode == SHORT) return real(fd);
+  if (!now() || mode == SHORT || mode == SWAP) return real(fd);
   if (mode == KILL) {
     static int (*truncate_)(int, off_t);
     if (!truncate_) truncate_ = dlsym(RTLD_NEXT, "ftruncate64");

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-from pathlib import Path
 from typing import NamedTuple
 
 from .digest import sha256
@@ -40,50 +39,44 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
 
     Raises DoesNotApply, with the tree as it was, when the stage cannot be written (disk full, read-only tree).
     """
-    own = tree.path / OWN
-    stage = own / "stage"
     decided = False
     try:
-        _clear(stage)
-        stage.mkdir(parents=True)
-        if not (own / ".gitignore").exists():
-            _write(own / ".gitignore", b"*\n")  # our folder is no change of the tree's
-        steps = []
-        for number, change in enumerate(changes):
-            if change.after is not None:
-                like = tree.mode_and_owner(change.path)
-                if (
-                    like is None and os.geteuid() == 0
-                ):  # root makes no files in somebody's tree that they could not delete
-                    like = (0o644, *tree.owner_of_new(change.path))
-                _write(stage / str(number), change.after, like)
-            steps.append(
-                {
-                    "path": change.path,
-                    "before": None if change.before is None else sha256(change.before),
-                    "after": None if change.after is None else sha256(change.after),
-                    "staged": None if change.after is None else str(number),
-                }
-            )
-        if receipt is not None:
-            _write(stage / _RECEIPT, receipt)
-        journal = {"steps": steps, "receipt": receipt is not None}
-        _write(stage / _JOURNAL, json.dumps(journal).encode())
-        _sync(stage)
-        os.rename(stage / _JOURNAL, own / _JOURNAL)
-        decided = True
-        _sync(own)
+        _clear(tree)
+        with tree.folder(f"{OWN}/stage", create=True) as stage, tree.folder(OWN) as own:
+            with contextlib.suppress(FileExistsError):
+                _write(".gitignore", own, b"*\n")  # our folder is no change of the tree's
+            steps = []
+            for number, change in enumerate(changes):
+                if change.after is not None:
+                    like = tree.mode_and_owner(change.path)
+                    if like is None and os.geteuid() == 0:  # nothing in somebody's tree that they could not delete
+                        like = (0o644, *tree.owner_of_new(change.path))
+                    _write(str(number), stage, change.after, like)
+                steps.append(
+                    {
+                        "path": change.path,
+                        "before": None if change.before is None else sha256(change.before),
+                        "after": None if change.after is None else sha256(change.after),
+                        "staged": None if change.after is None else str(number),
+                    }
+                )
+            if receipt is not None:
+                _write(_RECEIPT, stage, receipt)
+            journal = {"steps": steps, "receipt": receipt is not None}
+            _write(_JOURNAL, stage, json.dumps(journal).encode())
+            os.fsync(stage)
+            os.rename(_JOURNAL, _JOURNAL, src_dir_fd=stage, dst_dir_fd=own)
+            decided = True
+            os.fsync(own)
     except OSError as e:
-        if (
-            decided
-        ):  # a journal whose stage is gone could not be finished: take it back, and leave the stage to the next run
+        if decided:  # without its stage a journal cannot be finished: take it back, and leave the stage to the next run
             try:
-                (own / _JOURNAL).unlink()
+                tree.unlink(f"{OWN}/{_JOURNAL}")
             except OSError:
                 raise _unfinished(tree, e) from None
         else:
-            _clear(stage)
-            _leave_if_bare(own)
+            _clear(tree)
+            _leave_if_bare(tree)
         raise os_error(f"The change to {tree.path} could not be staged", e) from None
     _finish(tree)
 
@@ -93,12 +86,11 @@ def recover(tree: Tree) -> bool:
 
     Raises DoesNotApply when a file has been changed by somebody since, so that neither state can be reached.
     """
-    own = tree.path / OWN
     if tree.read(f"{OWN}/{_JOURNAL}") is not None:
         _finish(tree)
         return True
-    _clear(own / "stage")
-    _leave_if_bare(own)
+    _clear(tree)
+    _leave_if_bare(tree)
     return False
 
 
@@ -145,17 +137,17 @@ def _finish(tree: Tree) -> None:
             else:
                 tree.move_in(f"{OWN}/stage/{staged}", path)
         if not has_receipt:  # first of all: it must not outlive the change that it tells of
-            (own / _RECEIPT).unlink(missing_ok=True)
-        elif (own / "stage" / _RECEIPT).exists():
-            os.rename(own / "stage" / _RECEIPT, own / _RECEIPT)
+            tree.unlink(f"{OWN}/{_RECEIPT}")
+        elif tree.read(f"{OWN}/stage/{_RECEIPT}") is not None:
+            tree.move_in(f"{OWN}/stage/{_RECEIPT}", f"{OWN}/{_RECEIPT}")
         for folder in {os.path.dirname(path) for path, _ in todo}:  # before the journal that could redo them goes
-            if (tree.path / folder).is_dir():
-                _sync(tree.path / folder)
-        (own / _JOURNAL).unlink()
+            with contextlib.suppress(FileNotFoundError), tree.folder(folder) as fd:
+                os.fsync(fd)
+        tree.unlink(f"{OWN}/{_JOURNAL}")
     except OSError as e:
         raise _unfinished(tree, e) from None
-    _clear(own / "stage")
-    _leave_if_bare(own)
+    _clear(tree)
+    _leave_if_bare(tree)
 
 
 def _unfinished(tree: Tree, e: OSError) -> DoesNotApply:
@@ -165,25 +157,28 @@ def _unfinished(tree: Tree, e: OSError) -> DoesNotApply:
     )
 
 
-def _clear(stage: Path) -> None:
-    """Delete ``stage``, and never what a link in its place points to."""
-    if stage.is_symlink():
-        stage.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(stage, ignore_errors=True)
+def _clear(tree: Tree) -> None:
+    """Delete the stage, and never what a link in its place points to."""
+    with contextlib.suppress(OSError), tree.folder(OWN) as own:
+        try:
+            os.unlink("stage", dir_fd=own)
+        except (IsADirectoryError, PermissionError):  # Linux says the first of a folder, POSIX the second
+            shutil.rmtree("stage", ignore_errors=True, dir_fd=own)
 
 
-def _leave_if_bare(own: Path) -> None:
-    """Take our folder out of the tree when it holds no receipt, and nothing else that is not ours."""
+def _leave_if_bare(tree: Tree) -> None:
+    """Take our folder out of the tree when nothing is left in it, no receipt and nothing that is not ours."""
     with contextlib.suppress(OSError):
-        if not (own / _RECEIPT).exists() and {p.name for p in own.iterdir()} <= {".gitignore"}:
-            (own / ".gitignore").unlink(missing_ok=True)
-            own.rmdir()
+        with tree.folder(OWN) as own:
+            if set(os.listdir(own)) <= {".gitignore"}:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(".gitignore", dir_fd=own)
+        os.rmdir(OWN, dir_fd=tree.fd)
 
 
-def _write(path: os.PathLike[str], data: bytes, like: tuple[int, int, int] | None = None) -> None:
-    """Write a new file and flush it; ``like`` is the (mode, uid, gid) to give it."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+def _write(name: str, folder: int, data: bytes, like: tuple[int, int, int] | None = None) -> None:
+    """Write the new file ``name`` in ``folder`` and flush it; ``like`` is the (mode, uid, gid) to give it."""
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
     with open(fd, "wb") as f:
         f.write(data)
         f.flush()
@@ -193,11 +188,3 @@ def _write(path: os.PathLike[str], data: bytes, like: tuple[int, int, int] | Non
                 os.chown(fd, uid, gid)
             os.fchmod(fd, mode)
         os.fsync(fd)
-
-
-def _sync(folder: os.PathLike[str]) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

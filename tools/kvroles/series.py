@@ -87,7 +87,7 @@ class Series(NamedTuple):
             words = line.partition("#")[0].split()
             if not words:
                 continue
-            if not re.fullmatch(r"[a-z0-9-]+", words[0]) or words[1:] not in ([], ["optional"]):
+            if not re.fullmatch(r"[a-z0-9-]{1,100}", words[0]) or words[1:] not in ([], ["optional"]):
                 raise Unproven(
                     f"patches/series holds a line that is no topic: {line!r}",
                     fix="Restore it with 'git checkout -- patches'",

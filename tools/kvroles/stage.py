@@ -13,18 +13,30 @@ from pathlib import Path
 
 from . import archive
 from .digest import sha256
-from .errors import DoesNotApply
+from .errors import DoesNotApply, Unproven
 from .target import OWN, os_error
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass
 class Staged:
-    """An unpacked tree that is not in place yet. ``hashes`` is path -> SHA-256 of every file, as unpacked."""
+    """An unpacked tree that is not in place yet. ``hashes`` is path -> SHA-256 of every file, as unpacked.
+
+    What is written goes to the folder that was at ``path`` at first (``fd``), whatever is put in its place meanwhile.
+    """
 
     path: Path
     mtime: int = 0
     hashes: dict[str, str] = field(default_factory=dict)
     kept: dict[str, bytes] = field(default_factory=dict)  # files the caller asked to see
+
+    def __post_init__(self) -> None:
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError, OSError):  # it may never have been opened
+            os.close(self.fd)
 
 
 def ahead(chunks: Iterator[bytes], depth: int = 16) -> Iterator[bytes]:
@@ -73,11 +85,11 @@ def unpack(
     told of the bytes written. Raises Unproven for a bad archive and DoesNotApply when the disk refuses; in both cases
     ``staging`` is gone again.
     """
-    staged = Staged(staging)
     try:
         discard(staging)
         staging.mkdir(parents=True)
-        staging.chmod(0o755)
+        staged = Staged(staging)
+        os.fchmod(staged.fd, 0o755)
         _unpack_into(staged, archive.members(ahead(archive.inflate(blob, name)), name, top), keep, progress)
     except OSError as e:
         discard(staging)
@@ -94,15 +106,12 @@ def _unpack_into(
     keep: Callable[[str, bytes], bool],
     progress: Callable[[int], None],
 ) -> None:
-    root = str(staged.path)
     made = {""}
     for member in files:
         folder = member.path.rpartition("/")[0]
         if folder not in made:
-            _make_folders(root, folder, made)
-        fd = os.open(
-            f"{root}/{member.path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
-        )
+            _make_folders(staged.fd, folder, made)
+        fd = os.open(member.path, _NEW, 0o644, dir_fd=staged.fd)
         try:
             view = memoryview(member.data)
             while view:
@@ -117,32 +126,37 @@ def _unpack_into(
         progress(len(member.data))
 
 
-def _make_folders(root: str, folder: str, made: set[str]) -> None:
+def _make_folders(root: int, folder: str, made: set[str]) -> None:
     parts = folder.split("/")
     for i in range(1, len(parts) + 1):
         part = "/".join(parts[:i])
         if part not in made:
-            os.mkdir(f"{root}/{part}", 0o755)
-            os.chmod(f"{root}/{part}", 0o755)
+            os.mkdir(part, 0o755, dir_fd=root)
+            os.chmod(part, 0o755, dir_fd=root)
             made.add(part)
 
 
 def write(staged: Staged, path: str, data: bytes | None) -> None:
     """Put the series' bytes of ``path`` (None: delete) into the staged tree, and read them back from disk to be sure."""
-    file = staged.path / path
     try:
+        mode = 0o644
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.stat(path, dir_fd=staged.fd, follow_symlinks=False).st_mode & 0o7777
+            os.unlink(path, dir_fd=staged.fd)
         if data is None:
-            file.unlink()
             del staged.hashes[path]
             return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        mode = file.stat().st_mode & 0o7777 if file.exists() else 0o644
-        with file.open("wb") as f:
+        folder = path.rpartition("/")[0]
+        for end in [i for i, c in enumerate(f"{folder}/") if c == "/"] if folder else []:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder[:end], 0o755, dir_fd=staged.fd)
+        with open(os.open(path, _NEW, 0o644, dir_fd=staged.fd), "wb") as f:
             f.write(data)
             f.flush()
+            os.fchmod(f.fileno(), mode)
             os.fsync(f.fileno())
-        file.chmod(mode)
-        staged.hashes[path] = sha256(file.read_bytes())
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=staged.fd), "rb") as f:
+            staged.hashes[path] = sha256(f.read())
     except OSError as e:
         raise os_error(f"{path} could not be written", e) from None
 
@@ -150,19 +164,17 @@ def write(staged: Staged, path: str, data: bytes | None) -> None:
 def settle(staged: Staged) -> None:
     """Give every file and folder of the staged tree the archive's one time stamp."""
     stamp = (staged.mtime, staged.mtime)
-    for folder, _, names in os.walk(staged.path, topdown=False):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            for name in names:
-                os.utime(name, stamp, dir_fd=fd, follow_symlinks=False)
-            os.utime(fd, stamp)
-        finally:
-            os.close(fd)
+    for _, _, names, fd in os.fwalk(".", topdown=False, dir_fd=staged.fd):
+        for name in names:
+            os.utime(name, stamp, dir_fd=fd, follow_symlinks=False)
+        os.utime(fd, stamp)
 
 
 def put_in_place(staged: Staged, target: Path) -> None:
     """Rename the staged tree to ``target``, which must not exist or be an empty folder. One step: old state or new."""
     try:
+        if not os.path.samestat(os.lstat(staged.path), os.fstat(staged.fd)):
+            raise Unproven(f"{staged.path} is not the folder that was written: somebody has put another in its place")
         os.rename(staged.path, target)
     except OSError as e:
         discard(staged.path)
@@ -184,13 +196,13 @@ def discard(staging: Path) -> None:
 
 def own_folder(staged: Staged, text: bytes) -> None:
     """Leave the receipt in the staged tree; it is not part of the tree's digest."""
-    own = staged.path / OWN
     try:
-        own.mkdir(mode=0o755)
-        (own / ".gitignore").write_bytes(b"*\n")
-        (own / "receipt.json").write_bytes(text)
-        for name in (".gitignore", "receipt.json"):
-            (own / name).chmod(0o644)
-        own.chmod(0o755)
+        os.mkdir(OWN, 0o755, dir_fd=staged.fd)
+        os.chmod(OWN, 0o755, dir_fd=staged.fd)
+        for name, data in ((".gitignore", b"*\n"), ("receipt.json", text)):
+            with open(os.open(f"{OWN}/{name}", _NEW, 0o644, dir_fd=staged.fd), "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fchmod(f.fileno(), 0o644)
     except OSError as e:
         raise os_error("The receipt could not be written", e) from None

@@ -87,6 +87,12 @@ class Tree:
         finally:
             os.close(fd)
 
+    @contextlib.contextmanager
+    def folder(self, path: str, *, create: bool = False) -> Iterator[int]:
+        """A descriptor of the folder ``path`` ("": the tree), which stays that folder whatever is put in its place."""
+        with self._parent(f"{path}/." if path else ".", create=create) as (fd, _):
+            yield fd
+
     def read(self, path: str) -> bytes | None:
         """The bytes of ``path``, or None when there is none. Raises DoesNotApply for links and unreadable files."""
         try:
@@ -131,10 +137,14 @@ class Tree:
         with self._parent(source) as (src, src_name), self._parent(path, create=True) as (dst, dst_name):
             os.rename(src_name, dst_name, src_dir_fd=src, dst_dir_fd=dst)
 
-    def remove(self, path: str) -> None:
-        """Delete ``path`` if it is there, and the folders that leaves empty."""
+    def unlink(self, path: str) -> None:
+        """Delete the file ``path`` if it is there."""
         with contextlib.suppress(FileNotFoundError), self._parent(path) as (parent, name):
             os.unlink(name, dir_fd=parent)
+
+    def remove(self, path: str) -> None:
+        """Delete ``path`` if it is there, and the folders that leaves empty."""
+        self.unlink(path)
         folder = path.rpartition("/")[0]
         while folder:
             try:
