@@ -245,12 +245,14 @@ def test_the_reader_can_switch_to_dark_and_it_stays(reader: Callable[..., Watche
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_diagrams_are_drawn(path: str, scheme: str, reader: Callable[..., Watched]) -> None:
     page = reader(color_scheme=scheme).open(path)
+    page.wait_for_function("!document.querySelector('pre.mermaid')")
     drawn = page.locator("div.mermaid")
-    drawn.wait_for()
-    box = drawn.bounding_box()
-    assert box is not None
-    assert box["height"] > 60
-    drawn.screenshot(path=str(SCREENSHOTS / f"diagram-{_name(path)}-{scheme}.png"))
+    assert drawn.count() > 0
+    for number, diagram in enumerate(drawn.all()):
+        box = diagram.bounding_box()
+        assert box is not None
+        assert box["height"] > 60
+        diagram.screenshot(path=str(SCREENSHOTS / f"diagram-{_name(path)}-{number}-{scheme}.png"))
 
 
 # --- does my release care? ---------------------------------------------------------------------------------------------
