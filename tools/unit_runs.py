@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line of ``unit_runs.py``."""
     p = argparse.ArgumentParser(prog="unit_runs.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     p.add_argument("releases", metavar="RELEASE", nargs="+", help=f"one of {', '.join(unit_runs.ENVIRONMENTS)}")
-    p.add_argument("--write", metavar="FILE", type=Path, help="keep the counts in this file")
+    p.add_argument("--write", action="store_true", help="keep the runs in docs/data/unit_runs.json, and compat.json")
     return p
 
 
@@ -32,14 +32,14 @@ def run(args: argparse.Namespace) -> int:
     for release in args.releases:
         with tempfile.TemporaryDirectory(prefix="kv-roles-units-") as work:
             comparison, record = unit_runs.compare(release, Path(work, "trees"), lambda s: print(s, file=sys.stderr))
-        if args.write:
-            unit_runs.write(args.write, record)
         if comparison.lost or comparison.new_failures:
             raise Unproven(
                 f"Upstream's unit tests of {release} do not all survive the series",
                 expected="every test that passed before to pass after it, and the new ones to pass",
                 found=", ".join(comparison.lost + comparison.new_failures),
             )
+        if args.write:
+            unit_runs.write(Path(__file__).resolve().parents[1], record)
         print(f"{release}: {record['before']} before, {record['after']} after")
     return Exit.DONE
 

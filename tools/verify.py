@@ -51,13 +51,14 @@ def run(args: argparse.Namespace) -> int:
     with verify_report.bar(len(releases), quiet=args.quiet or args.json) as step:
         proofs = compat.prove_all(releases, options, args.jobs, step)
     root = Path(__file__).resolve().parents[1]
+    runs = compat.unit_counts(root)
     bad = [p for p in proofs if p.problem]
     if args.write and not bad:
         committed = compat.read(root) if (root / compat.COMPAT).exists() else {}
-        (root / compat.COMPAT).write_bytes(compat.dumps(compat.merge(proofs, committed)))
-    drifted = [] if bad else compat.drift(proofs, compat.read(root))
+        (root / compat.COMPAT).write_bytes(compat.dumps(compat.merge(proofs, runs, committed)))
+    drifted = [] if bad else compat.drift(proofs, runs, compat.read(root))
     if args.json:
-        print(json.dumps(compat.document(proofs), indent=1))
+        print(json.dumps(compat.document(proofs, runs), indent=1))
     elif not args.quiet:
         verify_report.table(proofs, drifted)
     verify_report.complain(bad, drifted)

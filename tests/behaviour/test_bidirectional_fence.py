@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kvroles import engine
 from kvroles.runtime.environments import Say, for_source, interpreter
-from kvroles.runtime.trees import variables
+from kvroles.runtime.trees import hide_metadata, variables
 from support.vllm_runs import patched
 
 pytestmark = pytest.mark.behaviour
@@ -39,6 +39,7 @@ GREEN_WITHOUT = {
 def outcomes(tree: Path, release: str, work: Path, say: Say) -> dict[str, str]:
     """Each test of the topic's file, run in ``tree``: ``passed``, or the first line of what went wrong."""
     python = interpreter(for_source(release), say)
+    hide_metadata(tree)
     report = work / "report.xml"
     command = [python.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", FILE]
     done = subprocess.run(
@@ -52,16 +53,9 @@ def outcomes(tree: Path, release: str, work: Path, say: Say) -> dict[str, str]:
     return seen
 
 
-def without_metadata(tree: Path) -> Path:
-    """``tree`` without the metadata that source archives hold: it would hide the CPU build's from pytest."""
-    for folder in tree.glob("*.egg-info"):
-        folder.rename(tree / f".{folder.name}.aside")
-    return tree
-
-
 @pytest.mark.parametrize("release", RELEASES)
 def test_without_the_topic_blocks_in_flight_are_loaded_into(release: str, tmp_path: Path, say: Say) -> None:
-    tree = without_metadata(patched(release, tmp_path / "tree"))
+    tree = patched(release, tmp_path / "tree")
     variant = TOPIC.variant_for(release)
     assert variant is not None
     (created,) = [f for f in TOPIC.patch(variant).files if f.creates]
@@ -74,6 +68,6 @@ def test_without_the_topic_blocks_in_flight_are_loaded_into(release: str, tmp_pa
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_with_the_topic_a_load_waits(release: str, tmp_path: Path, say: Say) -> None:
-    tree = without_metadata(patched(release, tmp_path / "tree", "--with", TOPIC.name))
+    tree = patched(release, tmp_path / "tree", "--with", TOPIC.name)
     seen = outcomes(tree, release, tmp_path, say)
     assert seen == dict.fromkeys(RED_WITHOUT | GREEN_WITHOUT, "passed")

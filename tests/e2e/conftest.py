@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kvroles.runtime import models, wheels
 from kvroles.runtime.environments import Say, interpreter
-from kvroles.runtime.servers import Server, Setup, running, serve
+from kvroles.runtime.servers import Server, Setup, serve
 from support.vllm_runs import patched, say
 
 __all__ = ["say"]
@@ -42,14 +42,15 @@ def setup(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     wheels.lend_compiled(release, tree, say)
     yield Setup(python, tree, release, models.write_llama(home / "model"), home / "logs")
     shutil.rmtree(tree)
+    STARTED.clear()
 
 
 @pytest.fixture(scope="session")
-def aggregated(setup: Setup, say: Say) -> Iterator[Server]:
-    """The server that every answer is compared with: no transfer at all."""
-    say(f"vLLM {setup.release}: starting the aggregated server")
-    with running([start(setup, "aggregated", None, 0)]) as (server,):
-        yield server
+def aggregated(setup: Setup) -> Iterator[Server]:
+    """The server that every answer is compared with: no transfer at all. Whoever asks for it first waits for it."""
+    server = start(setup, "aggregated", None, 0)
+    yield server
+    server.stop()
 
 
 @pytest.hookimpl(wrapper=True)

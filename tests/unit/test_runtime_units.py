@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
+from kvroles import compat, engine
 from kvroles.runtime import unit_runs, upstream_tests
 from kvroles.runtime.upstream_tests import Comparison, Run
 
@@ -67,13 +69,58 @@ def test_files_that_touch_nixl_are_chosen(tmp_path: Path) -> None:
     ]
 
 
-def test_a_record_replaces_that_of_its_release_only(tmp_path: Path) -> None:
-    file = tmp_path / "runs.json"
-    unit_runs.write(file, {"release": "0.33.0", "before": 1})
-    unit_runs.write(file, {"release": "0.22.1", "before": 2})
-    unit_runs.write(file, {"release": "0.33.0", "before": 3})
-    kept = json.loads(file.read_text())
-    assert list(kept["releases"].items()) == [("0.22.1", {"before": 2}), ("0.33.0", {"before": 3})]
+COUNTS = {"passed": 1, "failed": 0, "error": 0, "skipped": 0}
+
+
+def record(release: str, passed: int, patched: dict[str, str | None] | None = None) -> dict[str, Any]:
+    patched = compat.patched_files(release, *engine.load()) if patched is None else patched
+    counts = {**COUNTS, "passed": passed}
+    return {"release": release, "patched": patched, "before": counts, "after": {**counts, "passed": passed + 2}}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project with a compat.json that knows a release and no runs."""
+    data = tmp_path / "docs" / "data"
+    data.mkdir(parents=True)
+    (data / "compat.json").write_text(json.dumps({"schema": 1, "releases": {"0.22.1": {}}, "unit_runs": {}}))
+    return tmp_path
+
+
+def test_a_record_replaces_that_of_its_release_only(root: Path) -> None:
+    for release, passed in (("0.33.0", 1), ("0.22.1", 2), ("0.33.0", 3)):
+        unit_runs.write(root, record(release, passed))
+    kept = json.loads((root / compat.UNIT_RUNS).read_text())
+    assert [(r, run["before"]["passed"]) for r, run in kept["releases"].items()] == [("0.22.1", 2), ("0.33.0", 3)]
+
+
+def test_the_counts_of_a_record_are_in_compat_json_too(root: Path) -> None:
+    unit_runs.write(root, record("0.22.1", 5))
+    written = compat.read(root)
+    assert written["releases"] == {"0.22.1": {}}
+    assert written["unit_runs"] == {
+        "0.22.1": {"before": {**COUNTS, "passed": 5}, "after": {**COUNTS, "passed": 7}, "current": True}
+    }
+    assert compat.drift([], compat.unit_counts(root), written) == []
+
+
+def test_counts_that_are_not_those_of_the_runs_are_drift(root: Path) -> None:
+    unit_runs.write(root, record("0.22.1", 5))
+    lie = compat.read(root)
+    lie["unit_runs"]["0.22.1"]["after"]["passed"] += 1
+    assert compat.drift([], compat.unit_counts(root), lie) == ["unit_runs"]
+
+
+def test_runs_on_files_that_the_series_no_longer_makes_are_not_current(root: Path) -> None:
+    patched = compat.patched_files("0.22.1", *engine.load())
+    assert any(path.startswith("vllm/") for path in patched)
+    assert any(path.startswith("tests/") for path in patched)
+    unit_runs.write(root, record("0.22.1", 5, {**patched, next(iter(patched)): "0" * 64}))
+    assert compat.read(root)["unit_runs"]["0.22.1"]["current"] is False
+
+
+def test_compat_json_says_of_unit_tests_what_their_runs_say() -> None:
+    assert compat.read(DATA.parents[1])["unit_runs"] == compat.unit_counts(DATA.parents[1])
 
 
 def test_the_kept_runs_fit_their_schema() -> None:

@@ -12,11 +12,19 @@ from typing import Any
 from . import verifying
 from .engine import load
 from .errors import NoSource, Unproven, UsageError
+from .lock import Lock
 from .release import resolve, version
+from .series import Series
 from .verifying import Options, Proof
 
 SCHEMA = 1
 COMPAT = Path("docs") / "data" / "compat.json"
+UNIT_RUNS = Path("docs") / "data" / "unit_runs.json"
+RUNS = "unit_runs"
+"""The section of ``compat.json`` that holds the counts out of ``unit_runs.json``."""
+
+RUN_ON = ("vllm/", "tests/v1/kv_connector/unit/")
+"""Where the files lie that upstream's unit tests run on."""
 
 
 def selection(named: list[str], everything: bool, shard: str | None) -> list[str]:
@@ -58,9 +66,32 @@ def _proofs(order: list[str], options: Options, jobs: int) -> Iterator[Proof]:
             yield future.result()
 
 
-def document(proofs: list[Proof]) -> dict[str, Any]:
-    """``compat.json`` for ``proofs``."""
-    return {"schema": SCHEMA, "releases": {p.release: p.as_json() for p in proofs}}
+def patched_files(release: str, series: Series, lock: Lock) -> dict[str, str | None]:
+    """The files of the default series that upstream's unit tests of a release run on: path -> SHA-256 after it."""
+    rows = (lock.releases[release].topics[topic.name] for topic in series.chosen(()))
+    return {path: f.after for row in rows for path, f in sorted(row.files.items()) if path.startswith(RUN_ON)}
+
+
+def unit_counts(root: Path) -> dict[str, Any]:
+    """The counts of upstream's unit tests before and after the series, by release, out of ``unit_runs.json``.
+
+    ``current`` is false where the series has come to make other files than those the tests were run on. Raises
+    NoSource when there is no such file below ``root``, Unproven when it is damaged.
+    """
+    series, lock = load()
+    return {
+        release: {
+            "before": run["before"],
+            "after": run["after"],
+            "current": run["patched"] == patched_files(release, series, lock),
+        }
+        for release, run in _data(root / UNIT_RUNS, "tools/unit_runs.py RELEASE --write")["releases"].items()
+    }
+
+
+def document(proofs: list[Proof], runs: dict[str, Any]) -> dict[str, Any]:
+    """``compat.json`` for ``proofs`` and ``runs`` (see :func:`unit_counts`)."""
+    return {"schema": SCHEMA, "releases": {p.release: p.as_json() for p in proofs}, RUNS: runs}
 
 
 def dumps(data: dict[str, Any]) -> bytes:
@@ -70,25 +101,30 @@ def dumps(data: dict[str, Any]) -> bytes:
 
 def read(root: Path) -> dict[str, Any]:
     """The committed ``compat.json`` below ``root``; raises NoSource when there is none, Unproven when it is damaged."""
+    return _data(root / COMPAT, "tools/verify.py --all --write")
+
+
+def _data(path: Path, command: str) -> dict[str, Any]:
+    """A data file with a schema number and releases; ``command`` writes it."""
     try:
-        data = json.loads((root / COMPAT).read_bytes())
+        data = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise NoSource(
-            f"{root / COMPAT} does not exist", fix="Write it with 'python tools/verify.py --all --write'"
-        ) from None
+        raise NoSource(f"{path} does not exist", fix=f"Write it with 'python {command}'") from None
     except ValueError as e:
-        raise Unproven(f"{root / COMPAT} is damaged: {e}", fix="Restore it with 'git checkout -- docs/data'") from None
+        raise Unproven(f"{path} is damaged: {e}", fix="Restore it with 'git checkout -- docs/data'") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("releases"), dict):
-        raise Unproven(f"{root / COMPAT} is not of schema {SCHEMA}", fix="Restore it with 'git checkout -- docs/data'")
+        raise Unproven(f"{path} is not of schema {SCHEMA}", fix="Restore it with 'git checkout -- docs/data'")
     return data
 
 
-def drift(proofs: list[Proof], committed: dict[str, Any]) -> list[str]:
-    """The releases whose proof is not what ``committed`` says of them."""
-    return [p.release for p in proofs if committed["releases"].get(p.release) != p.as_json()]
+def drift(proofs: list[Proof], runs: dict[str, Any], committed: dict[str, Any]) -> list[str]:
+    """What ``committed`` says otherwise: releases whose proof differs, and the counts of unit tests (``unit_runs``)."""
+    differ = [p.release for p in proofs if committed["releases"].get(p.release) != p.as_json()]
+    return differ + ([RUNS] if committed.get(RUNS) != runs else [])
 
 
-def merge(proofs: list[Proof], committed: dict[str, Any]) -> dict[str, Any]:
-    """``committed`` with ``proofs`` put in, in order of releases; other sections are kept."""
+def merge(proofs: list[Proof], runs: dict[str, Any], committed: dict[str, Any]) -> dict[str, Any]:
+    """``committed`` with ``proofs`` put in, in order of releases, and with ``runs``."""
     releases = {**committed.get("releases", {}), **{p.release: p.as_json() for p in proofs}}
-    return {**committed, "schema": SCHEMA, "releases": dict(sorted(releases.items(), key=lambda kv: version(kv[0])))}
+    ordered = dict(sorted(releases.items(), key=lambda kv: version(kv[0])))
+    return {"schema": SCHEMA, "releases": ordered, RUNS: runs}

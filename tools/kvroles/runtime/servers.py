@@ -27,11 +27,16 @@ REQUEST_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 30.0
 POLL_S = 0.5
 MODEL_NAME = "tiny"
+PAUSE = Path(__file__).with_name("drivers") / "pause"
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all servers of a run share: who runs what, on which model, and where logs go."""
+    """What all servers of a run share: who runs what, on which model, and where logs go.
+
+    ``tree`` is any folder that holds the whole of ``vllm``: a source tree that compiled parts were lent to (see
+    ``wheels.lend_compiled``), or the site-packages of an environment of one's own.
+    """
 
     interpreter: Interpreter
     tree: Path
@@ -123,6 +128,7 @@ def serve(setup: Setup, name: str, transfer: Mapping[str, Any] | None, core: int
         # Small helpers are compiled by inductor even under --enforce-eager, a minute of C++ for each server.
         "TORCHDYNAMO_DISABLE": "1",
     }
+    environ["PYTHONPATH"] += f"{os.pathsep}{PAUSE}"
     return _start(setup, name, arguments, environ, port, "/health")
 
 

@@ -49,3 +49,13 @@ def distribution(release: str) -> Path:
     (metadata / "METADATA").write_text(text, encoding="utf-8")
     (metadata / "RECORD").write_text("", encoding="utf-8")
     return folder
+
+
+def hide_metadata(tree: Path) -> None:
+    """Put the metadata that a source archive holds out of sight.
+
+    pytest puts the tree itself first on the path, and that metadata before :func:`distribution`: without the
+    ``+cpu`` in it vLLM finds no device.
+    """
+    for folder in tree.glob("*.egg-info"):
+        folder.rename(tree / f".{folder.name}.aside")

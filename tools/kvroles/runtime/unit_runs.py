@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
-from kvroles import applying
+from kvroles import applying, compat, engine
 from kvroles.errors import UsageError
 from kvroles.places import default_cache_dir
 from kvroles.runtime import upstream_tests
 from kvroles.runtime.environments import Interpreter, Say, interpreter
-from kvroles.runtime.upstream_tests import Comparison
+from kvroles.runtime.trees import hide_metadata
+from kvroles.runtime.upstream_tests import Comparison, Run
 
 SCHEMA = 1
 
@@ -43,12 +45,13 @@ def trees(release: str, folder: Path) -> tuple[Path, Path]:
         applying.run(applying.Request(revision=release, output=tree, quiet=True, cache_dir=cache))
         if name == "pristine":
             applying.run(applying.Request(into=tree, reverse=True, quiet=True, cache_dir=cache))
+        hide_metadata(tree)
         made.append(tree)
     return made[0], made[1]
 
 
 def compare(release: str, folder: Path, say: Say) -> tuple[Comparison, dict[str, Any]]:
-    """Run the tests of ``release`` on both trees in a fresh ``folder``; returns the comparison and its record.
+    """Run the tests of ``release`` on both trees, side by side, in a fresh ``folder``; returns the comparison and its record.
 
     Raises UsageError for a release without an environment, and what building and running raise.
     """
@@ -61,16 +64,21 @@ def compare(release: str, folder: Path, say: Say) -> tuple[Comparison, dict[str,
     python = interpreter(ENVIRONMENTS[release], say)
     before, after = trees(release, folder)
     selected = upstream_tests.files(after)
+
+    def run(name: str, tree: Path) -> Run:
+        say(f"vLLM {release}, {name}: {len(selected)} files of upstream's unit tests")
+        done = upstream_tests.run(python, tree, release, selected)
+        say(f"vLLM {release}, {name}: {done.count()} in {done.seconds:.0f} s")
+        return done
+
     try:
-        runs = []
-        for name, tree in (("pristine", before), ("patched", after)):
-            say(f"vLLM {release}, {name}: {len(selected)} files of upstream's unit tests")
-            runs.append(upstream_tests.run(python, tree, release, selected))
-            say(f"vLLM {release}, {name}: {runs[-1].count()} in {runs[-1].seconds:.0f} s")
+        with ThreadPoolExecutor(2) as pool:
+            runs = list(pool.map(run, ("pristine", "patched"), (before, after)))
     finally:
         shutil.rmtree(folder)
     comparison = Comparison(*runs)
-    return comparison, upstream_tests.record(release, comparison, selected, versions(python))
+    patched = compat.patched_files(release, *engine.load())
+    return comparison, upstream_tests.record(release, comparison, selected, versions(python), patched)
 
 
 def versions(python: Interpreter) -> dict[str, str]:
@@ -88,10 +96,16 @@ def versions(python: Interpreter) -> dict[str, str]:
     return found
 
 
-def write(path: Path, record: dict[str, Any]) -> None:
-    """Put the record of one release into the file, the others kept, in order of release."""
+def write(root: Path, record: dict[str, Any]) -> None:
+    """Put the record of one release into ``unit_runs.json``, and its counts into ``compat.json``, below ``root``.
+
+    What is there of other releases is kept. Raises NoSource where there is no ``compat.json``.
+    """
+    path = root / compat.UNIT_RUNS
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["releases"] if path.exists() else {}
     rest = {key: value for key, value in record.items() if key != "release"}
     releases = {**kept, record["release"]: rest}
     ordered = {release: releases[release] for release in ENVIRONMENTS if release in releases}
     path.write_text(json.dumps({"schema": SCHEMA, "releases": ordered}, indent=2) + "\n", encoding="utf-8")
+    merged = compat.merge([], compat.unit_counts(root), compat.read(root))
+    (root / compat.COMPAT).write_bytes(compat.dumps(merged))

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 from kvroles.errors import Unproven
 from kvroles.runtime.environments import Interpreter
+from kvroles.runtime.servers import free_ports
 from kvroles.runtime.trees import variables
 
 UNIT = Path("tests/v1/kv_connector/unit")
@@ -21,8 +22,8 @@ TOUCHES_NIXL = re.compile(r"nixl|create_vllm_config", re.IGNORECASE)
 
 NEW_TESTS = ("test_kv_both_deprecation_warning", "test_explicit_kv_role_no_deprecation_warning")
 DRIVERS = Path(__file__).with_name("drivers")
-TEST_TIMEOUT_S = 300
-RUN_TIMEOUT_S = 3600.0
+TEST_TIMEOUT_S = 900
+RUN_TIMEOUT_S = 7200.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def run(interpreter: Interpreter, tree: Path, release: str, selected: list[str])
     """
     environ = variables(interpreter, tree, release)
     environ["PYTHONPATH"] += f":{DRIVERS}"
+    # Another run beside this one listens too.
+    environ["VLLM_NIXL_SIDE_CHANNEL_PORT"] = str(free_ports(1)[0])
     with tempfile.TemporaryDirectory(prefix="kv-roles-units-") as work:
         report = Path(work, "junit.xml")
         options = ["-p", "no:cacheprovider", "-p", "on_cpu", "-o", "addopts=", "-o", "junit_family=xunit1"]
@@ -129,11 +132,21 @@ def parse(junit: bytes) -> tuple[dict[str, str], dict[str, str]]:
     return outcomes, reasons
 
 
-def record(release: str, comparison: Comparison, selected: list[str], versions: dict[str, str]) -> dict[str, Any]:
-    """A comparison as the object that ``docs/data/unit_runs.json`` holds for a release."""
+def record(
+    release: str,
+    comparison: Comparison,
+    selected: list[str],
+    versions: dict[str, str],
+    patched: dict[str, str | None],
+) -> dict[str, Any]:
+    """A comparison as the object that ``docs/data/unit_runs.json`` holds for a release.
+
+    ``patched`` are the files of the series that it was run on, by path, with their SHA-256.
+    """
     return {
         "release": release,
         "versions": versions,
+        "patched": patched,
         "files": selected,
         "before": comparison.before.count(),
         "after": comparison.after.count(),

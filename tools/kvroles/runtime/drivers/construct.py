@@ -15,6 +15,7 @@ own modules only: it is run by the interpreter of the environment, which does no
 from __future__ import annotations
 
 import ast
+import gc
 import inspect
 import json
 import logging
@@ -22,6 +23,7 @@ import os
 import sys
 import tempfile
 import traceback
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -128,33 +130,53 @@ def construct(config: Any, case: dict[str, Any]) -> Any:
         return connector_class(*arguments)
 
 
-def run(config: Any, case: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Ready:
+    """What all cases need and none changes, made before the forks: it costs more than a case itself."""
+
+    config: Any
+    wrapper: Any
+    homes: list[Any]
+
+
+def prepare() -> Ready:
+    """Import everything that a construction will, and read the tests' configuration and fake wrapper."""
+    bridge_torch()
+    connector_module()
+    import_module(MULTI)
+    import_module("vllm.distributed.parallel_state")
+    allow_cpu()
+    ready = Ready(import_module(UTILS).create_vllm_config(), fake_wrapper(), wrapper_homes())
+    # The children share these pages until one of them touches what is on them; a collection would touch all.
+    gc.freeze()
+    return ready
+
+
+def run(ready: Ready, case: dict[str, Any]) -> dict[str, Any]:
     """One case, in the process it is called in; never raises."""
     collector = Collector()
     logging.getLogger("vllm").addHandler(collector)
     made = None
     error = None
     try:
-        allow_cpu()
         if case["wrapper"] == "fake":
-            fake = fake_wrapper()
-            for module in wrapper_homes():
-                module.NixlWrapper = fake
+            for module in ready.homes:
+                module.NixlWrapper = ready.wrapper
         collector.messages.clear()
-        made = type(construct(config, case)).__name__
+        made = type(construct(ready.config, case)).__name__
     except BaseException:
         error = traceback.format_exc()
     return {**case, "class": made, "warnings": collector.messages, "error": error}
 
 
-def in_child(config: Any, case: dict[str, Any]) -> dict[str, Any]:
+def in_child(ready: Ready, case: dict[str, Any]) -> dict[str, Any]:
     """Run one case in a forked child and read its report from a pipe."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
         with os.fdopen(writer, "w", encoding="utf-8") as pipe:
-            json.dump(run(config, case), pipe)
+            json.dump(run(ready, case), pipe)
         # No interpreter shutdown: threads of the connector (handshake listener) would be joined.
         os._exit(0)
     os.close(writer)
@@ -169,12 +191,8 @@ def in_child(config: Any, case: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     cases = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    bridge_torch()
-    connector_module()
-    import_module(MULTI)
-    # Made once, before the forks: it takes as long as everything else in a case together.
-    config = import_module(UTILS).create_vllm_config()
-    reports = [in_child(config, case) for case in cases]
+    ready = prepare()
+    reports = [in_child(ready, case) for case in cases]
     Path(sys.argv[2]).write_text(json.dumps(reports, indent=1), encoding="utf-8")
 
 
