@@ -9,27 +9,14 @@ from typing import Any
 import pytest
 from kvroles.runtime import models, wheels
 from kvroles.runtime.environments import Say, interpreter
-from kvroles.runtime.servers import Server, Setup, serve
+from kvroles.runtime.servers import Server, Setup
+from support.served import STARTED, start
 from support.vllm_runs import patched, say
 
 __all__ = ["say"]
 
 ENVIRONMENTS = {"0.22.1": "torch-2.11", "0.30.0": "new"}
 """The releases whose servers run here: the last one patched, and one that warns natively."""
-
-STARTED: list[Server] = []
-
-
-def nixl(kv_role: str, **extra: Any) -> dict[str, Any]:
-    """A KV transfer configuration as the guide writes it, with the buffer on the CPU."""
-    config = {"kv_connector": "NixlConnector", "kv_role": kv_role, "kv_buffer_device": "cpu"}
-    return config | ({"kv_connector_extra_config": extra} if extra else {})
-
-
-def start(setup: Setup, name: str, transfer: dict[str, Any] | None, core: int) -> Server:
-    server = serve(setup, name, transfer, core)
-    STARTED.append(server)
-    return server
 
 
 @pytest.fixture(scope="session", params=ENVIRONMENTS)

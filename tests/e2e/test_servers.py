@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.conftest import STARTED, nixl, start
 from kvroles.runtime import pair
 from kvroles.runtime.environments import Say
 from kvroles.runtime.servers import Server, Setup, proxy, running, wait_ready
+from support.served import STARTED, nixl, start
 from support.vllm_runs import QUERY
 
 pytestmark = pytest.mark.e2e

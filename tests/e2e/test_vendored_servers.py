@@ -13,13 +13,13 @@ import venv
 from pathlib import Path
 
 import pytest
-from e2e.conftest import STARTED, nixl
 from kvroles.runtime import models
 from kvroles.runtime.environments import Interpreter, Say, interpreter
 from kvroles.runtime.servers import Server, Setup, running, serve
 from kvroles.runtime.trees import distribution
 from support.cpu_wheel import cpu_wheel
 from support.driver import Ran, script
+from support.served import STARTED, nixl
 from support.vllm_runs import QUERY
 
 __all__ = ["cpu_wheel"]

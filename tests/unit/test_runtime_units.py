@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from kvroles import compat, engine
-from kvroles.runtime import unit_runs, upstream_tests
+from kvroles.runtime import environments, unit_runs, upstream_tests
 from kvroles.runtime.upstream_tests import Comparison, Run
 
 DATA = Path(__file__).parents[2] / "docs" / "data"
@@ -129,3 +130,14 @@ def test_the_kept_runs_fit_their_schema() -> None:
     kept = json.loads((DATA / "unit_runs.json").read_text(encoding="utf-8"))
     jsonschema.validate(kept, schema)
     assert set(kept["releases"]) <= set(unit_runs.ENVIRONMENTS)
+
+
+def test_environments_are_built_free_of_the_callers_constraints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = tmp_path / "constraints.txt"
+    bound.write_text("pip==0.1\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(bound))
+    arguments = ["--dry-run", "--no-index", "pip"]  # there already, unless it has to be another one
+    environments.pip(Path(sys.executable), arguments, tmp_path / "pip.log", "environment", print)
+    assert "already satisfied: pip" in (tmp_path / "pip.log").read_text()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -127,10 +128,13 @@ def pip(python: Path, arguments: list[str], log: Path, label: str, say: Say, com
     Raises :class:`kvroles.errors.NoSource` with the last of the log when pip fails.
     """
     options = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    # What a caller's pip is bound to (.ci/run binds it) is about this project, not about what runs vLLM.
+    environ = {name: value for name, value in os.environ.items() if name not in ("PIP_CONSTRAINT", "PYTHONPATH")}
     started = time.monotonic()
     with log.open("ab") as output:
         process = subprocess.Popen(
             [python, "-m", "pip", command, *options, *arguments],
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
