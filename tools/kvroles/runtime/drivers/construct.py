@@ -146,6 +146,9 @@ def prepare() -> Ready:
     import_module(MULTI)
     import_module("vllm.distributed.parallel_state")
     allow_cpu()
+    # vLLM asks what a model is in an interpreter that imports all of vLLM again; this one can answer.
+    registry: Any = import_module("vllm.model_executor.models.registry")
+    registry._run_in_subprocess = lambda ask: ask()
     ready = Ready(import_module(UTILS).create_vllm_config(), fake_wrapper(), wrapper_homes())
     # The children share these pages until one of them touches what is on them; a collection would touch all.
     gc.freeze()
