@@ -36,6 +36,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--from-tree", metavar="DIR", type=Path, help="with --to: take the variants from this hand-resolved tree"
     )
+    p.add_argument(
+        "--with",
+        dest="extra",
+        metavar="TOPIC",
+        help="with --from-tree: the tree is the default series and this optional topic",
+    )
     p.add_argument("--output", metavar="DIR", type=Path, help="where conflicts and exports go (default: build/port-R)")
     p.add_argument("--check", action="store_true", help="report only, write nothing to patches/")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -59,8 +65,10 @@ def run(args: argparse.Namespace) -> int:
         return Exit.DONE
     if args.from_tree and args.check:
         raise UsageError("--from-tree writes variants, which --check forbids", fix="Choose one of the two")
+    if args.extra and not args.from_tree:
+        raise UsageError("--with says what a tree holds, and there is no --from-tree")
     report = porting.port(
-        root, args.to, args.as_release, args.from_tree, args.output, args.check, series, lock, options
+        root, args.to, args.as_release, args.from_tree, args.extra, args.output, args.check, series, lock, options
     )
     print(json.dumps(report.as_json(), indent=1) + "\n" if args.json else porting_report.text(report), end="")
     return Exit.DOES_NOT_APPLY if report.left else Exit.DONE

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kvroles import engine, verifying
@@ -158,16 +159,156 @@ def test_a_change_that_is_no_topics_business_is_refused_before_anything_is_writt
     assert patches(project) == before
 
 
+WARNING = b"Using kv_role='kv_both' with NixlConnector is deprecated "
+SCHEDULER = "vllm/v1/core/sched/scheduler.py"
+EDGE_CASES = "tests/v1/kv_connector/nixl_integration/run_edge_case_test.sh"
+
+
+def outcomes(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {t["topic"]: (t["outcome"], t["note"]) for t in report["topics"]}
+
+
+def surveyed(project: Path, tmp_path: Path, future: dict[str, bytes]) -> dict[str, Any]:
+    """The report on a release that leaves something to a person; nothing was written."""
+    before = patches(project), (project / "patches" / "lock.json").read_bytes()
+    done = port(project, "--to", archive(tmp_path, "0.34.0", future), "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert (patches(project), (project / "patches" / "lock.json").read_bytes()) == before
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
 def test_a_moved_connector_is_reported_with_its_new_place(project: Path, tmp_path: Path) -> None:
     future = files_of("0.33.0")
-    text = future.pop(CONNECTOR)
-    future["vllm/distributed/kv_transfer/kv_connector/v1/nixl/pull_connector.py"] = text
-    before = patches(project)
+    home = CONNECTOR.replace("connector.py", "pull_connector.py")
+    future[home] = future.pop(CONNECTOR)
+    report = surveyed(project, tmp_path, future)
+    assert outcomes(report)["connector-warning"] == ("moved", home)
+    assert {o for t, (o, _) in outcomes(report).items() if t in ("unit-tests", "guides")} == {"native"}
+    assert outcomes(report)["stragglers"] == ("fit", "")
+    assert f"{CONNECTOR} is gone, and {home} holds its text" in report["left"]
+    (clause,) = [item for item in report["left"] if "clause 1" in item]
+    assert f"NixlConnector is defined in {home}" in clause
+    assert "tools/kvroles/contract.py" in clause
+
+
+def test_a_split_connector_is_reported_with_where_the_warning_went(project: Path, tmp_path: Path) -> None:
+    future = files_of("0.33.0")
+    text = future[CONNECTOR]
+    base, pull = text.index(b"class NixlBaseConnector"), text.index(b"class NixlPullConnector")
+    home = CONNECTOR.replace("connector.py", "base_connector.py")
+    future[home] = text[:pull]
+    future[CONNECTOR] = text[:base] + b"from .base_connector import NixlBaseConnector\n\n\n" + text[pull:]
+    report = surveyed(project, tmp_path, future)
+    assert outcomes(report)["connector-warning"] == ("changed", CONNECTOR)
+    (clause,) = [item for item in report["left"] if "clause 1" in item]
+    assert f"the words of the warning are in {home}" in clause
+    assert not any(CONNECTOR in item and "conflicts" in item and "topic" not in item for item in report["left"])
+
+
+def test_words_upstream_changed_cost_the_refusal_alone(project: Path, tmp_path: Path) -> None:
+    future = files_of("0.33.0")
+    assert WARNING in future[CONNECTOR]
+    future[CONNECTOR] = future[CONNECTOR].replace(WARNING, b"NixlConnector: kv_role='kv_both' has been deprecated ")
+    report = surveyed(project, tmp_path, future)
+    assert outcomes(report)["connector-warning"] == ("native", "")
+    assert outcomes(report)["reject-kv-both"] == ("conflict", CONNECTOR)
+    kept = project / "build" / "port-0.34.0" / "reject-kv-both" / CONNECTOR
+    assert b"<<<<<<< the tree" in kept.read_bytes()
+
+
+def test_words_upstream_dropped_are_missed(project: Path, tmp_path: Path) -> None:
+    future = files_of("0.33.0")
+    future[CONNECTOR] = future[CONNECTOR].replace(WARNING, b"NixlConnector would rather not see kv_both ")
+    report = surveyed(project, tmp_path, future)
+    assert outcomes(report)["connector-warning"] == ("changed", CONNECTOR)
+    assert any(item.startswith(f"{CONNECTOR}: neither") for item in report["left"])
+
+
+@pytest.mark.parametrize("path", [EDGE_CASES, "tests/v1/kv_connector/unit/test_nixl_connector.py"])
+def test_a_renamed_file_is_reported_with_its_new_name(project: Path, tmp_path: Path, path: str) -> None:
+    future = files_of("0.33.0")
+    folder, _, name = path.rpartition("/")
+    new = f"{folder}/{name.replace('test', 'check')}"
+    future[new] = future.pop(path)
+    report = surveyed(project, tmp_path, future)
+    assert f"{path} is gone, and {new} holds its text" in report["left"]
+    assert any(item.startswith(f"{new}:") and "kv_both" in item for item in report["left"])
+
+
+def test_a_script_that_is_gone_ends_its_variant(project: Path, tmp_path: Path) -> None:
+    future = files_of("0.33.0")
+    del future[EDGE_CASES]
     done = port(project, "--to", archive(tmp_path, "0.34.0", future))
+    assert done.returncode == 0, done.stdout + done.stderr
+    stragglers = Series.load(project).topic("stragglers")
+    assert EDGE_CASES not in {f.path for f in stragglers.patch("0.34.0").files}
+    assert EDGE_CASES in {f.path for f in stragglers.patch("0.33.0").files}
+    assert stragglers.patch("0.33.0").trailers["Applies-To"] == ">=0.33.0,<0.34.0"
+
+
+def test_a_topic_upstream_has_made_its_own_ends(project: Path, tmp_path: Path) -> None:
+    future = files_of("0.33.0")
+    plan = engine.plan(future.get, LOCK.releases["0.33.0"], SERIES, SERIES.chosen())
+    future |= {c.path: c.after for c in plan.changes if c.before is not None and c.after is not None}
+    done = port(project, "--to", archive(tmp_path, "0.34.0", future), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outcomes(json.loads(done.stdout))["stragglers"] == ("native", "")
+    stragglers = Series.load(project).topic("stragglers")
+    assert stragglers.variant_for("0.33.0") == "0.33.0"
+    assert stragglers.variant_for("0.34.0") is None
+    newest = f"patches/stragglers/{stragglers.variants[-1]}.patch"
+    assert {p for p, raw in patches(ROOT).items() if raw != patches(project)[p]} == {newest}
+    assert lint(project) == "The patches are clean.\n"
+
+
+def test_an_optional_topic_is_resolved_by_hand_and_the_port_is_then_done(project: Path, tmp_path: Path) -> None:
+    future = files_of("0.33.0")
+    old, new = b"if multiple_inflight_batches and kv_transfer_config.is_kv_consumer:", b"if self._overlaps() and "
+    assert old in future[SCHEDULER]
+    future[SCHEDULER] = future[SCHEDULER].replace(old, new + b"kv_transfer_config.is_kv_consumer:")
+    source = archive(tmp_path, "0.34.0", future)
+    done = port(project, "--to", source)
     assert done.returncode == 1
-    assert "nixl/pull_connector.py" in done.stdout
-    assert "Left for a person" in done.stdout
-    assert patches(project) == before
+    assert "--from-tree DIR --with bidirectional-fence" in done.stdout
+
+    row = LOCK.releases["0.33.0"]
+    plan = engine.plan(files_of("0.33.0").get, row, SERIES, SERIES.chosen(("bidirectional-fence",)))
+    resolved = {**future, **{c.path: c.after for c in plan.changes if c.path != SCHEDULER and c.after is not None}}
+    resolved[SCHEDULER] = future[SCHEDULER].replace(
+        new + b"kv_transfer_config.is_kv_consumer:", new + b"self.connector.loads_kv:"
+    )
+    tree = tmp_path / "resolved"
+    for path, data in {**resolved, "vllm/__init__.py": b""}.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_bytes(data)
+    was = patches(project)
+    done = port(project, "--to", source, "--from-tree", tree, "--with", "bidirectional-fence")
+    assert done.returncode == 0, done.stdout + done.stderr
+    now = patches(project)
+    newest = "patches/bidirectional-fence/0.24.0.patch"
+    assert now.keys() - was.keys() == {"patches/bidirectional-fence/0.34.0.patch"}
+    assert {p for p in was if was[p] != now[p]} == {newest}
+    assert now[newest].replace(b",<0.34.0", b"") == was[newest]
+    assert Lock.load(project).releases["0.34.0"].topics["bidirectional-fence"].variant == "0.34.0"
+
+    lock = (project / "patches" / "lock.json").read_bytes()
+    again = port(project, "--to", source)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "The series serves it as it is." in again.stdout
+    assert (patches(project), (project / "patches" / "lock.json").read_bytes()) == (now, lock)
+
+
+def test_with_needs_a_tree_and_an_optional_topic(project: Path, tmp_path: Path) -> None:
+    assert port(project, "--to", "0.33.0", "--with", "bidirectional-fence").returncode == 2
+    wrong = port(project, "--to", "0.33.0", "--from-tree", tmp_path, "--with", "stragglers")
+    assert wrong.returncode == 2
+    assert "part of the default series" in wrong.stderr
+
+
+def lint(project: Path) -> str:
+    command = [sys.executable, str(project / "tools" / "verify.py"), "--lint"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=project, check=False).stdout
 
 
 def test_a_new_kv_both_upstream_is_left_to_a_person_with_its_line(project: Path, tmp_path: Path) -> None:

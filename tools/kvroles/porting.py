@@ -4,63 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import contract, engine, fitting, forks, index, patchfile, relock, touched, variants, verifying, web
+from . import contract, index, patchfile, relock, surveying, touched, variants, verifying, web
 from .digest import sha256
-from .engine import State
 from .errors import DoesNotApply, NoSource, Unproven, UsageError
 from .lock import ArchiveRow, Lock, ReleaseRow
 from .release import Version, version
 from .series import Series, Topic
+from .surveying import Report, Results, Source, TopicReport, nearest, survey
 from .target import Tree
 from .touched import Extract
 from .verifying import Options
 
-
-@dataclass(frozen=True)
-class Source:
-    """The pristine files of the release to port to, wherever they came from."""
-
-    release: str
-    extract: Extract
-    archive: ArchiveRow | None
-    wheels: tuple[ArchiveRow, ...] = ()
-
-
 _LARGEST_ARCHIVE = 1 << 30  # bytes; 0.33.0's has 47 MB
-
-
-@dataclass(frozen=True)
-class TopicReport:
-    """``outcome`` is fit, offset, merged, conflict, native or absent; ``note`` says how far, or which files."""
-
-    topic: str
-    outcome: str
-    note: str = ""
-
-
-@dataclass
-class Report:
-    """What porting found, wrote, and leaves to a person."""
-
-    release: str
-    topics: list[TopicReport] = field(default_factory=list)
-    written: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "schema": 1,
-            "release": self.release,
-            "topics": [vars(t) for t in self.topics],
-            "written": self.written,
-            "left": self.left,
-        }
-
-
-Results = dict[str, dict[str, bytes]]  # topic -> path -> bytes after it
 
 
 def source(to: str, as_release: str | None, series: Series, lock: Lock, options: Options) -> Source:
@@ -134,107 +91,40 @@ def _of_folder(tree: Tree, wanted: set[str]) -> Extract:
     return Extract(files, b"".join(sha.encode() + b"  " + path + b"\n" for path, sha in lines))
 
 
-def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts: Path) -> tuple[Report, Results]:
-    """Try the newest variants on ``src``: per topic how it went, and the bytes each makes of its files.
-
-    What fits nowhere is merged three ways against the nearest release; conflict texts are left in ``conflicts``.
-    """
-    report = Report(src.release)
-    nearest = _nearest(src.release, lock)
-    merges = forks.Merges(options, series, lock, nearest, conflicts)
-    files = src.extract.files
-    plan = fitting.plan(
-        files.get, series, lock, series.chosen(), nearest=nearest, merge=merges.merge, where=f"vLLM {src.release}"
-    )
-    after = {c.path: c.after for c in plan.changes}
-    results: Results = {}
-    for topic in series.chosen():
-        status = next((t for t in plan.topics if t.topic == topic.name), None)
-        if status is None:
-            report.topics.append(TopicReport(topic.name, "absent"))
-            continue
-        results[topic.name] = {
-            f.path: data
-            for f in status.files
-            if f.state is not State.NATIVE
-            and (data := after.get(f.path)) is not None
-            and f.path not in merges.conflicts
-        }
-        report.topics.append(_outcome(status, set(merges.conflicts)))
-    if merges.conflicts:
-        merges.keep()
-    for path in sorted(merges.conflicts):
-        report.left.append(f"{path}: conflicts; both sides are in {conflicts / path}")
-    report.left += _left(src, plan)
-    return report, results
-
-
-def _outcome(status: engine.TopicStatus, conflicts: set[str]) -> TopicReport:
-    hit = [f.path for f in status.files if f.path in conflicts]
-    if hit:
-        return TopicReport(status.topic, "conflict", ", ".join(hit))
-    merged = [f.path for f in status.files if f.state is State.EDITED]
-    if merged:
-        return TopicReport(status.topic, "merged", ", ".join(merged))
-    if status.state is State.NATIVE:
-        return TopicReport(status.topic, "native")
-    offset = max((abs(h.offset) for f in status.files for h in f.fits), default=0)
-    return TopicReport(status.topic, "offset" if offset else "fit", f"up to {offset} lines" if offset else "")
-
-
-def _left(src: Source, plan: engine.Plan) -> list[str]:
-    """What the contract still misses, in words a maintainer can act on."""
-    files = src.extract.files
-    paths = {f.path for t in plan.topics for f in t.files}
-    now = {**files, **{c.path: c.after for c in plan.changes}}
-    touched_now = {p: d for p, d in now.items() if d is not None and p in paths}
-    mentions = {p: d for p, d in now.items() if d is not None and p not in paths}
-    left = [
-        str(b) for b in contract.check(touched_now, files, mentions, topics=[t.topic for t in plan.topics]).breaches
-    ]
-    if not any(p in files for p in contract.CONNECTORS):
-        homes = sorted(
-            p for p, d in files.items() if re.search(rb"^class NixlConnector\b|^NixlConnector\s*=", d, re.MULTILINE)
-        )
-        where = f"; a NixlConnector is defined in {', '.join(homes)}" if homes else ""
-        left.append(
-            f"the connector is at neither place the contract knows ({' nor '.join(contract.CONNECTORS)}){where}"
-        )
-    return left
-
-
-def _nearest(release: str, lock: Lock) -> str:
-    earlier = [r for r in lock.releases if version(r) <= version(release)]
-    return earlier[-1] if earlier else next(iter(lock.releases))
-
-
-def from_tree(src: Source, folder: Path, series: Series, lock: Lock) -> Results:
+def from_tree(src: Source, folder: Path, series: Series, lock: Lock, topic: Topic | None) -> Results:
     """A hand-resolved tree against the pristine release: the files that differ, by the topic each belongs to.
 
-    Raises UsageError when there is no difference, DoesNotApply for one in a file that is no topic's business.
+    With ``topic``, an optional one, it is held against the release as the default series leaves it, and the whole
+    difference is that topic's. Raises UsageError when there is no difference, DoesNotApply for one in a file that is no
+    topic's business.
     """
-    row = lock.releases[_nearest(src.release, lock)]
+    row = nearest(src.release, lock)
     default = [t.name for t in series.chosen()]
     owner = {p: n for n in default if n in row.topics and row.topics[n].state == "variant" for p in row.topics[n].files}
-    pristine = dict(_manifest(src.extract))
+    known = dict(_manifest(src.extract))
+    if topic is not None:
+        laid = _laid(src, series)
+        known |= {p: sha256(d) for p, d in laid.items() if d is not None}
     tree = Tree(folder)
     results: Results = {}
     try:
-        resolved = _of_folder(tree, set(pristine))
+        resolved = _of_folder(tree, set(known))
         for path, sha in _manifest(resolved):
-            if pristine.get(path) != sha and path not in series.overlay:
+            if known.get(path) != sha and path not in series.overlay:
                 data = tree.read(path)
                 assert data is not None
-                if path in pristine and path not in src.extract.files:
+                if path in known and path not in src.extract.files:
                     raise DoesNotApply(
                         f"{path} is changed in {folder}, but no topic is about it and it never said kv_both",
                         fix="Put it back, or give it a topic of its own: docs/howto/write-a-topic.md says how",
                     )
-                results.setdefault(owner.get(path, _home(path, row)), {})[path] = data
+                name = topic.name if topic else owner.get(path, _home(path, row))
+                results.setdefault(name, {})[path] = data
     finally:
         tree.close()
     if not results:
-        raise UsageError(f"{folder} is vLLM {src.release} as it was published: there is no change in it to take over")
+        held = "as the series leaves it" if topic else "as it was published"
+        raise UsageError(f"{folder} is vLLM {src.release} {held}: there is no change in it to take over")
     return results
 
 
@@ -257,20 +147,43 @@ def _home(path: str, row: ReleaseRow) -> str:
     return "guides" if path.startswith("docs/") else "stragglers"
 
 
-def write(root: Path, src: Source, results: Results, series: Series, lock: Lock, options: Options) -> list[str]:
+def write(
+    root: Path,
+    src: Source,
+    results: Results,
+    laid: Mapping[str, bytes | None],
+    series: Series,
+    lock: Lock,
+    options: Options,
+) -> list[str]:
     """Write the variants that ``results`` force; returns the files that changed.
 
-    A topic whose serving variant gives the same bytes is left alone, to the byte.
+    ``laid`` is the release as the default series leaves it, which optional topics start from. A topic whose serving
+    variant gives the same bytes is left alone, to the byte.
     """
     written = []
-    for topic in series.chosen():
-        goal = variants.Goal(src.release, _before(src, results.get(topic.name, {})), results.get(topic.name, {}))
-        if not goal.after or _served(topic, goal):
+    for topic in series.topics:
+        start = laid if topic.optional else src.extract.files
+        after = results.get(topic.name, {})
+        serving = topic.variant_for(src.release)
+        patch = topic.patch(serving) if serving else None
+        ours = {*after, *(f.path for f in patch.files if not f.creates)} if patch else set(after)
+        goal = variants.Goal(
+            src.release, {p: start.get(p) for p in ours}, {p: after.get(p, start.get(p)) for p in ours}
+        )
+        if topic.name not in results or (patch and variants.serves(patch, goal.before, goal.after)):
             continue
-        goals = sorted([*_goals(topic, series, lock, options, src.release), goal], key=lambda g: version(g.release))
-        newest = topic.patch(topic.variants[-1])
+        newest = variants.Message.of(topic.patch(topic.variants[-1]))
+        goals = _goals(topic, series, lock, options, src.release)
+        if goal.before != goal.after:
+            goals = sorted([*goals, goal], key=lambda g: version(g.release))
+        elif patch is None:
+            continue  # with a patch: upstream has come to hold all of it, and the last variant ends here
         until = newest.trailers.get("Native-Since", "none")
-        mails = variants.fewest(variants.Message.of(newest), goals, None if until == "none" else until)
+        if until == "none":
+            later = [r for r in {*lock.releases, src.release} if version(r) > version(goals[-1].release)]
+            until = min(later, key=version, default="none")
+        mails = variants.fewest(newest, goals, None if until == "none" else until)
         written += _put(root / "patches" / topic.name, mails)
     return written
 
@@ -285,28 +198,22 @@ def lock_in(root: Path, src: Source, series: Series, lock: Lock, options: Option
     return put_lock(root, Lock(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0])))))
 
 
-def _before(src: Source, after: Mapping[str, bytes]) -> dict[str, bytes | None]:
-    return {path: src.extract.files.get(path) for path in after}
-
-
-def _served(topic: Topic, goal: variants.Goal) -> bool:
-    variant = topic.variant_for(goal.release)
-    return variant is not None and variants.serves(topic.patch(variant), goal.before, goal.after)
-
-
 def _goals(topic: Topic, series: Series, lock: Lock, options: Options, but: str) -> list[variants.Goal]:
     """What the topic makes of every release it serves now, from the lock and the archives."""
     out = []
+    default = Series(series.chosen(), series.overlay)
     for row in lock.releases.values():
         entry = row.topics.get(topic.name)
         if entry is None or entry.variant is None or row.release == but:
             continue
         whole = row.archive is not None
-        files = verifying.files_of(row, series, lock, options)
+        shipped = verifying.files_of(row, series, lock, options)
+        unknown = relock.WITHOUT_ARCHIVE.get(row.release)
+        files = relock.topic_rows(shipped, row.release, default, unknown)[1] if topic.optional else shipped
         before: dict[str, bytes | None] = {}
         after: dict[str, bytes | None] = {}
         for f in topic.patch(entry.variant).files:
-            if f.path in files or f.creates:
+            if f.path in shipped or f.creates:
                 before[f.path] = files.get(f.path)
                 after[f.path], _ = patchfile.apply(files.get(f.path), f)
         out.append(variants.Goal(row.release, before, after, whole or topic.name == "connector-warning"))
@@ -357,33 +264,61 @@ def port(
     to: str,
     as_release: str | None,
     hand: Path | None,
+    extra: str | None,
     output: Path | None,
     check: bool,
     series: Series,
     lock: Lock,
     options: Options,
 ) -> Report:
-    """The whole of a port: survey, variants, lock row, proof. Writes nothing with ``check`` or when conflicts are left."""
+    """The whole of a port: survey, variants, lock row, proof. Writes nothing with ``check`` or when conflicts are left.
+
+    ``hand`` is a hand-resolved tree to take the variants from instead: those of the default series, or with ``extra``
+    those of that optional topic.
+    """
     src = source(to, as_release, series, lock, options)
     conflicts = output or Path("build") / f"port-{src.release}"
+    files = src.extract.files
     if hand is None:
         report, results = survey(src, series, lock, options, conflicts)
         if report.left or check:
             return report
+        laid: Mapping[str, bytes | None] = {
+            **files,
+            **{p: d for t in series.chosen() for p, d in results.get(t.name, {}).items()},
+        }
     else:
-        report, results = Report(src.release), from_tree(src, hand, series, lock)
+        topic = series.topic(extra) if extra else None
+        if topic is not None and not topic.optional:
+            raise UsageError(f"Topic {extra} is part of the default series, which --from-tree takes without --with")
+        report, results = Report(src.release), from_tree(src, hand, series, lock, topic)
         report.topics = [TopicReport(name, "by hand", f"{len(files)} files") for name, files in results.items()]
-    report.written = write(root, src, results, series, lock, options)
+        laid = _laid(src, series) if topic else {}
+    report.written = write(root, src, results, laid, series, lock, options)
     if src.archive is None:  # an unpacked tree: what it holds was tried, but no hash can vouch for it
         report.left.append(f"no lock row: run again with the archive of vLLM {src.release}, whose hash the row names")
         return report
-    fresh = Series.load()
+    fresh = Series.load(root)
     src = source(to, as_release, fresh, lock, options)  # again: a new variant may be about files none was about
+    if hand is not None:  # the optional topics have yet to be seen on what it made
+        seen, results = Report(src.release), Results()
+        surveying.survey_optional(src, _laid(src, fresh), seen, results, fresh, lock, options, conflicts)
+        report.topics += seen.topics
+        report.left += seen.left
+        if report.left:
+            return report
+        report.written += write(root, src, results, _laid(src, fresh), fresh, lock, options)
+        fresh = Series.load(root)
     report.written += lock_in(root, src, fresh, lock, options, all_rows=bool(report.written))
-    proof = verifying.prove(src.release, fresh, Lock.load(), options, src.extract)
+    proof = verifying.prove(src.release, fresh, Lock.load(root), options, src.extract)
     if proof.problem:
         report.left.append(proof.problem)
     return report
+
+
+def _laid(src: Source, series: Series) -> Mapping[str, bytes | None]:
+    """The release as the default series leaves it. Raises DoesNotApply where that does not serve it yet."""
+    return relock.topic_rows(src.extract.files, src.release, Series(series.chosen(), series.overlay))[1]
 
 
 def relock_all(root: Path, series: Series, lock: Lock, options: Options, *, check: bool) -> list[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from . import patchfile, relock, variants, verifying
 from .errors import UsageError
 from .lock import Lock
-from .porting import Report
 from .series import Series
+from .surveying import Report
 from .target import os_error
 from .verifying import Options
 
@@ -23,9 +23,13 @@ def text(report: Report) -> str:
         lines += [f"  wrote  {path}" for path in report.written]
     if report.left:
         lines += ["Left for a person:", *(f"  - {item}" for item in report.left)]
-        lines.append(
-            f"Unpack the release, resolve these in it, and run 'python tools/port.py --to {report.release} --from-tree DIR'."
-        )
+        again = f"python tools/port.py --to {report.release} --from-tree DIR"
+        lines.append(f"Unpack the release, resolve these in it, and run '{again}'.")
+        lines += [
+            f"Then topic {t.topic}: resolve it in the tree that the default series leaves, and run '{again} --with {t.topic}'."
+            for t in report.topics
+            if t.optional and t.outcome == "conflict"
+        ]
     else:
         lines.append("Nothing is left for a person." if report.written else "The series serves it as it is.")
     return "\n".join(lines) + "\n"

@@ -75,6 +75,7 @@ class Series(NamedTuple):
     def load(cls, root: Readable | None = None) -> Series:
         """Read ``patches/`` and ``vllm_overlay/`` below ``root`` (default: the project). Patches are parsed on use."""
         root = root or project_root()
+        _patch.cache_clear()  # a port loads them again because it has written some
         patches = root / "patches"
         try:
             text = (patches / "series").read_bytes().decode("utf-8")

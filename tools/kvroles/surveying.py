@@ -1,0 +1,263 @@
+"""What the series makes of a release that nobody has locked yet, topic by topic, and what it leaves to a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from . import contract, engine, fitting, forks, git, optional, patchfile, relock, verifying
+from .engine import Plan, State, TopicStatus
+from .errors import DoesNotApply
+from .lock import ArchiveRow, Lock, ReleaseRow
+from .patchfile import split_lines
+from .release import version
+from .series import Series, Topic
+from .target import os_error
+from .touched import Extract
+from .verifying import Options
+
+_ALIKE = 0.5  # a file that holds this share of a vanished file's lines is taken for what became of it
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pristine files of the release to port to, wherever they came from."""
+
+    release: str
+    extract: Extract
+    archive: ArchiveRow | None
+    wheels: tuple[ArchiveRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class TopicReport:
+    """``outcome`` is fit, offset, merged, conflict, native, moved, changed, by hand or absent.
+
+    ``note`` says how far, or which files.
+    """
+
+    topic: str
+    outcome: str
+    note: str = ""
+    optional: bool = False
+
+
+Results = dict[str, dict[str, bytes]]  # topic -> path -> bytes after it
+
+
+@dataclass
+class Report:
+    """What porting found, wrote, and leaves to a person."""
+
+    release: str
+    topics: list[TopicReport] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "schema": 1,
+            "release": self.release,
+            "topics": [vars(t) for t in self.topics],
+            "written": self.written,
+            "left": self.left,
+        }
+
+
+def nearest(release: str, lock: Lock) -> ReleaseRow:
+    """The newest release of the lock that is not after ``release``, or the oldest of all."""
+    earlier = [r for r in lock.releases if version(r) <= version(release)]
+    return lock.releases[earlier[-1] if earlier else next(iter(lock.releases))]
+
+
+def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts: Path) -> tuple[Report, Results]:
+    """Try the newest variants on ``src``: per topic how it went, and the bytes each makes of its files.
+
+    A topic that the nearest release holds itself is looked for, not merged in. What else fits nowhere is merged three
+    ways against the nearest release; conflict texts are left in ``conflicts``.
+    """
+    report, results = Report(src.release), Results()
+    near = nearest(src.release, lock)
+    before = _shipped(near, src, series, lock, options)
+    files = src.extract.files
+    moved = _moved(near, before, files)
+    held = {t.name: r for t in series.chosen() if (r := _held(t.name, near, before, files, moved))}
+    ours = Series(tuple(t for t in series.chosen() if t.name not in held), series.overlay)
+    merges = forks.Merges(options, series, lock, near.release, conflicts)
+    plan = fitting.plan(
+        files.get, ours, lock, ours.chosen(), nearest=near.release, merge=merges.merge, where=f"vLLM {src.release}"
+    )
+    after = {c.path: c.after for c in plan.changes}
+    for topic in series.chosen():
+        status = next((t for t in plan.topics if t.topic == topic.name), None)
+        if topic.name not in held:
+            results[topic.name] = {
+                f.path: data
+                for f in (status.files if status else ())
+                if f.state is not State.NATIVE
+                and (data := after.get(f.path)) is not None
+                and f.path not in merges.conflicts
+            }
+        report.topics.append(held.get(topic.name) or _outcome(topic, status, set(merges.conflicts)))
+    if merges.conflicts:
+        merges.keep()
+    report.left += [f"{path}: conflicts; both sides are in {conflicts / path}" for path in sorted(merges.conflicts)]
+    report.left += _left(src, plan, moved)
+    default: dict[str, bytes | None] = {**files, **after}
+    survey_optional(src, default, report, results, series, lock, options, conflicts)
+    return report, results
+
+
+def survey_optional(
+    src: Source,
+    files: Mapping[str, bytes | None],
+    report: Report,
+    results: Results,
+    series: Series,
+    lock: Lock,
+    options: Options,
+    conflicts: Path,
+) -> None:
+    """Try the optional topics on ``files``, which are those of ``src`` as the default series leaves them."""
+    near = nearest(src.release, lock)
+    for topic in series.topics:
+        variant = near.topics[topic.name].variant if topic.optional and topic.name in near.topics else None
+        if variant is None:
+            continue
+        order = dict.fromkeys(v for v in (topic.variant_for(src.release), variant) if v)
+        try:
+            layer = optional.lay(files.get, topic, list(order), f"vLLM {src.release}")
+        except DoesNotApply:
+            merged, bad = _merged(src, topic, variant, files, near, series, lock, options)
+            results[topic.name] = {p: d for p, d in merged.items() if p not in bad}
+            for path in bad:
+                kept = _keep(conflicts / topic.name / path, merged[path])
+                report.left.append(f"{path}: topic {topic.name} conflicts; both sides are in {kept}")
+            outcome = ("conflict", ", ".join(bad)) if bad else ("merged", _merged_note(results[topic.name], files))
+            report.topics.append(TopicReport(topic.name, *outcome, optional=True))
+        else:
+            results[topic.name] = {p: d for p, d in layer.result.items() if d is not None}
+            report.topics.append(replace(_outcome(topic, layer.status, set()), optional=True))
+
+
+def _shipped(near: ReleaseRow, src: Source, series: Series, lock: Lock, options: Options) -> Mapping[str, bytes]:
+    """The files of interest of ``near``; a release that was ported before has them at hand, and perhaps on no index."""
+    return src.extract.files if near.release == src.release else verifying.files_of(near, series, lock, options)
+
+
+def _merged(
+    src: Source,
+    topic: Topic,
+    variant: str,
+    files: Mapping[str, bytes | None],
+    near: ReleaseRow,
+    series: Series,
+    lock: Lock,
+    options: Options,
+) -> tuple[dict[str, bytes], list[str]]:
+    """The files of an optional topic merged three ways, and the paths of those with conflicts."""
+    default = Series(series.chosen(), series.overlay)
+    shipped = _shipped(near, src, series, lock, options)
+    base = relock.topic_rows(shipped, near.release, default)[1]
+    merged: dict[str, bytes] = {}
+    bad = []
+    for f in topic.patch(variant).files:
+        other = patchfile.apply(base.get(f.path), f)[0] or b""
+        ours = files.get(f.path)
+        if f.creates:
+            merged[f.path] = other
+            continue
+        merged[f.path], conflicts = git.merge(ours or b"", base.get(f.path) or b"", other)
+        if conflicts or ours is None:
+            bad.append(f.path)
+    return merged, bad
+
+
+def _merged_note(result: Mapping[str, bytes], files: Mapping[str, bytes | None]) -> str:
+    return ", ".join(p for p in sorted(result) if files.get(p) is not None)
+
+
+def _keep(file: Path, data: bytes) -> Path:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    except OSError as e:
+        raise os_error(f"The conflicts could not be written to {file.parent}", e) from None
+    return file
+
+
+def _held(
+    topic: str, near: ReleaseRow, before: Mapping[str, bytes], files: Mapping[str, bytes], moved: Mapping[str, str]
+) -> TopicReport | None:
+    """What became of a topic that the nearest release holds itself; None where ``files`` no longer holds it, or never did."""
+    row = near.topics.get(topic)
+    if row is None or row.state != "native":
+        return None
+    places = {p: moved.get(p, p) for p in relock.UPSTREAM_FILES[topic] if p in before}
+    elsewhere = {p: new for p, new in places.items() if p not in files}
+    if elsewhere:
+        return TopicReport(
+            topic, "moved", ", ".join(new if new != p else f"{p} is gone" for p, new in elsewhere.items())
+        )
+    lost = [p for p in places if not engine.is_native(topic, p, files[p])]
+    return TopicReport(topic, "changed", ", ".join(lost)) if lost else TopicReport(topic, "native")
+
+
+def _outcome(topic: Topic, status: TopicStatus | None, conflicts: set[str]) -> TopicReport:
+    if status is None:
+        return TopicReport(topic.name, "absent")
+    hit = [f.path for f in status.files if f.path in conflicts]
+    if hit:
+        return TopicReport(status.topic, "conflict", ", ".join(hit))
+    merged = [f.path for f in status.files if f.state is State.EDITED]
+    if merged:
+        return TopicReport(status.topic, "merged", ", ".join(merged))
+    if status.state in (State.NATIVE, State.APPLIED):  # applied: upstream has made the very same change
+        return TopicReport(status.topic, "native")
+    offset = max((abs(h.offset) for f in status.files for h in f.fits), default=0)
+    return TopicReport(status.topic, "offset" if offset else "fit", f"up to {offset} lines" if offset else "")
+
+
+def _moved(near: ReleaseRow, before: Mapping[str, bytes], files: Mapping[str, bytes]) -> dict[str, str]:
+    """Files the nearest release's topics are about that are gone -> the new file that holds most of their lines."""
+    found = {}
+    for path in sorted({p for t in near.topics.values() for p in t.files} & before.keys() - files.keys()):
+        lines = {line for line in split_lines(before[path]) if line.strip()}
+        share = {
+            new: len(lines & set(split_lines(data))) / len(lines) for new, data in files.items() if new not in before
+        }
+        best = max(share, key=lambda new: share[new], default=None)
+        if best is not None and share[best] >= _ALIKE:
+            found[path] = best
+    return found
+
+
+def _left(src: Source, plan: Plan, moved: Mapping[str, str]) -> list[str]:
+    """What the contract still misses, in words a maintainer can act on."""
+    files = src.extract.files
+    paths = {f.path for t in plan.topics for f in t.files} | set(contract.CONNECTORS) | {contract.TEST_FILE}
+    now = {**files, **{c.path: c.after for c in plan.changes}}
+    touched_now = {p: d for p, d in now.items() if d is not None and p in paths}
+    mentions = {p: d for p, d in now.items() if d is not None and p not in paths}
+    left = [f"{path} is gone, and {new} holds its text" for path, new in moved.items()]
+    for breach in contract.check(touched_now, files, mentions, topics=[t.topic for t in plan.topics]).breaches:
+        left.append(f"{breach}{_where_it_is(breach, files) if breach.clause == 1 else ''}")
+    return left
+
+
+def _where_it_is(breach: contract.Breach, files: Mapping[str, bytes]) -> str:
+    """Where the class and the warning are now, for a connector that moved or was split."""
+    said = []
+    homes = {
+        "NixlConnector is defined": rb"^class NixlConnector\b|^NixlConnector\s*=",
+        "the words of the warning are": rb"kv_role='kv_both'[^\n]*(?:\n[^\n]*){0,2}deprecated",
+    }
+    for what, pattern in homes.items():
+        found = sorted(p for p, d in files.items() if p.startswith("vllm/") and re.search(pattern, d, re.MULTILINE))
+        if found and found != [breach.path]:
+            said.append(f"{what} in {', '.join(found)}")
+    if not said:
+        return ""
+    return f"; {' and '.join(said)}: if that is its new place, name it in tools/kvroles/contract.py"
