@@ -177,11 +177,14 @@ def test_port(world: World) -> None:
     made.write_bytes(tiny.tarball("vllm-0.34.0", {**future, "vllm/__init__.py": b""}))
     world.publish(made)
     world.cached_all()
-    port, by_hand, prove = blocks("howto/port.md")
+    port, by_hand, optional, prove, export = blocks("howto/port.md")
     world.run(port)
     world.run("python tools/apply.py --vllm-rev 0.34.0 -q")
     world.run(by_hand)
+    world.run("python tools/apply.py --into build/vllm-0.34.0 --with bidirectional-fence -q")
+    world.run(optional)
     assert "44 of 44 proven" in world.run(prove)
+    assert "on v0.34.0, for 'git am --keep-non-patch --signoff'" in world.run(export)
 
 
 def test_write_a_topic(world: World) -> None:

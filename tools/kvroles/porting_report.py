@@ -43,7 +43,8 @@ def written(paths: list[str]) -> str:
 def export(name: str, folder: Path, series: Series, lock: Lock, options: Options) -> str:
     """Write ``name`` as one mail on the pristine newest release, in vLLM's own commit convention, with a test plan.
 
-    The sender adds Signed-off-by (``git am --signoff``). Raises UsageError for topics upstream holds already.
+    The sender adds Signed-off-by, and keeps the area in brackets: ``git am --keep-non-patch --signoff``. Raises UsageError
+    for topics upstream holds already.
     """
     topic = series.topic(name)
     release = next((r for r in reversed(lock.releases) if topic.variant_for(r)), None)
@@ -65,7 +66,7 @@ def export(name: str, folder: Path, series: Series, lock: Lock, options: Options
         file.write_bytes(raw)
     except OSError as e:
         raise os_error(f"{folder} cannot be written to", e) from None
-    return f"{file}: on v{newest}, for 'git am --signoff'\n"
+    return f"{file}: on v{newest}, for 'git am --keep-non-patch --signoff'\n"
 
 
 def _change(
@@ -74,6 +75,7 @@ def _change(
     """The files of one topic on the pristine release, without and with it.
 
     An optional topic is written on top of the default series; of that, what falls into its own files goes along.
+    A topic that sends readers to a page of the overlay takes that along too.
     """
     topic = series.topic(name)
     default = Series(series.chosen(), series.overlay)
@@ -83,4 +85,8 @@ def _change(
     for f in topic.patch(topic.variant_for(release) or "").files:
         before[f.path] = files.get(f.path)
         after[f.path], _ = patchfile.apply(base.get(f.path), f)
+    for page, text in series.overlay.items():
+        name_of_page = page.rpartition("/")[2].encode()
+        if any(name_of_page in (data or b"") for data in after.values()):
+            before[page], after[page] = files.get(page), text
     return before, after

@@ -93,7 +93,8 @@ def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
             Hazard(
                 "KVR131",
                 "with bidirectional_kv_xfer a prefill instance still loads KV from decode, but from 0.24.0 on only "
-                "consumers hold freed blocks back until a step in flight is done: keep kv_both here",
+                "consumers hold freed blocks back until a step in flight is done; as kv_producer it was seen to load into "
+                "blocks still being written: keep kv_both here",
                 blocks=True,
             )
         )
