@@ -30,9 +30,11 @@ _LOOPBACK = re.compile(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 # Prefill as an instance: a name, a key, a flag, or "prefill worker"; "the prefill of a step" is a phase of any server.
 _PREFILL_SAID = re.compile(
     r"""(?ix)
-    (?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)
+    (?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?<!cudnn_)(?<!deepseek_)(?<!trtllm_)
+    (?<!ragged_)(?<!cutlass_)(?<!triton_)(?<!aiter_)
     (?:(?<![a-z])prefill|(?-i:Prefill))
-    (?!s?[-_ ](?:quer|token|backend|chunk|context|cudagraph|schedul|batch|wrapper|cache))
+    (?!s?[-_ ](?:quer|token|backend|chunk|context|cudagraph|schedul|batch|wrapper|cache|att|decode[-_]att|kernel|length
+      |heavy|phase|step|throughput|time|latenc|interleav))
     (?: ers?                                       # prefiller
       | (?<=[^\s]prefill)(?=\W|_|\Z)               # x-prefill
       | (?<=[:=][ ]prefill)(?![ ]+[a-z])           # role: prefill
@@ -99,6 +101,9 @@ class FileCtx:
         for m in _PREFILL_OFF.finditer(self.text.s):
             if (m.group("value") or m.group("set")).lower() not in _OFF:
                 return None
+            name = re.escape(m.group("name") or "")
+            if name and re.search(rf"\+\+\s*{name}\b|\b{name}\s*\+[+=]", self.text.s):
+                return None  # a counter
             words = (
                 m.group() if m.group("value") else f"{m.group('block').strip(' -#')} {m.group('key')}: {m.group('set')}"
             )
