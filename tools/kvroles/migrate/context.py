@@ -26,6 +26,7 @@ _PROXY_VAR = re.compile(
 )
 _PORT = re.compile(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
 _HOST = re.compile(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
+_SERVICE = re.compile(r"//(?!localhost|127\.|0\.0\.0\.0)[A-Za-z][\w.-]*:$")
 _LOOPBACK = re.compile(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 # Prefill as an instance: a name, a key, a flag, or "prefill worker"; "the prefill of a step" is a phase of any server.
 _PREFILL_SAID = re.compile(
@@ -54,17 +55,21 @@ _PREFILL_OFF = re.compile(
     r"""(?imx)
     (?<![\w.-])
     (?P<name> (?:[\w.-]*[_.-])?(?<!chunked[_-])prefill(?:er)?s?[\w.-]*?[_.]?(?:replicas?|count|create|enabled?)
-      | num_?prefill(?:er)?s?(?:_\w+)? )
+      | num_?prefill(?:er)?s?(?:_\w+)?
+      | enable_?(?:pd|disagg\w*) | (?:[\w.-]*[_.-])?(?:pd|disagg\w*?)[._]?enabled?
+      | (?:prefill(?:er)?s?|pd|disagg\w*):[ ]*\{[^}\n]*?\b(?:replicas?|create|enabled?) )
     ["']?\s*[:=]\s*["']?(?P<value>[\w$]+)
-    | ^(?P<block>[ ]*-?[ ]*prefill(?:er)?s?:[ ]*(?:\#.*)?\r?\n)
+    | ^(?P<block>[ ]*-?[ ]*(?:prefill(?:er)?s?|pd|disagg\w*):[ ]*(?:\#.*)?\r?\n)
       (?=(?P<in>[ ]+)(?P<key>replicas?|create|enabled?):[ ]*(?P<set>\w+))"""
 )
 # One side's text made from the other's: ``sed 's/prefill/decode/'``, ``${X//prefill/decode}``, ``.replace("prefill", "decode")``.
 _SUBSTITUTED = re.compile(
-    r"""(?ix)
+    r"""(?imx)
     \bs([/|\#,@!])[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1
     | \$\{\w+//?[^\n/}]*(?:prefill|decode)[^\n/}]*/[^\n/}]*(?:prefill|decode)[^\n}]*\}
-    | \breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)"""
+    | \breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)
+    | \b(?:cp|ln[ ]-s\w*)[ ]+[^\s;|&]*(?:prefill|decode)[^\s;|&]*(?<!\.log)[ ]+
+      [^\s;|&]*(?:prefill|decode)[^\s;|&]*[ ]*(?:$|[;&|\#])"""
 )
 _OFF = frozenset({"0", "false", "no", "off"})
 _PD_PATH = re.compile(
@@ -95,8 +100,6 @@ class FileCtx:
 
         Each setting of that kind has to say so: a script that sets the number elsewhere to something else has both.
         """
-        if "prefill" not in self.text.s.lower():
-            return None
         off: tuple[str, int] | None = None
         for m in _PREFILL_OFF.finditer(self.text.s):
             if (m.group("value") or m.group("set")).lower() not in _OFF:
@@ -167,6 +170,11 @@ class FileCtx:
         return False
 
     @cached_property
+    def objects(self) -> bool:
+        """Whether the file holds Kubernetes objects."""
+        return re.search(r"(?m)^kind:", self.text.s) is not None
+
+    @cached_property
     def proxied(self) -> dict[str, Side]:
         """Ports, host names and variables that a proxy in this file is told are prefill's or decode's."""
         seen: dict[str, set[Side]] = {}
@@ -177,6 +185,8 @@ class FileCtx:
                 side = Side.PREFILL if m.group("flag").lower().startswith("prefill") else Side.DECODE
                 value = m.group("value")
                 for p in _PORT.finditer(value):
+                    if self.objects and _SERVICE.search(value[: p.start()]):
+                        continue  # the port of a Service, not of the container behind it
                     seen.setdefault(p.group(1) or "$" + p.group(2), set()).add(side)
                 for h in _HOST.finditer(value):
                     if not _LOOPBACK.match(h.group(1)):

@@ -271,7 +271,7 @@ def tested(condition: str) -> list[str]:
 _NOT_A_TITLE = re.compile(
     r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"
     r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|without|not|don't|like|same|as in|similar|unlike|compar\w*|versus"
-    r"|(?:benchmark|measur|profil)\w*\s+(?:the\s+)?(?:prefill|decod)\w*|disabled?|off|unused|skip\w*|will|would|can|could|should"
+    r"|(?:benchmark|measur|profil)\w*\s+(?:the\s+)?(?:prefill|decod)\w*|by another|elsewhere|already|disabled?|off|unused|skip\w*|will|would|can|could|should"
     r"|must|cannot|connects?|talks?|reads|pulls|sends|happens?|occurs?|takes?|finish\w*|exits?|failed|died)\b"
 )
 _STARTS = re.compile(
