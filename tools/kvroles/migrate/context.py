@@ -69,7 +69,7 @@ _SUBSTITUTED = re.compile(
     | \$\{\w+//?[^\n/}]*(?:prefill|decode)[^\n/}]*/[^\n/}]*(?:prefill|decode)[^\n}]*\}
     | \breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)
     | \b(?:cp|ln[ ]-s\w*)[ ]+[^\s;|&]*(?:prefill|decode)[^\s;|&]*(?<!\.log)[ ]+
-      [^\s;|&]*(?:prefill|decode)[^\s;|&]*[ ]*(?:$|[;&|\#])"""
+      [^\s;|&]*(?:prefill|decode)[^\s;|&]*[ \r]*(?:$|[;&|\#])"""
 )
 _OFF = frozenset({"0", "false", "no", "off"})
 _PD_PATH = re.compile(
