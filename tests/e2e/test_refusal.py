@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.conftest import nixl, start
 from kvroles.runtime import wheels
 from kvroles.runtime.environments import Say
 from kvroles.runtime.servers import Server, Setup, running
+from support.served import nixl, start
 from support.vllm_runs import patched
 
 pytestmark = pytest.mark.e2e
