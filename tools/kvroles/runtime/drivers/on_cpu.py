@@ -50,7 +50,19 @@ def allow_cpu() -> None:
             backend.get_supported_kernel_block_sizes = staticmethod(lambda *_a, **_k: [multiple(BLOCK_SIZE)])
 
 
+def without_nccl() -> None:
+    """Let tests that ask for NCCL have gloo, as vLLM itself decides on a torch that was built without it.
+
+    A CUDA build of torch has NCCL, which then fails for want of a GPU.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        torch.distributed.is_nccl_available = lambda: False
+
+
 def pytest_sessionstart() -> None:
     """The plugin's hook: before anything of the tree is collected."""
     bridge_torch()
+    without_nccl()
     allow_cpu()
