@@ -18,6 +18,7 @@ _CHUNK = 1 << 20
 MAX_BYTES = 4 << 30  # the largest vLLM tree is 154 MB; a bomb by ratio ends here
 MAX_MEMBER = 256 << 20  # held in memory whole; the largest file of a release is 7 MB
 MAX_MEMBERS = 200_000  # ... and one by count here
+MAX_DEPTH = 64  # ... and one by folders in folders, which Python 3.11 could not even delete; a release has 10
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def _inside(path: str, top: str, name: str) -> str:
         raise _broken(name, f"member {path!r} leaves the tree")
     if parts[0] != top:
         raise _broken(name, f"member {path!r} lies outside its folder {top!r}")
+    if len(parts) > MAX_DEPTH:
+        raise _broken(name, f"{path[:60]!r}... lies more than {MAX_DEPTH} folders deep")
     return "/".join(parts[1:])
 
 
