@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import io
 import os
@@ -218,7 +217,7 @@ def test_an_archive_that_the_lock_vouches_for_is_refused_too_when_it_is_hostile(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blob = HOSTILE["symbolic link"][0]
-    row = dataclasses.replace(tiny.row(), archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
+    row = tiny.row()._replace(archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
     monkeypatch.setattr(engine, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     cache = tmp_path / "cache"
     (cache / "archives").mkdir(parents=True)
@@ -235,7 +234,7 @@ def test_an_archive_with_other_files_than_the_lock_knows_is_refused(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blob = project.tarball(TOP, project.pristine("0.22.1") | {"extra": b"x"}, {project.SCRIPT})
-    row = dataclasses.replace(tiny.row(), archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
+    row = tiny.row()._replace(archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
     monkeypatch.setattr(engine, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     (tmp_path / "cache/archives").mkdir(parents=True)
     (tmp_path / f"cache/archives/{TOP}.tar.gz").write_bytes(blob)
@@ -336,7 +335,7 @@ def test_an_archive_that_is_not_cached_is_not_fetched_offline(apply: Apply, tmp_
 def test_a_release_without_an_archive_names_the_other_ways(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = dataclasses.replace(tiny.row(), archive=None, tree=None)
+    row = tiny.row()._replace(archive=None, tree=None)
     monkeypatch.setattr(engine, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     with pytest.raises(NoSource, match="without a source archive") as e:
         applying.run(applying.Request("0.22.1", output=tmp_path / "new", cache_dir=tmp_path))

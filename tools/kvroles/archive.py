@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 MAX_BYTES = 4 << 30  # the largest vLLM tree is 154 MB; a bomb by ratio ends here
 MAX_MEMBER = 256 << 20  # held in memory whole; the largest file of a release is 7 MB
 MAX_MEMBERS = 200_000  # ... and one by count here
-MAX_DEPTH = 64  # ... and one by folders in folders, which Python 3.11 could not even delete; a release has 10
+MAX_DEPTH = 256  # ... and one by folders in folders, which Python 3.11 could not even delete; a release has 10
 
 
 @dataclass(frozen=True)
