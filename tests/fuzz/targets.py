@@ -21,6 +21,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -269,7 +270,11 @@ def source(data: bytes) -> None:
     feed = Feed(data)
     way = feed.byte() % 4
     blob = (feed.rest() if way == 0 else gzip.compress(feed.rest() if way == 1 else _tar(feed), 1, mtime=0))[: 1 << 20]
-    archive.MAX_BYTES, archive.MAX_MEMBERS = 4 << 20, 64
+    with mock.patch.multiple(archive, MAX_BYTES=4 << 20, MAX_MEMBERS=64):
+        _source(blob)
+
+
+def _source(blob: bytes) -> None:
     seen: set[str] = set()
     try:
         for m in archive.members(archive.inflate(blob, "fuzzed"), "fuzzed", "top"):

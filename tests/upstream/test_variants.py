@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise, takewhile
@@ -98,7 +99,7 @@ def linted(archive: Callable[[str], Path], tmp_path: Path) -> Callable[[str, dic
             (tmp_path / path).write_bytes(data)
         # Of the tree only these files are here: who belongs to vLLM is said, and what a package is, not asked.
         alone = ["--config", "lint.isort.known-first-party=['vllm', 'tests']", "--ignore", "INP"]
-        command = ["ruff", "check", "-q", "--no-cache", "--output-format=json", *alone, *files]
+        command = [sys.executable, "-m", "ruff", "check", "-q", "--no-cache", "--output-format=json", *alone, *files]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), done.stderr
         return {(str(Path(f["filename"]).relative_to(tmp_path)), f["code"]) for f in json.loads(done.stdout)}
