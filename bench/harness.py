@@ -1,4 +1,4 @@
-"""What the benchmarks share: where results go, how a command is timed, how two ways take turns."""
+"""What the benchmarks share: where results go, how a command is timed, how two ways take turns, what a ratio is."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results.json"
 sys.path.insert(0, str(ROOT / "tools"))
 
-ENV = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PYTHONDONTWRITEBYTECODE": ""}
+TOOLS = ROOT / "tools"
 CORES = len(os.sched_getaffinity(0))
+ENV = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
+GIT = ("git", "-c", "user.name=b", "-c", "user.email=b@example.invalid", "-c", "gc.auto=0")
+BARE_START = (sys.executable, "-c", "pass")
 
 
 def write(key: str, figures: Mapping[str, Any], *, merge: bool = False) -> None:
@@ -29,7 +34,7 @@ def write(key: str, figures: Mapping[str, Any], *, merge: bool = False) -> None:
         fcntl.flock(f, fcntl.LOCK_EX)
         f.seek(0)
         known = json.loads(f.read() or "{}")
-        known[key] = {**known.get(key, {}), **figures} if merge else figures
+        known[key] = {**known.get(key, {}), **figures} if merge else dict(figures)
         f.truncate(0)
         f.write(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
@@ -65,12 +70,12 @@ def timed(*commands: Sequence[str | Path], cwd: Path = ROOT, env: Mapping[str, s
     wall = time.perf_counter() - started
     os.waitpid(pid, 0)
     if not text:
-        raise SystemExit(f"{' '.join(map(str, commands[0]))} failed")
+        raise SystemExit(f"{' '.join(map(str, commands[0][:4]))} ... failed")
     processor, memory = json.loads(text)
     return Time(wall, processor, memory)
 
 
-def turns(number: int, *ways: Callable[[], None]) -> None:
+def turns(number: int, *ways: Callable[[], object]) -> None:
     """Call ``ways``, beginning with another one each round, so that none always finds the caches warm."""
     for i in range(len(ways)):
         ways[(number + i) % len(ways)]()
@@ -80,11 +85,16 @@ def median(values: Sequence[float]) -> float:
     return round(statistics.median(values), 3)
 
 
+def seconds(times: Sequence[Time]) -> dict[str, float]:
+    """The medians of ``times``."""
+    return {"wall_s": median([t.wall for t in times]), "cpu_s": median([t.cpu for t in times])}
+
+
 def ratio(ours: Sequence[Time], theirs: Sequence[Time], start: Sequence[Time] = ()) -> dict[str, float]:
     """The medians of ours / theirs, pair by pair, on the wall and of the processor; ours above the bare ``start`` if given."""
     bare = list(start) or [Time(0.0, 0.0)] * len(ours)
     pairs = list(zip(ours, theirs, bare, strict=True))
     return {
         "wall": median([(o.wall - s.wall) / t.wall for o, t, s in pairs]),
-        "cpu": median([(o.cpu - s.cpu) / t.cpu for o, t, s in pairs]),
+        "cpu": median([(o.cpu - s.cpu) / max(t.cpu, 0.001) for o, t, s in pairs]),
     }

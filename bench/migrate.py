@@ -14,52 +14,17 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from kvroles import engine, fetch  # noqa: E402
-from kvroles.places import default_cache_dir  # noqa: E402
+from harness import BARE_START, CORES, ENV, TOOLS, Time, median, ratio, seconds, timed, turns, write
+from kvroles import engine, fetch
+from kvroles.places import default_cache_dir
 
 TO_RG, GROWTH, TIMES_LARGER = 3.0, 1.5, 10
-
-
-@dataclass(frozen=True)
-class Run:
-    """Seconds on the wall clock and of the processor, and the largest process's peak in MB."""
-
-    wall: float
-    cpu: float
-    peak_mb: float
-
-
-def run(command: Sequence[str | Path], env: dict[str, str]) -> Run:
-    """Run ``command`` once."""
-    started = time.perf_counter()
-    child = subprocess.Popen([str(c) for c in command], env=env, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{command[0]} ended with {child.returncode}")
-    return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
-
-
-def median(values: list[float]) -> float:
-    return round(statistics.median(values), 3)
-
-
-def ratio(ours: list[Run], theirs: list[Run], start: list[Run], kind: Callable[[Run], float]) -> float:
-    """The median over the rounds of ours, the bare start taken off, over theirs."""
-    return median([(kind(o) - kind(s)) / kind(t) for o, t, s in zip(ours, theirs, start, strict=True)])
 
 
 def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
@@ -73,37 +38,35 @@ def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
         fetch.archive_bytes(row, default_cache_dir())
     tree.mkdir()
     subprocess.run(["tar", "xzf", file, "-C", tree, "--no-same-owner"], check=True)
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    env["PYTHONPYCACHEPREFIX"] = str(work / "bytecode")
-    migrate = (sys.executable, ROOT / "tools" / "migrate.py")
+    env = {**ENV, "PYTHONPYCACHEPREFIX": str(work / "bytecode")}
+    migrate = (sys.executable, TOOLS / "migrate.py")
     ways = {
         "migrate": (*migrate, tree),
         "rg": ("rg", "-l", "kv_both", tree),
-        "bare_start": (sys.executable, "-c", "pass"),
+        "bare_start": BARE_START,
     }
     for command in ways.values():
-        run(command, env)
-    runs: dict[str, list[Run]] = {name: [] for name in ways}
+        timed(command, env=env)
+    runs: dict[str, list[Time]] = {name: [] for name in ways}
+
+    def once(name: str) -> None:
+        runs[name].append(timed(ways[name], env=env))
+
     for number in range(rounds):
-        for name in sorted(ways, key=lambda n: (list(ways).index(n) + number) % len(ways)):
-            runs[name].append(run(ways[name], env))
+        turns(number, *(partial(once, name) for name in ways))
     large = work / "large"
     large.mkdir()
     for n in range(TIMES_LARGER):
         subprocess.run(["cp", "-al", tree, large / f"copy-{n}"], check=True)
     files = sum(len(names) for _, _, names in os.walk(tree))
-    peak, peak_large = median([r.peak_mb for r in runs["migrate"]]), run((*migrate, large), env).peak_mb
+    peak, peak_large = median([r.peak_mb for r in runs["migrate"]]), timed((*migrate, large), env=env).peak_mb
     return {
         "release": release,
         "files": files,
         "rounds": rounds,
-        "cores": len(os.sched_getaffinity(0)),
-        "median_s": {name: {"wall": median([r.wall for r in rs]), "cpu": median([r.cpu for r in rs])}
-                     for name, rs in runs.items()},
-        "above_start_to_rg": {
-            "wall": ratio(runs["migrate"], runs["rg"], runs["bare_start"], lambda r: r.wall),
-            "cpu": ratio(runs["migrate"], runs["rg"], runs["bare_start"], lambda r: r.cpu),
-        },
+        "cores": CORES,
+        "median": {name: seconds(times) for name, times in runs.items()},
+        "above_start_to_rg": ratio(runs["migrate"], runs["rg"], runs["bare_start"]),
         "peak_mb": {"tree": peak, f"{TIMES_LARGER}_trees": round(peak_large, 1), "growth": round(peak_large / peak, 2)},
         "goals": {"above_start_to_rg": TO_RG, "growth": GROWTH},
         "command": "python bench/migrate.py",
@@ -120,9 +83,7 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="kv-roles-bench-") as name:
         figures = measure(args.release, args.rounds, Path(name))
-    results = ROOT / "bench" / "results.json"
-    known = json.loads(results.read_text()) if results.exists() else {}
-    results.write_text(json.dumps({**known, "migrate": figures}, indent=1, sort_keys=True) + "\n")
+    write("migrate", figures)
     print(json.dumps(figures, indent=1))
     to_rg, peak = figures["above_start_to_rg"], figures["peak_mb"]
     assert isinstance(to_rg, dict)

@@ -12,48 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from kvroles import engine, fetch  # noqa: E402
-from kvroles.places import default_cache_dir  # noqa: E402
-from kvroles.vendor import building, part  # noqa: E402
+from harness import TOOLS, Time, seconds, timed, write
+from kvroles import engine, fetch
+from kvroles.places import default_cache_dir
+from kvroles.vendor import building, part
 
 FASTER, MEMORY_MB = 15.0, 200.0
-
-
-def timed(*commands: list[str]) -> dict[str, float]:
-    """Run ``commands`` one after the other in a child of their own, so that its peak memory is theirs alone."""
-    reader, writer = os.pipe()
-    started = time.perf_counter()
-    pid = os.fork()
-    if pid == 0:
-        for command in commands:
-            if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
-                os._exit(1)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        os.write(writer, json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]).encode())
-        os._exit(0)
-    os.close(writer)
-    _, status = os.waitpid(pid, 0)
-    wall = time.perf_counter() - started
-    with os.fdopen(reader) as f:
-        text = f.read()
-    if status or not text:
-        raise SystemExit(f"{' '.join(commands[0][:4])} ... failed")
-    processor, memory = json.loads(text)
-    return {"wall_s": round(wall, 2), "cpu_s": round(processor, 2), "peak_mb": round(memory, 1)}
 
 
 class Ways:
@@ -70,13 +41,13 @@ class Ways:
         (self.change,) = planned.changes
         (work / "after.py").write_bytes(self.change.after or b"")
 
-    def vendor(self) -> dict[str, float]:
+    def vendor(self) -> Time:
         """One run of ``vendor.py wheel``."""
         shutil.rmtree(self.work / "ours", ignore_errors=True)
-        command = [sys.executable, str(ROOT / "tools" / "vendor.py"), "wheel", "--vllm-rev", self.release, "--quiet"]
+        command = [sys.executable, str(TOOLS / "vendor.py"), "wheel", "--vllm-rev", self.release, "--quiet"]
         return timed([*command, "--wheel", str(self.wheel), "--output", str(self.work / "ours")])
 
-    def unpack_and_pack(self) -> dict[str, float]:
+    def unpack_and_pack(self) -> Time:
         """One run of ``wheel unpack``, ``cp`` of the patched file, ``wheel pack``."""
         for folder in ("unpacked", "theirs"):
             shutil.rmtree(self.work / folder, ignore_errors=True)
@@ -96,8 +67,8 @@ class Ways:
 
 def measure(release: str, rounds: int, minutes: float) -> dict[str, object]:
     """The figures for ``release``."""
-    ours: list[dict[str, float]] = []
-    theirs: list[dict[str, float]] = []
+    ours: list[Time] = []
+    theirs: list[Time] = []
     with tempfile.TemporaryDirectory(prefix="kv-roles-bench-") as name:
         ways = Ways(release, Path(name))
         started, longest = time.monotonic(), 0.0
@@ -127,10 +98,9 @@ def measure(release: str, rounds: int, minutes: float) -> dict[str, object]:
     }
 
 
-def middle(runs: list[dict[str, float]]) -> dict[str, float]:
+def middle(runs: list[Time]) -> dict[str, float]:
     """The medians of times, and the highest peak."""
-    times = {key: round(statistics.median(r[key] for r in runs), 2) for key in ("wall_s", "cpu_s")}
-    return {**times, "peak_mb": max(r["peak_mb"] for r in runs)}
+    return {**seconds(runs), "peak_mb": round(max(t.peak_mb for t in runs), 1)}
 
 
 def main() -> int:
@@ -142,9 +112,7 @@ def main() -> int:
     if args.rounds < 1:
         p.error("--rounds: 1 or more")
     figures = measure(args.release, args.rounds, args.minutes)
-    results = ROOT / "bench" / "results.json"
-    known = json.loads(results.read_text()) if results.exists() else {}
-    results.write_text(json.dumps({**known, "vendor": figures}, indent=1, sort_keys=True) + "\n")
+    write("vendor", figures)
     print(json.dumps(figures, indent=1))
     return 0 if figures["met"] else 3
 

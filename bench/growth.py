@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Time how cost grows: ``verify.py`` with the number of releases, ``apply.py`` with the size of a tree and the number of patches.
+
+Releases from 1 to 43, warm and cold; a tree of a project made for the purpose ten times as large, most of it files that no
+patch is about; a series fifty times as long, a topic a file. A growth of 1 is none; one that is linear in what was multiplied
+would be 43, 10 and 50. Writes to bench/results.json under "growth". Exit code: 0; the figures have no goal but to be no worse
+than linear, else 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness import BARE_START, CORES, ROOT, TOOLS, Time, median, seconds, timed, write
+
+sys.path.insert(0, str(ROOT / "tests"))
+from kvroles import engine, relock, touched, variants
+from kvroles.digest import sha256
+from kvroles.lock import ArchiveRow, Lock
+from kvroles.places import default_cache_dir
+from kvroles.series import Series
+from support import tiny
+
+RELEASES = (1, 2, 5, 10, 20, 43)
+FILES, TOPICS = 200, 2  # of the project that is made larger
+
+
+def releases(rounds: int, cache: Path) -> dict[str, Any]:
+    """``verify.py`` over 1, 2, ... of the releases, the newest last, as they would be added."""
+    _, lock = engine.load()
+    names = list(lock.releases)
+    out = {}
+    for count in RELEASES:
+        chosen = [word for r in names[:count] for word in ("--release", r)]
+        command = (sys.executable, TOOLS / "verify.py", *chosen, "-q", "--cache-dir", cache)
+        timed(command)
+        out[str(count)] = seconds([timed(command) for _ in range(rounds)])
+    return out
+
+
+def project(folder: Path, files: int, topics: int) -> tiny.Tiny:
+    """The tests' small project with ``files`` more files in its one release, and ``topics`` more topics about one each."""
+    root = folder / "project"
+    shutil.copytree(TOOLS, root / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    release = "0.22.1"
+    more = {f"vllm/more/m{n:05}.py": f"NUMBER = {n}\n".encode() + b"# a line of padding\n" * 200 for n in range(files)}
+    before = tiny.pristine(release) | more
+    lines = [line for line in tiny.SERIES if "optional" not in line]
+    for line in lines:
+        (root / "patches" / line).mkdir(parents=True)
+        for first, raw in variants.fewest(tiny._message(line), tiny._goals(line), "0.33.0").items():
+            if first == release:
+                (root / "patches" / line / f"{first}.patch").write_bytes(raw)
+    for n in range(topics):
+        path = f"vllm/more/m{n:05}.py"
+        goal = variants.Goal(release, {path: before[path]}, {path: before[path].replace(b"NUMBER", b"COUNT")})
+        (root / "patches" / f"more-{n}").mkdir()
+        for first, raw in variants.fewest(tiny._message(f"more-{n}"), [goal], None).items():
+            (root / "patches" / f"more-{n}" / f"{first}.patch").write_bytes(raw)
+        lines.append(f"more-{n}")
+    (root / "patches" / "series").write_text("".join(f"{line}\n" for line in lines))
+    tiny.put(root / "vllm_overlay", {tiny.OVERLAY: b"# From kv_both to explicit roles\n"})
+    series = Series.load(root)
+    blob = tiny.tarball(f"vllm-{release}", before, {tiny.SCRIPT})
+    row = ArchiveRow(f"vllm-{release}.tar.gz", sha256(blob), len(blob))
+    (folder / "cache" / "archives").mkdir(parents=True)
+    (folder / "cache" / "archives" / row.name).write_bytes(blob)
+    extract = touched.of_archive(blob, row, row.top, relock.paths_of_interest(series))
+    rows = {release: relock.row(extract, row, (), release, series)}
+    overlay = {path: sha256(data) for path, data in series.overlay.items()}
+    (root / "patches" / "lock.json").write_bytes(Lock(overlay, rows).dumps())
+    return tiny.Tiny(root, folder / "cache")
+
+
+def apply(made: tiny.Tiny, rounds: int, work: Path) -> dict[str, dict[str, float]]:
+    """A new tree, and a run in place, of ``made``; above the bare start of Python."""
+    new: list[Time] = []
+    into: list[Time] = []
+    start: list[Time] = []
+    common = (sys.executable, made.apply, "-q", "--offline", "--cache-dir", made.cache)
+    for _ in range(rounds + 1):
+        shutil.rmtree(work, ignore_errors=True)
+        new.append(timed((*common, "--vllm-rev", "0.22.1", "--output", work)))
+        timed((*common, "--into", work, "--reverse"))
+        into.append(timed((*common, "--into", work)))
+        start.append(timed(BARE_START))
+    bare = median([t.cpu for t in start[1:]])
+    return {
+        name: {
+            "wall_s": median([t.wall for t in times[1:]]),
+            "cpu_above_start_s": round(median([t.cpu for t in times[1:]]) - bare, 3),
+        }
+        for name, times in (("new_tree", new), ("into", into))
+    }
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    p.add_argument("--rounds", type=int, default=3)
+    args = p.parse_args()
+    found: dict[str, Any] = {
+        "rounds": args.rounds,
+        "cores": CORES,
+        "load": round(os.getloadavg()[0], 1),
+        "command": "python bench/growth.py",
+    }
+    with tempfile.TemporaryDirectory(prefix="kv-roles-bench-") as name:
+        work = Path(name)
+        for label, files, topics in (
+            ("once", FILES, TOPICS),
+            ("tree_x10", FILES * 10, TOPICS),
+            ("patches_x50", FILES, TOPICS * 50),
+        ):
+            (work / label).mkdir()
+            found[label] = apply(project(work / label, files, topics), args.rounds, work / "tree")
+        cache = work / "cache"
+        cache.mkdir()
+        (cache / "archives").symlink_to(default_cache_dir() / "archives")
+        found["verify_releases"] = releases(args.rounds, cache)
+
+    def growth(label: str, way: str) -> float:
+        return round(found[label][way]["cpu_above_start_s"] / max(found["once"][way]["cpu_above_start_s"], 0.001), 2)
+
+    found["growth_cpu"] = {
+        f"{label}_{way}": growth(label, way) for label in ("tree_x10", "patches_x50") for way in ("new_tree", "into")
+    }
+    first, last = (found["verify_releases"][str(n)]["cpu_s"] for n in (RELEASES[0], RELEASES[-1]))
+    found["growth_cpu"]["releases_x43"] = round(last / first, 2)
+    write("growth", found)
+    print(found)
+    linear = {"tree_x10": 10, "patches_x50": 50, "releases_x43": 43}
+    return (
+        0
+        if all(v <= linear[next(k for k in linear if key.startswith(k))] for key, v in found["growth_cpu"].items())
+        else 3
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
