@@ -152,8 +152,10 @@ class Tree:
                     os.rmdir(name, dir_fd=parent)
             except FileNotFoundError:
                 pass
-            except OSError:
-                return
+            except OSError as e:
+                if e.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):  # something else lies there, or is mounted
+                    return
+                raise
             folder = folder.rpartition("/")[0]
 
     def looks_like_vllm(self) -> bool:

@@ -215,10 +215,10 @@ def test_a_write_that_fails_leaves_the_file_and_no_litter(
     Path("bad.sh").write_text(GOOD)
     real = os.replace
 
-    def refuse(source: str, target: str) -> None:
+    def refuse(source: str, target: str, **folders: int) -> None:
         if str(target).endswith("bad.sh"):
             raise OSError(28, "No space left on device")
-        real(source, target)
+        real(source, target, **folders)
 
     monkeypatch.setattr(os, "replace", refuse)
     assert "bad.sh:1:1: KVR190 skipped: not written, No space left on device" in _written(capsys, code=1)

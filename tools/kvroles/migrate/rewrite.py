@@ -41,40 +41,46 @@ def edited(data: bytes, text: Text, findings: list[Finding]) -> bytes:
 
 def write(path: str, before: bytes, after: bytes) -> None:
     """Replace a file's bytes by one rename. Raises ``NotWrittenError`` if it changed meanwhile or cannot be kept as it is."""
-    real = os.path.realpath(path)
-    folder, name = os.path.split(real)
-    # Always the same name, so that what a killed run leaves is found by the next; the lock makes it ours alone.
-    temp = os.path.join(folder, walk.UNFINISHED + hashlib.sha256(os.fsencode(name)).hexdigest()[:16])
+    folder, name = os.path.split(os.path.realpath(path))
     try:
-        with open(real, "rb") as f:
-            info = _held(f)
-            if f.read() != before:
-                raise NotWrittenError("it changed since it was read")
-            try:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temp)
-                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-                with os.fdopen(fd, "wb") as out:
-                    out.write(after)
-                    out.flush()
-                    if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
-                        os.fchown(out.fileno(), info.st_uid, info.st_gid)
-                    os.fchmod(out.fileno(), stat.S_IMODE(info.st_mode))
-                    _copy_attributes(real, temp)
-                    os.fsync(out.fileno())
-                os.replace(temp, real)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temp)
-                raise
+        # All that follows happens in this very folder, whatever comes to lie at its path meanwhile.
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as e:
         raise NotWrittenError(f"{e.strerror or e}") from None
-    with contextlib.suppress(OSError):  # the file is in place; only its lasting a power cut is at stake
-        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _replace(at, name, before, after)
+        with contextlib.suppress(OSError):  # the file is in place; only its lasting a power cut is at stake
+            os.fsync(at)
+    except OSError as e:
+        raise NotWrittenError(f"{e.strerror or e}") from None
+    finally:
+        os.close(at)
+
+
+def _replace(folder: int, name: str, before: bytes, after: bytes) -> None:
+    # Always the same name, so that what a killed run leaves is found by the next; the lock makes it ours alone.
+    temp = walk.UNFINISHED + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder), "rb") as f:
+        info = _held(f)
+        if f.read() != before:
+            raise NotWrittenError("it changed since it was read")
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temp, dir_fd=folder)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(temp, flags, 0o600, dir_fd=folder), "wb") as out:
+                out.write(after)
+                out.flush()
+                if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(out.fileno(), info.st_uid, info.st_gid)
+                os.fchmod(out.fileno(), stat.S_IMODE(info.st_mode))
+                _copy_attributes(f.fileno(), out.fileno())
+                os.fsync(out.fileno())
+            os.replace(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temp, dir_fd=folder)
+            raise
 
 
 def _held(f: BinaryIO) -> os.stat_result:
@@ -95,7 +101,7 @@ def _held(f: BinaryIO) -> os.stat_result:
     return info
 
 
-def _copy_attributes(source: str, target: str) -> None:
+def _copy_attributes(source: int, target: int) -> None:
     """Extended attributes (labels, capabilities), where the system has them."""
     if not hasattr(os, "listxattr"):
         return
