@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from . import scan
 from .contract import EARLY, GUIDE, QUERY, REFUSAL, REFUSAL_TESTS, SIDES, TEST_FILE, TESTS, Breach
+from .digest import sha256
 
 
 def warns(source: bytes) -> str | None:
@@ -192,18 +193,30 @@ def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     return out
 
 
+_compiled: dict[tuple[str, str], list[Breach]] = {}
+_refused: dict[str, str | None] = {}  # a script's SHA-256 -> what bash -n says against it, if anything
+
+
+def _compile(path: str, source: bytes) -> list[Breach]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as e:
+        return [Breach(5, path, getattr(e, "lineno", 0) or 0, f"it does not compile ({e})")]
+    return []
+
+
 def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     """Clause 5 for one file: Python compiles, shell sets the variables it uses, JSON configs in Markdown parse.
 
     JSON that did not parse before need not afterwards.
     """
     if path.endswith(".py"):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                compile(after, path, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError) as e:
-            return [Breach(5, path, getattr(e, "lineno", 0) or 0, f"it does not compile ({e})")]
+        key = path, sha256(after)
+        if key not in _compiled:  # the same file stands in many releases, and with every choice of topics
+            _compiled[key] = _compile(path, after)
+        return _compiled[key]
     if path.endswith(".sh"):
         return [
             Breach(5, path, 0, f"it still uses ${name}, which it no longer sets")
@@ -251,18 +264,13 @@ def shells_parse(scripts: Mapping[str, bytes]) -> tuple[list[Breach], str | None
     bash = shutil.which("bash")
     if bash is None:
         return [], "no bash on this machine"
-    running = [
-        (
-            path,
-            data,
-            subprocess.Popen([bash, "-n"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE),
-        )
-        for path, data in scripts.items()
-    ]
-    out = []
-    for path, data, process in running:
-        _, stderr = process.communicate(data)
-        if process.returncode:
-            first = stderr.decode("utf-8", "replace").strip().partition("\n")[0]
-            out.append(Breach(5, path, 0, f"bash -n refuses it ({first})"))
-    return out, None
+    hashes = {path: sha256(data) for path, data in scripts.items()}
+    new = {hashes[path]: data for path, data in scripts.items() if hashes[path] not in _refused}
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    running = {sha: subprocess.Popen([bash, "-n"], stdin=pipe, stdout=nowhere, stderr=pipe) for sha in new}
+    for sha, process in running.items():
+        _, stderr = process.communicate(new[sha])
+        first = stderr.decode("utf-8", "replace").strip().partition("\n")[0]
+        _refused[sha] = first if process.returncode else None
+    refused = [(path, _refused[sha]) for path, sha in hashes.items()]
+    return [Breach(5, path, 0, f"bash -n refuses it ({why})") for path, why in refused if why is not None], None
