@@ -39,9 +39,15 @@ def selection(named: list[str], everything: bool, shard: str | None) -> list[str
     return chosen
 
 
+_known: list[tuple[Series, Lock]] = []  # what a helper process has loaded, once for all the releases it is handed
+
+
+def _load() -> None:
+    _known[:] = [load()]
+
+
 def _one(release: str, options: Options) -> Proof:
-    series, lock = load()
-    return verifying.prove(release, series, lock, options)
+    return verifying.prove(release, *_known[0], options)
 
 
 def prove_all(releases: list[str], options: Options, jobs: int, each: Callable[[Proof], None]) -> list[Proof]:
@@ -58,10 +64,11 @@ def prove_all(releases: list[str], options: Options, jobs: int, each: Callable[[
 
 def _proofs(order: list[str], options: Options, jobs: int) -> Iterator[Proof]:
     if jobs <= 1:
+        _load()
         for release in order:
             yield _one(release, options)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_load) as pool:
         for future in as_completed([pool.submit(_one, release, options) for release in order]):
             yield future.result()
 
