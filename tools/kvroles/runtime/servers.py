@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,14 @@ class Setup:
 
 @dataclass
 class Server:
-    """A running process that listens on ``port`` and writes to ``log``."""
+    """A running process that listens on ``port`` and writes to ``log``; ``again`` starts it once more."""
 
     name: str
     process: subprocess.Popen[bytes]
     port: int
     log: Path
     health: str = "/health"
+    again: Callable[[], subprocess.Popen[bytes]] | None = None
 
     def text(self) -> str:
         """All that the server has logged so far."""
@@ -89,7 +90,13 @@ class Server:
         return answer
 
     def healthy(self) -> bool:
-        """Whether the server answers now. Raises Unproven once its process has ended."""
+        """Whether the server answers now. Raises Unproven once its process has ended.
+
+        vLLM asks for free ports and binds them seconds later: one that lost such a port to somebody is started again, once.
+        """
+        if self.process.poll() is not None and self.again is not None and "EADDRINUSE" in self.text():
+            self.stop()
+            self.process, self.again = self.again(), None
         if self.process.poll() is not None:
             raise Unproven(
                 f"{self.name} ended with exit code {self.process.returncode} before it was ready", found=self.tail()
@@ -148,19 +155,22 @@ def proxy(setup: Setup, prefill: Server, decode: Server) -> Server:
 def _start(setup: Setup, name: str, arguments: list[str], environ: dict[str, str], port: int, health: str) -> Server:
     setup.logs.mkdir(parents=True, exist_ok=True)
     log = setup.logs / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(setup.interpreter.python), *arguments],
-            cwd=setup.logs,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # A group of its own: the engine core and its workers are stopped with the server.
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
-    return Server(name, process, port, log, health)
+
+    def launch() -> subprocess.Popen[bytes]:
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [str(setup.interpreter.python), *arguments],
+                cwd=setup.logs,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # A group of its own: the engine core and its workers are stopped with the server.
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+
+    return Server(name, launch(), port, log, health, launch)
 
 
 def _end_with_parent() -> None:
