@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import shutil
@@ -20,10 +21,15 @@ def warns(source: bytes) -> str | None:
     return _init_of_nixl(source, _init_warns, "warns once when kv_role == 'kv_both'")
 
 
+@functools.lru_cache(maxsize=4)  # the same module stands in every choice of topics that leaves it alone
+def _parse(source: bytes) -> ast.Module:
+    return ast.parse(source)
+
+
 def _init_of_nixl(source: bytes, holds: Callable[[ast.FunctionDef], bool], what: str) -> str | None:
     """None when ``holds`` is true of NixlConnector's ``__init__`` or that of a base class in ``source``, else why not."""
     try:
-        module = ast.parse(source)
+        module = _parse(source)
     except (SyntaxError, ValueError) as e:
         return f"it does not parse ({e})"
     classes = {n.name: n for n in module.body if isinstance(n, ast.ClassDef)}
@@ -74,7 +80,7 @@ def refuses(connector: bytes, refusal: bytes | None, arguments: bytes | None) ->
 def _constant(source: bytes, name: str) -> str:
     """The text that ``source`` assigns to ``name`` at its top level, or the empty string."""
     try:
-        module = ast.parse(source)
+        module = _parse(source)
     except (SyntaxError, ValueError):
         return ""
     for node in module.body:

@@ -22,7 +22,10 @@ SUBJECTS = {
         "Applying",
         "`apply.py` beside the tools it competes with: `tar xzf` for a new tree, `git am` for one that is there.",
     ),
-    "verify": ("Proving every release", "`verify.py --all` beside the floor, decompressing every archive once."),
+    "verify": (
+        "Proving every release",
+        "`verify.py --all` beside the floor: decompressing every archive once, with `gzip -dc` and with zlib in process.",
+    ),
     "vendor": ("A vendored wheel", "`vendor.py wheel` beside unpacking the wheel, patching it and packing it again."),
     "migrate": ("Rewriting configurations", "`migrate.py` over trees of files, beside a plain text search."),
     "growth": ("How cost grows", "With the number of releases, the size of the tree and the number of patches."),
