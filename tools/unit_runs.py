@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         if args.write:
             unit_runs.write(Path(__file__).resolve().parents[1], record)
         print(f"{release}: {record['before']} before, {record['after']} after")
+        for test in record["unsteady"]:
+            print(f"{release}: {test['test']} is unsteady: {test['before']} before, {test['after']} after")
     return Exit.DONE
 
 

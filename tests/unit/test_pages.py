@@ -249,9 +249,15 @@ def test_upstreams_own_tests_show_what_passed_before_and_after() -> None:
         "before": {"passed": 90},
         "after": {"passed": 92},
         "not_passed": [{}],
+        "unsteady": [
+            {"test": "m::test_now_and_then[a]", "before": ["passed", "failed"], "after": ["failed", "passed"]}
+        ],
     }
     page = matrix.unit_runs({"releases": {"0.22.1": run}})["unit-runs.md"]
     assert "| 0.22.1 | torch 2.11.0, nixl 1.1.0 | 90 | 92 | 1 |" in page
+    assert "| 0.22.1 | `test_now_and_then[a]` | passed, failed | failed, passed |" in page
+    steady = matrix.unit_runs({"releases": {"0.22.1": {**run, "unsteady": []}}})["unit-runs.md"]
+    assert "run again" not in steady
     assert matrix.unit_runs(None) == matrix.unit_runs({"releases": {}}) == {"unit-runs.md": ""}
 
 

@@ -52,6 +52,82 @@ def test_a_failure_that_was_there_before_is_not_new() -> None:
     assert compared.new_failures == ["b", "c"]
 
 
+FILE = f"{upstream_tests.UNIT}/test_nixl.py"
+OTHER = f"{upstream_tests.UNIT}/test_nixl_more.py"
+TEST = FILE.removesuffix(".py").replace("/", ".") + "::test_it"
+
+
+def compared(before: list[dict[str, str]], after: list[dict[str, str]]) -> tuple[Comparison, list[list[str]]]:
+    """The comparison of runs that end so on either tree, the last as often as is asked; and the files of each run."""
+    asked: list[list[str]] = []
+
+    def pair(files: list[str]) -> tuple[Run, Run]:
+        asked.append(files)
+        turn = len(asked) - 1
+        return tuple(run(**side[min(turn, len(side) - 1)]) for side in (before, after))  # type: ignore[return-value]
+
+    return upstream_tests.compare(pair, [FILE, OTHER], lambda _: None), asked
+
+
+def test_nothing_is_run_again_where_nothing_differs() -> None:
+    result, asked = compared([{TEST: "failed", "x::a": "passed"}], [{TEST: "failed", "x::a": "passed"}])
+    assert asked == [[FILE, OTHER]]
+    assert result.lost == result.new_failures == result.unsteady == []
+
+
+def test_only_the_file_of_what_differs_is_run_again() -> None:
+    _, asked = compared([{TEST: "passed"}], [{TEST: "failed"}])
+    assert asked == [[FILE, OTHER]] + upstream_tests.AGAIN * [[FILE]]
+
+
+@pytest.mark.parametrize("outcome", ["failed", "error", "skipped"])
+def test_what_differs_every_time_is_lost(outcome: str) -> None:
+    result, _ = compared([{TEST: "passed"}], [{TEST: outcome}])
+    assert result.lost == [TEST]
+    assert result.unsteady == []
+
+
+def test_what_differs_once_more_is_lost() -> None:
+    good, bad = {TEST: "passed"}, {TEST: "failed"}
+    result, _ = compared([good], [bad, good, good, bad])
+    assert result.lost == result.new_failures == [TEST]
+
+
+def test_what_fails_without_the_series_too_is_unsteady_and_told() -> None:
+    good, bad = {TEST: "passed"}, {TEST: "failed"}
+    result, _ = compared([good, good, bad, good], [bad])
+    assert result.lost == result.new_failures == []
+    outcomes = {"before": ["passed", "passed", "failed", "passed"], "after": 4 * ["failed"]}
+    assert result.changing() == [{"test": TEST, **outcomes}]
+
+
+def test_what_fails_once_only_is_unsteady_and_told() -> None:
+    good, bad = {TEST: "passed"}, {TEST: "failed"}
+    result, _ = compared([good], [bad, good])
+    assert result.lost == result.new_failures == []
+    assert result.changing() == [{"test": TEST, "before": 4 * ["passed"], "after": ["failed", *3 * ["passed"]]}]
+
+
+@pytest.mark.parametrize("later", [{}, {TEST: "passed"}], ids=["gone", "passes"])
+def test_a_test_that_only_the_series_has_must_pass_every_time(later: dict[str, str]) -> None:
+    result, _ = compared([{}], [{TEST: "failed"}, later])
+    assert result.new_failures == [TEST]
+    assert result.changing() == []
+
+
+@pytest.mark.parametrize(
+    ("test", "held"),
+    [
+        ("tests.a.test_b::t", True),
+        ("tests.a.test_b.TestIt::t[x]", True),
+        ("tests.a.test_b", True),
+        ("tests.a.test_bc::t", False),
+    ],
+)
+def test_a_test_is_of_the_file_that_its_module_names(test: str, held: bool) -> None:
+    assert upstream_tests.holds("tests/a/test_b.py", test) is held
+
+
 def test_the_new_tests_are_known_by_name_with_parameters() -> None:
     after = run(**{"m::test_kv_both_deprecation_warning[fake]": "passed", "m::test_other": "passed"})
     assert Comparison(run(), after).new_tests == {"m::test_kv_both_deprecation_warning[fake]": "passed"}

@@ -33,10 +33,23 @@ def unit_runs(data: Mapping[str, Any] | None) -> dict[str, str]:
         ]
         for release, run in data["releases"].items()
     ]
+    changing = [
+        [release, f"`{t['test'].rpartition('::')[2]}`", ", ".join(t["before"]), ", ".join(t["after"])]
+        for release, run in data["releases"].items()
+        for t in run["unsteady"]
+    ]
+    unsteady = (
+        "\nA file in which a test differed between the trees was run again on both. These tests change from run to run, "
+        "without the series too, or failed once only:\n\n"
+        + table(["vLLM", "Test", "Runs before", "Runs after"], changing)
+        if changing
+        else ""
+    )
     return {
         "unit-runs.md": "## Upstream's own unit tests\n\nThe files of `tests/v1/kv_connector/unit` that touch NIXL, "
         "run on a CPU on the pristine and on the patched tree. No test that passed fails; the two deprecation tests pass.\n\n"
         + table(["vLLM", "With", "Passed before", "Passed after", "Cannot run on a CPU, or fail either way"], rows)
+        + unsteady
         + "\nEach test that did not pass, and why: [unit_runs.json](data/unit_runs.json).\n"
     }
 

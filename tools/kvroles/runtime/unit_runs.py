@@ -65,18 +65,21 @@ def compare(release: str, folder: Path, say: Say) -> tuple[Comparison, dict[str,
     before, after = trees(release, folder)
     selected = upstream_tests.files(after)
 
-    def run(name: str, tree: Path) -> Run:
-        say(f"vLLM {release}, {name}: {len(selected)} files of upstream's unit tests")
-        done = upstream_tests.run(python, tree, release, selected)
+    def run(name: str, tree: Path, files: list[str]) -> Run:
+        say(f"vLLM {release}, {name}: {len(files)} files of upstream's unit tests")
+        done = upstream_tests.run(python, tree, release, files)
         say(f"vLLM {release}, {name}: {done.count()} in {done.seconds:.0f} s")
         return done
 
-    try:
+    def both(files: list[str]) -> tuple[Run, Run]:
         with ThreadPoolExecutor(2) as pool:
-            runs = list(pool.map(run, ("pristine", "patched"), (before, after)))
+            pristine, patched = pool.map(run, ("pristine", "patched"), (before, after), (files, files))
+        return pristine, patched
+
+    try:
+        comparison = upstream_tests.compare(both, selected, say)
     finally:
         shutil.rmtree(folder)
-    comparison = Comparison(*runs)
     patched = compat.patched_files(release, *engine.load())
     return comparison, upstream_tests.record(release, comparison, selected, versions(python), patched)
 

@@ -6,13 +6,14 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from kvroles.errors import Unproven
-from kvroles.runtime.environments import Interpreter
+from kvroles.runtime.environments import Interpreter, Say
 from kvroles.runtime.servers import free_ports
 from kvroles.runtime.trees import variables
 
@@ -24,6 +25,10 @@ NEW_TESTS = ("test_kv_both_deprecation_warning", "test_explicit_kv_role_no_depre
 DRIVERS = Path(__file__).with_name("drivers")
 TEST_TIMEOUT_S = 900
 RUN_TIMEOUT_S = 7200.0
+AGAIN = 3
+"""How often the files of a test that differs between the trees are run again, on both."""
+
+BAD = ("failed", "error")
 
 
 @dataclass(frozen=True)
@@ -42,23 +47,40 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The pristine tree's run beside the patched tree's."""
+    """The pristine tree's run beside the patched tree's, and such pairs of the files that were run again."""
 
     before: Run
     after: Run
+    again: tuple[tuple[Run, Run], ...] = ()
+
+    @property
+    def differing(self) -> list[str]:
+        """Tests that, in the first pair, no longer pass after the series or fail as they did not before it."""
+        before, after = self.before.outcomes, self.after.outcomes
+        no_longer = [test for test, outcome in before.items() if outcome == "passed" and after.get(test) != "passed"]
+        fail = [t for t, o in after.items() if o in BAD and before.get(t) not in BAD and t not in no_longer]
+        return no_longer + fail
+
+    @property
+    def unsteady(self) -> list[str]:
+        """Those of them that say nothing of the series: their outcome changes from run to run without it.
+
+        Or, after it, every further run ends as the pristine tree's first did. A test that only the patched tree
+        has cannot be among them.
+        """
+        return [test for test in self.differing if test in self.before.outcomes and self._unsteady(test)]
 
     @property
     def lost(self) -> list[str]:
         """Tests that passed before the series and do not after it."""
-        passed = [test for test, outcome in self.before.outcomes.items() if outcome == "passed"]
-        return [test for test in passed if self.after.outcomes.get(test) != "passed"]
+        steady = set(self.differing) - set(self.unsteady)
+        return [test for test, outcome in self.before.outcomes.items() if outcome == "passed" and test in steady]
 
     @property
     def new_failures(self) -> list[str]:
         """Tests that fail after the series and did not before it, those it adds included."""
-        bad = ("failed", "error")
-        wrong = [test for test, outcome in self.after.outcomes.items() if outcome in bad]
-        return [test for test in wrong if self.before.outcomes.get(test) not in bad]
+        steady = set(self.differing) - set(self.unsteady)
+        return [test for test, outcome in self.after.outcomes.items() if outcome in BAD and test in steady]
 
     @property
     def new_tests(self) -> dict[str, str]:
@@ -69,6 +91,37 @@ class Comparison:
         """Every test that did not pass on the patched tree, with its outcome and the reason it gave."""
         wrong = {test: outcome for test, outcome in self.after.outcomes.items() if outcome != "passed"}
         return [{"test": t, "outcome": o, "reason": self.after.reasons[t]} for t, o in sorted(wrong.items())]
+
+    def changing(self) -> list[dict[str, Any]]:
+        """Every unsteady test, with its outcome in each run before the series and after it."""
+        return [{"test": t, "before": self._of(t, 0), "after": self._of(t, 1)} for t in sorted(self.unsteady)]
+
+    def _unsteady(self, test: str) -> bool:
+        before, after = self._of(test, 0), self._of(test, 1)
+        return len(set(before)) > 1 or (len(after) > 1 and set(after[1:]) == {before[0]})
+
+    def _of(self, test: str, side: int) -> list[str]:
+        pairs = ((self.before, self.after), *self.again)
+        return [pair[side].outcomes.get(test, "absent") for pair in pairs]
+
+
+def compare(pair: Callable[[list[str]], tuple[Run, Run]], selected: list[str], say: Say) -> Comparison:
+    """Run ``selected`` files on both trees with ``pair``; what differs is run again to tell an unsteady test from a lost one.
+
+    Again means the whole file that holds it, on both trees, since a test may depend on those before it.
+    """
+    first = Comparison(*pair(selected))
+    wanted = [file for file in selected if any(holds(file, test) for test in first.differing)]
+    if not wanted:
+        return first
+    say(f"{', '.join(map(name_of, first.differing))}: differ, so {len(wanted)} files are run again {AGAIN} times")
+    return Comparison(first.before, first.after, tuple(pair(wanted) for _ in range(AGAIN)))
+
+
+def holds(file: str, test: str) -> bool:
+    """Whether a test id, whose module is dotted, is of ``file``."""
+    module = file.removesuffix(".py").replace("/", ".")
+    return re.match(rf"{re.escape(module)}(\.|::|$)", test) is not None
 
 
 def name_of(test: str) -> str:
@@ -151,6 +204,7 @@ def record(
         "before": comparison.before.count(),
         "after": comparison.after.count(),
         "lost": comparison.lost,
+        "unsteady": comparison.changing(),
         "new_tests": comparison.new_tests,
         "not_passed": comparison.cannot_run(),
     }
