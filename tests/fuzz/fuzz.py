@@ -5,13 +5,14 @@ A finding (an exception other than the project's own, or an input that takes mor
 kept under build/fuzz/TARGET/findings with its input, once per place in the code; once mended, the input goes to
 tests/fuzz/mended. ``--write`` puts the figures (sums over the runs since build/fuzz was made) into bench/results.json under
 "fuzz" and the smallest inputs that together reach every line that was reached into tests/fuzz/corpus. The tests run both
-folders. Exit codes: 0 nothing found; 3 something.
+folders. Exit codes: 0 nothing found; 2 wrong usage, or no atheris here (``pip install -e '.[fuzz]'``); 3 something found.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -91,8 +92,13 @@ def fuzz(name: str, minutes: float) -> dict[str, Any]:
                  f"-artifact_prefix={room / 'artifacts'}/", str(room / "found"), str(room / "seeds")]  # fmt: skip
         (room / "count").write_text("0")
         with (room / "log").open("ab") as log:
-            subprocess.run([sys.executable, __file__, "--one", name, *flags], stdout=log, stderr=log, check=False)
-        executions += int((room / "count").read_text() or 0)
+            done = subprocess.run(
+                [sys.executable, __file__, "--one", name, *flags], stdout=log, stderr=log, check=False
+            )
+        tried = int((room / "count").read_text() or 0)
+        if done.returncode and not tried and not list((room / "artifacts").iterdir()):
+            raise SystemExit(f"fuzz.py: {name} did not start; {room / 'log'} says why")
+        executions += tried
         for artifact in (room / "artifacts").iterdir():  # a hang, a crash of the interpreter, too much memory
             _keep(room, artifact.read_bytes(), artifact.name.partition("-")[0], "see log")
             artifact.unlink()
@@ -162,6 +168,8 @@ def main() -> int:
     p.add_argument("--minutes", type=float, default=30.0, help="for each (default: %(default)s)")
     p.add_argument("--write", action="store_true", help="write figures and corpus into the repository")
     args = p.parse_args()
+    if importlib.util.find_spec("atheris") is None:
+        p.error("atheris is not installed; run: pip install -e '.[fuzz]'")
     worst = 0
     for name in args.target or TARGETS:
         figures = fuzz(name, args.minutes)
