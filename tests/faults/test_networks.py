@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -391,23 +391,26 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture
+def secure(tiny: Tiny, certificate: Path) -> Iterator[IndexServer]:
+    """An index that speaks TLS under ``certificate``."""
+    with IndexServer() as server:
+        server.speak_tls(certificate)
+        server.serve(NAME, tiny.archive().read_bytes())
+        yield server
+
+
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_an_organisations_certificate_is_named_in_the_usual_variables(
-    fetching: Fetching, tiny: Tiny, certificate: Path, variable: str
+    fetching: Fetching, secure: IndexServer, certificate: Path, variable: str
 ) -> None:
-    with IndexServer() as secure:
-        secure.speak_tls(certificate)
-        secure.serve(NAME, tiny.archive().read_bytes())
-        fetching(url=secure.url, env={variable: str(certificate)}).ok()
+    fetching(url=secure.url, env={variable: str(certificate)}).ok()
 
 
 def test_a_certificate_nobody_vouches_for_is_refused_at_once(
-    fetching: Fetching, tiny: Tiny, certificate: Path, tmp_path: Path
+    fetching: Fetching, secure: IndexServer, tmp_path: Path
 ) -> None:
-    with IndexServer() as secure:
-        secure.speak_tls(certificate)
-        secure.serve(NAME, tiny.archive().read_bytes())
-        fetching(url=secure.url).refused(4, "certificate of https://127.0.0.1", "not trusted", "SSL_CERT_FILE")
+    fetching(url=secure.url).refused(4, "certificate of https://127.0.0.1", "not trusted", "SSL_CERT_FILE")
     no_trace(tmp_path)
 
 
