@@ -46,3 +46,13 @@ def test_a_server_that_lost_a_port_is_started_again(tmp_path: Path) -> None:
 def test_any_other_end_is_an_end(tmp_path: Path, runs: tuple[str, ...]) -> None:
     with pytest.raises(Unproven, match="before it was ready"), running([server(tmp_path, *runs)]):
         pass
+
+
+def test_ports_are_not_among_those_that_the_kernel_gives_out() -> None:
+    """Such a one may belong to anybody by the time vLLM binds it."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    if first < 20_000:
+        pytest.skip(f"the kernel gives out ports from {first} on: there are not enough below")
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert not [port for port in ports if first <= port <= last]

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -206,12 +207,18 @@ def running(servers: list[Server]) -> Iterator[list[Server]]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on the loopback that nobody listens on now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """``count`` different TCP ports that nobody listens on, from below those that Linux gives out by itself.
+
+    A server binds its ports seconds after it was told them. One that the kernel hands out (to an outgoing connection, or to
+    whoever binds port 0, as vLLM does for its own) can be taken by then, and NIXL's handshake listener dies of that without
+    its server ending (0.22.1, nixl/scheduler.py:303).
+    """
+    first_given_out = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found: list[int] = []
+    for port in random.sample(range(10_000, max(first_given_out, 20_000)), 1_000):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind((HOST, port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
