@@ -191,7 +191,7 @@ def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
         return []
     found = name_sides(value, disagg_pair=ctx.disagg_pair) - {Side.ENCODE, Side.AGGREGATED}
     if not found and "$" in value and (letter := ctx.letter_side(value)):
-        found = {letter}
+        found = frozenset((letter,))
     if len(found) != 1:
         return []
     kind = "log file" if _PATHLIKE.search(value) else "argument"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TextIO
 from kvroles.errors import Exit, KvRolesError, UsageError
 
 if TYPE_CHECKING:
-    from kvroles.migrate.findings import Options
     from kvroles.migrate.run import FileResult
+    from kvroles.migrate.settings import Options
 
 _EPILOG = """\
 Answers that the files do not hold go into .kv-roles.toml (looked for in the current folder):
@@ -78,8 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from kvroles.migrate import run, settings
-    from kvroles.migrate.findings import Options
+    from kvroles.migrate import search, settings
 
     config = args.config or (settings.NAME if os.path.isfile(settings.NAME) else None)
     if args.config is not None and not os.path.isfile(args.config):
@@ -89,7 +88,9 @@ def _run(args: argparse.Namespace) -> int:
         from kvroles.migrate import hazards
 
         release = hazards.target(args.target_vllm)
-    options = Options(settings.load(config, args.side), release, proof=args.write or args.diff or args.format == "json")
+    options = settings.Options(
+        settings.load(config, args.side), release, proof=args.write or args.diff or args.format == "json"
+    )
     if "-" in args.paths:
         if len(args.paths) > 1:
             raise UsageError("- stands for standard input and goes with no other path")
@@ -97,7 +98,10 @@ def _run(args: argparse.Namespace) -> int:
     for path in args.paths:
         if not os.path.lexists(path):
             raise UsageError(f"{path} does not exist")
-    results = run.over(args.paths, options)
+    found = search.over(args.paths, options.settings)
+    from kvroles.migrate import run  # not before: what it needs is loaded while other processes look for files
+
+    results = run.each(found, options)
     whole = _write(results) if args.write else True
     _report(args, results, sys.stdout)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)

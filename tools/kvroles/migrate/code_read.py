@@ -24,7 +24,7 @@ class Reader:
         self.ctx = ctx
         self.spec = spec
         self._hidden = _without_token(t) if spec.grammar == "python" else []
-        self.root = grammar.parse(spec.grammar, t, _blanked(t, self._hidden))
+        self.root = grammar.parse(spec.grammar, t, hidden=self._hidden)
         self._whole: Node | None = None if self._hidden else self.root
         self.scopes: dict[tuple[int, int, str], Scope] = {}
         self._constants: dict[str, str | None] = {}
@@ -148,7 +148,7 @@ class Reader:
     def _constant(self, name: str) -> str | None:
         """The one string a name is set to in this text, or None."""
         if name not in self._constants:
-            pattern = rf"(?m)(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=\s*[\"'`]([\w.-]+)[\"'`]"
+            pattern = rf"{name}(?<![\w.]{name})\s*(?::[^=\n]+)?:?=\s*[\"'`]([\w.-]+)[\"'`]"
             found = set(re.findall(pattern, self.t.s))
             self._constants[name] = found.pop() if len(found) == 1 else None
         return self._constants[name]
@@ -215,7 +215,6 @@ _PLAIN_SET = re.compile(
     r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]"
 )
 _DEFINITION = re.compile(r"\n([ \t]*)(@|def |class |async def )")
-_BLANKS = bytes(10 if b == 10 else 32 for b in range(256))
 _WORTH_IT = 8_000
 
 
@@ -256,15 +255,3 @@ def _without_token(t: Text) -> list[tuple[int, int]]:
         out_of_it = re.compile(rf"\n[ \t]{{0,{indent - 1}}}[^\s#)\]}}]").search(s, begin, end) if indent else None
         out.append((begin, out_of_it.start() if out_of_it else end))
     return out
-
-
-def _blanked(t: Text, spans: list[tuple[int, int]]) -> bytes | None:
-    if not spans:
-        return None
-    source = bytearray(t.ascii())
-    for a, b in spans:
-        source[a:b] = source[a:b].translate(_BLANKS)
-        at = a + len(t.s[a:b]) - len(t.s[a:b].lstrip())
-        if at > a and at + 4 <= b:
-            source[at : at + 4] = b"pass"  # a class or branch of nothing else still has a body
-    return bytes(source)

@@ -79,7 +79,7 @@ class Unit(Reader):
             return scope
         sides = name_sides(name, disagg_pair=self.ctx.disagg_pair)
         if not sides and (letter := self.ctx.letter_side(name)):
-            sides = {letter}
+            sides = frozenset((letter,))
         if len(sides) == 1:
             scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, self.t.at(node.start_byte)))
         return scope
@@ -175,7 +175,7 @@ class Unit(Reader):
         away = next((o for o in grammar.owners(use) if o.type in self.spec.function), None)
         if away is None:
             return False
-        local = rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n,)]*)?:?=(?!=)"
+        local = rf"{re.escape(name)}(?<![\w.]{re.escape(name)})\s*(?::[^=\n,)]*)?:?=(?!=)"
         return re.search(local, grammar.text(self.t, away)) is not None
 
     def _call(self, node: Node, inner: Node, up: Scope) -> Scope:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -41,9 +42,9 @@ _PREFILL_SAID = re.compile(
       | (?<=[:=][ ]prefill)(?![ ]+[a-z])           # role: prefill
       | (?=["':=_/.()\]-]|[ ]*:?=[ ]|(?-i:[A-Z]))  # prefill-0, prefill:, PrefillWorker
       | (?=[ ](?:\w+[ ])?(?:worker|instance|node|pod|server|service|engine|pool|side|replica|deployment|container
-          |gpu|host|role|vllm)))
-    | 预填|プレフィル|프리필""",
+          |gpu|host|role|vllm)))""",
 )
+_PREFILL_ABROAD = ("预填", "プレフィル", "프리필")
 _PD_SAID = re.compile(
     r"""(?ix)
     (?<!no[ ])(?<!non-)(?<!not[ ])(?<!without[ ])(?<!without[ ]any[ ])(?<!disable[ ])
@@ -67,10 +68,13 @@ _SUBSTITUTED = re.compile(
     r"""(?imx)
     \bs([/|\#,@!])[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1
     | \$\{\w+//?[^\n/}]*(?:prefill|decode)[^\n/}]*/[^\n/}]*(?:prefill|decode)[^\n}]*\}
-    | \breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)
     | \b(?:cp|ln[ ]-s\w*)[ ]+[^\s;|&]*(?:prefill|decode)[^\s;|&]*(?<!\.log)[ ]+
       [^\s;|&]*(?:prefill|decode)[^\s;|&]*[ \r]*(?:$|[;&|\#])"""
 )
+_REPLACED = re.compile(
+    r"""(?i)\breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)"""
+)
+_DISAGG_DECODE = re.compile(r"(?i)disagg\w*[-_ ]decod")
 _OFF = frozenset({"0", "false", "no", "off"})
 _PD_PATH = re.compile(
     r"(?i)(?:^|(?<!non)(?<!not)(?<!no)[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)"
@@ -90,9 +94,35 @@ class FileCtx:
     notes: list[str] = field(default_factory=list)
 
     @cached_property
+    def low(self) -> str:
+        """The text in lower case, each character in its place (of all characters only one grows when lowered)."""
+        return self.text.s.replace("\u0130", "i").lower()
+
+    def _places(self, *words: str) -> list[int]:
+        """Where any of ``words`` (lower case) begins, in order: finding words first is what makes the patterns cheap."""
+        out: list[int] = []
+        for word in words:
+            i = self.low.find(word)
+            while i >= 0:
+                out.append(i)
+                i = self.low.find(word, i + 1)
+        return sorted(out)
+
+    def _lines(self, *words: str) -> Iterator[tuple[int, int, int]]:
+        """Start, end, and end of the next line, of every line that holds any of ``words``."""
+        s, end = self.text.s, -1
+        for i in self._places(*words):
+            if i > end:
+                end = s.find("\n", i)
+                end = len(s) if end < 0 else end
+                below = s.find("\n", end + 1)
+                yield s.rfind("\n", 0, i) + 1, end, len(s) if below < 0 else below
+
+    @cached_property
     def prefill_said(self) -> bool:
         """Whether the file speaks of prefill as something other than a flag or a kernel."""
-        return _PREFILL_SAID.search(self.text.s) is not None
+        s = self.text.s
+        return any(_PREFILL_SAID.match(s, i) for i in self._places("prefill")) or any(w in s for w in _PREFILL_ABROAD)
 
     @cached_property
     def prefill_off(self) -> tuple[str, int] | None:
@@ -101,11 +131,18 @@ class FileCtx:
         Each setting of that kind has to say so: a script that sets the number elsewhere to something else has both.
         """
         off: tuple[str, int] | None = None
-        for m in _PREFILL_OFF.finditer(self.text.s):
+        s = self.text.s
+        found = (
+            m
+            for start, end, below in self._lines("prefill", "pd", "disagg")
+            for m in _PREFILL_OFF.finditer(s, start, below)
+            if m.start() <= end
+        )
+        for m in found:
             if (m.group("value") or m.group("set")).lower() not in _OFF:
                 return None
             name = re.escape(m.group("name") or "")
-            if name and re.search(rf"\+\+\s*{name}\b|\b{name}\s*\+[+=]", self.text.s):
+            if name and re.search(rf"\+\+\s*{name}\b|\b{name}\s*\+[+=]", s):
                 return None  # a counter
             words = (
                 m.group() if m.group("value") else f"{m.group('block').strip(' -#')} {m.group('key')}: {m.group('set')}"
@@ -116,10 +153,14 @@ class FileCtx:
     @cached_property
     def substituted(self) -> tuple[str, int] | None:
         """The words by which the file makes one side's config from the other's, and their index; None if it does not."""
-        m = _SUBSTITUTED.search(self.text.s)
-        if m is None or not {"prefill", "decode"} <= {w.lower() for w in re.findall(r"(?i)prefill|decode", m.group())}:
-            return None
-        return m.group()[:80], m.start()
+        s = self.text.s
+        made = [m for start, end, _ in self._lines("prefill") if (m := _SUBSTITUTED.search(s, start, end))]
+        made += _REPLACED.finditer(s) if "replace(" in self.low else ()
+        for m in made:
+            words = m.group().lower()
+            if "prefill" in words and "decode" in words:
+                return m.group()[:80], m.start()
+        return None
 
     @cached_property
     def asked(self) -> frozenset[str]:
@@ -153,7 +194,7 @@ class FileCtx:
     @cached_property
     def disagg_pair(self) -> bool:
         """Whether ``disagg…decode`` is said as well, which makes ``disagg…prefill`` one of two sides."""
-        return "isagg" in self.text.s and re.search(r"(?i)disagg\w*[-_ ]decod", self.text.s) is not None
+        return any(_DISAGG_DECODE.match(self.text.s, i) for i in self._places("disagg"))
 
     @cached_property
     def letter_pair(self) -> bool:
@@ -178,10 +219,11 @@ class FileCtx:
     def proxied(self) -> dict[str, Side]:
         """Ports, host names and variables that a proxy in this file is told are prefill's or decode's."""
         seen: dict[str, set[Side]] = {}
-        low = self.text.s.lower()
-        asked = ((_PROXY, "--prefill" in low or "--decode" in low), (_PROXY_VAR, "prefill" in low and "http" in low))
-        for pattern in (p for p, worth in asked if worth):
-            for m in pattern.finditer(self.text.s):
+        asked = [(_PROXY, i) for i in self._places("--prefill", "--decode")]
+        if "prefill" in self.low and "http" in self.low:
+            asked += [(_PROXY_VAR, i) for i in self._places("prefill", "decode")]
+        for pattern, i in asked:
+            if m := pattern.match(self.text.s, i):
                 side = Side.PREFILL if m.group("flag").lower().startswith("prefill") else Side.DECODE
                 value = m.group("value")
                 for p in _PORT.finditer(value):

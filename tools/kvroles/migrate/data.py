@@ -82,6 +82,23 @@ def walk(node: Node) -> Iterator[Node]:
             stack.extend(n.items)
 
 
+def scalars_with(root: Node, word: str) -> list[Scalar]:
+    """The scalars below ``root``, keys included, that hold ``word``."""
+    out: list[Scalar] = []
+    stack: list[Node] = [root]
+    while stack:
+        n = stack.pop()
+        if type(n) is Scalar:
+            if word in n.text.s:
+                out.append(n)
+        elif type(n) is Map:
+            for pair in n.pairs:
+                stack += pair
+        elif type(n) is Seq:
+            stack += n.items
+    return out
+
+
 def path_to(root: Node, target: int) -> list[Node]:
     """The nodes from ``root`` down to the leaf whose source span holds index ``target`` (keys included as leaves)."""
     path: list[Node] = []

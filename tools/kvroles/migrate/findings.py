@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from kvroles.migrate import connectors, decide, hazards, read
 from kvroles.migrate.codes import CODES
@@ -11,11 +10,8 @@ from kvroles.migrate.connectors import Kind
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.decide import Verdict
 from kvroles.migrate.model import Cue, Finding, Side, Site
-from kvroles.migrate.settings import Settings, silences, suppressed
+from kvroles.migrate.settings import SILENCER, Options, suppressed
 from kvroles.migrate.text import TOKEN
-
-if TYPE_CHECKING:
-    from kvroles.release import Version
 
 _MENTIONS = {
     "comment": ("KVR124", "in a comment: it configures nothing"),
@@ -25,15 +21,6 @@ _MENTIONS = {
     "log": ("KVR125", "a record of what once ran"),
     "unknown": ("KVR117", "in a kind of file that is not read closely enough to change: see to it by hand"),
 }
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the run was asked for."""
-
-    settings: Settings
-    release: Version | None = None
-    proof: bool = True  # make the change in memory and read it again; a plain report does without
 
 
 def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
@@ -49,7 +36,7 @@ def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
     for site, verdict in zip(sites, verdicts, strict=True):
         found = _of_site(site, verdict, ctx, options)
         if lines is None:  # most files silence nothing, and need not be cut into lines for it
-            lines = ctx.text.s.splitlines() if silences(ctx.text.s) else []
+            lines = ctx.text.s.splitlines() if SILENCER in ctx.low else []
         for f in found:
             f.suppressed = f.code in options.settings.ignore or suppressed(lines, f.line, f.code)
         out += found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Language, Node, Parser, Range
 
 from kvroles.migrate.text import Text
 
@@ -15,15 +16,32 @@ MAX_NODES_DEEP = 400
 
 @cache
 def _parser(name: str) -> Parser:
-    return Parser(Language(import_module(f"tree_sitter_{name}").language()))
+    """The parser of one grammar.
+
+    Only the compiled module is loaded: the package around it imports half of ``importlib`` for query files that are not
+    used here, which takes longer than to parse a dozen scripts. Raises ``ImportError`` if the grammar is not installed.
+    """
+    package = find_spec(f"tree_sitter_{name}")
+    inside = None if package is None else PathFinder.find_spec("_binding", package.submodule_search_locations)
+    if inside is None or inside.loader is None:
+        raise ModuleNotFoundError(f"No module named 'tree_sitter_{name}'", name=f"tree_sitter_{name}")
+    binding = module_from_spec(inside)
+    inside.loader.exec_module(binding)
+    return Parser(Language(binding.language()))
 
 
-def parse(name: str, t: Text, masked: bytes | None = None) -> Node:
-    """The root node of ``t``; its byte offsets are indices of ``t.s``.
+def parse(name: str, t: Text, masked: bytes | None = None, hidden: Sequence[tuple[int, int]] = ()) -> Node:
+    """The root node of ``t``; its byte offsets are indices of ``t.s``. The ``hidden`` stretches, in order, are not read.
 
     Raises ``RecursionError`` if a token lies deeper than anything a person wrote: climbing out of it would take forever.
     """
-    root = _parser(name).parse(t.ascii() if masked is None else masked).root_node
+    source = t.ascii() if masked is None else masked
+    parser = _parser(name)
+    if hidden:
+        source, parser.included_ranges = _without(source, hidden)
+    root = parser.parse(source).root_node
+    if hidden:
+        parser.included_ranges = []
     for i in t.tokens():
         cursor = root.walk()
         for _ in range(MAX_NODES_DEEP):
@@ -32,6 +50,24 @@ def parse(name: str, t: Text, masked: bytes | None = None) -> Node:
         else:
             raise RecursionError(f"nested deeper than {MAX_NODES_DEEP}")
     return root
+
+
+def _without(source: bytes, hidden: Sequence[tuple[int, int]]) -> tuple[bytes, list[Range]]:
+    """What is left of Python's ``source``, with a ``pass`` where each hidden stretch begins: a class or branch of nothing
+    else still has a body."""
+    out = bytearray(source)
+    shown: list[Range] = []
+    start = row = 0
+    for a, b in [*hidden, (len(source), len(source))]:
+        first = a + len(source[a:b]) - len(source[a:b].lstrip())
+        end = a
+        if first + 5 <= b:
+            end = first + 5
+            out[first:end] = b"pass\n"
+        below = row + source.count(b"\n", start, end)
+        shown.append(Range((row, 0), (below, 0), start, end))
+        start, row = b, below + source.count(b"\n", end, b)
+    return bytes(out), shown
 
 
 def at(root: Node, i: int, n: int = 1) -> Node:

@@ -15,10 +15,19 @@ _AT_ONCE = 32  # items a process takes at a time: few enough that none waits lon
 _TURNS = 8_000  # what a pipe holds at four bytes each, with room to spare
 
 
-def each(work: Callable[[T], R | None], items: Sequence[T]) -> list[R]:
-    """``work`` done on every item, what is not None kept in order. What ``work`` raises is raised here."""
+def each(
+    work: Callable[[T], R | None],
+    items: Sequence[T],
+    *,
+    worth: int = WORTH_A_FORK,
+    meanwhile: Callable[[], None] | None = None,
+) -> list[R]:
+    """``work`` done on every item, what is not None kept in order. What ``work`` raises is raised here.
+
+    From ``worth`` items on the work is shared; what is to be done ``meanwhile`` this process does before its own share.
+    """
     count = min(os.cpu_count() or 1, MAX_PROCESSES)
-    if count < 2 or len(items) < WORTH_A_FORK or not hasattr(os, "fork"):
+    if count < 2 or len(items) < worth or not hasattr(os, "fork"):
         return [r for item in items if (r := work(item)) is not None]
     step = max(_AT_ONCE, len(items) // _TURNS + 1)
     turns, write = os.pipe()  # whoever is free reads the next number: one large file holds nobody else up
@@ -28,6 +37,8 @@ def each(work: Callable[[T], R | None], items: Sequence[T]) -> list[R]:
     failure: BaseException | None = None
     done: list[tuple[int, R]] = []
     try:
+        if meanwhile is not None:
+            meanwhile()
         done = _share(work, items, turns, step)
     except BaseException as e:
         failure = e

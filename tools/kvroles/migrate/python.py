@@ -26,7 +26,9 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
         )
         if target and len(sides := name_sides(target)) == 1:
-            up = Scope("cell", target, up, [Cue(sides.pop(), Weight.SAID, "file written", target, t.at(m.start(2)))])
+            up = Scope(
+                "cell", target, up, [Cue(next(iter(sides)), Weight.SAID, "file written", target, t.at(m.start(2)))]
+            )
         return values.scan_as(lang, body, up, ctx)
     out: list[Site] = []
     holes: list[tuple[int, int]] = []

@@ -30,14 +30,12 @@ def file_scope(name: str) -> Scope:
     for depth, part in enumerate(reversed(parts)):
         stem = part.rsplit(".", 1)[0] if depth == 0 else part
         stem = part if stem.lower() in _KIND_NAMES else stem
-        sides = name_sides(stem, disagg_pair=False)
+        sides: set[Side | None] = set(name_sides(stem))
         if not sides and depth == 0 and stem.lower() in {"p", "d"}:
-            sides = {role_value(stem)} - {None}  # type: ignore[assignment]
-        sides.discard(Side.ENCODE)
-        if disagg:
-            sides.discard(Side.AGGREGATED)
-        if len(sides) == 1:
-            scope.cues.append(Cue(next(iter(sides)), Weight.FILE, "file name" if depth == 0 else "folder", part))
+            sides = {role_value(stem)}
+        sides -= {None, Side.ENCODE, Side.AGGREGATED if disagg else None}
+        if len(sides) == 1 and (side := sides.pop()) is not None:
+            scope.cues.append(Cue(side, Weight.FILE, "file name" if depth == 0 else "folder", part))
             break
         if sides:
             break

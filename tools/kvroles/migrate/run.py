@@ -1,21 +1,21 @@
-"""A whole run: paths to findings, and what was written."""
+"""The files found to findings, and the bytes to write."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 
 from kvroles.errors import Exit, KvRolesError
 from kvroles.migrate import findings, parallel, walk
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.context import FileCtx
-from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
+from kvroles.migrate.search import Found, relevant
+from kvroles.migrate.settings import Options
 from kvroles.migrate.text import TOKEN_RE, Text
 
-_AT_ONCE = 16_000  # files named at a time, so that a tree of any size takes no more memory than this many
+_WORTH_SHARING = 120  # files; for fewer it takes longer to load in each process what reads them than to read them
 
 
 @dataclass
@@ -33,36 +33,18 @@ class FileResult:
     lines: dict[int, int] = field(default_factory=dict)
 
 
-def over(paths: list[str], options: Options) -> list[FileResult]:
-    """The result of every file at or below ``paths`` that has one, each file once, in order."""
-    seen: set[str] = set()
-    out: list[FileResult] = []
-    for root in paths:
-        entries = walk.files(root)
-        while some := list(islice(entries, _AT_ONCE)):
-            todo = [e for e in some if _wanted(e, seen if len(paths) > 1 else None, options)]
-            out += parallel.each(partial(_one, options, root), todo)
-    return out
+def each(found: list[Found], options: Options) -> list[FileResult]:
+    """The result of every file found that has one, in order."""
+    return parallel.each(partial(_one, options), found, worth=_WORTH_SHARING)
 
 
-def _wanted(entry: str | walk.Hit, seen: set[str] | None, options: Options) -> bool:
-    shown = entry if isinstance(entry, str) else entry.path
-    if options.settings.exclude and options.settings.excluded(shown):
-        return False
-    if seen is not None:
-        if shown in seen:
-            return False
-        seen.add(shown)
-    return True
-
-
-def _one(options: Options, root: str, entry: str | walk.Hit) -> FileResult | None:
-    hit = walk.look(entry) if isinstance(entry, str) else entry
+def _one(options: Options, found: Found) -> FileResult | None:
+    hit = walk.Hit(found.path, skipped=found.skipped) if found.skipped else walk.look(found.path)
     if hit is None:
         return None
     if hit.skipped:
         return skipped(hit.path, hit.skipped)
-    return of_bytes(hit.path, evidence_name(root, hit.path), hit.data, options)
+    return of_bytes(hit.path, evidence_name(found.root, hit.path), hit.data, options)
 
 
 def evidence_name(root: str, path: str) -> str:
@@ -80,7 +62,7 @@ def skipped(path: str, why: str) -> FileResult:
 
 def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult | None:
     """The result for one file's bytes, or None if nothing in it is NIXL's or ours to speak of."""
-    if not _relevant(data, options):
+    if not relevant(data, options.settings.connectors):
         return None
     try:
         text = Text.of_file(data)
@@ -105,16 +87,6 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
         result.after = _checked(result, data, ctx, options)
         result.before = data if result.after is not None else b""
     return result
-
-
-def _relevant(data: bytes, options: Options) -> bool:
-    """NIXL has to be named somewhere in the file (or a connector left to a variable), else no role in it is NIXL's."""
-    low = data.lower()
-    return (
-        b"nixl" in low
-        or (b"$" in data and b"kv_connector" in low)
-        or any(c.encode() in data for c in options.settings.connectors)
-    )
 
 
 def _checked(result: FileResult, data: bytes, ctx: FileCtx, options: Options) -> bytes | None:

@@ -6,12 +6,17 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from kvroles.errors import UsageError
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Side
 
+if TYPE_CHECKING:
+    from kvroles.release import Version
+
 NAME = ".kv-roles.toml"
+SILENCER = "kv-roles:"  # what every comment that silences something has in it, in lower case
 _IGNORE = re.compile(r"kv-roles:\s*ignore(?:\[\s*([A-Za-z0-9_,\s]*?)\s*\])?", re.I)
 
 
@@ -33,6 +38,15 @@ class Settings:
 
     def excluded(self, path: str) -> bool:
         return any(matches(path, g) for g in self.exclude)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the run was asked for."""
+
+    settings: Settings
+    release: Version | None = None
+    proof: bool = True  # make the change in memory and read it again; a plain report does without
 
 
 def matches(path: str, glob: str) -> bool:
@@ -132,11 +146,6 @@ _ALONE = re.compile(
     r"""[\s>]*"?(?:\#|//|--|;|<!--|/\*|\{\{-?\s*/\*|\{\#|\.\.|(?:_?comment|\$comment)"\s*:)""", re.X | re.I
 )
 _FENCE = re.compile(r"[\s>]*(?:```|~~~|\.\. (?:code|sourcecode))")
-
-
-def silences(text: str) -> bool:
-    """Whether any comment in a file's text silences anything."""
-    return "kv-roles:" in text.lower()
 
 
 def suppressed(lines: list[str], line: int, code: str) -> bool:

@@ -66,7 +66,7 @@ class Script(Source):
         scope = Scope(kind, name, up)
         sides = name_sides(name, disagg_pair=self.ctx.disagg_pair)
         if len(sides) != 1 and (letter := self.ctx.letter_side(name)):
-            sides = {letter}
+            sides = frozenset((letter,))
         if len(sides) == 1:
             scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, self.t.at(node.start_byte)))
         return scope
@@ -82,7 +82,8 @@ class Script(Source):
     def _calls(self, word: str, node: Node) -> list[Scope]:
         """The owners of every call of a function."""
         out: list[Scope] = []
-        for m in re.finditer(rf"(?<![\w$/.-]){re.escape(word)}(?![\w.-])(?!\s*\()", self.t.s):
+        name = re.escape(word)
+        for m in re.finditer(rf"{name}(?<![\w$/.-]{name})(?![\w.-])(?!\s*\()", self.t.s):
             if not node.start_byte <= m.start() < node.end_byte:
                 call = grammar.at(self.root, m.start(), len(word))
                 if any(o.type == "command_name" for o in grammar.owners(call)):
@@ -144,7 +145,7 @@ class Script(Source):
             return None
         if m := re.search(r"=~\s*(\S+)", words):
             named = [name_sides(w) for w in re.findall(r"[\w-]+", m.group(1))]
-            found = set().union(*named)
+            found = frozenset[Side]().union(*named)
             return next(iter(found)) if all(named) and len(found) == 1 and "&&" not in words else None
         compared = re.findall(r"={1,2}\s*[\"']?\*?([\w-]+)\*?[\"']?", words)
         sides = {s for w in compared for s in ({role_value(w)} if len(w) > 1 and role_value(w) else name_sides(w))}

@@ -172,7 +172,7 @@ class Source:
     def assignments(self, name: str) -> list[Node]:
         """The assignments that set a variable anew (not those that add to it)."""
         out: list[Node] = []
-        for m in re.finditer(rf"(?<![\w$]){re.escape(name)}=(?!=)", self.t.s):
+        for m in re.finditer(rf"{re.escape(name)}=(?<![\w$]{re.escape(name)}=)(?!=)", self.t.s):
             found = grammar.at(self.root, m.start(), len(name))
             for o in grammar.owners(found):
                 if o.type == "variable_assignment":

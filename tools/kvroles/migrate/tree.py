@@ -9,7 +9,7 @@ from functools import partial
 
 from kvroles.migrate import argv, connectors, data_cues
 from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Alias, Map, Node, Scalar, Seq, path_to, walk
+from kvroles.migrate.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.template import Branch
 from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
@@ -38,8 +38,8 @@ class Tree:
     def sites(self) -> list[Site]:
         """Every site in the tree."""
         out: list[Site] = []
-        for node in walk(self.root):
-            if isinstance(node, Scalar) and TOKEN in node.value and TOKEN_RE.search(node.value):
+        for node in scalars_with(self.root, TOKEN):
+            if TOKEN_RE.search(node.value):
                 out += self._scalar(node)
         return sorted(out, key=lambda s: s.pos)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from kvroles.migrate.model import Side
 
@@ -53,7 +54,8 @@ def split_name(name: str) -> list[str]:
     return [w.lower() for w in _WORD.findall(name)]
 
 
-def name_sides(name: str, *, disagg_pair: bool = False) -> set[Side]:
+@lru_cache(maxsize=2048)
+def name_sides(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
     """The sides an identifier names.
 
     ``disagg_pair`` says that a ``disagg…decode`` exists beside it, which makes ``disagg…prefill`` one of two sides and
@@ -76,7 +78,7 @@ def name_sides(name: str, *, disagg_pair: bool = False) -> set[Side]:
         found.add(side)
     if {P, D} & found and AGG in found:
         found.discard(AGG) if {P, D} <= found else None
-    return found
+    return frozenset(found)
 
 
 _ROLE_NOUN_WORDS = frozenset(
@@ -175,7 +177,8 @@ def both_said(text: str) -> bool:
     )
 
 
-def prose_sides(text: str) -> set[Side]:
+@lru_cache(maxsize=512)
+def prose_sides(text: str) -> frozenset[Side]:
     """The sides a piece of prose (comment, heading, sentence) names, the neutral phrases left out."""
     clean = _NEUTRAL.sub(" ", text)
     found = {side for side, pattern in _PROSE if pattern.search(clean)}
@@ -184,7 +187,7 @@ def prose_sides(text: str) -> set[Side]:
     if found & {P, D}:
         found.discard(ENC)
         found.discard(AGG)
-    return found
+    return frozenset(found)
 
 
 def prose_side(text: str) -> Side | None:
@@ -286,6 +289,7 @@ _DEPENDS = re.compile(
 )
 
 
+@lru_cache(maxsize=512)
 def title_side(text: str) -> Side | None:
     """The side a comment, an echo or a line above a block announces for what comes next, or None.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
@@ -12,6 +13,7 @@ from kvroles.migrate.text import TOKEN, Text
 
 MAX_DEPTH = 200
 _Loader = getattr(yaml, "CLoader", yaml.Loader)
+_QUOTED, _BLOCK = frozenset("\"'"), frozenset("|>")
 _HEX = {"x": 2, "u": 4, "U": 8}
 _ESC = {
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
@@ -26,66 +28,60 @@ class NotYamlError(Exception):
 def documents(t: Text) -> list[Node]:
     """The root nodes of the documents in ``t``. Raises ``NotYamlError``."""
     try:
-        return list(_build(t, yaml.parse(t.s, Loader=_Loader)))
+        return _build(t, yaml.parse(t.s, Loader=_Loader))
     except (yaml.YAMLError, ValueError, UnicodeError) as e:
         raise NotYamlError(str(e).split("\n", 1)[0]) from None
 
 
-def _build(t: Text, events: Iterator[yaml.Event]) -> Iterator[Node]:
+def _build(t: Text, events: Iterator[Any]) -> list[Node]:
+    """The trees that the events make, which are told apart by their exact class: a large file has thousands."""
+    roots: list[Node] = []
     stack: list[Map | Seq] = []
     keys: list[Scalar | None] = []
     for e in events:
-        node: Node | None = None
-        if e.start_mark is None or e.end_mark is None:
-            continue
-        start, end = e.start_mark.index, e.end_mark.index
-        if isinstance(e, yaml.ScalarEvent):
-            node = _scalar(t, e.value, e.style, start, end)
-            node.anchor = e.anchor or ""
-        elif isinstance(e, yaml.AliasEvent):
-            node = Alias(e.anchor or "", start, end)
-        elif isinstance(e, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+        kind = type(e)
+        node: Node
+        if kind is yaml.ScalarEvent:
+            node = _scalar(t, e.value, e.style or "", e.start_mark.index, e.end_mark.index, e.anchor or "")
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             if len(stack) >= MAX_DEPTH:
                 raise NotYamlError("nested too deep")
-            kind = Map if isinstance(e, yaml.MappingStartEvent) else Seq
-            stack.append(kind(start=start, anchor=e.anchor or "", flow=bool(e.flow_style)))
+            opened = Map if kind is yaml.MappingStartEvent else Seq
+            stack.append(opened(start=e.start_mark.index, anchor=e.anchor or "", flow=bool(e.flow_style)))
             keys.append(None)
             continue
-        elif isinstance(e, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            done = stack.pop()
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            node = stack.pop()
+            node.end = e.end_mark.index
             keys.pop()
-            done.end = end
-            node = done
+        elif kind is yaml.AliasEvent:
+            node = Alias(e.anchor or "", e.start_mark.index, e.end_mark.index)
         else:
             continue
         if not stack:
-            yield node
-            continue
-        top = stack[-1]
-        if isinstance(top, Seq):
+            roots.append(node)
+        elif isinstance(top := stack[-1], Seq):
             top.items.append(node)
-        elif keys[-1] is None:
-            keys[-1] = node if isinstance(node, Scalar) else Scalar(Text(""), node.start, node.end)
+        elif (key := keys[-1]) is None:
+            keys[-1] = node if type(node) is Scalar else Scalar(Text(""), node.start, node.end)
         else:
-            key = keys[-1]
-            assert key is not None
             top.pairs.append((key, node))
             keys[-1] = None
+    return roots
 
 
-def _scalar(t: Text, value: str, style: str | None, start: int, end: int) -> Scalar:
+def _scalar(t: Text, value: str, style: str, start: int, end: int, anchor: str) -> Scalar:
     """A scalar whose text is laid over its source; only those that hold the token are laid over at all."""
-    style = style or ""
-    quoted, block = style in "\"'" and style != "", style in "|>" and style != ""
+    quoted, block = style in _QUOTED, style in _BLOCK
     if TOKEN not in value:
-        return Scalar(Text(value, t.at(start)), start, end, quoted, block, exact=False)
+        return Scalar(Text(value, t.at(start)), start, end, quoted, block, anchor, exact=False)
     if style == '"':
         laid = _double(t, start, end)
     else:
         laid = (_literal(t, value, start) if style == "|" else None) or _aligned(t, value, start, end, quoted, block)
     if laid is None or laid.s != value:
-        return Scalar(Text(value, t.at(start)), start, end, quoted, block, exact=False)
-    return Scalar(laid, start, end, quoted, block)
+        return Scalar(Text(value, t.at(start)), start, end, quoted, block, anchor, exact=False)
+    return Scalar(laid, start, end, quoted, block, anchor)
 
 
 def _double(t: Text, start: int, end: int) -> Text | None:
