@@ -6,6 +6,7 @@ Exit codes: 0 done or nothing to do; 1 with ``--check``, something is left; 2 wr
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
     from kvroles.migrate.settings import Options
 
+_COLLECT_AFTER = 50_000  # objects; Python's 700 has the trees of every file walked dozens of times
 _EPILOG = """\
 Answers that the files do not hold go into .kv-roles.toml (looked for in the current folder):
 
@@ -28,13 +30,24 @@ A comment "kv-roles: ignore[KVR114]" on or above a line silences a finding there
 """
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Knows its width: argparse, which makes one for every argument, else loads ``shutil`` to ask for it."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+        except (OSError, ValueError):
+            width = 80
+        super().__init__(prog, width=width - 2)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     p = argparse.ArgumentParser(
         prog="kv-roles",
         description=(__doc__ or "").split("\n\n")[0],
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     p.add_argument("paths", nargs="+", metavar="PATH", help="files and folders; - reads standard input")
     do = p.add_mutually_exclusive_group()
@@ -63,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run and return the exit code; a failure is one paragraph on standard error."""
+    gc.set_threshold(_COLLECT_AFTER)
     args = parser().parse_args(argv)
     try:
         return _run(args)
@@ -75,6 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.DONE)
+    finally:
+        gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from tree_sitter import Node
 
@@ -57,7 +58,7 @@ def _string(unit: Unit, node: Node) -> list[Site]:
     word = literal(t, node, spec)
     if not word.tokens():
         return []
-    scope = unit.chain(node)
+    scope = Scope.deferred(partial(unit.chain, node))
     holder = unit.value_parent(node)
     if _expected(unit, node):
         return [Site(word.at(k), scope, "expectation") for k in word.tokens()]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from kvroles.migrate import walk
 from kvroles.migrate.model import Side
 from kvroles.migrate.text import Text
 from kvroles.migrate.words import split_name
@@ -88,10 +89,14 @@ class FileCtx:
     path: str
     name: str
     text: Text
-    siblings: frozenset[str] = frozenset()
     nixl: frozenset[str] = frozenset()
     depth: int = 0
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def siblings(self) -> frozenset[str]:
+        """The names beside the file, which say whether a decode file has a prefill twin."""
+        return walk.neighbours(self.path) if self.path != "-" else frozenset()
 
     @cached_property
     def low(self) -> str:

@@ -61,13 +61,22 @@ class Scope:
     place: int = -1  # of a use: where in the file's text it stands
     flags: dict[str, str] = field(default_factory=dict)  # the flags of the command, for the hazards
     launch: bool = False  # this scope is one server (a command, a container): evidence further in is its own
+    make: Callable[[], Scope] | None = None  # of a stand-in: what makes the scope it stands for
+
+    @classmethod
+    def deferred(cls, make: Callable[[], Scope]) -> Scope:
+        """Stands for the scope that ``make`` returns, which is called when a verdict asks: most sites need none."""
+        return cls("", "", None, make=make)
 
     def chain(self) -> list[Scope]:
         """This scope and its owners, nearest first."""
         out: list[Scope] = []
         scope: Scope | None = self
         while scope is not None:
-            out.append(scope)
+            if scope.make is None:
+                out.append(scope)
+            elif scope.up is None:
+                scope.up = scope.make()
             scope = scope.up
         return out
 

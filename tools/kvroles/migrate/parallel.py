@@ -15,27 +15,27 @@ _AT_ONCE = 32  # items a process takes at a time: few enough that none waits lon
 _TURNS = 8_000  # what a pipe holds at four bytes each, with room to spare
 
 
-def each(
-    work: Callable[[T], R | None],
+def shared(
+    work: Callable[[Sequence[T]], list[R]],
     items: Sequence[T],
     *,
     worth: int = WORTH_A_FORK,
     meanwhile: Callable[[], None] | None = None,
 ) -> list[R]:
-    """``work`` done on every item, what is not None kept in order. What ``work`` raises is raised here.
+    """What ``work`` makes of ``items``, of which it is given a stretch at a time, in order. What it raises is raised here.
 
     From ``worth`` items on the work is shared; what is to be done ``meanwhile`` this process does before its own share.
     """
     count = min(os.cpu_count() or 1, MAX_PROCESSES)
     if count < 2 or len(items) < worth or not hasattr(os, "fork"):
-        return [r for item in items if (r := work(item)) is not None]
-    step = max(_AT_ONCE, len(items) // _TURNS + 1)
+        return work(items)
+    step = max(min(_AT_ONCE, len(items) // (8 * count)), len(items) // _TURNS + 1)
     turns, write = os.pipe()  # whoever is free reads the next number: one large file holds nobody else up
     os.write(write, b"".join(n.to_bytes(4, "big") for n in range(0, len(items), step)))
     os.close(write)
     children = [_child(work, items, turns, step) for _ in range(1, count)]
     failure: BaseException | None = None
-    done: list[tuple[int, R]] = []
+    done: list[tuple[int, list[R]]] = []
     try:
         if meanwhile is not None:
             meanwhile()
@@ -57,20 +57,21 @@ def each(
             done += got
     if failure is not None:
         raise failure
-    return [r for _, r in sorted(done, key=lambda d: d[0])]
+    return [r for _, made in sorted(done, key=lambda d: d[0]) for r in made]
 
 
-def _share(work: Callable[[T], R | None], items: Sequence[T], turns: int, step: int) -> list[tuple[int, R]]:
-    done: list[tuple[int, R]] = []
+def _share(
+    work: Callable[[Sequence[T]], list[R]], items: Sequence[T], turns: int, step: int
+) -> list[tuple[int, list[R]]]:
+    done: list[tuple[int, list[R]]] = []
     while number := os.read(turns, 4):
         first = int.from_bytes(number, "big")
-        for i, item in enumerate(items[first : first + step], first):
-            if (r := work(item)) is not None:
-                done.append((i, r))
+        if made := work(items[first : first + step]):
+            done.append((first, made))
     return done
 
 
-def _child(work: Callable[[T], R | None], items: Sequence[T], turns: int, step: int) -> tuple[int, int]:
+def _child(work: Callable[[Sequence[T]], list[R]], items: Sequence[T], turns: int, step: int) -> tuple[int, int]:
     """A process that does its share and sends the outcome, or what went wrong, through a pipe."""
     read, write = os.pipe()
     pid = os.fork()

@@ -11,7 +11,6 @@ from kvroles.migrate.text import Text
 from kvroles.migrate.words import name_sides
 
 _CELL = re.compile(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
-_MAGIC = re.compile(r"\n[ \t]*[!%]")
 _BANG = re.compile(r"^[ \t]*[!%](?:sx\s|system\s)?(?P<cmd>(?:[^\n\\]|\\\r?\n|\\.)*)", re.M)
 
 
@@ -32,7 +31,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         return values.scan_as(lang, body, up, ctx)
     out: list[Site] = []
     holes: list[tuple[int, int]] = []
-    for m in _BANG.finditer(t.s) if _MAGIC.search(t.s) or t.s.lstrip()[:1] in {"!", "%"} else ():
+    for m in _BANG.finditer(t.s) if _has_magic(t.s) else ():
         if re.match(r"\s*[!%]\s*[\w./{$-]", m.group()) and "=" not in m.group()[:2]:
             holes.append((m.start(), m.end()))
             out += (
@@ -49,3 +48,14 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         s2 = re.sub(r"(?m)^(\s*)(?:>>>|\.\.\.)( |$)", lambda m: m.group(1) + "   " + m.group(2), t.s)
         t = t.same_places(s2) if len(s2) == len(t.s) else t
     return out + code.scan(t, up, ctx, "python")
+
+
+def _has_magic(s: str) -> bool:
+    """Whether any line begins with ``!`` or ``%``: looking for the signs first is many times faster than line by line."""
+    for sign in "!%":
+        i = s.find(sign)
+        while i >= 0:
+            if not s[s.rfind("\n", 0, i) + 1 : i].strip(" \t"):
+                return True
+            i = s.find(sign, i + 1)
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -35,7 +36,11 @@ class FileResult:
 
 def each(found: list[Found], options: Options) -> list[FileResult]:
     """The result of every file found that has one, in order."""
-    return parallel.each(partial(_one, options), found, worth=_WORTH_SHARING)
+    return parallel.shared(partial(_some, options), found, worth=_WORTH_SHARING)
+
+
+def _some(options: Options, found: Sequence[Found]) -> list[FileResult]:
+    return [result for f in found if (result := _one(options, f)) is not None]
 
 
 def _one(options: Options, found: Found) -> FileResult | None:
@@ -68,8 +73,7 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
         text = Text.of_file(data)
     except UnicodeDecodeError:
         return skipped(path, "not UTF-8")
-    siblings = walk.neighbours(path) if path != "-" else frozenset()
-    ctx = FileCtx(path, name, text, siblings, options.settings.connectors)
+    ctx = FileCtx(path, name, text, options.settings.connectors)
     try:
         found = findings.of_file(ctx, options)
     except (RecursionError, MemoryError):
@@ -97,7 +101,7 @@ def _checked(result: FileResult, data: bytes, ctx: FileCtx, options: Options) ->
     try:
         after = rewrite.edited(data, ctx.text, result.findings)
         text = Text.of_file(after)
-        again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.siblings, ctx.nixl), options)
+        again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.nixl), options)
     except Exception as e:  # whatever it is, what cannot be read again is not offered
         why = str(e) or type(e).__name__
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -28,29 +28,26 @@ def over(paths: list[str], settings: Settings) -> list[Found]:
     seen: set[str] | None = set() if len(paths) > 1 else None
     out: list[Found] = []
     for root in paths:
-        entries = _wanted(walk.files(root), seen, settings)
-        while some := list(islice(entries, _AT_ONCE)):
-            out += parallel.each(partial(_look, settings.connectors, root), some, meanwhile=_load_judges)
+        wanted = _wanted(walk.files(root), seen, settings)
+        while some := list(islice(wanted, _AT_ONCE)):
+            out += parallel.shared(partial(_look, settings.connectors, root), some, meanwhile=_load_judges)
     return out
 
 
-def _wanted(entries: Iterator[str | walk.Hit], seen: set[str] | None, settings: Settings) -> Iterator[str | walk.Hit]:
-    for entry in entries:
-        shown = entry if isinstance(entry, str) else entry.path
-        if settings.exclude and settings.excluded(shown):
+def _wanted(paths: Iterator[str], seen: set[str] | None, settings: Settings) -> Iterator[str]:
+    for path in paths:
+        if settings.exclude and settings.excluded(path):
             continue
         if seen is not None:
-            if shown in seen:
+            if path in seen:
                 continue
-            seen.add(shown)
-        yield entry
+            seen.add(path)
+        yield path
 
 
-def _look(connectors: frozenset[str], root: str, entry: str | walk.Hit) -> Found | None:
-    hit = walk.look(entry) if isinstance(entry, str) else entry
-    if hit is None or not (hit.skipped or relevant(hit.data, connectors)):
-        return None
-    return Found(root, hit.path, hit.skipped)
+def _look(connectors: frozenset[str], root: str, paths: Sequence[str]) -> list[Found]:
+    hits = (hit for path in walk.holding(paths) if (hit := walk.look(path)) is not None)
+    return [Found(root, hit.path, hit.skipped) for hit in hits if hit.skipped or relevant(hit.data, connectors)]
 
 
 def relevant(data: bytes, connectors: frozenset[str]) -> bool:

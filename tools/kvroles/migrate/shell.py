@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from tree_sitter import Node
 
@@ -67,7 +68,7 @@ def _word(script: Script, node: Node) -> list[Site]:
     t, ctx = script.t, script.ctx
     parent = node.parent
     assert parent is not None
-    scope = script.chain(node)
+    scope = Scope.deferred(partial(script.chain, node))
     word = shell_words.unquote(t, node)
     if parent.type in {"binary_expression", "unary_expression", "test_command", "case_item"}:
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
@@ -107,7 +108,7 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
         # To a shell the first brace ends ${VAR:-{...}}, and the last is text after it; the default still reads as one object.
         inner = t.slice(node.start_byte + 2, around.end_byte - 1)
     m = re.match(r"(\w+):?[-=]", inner.s)
-    scope = script.chain(node)
+    scope = Scope.deferred(partial(script.chain, node))
     if m is None:
         return [Site(t.at(i), scope, "value")]
     name = m.group(1)
@@ -170,7 +171,7 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
 def _heredoc(script: Script, node: Node) -> list[Site]:
     t = script.t
     body = t.slice(node.start_byte, node.end_byte)
-    scope = script.chain(node)
+    scope = Scope.deferred(partial(script.chain, node))
     target = script.heredoc_target(node)
     lang = values.lang_of_name(target) if target else ""
     if target:

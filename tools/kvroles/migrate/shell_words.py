@@ -32,12 +32,14 @@ def unquote(t: Text, node: Node) -> Text:
 def _double(t: Text, a: int, b: int, node: Node) -> Text:
     """Inside double quotes: backslash escapes ``$ ` " \\`` and the line end; nested expansions stay as they are."""
     s = t.s
+    if s.find("\\", a, b) < 0:
+        return t.slice(a, max(a, b))
     nested = [(c.start_byte, c.end_byte) for c in node.children if c.type in {"command_substitution", "expansion"}]
     out: list[str] = []
     at: list[int] = []
     i = a
     while i < b:
-        inside = next((e for st, e in nested if st <= i < e), None)
+        inside = next((e for st, e in nested if st <= i < e), None) if nested else None
         if inside is not None:
             out.append(s[i:inside])
             at.extend(range(i, inside))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 _ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
+_ANY = re.compile(r"\{\{(?<!\$\{\{)[^{}]*\}\}|\{%-?\s*\w+")
 _CONTROL = re.compile(
     r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?="
 )
@@ -24,7 +25,7 @@ class Branch:
 
 def is_template(s: str) -> bool:
     """Whether ``s`` holds template actions (GitHub's ``${{ }}`` is none)."""
-    return re.search(r"(?<!\$)\{\{[^{}]*\}\}|\{%-?\s*\w+", s) is not None
+    return ("{{" in s or "{%" in s) and _ANY.search(s) is not None
 
 
 def mask(s: str) -> str:

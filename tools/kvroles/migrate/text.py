@@ -20,12 +20,13 @@ _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 class Text:
     """``s`` and, for each index of it, the index in the file's decoded text (``at``)."""
 
-    __slots__ = ("_at", "_base", "s")
+    __slots__ = ("_at", "_base", "_tokens", "s")
 
     def __init__(self, s: str, base: int = 0, at: array[int] | None = None) -> None:
         self.s = s
         self._base = base
         self._at = at
+        self._tokens: list[int] | None = None
 
     @classmethod
     def of_file(cls, data: bytes) -> Text:
@@ -65,7 +66,9 @@ class Text:
 
     def tokens(self) -> list[int]:
         """Where ``kv_both`` stands as a word of its own."""
-        return [m.start() for m in TOKEN_RE.finditer(self.s)]
+        if self._tokens is None:
+            self._tokens = [m.start() for m in TOKEN_RE.finditer(self.s)]
+        return self._tokens
 
     def places(self) -> Iterable[int]:
         """The places of all characters, in order."""

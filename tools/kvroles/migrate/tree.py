@@ -47,7 +47,7 @@ class Tree:
         path = path_to(self.root, leaf.start)
         if not path or path[-1] is not leaf:
             return []
-        scope = self.scopes(path)
+        scope = Scope.deferred(partial(self.scopes, path))
         if leaf.value.strip() == TOKEN:
             return self._role(leaf, path, scope)
         if not leaf.exact:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 SKIP_DIRS = frozenset(
@@ -20,7 +20,7 @@ SKIP_SUFFIXES = frozenset(
         ".so", ".o", ".a", ".pyc", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".pdf", ".zip", ".gz", ".tgz",
         ".xz", ".zst", ".bz2", ".whl", ".jar", ".safetensors", ".bin", ".pt", ".onnx", ".gguf", ".woff", ".woff2",
         ".ttf", ".mp4", ".mp3", ".wav", ".cu", ".cuh", ".cpp", ".hpp", ".cc", ".c", ".h", ".hip", ".parquet", ".npy",
-        ".npz", ".db", ".sqlite",
+        ".npz", ".db", ".sqlite", ".svg", ".css",
     }
 )  # fmt: skip
 UNFINISHED = ".kv-roles-"  # what a killed --write leaves beside a file; the next one replaces it
@@ -29,6 +29,7 @@ _CHUNK = 1 << 20
 _NEEDLE = b"kv_both"
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _buffer = bytearray(_CHUNK)
+_into = [_buffer]
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,16 @@ class Hit:
     skipped: str = ""
 
 
-def files(root: str) -> Iterator[str | Hit]:
-    """The files at or below ``root`` that may be text, in order; folders that cannot be read as hits.
+def files(root: str) -> Iterator[str]:
+    """The files at or below ``root`` that may be text, in order, and what cannot be read, for ``look`` to say why.
 
     Links below it are not followed.
     """
     root = os.path.normpath(root)
     try:
         mode = os.stat(root).st_mode
-    except OSError as e:
-        yield Hit(root, skipped=_why(e))
+    except OSError:
+        yield root
         return
     if not stat.S_ISDIR(mode):
         yield root
@@ -60,8 +61,8 @@ def files(root: str) -> Iterator[str | Hit]:
         try:
             with os.scandir(here) as it:
                 entries = list(it)
-        except OSError as e:
-            yield Hit(here, skipped=_why(e))
+        except OSError:
+            yield here
             continue
         dirs: list[str] = []
         found: list[str] = []
@@ -75,8 +76,8 @@ def files(root: str) -> Iterator[str | Hit]:
                     dot = entry.name.rfind(".")
                     if dot < 1 or entry.name[dot:].lower() not in SKIP_SUFFIXES:
                         found.append(entry.path[cut:])
-            except OSError as e:
-                yield Hit(entry.path, skipped=_why(e))
+            except OSError:
+                found.append(entry.path[cut:])
         yield from sorted(found)
         stack.extend(sorted(dirs, reverse=True))
 
@@ -85,22 +86,42 @@ def _why(e: OSError) -> str:
     return e.strerror or type(e).__name__
 
 
+def holding(paths: Iterable[str]) -> Iterator[str]:
+    """Those of ``paths`` that have the needle in them, or cannot be read. One loop: here most of a run's time goes."""
+    find = _buffer.find
+    for path in paths:
+        try:
+            fd = os.open(path, _FLAGS)
+        except OSError:
+            yield path
+            continue
+        try:
+            n = os.readv(fd, _into)  # one buffer for all files: memory stays flat and nothing is copied
+            held = find(_NEEDLE, 0, n) >= 0 or (n == _CHUNK and _rest_has(fd))
+        except OSError:
+            held = True
+        finally:
+            os.close(fd)
+        if held:
+            yield path
+
+
 def look(path: str) -> Hit | None:
     """A file with the needle in it, with its bytes or with why it cannot be read; None for any other."""
+    if not any(holding([path])):
+        return None
     try:
         fd = os.open(path, _FLAGS)
     except OSError as e:
         return Hit(path, skipped=_why(e))
     try:
-        n = os.readv(fd, [_buffer])  # one buffer for all files: memory stays flat and nothing is copied
-        if _buffer.find(_NEEDLE, 0, n) < 0 and (n < _CHUNK or not _rest_has(fd)):
-            return None
         before = os.fstat(fd)
+        if stat.S_ISDIR(before.st_mode):
+            os.scandir(path).close()  # raises why it could not be listed
         if not stat.S_ISREG(before.st_mode):
             return Hit(path, skipped="not a regular file")
         if before.st_size > MAX_BYTES:
             return Hit(path, skipped=f"larger than {MAX_BYTES >> 20} MB")
-        os.lseek(fd, 0, os.SEEK_SET)
         data = _all(fd)
         after = os.fstat(fd)
         if len(data) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
@@ -131,7 +152,7 @@ def _all(fd: int) -> bytes:
 def _rest_has(fd: int) -> bool:
     """Whether the needle is anywhere in the rest of a large file, the last of its first piece included."""
     tail = bytes(_buffer[-len(_NEEDLE) :])
-    while n := os.readv(fd, [_buffer]):
+    while n := os.readv(fd, _into):
         if _NEEDLE in tail + bytes(_buffer[: len(_NEEDLE)]) or _buffer.find(_NEEDLE, 0, n) >= 0:
             return True
         tail = (
@@ -141,7 +162,7 @@ def _rest_has(fd: int) -> bool:
 
 
 def neighbours(path: str) -> frozenset[str]:
-    """The names beside a file, which say whether a decode file has a prefill twin."""
+    """The names beside a file."""
     try:
         return frozenset(os.listdir(os.path.dirname(path) or "."))
     except OSError:
