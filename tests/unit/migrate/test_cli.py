@@ -43,7 +43,7 @@ def test_report_names_place_code_side_and_evidence_and_changes_nothing(capsys: p
     assert "run.sh:2:91: KVR101 prefill instance: kv_both -> kv_producer [NixlConnector]" in out
     assert "line 1: comment: prefill -> prefill" in out
     assert "KVR102" in out
-    assert "2 roles certain in 1 files" in out
+    assert "2 roles certain in 1 file (--write" in out
     assert Path("run.sh").read_text() == SCRIPT
 
 
@@ -147,7 +147,7 @@ def test_a_wrong_settings_file_is_one_paragraph(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     "args",
     [["missing.yaml"], ["--side", "a.sh", "."], ["--side", "a.sh=both", "."], ["--target-vllm", "x", "."],
-     ["--target-vllm", "0.8.5", "."],
+     ["--target-vllm", "0.8.5", "."], ["--target-vllm", "", "."], ["--target-vllm", "0.33.0-final", "."],
      ["-", "."], ["--config", "nope.toml", "."]],
 )  # fmt: skip
 def test_wrong_usage_is_one_paragraph_and_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
@@ -225,6 +225,38 @@ def test_target_release_says_what_it_does_with_the_role(capsys: pytest.CaptureFi
     _, out, _ = _run(capsys, "--target-vllm", "v0.33.0", "run.sh")
     assert "warns of kv_both" in out
     assert "KVR136" in out
+
+
+def test_a_release_newer_than_any_known_is_not_answered_from_the_newest(capsys: pytest.CaptureFixture[str]) -> None:
+    from kvroles.engine import load
+    from kvroles.migrate import hazards
+
+    newest = list(load()[1].releases)[-1]
+    assert newest == hazards.NEWEST, "a new release: read what it does with the role, then raise NEWEST"
+    Path("run.sh").write_text(SCRIPT)
+    for release in ("0.99.0", f"{newest}.post1", f"{newest.rsplit('.', 1)[0]}.9"):
+        code, out, err = _run(capsys, "--write", "--target-vllm", release, "run.sh")
+        assert (code, out) == (2, "")
+        assert f"{release} is newer than any release known here" in err
+        assert f"--target-vllm {newest}" in err
+    assert Path("run.sh").read_text() == SCRIPT
+    assert _run(capsys, "--target-vllm", newest, "run.sh")[0] == 0
+
+
+def test_check_fails_on_a_file_that_was_skipped_and_may_say_kv_both(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("core.dump").write_bytes(b"\0NixlConnector kv_both")
+    code, out, _ = _run(capsys, "--check", ".")
+    assert code == 1
+    assert "core.dump:1:1: KVR190 skipped" in out
+    assert "1 file skipped" in out
+    assert _run(capsys, ".")[0] == 0
+    Path(".kv-roles.toml").write_text('exclude = ["core.dump"]\n')
+    assert _run(capsys, "--check", ".")[0] == 0
+
+
+def test_a_binary_file_without_nixl_is_not_spoken_of(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("core.dump").write_bytes(b"\0MooncakeConnector kv_both")
+    assert _run(capsys, "--check", ".") == (0, "no NIXL role says kv_both\n", "")
 
 
 @pytest.mark.parametrize(("release", "code"), [(None, "KVR131"), ("0.23.0", "KVR101"), ("0.24.0", "KVR131")])

@@ -156,6 +156,9 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         ):
             return [Cue(side, Weight.FLAG, "flag", words[:80], pos)]
         return []
+    if flag == "--export":  # Slurm's list of variables for the command
+        given = [m for part in value.split(",") if (m := _ENV.match(part))]
+        return [c for m in given for c in env_cues(m.group(1), m.group(2), pos, ctx)]
     if _MUTE.match(flag) or len(value) > 200 or ("{" in value and "${" not in value):
         return []
     if name_sides(flag) or _OTHER_END.search(flag):

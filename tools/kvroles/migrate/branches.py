@@ -18,6 +18,8 @@ def scope_of(b: Branch, up: Scope, source: Text) -> Scope:
     """The scope of a template's conditional: what its condition says, for the ``else`` only with support in its body."""
     scope = Scope("branch", b.condition, up)
     sides = {s for w in re.findall(r"[\w.-]+", b.condition) for s in name_sides(w)} & {Side.PREFILL, Side.DECODE}
+    if b.condition.startswith(("range", "for")) and len(sides) == 2:
+        scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", b.condition, source.at(b.start)))
     if len(sides) != 1 or _VAGUE.search(b.condition):
         return scope
     side = next(iter(sides))

@@ -7,6 +7,7 @@ one line reader serves the three: it joins what a backslash continues and hands 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import partial
 
 from kvroles.migrate import objects, values
@@ -20,7 +21,7 @@ _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 _DOCKER = re.compile(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
 _FROM = re.compile(r"(?i)\bAS\s+(\S+)")
 _RULE = re.compile(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
-_RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)[^\n]*$")
+_RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
 _MAKE_VAR = re.compile(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
 _JUST_VAR = re.compile(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
@@ -39,6 +40,8 @@ def _name_cue(scope: Scope, kind: str, name: str, pos: int, ctx: FileCtx) -> Sco
     sides = name_sides(name, disagg_pair=ctx.disagg_pair)
     if len(sides) == 1:
         scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, pos))
+    elif {Side.PREFILL, Side.DECODE} <= sides:
+        scope.cues.append(Cue(Side.SHARED, Weight.NAMED, kind, name, pos))
     return scope
 
 
@@ -50,6 +53,16 @@ def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:
         if own and name_sides(m.group(1)) - own:
             out.append(Cue(Side.SHARED, Weight.FLAG, "stage", m.group().strip(), t.at(m.start())))
     return out
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A target: its name, what it needs, whether it does nothing itself, where it stands."""
+
+    name: str
+    needs: str
+    empty: bool
+    place: int
 
 
 def _said(comments: list[tuple[int, str]], up: Scope) -> Scope:
@@ -135,6 +148,7 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
     bodies: list[tuple[Scope, Text]] = []
     variables: list[tuple[str, int, Text]] = []
     assigned: list[tuple[str, Text]] = []
+    rules: list[_Rule] = []
     i = 0
     while i < len(lines):
         a, b = lines[i]
@@ -150,6 +164,8 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
             scope = _name_cue(
                 Scope("target", rule.group("name"), _said(comments, up)), "target", rule.group("name"), t.at(a), ctx
             )
+            scope.find_uses = partial(_needed, rule.group("name"), rules, up, ctx)
+            scope.only_doubts = True
             i += 1
             parts: list[Text] = []
             indent = -1
@@ -168,6 +184,7 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
                     cut = lead + 1
                 parts.append(t.slice(lines[i][0] + cut, lines[i][1]))
                 i += 1
+            rules.append(_Rule(rule.group("name"), rule.group("deps"), not any(p.s.strip() for p in parts), t.at(a)))
             if parts:
                 body = join(parts)
                 bodies.append((scope, _dollars(body) if lang == "make" else body))
@@ -203,6 +220,21 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
                 _lent, use if lang == "make" else rf"\b{re.escape(name)}\b", assigned, scope.cues[0].side
             )
         out += values.scan(value, scope, ctx)
+    return out
+
+
+def _needed(name: str, rules: list[_Rule], up: Scope, ctx: FileCtx) -> list[Scope]:
+    """The owners of every run of target ``name`` in place of another: one that does nothing but need it, or gives it words."""
+    out: list[Scope] = []
+    for rule in rules:
+        m = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])(?P<given>(?:\s+[\"'][^\"')]*[\"'])*)", rule.needs)
+        if m is None or not (rule.empty or m.group("given")):
+            continue
+        target = _name_cue(Scope("target", rule.name, up, place=rule.place), "target", rule.name, rule.place, ctx)
+        words = re.findall(r"[\w.-]+", m.group("given"))
+        sides = [(w, next(iter(s))) for w in words if len(s := name_sides(w)) == 1]
+        cues = [Cue(side, Weight.NAMED, "given", f"{name} {w}", rule.place) for w, side in sides]
+        out.append(Scope("needed", name, target, cues, place=rule.place) if cues else target)
     return out
 
 

@@ -100,7 +100,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
     release = None
-    if args.target_vllm:
+    if args.target_vllm is not None:
         from kvroles.migrate import hazards
 
         release = hazards.target(args.target_vllm)

@@ -25,6 +25,7 @@ _QUOTED = re.compile(r"[\"']([\w-]+)[\"']")
 _MANY = 60
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into)"
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
+_ALONE = re.compile(r"^[\"'`]([\w./-]+)[\"'`]$")
 _PLAIN = re.compile(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
 
@@ -88,7 +89,7 @@ class Unit(Reader):
         name = self._name(node)
         bare = split_name(name) == ["decode"] and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
         scope = Scope("function", name, up) if bare else self._named("function", name, up, node)
-        if follow and name and not scope.cues and not _TEST_NAME.match(name):
+        if follow and name and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
         self._may_be_lent(scope, name, node)
         return scope
@@ -145,6 +146,12 @@ class Unit(Reader):
             return self.key_of(owner) if value is not None and value.start_byte <= use.start_byte else ""
         if owner.type in self.spec.class_ or owner.type in self.spec.function:
             return self._name(owner)
+        if owner.type in self.spec.call and (given := owner.child_by_field_name("arguments")) is not None:
+            named = [m.group(1) for c in given.named_children if (m := _ALONE.match(grammar.text(self.t, c)))]
+            called = self.called(owner).rsplit(".", 1)[-1]
+            named += [called] if _ABOUT_A_SERVER.search("_".join(split_name(called))) else []
+            taken = [n for n in named if name_sides(n)]
+            return taken[0] if len(taken) == 1 else ""
         return ""
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:
@@ -166,9 +173,18 @@ class Unit(Reader):
                 continue
             if use.parent is not None and use.parent.type in self.spec.function:
                 continue
-            out.append(self.chain(use))
+            given = self._given(use) if call else None
+            out.append(
+                self.chain(use) if given is None else Scope("call", name, self.chain(use), self._words(name, given))
+            )
             out[-1].place = self.t.at(i)
         return out
+
+    def _given(self, use: Node) -> Node | None:
+        """What the function called at ``use`` is given."""
+        caller = next((o for o in grammar.owners(use) if o.type in self.spec.call), None)
+        given = caller.child_by_field_name("arguments") if caller is not None else None
+        return given if given is not None and not given.start_byte <= use.start_byte < given.end_byte else None
 
     def _shadowed(self, use: Node, name: str) -> bool:
         """Whether a name used in a function is a local of that function."""
@@ -186,11 +202,24 @@ class Unit(Reader):
         if _ABOUT_A_SERVER.search("_".join(split_name(scope.name.rsplit(".", 1)[-1]))):
             scope = self._named("call", scope.name, up, node)
         if m := _WRITES.search(name):
-            sides = {s for text in re.findall(r"[\"']([\w./-]+)[\"']", name[: m.start()]) for s in name_sides(text)}
+            files = re.findall(r"[\"']([\w./-]+)[\"']", name[: m.start()])
+            sides = {s for text in files for s in name_sides(text)}
             scope.cues += [Cue(s, Weight.SAID, "file written", name[-60:], self.t.at(node.start_byte)) for s in sides]
+            if files:
+                scope.kind, scope.name, scope.only_doubts = "file", files[-1], True
+                scope.find_uses = partial(self._mentions, files[-1], node)
+        if name.endswith(".add_argument") and (flag := re.match(r"\(\s*[\"']--([\w-]+)", grammar.text(self.t, inner))):
+            scope = self._named("option", flag.group(1).replace("-", "_"), scope, node)
+            self._may_be_lent(scope, scope.name, node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
-        for c in inner.named_children:
+        scope.cues += self._words(name, inner)
+        return scope
+
+    def _words(self, name: str, given: Node) -> list[Cue]:
+        """The sides that the plain words and names say which a call of ``name`` is given."""
+        out: list[Cue] = []
+        for c in given.named_children:
             if c.type in self.spec.pair:
                 continue
             source = grammar.text(self.t, c)
@@ -200,12 +229,9 @@ class Unit(Reader):
             side = role_value(m.group(1)) if quoted and len(m.group(1)) > 1 else None
             named = {side} if side else name_sides(m.group(1).rsplit(".", 1)[-1] if not quoted else m.group(1))
             if len(named) == 1:
-                scope.cues.append(
-                    Cue(
-                        next(iter(named)), Weight.NAMED, "call", f"{name[-40:]}({source[:60]})", self.t.at(c.start_byte)
-                    )
-                )
-        return scope
+                words = f"{name[-40:]}({source[:60]})"
+                out.append(Cue(next(iter(named)), Weight.NAMED, "call", words, self.t.at(c.start_byte)))
+        return out
 
     def _pair(self, node: Node, up: Scope) -> Scope:
         key = self.key_of(node)
@@ -247,7 +273,24 @@ class Unit(Reader):
         scope = Scope("with", "", up)
         if len(sides) == 1:
             scope.cues.append(Cue(sides.pop(), Weight.SAID, "file written", opened[0], self.t.at(node.start_byte)))
+        if len(opened) == 1:
+            scope.kind, scope.name, scope.only_doubts = "file", opened[0], True
+            scope.find_uses = partial(self._mentions, opened[0], node)
         return scope
+
+    def _mentions(self, path: str, writer: Node) -> list[Scope]:
+        """The owners of every other string that names the file which ``writer`` writes, commands in it included."""
+        name = path.rsplit("/", 1)[-1]
+        word = re.escape(name)
+        out: list[Scope] = []
+        for m in re.finditer(rf"{word}(?<![\w.-]{word})(?![\w-])", self.t.s):
+            use = self.at(m.start(), len(name))
+            if writer.start_byte <= m.start() < writer.end_byte or use.type in self.spec.comment:
+                continue
+            place = self.t.at(m.start())
+            words = [argv.Word(w, place) for w in re.split(r"[\s\"'`]+", grammar.text(self.t, use)) if name not in w]
+            out.append(Scope("command", "", self.chain(use), argv.cues(words, self.ctx), place=place))
+        return out
 
     def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:
         spec = self.spec

@@ -60,6 +60,6 @@ CODES: dict[str, Code] = {
         ),
         Code("KVR135", "wrapper-drives", _N, "Some behaviour follows the wrapper's role, not the NIXL connector's."),
         Code("KVR136", "metric-gone", _N, "A metric disappears from prefill instances."),
-        Code("KVR190", "skipped", _N, "The file could not be read and was skipped."),
+        Code("KVR190", "skipped", _W, "The file could not be read and was skipped: it may say kv_both."),
     )
 }

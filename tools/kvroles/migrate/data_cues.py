@@ -14,7 +14,7 @@ _NAME_KEYS = frozenset(
     {
         "name", "generateName", "container_name", "containerName", "hostname", "serviceName", "service", "component", "app",
         "id", "workload", "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
-        "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
+        "hosts", "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
     }
 )  # fmt: skip
 _SAID_KEYS = frozenset(
@@ -29,6 +29,7 @@ _NOT_OWN = re.compile(
 _IS_SIDE = re.compile(
     r"(?i)(?:^|/)(?:is[-_]?)?(?:prefill|decode)(?:er|r)?(?:[-_]?(?:worker|node|pod|instance|server|only|role))?$"
 )
+_LOOPS = frozenset({"loop", "with_items", "withItems", "strategy", "matrix", "for_each"})  # Ansible, Argo, CI
 _OFF = frozenset({"false", "0", "no", "off"})
 
 
@@ -109,8 +110,10 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
             scope.cues += _metadata(v, ctx)
         elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"} and key != through:
             scope.cues += _labels(v, ctx, roles_only=key == "annotations")
-        elif key in {"env", "environment", "envs", "extraEnv", "env_vars", "extraEnvVars"}:
+        elif key in ENV_KEYS:
             scope.cues += _env(v, ctx)
+        if key in _LOOPS and (both := _both_in(v)):
+            scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", f"{key}: {both}", k.text.at(0)))
     words, has_args = container_words(m)
     if has_args:
         scope.kind, scope.launch = "container", True
@@ -119,6 +122,21 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
     elif m.get("image") is not None:
         scope.kind, scope.launch = "container", True
     return scope
+
+
+def _both_in(node: Node) -> str:
+    """The list of a loop or matrix that names both sides, in words; empty if none does."""
+    todo = [node]
+    while todo:
+        n = todo.pop()
+        if isinstance(n, Map):
+            todo += [v for _, v in n.pairs]
+        elif isinstance(n, Seq):
+            words = [i.value for i in n.items if isinstance(i, Scalar)]
+            if {Side.PREFILL, Side.DECODE} <= {s for w in words for s in name_sides(w)}:
+                return ", ".join(words)[:60]
+            todo += [i for i in n.items if isinstance(i, Map)]
+    return ""
 
 
 def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: bool) -> list[Cue]:
@@ -228,6 +246,34 @@ def seq_words(seq: Seq) -> list[argv.Word] | None:
     if not seq.items or not all(isinstance(i, Scalar) for i in seq.items):
         return None
     return [argv.Word(i.value, i.text.at(0)) for i in seq.items if isinstance(i, Scalar)]
+
+
+ENV_KEYS = frozenset({"env", "environment", "envs", "extraEnv", "env_vars", "extraEnvVars", "variables"})
+_MOUNT_KEYS = frozenset({"configMapRef", "secretRef", "configMapKeyRef", "secretKeyRef", "configMap", "secret"})
+
+
+def mounted_name(root: Map) -> str:
+    """The name of a ConfigMap or Secret, by which others take over what it holds; empty for anything else."""
+    meta = root.get("metadata")
+    return (
+        (meta.scalar("name") or "") if root.scalar("kind") in {"ConfigMap", "Secret"} and isinstance(meta, Map) else ""
+    )
+
+
+def mounts(m: Map, name: str) -> bool:
+    """Whether a mapping takes over the ConfigMap or Secret ``name``."""
+    return any(
+        k.value in _MOUNT_KEYS and isinstance(v, Map) and name in (v.scalar("name"), v.scalar("secretName"))
+        for k, v in m.pairs
+    )
+
+
+def env_name(path: list[Node], i: int) -> str:
+    """The variable that the environment of the mapping ``path[i]`` sets on the way to the end of ``path``; empty if none."""
+    env, entry = path[i + 1], path[i + 2] if i + 2 < len(path) else None
+    if isinstance(env, Map):
+        return next((k.value for k, v in env.pairs if v is entry), "")
+    return (entry.scalar("name") or "") if isinstance(env, Seq) and isinstance(entry, Map) else ""
 
 
 def kserve(root: Node, keys: list[str]) -> Cue | None:

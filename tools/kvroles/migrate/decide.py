@@ -47,7 +47,7 @@ def weigh(site: Site, ctx: FileCtx) -> Verdict:
         return Verdict(
             None, "aggregated", [Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", words, place), *verdict.cues]
         )
-    if verdict.side in PD and ctx.substituted is not None:
+    if (verdict.side in PD or verdict.why == "conflict") and ctx.substituted is not None:
         words, place = ctx.substituted
         cue = Cue(Side.SHARED, Weight.FLAG, "made from the other", words, place)
         return Verdict(None, "shared", [cue, *verdict.cues])
@@ -80,7 +80,7 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
                     used.carrier = used.carrier or scope
                     return used
                 continue
-            cues += used
+            cues += used if scope.cues or not scope.only_doubts else []
         level = _level(cues)
         if level == "mixed":
             if decided is None:
@@ -113,8 +113,12 @@ def _overrules(outer: _Level, inner: _Level) -> bool:
     """Whether something said further out is strong enough to undo what is said nearer."""
     if outer.side is Side.AGGREGATED:
         return inner.side is not Side.PREFILL or outer.weight > inner.weight or inner.weight <= Weight.SAID
+    if outer.weight == inner.weight == Weight.SAID:  # the title over a command, and what the command itself says
+        return {c.kind for c in outer.cues} <= {"comment", "echo"}
     if outer.weight == inner.weight:
         return inner.weight == Weight.NAMED
+    if (outer.weight, inner.weight) == (Weight.NAMED, Weight.FLAG):  # a server named for one side, told to be the other
+        return {outer.side, inner.side} == set(PD)
     return outer.weight > inner.weight
 
 
@@ -170,9 +174,8 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
     if not sides:
         return []
     if len(sides) > 1:
-        if own is None:
-            why = "shared" if set(PD) <= set(sides) or Side.SHARED in sides else "conflict"
-            return Verdict(None, why, list(sides.values()), uses=places)
+        if set(PD) <= set(sides) or (own is None and Side.SHARED in sides):  # whatever its name says, both use it
+            return Verdict(None, "shared", list(sides.values()), uses=places)
         return Verdict(None, "conflict", scope.cues + list(sides.values()))
     side, cue = next(iter(sides.items()))
     if side is Side.SHARED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from kvroles.migrate import connectors, decide, hazards, read
@@ -194,10 +195,13 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
             return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
 
 
+_SPLIT = frozenset({"variable", "option", "anchor", "function", "template", "target", "file", "ConfigMap", "Secret"})
+
+
 def _split(verdict: Verdict, ctx: FileCtx) -> str:
     """The split to make, with names and the lines where each side puts the value to use."""
     carrier = verdict.carrier
-    if carrier is None or not carrier.name or carrier.kind not in {"variable", "anchor", "function"}:
+    if carrier is None or not carrier.name or carrier.kind not in _SPLIT:
         return "give each side a value of its own: kv_producer for prefill, kv_consumer for decode"
 
     def at(side: Side) -> str:
@@ -212,6 +216,15 @@ def _split(verdict: Verdict, ctx: FileCtx) -> str:
 
 
 def _twins(name: str) -> tuple[str, str]:
+    if "/" in name:
+        folder, name = name.rsplit("/", 1)
+        return tuple(f"{folder}/{twin}" for twin in _twins(name))  # type: ignore[return-value]
+    if m := re.search(r"(?i)prefill(?:er)?|decode(?:r(?!ate))?", name):  # named for one side already
+        sides = ("prefill", "decode")
+        made = [s.upper() if m.group().isupper() else s.capitalize() if m.group()[0].isupper() else s for s in sides]
+        return name[: m.start()] + made[0] + name[m.end() :], name[: m.start()] + made[1] + name[m.end() :]
+    if "-" in name or "." in name:
+        return f"prefill-{name}", f"decode-{name}"
     if name.isupper():
         return f"PREFILL_{name}", f"DECODE_{name}"
     if "_" in name or name.islower():

@@ -26,6 +26,7 @@ MM = "0.28.0"
 PCP = "0.29.0"
 MM_FORCED = "0.30.0"
 METRIC = "0.32.0"
+NEWEST = "0.33.0"  # the last release whose source was read for what follows
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Hazard:
 
 
 def target(release: str) -> Version:
-    """The release ``--target-vllm`` names. Raises ``UsageError`` for what is none, or none with NIXL."""
+    """The release ``--target-vllm`` names. Raises ``UsageError`` for what is none, has no NIXL, or is not known yet."""
     from kvroles.release import Version  # only where a release is given
 
     version = Version.parse(release)
@@ -50,6 +51,13 @@ def target(release: str) -> Version:
             expected="0.9.0 or later",
             found=release,
             fix="Leave the option out",
+        )
+    if version != Version.parse(NEWEST) and at_least(version, NEWEST):
+        raise UsageError(
+            f"--target-vllm {release} is newer than any release known here",
+            expected=f"{NEWEST} or earlier: what a later one does with the role, nobody has read yet",
+            found=release,
+            fix=f"Take a newer kv-roles, or --target-vllm {NEWEST} for what is known",
         )
     return version
 

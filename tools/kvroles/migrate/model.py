@@ -56,6 +56,9 @@ class Scope:
     up: Scope | None
     cues: list[Cue] = field(default_factory=list)
     find_uses: Callable[[], list[Scope]] | None = None  # the owners of each place this scope's value is put to use
+    only_doubts: bool = (
+        False  # what is not in this file may use it too: uses contradict or show both sides, but settle none
+    )
     # What hands this scope's value on to the side that its name does not say (``decode_args = prefill_args + [...]``).
     find_lent: Callable[[], Cue | None] | None = None
     place: int = -1  # of a use: where in the file's text it stands

@@ -141,6 +141,16 @@ def read(t: Text, i: int = 0) -> tuple[Node, int] | None:
     return None
 
 
+def nearest(t: Text, target: int, *, tries: int = 40) -> Map | None:
+    """The innermost object in ``t`` that holds index ``target``, whatever stands around it; None if there is none."""
+    starts = [m.start() for m in _START.finditer(t.s, max(0, target - 4_000), target)]
+    for start in reversed(starts[-tries:]):
+        got = read(t, start)
+        if got is not None and isinstance(got[0], Map) and got[1] > target:
+            return got[0]
+    return None
+
+
 def enclosing(t: Text, target: int, *, tries: int = 400) -> Map | None:
     """The outermost object in ``t`` that holds index ``target``, or None."""
     found = None

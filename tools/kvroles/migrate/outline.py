@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from kvroles.migrate.data import Map, Node, Scalar, Seq
-from kvroles.migrate.text import Text
+from kvroles.migrate.text import TOKEN, Text
 
 _KEY = re.compile(r"""("[^"\n]*"|'[^'\n]*'|[^\s#&*!|>%@`"'{}\[\],:-][^\n:#]*?|-?[\w./$<>@-]+)[ \t]*:(?=[ \t\r\n]|$)""")
 _BLOCK = re.compile(r"(?:&\S+[ \t]+)?[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")
@@ -121,9 +121,11 @@ def _read(t: Text, start: int, end: int) -> Node | None:
     return root
 
 
-def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar, int]:
-    """The scalar that starts at ``i`` under a key or dash at ``indent``, and the index of the line after it."""
+def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar | Map, int]:
+    """What starts at ``i`` under a key or dash at ``indent``, a scalar or a mapping in braces, and where the next line does."""
     s = t.s
+    if s[i] == "{" and TOKEN not in s[i:eol] and (braces := _braces(t, i, eol)) is not None:
+        return braces, eol + 1
     if _BLOCK.match(s[i:eol]):
         stop = eol + 1
         while stop < end:
@@ -160,3 +162,13 @@ def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar, in
     if m:
         stop = i + m.start()
     return Scalar(t.slice(i, stop), i, max(stop, i + 1)), eol + 1
+
+
+def _braces(t: Text, i: int, eol: int) -> Map | None:
+    """A mapping in braces that is closed on its own line and nothing but a comment behind it."""
+    from kvroles.migrate import objects
+
+    got = objects.read(t.slice(0, eol), i)
+    if got is None or not isinstance(got[0], Map) or not re.fullmatch(r"\s*(?:#.*)?", t.s[got[1] : eol]):
+        return None
+    return got[0]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import values
+from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import Text
+from kvroles.migrate.tree import Tree
 from kvroles.migrate.words import name_sides, role_value, split_name
 
 _TEST_FILE = re.compile(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
@@ -95,13 +96,20 @@ def _carrier(lang: str, t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
 
         return notebook.scan(t, up, ctx)
     if lang == "unknown":
-        return [
-            Site(s.pos, s.scope, "unknown" if s.kind == "role" else s.kind, s.connector, s.wrappers)
-            for s in values.scan_objects(t, up, ctx)
-        ]
+        return _unknown(t, up, ctx)
     if not lang and values.looks_logged(t.s):
         lang = "log"
     return values.scan_as(lang, t, up, ctx)
+
+
+def _unknown(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+    """The sites in a language that is not read: objects in it are found all the same, but nothing in them is changed."""
+    sites = values.scan_objects(t, up, ctx)
+    known = {s.pos for s in sites}
+    for i in t.tokens():
+        if t.at(i) not in known and (found := objects.nearest(t, i)) is not None:
+            sites += [s for s in Tree(found, t, up, ctx, values.scan).sites() if s.pos == t.at(i)]
+    return [Site(s.pos, s.scope, "unknown" if s.kind == "role" else s.kind, s.connector, s.wrappers) for s in sites]
 
 
 def _shebang(s: str) -> str:

@@ -54,7 +54,7 @@ def unified(r: FileResult) -> str:
 
 def _shown(f: Finding, verbose: bool) -> bool:
     return verbose or (
-        not f.suppressed and (f.level is not Level.NOTE or f.code in {"KVR133", "KVR134", "KVR135", "KVR136", "KVR190"})
+        not f.suppressed and (f.level is not Level.NOTE or f.code in {"KVR133", "KVR134", "KVR135", "KVR136"})
     )
 
 
@@ -95,24 +95,28 @@ def summary(results: list[FileResult], count: Counter[str]) -> str:
     """One line: what was found, what can be or was written, what is left."""
     written = sum(f.written for r in results for f in r.findings)
     certain = sum(f.role is not None and not f.suppressed for r in results for f in r.findings)
-    open_ = sum(n for c, n in count.items() if c in CODES and CODES[c].level is Level.WARNING)
+    skipped = count["KVR190"]
+    open_ = sum(n for c, n in count.items() if c in CODES and CODES[c].level is Level.WARNING) - skipped
     files = sum(any(f.role is not None and not f.suppressed for f in r.findings) for r in results)
     if not certain and not open_:
         text = "no NIXL role says kv_both"
     elif written:
-        text = f"{written} roles written, {certain - written} not written, {open_} to look at"
+        text = f"{_of(written, 'role')} written, {certain - written} not written, {open_} to look at"
     else:
         text = (
-            f"{certain} roles certain in {files} files"
+            f"{_of(certain, 'role')} certain in {_of(files, 'file')}"
             + (" (--write rewrites them)" if certain else "")
             + f", {open_} to look at"
         )
     notes = sum(n for c, n in count.items() if c in CODES and CODES[c].level is Level.NOTE)
-    skipped = count["KVR190"]
-    text += f"; {notes - skipped} notes" if notes > skipped else ""
-    text += f"; {skipped} files skipped" if skipped else ""
+    text += f"; {_of(notes, 'note')}" if notes else ""
+    text += f"; {_of(skipped, 'file')} skipped" if skipped else ""
     text += f"; {count['suppressed']} silenced" if count["suppressed"] else ""
     return text
+
+
+def _of(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def as_json(results: list[FileResult]) -> dict[str, object]:

@@ -47,7 +47,7 @@ def _wanted(paths: Iterator[str], seen: set[str] | None, settings: Settings) -> 
 
 def _look(connectors: frozenset[str], root: str, paths: Sequence[str]) -> list[Found]:
     hits = (hit for path in walk.holding(paths) if (hit := walk.look(path)) is not None)
-    return [Found(root, hit.path, hit.skipped) for hit in hits if hit.skipped or relevant(hit.data, connectors)]
+    return [Found(root, h.path, h.skipped) for h in hits if not h.data or relevant(h.data, connectors)]
 
 
 def relevant(data: bytes, connectors: frozenset[str]) -> bool:

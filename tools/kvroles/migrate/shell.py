@@ -176,7 +176,8 @@ def _heredoc(script: Script, node: Node) -> list[Site]:
     lang = values.lang_of_name(target) if target else ""
     if target:
         sides = name_sides(target)
-        scope = Scope("heredoc", target, scope)
+        writer = next((o for o in grammar.owners(node) if o.type == "redirected_statement"), node)
+        scope = Scope("file", target, scope, find_uses=partial(script.read_back, target, writer), only_doubts=True)
         if len(sides) == 1:
             scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "file written", target, t.at(node.start_byte)))
     script.ctx.depth += 1

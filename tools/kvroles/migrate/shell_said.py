@@ -109,10 +109,8 @@ def _statement(source: Source, node: Node) -> Cue | None:
         name = assigned(source.t, a)
         value = a.child_by_field_name("value")
         word = shell_words.unquote(source.t, value).s if value is not None else ""
-        if m := re.match(r"^\$\{\w+:?-(.*)\}$", word):
-            if _tested(source, name):
-                continue  # the script runs on either side; its default says nothing of one branch
-            word = m.group(1)
+        if re.match(r"^\$\{\w+:?-(.*)\}$", word):
+            continue  # whoever starts the script may set another: its default says nothing
         cues = [c for c in argv.env_cues(name, word, pos, source.ctx) if c.weight == Weight.FLAG]
         if cues:
             return Cue(cues[0].side, Weight.NAMED, "variable", f"{name}={word}"[:80], pos)
@@ -141,12 +139,6 @@ def _echoed_before(source: Source, node: Node) -> set[Side]:
         row = previous.start_point[0]
         previous = previous.prev_named_sibling
     return out
-
-
-def _tested(source: Source, name: str) -> bool:
-    """Whether the script asks what ``$name`` is."""
-    asked = rf"(?:\[\[?|\btest|\bcase)\s[^\n;]*\$\{{?{re.escape(name)}\b"
-    return re.search(asked, source.t.s) is not None
 
 
 def _puts_to_use(source: Source, node: Node, inner: Node) -> bool:

@@ -75,7 +75,7 @@ class Script(Source):
         name = node.child_by_field_name("name")
         word = grammar.text(self.t, name) if name else ""
         scope = self._named("function", word, up, node)
-        if follow and word and not scope.cues:
+        if follow and word:
             scope.find_uses = partial(self._calls, word, node)
         return scope
 
@@ -109,6 +109,21 @@ class Script(Source):
                             )
                 break
         return scope
+
+    def read_back(self, target: str, writer: Node) -> list[Scope]:
+        """The owners of every other place that names the file which ``writer`` writes."""
+        name = target.rsplit("/", 1)[-1]
+        variable = re.fullmatch(r"\$\{?(\w+)\}?", name)
+        word = re.escape(name)
+        pattern = rf"\$\{{?{variable.group(1)}\b" if variable else rf"{word}(?<![\w.-]{word})(?![\w-])"
+        out: list[Scope] = []
+        for m in re.finditer(pattern, self.t.s):
+            use = grammar.at(self.root, m.start(), 2)
+            if writer.start_byte <= m.start() < writer.end_byte or use.type == "comment":
+                continue
+            out.append(self.chain(use))
+            out[-1].place = self.t.at(m.start())
+        return out
 
     def _branch(self, node: Node, inner: Node | None, up: Scope) -> Scope:
         if inner is None or inner.type in {"elif_clause", "else_clause"}:
@@ -252,4 +267,7 @@ class Script(Source):
         scope.cues = argv.cues(words, self.ctx, skip=index) + argv.redirect_cues(targets, self.ctx)
         scope.flags = argv.flags_of(words)
         scope.cues += shell_said.after(self, node)
+        if targets and re.match(r"(?:echo|printf|cat|tee|jq|yq|envsubst)\b", scope.name):
+            scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets[-1:], self.ctx))
+            scope.find_uses, scope.only_doubts = partial(self.read_back, targets[-1].s, node), True
         return scope

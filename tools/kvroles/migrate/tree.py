@@ -34,6 +34,7 @@ class Tree:
     comments: bool = False  # the language has # comments
     branches: list[Branch] = field(default_factory=list)
     branch_scope: Callable[[Branch, Scope, Text], Scope] | None = None
+    beside: list[Tree] = field(default_factory=list)  # the documents of the same file, this one among them
 
     def sites(self) -> list[Site]:
         """Every site in the tree."""
@@ -74,6 +75,12 @@ class Tree:
             if isinstance(node, Map):
                 pair = next(((k, v) for k, v in node.pairs if v is nxt or k is nxt), None)
                 scope = data_cues.map_scope(node, scope, self.ctx, pair[0].value if pair else None)
+                if i == 0 and follow and (name := data_cues.mounted_name(node)):
+                    scope.kind, scope.name = node.scalar("kind") or "", name
+                    scope.find_uses, scope.only_doubts = partial(self._mounts, name), True
+                elif pair and follow and pair[0].value in data_cues.ENV_KEYS and (name := data_cues.env_name(path, i)):
+                    scope = Scope("variable", name, scope)
+                    scope.find_uses, scope.only_doubts = partial(self._expansions, name, node), True
                 if pair and pair[1] is nxt:
                     scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
                     keys.append(pair[0].value)
@@ -113,6 +120,35 @@ class Tree:
         if out and not _TEMPLATE_KEY.match(first):
             out.append(self.scopes(path[: path.index(node) + 1], follow=False))
         return out
+
+    def _mounts(self, name: str) -> list[Scope]:
+        """The owners of every reference to the ConfigMap or Secret ``name`` in the file."""
+        out: list[Scope] = []
+        for tree in self.beside:
+            for node in walk(tree.root):
+                if isinstance(node, Map) and data_cues.mounts(node, name):
+                    out.append(tree.scopes(path_to(tree.root, node.pairs[0][0].start), follow=False))
+                    out[-1].place = self.source.at(node.start)
+        return out
+
+    def _expansions(self, name: str, owner: Map) -> list[Scope]:
+        """The owners of every use of an environment variable below the mapping that sets it."""
+        out: list[Scope] = []
+        word = re.escape(name)
+        for m in re.compile(rf"\$[({{]?{word}\b|\benv\.{word}\b").finditer(self.source.s, owner.start, owner.end):
+            path = path_to(self.root, m.start())
+            if isinstance(path[-1], Scalar):
+                out.append(self._used_in(path, m.start()))
+                out[-1].place = self.source.at(m.start())
+        return out
+
+    def _used_in(self, path: list[Node], i: int) -> Scope:
+        """The owners of what stands at ``i``: of a command in a scalar, those within it as well."""
+        scope = self.scopes(path, follow=False)
+        line = self.source.s[self.source.s.rfind("\n", 0, i) + 1 :].split("\n", 1)[0]
+        words = [argv.Word(w, self.source.at(i)) for w in line.split()]
+        targets = [argv.Word(w, self.source.at(i)) for w in re.findall(r">\s*(\S+)", line)]
+        return Scope("command", "", scope, argv.cues(words, self.ctx) + argv.redirect_cues(targets, self.ctx))
 
     def _comment_cues(self, start: int) -> list[Cue]:
         """Comments right above the line that index ``start`` is on, at its indentation, and at that line's end."""

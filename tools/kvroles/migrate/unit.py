@@ -8,10 +8,11 @@ from kvroles.migrate import values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text
-from kvroles.migrate.words import name_sides, title_side
+from kvroles.migrate.words import name_sides, prose_side, title_side
 
 _LINE = re.compile(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
 _SECTION = re.compile(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
+_DESCRIPTION = re.compile(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
 _COMMENT = re.compile(r"(?m)^[ \t]*[#;].*$")
 
 
@@ -23,7 +24,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     for m in _LINE.finditer(t.s):
         if not TOKEN_RE.search(m.group()) or any(a <= m.start() < b for a, b, _ in comments):
             continue
-        scope = up
+        scope = _described(t, up)
         section = [name for at, name in sections if at < m.start()]
         for kind, name in (("section", section[-1] if section else ""), ("key", m.group("key"))):
             scope = Scope(kind, name, scope)
@@ -39,3 +40,12 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             held = any(a <= i < b for a, b, _ in comments)
             out.append(Site(t.at(i), up, "comment" if held else "value"))
     return out
+
+
+def _described(t: Text, up: Scope) -> Scope:
+    """What the unit's description says it is."""
+    m = _DESCRIPTION.search(t.s)
+    side = prose_side(m.group(1)) if m else None
+    if m is None or side is None:
+        return up
+    return Scope("unit", "", up, [Cue(side, Weight.SAID, "description", m.group(1).strip()[:80], t.at(m.start()))])

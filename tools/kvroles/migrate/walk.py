@@ -136,7 +136,7 @@ def look(path: str) -> Hit | None:
 def judge(path: str, data: bytes) -> Hit:
     """A hit, or why its bytes are not text to be read."""
     if b"\0" in data[:8192]:
-        return Hit(path, skipped="binary (or UTF-16): not read")
+        return Hit(path, data, skipped="binary (or UTF-16): not read")
     return Hit(path, data)
 
 

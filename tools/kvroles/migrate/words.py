@@ -283,6 +283,8 @@ _STARTS = re.compile(
 )
 
 
+# "After prefill is up, start decode" is about what it starts.
+_FIRST = re.compile(r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|launch|run|serve|deploy)\b)")
 _DEPENDS = re.compile(
     r"(?i)\b(?:needs?|needed|requires?|required|expects?|depends?|connect\w*|talk\w*|address\w*|urls?|points?|peers?|remote|receiv\w*"
     r"|pull\w*|fetch\w*|behind|offload\w*|from|before|for the other|between|via|through)\b"
@@ -297,6 +299,7 @@ def title_side(text: str) -> Side | None:
     stops, tests or compares with one, nor what is said of the other end of a connection.
     """
     clean = re.sub(r"[#=*\-–—_/\\>|<+~`]{2,}", " ", text).strip(" \t#*-=:_")
+    clean = _FIRST.sub("", clean)
     side = prose_side(clean)
     if side is None or both_said(clean) or _NOT_A_TITLE.search(clean):
         return None

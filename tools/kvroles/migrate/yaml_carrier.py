@@ -27,10 +27,10 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         docs = yaml_read.documents(source)
     except yaml_read.NotYamlError:
         docs = outline.documents(source)
-    trees = [
-        Tree(root, source, up, ctx, values.scan, comments=True, branches=branches, branch_scope=branches_of.scope_of)
-        for root in docs
-    ]
+    trees: list[Tree] = []
+    owner = partial(_branch, t, trees, up)
+    for root in docs:
+        trees.append(Tree(root, source, up, ctx, values.scan, True, branches, owner, trees))
     out: list[Site] = [site for tree in trees for site in tree.sites()]
     known = {s.pos for s in out}
     actions = template.actions(t.s) if source is not t else []
@@ -45,6 +45,16 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         else:
             out.append(_unread(t, i, up, ctx))
     return out
+
+
+def _branch(t: Text, trees: list[Tree], top: Scope, b: template.Branch, up: Scope, source: Text) -> Scope:
+    """The scope of a template's conditional; of a named template, with the places that include it."""
+    scope = branches_of.scope_of(b, up, source)
+    if m := re.match(r"define\s+\"([^\"]+)\"", b.condition):
+        scope.kind, scope.name, scope.only_doubts = "template", m.group(1), True
+        pattern = rf"\b(?:include|template|tpl)\s+\"{re.escape(m.group(1))}\""
+        scope.find_uses = partial(_action_uses, t, pattern, (b.start, b.start), trees, top)
+    return scope
 
 
 def _unread(t: Text, i: int, up: Scope, ctx: FileCtx) -> Site:
@@ -82,7 +92,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
         scope = Scope(
             "variable", name, up, [Cue(s, Weight.NAMED, "variable", name, t.at(i)) for s in sides if len(sides) == 1]
         )
-        scope.find_uses = partial(_variable_uses, t, name, action, trees, up)
+        scope.find_uses = partial(_action_uses, t, rf"(?<![\w.]){re.escape(name)}\b", action, trees, up)
     inner = body.slice(2, max(2, len(body.s) - 2))
     found = objects.enclosing(inner, k - 2)
     if found is not None:
@@ -102,10 +112,11 @@ def _chain_at(trees: list[Tree], place: int, up: Scope) -> Scope:
     return up
 
 
-def _variable_uses(t: Text, name: str, own: tuple[int, int], trees: list[Tree], up: Scope) -> list[Scope]:
+def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree], up: Scope) -> list[Scope]:
+    """The owners of every action that ``pattern`` is found in, but for the action at ``own``."""
     out: list[Scope] = []
     for a, b in template.actions(t.s):
-        if (a, b) != own and re.search(rf"(?<![\w.]){re.escape(name)}\b", t.s[a:b]) and not t.s.startswith("{%", a):
+        if (a, b) != own and re.search(pattern, t.s[a:b]) and not t.s.startswith("{%", a):
             out.append(_chain_at(trees, a, up))
     return out
 

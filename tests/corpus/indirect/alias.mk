@@ -1,0 +1,3 @@
+prefill:
+	vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+decode: prefill

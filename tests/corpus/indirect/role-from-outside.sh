@@ -1,0 +1,3 @@
+# prefill: CONFIG=prefill.yaml ; decode: same
+ROLE=${ROLE:-prefill}
+vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}' > $ROLE.log

@@ -1,0 +1,2 @@
+prefill decode:
+	vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}' > $@.log
