@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Side, Weight
 from kvroles.migrate.words import name_sides, role_value
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """One word of a command after unquoting, and the place it starts at."""
 
     s: str

@@ -7,8 +7,8 @@ one line reader serves the three: it joins what a backslash continues and hands 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
@@ -55,8 +55,7 @@ def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:
     return out
 
 
-@dataclass(frozen=True)
-class _Rule:
+class _Rule(NamedTuple):
     """A target: its name, what it needs, whether it does nothing itself, where it stands."""
 
     name: str

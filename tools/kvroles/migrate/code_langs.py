@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tree_sitter import Node
 
 from kvroles.migrate.text import Text, join
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(NamedTuple):
     """Node types of one grammar."""
 
     grammar: str

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvroles.migrate.model import Level
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(NamedTuple):
     """One kind of finding; ``actionable`` ones make ``--check`` fail."""
 
     id: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from kvroles.migrate import walk
@@ -82,16 +81,15 @@ _PD_PATH = re.compile(
 )
 
 
-@dataclass
 class FileCtx:
     """One file being read. ``path`` is as reported, ``name`` the part of it that may be read as evidence."""
 
-    path: str
-    name: str
-    text: Text
-    nixl: frozenset[str] = frozenset()
-    depth: int = 0
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, path: str, name: str, text: Text, nixl: frozenset[str] = frozenset()) -> None:
+        self.path = path
+        self.name = name
+        self.text = text
+        self.nixl = nixl
+        self.depth = 0  # how many strings in strings are being read
 
     @cached_property
     def siblings(self) -> frozenset[str]:

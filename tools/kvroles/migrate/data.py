@@ -3,54 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from kvroles.migrate.text import Text
 
 
-@dataclass(slots=True)
 class Scalar:
     """A leaf: ``text`` is its decoded value with the places of its characters; ``start``/``end`` span its source."""
 
-    text: Text
-    start: int
-    end: int
-    quoted: bool = False
-    block: bool = False
-    anchor: str = ""
-    exact: bool = True  # False: the value could not be laid over its source, so its places mean nothing
+    __slots__ = ("anchor", "block", "end", "exact", "quoted", "start", "text")
+
+    def __init__(
+        self,
+        text: Text,
+        start: int,
+        end: int,
+        quoted: bool = False,
+        block: bool = False,
+        anchor: str = "",
+        exact: bool = True,
+    ) -> None:
+        self.text = text
+        self.start = start
+        self.end = end
+        self.quoted = quoted
+        self.block = block
+        self.anchor = anchor
+        self.exact = exact  # False: the value could not be laid over its source, so its places mean nothing
 
     @property
     def value(self) -> str:
         return self.text.s
 
 
-@dataclass(slots=True)
 class Alias:
     """A YAML ``*name``: stands for the anchored node."""
 
-    name: str
-    start: int
-    end: int
-    anchor: str = ""
+    __slots__ = ("anchor", "end", "name", "start")
+
+    def __init__(self, name: str, start: int, end: int) -> None:
+        self.name = name
+        self.start = start
+        self.end = end
+        self.anchor = ""
 
 
-@dataclass(slots=True)
 class Seq:
-    items: list[Node] = field(default_factory=list)
-    start: int = 0
-    end: int = 0
-    anchor: str = ""
-    flow: bool = False
+    __slots__ = ("anchor", "end", "flow", "items", "start")
+
+    def __init__(
+        self, items: list[Node] | None = None, start: int = 0, end: int = 0, anchor: str = "", flow: bool = False
+    ) -> None:
+        self.items = items if items is not None else []
+        self.start = start
+        self.end = end
+        self.anchor = anchor
+        self.flow = flow
 
 
-@dataclass(slots=True)
 class Map:
-    pairs: list[tuple[Scalar, Node]] = field(default_factory=list)
-    start: int = 0
-    end: int = 0
-    anchor: str = ""
-    flow: bool = False
+    __slots__ = ("anchor", "end", "flow", "pairs", "start")
+
+    def __init__(self, start: int = 0, end: int = 0, anchor: str = "", flow: bool = False) -> None:
+        self.pairs: list[tuple[Scalar, Node]] = []
+        self.start = start
+        self.end = end
+        self.anchor = anchor
+        self.flow = flow
 
     def get(self, key: str) -> Node | None:
         """The value of the first pair with that key."""

@@ -7,7 +7,7 @@ more: aggregated servers are often labelled decode, so some sign of P/D must sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
@@ -19,21 +19,30 @@ _LABELS = frozenset({"name", "label", "key", "role", "patch path", "folder", "fi
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
-@dataclass
 class Verdict:
     """``side`` if it is settled, else ``why`` not: unknown, conflict, weak, shared, aggregated, encode."""
 
-    side: Side | None
-    why: str = ""
-    cues: list[Cue] = field(default_factory=list)
-    against: Side | None = None  # what the file's name says instead
-    uses: list[tuple[Side, int]] = field(default_factory=list)  # where each side puts the carrier's value to use
-    label: bool = False  # weak because it is a mere label: decode after all if the file holds a prefill instance
-    carrier: Scope | None = None  # the variable, function or anchor whose uses decided
+    def __init__(
+        self,
+        side: Side | None,
+        why: str = "",
+        cues: list[Cue] | None = None,
+        against: Side | None = None,
+        *,
+        uses: list[tuple[Side, int]] | None = None,
+        label: bool = False,
+        carrier: Scope | None = None,
+    ) -> None:
+        self.side = side
+        self.why = why
+        self.cues = cues if cues is not None else []
+        self.against = against  # what the file's name says instead
+        self.uses = uses if uses is not None else []  # where each side puts the carrier's value to use
+        self.label = label  # weak because it is a mere label: decode after all if the file holds a prefill instance
+        self.carrier = carrier  # the variable, function or anchor whose uses decided
 
 
-@dataclass
-class _Level:
+class _Level(NamedTuple):
     side: Side
     weight: int
     cues: list[Cue]

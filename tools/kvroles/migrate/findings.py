@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from kvroles.migrate import connectors, decide, hazards, read
 from kvroles.migrate.codes import CODES
@@ -60,7 +59,7 @@ def _unmasked(cue: Cue, ctx: FileCtx) -> Cue:
     s = ctx.text.s
     end = s.find("\n", cue.pos)
     line = s[s.rfind("\n", 0, cue.pos) + 1 : end if end >= 0 else len(s)].strip()
-    return replace(cue, words=line[:80])
+    return cue._replace(words=line[:80])
 
 
 def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:

@@ -8,8 +8,7 @@ embeddings), ``nixl/connector.py`` (0.29.0, prefill context parallelism), ``v1/m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
 from kvroles.migrate.model import Scope, Side, Site
@@ -29,8 +28,7 @@ METRIC = "0.32.0"
 NEWEST = "0.33.0"  # the last release whose source was read for what follows
 
 
-@dataclass(frozen=True)
-class Hazard:
+class Hazard(NamedTuple):
     """A code, why it applies here, and whether the role must stay as it is because of it."""
 
     code: str

@@ -6,7 +6,6 @@ What a reader sees before a block says which side it is: its headings, its tab, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from kvroles.migrate import values
 from kvroles.migrate.context import FileCtx
@@ -38,14 +37,12 @@ _LIST = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
 _CODE_FENCE_DIRECTIVE = re.compile(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
 
 
-@dataclass
 class _State:
-    headings: list[tuple[int, str, int]] = field(default_factory=list)  # level, title, line
-    tab: tuple[str, int] | None = None
-    tab_indent: int = (
-        -1
-    )  # how far in a tab stands that its content's indentation ends; -1 for one that is closed by a mark
-    said: list[tuple[int, str]] = field(default_factory=list)  # the paragraph above: (index, line)
+    def __init__(self) -> None:
+        self.headings: list[tuple[int, str, int]] = []  # level, title, line
+        self.tab: tuple[str, int] | None = None
+        self.tab_indent = -1  # how far in a tab stands that its content's indentation ends; -1 for one closed by a mark
+        self.said: list[tuple[int, str]] = []  # the paragraph above: (index, line)
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:

@@ -1,10 +1,15 @@
-"""The words migrate speaks in: sides, cues, scopes, sites, findings."""
+"""The words migrate speaks in: sides, cues, scopes, sites, findings.
+
+Plain classes and named tuples here and in the modules beside: to load ``dataclasses`` and have it write twenty classes
+takes 14 of the 300 milliseconds in which a whole vLLM tree is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
 
 
 class Side(Enum):
@@ -36,8 +41,7 @@ class Weight:
     FLAG = 4  # a flag or variable whose meaning is the side
 
 
-@dataclass(frozen=True)
-class Cue:
+class Cue(NamedTuple):
     """One piece of evidence: which side, how strong, what kind, the words, and its place in the file's text (-1: none)."""
 
     side: Side
@@ -47,45 +51,55 @@ class Cue:
     pos: int = -1
 
 
-@dataclass
 class Scope:
     """One owner of a value, from the file inwards. ``cues`` belong to this owner itself, not to its owners."""
 
-    kind: str
-    name: str
-    up: Scope | None
-    cues: list[Cue] = field(default_factory=list)
-    find_uses: Callable[[], list[Scope]] | None = None  # the owners of each place this scope's value is put to use
-    only_doubts: bool = (
-        False  # what is not in this file may use it too: uses contradict or show both sides, but settle none
-    )
-    # What hands this scope's value on to the side that its name does not say (``decode_args = prefill_args + [...]``).
-    find_lent: Callable[[], Cue | None] | None = None
-    place: int = -1  # of a use: where in the file's text it stands
-    flags: dict[str, str] = field(default_factory=dict)  # the flags of the command, for the hazards
-    launch: bool = False  # this scope is one server (a command, a container): evidence further in is its own
-    make: Callable[[], Scope] | None = None  # of a stand-in: what makes the scope it stands for
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        up: Scope | None,
+        cues: list[Cue] | None = None,
+        *,
+        find_uses: Callable[[], list[Scope]] | None = None,
+        only_doubts: bool = False,
+        place: int = -1,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.up = up
+        self.cues = cues if cues is not None else []
+        self.find_uses = find_uses  # the owners of each place this scope's value is put to use
+        # What is not in this file may use it too: uses contradict what is said, or show both sides, but settle nothing.
+        self.only_doubts = only_doubts
+        # What hands this scope's value on to the side that its name does not say (``decode_args = prefill_args + [...]``).
+        self.find_lent: Callable[[], Cue | None] | None = None
+        self.place = place  # of a use: where in the file's text it stands
+        self.flags: dict[str, str] = {}  # the flags of the command, for the hazards
+        self.launch = False  # this scope is one server (a command, a container): evidence further in is its own
+        self._make: Callable[[], Scope] | None = None  # of a stand-in: what makes the scope it stands for
 
     @classmethod
     def deferred(cls, make: Callable[[], Scope]) -> Scope:
         """Stands for the scope that ``make`` returns, which is called when a verdict asks: most sites need none."""
-        return cls("", "", None, make=make)
+        scope = cls("", "", None)
+        scope._make = make
+        return scope
 
     def chain(self) -> list[Scope]:
         """This scope and its owners, nearest first."""
         out: list[Scope] = []
         scope: Scope | None = self
         while scope is not None:
-            if scope.make is None:
+            if scope._make is None:
                 out.append(scope)
             elif scope.up is None:
-                scope.up = scope.make()
+                scope.up = scope._make()
             scope = scope.up
         return out
 
 
-@dataclass
-class Site:
+class Site(NamedTuple):
     """One place that says ``kv_both``: where in the file's text, the connector it belongs to, and its owners."""
 
     pos: int
@@ -93,7 +107,7 @@ class Site:
     kind: str  # "role": a connector's role; else why it is none: "comment", "prose", "expectation", "value"
     connector: str | None = None
     wrappers: tuple[str, ...] = ()  # connectors this one is nested in, nearest first
-    extra: dict[str, str] = field(default_factory=dict)  # scalar settings of the config object, by key
+    extra: Mapping[str, str] = MappingProxyType({})  # scalar settings of the config object, by key
     exact: bool = True  # its bytes in the file are the seven letters themselves
     feeds: str = ""  # the name of the variable, anchor or function that carries the value, if it is not in place
 
@@ -106,21 +120,36 @@ class Level(Enum):
     NOTE = "note"
 
 
-@dataclass
 class Finding:
     """What the report says of one site (or of a file that could not be read)."""
 
-    code: str
-    level: Level
-    path: str
-    line: int
-    column: int
-    message: str
-    side: Side | None = None
-    connector: str | None = None
-    role: str | None = None  # the role to write, where that is certain
-    pos: int = -1  # the place of the role in the file's text
-    cues: list[Cue] = field(default_factory=list)
-    fix: str = ""
-    written: bool = False
-    suppressed: bool = False
+    def __init__(
+        self,
+        code: str,
+        level: Level,
+        path: str,
+        line: int,
+        column: int,
+        message: str,
+        *,
+        side: Side | None = None,
+        connector: str | None = None,
+        role: str | None = None,
+        pos: int = -1,
+        cues: list[Cue] | None = None,
+        fix: str = "",
+    ) -> None:
+        self.code = code
+        self.level = level
+        self.path = path
+        self.line = line
+        self.column = column
+        self.message = message
+        self.side = side
+        self.connector = connector
+        self.role = role  # the role to write, where that is certain
+        self.pos = pos  # the place of the role in the file's text
+        self.cues = cues if cues is not None else []
+        self.fix = fix
+        self.written = False
+        self.suppressed = False

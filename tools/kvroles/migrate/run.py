@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from kvroles.errors import Exit, KvRolesError
@@ -19,7 +18,6 @@ from kvroles.migrate.text import TOKEN_RE, Text
 _WORTH_SHARING = 120  # files; for fewer it takes longer to load in each process what reads them than to read them
 
 
-@dataclass
 class FileResult:
     """One file's findings; its bytes before and after, where something is to be written.
 
@@ -27,11 +25,12 @@ class FileResult:
     run holds grows with what it found and not with what it read.
     """
 
-    path: str
-    findings: list[Finding] = field(default_factory=list)
-    before: bytes = b""
-    after: bytes | None = None
-    lines: dict[int, int] = field(default_factory=dict)
+    def __init__(self, path: str, findings: list[Finding], lines: dict[int, int] | None = None) -> None:
+        self.path = path
+        self.findings = findings
+        self.lines = lines if lines is not None else {}
+        self.before = b""
+        self.after: bytes | None = None
 
 
 def each(found: list[Found], options: Options) -> list[FileResult]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from itertools import islice
+from typing import NamedTuple
 
 from kvroles.migrate import parallel, walk
 from kvroles.migrate.settings import Settings
@@ -14,8 +14,7 @@ from kvroles.migrate.settings import Settings
 _AT_ONCE = 16_000  # files named at a time, so that a tree of any size takes no more memory than this many
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A file to judge, and the argument it was found below; ``skipped`` says why it cannot be."""
 
     root: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
 from kvroles.migrate.codes import CODES
@@ -20,14 +20,14 @@ SILENCER = "kv-roles:"  # what every comment that silences something has in it, 
 _IGNORE = re.compile(r"kv-roles:\s*ignore(?:\[\s*([A-Za-z0-9_,\s]*?)\s*\])?", re.I)
 
 
-@dataclass
 class Settings:
     """Answers by glob (first match wins, the command line's before the file's), and what to leave alone."""
 
-    sides: list[tuple[str, int, Side]] = field(default_factory=list)
-    exclude: list[str] = field(default_factory=list)
-    ignore: frozenset[str] = frozenset()
-    connectors: frozenset[str] = frozenset()
+    def __init__(self, sides: Sequence[tuple[str, int, Side]] = ()) -> None:
+        self.sides = list(sides)
+        self.exclude: list[str] = []
+        self.ignore: frozenset[str] = frozenset()
+        self.connectors: frozenset[str] = frozenset()
 
     def side_of(self, path: str, line: int) -> Side | None:
         """The answer given for one line of a file, or None."""
@@ -40,8 +40,7 @@ class Settings:
         return any(matches(path, g) for g in self.exclude)
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What the run was asked for."""
 
     settings: Settings

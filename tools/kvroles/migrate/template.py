@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 _ANY = re.compile(r"\{\{(?<!\$\{\{)[^{}]*\}\}|\{%-?\s*\w+")
@@ -13,8 +13,7 @@ _CONTROL = re.compile(
 _INCLUDE = re.compile(r"^\{\{-?\s*(?:include|template|tpl|toYaml|range|with|\.)")
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(NamedTuple):
     """A stretch of text inside one conditional: its condition, where it stands, whether it is the ``else``."""
 
     start: int

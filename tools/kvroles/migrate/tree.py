@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from kvroles.migrate import argv, connectors, data_cues
@@ -22,19 +21,30 @@ _TEMPLATE_KEY = re.compile(
 _CONFIG_SAID = re.compile(r"kv_both|kv[-_]transfer[-_]config|kv_connector")
 
 
-@dataclass
 class Tree:
     """One document: its root, its source, and what surrounds it."""
 
-    root: Node
-    source: Text
-    up: Scope
-    ctx: FileCtx
-    leaf: Leaf
-    comments: bool = False  # the language has # comments
-    branches: list[Branch] = field(default_factory=list)
-    branch_scope: Callable[[Branch, Scope, Text], Scope] | None = None
-    beside: list[Tree] = field(default_factory=list)  # the documents of the same file, this one among them
+    def __init__(
+        self,
+        root: Node,
+        source: Text,
+        up: Scope,
+        ctx: FileCtx,
+        leaf: Leaf,
+        comments: bool = False,
+        branches: Sequence[Branch] = (),
+        branch_scope: Callable[[Branch, Scope, Text], Scope] | None = None,
+        beside: Sequence[Tree] = (),
+    ) -> None:
+        self.root = root
+        self.source = source
+        self.up = up
+        self.ctx = ctx
+        self.leaf = leaf
+        self.comments = comments  # the language has # comments
+        self.branches = branches
+        self.branch_scope = branch_scope
+        self.beside = beside  # the documents of the same file, this one among them
 
     def sites(self) -> list[Site]:
         """Every site in the tree."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SKIP_DIRS = frozenset(
     {
@@ -32,8 +32,7 @@ _buffer = bytearray(_CHUNK)
 _into = [_buffer]
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """A file to look at, with its bytes; or one that cannot be, with why."""
 
     path: str
