@@ -12,7 +12,7 @@ from kvroles.migrate.code_langs import Spec, literal
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Scalar, Seq
 from kvroles.migrate.model import Scope
-from kvroles.migrate.text import Text
+from kvroles.migrate.text import Text, occurrences
 
 
 class Reader:
@@ -148,8 +148,9 @@ class Reader:
     def _constant(self, name: str) -> str | None:
         """The one string a name is set to in this text, or None."""
         if name not in self._constants:
-            pattern = rf"{name}(?<![\w.]{name})\s*(?::[^=\n]+)?:?=\s*[\"'`]([\w.-]+)[\"'`]"
-            found = set(re.findall(pattern, self.t.s))
+            s = self.t.s
+            ends = (i + len(name) for i in occurrences(s, name) if not _INSIDE.match(s[i - 1 : i]))
+            found = {m.group(1) for end in ends if (m := _SET_TO.match(s, end))}
             self._constants[name] = found.pop() if len(found) == 1 else None
         return self._constants[name]
 
@@ -214,6 +215,8 @@ class Reader:
 _PLAIN_SET = re.compile(
     r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]"
 )
+_SET_TO = re.compile(r"\s*(?::[^=\n]+)?:?=\s*[\"'`]([\w.-]+)[\"'`]")
+_INSIDE = re.compile(r"[\w.]")  # before a word: it is part of a longer one, or of another's
 _DEFINITION = re.compile(r"\n([ \t]*)(@|def |class |async def )")
 _WORTH_IT = 8_000
 

@@ -11,6 +11,7 @@ from kvroles.migrate import argv, data_cues, grammar
 from kvroles.migrate.code_read import Reader
 from kvroles.migrate.data import Scalar
 from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.migrate.text import occurrences
 from kvroles.migrate.words import announces, name_sides, role_value, split_name, tested, title_side
 
 _TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
@@ -24,6 +25,9 @@ _SETS = re.compile(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Com
 _QUOTED = re.compile(r"[\"']([\w-]+)[\"']")
 _MANY = 60
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into)"
+_PART = re.compile(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
+_CALLED = re.compile(r"\b\s*\(")
+_NOT_SET = re.compile(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
 _ALONE = re.compile(r"^[\"'`]([\w./-]+)[\"'`]$")
 _PLAIN = re.compile(r"^[\"'`]?([\w./-]+)[\"'`]?$")
@@ -158,10 +162,10 @@ class Unit(Reader):
         """The owners of every use of a variable, or of every call of a function; of a local's, in its function only."""
         home = None if call else next((o for o in grammar.owners(node) if o.type in self.spec.function), None)
         a, b = (home.start_byte, home.end_byte) if home is not None else (0, len(self.t.s))
-        tail = r"(?=\s*\()" if call else r"(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))"
-        word = re.escape(name)
-        pattern = rf"{word}(?<![\w.\"'-]{word})\b{tail}"  # the name first: the machine then looks for its letters
-        found = [m.start() for m in re.compile(pattern).finditer(self.t.s, a, b)]
+        s, tail = self.t.s, _CALLED if call else _NOT_SET
+        found = [
+            i for i in occurrences(s, name, a, b) if not _PART.match(s[i - 1 : i]) and tail.match(s, i + len(name), b)
+        ]
         if len(found) > _MANY:
             return [Scope("uses", name, None)]  # a word like any other: nothing can be concluded from where it stands
         out: list[Scope] = []

@@ -177,9 +177,18 @@ def both_said(text: str) -> bool:
     )
 
 
+# What every ASCII match of the patterns above holds: most comments and lines hold none of it.
+_STEMS = re.compile(
+    r"prefill|decod|dekod|produc|consum|aggregat|monolithic|located|baseline|encod|rempli|llenado|relleno|preenchimento"
+    r"|precompilazione|riempimento|vorab|xpyd|(?<![a-z0-9])[pd](?![a-z0-9])"
+)
+
+
 @lru_cache(maxsize=512)
 def prose_sides(text: str) -> frozenset[Side]:
     """The sides a piece of prose (comment, heading, sentence) names, the neutral phrases left out."""
+    if text.isascii() and _STEMS.search(text.lower()) is None:
+        return frozenset()
     clean = _NEUTRAL.sub(" ", text)
     found = {side for side, pattern in _PROSE if pattern.search(clean)}
     if _LETTERS.search(clean):
