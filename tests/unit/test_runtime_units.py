@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from kvroles import compat, engine
-from kvroles.runtime import environments, unit_runs, upstream_tests
+from kvroles.runtime import environments, models, unit_runs, upstream_tests
 from kvroles.runtime.upstream_tests import Comparison, Run
 
 DATA = Path(__file__).parents[2] / "docs" / "data"
@@ -108,6 +109,18 @@ def test_what_fails_once_only_is_unsteady_and_told() -> None:
     assert result.changing() == [{"test": TEST, "before": 4 * ["passed"], "after": ["failed", *3 * ["passed"]]}]
 
 
+def test_what_fails_once_before_the_series_is_told_too() -> None:
+    good, bad = {TEST: "passed"}, {TEST: "failed"}
+    result, asked = compared([bad, good], [good])
+    assert len(asked) == 1 + upstream_tests.AGAIN
+    assert result.changing() == [{"test": TEST, "before": ["failed", *3 * ["passed"]], "after": 4 * ["passed"]}]
+
+
+def test_what_fails_as_an_error_after_the_series_is_no_new_failure() -> None:
+    result, _ = compared([{TEST: "failed"}], [{TEST: "error"}])
+    assert result.new_failures == result.lost == result.unsteady == []
+
+
 @pytest.mark.parametrize("later", [{}, {TEST: "passed"}], ids=["gone", "passes"])
 def test_a_test_that_only_the_series_has_must_pass_every_time(later: dict[str, str]) -> None:
     result, _ = compared([{}], [{TEST: "failed"}, later])
@@ -144,6 +157,49 @@ def test_files_that_touch_nixl_are_chosen(tmp_path: Path) -> None:
         f"{upstream_tests.UNIT}/sub/test_b.py",
         f"{upstream_tests.UNIT}/test_a.py",
     ]
+
+
+STAND_IN = """#!/bin/sh
+for option; do case "$option" in --junitxml=*) report="${option#*=}" ;; esac; done
+printf '<testsuite><testcase name="%s" /><testcase name="%s" /></testsuite>' "$TMPDIR" "$VLLM_NIXL_SIDE_CHANNEL_PORT" > "$report"
+"""
+
+
+def test_runs_side_by_side_share_neither_temporary_files_nor_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    python = tmp_path / "python"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+    folders, ports = zip(
+        *(upstream_tests.run(environments.Interpreter(python), tmp_path, "0.22.1", []).outcomes for _ in range(2)),
+        strict=True,
+    )
+    assert len(set(folders)) == len(set(ports)) == 2
+    assert tempfile.gettempdir() not in folders
+
+
+def test_what_others_may_be_reading_is_replaced_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    models.settle(path, "old")
+    with path.open() as reader:
+        models.settle(path, "new and longer")
+        assert reader.read() == "old"
+    assert path.read_text() == "new and longer"
+    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_hub_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    def files() -> dict[Path, int]:
+        return {p: p.stat().st_ino for p in models.write_hub(tmp_path).rglob("*") if p.is_file()}
+
+    first = files()
+    assert {p.parts[-4] for p in first if p.name == "config.json"} == {
+        "models--facebook--opt-125m",
+        "models--facebook--opt-350m",
+    }
+    assert files() == first
 
 
 COUNTS = {"passed": 1, "failed": 0, "error": 0, "skipped": 0}

@@ -1,17 +1,19 @@
 """Tiny models made on the spot, so that nothing is asked of a model hub.
 
 Two things are written, with the standard library alone and the same bytes each time: a two-layer random
-Llama that a server can load (:func:`write_llama`), and an offline hub cache with the configuration of
-``facebook/opt-125m``, the model upstream's unit tests name (:func:`write_hub`; no weights, the tests load
-none).
+Llama that a server can load (:func:`write_llama`), and an offline hub cache with the configurations of
+the models that upstream's unit tests name (:func:`write_hub`; no weights, these tests load none).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import struct
+import tempfile
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ VOCABULARY = 256 + len(SPECIAL)
 # Wide enough that greedy outputs vary with the prompt; with the usual 0.02 they hardly do.
 INITIALIZER_RANGE = 0.2
 
-# The values of the published configuration, which upstream's unit tests read through ModelConfig.
+# The values of the published configurations, which upstream's unit tests read through ModelConfig.
 OPT_125M: dict[str, Any] = {
     "activation_function": "relu",
     "architectures": ["OPTForCausalLM"],
@@ -44,6 +46,16 @@ OPT_125M: dict[str, Any] = {
     "vocab_size": 50272,
     "word_embed_proj_dim": 768,
 }
+OPT_350M: dict[str, Any] = {
+    **OPT_125M,
+    "do_layer_norm_before": False,
+    "ffn_dim": 4096,
+    "hidden_size": 1024,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 24,
+    "word_embed_proj_dim": 512,
+}
+HUB = {"opt-125m": OPT_125M, "opt-350m": OPT_350M}
 SNAPSHOT = "0" * 40
 
 
@@ -120,19 +132,30 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_hub(home: Path) -> Path:
-    """Write a hub cache (the value for ``HF_HOME``) that knows ``facebook/opt-125m``; returns ``home``."""
-    model = home / "hub" / "models--facebook--opt-125m"
-    snapshot = model / "snapshots" / SNAPSHOT
-    snapshot.mkdir(parents=True, exist_ok=True)
-    (model / "refs").mkdir(exist_ok=True)
-    (model / "refs" / "main").write_text(SNAPSHOT, encoding="ascii")
-    _write_json(snapshot / "config.json", OPT_125M)
-    write_tokenizer(snapshot)
+    """Write a hub cache (the value for ``HF_HOME``) that knows the models of ``HUB``, by facebook; returns ``home``."""
+    for name, config in HUB.items():
+        model = home / "hub" / f"models--facebook--{name}"
+        snapshot = model / "snapshots" / SNAPSHOT
+        snapshot.mkdir(parents=True, exist_ok=True)
+        (model / "refs").mkdir(exist_ok=True)
+        settle(model / "refs" / "main", SNAPSHOT)
+        _write_json(snapshot / "config.json", config)
+        write_tokenizer(snapshot)
     return home
 
 
+def settle(path: Path, text: str) -> None:
+    """Let ``path`` hold ``text``, in one step: others in the cache may be reading it at this moment."""
+    with suppress(FileNotFoundError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as part:
+        part.write(text)
+    os.replace(part.name, path)
+
+
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+    settle(path, json.dumps(value, indent=1, sort_keys=True))
 
 
 def _llama_shapes() -> dict[str, tuple[int, ...]]:

@@ -46,8 +46,8 @@ def distribution(release: str) -> Path:
     metadata = folder / f"vllm-{release}+cpu.dist-info"
     metadata.mkdir(parents=True, exist_ok=True)
     text = f"Metadata-Version: 2.1\nName: vllm\nVersion: {release}+cpu\n"
-    (metadata / "METADATA").write_text(text, encoding="utf-8")
-    (metadata / "RECORD").write_text("", encoding="utf-8")
+    models.settle(metadata / "METADATA", text)
+    models.settle(metadata / "RECORD", "")
     return folder
 
 
