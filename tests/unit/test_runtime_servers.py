@@ -9,10 +9,28 @@ from pathlib import Path
 
 import pytest
 from kvroles.errors import Unproven
+from kvroles.runtime import pair
 from kvroles.runtime.servers import Server, free_ports, running
 
 LOSES = "import sys; sys.exit('The server socket has failed to listen: EADDRINUSE')"
 FAILS = "import sys; sys.exit('out of memory')"
+COMPLETES = """
+import http.server, json, sys
+answers = [int(status) for status in sys.argv[2].split()]
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def do_POST(self):
+        status = answers.pop(0) if len(answers) > 1 else answers[0]
+        if status == 500:
+            print(sys.argv[3], flush=True)
+        self.send_response(status)
+        self.end_headers()
+        body = {"choices": [{"token_ids": [status]}], "kv_transfer_params": {}}
+        self.wfile.write(json.dumps(body).encode())
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
 SERVES = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -23,13 +41,14 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
-def server(folder: Path, *runs: str) -> Server:
-    """A server whose first start runs the first of ``runs``, and so on."""
-    log, (port,), left = folder / "log", free_ports(1), list(runs)
+def server(folder: Path, *runs: str, more: tuple[str, ...] = ()) -> Server:
+    """A server whose first start runs the first of ``runs``, and so on; ``more`` are its arguments after the port."""
+    (port,), left = free_ports(1), list(runs)
+    log = folder / f"log-{port}"
 
     def launch() -> subprocess.Popen[bytes]:
         with log.open("wb") as out:
-            argv = [sys.executable, "-c", left.pop(0), str(port)]
+            argv = [sys.executable, "-c", left.pop(0), str(port), *more]
             return subprocess.Popen(argv, stdout=out, stderr=out, start_new_session=True)
 
     again: Callable[[], subprocess.Popen[bytes]] = launch
@@ -56,3 +75,22 @@ def test_ports_are_not_among_those_that_the_kernel_gives_out() -> None:
     ports = free_ports(20)
     assert len(set(ports)) == 20
     assert not [port for port in ports if first <= port <= last]
+
+
+TOO_LATE = "NIXL transfer failure: handshake_failed | zmq.error.Again: Resource temporarily unavailable"
+
+
+@pytest.mark.parametrize(
+    ("answers", "says", "tokens"),
+    [("500 500 200", TOO_LATE, (200,)), ("500", TOO_LATE, None), ("500 200", "NIXL_ERR_INVALID_PARAM", None)],
+    ids=["a handshake that came too late is asked for again", "but not for ever", "and nothing else is"],
+)
+def test_a_pair(tmp_path: Path, answers: str, says: str, tokens: tuple[int, ...] | None) -> None:
+    prefiller = server(tmp_path, COMPLETES, more=("200", ""))
+    decoder = server(tmp_path, COMPLETES, more=(answers, says))
+    with running([prefiller, decoder]):
+        if tokens is None:
+            with pytest.raises(Unproven, match="refuses a request"):
+                pair.through(prefiller, decoder, [1, 2], 1)
+        else:
+            assert pair.through(prefiller, decoder, [1, 2], 1).tokens == tokens
