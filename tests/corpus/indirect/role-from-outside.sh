@@ -1,3 +1,2 @@
-# prefill: CONFIG=prefill.yaml ; decode: same
 ROLE=${ROLE:-prefill}
 vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}' > $ROLE.log

@@ -15,7 +15,7 @@ from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
 from kvroles.migrate.tree import Tree
-from kvroles.migrate.words import name_sides, title_side
+from kvroles.migrate.words import name_sides, role_key, role_value, title_side
 
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 _DOCKER = re.compile(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
@@ -116,6 +116,10 @@ def _docker(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             if s := _FROM.search(body.s):
                 stage = _name_cue(Scope("stage", s.group(1), up), "stage", s.group(1), t.at(a), ctx)
                 stage.cues += _built_upon(t, s.group(1), stage)
+        elif name in {"LABEL", "ENV"} and not TOKEN_RE.search(body.s):
+            for m in re.finditer(r"([\w./-]+)=[\"']?([\w-]+)", body.s):
+                side = role_value(m.group(2)) if role_key(m.group(1)) else None
+                stage.cues += [Cue(side, Weight.NAMED, name.lower(), m.group(), t.at(a))] if side else []
         elif TOKEN_RE.search(body.s):
             scope = _said(comments, stage)
             if body.s.lstrip().startswith("["):

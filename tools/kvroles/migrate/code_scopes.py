@@ -111,6 +111,8 @@ class Unit(Reader):
         scope = self._named("variable", names[0] if len(name_sides(whole)) != 1 else whole, up, node)
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole) and not scope.cues:
             scope.find_uses = partial(self._uses, whole, node, call=False)
+        if whole.startswith(("os.environ[", "env[")):
+            scope.find_uses, scope.only_doubts = partial(self._mentions, names[0], node), True
         self._may_be_lent(scope, names[0], node)
         return scope
 

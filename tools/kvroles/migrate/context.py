@@ -9,7 +9,7 @@ from functools import cached_property
 from kvroles.migrate import walk
 from kvroles.migrate.model import Side
 from kvroles.migrate.text import Text
-from kvroles.migrate.words import split_name
+from kvroles.migrate.words import depends, name_sides, role_key, split_name
 
 MAX_NESTING = 12
 
@@ -120,6 +120,13 @@ class FileCtx:
                 end = len(s) if end < 0 else end
                 below = s.find("\n", end + 1)
                 yield s.rfind("\n", 0, i) + 1, end, len(s) if below < 0 else below
+
+    def names(self, side: Side) -> bool:
+        """Whether the file is of ``side`` as well: names it other than as the other end of a connection, or is told its role."""
+        if any(role_key(v) for v in set(re.findall(r"\$\{?(\w+)", self.text.s))):
+            return True  # $ROLE: it is told its side
+        lines = (self.text.s[a:b] for a, b, _ in self._lines("prefill" if side is Side.PREFILL else "decod"))
+        return any(side in name_sides(w) for ln in lines if not depends(ln) for w in re.findall(r"[\w-]+", ln))
 
     @cached_property
     def prefill_said(self) -> bool:

@@ -29,7 +29,9 @@ _NOT_OWN = re.compile(
 _IS_SIDE = re.compile(
     r"(?i)(?:^|/)(?:is[-_]?)?(?:prefill|decode)(?:er|r)?(?:[-_]?(?:worker|node|pod|instance|server|only|role))?$"
 )
-_LOOPS = frozenset({"loop", "with_items", "withItems", "strategy", "matrix", "for_each"})  # Ansible, Argo, CI
+_LOOPS = frozenset(
+    {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "for_each"}
+)  # Ansible, Argo, CI
 _OFF = frozenset({"false", "0", "no", "off"})
 
 
@@ -37,10 +39,10 @@ def one_side(name: str, ctx: FileCtx) -> Side | None:
     """The one side an identifier of a structured file names (letters P and D where the file pairs them)."""
     if "_default_" in name and any(var in name for var in ctx.asked):
         return None  # {{ .Values.role | default "decode" }} in a template that asks for the role elsewhere
+    if "${" in name and ":-" in name:
+        return None  # whoever starts it may set another
     found = name_sides(name, disagg_pair=ctx.disagg_pair)
-    if len(found) == 1:
-        return next(iter(found))
-    return None
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> Scope:

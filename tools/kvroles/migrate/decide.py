@@ -16,6 +16,7 @@ _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
 _LABELS = frozenset({"name", "label", "key", "role", "patch path", "folder", "file written", "file name"})
+_OVER = frozenset({"heading", "tab", "text above", "sentence", "cell above"})  # of a document: the nearer one goes
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
@@ -108,6 +109,8 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
         elif _overrules(level, decided):
             if level.side in _VETO:
                 return Verdict(None, level.side.value, seen + level.cues)
+            if level.side is Side.SHARED and level.weight == Weight.FLAG:  # said in so many words
+                return Verdict(None, "shared", level.cues + seen)
             if Side.SHARED in (level.side, decided.side):
                 continue
             return Verdict(None, "conflict", seen + level.cues)
@@ -123,7 +126,7 @@ def _overrules(outer: _Level, inner: _Level) -> bool:
     if outer.side is Side.AGGREGATED:
         return inner.side is not Side.PREFILL or outer.weight > inner.weight or inner.weight <= Weight.SAID
     if outer.weight == inner.weight == Weight.SAID:  # the title over a command, and what the command itself says
-        return {c.kind for c in outer.cues} <= {"comment", "echo"}
+        return not {c.kind for c in inner.cues} & _OVER
     if outer.weight == inner.weight:
         return inner.weight == Weight.NAMED
     if (outer.weight, inner.weight) == (Weight.NAMED, Weight.FLAG):  # a server named for one side, told to be the other

@@ -9,7 +9,7 @@ from kvroles.migrate.codes import CODES
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.decide import Verdict
-from kvroles.migrate.model import Cue, Finding, Side, Site
+from kvroles.migrate.model import Cue, Finding, Side, Site, Weight
 from kvroles.migrate.settings import SILENCER, Options, suppressed
 from kvroles.migrate.text import TOKEN
 
@@ -28,7 +28,7 @@ def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
     out: list[Finding] = []
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
-    verdicts = _file_name_last(_beside_prefill(verdicts))
+    verdicts = _file_name_last(_beside_prefill(verdicts), ctx)
     lines: list[str] | None = None
     for verdict in verdicts:
         if verdict is not None:
@@ -72,14 +72,15 @@ def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
     return [Verdict(Side.DECODE, "", v.cues) if v is not None and v.label else v for v in verdicts]
 
 
-def _file_name_last(verdicts: list[Verdict | None]) -> list[Verdict | None]:
+def _file_name_last(verdicts: list[Verdict | None], ctx: FileCtx) -> list[Verdict | None]:
     """A file's name decides only where nothing in the file was decided the other way, and casts doubt on what is merely
     said against it unless the file turns out to hold both sides."""
     sides = {v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > 1 for c in v.cues)}
     out: list[Verdict | None] = []
     for v in verdicts:
-        if v is not None and v.side is not None and all(c.weight == 1 for c in v.cues) and v.side.other in sides:
-            v = Verdict(None, "weak", v.cues)
+        if v is not None and v.side is not None and all(c.weight == Weight.FILE for c in v.cues):
+            if v.side.other in sides or ctx.names(v.side.other):
+                v = Verdict(None, "weak", v.cues)
         elif v is not None and v.side is not None and v.against is not None and v.against not in sides:
             v = Verdict(None, "conflict", v.cues)
         out.append(v)

@@ -6,6 +6,7 @@ What a reader sees before a block says which side it is: its headings, its tab, 
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from kvroles.migrate import values
 from kvroles.migrate.context import FileCtx
@@ -50,6 +51,10 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     return _Document(t, up, ctx).sites()
 
 
+_FIRST = re.compile(
+    r"(?i)^\W*(?:first|now|next|then)?\W*(?:start|launch|run|serve|bring|deploy)\w*\b.*\b(?:same|then|again)\b"
+)
+_SETS = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
 _OTHER = re.compile(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
 
 
@@ -68,6 +73,7 @@ class _Document:
         if self.starts[-1] == len(t.s):
             self.starts.pop()
         self.levels: list[str] = []
+        self.sections: list[tuple[int, Scope]] = []  # where each begins, and the scope of its headings
 
     def sites(self) -> list[Site]:
         i = 0
@@ -152,6 +158,7 @@ class _Document:
         self.state.tab = None
         self.state.said = []
         self.state.headings.append((level, title, i))
+        self.sections.append((self.starts[i], self._section()))
 
     def _section(self) -> Scope:
         """The scope of the headings and the tab that stand over what comes next."""
@@ -176,6 +183,12 @@ class _Document:
         side = title_side(lines[-1]) or (title_side(whole) if len(lines) > 1 else None)
         if side is not None and _of_the_other(whole):
             side = None
+        first = next(iter(prose_sides(whole) & {Side.PREFILL, Side.DECODE}), None)
+        if side is None and first is not None and prose_sides(whole) == {first} and _FIRST.match(lines[-1]):
+            # "First start prefill, then the same": of which of the two is the block?
+            place = self.t.at(self.starts[said[-1][0]])
+            both = [Cue(s, Weight.SAID, "text above", lines[-1].strip()[:80], place) for s in (first, first.other)]
+            return Scope("paragraph", "", scope, both)
         scope = Scope("paragraph", "", scope)
         if side is not None:
             scope.cues.append(
@@ -211,6 +224,10 @@ class _Document:
         body = join(parts)
         self.state.said = said
         scope = Scope("fence", info, self._owner())
+        if names := _SETS.findall(body.s):
+            span = (self.starts[first], self.starts[last] if last < len(self.starts) else len(self.t.s))
+            scope = Scope("variable", names[0], scope.up, list(scope.up.cues) if scope.up else [])
+            scope.find_uses, scope.only_doubts = partial(self._later_uses, names[0], span), True
         self.state.said = []
         title = re.search(r"(?:title|filename|file|name)\s*=\s*[\"']?([^\"'\s}]+)", info)
         named = title.group(1) if title else ""
@@ -228,6 +245,15 @@ class _Document:
             self.out += values.scan_as(kind, body, scope, self.ctx) if self.ctx.depth < 12 else []
         finally:
             self.ctx.depth -= 1
+
+    def _later_uses(self, name: str, own: tuple[int, int]) -> list[Scope]:
+        """The sections in which a variable that one block sets is used by another."""
+        out: list[Scope] = []
+        for m in re.finditer(rf"\$\{{?{name}\b", self.t.s):
+            if not own[0] <= m.start() < own[1]:
+                section = [scope for start, scope in self.sections if start <= m.start()]
+                out.append(Scope("use", name, section[-1] if section else None, place=self.t.at(m.start())))
+        return out
 
     def _fence(self, i: int, m: re.Match[str]) -> int:
         fence, info = m.group("fence"), m.group("info").strip()

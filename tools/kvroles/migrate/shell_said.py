@@ -10,7 +10,7 @@ from tree_sitter import Node
 from kvroles.migrate import argv, grammar, shell_words
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.shell_script import SAYS, SERVER, Source, assigned, command_name
-from kvroles.migrate.words import name_sides, title_side
+from kvroles.migrate.words import alike_said, name_sides, title_side
 
 REACH = 40  # lines; from further up only the one comment of a script with one server is heard
 _BANNER = re.compile(r"[-=─━═*~_#]{4,}")
@@ -90,6 +90,8 @@ def _comment(source: Source, group: list[Node]) -> Cue | None:
     lines = [ln for ln in lines if re.search(r"\w", ln)]
     if not lines or any("kv_both" in ln or SERVER.search(ln) for ln in lines):
         return None
+    if any(alike_said(ln) for ln in lines):
+        return Cue(Side.SHARED, Weight.FLAG, "comment", lines[-1][:80], source.t.at(group[-1].start_byte))
     side = title_side(lines[-1])
     others = {title_side(ln) for ln in lines[:-1]} - {None}
     if side is None and len(others) == 1 and len(lines) <= 4:

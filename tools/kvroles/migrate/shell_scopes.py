@@ -56,7 +56,7 @@ class Script(Source):
                     scope = self._command(owner, node, scope)
                 case _:
                     pass
-            if owner.type in BLOCKS and inner is not None:
+            if owner.type in BLOCKS and inner is not None and inner.type not in {"else_clause", "elif_clause"}:
                 scope = shell_said.before(self, inner, scope)
         return scope
 

@@ -9,10 +9,10 @@ from functools import partial
 from kvroles.migrate import argv, connectors, data_cues
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
-from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.template import Branch
 from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
-from kvroles.migrate.words import title_side
+from kvroles.migrate.words import alike_said, title_side
 
 Leaf = Callable[[Text, Scope, FileCtx], list[Site]]
 _TEMPLATE_KEY = re.compile(
@@ -73,6 +73,7 @@ class Tree:
         pending = [b for b in self.branches if b.start <= path[-1].start < b.end]
         keys: list[str] = []
         said = self._comment_cues(path[0].start) if self.comments else []
+        said = [c for c in said if c.side is not Side.SHARED]  # what tells of both at the head of a file is its subject
         if said:
             scope = Scope("document", "", scope, said)
         for i, node in enumerate(path):
@@ -180,7 +181,9 @@ class Tree:
             line = prev
         if any(_CONFIG_SAID.search(c) for _, c in lines):
             return out  # a config commented out, not a title
-        if lines and (side := title_side(" ".join(c for _, c in lines))):
+        if any(alike_said(c) for _, c in lines):
+            out.append(Cue(Side.SHARED, Weight.FLAG, "comment", lines[-1][1][:80], self.source.at(lines[0][0])))
+        elif lines and (side := title_side(" ".join(c for _, c in lines))):
             words = next((c for _, c in lines if c), "")
             out.append(Cue(side, Weight.SAID, "comment", words[:80], self.source.at(lines[0][0])))
         return out

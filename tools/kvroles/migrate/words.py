@@ -169,12 +169,21 @@ def joined(text: str) -> bool:
     return _JOINED.search(text) is not None
 
 
+_BOTH = re.compile(
+    r"(?i)\bboth\s+(?:the\s+)?(?:servers|instances|workers|nodes|sides|roles|engines|pods|machines|hosts|boxes|processes"
+    r"|terminals|containers)\b"
+)
+_ALIKE = re.compile(r"(?i)\b(?:both|same|shared?|common|either|each|alike|identical)\b|两|双方|両方|모두")
+
+
 def both_said(text: str) -> bool:
     """Whether a text is about both servers, though it may name but one side."""
-    return (
-        re.search(r"(?i)\bboth\s+(?:the\s+)?(?:servers|instances|workers|nodes|sides|roles|engines|pods)\b", text)
-        is not None
-    )
+    return _BOTH.search(text) is not None
+
+
+def alike_said(text: str) -> bool:
+    """Whether a text says of something that prefill and decode have it in common."""
+    return _ALIKE.search(text) is not None and {P, D} <= prose_sides(text)
 
 
 # What every ASCII match of the patterns above holds: most comments and lines hold none of it.
@@ -298,6 +307,11 @@ _DEPENDS = re.compile(
     r"(?i)\b(?:needs?|needed|requires?|required|expects?|depends?|connect\w*|talk\w*|address\w*|urls?|points?|peers?|remote|receiv\w*"
     r"|pull\w*|fetch\w*|behind|offload\w*|from|before|for the other|between|via|through)\b"
 )
+
+
+def depends(text: str) -> bool:
+    """Whether a text is about what is needed of another: addresses, peers, a remote end."""
+    return _DEPENDS.search(text) is not None
 
 
 @lru_cache(maxsize=512)

@@ -50,9 +50,10 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
 def _branch(t: Text, trees: list[Tree], top: Scope, b: template.Branch, up: Scope, source: Text) -> Scope:
     """The scope of a template's conditional; of a named template, with the places that include it."""
     scope = branches_of.scope_of(b, up, source)
-    if m := re.match(r"define\s+\"([^\"]+)\"", b.condition):
-        scope.kind, scope.name, scope.only_doubts = "template", m.group(1), True
-        pattern = rf"\b(?:include|template|tpl)\s+\"{re.escape(m.group(1))}\""
+    if m := re.match(r"define\s+\"([^\"]+)\"|macro\s+(\w+)", b.condition):
+        name = m.group(1) or m.group(2)
+        scope.kind, scope.name, scope.only_doubts = "template", name, True
+        pattern = rf"\b(?:include|template|tpl)\s+\"{re.escape(name)}\"" if m.group(1) else rf"\b{name}\("
         scope.find_uses = partial(_action_uses, t, pattern, (b.start, b.start), trees, top)
     return scope
 

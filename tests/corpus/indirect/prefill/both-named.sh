@@ -1,0 +1,3 @@
+launch_prefill_and_decode() {
+  vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+}

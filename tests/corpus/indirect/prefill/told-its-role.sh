@@ -1,0 +1,2 @@
+ROLE=$1
+vllm serve m --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_both"}' > $ROLE.log
