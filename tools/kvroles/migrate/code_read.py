@@ -64,6 +64,11 @@ class Reader:
         f = call.child_by_field_name("function") or call.child_by_field_name("macro")
         return grammar.text(self.t, f) if f is not None else ""
 
+    def name_of(self, node: Node) -> str:
+        """The name of a function or class."""
+        name = node.child_by_field_name("name") or node.child_by_field_name("type")
+        return grammar.text(self.t, name) if name is not None else ""
+
     def key_of(self, pair: Node) -> str:
         """The key of a pair, keyword argument, field or parameter."""
         for field in ("key", "name", "field"):

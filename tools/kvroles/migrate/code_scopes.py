@@ -8,32 +8,25 @@ from functools import partial
 from tree_sitter import Node
 
 from kvroles.migrate import argv, data_cues, grammar
-from kvroles.migrate.code_read import Reader
+from kvroles.migrate.code_lent import ABOUT_A_SERVER, NAMES, Lender
 from kvroles.migrate.data import Scalar
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.text import occurrences
 from kvroles.migrate.words import announces, name_sides, role_value, split_name, tested, title_side
 
 _TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
-# ``start_prefill``, ``DecodeWorker``, ``make_decode_args``; never ``json.decode`` or ``NewDecoder``.
-_ABOUT_A_SERVER = re.compile(
-    r"(?:^|_)(?:start|launch|run|make|build|deploy|spawn|serve|worker|server|instance|node|config|engine|args|pod|replica|service|spec|stage|role)s?(?:_|$)"
-)
-_NAMES = frozenset({"identifier", "type_identifier", "field_identifier"})
 _WRITES = re.compile(r"\.write(?:_text|_bytes|_all|lines)?$")
 _SETS = re.compile(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
 _QUOTED = re.compile(r"[\"']([\w-]+)[\"']")
 _MANY = 60
-_COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into)"
 _PART = re.compile(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
 _CALLED = re.compile(r"\b\s*\(")
 _NOT_SET = re.compile(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
-_ALONE = re.compile(r"^[\"'`]([\w./-]+)[\"'`]$")
 _PLAIN = re.compile(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
 
-class Unit(Reader):
+class Unit(Lender):
     """A source text whose strings know their owners."""
 
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
@@ -50,8 +43,8 @@ class Unit(Reader):
             if kind in spec.function:
                 scope = self._function(owner, scope, follow)
             elif kind in spec.class_:
-                scope = self._named("class", self._name(owner), scope, owner)
-                self._may_be_lent(scope, scope.name, owner)
+                scope = self._named("class", self.name_of(owner), scope, owner)
+                self.may_be_lent(scope, scope.name, owner)
             elif kind in spec.branch | spec.case | spec.else_:
                 scope = self._branch(owner, inner, scope)
             elif kind in spec.loop:
@@ -74,10 +67,6 @@ class Unit(Reader):
         self.scopes[key] = scope
         return scope
 
-    def _name(self, node: Node) -> str:
-        name = node.child_by_field_name("name") or node.child_by_field_name("type")
-        return grammar.text(self.t, name) if name is not None else ""
-
     def _named(self, kind: str, name: str, up: Scope, node: Node) -> Scope:
         scope = Scope(kind, name, up)
         if _TEST_NAME.match(name):
@@ -90,12 +79,12 @@ class Unit(Reader):
         return scope
 
     def _function(self, node: Node, up: Scope, follow: bool) -> Scope:
-        name = self._name(node)
+        name = self.name_of(node)
         bare = split_name(name) == ["decode"] and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
         scope = Scope("function", name, up) if bare else self._named("function", name, up, node)
         if follow and name and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
-        self._may_be_lent(scope, name, node)
+        self.may_be_lent(scope, name, node)
         return scope
 
     def _assign(self, node: Node, inner: Node, up: Scope, follow: bool) -> Scope:
@@ -113,52 +102,8 @@ class Unit(Reader):
             scope.find_uses = partial(self._uses, whole, node, call=False)
         if whole.startswith(("os.environ[", "env[")):
             scope.find_uses, scope.only_doubts = partial(self._mentions, names[0], node), True
-        self._may_be_lent(scope, names[0], node)
+        self.may_be_lent(scope, names[0], node)
         return scope
-
-    def _may_be_lent(self, scope: Scope, name: str, node: Node) -> None:
-        """Have it looked up, when it matters, whether what is named for one side is handed on to the other."""
-        side = scope.cues[0].side if len(scope.cues) == 1 else None
-        if side in (Side.PREFILL, Side.DECODE):
-            scope.find_lent = partial(self._lent, name, node, side.other)
-
-    def _lent(self, name: str, node: Node, other: Side) -> Cue | None:
-        """The name, key, function or class of side ``other`` that takes the value of ``name`` over as it is."""
-        word = re.escape(name)
-        for m in re.finditer(rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", self.t.s):
-            if node.start_byte <= m.start() < node.end_byte:
-                continue
-            use = self.at(m.start(), len(name))
-            if use.type not in _NAMES:
-                continue
-            for owner in grammar.owners(use):
-                taker = self._taker(owner, use)
-                if not taker or name_sides(taker) != {other}:
-                    continue
-                source = grammar.text(self.t, owner)
-                said = {s for w in re.findall(r"\w+", source.replace(taker, "", 1)) for s in name_sides(w)}
-                if other not in said and not re.search("kv_(?:role|producer|consumer)", source):
-                    return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(m.start()))
-                break
-        return None
-
-    def _taker(self, owner: Node, use: Node) -> str:
-        """The name that ``owner`` gives to what ``use`` stands for, if it is an assignment, a pair or a subclass."""
-        if owner.type in self.spec.assign:
-            names = self.targets(owner)
-            return names[0] if len(names) == 1 and owner.start_byte != use.start_byte else ""
-        if owner.type in self.spec.pair and not owner.type.endswith("parameter"):
-            value = owner.child_by_field_name("value")
-            return self.key_of(owner) if value is not None and value.start_byte <= use.start_byte else ""
-        if owner.type in self.spec.class_ or owner.type in self.spec.function:
-            return self._name(owner)
-        if owner.type in self.spec.call and (given := owner.child_by_field_name("arguments")) is not None:
-            named = [m.group(1) for c in given.named_children if (m := _ALONE.match(grammar.text(self.t, c)))]
-            called = self.called(owner).rsplit(".", 1)[-1]
-            named += [called] if _ABOUT_A_SERVER.search("_".join(split_name(called))) else []
-            taken = [n for n in named if name_sides(n)]
-            return taken[0] if len(taken) == 1 else ""
-        return ""
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:
         """The owners of every use of a variable, or of every call of a function; of a local's, in its function only."""
@@ -175,7 +120,7 @@ class Unit(Reader):
             if node.start_byte <= i < node.end_byte:
                 continue
             use = self.at(i, len(name))
-            if use.type not in _NAMES or (home is None and not call and self._shadowed(use, name)):
+            if use.type not in NAMES or (home is None and not call and self._shadowed(use, name)):
                 continue
             if use.parent is not None and use.parent.type in self.spec.function:
                 continue
@@ -205,7 +150,7 @@ class Unit(Reader):
         if inner.type not in {"argument_list", "arguments", "token_tree"}:
             return up
         scope = Scope("call", re.sub(r"\s+", "", name)[-80:], up)
-        if _ABOUT_A_SERVER.search("_".join(split_name(scope.name.rsplit(".", 1)[-1]))):
+        if ABOUT_A_SERVER.search("_".join(split_name(scope.name.rsplit(".", 1)[-1]))):
             scope = self._named("call", scope.name, up, node)
         if m := _WRITES.search(name):
             files = re.findall(r"[\"']([\w./-]+)[\"']", name[: m.start()])
@@ -216,7 +161,7 @@ class Unit(Reader):
                 scope.find_uses = partial(self._mentions, files[-1], node)
         if name.endswith(".add_argument") and (flag := re.match(r"\(\s*[\"']--([\w-]+)", grammar.text(self.t, inner))):
             scope = self._named("option", flag.group(1).replace("-", "_"), scope, node)
-            self._may_be_lent(scope, scope.name, node)
+            self.may_be_lent(scope, scope.name, node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
         scope.cues += self._words(name, inner)
@@ -343,8 +288,8 @@ class Unit(Reader):
             scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", words[:80], self.t.at(node.start_byte)))
         elif sides:
             scope.cues.append(Cue(next(iter(sides)), Weight.SAID, "loop", words[:80], self.t.at(node.start_byte)))
-            if over is not None and over.type in _NAMES:
-                self._may_be_lent(scope, words, node)
+            if over is not None and over.type in NAMES:
+                self.may_be_lent(scope, words, node)
         return scope
 
     def _before(self, block: Node, inner: Node, up: Scope) -> Scope:

@@ -1,0 +1,69 @@
+"""What is named for one side in source code and handed on to the other: by assignment, key, call, subclass."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from tree_sitter import Node
+
+from kvroles.migrate import grammar
+from kvroles.migrate.code_read import Reader
+from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.migrate.words import name_sides, split_name
+
+_COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into)"
+_ALONE = re.compile(r"^[\"'`]([\w./-]+)[\"'`]$")
+NAMES = frozenset({"identifier", "type_identifier", "field_identifier"})
+# ``start_prefill``, ``DecodeWorker``, ``make_decode_args``; never ``json.decode`` or ``NewDecoder``.
+ABOUT_A_SERVER = re.compile(
+    r"(?:^|_)(?:start|launch|run|make|build|deploy|spawn|serve|worker|server|instance|node|config|engine|args|pod|replica|service|spec|stage|role)s?(?:_|$)"
+)
+
+
+class Lender(Reader):
+    """A source text in which it can be asked who takes over what."""
+
+    def may_be_lent(self, scope: Scope, name: str, node: Node) -> None:
+        """Have it looked up, when it matters, whether what is named for one side is handed on to the other."""
+        side = scope.cues[0].side if len(scope.cues) == 1 else None
+        if side in (Side.PREFILL, Side.DECODE):
+            scope.find_lent = partial(self._lent, name, node, side.other)
+
+    def _lent(self, name: str, node: Node, other: Side) -> Cue | None:
+        """The name, key, function or class of side ``other`` that takes the value of ``name`` over as it is."""
+        word = re.escape(name)
+        for m in re.finditer(rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", self.t.s):
+            if node.start_byte <= m.start() < node.end_byte:
+                continue
+            use = self.at(m.start(), len(name))
+            if use.type not in NAMES:
+                continue
+            for owner in grammar.owners(use):
+                taker = self._taker(owner, use)
+                if not taker or name_sides(taker) != {other}:
+                    continue
+                source = grammar.text(self.t, owner)
+                said = {s for w in re.findall(r"\w+", source.replace(taker, "", 1)) for s in name_sides(w)}
+                if other not in said and not re.search("kv_(?:role|producer|consumer)", source):
+                    return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(m.start()))
+                break
+        return None
+
+    def _taker(self, owner: Node, use: Node) -> str:
+        """The name that ``owner`` gives to what ``use`` stands for, if it is an assignment, a pair or a subclass."""
+        if owner.type in self.spec.assign:
+            names = self.targets(owner)
+            return names[0] if len(names) == 1 and owner.start_byte != use.start_byte else ""
+        if owner.type in self.spec.pair and not owner.type.endswith("parameter"):
+            value = owner.child_by_field_name("value")
+            return self.key_of(owner) if value is not None and value.start_byte <= use.start_byte else ""
+        if owner.type in self.spec.class_ or owner.type in self.spec.function:
+            return self.name_of(owner)
+        if owner.type in self.spec.call and (given := owner.child_by_field_name("arguments")) is not None:
+            named = [m.group(1) for c in given.named_children if (m := _ALONE.match(grammar.text(self.t, c)))]
+            called = self.called(owner).rsplit(".", 1)[-1]
+            named += [called] if ABOUT_A_SERVER.search("_".join(split_name(called))) else []
+            taken = [n for n in named if name_sides(n)]
+            return taken[0] if len(taken) == 1 else ""
+        return ""
