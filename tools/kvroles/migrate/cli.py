@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
     from kvroles.migrate.settings import Options
 
-_COLLECT_AFTER = 50_000  # objects; Python's 700 has the trees of every file walked dozens of times
+_COLLECT_AFTER = 10_000  # objects; Python's 700 has the trees of every file walked dozens of times
 _EPILOG = """\
 Answers that the files do not hold go into .kv-roles.toml (looked for in the current folder):
 
