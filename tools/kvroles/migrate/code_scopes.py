@@ -45,6 +45,8 @@ class Unit(Lender):
             elif kind in spec.class_:
                 scope = self._named("class", self.name_of(owner), scope, owner)
                 self.may_be_lent(scope, scope.name, owner)
+                if follow and not scope.cues and scope.name:
+                    scope.find_uses, scope.only_doubts = partial(self._subclasses, scope.name), True
             elif kind in spec.branch | spec.case | spec.else_:
                 scope = self._branch(owner, inner, scope)
             elif kind in spec.loop:
@@ -130,6 +132,11 @@ class Unit(Lender):
             )
             out[-1].place = self.t.at(i)
         return out
+
+    def _subclasses(self, name: str) -> list[Scope]:
+        """The classes that take over what the class ``name`` holds."""
+        found = re.finditer(rf"(?m)^[ \t]*class (\w+)\([^()\n]*\b{re.escape(name)}\b", self.t.s)
+        return [self._named("class", m.group(1), self.up, self.at(m.start(1), len(m.group(1)))) for m in found]
 
     def _given(self, use: Node) -> Node | None:
         """What the function called at ``use`` is given."""

@@ -112,7 +112,7 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
             scope.cues += _metadata(v, ctx)
         elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"} and key != through:
             scope.cues += _labels(v, ctx, roles_only=key == "annotations")
-        elif key in ENV_KEYS:
+        elif key in ENV_KEYS - {"vars", "params", "variables"}:
             scope.cues += _env(v, ctx)
         if key in _LOOPS and (both := _both_in(v)):
             scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", f"{key}: {both}", k.text.at(0)))
@@ -250,7 +250,9 @@ def seq_words(seq: Seq) -> list[argv.Word] | None:
     return [argv.Word(i.value, i.text.at(0)) for i in seq.items if isinstance(i, Scalar)]
 
 
-ENV_KEYS = frozenset({"env", "environment", "envs", "extraEnv", "env_vars", "extraEnvVars", "variables"})
+ENV_KEYS = frozenset(
+    {"env", "environment", "envs", "extraEnv", "env_vars", "extraEnvVars", "variables", "vars", "params"}
+)
 _MOUNT_KEYS = frozenset({"configMapRef", "secretRef", "configMapKeyRef", "secretKeyRef", "configMap", "secret"})
 
 

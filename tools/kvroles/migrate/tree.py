@@ -146,7 +146,8 @@ class Tree:
         """The owners of every use of an environment variable below the mapping that sets it."""
         out: list[Scope] = []
         word = re.escape(name)
-        for m in re.compile(rf"\$[({{]?{word}\b|\benv\.{word}\b").finditer(self.source.s, owner.start, owner.end):
+        used = rf"\$[({{]?{word}\b|(?:\b(?:env|params|vars|inputs)|__)\.{word}(?=__|\b)"  # __: a masked {{{{ .NAME }}}}
+        for m in re.compile(used).finditer(self.source.s, owner.start, owner.end):
             path = path_to(self.root, m.start())
             if isinstance(path[-1], Scalar):
                 out.append(self._used_in(path, m.start()))
