@@ -116,7 +116,7 @@ def _docker(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             if s := _FROM.search(body.s):
                 stage = _name_cue(Scope("stage", s.group(1), up), "stage", s.group(1), t.at(a), ctx)
                 stage.cues += _built_upon(t, s.group(1), stage)
-        elif name in {"LABEL", "ENV"} and not TOKEN_RE.search(body.s):
+        elif name == "LABEL" and not TOKEN_RE.search(body.s):
             for m in re.finditer(r"([\w./-]+)=[\"']?([\w-]+)", body.s):
                 side = role_value(m.group(2)) if role_key(m.group(1)) else None
                 stage.cues += [Cue(side, Weight.NAMED, name.lower(), m.group(), t.at(a))] if side else []

@@ -127,10 +127,11 @@ class Unit(Lender):
             if use.parent is not None and use.parent.type in self.spec.function:
                 continue
             given = self._given(use) if call else None
-            out.append(
-                self.chain(use) if given is None else Scope("call", name, self.chain(use), self._words(name, given))
-            )
+            out.append(Scope("call", name, self.chain(use), self._words(name, given) if given is not None else []))
             out[-1].place = self.t.at(i)
+        if not name_sides(name) and len({c.side for scope in out for c in scope.cues}) < 2:
+            for scope in out:  # a function that is told its side here may be told the other elsewhere
+                scope.cues = []
         return out
 
     def _subclasses(self, name: str) -> list[Scope]:
