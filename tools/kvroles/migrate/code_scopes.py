@@ -118,6 +118,7 @@ class Unit(Lender):
         if len(found) > _MANY:
             return [Scope("uses", name, None)]  # a word like any other: nothing can be concluded from where it stands
         out: list[Scope] = []
+        told: list[Scope] = []  # calls, with the words that they are given
         for i in found:
             if node.start_byte <= i < node.end_byte:
                 continue
@@ -126,12 +127,12 @@ class Unit(Lender):
                 continue
             if use.parent is not None and use.parent.type in self.spec.function:
                 continue
-            given = self._given(use) if call else None
-            out.append(Scope("call", name, self.chain(use), self._words(name, given) if given is not None else []))
+            out.append(self.chain(use))
             out[-1].place = self.t.at(i)
-        if not name_sides(name) and len({c.side for scope in out for c in scope.cues}) < 2:
-            for scope in out:  # a function that is told its side here may be told the other elsewhere
-                scope.cues = []
+            if call and (given := self._given(use)) is not None and (cues := self._words(name, given)):
+                told.append(Scope("call", name, out[-1], cues, place=out[-1].place))
+        if name_sides(name) or len({c.side for scope in told for c in scope.cues}) > 1:
+            out += told  # else a function that is told its side here may be told the other elsewhere
         return out
 
     def _subclasses(self, name: str) -> list[Scope]:
@@ -204,8 +205,13 @@ class Unit(Lender):
                 index = len(words)
             value = self._value(c)
             words.append(argv.Word(value.value if isinstance(value, Scalar) else "{", self.t.at(c.start_byte)))
+        arguments = any(w.s.startswith("-") for w in words)
+        if not arguments and len(words) > 1 and inner.type in self.spec.call and up.kind == "variable":
+            up = Scope(
+                up.kind, up.name, up.up, up.cues
+            )  # one of several: what is done with all of them says nothing of it
         scope = Scope("list", "", up)
-        if any(w.s.startswith("-") for w in words):
+        if arguments:
             scope.launch = True
             scope.cues = argv.cues(words, self.ctx, skip=index)
             scope.flags = argv.flags_of(words)

@@ -183,7 +183,7 @@ def both_said(text: str) -> bool:
 
 def alike_said(text: str) -> bool:
     """Whether a text says of something that prefill and decode have it in common."""
-    return _ALIKE.search(text) is not None and {P, D} <= prose_sides(text)
+    return _ALIKE.search(text) is not None and {P, D} <= prose_sides(text) and prose_side(text) is None
 
 
 # What every ASCII match of the patterns above holds: most comments and lines hold none of it.
