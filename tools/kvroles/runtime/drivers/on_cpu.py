@@ -36,12 +36,21 @@ def bridge_torch() -> None:
         torch._C._cpu._is_avx512_supported = torch.cpu._is_avx512_supported
 
 
+def device_tables() -> list[dict[str, tuple[str, ...]]]:
+    """The tree's tables of device -> buffer devices that NIXL may use with it."""
+    modules = [import_module(n) for n in (ONE_FILE, f"{NIXL}.utils") if has_module(n)]
+    names = ("_NIXL_SUPPORTED_XPUS", "_NIXL_SUPPORTED_DEVICE")
+    return [getattr(module, name) for module in modules for name in names if hasattr(module, name)]
+
+
 def allow_cpu() -> None:
-    """Let old releases construct on a CPU: their device table lacks it (it is there from 0.11.1 on)."""
-    for module in (import_module(n) for n in (ONE_FILE, f"{NIXL}.utils") if has_module(n)):
-        for table in ("_NIXL_SUPPORTED_XPUS", "_NIXL_SUPPORTED_DEVICE"):
-            if hasattr(module, table):
-                getattr(module, table).setdefault("cpu", ("cpu",))
+    """Let old releases construct on a CPU: their device table lacks it (it is there from 0.11.1 on).
+
+    ``cuda``, their default, then says that the blocks stay where they are; with ``cpu`` they copy them first,
+    even from a CPU.
+    """
+    for table in device_tables():
+        table.setdefault("cpu", ("cpu", "cuda"))
     # From 0.29.0 the CPU attention backend takes blocks in multiples of 32 only, while the tests use 16;
     # upstream's own unit conftest lifts this from 0.30.0 on.
     if has_module("vllm.v1.attention.backend") and has_module("vllm.v1.attention.backends.cpu_attn"):
@@ -49,6 +58,24 @@ def allow_cpu() -> None:
         if hasattr(backend, "get_supported_kernel_block_sizes"):
             multiple = import_module("vllm.v1.attention.backend").MultipleOf
             backend.get_supported_kernel_block_sizes = staticmethod(lambda *_a, **_k: [multiple(BLOCK_SIZE)])
+
+
+def buffer_on_cpu() -> None:
+    """Let a configuration that names no buffer device have the CPU where the table asks for that on a CPU.
+
+    The default is ``cuda`` in old releases, and the platform's device in later ones.
+    """
+    if any("cuda" in table["cpu"] for table in device_tables()):
+        return
+    config = import_module("vllm.config").KVTransferConfig
+    if config().kv_buffer_device == "cpu":
+        return
+    own = config.__init__
+
+    def init(self: object, **given: object) -> None:
+        own(self, **{"kv_buffer_device": "cpu", **given})
+
+    config.__init__ = init
 
 
 def without_nccl() -> None:
@@ -67,6 +94,7 @@ def pytest_sessionstart() -> None:
     bridge_torch()
     without_nccl()
     allow_cpu()
+    buffer_on_cpu()
 
 
 def pytest_collection_finish() -> None:
