@@ -296,3 +296,22 @@ def test_what_cannot_be_read_again_is_not_offered(monkeypatch: pytest.MonkeyPatc
     assert result is not None
     assert result.after is None
     assert [f.code for f in result.findings] == ["KVR117"]
+
+
+def test_of_very_many_uses_no_more_are_looked_at_than_a_person_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvroles.migrate import tree
+
+    walks: list[int] = []
+    real = tree.path_to
+
+    def counted(root: tree.Node, target: int) -> list[tree.Node]:
+        walks.append(target)
+        return real(root, target)
+
+    monkeypatch.setattr(tree, "path_to", counted)
+    steps = "".join(f"- name: s{i}\n  run: vllm serve $KV\n" for i in range(2_000))
+    config = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+    result = run.of_bytes("a.yaml", "a.yaml", f"env:\n  KV: '{config}'\nsteps:\n{steps}".encode(), Options(Settings()))
+    assert result is not None
+    assert [f.code for f in result.findings] == ["KVR110"]
+    assert len(walks) < 300

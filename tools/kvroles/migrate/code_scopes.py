@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import islice
 
 from tree_sitter import Node
 
@@ -248,7 +249,7 @@ class Unit(Lender):
         name = path.rsplit("/", 1)[-1]
         word = re.escape(name)
         out: list[Scope] = []
-        for m in re.finditer(rf"{word}(?<![\w.-]{word})(?![\w-])", self.t.s):
+        for m in islice(re.finditer(rf"{word}(?<![\w.-]{word})(?![\w-])", self.t.s), _MANY):
             use = self.at(m.start(), len(name))
             if writer.start_byte <= m.start() < writer.end_byte or use.type in self.spec.comment:
                 continue

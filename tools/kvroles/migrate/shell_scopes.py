@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import islice
 
 from tree_sitter import Node
 
 from kvroles.migrate import argv, branches, grammar, shell_said
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.shell_script import BLOCKS, SERVER, Source, assigned, command_name
+from kvroles.migrate.tree import MANY
 from kvroles.migrate.words import name_sides, role_value, tested
 
 # ``$RANK -lt $NUM_PREFILL``: the first so many are prefill, the rest decode.
@@ -117,7 +119,7 @@ class Script(Source):
         word = re.escape(name)
         pattern = rf"\$\{{?{variable.group(1)}\b" if variable else rf"{word}(?<![\w.-]{word})(?![\w-])"
         out: list[Scope] = []
-        for m in re.finditer(pattern, self.t.s):
+        for m in islice(re.finditer(pattern, self.t.s), MANY):
             use = grammar.at(self.root, m.start(), 2)
             if writer.start_byte <= m.start() < writer.end_byte or use.type == "comment":
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 
 from kvroles.migrate import argv, connectors, data_cues
 from kvroles.migrate.context import FileCtx
@@ -14,6 +15,7 @@ from kvroles.migrate.template import Branch
 from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate.words import alike_said, title_side
 
+MANY = 200  # uses that are looked at: nobody writes more by hand, and each costs a walk through its document
 Leaf = Callable[[Text, Scope, FileCtx], list[Site]]
 _TEMPLATE_KEY = re.compile(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
@@ -120,10 +122,10 @@ class Tree:
     def _uses(self, node: Node, path: list[Node]) -> list[Scope]:
         """The owners of every alias of an anchored node, and its own place unless that is a mere template."""
         out: list[Scope] = []
-        for other in walk(self.root):
-            if isinstance(other, Alias) and other.name == node.anchor:
-                out.append(self.scopes(path_to(self.root, other.start), follow=False))
-                out[-1].place = self.source.at(other.start)
+        aliases = (n for n in walk(self.root) if isinstance(n, Alias) and n.name == node.anchor)
+        for other in islice(aliases, MANY):
+            out.append(self.scopes(path_to(self.root, other.start), follow=False))
+            out[-1].place = self.source.at(other.start)
         top = path[0]
         first = (
             next((k.value for k, v in top.pairs if len(path) > 1 and v is path[1]), "") if isinstance(top, Map) else ""
@@ -137,7 +139,7 @@ class Tree:
         out: list[Scope] = []
         for tree in self.beside:
             for node in walk(tree.root):
-                if isinstance(node, Map) and data_cues.mounts(node, name):
+                if len(out) < MANY and isinstance(node, Map) and data_cues.mounts(node, name):
                     out.append(tree.scopes(path_to(tree.root, node.pairs[0][0].start), follow=False))
                     out[-1].place = self.source.at(node.start)
         return out
@@ -147,7 +149,7 @@ class Tree:
         out: list[Scope] = []
         word = re.escape(name)
         used = rf"\$[({{]?{word}\b|(?:\b(?:env|params|vars|inputs)|__)\.{word}(?=__|\b)"  # __: a masked {{{{ .NAME }}}}
-        for m in re.compile(used).finditer(self.source.s, owner.start, owner.end):
+        for m in islice(re.compile(used).finditer(self.source.s, owner.start, owner.end), MANY):
             path = path_to(self.root, m.start())
             if isinstance(path[-1], Scalar):
                 out.append(self._used_in(path, m.start()))
