@@ -46,8 +46,9 @@ class Unit(Lender):
             elif kind in spec.class_:
                 scope = self._named("class", self.name_of(owner), scope, owner)
                 self.may_be_lent(scope, scope.name, owner)
-                if follow and not scope.cues and scope.name:
-                    scope.find_uses, scope.only_doubts = partial(self._subclasses, scope.name), True
+                if follow and scope.name:
+                    taken = self._attributes if scope.cues else self._subclasses
+                    scope.find_uses, scope.only_doubts = partial(taken, scope.name, owner), True
             elif kind in spec.branch | spec.case | spec.else_:
                 scope = self._branch(owner, inner, scope)
             elif kind in spec.loop:
@@ -136,7 +137,13 @@ class Unit(Lender):
             out += told  # else a function that is told its side here may be told the other elsewhere
         return out
 
-    def _subclasses(self, name: str) -> list[Scope]:
+    def _attributes(self, name: str, node: Node) -> list[Scope]:
+        """The owners of every use of a config that the class ``name`` holds: ``DecodeConfig.kv``."""
+        held = re.findall(r"(?m)^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=.*kv_both", grammar.text(self.t, node))
+        used = re.finditer(rf"\b{re.escape(name)}\.(?:{'|'.join(held)})\b", self.t.s) if held else ()
+        return [self.chain(self.at(m.start(), len(name))) for m in used]
+
+    def _subclasses(self, name: str, _node: Node) -> list[Scope]:
         """The classes that take over what the class ``name`` holds."""
         found = re.finditer(rf"(?m)^[ \t]*class (\w+)\([^()\n]*\b{re.escape(name)}\b", self.t.s)
         return [self._named("class", m.group(1), self.up, self.at(m.start(1), len(m.group(1)))) for m in found]

@@ -1,0 +1,3 @@
+class DecodeConfig:
+    kv = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+PrefillServer(DecodeConfig.kv)
