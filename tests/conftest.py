@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Start a process again when the kernel could not read the program's name.
+    """Start a process again when the kernel could not read the program's name; forget what moves bytecode elsewhere.
 
     EFAULT from execve is the virtual machine's fault, not a program's: it was seen once in some 100,000 starts, under two
     threads that start processes at once. The child has run nothing by then, so that another try changes nothing.
@@ -48,6 +48,7 @@ def pytest_configure() -> None:
                 return
 
     subprocess.Popen.__init__ = start_again  # type: ignore[method-assign]
+    os.environ.pop("PYTHONPYCACHEPREFIX", None)  # tests look for bytecode where Python puts it by itself
 
 
 @pytest.fixture(autouse=True)
