@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def pytest_configure() -> None:
 
     subprocess.Popen.__init__ = start_again  # type: ignore[method-assign]
     os.environ.pop("PYTHONPYCACHEPREFIX", None)  # tests look for bytecode where Python puts it by itself
+    sys.pycache_prefix = None
 
 
 @pytest.fixture(autouse=True)
