@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Time ``verify.py --all`` against decompressing every archive once (the floor), and against unpacking and ``git apply --check``.
 
-The floor is taken twice: with ``gzip -dc``, and with the library that ``verify.py`` itself uses (zlib, which takes about
-half as long). All use every core, a process each. Cold is with no cache but the archives; warm finds what the last run kept
-of them. The ways take turns; medians over the rounds count. Unpacking takes minutes, and is done in the first round only.
-Writes to bench/results.json under "verify". Exit codes: 0 within the goals (warm under 3 s, cold at most 1.3 x the first floor,
+The floor is taken twice: with ``gzip -dc``, and in process with zlib, which takes about half as long (ISA-L, which
+``verify.py`` uses, takes a quarter). All use every core, a process each. Cold is with no cache but the archives; warm finds
+what the last run kept of them. The ways take turns; medians over the rounds count. Unpacking takes minutes, and is done in
+the first round only. Writes to bench/results.json under "verify". Exit codes: 0 within the goals (warm under 3 s, cold at most 1.3 x the first floor,
 under 300 MB in the largest process); 3 not.
 """
 
@@ -34,7 +34,7 @@ def gunzip(name: str) -> None:
 
 
 def inflate(name: str) -> int:
-    """Decompress one archive to nowhere, with the library that ``verify.py`` uses; the bytes it unpacks to."""
+    """Decompress one archive to nowhere with zlib; the bytes it unpacks to."""
     return sum(len(chunk) for chunk in archive.inflate((CACHE / "archives" / name).read_bytes(), name))
 
 

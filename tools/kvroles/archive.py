@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import Unproven
 from .target import leaves
@@ -31,9 +32,12 @@ class Member:
     data: bytes
 
 
-def inflate(blob: bytes, name: str) -> Iterator[bytes]:
-    """The decompressed bytes of gzip ``blob``, in chunks of about 1 MiB. Raises Unproven when it is cut or damaged."""
-    unzip = zlib.decompressobj(31)
+def inflate(blob: bytes, name: str, library: Any = zlib) -> Iterator[bytes]:
+    """The decompressed bytes of gzip ``blob``, in chunks of about 1 MiB. Raises Unproven when it is cut or damaged.
+
+    ``library`` is zlib, or a module that offers the same.
+    """
+    unzip = library.decompressobj(31)
     view = memoryview(blob)
     total = 0
     at = 0
@@ -51,7 +55,7 @@ def inflate(blob: bytes, name: str) -> Iterator[bytes]:
                 raise _broken(name, f"it unpacks to more than {MAX_BYTES >> 30} GiB")
             if out:
                 yield out
-    except zlib.error as e:
+    except library.error as e:
         raise _broken(name, str(e)) from None
 
 
