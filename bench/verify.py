@@ -4,8 +4,8 @@
 The floor is taken twice: with ``gzip -dc``, and in process with zlib, which takes about half as long (ISA-L, which
 ``verify.py`` uses, takes a quarter). All use every core, a process each. Cold is with no cache but the archives; warm finds
 what the last run kept of them. The ways take turns; medians over the rounds count. Unpacking takes minutes, and is done in
-the first round only. Writes to bench/results.json under "verify". Exit codes: 0 within the goals (warm under 3 s, cold at most 1.3 x the first floor,
-under 300 MB in the largest process); 3 not.
+the first round only. Writes to bench/results.json under "verify". Exit codes: 0 within the goals (warm under 3 s, cold at
+most 1.3 x the first floor, under 300 MB in the largest process); 3 not.
 """
 
 from __future__ import annotations
