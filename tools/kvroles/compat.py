@@ -6,10 +6,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import verifying
+from isal import isal_zlib
+
+from . import archive, verifying
 from .engine import load
 from .errors import NoSource, Unproven, UsageError
 from .lock import Lock
@@ -46,8 +49,13 @@ def _load() -> None:
     _known[:] = [load()]
 
 
+def _inflate(blob: bytes, name: str) -> Iterator[bytes]:
+    """As ``archive.inflate``, in half the time: what apply.py uses has to do with the standard library."""
+    return archive.inflate(blob, name, isal_zlib)
+
+
 def _one(release: str, options: Options) -> Proof:
-    return verifying.prove(release, *_known[0], options)
+    return verifying.prove(release, *_known[0], replace(options, inflate=_inflate))
 
 
 def prove_all(releases: list[str], options: Options, jobs: int, each: Callable[[Proof], None]) -> list[Proof]:

@@ -12,16 +12,11 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import archive
-
-try:
-    from isal import isal_zlib as zlib  # twice as fast
-except ImportError:  # apply.py --3way comes here too, and does without
-    import zlib  # type: ignore[no-redef]
 from .digest import sha256
 from .lock import ArchiveRow
 
@@ -56,11 +51,14 @@ class Extract:
         return self.manifest.count(b"\n")
 
 
-def of_archive(blob: bytes, row: ArchiveRow, top: str, wanted: set[str]) -> Extract:
+Inflate = Callable[[bytes, str], Iterator[bytes]]  # as archive.inflate
+
+
+def of_archive(blob: bytes, row: ArchiveRow, top: str, wanted: set[str], inflate: Inflate = archive.inflate) -> Extract:
     """Read an archive once: keep the ``wanted`` files and those that mention ``kv_both``, hash every file."""
     files: dict[str, bytes] = {}
     lines: list[tuple[bytes, str]] = []
-    for member in archive.members(archive.inflate(blob, row.name, zlib), row.name, top):
+    for member in archive.members(inflate(blob, row.name), row.name, top):
         if member.path in wanted or b"kv_both" in member.data:
             files[member.path] = member.data
         lines.append((b"./" + member.path.encode("utf-8", "surrogateescape"), sha256(member.data)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import applying, contract, engine, fetch, index, patchfile, relock, touched, web
+from . import applying, archive, contract, engine, fetch, index, patchfile, relock, touched, web
 from .digest import sha256
 from .errors import KvRolesError, NoSource, Unproven
 from .journal import Change
@@ -20,11 +20,12 @@ _WHEEL_PLATFORM = "x86_64"
 
 @dataclass(frozen=True)
 class Options:
-    """Where archives come from."""
+    """Where archives come from, and what unpacks them."""
 
     cache_dir: Path
     index_url: str | None = None
     offline: bool = False
+    inflate: touched.Inflate = archive.inflate
 
 
 @dataclass
@@ -73,7 +74,7 @@ def extract(row: ReleaseRow, series: Series, options: Options) -> touched.Extrac
     found = touched.load(options.cache_dir, row.archive.sha256, wanted)
     if found is None:
         blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
-        found = touched.of_archive(blob, row.archive, row.archive.top, wanted)
+        found = touched.of_archive(blob, row.archive, row.archive.top, wanted, options.inflate)
         touched.store(options.cache_dir, row.archive.sha256, wanted, found)
     return found
 
