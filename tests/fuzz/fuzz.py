@@ -177,7 +177,8 @@ def main() -> int:
             import harness
 
             figures["kept_inputs"] = keep(name)
-            harness.write("fuzz", {name: figures}, merge=True)
+            told = {**figures, "open_findings": len(figures["open_findings"])}
+            harness.write("fuzz", {name: told}, merge=True)
         print(name, json.dumps(figures, indent=1), flush=True)
         worst = max(worst, 3 if figures["open_findings"] else 0)
     return worst
