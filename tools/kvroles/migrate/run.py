@@ -44,8 +44,6 @@ def _some(options: Options, found: Sequence[Found]) -> list[FileResult]:
 
 def _one(options: Options, found: Found) -> FileResult | None:
     hit = walk.Hit(found.path, skipped=found.skipped) if found.skipped else walk.look(found.path)
-    if hit is None:
-        return None
     if hit.skipped:
         return skipped(hit.path, hit.skipped)
     return of_bytes(hit.path, evidence_name(found.root, hit.path), hit.data, options)

@@ -45,7 +45,7 @@ def _wanted(paths: Iterator[str], seen: set[str] | None, settings: Settings) -> 
 
 
 def _look(connectors: frozenset[str], root: str, paths: Sequence[str]) -> list[Found]:
-    hits = (hit for path in walk.holding(paths) if (hit := walk.look(path)) is not None)
+    hits = map(walk.look, walk.holding(paths))
     return [Found(root, h.path, h.skipped) for h in hits if not h.data or relevant(h.data, connectors)]
 
 

@@ -105,10 +105,8 @@ def holding(paths: Iterable[str]) -> Iterator[str]:
             yield path
 
 
-def look(path: str) -> Hit | None:
-    """A file with the needle in it, with its bytes or with why it cannot be read; None for any other."""
-    if not any(holding([path])):
-        return None
+def look(path: str) -> Hit:
+    """What ``holding`` has named, with its bytes or with why it cannot be read."""
     try:
         fd = os.open(path, _FLAGS)
     except OSError as e:
