@@ -19,8 +19,7 @@ _MAX = 100
 
 def documents(t: Text) -> list[Node]:
     """The roots of the documents of nearly-YAML text, templates masked."""
-    roots = [_read(t, start, end) for start, end in _documents(t.s)]
-    return [r for r in roots if r is not None]
+    return [root for start, end in _documents(t.s) for root in _read(t, start, end)]
 
 
 def _documents(s: str) -> list[tuple[int, int]]:
@@ -37,9 +36,10 @@ class _Level:
         self.node = node
 
 
-def _read(t: Text, start: int, end: int) -> Node | None:
+def _read(t: Text, start: int, end: int) -> list[Node]:
+    """The roots between ``start`` and ``end``: several where one stands further in than what follows, as a macro may."""
     s = t.s
-    root: Map | Seq | None = None
+    roots: list[Node] = []
     stack: list[_Level] = []
     open_key: tuple[Map, Scalar, int] | None = None  # a key whose value is on the lines below, and its indent
     pos = start
@@ -51,6 +51,8 @@ def _read(t: Text, start: int, end: int) -> Node | None:
             i += 1
         pos = eol + 1
         if i >= eol or s[i] in "#\r":
+            for lv in stack:
+                lv.node.end = min(pos, end)  # as YAML has it; a template's action may have been masked here
             continue
         indent = i - (s.rfind("\n", 0, i) + 1)
         first = True
@@ -60,7 +62,7 @@ def _read(t: Text, start: int, end: int) -> Node | None:
             if not dash and key is None:
                 break
             if len(stack) > _MAX:
-                return root
+                return roots
             kind: type[Map] | type[Seq] = Seq if dash else Map
             while stack and (
                 stack[-1].indent > indent
@@ -79,12 +81,10 @@ def _read(t: Text, start: int, end: int) -> Node | None:
                     open_key[0].pairs.append((open_key[1], node))
                 elif stack and isinstance(stack[-1].node, Seq):
                     stack[-1].node.items.append(node)
-                elif root is None:
-                    root = node
+                elif not stack:
+                    roots.append(node)
                 else:
                     break
-                if root is None:
-                    root = node
                 stack.append(_Level(indent, node))
             open_key = None
             level = stack[-1]
@@ -118,7 +118,7 @@ def _read(t: Text, start: int, end: int) -> Node | None:
             break
         for lv in stack:
             lv.node.end = max(lv.node.end, min(pos, end))
-    return root
+    return roots
 
 
 def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar | Map, int]:

@@ -55,9 +55,12 @@ def actions(s: str) -> list[tuple[int, int]]:
     return [m.span() for m in _ACTION.finditer(s) if s[max(0, m.start() - 1) : m.start()] != "$"]
 
 
-_OPEN = re.compile(r"^\{[{%]-?\s*(if|range|with|for|define|block|macro)\b(.*?)-?[}%]\}$", re.S)
-_ELSE = re.compile(r"^\{[{%]-?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
-_END = re.compile(r"^\{[{%]-?\s*end\w*\b.*?-?[}%]\}$", re.S)
+_OPEN = re.compile(
+    r"^\{[{%][-+]?\s*(if|range|with|for|define|block|macro|raw|call|filter|autoescape|set(?=[^=]*$))\b(.*?)-?[}%]\}$",
+    re.S,
+)
+_ELSE = re.compile(r"^\{[{%][-+]?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
+_END = re.compile(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
 
 
 def branches(s: str) -> list[Branch]:

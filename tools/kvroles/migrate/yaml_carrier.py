@@ -48,12 +48,12 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
 
 
 def _branch(t: Text, trees: list[Tree], top: Scope, b: template.Branch, up: Scope, source: Text) -> Scope:
-    """The scope of a template's conditional; of a named template, with the places that include it."""
+    """The scope of a template's conditional; of a named template or a block kept in a variable, with its uses."""
     scope = branches_of.scope_of(b, up, source)
-    if m := re.match(r"define\s+\"([^\"]+)\"|macro\s+(\w+)", b.condition):
-        name = m.group(1) or m.group(2)
+    if m := re.match(r"define\s+\"([^\"]+)\"|macro\s+(\w+)|set\s+(\w+)", b.condition):
+        name = m.group(1) or m.group(2) or m.group(3)
         scope.kind, scope.name, scope.only_doubts = "template", name, True
-        pattern = rf"\b(?:include|template|tpl)\s+\"{re.escape(name)}\"" if m.group(1) else rf"\b{name}\("
+        pattern = rf"\b(?:include|template|tpl)\s+\"{re.escape(name)}\"" if m.group(1) else rf"(?<![\w.]){name}\b"
         scope.find_uses = partial(_action_uses, t, pattern, (b.start, b.start), trees, top)
     return scope
 
@@ -88,12 +88,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
         return [Site(t.at(i), up, "comment")]
     scope = _chain_at(trees, action[0], up)
     if m := _SET.match(body.s):
-        name = m.group(1) or m.group(2)
-        sides = name_sides(name)
-        scope = Scope(
-            "variable", name, up, [Cue(s, Weight.NAMED, "variable", name, t.at(i)) for s in sides if len(sides) == 1]
-        )
-        scope.find_uses = partial(_action_uses, t, rf"(?<![\w.]){re.escape(name)}\b", action, trees, up)
+        scope = _variable(t, m.group(1) or m.group(2), action, trees, up)
     inner = body.slice(2, max(2, len(body.s) - 2))
     found = objects.enclosing(inner, k - 2)
     if found is not None:
@@ -103,6 +98,14 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
             Site(t.at(i), scope, "value")
         ]
     return [_default(t, i, trees, scope)]
+
+
+def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up: Scope) -> Scope:
+    """The scope of a template's variable that ``action`` sets."""
+    sides = name_sides(name)
+    cues = [Cue(s, Weight.NAMED, "variable", name, t.at(action[0])) for s in sides if len(sides) == 1]
+    pattern = rf"(?<![\w.]){re.escape(name)}\b"
+    return Scope("variable", name, up, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up))
 
 
 def _chain_at(trees: list[Tree], place: int, up: Scope) -> Scope:
@@ -117,8 +120,16 @@ def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree],
     """The owners of every action that ``pattern`` is found in, but for the action at ``own``."""
     out: list[Scope] = []
     for a, b in template.actions(t.s):
-        if (a, b) != own and re.search(pattern, t.s[a:b]) and not t.s.startswith("{%", a):
+        if (a, b) == own or re.search(pattern, t.s[a:b]) is None:
+            continue
+        if m := _SET.match(t.s[a:b]):
+            if re.search(pattern, t.s[a + m.end() : b]):  # taken over by another variable
+                out.append(_variable(t, m.group(1) or m.group(2), (a, b), trees, up))
+        elif not t.s.startswith("{%", a):
             out.append(_chain_at(trees, a, up))
+        else:
+            continue
+        out[-1].place = t.at(a)
     return out
 
 
