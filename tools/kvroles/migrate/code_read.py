@@ -22,6 +22,7 @@ class Reader:
         self.t = t
         self.up = up
         self.ctx = ctx
+        self.elsewhere = ctx.elsewhere
         self.spec = spec
         self._hidden = _without_token(t) if spec.grammar == "python" else []
         self.root = grammar.parse(spec.grammar, t, hidden=self._hidden)

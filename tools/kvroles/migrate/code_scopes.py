@@ -255,7 +255,7 @@ class Unit(Lender):
         """The owners of every other string that names the file which ``writer`` writes, commands in it included."""
         name = path.rsplit("/", 1)[-1]
         word = re.escape(name)
-        out: list[Scope] = []
+        out = self.elsewhere(name) if self.elsewhere is not None else []
         for m in islice(re.finditer(rf"{word}(?<![\w.-]{word})(?![\w-])", self.t.s), _MANY):
             use = self.at(m.start(), len(name))
             if writer.start_byte <= m.start() < writer.end_byte or use.type in self.spec.comment:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from kvroles.migrate import walk
-from kvroles.migrate.model import Side
+from kvroles.migrate.model import Scope, Side
 from kvroles.migrate.text import Text
 from kvroles.migrate.words import depends, name_sides, role_key, split_name
 
@@ -90,6 +90,8 @@ class FileCtx:
         self.text = text
         self.nixl = nixl
         self.depth = 0  # how many strings in strings are being read
+        # While a part of a document is read: the owners of what names a file in its other parts.
+        self.elsewhere: Callable[[str], list[Scope]] | None = None
 
     @cached_property
     def siblings(self) -> frozenset[str]:

@@ -78,6 +78,7 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     decided: _Level | None = None
     against: Side | None = None
     seen: list[Cue] = []
+    doubts: list[Cue] = []  # what is done with a value that has no name of its own for a side
     for n, scope in enumerate(chain):
         cues = list(scope.cues)
         if scope.find_lent is not None and (lent := scope.find_lent()) is not None:
@@ -86,14 +87,17 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
         if scope.find_uses is not None and len(busy) < MAX_HOPS and (scope.kind, scope.name) not in busy:
             used = _of_uses(scope, chain[n + 1 :], (*busy, (scope.kind, scope.name)))
             if isinstance(used, Verdict):
-                if decided is None:
+                if decided is None or _doubtful(decided, scope):
                     used.carrier = used.carrier or scope
                     return used
                 continue
-            cues += used if scope.cues or not scope.only_doubts else []
+            if scope.cues or not scope.only_doubts:
+                cues += used
+            elif decided is None or _doubtful(decided, scope):
+                doubts += used
         level = _level(cues)
         if level == "mixed":
-            if decided is None:
+            if decided is None or _doubtful(decided, scope):
                 return Verdict(None, "conflict", seen + cues)
             continue
         if level is None:
@@ -117,8 +121,15 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     if decided is None:
         return Verdict(None, "unknown", seen)
     if decided.side in PD:
+        if said := [c for c in doubts if c.side is decided.side.other]:
+            return Verdict(None, "conflict", seen + said)
         return Verdict(decided.side, "", seen, against)
     return Verdict(None, decided.side.value, seen)
+
+
+def _doubtful(decided: _Level, scope: Scope) -> bool:
+    """Whether what is done with the file, template or target ``scope`` counts against what is merely said inside it."""
+    return scope.only_doubts and decided.weight <= Weight.SAID
 
 
 def _overrules(outer: _Level, inner: _Level) -> bool:

@@ -8,42 +8,22 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.migrate import values
+from kvroles.migrate import markdown_lines as md
+from kvroles.migrate import mentions, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
-from kvroles.migrate.words import both_said, excludes, joined, name_sides, prose_side, prose_sides, title_side
-
-_FENCE = re.compile(
-    r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
+from kvroles.migrate.words import (
+    alike_said,
+    both_said,
+    depends,
+    excludes,
+    joined,
+    name_sides,
+    prose_side,
+    prose_sides,
+    title_side,
 )
-_ATX = re.compile(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6}(?![ \t]*\x22))[ \t]+(?P<title>.*\S)[ \t]*\r?$")
-_UNDERLINE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*\r?$")
-_DIRECTIVE = re.compile(
-    r"^(?P<indent>[ \t]*)\.\.[ \t]+(?:code-block|code|sourcecode|parsed-literal|highlight)::[ \t]*(?P<lang>\S*)"
-)
-_TAB = re.compile(
-    r"""(?x) ^[ \t]*(?: ===\+?[!+]?[ \t]*"(?P<a>[^"]+)"
-    | \.\.[ \t]+(?:tab-item|tab|group-tab)::[ \t]*(?P<b>.+)
-    | :{3,}\{?(?:tab-item|tab)\}?[ \t]+(?P<c>.+)
-    | <(?:TabItem|Tab|Accordion)\b[^>]*?(?:label|title)="(?P<d>[^"]+)"
-    | .*<summary>(?P<e>.*?)</summary>
-    | (?:\?\?\?\+?|!!!)[ \t]+\w+[ \t]+"(?P<f>[^"]+)" )"""
-)
-_CLOSED = re.compile(r"[ \t]*(?:.*</(?:details|TabItem|Tab|Accordion)>|:{3,}[ \t]*$)")
-_INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
-_SPECIAL = frozenset("`~:#=.<?![-*+0123456789|")
-_UNDERLINES = frozenset("=-~^\"'`#*+")
-_LIST = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
-_CODE_FENCE_DIRECTIVE = re.compile(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
-
-
-class _State:
-    def __init__(self) -> None:
-        self.headings: list[tuple[int, str, int]] = []  # level, title, line
-        self.tab: tuple[str, int] | None = None
-        self.tab_indent = -1  # how far in a tab stands that its content's indentation ends; -1 for one closed by a mark
-        self.said: list[tuple[int, str]] = []  # the paragraph above: (index, line)
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
@@ -51,29 +31,17 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     return _Document(t, up, ctx).sites()
 
 
-_FIRST = re.compile(
-    r"(?i)^\W*(?:first|now|next|then)?\W*(?:start|launch|run|serve|bring|deploy)\w*\b.*\b(?:same|then|again)\b"
-)
-_SETS = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
-_OTHER = re.compile(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
-
-
-def _of_the_other(text: str) -> bool:
-    """Whether a text's last sentence turns, by no name, to the other of the side that those before it were about."""
-    sentences = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", text.strip())
-    return len(sentences) > 1 and _OTHER.search(sentences[-1]) is not None and not prose_sides(sentences[-1])
-
-
 class _Document:
     def __init__(self, t: Text, up: Scope, ctx: FileCtx) -> None:
         self.t, self.up, self.ctx = t, up, ctx
-        self.state = _State()
+        self.state = md.State()
         self.out: list[Site] = []
         self.starts = [0] + [m.end() for m in re.finditer("\n", t.s)]
         if self.starts[-1] == len(t.s):
             self.starts.pop()
         self.levels: list[str] = []
-        self.sections: list[tuple[int, Scope]] = []  # where each begins, and the scope of its headings
+        self.sections: list[tuple[int, Scope]] = []  # where each begins, and the scope of its headings and its tab
+        self.blocks: list[md.Block] = []
 
     def sites(self) -> list[Site]:
         i = 0
@@ -92,40 +60,42 @@ class _Document:
             return i + 1
         if self.state.tab is not None and self._tab_ends(line):
             self.state.tab = None
+            self.sections.append((self.starts[i], self._section(self.state)))
         nxt = self._raw(i + 1) if i + 1 < len(self.starts) else ""
-        if head not in _SPECIAL and nxt[:1] not in _UNDERLINES and "::" not in line and "kv_both" not in line:
+        if head not in md.SPECIAL and nxt[:1] not in md.UNDERLINES and "::" not in line and "kv_both" not in line:
             self._say(i, line)
             return i + 1
-        if m := _FENCE.match(line):
+        if m := md.FENCE.match(line):
             colons = m.group("fence").startswith(":")
             if not colons or re.match(r"\{(?:code-block|code)", m.group("info")):
                 return self._fence(i, m)
-        if m := _DIRECTIVE.match(line):
+        if m := md.DIRECTIVE.match(line):
             return self._indented(i + 1, len(m.group("indent")), m.group("lang"))
-        if m := _ATX.match(line):
+        if m := md.ATX.match(line):
             self._heading(len(m.group("level")), m.group("title"), i)
             return i + 1
         if re.match(r"^[ \t]*\[(?:source|,)", line) and nxt.strip() in {"----", "...."}:
             lang = (re.findall(r"\[\w*,\s*([\w-]+)", line) or [""])[0]
             return self._delimited(i + 1, nxt.strip(), lang)
-        u = _UNDERLINE.match(nxt) if not line.startswith((" ", "\t")) and not _UNDERLINE.match(line) else None
+        u = md.UNDERLINE.match(nxt) if not line.startswith((" ", "\t")) and not md.UNDERLINE.match(line) else None
         if u is not None and (u.group(1) not in "`~" or len(nxt.strip()) >= max(4, len(line.strip()))):
             mark = u.group(1)
             if mark not in self.levels:
                 self.levels.append(mark)
             self._heading(self.levels.index(mark) + 1, line, i)
             return i + 2
-        if m := _TAB.match(line):
+        if m := md.TAB.match(line):
             title = next((g for g in m.groups() if g), "")
             self.state.tab = (re.sub(r"<[^>]+>", "", title), i)
             self.state.tab_indent = len(line) - len(line.lstrip()) if m["a"] or m["b"] or m["f"] else -1
             self.state.said = []
+            self.sections.append((self.starts[i], self._section(self.state)))
             return i + 1
         if line.rstrip().endswith("::") and not line.lstrip().startswith(".."):
             self._say(i, line)
             indent = len(line) - len(line.lstrip())
             return self._indented(i + 1, indent, "") if self._is_indented(i + 1, indent) else i + 1
-        if re.match(r"^(?: {4}|\t)", line) and TOKEN_RE.search(line) and not _LIST.match(line):
+        if re.match(r"^(?: {4}|\t)", line) and TOKEN_RE.search(line) and not md.LIST.match(line):
             return self._code_block(i)
         if TOKEN_RE.search(line):
             self._inline(i, line)
@@ -134,7 +104,7 @@ class _Document:
 
     def _tab_ends(self, line: str) -> bool:
         if self.state.tab_indent < 0:
-            return _CLOSED.match(line) is not None
+            return md.CLOSED.match(line) is not None
         return len(line) - len(line.lstrip()) <= self.state.tab_indent
 
     def _say(self, i: int, line: str) -> None:
@@ -158,21 +128,21 @@ class _Document:
         self.state.tab = None
         self.state.said = []
         self.state.headings.append((level, title, i))
-        self.sections.append((self.starts[i], self._section()))
+        self.sections.append((self.starts[i], self._section(self.state)))
 
-    def _section(self) -> Scope:
+    def _section(self, state: md.State) -> Scope:
         """The scope of the headings and the tab that stand over what comes next."""
         scope = self.up
-        for _, title, i in self.state.headings:
+        for _, title, i in state.headings:
             scope = self._titled("heading", title, scope, i)
-        if self.state.tab is not None:
-            scope = self._titled("tab", self.state.tab[0], scope, self.state.tab[1])
+        if state.tab is not None:
+            scope = self._titled("tab", state.tab[0], scope, state.tab[1])
         return scope
 
-    def _owner(self) -> Scope:
-        """The scope of a block that starts here: section, tab, and the paragraph right above."""
-        scope = self._section()
-        said = self.state.said
+    def _owner(self, state: md.State) -> Scope:
+        """The scope of a block that starts in ``state``: section, tab, and the paragraph right above."""
+        scope = self._section(state)
+        said = state.said
         if not said:
             return scope
         lines = [re.sub(r"<!--|-->|\*\*|__|`[^`]*`", " ", text) for _, text in said]
@@ -181,10 +151,10 @@ class _Document:
             return scope
         whole = " ".join(lines)
         side = title_side(lines[-1]) or (title_side(whole) if len(lines) > 1 else None)
-        if side is not None and _of_the_other(whole):
+        if side is not None and md.of_the_other(whole):
             side = None
         first = next(iter(prose_sides(whole) & {Side.PREFILL, Side.DECODE}), None)
-        if side is None and first is not None and prose_sides(whole) == {first} and _FIRST.match(lines[-1]):
+        if side is None and first is not None and prose_sides(whole) == {first} and md.FIRST.match(lines[-1]):
             # "First start prefill, then the same": of which of the two is the block?
             place = self.t.at(self.starts[said[-1][0]])
             both = [Cue(s, Weight.SAID, "text above", lines[-1].strip()[:80], place) for s in (first, first.other)]
@@ -207,44 +177,103 @@ class _Document:
 
     def _block(self, first: int, last: int, strip: int, quote: bool, lang: str, info: str = "") -> None:
         """Read lines ``first`` to ``last`` (not included), ``strip`` columns of indentation taken off, as ``lang``."""
+        block = md.Block(first, last, strip, quote, lang, info, self.state.copy())
+        self.blocks.append(block)
+        self.state.said = []
+        span = self._span(block)
+        if "kv_both" not in self.t.s[span[0] : span[1]]:
+            return
+        body = self._body(block)
+        kind, named = self._kind(block, body), self._file_of(block, body)
+        owner = self._owner(block.state)
+        scope = Scope("fence", info, owner)
+        if named:
+            scope.kind, scope.name, scope.only_doubts = "file", named, True
+            scope.find_uses = partial(self._mentions, span, named.rsplit("/", 1)[-1])
+        if (title := md.title(info)) and len(sides := name_sides(title)) == 1:
+            scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "title", title, self.t.at(self.starts[first])))
+        if names := md.SETS.findall(body.s):
+            scope = Scope("variable", names[0], scope, list(owner.cues), only_doubts=True)
+            scope.find_uses = partial(self._later_uses, names[0], span)
+        beyond, self.ctx.elsewhere = self.ctx.elsewhere, partial(self._mentions, span)
+        self.ctx.depth += 1
+        try:
+            self.out += values.scan_as(kind, body, scope, self.ctx) if self.ctx.depth < 12 else []
+        finally:
+            self.ctx.depth -= 1
+            self.ctx.elsewhere = beyond
+
+    def _span(self, block: md.Block) -> tuple[int, int]:
+        return self.starts[block.first], self.starts[block.last] if block.last < len(self.starts) else len(self.t.s)
+
+    def _body(self, block: md.Block) -> Text:
         parts: list[Text] = []
-        for k in range(first, last):
+        for k in range(block.first, block.last):
             a = self.starts[k]
             b = self.starts[k + 1] if k + 1 < len(self.starts) else len(self.t.s)
             line = self.t.s[a:b]
             cut = 0
-            if quote and (m := re.match(r"(?:[ \t]*>)+ ?", line)):
+            if block.quote and (m := re.match(r"(?:[ \t]*>)+ ?", line)):
                 cut = m.end()
-            while cut < len(line) and cut < strip and line[cut] in " \t":
+            while cut < len(line) and cut < block.strip and line[cut] in " \t":
                 cut += 1
             parts.append(self.t.slice(a + cut, b))
-        said, self.state.said = self.state.said, []
-        if not any("kv_both" in p.s for p in parts):
-            return
-        body = join(parts)
-        self.state.said = said
-        scope = Scope("fence", info, self._owner())
-        if names := _SETS.findall(body.s):
-            span = (self.starts[first], self.starts[last] if last < len(self.starts) else len(self.t.s))
-            scope = Scope("variable", names[0], scope.up, list(scope.up.cues) if scope.up else [])
-            scope.find_uses, scope.only_doubts = partial(self._later_uses, names[0], span), True
-        self.state.said = []
-        title = re.search(r"(?:title|filename|file|name)\s*=\s*[\"']?([^\"'\s}]+)", info)
-        named = title.group(1) if title else ""
-        if named and len(sides := name_sides(named)) == 1:
-            scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "title", named, self.t.at(self.starts[first])))
-        self.ctx.depth += 1
-        try:
-            kind = values.LANGS.get(lang.lower(), "") or (values.lang_of_name(named) if named else "")
-            if not kind and values.looks_logged(body.s):
-                kind = "log"
-            if kind == "python" and re.match(r"\s*(?:vllm serve|python3? |CUDA_|export |#!.*sh)", body.s):
-                kind = "shell"
-            if kind == "json" and not body.s.lstrip().startswith(("{", "[", "/")):
-                kind = ""
-            self.out += values.scan_as(kind, body, scope, self.ctx) if self.ctx.depth < 12 else []
-        finally:
-            self.ctx.depth -= 1
+        return join(parts)
+
+    def _kind(self, block: md.Block, body: Text) -> str:
+        """The language a block is read as; empty for: find out."""
+        title = md.title(block.info)
+        kind = values.LANGS.get(block.lang.lower(), "") or (values.lang_of_name(title) if title else "")
+        if not kind and values.looks_logged(body.s):
+            kind = "log"
+        if kind == "python" and re.match(r"\s*(?:vllm serve|python3? |CUDA_|export |#!.*sh)", body.s):
+            kind = "shell"
+        if kind == "json" and not body.s.lstrip().startswith(("{", "[", "/")):
+            kind = ""
+        return kind
+
+    def _file_of(self, block: md.Block, body: Text) -> str:
+        """The one file that a block is said to hold, by its title, its first comment, or what stands right above it; or empty."""
+        if title := md.title(block.info):
+            return title
+        state, kind = block.state, self._kind(block, body) or values.sniff(body.s)
+        first = body.s.lstrip().split("\n", 1)[0]
+        said = [first if first.startswith(("#", "//")) else "", state.said[-1][1] if state.said else ""]
+        said += [state.tab[0] if state.tab else "", state.headings[-1][1] if state.headings else ""]
+        for words in said:
+            names = set(mentions.FILE_NAME.findall(words))
+            if len(names) == 1 and values.lang_of_name(name := names.pop()) == kind:
+                return str(name)
+        return ""
+
+    def _mentions(self, own: tuple[int, int], name: str) -> list[Scope]:
+        """The owners of what names a file in the document's other blocks and in its text, if they say anything of a side."""
+        out: list[Scope] = []
+        spans = [self._span(block) for block in self.blocks]
+        for block, span in zip(self.blocks, spans, strict=True):
+            if span != own and name in self.t.s[span[0] : span[1]]:
+                body = self._body(block)
+                lang = self._kind(block, body) or values.sniff(body.s)
+                out += mentions.owners(lang, body, name, self._owner(block.state), self.ctx)
+        for i in mentions.places(self.t.s, name):
+            if not any(a <= i < b for a, b in spans):
+                out.append(self._spoken(i))
+        return [scope for scope in out if any(s.cues for s in scope.chain() if s.up is not None)]
+
+    def _spoken(self, i: int) -> Scope:
+        """What the line of text at ``i`` says of a file that it names, or else its section does."""
+        bare = mentions.FILE_NAME.sub(" ", md.INLINE.sub(" ", mentions.line_at(self.t.s, i))).strip()
+        sides = prose_sides(bare) & {Side.PREFILL, Side.DECODE}
+        cues = [Cue(side, Weight.SAID, "sentence", bare[:80], self.t.at(i)) for side in sides]
+        if len(sides) == 2:
+            return Scope(
+                "line",
+                "",
+                Scope("", "", None),
+                [c._replace(side=Side.SHARED) for c in cues[:1] if both_said(bare) or alike_said(bare)],
+            )
+        over = [scope for start, scope in self.sections if start <= i and not excludes(bare) and not depends(bare)]
+        return Scope("line", "", over[-1] if over else Scope("", "", None), cues, place=self.t.at(i))
 
     def _later_uses(self, name: str, own: tuple[int, int]) -> list[Scope]:
         """The sections in which a variable that one block sets is used by another."""
@@ -262,7 +291,7 @@ class _Document:
         while end < len(self.starts) and not close.match(self._raw(end)):
             end += 1
         lang = (re.match(r"[\w+#.-]*", info) or re.match("", "")).group() if info else ""  # type: ignore[union-attr]
-        if d := _CODE_FENCE_DIRECTIVE.match(info):
+        if d := md.CODE_FENCE_DIRECTIVE.match(info):
             lang = d.group(1)
         elif info.startswith("{.") or info.startswith("{ ."):
             lang = (re.findall(r"\.(\w+)", info) or [""])[0]
@@ -300,7 +329,7 @@ class _Document:
     def _code_block(self, i: int) -> int:
         """An indented code block around line ``i``: its neighbours indented as deep."""
         first, last = i, i + 1
-        while first > 0 and re.match(r"^(?: {4}|\t)", self._raw(first - 1)) and not _LIST.match(self._raw(first - 1)):
+        while first > 0 and re.match(r"^(?: {4}|\t)", self._raw(first - 1)) and not md.LIST.match(self._raw(first - 1)):
             first -= 1
         while last < len(self.starts) and (re.match(r"^(?: {4}|\t)", self._raw(last)) or not self._raw(last).strip()):
             last += 1
@@ -313,8 +342,8 @@ class _Document:
     def _inline(self, i: int, line: str) -> None:
         """Configs in inline code: the sentence around them says the side."""
         base = self.starts[i]
-        bare = _INLINE.sub(" ", line)
-        scope = Scope("line", "", self._section())
+        bare = md.INLINE.sub(" ", line)
+        scope = Scope("line", "", self._section(self.state))
         said = self.state.said
         if said and said[-1][0] == i - 1 and (said[-1][1].endswith((":", "：")) or bare.lstrip().startswith(": ")):
             bare = f"{said[-1][1]} {bare}"  # "Prefill worker:" and the code on the line below
@@ -325,7 +354,7 @@ class _Document:
         elif {Side.PREFILL, Side.DECODE} <= prose_sides(bare):
             scope.cues.append(Cue(Side.SHARED, Weight.SAID, "sentence", bare.strip()[:80], self.t.at(base)))
         covered: list[tuple[int, int]] = []
-        for m in _INLINE.finditer(line):
+        for m in md.INLINE.finditer(line):
             a, b = m.start(2), m.end(2)
             covered.append((a, b))
             if TOKEN_RE.search(m.group(2)):

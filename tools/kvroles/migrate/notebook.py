@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
@@ -22,6 +23,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         return values.scan_objects(t, up, ctx)
     out: list[Site] = []
     section = up
+    read: list[tuple[Text, Scope]] = []
     for cell in cells.items:
         if not isinstance(cell, Map):
             continue
@@ -31,13 +33,28 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             if TOKEN_RE.search(source.s):
                 out += values.scan_as("markdown", source, up, ctx)
         else:
+            owner = Scope("cell", "", section)
+            read.append((source, owner))
             if TOKEN_RE.search(source.s):
-                out += values.scan_as("python", source, Scope("cell", "", section), ctx)
+                ctx.elsewhere = partial(_mentions, read, source, ctx)
+                out += values.scan_as("python", source, owner, ctx)
+                ctx.elsewhere = None
             if _ROLE.search(source.s) and not section.name.startswith("#"):
                 section = up  # a heading goes for all that follows, a text for the role that follows it
     known = {s.pos for s in out}
     out += [Site(t.at(i), up, "log") for i in t.tokens() if t.at(i) not in known]
     return out
+
+
+def _mentions(cells: list[tuple[Text, Scope]], own: Text, ctx: FileCtx, name: str) -> list[Scope]:
+    """The owners of what names a file in the other code cells, if they say anything of a side."""
+    from kvroles.migrate import mentions
+
+    out: list[Scope] = []
+    for source, owner in cells:
+        if source is not own:
+            out += mentions.owners("shell" if source.s.lstrip().startswith("%%") else "", source, name, owner, ctx)
+    return [scope for scope in out if any(s.cues for s in scope.chain() if s.up is not None)]
 
 
 def _source(cell: Map) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from kvroles.migrate import code, values
 from kvroles.migrate.context import FileCtx
@@ -24,10 +25,11 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             if target
             else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
         )
-        if target and len(sides := name_sides(target)) == 1:
-            up = Scope(
-                "cell", target, up, [Cue(next(iter(sides)), Weight.SAID, "file written", target, t.at(m.start(2)))]
-            )
+        if target:
+            cues = [Cue(s, Weight.SAID, "file written", target, t.at(m.start(2))) for s in name_sides(target)]
+            up = Scope("file", target, up, cues if len(cues) == 1 else [])
+            if ctx.elsewhere is not None:
+                up.find_uses, up.only_doubts = partial(ctx.elsewhere, target.rsplit("/", 1)[-1]), True
         return values.scan_as(lang, body, up, ctx)
     out: list[Site] = []
     holes: list[tuple[int, int]] = []

@@ -113,18 +113,21 @@ class Script(Source):
         return scope
 
     def read_back(self, target: str, writer: Node) -> list[Scope]:
-        """The owners of every other place that names the file which ``writer`` writes."""
+        """The owners of every other place that names the file which ``writer`` writes, other parts of its document included."""
+        from kvroles.migrate import mentions
+
         name = target.rsplit("/", 1)[-1]
-        variable = re.fullmatch(r"\$\{?(\w+)\}?", name)
-        word = re.escape(name)
-        pattern = rf"\$\{{?{variable.group(1)}\b" if variable else rf"{word}(?<![\w.-]{word})(?![\w-])"
-        out: list[Scope] = []
-        for m in islice(re.finditer(pattern, self.t.s), MANY):
-            use = grammar.at(self.root, m.start(), 2)
-            if writer.start_byte <= m.start() < writer.end_byte or use.type == "comment":
+        if variable := re.fullmatch(r"\$\{?(\w+)\}?", name):
+            found = [m.start() for m in islice(re.finditer(rf"\$\{{?{variable.group(1)}\b", self.t.s), MANY)]
+        else:
+            found = list(mentions.places(self.t.s, name))
+        out = self.elsewhere(name) if self.elsewhere is not None and not variable else []
+        for i in found:
+            use = grammar.at(self.root, i, 2)
+            if writer.start_byte <= i < writer.end_byte or use.type == "comment":
                 continue
             out.append(self.chain(use))
-            out[-1].place = self.t.at(m.start())
+            out[-1].place = self.t.at(i)
         return out
 
     def _branch(self, node: Node, inner: Node | None, up: Scope) -> Scope:

@@ -76,6 +76,7 @@ class Source:
         self.t = t
         self.up = up
         self.ctx = ctx
+        self.elsewhere = ctx.elsewhere
         self.branches = template.branches(t.s) if template.is_template(t.s) else []
         self.root = grammar.parse("bash", t, shell_words.mask_placeholders(t.ascii()))
 

@@ -17,19 +17,15 @@ from kvroles.migrate.words import name_sides
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     """The sites in YAML text, templates included."""
-    from kvroles.migrate import outline, values
+    from kvroles.migrate import values
 
     source, branches = t, []
     if template.is_template(t.s):
         branches = template.branches(t.s)
         source = t.same_places(template.mask(t.s))
-    try:
-        docs = yaml_read.documents(source)
-    except yaml_read.NotYamlError:
-        docs = outline.documents(source)
     trees: list[Tree] = []
     owner = partial(_branch, t, trees, up)
-    for root in docs:
+    for root in roots(source):
         trees.append(Tree(root, source, up, ctx, values.scan, True, branches, owner, trees))
     out: list[Site] = [site for tree in trees for site in tree.sites()]
     known = {s.pos for s in out}
@@ -45,6 +41,16 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         else:
             out.append(_unread(t, i, up, ctx))
     return out
+
+
+def roots(t: Text) -> list[Node]:
+    """The roots of YAML text, or of what is nearly YAML, its templates masked."""
+    try:
+        return yaml_read.documents(t)
+    except yaml_read.NotYamlError:
+        from kvroles.migrate import outline
+
+        return outline.documents(t)
 
 
 def _branch(t: Text, trees: list[Tree], top: Scope, b: template.Branch, up: Scope, source: Text) -> Scope:

@@ -1,0 +1,77 @@
+"""What the lines of a document are: fences, headings, tabs, and what stands over a block."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from kvroles.migrate.words import prose_sides
+
+FENCE = re.compile(
+    r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
+)
+ATX = re.compile(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6}(?![ \t]*\x22))[ \t]+(?P<title>.*\S)[ \t]*\r?$")
+UNDERLINE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*\r?$")
+DIRECTIVE = re.compile(
+    r"^(?P<indent>[ \t]*)\.\.[ \t]+(?:code-block|code|sourcecode|parsed-literal|highlight)::[ \t]*(?P<lang>\S*)"
+)
+TAB = re.compile(
+    r"""(?x) ^[ \t]*(?: ===\+?[!+]?[ \t]*"(?P<a>[^"]+)"
+    | \.\.[ \t]+(?:tab-item|tab|group-tab)::[ \t]*(?P<b>.+)
+    | :{3,}\{?(?:tab-item|tab)\}?[ \t]+(?P<c>.+)
+    | <(?:TabItem|Tab|Accordion)\b[^>]*?(?:label|title)="(?P<d>[^"]+)"
+    | .*<summary>(?P<e>.*?)</summary>
+    | (?:\?\?\?\+?|!!!)[ \t]+\w+[ \t]+"(?P<f>[^"]+)" )"""
+)
+CLOSED = re.compile(r"[ \t]*(?:.*</(?:details|TabItem|Tab|Accordion)>|:{3,}[ \t]*$)")
+INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
+SPECIAL = frozenset("`~:#=.<?![-*+0123456789|")
+UNDERLINES = frozenset("=-~^\"'`#*+")
+LIST = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
+CODE_FENCE_DIRECTIVE = re.compile(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
+
+FIRST = re.compile(
+    r"(?i)^\W*(?:first|now|next|then)?\W*(?:start|launch|run|serve|bring|deploy)\w*\b.*\b(?:same|then|again)\b"
+)
+SETS = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
+OTHER = re.compile(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
+
+
+class State:
+    """What stands over the line being read."""
+
+    def __init__(self) -> None:
+        self.headings: list[tuple[int, str, int]] = []  # level, title, line
+        self.tab: tuple[str, int] | None = None
+        self.tab_indent = -1  # how far in a tab stands that its content's indentation ends; -1 for one closed by a mark
+        self.said: list[tuple[int, str]] = []  # the paragraph above: (index, line)
+
+    def copy(self) -> State:
+        """The state as it is now, for a block that may be asked later what stands over it."""
+        state = State()
+        state.headings, state.tab, state.said = list(self.headings), self.tab, list(self.said)
+        return state
+
+
+class Block(NamedTuple):
+    """A fence or literal block: its lines (the last not included), the indentation to take off, its language, its state."""
+
+    first: int
+    last: int
+    strip: int
+    quote: bool
+    lang: str
+    info: str
+    state: State
+
+
+def title(info: str) -> str:
+    """The file that a fence's own title names; empty without one."""
+    m = re.search(r"(?:title|filename|file|name)\s*=\s*[\"']?([^\"'\s}]+)", info)
+    return str(m.group(1)) if m else ""
+
+
+def of_the_other(text: str) -> bool:
+    """Whether a text's last sentence turns, by no name, to the other of the side that those before it were about."""
+    sentences = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", text.strip())
+    return len(sentences) > 1 and OTHER.search(sentences[-1]) is not None and not prose_sides(sentences[-1])
