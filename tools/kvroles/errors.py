@@ -38,6 +38,10 @@ class KvRolesError(Exception):
         self.fix = fix
         super().__init__(str(self))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Its parts, for the process that hears of it from another: not the paragraph they make."""
+        return _again, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         parts = [self.what.rstrip(".") + "."]
         if self.expected is not None:
@@ -47,6 +51,12 @@ class KvRolesError(Exception):
         if self.fix is not None:
             parts.append(self.fix.rstrip(".") + ".")
         return " ".join(" ".join(parts).split())
+
+
+def _again(kind: type[KvRolesError], args: tuple[object, ...], parts: dict[str, object]) -> KvRolesError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(parts)
+    return error
 
 
 class UsageError(KvRolesError):

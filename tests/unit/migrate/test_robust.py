@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, rewrite, run, walk
+from kvroles.migrate import cli, rewrite, run, search, walk
 from kvroles.migrate.findings import Options
 from kvroles.migrate.settings import Settings
 
 GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
+TOOLS = str(Path(cli.__file__).parents[2])
 NIXL = b'NixlConnector "kv_role":"kv_both"'
 
 
@@ -60,6 +65,75 @@ def test_files_of_100_mb(capsys: pytest.CaptureFixture[str]) -> None:
     out = _written(capsys)
     assert "big.json:1:1: KVR190 skipped: larger than 8 MB" in out
     assert "big-without" not in out
+
+
+@pytest.mark.parametrize("memmem", [True, False])
+def test_a_needle_is_found_with_the_c_librarys_search_and_without(
+    tmp_path: Path, memmem: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not memmem:
+        monkeypatch.setitem(sys.modules, "ctypes", None)
+    walk._search.cache_clear()
+    made = {"first": b"kv_both", "last": b"\0 x\nkv_both", "cut": b"kv_bot", "spread": b"kv_b\0oth", "empty": b""}
+    for name, data in [*made.items(), ("after", b"h")]:  # the last is right behind what the one buffer held before
+        (tmp_path / name).write_bytes(data)
+    try:
+        found = list(walk.holding(str(tmp_path / name) for name in [*made, "after"]))
+    finally:
+        walk._search.cache_clear()
+    assert [os.path.basename(p) for p in found] == ["first", "last"]
+
+
+def test_many_processes_find_what_one_finds_in_the_order_of_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("good.sh").unlink()
+    for n in range(walk._MANY + 40):
+        folder = Path(f"a{n % 7}", f"b{n % 60}", f"c{n}")
+        folder.mkdir(parents=True)
+        (folder / "x.sh").write_text(GOOD if n % 5 == 0 else "echo\n")
+    for n in range(450):
+        Path(f"f{n}.sh").write_text(GOOD if n % 40 == 0 else "echo\n")
+    said = []
+    for cores in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        assert cli.main(["--json", "."]) == 0
+        said.append(capsys.readouterr().out)
+    paths = [f["path"] for f in json.loads(said[0])["findings"]]
+    assert len(paths) == (walk._MANY + 40 + 4) // 5 + 12
+    assert paths == sorted(paths, key=lambda p: (p.count("/") > 0, p.split("/")))
+    assert said[0] == said[1]
+
+
+def test_a_helper_process_that_is_killed_is_one_paragraph(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(450):
+        Path(f"f{n}.sh").write_text(GOOD)
+    main, look = os.getpid(), walk.look
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(
+        walk, "look", lambda p: look(p) if os.getpid() == main else os.kill(os.getpid(), signal.SIGKILL)
+    )
+    monkeypatch.setattr(search, "_load_judges", lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
+    assert cli.main(["--write", "."]) == 1
+    assert "so nothing was changed. Run the same command again" in capsys.readouterr().err
+    assert Path("good.sh").read_text() == GOOD
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_reader_that_is_not_installed_is_one_paragraph(cores: int) -> None:
+    for n in range(450):
+        Path(f"f{n}.sh").write_text(GOOD)
+    code = (
+        f"import os, sys; os.cpu_count = lambda: {cores}; sys.modules['tree_sitter'] = None\n"
+        f"sys.path.insert(0, {TOOLS!r})\n"
+        "from kvroles.migrate import cli; sys.exit(cli.main(['--write', '.']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "tree_sitter is not installed, which reading f" in done.stderr
+    assert Path("good.sh").read_text() == GOOD
 
 
 def test_a_needle_across_the_border_of_two_pieces(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ MAX_NODES_DEEP = 400
 
 
 @cache
-def _parser(name: str) -> Parser:
+def parser(name: str) -> Parser:
     """The parser of one grammar.
 
     Only the compiled module is loaded: the package around it imports half of ``importlib`` for query files that are not
@@ -36,12 +36,12 @@ def parse(name: str, t: Text, masked: bytes | None = None, hidden: Sequence[tupl
     Raises ``RecursionError`` if a token lies deeper than anything a person wrote: climbing out of it would take forever.
     """
     source = t.ascii() if masked is None else masked
-    parser = _parser(name)
+    reader = parser(name)
     if hidden:
-        source, parser.included_ranges = _without(source, hidden)
-    root = parser.parse(source).root_node
+        source, reader.included_ranges = _without(source, hidden)
+    root = reader.parse(source).root_node
     if hidden:
-        parser.included_ranges = []
+        reader.included_ranges = []
     for i in t.tokens():
         cursor = root.walk()
         for _ in range(MAX_NODES_DEEP):

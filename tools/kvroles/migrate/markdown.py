@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import accumulate
 
 from kvroles.migrate import markdown_lines as md
 from kvroles.migrate import mentions, values
@@ -36,9 +37,10 @@ class _Document:
         self.t, self.up, self.ctx = t, up, ctx
         self.state = md.State()
         self.out: list[Site] = []
-        self.starts = [0] + [m.end() for m in re.finditer("\n", t.s)]
-        if self.starts[-1] == len(t.s):
-            self.starts.pop()
+        self.lines = t.s.split("\n")
+        if not self.lines[-1]:
+            self.lines.pop()
+        self.starts = list(accumulate((len(line) + 1 for line in self.lines), initial=0))[: len(self.lines)]
         self.levels: list[str] = []
         self.sections: list[tuple[int, Scope]] = []  # where each begins, and the scope of its headings and its tab
         self.blocks: list[md.Block] = []
@@ -49,19 +51,15 @@ class _Document:
             i = self._line(i)
         return self.out
 
-    def _raw(self, i: int) -> str:
-        end = self.starts[i + 1] if i + 1 < len(self.starts) else len(self.t.s)
-        return self.t.s[self.starts[i] : end].rstrip("\n")
-
     def _line(self, i: int) -> int:
-        line = self._raw(i)
+        line = self.lines[i]
         head = line.lstrip(" \t\r>")[:1]
         if not head:
             return i + 1
         if self.state.tab is not None and self._tab_ends(line):
             self.state.tab = None
             self.sections.append((self.starts[i], self._section(self.state)))
-        nxt = self._raw(i + 1) if i + 1 < len(self.starts) else ""
+        nxt = self.lines[i + 1] if i + 1 < len(self.starts) else ""
         if head not in md.SPECIAL and nxt[:1] not in md.UNDERLINES and "::" not in line and "kv_both" not in line:
             self._say(i, line)
             return i + 1
@@ -288,7 +286,7 @@ class _Document:
         fence, info = m.group("fence"), m.group("info").strip()
         close = re.compile(rf"^[ \t>]*{re.escape(fence[0])}{{{len(fence)},}}[ \t]*\r?$")
         end = i + 1
-        while end < len(self.starts) and not close.match(self._raw(end)):
+        while end < len(self.starts) and not close.match(self.lines[end]):
             end += 1
         lang = (re.match(r"[\w+#.-]*", info) or re.match("", "")).group() if info else ""  # type: ignore[union-attr]
         if d := md.CODE_FENCE_DIRECTIVE.match(info):
@@ -300,28 +298,28 @@ class _Document:
         return end + 1
 
     def _is_indented(self, i: int, indent: int) -> bool:
-        while i < len(self.starts) and not self._raw(i).strip():
+        while i < len(self.starts) and not self.lines[i].strip():
             i += 1
-        return i < len(self.starts) and len(self._raw(i)) - len(self._raw(i).lstrip()) > indent
+        return i < len(self.starts) and len(self.lines[i]) - len(self.lines[i].lstrip()) > indent
 
     def _indented(self, i: int, indent: int, lang: str) -> int:
         """A directive's or literal block's body: everything indented deeper."""
-        while i < len(self.starts) and (not self._raw(i).strip() or re.match(r"^[ \t]+:[\w-]+:", self._raw(i))):
+        while i < len(self.starts) and (not self.lines[i].strip() or re.match(r"^[ \t]+:[\w-]+:", self.lines[i])):
             i += 1
         first = i
         while i < len(self.starts):
-            line = self._raw(i)
+            line = self.lines[i]
             if line.strip() and len(line) - len(line.lstrip()) <= indent:
                 break
             i += 1
         if first < i:
-            line = self._raw(first)
+            line = self.lines[first]
             self._block(first, i, len(line) - len(line.lstrip()), False, lang)
         return max(i, first)
 
     def _delimited(self, i: int, mark: str, lang: str) -> int:
         end = i + 1
-        while end < len(self.starts) and self._raw(end).strip() != mark:
+        while end < len(self.starts) and self.lines[end].strip() != mark:
             end += 1
         self._block(i + 1, end, 0, False, lang)
         return end + 1
@@ -329,13 +327,13 @@ class _Document:
     def _code_block(self, i: int) -> int:
         """An indented code block around line ``i``: its neighbours indented as deep."""
         first, last = i, i + 1
-        while first > 0 and re.match(r"^(?: {4}|\t)", self._raw(first - 1)) and not md.LIST.match(self._raw(first - 1)):
+        while first > 0 and re.match(r"^(?: {4}|\t)", self.lines[first - 1]) and not md.LIST.match(self.lines[first - 1]):
             first -= 1
-        while last < len(self.starts) and (re.match(r"^(?: {4}|\t)", self._raw(last)) or not self._raw(last).strip()):
+        while last < len(self.starts) and (re.match(r"^(?: {4}|\t)", self.lines[last]) or not self.lines[last].strip()):
             last += 1
         said = [x for x in self.state.said if x[0] < first]
         self.state.said = said
-        line = self._raw(first)
+        line = self.lines[first]
         self._block(first, last, len(line) - len(line.lstrip()), False, "")
         return last
 

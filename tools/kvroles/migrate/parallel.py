@@ -6,31 +6,31 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from kvroles.errors import DoesNotApply, KvRolesError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
-WORTH_A_FORK = 400
-MAX_PROCESSES = 4
-_AT_ONCE = 32  # items a process takes at a time: few enough that none waits long for another in the end
+_MAX_PROCESSES = 4
 _TURNS = 8_000  # what a pipe holds at four bytes each, with room to spare
 
 
 def shared(
-    work: Callable[[Sequence[T]], list[R]],
+    work: Callable[[T], list[R]],
     items: Sequence[T],
     *,
-    worth: int = WORTH_A_FORK,
-    meanwhile: Callable[[], None] | None = None,
+    worth: bool = True,
+    meanwhile: Callable[[], object] | None = None,
 ) -> list[R]:
-    """What ``work`` makes of ``items``, of which it is given a stretch at a time, in order. What it raises is raised here.
+    """What ``work`` makes of each of ``items``, one after another, in order. What it raises is raised here.
 
-    From ``worth`` items on the work is shared; what is to be done ``meanwhile`` this process does before its own share.
+    If that is ``worth`` it the work is shared; what is to be done ``meanwhile`` this process does before its own share.
     """
-    count = min(os.cpu_count() or 1, MAX_PROCESSES)
-    if count < 2 or len(items) < worth or not hasattr(os, "fork"):
-        return work(items)
-    step = max(min(_AT_ONCE, len(items) // (8 * count)), len(items) // _TURNS + 1)
-    turns, write = os.pipe()  # whoever is free reads the next number: one large file holds nobody else up
+    count = min(os.cpu_count() or 1, _MAX_PROCESSES)
+    if count < 2 or len(items) < 2 or not worth or not hasattr(os, "fork"):
+        return [made for item in items for made in work(item)]
+    step = len(items) // _TURNS + 1
+    turns, write = os.pipe()  # whoever is free reads the next number: a large item holds nobody else up
     os.write(write, b"".join(n.to_bytes(4, "big") for n in range(0, len(items), step)))
     os.close(write)
     children = [_child(work, items, turns, step) for _ in range(1, count)]
@@ -49,8 +49,8 @@ def shared(
     for pid, pipe in children:
         with os.fdopen(pipe, "rb") as f:
             blob = f.read()
-        os.waitpid(pid, 0)
-        got = pickle.loads(blob) if blob else RuntimeError("a helper process died")
+        _, status = os.waitpid(pid, 0)
+        got = pickle.loads(blob) if blob and not status else _killed(status)
         if isinstance(got, BaseException):
             failure = failure or got
         else:
@@ -60,18 +60,24 @@ def shared(
     return [r for _, made in sorted(done, key=lambda d: d[0]) for r in made]
 
 
-def _share(
-    work: Callable[[Sequence[T]], list[R]], items: Sequence[T], turns: int, step: int
-) -> list[tuple[int, list[R]]]:
+def _killed(status: int) -> KvRolesError:
+    return DoesNotApply(
+        f"One of the processes that read the files was ended before it was done (wait status {status}), so nothing was"
+        " changed",
+        fix="Run the same command again; if memory is short, on fewer folders at a time",
+    )
+
+
+def _share(work: Callable[[T], list[R]], items: Sequence[T], turns: int, step: int) -> list[tuple[int, list[R]]]:
     done: list[tuple[int, list[R]]] = []
     while number := os.read(turns, 4):
         first = int.from_bytes(number, "big")
-        if made := work(items[first : first + step]):
+        if made := [m for item in items[first : first + step] for m in work(item)]:
             done.append((first, made))
     return done
 
 
-def _child(work: Callable[[Sequence[T]], list[R]], items: Sequence[T], turns: int, step: int) -> tuple[int, int]:
+def _child(work: Callable[[T], list[R]], items: Sequence[T], turns: int, step: int) -> tuple[int, int]:
     """A process that does its share and sends the outcome, or what went wrong, through a pipe."""
     read, write = os.pipe()
     pid = os.fork()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from functools import partial
 
 from kvroles.errors import Exit, KvRolesError
-from kvroles.migrate import findings, parallel, walk
+from kvroles.migrate import findings, parallel, values, walk
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Finding
@@ -15,7 +14,7 @@ from kvroles.migrate.search import Found, relevant
 from kvroles.migrate.settings import Options
 from kvroles.migrate.text import TOKEN_RE, Text
 
-_WORTH_SHARING = 120  # files; for fewer it takes longer to load in each process what reads them than to read them
+_WORTH_SHARING = 16  # files; fewer are judged in the time that a process takes to start
 
 
 class FileResult:
@@ -35,18 +34,17 @@ class FileResult:
 
 def each(found: list[Found], options: Options) -> list[FileResult]:
     """The result of every file found that has one, in order."""
-    return parallel.shared(partial(_some, options), found, worth=_WORTH_SHARING)
+    if worth := len(found) >= _WORTH_SHARING:
+        values.load()
+    return parallel.shared(partial(_one, options), found, worth=worth)
 
 
-def _some(options: Options, found: Sequence[Found]) -> list[FileResult]:
-    return [result for f in found if (result := _one(options, f)) is not None]
-
-
-def _one(options: Options, found: Found) -> FileResult | None:
+def _one(options: Options, found: Found) -> list[FileResult]:
     hit = walk.Hit(found.path, skipped=found.skipped) if found.skipped else walk.look(found.path)
     if hit.skipped:
-        return skipped(hit.path, hit.skipped)
-    return of_bytes(hit.path, evidence_name(found.root, hit.path), hit.data, options)
+        return [skipped(hit.path, hit.skipped)]
+    result = of_bytes(hit.path, evidence_name(found.root, hit.path), hit.data, options)
+    return [] if result is None else [result]
 
 
 def evidence_name(root: str, path: str) -> str:

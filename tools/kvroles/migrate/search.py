@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
-from itertools import islice
 from typing import NamedTuple
 
 from kvroles.migrate import parallel, walk
 from kvroles.migrate.settings import Settings
 
-_AT_ONCE = 16_000  # files named at a time, so that a tree of any size takes no more memory than this many
+_AT_ONCE = 32  # files a process takes at a time
+_WORTH_SHARING = 400  # files; fewer are read in the time that a process takes to start
 
 
 class Found(NamedTuple):
@@ -24,29 +23,23 @@ class Found(NamedTuple):
 
 def over(paths: list[str], settings: Settings) -> list[Found]:
     """The files at or below ``paths`` that hold ``kv_both`` beside NIXL or cannot be read, each once, in order."""
-    seen: set[str] | None = set() if len(paths) > 1 else None
-    out: list[Found] = []
+    out: dict[str, Found] = {}
     for root in paths:
-        wanted = _wanted(walk.files(root), seen, settings)
-        while some := list(islice(wanted, _AT_ONCE)):
-            out += parallel.shared(partial(_look, settings.connectors, root), some, meanwhile=_load_judges)
-    return out
+        files, folders = walk.spread(root)
+        shares: list[str | list[str]] = [*folders]  # the folders first: what is small goes last, and evens out the ends
+        shares += [files[i : i + _AT_ONCE] for i in range(0, len(files), _AT_ONCE)]
+        worth = bool(folders) or len(files) >= _WORTH_SHARING
+        found = parallel.shared(partial(_look, settings, root), shares, worth=worth, meanwhile=_load_judges)
+        for f in sorted(found, key=lambda f: walk.order(f.path)):
+            out.setdefault(f.path, f)
+    return list(out.values())
 
 
-def _wanted(paths: Iterator[str], seen: set[str] | None, settings: Settings) -> Iterator[str]:
-    for path in paths:
-        if settings.exclude and settings.excluded(path):
-            continue
-        if seen is not None:
-            if path in seen:
-                continue
-            seen.add(path)
-        yield path
-
-
-def _look(connectors: frozenset[str], root: str, paths: Sequence[str]) -> list[Found]:
-    hits = map(walk.look, walk.holding(paths))
-    return [Found(root, h.path, h.skipped) for h in hits if not h.data or relevant(h.data, connectors)]
+def _look(settings: Settings, root: str, share: str | list[str]) -> list[Found]:
+    paths = walk.files(share) if isinstance(share, str) else share
+    wanted = (p for p in paths if not settings.excluded(p)) if settings.exclude else paths
+    hits = map(walk.look, walk.holding(wanted))
+    return [Found(root, h.path, h.skipped) for h in hits if not h.data or relevant(h.data, settings.connectors)]
 
 
 def relevant(data: bytes, connectors: frozenset[str]) -> bool:
@@ -58,3 +51,4 @@ def relevant(data: bytes, connectors: frozenset[str]) -> bool:
 def _load_judges() -> None:
     """What reads and weighs the hits takes a while to load; this process does so while the others look for hits."""
     import_module("kvroles.migrate.findings")
+    import_module("kvroles.migrate.values").load()

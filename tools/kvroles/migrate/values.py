@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from importlib import import_module
 from posixpath import splitext
 
 from kvroles.migrate import objects
@@ -25,6 +27,12 @@ _LOG_LINE = re.compile(
     | (?:INFO|WARNING|ERROR|DEBUG)\s+\d\d-\d\d | \d\d:\d\d:\d\d[.,\s] | \[\d\d/\d\d )"""
 )
 
+_USUAL = (
+    ("markdown",),
+    ("shell", "bash"),
+    ("yaml_carrier",),
+    ("python", "python"),
+)  # readers, and the grammars they take
 LANGS = {
     "sh": "shell", "bash": "shell", "shell": "shell", "console": "shell", "zsh": "shell", "shell-session": "shell",
     "ksh": "shell",
@@ -128,6 +136,15 @@ def scan_as(lang: str, t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
             return [Site(t.at(i), scope, "value") for i in t.tokens()]
         case _:
             return [_loose(t, i, scope) for i in t.tokens()]
+
+
+def load() -> None:
+    """Load the readers that most trees need, before the process forks: else each process loads them for itself."""
+    for module, *grammars in _USUAL:
+        with suppress(ImportError):  # what is not installed the first file that takes it speaks of
+            import_module(f"kvroles.migrate.{module}")
+            for grammar in grammars:
+                import_module("kvroles.migrate.grammar").parser(grammar)
 
 
 def _loose(t: Text, i: int, scope: Scope) -> Site:

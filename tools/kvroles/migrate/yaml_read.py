@@ -28,7 +28,11 @@ class NotYamlError(Exception):
 def documents(t: Text) -> list[Node]:
     """The root nodes of the documents in ``t``. Raises ``NotYamlError``."""
     try:
-        return _build(t, yaml.parse(t.s, Loader=_Loader))
+        loader = _Loader(t.s)
+        try:
+            return _build(t, iter(loader.get_event, None))  # what yaml.parse does, in a third of its time
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, UnicodeError) as e:
         raise NotYamlError(str(e).split("\n", 1)[0]) from None
 
@@ -72,9 +76,9 @@ def _build(t: Text, events: Iterator[Any]) -> list[Node]:
 
 def _scalar(t: Text, value: str, style: str, start: int, end: int, anchor: str) -> Scalar:
     """A scalar whose text is laid over its source; only those that hold the token are laid over at all."""
-    quoted, block = style in _QUOTED, style in _BLOCK
     if TOKEN not in value:
-        return Scalar(Text(value, t.at(start)), start, end, quoted, block, anchor, exact=False)
+        return Scalar(Text(value, t.at(start)), start, end, style in _QUOTED, style in _BLOCK, anchor, False)
+    quoted, block = style in _QUOTED, style in _BLOCK
     if style == '"':
         laid = _double(t, start, end)
     else:
