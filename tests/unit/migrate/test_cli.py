@@ -107,6 +107,28 @@ def test_side_answers_what_the_files_do_not_say(capsys: pytest.CaptureFixture[st
     assert "kv_consumer" in Path("deploy/b.sh").read_text()
 
 
+def test_side_overrules_a_shared_value_for_its_line_only(capsys: pytest.CaptureFixture[str]) -> None:
+    both = f'KV=\'{NIXL}\'\nprefill() {{ vllm serve m --kv-transfer-config "$KV"; }}\ndecode() {{ vllm serve m --kv-transfer-config "$KV"; }}\n'
+    Path("run.sh").write_text(both)
+    _run(capsys, "--write", "--side", "run.sh=prefill", "run.sh")
+    assert Path("run.sh").read_text() == both
+    code, out, _ = _run(capsys, "--write", "--side", "run.sh:1=prefill", "run.sh")
+    assert (code, "1 role written" in out) == (0, True)
+    assert Path("run.sh").read_text() == both.replace("kv_both", "kv_producer")
+
+
+def test_what_is_to_do_about_a_file_handed_to_the_other_side_is_said_in_full(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("prefill.env").write_text(f"KV='{NIXL}'\n")
+    Path("compose.yaml").write_text("services:\n  decode:\n    env_file: prefill.env\n")
+    _, out, _ = _run(capsys, ".")
+    assert "used in compose.yaml, line 3: decode -> decode" in out
+    assert "prefill.env with kv_producer" in out
+    assert "decode.env with kv_consumer" in out
+    assert "--side 'prefill.env:1=prefill' (or =decode)" in out
+
+
 def test_side_does_not_overrule_what_the_files_say(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
     _run(capsys, "--write", "--side", "run.sh=decode", "run.sh")

@@ -67,6 +67,11 @@ def weigh(site: Site, ctx: FileCtx) -> Verdict:
     return verdict
 
 
+def of_use(scope: Scope) -> Verdict:
+    """The verdict on a place that puts something to use, by its own owners alone."""
+    return _weigh(scope.chain(), ())
+
+
 def _mere_labels(cues: list[Cue]) -> bool:
     """Whether all cues are of the kind that aggregated servers carry as well: the name or label of an object, and the
     name of a file that says no more than they do."""
@@ -78,7 +83,7 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     decided: _Level | None = None
     against: Side | None = None
     seen: list[Cue] = []
-    doubts: list[Cue] = []  # what is done with a value that has no name of its own for a side
+    doubts: list[tuple[Scope, list[Cue]]] = []  # what is done with values that no name of their own puts on a side
     for n, scope in enumerate(chain):
         cues = list(scope.cues)
         if scope.find_lent is not None and (lent := scope.find_lent()) is not None:
@@ -94,11 +99,11 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
             if scope.cues or not scope.only_doubts:
                 cues += used
             elif decided is None or _doubtful(decided, scope):
-                doubts += used
+                doubts.append((scope, used))
         level = _level(cues)
         if level == "mixed":
             if decided is None or _doubtful(decided, scope):
-                return Verdict(None, "conflict", seen + cues)
+                return Verdict(None, "conflict", seen + cues, carrier=scope if scope.find_uses is not None else None)
             continue
         if level is None:
             continue
@@ -121,8 +126,9 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     if decided is None:
         return Verdict(None, "unknown", seen)
     if decided.side in PD:
-        if said := [c for c in doubts if c.side is decided.side.other]:
-            return Verdict(None, "conflict", seen + said)
+        for scope, used in doubts:
+            if any(c.side is decided.side.other for c in used):
+                return Verdict(None, "conflict", seen + used, carrier=scope)
         return Verdict(decided.side, "", seen, against)
     return Verdict(None, decided.side.value, seen)
 

@@ -9,7 +9,7 @@ from kvroles.migrate.codes import CODES
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.decide import Verdict
-from kvroles.migrate.model import Cue, Finding, Side, Site, Weight
+from kvroles.migrate.model import Cue, Finding, Scope, Side, Site, Weight
 from kvroles.migrate.settings import SILENCER, Options, suppressed
 from kvroles.migrate.text import TOKEN
 
@@ -28,7 +28,7 @@ def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
     out: list[Finding] = []
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
-    verdicts = _file_name_last(_beside_prefill(verdicts), ctx)
+    verdicts = _handed_over(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
     lines: list[str] | None = None
     for verdict in verdicts:
         if verdict is not None:
@@ -87,6 +87,26 @@ def _file_name_last(verdicts: list[Verdict | None], ctx: FileCtx) -> list[Verdic
     return out
 
 
+def _handed_over(verdicts: list[Verdict | None], ctx: FileCtx) -> list[Verdict | None]:
+    """What only the file's name or something said in it puts on one side is refused where the files round it use it for the
+    other."""
+    used: dict[Side, Cue] | None = None
+    out: list[Verdict | None] = []
+    for v in verdicts:
+        if v is not None and v.side is not None and all(c.weight <= Weight.SAID for c in v.cues):
+            if used is None:
+                from kvroles.migrate import across  # only few files are decided by so little
+
+                used = across.uses(ctx)
+            if (against := used.get(v.side.other)) is not None:
+                own = used.get(v.side)
+                cues = [*v.cues, *([own] if own is not None else []), against]
+                name = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
+                v = Verdict(None, "conflict" if own is None else "shared", cues, carrier=name)
+        out.append(v)
+    return out
+
+
 def _of_site(site: Site, verdict: Verdict | None, ctx: FileCtx, options: Options) -> list[Finding]:
     line, column = ctx.line(site.pos)
 
@@ -105,7 +125,9 @@ def _of_site(site: Site, verdict: Verdict | None, ctx: FileCtx, options: Options
     if verdict is None:
         return _not_nixl(site, options, finding)
     if verdict.side is None:
-        answer = options.settings.side_of(ctx.path, line) if verdict.why in {"unknown", "conflict", "weak"} else None
+        # That one value feeds both, or that the server does both, is only overruled for the very line.
+        asked = verdict.why in {"unknown", "conflict", "weak"}
+        answer = options.settings.side_of(ctx.path, line, of_the_line=not asked)
         if answer is None:
             return [_undecided(verdict, site, ctx, finding)]
         verdict = Verdict(answer, "", [Cue(answer, 4, "answer", "--side", site.pos), *verdict.cues])
@@ -152,7 +174,7 @@ def _not_nixl(site: Site, options: Options, finding: object) -> list[Finding]:
 
 def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> Finding:
     assert callable(finding)
-    answer = f"answer with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode)"
+    answer = f"run again with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode)"
     match verdict.why:
         case "shared":
             carrier = verdict.carrier
@@ -170,7 +192,7 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
                 "the server does both prefill and decode: no role fits",
                 cues=verdict.cues,
                 side=Side.AGGREGATED,
-                fix="drop the NIXL config if no KV is transferred, or split the server into prefill and decode",
+                fix=f"remove the NIXL config if no KV is transferred; if it is one of a pair after all, {answer}",
             )
         case "encode":
             return finding(  # type: ignore[no-any-return]
@@ -178,10 +200,12 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
                 "an encode worker transfers no KV cache",
                 cues=verdict.cues,
                 side=Side.ENCODE,
-                fix="drop the NIXL config there",
+                fix="remove the NIXL config there",
             )
         case "conflict":
-            return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
+            carried = verdict.carrier is not None and verdict.carrier.name and verdict.carrier.kind in _SPLIT
+            fix = f"if both sides use it, {_split(verdict, ctx)}; if only one does, {answer}" if carried else answer
+            return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=fix)  # type: ignore[no-any-return]
         case "weak":
             return finding(  # type: ignore[no-any-return]
                 "KVR112",
@@ -202,7 +226,7 @@ def _split(verdict: Verdict, ctx: FileCtx) -> str:
     """The split to make, with names and the lines where each side puts the value to use."""
     carrier = verdict.carrier
     if carrier is None or not carrier.name or carrier.kind not in _SPLIT:
-        return "give each side a value of its own: kv_producer for prefill, kv_consumer for decode"
+        return "give each side a value of its own, this one with kv_producer for prefill and a copy with kv_consumer for decode"
 
     def at(side: Side) -> str:
         lines = sorted({ctx.line(place)[0] for s, place in verdict.uses if s is side and place >= 0})

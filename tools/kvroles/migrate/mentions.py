@@ -62,6 +62,8 @@ def owners(lang: str, t: Text, name: str, up: Scope, ctx: FileCtx) -> list[Scope
             out = _yaml(t, found, name, up, ctx)
         case "python" | "go" | "rust":
             out = _code(lang, t, found, name, up, ctx)
+        case "docker" | "make" | "just" | "unit":
+            out = [_line(t, i, name, _headed(t, i, up), ctx) for i in found]
         case _:
             out = [_line(t, i, name, up, ctx) for i in found]
     return out
@@ -122,7 +124,7 @@ def _line(t: Text, i: int, name: str, up: Scope, ctx: FileCtx) -> Scope:
     return Scope("command", "", up, argv.cues(words, ctx), place=t.at(i))
 
 
-def headed(t: Text, i: int, up: Scope) -> Scope:
+def _headed(t: Text, i: int, up: Scope) -> Scope:
     """The target of a Makefile, the stage of a Dockerfile or the section of a unit that ``i`` stands in."""
     last: re.Match[str] | None = None
     for m in _TARGET.finditer(t.s, 0, i):

@@ -29,10 +29,10 @@ class Settings:
         self.ignore: frozenset[str] = frozenset()
         self.connectors: frozenset[str] = frozenset()
 
-    def side_of(self, path: str, line: int) -> Side | None:
-        """The answer given for one line of a file, or None."""
+    def side_of(self, path: str, line: int, *, of_the_line: bool = False) -> Side | None:
+        """The answer given for one line of a file, or None; with ``of_the_line`` only one that names that line."""
         for glob, at, side in self.sides:
-            if (not at or at == line) and matches(path, glob):
+            if (at == line or (not at and not of_the_line)) and matches(path, glob):
                 return side
         return None
 

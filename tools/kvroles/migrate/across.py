@@ -1,0 +1,123 @@
+"""Which side the files round a file put it to use for: those beside it, one folder up, one down, and a chart's templates.
+
+Only asked where nothing but a file's name, or what is said in it, tells its side: ``prefill.env`` is prefill's until the
+decode service's ``env_file`` names it. Whole deployments are not followed: what is named by a variable, two folders away or
+by another tool's rules is not seen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from kvroles.migrate import decide, mentions, values, walk
+from kvroles.migrate.context import FileCtx
+from kvroles.migrate.model import Cue, Scope, Side
+from kvroles.migrate.read import file_scope
+from kvroles.migrate.text import TOKEN, Text
+
+_MANY = 200  # files, and folders, that are looked at
+_MAX_BYTES = 256 << 10
+_READ = frozenset({"shell", "yaml", "python", "go", "rust", "docker", "make", "just", "unit", "json", "toml"})
+_ROLES = re.compile("kv_producer|kv_consumer")
+_PATH = re.compile(r"[\w.~/${}()\"-]*$")
+_SOURCES = re.compile(r"(?:^|[;&|({\s])(?:\.|source)\s+[\"']?$")
+
+
+def uses(ctx: FileCtx) -> dict[Side, Cue]:
+    """What each side, prefill or decode, is seen to use the file by; empty if no file round it names it."""
+    if ctx.path == "-":
+        return {}
+    out: dict[Side, Cue] = {}
+    for path, shown, name, before in _candidates(ctx):
+        for side, cue in _in_file(path, shown, name, before):
+            out.setdefault(side, cue)
+    return out
+
+
+def _candidates(ctx: FileCtx) -> Iterator[tuple[str, str, str, re.Pattern[str]]]:
+    """The files that may name this one: path, path as evidence, the name to look for, and what may stand before it."""
+    folder, name = os.path.split(ctx.path)
+    shown = os.path.dirname(ctx.name)
+    own = os.path.basename(os.path.abspath(folder))
+    here = re.compile(rf"(?:\./|\S*[$~].*|/.*|(?:.*/)?{re.escape(own)}/)?")
+    below = re.compile(rf"(?:.*/)?{re.escape(own)}/")
+    above = re.compile(r".*\.\./")
+    for path in _files(folder):
+        if os.path.basename(path) != name:
+            yield path, _join(shown, folder, path), name, here
+    for child in _folders(folder):
+        for path in _files(child):
+            yield path, _join(shown, folder, path), name, above
+    if not shown:
+        return  # what is above was not asked about
+    parent = os.path.join(folder, "..")
+    for path in _files(parent):
+        yield path, _join(os.path.dirname(shown), parent, path), name, below
+    for path in _files(os.path.join(parent, "templates")):
+        yield path, _join(os.path.dirname(shown), parent, path), name, below
+    if "kustomization.yaml" in ctx.siblings:  # a base: its folder is what others name
+        for beside in _folders(parent):
+            path = os.path.join(beside, "kustomization.yaml")
+            if os.path.basename(beside) != own and os.path.isfile(path) and not os.path.islink(path):
+                yield path, _join(os.path.dirname(shown), parent, path), own, above
+
+
+def _join(shown: str, folder: str, path: str) -> str:
+    return os.path.normpath(os.path.join(shown, os.path.relpath(path, folder or ".")))
+
+
+def _files(folder: str) -> list[str]:
+    """The files in a folder that may name another, in order; links are not followed."""
+    try:
+        with os.scandir(folder or ".") as it:
+            found = [
+                os.path.join(folder, e.name)
+                for e in it
+                if _language(e.name) and e.is_file(follow_symlinks=False) and e.stat().st_size <= _MAX_BYTES
+            ]
+    except OSError:
+        return []
+    return sorted(found)[:_MANY]
+
+
+def _folders(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder or ".") as it:
+            found = [os.path.join(folder, e.name) for e in it if e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    return sorted(f for f in found if os.path.basename(f) not in walk.SKIP_DIRS)[:_MANY]
+
+
+def _language(name: str) -> str:
+    lang = values.lang_of_name(name)
+    return lang if lang in _READ else ""
+
+
+def _in_file(path: str, shown: str, name: str, before: re.Pattern[str]) -> Iterator[tuple[Side, Cue]]:
+    """Which side each place of one file that names ``name`` is about."""
+    hit = walk.look(path)
+    if hit.skipped or name.encode() not in hit.data:
+        return
+    try:
+        text = Text.of_file(_ROLES.sub(TOKEN, hit.data.decode("utf-8")).encode())  # the same, written or not
+    except UnicodeDecodeError:
+        return
+    up = Scope("other file", shown, None, file_scope(shown).cues)
+    ctx = FileCtx(path, shown, text)
+    for use in mentions.owners(_language(os.path.basename(path)), text, name, up, ctx):
+        line = text.s[text.s.rfind("\n", 0, use.place) + 1 : use.place] if use.place >= 0 else ""
+        said = _PATH.search(line)
+        if use.place < 0 or said is None or not before.fullmatch(said.group().lstrip("\"'(")):
+            continue
+        started = values.lang_of_name(name) in {"shell", "python"} and not name.endswith(".env")
+        up.cues = [] if started and not _SOURCES.search(line[: said.start()]) else file_scope(shown).cues
+        verdict = decide.of_use(use)
+        sides = decide.PD if verdict.why in {"shared", "conflict"} else (verdict.side,)
+        for side in sides:
+            if side in decide.PD:
+                words = verdict.cues[0].words if verdict.cues else name
+                number = text.s.count("\n", 0, use.place) + 1
+                yield side, Cue(side, verdict.cues[0].weight, f"used in {shown}, line {number}", words)
