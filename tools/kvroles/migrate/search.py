@@ -44,6 +44,8 @@ def _look(settings: Settings, root: str, share: str | list[str]) -> list[Found]:
 
 def relevant(data: bytes, connectors: frozenset[str]) -> bool:
     """NIXL has to be named somewhere in the file (or a connector left to a variable), else no role in it is NIXL's."""
+    if b"Nixl" in data or b"nixl" in data:  # as nearly all write it
+        return True
     low = data.lower()
     return b"nixl" in low or (b"$" in data and b"kv_connector" in low) or any(c.encode() in data for c in connectors)
 
