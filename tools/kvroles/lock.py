@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any, NamedTuple
 
 from .errors import Unproven
@@ -94,6 +95,7 @@ class Lock(NamedTuple):
         """The lock from parsed JSON; ValueError, KeyError or TypeError when it is not one."""
         if data["schema"] != SCHEMA:
             raise ValueError(f"schema {data['schema']!r} is not {SCHEMA}")
+        path, sha = cache(_path), cache(_sha)  # most files are the same from one release to the next
         releases = {}
         for name, row in data["releases"].items():
             version(name)
@@ -107,7 +109,7 @@ class Lock(NamedTuple):
                     raise ValueError(f"{topic} in {name} is {t['state']} with variant {t.get('variant')!r}")
                 if t["state"] == "variant":
                     version(t["variant"])  # it becomes a file name
-                files = {_path(p): FileRow(_sha(f["before"]), _sha(f["after"])) for p, f in t["files"].items()}
+                files = {path(p): FileRow(sha(f["before"]), sha(f["after"])) for p, f in t["files"].items()}
                 topics[topic] = TopicRow(t["state"], t.get("variant"), files)
             releases[name] = ReleaseRow(
                 name,

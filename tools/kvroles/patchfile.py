@@ -267,60 +267,56 @@ def apply(data: bytes | None, patch: FilePatch, *, unique: bool = False) -> tupl
         return b"".join(patch.hunks[0].new), (HunkFit(1, 1, 0),)
     if data is None:
         raise HunkMismatch(patch.path, patch.hunks[0], 1, patch.hunks[0].old_start, patch.hunks[0].old[0], None)
-    lines = split_lines(data)
     if patch.deletes:
-        if lines != list(patch.hunks[0].old):
-            raise _mismatch(lines, patch, 1, 0)
+        if data != b"".join(patch.hunks[0].old):
+            raise _mismatch(data, patch, 1, 0)
         return None, (HunkFit(1, 1, 0),)
     fits: list[HunkFit] = []
     out: list[bytes] = []
-    done = 0  # old lines already copied to `out`
+    done = line = 0  # what is already in `out`: bytes, and lines
     drift = 0  # the last hunk's offset, which git assumes for the next
     for number, hunk in enumerate(patch.hunks, 1):
         named = max(hunk.old_start - 1, 0) if hunk.old else hunk.old_start
-        places = places_of(lines, hunk, done)
+        block = b"".join(hunk.old)
+        places = [(line + data.count(b"\n", done, p), p) for p in places_of(data, block, done, at_end=hunk.at_end)]
         if not places:
-            raise _mismatch(lines, patch, number, done)
-        if unique and len(places_of(lines, hunk, 0)) > 1:
-            raise HunkMismatch(patch.path, hunk, number, places[0] + 1, hunk.old[0], hunk.old[0], len(places))
+            raise _mismatch(data, patch, number, line)
+        if unique and len(places_of(data, block, at_end=hunk.at_end)) > 1:
+            raise HunkMismatch(patch.path, hunk, number, places[0][0] + 1, hunk.old[0], hunk.old[0], len(places))
         guess = named + drift
-        at = min(places, key=lambda p: (abs(p - guess), p < guess))
+        at, start = min(places, key=lambda p: (abs(p[0] - guess), p[0] < guess))
         drift = at - named
-        out += lines[done:at]
-        out += hunk.new
-        done = at + len(hunk.old)
+        out += [data[done:start], *hunk.new]
+        done, line = start + len(block), at + len(hunk.old)
         fits.append(HunkFit(number, at + 1, drift))
-    out += lines[done:]
+    out.append(data[done:])
     return b"".join(out), tuple(fits)
 
 
-def places_of(lines: list[bytes], hunk: Hunk, start: int) -> list[int]:
-    """Every index >= ``start`` at which the old lines of ``hunk`` stand in ``lines``."""
-    old = hunk.old
-    n = len(old)
-    if hunk.at_end:
-        at = len(lines) - n
-        return [at] if at >= start and lines[at:] == list(old) else []
-    if not old:
-        return []
-    want = list(old)
-    # Anchor on the rarest-looking line: the longest. Comparing slices everywhere would cost O(lines x context).
-    k = max(range(n), key=lambda j: len(old[j]))
-    anchor = old[k]
+def places_of(data: bytes, block: bytes, start: int = 0, *, at_end: bool = False) -> list[int]:
+    """Every offset >= ``start`` at which the whole lines ``block`` stand in ``data``; with ``at_end`` only at its end."""
+    if at_end:
+        at = len(data) - len(block)
+        return [at] if at >= start and data.endswith(block) and _whole(data, at, block) else []
     found: list[int] = []
-    i = start + k
-    while True:
-        try:
-            i = lines.index(anchor, i)
-        except ValueError:
-            return found
-        if lines[i - k : i - k + n] == want:
-            found.append(i - k)
-        i += 1
+    at = data.find(block, start) if block else -1
+    while at >= 0:
+        if _whole(data, at, block):
+            found.append(at)
+        at = data.find(block, at + 1)
+    return found
 
 
-def _mismatch(lines: list[bytes], patch: FilePatch, number: int, start: int) -> HunkMismatch:
-    """Where most of the hunk's old lines stand (ties: nearest to where it is named), and the first that differs."""
+def _whole(data: bytes, at: int, block: bytes) -> bool:
+    """Whether ``block`` at ``at`` begins and ends with a line."""
+    begins = at == 0 or data[at - 1 : at] == b"\n"
+    return begins and (block[-1:] == b"\n" or at + len(block) == len(data))
+
+
+def _mismatch(data: bytes, patch: FilePatch, number: int, start: int) -> HunkMismatch:
+    """Where most of the hunk's old lines stand from line ``start`` on (ties: nearest to where it is named), and the first
+    that differs."""
+    lines = split_lines(data)
     hunk = patch.hunks[number - 1]
     n = len(hunk.old)
     index: dict[bytes, list[int]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import total_ordering
+from functools import cache, total_ordering
 
 from .errors import UsageError
 
@@ -56,6 +56,7 @@ class Version:
         return hash(self.key)
 
 
+@cache
 def version(text: str) -> Version:
     """``text`` as a version; ValueError when it is none (for text of our own: the lock, file names)."""
     parsed = Version.parse(text)

@@ -96,12 +96,13 @@ _Op = tuple[int, int, int, int]
 def _groups(old: list[bytes], new: list[bytes], context: int, grow: Grow) -> list[list[_Op]]:
     """The changes in groups, one a hunk, each with its context added as ``(i1, i2, j1, j2)`` of its outer bounds first."""
     ops = [op[1:] for op in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if op[0] != "equal"]
+    text = b"".join(old)
     bounds: list[tuple[int, int, list[_Op]]] = []
     for op in ops:
         for more in range(_MOST_GROWTH):
             lo = max(0, op[0] - context - more * grow.value[0])
             hi = min(len(old), op[1] + context + more * grow.value[1])
-            if _count(old, lo, hi) <= 1:
+            if len(patchfile.places_of(text, b"".join(old[lo:hi]))) <= 1:
                 break
         bounds.append((lo, hi, [op]))
     merged: list[tuple[int, int, list[_Op]]] = []
@@ -117,13 +118,6 @@ def _groups(old: list[bytes], new: list[bytes], context: int, grow: Grow) -> lis
         j2 = group[-1][3] + (hi - group[-1][1])
         out.append([(lo, hi, j1, j2), *group])
     return out
-
-
-def _count(lines: list[bytes], lo: int, hi: int) -> int:
-    if lo == hi:
-        return 1
-    hunk = patchfile.Hunk(0, 0, tuple(lines[lo:hi]), (), at_end=False)
-    return len(patchfile.places_of(lines, hunk, 0))
 
 
 def _hunk(old: list[bytes], new: list[bytes], group: list[_Op]) -> bytes:
