@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "Name a revision with --vllm-rev or a tree with --into", fix="See 'python tools/apply.py --help'"
         )
+    if args.into and args.upstream:
+        raise UsageError("--upstream makes a new tree, and --into names one that is there", fix="Choose one of the two")
     outcome = applying.run(
         applying.Request(
             revision=args.vllm_rev,

@@ -124,6 +124,11 @@ def test_a_range_that_is_none_is_an_error(bad: str) -> None:
         (("--list", "--export", "x", "--vllm-rev", "0.22.2"), "vLLM 0.22.2 is not in the lock"),
         (("--list", "--vllm-rev", "0.22.2"), "vLLM 0.22.2 is not in the lock"),
         (("--vllm-rev", "0.22.1", "--reverse"), "does not exist, so there is nothing to reverse"),
+        (("--into", "tree", "--upstream", "clone"), "--upstream makes a new tree, and --into names one that is there"),
+        (
+            ("--upstream", "clone", "--vllm-rev", "main"),
+            "Give it the address of a repository, or the folder of a clone",
+        ),
     ],
 )
 def test_wrong_usage_is_exit_2_in_words(apply: Apply, tmp_path: Path, argv: tuple[str, ...], words: str) -> None:
@@ -142,6 +147,23 @@ def test_wrong_arguments_are_exit_2_with_the_usage(apply: Apply, argv: tuple[str
     assert ran.out == ""
 
 
+@pytest.mark.parametrize("revision", ["main", "a1b2c3d"])
+def test_a_revision_that_only_a_network_has_says_how_to_get_it(apply: Apply, revision: str) -> None:
+    apply("--vllm-rev", revision).refused(4, f"{revision} of", "Run once without --offline", "--upstream")
+
+
+def test_an_upstream_s_credentials_are_in_no_message(apply: Apply) -> None:
+    upstream = "http://me:secret@127.0.0.1:9/vllm.git"
+    for ran in (apply("--upstream", upstream, "--vllm-rev", "main", online=how) for how in (False, True)):
+        ran.refused(4, "main", "http://127.0.0.1:9/vllm.git")
+        assert "secret" not in ran.err
+
+
+def test_an_upstream_that_is_no_repository_says_what_one_is(apply: Apply, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    apply("--upstream", "folder", "--vllm-rev", "main").refused(4, "folder is not a git repository", "Give --upstream")
+
+
 def test_an_error_reads_the_same_for_machines(apply: Apply) -> None:
     ran = apply("--vllm-rev", "0.22.2", "--json")
     error = json.loads(ran.out)
@@ -152,6 +174,7 @@ def test_an_error_reads_the_same_for_machines(apply: Apply) -> None:
 def test_an_error_is_what_where_expected_found_and_the_way_out() -> None:
     e = KvRolesError(Exit.UNPROVEN, "A\n thing", expected="x", found="y.", fix="Do z")
     assert str(e) == "A thing. Expected x. Found y. Do z."
+    assert str(KvRolesError(Exit.USAGE, "No image", expected="NAME@sha256:...")).endswith("Expected NAME@sha256:...")
 
 
 # What is printed.
@@ -255,7 +278,7 @@ def test_a_shorter_series_does_not_leave_an_older_export_s_mails_behind(apply: A
 
 def test_export_into_what_is_no_folder(apply: Apply, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    apply("--list", "--export", "file").refused(1, "file")
+    apply("--list", "--export", "file").refused(1, "file", "Choose another folder with --export")
 
 
 def test_the_script_runs_from_anywhere(tiny: Tiny, tree: Path) -> None:

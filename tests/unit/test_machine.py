@@ -14,6 +14,7 @@ import pytest
 from support import tiny as project
 from support.driver import Ran, is_a_paragraph, script
 from support.files import BARE, contents, readable, snapshot
+from support.index_server import IndexServer
 from support.tiny import Tiny
 
 Apply = Callable[..., Ran]
@@ -121,14 +122,15 @@ def test_the_tools_run_from_a_read_only_checkout(tiny: Tiny, tmp_path: Path, rea
 # Output.
 
 
-def test_output_that_cannot_be_written_is_an_error_in_words(tiny: Tiny, tree: Path) -> None:
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, tiny.apply, "--list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.returncode == 1
-    is_a_paragraph(done.stderr)
-    assert "No space left" in done.stderr
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_output_that_cannot_be_written_is_an_error_in_words(tiny: Tiny, form: tuple[str, ...]) -> None:
+    for argv, code in ((("--list",), 1), (("--list", "--vllm-rev", "0.8.5"), 2)):
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, tiny.apply, *argv, *form]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == code
+        is_a_paragraph(done.stderr)
+        assert code == 2 or "Standard output cannot be written: No space left" in done.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tiny: Tiny, tmp_path: Path) -> None:
@@ -151,12 +153,24 @@ def test_somebody_else_s_tree_is_left_alone(tiny: Tiny, tmp_path: Path, somebody
     assert snapshot(shop, times=True) == before
 
 
+def test_a_cache_that_cannot_be_written_is_not_the_tree_s_fault(
+    tiny: Tiny, tmp_path: Path, somebody: tuple[str, ...], index: IndexServer
+) -> None:
+    readable(tiny.root.parent)
+    (tmp_path / "cache").mkdir(mode=0o755)
+    argv = ("--vllm-rev", "0.22.1", "--cache-dir", tmp_path / "cache", "--index-url", index.url, "--check")
+    ran = script(tiny.apply, *argv, cwd="/", prefix=somebody, env=BARE)
+    ran.refused(
+        4, f"{tmp_path / 'cache'}", "Permission denied", "write access there, or choose another with --cache-dir"
+    )
+
+
 def test_a_tree_that_cannot_be_read_is_named(tiny: Tiny, tmp_path: Path, somebody: tuple[str, ...]) -> None:
     readable(tiny.root.parent)
     tree = tiny.unpack(tmp_path / "vllm")
     (tree / project.GUIDE).chmod(0)
     script(tiny.apply, "--into", tree, cwd="/", prefix=somebody, env=BARE).refused(
-        1, project.GUIDE, "Permission denied"
+        1, project.GUIDE, "Permission denied", "Give yourself read access there"
     )
     tree.chmod(0)
     for argv in (("--into", tree), ("--vllm-rev", "0.22.1", "--output", tree)):

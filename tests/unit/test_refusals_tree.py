@@ -91,6 +91,32 @@ def test_an_edit_after_the_series_was_applied_is_not_overwritten_by_reverse(
     untouched(lambda: apply("--into", tree, "--reverse"), 1, project.GUIDE)
 
 
+@pytest.mark.parametrize("argv", [(), ("--reverse",)])
+def test_an_edit_on_top_of_the_series_is_not_taken_for_a_hunk_that_does_not_fit(
+    apply: Apply, tree: Path, untouched: Untouched, argv: tuple[str, ...]
+) -> None:
+    apply("--into", tree).ok()
+    with (tree / project.CONNECTOR).open("a") as f:
+        f.write("# mine\n")
+    untouched(
+        lambda: apply("--into", tree, *argv),
+        1,
+        f"{project.CONNECTOR} in {tree} is edited",
+        "the topic's change is in it, and another beside it",
+        "Run again with --3way",
+    )
+    apply("--into", tree, "--reverse", "--3way").ok()
+    assert (tree / project.CONNECTOR).read_bytes() == project.pristine("0.22.1")[project.CONNECTOR] + b"# mine\n"
+
+
+def test_a_tree_that_says_which_release_it_is_is_no_other(apply: Apply, tree: Path, untouched: Untouched) -> None:
+    edit(tree / "PKG-INFO", b"Version: 0.22.1", b"Version: 0.9.0")
+    for argv in (("--into", tree), ("--output", tree)):
+        untouched(
+            lambda argv=argv: apply(*argv, "--vllm-rev", "0.22.1"), 1, f"{tree} is vLLM 0.9.0, not 0.22.1", "--output"
+        )
+
+
 def test_an_edited_migration_guide_is_not_overwritten(apply: Apply, tree: Path, untouched: Untouched) -> None:
     put(tree, {project.OVERLAY: b"our own page\n"})
     untouched(lambda: apply("--into", tree), 1, f"{project.OVERLAY} in {tree} is edited", "no such file")

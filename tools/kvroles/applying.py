@@ -137,6 +137,12 @@ def _in_place(
     if not request.check and journal.recover(tree):
         notes.append("An interrupted run was finished first.")
     pinned = release or (resolve(request.revision, lock.releases) if request.revision else None)
+    stated = detect.stated_release(tree, lock) if pinned else None
+    if stated is not None and stated != pinned:
+        raise DoesNotApply(
+            f"{tree.path} is vLLM {stated}, not {pinned}",
+            fix=f"Leave it to --into to find the release, or choose another place for {pinned} with --output",
+        )
     release = pinned or detect.release_of(tree, lock, series)
     if release is None or request.three_way:
         from . import forks
@@ -145,16 +151,7 @@ def _in_place(
     row = lock.releases[release]
     notes += of_no_use(request, row)
     topics = engine.with_present(tree.read, row, series, series.chosen(request.extra))
-    try:
-        plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
-    except DoesNotApply:
-        stated = detect.stated_release(tree, lock)
-        if stated is None or stated == release:
-            raise
-        raise DoesNotApply(
-            f"{tree.path} is vLLM {stated}, and the series for vLLM {release} does not fit it",
-            fix=f"Leave it to --into to find the release, or choose another place for {release} with --output",
-        ) from None
+    plan = engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=str(tree.path))
     after = receipt.after(plan.topics, reverse=request.reverse)
     if not plan.changes:
         return Outcome(release, tree.path, "nothing", after, 0, None, _known_tree(tree), None, notes)

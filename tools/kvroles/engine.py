@@ -14,7 +14,7 @@ from .digest import sha256
 from .errors import DoesNotApply, Unproven
 from .journal import Change
 from .lock import Lock, ReleaseRow, TopicRow
-from .patchfile import HunkFit, HunkMismatch
+from .patchfile import FilePatch, HunkFit, HunkMismatch
 from .series import OVERLAY, Series, Topic
 
 Reader = Callable[[str], bytes | None]
@@ -272,18 +272,30 @@ def refusal(
             f"{path} is missing from {where}, though vLLM {row.release} ships it",
             fix=out_of_it.replace("PATH", path),
         )
+    beside = "every hunk of the topic would still fit"
     if file_patch is not None:
         try:
             patchfile.apply(data, file_patch, unique=True)
         except HunkMismatch as e:
-            return hunk_refusal(entry.topic, e, where)
+            if not _holds(data, file_patch):
+                return hunk_refusal(entry.topic, e, where)
+            beside = "the topic's change is in it, and another beside it"
     f = row.topics[entry.topic].files[path]
     return DoesNotApply(
         f"{path} in {where} is edited: it is neither what vLLM {row.release} ships nor what topic {entry.topic} makes of it",
         expected=f"SHA-256 {f.before} or {f.after}",
-        found=f"SHA-256 {sha256(data)}; every hunk of the topic would still fit",
-        fix=f"Run again with --3way to apply beside the edit, or restore it: 'git -C {where} checkout -- {path}'",
+        found=f"SHA-256 {sha256(data)}; {beside}",
+        fix=f"Run again with --3way to keep the edit beside the series, or restore it: 'git -C {where} checkout -- {path}'",
     )
+
+
+def _holds(data: bytes, patch: FilePatch) -> bool:
+    """Whether every hunk of ``patch`` can be taken out of ``data``: an edit lies on what the topic made."""
+    try:
+        patchfile.apply(data, patch.reversed())
+    except HunkMismatch:
+        return False
+    return True
 
 
 def hunk_refusal(topic: str, e: HunkMismatch, where: str) -> DoesNotApply:

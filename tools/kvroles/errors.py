@@ -43,13 +43,13 @@ class KvRolesError(Exception):
         return _again, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
-        parts = [self.what.rstrip(".") + "."]
+        parts = [self.what.removesuffix(".") + "."]
         if self.expected is not None:
-            parts.append(f"Expected {self.expected.rstrip('.')}.")
+            parts.append(f"Expected {self.expected.removesuffix('.')}.")  # one only: three stand for what is left out
         if self.found is not None:
-            parts.append(f"Found {self.found.rstrip('.')}.")
+            parts.append(f"Found {self.found.removesuffix('.')}.")
         if self.fix is not None:
-            parts.append(self.fix.rstrip(".") + ".")
+            parts.append(self.fix.removesuffix(".") + ".")
         return " ".join(" ".join(parts).split())
 
 

@@ -37,7 +37,7 @@ def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[
             file.write_bytes(raw)
             lines.append(f"{file}\n")
     except OSError as e:
-        raise os_error(f"{folder} cannot be written to", e) from None
+        raise os_error(f"{folder} cannot be written to", e, "Choose another folder with --export") from None
     return "".join(lines)
 
 

@@ -14,6 +14,7 @@ from .errors import DoesNotApply, UsageError
 from .lock import Lock, ReleaseRow
 from .series import Series, Topic
 from .target import OWN, Tree, one_writer, os_error
+from .web import hide
 
 _SKIPPED = frozenset({".git", OWN, "node_modules", "__pycache__"})
 
@@ -42,7 +43,7 @@ def build(request: Request, series: Series, lock: Lock, topics: tuple[Topic, ...
                 row = _row_of(tree, lock)
                 nearest = row.release if row else _nearest(commit, tree, lock)
                 plan = _plan(
-                    request, tree, series, lock, topics, row, nearest, f"{request.revision} of {where}", output
+                    request, tree, series, lock, topics, row, nearest, f"{request.revision} of {hide(where)}", output
                 )
                 verdict = _prove(tree, plan)
                 after = receipt.after(plan.topics)

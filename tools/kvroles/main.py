@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
 import os
@@ -37,20 +38,29 @@ def guarded(
         _drop_output()
         return Exit.DONE
     except OSError as e:  # what the operating system refuses is the user's to mend, wherever it came up
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _drop_output()
-        where = f"{e.filename}: " if e.filename is not None else ""
+        _flush()
+        # Every write to a target names what it wrote; what has no name and found no room was printed.
+        unnamed = "Standard output cannot be written: " if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else ""
+        where = f"{e.filename}: " if e.filename is not None else unnamed
         return _failed(parser, args, KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}"))
 
 
 def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, e: KvRolesError) -> int:
     if getattr(args, "json", False):
-        print(json.dumps({"error": str(e), "code": int(e.code)}))
+        with contextlib.suppress(OSError):
+            print(json.dumps({"error": str(e), "code": int(e.code)}))
+        _flush()
     width = min(100, max(40, _columns()))
     print(textwrap.fill(f"{parser.prog}: {e}", width, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
     return e.code
+
+
+def _flush() -> None:
+    """Write out what was printed, and drop what cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
 
 
 def _drop_output() -> None:

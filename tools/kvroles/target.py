@@ -21,11 +21,13 @@ _STEP_S = 0.05
 def os_error(
     what: str, e: OSError, fix: str | None = None, kind: Callable[..., KvRolesError] = DoesNotApply
 ) -> KvRolesError:
-    """An operating system refusal (disk full, read-only, no permission) in our words."""
+    """An operating system refusal (disk full, read-only, no permission) in our words; ``fix`` is how to do without."""
     if e.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = "Free some space (a patched tree takes about 200 MB) and run again; nothing was changed"
     elif e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        fix = "Give yourself write access there, or choose another place with --output; nothing was changed"
+        access = "read" if what.endswith((" read", " opened")) else "write"
+        other = fix or "Choose another place with --output"
+        fix = f"Give yourself {access} access there, or {other[0].lower()}{other[1:]}; nothing was changed"
     where = f" ({e.filename})" if isinstance(e.filename, str) and e.filename not in what else ""
     return kind(f"{what}{where}: {e.strerror or e}", fix=fix)
 

@@ -12,6 +12,7 @@ from . import git, stage
 from .errors import NoSource, UsageError
 from .release import Version, version
 from .target import one_writer, os_error
+from .web import hide
 
 DEFAULT = "https://github.com/vllm-project/vllm"
 
@@ -36,14 +37,20 @@ def find(upstream: str, revision: str, cache_dir: Path, *, offline: bool = False
     if local.exists():
         return _in_clone(local, revision)
     if upstream.startswith("-") or not re.search(r"^[a-z+]+://|^[\w.-]+@[\w.-]+:", upstream):
-        raise UsageError(f"--upstream {upstream!r} is neither a folder nor a URL")
+        raise UsageError(
+            f"--upstream {upstream!r} is neither a folder nor a URL",
+            fix="Give it the address of a repository, or the folder of a clone",
+        )
     return _fetched(upstream, revision, cache_dir, offline=offline)
 
 
 def _in_clone(folder: Path, revision: str) -> Commit:
     done = git.run(["-C", str(folder), "rev-parse", "--absolute-git-dir"])
     if done.returncode:
-        raise NoSource(f"{folder} is not a git repository that can be read: {git.said(done)}")
+        raise NoSource(
+            f"{folder} is not a git repository that can be read: {git.said(done)}",
+            fix="Give --upstream the folder of a clone, or its address",
+        )
     git_dir = Path(os.fsdecode(done.stdout.rstrip(b"\n")))
     sha = _commit(git_dir, revision)
     if sha is None:
@@ -63,24 +70,28 @@ def _fetched(url: str, revision: str, cache_dir: Path, *, offline: bool) -> Comm
         raise os_error(
             f"The cache {repository.parent} cannot be written to", e, "Choose another with --cache-dir"
         ) from None
+    shown = hide(url)
     with one_writer(repository):
         if re.fullmatch(r"[0-9a-f]{40}", revision) and repository.exists():
             sha = _commit(repository, revision)
             if sha is not None:
                 return Commit(sha, repository, None)
         if offline:
-            raise NoSource(f"{revision} of {url} is not at hand and --offline forbids fetching it")
+            raise NoSource(
+                f"{revision} of {shown} is not at hand and --offline forbids fetching it",
+                fix="Run once without --offline, or name a local clone with --upstream",
+            )
         git.run(["init", "-q", "--bare", str(repository)])
         # Depth 1: the one tree and nothing of the history, which for vLLM is twenty times as much.
         done = git.run(["fetch", "-q", "--no-tags", "--depth=1", url, revision], git_dir=repository)
         if done.returncode:
             raise NoSource(
-                f"{revision} could not be fetched from {url}: {git.said(done)}",
+                f"{revision} could not be fetched from {shown}: {git.said(done).replace(url, shown)}",
                 fix="Check the name (a commit needs all 40 digits) and the network, or name a local clone with --upstream",
             )
         sha = _commit(repository, "FETCH_HEAD")
         if sha is None:
-            raise NoSource(f"{revision} of {url} is not a commit")
+            raise NoSource(f"{revision} of {shown} is not a commit", fix="Name a tag, branch or commit")
         return Commit(sha, repository, None)
 
 

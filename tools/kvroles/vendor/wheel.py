@@ -73,7 +73,8 @@ def read(path: Path, series: Series, lock: Lock, asked: str | None, official: Ar
     Raises UsageError (not a wheel of vLLM), DoesNotApply (signed, another release, edited) and Unproven (damaged).
     """
     if not path.is_file():
-        raise UsageError(f"{path} does not exist", fix="Give --wheel the path of a wheel of vLLM")
+        why = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise UsageError(f"{path} {why}", fix="Give --wheel the path of a wheel of vLLM")
     try:
         with path.open("rb") as f, zipfile.ZipFile(f) as z:
             return _read(path, f, z, series, lock, asked, official)
