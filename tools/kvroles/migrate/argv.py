@@ -44,7 +44,7 @@ _MUTE = re.compile(
 )
 # Flags that name this server, its job or its output; a plain word elsewhere (a model, a backend) says nothing.
 _NAMING = re.compile(
-    r"^--?(?:name|hostname|host|container-name|job-name|[Jowstnh]|output|error|log-file|log-dir|logfile|log-path|log|nodelist|session|title"
+    r"^--?(?:name|hostname|host|container-name|job-name|[Jowstnh]|d?ms|output|error|log-file|log-dir|logfile|log-path|log|nodelist|session|title"
     r"|window-name|unit|instance-name|engine-id|node-name|worker-name|server-name|app|group|task|file|env-file)$"
 )
 # Flags that take no value: the word after them is an argument of its own.
@@ -60,6 +60,9 @@ _ENV_ROLE = re.compile(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE)$"
 )
 _HOST_FLAG = re.compile(r"^--?(?:host|name|hostname|container-name)$")
+_OBJECT = re.compile(
+    r"^(?:deploy(?:ments?)?|statefulsets?|sts|daemonsets?|ds|pods?|po|jobs?|leaderworkersets?|lws|configmaps?|cm|secrets?)/[\w.-]+$"
+)  # as kubectl takes it
 _PATHLIKE = re.compile(r"\.(?:log|out|err|txt|pid)\b")
 
 
@@ -182,7 +185,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         or "{{" in value
         or _NAMING.match(flag)
         or _PATHLIKE.search(value)
-        or (not flag and "/" not in value)
+        or (not flag and ("/" not in value or _OBJECT.match(value)))
     ):
         return _named(value, words, pos, ctx)
     return []

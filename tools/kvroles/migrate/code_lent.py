@@ -44,7 +44,9 @@ class Lender(Reader):
                 if not taker or name_sides(taker) != {other}:
                     continue
                 source = grammar.text(self.t, owner)
-                said = {s for w in re.findall(r"\w+", source.replace(taker, "", 1)) for s in name_sides(w)}
+                said = {
+                    s for w in re.findall(r"\w+", re.sub(rf"\b{re.escape(taker)}\b", "", source)) for s in name_sides(w)
+                }
                 if other not in said and not re.search("kv_(?:role|producer|consumer)", source):
                     return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(m.start()))
                 break

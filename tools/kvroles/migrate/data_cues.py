@@ -8,7 +8,7 @@ from kvroles.migrate import argv
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Node, Scalar, Seq
 from kvroles.migrate.model import Cue, Scope, Side, Weight
-from kvroles.migrate.words import name_sides, prose_side, role_key, role_value
+from kvroles.migrate.words import name_sides, prose_side, role_key, role_value, title_side
 
 _NAME_KEYS = frozenset(
     {
@@ -29,6 +29,8 @@ _NOT_OWN = re.compile(
 _IS_SIDE = re.compile(
     r"(?i)(?:^|/)(?:is[-_]?)?(?:prefill|decode)(?:er|r)?(?:[-_]?(?:worker|node|pod|instance|server|only|role))?$"
 )
+_CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
+_UNSURE = re.compile(r"(?i)!=|\bnot\b|!|\bor\b|\|\|")
 _LOOPS = frozenset(
     {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "for_each"}
 )  # Ansible, Argo, CI
@@ -59,7 +61,7 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
             Cue(Side.SHARED, Weight.FLAG, "extends", f"{k.value} extends {key.value}", k.text.at(0))
             for k, v in owner.pairs
             if isinstance(v, Map)
-            and _extends(v) == key.value
+            and key.value in _extends(v)
             and one_side(k.value, ctx) is not side
             and not any(v.get(a) is not None for a in _ARG_KEYS)
         ]
@@ -70,10 +72,17 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
     return scope
 
 
-def _extends(m: Map) -> str | None:
-    """The service that a compose service (or CI job) takes over, if any."""
-    node = m.get("extends")
-    return node.scalar("service") if isinstance(node, Map) else node.value if isinstance(node, Scalar) else None
+def _extends(m: Map) -> set[str]:
+    """What a compose service, a CI job or a bake target takes over, if anything."""
+    out: set[str] = set()
+    for node in (m.get("extends"), m.get("inherits")):
+        if isinstance(node, Map):
+            out.add(node.scalar("service") or "")
+        elif isinstance(node, Seq):
+            out |= {i.value for i in node.items if isinstance(i, Scalar)}
+        elif isinstance(node, Scalar):
+            out.add(node.value)
+    return out
 
 
 def off_beside(seq: Seq, item: Node, ctx: FileCtx) -> list[Cue]:
@@ -113,7 +122,11 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
         elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"} and key != through:
             scope.cues += _labels(v, ctx, roles_only=key == "annotations")
         elif key in ENV_KEYS - {"vars", "params", "variables"}:
-            scope.cues += _env(v, ctx)
+            # A task's ``envs`` are what it is started with unless told otherwise: one that asks for them serves both.
+            cues = _env(v, ctx)
+            scope.cues += [
+                c for c in cues if key != "envs" or f"${c.words.split('=')[0]}" not in ctx.text.s.replace("{", "")
+            ]
         if key in _LOOPS and (both := _both_in(v)):
             scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", f"{key}: {both}", k.text.at(0)))
     words, has_args = container_words(m)
@@ -145,10 +158,16 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
     pos = v.text.at(0)
     if is_through or len(v.value) > 200:
         return []
+    if key in _CONDITION_KEYS:
+        asked = {role_value(w) for w in re.findall(r"==\s*[\"']?([\w-]+)", v.value)} & {Side.PREFILL, Side.DECODE}
+        if len(asked) == 1 and not _UNSURE.search(v.value):
+            return [Cue(s, Weight.NAMED, "condition", f"{key}: {v.value}"[:80], pos) for s in asked if s is not None]
+        return []
     if key in _NAME_KEYS or (
         key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not name_sides(key)
     ):
-        if side := one_side(v.value, ctx):
+        # A step's name is a sentence: "Wait for prefill, then start the rest".
+        if side := one_side(v.value, ctx) if len(v.value.split()) < 3 else title_side(v.value):
             return [Cue(side, Weight.NAMED, "name", f"{key}: {v.value}", pos)]
         if (host := ctx.proxied.get(v.value.lower())) is not None:
             return [Cue(host, Weight.NAMED, "host", f"{key}: {v.value} is the proxy's {host.value} server", pos)]

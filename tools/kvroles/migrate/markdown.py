@@ -327,7 +327,9 @@ class _Document:
     def _code_block(self, i: int) -> int:
         """An indented code block around line ``i``: its neighbours indented as deep."""
         first, last = i, i + 1
-        while first > 0 and re.match(r"^(?: {4}|\t)", self.lines[first - 1]) and not md.LIST.match(self.lines[first - 1]):
+        while (
+            first > 0 and re.match(r"^(?: {4}|\t)", self.lines[first - 1]) and not md.LIST.match(self.lines[first - 1])
+        ):
             first -= 1
         while last < len(self.starts) and (re.match(r"^(?: {4}|\t)", self.lines[last]) or not self.lines[last].strip()):
             last += 1

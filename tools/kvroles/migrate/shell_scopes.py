@@ -51,6 +51,9 @@ class Script(Source):
                         scope = self._variable(owner, scope, follow)
                     elif inner is not None and inner.type != "variable_name":
                         scope = self._named("variable", assigned(self.t, owner), scope, owner)
+                case "concatenation" if owner.parent is not None and owner.parent.type == "array":
+                    if key := re.match(r"\[[\"']?([\w-]+)[\"']?\]=", grammar.text(self.t, owner)):  # ([prefill]=...)
+                        scope = self._named("key", key.group(1), scope, owner)
                 case "command":
                     if owner.parent is None or owner.parent.type != "redirected_statement":
                         scope = self._command(owner, node, scope)
@@ -247,7 +250,7 @@ class Script(Source):
                     taker = grammar.text(self.t, named)
                 else:
                     continue
-                source = grammar.text(self.t, owner).replace(taker, "", 1)
+                source = re.sub(rf"\b{re.escape(taker)}\b", "", grammar.text(self.t, owner))
                 said = {s for w in re.findall(r"\w+", source) for s in name_sides(w)}
                 if name_sides(taker) == {other} and other not in said:
                     return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(use.start_byte))

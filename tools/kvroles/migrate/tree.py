@@ -123,8 +123,13 @@ class Tree:
         """The owners of every alias of an anchored node, and its own place unless that is a mere template."""
         out: list[Scope] = []
         aliases = (n for n in walk(self.root) if isinstance(n, Alias) and n.name == node.anchor)
+        inner = path[path.index(node) + 1] if path[-1] is not node else None
+        held = next((k.value for k, v in node.pairs if v is inner), "") if isinstance(node, Map) else ""
         for other in islice(aliases, MANY):
-            out.append(self.scopes(path_to(self.root, other.start), follow=False))
+            taker = path_to(self.root, other.start)
+            if len(taker) > 1 and isinstance(taker[-2], Map) and held and taker[-2].get(held) is not None:
+                continue  # merged into a mapping that sets that key anew
+            out.append(self.scopes(taker, follow=False))
             out[-1].place = self.source.at(other.start)
         top = path[0]
         first = (

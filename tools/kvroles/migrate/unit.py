@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import values
+from kvroles.migrate import argv, template, values
+from kvroles.migrate import branches as branches_of
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text
-from kvroles.migrate.words import name_sides, prose_side, title_side
+from kvroles.migrate.words import name_sides, title_side
 
 _LINE = re.compile(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
 _SECTION = re.compile(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
 _DESCRIPTION = re.compile(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
+_ENVIRONMENT = re.compile(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
 _COMMENT = re.compile(r"(?m)^[ \t]*[#;].*$")
 
 
@@ -20,16 +22,24 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     """The sites in ini-like text."""
     out: list[Site] = []
     comments = [(m.start(), m.end(), m.group()) for m in _COMMENT.finditer(t.s)]
+    branches = template.branches(t.s) if template.is_template(t.s) else []
     sections = [(m.start(), m.group("name")) for m in _SECTION.finditer(t.s)]
     for m in _LINE.finditer(t.s):
         if not TOKEN_RE.search(m.group()) or any(a <= m.start() < b for a, b, _ in comments):
             continue
-        scope = _described(t, up)
+        start = max((at for at, _ in sections if at < m.start()), default=0)
+        end = min((at for at, _ in sections if at > m.start()), default=len(t.s))
+        told = _environment(t, start, end, ctx)
+        scope = _described(t, up, Weight.NAMED if told else Weight.SAID)  # it counts against what the unit is told
+        for branch in branches:
+            if branch.start <= m.start() < branch.end:
+                scope = branches_of.scope_of(branch, scope, t)
         section = [name for at, name in sections if at < m.start()]
         for kind, name in (("section", section[-1] if section else ""), ("key", m.group("key"))):
             scope = Scope(kind, name, scope)
             if len(sides := name_sides(name)) == 1:
                 scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, t.at(m.start())))
+        scope = Scope("environment", "", scope, told)
         above = [c for c in comments if c[1] + 1 == m.start()]
         if above and (side := title_side(above[-1][2])):
             scope.cues.append(Cue(side, Weight.SAID, "comment", above[-1][2].strip("#; ")[:80], t.at(above[-1][0])))
@@ -42,10 +52,19 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     return out
 
 
-def _described(t: Text, up: Scope) -> Scope:
+def _environment(t: Text, start: int, end: int, ctx: FileCtx) -> list[Cue]:
+    """What the variables say that a section sets: ``Environment="ROLE=decode"``, or ``environment=ROLE="decode"``."""
+    out: list[Cue] = []
+    for line in _ENVIRONMENT.finditer(t.s, start, end):
+        for m in re.finditer(r"(\w+)=[\"']?([^\s\"',%]+)", line.group(1)):
+            out += argv.env_cues(m.group(1), m.group(2), t.at(line.start()), ctx)
+    return [c for c in out if c.weight == Weight.FLAG]
+
+
+def _described(t: Text, up: Scope, weight: int) -> Scope:
     """What the unit's description says it is."""
     m = _DESCRIPTION.search(t.s)
-    side = prose_side(m.group(1)) if m else None
+    side = title_side(m.group(1)) if m else None
     if m is None or side is None:
         return up
-    return Scope("unit", "", up, [Cue(side, Weight.SAID, "description", m.group(1).strip()[:80], t.at(m.start()))])
+    return Scope("unit", "", up, [Cue(side, weight, "description", m.group(1).strip()[:80], t.at(m.start()))])
