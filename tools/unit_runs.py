@@ -15,8 +15,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from kvroles.errors import Exit, Unproven
-from kvroles.main import guarded
-from kvroles.runtime import unit_runs
+from kvroles.main import guarded, without_library
+
+try:
+    from kvroles.runtime import unit_runs
+except ModuleNotFoundError as e:
+    sys.exit(without_library("unit_runs.py", e))
 
 
 def parser() -> argparse.ArgumentParser:

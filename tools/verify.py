@@ -15,11 +15,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles import compat, lint, verify_report
-from kvroles.errors import Exit
-from kvroles.main import guarded
+from kvroles.errors import Exit, UsageError
+from kvroles.main import guarded, without_library
 from kvroles.places import default_cache_dir
 from kvroles.verifying import Options
+
+try:
+    from kvroles import compat, lint, verify_report
+except ModuleNotFoundError as e:
+    sys.exit(without_library("verify.py", e))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    if args.jobs < 0:
+        raise UsageError(f"--jobs {args.jobs} is no number of processes", fix="Give it 1 or more, or leave it out")
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     if args.lint:
         findings = lint.check(options)

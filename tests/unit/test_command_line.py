@@ -22,6 +22,7 @@ from support.driver import Ran, script
 from support.tiny import Tiny
 
 Apply = Callable[..., Ran]
+ROOT = Path(__file__).resolve().parents[2]
 RELEASES = list(Lock.load().releases)
 
 
@@ -175,6 +176,26 @@ def test_an_error_is_what_where_expected_found_and_the_way_out() -> None:
     e = KvRolesError(Exit.UNPROVEN, "A\n thing", expected="x", found="y.", fix="Do z")
     assert str(e) == "A thing. Expected x. Found y. Do z."
     assert str(KvRolesError(Exit.USAGE, "No image", expected="NAME@sha256:...")).endswith("Expected NAME@sha256:...")
+
+
+BARE = "-S"  # as on a Python with nothing installed
+
+
+@pytest.mark.parametrize("tool", ["apply.py", "effects.py", "migrate.py", "port.py", "vendor.py"])
+def test_a_tool_tells_its_options_on_a_bare_python(tool: str) -> None:
+    done = subprocess.run([sys.executable, BARE, ROOT / "tools" / tool, "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tool.removesuffix(".py") in done.stdout or tool == "migrate.py"
+
+
+@pytest.mark.parametrize("argv", [("verify.py", "--all"), ("pages.py",), ("unit_runs.py", "0.22.1")])
+def test_a_tool_without_its_libraries_says_how_to_get_them(argv: tuple[str, ...], tmp_path: Path) -> None:
+    tool, *rest = argv
+    command = [sys.executable, BARE, ROOT / "tools" / tool, *rest]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert re.match(rf"{tool}: It needs the library '\w+', which \S+ lacks\.\s", done.stderr)
+    assert f"Run 'python -m pip install -e .' in {ROOT}" in " ".join(done.stderr.split())
 
 
 # What is printed.

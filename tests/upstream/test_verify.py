@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import jsonschema
 import pytest
 from kvroles import engine
+from kvroles.places import default_cache_dir
 
 pytestmark = pytest.mark.upstream
 
@@ -84,6 +91,53 @@ def test_a_wrong_hash_in_the_lock_is_found(project: Path) -> None:
     done = verify(project, "--release", "0.22.1")
     assert done.returncode == 3
     assert "digest of the patched tree" in done.stderr.replace("\n", " ")
+
+
+def test_an_archive_that_cannot_be_had_is_no_release_that_is_not_proven(tmp_path: Path) -> None:
+    done = verify(ROOT, "--release", "0.22.1", "--release", "0.9.0", "--offline", "--cache-dir", str(tmp_path))
+    assert done.returncode == 4
+    assert done.stderr.startswith("verify.py: vLLM 0.22.1 cannot be had: vllm-0.22.1.tar.gz is not in the cache")
+    assert "(nor can 1 more)" in done.stderr.replace("\n", " ")
+
+
+def test_what_is_not_proven_is_told_before_what_cannot_be_had(project: Path, tmp_path: Path) -> None:
+    row = json.loads((project / "patches/lock.json").read_bytes())["releases"]["0.9.0"]
+    spoil(project / "patches/lock.json", row["tree"]["after"].encode(), b"0" * 64)
+    (tmp_path / "archives").mkdir()
+    (tmp_path / "archives" / row["archive"]["name"]).symlink_to(
+        default_cache_dir() / "archives" / row["archive"]["name"]
+    )
+    done = verify(project, "--release", "0.22.1", "--release", "0.9.0", "--offline", "--cache-dir", str(tmp_path))
+    assert done.returncode == 3
+    assert done.stderr.startswith("verify.py: vLLM 0.9.0 is not proven: The digest of the patched tree")
+
+
+def test_fewer_processes_than_none_are_a_usage_error() -> None:
+    done = verify(ROOT, "--release", "0.9.0", "--jobs", "-3")
+    assert done.returncode == 2
+    assert "--jobs -3" in done.stderr
+
+
+def test_a_narrow_terminal_gets_columns_that_can_be_read() -> None:
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("4H", 24, 60, 0, 0))
+    command = [sys.executable, str(ROOT / "tools" / "verify.py"), "--release", "0.22.1", "--offline"]
+    env = {**os.environ, "NO_COLOR": "1", "TERM": "dumb"}
+    with subprocess.Popen(command, stdout=side, stderr=subprocess.DEVNULL, env=env) as process:
+        os.close(side)
+        out = read_all(main)
+    assert process.returncode == 0
+    assert out.splitlines()[0].split() == ["release", "contract", "proven"]
+    assert out.splitlines()[1].split() == ["0.22.1", "holds", "yes"]
+
+
+def read_all(terminal: int) -> str:
+    out = b""
+    with contextlib.suppress(OSError):  # EIO: the other side is closed
+        while piece := os.read(terminal, 4096):
+            out += piece
+    os.close(terminal)
+    return out.decode()
 
 
 def test_the_patches_are_lint_clean() -> None:

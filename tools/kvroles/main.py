@@ -11,8 +11,9 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from .errors import Exit, KvRolesError
+from .errors import Exit, KvRolesError, UsageError
 
 
 def guarded(
@@ -34,6 +35,8 @@ def guarded(
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted; the target is as it was, or the next run finishes it.", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as e:
+        return without_library(parser.prog, e)
     except BrokenPipeError:  # `| head` closed our output: not our failure
         _drop_output()
         return Exit.DONE
@@ -45,14 +48,33 @@ def guarded(
         return _failed(parser, args, KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}"))
 
 
+def without_library(prog: str, e: ModuleNotFoundError) -> int:
+    """Say that a library is not installed, and how to get it; returns the exit code. Raises ``e`` when it is no library."""
+    name = str(e.name).partition(".")[0]
+    if name == __package__:
+        raise e
+    root = Path(__file__).resolve().parents[2]
+    lack = UsageError(
+        f"It needs the library {name!r}, which {sys.executable} lacks",
+        fix=f"Run 'python -m pip install -e .' in {root}; apply.py alone needs none",
+    )
+    _say(prog, lack)
+    return lack.code
+
+
 def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, e: KvRolesError) -> int:
     if getattr(args, "json", False):
         with contextlib.suppress(OSError):
             print(json.dumps({"error": str(e), "code": int(e.code)}))
         _flush()
-    width = min(100, max(40, _columns()))
-    print(textwrap.fill(f"{parser.prog}: {e}", width, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+    _say(parser.prog, e)
     return e.code
+
+
+def _say(prog: str, e: KvRolesError) -> None:
+    """The error's paragraph on standard error, as wide as the terminal."""
+    width = min(100, max(40, _columns()))
+    print(textwrap.fill(f"{prog}: {e}", width, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
 
 
 def _flush() -> None:

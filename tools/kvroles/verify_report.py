@@ -12,6 +12,8 @@ from rich.table import Table
 from .errors import Exit, KvRolesError, Unproven
 from .verifying import Proof
 
+_WIDE = 100  # columns that the topics' words can be read in
+
 
 @contextlib.contextmanager
 def bar(total: int, *, quiet: bool) -> Iterator[Callable[[Proof], None]]:
@@ -28,19 +30,23 @@ def bar(total: int, *, quiet: bool) -> Iterator[Callable[[Proof], None]]:
 
 
 def table(proofs: list[Proof], drifted: list[str]) -> None:
-    """A row a release: each topic's variant (or native, or -), how far hunks moved, and whether all of it holds."""
-    names = list(proofs[0].topics) if proofs and proofs[0].topics else []
+    """A row a release: each topic's variant (or native, or -), how far hunks moved, and whether all of it holds.
+
+    A terminal too narrow for the topics is told the rest.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a file or a pipe: one line a release, however long
+        console.width = 200
+    names = list(proofs[0].topics) if proofs and proofs[0].topics and console.width >= _WIDE else []
     out = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ["release", *names, "largest offset", "contract", "proven"]:
+    for title in ["release", *names, *(["largest offset"] if names else []), "contract", "proven"]:
         out.add_column(title, no_wrap=title == "release", overflow="fold")
     for proof in proofs:
         cells = [_cell(proof.topics.get(name)) for name in names]
         offsets = [abs(o) for t in proof.topics.values() for f in t["files"].values() for o in f]
         holds = "?" if proof.problem else "holds" + "".join(f", not {n}" for n in proof.unchecked)
-        out.add_row(proof.release, *cells, str(max(offsets, default=0)), holds, _verdict(proof, drifted))
-    console = Console()
-    if not console.is_terminal:  # a file or a pipe: one line a release, however long
-        console.width = 200
+        offset = [str(max(offsets, default=0))] if names else []
+        out.add_row(proof.release, *cells, *offset, holds, _verdict(proof, drifted))
     console.print(out)
     done = [p for p in proofs if not p.problem]
     in_part = [p for p in done if not p.whole]
@@ -66,13 +72,17 @@ def _verdict(proof: Proof, drifted: list[str]) -> str:
 
 
 def complain(bad: list[Proof], drifted: list[str]) -> None:
-    """Raise the first problem, if there is one."""
+    """Raise the first problem, if there is one: one of the series (Unproven) before one of the network (NoSource)."""
     if bad:
-        more = f" ({len(bad) - 1} more releases are not proven)" if len(bad) > 1 else ""
-        raise KvRolesError(
-            Exit.UNPROVEN,
-            f"vLLM {bad[0].release} is not proven: {bad[0].problem.rstrip('.') if bad[0].problem else ''}{more}",
-        )
+        unproven = [p for p in bad if p.code is not Exit.NO_SOURCE]
+        alike = unproven or bad
+        first, others = alike[0], len(alike) - 1
+        if unproven:
+            said, more = "is not proven", f" ({others} more releases are not proven)"
+        else:
+            said, more = "cannot be had", f" (nor can {others} more)"
+        why = (first.problem or "").removesuffix(".")
+        raise KvRolesError(first.code, f"vLLM {first.release} {said}: {why}{more if others else ''}")
     if drifted:
         raise Unproven(
             f"docs/data/compat.json says something else of {', '.join(drifted)}",

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import applying, archive, contract, engine, fetch, index, patchfile, relock, touched, web
 from .digest import sha256
-from .errors import KvRolesError, NoSource, Unproven
+from .errors import Exit, KvRolesError, NoSource, Unproven
 from .journal import Change
 from .lock import Lock, ReleaseRow
 from .series import Series
@@ -40,6 +40,7 @@ class Proof:
     tree: str | None = None
     whole: bool = True  # False: some files of the release cannot be had (0.15.x)
     problem: str | None = None
+    code: Exit = Exit.UNPROVEN  # of the problem: NO_SOURCE when the release could not be looked at
 
     def as_json(self) -> dict[str, Any]:
         """This release's entry in ``compat.json``."""
@@ -63,7 +64,7 @@ def prove(release: str, series: Series, lock: Lock, options: Options, given: tou
     try:
         _prove(proof, lock.releases[release], series, lock, options, given)
     except KvRolesError as e:
-        proof.problem = str(e)
+        proof.problem, proof.code = str(e), e.code
     return proof
 
 

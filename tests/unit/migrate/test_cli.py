@@ -448,3 +448,13 @@ def test_every_code_has_a_page_and_every_page_a_code() -> None:
         assert found.summary.rstrip(".") in pages[code], code
         for part in ("**What to do.**", "**When it is wrong.**", f"kv-roles: ignore[{code}]"):
             assert part in pages[code], f"{code}: {part}"
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--diff",), ("--sarif",)])
+def test_output_that_cannot_be_written_is_an_error_in_words(form: tuple[str, ...]) -> None:
+    Path("run.sh").write_text(SCRIPT)
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, REPO / "tools" / "migrate.py", *form, "run.sh"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "kv-roles: Standard output cannot be written: No space left on device.\n"

@@ -79,7 +79,9 @@ def main(argv: list[str] | None = None) -> int:
     gc.set_threshold(_COLLECT_AFTER)
     args = parser().parse_args(argv)
     try:
-        return _run(args)
+        code = _run(args)
+        sys.stdout.flush()
+        return code
     except KvRolesError as e:
         print(f"kv-roles: {e}", file=sys.stderr)
         return int(e.code)
@@ -89,6 +91,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.DONE)
+    except OSError as e:  # what is done to a file names it, and is told among the findings
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = e.filename or "Standard output cannot be written"
+        print(f"kv-roles: {where}: {e.strerror or e}.", file=sys.stderr)
+        return int(Exit.DOES_NOT_APPLY)
     finally:
         gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
 

@@ -29,12 +29,16 @@ SUBJECTS = {
     "vendor": ("A vendored wheel", "`vendor.py wheel` beside unpacking the wheel, patching it and packing it again."),
     "migrate": ("Rewriting configurations", "`migrate.py` over trees of files, beside a plain text search."),
     "growth": ("How cost grows", "With the number of releases, the size of the tree and the number of patches."),
-    "faults": (
-        "Kills and faults of the disk",
+    "kills": (
+        "Kills",
         (
-            "SIGKILL, full disks, I/O errors and refused writes, at each change that a run makes to the file system. "
-            "*Old* and *new*: the target was as before, or as it was to be; *partial*: the next run said so, and finished it."
+            "SIGKILL at each change that a run makes to the file system. *Old* and *new*: the target was as before, or as "
+            "it was to be; *partial*: the next run said so, and finished it."
         ),
+    ),
+    "io_faults": (
+        "Faults of the disk",
+        "Full disks, I/O errors and refused or short writes, at the same moments and told in the same words.",
     ),
     "concurrency": ("Many at once", "Processes that apply, reverse and verify one target and one cache together."),
     "hostile": ("Hostile input", "Archives, wheels, trees, patches and locks made to do harm."),
