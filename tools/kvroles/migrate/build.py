@@ -23,6 +23,7 @@ _FROM = re.compile(r"(?i)\bAS\s+(\S+)")
 _RULE = re.compile(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
 _RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
 _MAKE_VAR = re.compile(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
+_TARGET_VAR = re.compile(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]+)\s*[:?+!]?=\s*")
 _JUST_VAR = re.compile(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
 
@@ -52,6 +53,10 @@ def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:
     for m in re.finditer(rf"(?im)^[ \t]*FROM[ \t]+{re.escape(name)}[ \t]+AS[ \t]+(\S+)", t.s):
         if own and name_sides(m.group(1)) - own:
             out.append(Cue(Side.SHARED, Weight.FLAG, "stage", m.group().strip(), t.at(m.start())))
+    for m in re.finditer(rf"(?im)^[ \t]*COPY[ \t]+--from={re.escape(name)}[ \t].*", t.s):
+        taker = [f.group(1) for f in re.finditer(r"(?im)^[ \t]*FROM[ \t].*\bAS[ \t]+(\S+)", t.s[: m.start()])][-1:]
+        if own and taker and name_sides(taker[0]) - own:
+            out.append(Cue(Side.SHARED, Weight.FLAG, "stage", m.group().strip()[:80], t.at(m.start())))
     return out
 
 
@@ -187,6 +192,8 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
                     cut = lead + 1
                 parts.append(t.slice(lines[i][0] + cut, lines[i][1]))
                 i += 1
+            if TOKEN_RE.search(rule.group("deps")):  # given to what is needed: (serve "8100" '{...}')
+                out += values.scan_as("shell", t.slice(a + rule.start("deps"), a + rule.end("deps")), scope, ctx)
             rules.append(_Rule(rule.group("name"), rule.group("deps"), not any(p.s.strip() for p in parts), t.at(a)))
             if parts:
                 body = join(parts)
@@ -207,6 +214,11 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
             assigned.append((var.group("name"), value))
             if TOKEN_RE.search(value.s):
                 variables.append((var.group("name"), a, value))
+        elif TOKEN_RE.search(line) and lang == "make" and (own := _TARGET_VAR.match(line)):
+            scope = _name_cue(
+                Scope("target", own["target"], _said(comments, up)), "target", own["target"], t.at(a), ctx
+            )
+            out += values.scan(t.slice(a + own.end(), a + len(line)), Scope("variable", own["name"], scope), ctx)
         elif TOKEN_RE.search(line):
             out += [Site(t.at(a + m.start()), up, "value") for m in TOKEN_RE.finditer(line)]
         if not line.strip() or var:

@@ -12,8 +12,9 @@ from kvroles.migrate.code_read import Reader
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.words import name_sides, split_name
 
-_COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into)"
+_COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
 _ALONE = re.compile(r"^[\"'`]([\w./-]+)[\"'`]$")
+_NAMED = re.compile(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
 NAMES = frozenset({"identifier", "type_identifier", "field_identifier"})
 # ``start_prefill``, ``DecodeWorker``, ``make_decode_args``; never ``json.decode`` or ``NewDecoder``.
 ABOUT_A_SERVER = re.compile(
@@ -47,10 +48,18 @@ class Lender(Reader):
                 said = {
                     s for w in re.findall(r"\w+", re.sub(rf"\b{re.escape(taker)}\b", "", source)) for s in name_sides(w)
                 }
-                if other not in said and not re.search("kv_(?:role|producer|consumer)", source):
+                anew = rf"\b{re.escape(taker)}(?:\[[\"']kv_role[\"']\]|\.kv_role)\s*="
+                if other not in said and not re.search(
+                    r"kv_(?:role|producer|consumer)", source + self._after(owner, anew)
+                ):
                     return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(m.start()))
                 break
         return None
+
+    def _after(self, owner: Node, pattern: str) -> str:
+        """What is found of ``pattern`` in the source behind ``owner``; empty if nothing is."""
+        m = re.search(pattern, self.t.s[owner.end_byte :])
+        return m.group() if m else ""
 
     def _taker(self, owner: Node, use: Node) -> str:
         """The name that ``owner`` gives to what ``use`` stands for, if it is an assignment, a pair or a subclass."""
@@ -64,6 +73,7 @@ class Lender(Reader):
             return self.name_of(owner)
         if owner.type in self.spec.call and (given := owner.child_by_field_name("arguments")) is not None:
             named = [m.group(1) for c in given.named_children if (m := _ALONE.match(grammar.text(self.t, c)))]
+            named += [m.group(1) for c in given.named_children if (m := _NAMED.match(grammar.text(self.t, c)))]
             called = self.called(owner).rsplit(".", 1)[-1]
             named += [called] if ABOUT_A_SERVER.search("_".join(split_name(called))) else []
             taken = [n for n in named if name_sides(n)]

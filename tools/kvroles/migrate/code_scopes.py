@@ -18,6 +18,9 @@ from kvroles.migrate.words import announces, name_sides, role_value, split_name,
 _TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
 _WRITES = re.compile(r"\.write(?:_text|_bytes|_all|lines)?$")
 _SETS = re.compile(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
+_IDENTIFIER = re.compile(
+    r"_|[a-z][A-Z]|^[A-Z]+$"
+)  # no common word: by that name another cell or fence means the variable
 _QUOTED = re.compile(r"[\"']([\w-]+)[\"']")
 _MANY = 60
 _PART = re.compile(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
@@ -102,8 +105,11 @@ class Unit(Lender):
             return Scope("variable", "", up)
         whole = grammar.text(self.t, left)
         scope = self._named("variable", names[0] if len(name_sides(whole)) != 1 else whole, up, node)
-        if follow and re.fullmatch(r"[A-Za-z_]\w*", whole) and not scope.cues:
-            scope.find_uses = partial(self._uses, whole, node, call=False)
+        if follow and re.fullmatch(r"[A-Za-z_]\w*", whole):
+            if not scope.cues:
+                scope.find_uses = partial(self._uses, whole, node, call=False)
+            elif self.elsewhere is not None and _IDENTIFIER.search(whole):
+                scope.find_uses, scope.only_doubts = partial(self.elsewhere, whole), True
         if whole.startswith(("os.environ[", "env[")):
             scope.find_uses, scope.only_doubts = partial(self._mentions, names[0], node), True
         self.may_be_lent(scope, names[0], node)
@@ -119,7 +125,8 @@ class Unit(Lender):
         ]
         if len(found) > _MANY:
             return [Scope("uses", name, None)]  # a word like any other: nothing can be concluded from where it stands
-        out: list[Scope] = []
+        beyond = self.elsewhere if not call and _IDENTIFIER.search(name) else None
+        out: list[Scope] = beyond(name) if beyond is not None else []
         told: list[Scope] = []  # calls, with the words that they are given
         for i in found:
             if node.start_byte <= i < node.end_byte:
@@ -361,6 +368,10 @@ class Unit(Lender):
             alone = self.t.s[self.t.s.rfind("\n", 0, node.start_byte) + 1 : node.start_byte].strip() == ""
             text = source.lstrip("#/*! ").rstrip("*/ \n")
             return (text if alone and "kv_both" not in text else " ", "comment")
+        if node.type == "expression_statement" and (
+            doc := re.fullmatch(r"[rR]?(\"\"\"|\"|'''|')(.*?)\1", source, re.S)
+        ):
+            return doc.group(2).strip().split("\n", 1)[0], "docstring"
         m = re.match(r"([\w.!]+)\((.*)\)$", source, re.S) if node.type == "expression_statement" else None
         if m and _SAYS.match(m.group(1)):
             return m.group(2).strip("f\"'`") or " ", "print"

@@ -6,7 +6,7 @@ import re
 
 from kvroles.migrate import argv
 from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Map, Node, Scalar, Seq
+from kvroles.migrate.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.words import name_sides, prose_side, role_key, role_value, title_side
 
@@ -28,6 +28,21 @@ _NOT_OWN = re.compile(
 )
 _IS_SIDE = re.compile(
     r"(?i)(?:^|/)(?:is[-_]?)?(?:prefill|decode)(?:er|r)?(?:[-_]?(?:worker|node|pod|instance|server|only|role))?$"
+)
+_EXTENDS = frozenset(
+    {
+        "extends",
+        "extend",
+        "inherits",
+        "inherit",
+        "inherits_from",
+        "inherit_from",
+        "$ref",
+        "base",
+        "parent",
+        "_base_",
+        "based_on",
+    }
 )
 _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
 _UNSURE = re.compile(r"(?i)!=|\bnot\b|!|\bor\b|\|\|")
@@ -64,6 +79,7 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
             and key.value in _extends(v)
             and one_side(k.value, ctx) is not side
             and not any(v.get(a) is not None for a in _ARG_KEYS)
+            and not any(scalars_with(v, role) for role in ("kv_both", "kv_producer", "kv_consumer"))
         ]
     if side is Side.DECODE:
         for k, v in owner.pairs:
@@ -75,13 +91,13 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
 def _extends(m: Map) -> set[str]:
     """What a compose service, a CI job or a bake target takes over, if anything."""
     out: set[str] = set()
-    for node in (m.get("extends"), m.get("inherits")):
+    for node in (v for k, v in m.pairs if k.value in _EXTENDS):
         if isinstance(node, Map):
             out.add(node.scalar("service") or "")
         elif isinstance(node, Seq):
             out |= {i.value for i in node.items if isinstance(i, Scalar)}
         elif isinstance(node, Scalar):
-            out.add(node.value)
+            out.add(node.value.rsplit("/", 1)[-1])  # "#/prefill"
     return out
 
 

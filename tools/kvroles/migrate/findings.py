@@ -219,7 +219,9 @@ def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> F
             return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
 
 
-_SPLIT = frozenset({"variable", "option", "anchor", "function", "template", "target", "file", "ConfigMap", "Secret"})
+_SPLIT = frozenset(
+    {"variable", "class", "option", "anchor", "function", "template", "target", "file", "ConfigMap", "Secret"}
+)
 
 
 def _split(verdict: Verdict, ctx: FileCtx) -> str:

@@ -39,6 +39,8 @@ _PHASE = frozenset(
         "schedule", "chunk", "error", "errors", "threshold", "speed",
     }
 )  # fmt: skip
+# ``connect_to_prefill``, ``after-prefill``: the other end of a connection, or what comes first.
+_OTHER_END = frozenset({"to", "from", "after", "until", "await", "wait"})
 _AFTER: dict[Side, frozenset[str]] = {
     P: _PHASE,
     D: _PHASE | {"only"},
@@ -69,7 +71,9 @@ def name_sides(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
             continue
         before = words[i - 1] if i else ""
         after = words[i + 1] if i + 1 < len(words) else ""
-        if before in _BEFORE[side] or after in _AFTER[side]:
+        if before in _BEFORE[side] or after in _AFTER[side] or before in _OTHER_END:
+            continue
+        if before == "for" and i > 1 and words[i - 2].startswith(("wait", "await")):
             continue
         if side is P and before in _DISAGG and not disagg_pair and after not in _ROLE_NOUN_WORDS:
             continue

@@ -1,0 +1,3 @@
+def build():
+    """Config of the decode instance."""
+    return {"kv_connector": "NixlConnector", "kv_role": "kv_both"}
