@@ -203,3 +203,16 @@ def test_context_comes_from_the_side_that_releases_share(changed: str) -> None:
         for release, neighbour in (("0.9.0", b"one\n"), ("0.9.1", b"another\n"))
     ]
     assert list(variants.fewest(MESSAGE, goals, None)) == ["0.9.0"]
+
+
+def test_a_variant_ends_before_a_release_that_its_topic_has_nothing_to_do_in() -> None:
+    goals = [
+        variants.Goal(release, {"f": b"old\n"}, {"f": b"new\n"}) for release in ("0.9.0", "0.9.1", "0.10.0", "0.11.0")
+    ]
+    known = ["0.9.0", "0.9.1", "0.9.2", "0.10.0", "0.10.1", "0.11.0", "0.12.0"]
+    made = variants.fewest(MESSAGE, goals, "0.12.0", known)
+    assert {first: patchfile.parse(raw, first).trailers["Applies-To"] for first, raw in made.items()} == {
+        "0.9.0": ">=0.9.0,<0.9.2",
+        "0.10.0": ">=0.10.0,<0.10.1",
+        "0.11.0": ">=0.11.0,<0.12.0",
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -31,12 +32,26 @@ def project(tmp_path: Path) -> Path:
     copy = tmp_path / "project"
     for name in ("patches", "tools", "vllm_overlay"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    cache, own = (
+        default_cache_dir(),
+        tmp_path / "caches" / "vllm-kv-roles",
+    )  # a port keeps archives that nobody published
+    (own / "archives").mkdir(parents=True)
+    for kept in (cache / "archives").glob("*.tar.gz"):
+        (own / "archives" / kept.name).symlink_to(kept)
+    if (cache / "touched").is_dir():
+        (own / "touched").symlink_to(cache / "touched")
     return copy
 
 
+def run(project: Path, tool: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(project / "tools" / tool), *map(str, args)]
+    env = {**os.environ, "XDG_CACHE_HOME": str(project.parent / "caches")}
+    return subprocess.run(command, capture_output=True, text=True, cwd=project, env=env, check=False)
+
+
 def port(project: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(project / "tools" / "port.py"), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=project, check=False)
+    return run(project, "port.py", *args)
 
 
 def files_of(release: str) -> dict[str, bytes]:
@@ -78,6 +93,20 @@ def test_a_future_release_that_fits_gets_a_lock_row_and_no_variant(project: Path
     row = Lock.load(project).releases["0.34.0"]
     assert row.topics["connector-warning"].state == "native"
     assert row.topics["stragglers"].variant == SERIES.topic("stragglers").variants[-1]
+
+
+def test_an_archive_that_no_index_holds_is_at_hand_once_it_is_ported(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs" / "data", project / "docs" / "data")
+    source = archive(tmp_path, "0.34.0", {**files_of("0.33.0"), "vllm/logger.py": b"import logging\n"})
+    assert "kept " not in port(project, "--to", source, "--check").stdout
+    done = port(project, "--to", source)
+    assert f"  kept   {tmp_path / 'caches/vllm-kv-roles/archives/vllm-0.34.0.tar.gz'}\n" in done.stdout
+    source.unlink()
+    proven = run(project, "verify.py", "--release", "0.34.0", "--offline", "--write")
+    assert proven.returncode == 0, proven.stderr
+    assert port(project, "--to", "0.34.0", "--offline").returncode == 0
+    made = run(project, "apply.py", "--vllm-rev", "0.34.0", "--offline", "--output", "new", "-q")
+    assert made.returncode == 0, made.stderr
 
 
 def test_a_reworded_neighbour_is_merged_into_a_new_variant(project: Path, tmp_path: Path) -> None:
@@ -262,6 +291,20 @@ def test_a_topic_upstream_has_made_its_own_ends(project: Path, tmp_path: Path) -
     assert lint(project) == "The patches are clean.\n"
 
 
+def test_a_topic_that_comes_back_leaves_the_release_between_alone(project: Path, tmp_path: Path) -> None:
+    own = files_of("0.33.0")
+    plan = engine.plan(own.get, LOCK.releases["0.33.0"], SERIES, SERIES.chosen())
+    done_upstream = {c.path: c.after for c in plan.changes if c.before is not None and c.after is not None}
+    for release, files in (("0.34.0", own | done_upstream), ("0.35.0", own)):
+        done = port(project, "--to", archive(tmp_path, release, files))
+        assert done.returncode == 0, done.stdout + done.stderr
+    stragglers = Series.load(project).topic("stragglers")
+    assert [stragglers.variant_for(r) for r in ("0.33.0", "0.34.0", "0.35.0")] == ["0.33.0", None, "0.35.0"]
+    assert stragglers.patch("0.33.0").trailers["Applies-To"] == ">=0.33.0,<0.34.0"
+    states = {r: row.topics["stragglers"].state for r, row in Lock.load(project).releases.items()}
+    assert (states["0.34.0"], states["0.35.0"]) == ("absent", "variant")
+
+
 def test_an_optional_topic_is_resolved_by_hand_and_the_port_is_then_done(project: Path, tmp_path: Path) -> None:
     future = files_of("0.33.0")
     old, new = b"if multiple_inflight_batches and kv_transfer_config.is_kv_consumer:", b"if self._overlaps() and "
@@ -307,8 +350,7 @@ def test_with_needs_a_tree_and_an_optional_topic(project: Path, tmp_path: Path) 
 
 
 def lint(project: Path) -> str:
-    command = [sys.executable, str(project / "tools" / "verify.py"), "--lint"]
-    return subprocess.run(command, capture_output=True, text=True, cwd=project, check=False).stdout
+    return run(project, "verify.py", "--lint").stdout
 
 
 def test_a_new_kv_both_upstream_is_left_to_a_person_with_its_line(project: Path, tmp_path: Path) -> None:

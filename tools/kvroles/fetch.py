@@ -53,6 +53,24 @@ def archive_file(
     )
 
 
+def keep(row: ArchiveRow, blob: bytes, cache_dir: Path) -> Path | None:
+    """Put ``blob``, the bytes of ``row``, where ``archive_bytes`` looks for them.
+
+    Returns the place, or None when nothing can be written there.
+    """
+    file = cache_dir / "archives" / row.name
+    part = file.with_name(f".{row.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(blob)
+        part.replace(file)
+    except OSError:  # it is at hand elsewhere, so that a cache that takes nothing is no failure
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        return None
+    return file
+
+
 _T = TypeVar("_T", bytes, Path)
 
 
@@ -129,7 +147,10 @@ def _sha256_of(file: Path) -> str:
 def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
     from . import index, web  # a run that finds its archive in the cache need not wait for these
 
-    url = index.locate(row.name, project, index_url)
+    try:
+        url = index.locate(row.name, project, index_url)
+    except NoSource as e:
+        raise NoSource(e.what, expected=e.expected, found=e.found, fix=f"{e.fix}, or copy the file to {file}") from None
     part = file.with_name(f".{row.name}.{row.sha256[:12]}.part")
     fix = f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}"
     for last in (False, True):

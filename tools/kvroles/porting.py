@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import contract, index, patchfile, relock, surveying, touched, variants, verifying, web
+from . import contract, fetch, index, patchfile, relock, surveying, touched, variants, verifying, web
 from .digest import sha256
 from .errors import DoesNotApply, NoSource, Unproven, UsageError
 from .lock import ArchiveRow, Lock, ReleaseRow
@@ -38,7 +38,7 @@ def source(to: str, as_release: str | None, series: Series, lock: Lock, options:
         release = as_release or (m[1] if m else "")
         if not Version.parse(release):
             raise UsageError(f"{path.name} does not say which release it is", fix="Name it with --as R")
-        return Source(release, touched.of_archive(blob, row, row.top, wanted), row)
+        return Source(release, touched.of_archive(blob, row, row.top, wanted), row, blob=blob)
     parsed = Version.parse(to)
     if parsed is None:
         raise UsageError(f"{to!r} is neither a release, nor an archive, nor a folder")
@@ -66,7 +66,7 @@ def _of_index(release: str, wanted: set[str], options: Options) -> Source:
         for f in sorted(listed, key=lambda f: f.name)
         if f.name.startswith(f"vllm-{release}-") and f.name.endswith(".whl") and f.sha256 and f.size
     )
-    return Source(release, touched.of_archive(blob, row, row.top, wanted), row, wheels)
+    return Source(release, touched.of_archive(blob, row, row.top, wanted), row, wheels, blob)
 
 
 def _stated(tree: Tree) -> str:
@@ -179,11 +179,11 @@ def write(
             goals = sorted([*goals, goal], key=lambda g: version(g.release))
         elif patch is None:
             continue  # with a patch: upstream has come to hold all of it, and the last variant ends here
+        known = sorted({*lock.releases, src.release}, key=version)
         until = newest.trailers.get("Native-Since", "none")
         if until == "none":
-            later = [r for r in {*lock.releases, src.release} if version(r) > version(goals[-1].release)]
-            until = min(later, key=version, default="none")
-        mails = variants.fewest(newest, goals, None if until == "none" else until)
+            until = next((r for r in known if version(r) > version(goals[-1].release)), "none")
+        mails = variants.fewest(newest, goals, None if until == "none" else until, known)
         written += _put(root / "patches" / topic.name, mails)
     return written
 
@@ -310,6 +310,8 @@ def port(
         report.written += write(root, src, results, _laid(src, fresh), fresh, lock, options)
         fresh = Series.load(root)
     report.written += lock_in(root, src, fresh, lock, options, all_rows=bool(report.written))
+    if src.blob is not None:  # no index need hold it yet: what comes after this run finds it by the row's hash
+        report.kept = fetch.keep(src.archive, src.blob, options.cache_dir)
     proof = verifying.prove(src.release, fresh, Lock.load(root), options, src.extract)
     if proof.problem:
         report.left.append(proof.problem)

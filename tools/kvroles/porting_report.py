@@ -21,6 +21,8 @@ def text(report: Report) -> str:
     lines.append("")
     if report.written:
         lines += [f"  wrote  {path}" for path in report.written]
+    if report.kept:
+        lines.append(f"  kept   {report.kept}")
     if report.left:
         lines += ["Left for a person:", *(f"  - {item}" for item in report.left)]
         again = f"python tools/port.py --to {report.release} --from-tree DIR"

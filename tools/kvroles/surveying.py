@@ -23,12 +23,13 @@ _ALIKE = 0.5  # a file that holds this share of a vanished file's lines is taken
 
 @dataclass(frozen=True)
 class Source:
-    """The pristine files of the release to port to, wherever they came from."""
+    """The pristine files of the release to port to, wherever they came from; ``blob``: an archive the cache may lack."""
 
     release: str
     extract: Extract
     archive: ArchiveRow | None
     wheels: tuple[ArchiveRow, ...] = ()
+    blob: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Report:
     topics: list[TopicReport] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    kept: Path | None = None  # where the archive is found from now on
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -63,6 +65,7 @@ class Report:
             "topics": [vars(t) for t in self.topics],
             "written": self.written,
             "left": self.left,
+            "kept": None if self.kept is None else str(self.kept),
         }
 
 

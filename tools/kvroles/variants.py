@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from . import patchfile
 from .patchfile import split_lines
@@ -175,20 +176,23 @@ class Goal:
     whole: bool = True
 
 
-def fewest(message: Message, goals: list[Goal], until: str | None) -> dict[str, bytes]:
-    """The fewest variants that reach ``goals`` (consecutive releases, oldest first): first release -> mail.
+def fewest(message: Message, goals: list[Goal], until: str | None, known: Sequence[str] = ()) -> dict[str, bytes]:
+    """The fewest variants that reach ``goals`` (oldest first): first release -> mail.
 
     Greedy: each variant is made for the release it starts at, with the context (1 to 3 lines, and where more of it
-    comes from) that carries it furthest, so a new one comes only where the text forces it. The last one's range ends
-    at ``until`` (None: open).
+    comes from) that carries it furthest, so a new one comes only where the text forces it, or where ``known`` (all
+    releases, in order) has one between that is no goal: a range that held it would say that the topic serves it. The
+    last one's range ends at ``until`` (None: open).
     """
+    following = dict(pairwise(known))
     shapes = [(context, grow) for context in range(1, MOST_CONTEXT + 1) for grow in Grow]
     starts: list[tuple[int, Goal, tuple[int, Grow]]] = []
     at = 0
     while at < len(goals):
         # A variant cannot be made from half a release; it is made for the next whole one and must serve both.
-        made_for = next((g for g in goals[at:] if g.whole), goals[at])
-        reach = {shape: _reach(_parsed(message, made_for, *shape), goals[at:]) for shape in shapes}
+        run = _without_gap(goals[at:], following)
+        made_for = next((g for g in run if g.whole), run[0])
+        reach = {shape: _reach(_parsed(message, made_for, *shape), run) for shape in shapes}
         best = max(shapes, key=lambda shape: reach[shape])  # of equals the first: the least context
         if reach[best] == 0:
             raise ValueError(f"no variant serves {goals[at].release}")
@@ -196,10 +200,21 @@ def fewest(message: Message, goals: list[Goal], until: str | None) -> dict[str, 
         at += reach[best]
     out = {}
     for number, (at, made_for, shape) in enumerate(starts):
-        end = goals[starts[number + 1][0]].release if number + 1 < len(starts) else until
+        end = until
+        if number + 1 < len(starts):
+            following_start = starts[number + 1][0]
+            end = following.get(goals[following_start - 1].release, goals[following_start].release)
         applies_to = f">={goals[at].release}" + (f",<{end}" if end else "")
         out[goals[at].release] = mail(message, applies_to, made_for.before, made_for.after, *shape)
     return out
+
+
+def _without_gap(goals: list[Goal], following: Mapping[str, str]) -> list[Goal]:
+    """The first of ``goals``, up to one that is not the next release."""
+    for number, (one, other) in enumerate(pairwise(goals), 1):
+        if following.get(one.release, other.release) != other.release:
+            return goals[:number]
+    return goals
 
 
 def _reach(patch: patchfile.Patch, goals: list[Goal]) -> int:
