@@ -310,7 +310,7 @@ def port(
         report.written += write(root, src, results, _laid(src, fresh), fresh, lock, options)
         fresh = Series.load(root)
     report.written += lock_in(root, src, fresh, lock, options, all_rows=bool(report.written))
-    if src.blob is not None:  # no index need hold it yet: what comes after this run finds it by the row's hash
+    if src.archive and src.blob:  # no index need hold it yet: what comes after this run finds it by the row's hash
         report.kept = fetch.keep(src.archive, src.blob, options.cache_dir)
     proof = verifying.prove(src.release, fresh, Lock.load(root), options, src.extract)
     if proof.problem:
