@@ -73,6 +73,8 @@ REFUSED = {
         "prefill.yaml": ARGS,
         "launch.py": 'import subprocess\n\ndef start_decode():\n    subprocess.run(["vllm", "serve", "m", "--config", "prefill.yaml"])\n',
     },
+    "Hydra's defaults, in a list": {"prefill.yaml": ARGS, "decode.yaml": "defaults: [base, prefill]\nport: 8200\n"},
+    "Hydra's defaults, a line each": {"prefill.yaml": ARGS, "decode.yaml": "defaults:\n  - base\n  - prefill\nport: 8200\n"},
     "told the other side when started": {
         "start_prefill.sh": SERVE,
         "all.sh": "ROLE=decode ./start_prefill.sh --port 8200\n",
@@ -91,6 +93,10 @@ KEPT = {
     "another folder's file of that name": {
         "disagg/a/prefill.env": ENV,
         "disagg/a/compose.yaml": "services:\n  decode:\n    env_file: ../b/prefill.env\n",
+    },
+    "a side that Hydra's defaults do not take over": {
+        "prefill.yaml": ARGS,
+        "decode.yaml": "defaults: [base]\npeer: prefill\n",
     },
     "a script that only starts it": {
         "start_prefill.sh": SERVE,

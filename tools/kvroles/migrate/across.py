@@ -22,6 +22,7 @@ _MAX_BYTES = 256 << 10
 _READ = frozenset({"shell", "yaml", "python", "go", "rust", "docker", "make", "just", "unit", "json", "toml"})
 _ROLES = re.compile("kv_producer|kv_consumer")
 _PATH = re.compile(r"[\w.~/${}()\"-]*$")
+_DEFAULTS = r"(?m)^defaults:[ \t]*(?:\[[^\]\n]*?|(?:\r?\n[ \t]*-[^\n]*)*?\r?\n[ \t]*-[ \t]*)(?<![\w.-])({})(?![\w.-])"
 _SOURCES = re.compile(r"(?:^|[;&|({\s])(?:\.|source)\s+[\"']?$")
 
 
@@ -99,7 +100,8 @@ def _language(name: str) -> str:
 def _in_file(path: str, shown: str, name: str, before: re.Pattern[str]) -> Iterator[tuple[Side, Cue]]:
     """Which side each place of one file that names ``name`` is about."""
     hit = walk.look(path)
-    if hit.skipped or name.encode() not in hit.data:
+    stem = os.path.splitext(name)[0]
+    if hit.skipped or stem.encode() not in hit.data:
         return
     try:
         text = Text.of_file(_ROLES.sub(TOKEN, hit.data.decode("utf-8")).encode())  # the same, written or not
@@ -107,6 +109,12 @@ def _in_file(path: str, shown: str, name: str, before: re.Pattern[str]) -> Itera
         return
     up = Scope("other file", shown, None, file_scope(shown).cues)
     ctx = FileCtx(path, shown, text)
+    if _language(name) == "yaml" and (
+        m := re.search(_DEFAULTS.format(re.escape(stem)), text.s)
+    ):  # as Hydra takes it over
+        verdict, number = decide.of_use(up), text.s.count("\n", 0, m.end()) + 1
+        if verdict.side in decide.PD:
+            yield verdict.side, Cue(verdict.side, verdict.cues[0].weight, f"used in {shown}, line {number}", m.group(1))
     for use in mentions.owners(_language(os.path.basename(path)), text, name, up, ctx):
         line = text.s[text.s.rfind("\n", 0, use.place) + 1 : use.place] if use.place >= 0 else ""
         said = _PATH.search(line)

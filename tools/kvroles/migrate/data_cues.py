@@ -145,6 +145,10 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
             ]
         if key in _LOOPS and (both := _both_in(v)):
             scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", f"{key}: {both}", k.text.at(0)))
+    profiles = m.get("profiles") if not scope.cues else None
+    started = seq_words(profiles) if isinstance(profiles, Seq) else None
+    if started and len(started) == 1 and (side := role_value(started[0].s)) in (Side.PREFILL, Side.DECODE):
+        scope.cues.append(Cue(side, Weight.NAMED, "label", f"profiles: {started[0].s}", started[0].pos))
     words, has_args = container_words(m)
     if has_args:
         scope.kind, scope.launch = "container", True

@@ -16,6 +16,7 @@ from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
 from kvroles.migrate.words import (
     alike_said,
+    announces,
     both_said,
     depends,
     excludes,
@@ -115,6 +116,8 @@ class _Document:
 
     def _titled(self, kind: str, title: str, up: Scope, i: int) -> Scope:
         scope = Scope(kind, title, up)
+        if md.ASKS.search(title) and (not announces(title) or re.match(r"(?i)\W*why\b", title)):
+            return scope  # a question, of which the answer may be about the other side
         side = title_side(title) or (prose_side(title) if len(title.split()) <= 10 and not excludes(title) else None)
         if side is not None:
             scope.cues.append(Cue(side, Weight.SAID, kind, title.strip()[:80], self.t.at(self.starts[i])))
@@ -151,6 +154,8 @@ class _Document:
         side = title_side(lines[-1]) or (title_side(whole) if len(lines) > 1 else None)
         if side is not None and md.of_the_other(whole):
             side = None
+        if side is None and (pointed := md.pointed(whole)) is not None:
+            side = pointed
         first = next(iter(prose_sides(whole) & {Side.PREFILL, Side.DECODE}), None)
         if side is None and first is not None and prose_sides(whole) == {first} and md.FIRST.match(lines[-1]):
             # "First start prefill, then the same": of which of the two is the block?
@@ -188,8 +193,9 @@ class _Document:
         if named:
             scope.kind, scope.name, scope.only_doubts = "file", named, True
             scope.find_uses = partial(self._mentions, span, named.rsplit("/", 1)[-1])
-        if (title := md.title(info)) and len(sides := name_sides(title)) == 1:
-            scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "title", title, self.t.at(self.starts[first])))
+        if named and len(sides := name_sides(named)) == 1:
+            weight, what = (Weight.NAMED, "title") if md.title(info) else (Weight.SAID, "file")
+            scope.cues.append(Cue(next(iter(sides)), weight, what, named, self.t.at(self.starts[first])))
         if names := md.SETS.findall(body.s):
             scope = Scope("variable", names[0], scope, list(owner.cues), only_doubts=True)
             scope.find_uses = partial(self._later_uses, names[0], span)

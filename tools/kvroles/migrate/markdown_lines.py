@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from kvroles.migrate.words import prose_sides
+from kvroles.migrate.model import Side
+from kvroles.migrate.words import depends, excludes, prose_sides
 
 FENCE = re.compile(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
@@ -34,6 +35,10 @@ FIRST = re.compile(
     r"(?i)^\W*(?:first|now|next|then)?\W*(?:start|launch|run|serve|bring|deploy)\w*\b.*\b(?:same|then|again)\b"
 )
 SETS = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
+BELOW = re.compile(
+    r"(?i)\b(?:below|(?:the|this)\s+following|this\s+(?:command|config\w*|file|is|shows|starts|one)|here\s+is)\b|下面|以下|如下|아래"
+)
+ASKS = re.compile(r"(?i)^\W*why\b|[?？]\W*$|为什么|なぜ|왜\b")
 OTHER = re.compile(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
 
 
@@ -63,6 +68,15 @@ class Block(NamedTuple):
     lang: str
     info: str
     state: State
+
+
+def pointed(text: str) -> Side | None:
+    """The one side that a clause says of what stands below it: "the command below is for the decode side"."""
+    clauses = [
+        c for c in re.split(r"[.;:!?。；：！？]\s*", text) if BELOW.search(c) and not excludes(c) and not depends(c)
+    ]
+    sides = {s for c in clauses for s in prose_sides(c) & {Side.PREFILL, Side.DECODE}}
+    return sides.pop() if len(sides) == 1 else None
 
 
 def title(info: str) -> str:

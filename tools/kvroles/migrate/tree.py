@@ -99,6 +99,8 @@ class Tree:
                     keys.append(pair[0].value)
                     if self.comments and not node.flow:
                         scope.cues += self._comment_cues(pair[0].start)
+                    if len(keys) == 2 and follow:
+                        self._handed_out(keys, path[0], scope)
                     if len(keys) == 2 and (cue := data_cues.kserve(path[0], keys)):
                         scope.cues.append(cue)
             elif isinstance(node, Seq) and nxt is not None:
@@ -149,6 +151,47 @@ class Tree:
                     out[-1].place = self.source.at(node.start)
         return out
 
+    def _handed_out(self, keys: list[str], root: Node, scope: Scope) -> None:
+        """Have the uses looked up of what a file's head gives a name: a compose config, a file of a ConfigMap."""
+        if keys[0] in {"configs", "secrets"}:
+            scope.kind, scope.only_doubts = "config", True
+            scope.find_uses = partial(self._listed, keys[0], keys[1])
+        elif (
+            keys[0] in {"data", "stringData"}
+            and "." in keys[1]
+            and isinstance(root, Map)
+            and data_cues.mounted_name(root)
+        ):
+            scope.kind, scope.only_doubts = "file", True
+            scope.find_uses = partial(self._read_by, keys[1], root)
+
+    def _listed(self, kind: str, name: str) -> list[Scope]:
+        """The owners of every list of configs or secrets that holds ``name``."""
+        out: list[Scope] = []
+        for node in walk(self.root):
+            given = node.get(kind) if isinstance(node, Map) and node is not self.root else None
+            for item in given.items if isinstance(given, Seq) else []:
+                held = (
+                    item.value if isinstance(item, Scalar) else item.scalar("source") if isinstance(item, Map) else ""
+                )
+                if held == name and len(out) < MANY:
+                    out.append(self.scopes(path_to(self.root, item.start), follow=False))
+                    out[-1].place = self.source.at(item.start)
+        return out
+
+    def _read_by(self, name: str, own: Map) -> list[Scope]:
+        """The owners of what names a file of a ConfigMap in the other documents."""
+        from kvroles.migrate import mentions
+
+        out: list[Scope] = []
+        for i in mentions.places(self.source.s, name):
+            for tree in self.beside:
+                path = path_to(tree.root, i) if tree.root is not own and tree.root.start <= i < tree.root.end else []
+                if path and isinstance(path[-1], Scalar):
+                    out.append(tree._used_in(path, i, name))
+                    out[-1].place = self.source.at(i)
+        return out
+
     def _expansions(self, name: str, owner: Map) -> list[Scope]:
         """The owners of every use of an environment variable below the mapping that sets it."""
         out: list[Scope] = []
@@ -161,11 +204,11 @@ class Tree:
                 out[-1].place = self.source.at(m.start())
         return out
 
-    def _used_in(self, path: list[Node], i: int) -> Scope:
-        """The owners of what stands at ``i``: of a command in a scalar, those within it as well."""
+    def _used_in(self, path: list[Node], i: int, name: str = "") -> Scope:
+        """The owners of what stands at ``i``: of a command in a scalar, those within it as well, ``name`` itself left out."""
         scope = self.scopes(path, follow=False)
         line = self.source.s[self.source.s.rfind("\n", 0, i) + 1 :].split("\n", 1)[0]
-        words = [argv.Word(w, self.source.at(i)) for w in line.split()]
+        words = [argv.Word(w, self.source.at(i)) for w in line.split() if not name or name not in w]
         targets = [argv.Word(w, self.source.at(i)) for w in re.findall(r">\s*(\S+)", line)]
         return Scope("command", "", scope, argv.cues(words, self.ctx) + argv.redirect_cues(targets, self.ctx))
 

@@ -298,12 +298,12 @@ _NOT_A_TITLE = re.compile(
     r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|without|not|don't|like|same|as in|similar|unlike|compar\w*|versus"
     r"|(?:benchmark|measur|profil)\w*\s+(?:the\s+)?(?:prefill|decod)\w*|by another|elsewhere|already|disabled?|off|unused"
     r"|gone|make sure|ensure\w*|alive|reachable|skip\w*|will|would|can|could|should|must|cannot|connects?|talks?|reads|pulls"
-    r"|sends|happens?|occurs?|takes?|finish\w*|exits?|failed|died"
+    r"|sends|happens?|occurs?|takes?|finish\w*|exits?|fail\w*|crash\w*|hangs?|died"
     r"|wart\w*|verbinde\w*|nachdem|sobald|beende\w*|pr[üu]fe\w*|attend\w*|apr[èe]s|connecte\w*|arr[êe]t\w*|v[ée]rifi\w*"
-    r"|esper\w*|despu[ée]s|conect\w*|deten\w*|aguard\w*|depois|aspett\w*|dopo|colleg\w*"
+    r"|esper\w*|despu[ée]s|conect\w*|deten\w*|aguard\w*|depois|aspett\w*|dopo|colleg\w*|cuando|quand|quando|lorsque|jusqu\w*|hasta|wenn|когда"
     r"|дожд\w*|дожид\w*|жд[её]\w*|ожида\w*|подключ\w*|останов\w*|провер\w*|после)\b"
-    r"|等待|等到|就绪|就緒|连接|連接|确认|確認|停止|关闭|關閉|检查|檢查|之后|以后|测试|待つ|待って|待機|待ち|接続|後に"
-    r"|기다|대기|연결|종료|확인|준비되|이후"
+    r"|等待|等到|就绪|就緒|连接|連接|确认|確認|停止|关闭|關閉|检查|檢查|之后|以后|测试|待つ|待って|待機|待ち|接続|後に|后[，,在再]|後[、，]|したら|してから|た後"
+    r"|기다|대기|연결|종료|확인|준비되|이후|되면|하면|된 후|한 후"
 )
 _STARTS = re.compile(
     r"(?i)\b(?:start\w*|launch\w*|run\w*|serv\w+|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|instances?|workers?|nodes?|pods?|engines?|vllm"
