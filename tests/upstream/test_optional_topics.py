@@ -249,3 +249,13 @@ def test_a_fork_whose_topic_is_damaged_is_not_taken_for_patched() -> None:
     after[contract.REFUSAL] = b"KV_BOTH_REFUSED = ''\n"
     with pytest.raises((DoesNotApply, Unproven)):
         fitted(after, REJECT, nearest="0.22.1")
+
+
+@pytest.mark.parametrize("release", [r for r, row in LOCK.releases.items() if row.topics[FENCE].variant])
+def test_the_usage_guide_s_warning_holds_with_the_fence_and_without(release: str) -> None:
+    for extra in ((), (FENCE,)):
+        _, after = run(pristine(release), release, *extra)
+        guide = (after["docs/features/nixl_connector_usage.md"] or b"").decode()
+        (warning,) = [line for line in guide.splitlines() if "With bidirectional transfer the prefill instance" in line]
+        assert f"Unless the optional topic `{FENCE}` is applied to this tree, the scheduler keeps loads away" in warning
+        assert 'leave it on `kv_role="kv_both"`' in warning
