@@ -181,6 +181,7 @@ BROKEN = {
     "cut.toml": b"[prefill\nkv = '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}",
     "cut.ipynb": b'{"cells":[{"cell_type":"code","source":["x = NixlConnector kv_both',
     "cut.md": b"## prefill\n```bash\nvllm serve --x '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}",
+    "open-at-the-end.md": b"`kv_both` NixlConnector\n\n```",
     "Dockerfile": b"CMD [\"NixlConnector\", \"kv_both\"\nRUN <<EOF\nkv_both NixlConnector\n",
     "Makefile": b"prefill:\n\tvllm '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}\n\tx \\",
     "x.yaml.j2": b"{% if prefill %}\n- kv: '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'\n{% else\n{{ nope\n",
@@ -257,7 +258,7 @@ def test_a_file_that_changes_while_it_is_read(
 
     def slow(fd: int) -> bytes:
         data = real(fd)
-        if os.readlink(f"/proc/self/fd/{fd}").endswith("moving.sh"):
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("moving.sh") and Path("moving.sh").read_text() == GOOD:
             with Path("moving.sh").open("a") as f:
                 f.write("# more\n")
         return data

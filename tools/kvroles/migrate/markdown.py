@@ -41,14 +41,15 @@ class _Document:
         self.lines = t.s.split("\n")
         if not self.lines[-1]:
             self.lines.pop()
-        self.starts = list(accumulate((len(line) + 1 for line in self.lines), initial=0))[: len(self.lines)]
+        self.starts = list(accumulate((len(line) + 1 for line in self.lines), initial=0))
+        self.starts[-1] = len(t.s)  # where the last ends, with a line feed or without
         self.levels: list[str] = []
         self.sections: list[tuple[int, Scope]] = []  # where each begins, and the scope of its headings and its tab
         self.blocks: list[md.Block] = []
 
     def sites(self) -> list[Site]:
         i = 0
-        while i < len(self.starts):
+        while i < len(self.lines):
             i = self._line(i)
         return self.out
 
@@ -60,7 +61,7 @@ class _Document:
         if self.state.tab is not None and self._tab_ends(line):
             self.state.tab = None
             self.sections.append((self.starts[i], self._section(self.state)))
-        nxt = self.lines[i + 1] if i + 1 < len(self.starts) else ""
+        nxt = self.lines[i + 1] if i + 1 < len(self.lines) else ""
         if head not in md.SPECIAL and nxt[:1] not in md.UNDERLINES and "::" not in line and "kv_both" not in line:
             self._say(i, line)
             return i + 1
@@ -208,13 +209,12 @@ class _Document:
             self.ctx.elsewhere = beyond
 
     def _span(self, block: md.Block) -> tuple[int, int]:
-        return self.starts[block.first], self.starts[block.last] if block.last < len(self.starts) else len(self.t.s)
+        return self.starts[block.first], self.starts[block.last]
 
     def _body(self, block: md.Block) -> Text:
         parts: list[Text] = []
         for k in range(block.first, block.last):
-            a = self.starts[k]
-            b = self.starts[k + 1] if k + 1 < len(self.starts) else len(self.t.s)
+            a, b = self.starts[k], self.starts[k + 1]
             line = self.t.s[a:b]
             cut = 0
             if block.quote and (m := re.match(r"(?:[ \t]*>)+ ?", line)):
@@ -292,7 +292,7 @@ class _Document:
         fence, info = m.group("fence"), m.group("info").strip()
         close = re.compile(rf"^[ \t>]*{re.escape(fence[0])}{{{len(fence)},}}[ \t]*\r?$")
         end = i + 1
-        while end < len(self.starts) and not close.match(self.lines[end]):
+        while end < len(self.lines) and not close.match(self.lines[end]):
             end += 1
         lang = (re.match(r"[\w+#.-]*", info) or re.match("", "")).group() if info else ""  # type: ignore[union-attr]
         if d := md.CODE_FENCE_DIRECTIVE.match(info):
@@ -304,16 +304,16 @@ class _Document:
         return end + 1
 
     def _is_indented(self, i: int, indent: int) -> bool:
-        while i < len(self.starts) and not self.lines[i].strip():
+        while i < len(self.lines) and not self.lines[i].strip():
             i += 1
-        return i < len(self.starts) and len(self.lines[i]) - len(self.lines[i].lstrip()) > indent
+        return i < len(self.lines) and len(self.lines[i]) - len(self.lines[i].lstrip()) > indent
 
     def _indented(self, i: int, indent: int, lang: str) -> int:
         """A directive's or literal block's body: everything indented deeper."""
-        while i < len(self.starts) and (not self.lines[i].strip() or re.match(r"^[ \t]+:[\w-]+:", self.lines[i])):
+        while i < len(self.lines) and (not self.lines[i].strip() or re.match(r"^[ \t]+:[\w-]+:", self.lines[i])):
             i += 1
         first = i
-        while i < len(self.starts):
+        while i < len(self.lines):
             line = self.lines[i]
             if line.strip() and len(line) - len(line.lstrip()) <= indent:
                 break
@@ -325,7 +325,7 @@ class _Document:
 
     def _delimited(self, i: int, mark: str, lang: str) -> int:
         end = i + 1
-        while end < len(self.starts) and self.lines[end].strip() != mark:
+        while end < len(self.lines) and self.lines[end].strip() != mark:
             end += 1
         self._block(i + 1, end, 0, False, lang)
         return end + 1
@@ -337,7 +337,7 @@ class _Document:
             first > 0 and re.match(r"^(?: {4}|\t)", self.lines[first - 1]) and not md.LIST.match(self.lines[first - 1])
         ):
             first -= 1
-        while last < len(self.starts) and (re.match(r"^(?: {4}|\t)", self.lines[last]) or not self.lines[last].strip()):
+        while last < len(self.lines) and (re.match(r"^(?: {4}|\t)", self.lines[last]) or not self.lines[last].strip()):
             last += 1
         said = [x for x in self.state.said if x[0] < first]
         self.state.said = said
