@@ -192,6 +192,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
 
 
 def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
+    weight = Weight.NAMED if re.match(r"--(?:name|container-name)[= ]", words) else Weight.SAID
     if "\n" in value or " " in value.strip() or (kind_of_address(value) and not words.startswith("-")):
         return []
     found = name_sides(value, disagg_pair=ctx.disagg_pair) - {Side.ENCODE, Side.AGGREGATED}
@@ -200,7 +201,7 @@ def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     if len(found) != 1:
         return []
     kind = "log file" if _PATHLIKE.search(value) else "argument"
-    return [Cue(next(iter(found)), Weight.SAID, kind, words[:80], pos)]
+    return [Cue(next(iter(found)), weight, kind, words[:80], pos)]
 
 
 def other_end(name: str) -> bool:

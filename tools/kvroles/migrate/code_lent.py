@@ -71,6 +71,13 @@ class Lender(Reader):
             return self.key_of(owner) if value is not None and value.start_byte <= use.start_byte else ""
         if owner.type in self.spec.class_ or owner.type in self.spec.function:
             return self.name_of(owner)
+        if owner.type in self.spec.sequence and owner.type not in {"arguments", "argument_list"}:
+            said = {
+                m.group(1)
+                for c in owner.named_children
+                if (m := _ALONE.match(grammar.text(self.t, c))) and name_sides(m.group(1))
+            }
+            return said.pop() if len(said) == 1 else ""
         if owner.type in self.spec.call and (given := owner.child_by_field_name("arguments")) is not None:
             named = [m.group(1) for c in given.named_children if (m := _ALONE.match(grammar.text(self.t, c)))]
             named += [m.group(1) for c in given.named_children if (m := _NAMED.match(grammar.text(self.t, c)))]

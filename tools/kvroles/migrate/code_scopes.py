@@ -13,7 +13,7 @@ from kvroles.migrate.code_lent import ABOUT_A_SERVER, NAMES, Lender
 from kvroles.migrate.data import Scalar
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.text import occurrences
-from kvroles.migrate.words import announces, name_sides, role_value, split_name, tested, title_side
+from kvroles.migrate.words import announces, name_sides, past, role_value, split_name, tested, title_side
 
 _TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
 _WRITES = re.compile(r"\.write(?:_text|_bytes|_all|lines)?$")
@@ -338,7 +338,7 @@ class Unit(Lender):
             if gap.count("\n") > 1 and (crossed or not said):
                 break
             if said:
-                side = title_side(said)
+                side = None if kind == "print" and past(said) else title_side(said)
                 if side is not None and crossed and not announces(said):
                     break
                 if side is not None:

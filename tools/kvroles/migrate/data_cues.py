@@ -81,11 +81,22 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
             and not any(v.get(a) is not None for a in _ARG_KEYS)
             and not any(scalars_with(v, role) for role in ("kv_both", "kv_producer", "kv_consumer"))
         ]
+        scope.cues += [
+            Cue(Side.SHARED, Weight.FLAG, "task", f"{k.value} runs {key.value}", k.text.at(0))
+            for k, v in owner.pairs
+            if v is not value and one_side(k.value, ctx) not in (None, side) and _runs(v, key.value)
+        ]
     if side is Side.DECODE:
         for k, v in owner.pairs:
             if one_side(k.value, ctx) is Side.PREFILL and isinstance(v, Map) and (why := switched_off(v)):
                 scope.cues.append(Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", f"{k.value}.{why}", k.text.at(0)))
     return scope
+
+
+def _runs(node: Node, task: str) -> bool:
+    """Whether one of a Taskfile's tasks runs another as one of its commands."""
+    cmds = node.get("cmds") if isinstance(node, Map) else None
+    return isinstance(cmds, Seq) and any(isinstance(c, Map) and c.scalar("task") == task for c in cmds.items)
 
 
 def _extends(m: Map) -> set[str]:

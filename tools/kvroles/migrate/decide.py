@@ -212,7 +212,8 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
     if side in PD and silent:
         if own is None:
             return Verdict(None, "weak", [cue])
-        return []
+        if not isinstance(own, _Level) or own.side is not side.other:
+            return []
     return [Cue(side, min(cue.weight, Weight.NAMED), f"used by: {cue.kind}", cue.words, cue.pos)]
 
 

@@ -10,14 +10,11 @@ from tree_sitter import Node
 from kvroles.migrate import argv, grammar, shell_words
 from kvroles.migrate.model import Cue, Scope, Side, Weight
 from kvroles.migrate.shell_script import SAYS, SERVER, Source, assigned, command_name
-from kvroles.migrate.words import alike_said, name_sides, title_side
+from kvroles.migrate.words import alike_said, name_sides, past, title_side
 
 REACH = 40  # lines; from further up only the one comment of a script with one server is heard
 _BANNER = re.compile(r"[-=─━═*~_#]{4,}")
 _STARTING = re.compile(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
-_PAST = re.compile(
-    r"(?i)\b(?:started|launched|deployed|pid)\b|\b(?:is|are|now)\s+(?:up|running)\b"
-)  # said of what stands before it
 _INSTANCE = re.compile(
     r"(?i)\b(?:start|launch|run|bring|spin|deploy|boot|serv|instance|worker|node|server|pod|engine|terminal)\w*\b|节点|实例|ノード"
 )
@@ -32,7 +29,14 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
     """
     scope = Scope("block", "", up)
     held: Cue | None = None
+    within = (
+        _told_in(source, inner)
+        if inner.type in {"for_statement", "while_statement", "c_style_for_statement"}
+        else set()
+    )
     for cue, row in _titles(source, inner):
+        if cue.side.other in within:
+            return scope  # the loop starts the other as well
         if held is None:
             held = cue
             if cue.kind == "variable" or inner.start_point[0] - row <= 1 or _INSTANCE.search(cue.words):
@@ -42,6 +46,12 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
     if held is not None:
         scope.cues.append(held)
     return scope
+
+
+def _told_in(source: Source, loop: Node) -> set[Side]:
+    """The sides that a loop's own comments and echoes announce."""
+    lines = re.findall(r"(?:#|\becho\b)([^\n]*)", grammar.text(source.t, loop))
+    return {side for ln in lines if (side := title_side(ln.strip(" \"'")))}
 
 
 def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
@@ -70,7 +80,7 @@ def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
         elif node.is_named:
             text = grammar.text(source.t, node)
             if (words := _echoed(source, node)) is not None:
-                side = None if _PAST.search(words) else title_side(words)
+                side = None if past(words) else title_side(words)
                 if side is not None and (_STARTING.match(words) or side.other not in _echoed_before(source, node)):
                     yield Cue(side, Weight.SAID, "echo", words.strip()[:80], source.t.at(node.start_byte)), row
                 elif side is not None:
@@ -179,6 +189,6 @@ def after(source: Source, node: Node) -> list[Cue]:
                 )
             follow = follow.next_named_sibling
         words = _echoed(source, follow) if follow is not None else None
-        if follow is not None and words is not None and _PAST.search(words) and (side := title_side(words)):
+        if follow is not None and words is not None and past(words) and (side := title_side(words)):
             out.append(Cue(side, Weight.SAID, "echo", words.strip()[:80], source.t.at(follow.start_byte)))
     return out

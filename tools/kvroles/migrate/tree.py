@@ -96,6 +96,7 @@ class Tree:
                     scope.find_uses, scope.only_doubts = partial(self._expansions, name, node), True
                 if pair and pair[1] is nxt:
                     scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
+                    scope.cues += self._referenced(pair[0], node, scope)
                     keys.append(pair[0].value)
                     if self.comments and not node.flow:
                         scope.cues += self._comment_cues(pair[0].start)
@@ -150,6 +151,17 @@ class Tree:
                     out.append(tree.scopes(path_to(tree.root, node.pairs[0][0].start), follow=False))
                     out[-1].place = self.source.at(node.start)
         return out
+
+    def _referenced(self, key: Scalar, owner: Map, scope: Scope) -> list[Cue]:
+        """What GitLab's ``!reference [prefill, script]`` in a job of the other side says of this one."""
+        if not scope.cues or "!reference" not in self.source.s:
+            return []
+        taken = re.compile(rf"!reference\s*\[\s*[\"']?{re.escape(key.value)}\b")
+        return [
+            Cue(Side.SHARED, Weight.FLAG, "reference", f"{k.value} refers to {key.value}", k.text.at(0))
+            for k, v in owner.pairs
+            if k is not key and taken.search(self.source.s, v.start, v.end) and data_cues.one_side(k.value, self.ctx)
+        ]
 
     def _handed_out(self, keys: list[str], root: Node, scope: Scope) -> None:
         """Have the uses looked up of what a file's head gives a name: a compose config, a file of a ConfigMap."""

@@ -65,21 +65,25 @@ def name_sides(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
     """
     words = split_name(name)
     found: set[Side] = set()
+    muted: set[Side] = set()
     for i, word in enumerate(words):
         side = _NAMES.get(word)
         if side is None:
             continue
         before = words[i - 1] if i else ""
         after = words[i + 1] if i + 1 < len(words) else ""
-        if before in _BEFORE[side] or after in _AFTER[side] or before in _OTHER_END:
+        if before in _BEFORE[side] or after in _AFTER[side]:
             continue
-        if before == "for" and i > 1 and words[i - 2].startswith(("wait", "await")):
+        if before in _OTHER_END or (before == "for" and i > 1 and words[i - 2].startswith(("wait", "await"))):
+            muted.add(side)
             continue
         if side is P and before in _DISAGG and not disagg_pair and after not in _ROLE_NOUN_WORDS:
             continue
         if side is ENC and after in {"prefill"}:
             continue
         found.add(side)
+    if found & {P, D}:
+        found |= muted  # prefill-to-decode: of both
     if {P, D} & found and AGG in found:
         found.discard(AGG) if {P, D} <= found else None
     return frozenset(found)
@@ -297,12 +301,14 @@ _NOT_A_TITLE = re.compile(
     r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"
     r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|without|not|don't|like|same|as in|similar|unlike|compar\w*|versus"
     r"|(?:benchmark|measur|profil)\w*\s+(?:the\s+)?(?:prefill|decod)\w*|by another|elsewhere|already|disabled?|off|unused"
-    r"|gone|make sure|ensure\w*|alive|reachable|skip\w*|will|would|can|could|should|must|cannot|connects?|talks?|reads|pulls"
+    r"|formerly|previously|opposite|non-?(?:prefill|decod)\w*|gone|make sure|ensure\w*|alive|reachable"
+    r"|skip\w*|will|would|can|could|should|must|cannot|connects?|talks?|reads|pulls"
     r"|sends|happens?|occurs?|takes?|finish\w*|exits?|fail\w*|crash\w*|hangs?|died"
     r"|wart\w*|verbinde\w*|nachdem|sobald|beende\w*|pr[üu]fe\w*|attend\w*|apr[èe]s|connecte\w*|arr[êe]t\w*|v[ée]rifi\w*"
     r"|esper\w*|despu[ée]s|conect\w*|deten\w*|aguard\w*|depois|aspett\w*|dopo|colleg\w*|cuando|quand|quando|lorsque|jusqu\w*|hasta|wenn|когда"
     r"|дожд\w*|дожид\w*|жд[её]\w*|ожида\w*|подключ\w*|останов\w*|провер\w*|после)\b"
     r"|等待|等到|就绪|就緒|连接|連接|确认|確認|停止|关闭|關閉|检查|檢查|之后|以后|测试|待つ|待って|待機|待ち|接続|後に|后[，,在再]|後[、，]|したら|してから|た後"
+    r"|不是|不同|参见|参考|見よ|参照|ではない|以外|아닌|제외|참고|节点见|实例见"
     r"|기다|대기|연결|종료|확인|준비되|이후|되면|하면|된 후|한 후"
 )
 _STARTS = re.compile(
@@ -311,6 +317,8 @@ _STARTS = re.compile(
 )
 
 
+# "Prefill is on node 1; this is node 2".
+_THIS_ONE = re.compile(r"(?i)[;,.]\s*(?:but\s+|and\s+)?this\b(?!.*(?:prefill|decod))")
 # "After prefill is up, start decode" is about what it starts.
 _FIRST = re.compile(r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|launch|run|serve|deploy)\b)")
 _DEPENDS = re.compile(
@@ -334,7 +342,7 @@ def title_side(text: str) -> Side | None:
     clean = re.sub(r"[#=*\-–—_/\\>|<+~`]{2,}", " ", text).strip(" \t#*-=:_")
     clean = _FIRST.sub("", clean)
     side = prose_side(clean)
-    if side is None or both_said(clean) or _NOT_A_TITLE.search(clean):
+    if side is None or both_said(clean) or _NOT_A_TITLE.search(clean) or _THIS_ONE.search(clean):
         return None
     first = min(
         (m.start() for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clean)))),
@@ -345,6 +353,16 @@ def title_side(text: str) -> Side | None:
     if len(clean.split()) <= 6 or _STARTS.search(clean):
         return side
     return None
+
+
+_PAST = re.compile(
+    r"(?i)\b(?:started|launched|deployed|pid)\b|\b(?:is|are|now)\s+(?:up|running)\b"
+)  # said of what stands before it
+
+
+def past(text: str) -> bool:
+    """Whether a text tells of a server that has been started."""
+    return _PAST.search(text) is not None
 
 
 def excludes(text: str) -> bool:
