@@ -217,7 +217,7 @@ def _message(topic: str) -> variants.Message:
             "Topic": topic,
             "Origin": "downstream",
             "Upstream-Status": "Inappropriate [made for the tests]",
-            "Native-Since": "none",
+            "Native-Since": "0.33.0" if topic in relock.UPSTREAM_FILES else "none",
             "Remove-When": "never",
         },
     )

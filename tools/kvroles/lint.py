@@ -12,7 +12,7 @@ from typing import Any
 
 from unidiff import PatchSet, UnidiffParseError
 
-from . import patchfile, verifying
+from . import patchfile, relock, variants, verifying
 from .engine import load
 from .errors import KvRolesError
 from .lock import Lock
@@ -32,7 +32,6 @@ CODES = {
     "KVR009": "Two topics change one file where they must not",
     "KVR010": "The diff is malformed",
 }
-_TRAILERS = ("Topic", "Origin", "Upstream-Status", "Applies-To", "Native-Since", "Remove-When")
 _STATUS = re.compile(r"(Backport|Submitted|Inappropriate) \[.+\]")
 
 
@@ -62,7 +61,8 @@ def check(options: Options) -> list[Finding]:
         for variant in topic.variants:
             out += _variant(topic, variant, lock)
     out += _overlaps(lock, series)
-    out += _releases(series, lock, options)
+    if not any(f.code == "KVR010" for f in out):  # what cannot be read cannot be tried on a release
+        out += _releases(series, lock, options)
     return out
 
 
@@ -107,7 +107,7 @@ def _variant(topic: Topic, variant: str, lock: Lock) -> Iterator[Finding]:
 
 def _trailers(where: str, topic: Topic, variant: str, patch: patchfile.Patch, lock: Lock) -> Iterator[Finding]:
     trailers = patch.trailers
-    for name in _TRAILERS:
+    for name in variants.TRAILERS:
         if name not in trailers:
             yield Finding("KVR001", where, name)
     if trailers.get("Topic") != topic.name:
@@ -172,14 +172,13 @@ def _releases(series: Series, lock: Lock, options: Options) -> Iterator[Finding]
 
 def _git_am(topic: Topic, variant: str, files: dict[str, bytes], release: str, series: Series) -> Iterator[Finding]:
     where = f"patches/{topic.name}/{variant}.patch"
-    before = dict(files)
-    if topic.optional:
-        row = load()[1].releases[release]
-        from .engine import plan  # a plan of the default series is what an optional topic starts from
-
-        before |= {
-            c.path: c.after for c in plan(files.get, row, series, series.chosen()).changes if c.after is not None
-        }
+    before: dict[str, bytes] = dict(files)
+    if topic.optional:  # it starts from what the default series leaves
+        try:
+            laid = relock.topic_rows(files, release, Series(series.chosen(), series.overlay))[1]
+        except KvRolesError:
+            return  # a default topic's finding, and told there
+        before = {p: d for p, d in {**laid, **series.overlay}.items() if d is not None}
     want: dict[str, bytes | None] = {}
     for f in topic.patch(variant).files:
         try:

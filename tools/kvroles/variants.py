@@ -14,7 +14,7 @@ from .patchfile import split_lines
 # git am wants a sender and a date; both are constant so that equal changes are equal bytes.
 _SENDER = "vllm-kv-roles <maintainers@vllm-kv-roles.invalid>"
 _DATE = "Sun, 22 Nov 2026 00:00:00 +0000"
-_TRAILERS = ("Topic", "Origin", "Upstream-Status", "Applies-To", "Native-Since", "Remove-When")
+TRAILERS = ("Topic", "Origin", "Upstream-Status", "Applies-To", "Native-Since", "Remove-When")
 MOST_CONTEXT = 3
 _MOST_GROWTH = 12
 
@@ -51,7 +51,7 @@ def mail(message: Message, applies_to: str, before: Files, after: Files, context
     would fit in two places.
     """
     trailers = {**message.trailers, "Applies-To": applies_to}
-    body = "\n".join([message.body, "", *(f"{name}: {trailers[name]}" for name in _TRAILERS)])
+    body = "\n".join([message.body, "", *(f"{name}: {trailers[name]}" for name in TRAILERS)])
     return plain_mail(message.subject, body, before, after, context, grow)
 
 
