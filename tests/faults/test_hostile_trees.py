@@ -6,15 +6,18 @@ end as it likes, but the other folder stays as it was. Links that lie there from
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kvroles import stage
+from kvroles.errors import Unproven
 from support import scenarios
 from support.driver import How, Ran, Spoil
-from support.files import put, snapshot
+from support.files import contents, put, snapshot
 from support.scenarios import SITE, Scenario
 from support.tiny import Tiny
 
@@ -59,6 +62,23 @@ def swapped(scenario: Scenario, victim: str, at_most: int, tmp_path: Path) -> in
 @pytest.mark.parametrize(("scenario", "victim"), VICTIMS, indirect=["scenario"])
 def test_a_folder_swapped_for_a_link_at_some_moments(scenario: Scenario, victim: str, tmp_path: Path) -> None:
     swapped(scenario, victim, SOME, tmp_path)
+
+
+def test_a_folder_swapped_for_the_staged_tree_is_not_put_in_place(tmp_path: Path) -> None:
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    staged = stage.Staged(staging)
+    staging.rename(tmp_path / "aside")
+    for swap in (
+        lambda: staging.symlink_to(put(tmp_path / "other", {"precious": b"1"})),
+        lambda: put(staging, {"a": b""}),
+    ):
+        swap()
+        with pytest.raises(Unproven, match="somebody has put another in its place"):
+            stage.put_in_place(staged, tmp_path / "vllm")
+        assert not os.path.lexists(tmp_path / "vllm")
+        stage.discard(staging)
+    assert contents(tmp_path / "other") == {"precious": b"1"}
 
 
 @pytest.mark.slow

@@ -188,6 +188,16 @@ def test_talk_of_roles_sets_none(text: str) -> None:
     assert scan.sites(text.encode()) == []
 
 
+@pytest.mark.parametrize(
+    ("connector", "left"),
+    [("NixlConnector", 1), ("NixlPullConnector", 1), ("NixlPushConnector", 1), ("my.module.NixlConnector", 1),
+     ("NixlConnectorV2", 0), ("LMCacheConnectorV1", 0), ("MultiConnector", 0), ("MyNixlConnector", 0)],
+)  # fmt: skip
+def test_whose_kv_both_is_to_go(connector: str, left: int) -> None:
+    config = f'{{"kv_connector":"{connector}","kv_role":"kv_both"}}'.encode()
+    assert len(clauses.kv_both_left("docs/page.md", config)) == left
+
+
 def test_bytes_that_are_no_utf8_do_not_shift_what_is_found() -> None:
     data = b"# \xe9\xff\xa9\n" + b'f(kv_connector="NixlConnector", kv_role="kv_both")'
     (site,) = scan.sites(data)
