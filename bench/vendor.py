@@ -93,7 +93,7 @@ def measure(release: str, rounds: int, minutes: float) -> dict[str, object]:
         "times_faster_cpu": round(other["cpu_s"] / mine["cpu_s"], 1),
         "same_connector": same,
         "goals": {"times_faster_wall": FASTER, "peak_mb": MEMORY_MB},
-        "command": "python bench/vendor.py",
+        "command": f"python bench/vendor.py --rounds {rounds} --minutes {minutes:g}",
         "met": same and other["wall_s"] >= FASTER * mine["wall_s"] and mine["peak_mb"] < MEMORY_MB,
     }
 

@@ -80,5 +80,3 @@ def _status(
     each = tuple(FileStatus(topic.name, f.path, state, fits.get(f.path, ())) for f in files)
     return TopicStatus(topic.name, variant, state, each)
 
-
-__all__ = ["Layer", "lay", "peel"]

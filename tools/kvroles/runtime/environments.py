@@ -66,7 +66,7 @@ def requirements(name: str) -> str:
 
 
 def interpreter(name: str, say: Say) -> Interpreter:
-    """The environment ``name``, built first if need be (two to five minutes; 2 to 6 GB).
+    """The environment ``name``, built first if need be (two to five minutes; 2 to 7 GB).
 
     Raises :class:`kvroles.errors.NoSource` where a requirement cannot be installed.
     """
