@@ -79,4 +79,3 @@ def _status(
 ) -> TopicStatus:
     each = tuple(FileStatus(topic.name, f.path, state, fits.get(f.path, ())) for f in files)
     return TopicStatus(topic.name, variant, state, each)
-
