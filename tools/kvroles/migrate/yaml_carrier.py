@@ -129,8 +129,9 @@ def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree],
         if (a, b) == own or re.search(pattern, t.s[a:b]) is None:
             continue
         if m := _SET.match(t.s[a:b]):
-            if re.search(pattern, t.s[a + m.end() : b]):  # taken over by another variable
-                out.append(_variable(t, m.group(1) or m.group(2), (a, b), trees, up))
+            if re.search(pattern, t.s[a + m.end() : b]) is None:  # set anew, not put to use
+                continue
+            out.append(_variable(t, m.group(1) or m.group(2), (a, b), trees, up))  # taken over by another variable
         elif not t.s.startswith("{%", a):
             out.append(_chain_at(trees, a, up))
         else:
