@@ -13,10 +13,16 @@ from kvroles.migrate.shell_script import SAYS, SERVER, Source, assigned, command
 from kvroles.migrate.words import alike_said, name_sides, past, title_side
 
 REACH = 40  # lines; from further up only the one comment of a script with one server is heard
+MOST = 16  # servers that one comment is heard of
 _BANNER = re.compile(r"[-=─━═*~_#]{4,}")
 _STARTING = re.compile(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
 _INSTANCE = re.compile(
     r"(?i)\b(?:start|launch|run|bring|spin|deploy|boot|serv|instance|worker|node|server|pod|engine|terminal)\w*\b|节点|实例|ノード"
+)
+_NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight")
+_COUNT = re.compile(
+    rf"(?i)^\W*(?:(?:start|launch|run)\w*\s+)?(\d{{1,2}}|{'|'.join(_NUMBERS)})\s+(?:\w+\s+)?(?:prefill|decod)\w*\s+"
+    r"(?:worker|instance|server|node|engine|replica)s\b"
 )
 _PID = re.compile(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
 
@@ -26,6 +32,7 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
 
     What stands right above, or is plainly about an instance, counts as it is. A looser title ("decode settings") counts
     only if none for the other side stands further up: settings of both, listed one after the other, announce neither.
+    What is said of both above other lines is not said of a branch below them that tells the two apart.
     """
     scope = Scope("block", "", up)
     held: Cue | None = None
@@ -37,15 +44,45 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
     for cue, row in _titles(source, inner):
         if cue.side.other in within:
             return scope  # the loop starts the other as well
+        if cue.side is Side.SHARED and inner.start_point[0] - row > 1 and _parts(source, inner):
+            continue
         if held is None:
             held = cue
             if cue.kind == "variable" or inner.start_point[0] - row <= 1 or _INSTANCE.search(cue.words):
                 break
         elif cue.side is not held.side:
             return scope
+    if held is None:
+        held = _counted(source, inner)
     if held is not None:
         scope.cues.append(held)
     return scope
+
+
+def _parts(source: Source, inner: Node) -> bool:
+    """Whether ``inner`` is a branch that names both sides."""
+    if inner.type not in {"if_statement", "case_statement"}:
+        return False
+    text = grammar.text(source.t, inner).lower()
+    return "prefill" in text and "decode" in text
+
+
+def _counted(source: Source, inner: Node) -> Cue | None:
+    """What is said of a number of servers ("two decode workers") of which ``inner`` is one, nothing else in between."""
+    started, first, node = 1, inner, inner.prev_sibling
+    while node is not None and node.type != "comment":
+        if node.is_named and not _PID.match(text := grammar.text(source.t, node)):
+            if not SERVER.search(text) or started > MOST:
+                return None
+            started, first = started + 1, node
+        node = node.prev_sibling
+    if node is None or started == 1 or node.end_point[0] + 1 < first.start_point[0]:
+        return None
+    cue = _comment(source, [node])
+    count = _COUNT.match(cue.words) if cue is not None else None
+    if count is None or started > (int(count[1]) if count[1].isdecimal() else _NUMBERS.index(count[1].lower()) + 2):
+        return None
+    return cue
 
 
 def _told_in(source: Source, loop: Node) -> set[Side]:
