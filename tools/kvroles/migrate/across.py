@@ -20,10 +20,10 @@ from kvroles.migrate.text import TOKEN, Text
 _MANY = 200  # files, and folders, that are looked at
 _MAX_BYTES = 256 << 10
 _READ = frozenset({"shell", "yaml", "python", "go", "rust", "docker", "make", "just", "unit", "json", "toml"})
-_ROLES = re.compile("kv_producer|kv_consumer")
-_PATH = re.compile(r"[\w.~/${}()\"-]*$")
+_BOTH = TOKEN.encode()
+_PATH = r"[\w.~/${}()\"-]*$"  # compiled where a name is found: few files are asked
 _DEFAULTS = r"(?m)^defaults:[ \t]*(?:\[[^\]\n]*?|(?:\r?\n[ \t]*-[^\n]*)*?\r?\n[ \t]*-[ \t]*)(?<![\w.-])({})(?![\w.-])"
-_SOURCES = re.compile(r"(?:^|[;&|({\s])(?:\.|source)\s+[\"']?$")
+_SOURCES = r"(?:^|[;&|({\s])(?:\.|source)\s+[\"']?$"
 
 
 def uses(ctx: FileCtx) -> dict[Side, Cue]:
@@ -37,14 +37,12 @@ def uses(ctx: FileCtx) -> dict[Side, Cue]:
     return out
 
 
-def _candidates(ctx: FileCtx) -> Iterator[tuple[str, str, str, re.Pattern[str]]]:
+def _candidates(ctx: FileCtx) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
     """The files that may name this one: path, path as evidence, the name to look for, and what may stand before it."""
     folder, name = os.path.split(ctx.path)
     shown = os.path.dirname(ctx.name)
     own = os.path.basename(os.path.abspath(folder))
-    here = re.compile(rf"(?:\./|\S*[$~].*|/.*|(?:.*/)?{re.escape(own)}/)?")
-    below = re.compile(rf"(?:.*/)?{re.escape(own)}/")
-    above = re.compile(r".*\.\./")
+    below, here, above = (f"{own}/",), ("", "./", "/", f"{own}/"), ("../",)
     for path in _files(folder):
         if os.path.basename(path) != name:
             yield path, _join(shown, folder, path), name, here
@@ -63,6 +61,14 @@ def _candidates(ctx: FileCtx) -> Iterator[tuple[str, str, str, re.Pattern[str]]]
             path = os.path.join(beside, "kustomization.yaml")
             if os.path.basename(beside) != own and os.path.isfile(path) and not os.path.islink(path):
                 yield path, _join(os.path.dirname(shown), parent, path), own, above
+
+
+def _leads(path: str, before: tuple[str, ...]) -> bool:
+    """Whether what stands before a name leads to the folder: one of the endings in ``before``, or where the tree lies on the
+    machine that runs it (``/etc/vllm/``, ``$HOME/``), if that counts."""
+    if "/" in before and (path.startswith("/") or "$" in path or "~" in path):
+        return True
+    return any(path == end or (end[-1:] == "/" and len(end) > 2 and path.endswith(end)) for end in before)
 
 
 def _join(shown: str, folder: str, path: str) -> str:
@@ -97,31 +103,34 @@ def _language(name: str) -> str:
     return lang if lang in _READ else ""
 
 
-def _in_file(path: str, shown: str, name: str, before: re.Pattern[str]) -> Iterator[tuple[Side, Cue]]:
+def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Iterator[tuple[Side, Cue]]:
     """Which side each place of one file that names ``name`` is about."""
     hit = walk.look(path)
     stem = os.path.splitext(name)[0]
-    if hit.skipped or stem.encode() not in hit.data:
+    taken_over = b"\ndefaults:" in b"\n" + hit.data[:4096] and stem.encode() in hit.data
+    if hit.skipped or not (taken_over or name.encode() in hit.data):
         return
     try:
-        text = Text.of_file(_ROLES.sub(TOKEN, hit.data.decode("utf-8")).encode())  # the same, written or not
+        text = Text.of_file(
+            hit.data.replace(b"kv_producer", _BOTH).replace(b"kv_consumer", _BOTH)
+        )  # the same, written or not
     except UnicodeDecodeError:
         return
     up = Scope("other file", shown, None, file_scope(shown).cues)
     ctx = FileCtx(path, shown, text)
-    if _language(name) == "yaml" and (
-        m := re.search(_DEFAULTS.format(re.escape(stem)), text.s)
+    if (
+        taken_over and _language(name) == "yaml" and (m := re.search(_DEFAULTS.format(re.escape(stem)), text.s))
     ):  # as Hydra takes it over
         verdict, number = decide.of_use(up), text.s.count("\n", 0, m.end()) + 1
         if verdict.side in decide.PD:
             yield verdict.side, Cue(verdict.side, verdict.cues[0].weight, f"used in {shown}, line {number}", m.group(1))
     for use in mentions.owners(_language(os.path.basename(path)), text, name, up, ctx):
         line = text.s[text.s.rfind("\n", 0, use.place) + 1 : use.place] if use.place >= 0 else ""
-        said = _PATH.search(line)
-        if use.place < 0 or said is None or not before.fullmatch(said.group().lstrip("\"'(")):
+        said = re.search(_PATH, line)
+        if use.place < 0 or said is None or not _leads(said.group().lstrip("\"'("), before):
             continue
         started = values.lang_of_name(name) in {"shell", "python"} and not name.endswith(".env")
-        up.cues = [] if started and not _SOURCES.search(line[: said.start()]) else file_scope(shown).cues
+        up.cues = [] if started and not re.search(_SOURCES, line[: said.start()]) else file_scope(shown).cues
         verdict = decide.of_use(use)
         sides = decide.PD if verdict.why in {"shared", "conflict"} else (verdict.side,)
         for side in sides:

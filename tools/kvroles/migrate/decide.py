@@ -16,7 +16,7 @@ _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
 _LABELS = frozenset({"name", "label", "key", "role", "patch path", "folder", "file written", "file name"})
-_OVER = frozenset({"heading", "tab", "text above", "sentence", "cell above"})  # of a document: the nearer one goes
+OVER = frozenset({"heading", "tab", "text above", "sentence", "cell above"})  # of a document: the nearer one goes
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
@@ -143,7 +143,7 @@ def _overrules(outer: _Level, inner: _Level) -> bool:
     if outer.side is Side.AGGREGATED:
         return inner.side is not Side.PREFILL or outer.weight > inner.weight or inner.weight <= Weight.SAID
     if outer.weight == inner.weight == Weight.SAID:  # the title over a command, and what the command itself says
-        return not {c.kind for c in inner.cues} & _OVER
+        return not {c.kind for c in inner.cues} & OVER
     if outer.weight == inner.weight:
         return inner.weight == Weight.NAMED
     if (outer.weight, inner.weight) == (Weight.NAMED, Weight.FLAG):  # a server named for one side, told to be the other

@@ -93,7 +93,11 @@ def _handed_over(verdicts: list[Verdict | None], ctx: FileCtx) -> list[Verdict |
     used: dict[Side, Cue] | None = None
     out: list[Verdict | None] = []
     for v in verdicts:
-        if v is not None and v.side is not None and all(c.weight <= Weight.SAID for c in v.cues):
+        if (
+            v is not None
+            and v.side is not None
+            and all(c.weight <= Weight.SAID and c.kind not in decide.OVER for c in v.cues)
+        ):
             if used is None:
                 from kvroles.migrate import across  # only few files are decided by so little
 

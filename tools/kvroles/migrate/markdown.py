@@ -10,13 +10,12 @@ from functools import partial
 from itertools import accumulate
 
 from kvroles.migrate import markdown_lines as md
-from kvroles.migrate import mentions, values
+from kvroles.migrate import values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
 from kvroles.migrate.text import TOKEN_RE, Text, join
 from kvroles.migrate.words import (
     alike_said,
-    announces,
     both_said,
     depends,
     excludes,
@@ -117,8 +116,8 @@ class _Document:
 
     def _titled(self, kind: str, title: str, up: Scope, i: int) -> Scope:
         scope = Scope(kind, title, up)
-        if md.ASKS.search(title) and (not announces(title) or re.match(r"(?i)\W*why\b", title)):
-            return scope  # a question, of which the answer may be about the other side
+        if md.asks(title):
+            return scope
         side = title_side(title) or (prose_side(title) if len(title.split()) <= 10 and not excludes(title) else None)
         if side is not None:
             scope.cues.append(Cue(side, Weight.SAID, kind, title.strip()[:80], self.t.at(self.starts[i])))
@@ -245,13 +244,15 @@ class _Document:
         said = [first if first.startswith(("#", "//")) else "", state.said[-1][1] if state.said else ""]
         said += [state.tab[0] if state.tab else "", state.headings[-1][1] if state.headings else ""]
         for words in said:
-            names = set(mentions.FILE_NAME.findall(words))
+            names = md.file_names(words)
             if len(names) == 1 and values.lang_of_name(name := names.pop()) == kind:
-                return str(name)
+                return name
         return ""
 
     def _mentions(self, own: tuple[int, int], name: str) -> list[Scope]:
         """The owners of what names a file in the document's other blocks and in its text, if they say anything of a side."""
+        from kvroles.migrate import mentions
+
         out: list[Scope] = []
         spans = [self._span(block) for block in self.blocks]
         for block, span in zip(self.blocks, spans, strict=True):
@@ -266,7 +267,9 @@ class _Document:
 
     def _spoken(self, i: int) -> Scope:
         """What the line of text at ``i`` says of a file that it names, or else its section does."""
-        bare = mentions.FILE_NAME.sub(" ", md.INLINE.sub(" ", mentions.line_at(self.t.s, i))).strip()
+        from kvroles.migrate import mentions
+
+        bare = md.without_files(mentions.line_at(self.t.s, i))
         sides = prose_sides(bare) & {Side.PREFILL, Side.DECODE}
         cues = [Cue(side, Weight.SAID, "sentence", bare[:80], self.t.at(i)) for side in sides]
         if len(sides) == 2:

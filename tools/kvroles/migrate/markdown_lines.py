@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from kvroles.migrate.model import Side
-from kvroles.migrate.words import depends, excludes, prose_sides
+from kvroles.migrate.words import announces, depends, excludes, prose_sides
 
 FENCE = re.compile(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
@@ -26,6 +26,9 @@ TAB = re.compile(
 )
 CLOSED = re.compile(r"[ \t]*(?:.*</(?:details|TabItem|Tab|Accordion)>|:{3,}[ \t]*$)")
 INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
+_FILE_NAME = (
+    r"(?<![\w./-])(?:[\w.-]+/)*[\w-][\w.-]*\.(?:ya?ml|json5?|env|sh|toml|conf|ini|py|cfg|service|tpl|j2)(?![\w.-]|/\w)"
+)
 SPECIAL = frozenset("`~:#=.<?![-*+0123456789|")
 UNDERLINES = frozenset("=-~^\"'`#*+")
 LIST = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
@@ -35,10 +38,11 @@ FIRST = re.compile(
     r"(?i)^\W*(?:first|now|next|then)?\W*(?:start|launch|run|serve|bring|deploy)\w*\b.*\b(?:same|then|again)\b"
 )
 SETS = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
-BELOW = re.compile(
-    r"(?i)\b(?:below|(?:the|this)\s+following|this\s+(?:command|config\w*|file|is|shows|starts|one)|here\s+is)\b|下面|以下|如下|아래"
+_BELOW = (
+    r"(?i)\b(?:below|(?:the|this)\s+following|this\s+(?:command|config\w*|file|is|shows|starts|one)|here\s+is)\b"
+    r"|下面|以下|如下|아래"
 )
-ASKS = re.compile(r"(?i)^\W*why\b|[?？]\W*$|为什么|なぜ|왜\b")
+_BELOW_WORDS = ("below", "following", "this ", "here is", "下", "아래")
 OTHER = re.compile(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
 
 
@@ -73,10 +77,30 @@ class Block(NamedTuple):
 def pointed(text: str) -> Side | None:
     """The one side that a clause says of what stands below it: "the command below is for the decode side"."""
     clauses = [
-        c for c in re.split(r"[.;:!?。；：！？]\s*", text) if BELOW.search(c) and not excludes(c) and not depends(c)
+        c
+        for c in re.split(r"[.;:!?。；：！？]\s*", text)
+        if re.search(_BELOW, c) and not excludes(c) and not depends(c)
     ]
     sides = {s for c in clauses for s in prose_sides(c) & {Side.PREFILL, Side.DECODE}}
     return sides.pop() if len(sides) == 1 else None
+
+
+def asks(title: str) -> bool:
+    """Whether a heading is a question, of which the answer may be about the other side; "how do I start decode?" is none."""
+    plain = title.strip("#*_ ").lower()
+    if plain.startswith("why ") or "为什么" in plain or "なぜ" in plain:
+        return True
+    return plain.endswith(("?", "？")) and not announces(title)
+
+
+def file_names(text: str) -> set[str]:
+    """The names of files in a text that configure or start something."""
+    return {m.group() for m in re.finditer(_FILE_NAME, text)} if re.search(r"\w\.[a-z]", text) else set()
+
+
+def without_files(text: str) -> str:
+    """A text without its inline code and the names of files in it."""
+    return re.sub(_FILE_NAME, " ", INLINE.sub(" ", text)).strip()
 
 
 def title(info: str) -> str:

@@ -10,32 +10,29 @@ from kvroles.migrate import argv
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Scalar, path_to
 from kvroles.migrate.model import Cue, Scope, Side, Weight
-from kvroles.migrate.text import Text
+from kvroles.migrate.text import Text, occurrences
 from kvroles.migrate.tree import MANY, Tree
 from kvroles.migrate.words import name_sides, title_side
 
-FILE_NAME = re.compile(
-    r"(?<![\w./-])(?:[\w.-]+/)*[\w-][\w.-]*\.(?:ya?ml|json5?|env|sh|toml|conf|ini|py|cfg|service|tpl|j2)(?![\w.-]|/\w)"
-)
-_SIDE = re.compile(r"(?i)prefill|decode")
-_TARGET = re.compile(
-    r"(?m)^(?:FROM[ \t]+\S+[ \t]+AS[ \t]+(?P<stage>\S+)|\[(?P<section>[^\]\n]+)\]|(?P<target>[\w.-]+)[ \t]*[^\n:=]*:(?![=:]))"
-)
+_TARGET = r"(?m)^(?:FROM[ \t]+\S+[ \t]+AS[ \t]+(?P<stage>\S+)|\[(?P<section>[^\]\n]+)\]|(?P<target>[\w.-]+)[ \t]*[^\n:=]*:(?![=:]))"
 
 
 def twin(name: str) -> str:
     """The name a file of the other side has where both are named alike; empty for a name of no side."""
-    swapped = _SIDE.sub(lambda m: "decode" if m.group().lower() == "prefill" else "prefill", name)
+    swapped = re.sub("(?i)prefill|decode", lambda m: "decode" if m.group().lower() == "prefill" else "prefill", name)
     return swapped if swapped != name else ""
 
 
 def places(s: str, name: str) -> Iterator[int]:
     """Where ``s`` names the file ``name`` (a base name), but for lines that name its twin as well: those are of both, each
     for its own side."""
-    word, other = re.escape(name), twin(name)
-    for m in islice(re.finditer(rf"{word}(?<![\w.-]{word})(?![\w-])", s), MANY):
-        if not other or other not in line_at(s, m.start()):
-            yield m.start()
+    other = twin(name)
+    for i in islice(occurrences(s, name), MANY):
+        before, after = s[i - 1 : i], s[i + len(name) : i + len(name) + 1]
+        if before.isalnum() or after.isalnum() or before in {"_", "-", "."} or after in {"_", "-"}:
+            continue  # part of a longer name
+        if not other or other not in line_at(s, i):
+            yield i
 
 
 def line_at(s: str, i: int) -> str:
@@ -127,7 +124,7 @@ def _line(t: Text, i: int, name: str, up: Scope, ctx: FileCtx) -> Scope:
 def _headed(t: Text, i: int, up: Scope) -> Scope:
     """The target of a Makefile, the stage of a Dockerfile or the section of a unit that ``i`` stands in."""
     last: re.Match[str] | None = None
-    for m in _TARGET.finditer(t.s, 0, i):
+    for m in re.finditer(_TARGET, t.s[:i]):
         last = m
     if last is None:
         return up

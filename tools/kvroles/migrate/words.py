@@ -307,7 +307,9 @@ _NOT_A_TITLE = re.compile(
     r"|wart\w*|verbinde\w*|nachdem|sobald|beende\w*|pr[üu]fe\w*|attend\w*|apr[èe]s|connecte\w*|arr[êe]t\w*|v[ée]rifi\w*"
     r"|esper\w*|despu[ée]s|conect\w*|deten\w*|aguard\w*|depois|aspett\w*|dopo|colleg\w*|cuando|quand|quando|lorsque|jusqu\w*|hasta|wenn|когда"
     r"|дожд\w*|дожид\w*|жд[её]\w*|ожида\w*|подключ\w*|останов\w*|провер\w*|после)\b"
-    r"|等待|等到|就绪|就緒|连接|連接|确认|確認|停止|关闭|關閉|检查|檢查|之后|以后|测试|待つ|待って|待機|待ち|接続|後に|后[，,在再]|後[、，]|したら|してから|た後"
+)
+_NOT_A_TITLE_ABROAD = (  # in scripts that set no blanks between words; compiled where there is such a text
+    r"等待|等到|就绪|就緒|连接|連接|确认|確認|停止|关闭|關閉|检查|檢查|之后|以后|测试|待つ|待って|待機|待ち|接続|後に|后[，,在再]|後[、，]|したら|してから|た後"
     r"|不是|不同|参见|参考|見よ|参照|ではない|以外|아닌|제외|참고|节点见|实例见"
     r"|기다|대기|연결|종료|확인|준비되|이후|되면|하면|된 후|한 후"
 )
@@ -318,7 +320,7 @@ _STARTS = re.compile(
 
 
 # "Prefill is on node 1; this is node 2".
-_THIS_ONE = re.compile(r"(?i)[;,.]\s*(?:but\s+|and\s+)?this\b(?!.*(?:prefill|decod))")
+_THIS_ONE = r"(?i)[;,.]\s*(?:but\s+|and\s+)?this\b(?!.*(?:prefill|decod))"
 # "After prefill is up, start decode" is about what it starts.
 _FIRST = re.compile(r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|launch|run|serve|deploy)\b)")
 _DEPENDS = re.compile(
@@ -342,7 +344,7 @@ def title_side(text: str) -> Side | None:
     clean = re.sub(r"[#=*\-–—_/\\>|<+~`]{2,}", " ", text).strip(" \t#*-=:_")
     clean = _FIRST.sub("", clean)
     side = prose_side(clean)
-    if side is None or both_said(clean) or _NOT_A_TITLE.search(clean) or _THIS_ONE.search(clean):
+    if side is None or both_said(clean) or excludes(clean) or ("this" in clean and re.search(_THIS_ONE, clean)):
         return None
     first = min(
         (m.start() for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clean)))),
@@ -367,7 +369,9 @@ def past(text: str) -> bool:
 
 def excludes(text: str) -> bool:
     """Whether a text holds a word that keeps it from being a title: it waits, tests, compares, denies."""
-    return _NOT_A_TITLE.search(text) is not None
+    return _NOT_A_TITLE.search(text) is not None or (
+        not text.isascii() and re.search(_NOT_A_TITLE_ABROAD, text) is not None
+    )
 
 
 _ANNOUNCES = re.compile(
