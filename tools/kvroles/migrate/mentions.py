@@ -14,7 +14,10 @@ from kvroles.migrate.text import Text, occurrences
 from kvroles.migrate.tree import MANY, Tree
 from kvroles.migrate.words import name_sides, title_side
 
-_TARGET = r"(?m)^(?:FROM[ \t]+\S+[ \t]+AS[ \t]+(?P<stage>\S+)|\[(?P<section>[^\]\n]+)\]|(?P<target>[\w.-]+)[ \t]*[^\n:=]*:(?![=:]))"
+_TARGET = (
+    r"(?m)^(?:FROM[ \t]+\S+[ \t]+AS[ \t]+(?P<stage>\S+)|\[(?P<section>[^\]\n]+)\]"
+    r"|(?P<target>[\w.-]+)[ \t]*[^\n:=]*:(?![=:]))"
+)
 
 
 def twin(name: str) -> str:
