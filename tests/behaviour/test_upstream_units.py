@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from kvroles.contract import TESTS
 from kvroles.runtime import unit_runs
 from kvroles.runtime.environments import Say
-from kvroles.runtime.upstream_tests import NEW_TESTS, Comparison, name_of
+from kvroles.runtime.upstream_tests import Comparison, name_of
 
 pytestmark = pytest.mark.behaviour
 
@@ -32,7 +33,7 @@ def test_the_series_brings_no_new_failure(comparison: Comparison) -> None:
 
 
 def test_the_two_new_tests_pass(comparison: Comparison) -> None:
-    assert {name_of(test).partition("[")[0] for test in comparison.new_tests} == set(NEW_TESTS)
+    assert {name_of(test).partition("[")[0] for test in comparison.new_tests} == set(TESTS)
     assert set(comparison.new_tests.values()) == {"passed"}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from kvroles import contract
 from kvroles.errors import Unproven
 from kvroles.runtime.environments import Interpreter, Say
 from kvroles.runtime.servers import free_ports
@@ -21,7 +22,6 @@ UNIT = Path("tests/v1/kv_connector/unit")
 TOUCHES_NIXL = re.compile(r"nixl|create_vllm_config", re.IGNORECASE)
 """Says NIXL itself, or takes its configuration from the helper whose default connector it is."""
 
-NEW_TESTS = ("test_kv_both_deprecation_warning", "test_explicit_kv_role_no_deprecation_warning")
 DRIVERS = Path(__file__).with_name("drivers")
 TEST_TIMEOUT_S = 900
 RUN_TIMEOUT_S = 7200.0
@@ -85,7 +85,7 @@ class Comparison:
     @property
     def new_tests(self) -> dict[str, str]:
         """The two deprecation tests after the series, by id, with their outcome."""
-        return {t: o for t, o in self.after.outcomes.items() if name_of(t).partition("[")[0] in NEW_TESTS}
+        return {t: o for t, o in self.after.outcomes.items() if name_of(t).partition("[")[0] in contract.TESTS}
 
     def cannot_run(self) -> list[dict[str, str]]:
         """Every test that did not pass on the patched tree, with its outcome and the reason it gave."""
