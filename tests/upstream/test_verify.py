@@ -16,7 +16,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from kvroles import engine
+from kvroles import engine, verifying
+from kvroles.errors import Unproven
 from kvroles.places import default_cache_dir
 
 pytestmark = pytest.mark.upstream
@@ -91,6 +92,27 @@ def test_a_wrong_hash_in_the_lock_is_found(project: Path) -> None:
     done = verify(project, "--release", "0.22.1")
     assert done.returncode == 3
     assert "digest of the patched tree" in done.stderr.replace("\n", " ")
+
+
+def test_a_wrong_key_of_the_contract_in_the_lock_is_found(project: Path) -> None:
+    lock = json.loads((project / "patches/lock.json").read_bytes())
+    lock["releases"]["0.22.1"]["contract"] = "0" * 64
+    (project / "patches/lock.json").write_text(json.dumps(lock))
+    done = verify(project, "--release", "0.22.1")
+    assert done.returncode == 3
+    assert "digest of the contract's key" in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize("spoilt", [{"docs/lost.md": b"1"}, {"vllm/__init__.py": b"2"}])
+def test_a_way_back_that_leads_elsewhere_is_found(spoilt: dict[str, bytes]) -> None:
+    series, lock = engine.load()
+    row = lock.releases["0.22.1"]
+    files = verifying.extract(row, series, verifying.Options(default_cache_dir())).files
+    plan = engine.plan(files.get, row, series, series.chosen())
+    after = {**files, **{c.path: c.after for c in plan.changes if c.after is not None}}
+    verifying._reverse(row, after, files, series, ())
+    with pytest.raises(Unproven, match=r"does not restore the bytes of vLLM 0\.22\.1"):
+        verifying._reverse(row, after, {**files, **spoilt}, series, ())
 
 
 def test_an_archive_that_cannot_be_had_is_no_release_that_is_not_proven(tmp_path: Path) -> None:

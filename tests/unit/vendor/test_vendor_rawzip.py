@@ -105,3 +105,12 @@ def test_a_member_twice_is_refused(tmp_path: Path) -> None:
             z.writestr("a", b"2")
     with pytest.raises(Unproven, match="'a' twice"):
         rewrite(path)
+
+
+@pytest.mark.parametrize("name", ["../a", "vllm/../../a", "/a", "vllm\\..\\a", "vllm/.."])
+def test_a_name_that_leads_out_is_refused_before_anything_is_copied(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr(name, b"1")
+    with zipfile.ZipFile(path) as z, pytest.raises(Unproven, match="twice, or leading out of it"):
+        rawzip.extents(z, path.name)
