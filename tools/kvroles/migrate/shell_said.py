@@ -78,11 +78,17 @@ def _counted(source: Source, inner: Node) -> Cue | None:
         node = node.prev_sibling
     if node is None or started == 1 or node.end_point[0] + 1 < first.start_point[0]:
         return None
-    cue = _comment(source, [node])
-    count = _COUNT.match(cue.words) if cue is not None else None
-    if count is None or started > (int(count[1]) if count[1].isdecimal() else _NUMBERS.index(count[1].lower()) + 2):
-        return None
-    return cue
+    group = [node]
+    while (up := group[0].prev_sibling) is not None and up.type == "comment":
+        if up.end_point[0] + 1 < group[0].start_point[0]:
+            break
+        group.insert(0, up)
+    cue = _comment(source, group)
+    for line in (grammar.text(source.t, c).lstrip("# ") for c in group):
+        if cue is not None and title_side(line) is cue.side and (m := _COUNT.match(line)):
+            count = int(m[1]) if m[1].isdecimal() else _NUMBERS.index(m[1].lower()) + 2
+            return cue if started <= count else None
+    return None
 
 
 def _told_in(source: Source, loop: Node) -> set[Side]:
