@@ -141,7 +141,7 @@ def _comment(source: Source, group: list[Node]) -> Cue | None:
         group = group[1:]  # the end of the line before
     lines = [grammar.text(source.t, c).lstrip("#! ").strip() for c in group]
     lines = [ln for ln in lines if re.search(r"\w", ln)]
-    if not lines or any("kv_both" in ln or SERVER.search(ln) for ln in lines):
+    if not lines or any(SERVER.search(ln) for ln in lines):
         return None
     if any(alike_said(ln) for ln in lines):
         return Cue(Side.SHARED, Weight.FLAG, "comment", lines[-1][:80], source.t.at(group[-1].start_byte))

@@ -16,7 +16,7 @@ BLOCKS = frozenset(
     {"program", "do_group", "compound_statement", "subshell", "if_statement", "else_clause", "elif_clause", "case_item", "list"}
 )  # fmt: skip
 SERVER = re.compile(
-    r"\bvllm\s+serve\b|--kv[-_]transfer[-_]config|\bkv_both\b|-m\s+(?:vllm|dynamo)\.|api_server|dynamo\.vllm"
+    r"\bvllm\s+serve\b|--kv[-_]transfer[-_]config|\bkv_(?:both|producer|consumer)\b|-m\s+(?:vllm|dynamo)\.|api_server|dynamo\.vllm"
 )
 SAYS = frozenset(
     {"echo", "printf", "log", "info", "log_info", "print", "warn", "say", "banner", "header", "print_status", "step", "cecho"}

@@ -20,7 +20,7 @@ Leaf = Callable[[Text, Scope, FileCtx], list[Site]]
 _TEMPLATE_KEY = re.compile(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
 )
-_CONFIG_SAID = re.compile(r"kv_both|kv[-_]transfer[-_]config|kv_connector")
+_CONFIG_SAID = re.compile(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
 
 
 class Tree:
