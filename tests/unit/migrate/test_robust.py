@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import hashlib
 import json
@@ -45,13 +46,25 @@ def test_binary_files(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\xff\xfe" + "kv_both".encode("utf-16-le"), b"caf\xe9 " + NIXL, b"\xed\xa0\x80" + NIXL]
+    ("data", "why"),
+    [
+        (codecs.BOM_UTF16_LE + NIXL.decode().encode("utf-16-le"), "UTF-16: not read; save it as UTF-8"),
+        (codecs.BOM_UTF16_BE + NIXL.decode().encode("utf-16-be"), "UTF-16: not read; save it as UTF-8"),
+        (b"caf\xe9 " + NIXL, "not UTF-8"),
+        (b"\xed\xa0\x80" + NIXL, "not UTF-8"),
+    ],
 )
-def test_files_that_are_not_utf_8(capsys: pytest.CaptureFixture[str], data: bytes) -> None:
+def test_files_that_are_not_utf_8(capsys: pytest.CaptureFixture[str], data: bytes, why: str) -> None:
     Path("odd.yaml").write_bytes(data)
-    out = _written(capsys)
+    assert f"odd.yaml:1:1: KVR190 skipped: {why}" in _written(capsys)
     assert Path("odd.yaml").read_bytes() == data
-    assert ("KVR190" in out) == (b"kv_both" in data)
+
+
+@pytest.mark.parametrize("text", ["MooncakeConnector kv_both", "NixlConnector kv_bot", ""])
+def test_utf_16_without_nixl_or_kv_both_is_not_spoken_of(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    Path("odd.yaml").write_bytes(codecs.BOM_UTF16_LE + text.encode("utf-16-le"))
+    Path("odd2.yaml").write_bytes(b"")  # read into the same buffer
+    assert "odd" not in _written(capsys)
 
 
 def test_files_of_100_mb(capsys: pytest.CaptureFixture[str]) -> None:

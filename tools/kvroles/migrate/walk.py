@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +32,8 @@ MAX_BYTES = 8 << 20
 _MANY = 256  # folders: enough that none holds a large part of what is below them all
 _CHUNK = 1 << 20
 _NEEDLE = b"kv_both"
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_WIDE_NEEDLE = re.compile(b"\0?".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _buffer = bytearray(_CHUNK)
 _into = [_buffer]
@@ -115,6 +119,11 @@ def _search() -> Callable[[int], bool]:
     return lambda n: memmem(start, n, _NEEDLE, length) is not None
 
 
+def _wide(n: int) -> bool:
+    """Whether the buffer is UTF-16 that begins with its mark, and has the needle in it: what PowerShell's ``>`` writes."""
+    return bytes(_buffer[:2]) in _WIDE and _WIDE_NEEDLE.search(_buffer, 0, n) is not None
+
+
 def holding(paths: Iterable[str]) -> Iterator[str]:
     """Those of ``paths`` that have the needle in them, or cannot be read. One loop: here most of a run's time goes."""
     has = _search()
@@ -126,7 +135,7 @@ def holding(paths: Iterable[str]) -> Iterator[str]:
             continue
         try:
             n = os.readv(fd, _into)  # one buffer for all files: memory stays flat and nothing is copied
-            held = has(n) or (n == _CHUNK and _rest_has(fd))
+            held = has(n) or (_buffer[0] > 0xFD and _wide(n)) or (n == _CHUNK and _rest_has(fd))
         except OSError:
             held = True
         finally:
@@ -162,8 +171,10 @@ def look(path: str) -> Hit:
 
 def judge(path: str, data: bytes) -> Hit:
     """A hit, or why its bytes are not text to be read."""
+    if data.startswith(_WIDE):
+        return Hit(path, data.decode("utf-16", "replace").encode(), skipped="UTF-16: not read; save it as UTF-8")
     if b"\0" in data[:8192]:
-        return Hit(path, data, skipped="binary (or UTF-16): not read")
+        return Hit(path, data, skipped="binary: not read")
     return Hit(path, data)
 
 
