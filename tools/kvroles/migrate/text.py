@@ -7,25 +7,28 @@ characters still know their place in the file, so that a rewrite changes the rol
 from __future__ import annotations
 
 import re
-from array import array
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 
 TOKEN = "kv_both"
 # The letters first, what may not stand before them after: the machine then looks for the letters.
 TOKEN_RE = re.compile(r"kv_both(?<![A-Za-z0-9_]kv_both)(?![A-Za-z0-9_])")
 BOM = b"\xef\xbb\xbf"
+_ONE_RUN = [0]
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 class Text:
-    """``s`` and, for each index of it, the index in the file's decoded text (``at``)."""
+    """``s`` and, for each index of it, the index in the file's decoded text (``at``).
 
-    __slots__ = ("_at", "_base", "_tokens", "s")
+    Those are kept as runs: from index ``_starts[k]`` on, the characters stand side by side in the file from ``_places[k]`` on.
+    """
 
-    def __init__(self, s: str, base: int = 0, at: array[int] | None = None) -> None:
+    __slots__ = ("_places", "_starts", "_tokens", "s")
+
+    def __init__(self, s: str, place: int = 0, runs: tuple[list[int], list[int]] | None = None) -> None:
         self.s = s
-        self._base = base
-        self._at = at
+        self._starts, self._places = runs if runs is not None else (_ONE_RUN, [place])
         self._tokens: list[int] | None = None
 
     @classmethod
@@ -35,29 +38,51 @@ class Text:
 
     def at(self, i: int) -> int:
         """The place in the file of character ``i`` (``len(s)`` is the end)."""
-        return self._base + i if self._at is None else self._at[i]
+        if self._starts is _ONE_RUN:
+            return self._places[0] + i
+        k = bisect_right(self._starts, i) - 1
+        return self._places[k] + i - self._starts[k]
 
     def slice(self, a: int, b: int) -> Text:
         """The part from ``a`` to ``b``."""
-        if self._at is None:
-            return Text(self.s[a:b], self._base + a)
-        return Text(self.s[a:b], 0, self._at[a : b + 1])
+        if self._starts is _ONE_RUN:
+            return Text(self.s[a:b], self._places[0] + a)
+        first, last = bisect_right(self._starts, a), bisect_right(self._starts, b)
+        if first >= last:
+            return Text(self.s[a:b], self.at(a))
+        starts = [0, *(start - a for start in self._starts[first:last])]
+        return Text(self.s[a:b], 0, (starts, [self.at(a), *self._places[first:last]]))
 
     def pick(self, s: str, indices: Iterable[int], end: int) -> Text:
         """The text ``s`` whose characters are those of this one at ``indices``; ``end`` is the index after the last."""
-        at = array("q", indices)
-        at.append(end)
-        if self._at is not None:
-            own = self._at
-            at = array("q", [own[i] for i in at])
-        elif self._base:
-            base = self._base
-            at = array("q", [base + i for i in at])
-        return Text(s, 0, at)
+        runs: list[tuple[int, int]] = []
+        following = -1
+        for n, i in enumerate(indices):
+            if i != following:
+                runs.append((n, i))
+            following = i + 1
+        return self.lay(s, runs, end)
+
+    def lay(self, s: str, runs: Sequence[tuple[int, int]], end: int) -> Text:
+        """The same as ``pick`` of runs: from index ``n`` of ``s`` on, the characters are those of this text from ``i`` on, for
+        each ``(n, i)``."""
+        starts: list[int] = []
+        places: list[int] = []
+        for k, (n, i) in enumerate(runs):
+            starts.append(n)
+            places.append(self.at(i))
+            if self._starts is not _ONE_RUN:
+                upto = i + (runs[k + 1][0] if k + 1 < len(runs) else len(s)) - n
+                first, last = bisect_right(self._starts, i), bisect_left(self._starts, upto)
+                starts += [n + start - i for start in self._starts[first:last]]
+                places += self._places[first:last]
+        starts.append(len(s))
+        places.append(self.at(end))
+        return Text(s, 0, (starts, places))
 
     def same_places(self, s: str) -> Text:
         """``s``, as long as this text and standing where it stands."""
-        return Text(s, self._base, self._at)
+        return Text(s, 0, (self._starts, self._places))
 
     def exact(self, i: int, n: int) -> bool:
         """Whether characters ``i`` to ``i + n`` stand side by side in the file."""
@@ -69,10 +94,6 @@ class Text:
         if self._tokens is None:
             self._tokens = [m.start() for m in TOKEN_RE.finditer(self.s)]
         return self._tokens
-
-    def places(self) -> Iterable[int]:
-        """The places of all characters, in order."""
-        return range(self._base, self._base + len(self.s)) if self._at is None else self._at[: len(self.s)]
 
     def ascii(self) -> bytes:
         """The text with every other character replaced by one byte, so that a parser's byte offsets are indices of ``s``."""
@@ -89,15 +110,24 @@ def occurrences(s: str, word: str, start: int = 0, end: int | None = None) -> It
 
 def join(parts: Iterable[Text]) -> Text:
     """The concatenation of ``parts``, each character keeping its place in the file."""
-    at: array[int] = array("q")
+    starts: list[int] = []
+    places: list[int] = []
     strings: list[str] = []
-    end = 0
+    n = end = 0
     for part in parts:
         strings.append(part.s)
-        at.extend(part.places())
-        end = part.at(len(part.s))
-    at.append(end)
-    return Text("".join(strings), 0, at)
+        size = len(part.s)
+        for start, place in zip(part._starts, part._places, strict=True):
+            if start >= size:
+                break
+            if not starts or place != places[-1] + n + start - starts[-1]:
+                starts.append(n + start)
+                places.append(place)
+        n += size
+        end = part.at(size)
+    starts.append(n)
+    places.append(end)
+    return Text("".join(strings), 0, (starts, places))
 
 
 def byte_offset(data: bytes, text: Text, place: int) -> int:

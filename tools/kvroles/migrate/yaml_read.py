@@ -135,7 +135,8 @@ def _literal(t: Text, value: str, start: int) -> Text | None:
     """A literal block scalar, line by line: each is its source less the indentation. None if it is not that plain."""
     s = t.s
     i = s.find("\n", start) + 1
-    at: list[int] = []
+    runs: list[tuple[int, int]] = []
+    n = 0
     for line in value.splitlines(keepends=True):
         body = line.rstrip("\n")
         eol = s.find("\n", i)
@@ -143,11 +144,14 @@ def _literal(t: Text, value: str, start: int) -> Text | None:
         at_body = eol - len(body) - (s[eol - 1 : eol] == "\r")
         if at_body < i or s[at_body : at_body + len(body)] != body or s[i:at_body].strip():
             return None
-        at.extend(range(at_body, at_body + len(body)))
+        runs.append((n, at_body))
+        n += len(body)
         if len(line) > len(body):
-            at.append(eol)
+            if eol != at_body + len(body):  # a carriage return stands between
+                runs.append((n, eol))
+            n += 1
         i = eol + 1
-    return t.pick(value, at, min(i, len(s))) if len(at) == len(value) else None
+    return t.lay(value, runs, min(i, len(s))) if n == len(value) else None
 
 
 def _aligned(t: Text, value: str, start: int, end: int, single: bool, block: bool) -> Text | None:
