@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
     from kvroles.migrate.settings import Options
 
-_COLLECT_AFTER = 10_000  # objects; Python's 700 has the trees of every file walked dozens of times
+# Objects until the young are collected, and how often until the older are. Python's 700 has the trees of every file walked
+# dozens of times; its 10 and 10 let the trees of a hundred files pile up.
+_COLLECT_AFTER = 10_000, 2, 2
 _EPILOG = """\
 Answers that the files do not hold go into .kv-roles.toml (looked for in the current folder):
 
@@ -76,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run and return the exit code; a failure is one paragraph on standard error."""
-    gc.set_threshold(_COLLECT_AFTER)
+    gc.set_threshold(*_COLLECT_AFTER)
     args = parser().parse_args(argv)
     try:
         code = _run(args)
