@@ -74,6 +74,17 @@ _SUBSTITUTED = re.compile(
 _REPLACED = re.compile(
     r"""(?i)\breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)"""
 )
+# A server that is told to change its role while it runs has to send and to receive.
+_SWITCHES = re.compile(
+    r"""(?ix)
+    (?<!no[ ])(?<!not[ ])(?<!without[ ])(?<!disable[-_])(?<!no[-_])
+    (?<![a-z]) (?: role[-_ ]?(?:switch|flip|swap)\w*
+      | (?:switch|flip|swap)[-_](?:p/?d[-_])?(?:kv[-_])?roles?           # not Go's "switch role {"
+      | (?:switch|flip|swap)\w*[ ](?:its|their)[ ](?:p/?d[ ])?roles?
+      | dual[-_ ]?mode | (?:dual|dynamic)[-_ ]?roles? ) (?![a-z])
+    (?!["']?\s*[:=]\s*["']?(?:0|false|no|off)\b)"""
+)
+_FENCED = re.compile(r"(?m)^[ \t>]*(?:```|~~~)")
 _DISAGG_DECODE = re.compile(r"(?i)disagg\w*[-_ ]decod")
 _OFF = frozenset({"0", "false", "no", "off"})
 _PD_PATH = re.compile(
@@ -172,6 +183,20 @@ class FileCtx:
             words = m.group().lower()
             if "prefill" in words and "decode" in words:
                 return m.group()[:80], m.start()
+        return None
+
+    @cached_property
+    def _switches(self) -> list[tuple[str, int]]:
+        s = self.text.s
+        lines = self._lines("role", "dual")
+        return [(m.group(), m.start()) for start, end, _ in lines for m in _SWITCHES.finditer(s, start, end)]
+
+    def switching(self, place: int) -> tuple[str, int] | None:
+        """The words by which the file, or the block of it that ``place`` is in, says that a server's role changes while it
+        runs, and their index; None if there are none."""
+        for words, i in self._switches:
+            if _FENCED.search(self.text.s, *sorted((i, place))) is None:
+                return words, i
         return None
 
     @cached_property

@@ -61,6 +61,9 @@ def weigh(site: Site, ctx: FileCtx) -> Verdict:
         words, place = ctx.substituted
         cue = Cue(Side.SHARED, Weight.FLAG, "made from the other", words, place)
         return Verdict(None, "shared", [cue, *verdict.cues])
+    if verdict.side in PD and (switches := ctx.switching(site.pos)) is not None:
+        cue = Cue(Side.AGGREGATED, Weight.FLAG, "changes its role", *switches)
+        return Verdict(None, "conflict", [*verdict.cues, cue])
     mere = verdict.side is Side.DECODE and _mere_labels(verdict.cues)
     if mere and not ctx.pd_said and not any(ctx.pd_named(c.words) for c in verdict.cues):
         return Verdict(None, "weak", verdict.cues, label=True)
