@@ -108,8 +108,20 @@ def _code(lang: str, t: Text, found: list[int], name: str, up: Scope, ctx: FileC
     from kvroles.migrate.code_scopes import Unit
 
     unit = Unit(t, up, ctx, SPECS[lang])
-    nodes = [(i, unit.at(i, len(name))) for i in found]
+    anew = _set_anew(t.s, name) if lang == "python" else len(t.s)
+    nodes = [(i, unit.at(i, len(name))) for i in found if i < anew]
     return [_line(t, i, name, unit.chain(node), ctx) for i, node in nodes if node.type not in unit.spec.comment]
+
+
+def _set_anew(s: str, name: str) -> int:
+    """Where Python text sets a variable, whatever else happens, to something that is not made of what it was: from there on
+    the name means another value. The text's length if it does not."""
+    m = re.search(rf"(?m)^{re.escape(name)}[ \t]*(?::[^=\n]+)?=(?!=)", s)
+    if m is None:
+        return len(s)
+    below = re.compile(r"\n(?=[^\s)\]}#])").search(s, m.end())
+    value = s[m.end() : below.start() if below else len(s)]
+    return len(s) if any(True for _ in occurrences(value, name)) else m.start()
 
 
 def _line(t: Text, i: int, name: str, up: Scope, ctx: FileCtx) -> Scope:
