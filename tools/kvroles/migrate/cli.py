@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run and return the exit code; a failure is one paragraph on standard error."""
-    gc.set_threshold(*_COLLECT_AFTER)
+    gc.disable()  # until what this takes is loaded: it stays, and there is nothing to collect
     args = parser().parse_args(argv)
     try:
         code = _run(args)
@@ -100,6 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(Exit.DOES_NOT_APPLY)
     finally:
         gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
+        gc.enable()
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -126,6 +127,9 @@ def _run(args: argparse.Namespace) -> int:
     found = search.over(args.paths, options.settings)
     from kvroles.migrate import run  # not before: what it needs is loaded while other processes look for files
 
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+    gc.enable()
     results = run.each(found, options)
     whole = _write(results) if args.write else True
     _report(args, results, sys.stdout)

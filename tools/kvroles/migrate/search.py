@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from functools import partial
 from importlib import import_module
 from typing import NamedTuple
@@ -55,4 +54,3 @@ def _load_judges() -> None:
     """What reads and weighs the hits takes a while to load; this process does so while the others look for hits."""
     import_module("kvroles.migrate.findings")
     import_module("kvroles.migrate.values").load()
-    gc.freeze()  # it stays: no collection need walk it
