@@ -118,7 +118,9 @@ class _Document:
         scope = Scope(kind, title, up)
         if md.asks(title):
             return scope
-        side = title_side(title) or (prose_side(title) if len(title.split()) <= 10 and not excludes(title) else None)
+        side = title_side(title)
+        if side is None and len(title.split()) <= 10 and (said := prose_side(title)) is not None:
+            side = None if excludes(title) else said
         if side is not None:
             scope.cues.append(Cue(side, Weight.SAID, kind, title.strip()[:80], self.t.at(self.starts[i])))
         return scope
@@ -279,7 +281,8 @@ class _Document:
                 Scope("", "", None),
                 [c._replace(side=Side.SHARED) for c in cues[:1] if both_said(bare) or alike_said(bare)],
             )
-        over = [scope for start, scope in self.sections if start <= i and not excludes(bare) and not depends(bare)]
+        of_another = excludes(bare) or depends(bare)
+        over = [scope for start, scope in self.sections if start <= i and not of_another]
         return Scope("line", "", over[-1] if over else Scope("", "", None), cues, place=self.t.at(i))
 
     def _later_uses(self, name: str, own: tuple[int, int]) -> list[Scope]:
