@@ -95,17 +95,17 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
         if scope.find_uses is not None and len(busy) < MAX_HOPS and (scope.kind, scope.name) not in busy:
             used = _of_uses(scope, chain[n + 1 :], (*busy, (scope.kind, scope.name)))
             if isinstance(used, Verdict):
-                if decided is None or _doubtful(decided, scope):
+                if _open(decided, scope):
                     used.carrier = used.carrier or scope
                     return used
                 continue
             if scope.cues or not scope.only_doubts:
                 cues += used
-            elif decided is None or _doubtful(decided, scope):
+            elif _open(decided, scope):
                 doubts.append((scope, used))
         level = _level(cues)
         if level == "mixed":
-            if decided is None or _doubtful(decided, scope):
+            if _open(decided, scope):
                 return Verdict(None, "conflict", seen + cues, carrier=scope if scope.find_uses is not None else None)
             continue
         if level is None:
@@ -136,9 +136,10 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     return Verdict(None, decided.side.value, seen)
 
 
-def _doubtful(decided: _Level, scope: Scope) -> bool:
-    """Whether what is done with the file, template or target ``scope`` counts against what is merely said inside it."""
-    return scope.only_doubts and decided.weight <= Weight.SAID
+def _open(decided: _Level | None, scope: Scope) -> bool:
+    """Whether what is done with the file, template or target ``scope`` still counts: nothing is decided further in, or only
+    by what is said there."""
+    return decided is None or (scope.only_doubts and decided.weight <= Weight.SAID)
 
 
 def _overrules(outer: _Level, inner: _Level) -> bool:
