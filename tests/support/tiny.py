@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvroles import relock, touched, variants
+from kvroles import checker, relock, touched, variants
 from kvroles.digest import sha256
 from kvroles.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series import Series
@@ -314,5 +314,5 @@ def make(folder: Path) -> Tiny:
         extract = touched.of_archive(blob, row, row.top, relock.paths_of_interest(series))
         rows[release] = relock.row(extract, row, (), release, series)
     overlay = {path: sha256(data) for path, data in series.overlay.items()}
-    (patches / "lock.json").write_bytes(Lock(overlay, rows).dumps())
+    (patches / "lock.json").write_bytes(Lock(overlay, rows, checker.current(None)).dumps())
     return Tiny(root, cache)

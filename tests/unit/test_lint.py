@@ -59,6 +59,17 @@ def the_same_file_in_two_topics(patches: Path) -> None:
     (patches / "lock.json").write_text(json.dumps(lock))
 
 
+def other_checker(**change: object) -> Callable[[Path], None]:
+    """The lock as a checker with another number, or other code, left it."""
+
+    def spoil(patches: Path) -> None:
+        lock = json.loads((patches / "lock.json").read_bytes())
+        lock["checker"] |= change
+        (patches / "lock.json").write_text(json.dumps(lock))
+
+    return spoil
+
+
 SPOILT: list[tuple[str, Callable[[Path], None], str]] = [
     ("KVR001", edit("Remove-When: never\n", ""), "Remove-When"),
     ("KVR002", edit("Topic: unit-tests", "Topic: other"), "Topic is 'other' in folder unit-tests"),
@@ -78,6 +89,8 @@ SPOILT: list[tuple[str, Callable[[Path], None], str]] = [
     ("KVR008", edit('in caplog.text\n', 'in caplog.text\r\n'), "test_nixl_connector.py of 0.22.1"),
     ("KVR009", the_same_file_in_two_topics, "unit-tests and guides in 0.22.1"),
     ("KVR010", edit("\n-- \nvllm-kv-roles\n", "\n"), "cut short"),
+    ("KVR011", other_checker(tokens="0" * 64), "raise CHECKER by one"),
+    ("KVR011", other_checker(number=9), "the lock's 9"),
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from unidiff import PatchSet, UnidiffParseError
 
-from . import patchfile, relock, variants, verifying
+from . import checker, contract, patchfile, relock, variants, verifying
 from .engine import load
 from .errors import KvRolesError
 from .lock import Lock
@@ -31,6 +31,7 @@ CODES = {
     "KVR008": "git am does not take the variant, or makes other bytes of it",
     "KVR009": "Two topics change one file where they must not",
     "KVR010": "The diff is malformed",
+    "KVR011": "The contract's checker changed and its number did not",
 }
 _STATUS = re.compile(r"(Backport|Submitted|Inappropriate) \[.+\]")
 
@@ -61,6 +62,7 @@ def check(options: Options) -> list[Finding]:
         for variant in topic.variants:
             out += _variant(topic, variant, lock)
     out += _overlaps(lock, series)
+    out += _checker(lock)
     if not any(f.code == "KVR010" for f in out):  # what cannot be read cannot be tried on a release
         out += _releases(series, lock, options)
     return out
@@ -150,6 +152,18 @@ def _overlaps(lock: Lock, series: Series) -> Iterator[Finding]:
                     if path in owner:
                         yield Finding("KVR009", path, f"{owner[path]} and {name} in {release}")
                     owner[path] = name
+
+
+def _checker(lock: Lock) -> Iterator[Finding]:
+    """The lock's keys are of the checker that is here."""
+    where = "tools/kvroles/contract.py"
+    if lock.checker is None or lock.checker.number != contract.CHECKER:
+        known = lock.checker.number if lock.checker else "none"
+        yield Finding(
+            "KVR011", where, f"CHECKER is {contract.CHECKER}, the lock's {known}: run 'python tools/port.py --relock'"
+        )
+    elif lock.checker.tokens != checker.digest():
+        yield Finding("KVR011", where, "raise CHECKER by one, then run 'python tools/port.py --relock'")
 
 
 def _releases(series: Series, lock: Lock, options: Options) -> Iterator[Finding]:

@@ -72,9 +72,19 @@ class ReleaseRow(NamedTuple):
     contract: str | None = None
 
 
+class Checker(NamedTuple):
+    """The contract's checker that the rows' keys were made with: ``contract.CHECKER``, and the SHA-256 of its tokens."""
+
+    number: int
+    tokens: str
+
+
 class Lock(NamedTuple):
+    """The whole lock; ``checker`` is None in a lock made without one, for tests of single rows."""
+
     overlay: dict[str, str]
     releases: dict[str, ReleaseRow]
+    checker: Checker | None = None
 
     @classmethod
     def load(cls, root: Readable | None = None) -> Lock:
@@ -120,11 +130,12 @@ class Lock(NamedTuple):
                 _sha(row["contract"]),
             )
         overlay = {_path(p): _hex(s) for p, s in data["overlay"].items()}
-        return cls(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0]))))
+        checker = Checker(int(data["checker"]["number"]), _hex(data["checker"]["tokens"])) if data["checker"] else None
+        return cls(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0]))), checker)
 
     def only(self, release: str) -> Lock:
         """The lock with the row of ``release`` alone."""
-        return Lock(self.overlay, {release: self.releases[release]})
+        return self._replace(releases={release: self.releases[release]})
 
     def to_json(self) -> dict[str, Any]:
         """The lock as JSON data, ordered, so that equal locks are equal bytes."""
@@ -138,6 +149,7 @@ class Lock(NamedTuple):
 
         return {
             "schema": SCHEMA,
+            "checker": self.checker._asdict() if self.checker else None,
             "overlay": dict(sorted(self.overlay.items())),
             "releases": {
                 r.release: {

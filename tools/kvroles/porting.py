@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import contract, fetch, index, patchfile, relock, surveying, touched, variants, verifying, web
+from . import checker, contract, fetch, index, patchfile, relock, surveying, touched, variants, verifying, web
 from .digest import sha256
 from .errors import DoesNotApply, NoSource, Unproven, UsageError
 from .lock import ArchiveRow, Lock, ReleaseRow
@@ -195,7 +195,8 @@ def lock_in(root: Path, src: Source, series: Series, lock: Lock, options: Option
         if release != src.release:
             releases[release] = relocked(row, series, lock, options)
     overlay = {p: sha256(d) for p, d in series.overlay.items()}
-    return put_lock(root, Lock(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0])))))
+    made_by = checker.current(lock.checker) if all_rows else lock.checker
+    return put_lock(root, Lock(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0]))), made_by))
 
 
 def _goals(topic: Topic, series: Series, lock: Lock, options: Options, but: str) -> list[variants.Goal]:
@@ -326,7 +327,7 @@ def _laid(src: Source, series: Series) -> Mapping[str, bytes | None]:
 def relock_all(root: Path, series: Series, lock: Lock, options: Options, *, check: bool) -> list[str]:
     """Every row of the lock made anew; returns what changed (with ``check``: what would)."""
     rows = {r: relocked(row, series, lock, options) for r, row in lock.releases.items()}
-    fresh = Lock({p: sha256(d) for p, d in series.overlay.items()}, rows)
+    fresh = Lock({p: sha256(d) for p, d in series.overlay.items()}, rows, checker.current(lock.checker))
     if check:
         return [] if fresh.dumps() == lock.dumps() else ["patches/lock.json (would change)"]
     return put_lock(root, fresh)

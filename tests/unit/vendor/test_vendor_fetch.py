@@ -10,7 +10,7 @@ import pytest
 from kvroles import engine
 from kvroles.digest import sha256
 from kvroles.errors import NoSource
-from kvroles.lock import ArchiveRow, Lock
+from kvroles.lock import ArchiveRow
 from kvroles.vendor import building
 from support.driver import Ran, script
 from support.index_server import IndexServer
@@ -24,7 +24,7 @@ def published(tiny: Tiny, wheel: Path, index: IndexServer, tmp_path: Path) -> Ca
     lock = project.lock()
     blob = wheel.read_bytes()
     row = lock.releases["0.22.1"]._replace(wheels=(ArchiveRow(wheel.name, sha256(blob), len(blob)),))
-    (project.root / "patches/lock.json").write_bytes(Lock(lock.overlay, {**lock.releases, "0.22.1": row}).dumps())
+    (project.root / "patches/lock.json").write_bytes(lock._replace(releases={**lock.releases, "0.22.1": row}).dumps())
     index.serve(wheel.name, blob)
 
     def run(*argv: str) -> Ran:

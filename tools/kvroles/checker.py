@@ -1,0 +1,84 @@
+"""Has the contract's checker changed? The SHA-256 of its code, comments and docstrings aside.
+
+``contract.CHECKER`` is a number that a person raises; the lock holds it beside this hash, and ``verify.py --lint`` compares
+the two. The hash is the same on every Python from 3.11 on: a formatted string is one token here, as it was before
+PEP 701 (3.12) took it apart.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import contract
+from .lock import Checker
+
+MODULES = ("contract.py", "clauses.py", "scan.py")
+_HERE = Path(__file__).resolve().parent
+_SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
+_OPENS = getattr(tokenize, "FSTRING_START", -1)
+_CLOSES = getattr(tokenize, "FSTRING_END", -1)
+
+
+def current(known: Checker | None) -> Checker:
+    """The checker as it is; while its number is the ``known`` one, with the known hash: only a new number makes a new one."""
+    if known is not None and known.number == contract.CHECKER:
+        return known
+    return Checker(contract.CHECKER, digest())
+
+
+def digest() -> str:
+    """The SHA-256 of the checker's tokens, over all its modules in order."""
+    whole = hashlib.sha256()
+    for name in MODULES:
+        whole.update(f"{name}\n".encode())
+        for token in tokens((_HERE / name).read_text(encoding="utf-8")):
+            whole.update(token.encode() + b"\0")
+    return whole.hexdigest()
+
+
+def tokens(source: str) -> Iterator[str]:
+    """The tokens of Python ``source`` that say what it does; of indentation only where it begins and ends."""
+    docstrings = _docstrings(source)
+    lines = source.splitlines(keepends=True)
+    depth = 0
+    opened = (0, 0)
+    silent_line = False  # the line end of a docstring goes with it
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == _OPENS:
+            opened = opened if depth else token.start
+            depth += 1
+        elif token.type == _CLOSES:
+            depth -= 1
+            if not depth:
+                yield _between(lines, opened, token.end)
+        elif token.type == tokenize.NEWLINE and silent_line:
+            silent_line = False
+        elif token.start in docstrings and token.type == tokenize.STRING:
+            silent_line = True
+        elif depth or token.type in _SILENT:
+            continue
+        elif token.type in (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE):
+            yield tokenize.tok_name[token.type]
+        else:
+            yield token.string
+
+
+def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """The text from ``start`` to ``end``, each a line (1-based) and a column in characters."""
+    whole = "".join(lines[start[0] - 1 : end[0]])
+    return whole[start[1] : len(whole) - len(lines[end[0] - 1]) + end[1]]
+
+
+def _docstrings(source: str) -> set[tuple[int, int]]:
+    """Where the docstrings of ``source`` begin. Their first character is ASCII, so a byte column is a character column."""
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return {
+        (node.body[0].lineno, node.body[0].col_offset)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, owners) and ast.get_docstring(node, clean=False) is not None
+    }
