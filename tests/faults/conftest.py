@@ -27,7 +27,7 @@ def drivers(
     loaded = {
         "apply": (),
         "vendor": ("kvroles.vendor.building", "kvroles.vendor.image"),
-        "migrate": ("kvroles.migrate.run", "kvroles.migrate.rewrite", "kvroles.migrate.yaml_carrier"),
+        "migrate": ("kvroles.migrate.run", "kvroles.migrate.rewrite", "kvroles.migrate.readers.yaml.carrier"),
     }
     made = {
         name: Driver(tiny.root / "tools", tmp_path_factory.mktemp(name), name, *modules, shim=shim)

@@ -365,7 +365,7 @@ def test_a_file_given_twice_is_one(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_carrier_that_fails_costs_one_file(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvroles.migrate import toml
+    from kvroles.migrate.readers import toml
 
     def broken(*_: object) -> list[object]:
         raise KeyError("odd")
@@ -387,7 +387,7 @@ def test_what_cannot_be_read_again_is_not_offered(monkeypatch: pytest.MonkeyPatc
 
 
 def test_of_very_many_uses_no_more_are_looked_at_than_a_person_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvroles.migrate import tree
+    from kvroles.migrate.readers.mapping import tree
 
     walks: list[int] = []
     real = tree.path_to

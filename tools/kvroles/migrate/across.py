@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Iterator
 
-from kvroles.migrate import decide, mentions, values, walk
+from kvroles.migrate import decide, walk
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side
-from kvroles.migrate.read import file_scope
+from kvroles.migrate.readers import mentions, values
+from kvroles.migrate.readers.of_file import file_scope
 from kvroles.migrate.text import TOKEN, Text
 
 _MANY = 200  # files, and folders, that are looked at

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import connectors, decide, hazards, read
+from kvroles.migrate import connectors, decide, hazards
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.decide import Verdict
 from kvroles.migrate.model import Cue, Finding, Scope, Side, Site, Weight
+from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.settings import SILENCER, Options, suppressed
 from kvroles.migrate.text import TOKEN
 

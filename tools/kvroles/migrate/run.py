@@ -6,10 +6,11 @@ import os
 from functools import partial
 
 from kvroles.errors import Exit, KvRolesError
-from kvroles.migrate import findings, parallel, values, walk
+from kvroles.migrate import findings, parallel, walk
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Finding
+from kvroles.migrate.readers import values
 from kvroles.migrate.search import Found, relevant
 from kvroles.migrate.settings import Options
 from kvroles.migrate.text import TOKEN_RE, Text

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, grammar, shell_words
+from kvroles.migrate import argv
 from kvroles.migrate.model import Cue, Scope, Side, Weight
-from kvroles.migrate.shell_script import SAYS, SERVER, Source, assigned, command_name
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.shell import quoting as shell_words
+from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name
 from kvroles.migrate.words import alike_said, name_sides, past, title_side
 
 REACH = 40  # lines; from further up only the one comment of a script with one server is heard

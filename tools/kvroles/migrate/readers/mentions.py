@@ -10,8 +10,8 @@ from kvroles.migrate import argv
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Scalar, path_to
 from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.migrate.readers.mapping.tree import MANY, Tree
 from kvroles.migrate.text import Text, occurrences
-from kvroles.migrate.tree import MANY, Tree
 from kvroles.migrate.words import name_sides, title_side
 
 _TARGET = (
@@ -70,8 +70,8 @@ def owners(lang: str, t: Text, name: str, up: Scope, ctx: FileCtx) -> list[Scope
 
 
 def _shell(t: Text, found: list[int], up: Scope, ctx: FileCtx) -> list[Scope]:
-    from kvroles.migrate import grammar
-    from kvroles.migrate.shell_scopes import Script
+    from kvroles.migrate.readers import grammar
+    from kvroles.migrate.readers.shell.scopes import Script
 
     script = Script(t, up, ctx)
     out: list[Scope] = []
@@ -84,7 +84,9 @@ def _shell(t: Text, found: list[int], up: Scope, ctx: FileCtx) -> list[Scope]:
 
 
 def _yaml(t: Text, found: list[int], name: str, up: Scope, ctx: FileCtx) -> list[Scope]:
-    from kvroles.migrate import template, values, yaml_carrier
+    from kvroles.migrate.readers import values
+    from kvroles.migrate.readers.template import actions as template
+    from kvroles.migrate.readers.yaml import carrier as yaml_carrier
 
     source = t.same_places(template.mask(t.s)) if template.is_template(t.s) else t
     trees = [Tree(root, source, up, ctx, values.scan, True) for root in yaml_carrier.roots(source)]
@@ -104,8 +106,8 @@ def _yaml(t: Text, found: list[int], name: str, up: Scope, ctx: FileCtx) -> list
 
 
 def _code(lang: str, t: Text, found: list[int], name: str, up: Scope, ctx: FileCtx) -> list[Scope]:
-    from kvroles.migrate.code_langs import SPECS
-    from kvroles.migrate.code_scopes import Unit
+    from kvroles.migrate.readers.code.langs import SPECS
+    from kvroles.migrate.readers.code.scopes import Unit
 
     unit = Unit(t, up, ctx, SPECS[lang])
     anew = _set_anew(t.s, name) if lang == "python" else len(t.s)

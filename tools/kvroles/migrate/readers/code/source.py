@@ -7,11 +7,12 @@ from bisect import bisect
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors, grammar
-from kvroles.migrate.code_langs import Spec, literal
+from kvroles.migrate import argv, connectors
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Scalar, Seq
 from kvroles.migrate.model import Scope
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.code.langs import Spec, literal
 from kvroles.migrate.text import Text, occurrences
 
 

@@ -9,10 +9,10 @@ import re
 from functools import partial
 from itertools import accumulate
 
-from kvroles.migrate import markdown_lines as md
-from kvroles.migrate import values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+from kvroles.migrate.readers import values
+from kvroles.migrate.readers.document import lines as md
 from kvroles.migrate.text import TOKEN_RE, Text, join
 from kvroles.migrate.words import (
     alike_said,
@@ -253,7 +253,7 @@ class _Document:
 
     def _mentions(self, own: tuple[int, int], name: str) -> list[Scope]:
         """The owners of what names a file in the document's other blocks and in its text, if they say anything of a side."""
-        from kvroles.migrate import mentions
+        from kvroles.migrate.readers import mentions
 
         out: list[Scope] = []
         spans = [self._span(block) for block in self.blocks]
@@ -269,7 +269,7 @@ class _Document:
 
     def _spoken(self, i: int) -> Scope:
         """What the line of text at ``i`` says of a file that it names, or else its section does."""
-        from kvroles.migrate import mentions
+        from kvroles.migrate.readers import mentions
 
         bare = md.without_files(mentions.line_at(self.t.s, i))
         sides = prose_sides(bare) & {Side.PREFILL, Side.DECODE}

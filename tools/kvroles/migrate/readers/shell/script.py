@@ -6,10 +6,14 @@ import re
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors, grammar, objects, shell_words, template
+from kvroles.migrate import argv, connectors
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Scalar, path_to
 from kvroles.migrate.model import Scope
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.shell import quoting as shell_words
+from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.text import Text
 
 BLOCKS = frozenset(

@@ -8,10 +8,13 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, branches, grammar, shell_said
+from kvroles.migrate import argv
 from kvroles.migrate.model import Cue, Scope, Side, Weight
-from kvroles.migrate.shell_script import BLOCKS, SERVER, Source, assigned, command_name
-from kvroles.migrate.tree import MANY
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.mapping.tree import MANY
+from kvroles.migrate.readers.shell import said as shell_said
+from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
+from kvroles.migrate.readers.template import branches
 from kvroles.migrate.words import name_sides, role_value, tested
 
 # ``$RANK -lt $NUM_PREFILL``: the first so many are prefill, the rest decode.
@@ -117,7 +120,7 @@ class Script(Source):
 
     def read_back(self, target: str, writer: Node) -> list[Scope]:
         """The owners of every other place that names the file which ``writer`` writes, other parts of its document included."""
-        from kvroles.migrate import mentions
+        from kvroles.migrate.readers import mentions
 
         name = target.rsplit("/", 1)[-1]
         if variable := re.fullmatch(r"\$\{?(\w+)\}?", name):

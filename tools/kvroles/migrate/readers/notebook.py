@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Scalar, Seq
 from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.readers import values
+from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.text import TOKEN_RE, Text, join
 from kvroles.migrate.words import title_side
 
@@ -48,7 +49,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
 
 def _mentions(cells: list[tuple[Text, Scope]], own: Text, ctx: FileCtx, name: str) -> list[Scope]:
     """The owners of what names a file in the other code cells, if they say anything of a side."""
-    from kvroles.migrate import mentions
+    from kvroles.migrate.readers import mentions
 
     out: list[Scope] = []
     for source, owner in cells:

@@ -8,10 +8,11 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, data_cues, grammar
-from kvroles.migrate.code_lent import ABOUT_A_SERVER, NAMES, Lender
+from kvroles.migrate import argv, data_cues
 from kvroles.migrate.data import Scalar
 from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES, Lender
 from kvroles.migrate.text import occurrences
 from kvroles.migrate.words import announces, name_sides, past, role_value, split_name, tested, title_side
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from kvroles.migrate.model import Cue, Scope, Side, Weight
-from kvroles.migrate.template import Branch
+from kvroles.migrate.readers.template.actions import Branch
 from kvroles.migrate.text import Text
 from kvroles.migrate.words import name_sides, prose_sides
 

@@ -150,7 +150,7 @@ def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar | M
                 break
             j += 1
         if j < end:
-            from kvroles.migrate import objects
+            from kvroles.migrate.readers.mapping import objects
 
             inner = t.slice(i + 1, j)
             if quote == '"':
@@ -166,7 +166,7 @@ def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar | M
 
 def _braces(t: Text, i: int, eol: int) -> Map | None:
     """A mapping in braces that is closed on its own line and nothing but a comment behind it."""
-    from kvroles.migrate import objects
+    from kvroles.migrate.readers.mapping import objects
 
     got = objects.read(t.slice(0, eol), i)
     if got is None or not isinstance(got[0], Map) or not re.fullmatch(r"\s*(?:#.*)?", t.s[got[1] : eol]):

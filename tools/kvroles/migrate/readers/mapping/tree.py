@@ -11,7 +11,7 @@ from kvroles.migrate import argv, connectors, data_cues
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
-from kvroles.migrate.template import Branch
+from kvroles.migrate.readers.template.actions import Branch
 from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate.words import alike_said, title_side
 
@@ -193,7 +193,7 @@ class Tree:
 
     def _read_by(self, name: str, own: Map) -> list[Scope]:
         """The owners of what names a file of a ConfigMap in the other documents."""
-        from kvroles.migrate import mentions
+        from kvroles.migrate.readers import mentions
 
         out: list[Scope] = []
         for i in mentions.places(self.source.s, name):

@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.migrate import branches as branches_of
-from kvroles.migrate import connectors, objects, template, yaml_read
+from kvroles.migrate import connectors
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.data import Map, Node, Scalar, path_to
 from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping.tree import Tree
+from kvroles.migrate.readers.template import actions as template
+from kvroles.migrate.readers.template import branches as branches_of
+from kvroles.migrate.readers.yaml import events as yaml_read
 from kvroles.migrate.text import TOKEN, Text
-from kvroles.migrate.tree import Tree
 from kvroles.migrate.words import name_sides
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     """The sites in YAML text, templates included."""
-    from kvroles.migrate import values
+    from kvroles.migrate.readers import values
 
     source, branches = t, []
     if template.is_template(t.s):
@@ -48,7 +51,7 @@ def roots(t: Text) -> list[Node]:
     try:
         return yaml_read.documents(t)
     except yaml_read.NotYamlError:
-        from kvroles.migrate import outline
+        from kvroles.migrate.readers.yaml import outline
 
         return outline.documents(t)
 
@@ -66,7 +69,7 @@ def _branch(t: Text, trees: list[Tree], top: Scope, b: template.Branch, up: Scop
 
 def _unread(t: Text, i: int, up: Scope, ctx: FileCtx) -> Site:
     """A role where the structure round it could not be read: reported, never rewritten."""
-    from kvroles.migrate import values
+    from kvroles.migrate.readers import values
 
     start = t.s.rfind("\n", 0, i) + 1
     end = t.s.find("\n", i)
@@ -98,7 +101,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     inner = body.slice(2, max(2, len(body.s) - 2))
     found = objects.enclosing(inner, k - 2)
     if found is not None:
-        from kvroles.migrate import values
+        from kvroles.migrate.readers import values
 
         return [s for s in Tree(found, inner, scope, ctx, values.scan).sites() if s.pos == t.at(i)] or [
             Site(t.at(i), scope, "value")

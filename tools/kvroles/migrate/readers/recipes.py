@@ -10,11 +10,12 @@ import re
 from functools import partial
 from typing import NamedTuple
 
-from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+from kvroles.migrate.readers import values
+from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.text import TOKEN_RE, Text, join
-from kvroles.migrate.tree import Tree
 from kvroles.migrate.words import name_sides, role_key, role_value, title_side
 
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
@@ -266,8 +267,8 @@ def _uses(use: str, bodies: list[tuple[Scope, Text]], ctx: FileCtx) -> list[Scop
 
 
 def _use(body: Text, i: int, owner: Scope, ctx: FileCtx) -> Scope:
-    from kvroles.migrate import grammar
-    from kvroles.migrate.shell_scopes import Script
+    from kvroles.migrate.readers import grammar
+    from kvroles.migrate.readers.shell.scopes import Script
 
     script = Script(body, owner, ctx)
     scope = script.chain(grammar.at(script.root, i, 2))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import objects, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+from kvroles.migrate.readers import values
+from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.text import Text
-from kvroles.migrate.tree import Tree
 from kvroles.migrate.words import name_sides, role_value, split_name
 
 _TEST_FILE = re.compile(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
@@ -92,7 +93,7 @@ def _comments_only(t: Text) -> list[int] | None:
 
 def _carrier(lang: str, t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     if lang == "notebook":
-        from kvroles.migrate import notebook
+        from kvroles.migrate.readers import notebook
 
         return notebook.scan(t, up, ctx)
     if lang == "unknown":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.migrate import code, values
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.readers import values
+from kvroles.migrate.readers.code import carrier as code
 from kvroles.migrate.text import Text
 from kvroles.migrate.words import name_sides
 

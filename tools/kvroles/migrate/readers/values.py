@@ -7,12 +7,12 @@ from contextlib import suppress
 from importlib import import_module
 from posixpath import splitext
 
-from kvroles.migrate import objects
 from kvroles.migrate.context import MAX_NESTING, FileCtx
 from kvroles.migrate.data_cues import one_side
 from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
-from kvroles.migrate.tree import Tree
 
 _FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.M)
 _HOLE = re.compile(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
@@ -28,10 +28,10 @@ _LOG_LINE = re.compile(
 )
 
 _USUAL = (
-    ("markdown",),
-    ("shell", "bash"),
-    ("yaml_carrier",),
-    ("python", "python"),
+    ("document.carrier",),
+    ("shell.carrier", "bash"),
+    ("yaml.carrier",),
+    ("code.python", "python"),
 )  # readers, and the grammars they take
 LANGS = {
     "sh": "shell", "bash": "shell", "shell": "shell", "console": "shell", "zsh": "shell", "shell-session": "shell",
@@ -95,39 +95,39 @@ def scan_as(lang: str, t: Text, scope: Scope, ctx: FileCtx) -> list[Site]:
         lang = sniff(t.s)
     match lang:
         case "shell":
-            from kvroles.migrate import shell
+            from kvroles.migrate.readers.shell import carrier as shell
 
             if looks_logged(t.s):
                 return [Site(t.at(i), scope, "log") for i in t.tokens()]
             return shell.scan(t, scope, ctx)
         case "yaml":
-            from kvroles.migrate import yaml_carrier
+            from kvroles.migrate.readers.yaml import carrier as yaml_carrier
 
             return yaml_carrier.scan(t, scope, ctx)
         case "json":
             return scan_objects(t, scope, ctx)
         case "python":
-            from kvroles.migrate import python
+            from kvroles.migrate.readers.code import python
 
             return python.scan(t, scope, ctx)
         case "go" | "rust":
-            from kvroles.migrate import code
+            from kvroles.migrate.readers.code import carrier as code
 
             return code.scan(t, scope, ctx, lang)
         case "toml":
-            from kvroles.migrate import toml
+            from kvroles.migrate.readers import toml
 
             return toml.scan(t, scope, ctx)
         case "markdown":
-            from kvroles.migrate import markdown
+            from kvroles.migrate.readers.document import carrier as markdown
 
             return markdown.scan(t, scope, ctx)
         case "docker" | "make" | "just":
-            from kvroles.migrate import build
+            from kvroles.migrate.readers import recipes as build
 
             return build.scan(t, scope, ctx, lang)
         case "unit":
-            from kvroles.migrate import unit
+            from kvroles.migrate.readers import ini as unit
 
             return unit.scan(t, scope, ctx)
         case "log":
@@ -142,9 +142,9 @@ def load() -> None:
     """Load the readers that most trees need, before the process forks: else each process loads them for itself."""
     for module, *grammars in _USUAL:
         with suppress(ImportError):  # what is not installed the first file that takes it speaks of
-            import_module(f"kvroles.migrate.{module}")
+            import_module(f"kvroles.migrate.readers.{module}")
             for grammar in grammars:
-                import_module("kvroles.migrate.grammar").parser(grammar)
+                import_module("kvroles.migrate.readers.grammar").parser(grammar)
 
 
 def _loose(t: Text, i: int, scope: Scope) -> Site:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import argv, template, values
-from kvroles.migrate import branches as branches_of
+from kvroles.migrate import argv
 from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.migrate.readers import values
+from kvroles.migrate.readers.template import actions as template
+from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.text import TOKEN_RE, Text
 from kvroles.migrate.words import name_sides, title_side
 

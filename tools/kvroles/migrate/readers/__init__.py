@@ -1,0 +1,1 @@
+"""Readers: what a file of one language holds, with its owners."""

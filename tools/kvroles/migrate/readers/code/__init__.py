@@ -1,0 +1,1 @@
+"""Python, Go, Rust: source code with string literals."""

@@ -1,0 +1,1 @@
+"""Markdown and the other marked-up texts."""

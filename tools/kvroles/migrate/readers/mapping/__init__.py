@@ -1,0 +1,1 @@
+"""Trees of mappings and sequences: JSON and whatever reads alike."""

@@ -1,0 +1,1 @@
+"""The actions of Helm, Go and Jinja templates."""

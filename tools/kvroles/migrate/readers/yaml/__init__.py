@@ -1,0 +1,1 @@
+"""YAML, as it is and as templates leave it."""
