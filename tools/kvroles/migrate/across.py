@@ -11,12 +11,13 @@ import os
 import re
 from collections.abc import Iterator
 
-from kvroles.migrate import decide, walk
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Side
+from kvroles.evidence import decide
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence.text import TOKEN, Text
+from kvroles.migrate import walk
 from kvroles.migrate.readers import mentions, values
 from kvroles.migrate.readers.of_file import file_scope
-from kvroles.migrate.text import TOKEN, Text
 
 _MANY = 200  # files, and folders, that are looked at
 _MAX_BYTES = 256 << 10
@@ -118,7 +119,7 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
     except UnicodeDecodeError:
         return
     up = Scope("other file", shown, None, file_scope(shown).cues)
-    ctx = FileCtx(path, shown, text)
+    ctx = FileCtx(path, shown, text, neighbours=walk.neighbours)
     if (
         taken_over and _language(name) == "yaml" and (m := re.search(_DEFAULTS.format(re.escape(stem)), text.s))
     ):  # as Hydra takes it over

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from kvroles.migrate.data import Map, Scalar
-from kvroles.migrate.text import TOKEN
+from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.text import TOKEN
 
 
 class Kind(Enum):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import connectors, decide, hazards
+from kvroles.evidence import decide
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.decide import Verdict
+from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.text import TOKEN
+from kvroles.migrate import connectors, hazards
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.connectors import Kind
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.decide import Verdict
-from kvroles.migrate.model import Cue, Finding, Scope, Side, Site, Weight
+from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.settings import SILENCER, Options, suppressed
-from kvroles.migrate.text import TOKEN
 
 _MENTIONS = {
     "comment": ("KVR124", "in a comment: it configures nothing"),

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
-from kvroles.migrate.model import Scope, Side, Site
+from kvroles.evidence.frames import Scope, Side, Site
 
 if TYPE_CHECKING:
     from kvroles.release import Version

@@ -9,9 +9,9 @@ import os
 import stat
 from typing import BinaryIO
 
+from kvroles.evidence.text import TOKEN, Text, byte_offset
 from kvroles.migrate import walk
 from kvroles.migrate.model import Finding
-from kvroles.migrate.text import TOKEN, Text, byte_offset
 
 _OLD = TOKEN.encode()
 

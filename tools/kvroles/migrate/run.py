@@ -6,14 +6,14 @@ import os
 from functools import partial
 
 from kvroles.errors import Exit, KvRolesError
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.text import TOKEN_RE, Text
 from kvroles.migrate import findings, parallel, walk
 from kvroles.migrate.codes import CODES
-from kvroles.migrate.context import FileCtx
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import values
 from kvroles.migrate.search import Found, relevant
 from kvroles.migrate.settings import Options
-from kvroles.migrate.text import TOKEN_RE, Text
 
 _WORTH_SHARING = 16  # files; fewer are judged in the time that a process takes to start
 
@@ -69,7 +69,7 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
         text = Text.of_file(data)
     except UnicodeDecodeError:
         return skipped(path, "not UTF-8")
-    ctx = FileCtx(path, name, text, options.settings.connectors)
+    ctx = FileCtx(path, name, text, options.settings.connectors, walk.neighbours)
     try:
         found = findings.of_file(ctx, options)
     except (RecursionError, MemoryError):
@@ -97,7 +97,7 @@ def _checked(result: FileResult, data: bytes, ctx: FileCtx, options: Options) ->
     try:
         after = rewrite.edited(data, ctx.text, result.findings)
         text = Text.of_file(after)
-        again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.nixl), options)
+        again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.nixl, ctx.neighbours), options)
     except Exception as e:  # whatever it is, what cannot be read again is not offered
         why = str(e) or type(e).__name__
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from kvroles.evidence.text import TOKEN
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
-from kvroles.migrate.text import TOKEN
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult

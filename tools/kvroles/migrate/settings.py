@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
+from kvroles.evidence.frames import Side
 from kvroles.migrate.codes import CODES
-from kvroles.migrate.model import Side
 
 if TYPE_CHECKING:
     from kvroles.release import Version

@@ -9,7 +9,7 @@ from importlib.util import find_spec, module_from_spec
 
 from tree_sitter import Language, Node, Parser, Range
 
-from kvroles.migrate.text import Text
+from kvroles.evidence.text import Text
 
 MAX_NODES_DEEP = 400
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import argv
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.evidence import argv
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.text import TOKEN_RE, Text
+from kvroles.evidence.words import name_sides, title_side
 from kvroles.migrate.readers import values
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
-from kvroles.migrate.text import TOKEN_RE, Text
-from kvroles.migrate.words import name_sides, title_side
 
 _LINE = re.compile(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
 _SECTION = re.compile(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")

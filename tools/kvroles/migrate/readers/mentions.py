@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from kvroles.migrate import argv
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Scalar, path_to
-from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.evidence import argv
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Scalar, path_to
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.text import Text, occurrences
+from kvroles.evidence.words import name_sides, title_side
 from kvroles.migrate.readers.mapping.tree import MANY, Tree
-from kvroles.migrate.text import Text, occurrences
-from kvroles.migrate.words import name_sides, title_side
 
 _TARGET = (
     r"(?m)^(?:FROM[ \t]+\S+[ \t]+AS[ \t]+(?P<stage>\S+)|\[(?P<section>[^\]\n]+)\]"

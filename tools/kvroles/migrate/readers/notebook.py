@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Map, Scalar, Seq
-from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Scalar, Seq
+from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.text import TOKEN_RE, Text, join
+from kvroles.evidence.words import title_side
 from kvroles.migrate.readers import values
 from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.text import TOKEN_RE, Text, join
-from kvroles.migrate.words import title_side
 
 _ROLE = re.compile("kv_both|kv_producer|kv_consumer")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.text import Text
+from kvroles.evidence.words import name_sides, role_value, split_name
 from kvroles.migrate.readers import values
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
-from kvroles.migrate.text import Text
-from kvroles.migrate.words import name_sides, role_value, split_name
 
 _TEST_FILE = re.compile(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
 _RECORD_NAME = re.compile(

@@ -10,13 +10,13 @@ import re
 from functools import partial
 from typing import NamedTuple
 
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.text import TOKEN_RE, Text, join
+from kvroles.evidence.words import name_sides, role_key, role_value, title_side
 from kvroles.migrate.readers import values
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
-from kvroles.migrate.text import TOKEN_RE, Text, join
-from kvroles.migrate.words import name_sides, role_key, role_value, title_side
 
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 _DOCKER = re.compile(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")

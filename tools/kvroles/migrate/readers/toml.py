@@ -6,13 +6,13 @@ import re
 
 from tree_sitter import Node as TsNode
 
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Map, Node, Scalar, Seq
-from kvroles.migrate.model import Scope, Site
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.text import Text
 from kvroles.migrate.readers import grammar, values
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
-from kvroles.migrate.text import Text
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:

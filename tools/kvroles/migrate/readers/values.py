@@ -7,12 +7,12 @@ from contextlib import suppress
 from importlib import import_module
 from posixpath import splitext
 
-from kvroles.migrate.context import MAX_NESTING, FileCtx
-from kvroles.migrate.data_cues import one_side
-from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.evidence.context import MAX_NESTING, FileCtx
+from kvroles.evidence.data_cues import one_side
+from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
-from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
 
 _FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.M)
 _HOLE = re.compile(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object

@@ -7,16 +7,17 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Map, Scalar
-from kvroles.migrate.model import Scope, Site
+from kvroles.evidence import argv
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.text import TOKEN, Text
+from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar, values
 from kvroles.migrate.readers.code.langs import SPECS, literal
 from kvroles.migrate.readers.code.scopes import Unit
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree, flag_connector, flag_settings
-from kvroles.migrate.text import TOKEN, Text
 
 _EXPECTS = re.compile(
     r"(?i)^(?:assert\w*|expect\w*|require\w*|contains?\w*|equals?\w*|match\w*|havekey\w*|tobe\w*|toequal|containsubstring|deepequal|diff"

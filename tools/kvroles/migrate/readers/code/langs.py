@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
-from kvroles.migrate.text import Text, join
+from kvroles.evidence.text import Text, join
 
 
 class Spec(NamedTuple):

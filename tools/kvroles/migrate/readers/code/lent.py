@@ -7,10 +7,10 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.words import name_sides, split_name
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
-from kvroles.migrate.words import name_sides, split_name
 
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
 _ALONE = re.compile(r"^[\"'`]([\w./-]+)[\"'`]$")

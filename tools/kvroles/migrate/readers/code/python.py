@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.text import Text
+from kvroles.evidence.words import name_sides
 from kvroles.migrate.readers import values
 from kvroles.migrate.readers.code import carrier as code
-from kvroles.migrate.text import Text
-from kvroles.migrate.words import name_sides
 
 _CELL = re.compile(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
 _BANG = re.compile(r"^[ \t]*[!%](?:sx\s|system\s)?(?P<cmd>(?:[^\n\\]|\\\r?\n|\\.)*)", re.M)

@@ -8,13 +8,13 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, data_cues
-from kvroles.migrate.data import Scalar
-from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.evidence import argv, data_cues
+from kvroles.evidence.data import Scalar
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.text import occurrences
+from kvroles.evidence.words import announces, name_sides, past, role_value, split_name, tested, title_side
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES, Lender
-from kvroles.migrate.text import occurrences
-from kvroles.migrate.words import announces, name_sides, past, role_value, split_name, tested, title_side
 
 _TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
 _WRITES = re.compile(r"\.write(?:_text|_bytes|_all|lines)?$")

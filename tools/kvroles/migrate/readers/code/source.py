@@ -7,13 +7,14 @@ from bisect import bisect
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Map, Scalar, Seq
-from kvroles.migrate.model import Scope
+from kvroles.evidence import argv
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Scalar, Seq
+from kvroles.evidence.frames import Scope
+from kvroles.evidence.text import Text, occurrences
+from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.langs import Spec, literal
-from kvroles.migrate.text import Text, occurrences
 
 
 class Reader:

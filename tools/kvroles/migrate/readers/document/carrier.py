@@ -9,12 +9,10 @@ import re
 from functools import partial
 from itertools import accumulate
 
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
-from kvroles.migrate.readers import values
-from kvroles.migrate.readers.document import lines as md
-from kvroles.migrate.text import TOKEN_RE, Text, join
-from kvroles.migrate.words import (
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.text import TOKEN_RE, Text, join
+from kvroles.evidence.words import (
     alike_said,
     both_said,
     depends,
@@ -25,6 +23,8 @@ from kvroles.migrate.words import (
     prose_sides,
     title_side,
 )
+from kvroles.migrate.readers import values
+from kvroles.migrate.readers.document import lines as md
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:

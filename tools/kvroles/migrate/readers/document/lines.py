@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from kvroles.migrate.model import Side
-from kvroles.migrate.words import announces, depends, excludes, prose_sides
+from kvroles.evidence.frames import Side
+from kvroles.evidence.words import announces, depends, excludes, prose_sides
 
 FENCE = re.compile(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"

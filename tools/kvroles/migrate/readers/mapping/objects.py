@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate.data import Map, Node, Scalar, Seq
-from kvroles.migrate.text import Text
+from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.text import Text
 
 MAX_DEPTH = 200
 _SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/|\\\r?\n)+", re.S)

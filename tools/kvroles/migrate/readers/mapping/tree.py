@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 
-from kvroles.migrate import argv, connectors, data_cues
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
-from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+from kvroles.evidence import argv, data_cues
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
+from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
+from kvroles.evidence.words import alike_said, title_side
+from kvroles.migrate import connectors
 from kvroles.migrate.readers.template.actions import Branch
-from kvroles.migrate.text import TOKEN, TOKEN_RE, Text
-from kvroles.migrate.words import alike_said, title_side
 
 MANY = 200  # uses that are looked at: nobody writes more by hand, and each costs a walk through its document
 Leaf = Callable[[Text, Scope, FileCtx], list[Site]]

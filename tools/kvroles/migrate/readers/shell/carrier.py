@@ -7,16 +7,17 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Site, Weight
+from kvroles.evidence import argv
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.text import TOKEN, Text, join
+from kvroles.evidence.words import name_sides
+from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar, values
 from kvroles.migrate.readers.mapping.tree import flag_connector, flag_settings
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell import script as shell_script
 from kvroles.migrate.readers.shell.scopes import Script
-from kvroles.migrate.text import TOKEN, Text, join
-from kvroles.migrate.words import name_sides
 
 _WORDS = {"word", "string", "raw_string", "ansi_c_string", "translated_string", "concatenation"}
 _CARRIES = {
@@ -149,7 +150,7 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
                 if owner.type != "heredoc_body"
                 else script.t.slice(owner.start_byte, owner.end_byte)
             )
-            from kvroles.migrate.data import Map, Scalar, path_to
+            from kvroles.evidence.data import Map, Scalar, path_to
             from kvroles.migrate.readers.mapping import objects
 
             for k in t.tokens():

@@ -6,7 +6,7 @@ import re
 
 from tree_sitter import Node
 
-from kvroles.migrate.text import Text, join
+from kvroles.evidence.text import Text, join
 
 _ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b", "e": "\x1b"}
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv
-from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.evidence import argv
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.words import alike_said, name_sides, past, title_side
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name
-from kvroles.migrate.words import alike_said, name_sides, past, title_side
 
 REACH = 40  # lines; from further up only the one comment of a script with one server is heard
 MOST = 16  # servers that one comment is heard of

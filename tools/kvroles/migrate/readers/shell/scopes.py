@@ -8,14 +8,14 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv
-from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.evidence import argv
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.words import name_sides, role_value, tested
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.mapping.tree import MANY
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
 from kvroles.migrate.readers.template import branches
-from kvroles.migrate.words import name_sides, role_value, tested
 
 # ``$RANK -lt $NUM_PREFILL``: the first so many are prefill, the rest decode.
 _COUNTED = re.compile(r"(?:-l[te]|<=?)\s*[\"']?\$?\{?(\w*(?:NUM|COUNT|NODES|SIZE|REPLICAS)\w*|n_\w+|N_\w+)", re.I)

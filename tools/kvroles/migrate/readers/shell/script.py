@@ -6,15 +6,16 @@ import re
 
 from tree_sitter import Node
 
-from kvroles.migrate import argv, connectors
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Map, Scalar, path_to
-from kvroles.migrate.model import Scope
+from kvroles.evidence import argv
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Scalar, path_to
+from kvroles.evidence.frames import Scope
+from kvroles.evidence.text import Text
+from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.template import actions as template
-from kvroles.migrate.text import Text
 
 BLOCKS = frozenset(
     {"program", "do_group", "compound_statement", "subshell", "if_statement", "else_clause", "elif_clause", "case_item", "list"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate.model import Cue, Scope, Side, Weight
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.text import Text
+from kvroles.evidence.words import name_sides, prose_sides
 from kvroles.migrate.readers.template.actions import Branch
-from kvroles.migrate.text import Text
-from kvroles.migrate.words import name_sides, prose_sides
 
 _VAGUE = re.compile(
     r"(?i)\b(?:not|ne|!=|enabled?|create|replicas?|and|or|hasKey|len)\b|!=|\bnot\b|\.(?:enabled|create)\b"

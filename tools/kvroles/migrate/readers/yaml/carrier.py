@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Node, Scalar, path_to
+from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.text import TOKEN, Text
+from kvroles.evidence.words import name_sides
 from kvroles.migrate import connectors
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Map, Node, Scalar, path_to
-from kvroles.migrate.model import Cue, Scope, Site, Weight
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.yaml import events as yaml_read
-from kvroles.migrate.text import TOKEN, Text
-from kvroles.migrate.words import name_sides
 
 
 def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:

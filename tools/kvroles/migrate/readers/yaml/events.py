@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from kvroles.migrate.data import Alias, Map, Node, Scalar, Seq
-from kvroles.migrate.text import TOKEN, Text
+from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq
+from kvroles.evidence.text import TOKEN, Text
 
 MAX_DEPTH = 200
 _Loader = getattr(yaml, "CLoader", yaml.Loader)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate.data import Map, Node, Scalar, Seq
-from kvroles.migrate.text import TOKEN, Text
+from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.text import TOKEN, Text
 
 _KEY = re.compile(r"""("[^"\n]*"|'[^'\n]*'|[^\s#&*!|>%@`"'{}\[\],:-][^\n:#]*?|-?[\w./$<>@-]+)[ \t]*:(?=[ \t\r\n]|$)""")
 _BLOCK = re.compile(r"(?:&\S+[ \t]+)?[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")

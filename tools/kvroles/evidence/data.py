@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvroles.migrate.text import Text
+from kvroles.evidence.text import Text
 
 
 class Scalar:

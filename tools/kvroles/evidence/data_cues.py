@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from kvroles.migrate import argv
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.data import Map, Node, Scalar, Seq, scalars_with
-from kvroles.migrate.model import Cue, Scope, Side, Weight
-from kvroles.migrate.words import name_sides, prose_side, role_key, role_value, title_side
+from kvroles.evidence import argv
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.words import name_sides, prose_side, role_key, role_value, title_side
 
 _NAME_KEYS = frozenset(
     {

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable

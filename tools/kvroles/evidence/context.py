@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-from kvroles.migrate import walk
-from kvroles.migrate.model import Scope, Side
-from kvroles.migrate.text import Text
-from kvroles.migrate.words import depends, name_sides, role_key, split_name
+from kvroles.evidence.frames import Scope, Side
+from kvroles.evidence.text import Text
+from kvroles.evidence.words import depends, name_sides, role_key, split_name
 
 MAX_NESTING = 12
 
@@ -95,11 +94,19 @@ _PD_PATH = re.compile(
 class FileCtx:
     """One file being read. ``path`` is as reported, ``name`` the part of it that may be read as evidence."""
 
-    def __init__(self, path: str, name: str, text: Text, nixl: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        path: str,
+        name: str,
+        text: Text,
+        nixl: frozenset[str] = frozenset(),
+        neighbours: Callable[[str], frozenset[str]] = lambda _: frozenset(),
+    ) -> None:
         self.path = path
         self.name = name
         self.text = text
         self.nixl = nixl
+        self.neighbours = neighbours  # the names beside a path, itself included
         self.depth = 0  # how many strings in strings are being read
         # While a part of a document is read: the owners of what names a file in its other parts.
         self.elsewhere: Callable[[str], list[Scope]] | None = None
@@ -107,7 +114,7 @@ class FileCtx:
     @cached_property
     def siblings(self) -> frozenset[str]:
         """The names beside the file, which say whether a decode file has a prefill twin."""
-        return walk.neighbours(self.path) if self.path != "-" else frozenset()
+        return self.neighbours(self.path) if self.path != "-" else frozenset()
 
     @cached_property
     def low(self) -> str:

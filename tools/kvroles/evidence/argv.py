@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kvroles.migrate.context import FileCtx
-from kvroles.migrate.model import Cue, Side, Weight
-from kvroles.migrate.words import name_sides, role_value
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.words import name_sides, role_value
 
 
 class Word(NamedTuple):
