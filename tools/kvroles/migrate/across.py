@@ -16,7 +16,8 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import walk
-from kvroles.migrate.readers import mentions, values
+from kvroles.migrate.readers import mentions, registry
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.of_file import file_scope
 
 _MANY = 200  # files, and folders, that are looked at
@@ -101,7 +102,7 @@ def _folders(folder: str) -> list[str]:
 
 
 def _language(name: str) -> str:
-    lang = values.lang_of_name(name)
+    lang = registry.lang_of_name(name)
     return lang if lang in _READ else ""
 
 
@@ -119,7 +120,7 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
     except UnicodeDecodeError:
         return
     up = Scope("other file", shown, None, file_scope(shown).cues)
-    ctx = FileCtx(path, shown, text, neighbours=walk.neighbours)
+    ctx = File(path, shown, text)
     if (
         taken_over and _language(name) == "yaml" and (m := re.search(_DEFAULTS.format(re.escape(stem)), text.s))
     ):  # as Hydra takes it over
@@ -131,7 +132,7 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
         said = re.search(_PATH, line)
         if use.place < 0 or said is None or not _leads(said.group().lstrip("\"'("), before):
             continue
-        started = values.lang_of_name(name) in {"shell", "python"} and not name.endswith(".env")
+        started = registry.lang_of_name(name) in {"shell", "python"} and not name.endswith(".env")
         up.cues = [] if started and not re.search(_SOURCES, line[: said.start()]) else file_scope(shown).cues
         verdict = decide.of_use(use)
         sides = decide.PD if verdict.why in {"shared", "conflict"} else (verdict.side,)

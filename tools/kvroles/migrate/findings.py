@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from kvroles.evidence import decide
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.text import TOKEN
@@ -14,6 +13,7 @@ from kvroles.migrate.codes import CODES
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import of_file as read
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.settings import SILENCER, Options, suppressed
 
 _MENTIONS = {
@@ -26,7 +26,7 @@ _MENTIONS = {
 }
 
 
-def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
+def of_file(ctx: File, options: Options) -> list[Finding]:
     """Every finding of one file, in order of place."""
     out: list[Finding] = []
     sites = read.read(ctx)
@@ -49,13 +49,13 @@ def of_file(ctx: FileCtx, options: Options) -> list[Finding]:
     return out
 
 
-def _verdict(site: Site, ctx: FileCtx, options: Options) -> Verdict | None:
+def _verdict(site: Site, ctx: File, options: Options) -> Verdict | None:
     if site.kind != "role" or connectors.kind_of(site.connector, options.settings.connectors) is not Kind.NIXL:
         return None
     return decide.weigh(site, ctx)
 
 
-def _unmasked(cue: Cue, ctx: FileCtx) -> Cue:
+def _unmasked(cue: Cue, ctx: File) -> Cue:
     """A cue whose words are those of the file: where a template's actions had to be masked, its line."""
     if "__" not in cue.words or cue.pos < 0 or cue.words in ctx.text.s:
         return cue
@@ -75,7 +75,7 @@ def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
     return [Verdict(Side.DECODE, "", v.cues) if v is not None and v.label else v for v in verdicts]
 
 
-def _file_name_last(verdicts: list[Verdict | None], ctx: FileCtx) -> list[Verdict | None]:
+def _file_name_last(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """A file's name decides only where nothing in the file was decided the other way, and casts doubt on what is merely
     said against it unless the file turns out to hold both sides."""
     sides = {v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > 1 for c in v.cues)}
@@ -90,7 +90,7 @@ def _file_name_last(verdicts: list[Verdict | None], ctx: FileCtx) -> list[Verdic
     return out
 
 
-def _handed_over(verdicts: list[Verdict | None], ctx: FileCtx) -> list[Verdict | None]:
+def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """What only the file's name or something said in it puts on one side is refused where the files round it use it for the
     other."""
     used: dict[Side, Cue] | None = None
@@ -114,7 +114,7 @@ def _handed_over(verdicts: list[Verdict | None], ctx: FileCtx) -> list[Verdict |
     return out
 
 
-def _of_site(site: Site, verdict: Verdict | None, ctx: FileCtx, options: Options) -> list[Finding]:
+def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -> list[Finding]:
     line, column = ctx.line(site.pos)
 
     def finding(code: str, message: str, **kw: object) -> Finding:
@@ -179,7 +179,7 @@ def _not_nixl(site: Site, options: Options, finding: object) -> list[Finding]:
     return [finding("KVR122", f"{said}; if it is NIXL's, set the role by hand")]
 
 
-def _undecided(verdict: Verdict, site: Site, ctx: FileCtx, finding: object) -> Finding:
+def _undecided(verdict: Verdict, site: Site, ctx: File, finding: object) -> Finding:
     assert callable(finding)
     answer = f"run again with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode)"
     match verdict.why:
@@ -231,7 +231,7 @@ _SPLIT = frozenset(
 )
 
 
-def _split(verdict: Verdict, ctx: FileCtx) -> str:
+def _split(verdict: Verdict, ctx: File) -> str:
     """The split to make, with names and the lines where each side puts the value to use."""
     carrier = verdict.carrier
     if carrier is None or not carrier.name or carrier.kind not in _SPLIT:

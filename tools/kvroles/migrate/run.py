@@ -6,12 +6,12 @@ import os
 from functools import partial
 
 from kvroles.errors import Exit, KvRolesError
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.text import TOKEN_RE, Text
 from kvroles.migrate import findings, parallel, walk
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
-from kvroles.migrate.readers import values
+from kvroles.migrate.readers import base
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.search import Found, relevant
 from kvroles.migrate.settings import Options
 
@@ -36,7 +36,7 @@ class FileResult:
 def each(found: list[Found], options: Options) -> list[FileResult]:
     """The result of every file found that has one, in order."""
     if worth := len(found) >= _WORTH_SHARING:
-        values.load()
+        base.load()
     return parallel.shared(partial(_one, options), found, worth=worth)
 
 
@@ -69,7 +69,7 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
         text = Text.of_file(data)
     except UnicodeDecodeError:
         return skipped(path, "not UTF-8")
-    ctx = FileCtx(path, name, text, options.settings.connectors, walk.neighbours)
+    ctx = File(path, name, text, options.settings.connectors)
     try:
         found = findings.of_file(ctx, options)
     except (RecursionError, MemoryError):
@@ -89,7 +89,7 @@ def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult 
     return result
 
 
-def _checked(result: FileResult, data: bytes, ctx: FileCtx, options: Options) -> bytes | None:
+def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> bytes | None:
     """The edited bytes, read again: the same findings must come out, less those written. Else nothing is offered."""
     from kvroles.migrate import rewrite  # only where a change is proposed
 
@@ -97,7 +97,7 @@ def _checked(result: FileResult, data: bytes, ctx: FileCtx, options: Options) ->
     try:
         after = rewrite.edited(data, ctx.text, result.findings)
         text = Text.of_file(after)
-        again = findings.of_file(FileCtx(ctx.path, ctx.name, text, ctx.nixl, ctx.neighbours), options)
+        again = findings.of_file(File(ctx.path, ctx.name, text, ctx.nixl), options)
     except Exception as e:  # whatever it is, what cannot be read again is not offered
         why = str(e) or type(e).__name__
     else:

@@ -53,4 +53,4 @@ def relevant(data: bytes, connectors: frozenset[str]) -> bool:
 def _load_judges() -> None:
     """What reads and weighs the hits takes a while to load; this process does so while the others look for hits."""
     import_module("kvroles.migrate.findings")
-    import_module("kvroles.migrate.readers.values").load()
+    import_module("kvroles.migrate.readers.base").load()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from kvroles.evidence import argv
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN_RE, Text
 from kvroles.evidence.words import name_sides, title_side
-from kvroles.migrate.readers import values
+from kvroles.migrate.readers import lines
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 
@@ -20,8 +20,17 @@ _ENVIRONMENT = re.compile(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
 _COMMENT = re.compile(r"(?m)^[ \t]*[#;].*$")
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    """The sites in ini-like text."""
+class _Ini:
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in ini-like text."""
+        return _read(text, owner, file)
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """The section that ``at`` is in, and what its line says."""
+        return lines.owner(text, at, lines.headed(text, at, owner), file)
+
+
+def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     out: list[Site] = []
     comments = [(m.start(), m.end(), m.group()) for m in _COMMENT.finditer(t.s)]
     branches = template.branches(t.s) if template.is_template(t.s) else []
@@ -45,7 +54,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         above = [c for c in comments if c[1] + 1 == m.start()]
         if above and (side := title_side(above[-1][2])):
             scope.cues.append(Cue(side, Weight.SAID, "comment", above[-1][2].strip("#; ")[:80], t.at(above[-1][0])))
-        out += values.scan_as("shell", t.slice(m.start("value"), m.end("value")), scope, ctx)
+        out += ctx.read(t.slice(m.start("value"), m.end("value")), scope, "shell")
     known = {s.pos for s in out}
     for i in t.tokens():
         if t.at(i) not in known:
@@ -54,7 +63,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     return out
 
 
-def _environment(t: Text, start: int, end: int, ctx: FileCtx) -> list[Cue]:
+def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:
     """What the variables say that a section sets: ``Environment="ROLE=decode"``, or ``environment=ROLE="decode"``."""
     out: list[Cue] = []
     for line in _ENVIRONMENT.finditer(t.s, start, end):
@@ -70,3 +79,6 @@ def _described(t: Text, up: Scope, weight: int) -> Scope:
     if m is None or side is None:
         return up
     return Scope("unit", "", up, [Cue(side, weight, "description", m.group(1).strip()[:80], t.at(m.start()))])
+
+
+INI = _Ini()

@@ -5,23 +5,32 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.evidence.words import title_side
-from kvroles.migrate.readers import values
+from kvroles.migrate.readers import lines, mentions
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 
 _ROLE = re.compile("kv_both|kv_producer|kv_consumer")
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    """The sites in a notebook; its outputs are recorded, not configured."""
+class _Notebook:
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in a notebook; its outputs are recorded, not configured."""
+        return _read(text, owner, file)
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """What the line at ``at`` says."""
+        return lines.owner(text, at, owner, file)
+
+
+def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     got = objects.read(t, 0)
     cells = got[0].get("cells") if got and isinstance(got[0], Map) else None
     if not isinstance(cells, Seq):
-        return values.scan_objects(t, up, ctx)
+        return ctx.read(t, up, "json")
     out: list[Site] = []
     section = up
     read: list[tuple[Text, Scope]] = []
@@ -32,13 +41,13 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
         if cell.scalar("cell_type") == "markdown":
             section = _said(source, up)
             if TOKEN_RE.search(source.s):
-                out += values.scan_as("markdown", source, up, ctx)
+                out += ctx.read(source, up, "markdown")
         else:
             owner = Scope("cell", "", section)
             read.append((source, owner))
             if TOKEN_RE.search(source.s):
                 ctx.elsewhere = partial(_mentions, read, source, ctx)
-                out += values.scan_as("python", source, owner, ctx)
+                out += ctx.read(source, owner, "python")
                 ctx.elsewhere = None
             if _ROLE.search(source.s) and not section.name.startswith("#"):
                 section = up  # a heading goes for all that follows, a text for the role that follows it
@@ -47,10 +56,8 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     return out
 
 
-def _mentions(cells: list[tuple[Text, Scope]], own: Text, ctx: FileCtx, name: str) -> list[Scope]:
+def _mentions(cells: list[tuple[Text, Scope]], own: Text, ctx: File, name: str) -> list[Scope]:
     """The owners of what names a file in the other code cells, if they say anything of a side."""
-    from kvroles.migrate.readers import mentions
-
     out: list[Scope] = []
     for source, owner in cells:
         if source is not own:
@@ -78,3 +85,6 @@ def _said(source: Text, up: Scope) -> Scope:
             Cue(side, Weight.SAID, "cell above", (lines[-1] if title_side(lines[-1]) else lines[0])[:80], source.at(0))
         )
     return scope
+
+
+NOTEBOOK = _Notebook()

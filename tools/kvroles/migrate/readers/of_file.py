@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.text import Text
 from kvroles.evidence.words import name_sides, role_value, split_name
-from kvroles.migrate.readers import values
-from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.mapping.tree import Tree
+from kvroles.migrate.readers import registry, sniff
+from kvroles.migrate.readers.base import File
 
 _TEST_FILE = re.compile(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
 _RECORD_NAME = re.compile(
@@ -49,20 +47,15 @@ def recorded(name: str) -> bool:
     return _RECORD_NAME.search(name) is not None or _RECORD_DIR.search(name) is not None
 
 
-def read(ctx: FileCtx) -> list[Site]:
+def read(ctx: File) -> list[Site]:
     """The sites in a file, sorted by place."""
     up = file_scope(ctx.name)
     t = ctx.text
     if recorded(ctx.name):
         return [Site(t.at(i), up, "log") for i in t.tokens()]
-    lang = (
-        values.lang_of_name(ctx.name.rsplit("/", 1)[-1])
-        or _shebang(t.s)
-        or ("" if ctx.name == "-" else _bare(ctx.name))
-    )
     if (said := _comments_only(t)) is not None:
         return [Site(i, up, "comment") for i in said]
-    sites = _carrier(lang, t, up, ctx)
+    sites = ctx.read(t, up, language(ctx.name, t))
     seen: set[int] = set()
     out: list[Site] = []
     for site in sorted(sites, key=lambda s: (s.pos, s.kind != "role")):
@@ -71,6 +64,15 @@ def read(ctx: FileCtx) -> list[Site]:
             out.append(site)
     out += [_unsaid(t, i, up) for i in t.tokens() if t.at(i) not in seen]  # nothing goes unsaid
     return sorted(out, key=lambda s: s.pos)
+
+
+def language(name: str, t: Text) -> str:
+    """The language a file is read as: its name's, its first line's, or what its text looks like."""
+    if lang := registry.lang_of_name(name) or sniff.shebang(t.s):
+        return lang
+    if name != "-" and registry.named_for_another(name):
+        return "unknown"
+    return "log" if sniff.looks_logged(t.s) else ""
 
 
 def _unsaid(t: Text, i: int, up: Scope) -> Site:
@@ -89,50 +91,3 @@ def _comments_only(t: Text) -> list[int] | None:
             return None
         out.append(t.at(i))
     return out
-
-
-def _carrier(lang: str, t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    if lang == "notebook":
-        from kvroles.migrate.readers import notebook
-
-        return notebook.scan(t, up, ctx)
-    if lang == "unknown":
-        return _unknown(t, up, ctx)
-    if not lang and values.looks_logged(t.s):
-        lang = "log"
-    return values.scan_as(lang, t, up, ctx)
-
-
-def _unknown(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    """The sites in a language that is not read: objects in it are found all the same, but nothing in them is changed."""
-    sites = values.scan_objects(t, up, ctx)
-    known = {s.pos for s in sites}
-    for i in t.tokens():
-        if t.at(i) not in known and (found := objects.nearest(t, i)) is not None:
-            sites += [s for s in Tree(found, t, up, ctx, values.scan).sites() if s.pos == t.at(i)]
-    return [Site(s.pos, s.scope, "unknown" if s.kind == "role" else s.kind, s.connector, s.wrappers) for s in sites]
-
-
-def _shebang(s: str) -> str:
-    first = s[:200].split("\n", 1)[0]
-    if not first.startswith("#!"):
-        return ""
-    return (
-        "python"
-        if "python" in first
-        else "just"
-        if "just" in first
-        else "shell"
-        if re.search(r"\b(?:ba|z|k|da)?sh\b", first)
-        else ""
-    )
-
-
-def _bare(name: str) -> str:
-    """A name with a suffix no carrier knows is read for reporting only; one without any is looked into."""
-    base = name.rsplit("/", 1)[-1]
-    return (
-        "unknown"
-        if "." in base.lstrip(".") and not base.lower().endswith((".txt", ".j2", ".tpl", ".tmpl", ".in"))
-        else ""
-    )

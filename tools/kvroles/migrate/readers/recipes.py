@@ -10,11 +10,11 @@ import re
 from functools import partial
 from typing import NamedTuple
 
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.evidence.words import name_sides, role_key, role_value, title_side
-from kvroles.migrate.readers import values
+from kvroles.migrate.readers import lines as lines_of
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 
@@ -28,9 +28,21 @@ _TARGET_VAR = re.compile(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]
 _JUST_VAR = re.compile(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
-    """The sites in a Dockerfile (``docker``), Makefile (``make``) or Justfile (``just``)."""
-    return _docker(t, up, ctx) if lang == "docker" else _recipes(t, up, ctx, lang)
+class _Recipes:
+    """Reads a Dockerfile (``docker``), Makefile (``make``) or Justfile (``just``)."""
+
+    def __init__(self, lang: str) -> None:
+        self._lang = lang
+
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in the stages or targets."""
+        if self._lang == "docker":
+            return _docker(text, owner, file)
+        return _recipes(text, owner, file, self._lang)
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """The stage or target that ``at`` is in, and what its line says."""
+        return lines_of.owner(text, at, lines_of.headed(text, at, owner), file)
 
 
 def _lines(t: Text) -> list[tuple[int, int]]:
@@ -38,7 +50,7 @@ def _lines(t: Text) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip(starts, [*starts[1:], len(t.s)], strict=True) if b > a]
 
 
-def _name_cue(scope: Scope, kind: str, name: str, pos: int, ctx: FileCtx) -> Scope:
+def _name_cue(scope: Scope, kind: str, name: str, pos: int, ctx: File) -> Scope:
     sides = name_sides(name, disagg_pair=ctx.disagg_pair)
     if len(sides) == 1:
         scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, pos))
@@ -76,7 +88,7 @@ def _said(comments: list[tuple[int, str]], up: Scope) -> Scope:
     return up
 
 
-def _docker(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
+def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
     out: list[Site] = []
     stage = up
     lines = _lines(t)
@@ -130,27 +142,22 @@ def _docker(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             scope = _said(comments, stage)
             if body.s.lstrip().startswith("["):
                 got = objects.read(body, body.s.index("["))
-                out += (
-                    Tree(got[0], body, scope, ctx, values.scan).sites()
-                    if got
-                    else values.scan_objects(body, scope, ctx)
-                )
+                out += Tree(got[0], body, scope, ctx).sites() if got else ctx.read(body, scope, "json")
             elif name in {"ENV", "ARG", "LABEL"} and not re.match(r"\s*[\w.-]+=", body.s):
                 key = body.s.split(None, 1)[0]
                 k = body.s.index(key) + len(key)
-                out += values.scan(
+                out += ctx.read(
                     body.slice(k, len(body.s)),
                     _name_cue(Scope("variable", key, scope), "variable", key, t.at(a), ctx),
-                    ctx,
                 )
             else:
-                out += values.scan_as("shell", body, scope, ctx)
+                out += ctx.read(body, scope, "shell")
         comments = []
         i = j
     return out
 
 
-def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
+def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
     out: list[Site] = []
     lines = _lines(t)
     comments: list[tuple[int, str]] = []
@@ -194,7 +201,7 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
                 parts.append(t.slice(lines[i][0] + cut, lines[i][1]))
                 i += 1
             if TOKEN_RE.search(rule.group("deps")):  # given to what is needed: (serve "8100" '{...}')
-                out += values.scan_as("shell", t.slice(a + rule.start("deps"), a + rule.end("deps")), scope, ctx)
+                out += ctx.read(t.slice(a + rule.start("deps"), a + rule.end("deps")), scope, "shell")
             rules.append(_Rule(rule.group("name"), rule.group("deps"), not any(p.s.strip() for p in parts), t.at(a)))
             if parts:
                 body = join(parts)
@@ -219,14 +226,14 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
             scope = _name_cue(
                 Scope("target", own["target"], _said(comments, up)), "target", own["target"], t.at(a), ctx
             )
-            out += values.scan(t.slice(a + own.end(), a + len(line)), Scope("variable", own["name"], scope), ctx)
+            out += ctx.read(t.slice(a + own.end(), a + len(line)), Scope("variable", own["name"], scope))
         elif TOKEN_RE.search(line):
             out += [Site(t.at(a + m.start()), up, "value") for m in TOKEN_RE.finditer(line)]
         if not line.strip() or var:
             comments = []
         i += 1
     for scope, body in bodies:
-        out += values.scan_as("shell", body, scope, ctx)
+        out += ctx.read(body, scope, "shell")
     for name, a, value in variables:
         scope = _name_cue(Scope("variable", name, up), "variable", name, t.at(a), ctx)
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
@@ -235,11 +242,11 @@ def _recipes(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
             scope.find_lent = partial(
                 _lent, use if lang == "make" else rf"\b{re.escape(name)}\b", assigned, scope.cues[0].side
             )
-        out += values.scan(value, scope, ctx)
+        out += ctx.read(value, scope)
     return out
 
 
-def _needed(name: str, rules: list[_Rule], up: Scope, ctx: FileCtx) -> list[Scope]:
+def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
     """The owners of every run of target ``name`` in place of another: one that does nothing but need it, or gives it words."""
     out: list[Scope] = []
     for rule in rules:
@@ -262,16 +269,12 @@ def _lent(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | None:
     return None
 
 
-def _uses(use: str, bodies: list[tuple[Scope, Text]], ctx: FileCtx) -> list[Scope]:
+def _uses(use: str, bodies: list[tuple[Scope, Text]], ctx: File) -> list[Scope]:
     return [_use(body, m.start(), owner, ctx) for owner, body in bodies for m in re.finditer(use, body.s)]
 
 
-def _use(body: Text, i: int, owner: Scope, ctx: FileCtx) -> Scope:
-    from kvroles.migrate.readers import grammar
-    from kvroles.migrate.readers.shell.scopes import Script
-
-    script = Script(body, owner, ctx)
-    scope = script.chain(grammar.at(script.root, i, 2))
+def _use(body: Text, i: int, owner: Scope, ctx: File) -> Scope:
+    scope = ctx.owner_at("shell", body, i, owner) or owner
     scope.place = body.at(i)
     return scope
 
@@ -289,3 +292,8 @@ def _odd(s: str, i: int) -> bool:
     while i - n >= 0 and s[i - n] == "$":
         n += 1
     return n % 2 == 0
+
+
+DOCKERFILE = _Recipes("docker")
+MAKEFILE = _Recipes("make")
+JUSTFILE = _Recipes("just")

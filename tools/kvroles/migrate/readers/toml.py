@@ -6,17 +6,26 @@ import re
 
 from tree_sitter import Node as TsNode
 
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import Text
-from kvroles.migrate.readers import grammar, values
+from kvroles.migrate.readers import grammar, lines
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    """The sites in TOML text."""
+class _Toml:
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in TOML text."""
+        return _read(text, owner, file)
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """What the line at ``at`` says."""
+        return lines.owner(text, at, owner, file)
+
+
+def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     root = grammar.parse("toml", t)
     doc = Map(end=len(t.s))
     _pairs(t, root, doc, 0)
@@ -36,7 +45,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
                 own = key.text.slice(len(within[-1][0]) + 1, len(key.value)) if within else key.text
                 (within[-1][1] if within else doc).pairs.append((Scalar(own, key.start, key.end), table))
                 within.append((key.value, table))
-    out += Tree(doc, t, up, ctx, values.scan, comments=True).sites()
+    out += Tree(doc, t, up, ctx, comments=True).sites()
     known = {s.pos for s in out}
     for i in t.tokens():
         if t.at(i) not in known:
@@ -76,3 +85,6 @@ def _value(t: Text, node: TsNode, depth: int) -> Node:
         inner = t.slice(start, max(start, b - len(mark)))
         return Scalar(objects.unescape(inner) if mark.startswith('"') else inner, a, b, quoted=True)
     return Scalar(t.slice(a, b), a, b)
+
+
+TOML = _Toml()

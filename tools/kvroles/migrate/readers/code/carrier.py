@@ -8,12 +8,12 @@ from functools import partial
 from tree_sitter import Node
 
 from kvroles.evidence import argv
-from kvroles.evidence.context import FileCtx
-from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import grammar, values
+from kvroles.migrate.readers import grammar, lines
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code.langs import SPECS, literal
 from kvroles.migrate.readers.code.scopes import Unit
 from kvroles.migrate.readers.mapping import objects
@@ -26,17 +26,31 @@ _EXPECTS = re.compile(
 _WANT = re.compile(r"(?i)^(?:want\w*|expected?\w*|golden\w*|exp_\w+|\w+_expected|\w+_want|expectations?)$")
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx, lang: str) -> list[Site]:
-    """The sites in source code of ``lang`` (python, go, rust)."""
-    unit = Unit(t, up, ctx, SPECS[lang])
-    out: list[Site] = []
-    done = -1
-    for i in t.tokens():
-        if i >= done:
-            sites, end = _at(unit, i)
-            out += sites
-            done = max(done, end)
-    return out
+class Code:
+    """Reads source code of one language, named as in ``SPECS``."""
+
+    def __init__(self, lang: str) -> None:
+        self._lang = lang
+
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in source code."""
+        unit = Unit(text, owner, file, SPECS[self._lang])
+        out: list[Site] = []
+        done = -1
+        for i in text.tokens():
+            if i >= done:
+                sites, end = _at(unit, i)
+                out += sites
+                done = max(done, end)
+        return out
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """The owners of the expression at ``at`` and what its line says; None in a comment."""
+        unit = file.kept(self._lang, text, owner, lambda: Unit(text, owner, file, SPECS[self._lang]))
+        node = unit.at(at, 2)
+        if node.type in unit.spec.comment:
+            return None
+        return lines.owner(text, at, unit.chain(node), file)
 
 
 def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
@@ -71,7 +85,7 @@ def _string(unit: Unit, node: Node) -> list[Site]:
         return _role(unit, node, holder, word, scope)
     if re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
         return _flag(unit, node, word, scope)
-    return values.scan(word, scope, ctx)
+    return ctx.read(word, scope)
 
 
 def _expected(unit: Unit, node: Node) -> bool:
@@ -140,9 +154,7 @@ def _macro(unit: Unit, node: Node, scope: Scope) -> list[Site]:
     if found is None:
         return [Site(t.at(node.start_byte + 1), scope, "value")]
     return [
-        s
-        for s in Tree(found, body, scope, unit.ctx, values.scan).sites()
-        if t.at(node.start_byte) <= s.pos < t.at(node.end_byte)
+        s for s in Tree(found, body, scope, unit.ctx).sites() if t.at(node.start_byte) <= s.pos < t.at(node.end_byte)
     ] or [Site(t.at(node.start_byte + 1), scope, "value")]
 
 
@@ -159,4 +171,5 @@ def _flag(unit: Unit, node: Node, word: Text, scope: Scope) -> list[Site]:
     return [Site(pos, scope, "role", flag_connector(flags), (), flag_settings(flags), word.exact(k, len(TOKEN)))]
 
 
-__all__ = ["Scalar", "scan"]
+GO = Code("go")
+RUST = Code("rust")

@@ -5,24 +5,29 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import Text
 from kvroles.evidence.words import name_sides
-from kvroles.migrate.readers import values
-from kvroles.migrate.readers.code import carrier as code
+from kvroles.migrate.readers import registry
+from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.code.carrier import Code
 
 _CELL = re.compile(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
 _BANG = re.compile(r"^[ \t]*[!%](?:sx\s|system\s)?(?P<cmd>(?:[^\n\\]|\\\r?\n|\\.)*)", re.M)
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    """The sites in Python text."""
+class _Python(Code):
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in Python text."""
+        return _read(text, owner, file)
+
+
+def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     if m := _CELL.match(t.s):
         body = t.slice(m.end(), len(t.s))
         target = m.group(2)
         lang = (
-            values.lang_of_name(target)
+            registry.lang_of_name(target)
             if target
             else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
         )
@@ -31,17 +36,13 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
             up = Scope("file", target, up, cues if len(cues) == 1 else [])
             if ctx.elsewhere is not None:
                 up.find_uses, up.only_doubts = partial(ctx.elsewhere, target.rsplit("/", 1)[-1]), True
-        return values.scan_as(lang, body, up, ctx)
+        return ctx.read(body, up, lang)
     out: list[Site] = []
     holes: list[tuple[int, int]] = []
     for m in _BANG.finditer(t.s) if _has_magic(t.s) else ():
         if re.match(r"\s*[!%]\s*[\w./{$-]", m.group()) and "=" not in m.group()[:2]:
             holes.append((m.start(), m.end()))
-            out += (
-                values.scan_as("shell", t.slice(m.start("cmd"), m.end("cmd")), up, ctx)
-                if "kv_both" in m.group()
-                else []
-            )
+            out += ctx.read(t.slice(m.start("cmd"), m.end("cmd")), up, "shell") if "kv_both" in m.group() else []
     if holes:
         s = list(t.s)
         for a, b in holes:
@@ -50,7 +51,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     if re.match(r"\s*>>> ", t.s):
         s2 = re.sub(r"(?m)^(\s*)(?:>>>|\.\.\.)( |$)", lambda m: m.group(1) + "   " + m.group(2), t.s)
         t = t.same_places(s2) if len(s2) == len(t.s) else t
-    return out + code.scan(t, up, ctx, "python")
+    return out + _CODE.read(t, up, ctx)
 
 
 def _has_magic(s: str) -> bool:
@@ -62,3 +63,7 @@ def _has_magic(s: str) -> bool:
                 return True
             i = s.find(sign, i + 1)
     return False
+
+
+_CODE = Code("python")
+PYTHON = _Python("python")

@@ -8,19 +8,19 @@ from bisect import bisect
 from tree_sitter import Node
 
 from kvroles.evidence import argv
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Scope
 from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code.langs import Spec, literal
 
 
 class Reader:
     """One source text: its tree, its owner in the file, its grammar's words."""
 
-    def __init__(self, t: Text, up: Scope, ctx: FileCtx, spec: Spec) -> None:
+    def __init__(self, t: Text, up: Scope, ctx: File, spec: Spec) -> None:
         self.t = t
         self.up = up
         self.ctx = ctx

@@ -9,7 +9,6 @@ import re
 from functools import partial
 from itertools import accumulate
 
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.evidence.words import (
@@ -23,17 +22,23 @@ from kvroles.evidence.words import (
     prose_sides,
     title_side,
 )
-from kvroles.migrate.readers import values
+from kvroles.migrate.readers import lines, mentions, registry, sniff
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.document import lines as md
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    """The sites in a document."""
-    return _Document(t, up, ctx).sites()
+class _Documents:
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in a document."""
+        return _Document(text, owner, file).sites()
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """What the line at ``at`` says."""
+        return lines.owner(text, at, owner, file)
 
 
 class _Document:
-    def __init__(self, t: Text, up: Scope, ctx: FileCtx) -> None:
+    def __init__(self, t: Text, up: Scope, ctx: File) -> None:
         self.t, self.up, self.ctx = t, up, ctx
         self.state = md.State()
         self.out: list[Site] = []
@@ -202,11 +207,9 @@ class _Document:
             scope = Scope("variable", names[0], scope, list(owner.cues), only_doubts=True)
             scope.find_uses = partial(self._later_uses, names[0], span)
         beyond, self.ctx.elsewhere = self.ctx.elsewhere, partial(self._mentions, span)
-        self.ctx.depth += 1
         try:
-            self.out += values.scan_as(kind, body, scope, self.ctx) if self.ctx.depth < 12 else []
+            self.out += self.ctx.read(body, scope, kind)
         finally:
-            self.ctx.depth -= 1
             self.ctx.elsewhere = beyond
 
     def _span(self, block: md.Block) -> tuple[int, int]:
@@ -228,8 +231,8 @@ class _Document:
     def _kind(self, block: md.Block, body: Text) -> str:
         """The language a block is read as; empty for: find out."""
         title = md.title(block.info)
-        kind = values.LANGS.get(block.lang.lower(), "") or (values.lang_of_name(title) if title else "")
-        if not kind and values.looks_logged(body.s):
+        kind = registry.FENCES.get(block.lang.lower(), "") or (registry.lang_of_name(title) if title else "")
+        if not kind and sniff.looks_logged(body.s):
             kind = "log"
         if kind == "python" and re.match(r"\s*(?:vllm serve|python3? |CUDA_|export |#!.*sh)", body.s):
             kind = "shell"
@@ -241,26 +244,24 @@ class _Document:
         """The one file that a block is said to hold, by its title, its first comment, or what stands right above it; or empty."""
         if title := md.title(block.info):
             return title
-        state, kind = block.state, self._kind(block, body) or values.sniff(body.s)
+        state, kind = block.state, self._kind(block, body) or sniff.language(body.s)
         first = body.s.lstrip().split("\n", 1)[0]
         said = [first if first.startswith(("#", "//")) else "", state.said[-1][1] if state.said else ""]
         said += [state.tab[0] if state.tab else "", state.headings[-1][1] if state.headings else ""]
         for words in said:
             names = md.file_names(words)
-            if len(names) == 1 and values.lang_of_name(name := names.pop()) == kind:
+            if len(names) == 1 and registry.lang_of_name(name := names.pop()) == kind:
                 return name
         return ""
 
     def _mentions(self, own: tuple[int, int], name: str) -> list[Scope]:
         """The owners of what names a file in the document's other blocks and in its text, if they say anything of a side."""
-        from kvroles.migrate.readers import mentions
-
         out: list[Scope] = []
         spans = [self._span(block) for block in self.blocks]
         for block, span in zip(self.blocks, spans, strict=True):
             if span != own and name in self.t.s[span[0] : span[1]]:
                 body = self._body(block)
-                lang = self._kind(block, body) or values.sniff(body.s)
+                lang = self._kind(block, body) or sniff.language(body.s)
                 out += mentions.owners(lang, body, name, self._owner(block.state), self.ctx)
         for i in mentions.places(self.t.s, name):
             if not any(a <= i < b for a, b in spans):
@@ -269,9 +270,7 @@ class _Document:
 
     def _spoken(self, i: int) -> Scope:
         """What the line of text at ``i`` says of a file that it names, or else its section does."""
-        from kvroles.migrate.readers import mentions
-
-        bare = md.without_files(mentions.line_at(self.t.s, i))
+        bare = md.without_files(lines.line_at(self.t.s, i))
         sides = prose_sides(bare) & {Side.PREFILL, Side.DECODE}
         cues = [Cue(side, Weight.SAID, "sentence", bare[:80], self.t.at(i)) for side in sides]
         if len(sides) == 2:
@@ -371,8 +370,11 @@ class _Document:
             covered.append((a, b))
             if TOKEN_RE.search(m.group(2)):
                 body = self.t.slice(base + a, base + b)
-                found = values.scan(body, scope, self.ctx)
+                found = self.ctx.read(body, scope)
                 self.out += [s if s.kind == "role" and s.connector else Site(s.pos, scope, "prose") for s in found]
         for tok in TOKEN_RE.finditer(line):
             if not any(a <= tok.start() < b for a, b in covered):
                 self.out.append(Site(self.t.at(base + tok.start()), scope, "prose"))
+
+
+DOCUMENT = _Documents()

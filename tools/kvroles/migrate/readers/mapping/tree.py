@@ -8,16 +8,16 @@ from functools import partial
 from itertools import islice
 
 from kvroles.evidence import argv, data_cues
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.evidence.words import alike_said, title_side
 from kvroles.migrate import connectors
+from kvroles.migrate.readers import mentions
+from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template.actions import Branch
 
-MANY = 200  # uses that are looked at: nobody writes more by hand, and each costs a walk through its document
-Leaf = Callable[[Text, Scope, FileCtx], list[Site]]
 _TEMPLATE_KEY = re.compile(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
 )
@@ -32,8 +32,7 @@ class Tree:
         root: Node,
         source: Text,
         up: Scope,
-        ctx: FileCtx,
-        leaf: Leaf,
+        ctx: File,
         comments: bool = False,
         branches: Sequence[Branch] = (),
         branch_scope: Callable[[Branch, Scope, Text], Scope] | None = None,
@@ -43,7 +42,6 @@ class Tree:
         self.source = source
         self.up = up
         self.ctx = ctx
-        self.leaf = leaf
         self.comments = comments  # the language has # comments
         self.branches = branches
         self.branch_scope = branch_scope
@@ -66,7 +64,7 @@ class Tree:
             return self._role(leaf, path, scope)
         if not leaf.exact:
             return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
-        return self.leaf(leaf.text, scope, self.ctx)
+        return self.ctx.read(leaf.text, scope)
 
     # -- owners -------------------------------------------------------------------------------------------------------
 
@@ -194,8 +192,6 @@ class Tree:
 
     def _read_by(self, name: str, own: Map) -> list[Scope]:
         """The owners of what names a file of a ConfigMap in the other documents."""
-        from kvroles.migrate.readers import mentions
-
         out: list[Scope] = []
         for i in mentions.places(self.source.s, name):
             for tree in self.beside:

@@ -8,12 +8,14 @@ from functools import partial
 from tree_sitter import Node
 
 from kvroles.evidence import argv
-from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.evidence.words import name_sides
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import grammar, values
+from kvroles.migrate.readers import grammar, registry, sniff
+from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import flag_connector, flag_settings
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell import script as shell_script
@@ -27,8 +29,23 @@ _CARRIES = {
 }  # fmt: skip
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    """The sites in shell text."""
+class _Shell:
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in shell text; what looks like a console's log is a record."""
+        if sniff.looks_logged(text.s):
+            return [Site(text.at(i), owner, "log") for i in text.tokens()]
+        return _read(text, owner, file)
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """The owners of the word at ``at``; None in a comment."""
+        script = file.kept("shell", text, owner, lambda: Script(text, owner, file))
+        node = grammar.at(script.root, at, 2)
+        if node.type == "comment":
+            return None
+        return script.chain(node)
+
+
+def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     if t.s.lstrip().startswith("-"):  # arguments without their command
         t = join([Text("_ ", t.at(0)), t])
     script = Script(t, up, ctx)
@@ -65,7 +82,7 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
     line = t.s.find("\n", i)
     line = len(t.s) if line < 0 else line
     start = t.s.rfind("\n", 0, i) + 1
-    return values.scan_objects(t.slice(start, line), script.chain(grammar.at(script.root, i)), ctx), line
+    return ctx.read(t.slice(start, line), script.chain(grammar.at(script.root, i)), "json"), line
 
 
 def _word(script: Script, node: Node) -> list[Site]:
@@ -82,7 +99,7 @@ def _word(script: Script, node: Node) -> list[Site]:
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
     if parent.type == "command" and shell_script.says_only(t, parent) and not word.s.lstrip().startswith("{"):
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
-    return values.scan(word, scope, ctx)
+    return ctx.read(word, scope)
 
 
 def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) -> list[Site]:
@@ -138,7 +155,7 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
             if inside is not None:
                 return inside
         return [Site(body.at(k), scope, "role", connector, wrapped, exact=body.exact(k, len(TOKEN)), feeds=name)]
-    return values.scan(body, scope, script.ctx)
+    return script.ctx.read(body, scope)
 
 
 def _object_around(script: Script, node: Node) -> list[Site] | None:
@@ -150,9 +167,6 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
                 if owner.type != "heredoc_body"
                 else script.t.slice(owner.start_byte, owner.end_byte)
             )
-            from kvroles.evidence.data import Map, Scalar, path_to
-            from kvroles.migrate.readers.mapping import objects
-
             for k in t.tokens():
                 if not script.t.at(node.start_byte) <= t.at(k) < script.t.at(node.end_byte):
                     continue
@@ -177,17 +191,14 @@ def _heredoc(script: Script, node: Node) -> list[Site]:
     body = t.slice(node.start_byte, node.end_byte)
     scope = Scope.deferred(partial(script.chain, node))
     target = script.heredoc_target(node)
-    lang = values.lang_of_name(target) if target else ""
+    lang = registry.lang_of_name(target) if target else ""
     if target:
         sides = name_sides(target)
         writer = next((o for o in grammar.owners(node) if o.type == "redirected_statement"), node)
         scope = Scope("file", target, scope, find_uses=partial(script.read_back, target, writer), only_doubts=True)
         if len(sides) == 1:
             scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "file written", target, t.at(node.start_byte)))
-    script.ctx.depth += 1
-    try:
-        if script.ctx.depth > 12:
-            return []
-        return values.scan_as(lang if lang != "notebook" else "", body, scope, script.ctx)
-    finally:
-        script.ctx.depth -= 1
+    return script.ctx.read(body, scope, lang if lang != "notebook" else "")
+
+
+SHELL = _Shell()

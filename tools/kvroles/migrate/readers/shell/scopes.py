@@ -11,8 +11,8 @@ from tree_sitter import Node
 from kvroles.evidence import argv
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.words import name_sides, role_value, tested
-from kvroles.migrate.readers import grammar
-from kvroles.migrate.readers.mapping.tree import MANY
+from kvroles.migrate.readers import grammar, mentions
+from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
 from kvroles.migrate.readers.template import branches
@@ -120,8 +120,6 @@ class Script(Source):
 
     def read_back(self, target: str, writer: Node) -> list[Scope]:
         """The owners of every other place that names the file which ``writer`` writes, other parts of its document included."""
-        from kvroles.migrate.readers import mentions
-
         name = target.rsplit("/", 1)[-1]
         if variable := re.fullmatch(r"\$\{?(\w+)\}?", name):
             found = [m.start() for m in islice(re.finditer(rf"\$\{{?{variable.group(1)}\b", self.t.s), MANY)]

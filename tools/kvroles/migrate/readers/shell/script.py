@@ -7,12 +7,12 @@ import re
 from tree_sitter import Node
 
 from kvroles.evidence import argv
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Scope
 from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.template import actions as template
@@ -77,7 +77,7 @@ def says_only(t: Text, node: Node) -> bool:
 class Source:
     """The tree of a shell text, its owner in the file, and what can be asked of it without knowing who owns what."""
 
-    def __init__(self, t: Text, up: Scope, ctx: FileCtx) -> None:
+    def __init__(self, t: Text, up: Scope, ctx: File) -> None:
         self.t = t
         self.up = up
         self.ctx = ctx

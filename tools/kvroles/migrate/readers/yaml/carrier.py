@@ -5,23 +5,47 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.evidence.words import name_sides
 from kvroles.migrate import connectors
+from kvroles.migrate.readers import lines
+from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.yaml import events as yaml_read
+from kvroles.migrate.readers.yaml import outline
 
 
-def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
-    """The sites in YAML text, templates included."""
-    from kvroles.migrate.readers import values
+class _Yaml:
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in YAML text, templates included."""
+        return _read(text, owner, file)
 
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """The owners of the scalar at ``at`` and what its line says; of a template's action those of the place it is put in."""
+        trees = file.kept("yaml", text, owner, lambda: _bare_trees(text, owner, file))
+        for tree in trees:
+            if tree.root.start <= at < tree.root.end:
+                path = path_to(tree.root, at)
+                scope = tree.scopes(path, follow=False)
+                if isinstance(path[-1], Scalar):
+                    return lines.owner(text, at, scope, file)
+                if any(a <= at < b for a, b in template.actions(text.s)):
+                    return scope
+                break
+        return None
+
+
+def _bare_trees(t: Text, up: Scope, ctx: File) -> list[Tree]:
+    source = t.same_places(template.mask(t.s)) if template.is_template(t.s) else t
+    return [Tree(root, source, up, ctx, True) for root in roots(source)]
+
+
+def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     source, branches = t, []
     if template.is_template(t.s):
         branches = template.branches(t.s)
@@ -29,7 +53,7 @@ def scan(t: Text, up: Scope, ctx: FileCtx) -> list[Site]:
     trees: list[Tree] = []
     owner = partial(_branch, t, trees, up)
     for root in roots(source):
-        trees.append(Tree(root, source, up, ctx, values.scan, True, branches, owner, trees))
+        trees.append(Tree(root, source, up, ctx, True, branches, owner, trees))
     out: list[Site] = [site for tree in trees for site in tree.sites()]
     known = {s.pos for s in out}
     actions = template.actions(t.s) if source is not t else []
@@ -51,8 +75,6 @@ def roots(t: Text) -> list[Node]:
     try:
         return yaml_read.documents(t)
     except yaml_read.NotYamlError:
-        from kvroles.migrate.readers.yaml import outline
-
         return outline.documents(t)
 
 
@@ -67,13 +89,11 @@ def _branch(t: Text, trees: list[Tree], top: Scope, b: template.Branch, up: Scop
     return scope
 
 
-def _unread(t: Text, i: int, up: Scope, ctx: FileCtx) -> Site:
+def _unread(t: Text, i: int, up: Scope, ctx: File) -> Site:
     """A role where the structure round it could not be read: reported, never rewritten."""
-    from kvroles.migrate.readers import values
-
     start = t.s.rfind("\n", 0, i) + 1
     end = t.s.find("\n", i)
-    for site in values.scan_objects(t.slice(start, len(t.s) if end < 0 else end), up, ctx):
+    for site in ctx.read(t.slice(start, len(t.s) if end < 0 else end), up, "json"):
         if site.pos == t.at(i) and site.kind == "role":
             return Site(site.pos, up, "role", site.connector, site.wrappers, site.extra, exact=False)
     return Site(t.at(i), up, "value")
@@ -89,7 +109,7 @@ def _in_comment(s: str, i: int) -> bool:
 _SET = re.compile(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
 
 
-def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: FileCtx) -> list[Site]:
+def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Site]:
     """A role written inside an action: a template variable's config, a default, a ``printf``."""
     body = t.slice(*action)
     k = i - action[0]
@@ -101,9 +121,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     inner = body.slice(2, max(2, len(body.s) - 2))
     found = objects.enclosing(inner, k - 2)
     if found is not None:
-        from kvroles.migrate.readers import values
-
-        return [s for s in Tree(found, inner, scope, ctx, values.scan).sites() if s.pos == t.at(i)] or [
+        return [s for s in Tree(found, inner, scope, ctx).sites() if s.pos == t.at(i)] or [
             Site(t.at(i), scope, "value")
         ]
     return [_default(t, i, trees, scope)]
@@ -171,3 +189,6 @@ def _default(t: Text, i: int, trees: list[Tree], scope: Scope) -> Site:
                     t.exact(i, len(TOKEN)),
                 )
     return Site(pos, scope, "value")
+
+
+YAML = _Yaml()

@@ -10,6 +10,7 @@ import re
 
 from kvroles.evidence.data import Map, Node, Scalar, Seq
 from kvroles.evidence.text import TOKEN, Text
+from kvroles.migrate.readers.mapping import objects
 
 _KEY = re.compile(r"""("[^"\n]*"|'[^'\n]*'|[^\s#&*!|>%@`"'{}\[\],:-][^\n:#]*?|-?[\w./$<>@-]+)[ \t]*:(?=[ \t\r\n]|$)""")
 _BLOCK = re.compile(r"(?:&\S+[ \t]+)?[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")
@@ -150,8 +151,6 @@ def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar | M
                 break
             j += 1
         if j < end:
-            from kvroles.migrate.readers.mapping import objects
-
             inner = t.slice(i + 1, j)
             if quote == '"':
                 inner = objects.unescape(inner)
@@ -166,8 +165,6 @@ def _value(t: Text, i: int, eol: int, end: int, indent: int) -> tuple[Scalar | M
 
 def _braces(t: Text, i: int, eol: int) -> Map | None:
     """A mapping in braces that is closed on its own line and nothing but a comment behind it."""
-    from kvroles.migrate.readers.mapping import objects
-
     got = objects.read(t.slice(0, eol), i)
     if got is None or not isinstance(got[0], Map) or not re.fullmatch(r"\s*(?:#.*)?", t.s[got[1] : eol]):
         return None

@@ -1,0 +1,86 @@
+"""What a reader is, and the file in whose text it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from typing import Protocol, TypeVar, cast
+
+from kvroles.evidence.context import MAX_NESTING, FileCtx
+from kvroles.evidence.data_cues import one_side
+from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.text import TOKEN_RE, Text
+from kvroles.migrate import walk
+from kvroles.migrate.readers import sniff
+from kvroles.migrate.readers.registry import READERS, USUAL
+
+_T = TypeVar("_T")
+
+
+class Reader(Protocol):
+    """Reads one language. It knows no other reader: what a string holds goes back through ``File.read``."""
+
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """Every ``kv_both`` in ``text``, with its owners; ``owner`` is that of the whole text."""
+        ...
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """The innermost owner of index ``at`` of ``text``; None in a comment."""
+        ...
+
+
+class File(FileCtx):
+    """One file: what is known of it as a whole, and the way to the readers of what its strings hold."""
+
+    def __init__(self, path: str, name: str, text: Text, nixl: frozenset[str] = frozenset()) -> None:
+        super().__init__(path, name, text, nixl, walk.neighbours)
+        self._kept: dict[Hashable, object] = {}
+
+    def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
+        """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or
+        empty for: find out."""
+        if not TOKEN_RE.search(text.s):
+            return []
+        if self.depth >= MAX_NESTING:
+            return [Site(text.at(i), owner, "value") for i in text.tokens()]
+        self.depth += 1
+        try:
+            if lang == "string" and (m := sniff.KEYED.match(text.s)):
+                side = one_side(m.group(1), self)
+                cues = [] if side is None else [Cue(side, Weight.NAMED, "key", m.group(1), text.at(0))]
+                owner, lang = Scope("key", m.group(1), owner, cues), "json"
+                text = text.slice(m.end(), len(text.s))
+            elif lang in {"", "string"}:
+                lang = sniff.language(text.s)
+            return reader(lang).read(text, owner, self)
+        finally:
+            self.depth -= 1
+
+    def owner_at(self, lang: str, text: Text, at: int, owner: Scope) -> Scope | None:
+        """The innermost owner of index ``at`` of ``text``, which is of language ``lang``; None in a comment."""
+        return reader(lang or "prose").owner_at(text, at, owner, self)
+
+    def kept(self, kind: str, text: Text, owner: Scope, make: Callable[[], _T]) -> _T:
+        """What ``make`` makes of ``text``: made once, however often the owner of a place in it is asked for."""
+        key = (kind, text, owner)
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast(_T, self._kept[key])
+
+
+@cache
+def reader(lang: str) -> Reader:
+    """The reader of a language. Raises ``ImportError`` if its parser is not installed."""
+    module, name = READERS[lang].split(":")
+    return cast(Reader, getattr(import_module(f"kvroles.migrate.readers.{module}"), name))
+
+
+def load() -> None:
+    """Load the readers that most trees need, before the process forks: else each process loads them for itself."""
+    for lang, grammar in USUAL:
+        with suppress(ImportError):  # what is not installed the first file that takes it speaks of
+            reader(lang)
+            if grammar:
+                import_module("kvroles.migrate.readers.grammar").parser(grammar)

@@ -1,0 +1,61 @@
+"""Lines of any text, and what one of them says of something that it names."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.evidence import argv
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.text import Text
+from kvroles.evidence.words import name_sides, title_side
+
+_WORD = re.compile(r"[^\s\"'`,]+")
+_HEAD = re.compile(
+    r"(?m)^(?:FROM[ \t]+\S+[ \t]+AS[ \t]+(?P<stage>\S+)|\[(?P<section>[^\]\n]+)\]"
+    r"|(?P<target>[\w.-]+)[ \t]*[^\n:=]*:(?![=:]))"
+)
+
+
+def span(s: str, i: int) -> tuple[int, int]:
+    """Where the line that index ``i`` is on begins and ends, with those that a backslash joins to it."""
+    start, end = s.rfind("\n", 0, i) + 1, s.find("\n", i)
+    end = len(s) if end < 0 else end
+    while start > 1 and s[:start].rstrip("\r\n").endswith("\\"):
+        start = s.rfind("\n", 0, start - 1) + 1
+    while end < len(s) and s[start:end].rstrip("\r").endswith("\\"):
+        below = s.find("\n", end + 1)
+        end = len(s) if below < 0 else below
+    return start, end
+
+
+def line_at(s: str, i: int) -> str:
+    """The line that index ``i`` is on, with those that a backslash joins to it."""
+    start, end = span(s, i)
+    return s[start:end]
+
+
+def owner(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
+    """What the line at ``i`` says beside the word that stands there."""
+    start, end = span(t.s, i)
+    line = t.s[start:end]
+    if line.lstrip().startswith("#"):
+        side = title_side(line)
+        cues = [Cue(side, Weight.SAID, "comment", line.strip("# ")[:80], t.at(i))] if side else []
+        return Scope("comment", "", up, cues)
+    named = next((m.group() for m in _WORD.finditer(line) if m.start() <= i - start < m.end()), "")
+    words = [argv.Word(m.group(), t.at(i)) for m in _WORD.finditer(line) if m.group() != named]
+    return Scope("command", "", up, argv.cues(words, ctx), place=t.at(i))
+
+
+def headed(t: Text, i: int, up: Scope) -> Scope:
+    """The target of a Makefile, the stage of a Dockerfile or the section of a unit that ``i`` stands in."""
+    last: re.Match[str] | None = None
+    for m in re.finditer(_HEAD, t.s[:i]):
+        last = m
+    if last is None:
+        return up
+    title = next(g for g in last.groups() if g)
+    sides = name_sides(title) & {Side.PREFILL, Side.DECODE}
+    cues = [Cue(s, Weight.NAMED, "target", title, t.at(last.start())) for s in sides if len(sides) == 1]
+    return Scope("target", title, up, cues)

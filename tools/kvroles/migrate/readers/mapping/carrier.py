@@ -1,0 +1,35 @@
+"""JSON and JSON5, in files and in any other text: the objects in it, whatever stands round them."""
+
+from __future__ import annotations
+
+from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.text import Text
+from kvroles.migrate.readers import lines
+from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping.tree import Tree
+from kvroles.migrate.readers.plain import loose
+
+
+class _Json:
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in the objects of ``text``; what stands in no object is a mention."""
+        out: list[Site] = []
+        done = -1
+        for i in text.tokens():
+            if i < done:
+                continue
+            found = objects.enclosing(text, i)
+            if found is None:
+                out.append(loose(text, i, owner))
+                continue
+            done = found.end
+            out += Tree(found, text, owner, file).sites()
+        return out
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """What the line at ``at`` says."""
+        return lines.owner(text, at, owner, file)
+
+
+JSON = _Json()
