@@ -131,7 +131,7 @@ def test_a_crlf_checkout_is_recognised_for_what_it_is(apply: Apply, tree: Path, 
     for path, data in contents(tree).items():
         if b"\0" not in data:
             (tree / path).write_bytes(data.replace(b"\n", b"\r\n"))
-    untouched(lambda: apply("--into", tree), 1, "another line end (CRLF for LF)", "core.autocrlf false")
+    untouched(lambda: apply("--into", tree), 1, "has CRLF line ends, where vLLM has LF", "core.autocrlf=false")
 
 
 def test_a_topic_applied_by_half_is_partial(apply: Apply, tree: Path, tiny: Tiny, untouched: Untouched) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from . import contract, patchfile
+from . import contract, line_ends, patchfile
 from .digest import sha256
 from .errors import DoesNotApply, Unproven
 from .journal import Change
@@ -300,6 +300,12 @@ def _holds(data: bytes, patch: FilePatch) -> bool:
 
 def hunk_refusal(topic: str, e: HunkMismatch, where: str) -> DoesNotApply:
     """The error for a hunk that does not fit."""
+    if e.is_crlf:
+        return DoesNotApply(
+            f"{e.path} in {where} has CRLF line ends, where vLLM has LF: git's core.autocrlf rewrote the checkout, or a copy "
+            "converted it",
+            fix=line_ends.taken_again(where),
+        )
     expected, found = e.describe()
     return DoesNotApply(
         f"Topic {topic} does not apply to {e.path} in {where}: hunk {e.number} does not fit",
@@ -320,6 +326,8 @@ def checked(series: Series, lock: Lock) -> tuple[Series, Lock]:
     names = {t.name for t in series.topics}
     for path in sorted(have.keys() | lock.overlay.keys()):
         if have.get(path) != lock.overlay.get(path):
+            if line_ends.are_converted(series.overlay.get(path, b"")):
+                raise line_ends.damaged(f"vllm_overlay/{path}", None)
             raise Unproven(
                 f"vllm_overlay/{path} is not the file that the lock knows",
                 expected=f"SHA-256 {lock.overlay.get(path)}",

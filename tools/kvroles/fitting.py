@@ -259,7 +259,7 @@ def _file(
     if mismatch is None or not needy:
         return None  # it needs nothing of the series
     (topic, variant, _), why = mismatch
-    if merge is not None:
+    if merge is not None and not why.is_crlf:  # every line would conflict
         merged = merge(path, data, topic, variant)
         return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED), merged)
     return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED, (), why))

@@ -11,6 +11,7 @@ import re
 from functools import cache
 from typing import Any, NamedTuple
 
+from . import line_ends
 from .errors import Unproven
 from .places import Readable, project_root
 from .release import version
@@ -93,6 +94,8 @@ class Lock(NamedTuple):
             raw = ((root or project_root()) / "patches" / "lock.json").read_bytes()
         except (OSError, KeyError):
             raise _damaged("it is missing") from None
+        if line_ends.are_converted(raw):
+            raise line_ends.damaged("patches/lock.json", root)
         try:
             if _HALF.search(raw):
                 raise ValueError("it holds half of a character")

@@ -86,6 +86,11 @@ class HunkMismatch(Exception):  # noqa: N818 - carries an outcome; callers turn 
         self.places = places
         super().__init__(f"{path}: hunk {number} does not fit")
 
+    @property
+    def is_crlf(self) -> bool:
+        """Whether the file has CRLF where the patch has LF, and the line differs in nothing else."""
+        return self.found is not None and self.found == self.expected.removesuffix(b"\n") + b"\r\n"
+
     def describe(self) -> tuple[str, str]:
         """(expected, found) as short readable text."""
         if self.places > 1:
@@ -99,10 +104,7 @@ class HunkMismatch(Exception):  # noqa: N818 - carries an outcome; callers turn 
         if self.found.rstrip(b"\r\n") != self.expected.rstrip(b"\r\n") and self.found.split() == self.expected.split():
             return want, f"the same text with other white space: {_blanks(self.found)} for {_blanks(self.expected)}"
         if self.found.rstrip(b"\r\n") == self.expected.rstrip(b"\r\n"):
-            return want, (
-                f"the same text with another line end ({_line_end(self.found)} for {_line_end(self.expected)}): "
-                "check out with 'git config core.autocrlf false'"
-            )
+            return want, f"the same text with another line end ({_line_end(self.found)} for {_line_end(self.expected)})"
         return want, _show(self.found)
 
 

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from . import patchfile
+from . import line_ends, patchfile
 from .errors import Unproven, UsageError
 from .places import Readable, project_root
 from .release import in_range, version
@@ -62,6 +62,8 @@ def _patch(topic: Topic, variant: str) -> patchfile.Patch:
             f"Patch patches/{topic.name}/{variant}.patch is missing, though the lock names it",
             fix="Restore it with 'git checkout -- patches'",
         ) from None
+    if line_ends.are_converted(raw):
+        raise line_ends.damaged(f"patches/{topic.name}/{variant}.patch", None)
     return patchfile.parse(raw, f"patches/{topic.name}/{variant}.patch")
 
 
@@ -83,6 +85,8 @@ class Series(NamedTuple):
             raise Unproven(
                 f"patches/series cannot be read ({type(e).__name__})", fix="Restore it with 'git checkout -- patches'"
             ) from None
+        if "\r\n" in text:
+            raise line_ends.damaged("patches/series", root)
         topics = []
         for line in text.splitlines():
             words = line.partition("#")[0].split()
