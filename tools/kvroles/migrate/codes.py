@@ -35,12 +35,13 @@ CODES: dict[str, Code] = {
         Code(
             "KVR117", "not-in-place", _W, "The role cannot be changed in place: its bytes are not where its value is."
         ),
+        Code("KVR118", "unread", _W, "What this kv_both sets is not understood: it may be a NIXL role."),
         Code("KVR120", "wrapper-role", _N, "A wrapper's own role is left alone; only the NIXL connector in it moves."),
         Code("KVR121", "other-connector", _N, "Another connector's role is left alone."),
-        Code("KVR122", "connector-unknown", _N, "Which connector this role belongs to is not said here."),
         Code("KVR123", "expectation", _N, "A test's expectation changes with what it tests, not by itself."),
         Code("KVR124", "mention", _N, "A comment or sentence mentions kv_both; it configures nothing."),
         Code("KVR125", "record", _N, "A log, report or patch records what once was."),
+        Code("KVR126", "vocabulary", _N, "Code that compares, lists or searches for roles; it sets none."),
         Code("KVR131", "bidirectional-prefill", _W, "Bidirectional transfer needs kv_both on prefill from 0.24.0 on."),
         Code(
             "KVR132",
@@ -62,3 +63,5 @@ CODES: dict[str, Code] = {
         Code("KVR190", "skipped", _W, "The file could not be read and was skipped: it may say kv_both."),
     )
 }
+# Codes of earlier versions, and what is said in their place.
+RETIRED = {"KVR122": "KVR118"}

@@ -25,11 +25,25 @@ NIXL = frozenset({"NixlConnector", "NixlPullConnector", "NixlPushConnector", "Ni
 PLUGIN_NIXL = re.compile(r"^(?:Rbln|RBLN|Hpu|HPU|Gaudi|Tpu|TPU|Xpu|XPU|Npu|NPU)Nixl(?:Pull|Push)?Connector(?:V1)?$")
 SHORT = frozenset({"nixl", "nixlconnector", "nixl_connector", "nixl-connector"})
 WRAPPERS = frozenset({"MultiConnector", "PdConnector", "DynamoPdConnector", "PDConnector"})
-_PLACEHOLDER = re.compile(r"[$<{%]|^$|^__")
+# The names that charts, launchers and routers use for other connectors in their own settings.
+SHORT_OTHER = frozenset(
+    {"lmcache", "lmcachemp", "mooncake", "mooncakestore", "kvbm", "offloading", "sharedstorage", "shared-storage", "p2pnccl",
+     "hf3fs", "flexkv", "moriio", "aibrix", "simplecpuoffload", "cpuoffload"}
+)  # fmt: skip
+_CLASS = re.compile(r"^(?:[\w.]+[.:])?[A-Z]\w*Connector\w*$")
+_PLACEHOLDER = re.compile(r"[$<{%@]|^$|^__")
+_CLASS_NAMED = re.compile(r"(?<![A-Za-z0-9_])[A-Z][A-Za-z0-9]*Connector(?:V\d+)?(?![A-Za-z0-9_])")
+_SAID = re.compile(
+    r"(?i)connector(?:_?(?:name|type|class))?\\*[\"']?[ \t]*[:=]{1,2}[ \t]*(?P<value>\\*[\"']*[^\s,;)}\]\"'\\]+)"
+)
+_BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
 
 
 def kind_of(name: str | None, known: frozenset[str] = frozenset()) -> Kind:
-    """What ``name`` is; ``known`` are further NIXL subclasses the user declared."""
+    """What ``name`` is; ``known`` are further NIXL subclasses the user declared.
+
+    Another connector is one by its known short name or by the form of a connector's class; any other name is unknown.
+    """
     if name is None or _PLACEHOLDER.search(name):
         return Kind.UNKNOWN
     name = name.strip()
@@ -39,7 +53,28 @@ def kind_of(name: str | None, known: frozenset[str] = frozenset()) -> Kind:
         return Kind.WRAPPER
     if "nixl" in name.lower():
         return Kind.UNKNOWN
-    return Kind.OTHER
+    return Kind.OTHER if _CLASS.match(name) or name.lower() in SHORT_OTHER else Kind.UNKNOWN
+
+
+def is_placeholder(name: str) -> bool:
+    """Whether what stands in a connector's place is only filled in later."""
+    return _PLACEHOLDER.search(name) is not None
+
+
+def all_other(s: str, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """The connectors that a text names, if it names any and each is another one than NIXL's; else nothing.
+
+    A wrapper is none by itself, and a placeholder in a connector's place may stand for NIXL's.
+    """
+    if "nixl" in s.lower():
+        return ()
+    found = dict.fromkeys(m.group() for m in _CLASS_NAMED.finditer(s) if m.group() not in _BASES)
+    for m in _SAID.finditer(s):
+        value = m["value"].lstrip("\\\"'")
+        if _PLACEHOLDER.search(value) or value in known:
+            return ()
+    other = tuple(name for name in found if kind_of(name, known) is Kind.OTHER)
+    return other if all(kind_of(name, known) in (Kind.OTHER, Kind.WRAPPER) for name in found) else ()
 
 
 def plain(key: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from kvroles.evidence import decide
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.signs import SIGNS
 from kvroles.evidence.text import TOKEN
 from kvroles.migrate import connectors, hazards
 from kvroles.migrate.codes import CODES
@@ -16,14 +19,7 @@ from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.settings import SILENCER, Options, suppressed
 
-_MENTIONS = {
-    "comment": ("KVR124", "in a comment: it configures nothing"),
-    "prose": ("KVR124", "in text: it configures nothing"),
-    "value": ("KVR124", "not the role of a connector's config"),
-    "expectation": ("KVR123", "what a test expects: change it with what it tests"),
-    "log": ("KVR125", "a record of what once ran"),
-    "unknown": ("KVR117", "in a kind of file that is not read closely enough to change: see to it by hand"),
-}
+Make = Callable[..., Finding]
 
 
 def of_file(ctx: File, options: Options) -> list[Finding]:
@@ -117,20 +113,21 @@ def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | No
 def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -> list[Finding]:
     line, column = ctx.line(site.pos)
 
-    def finding(code: str, message: str, **kw: object) -> Finding:
+    def finding(code: str, message: str, **kw: Any) -> Finding:
         f = Finding(code, CODES[code].level, ctx.path, line, column, message, connector=site.connector, pos=site.pos)
         for k, v in kw.items():
             setattr(f, k, v)
         return f
 
-    if site.kind == "unknown":
-        kind = connectors.kind_of(site.connector, options.settings.connectors)
-        return [finding("KVR117", f"{site.connector}: {_MENTIONS['unknown'][1]}")] if kind is Kind.NIXL else []
-    if site.kind != "role":
-        code, why = _MENTIONS[site.kind]
-        return [finding(code, why)]
+    if site.kind in SIGNS:
+        sign = SIGNS[site.kind]
+        return [finding(sign.code, sign.says)]
+    if site.kind == "unread":
+        return [_unread(_unread_by(ctx), site, ctx, finding)]
     if verdict is None:
-        return _not_nixl(site, options, finding)
+        verdict = _answered(site, ctx, options)
+    if verdict is None:
+        return [_not_nixl(site, ctx, options, finding)]
     if verdict.side is None:
         # That one value feeds both, or that the server does both, is only overruled for the very line.
         asked = verdict.why in {"unknown", "conflict", "weak"}
@@ -164,29 +161,61 @@ def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -
     return found
 
 
-def _not_nixl(site: Site, options: Options, finding: object) -> list[Finding]:
-    assert callable(finding)
-    kind = connectors.kind_of(site.connector, options.settings.connectors)
-    if kind is Kind.WRAPPER:
-        return [finding("KVR120", f"{site.connector}'s own role: left as it is, it drives other behaviour")]
-    if kind is Kind.OTHER:
-        return [finding("KVR121", f"{site.connector}: not NIXL, left as it is")]
-    said = (
-        f"{site.connector!r} is no connector known here"
-        if site.connector and "$" not in site.connector
-        else "the connector is not said here"
+def _answered(site: Site, ctx: File, options: Options) -> Verdict | None:
+    """The side that the user gave for the very line of a role whose connector is not known: it is then NIXL's."""
+    if site.kind != "role" or connectors.kind_of(site.connector, options.settings.connectors) is not Kind.UNKNOWN:
+        return None
+    answer = options.settings.side_of(ctx.path, ctx.line(site.pos)[0], of_the_line=True)
+    return None if answer is None else Verdict(answer, "", [Cue(answer, 4, "answer", "--side", site.pos)])
+
+
+def _not_nixl(site: Site, ctx: File, options: Options, finding: Make) -> Finding:
+    known = options.settings.connectors
+    match connectors.kind_of(site.connector, known):
+        case Kind.WRAPPER:
+            return finding("KVR120", f"{site.connector}'s own role: left as it is, it drives other behaviour")
+        case Kind.OTHER:
+            return finding("KVR121", f"{site.connector}: not NIXL, left as it is")
+        case Kind.NIXL:
+            return finding("KVR117", f"{site.connector}: no reader for {_kind_of_file(ctx)}, set the role by hand")
+    if site.connector:
+        said = "is a placeholder" if connectors.is_placeholder(site.connector) else "is no connector known here"
+        return _unread(f"the connector {site.connector!r} {said}", site, ctx, finding)
+    if other := connectors.all_other(ctx.text.s, known):
+        return finding("KVR121", f"no connector beside it, and the file names only {', '.join(other[:3])}: not NIXL")
+    return _unread("which connector's role this is, is not said here", site, ctx, finding)
+
+
+def _unread(why: str, site: Site, ctx: File, finding: Make) -> Finding:
+    line = ctx.line(site.pos)[0]
+    answer = f"set the role by hand if it is NIXL's, or run again with --side '{ctx.path}:{line}=prefill' (or =decode)"
+    by_hand = "set the role by hand if it is NIXL's"
+    return finding(
+        "KVR118",
+        f"unread: {why}",
+        fix=f"{answer if site.kind == 'role' and site.exact else by_hand}; if it is not, say so with a comment:"
+        " kv-roles: ignore[KVR118]",
     )
-    return [finding("KVR122", f"{said}; if it is NIXL's, set the role by hand")]
 
 
-def _undecided(verdict: Verdict, site: Site, ctx: File, finding: object) -> Finding:
-    assert callable(finding)
+def _unread_by(ctx: File) -> str:
+    if read.language(ctx.name, ctx.text) == "unknown":
+        return f"no reader for {_kind_of_file(ctx)}"
+    return "nothing says what this kv_both sets"
+
+
+def _kind_of_file(ctx: File) -> str:
+    base = ctx.name.rsplit("/", 1)[-1]
+    return f"*.{base.rsplit('.', 1)[-1]} files" if "." in base.lstrip(".") else "this kind of file"
+
+
+def _undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding:
     answer = f"run again with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode)"
     match verdict.why:
         case "shared":
             carrier = verdict.carrier
             what = f"{carrier.kind} {carrier.name!r}" if carrier is not None and carrier.name else "this value"
-            return finding(  # type: ignore[no-any-return]
+            return finding(
                 "KVR113",
                 f"{what} feeds both prefill and decode",
                 cues=verdict.cues,
@@ -194,7 +223,7 @@ def _undecided(verdict: Verdict, site: Site, ctx: File, finding: object) -> Find
                 fix=_split(verdict, ctx),
             )
         case "aggregated":
-            return finding(  # type: ignore[no-any-return]
+            return finding(
                 "KVR114",
                 "the server does both prefill and decode: no role fits",
                 cues=verdict.cues,
@@ -202,7 +231,7 @@ def _undecided(verdict: Verdict, site: Site, ctx: File, finding: object) -> Find
                 fix=f"remove the NIXL config if no KV is transferred; if it is one of a pair after all, {answer}",
             )
         case "encode":
-            return finding(  # type: ignore[no-any-return]
+            return finding(
                 "KVR115",
                 "an encode worker transfers no KV cache",
                 cues=verdict.cues,
@@ -212,9 +241,9 @@ def _undecided(verdict: Verdict, site: Site, ctx: File, finding: object) -> Find
         case "conflict":
             carried = verdict.carrier is not None and verdict.carrier.name and verdict.carrier.kind in _SPLIT
             fix = f"if both sides use it, {_split(verdict, ctx)}; if only one does, {answer}" if carried else answer
-            return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=fix)  # type: ignore[no-any-return]
+            return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=fix)
         case "weak":
-            return finding(  # type: ignore[no-any-return]
+            return finding(
                 "KVR112",
                 "called decode, as servers that do both are; nothing here says that prefill runs elsewhere"
                 if verdict.label
@@ -223,7 +252,7 @@ def _undecided(verdict: Verdict, site: Site, ctx: File, finding: object) -> Find
                 fix=answer,
             )
         case _:
-            return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)  # type: ignore[no-any-return]
+            return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)
 
 
 _SPLIT = frozenset(

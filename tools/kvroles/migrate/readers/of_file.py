@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+from kvroles.evidence import signs
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.text import Text
+from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.evidence.words import name_sides, role_value, split_name
+from kvroles.migrate import connectors
+from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers import registry, sniff
 from kvroles.migrate.readers.base import File
 
@@ -48,22 +51,44 @@ def recorded(name: str) -> bool:
 
 
 def read(ctx: File) -> list[Site]:
-    """The sites in a file, sorted by place."""
+    """One site for each ``kv_both`` in a file, as part of a longer word too, sorted by place.
+
+    A word of which no reader made a role is of the kind of its sign (``signs.SIGNS``), or "unread".
+    """
     up = file_scope(ctx.name)
     t = ctx.text
     if recorded(ctx.name):
-        return [Site(t.at(i), up, "log") for i in t.tokens()]
-    if (said := _comments_only(t)) is not None:
-        return [Site(i, up, "comment") for i in said]
-    sites = ctx.read(t, up, language(ctx.name, t))
-    seen: set[int] = set()
-    out: list[Site] = []
-    for site in sorted(sites, key=lambda s: (s.pos, s.kind != "role")):
-        if site.pos not in seen:
-            seen.add(site.pos)
-            out.append(site)
-    out += [_unsaid(t, i, up) for i in t.tokens() if t.at(i) not in seen]  # nothing goes unsaid
-    return sorted(out, key=lambda s: s.pos)
+        return [Site(t.at(i), up, "log") for i in occurrences(t.s, TOKEN)]
+    lang = language(ctx.name, t)
+    seen: dict[int, Site] = {}
+    for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
+        seen.setdefault(site.pos, site)
+    copies = signs.last_applied(t.s)
+    spoken = lang if lang not in {"", "unknown"} else _spoken(ctx)
+    return [_accounted(t, i, seen.get(t.at(i)), spoken, copies, up, ctx) for i in occurrences(t.s, TOKEN)]
+
+
+def _spoken(ctx: File) -> str:
+    """What tells how comments look in a file that says no language of ours: its suffix, else what it looks like."""
+    base = ctx.name.rsplit("/", 1)[-1].lower()
+    suffix = base.rsplit(".", 1)[-1] if "." in base.lstrip(".") else ""
+    return suffix if suffix not in {"", "txt"} else sniff.language(ctx.text.s)
+
+
+def _accounted(
+    t: Text, i: int, site: Site | None, lang: str, copies: list[tuple[int, int]], up: Scope, ctx: File
+) -> Site:
+    """The site of the word at ``i``: what a reader made of it, else its sign, else that it is unread."""
+    if any(a <= i < b for a, b in copies):
+        return Site(t.at(i), up, "last-applied")
+    if site is not None and site.kind not in {"role", "unknown", "value"}:
+        return site
+    if site is not None and site.kind != "value" and connectors.kind_of(site.connector, ctx.nixl) is not Kind.UNKNOWN:
+        return site
+    sign = signs.sign_of(t.s, i, lang)
+    if site is not None and site.kind != "value":  # a role by its key, whoever's it is: a sentence near by is no sign
+        return site if sign in {"", "prose", "key"} else site._replace(kind=sign)
+    return Site(t.at(i), site.scope if site is not None else up, sign or "unread", site.connector if site else None)
 
 
 def language(name: str, t: Text) -> str:
@@ -73,21 +98,3 @@ def language(name: str, t: Text) -> str:
     if name != "-" and registry.named_for_another(name):
         return "unknown"
     return "log" if sniff.looks_logged(t.s) else ""
-
-
-def _unsaid(t: Text, i: int, up: Scope) -> Site:
-    """A token that no carrier accounts for: in a comment at the end of a line, or a role to see to by hand."""
-    before = t.s[t.s.rfind("\n", 0, i) + 1 : i]
-    if re.search(r"\s(?://|#)", before):
-        return Site(t.at(i), up, "comment")
-    return Site(t.at(i), up, "role", exact=False)
-
-
-def _comments_only(t: Text) -> list[int] | None:
-    """The places of all tokens if each stands on a line that begins with ``#``, which configures nothing in any language."""
-    out: list[int] = []
-    for i in t.tokens():
-        if not t.s[t.s.rfind("\n", 0, i) + 1 : i].lstrip().startswith("#"):
-            return None
-        out.append(t.at(i))
-    return out

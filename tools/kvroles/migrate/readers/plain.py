@@ -51,13 +51,13 @@ class _Unknown(_Plain):
 
 
 def loose(text: Text, i: int, owner: Scope) -> Site:
-    """A token in no object: the role of one whose rest stands elsewhere, or else a mention."""
+    """A token in no object: the role of one whose rest stands elsewhere, or a value that only a sign can explain."""
     if _ROLE_BEFORE.search(text.s[max(0, i - 40) : i]):
         return Site(text.at(i), owner, "role", None, exact=False)
-    return Site(text.at(i), owner, "prose")
+    return Site(text.at(i), owner, "value")
 
 
 LOG = _Plain("log")
 VALUE = _Plain("value")
-PROSE = _Prose("prose")
+PROSE = _Prose("value")
 UNKNOWN = _Unknown("value")

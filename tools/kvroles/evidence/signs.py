@@ -1,0 +1,352 @@
+"""The positive signs by which a ``kv_both`` configures nothing: what stands right round it says so.
+
+A sign is looked for only where no reader made a connector's role of the word. A word without a role and without a sign is
+unread. Every pattern looks at a bounded piece of text, so that a file costs time in proportion to its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kvroles.evidence.text import TOKEN
+
+_NEAR = 240  # characters before and after the word that a sign may stand in
+_LINES = 12  # lines above that a block's key is looked for in
+_Q = r"(?:\\*[\"'`])*"
+_OTHER = rf"{_Q}kv_(?:producer|consumer){_Q}"
+
+
+class Sign(NamedTuple):
+    """Why a ``kv_both`` configures nothing. ``code`` is the kind of finding that tells of it."""
+
+    name: str
+    code: str
+    says: str
+
+
+SIGNS = {
+    s.name: s
+    for s in (
+        Sign("comment", "KVR124", "in a comment: it configures nothing"),
+        Sign("prose", "KVR124", "in text: it configures nothing"),
+        Sign("message", "KVR124", "in a message, help text or query: it configures nothing"),
+        Sign("longer word", "KVR124", "part of a longer word: it configures nothing"),
+        Sign("comparison", "KVR126", "compared with, not set"),
+        Sign("pattern", "KVR126", "in a pattern that is searched for, not set"),
+        Sign("enumeration", "KVR126", "in a list of the roles there are, not set"),
+        Sign("definition", "KVR126", "where the roles are given names, not set"),
+        Sign("key", "KVR126", "the key of a table of roles, not set"),
+        Sign("expectation", "KVR123", "what a test expects: change it with what it tests"),
+        Sign("log", "KVR125", "a record of what once ran"),
+        Sign("last-applied", "KVR125", "a copy that kubectl keeps of what was applied: it changes with the next apply"),
+    )
+}
+
+# --- comments ----------------------------------------------------------------------------------------------------------
+
+# What begins a comment to the end of the line, by language or suffix. A language that is not here has no comments we know.
+_HASH, _SLASH, _DASH, _SEMI = ("#",), ("//",), ("--",), (";",)
+_COMMENT_MARKS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("shell", "yaml", "python", "toml", "make", "docker", "just"), _HASH),
+    **dict.fromkeys(
+        ("nix", "bzl", "bazel", "star", "tiltfile", "rb", "pl", "pm", "r", "ps1", "psm1", "psd1", "ex", "exs", "jl", "rego",
+         "graphql", "gql", "cmake", "fish", "tcl", "awk", "nu", "rake", "gemfile", "vagrantfile", "snakefile", "sub", "condor",
+         "gradle.properties", "coffee", "cr", "elv"), _HASH),
+    **dict.fromkeys(
+        ("go", "rust", "js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "java", "kt", "kts", "scala", "groovy", "gradle",
+         "jenkinsfile", "c", "h", "cc", "cpp", "hpp", "cu", "cuh", "hip", "cs", "swift", "dart", "json", "json5", "jsonc", "cue",
+         "proto", "zig", "bicep", "v", "d", "pkl"), _SLASH),
+    **dict.fromkeys(("tf", "tfvars", "hcl", "nomad", "jsonnet", "libsonnet", "php", "pkr"), ("#", "//")),
+    **dict.fromkeys(("lua", "sql", "hs", "elm", "dhall", "adb", "ads"), _DASH),
+    **dict.fromkeys(("unit", "ini", "cfg", "conf"), ("#", ";")),
+    **dict.fromkeys(("el", "lisp", "clj", "edn", "scm"), _SEMI),
+    "properties": ("#", "!"),
+    "bat": ("rem ", "::"),
+    "cmd": ("rem ", "::"),
+    "vim": ('"',),
+    "tex": ("%",),
+    "erl": ("%",),
+}  # fmt: skip
+_LINE_ONLY = frozenset(
+    {"unit", "ini", "cfg", "conf", "properties", "bat", "cmd", "docker", "vim"}
+)  # none behind a value
+_BLOCK_MARKS = {
+    **dict.fromkeys((k for k, v in _COMMENT_MARKS.items() if "//" in v), ("/*", "*/")),
+    **dict.fromkeys(("css", "scss", "less", "sql", "nix"), ("/*", "*/")),
+    **dict.fromkeys(("html", "htm", "xml", "svg", "vue", "xhtml", "markdown"), ("<!--", "-->")),
+    **dict.fromkeys(("ps1", "psm1", "psd1"), ("<#", "#>")),
+    "lua": ("--[[", "]]"),
+    "hs": ("{-", "-}"),
+}
+
+
+def commented(s: str, i: int, lang: str) -> bool:
+    """Whether index ``i`` of a text in ``lang`` (a reader's name, or a suffix without its dot) stands in a comment.
+
+    On a line of its own always; behind other text only where no quote is open there.
+    """
+    start = s.rfind("\n", 0, i) + 1
+    line = s[max(start, i - 2000) : i]
+    lead = line.lstrip().lower()
+    for mark in _COMMENT_MARKS.get(lang, ()):
+        if lead.startswith(mark):
+            return True
+        if lang not in _LINE_ONLY and (at := _mark_at(line, mark)) >= 0 and not _open_quote(line[:at]):
+            return True
+    marks = _BLOCK_MARKS.get(lang)
+    if marks is None:
+        return False
+    opened = s.rfind(marks[0], 0, i)
+    if opened < 0 or s.find(marks[1], opened + len(marks[0]), i) >= 0:
+        return False
+    line = s[s.rfind("\n", 0, opened) + 1 : opened]
+    return not _open_quote(line)
+
+
+def _mark_at(line: str, mark: str) -> int:
+    """Where ``mark`` begins a comment in a line: after a blank, so that ``http://`` and ``a#b`` begin none."""
+    at = line.find(mark)
+    while at > 0 and not line[at - 1].isspace():
+        at = line.find(mark, at + 1)
+    return at
+
+
+def _open_quote(part: str) -> bool:
+    """Whether a quote of any kind is open at the end of ``part``."""
+    return any(part.count(q) % 2 for q in "\"'`")
+
+
+# --- what stands right before and behind --------------------------------------------------------------------------------
+
+_LONGER = re.compile(r"[A-Za-z0-9_]")
+# An escape that ends in a letter or digit: ``\nkv_both`` is the word itself.
+_ESCAPED = re.compile(r"(?:\\[abfnrtv0]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|&\w{2,6};|%[sdvq])$")
+
+_COMPARED_BEFORE = re.compile(
+    rf"""(?x)
+    (?: [=!]=[=~]? | =~ | !~ | \|= | \|~ | <> | \bis\ not | \bis | \bnot\ in
+      | (?<![\w.-])(?:eq|ne|equals?|matches|isEqual) (?:\s+[^\s"'()]+)? )
+    [ \t]* \(? [ \t]* [rbfu]{{0,2}}{_Q} $
+    | (?:\[\[? | \btest)\s [^\]\n;{{,]* \$ [^\]\n;{{,]* \s(?:=|==|!=)\s* {_Q}$
+    | ^(?!.*\bfor\b) .* \bin\s*[(\[{{] [^()\[\]{{}}]* {_Q}$
+    | \bcase\s+(?:[^:\n]*,\s*)?{_Q}$
+    """
+)
+_COMPARED_AFTER = re.compile(rf"^{_Q}\)?[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
+_ARM_AFTER = re.compile(rf"^{_Q}\s*(?:\|[^)\n]{{0,80}})?\)")
+_ARM_BEFORE = re.compile(rf"(?:^|\n|;;)[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{_Q}$")
+_PATTERN_AFTER = re.compile(rf"^{_Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
+_PATTERN_BEFORE = re.compile(rf"(?:\.\*|\.\+|\\b|\(\?i\)){_Q}$")
+_CALLED = re.compile(
+    r"""(?ix)
+    \b(?:contains(?:String)?|matches|match|startsWith|endsWith|has_?prefix|has_?suffix|includes|indexOf|index|search
+    |find(?:all)?|fullmatch|regexp?(?:p|_match|_search|Match)?|like|count|assert\w*|expect\w*|toBe|toEqual|re_match)
+    \s*\(\s*[^()\n]*$"""
+)
+_SED = re.compile(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
+_LIST_SEP = r"\s*(?:,|\||/|\bor\b|\band\b|\bvs\b\.?)+\s*(?:\b(?:or|and)\b\s*)?"
+_BETWEEN_BEFORE = re.compile(rf"{_OTHER}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_Q}$")
+_BETWEEN_AFTER = re.compile(rf"^{_Q}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_OTHER}")
+_ITEM_BEFORE = re.compile(rf"(?:^|\n)[ \t]*-[ \t]*{_OTHER}[ \t]*(?:\#[^\n]*)?\r?\n[ \t]*-[ \t]*{_Q}$")
+_ITEM_AFTER = re.compile(rf"^{_Q}[ \t]*(?:\#[^\n]*)?\r?\n[ \t]*-[ \t]*{_OTHER}[ \t]*(?:\#|\r?\n|$)")
+_LOOPED = re.compile(r"\bfor\b[^\n]*\b(?:in|of)\s*$")
+_LISTED = frozenset(
+    {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "choice", "contains", "sorted",
+     "of", "aslist", "arrayof", "in", "toset", "anyof"}
+)  # fmt: skip
+_KEY_BEFORE = re.compile(rf"(?:^|\n|[{{,])[ \t]*{_Q}$")
+_KEY_AFTER = re.compile(rf"^{_Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
+_NAMED_BEFORE = re.compile(rf"(?i)(?<![A-Za-z0-9])\w{{0,40}}both(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_Q}$")
+_NAMES_OTHER = re.compile(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_OTHER}")
+_CALLED_OLD = re.compile(r"(?i)^[^\n#;{}]{0,80}\bdeprecat")
+_OPERATOR = re.compile(r"(?m)^[ \t]*(?:-[ \t]+)?[\"']?operator[\"']?:")
+_VALUE_OF = re.compile(rf"(?:^|\n)[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{_Q}$")
+
+# Keys and arguments whose value is told to people or asked of a store, and sets no role.
+_TOLD = (
+    r"(?:expr(?:ession)?|query|message(?:Expression)?|msg|summary|description|desc|help|usage|title|epilog|doc|docstring"
+    r"|notes?|reason|error|hint|regexp?|pattern|match_phrase|match|label|tooltip|caption|alert|logql|promql|rule)"
+)
+_TOLD_OPEN = re.compile(rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}(?:\\*([\"'`]))(?:(?!\1)[^\n])*$")
+_TOLD_PLAIN = re.compile(rf"(?i)^\s*(?:-\s+)?{_TOLD}:\s+[^\s{{\[\"'|>&*!][^\n]*$")
+_TOLD_BLOCK = re.compile(rf"(?i)^\s*(?:-\s+)?[\"']?{_TOLD}[\"']?:\s*[|>][+-]?\d*\s*(?:#.*)?$")
+_SAYS_CALL = re.compile(
+    r"""(?ix)
+    (?: \b(?:log(?:ger|ging)?|logs?|slog|klog|console|warnings?|zap|tracing|sys|err|stderr|stdout|t|b|tb|parser)(?:\.|::)
+        (?:debug|info|warn(?:ing)?(?:_once|f|w|ln)?|error(?:f|w|ln)?|critical|exception|fatal(?:f)?|print(?:f|ln)?|log(?:f)?
+          |trace|write|exit|skip|skipf|die|debugf|infof|deprecated)
+      | \b(?:print|println|printf|eprintln!|println!|panic!?|warn!?|info!|error!|debug!|bail!|anyhow!|fatal|abort|die
+          |throw\ new\ \w+|raise\ \w[\w.]*|fmt\.(?:Errorf|Print(?:f|ln)?)|errors\.New|\w*Error|\w+Exception|fail
+          |deprecate\w*|write-(?:host|output|error|warning)) )
+    \s*\(?\s* (?:[^()\n"'`]*,\s*)? [rbfu]{0,2} (["'`])(?:(?!\1)[^\n])*$"""
+)
+_PLAIN_WORD = re.compile(r"(?<![\w.$/{}=-])[A-Za-z][a-z']*(?=[ ,.;:)]|$)")
+_SENTENCE = frozenset(
+    {"the", "a", "an", "is", "are", "to", "for", "with", "and", "or", "in", "of", "not", "when", "use", "this", "that", "be",
+     "no", "as", "from", "by", "it", "was", "were", "does", "will", "should", "must", "if", "uses", "used", "on"}
+)  # fmt: skip
+_SENTENCE_WORDS = 3
+
+
+class Place(NamedTuple):
+    """What stands round one ``kv_both``: its text and index, what is before and after it, its line up to it, the language."""
+
+    s: str
+    i: int
+    before: str
+    line: str
+    after: str
+    lang: str
+
+
+def sign_of(s: str, i: int, lang: str) -> str:
+    """The name of the sign by which the ``kv_both`` at index ``i`` of ``s``, a text in ``lang``, configures nothing; or empty."""
+    if longer(s, i):
+        return "longer word"
+    if commented(s, i, lang):
+        return "comment"
+    before, after = s[max(0, i - _NEAR) : i], s[i + len(TOKEN) : i + len(TOKEN) + _NEAR]
+    place = Place(s, i, before, before[before.rfind("\n") + 1 :], after, lang)
+    return next((name for name, holds in _TESTS if holds(place)), "")
+
+
+def longer(s: str, i: int) -> bool:
+    """Whether the seven letters at ``i`` are part of a longer word: an escape's letter before them is none of it."""
+    end = i + len(TOKEN)
+    if end < len(s) and _LONGER.match(s[end]):
+        return True
+    return i > 0 and _LONGER.match(s[i - 1]) is not None and _ESCAPED.search(s[max(0, i - 8) : i]) is None
+
+
+def _compared(p: Place) -> bool:
+    if _COMPARED_BEFORE.search(p.line) or _COMPARED_AFTER.match(p.after):
+        return True
+    if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
+        return True
+    return (
+        _VALUE_OF.search(p.before) is not None and _OPERATOR.search(p.before[-160:] + TOKEN + p.after[:160]) is not None
+    )
+
+
+def _searched(p: Place) -> bool:
+    return any(
+        found is not None
+        for found in (
+            _PATTERN_AFTER.match(p.after),
+            _PATTERN_BEFORE.search(p.line),
+            _CALLED.search(p.line),
+            _SED.search(p.line),
+        )
+    )
+
+
+def _listed(p: Place) -> bool:
+    """Beside the other roles in a list, a set, a union or a sentence; the arguments of a call, and what a loop runs over, are
+    no list of what there is."""
+    if _ITEM_BEFORE.search(p.before) or _ITEM_AFTER.match(p.after):
+        return True
+    beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
+    if beside is None:
+        return False
+    depth = 0
+    for k in range(len(p.before) - 1, -1, -1):
+        ch = p.before[k]
+        if ch in ")]}":
+            depth += 1
+        elif ch in "([{":
+            depth -= 1
+            if depth < 0:
+                name = re.search(r"(\w+)\s*$", p.before[max(0, k - 60) : k])
+                if _LOOPED.search(p.before[max(0, k - 120) : k]):
+                    return False
+                return ch != "(" or name is None or name.group(1).lower() in _LISTED
+    return beside["sep"].strip() != "," or _sentence(p)
+
+
+def _defined(p: Place) -> bool:
+    return _NAMED_BEFORE.search(p.line) is not None and _NAMES_OTHER.search(p.before + TOKEN + p.after) is not None
+
+
+def _keyed(p: Place) -> bool:
+    return _KEY_AFTER.match(p.after) is not None and _KEY_BEFORE.search(p.before) is not None
+
+
+def _told(p: Place) -> bool:
+    """In a text for people, or in what is asked of a store of logs or metrics."""
+    if _CALLED_OLD.match(p.after) and not re.search(r"[{]|--", p.line[-60:]) and "//" not in p.after[:80]:
+        return True
+    if _TOLD_OPEN.search(p.line) or (p.lang in {"yaml", "json", "toml", "unit"} and _TOLD_PLAIN.match(p.line)):
+        return True
+    if (
+        _SAYS_CALL.search(p.line)
+        and len(_PLAIN_WORD.findall(p.line + " " + p.after.split("\n", 1)[0])) >= _SENTENCE_WORDS
+    ):
+        return True
+    return p.lang in {"yaml", "json"} and _TOLD_BLOCK.match(_over(p.s, p.i)) is not None
+
+
+def _sentence(p: Place) -> bool:
+    """Whether plain words, one of them such as only sentences have, stand right before or right behind it."""
+    before = re.search(r"(?:[A-Za-z][A-Za-z']*[,;:]?[ ]+){1,8}[`*\"']*$", p.line)
+    after = re.match(r"[`*\"']*[.,;:]?(?:[ ]+[A-Za-z][A-Za-z']*[,;:.]?){1,8}", p.after)
+    for found in (before, after):
+        words = found.group().replace(",", " ").replace(".", " ").lower().split() if found is not None else []
+        if len(words) >= _SENTENCE_WORDS and _SENTENCE.intersection(words):
+            return True
+    return False
+
+
+def _over(s: str, i: int) -> str:
+    """The line above index ``i`` that its line is indented below, of the last few; empty if there is none."""
+    start = s.rfind("\n", 0, i) + 1
+    line = s[start : start + 2000]
+    indent = len(line) - len(line.lstrip())
+    for _ in range(_LINES):
+        if start <= 0:
+            return ""
+        end = start - 1
+        start = s.rfind("\n", 0, end) + 1
+        above = s[start : min(end, start + 2000)]
+        if above.strip() and len(above) - len(above.lstrip()) < indent:
+            return above.rstrip("\r")
+    return ""
+
+
+_TESTS: tuple[tuple[str, Callable[[Place], bool]], ...] = (
+    ("comparison", _compared),
+    ("enumeration", _listed),
+    ("definition", _defined),
+    ("pattern", _searched),
+    ("key", _keyed),
+    ("message", _told),
+    ("prose", _sentence),
+)
+
+
+# --- copies -------------------------------------------------------------------------------------------------------------
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def last_applied(s: str) -> list[tuple[int, int]]:
+    """The parts of a text that are the annotation in which kubectl keeps what was applied last."""
+    out: list[tuple[int, int]] = []
+    i = s.find(_LAST_APPLIED)
+    while i >= 0:
+        start = s.rfind("\n", 0, i) + 1
+        lead = s[start:i]
+        indent = len(lead) - len(lead.lstrip(" "))
+        end = s.find("\n", i)
+        end = len(s) if end < 0 else end
+        while end < len(s):  # the lines of its value stand deeper than its key
+            below = s.find("\n", end + 1)
+            below = len(s) if below < 0 else below
+            line = s[end + 1 : below]
+            if line.strip() and len(line) - len(line.lstrip(" ")) <= indent:
+                break
+            end = below
+        out.append((i, end))
+        i = s.find(_LAST_APPLIED, end)
+    return out
