@@ -38,6 +38,7 @@ SIGNS = {
         Sign("enumeration", "KVR126", "in a list of the roles there are, not set"),
         Sign("definition", "KVR126", "where the roles are given names, not set"),
         Sign("key", "KVR126", "the key of a table of roles, not set"),
+        Sign("other branch", "KVR121", "only where the connector is not NIXL's: left as it is"),
         Sign("expectation", "KVR123", "what a test expects: change it with what it tests"),
         Sign("log", "KVR125", "a record of what once ran"),
         Sign("last-applied", "KVR125", "a copy that kubectl keeps of what was applied: it changes with the next apply"),
@@ -149,8 +150,9 @@ _SED = re.compile(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
 _LIST_SEP = r"\s*(?:,|\||/|\bor\b|\band\b|\bvs\b\.?)+\s*(?:\b(?:or|and)\b\s*)?"
 _BETWEEN_BEFORE = re.compile(rf"{_OTHER}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_Q}$")
 _BETWEEN_AFTER = re.compile(rf"^{_Q}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_OTHER}")
-_ITEM_BEFORE = re.compile(rf"(?:^|\n)[ \t]*-[ \t]*{_OTHER}[ \t]*(?:\#[^\n]*)?\r?\n[ \t]*-[ \t]*{_Q}$")
-_ITEM_AFTER = re.compile(rf"^{_Q}[ \t]*(?:\#[^\n]*)?\r?\n[ \t]*-[ \t]*{_OTHER}[ \t]*(?:\#|\r?\n|$)")
+_ITEM_BEFORE = re.compile(rf"(?:^|\n)[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}[^\n]*\r?\n[ \t]*(?P=mark)[ \t]*{_Q}$")
+_ITEM_AFTER = re.compile(rf"^{_Q}[^\n]*\r?\n[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}")
+_ITEM_MARK = re.compile(rf"^[ \t]*([-(\[])[ \t]*{_Q}$")
 _LOOPED = re.compile(r"\bfor\b[^\n]*\b(?:in|of)\s*$")
 _LISTED = frozenset(
     {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "choice", "contains", "sorted",
@@ -160,7 +162,7 @@ _KEY_BEFORE = re.compile(rf"(?:^|\n|[{{,])[ \t]*{_Q}$")
 _KEY_AFTER = re.compile(rf"^{_Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
 _NAMED_BEFORE = re.compile(rf"(?i)(?<![A-Za-z0-9])\w{{0,40}}both(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_Q}$")
 _NAMES_OTHER = re.compile(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_OTHER}")
-_CALLED_OLD = re.compile(r"(?i)^[^\n#;{}]{0,80}\bdeprecat")
+_CALLED_OLD = re.compile(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
 _OPERATOR = re.compile(r"(?m)^[ \t]*(?:-[ \t]+)?[\"']?operator[\"']?:")
 _VALUE_OF = re.compile(rf"(?:^|\n)[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{_Q}$")
 
@@ -182,6 +184,11 @@ _SAYS_CALL = re.compile(
           |deprecate\w*|write-(?:host|output|error|warning)) )
     \s*\(?\s* (?:[^()\n"'`]*,\s*)? [rbfu]{0,2} (["'`])(?:(?!\1)[^\n])*$"""
 )
+_NOT_NIXL = re.compile(
+    rf"""(?x)\bif\s+ (?: [\w.]+\.startswith\(\s*["'][Nn]ixl\w*["']\s*\) | ["'][Nn]ixl\w*["']\s+in\s+[\w.()]+
+    | [\w.]+\s*==\s*["']Nixl\w*Connector["'] ) \s+else\s+{_Q}$"""
+)
+_NO_SENTENCE = re.compile(r"--|[={}$;&|]")
 _PLAIN_WORD = re.compile(r"(?<![\w.$/{}=-])[A-Za-z][a-z']*(?=[ ,.;:)]|$)")
 _SENTENCE = frozenset(
     {"the", "a", "an", "is", "are", "to", "for", "with", "and", "or", "in", "of", "not", "when", "use", "this", "that", "be",
@@ -245,7 +252,8 @@ def _searched(p: Place) -> bool:
 def _listed(p: Place) -> bool:
     """Beside the other roles in a list, a set, a union or a sentence; the arguments of a call, and what a loop runs over, are
     no list of what there is."""
-    if _ITEM_BEFORE.search(p.before) or _ITEM_AFTER.match(p.after):
+    below, mark = _ITEM_AFTER.match(p.after), _ITEM_MARK.match(p.line)
+    if _ITEM_BEFORE.search(p.before) or (below is not None and mark is not None and below["mark"] == mark[1]):
         return True
     beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
     if beside is None:
@@ -275,7 +283,7 @@ def _keyed(p: Place) -> bool:
 
 def _told(p: Place) -> bool:
     """In a text for people, or in what is asked of a store of logs or metrics."""
-    if _CALLED_OLD.match(p.after) and not re.search(r"[{]|--", p.line[-60:]) and "//" not in p.after[:80]:
+    if _CALLED_OLD.match(p.after) and not re.search(r"[{]|--", p.line[-60:]):
         return True
     if _TOLD_OPEN.search(p.line) or (p.lang in {"yaml", "json", "toml", "unit"} and _TOLD_PLAIN.match(p.line)):
         return True
@@ -288,14 +296,27 @@ def _told(p: Place) -> bool:
 
 
 def _sentence(p: Place) -> bool:
-    """Whether plain words, one of them such as only sentences have, stand right before or right behind it."""
+    """Whether plain words, one of them such as only sentences have, stand right round it, or its line begins as a sentence."""
     before = re.search(r"(?:[A-Za-z][A-Za-z']*[,;:]?[ ]+){1,8}[`*\"']*$", p.line)
     after = re.match(r"[`*\"']*[.,;:]?(?:[ ]+[A-Za-z][A-Za-z']*[,;:.]?){1,8}", p.after)
-    for found in (before, after):
-        words = found.group().replace(",", " ").replace(".", " ").lower().split() if found is not None else []
-        if len(words) >= _SENTENCE_WORDS and _SENTENCE.intersection(words):
-            return True
-    return False
+    near = " ".join(found.group() for found in (before, after) if found is not None)
+    if _is_sentence(near, _SENTENCE_WORDS, 1):
+        return True
+    return _NO_SENTENCE.search(p.line) is None and _is_sentence(" ".join(_PLAIN_WORD.findall(p.line)), 6, 2)
+
+
+def _is_sentence(text: str, words: int, telling: int) -> bool:
+    found = [w.strip(",.;:`*\"'") for w in text.lower().split()]
+    return len(found) >= words and sum(w in _SENTENCE for w in found) >= telling
+
+
+def _elsewhere(p: Place) -> bool:
+    return _NOT_NIXL.search(p.line) is not None
+
+
+def _headed(p: Place) -> bool:
+    """In a heading of a document."""
+    return p.lang == "markdown" and re.match(r"\s{0,3}(?:#{1,6}|=+)\s", p.line) is not None
 
 
 def _over(s: str, i: int) -> str:
@@ -315,12 +336,14 @@ def _over(s: str, i: int) -> str:
 
 
 _TESTS: tuple[tuple[str, Callable[[Place], bool]], ...] = (
+    ("prose", _headed),
+    ("other branch", _elsewhere),
+    ("message", _told),
     ("comparison", _compared),
     ("enumeration", _listed),
     ("definition", _defined),
     ("pattern", _searched),
     ("key", _keyed),
-    ("message", _told),
     ("prose", _sentence),
 )
 

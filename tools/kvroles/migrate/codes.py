@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 from kvroles.migrate.model import Level
+
+
+class Means(Enum):
+    """What a finding says of a ``kv_both``. Every one in a file that is read has one finding of the first three."""
+
+    ROLE = "role"  # a NIXL role: certain, or to decide
+    HARMLESS = "harmless"  # it configures no NIXL connector, by a sign that the finding names
+    UNREAD = "unread"  # not understood, or in a file that could not be read
+    EFFECT = "effect"  # beside a role: what changes with it
 
 
 class Code(NamedTuple):
@@ -16,10 +26,19 @@ class Code(NamedTuple):
     summary: str
 
     @property
+    def means(self) -> Means:
+        if self.id in {"KVR118", "KVR190"}:
+            return Means.UNREAD
+        if self.level is not Level.NOTE:
+            return Means.ROLE
+        return Means.EFFECT if self.id in EFFECTS else Means.HARMLESS
+
+    @property
     def actionable(self) -> bool:
         return self.level is not Level.NOTE
 
 
+EFFECTS = frozenset({"KVR133", "KVR134", "KVR135", "KVR136"})
 _E, _W, _N = Level.ERROR, Level.WARNING, Level.NOTE
 CODES: dict[str, Code] = {
     c.id: c

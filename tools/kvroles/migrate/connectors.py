@@ -32,7 +32,9 @@ SHORT_OTHER = frozenset(
 )  # fmt: skip
 _CLASS = re.compile(r"^(?:[\w.]+[.:])?[A-Z]\w*Connector\w*$")
 _PLACEHOLDER = re.compile(r"[$<{%@]|^$|^__")
-_CLASS_NAMED = re.compile(r"(?<![A-Za-z0-9_])[A-Z][A-Za-z0-9]*Connector(?:V\d+)?(?![A-Za-z0-9_])")
+_CLASS_NAMED = re.compile(
+    r"(?<![A-Za-z0-9_])([A-Z][A-Za-z0-9]*Connector(?:V\d+)?)(?:Worker|Scheduler|Metadata|Stats)?(?![A-Za-z0-9_])"
+)
 _SAID = re.compile(
     r"(?i)connector(?:_?(?:name|type|class))?\\*[\"']?[ \t]*[:=]{1,2}[ \t]*(?P<value>\\*[\"']*[^\s,;)}\]\"'\\]+)"
 )
@@ -68,7 +70,7 @@ def all_other(s: str, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """
     if "nixl" in s.lower():
         return ()
-    found = dict.fromkeys(m.group() for m in _CLASS_NAMED.finditer(s) if m.group() not in _BASES)
+    found = dict.fromkeys(m[1] for m in _CLASS_NAMED.finditer(s) if m[1] not in _BASES)
     for m in _SAID.finditer(s):
         value = m["value"].lstrip("\\\"'")
         if _PLACEHOLDER.search(value) or value in known:

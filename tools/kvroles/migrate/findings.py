@@ -123,7 +123,7 @@ def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -
         sign = SIGNS[site.kind]
         return [finding(sign.code, sign.says)]
     if site.kind == "unread":
-        return [_unread(_unread_by(ctx), site, ctx, finding)]
+        return [_not_understood(site, ctx, options, finding)]
     if verdict is None:
         verdict = _answered(site, ctx, options)
     if verdict is None:
@@ -198,10 +198,12 @@ def _unread(why: str, site: Site, ctx: File, finding: Make) -> Finding:
     )
 
 
-def _unread_by(ctx: File) -> str:
+def _not_understood(site: Site, ctx: File, options: Options, finding: Make) -> Finding:
+    if other := connectors.all_other(ctx.text.s, options.settings.connectors):
+        return finding("KVR121", f"the file names only {', '.join(other[:3])}: not NIXL")
     if read.language(ctx.name, ctx.text) == "unknown":
-        return f"no reader for {_kind_of_file(ctx)}"
-    return "nothing says what this kv_both sets"
+        return _unread(f"no reader for {_kind_of_file(ctx)}", site, ctx, finding)
+    return _unread("nothing says what this kv_both sets", site, ctx, finding)
 
 
 def _kind_of_file(ctx: File) -> str:

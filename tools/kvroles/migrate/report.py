@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
-from kvroles.migrate.codes import CODES
+from kvroles.migrate.codes import CODES, EFFECTS
 from kvroles.migrate.model import Finding, Level
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def unified(r: FileResult) -> str:
 
 
 def _shown(f: Finding, verbose: bool) -> bool:
-    return verbose or (
-        not f.suppressed and (f.level is not Level.NOTE or f.code in {"KVR133", "KVR134", "KVR135", "KVR136"})
-    )
+    return verbose or (not f.suppressed and (f.level is not Level.NOTE or f.code in EFFECTS))
 
 
 def _text(results: list[FileResult], out: TextIO, *, verbose: bool, quiet: bool) -> None:

@@ -6,13 +6,13 @@ import os
 from functools import partial
 
 from kvroles.errors import Exit, KvRolesError
-from kvroles.evidence.text import TOKEN_RE, Text
+from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import findings, parallel, walk
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.search import Found, relevant
+from kvroles.migrate.search import Found
 from kvroles.migrate.settings import Options
 
 _WORTH_SHARING = 16  # files; fewer are judged in the time that a process takes to start
@@ -63,7 +63,7 @@ def skipped(path: str, why: str) -> FileResult:
 
 def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult | None:
     """The result for one file's bytes, or None if nothing in it is NIXL's or ours to speak of."""
-    if not relevant(data, options.settings.connectors):
+    if TOKEN.encode() not in data:
         return None
     try:
         text = Text.of_file(data)

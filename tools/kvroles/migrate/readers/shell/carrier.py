@@ -96,7 +96,9 @@ def _word(script: Script, node: Node) -> list[Site]:
     if word.s.strip() == TOKEN or re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
         return _role(script, node, parent, word, scope)
     if parent.type == "command" and shell_script.is_pattern(t, parent):
-        return [Site(word.at(k), scope, "value") for k in word.tokens()]
+        return [
+            Site(word.at(k), scope, "pattern" if shell_script.looks_only(t, parent) else "value") for k in word.tokens()
+        ]
     if parent.type == "command" and shell_script.says_only(t, parent) and not word.s.lstrip().startswith("{"):
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
     return ctx.read(word, scope)

@@ -60,6 +60,11 @@ def is_pattern(t: Text, node: Node) -> bool:
     }
 
 
+def looks_only(t: Text, node: Node) -> bool:
+    """Whether a command looks for its words and cannot write them anywhere, as sed and yq can."""
+    return command_name(t, node) in {"grep", "egrep", "fgrep", "zgrep", "rg", "ag", "pgrep", "pkill", "test", "["}
+
+
 def says_only(t: Text, node: Node) -> bool:
     """Whether a command prints its words for a reader: an echo whose output goes nowhere."""
     if command_name(t, node) not in SAYS:
