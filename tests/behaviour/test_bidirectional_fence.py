@@ -38,10 +38,15 @@ GREEN_WITHOUT = {
 
 def outcomes(tree: Path, release: str, work: Path, say: Say) -> dict[str, str]:
     """Each test of the topic's file, run in ``tree``: ``passed``, or the first line of what went wrong."""
+    return outcomes_of(FILE, tree, release, work, say)
+
+
+def outcomes_of(file: str, tree: Path, release: str, work: Path, say: Say) -> dict[str, str]:
+    """Each test of ``file`` below ``tree``: ``passed``, or the first line of what went wrong."""
     python = interpreter(for_source(release), say)
     hide_metadata(tree)
     report = work / "report.xml"
-    command = [python.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", FILE]
+    command = [python.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", file]
     done = subprocess.run(
         command, cwd=tree, env=variables(python, tree, release), capture_output=True, text=True, timeout=DEADLINE_S
     )
