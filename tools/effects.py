@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Prove what the KV role changes in each vLLM release: every place that reads the role, explained.
 
-Holds docs/data/role_effects.json against the source of the releases in the lock. Where no source archive was published
+Holds docs/data/role_effects.json, and the claims of the guide in docs/data/claims.toml, against the source of the releases
+in the lock. Where no source archive was published
 (0.15.x) a wheel is read, or the release said to be left out when --offline forbids that.
 Exit codes: 0 the table holds, or was written; 2 wrong usage; 3 the table, or an archive's hash, does not hold;
 4 a source cannot be had.
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail where the table is silent or wrong")
-    what.add_argument("--write", action="store_true", help="put the lines that the releases prove into the table")
+    what.add_argument("--write", action="store_true", help="put the lines that the releases prove into the table and beside the claims")
     p.add_argument("--release", metavar="R", action="append", default=[], help="only this release; may be repeated")
     p.add_argument("--offline", action="store_true", help="never touch the network: archives come from the cache")
     p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     job = effects.Job(Lock.load(), options, tuple(args.release), say)
-    summary = effects.write(job) if args.write else effects.check(job)
+    summary = effects.write(job, claims_path=effects.CLAIMS) if args.write else effects.check(job, claims_path=effects.CLAIMS)
     if not args.quiet:
         print(summary)
     return Exit.DONE

@@ -238,3 +238,38 @@ class TestMultiConnector:
         assert moved_bytes(decoder) > 0
         for server in pairs.nested:
             assert [line for line in server.text().splitlines() if re.search(QUERY, line)] == []
+
+
+@pytest.fixture(scope="module")
+def push(setup: Setup, aggregated: Server, say: Say) -> Iterator[tuple[Server, Server]]:
+    """Prefill and decode in push mode, in the new roles."""
+    if setup.release == "0.22.1":
+        pytest.skip("0.22.1 has no push mode: NixlPushConnector came with 0.24.0")
+    say(f"vLLM {setup.release}: starting a pair in push mode")
+    connector = {"kv_connector": "NixlPushConnector"}
+    servers = [
+        start(setup, "push-prefill", nixl("kv_producer") | connector, 1),
+        start(setup, "push-decode", nixl("kv_consumer") | connector, 0),
+    ]
+    with running(servers):
+        wait_ready([aggregated])
+        yield servers[0], servers[1]
+
+
+class TestPush:
+    def test_explicit_roles_give_the_tokens_of_one_server(
+        self, push: tuple[Server, Server], aggregated: Server
+    ) -> None:
+        asked = prompt(100)
+        alone = pair.complete(aggregated, asked, TOKENS)
+        assert pair.through(*push, asked, TOKENS).tokens == alone.tokens
+
+    def test_prefill_counts_the_transfers_and_decode_counts_none(self, push: tuple[Server, Server]) -> None:
+        """The opposite of pull mode: prefill writes, so prefill owns the transfer and logs it."""
+        prefiller, decoder = push
+        before = moved_bytes(prefiller)
+        pair.through(prefiller, decoder, prompt(300), TOKENS)
+        assert moved_bytes(prefiller) - before >= 300 * 2 * 2 * 2 * 64 * 4
+        assert moved_bytes(decoder) == 0
+        wait_for_line(prefiller, r"KV Transfer metrics: .*Num successful transfers=[1-9]")
+        assert not re.search(r"KV Transfer metrics: .*Num successful transfers=[1-9]", decoder.text())

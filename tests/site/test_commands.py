@@ -140,6 +140,7 @@ def test_guide(world: World) -> None:
     world.check_out()
     world.cached("0.22.1", "0.33.0")
     files.put(world.checkout / "deploy", {"run.sh": b"vllm serve M --kv-transfer-config.kv_role kv_both\n"})
+    world.stands_for["python -m pip install -e ."] = ":"  # what it brings is here; test_first_commands.py installs it
     live, tools = blocks("migration.md")
     assert "kubectl get pods" in live  # run by tests/unit/test_guide.py, with a kubectl that answers
     assert "docs/features/nixl_kv_role_migration.md" in world.run(tools)

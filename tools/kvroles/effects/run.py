@@ -1,20 +1,26 @@
-"""What ``tools/effects.py`` does: read the releases of the lock, and check or refresh the table with them."""
+"""What ``tools/effects.py`` does: read the releases of the lock, and check or refresh the table and the claims with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import NoSource, Unproven
 from ..lock import Lock
-from ..release import resolve
+from ..release import resolve, version
 from ..verifying import Options
+from . import claims
 from .check import Reading, evidence, problems, read
-from .source import python_files
+from .claims import Claim
+from .source import is_python, release_files
 from .table import Table, load
 
-TABLE = Path(__file__).resolve().parents[3] / "docs" / "data" / "role_effects.json"
+_ROOT = Path(__file__).resolve().parents[3]
+TABLE = _ROOT / "docs" / "data" / "role_effects.json"
+CLAIMS = _ROOT / "docs" / "data" / "claims.toml"
+LINES = _ROOT / "docs" / "data" / "claim_lines.json"
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,8 @@ class Examined:
 
     readings: dict[str, Reading]
     unread: dict[str, str]
+    contradicted: list[str] = field(default_factory=list)  # claims that a release does not bear out, a sentence each
+    lines: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # claim -> release -> "file:line"
 
 
 @dataclass(frozen=True)
@@ -35,34 +43,41 @@ class Job:
     say: Callable[[str], None] = lambda _: None
 
 
-def examine(table: Table, job: Job) -> Examined:
-    """Read releases against ``table``. Raises NoSource, Unproven or UsageError when one cannot be had, or named."""
+def examine(table: Table, job: Job, said: Sequence[Claim] = ()) -> Examined:
+    """Read releases against ``table`` and the claims ``said``.
+
+    Raises NoSource, Unproven or UsageError when a release cannot be had, or named.
+    """
     known = job.lock.releases
-    readings: dict[str, Reading] = {}
-    unread: dict[str, str] = {}
+    out = Examined({}, {})
     for release in [resolve(name, known) for name in job.only] or list(known):
         job.say(f"Reading vLLM {release}")
         try:
-            readings[release] = read(release, python_files(known[release], job.options), table)
+            files = release_files(known[release], job.options, lambda path: claims.is_read(said, path))
+            out.readings[release] = read(release, {p: d for p, d in files.items() if is_python(p)}, table)
+            out.contradicted.extend(claims.problems_of_release(said, release, files))
+            for claim, where in claims.lines(said, release, files).items():
+                out.lines.setdefault(claim, {})[release] = where
         except NoSource as e:
             if known[release].archive is not None:
                 raise
-            unread[release] = e.what
+            out.unread[release] = e.what
         except SyntaxError as e:
             raise NoSource(f"vLLM {release} holds Python that this Python cannot parse: {e}") from None
-    return Examined(readings, unread)
+    return out
 
 
-def check(job: Job, path: Path = TABLE) -> str:
-    """Hold the table in ``path`` against the releases; returns a summary.
+def check(job: Job, path: Path = TABLE, claims_path: Path | None = None) -> str:
+    """Hold the table in ``path``, and the claims in ``claims_path``, against the releases; returns a summary.
 
-    Raises Unproven if it does not hold, after every problem has been said.
+    Raises Unproven if something does not hold, after every problem has been said.
     """
     table = load(path)
-    examined = examine(table, job)
+    said = claims.load(claims_path) if claims_path else ()
+    examined = examine(table, job, said)
     complete = not job.only
     found = problems(table, examined.readings, tuple(job.lock.releases), complete=complete)
-    for problem in found:
+    for problem in [*found, *examined.contradicted]:
         job.say(problem)
     if found:
         raise Unproven(
@@ -70,21 +85,47 @@ def check(job: Job, path: Path = TABLE) -> str:
             fix="Give each unexplained site its effect, or the reason why it has none; then run "
             "'python tools/effects.py --write'",
         )
-    return _summary(table, examined)
+    if examined.contradicted:
+        raise Unproven(
+            f"The claims do not hold in {_count(examined.contradicted, 'place')}, first: {examined.contradicted[0]}",
+            fix="Mend the claim's range or pattern in docs/data/claims.toml, and the sentences that name it",
+        )
+    return _summary(table, examined, said)
 
 
-def write(job: Job, path: Path = TABLE) -> str:
-    """Put the lines that the releases prove into the table in ``path``; returns a summary."""
+def write(job: Job, path: Path = TABLE, claims_path: Path | None = None, lines_path: Path = LINES) -> str:
+    """Put the lines that the releases prove into the table in ``path`` and into ``lines_path``; returns a summary."""
     table = load(path)
-    examined = examine(table, job)
+    said = claims.load(claims_path) if claims_path else ()
+    examined = examine(table, job, said)
     releases = tuple(job.lock.releases)
     path.write_text(table.proven(releases, evidence(table, examined.readings, releases)).to_json(), encoding="utf-8")
-    return _summary(table, examined)
+    if claims_path:
+        lines_path.write_text(_merged(lines_path, examined), encoding="utf-8")
+    return _summary(table, examined, said)
 
 
-def _summary(table: Table, examined: Examined) -> str:
-    said = f"{_count(examined.readings, 'release')} read, {_count(table.effects, 'effect')} of the role."
-    return "\n".join([said, *(f"{release} not read: {why}." for release, why in examined.unread.items())])
+def _merged(path: Path, examined: Examined) -> str:
+    """The text of the file of lines: what was read anew in the place of what it said of these releases."""
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    rows = []
+    for claim in sorted(set(old) | set(examined.lines)):
+        kept = {r: w for r, w in old.get(claim, {}).items() if r not in examined.readings}
+        lines = kept | examined.lines.get(claim, {})
+        if lines:
+            ordered = {r: lines[r] for r in sorted(lines, key=version)}
+            rows.append(f"  {json.dumps(claim)}: {json.dumps(ordered)}")
+    return "{\n" + ",\n".join(rows) + "\n}\n"
+
+
+def _summary(table: Table, examined: Examined, said: Sequence[Claim] = ()) -> str:
+    text = f"{_count(examined.readings, 'release')} read, {_count(table.effects, 'effect')} of the role."
+    if said:
+        held = [c for c in said if c.evidence]
+        text += f" {_count(said, 'claim')}: {len(held)} held against these releases,"
+        text += f" {sum(1 for c in said if not c.evidence and c.tests)} by tests alone,"
+        text += f" {sum(1 for c in said if not c.evidence and not c.tests)} by pages that no machine reads."
+    return "\n".join([text, *(f"{release} not read: {why}." for release, why in examined.unread.items())])
 
 
 def _count(things: Iterable[object], noun: str) -> str:

@@ -1,0 +1,137 @@
+"""No sentence of the guide, and no row of the table of effects, says something of a release without evidence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from kvroles.effects import claims, run
+from kvroles.effects.source import release_files
+from kvroles.errors import UsageError
+from kvroles.lock import Lock
+from kvroles.places import default_cache_dir
+from kvroles.verifying import Options
+from support import docs
+
+CLAIMS = claims.load(run.CLAIMS)
+KNOWN = tuple(Lock.load().releases)
+SAMPLE = ["0.9.0", "0.18.1", "0.22.1", "0.26.0", "0.33.0"]
+
+
+def used_by_effects() -> set[str]:
+    return {i for e in json.loads(run.TABLE.read_text())["effects"] for i in e["claims"]}
+
+
+# --- the project's own claims ---------------------------------------------------------------------------------------------
+
+
+def test_every_sentence_of_the_guide_names_its_claims_or_says_that_it_makes_none() -> None:
+    assert claims.problems_of_page(CLAIMS, docs.GUIDE.read_text(), used_by_effects()) == []
+
+
+def test_every_row_of_the_table_of_effects_names_its_claims() -> None:
+    for effect in json.loads(run.TABLE.read_text())["effects"]:
+        assert effect["claims"], effect["id"]
+
+
+def test_every_claim_has_evidence_for_every_release_it_is_about() -> None:
+    assert claims.problems_of_evidence(CLAIMS, docs.ROOT, KNOWN) == []
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("release", SAMPLE)
+def test_a_release_bears_out_every_claim_about_it(release: str) -> None:
+    """A sample; ``tools/effects.py --check`` reads them all."""
+    row = Lock.load().releases[release]
+    files = release_files(row, Options(default_cache_dir()), lambda path: claims.is_read(CLAIMS, path))
+    assert claims.problems_of_release(CLAIMS, release, files) == []
+    kept = json.loads(run.LINES.read_text())
+    assert claims.lines(CLAIMS, release, files) == {c: w[release] for c, w in kept.items() if release in w}
+
+
+# --- what the checker finds -----------------------------------------------------------------------------------------------
+
+ONE = """
+[[claim]]
+id = "warns"
+says = "It warns."
+releases = ["0.23.0..0.24.0"]
+[[claim.evidence]]
+file = "vllm/nixl*"
+pattern = '''warning_once'''
+"""
+
+
+def made(tmp_path: Path, text: str = ONE) -> tuple[claims.Claim, ...]:
+    path = tmp_path / "claims.toml"
+    path.write_text(text)
+    return claims.load(path)
+
+
+@pytest.mark.parametrize(
+    ("page", "uncovered"),
+    [
+        ("It warns. <!-- c: warns -->", []),
+        ("It warns. <!-- c: warns --> It is safe.", ["It is safe."]),
+        ("It is safe.\n\nIt warns. <!-- c: warns -->", ["It is safe."]),
+        ("- It warns. <!-- c: warns -->\n- It is safe.", ["- It is safe."]),
+        ("| A | B |\n| --- | --- |\n| it warns | no <!-- c: warns --> |\n| it is safe | no |", ["it is safe | no"]),
+        ("# It is safe\n\nIt warns. <!-- c: warns -->\n\n```text\nIt is safe.\n```", []),
+        ('!!! note "Safe"\n    It is safe.\n\nIt warns. <!-- c: warns -->', ["It is safe."]),
+        ("Before, on both sides:\n\n```json\n{}\n```\n\nIt warns. <!-- c: warns -->", []),
+        ("It is safe:\n\n```json\n{}\n```\n\nIt warns. <!-- c: warns -->", ["It is safe:"]),
+        ("It is hot. <!-- no-claim --> It warns.\nIndeed. <!-- c: warns -->", []),
+    ],
+)
+def test_a_sentence_without_a_claim_is_found(page: str, uncovered: list[str], tmp_path: Path) -> None:
+    found = claims.problems_of_page(made(tmp_path), page)
+    assert [f.partition("'no-claim': ")[2].strip("'.") for f in found] == [u.strip(".") for u in uncovered]
+
+
+def test_an_unknown_claim_and_one_that_nothing_uses_are_found(tmp_path: Path) -> None:
+    found = claims.problems_of_page(made(tmp_path), "It works. <!-- c: works -->")
+    assert found == [
+        "The claim works is named but not in the file of claims.",
+        "The claim warns is used nowhere; drop it.",
+    ]
+
+
+def test_a_release_that_contradicts_a_claim_is_found(tmp_path: Path) -> None:
+    one = made(tmp_path)
+    assert claims.problems_of_release(one, "0.23.0", {"vllm/nixl.py": b"logger.warning_once()"}) == []
+    assert claims.problems_of_release(one, "0.25.0", {}) == []
+    (found,) = claims.problems_of_release(one, "0.24.0", {"vllm/other.py": b"logger.warning_once()"})
+    assert found == "0.24.0: claim warns: no file vllm/nixl* holds 'warning_once'."
+
+
+def test_a_pattern_that_must_not_be_there_is_found(tmp_path: Path) -> None:
+    absent = made(tmp_path, ONE + "absent = true\n")
+    assert claims.problems_of_release(absent, "0.23.0", {"vllm/nixl.py": b"x"}) == []
+    (found,) = claims.problems_of_release(absent, "0.23.0", {"vllm/nixl.py": b"x\nwarning_once"})
+    assert "vllm/nixl.py:2 holds it" in found
+
+
+def test_a_test_that_is_gone_and_a_release_without_evidence_are_found(tmp_path: Path) -> None:
+    (tmp_path / "tests" / "unit").mkdir(parents=True)
+    (tmp_path / "tests" / "unit" / "test_a.py").write_text(
+        "def test_one(): pass\nclass TestB:\n    def test_two(self): pass\n"
+    )
+    with_tests = ONE.partition("[[claim.evidence]]")[0] + 'tests = ["test_a.py::{}"]\n'
+    for name, there in (("test_one", True), ("TestB::test_two", True), ("test_two", False), ("test_gone", False)):
+        found = claims.problems_of_evidence(made(tmp_path, with_tests.format(name)), tmp_path, ["0.23.0"])
+        assert (found == []) is there, name
+    later = ONE.replace('file = "vllm', 'releases = ["0.24.0"]\nfile = "vllm')
+    found = claims.problems_of_evidence(made(tmp_path, later), tmp_path, ["0.23.0", "0.24.0"])
+    assert found == ["Claim warns has no evidence for 0.23.0."]
+
+
+def test_a_file_of_claims_of_another_shape_is_said_in_one_paragraph(tmp_path: Path) -> None:
+    for text, says in ((ONE + "hot = 1\n", None), ("claim = 1\n", "the file"), (ONE.replace('says = "It warns."', ""), "claim warns")):
+        if says is None:
+            continue
+        with pytest.raises(UsageError, match=says):
+            made(tmp_path, dedent(text))
+    with pytest.raises(UsageError, match="unknown keys side_of"):
+        made(tmp_path, ONE.replace("says =", "side_of = 1\nsays ="))
