@@ -29,7 +29,11 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail where the table is silent or wrong")
-    what.add_argument("--write", action="store_true", help="put the lines that the releases prove into the table and beside the claims")
+    what.add_argument(
+        "--write",
+        action="store_true",
+        help="put the lines that the releases prove into the table and beside the claims",
+    )
     p.add_argument("--release", metavar="R", action="append", default=[], help="only this release; may be repeated")
     p.add_argument("--offline", action="store_true", help="never touch the network: archives come from the cache")
     p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
@@ -47,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
 
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     job = effects.Job(Lock.load(), options, tuple(args.release), say)
-    summary = effects.write(job, claims_path=effects.CLAIMS) if args.write else effects.check(job, claims_path=effects.CLAIMS)
+    summary = (
+        effects.write(job, claims_path=effects.CLAIMS) if args.write else effects.check(job, claims_path=effects.CLAIMS)
+    )
     if not args.quiet:
         print(summary)
     return Exit.DONE

@@ -128,7 +128,11 @@ def test_a_test_that_is_gone_and_a_release_without_evidence_are_found(tmp_path: 
 
 
 def test_a_file_of_claims_of_another_shape_is_said_in_one_paragraph(tmp_path: Path) -> None:
-    for text, says in ((ONE + "hot = 1\n", None), ("claim = 1\n", "the file"), (ONE.replace('says = "It warns."', ""), "claim warns")):
+    for text, says in (
+        (ONE + "hot = 1\n", None),
+        ("claim = 1\n", "the file"),
+        (ONE.replace('says = "It warns."', ""), "claim warns"),
+    ):
         if says is None:
             continue
         with pytest.raises(UsageError, match=says):

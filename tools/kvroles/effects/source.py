@@ -18,19 +18,20 @@ def python_files(row: ReleaseRow, options: Options) -> dict[str, bytes]:
     return release_files(row, options)
 
 
-def release_files(
-    row: ReleaseRow, options: Options, also: Callable[[str], bool] = lambda _: False
-) -> dict[str, bytes]:
+def release_files(row: ReleaseRow, options: Options, also: Callable[[str], bool] = lambda _: False) -> dict[str, bytes]:
     """``vllm/**/*.py`` of a release by path, and what else of its archive ``also`` is true of, fetched if need be.
 
-    A wheel holds the Python files only. Any wheel will do for a release without an archive: the Python files are the same on every platform. Of half a
-    gigabyte only these files are read, and kept in the cache. Raises NoSource when the files cannot be had, ``offline``
+    A wheel holds the Python files only. Any wheel will do for a release without an archive: those files are the same
+    everywhere. Of half a gigabyte only these files are read, and kept in the cache. Raises NoSource when the files cannot be had, ``offline``
     among the reasons, and Unproven when the archive is not the one in the lock.
     """
     if row.archive is not None:
         blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
         chunks = archive.inflate(blob, row.archive.name)
-        return {m.path: m.data for m in archive.members(chunks, row.archive.name, row.archive.top, lambda p: is_python(p) or also(p))}
+        return {
+            m.path: m.data
+            for m in archive.members(chunks, row.archive.name, row.archive.top, lambda p: is_python(p) or also(p))
+        }
     wheel = row.wheels[0]
     kept = touched.load(options.cache_dir, wheel.sha256, _WANTED)
     if kept is None:
