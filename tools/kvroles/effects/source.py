@@ -22,8 +22,8 @@ def release_files(row: ReleaseRow, options: Options, also: Callable[[str], bool]
     """``vllm/**/*.py`` of a release by path, and what else of its archive ``also`` is true of, fetched if need be.
 
     A wheel holds the Python files only. Any wheel will do for a release without an archive: those files are the same
-    everywhere. Of half a gigabyte only these files are read, and kept in the cache. Raises NoSource when the files cannot be had, ``offline``
-    among the reasons, and Unproven when the archive is not the one in the lock.
+    everywhere. Of half a gigabyte only these files are read, and kept in the cache. Raises NoSource when the files
+    cannot be had, ``offline`` among the reasons, and Unproven when the archive is not the one in the lock.
     """
     if row.archive is not None:
         blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
