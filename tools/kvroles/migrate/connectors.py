@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 
 from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.text import TOKEN
+from kvroles.evidence.words import name_sides, split_name
 
 
 class Kind(Enum):
@@ -84,22 +86,78 @@ def plain(key: str) -> str:
     return re.sub(r"[^a-z0-9]", "", key.lower())
 
 
+_SIDE = r"(?:prefill(?:er)?|decoder?|producer|consumer|[pd])?$"
+_ROLE_KEY = re.compile("role" + _SIDE)
+_CONNECTOR_KEY = re.compile("connector(?:type|name|class)?" + _SIDE)
+# What is set unless another value is given: ``${CONN:-NixlConnector}``, ``{{ conn | default("NixlConnector") }}``.
+_DEFAULT = re.compile(
+    r"""(?x)^\s* (?: \$\{ [\w.]+ :?[-=]? | \{\{ [^{}]* \bd(?:efault)?\b [\s(]* ) \\*["']? (\w+) \\*["']? [^{}"']* \}\}? \s*$"""
+)
+
+
 def is_role_key(key: str) -> bool:
-    return plain(key.split(".")[-1]).endswith("role")
+    """Whether a key, flag or variable holds a role: ``kv_role``, ``--kv-role``, ``PREFILL_KV_ROLE``, ``KV_ROLE_DECODE``."""
+    return _ROLE_KEY.search(plain(key.split(".")[-1])) is not None
 
 
 def is_connector_key(key: str) -> bool:
-    key = plain(key.split(".")[-1])
-    return key.endswith("connector") or key in {"connectortype", "connectorname", "connectorclass", "kvconnectortype"}
+    """Whether a key, flag or variable names a connector."""
+    return _CONNECTOR_KEY.search(plain(key.split(".")[-1])) is not None
+
+
+def default_of(value: str) -> str | None:
+    """What a placeholder stands for unless another value is given; None if it says nothing of that."""
+    m = _DEFAULT.match(value)
+    return m.group(1) if m is not None else None
+
+
+def named(value: str) -> str:
+    """A connector as it is written, or NIXL's where a placeholder says that it is, unless another is given."""
+    default = default_of(value)
+    return default if default is not None and kind_of(default) is Kind.NIXL else value
+
+
+def beside(key: str, pairs: Iterable[tuple[str, str]]) -> str | None:
+    """The connector that the settings ``pairs`` name for the role ``key``; None if none does, or two may be meant.
+
+    ``PREFILL_KV_ROLE`` goes with ``PREFILL_KV_CONNECTOR``, else with ``KV_CONNECTOR``; ``a.b.kv_role`` with
+    ``a.b.kv_connector``, else with a ``kv_connector`` that stands in no group. A wrapper is only its own role's.
+    """
+    group, own = _parts(key)
+    best: dict[int, set[str]] = {}
+    for other, value in pairs:
+        if not is_connector_key(other):
+            continue
+        its_group, words = _parts(other)
+        value = named(value)
+        exact = its_group == group and words == own
+        if exact:
+            rank = len(own) + 2
+        elif kind_of(value) is Kind.WRAPPER or (its_group and its_group != group):
+            continue
+        elif words <= own | group:
+            rank = len(words) + 1
+        elif name_sides(" ".join(words - own)):
+            continue
+        else:
+            rank = 0
+        best.setdefault(rank, set()).add(value)
+    top = best[max(best)] if best else set()
+    return next(iter(top)) if len(top) == 1 else None
+
+
+def _parts(key: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The words of the group a dotted key stands in, and its own words, "role" and "connector" left out."""
+    group, _, last = key.strip("-+~").rpartition(".")
+    words = frozenset(split_name(last)) - {"role", "connector", "name", "type", "class"}
+    return frozenset(split_name(group)), words
 
 
 def connector_of(obj: Map) -> str | None:
     """The connector an object configures, by the key that names it, else by a value that is a connector class."""
-    named = [v.value for k, v in obj.pairs if isinstance(v, Scalar) and is_connector_key(k.value)]
-    if len(named) == 1:
-        return named[0]
-    if named:
-        return named[0] if len(set(named)) == 1 else None
+    said = [named(v.value) for k, v in obj.pairs if isinstance(v, Scalar) and is_connector_key(k.value)]
+    if said:
+        return said[0] if len(set(said)) == 1 else None
     classes = [
         v.value
         for _, v in obj.pairs

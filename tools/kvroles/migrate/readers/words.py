@@ -1,0 +1,52 @@
+"""A role among the words of a command or list: as a flag, an override (``+a.kv_role=kv_both``), a variable (``KV_ROLE=...``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from kvroles.evidence import argv
+from kvroles.evidence.text import TOKEN
+from kvroles.migrate import connectors
+
+# ``key=value``, alone or one of several that commas part, as Helm and Hydra take them.
+_PART = re.compile(r"(?:^|(?<!\\),)[-+~]*([A-Za-z_][\w.@/\[\]-]*)=[\"']?((?:[^,\"']|\\,)*)")
+_KEY_BEFORE = re.compile(r"(?:^|(?<!\\),)([-+~]*[A-Za-z_][\w.@/\[\]-]*)=[\"']?$")
+
+
+class Set(NamedTuple):
+    """A role that words set: its key as written, the connector beside it, and the other settings beside it."""
+
+    key: str
+    connector: str | None
+    extra: dict[str, str]
+
+
+def role_set(words: Sequence[str], index: int) -> Set | None:
+    """The role that word ``index``, which holds ``kv_both``, sets; None if it is no role's value."""
+    word = words[index]
+    if (m := _KEY_BEFORE.search(word[: word.index(TOKEN)])) is not None:
+        key = m.group(1)
+    else:
+        key = words[index - 1] if index > 0 and word.strip() == TOKEN else ""
+        if not key.startswith("-"):
+            return None
+    if not connectors.is_role_key(key):
+        return None
+    return Set(key, connectors.beside(key, pairs(words)), settings(words))
+
+
+def pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What words set: each ``key=value``, and each flag with the word behind it."""
+    for i, word in enumerate(words):
+        parts = _PART.findall(word)
+        yield from parts
+        if not parts and word.startswith("-") and i + 1 < len(words):
+            yield word.lstrip("-"), words[i + 1]
+
+
+def settings(words: Sequence[str]) -> dict[str, str]:
+    """The settings that the dotted flags of a command make, by their last key."""
+    flags = argv.flags_of([argv.Word(w, -1) for w in words])
+    return {k.rsplit(".", 1)[-1].replace("-", "_"): v for k, v in flags.items() if k.startswith("kv-transfer-config.")}
