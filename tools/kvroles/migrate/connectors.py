@@ -166,6 +166,11 @@ def connector_of(obj: Map) -> str | None:
     return classes[0] if len(classes) == 1 else None
 
 
+def names_connector(obj: Map) -> bool:
+    """Whether an object has a key that names a connector."""
+    return any(isinstance(v, Scalar) and is_connector_key(k.value) for k, v in obj.pairs)
+
+
 def settings(obj: Map) -> dict[str, str]:
     """The scalar settings of a config object and of its extra config, which the hazards are read from."""
     out: dict[str, str] = {}

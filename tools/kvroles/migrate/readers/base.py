@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+import re
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from typing import Protocol, TypeVar, cast
 
 from kvroles.evidence.context import MAX_NESTING, FileCtx
-from kvroles.evidence.data_cues import one_side
-from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN_RE, Text
 from kvroles.migrate import walk
-from kvroles.migrate.readers import sniff
+from kvroles.migrate.readers import lines, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
 
 _T = TypeVar("_T")
+# $NAME, ${NAME}, ${NAME:-other}, $(NAME), ${local.name}
+_VARIABLE = re.compile(r"\$[({]?([\w.]+)(?::?[-=][^{}]*)?[)}]?|\{\{-?\s*\.?([\w.]+)\s*-?\}\}")
 
 
 class Reader(Protocol):
@@ -37,6 +39,7 @@ class File(FileCtx):
     def __init__(self, path: str, name: str, text: Text, nixl: frozenset[str] = frozenset()) -> None:
         super().__init__(path, name, text, nixl, walk.neighbours)
         self._kept: dict[Hashable, object] = {}
+        self._meanings: list[Callable[[str], str | None]] = []
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or
@@ -48,9 +51,7 @@ class File(FileCtx):
         self.depth += 1
         try:
             if lang == "string" and (m := sniff.KEYED.match(text.s)):
-                side = one_side(m.group(1), self)
-                cues = [] if side is None else [Cue(side, Weight.NAMED, "key", m.group(1), text.at(0))]
-                owner, lang = Scope("key", m.group(1), owner, cues), "json"
+                owner, lang = lines.keyed(m.group(1), text.at(0), owner, self), "json"
                 text = text.slice(m.end(), len(text.s))
             elif lang in {"", "string"}:
                 lang = sniff.language(text.s)
@@ -61,6 +62,24 @@ class File(FileCtx):
     def owner_at(self, lang: str, text: Text, at: int, owner: Scope) -> Scope | None:
         """The innermost owner of index ``at`` of ``text``, which is of language ``lang``; None in a comment."""
         return reader(lang or "prose").owner_at(text, at, owner, self)
+
+    @contextmanager
+    def knowing(self, meaning: Callable[[str], str | None]) -> Iterator[None]:
+        """While a text is read whose strings name its variables: ``meaning`` is the one value of a variable, or None."""
+        self._meanings.append(meaning)
+        try:
+            yield
+        finally:
+            self._meanings.pop()
+
+    def named(self, connector: str | None) -> str | None:
+        """A connector by its name: where a variable stands in its place, by the one value that this file gives it."""
+        if connector is None or (m := _VARIABLE.fullmatch(connector.strip())) is None:
+            return connector
+        for meaning in reversed(self._meanings):
+            if (value := meaning(m.group(1) or m.group(2))) is not None:
+                return value
+        return connector
 
     def kept(self, kind: str, text: Text, owner: Scope, make: Callable[[], _T]) -> _T:
         """What ``make`` makes of ``text``: made once, however often the owner of a place in it is asked for."""

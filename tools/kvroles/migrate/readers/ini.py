@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from kvroles.evidence import argv
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
-from kvroles.evidence.text import TOKEN_RE, Text
+from kvroles.evidence.text import TOKEN, Text
 from kvroles.evidence.words import name_sides, title_side
-from kvroles.migrate.readers import lines
+from kvroles.migrate import connectors
+from kvroles.migrate.readers import defaults, lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
@@ -30,37 +32,70 @@ class _Ini:
         return lines.owner(text, at, lines.headed(text, at, owner), file)
 
 
+class _Entry(NamedTuple):
+    """A line that sets a key, or what stands on a line of its own: the key (empty if none), and where the value stands."""
+
+    key: str
+    start: int
+    value: int
+    end: int
+
+
 def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
-    out: list[Site] = []
     comments = [(m.start(), m.end(), m.group()) for m in _COMMENT.finditer(t.s)]
     branches = template.branches(t.s) if template.is_template(t.s) else []
     sections = [(m.start(), m.group("name")) for m in _SECTION.finditer(t.s)]
-    for m in _LINE.finditer(t.s):
-        if not TOKEN_RE.search(m.group()) or any(a <= m.start() < b for a, b, _ in comments):
+    entries = [_Entry(m["key"], m.start(), m.start("value"), m.end("value")) for m in _LINE.finditer(t.s)]
+    out: list[Site] = []
+    done = -1
+    for i in t.tokens():
+        if i < done:
             continue
-        start = max((at for at, _ in sections if at < m.start()), default=0)
-        end = min((at for at, _ in sections if at > m.start()), default=len(t.s))
+        if any(a <= i < b for a, b, _ in comments):
+            out.append(Site(t.at(i), up, "comment"))
+            continue
+        entry = next((e for e in entries if e.value <= i < e.end), None) or _loose(t, i, entries)
+        done = entry.end
+        start = max((at for at, _ in sections if at < entry.start), default=0)
+        end = min((at for at, _ in sections if at > entry.start), default=len(t.s))
         told = _environment(t, start, end, ctx)
         scope = _described(t, up, Weight.NAMED if told else Weight.SAID)  # it counts against what the unit is told
         for branch in branches:
-            if branch.start <= m.start() < branch.end:
+            if branch.start <= entry.start < branch.end:
                 scope = branches_of.scope_of(branch, scope, t)
-        section = [name for at, name in sections if at < m.start()]
-        for kind, name in (("section", section[-1] if section else ""), ("key", m.group("key"))):
+        section = [name for at, name in sections if at < entry.start]
+        for kind, name in (("section", section[-1] if section else ""), ("key", entry.key)):
             scope = Scope(kind, name, scope)
             if len(sides := name_sides(name)) == 1:
-                scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, t.at(m.start())))
+                scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, t.at(entry.start)))
         scope = Scope("environment", "", scope, told)
-        above = [c for c in comments if c[1] + 1 == m.start()]
+        above = [c for c in comments if c[1] + 1 == entry.start]
         if above and (side := title_side(above[-1][2])):
             scope.cues.append(Cue(side, Weight.SAID, "comment", above[-1][2].strip("#; ")[:80], t.at(above[-1][0])))
-        out += ctx.read(t.slice(m.start("value"), m.end("value")), scope, "shell")
-    known = {s.pos for s in out}
-    for i in t.tokens():
-        if t.at(i) not in known:
-            held = any(a <= i < b for a, b, _ in comments)
-            out.append(Site(t.at(i), up, "comment" if held else "value"))
+        near = [e for e in entries if e.start < (sections[0][0] if sections else len(t.s)) or start <= e.start < end]
+        out += _value(t, entry, near, scope, ctx)
     return out
+
+
+def _loose(t: Text, i: int, entries: list[_Entry]) -> _Entry:
+    """The line of ``i``, which sets no key: the rest of an entry above that it is indented below, or a command."""
+    start, end = lines.span(t.s, i)
+    above = [e for e in entries if e.end <= start]
+    return _Entry(above[-1].key if above and t.s[start : start + 1] in " \t" else "", start, start, end)
+
+
+def _value(t: Text, entry: _Entry, near: list[_Entry], scope: Scope, ctx: File) -> list[Site]:
+    """The sites of one entry; ``near`` are those of its section and of the file's head."""
+    value = t.slice(entry.value, entry.end)
+    bare = value.s.strip().strip("\"'")
+    if bare == TOKEN or defaults.variable_of(bare) is not None:
+        k = value.s.index(TOKEN)
+        if not connectors.is_role_key(entry.key):
+            return [Site(value.at(k), scope, "value")]
+        pairs = [(e.key, t.s[e.value : e.end].strip().strip("\"'")) for e in near]
+        connector = ctx.named(connectors.beside(entry.key, pairs))
+        return [Site(value.at(k), scope, "role", connector, exact=value.exact(k, len(TOKEN)))]
+    return ctx.read(value, scope, "json" if bare.startswith(("{", "[")) and value.s.strip() == bare else "shell")
 
 
 def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:

@@ -6,6 +6,7 @@ import re
 
 from kvroles.evidence import argv
 from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data_cues import one_side
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.text import Text
 from kvroles.evidence.words import name_sides, title_side
@@ -33,6 +34,12 @@ def line_at(s: str, i: int) -> str:
     """The line that index ``i`` is on, with those that a backslash joins to it."""
     start, end = span(s, i)
     return s[start:end]
+
+
+def keyed(key: str, pos: int, up: Scope, ctx: FileCtx) -> Scope:
+    """The scope of what the words ``key=...`` set."""
+    side = one_side(key, ctx)
+    return Scope("key", key, up, [] if side is None else [Cue(side, Weight.NAMED, "key", key, pos)])
 
 
 def owner(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:

@@ -17,6 +17,8 @@ from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
+from kvroles.migrate.readers.template import branches as branches_of
+from kvroles.migrate.readers.template.actions import Branch
 
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 _DOCKER = re.compile(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
@@ -25,6 +27,8 @@ _RULE = re.compile(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$
 _RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
 _MAKE_VAR = re.compile(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
 _TARGET_VAR = re.compile(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]+)\s*[:?+!]?=\s*")
+_CONDITIONAL = re.compile(r"^ *(?P<word>ifeq|ifneq|ifdef|ifndef|else|endif)\b(?P<test>.*)")
+_EQUAL = re.compile(r"(ifn?eq)\s*(?:\((.*),(.*)\)|[\"'](.*)[\"']\s+[\"'](.*)[\"'])\s*$")
 _JUST_VAR = re.compile(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
 
@@ -165,6 +169,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
     variables: list[tuple[str, int, Text]] = []
     assigned: list[tuple[str, Text]] = []
     rules: list[_Rule] = []
+    conditions = _conditionals(t, lines) if lang == "make" else []
     i = 0
     while i < len(lines):
         a, b = lines[i]
@@ -184,9 +189,15 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
             scope.only_doubts = True
             i += 1
             parts: list[Text] = []
+            segments: list[tuple[Scope, list[Text]]] = [(scope, parts)]  # each line of a recipe is a shell of its own
             indent = -1
             while i < len(lines):
                 text = t.s[lines[i][0] : lines[i][1]]
+                if lang == "make" and _CONDITIONAL.match(text):
+                    inside = _within(conditions, lines[i][1], a, scope, t)
+                    segments.append((inside, parts := []))
+                    i += 1
+                    continue
                 if text.strip() and not text.startswith(("\t", " ")):
                     break
                 lead = len(text) - len(text.lstrip(" \t"))
@@ -202,10 +213,12 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
                 i += 1
             if TOKEN_RE.search(rule.group("deps")):  # given to what is needed: (serve "8100" '{...}')
                 out += ctx.read(t.slice(a + rule.start("deps"), a + rule.end("deps")), scope, "shell")
-            rules.append(_Rule(rule.group("name"), rule.group("deps"), not any(p.s.strip() for p in parts), t.at(a)))
-            if parts:
-                body = join(parts)
-                bodies.append((scope, _dollars(body) if lang == "make" else body))
+            empty = not any(p.s.strip() for _, held in segments for p in held)
+            rules.append(_Rule(rule.group("name"), rule.group("deps"), empty, t.at(a)))
+            for owner, held in segments:
+                if held:
+                    body = join(held)
+                    bodies.append((owner, _dollars(body) if lang == "make" else body))
             comments = []
             continue
         if var is not None and not line.startswith("\t"):
@@ -235,7 +248,8 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
     for scope, body in bodies:
         out += ctx.read(body, scope, "shell")
     for name, a, value in variables:
-        scope = _name_cue(Scope("variable", name, up), "variable", name, t.at(a), ctx)
+        around = _within(conditions, a, -1, up, t)
+        scope = _name_cue(Scope("variable", name, around), "variable", name, t.at(a), ctx)
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
         scope.find_uses = partial(_uses, use, bodies, ctx)
         if scope.cues and scope.cues[0].side in (Side.PREFILL, Side.DECODE):
@@ -244,6 +258,36 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
             )
         out += ctx.read(value, scope)
     return out
+
+
+def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
+    """The branches of a Makefile's conditionals, in order of their start."""
+    out: list[Branch] = []
+    stack: list[Branch] = []
+    for a, b in lines:
+        m = _CONDITIONAL.match(t.s[a:b])
+        if m is None:
+            continue
+        word, test = m["word"], m["test"].strip()
+        if word in {"else", "endif"} and stack:
+            opened = stack.pop()
+            out.append(opened._replace(end=a))
+            if word == "else" and not test:
+                stack.append(Branch(b, b, opened.condition, not opened.negated))
+        if word != "endif" and (word != "else" or test):
+            asked = _EQUAL.match(test if word == "else" else f"{word} {test}")
+            pair = [g.strip() for g in asked.groups()[1:] if g is not None] if asked is not None else []
+            said = f"if {pair[0]} == {pair[1]}" if pair else f"if {word} {test}"
+            stack.append(Branch(b, b, said, asked is not None and asked[1] == "ifneq"))
+    return sorted(out, key=lambda branch: branch.start)
+
+
+def _within(conditions: list[Branch], place: int, after: int, up: Scope, t: Text) -> Scope:
+    """The scope of the conditionals that index ``place`` is in, of those that begin behind index ``after``."""
+    for branch in conditions:
+        if branch.start <= place < branch.end and branch.start > after:
+            up = branches_of.scope_of(branch, up, t)
+    return up
 
 
 def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:

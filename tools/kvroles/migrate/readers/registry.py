@@ -58,8 +58,9 @@ _BY_SUFFIX = {
     ".bash": "shell", ".zsh": "shell", ".sbatch": "shell", ".slurm": "shell", ".ksh": "shell", ".bats": "shell",
     ".py": "python", ".pyi": "python", ".go": "go", ".rs": "rust", ".toml": "toml", ".md": "markdown",
     ".mdx": "markdown", ".markdown": "markdown", ".rst": "markdown", ".adoc": "markdown", ".asciidoc": "markdown",
-    ".qmd": "markdown", ".ipynb": "notebook", ".mdc": "markdown", ".service": "unit", ".ini": "unit", ".cfg": "unit",
-    ".conf": "unit", ".mk": "make", ".make": "make", ".just": "just", ".env": "shell", ".envrc": "shell",
+    ".qmd": "markdown", ".ipynb": "notebook", ".mdc": "markdown", ".service": "unit", ".container": "unit",
+    ".properties": "unit", ".ini": "unit", ".cfg": "unit", ".conf": "unit", ".mk": "make", ".make": "make",
+    ".just": "just", ".env": "shell", ".envrc": "shell",
 }  # fmt: skip
 
 

@@ -7,17 +7,18 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv
 from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.code import guard
 from kvroles.migrate.readers.code.langs import SPECS, literal
 from kvroles.migrate.readers.code.scopes import Unit
 from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.mapping.tree import Tree, flag_connector, flag_settings
+from kvroles.migrate.readers.mapping.tree import Tree
+from kvroles.migrate.readers.words import role_set
 
 _EXPECTS = re.compile(
     r"(?i)^(?:assert\w*|expect\w*|require\w*|contains?\w*|equals?\w*|match\w*|havekey\w*|tobe\w*|toequal|containsubstring|deepequal|diff"
@@ -83,8 +84,8 @@ def _string(unit: Unit, node: Node) -> list[Site]:
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
     if word.s.strip() == TOKEN:
         return _role(unit, node, holder, word, scope)
-    if re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
-        return _flag(unit, node, word, scope)
+    if (site := _in_words(unit, node, word, scope)) is not None:
+        return [site]
     return ctx.read(word, scope)
 
 
@@ -126,19 +127,20 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
             return [Site(pos, scope, "value")]
         owner = holder.parent
         m = unit.mapping(owner) if owner is not None else Map()
-        connector = connectors.connector_of(m)
+        connector = unit.ctx.named(connectors.connector_of(m))
         exact = exact and connectors.one_role(m)
         wrappers = tuple(c for c in (connectors.connector_of(w) for w in unit.mappings_around(owner)) if c)
         return [Site(pos, scope, "role", connector, wrappers, connectors.settings(m), exact)]
     if holder.type in spec.assign:
         names = unit.targets(holder)
         if len(names) == 1 and connectors.is_role_key(names[0]):
-            return [Site(pos, scope, "role", unit.connector_near(holder), exact=exact, feeds=names[0])]
+            connector = unit.connector_near(holder) or guard.connector(unit, holder) or unit.connector_of_uses(names[0])
+            return [Site(pos, scope, "role", connector, exact=exact, feeds=names[0])]
         return [Site(pos, scope, "value")]
     if holder.type in {"token_tree"}:  # a macro's tokens: json!({...})
         return _macro(unit, node, scope)
-    if holder.type in spec.sequence:
-        return _flag(unit, node, word, scope)
+    if holder.type in spec.sequence and (site := _in_words(unit, node, word, scope)) is not None:
+        return [site]
     return [Site(pos, scope, "value")]
 
 
@@ -158,17 +160,15 @@ def _macro(unit: Unit, node: Node, scope: Scope) -> list[Site]:
     ] or [Site(t.at(node.start_byte + 1), scope, "value")]
 
 
-def _flag(unit: Unit, node: Node, word: Text, scope: Scope) -> list[Site]:
-    k = word.s.index(TOKEN)
-    pos = word.at(k)
+def _in_words(unit: Unit, node: Node, word: Text, scope: Scope) -> Site | None:
+    """The role that one of a list's strings sets, as a flag, an override or a variable."""
     words, index = unit.words_around(node)
-    if words is None:
-        return [Site(pos, scope, "value")]
-    flag = word.s.split("=")[0] if "=" in word.s else (words[index - 1].s if index > 0 else "")
-    if not flag.startswith("-") or not connectors.is_role_key(flag):
-        return [Site(pos, scope, "value")]
-    flags = argv.flags_of(words)
-    return [Site(pos, scope, "role", flag_connector(flags), (), flag_settings(flags), word.exact(k, len(TOKEN)))]
+    found = role_set([w.s for w in words], index) if words is not None and TOKEN in words[index].s else None
+    if found is None:
+        return None
+    k = word.s.index(TOKEN)
+    scope = lines.keyed(found.key, word.at(0), scope, unit.ctx)
+    return Site(word.at(k), scope, "role", unit.ctx.named(found.connector), (), found.extra, word.exact(k, len(TOKEN)))
 
 
 GO = Code("go")

@@ -15,6 +15,7 @@ from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code.langs import Spec, literal
+from kvroles.migrate.readers.mapping import objects
 
 
 class Reader:
@@ -56,11 +57,25 @@ class Reader:
                 ):
                     current = parent.parent
                     continue
+            if self._is_default(current, parent):
+                current = parent if parent.parent is None or parent.type not in _ARGUMENTS else parent.parent
+                continue
             if parent.type == "call_expression" and current.type == "field_expression":
                 current = parent
                 continue
             return parent
         return None
+
+    def _is_default(self, node: Node, parent: Node) -> bool:
+        """Whether ``node`` is what ``parent`` comes to where nothing else is given: ``x or "a"``, ``x ?? "a"``, and the last
+        argument of ``os.environ.get("X", "a")``."""
+        if parent.type in {"boolean_operator", "binary_expression"}:
+            operator = parent.child_by_field_name("operator")
+            last = parent.child_by_field_name("right")
+            return operator is not None and grammar.text(self.t, operator) in {"or", "||", "??"} and last == node
+        if parent.type not in _ARGUMENTS or parent.parent is None or parent.named_child_count != 2:
+            return False
+        return parent.named_children[1] == node and _LOOKS_UP.search(self.called(parent.parent)) is not None
 
     def called(self, call: Node) -> str:
         """The name of the function, class or macro a call calls."""
@@ -116,7 +131,34 @@ class Reader:
             value = c.child_by_field_name("value")
             if value is not None:
                 m.pairs.append((key, self._value(value)))
+        own = {k.value for k, _ in m.pairs}
+        for taken in self._spread(node):
+            m.pairs += [(k, v) for k, v in taken.pairs if k.value not in own]
         return m
+
+    def _spread(self, node: Node) -> list[Map]:
+        """The mappings that ``**name`` or ``...name`` puts into one, if their names are set once in this text."""
+        out: list[Map] = []
+        for c in node.named_children:
+            name = c.named_children[-1] if c.type in _SPREADS and c.named_children else None
+            if name is None or name.type != "identifier":
+                continue
+            word = grammar.text(self.t, name)
+            found = list(re.finditer(rf"(?<![\w.]){re.escape(word)}\s*(?::[^=\n]+)?:?=(?!=)\s*(?=[\w{{&])", self.t.s))
+            set_to = self._mapping_at(found[0].end()) if len(found) == 1 else None
+            if set_to is not None and not set_to.start <= node.start_byte < set_to.end:
+                out.append(set_to)
+        return out
+
+    def _mapping_at(self, i: int) -> Map | None:
+        """The mapping that is written at index ``i``."""
+        for owner in grammar.owners(self.at(i)):
+            if owner.start_byte != i:
+                return None
+            value = self._value(owner) if owner.type not in {"identifier", "{"} else None
+            if isinstance(value, Map):
+                return value
+        return None
 
     def _value(self, node: Node) -> Scalar | Map | Seq:
         while node.type in self.spec.through and node.named_child_count == 1 and node.named_children:
@@ -211,6 +253,40 @@ class Reader:
         }
         return next(iter(found)) if len(found) == 1 else None
 
+    def connector_of_uses(self, name: str) -> str | None:
+        """The connector of the configs whose role is the variable ``name``; None if there is none, or more than one."""
+        found: set[str | None] = set()
+        for i in occurrences(self.t.s, name):
+            if _INSIDE.match(self.t.s[i - 1 : i]) or re.match(r"\w", self.t.s[i + len(name) : i + len(name) + 1]):
+                continue
+            node = self.at(i, len(name))
+            holder = self.value_parent(node) if node.type == "identifier" else None
+            if holder is None or holder.parent is None:
+                continue
+            if holder.type in self.spec.pair and connectors.is_role_key(self.key_of(holder)):
+                key = holder.child_by_field_name("key") or holder.child_by_field_name("name")
+                if key is None or not key.start_byte <= i < key.end_byte:
+                    found.add(connectors.connector_of(self.mapping(holder.parent)))
+            elif holder.type in {"interpolation", "template_substitution"}:
+                found |= self._connector_in_string(holder)
+        return found.pop() if len(found) == 1 else None
+
+    def _connector_in_string(self, hole: Node) -> set[str | None]:
+        """The connector of the object that a string writes round ``hole``, if that is its role."""
+        owner = hole.parent
+        while owner is not None and owner.type not in self.spec.string:
+            owner = owner.parent
+        if owner is None:
+            return set()
+        text = literal(self.t, owner, self.spec)
+        place = self.t.at(hole.start_byte)
+        k = next((n for n in range(len(text.s)) if text.at(n) == place), -1)
+        root = objects.nearest(text, k) if k >= 0 else None
+        role = [k for k, v in root.pairs if isinstance(v, Scalar) and "$" in v.value] if root is not None else []
+        if root is None or not any(connectors.is_role_key(key.value) for key in role):
+            return set()
+        return {connectors.connector_of(root)}
+
     def _named_beside(self, block: Node) -> str | None:
         """The connector that a class's or module's own name is set to (``kv_connector: str = "NixlConnector"``)."""
         found: set[str] = set()
@@ -220,6 +296,9 @@ class Reader:
         return found.pop() if len(found) == 1 else None
 
 
+_ARGUMENTS = frozenset({"arguments", "argument_list"})
+_SPREADS = frozenset({"dictionary_splat", "spread_element"})
+_LOOKS_UP = re.compile(r"(?:^|\.)(?:get|getenv|pop|setdefault|getOrDefault|get_or)$")
 _PLAIN_SET = re.compile(
     r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]"
 )

@@ -62,6 +62,9 @@ def _string(t: Text, i: int) -> tuple[Scalar, int] | None:
         k = t.s.find(quote, j)
         if k < 0:
             return None
+        if (after := _action_end(t.s, m.end(), k)) > 0:
+            j = after
+            continue
         run = 0
         while k - run - 1 >= m.end() and t.s[k - run - 1] == "\\":
             run += 1
@@ -69,6 +72,16 @@ def _string(t: Text, i: int) -> tuple[Scalar, int] | None:
             inner = t.slice(m.end(), k - run if depth else k)
             return Scalar(inner if depth else unescape(inner), i, k + 1, quoted=True), k + 1
         j = k + 1
+
+
+def _action_end(s: str, start: int, quote: int) -> int:
+    """Where a template's action ends that the quote at ``quote`` stands in, the string having begun at ``start``; 0 if none."""
+    opened = s.rfind("{{", max(start, quote - 2_000), quote)
+    if opened < 0 or s.find("}}", opened, quote) >= 0:
+        return 0
+    line = s.find("\n", quote)
+    end = s.find("}}", quote, len(s) if line < 0 else line)
+    return end + 2 if end >= 0 else 0
 
 
 class _Frame:
@@ -122,7 +135,8 @@ def read(t: Text, i: int = 0) -> tuple[Node, int] | None:
             top.awaits = True
             i += 1
             continue
-        if ch == ",":
+        if ch == "," or s.startswith("\\,", i):  # helm --set: a comma of the value's own
+            i += ch == "\\"
             if top is None:
                 return None
             top.key, top.awaits = None, False

@@ -13,10 +13,11 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.evidence.words import alike_said, title_side
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import mentions
+from kvroles.migrate.readers import defaults, lines, mentions
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template.actions import Branch
+from kvroles.migrate.readers.words import role_set
 
 _TEMPLATE_KEY = re.compile(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
@@ -60,8 +61,13 @@ class Tree:
         if not path or path[-1] is not leaf:
             return []
         scope = Scope.deferred(partial(self.scopes, path))
+        parent = path[-2] if len(path) > 1 else None
+        if isinstance(parent, Seq) and (site := self._in_words(leaf, parent, scope)):
+            return [site]
         if leaf.value.strip() == TOKEN:
             return self._role(leaf, path, scope)
+        if (variable := defaults.variable_of(leaf.value)) is not None:
+            return self._role(leaf, path, lines.keyed(variable, leaf.text.at(0), scope, self.ctx))
         if not leaf.exact:
             return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
         return self.ctx.read(leaf.text, scope)
@@ -255,51 +261,82 @@ class Tree:
         pos = leaf.text.at(offset)
         exact = leaf.exact and leaf.text.exact(offset, len(TOKEN))
         parent = path[-2] if len(path) > 1 else None
-        if isinstance(parent, Seq):
-            return [self._flag_role(parent, leaf, pos, scope, exact)]
         if not isinstance(parent, Map):
             return [Site(pos, scope, "value")]
         key = next((k.value for k, v in parent.pairs if v is leaf), "")
-        connector = connectors.connector_of(parent)
+        connector = self._connector(parent, path)
         if key == "value" and (name := parent.scalar("name") or parent.scalar("path")):
             if not connectors.is_role_key(name.rsplit("/", 1)[-1]):
                 return [Site(pos, scope, "value")]
-            connector = self._env_connector(path)
+            connector = self.ctx.named(self._env_connector(name, path))
             return [Site(pos, scope, "role", connector, exact=exact, feeds=name)]
         if not connectors.is_role_key(key):
             return [Site(pos, scope, "value", connector)]
+        parent = self._merged(parent)
         exact = exact and connectors.one_role(parent)
-        wrappers = [c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))]
+        around = [connectors.connector_of(n) for n in reversed(path[:-2]) if isinstance(n, Map)]
+        wrappers = [c for c in around if c and connectors.kind_of(c) is not connectors.Kind.NIXL]
         return [Site(pos, scope, "role", connector, tuple(wrappers), connectors.settings(parent), exact)]
 
-    def _flag_role(self, seq: Seq, leaf: Scalar, pos: int, scope: Scope, exact: bool) -> Site:
+    def _in_words(self, leaf: Scalar, seq: Seq, scope: Scope) -> Site | None:
+        """The role that one of a list's strings sets, as a flag, an override or a variable."""
+        words = data_cues.seq_words(seq)
+        if words is None:
+            return None
         index = next(i for i, n in enumerate(seq.items) if n is leaf)
-        words = data_cues.seq_words(seq) or []
-        before = words[index - 1].s if index and index - 1 < len(words) else ""
-        if not before.startswith("-") or not connectors.is_role_key(before):
-            return Site(pos, scope, "value")
-        flags = argv.flags_of(words)
-        return Site(pos, scope, "role", flag_connector(flags), (), flag_settings(flags), exact)
+        found = role_set([w.s for w in words], index)
+        if found is None:
+            return None
+        k = leaf.value.index(TOKEN)
+        scope = lines.keyed(found.key, leaf.text.at(0), scope, self.ctx)
+        exact = leaf.exact and leaf.text.exact(k, len(TOKEN))
+        return Site(leaf.text.at(k), scope, "role", self.ctx.named(found.connector), (), found.extra, exact)
 
-    def _env_connector(self, path: list[Node]) -> str | None:
+    def _env_connector(self, name: str, path: list[Node]) -> str | None:
         """The connector set by another entry of the same env list or patch."""
         for node in reversed(path):
-            if isinstance(node, Seq):
-                for item in node.items:
-                    n = (item.scalar("name") or item.scalar("path") or "") if isinstance(item, Map) else ""
-                    if isinstance(item, Map) and connectors.is_connector_key(n.rsplit("/", 1)[-1]):
-                        return item.scalar("value")
+            if not isinstance(node, Seq):
+                continue
+            pairs: list[tuple[str, str]] = []
+            for item in node.items:
+                key = (item.scalar("name") or item.scalar("path") or "") if isinstance(item, Map) else ""
+                value = item.scalar("value") if isinstance(item, Map) else None
+                if value is not None:
+                    pairs.append((key.strip("/").replace("/", "."), value))
+            if (found := connectors.beside(name.strip("/").replace("/", "."), pairs)) is not None:
+                return found
         return None
 
+    def _connector(self, owner: Map, path: list[Node]) -> str | None:
+        """The connector of a role in ``owner``: its own, one merged into it, or one that a mapping round it names for all
+        that is in it, having no role itself."""
+        merged = self._merged(owner)
+        found = connectors.connector_of(merged)
+        if found is None and not connectors.names_connector(merged):
+            for node in reversed(path[:-2]):
+                if isinstance(node, Map) and connectors.names_connector(node := self._merged(node)):
+                    above = connectors.connector_of(node)
+                    roles = any(connectors.is_role_key(k.value) for k, v in node.pairs if isinstance(v, Scalar))
+                    wraps = above is not None and connectors.kind_of(above) is connectors.Kind.WRAPPER
+                    found = None if roles or wraps else above
+                    break
+        return self.ctx.named(found)
 
-def flag_connector(flags: dict[str, str]) -> str | None:
-    """The connector that dotted flags set: ``--kv-transfer-config.kv_connector NixlConnector``."""
-    for name, value in flags.items():
-        if connectors.is_connector_key(name):
-            return value
-    return None
+    def _merged(self, m: Map) -> Map:
+        """A mapping with what ``<<: *anchor`` merges into it; what it sets itself comes first."""
+        names = [a.name for k, v in m.pairs if k.value == "<<" for a in _aliases(v)]
+        if not names:
+            return m
+        anchored = {n.anchor: n for n in walk(self.root) if n.anchor and isinstance(n, Map)}
+        out = Map(m.start, m.end, m.anchor, m.flow)
+        own = {k.value for k, _ in m.pairs}
+        out.pairs = [*m.pairs]
+        for taken in (anchored[name] for name in names if name in anchored):
+            out.pairs += [(k, v) for k, v in taken.pairs if k.value not in own]
+            own |= {k.value for k, _ in taken.pairs}
+        return out
 
 
-def flag_settings(flags: dict[str, str]) -> dict[str, str]:
-    """The settings that dotted flags make, by their last key."""
-    return {k.rsplit(".", 1)[-1].replace("-", "_"): v for k, v in flags.items() if k.startswith("kv-transfer-config.")}
+def _aliases(node: Node) -> list[Alias]:
+    """The aliases that a merge key's value names."""
+    return [n for n in (node.items if isinstance(node, Seq) else [node]) if isinstance(n, Alias)]

@@ -7,19 +7,18 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv
 from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.evidence.words import name_sides
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import grammar, registry, sniff
+from kvroles.migrate.readers import defaults, grammar, lines, registry, sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.mapping.tree import flag_connector, flag_settings
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell import script as shell_script
 from kvroles.migrate.readers.shell.scopes import Script
+from kvroles.migrate.readers.words import role_set
 
 _WORDS = {"word", "string", "raw_string", "ansi_c_string", "translated_string", "concatenation"}
 _CARRIES = {
@@ -51,12 +50,13 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     script = Script(t, up, ctx)
     out: list[Site] = []
     done = -1
-    for i in t.tokens():
-        if i < done:
-            continue
-        sites, end = _at(script, i)
-        out += sites
-        done = max(done, end)
+    with ctx.knowing(script.value_of):
+        for i in t.tokens():
+            if i < done:
+                continue
+            sites, end = _at(script, i)
+            out += sites
+            done = max(done, end)
     return out
 
 
@@ -78,6 +78,8 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
         if node.type in _WORDS and (parent.type in _CARRIES or parent.type not in _WORDS):
             if parent.type in {"concatenation", "string", "expansion"}:
                 continue
+            if parent.type == "command" and (printed := _printed(script, parent)) is not None:
+                return printed, parent.end_byte
             return _word(script, node), node.end_byte
     line = t.s.find("\n", i)
     line = len(t.s) if line < 0 else line
@@ -93,8 +95,8 @@ def _word(script: Script, node: Node) -> list[Site]:
     word = shell_words.unquote(t, node)
     if parent.type in {"binary_expression", "unary_expression", "test_command", "case_item"}:
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
-    if word.s.strip() == TOKEN or re.fullmatch(rf"-[\w.-]+={TOKEN}", word.s):
-        return _role(script, node, parent, word, scope)
+    if (sites := _role(script, node, parent, word, scope)) is not None:
+        return sites
     if parent.type == "command" and shell_script.is_pattern(t, parent):
         return [
             Site(word.at(k), scope, "pattern" if shell_script.looks_only(t, parent) else "value") for k in word.tokens()
@@ -104,10 +106,31 @@ def _word(script: Script, node: Node) -> list[Site]:
     return ctx.read(word, scope)
 
 
-def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) -> list[Site]:
+def _printed(script: Script, command: Node) -> list[Site] | None:
+    """The sites in what ``printf`` makes of its format and its words, as one text; None if it is no such command."""
+    if shell_script.command_name(script.t, command) != "printf" or shell_script.says_only(script.t, command):
+        return None
+    nodes = script.words(command)[1][1:]
+    if not nodes or "%s" not in script.word(nodes[0]).s:
+        return None
+    form, given = shell_words.unquote(script.t, nodes[0]), [shell_words.unquote(script.t, n) for n in nodes[1:]]
+    parts: list[Text] = []
+    start = 0
+    for m, filled in zip(re.finditer("%s", form.s), given, strict=False):
+        parts += [form.slice(start, m.start()), filled]
+        start = m.end()
+    made = join([*parts, form.slice(start, len(form.s))])
+    scope = Scope.deferred(partial(script.chain, nodes[0]))
+    return [s for s in script.ctx.read(made, scope) if s.kind == "role"]
+
+
+def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) -> list[Site] | None:
+    """The role that a word is, or that it sets; None if there is more to it than that."""
     k = word.s.index(TOKEN)
     pos, exact = word.at(k), word.exact(k, len(TOKEN))
-    if parent.type == "variable_assignment":
+    alone = word.s.strip() == TOKEN
+    variable = defaults.variable_of(word.s)
+    if parent.type == "variable_assignment" and (alone or variable is not None):
         name = shell_script.assigned(script.t, parent)
         if not connectors.is_role_key(name):
             return [Site(pos, scope, "value")]
@@ -115,11 +138,11 @@ def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) ->
         return [Site(pos, scope, "role", connector, wrapped, exact=exact, feeds=name)]
     words, nodes = script.words_of(node)
     index = next((n for n, w in enumerate(nodes) if w.start_byte <= node.start_byte < w.end_byte), -1)
-    flag = word.s.split("=")[0] if "=" in word.s else (words[index - 1].s if index > 0 else "")
-    if not flag.startswith("-") or not connectors.is_role_key(flag):
-        return [Site(pos, scope, "value")]
-    flags = argv.flags_of(words)
-    return [Site(pos, scope, "role", flag_connector(flags), (), flag_settings(flags), exact)]
+    found = role_set([w.s for w in words], index) if index >= 0 else None
+    if found is None:
+        return [Site(pos, scope, "value")] if alone else None
+    scope = lines.keyed(found.key, word.at(0), scope, script.ctx)
+    return [Site(pos, scope, "role", script.ctx.named(found.connector), (), found.extra, exact)]
 
 
 def _default(script: Script, node: Node, i: int) -> list[Site]:
@@ -182,7 +205,7 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
                             c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
                         )
                         return [
-                            Site(t.at(k), script.chain(node), "role", connectors.connector_of(m), wrappers,
+                            Site(t.at(k), script.chain(node), "role", script.ctx.named(connectors.connector_of(m)), wrappers,
                                  connectors.settings(m), t.exact(k, len(TOKEN)))
                         ]  # fmt: skip
     return None

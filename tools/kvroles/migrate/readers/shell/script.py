@@ -87,8 +87,13 @@ class Source:
         self.up = up
         self.ctx = ctx
         self.elsewhere = ctx.elsewhere
-        self.branches = template.branches(t.s) if template.is_template(t.s) else []
-        self.root = grammar.parse("bash", t, shell_words.mask_placeholders(t.ascii()))
+        templated = template.is_template(t.s)
+        self.branches = template.branches(t.s) if templated else []
+        self._values: list[tuple[str, str]] | None = None
+        source = t.ascii()
+        if templated:  # an action's quotes are its own
+            source = template.mask(source.decode("ascii")).encode("ascii")
+        self.root = grammar.parse("bash", t, shell_words.mask_placeholders(source))
 
     # -- words --------------------------------------------------------------------------------------------------------
 
@@ -217,10 +222,28 @@ class Source:
                 wrappers = tuple(
                     c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
                 )
-                found.add((connectors.connector_of(path[-2]), wrappers))
+                found.add((self.ctx.named(connectors.connector_of(path[-2])), wrappers))
         if len(found) == 1:
             return next(iter(found))
-        return None, ()
+        return (None if found else self.ctx.named(connectors.beside(name, self.values()))), ()
+
+    def values(self) -> list[tuple[str, str]]:
+        """What the script's variables are set to: each assignment with the words of its value."""
+        if self._values is None:
+            self._values = []
+            todo = [self.root]
+            while todo:
+                node = todo.pop()
+                value = node.child_by_field_name("value") if node.type == "variable_assignment" else None
+                if value is not None:
+                    self._values.append((assigned(self.t, node), shell_words.unquote(self.t, value).s))
+                todo += node.named_children
+        return self._values
+
+    def value_of(self, name: str) -> str | None:
+        """The one value that variable ``name`` is given, one that only holds unless another is given if it is NIXL's."""
+        found = {connectors.named(value) for key, value in self.values() if key == name}
+        return next(iter(found)) if len(found) == 1 else None
 
 
 def _covers(assignment: Node, use: Node, own: Node, t: Text, name: str) -> bool:

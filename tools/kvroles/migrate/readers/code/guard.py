@@ -1,0 +1,71 @@
+"""The connector that a condition round a statement, or one that ends the function before it, makes sure of."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from kvroles.migrate.connectors import is_connector_key
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.code.source import Reader
+
+# ``cfg["kv_connector"] == "NixlConnector"``: what is compared, how, with what. Nothing else may stand in the condition.
+_COMPARED = re.compile(
+    r"""(?x)^\(*\s* (?P<what>[\w.]+ (?: \[ ["'] \w+ ["'] \] | \.get\( ["'] \w+ ["'] \) )? ) \s*
+    (?P<how>===?|!==?) \s* ["'`] (?P<name>\w+) ["'`] \s*\)*$"""
+)
+_LEAVES = re.compile(r"^\s*(?:return|raise|continue|break|throw|panic|sys\.exit|os\.Exit|process\.exit)\b")
+_CONJUNCT = re.compile(r"\band\b|&&")
+_OTHER = re.compile(r"\bor\b|\|\||\bnot\b|!(?!=)")
+
+
+def connector(unit: Reader, statement: Node) -> str | None:
+    """The connector that is made sure of where ``statement`` runs; None if no condition says."""
+    inner = statement
+    for owner in grammar.owners(statement):
+        if owner.type in unit.spec.branch and (name := _inside(unit, owner, inner)) is not None:
+            return name
+        if owner.type in unit.spec.block and (name := _before(unit, owner, inner)) is not None:
+            return name
+        if owner.type in unit.spec.function:
+            return None
+        inner = owner
+    return None
+
+
+def _inside(unit: Reader, branch: Node, inner: Node) -> str | None:
+    """What a branch compares a connector with, if ``inner`` is what runs where the two are equal."""
+    condition, body = branch.child_by_field_name("condition"), branch.child_by_field_name("consequence")
+    if condition is None or body is None or not body.start_byte <= inner.start_byte < body.end_byte:
+        return None
+    return _compared(grammar.text(unit.t, condition), "=")
+
+
+def _before(unit: Reader, block: Node, inner: Node) -> str | None:
+    """What a statement before ``inner`` compares a connector with, if it leaves the function where the two differ."""
+    for node in block.named_children:
+        if node.start_byte >= inner.start_byte:
+            return None
+        if node.type == "assert_statement" and node.named_children:
+            name = _compared(grammar.text(unit.t, node.named_children[0]), "=")
+        elif node.type in unit.spec.branch and node.child_by_field_name("alternative") is None:
+            condition, body = node.child_by_field_name("condition"), node.child_by_field_name("consequence")
+            leaves = body is not None and _LEAVES.match(grammar.text(unit.t, body).strip("{} \n\t;"))
+            name = _compared(grammar.text(unit.t, condition), "!") if condition is not None and leaves else None
+        else:
+            continue
+        if name is not None:
+            return name
+    return None
+
+
+def _compared(condition: str, sign: str) -> str | None:
+    """The name that a condition, or one of its conjuncts, compares a connector with; ``sign`` begins the operator."""
+    if _OTHER.search(condition) or (sign == "!" and _CONJUNCT.search(condition)):
+        return None
+    for part in _CONJUNCT.split(condition):
+        m = _COMPARED.match(part.strip())
+        if m is not None and m["how"].startswith(sign) and is_connector_key(re.sub(r"[\])\"']+$", "", m["what"])):
+            return m["name"]
+    return None
