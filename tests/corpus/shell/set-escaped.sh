@@ -1,0 +1,1 @@
+helm install v ./chart --set 'prefill.kv={"kv_connector":"NixlConnector"\,"kv_role":"kv_both"}'
