@@ -13,6 +13,7 @@ from kvroles.migrate import connectors
 # ``key=value``, alone or one of several that commas part, as Helm and Hydra take them.
 _PART = re.compile(r"(?:^|(?<!\\),)[-+~]*([A-Za-z_][\w.@/\[\]-]*)=[\"']?((?:[^,\"']|\\,)*)")
 _KEY_BEFORE = re.compile(r"(?:^|(?<!\\),)([-+~]*[A-Za-z_][\w.@/\[\]-]*)=[\"']?$")
+_VALUE_AFTER = re.compile(r"[\"']?\s*(?:,|$)")
 
 
 class Set(NamedTuple):
@@ -26,7 +27,10 @@ class Set(NamedTuple):
 def role_set(words: Sequence[str], index: int) -> Set | None:
     """The role that word ``index``, which holds ``kv_both``, sets; None if it is no role's value."""
     word = words[index]
-    if (m := _KEY_BEFORE.search(word[: word.index(TOKEN)])) is not None:
+    at = word.index(TOKEN)
+    if _VALUE_AFTER.match(word, at + len(TOKEN)) is None:
+        return None
+    if (m := _KEY_BEFORE.search(word[:at])) is not None:
         key = m.group(1)
     else:
         key = words[index - 1] if index > 0 and word.strip() == TOKEN else ""

@@ -95,14 +95,14 @@ def _word(script: Script, node: Node) -> list[Site]:
     word = shell_words.unquote(t, node)
     if parent.type in {"binary_expression", "unary_expression", "test_command", "case_item"}:
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
-    if (sites := _role(script, node, parent, word, scope)) is not None:
-        return sites
     if parent.type == "command" and shell_script.is_pattern(t, parent):
         return [
             Site(word.at(k), scope, "pattern" if shell_script.looks_only(t, parent) else "value") for k in word.tokens()
         ]
     if parent.type == "command" and shell_script.says_only(t, parent) and not word.s.lstrip().startswith("{"):
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
+    if (sites := _role(script, node, parent, word, scope)) is not None:
+        return sites
     return ctx.read(word, scope)
 
 
