@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import BARE_START, CORES, ENV, GIT, TOOLS, Time, median, ratio, seconds, timed, turns, write
-from kvroles import engine, fetch
+from kvroles.apply import plan
 from kvroles.places import default_cache_dir
+from kvroles.sources import cache as fetch
 
 APPLY = (sys.executable, TOOLS / "apply.py")
 GOALS = {"new_tree_to_tar": 1.3, "into_to_git_am": 1.0, "again_above_start_s": 0.1}
@@ -71,7 +72,7 @@ class Place:
 
 def measure(release: str, rounds: int, work: Path) -> dict[str, Any]:
     """The figures of one release; ``work`` is an empty folder for it."""
-    _series, lock = engine.load()
+    _series, lock = plan.load()
     row = lock.releases[release].archive
     assert row is not None
     cache = default_cache_dir()

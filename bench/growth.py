@@ -20,11 +20,14 @@ from typing import Any
 from harness import BARE_START, CORES, ROOT, TOOLS, Time, median, seconds, timed, write
 
 sys.path.insert(0, str(ROOT / "tests"))
-from kvroles import engine, relock, touched, variants
+from kvroles.apply import plan
 from kvroles.digest import sha256
-from kvroles.lock import ArchiveRow, Lock
 from kvroles.places import default_cache_dir
-from kvroles.series import Series
+from kvroles.series import mail
+from kvroles.series.lock import ArchiveRow, Lock
+from kvroles.series.topics import Series
+from kvroles.sources import extracts
+from kvworkshop.port import lock_rows
 from support import tiny
 
 RELEASES = (1, 2, 5, 10, 20, 43)
@@ -33,7 +36,7 @@ FILES, TOPICS = 200, 2  # of the project that is made larger
 
 def releases(rounds: int, cache: Path) -> dict[str, Any]:
     """``verify.py`` over 1, 2, ... of the releases, the newest last, as they would be added."""
-    _, lock = engine.load()
+    _, lock = plan.load()
     names = list(lock.releases)
     out = {}
     for count in RELEASES:
@@ -54,14 +57,14 @@ def project(folder: Path, files: int, topics: int) -> tiny.Tiny:
     lines = [line for line in tiny.SERIES if "optional" not in line]
     for line in lines:
         (root / "patches" / line).mkdir(parents=True)
-        for first, raw in variants.fewest(tiny._message(line), tiny._goals(line), "0.33.0").items():
+        for first, raw in mail.fewest(tiny._message(line), tiny._goals(line), "0.33.0").items():
             if first == release:
                 (root / "patches" / line / f"{first}.patch").write_bytes(raw)
     for n in range(topics):
         path = f"vllm/more/m{n:05}.py"
-        goal = variants.Goal(release, {path: before[path]}, {path: before[path].replace(b"NUMBER", b"COUNT")})
+        goal = mail.Goal(release, {path: before[path]}, {path: before[path].replace(b"NUMBER", b"COUNT")})
         (root / "patches" / f"more-{n}").mkdir()
-        for first, raw in variants.fewest(tiny._message(f"more-{n}"), [goal], None).items():
+        for first, raw in mail.fewest(tiny._message(f"more-{n}"), [goal], None).items():
             (root / "patches" / f"more-{n}" / f"{first}.patch").write_bytes(raw)
         lines.append(f"more-{n}")
     (root / "patches" / "series").write_text("".join(f"{line}\n" for line in lines))
@@ -71,8 +74,8 @@ def project(folder: Path, files: int, topics: int) -> tiny.Tiny:
     row = ArchiveRow(f"vllm-{release}.tar.gz", sha256(blob), len(blob))
     (folder / "cache" / "archives").mkdir(parents=True)
     (folder / "cache" / "archives" / row.name).write_bytes(blob)
-    extract = touched.of_archive(blob, row, row.top, relock.paths_of_interest(series))
-    rows = {release: relock.row(extract, row, (), release, series)}
+    extract = extracts.of_archive(blob, row, row.top, lock_rows.paths_of_interest(series))
+    rows = {release: lock_rows.row(extract, row, (), release, series)}
     overlay = {path: sha256(data) for path, data in series.overlay.items()}
     (root / "patches" / "lock.json").write_bytes(Lock(overlay, rows).dumps())
     return tiny.Tiny(root, folder / "cache")

@@ -21,21 +21,22 @@ from functools import partial
 from pathlib import Path
 
 from harness import BARE_START, CORES, ENV, TOOLS, Time, median, ratio, seconds, timed, turns, write
-from kvroles import engine, fetch
+from kvroles.apply import plan
 from kvroles.places import default_cache_dir
+from kvroles.sources import cache
 
 TO_RG, GROWTH, TIMES_LARGER = 3.0, 1.5, 10
 
 
 def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
     """The figures of one release's tree; ``work`` is an empty folder."""
-    _series, lock = engine.load()
+    _series, lock = plan.load()
     row = lock.releases[release].archive
     assert row is not None
     tree = work / "tree"
     file = default_cache_dir() / "archives" / row.name
     if not file.exists():
-        fetch.archive_bytes(row, default_cache_dir())
+        cache.archive_bytes(row, default_cache_dir())
     tree.mkdir()
     subprocess.run(["tar", "xzf", file, "-C", tree, "--no-same-owner"], check=True)
     env = {**ENV, "PYTHONPYCACHEPREFIX": str(work / "bytecode")}

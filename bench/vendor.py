@@ -20,9 +20,11 @@ import zipfile
 from pathlib import Path
 
 from harness import TOOLS, Time, seconds, timed, write
-from kvroles import engine, fetch
+from kvroles.apply import plan
 from kvroles.places import default_cache_dir
-from kvroles.vendor import building, part
+from kvroles.sources import cache
+from kvroles.vendored import part
+from kvroles.vendored.wheel import build
 
 FASTER, MEMORY_MB = 15.0, 200.0
 
@@ -31,9 +33,9 @@ class Ways:
     """The two ways to a patched wheel, from one wheel, in one work folder."""
 
     def __init__(self, release: str, work: Path) -> None:
-        series, lock = engine.load()
-        self.official = building.pick(lock.releases[release], "x86_64")
-        self.wheel, self.release, self.work = fetch.archive_file(self.official, default_cache_dir()), release, work
+        series, lock = plan.load()
+        self.official = build.pick(lock.releases[release], "x86_64")
+        self.wheel, self.release, self.work = cache.archive_file(self.official, default_cache_dir()), release, work
         with zipfile.ZipFile(self.wheel) as z:
             names = set(z.namelist())
             whole = part.of(lock.releases[release], series)

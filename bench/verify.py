@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import CORES, ENV, TOOLS, Time, median, ratio, seconds, timed, turns, write
-from kvroles import archive, engine, export, fetch
+from kvroles.apply import plan
 from kvroles.places import default_cache_dir
+from kvroles.series import export
+from kvroles.sources import archive, cache
 
 CACHE = default_cache_dir()
 GOALS = {"warm_s": 3.0, "cold_to_floor": 1.3, "peak_mb": 300.0}
@@ -40,7 +42,7 @@ def inflate(name: str) -> int:
 
 def unpack_and_check(release: str) -> None:
     """What one would do by hand: unpack a release and ask git whether its series applies."""
-    series, lock = engine.load()
+    series, lock = plan.load()
     row = lock.releases[release].archive
     assert row is not None
     with tempfile.TemporaryDirectory(prefix="kv-roles-bench-") as name:
@@ -65,10 +67,10 @@ def main() -> int:
     p = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     p.add_argument("--rounds", type=int, default=9)
     args = p.parse_args()
-    _, lock = engine.load()
+    _, lock = plan.load()
     rows = {r: row.archive for r, row in lock.releases.items() if row.archive}
     for row in rows.values():
-        fetch.archive_bytes(row, CACHE)
+        cache.archive_bytes(row, CACHE)
     largest_first = sorted(rows, key=lambda r: -rows[r].size)
     names = [rows[r].name for r in largest_first]
     times: dict[str, list[Time]] = {"gzip_floor": [], "zlib_floor": [], "cold": [], "warm": []}

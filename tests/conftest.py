@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles import fetch, places
+from kvroles import places
 from kvroles.errors import NoSource
-from kvroles.lock import Lock
+from kvroles.series.lock import Lock
+from kvroles.sources import cache as fetch
 from support import tiny as tiny_project
 from support.driver import Driver, Ran, build_shim
 from support.index_server import IndexServer

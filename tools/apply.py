@@ -15,11 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles import applying, engine, report
+from kvroles.apply import plan, report
+from kvroles.apply import run as applying
+from kvroles.console import guarded
 from kvroles.errors import Exit, UsageError
-from kvroles.main import guarded
 from kvroles.places import default_cache_dir
-from kvroles.release import resolve
+from kvroles.series.release import resolve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
             "--export goes with --list", fix="Run 'python tools/apply.py --list --export DIR --vllm-rev REV'"
         )
     if args.list:
-        series, lock = engine.load()
+        series, lock = plan.load()
         if args.vllm_rev:
             lock = lock.only(resolve(args.vllm_rev, lock.releases))
         if args.export:
-            from kvroles import export  # makes mails, which nothing else here does
+            from kvroles.series import export  # makes mails, which nothing else here does
 
             print(export.write(series, lock, args.vllm_rev or "latest", args.export, tuple(args.extra)), end="")
         elif args.json:

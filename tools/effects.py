@@ -16,12 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.effects import run as effects
+from kvroles.console import guarded
 from kvroles.errors import Exit
-from kvroles.lock import Lock
-from kvroles.main import guarded
 from kvroles.places import default_cache_dir
-from kvroles.verifying import Options
+from kvroles.series.lock import Lock
+from kvworkshop.effects import run as effects
+from kvworkshop.verify.prove import Options
 
 
 def parser() -> argparse.ArgumentParser:

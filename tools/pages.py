@@ -13,12 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from kvroles.console import guarded, without_library
 from kvroles.errors import Exit
-from kvroles.main import guarded, without_library
 from kvroles.places import default_cache_dir
 
 try:
-    from kvroles.pages import build, diagrams
+    from kvworkshop.pages import build, diagrams
 except ModuleNotFoundError as e:
     sys.exit(without_library("pages.py", e))
 

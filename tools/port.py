@@ -14,13 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles import porting, porting_report
+from kvroles.console import guarded
 from kvroles.errors import Exit, UsageError
-from kvroles.lock import Lock
-from kvroles.main import guarded
 from kvroles.places import default_cache_dir
-from kvroles.series import Series
-from kvroles.verifying import Options
+from kvroles.series.lock import Lock
+from kvroles.series.topics import Series
+from kvworkshop.port import port
+from kvworkshop.port import report as porting_report
+from kvworkshop.verify.prove import Options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,13 +62,13 @@ def run(args: argparse.Namespace) -> int:
         print(porting_report.export(args.export_upstream, folder, series, lock, options), end="")
         return Exit.DONE
     if args.relock:
-        print(porting_report.written(porting.relock_all(root, series, lock, options, check=args.check)), end="")
+        print(porting_report.written(port.relock_all(root, series, lock, options, check=args.check)), end="")
         return Exit.DONE
     if args.from_tree and args.check:
         raise UsageError("--from-tree writes variants, which --check forbids", fix="Choose one of the two")
     if args.extra and not args.from_tree:
         raise UsageError("--with says what a tree holds, and there is no --from-tree")
-    report = porting.port(
+    report = port.port(
         root, args.to, args.as_release, args.from_tree, args.extra, args.output, args.check, series, lock, options
     )
     print(json.dumps(report.as_json(), indent=1) + "\n" if args.json else porting_report.text(report), end="")

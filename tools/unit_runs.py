@@ -14,11 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from kvroles.console import guarded, without_library
 from kvroles.errors import Exit, Unproven
-from kvroles.main import guarded, without_library
 
 try:
-    from kvroles.runtime import unit_runs
+    from kvworkshop.runtime import unit_runs
 except ModuleNotFoundError as e:
     sys.exit(without_library("unit_runs.py", e))
 

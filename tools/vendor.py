@@ -17,11 +17,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles import engine
+from kvroles.apply import plan
+from kvroles.console import guarded
 from kvroles.errors import Exit, UsageError
-from kvroles.main import guarded
 from kvroles.places import default_cache_dir
-from kvroles.vendor import distribution, inplace, layer, proof, say
+from kvroles.vendored.installed import change, distribution, layer, proof, report
 
 IN_PLACE = ("install", "uninstall", "verify")
 EXTRA = "python -m pip install -e '.[vendor]'"
@@ -106,21 +106,22 @@ def _image(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
-    series, lock = engine.load()
+    series, lock = plan.load()
     if args.command in IN_PLACE:
         found = distribution.find(args.python, args.site_packages)
     if args.command == "install":
-        changed = inplace.install(found, series, lock, args.vllm_rev)
+        changed = change.install(found, series, lock, args.vllm_rev)
         if args.layer:
             layer.write(changed, args.layer)
-        return _say(args, say.change_json, say.change_text, changed)
+        return _say(args, report.change_json, report.change_text, changed)
     if args.command == "uninstall":
-        return _say(args, say.change_json, say.change_text, inplace.uninstall(found))
+        return _say(args, report.change_json, report.change_text, change.uninstall(found))
     if args.command == "verify":
-        return _say(args, say.proof_json, say.proof_text, proof.verify(found, series, lock))
+        return _say(args, report.proof_json, report.proof_text, proof.verify(found, series, lock))
 
     try:
-        from kvroles.vendor import building, image, say_build  # these want libraries that an image lacks
+        from kvroles.vendored.image import context as image
+        from kvroles.vendored.wheel import build, report  # these want libraries that an image lacks
     except ModuleNotFoundError as e:
         raise UsageError(
             f"vendor.py {args.command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
@@ -141,8 +142,8 @@ def run(args: argparse.Namespace) -> int:
             lock,
         )
         return _say(args, image.as_json, image.text, context)
-    outcome = building.run(
-        building.Request(
+    outcome = build.run(
+        build.Request(
             revision=args.vllm_rev,
             wheel=args.wheel,
             output=args.output,
@@ -158,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
         series,
         lock,
     )
-    return _say(args, say_build.wheel_json, say_build.wheel_text, outcome)
+    return _say(args, report.wheel_json, report.wheel_text, outcome)
 
 
 def _say(args: argparse.Namespace, as_json: Callable[[Any], Any], text: Callable[[Any], str], result: object) -> int:

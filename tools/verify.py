@@ -15,13 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from kvroles.console import guarded, without_library
 from kvroles.errors import Exit, UsageError
-from kvroles.main import guarded, without_library
 from kvroles.places import default_cache_dir
-from kvroles.verifying import Options
+from kvworkshop.verify.prove import Options
 
 try:
-    from kvroles import compat, lint, verify_report
+    from kvworkshop import lint
+    from kvworkshop.verify import compat, report
 except ModuleNotFoundError as e:
     sys.exit(without_library("verify.py", e))
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([f.as_json() for f in findings], indent=1) if args.json else lint.text(findings), end="")
         return Exit.DOES_NOT_APPLY if findings else Exit.DONE
     releases = compat.selection(args.release, args.all, args.shard)
-    with verify_report.bar(len(releases), quiet=args.quiet or args.json) as step:
+    with report.bar(len(releases), quiet=args.quiet or args.json) as step:
         proofs = compat.prove_all(releases, options, args.jobs, step)
     root = Path(__file__).resolve().parents[1]
     runs = compat.unit_counts(root)
@@ -66,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(compat.document(proofs, runs), indent=1))
     elif not args.quiet:
-        verify_report.table(proofs, drifted)
-    verify_report.complain(bad, drifted)
+        report.table(proofs, drifted)
+    report.complain(bad, drifted)
     return Exit.DONE
 
 

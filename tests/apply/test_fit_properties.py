@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kvroles import applying, engine, fitting, patchfile, verifying
+from kvroles.apply import fit, run
+from kvroles.apply import plan as engine
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import default_cache_dir
+from kvroles.series import patchfile
+from kvworkshop.verify import prove
 
 pytestmark = pytest.mark.upstream
 
 SERIES, LOCK = engine.load()
-OPTIONS = verifying.Options(default_cache_dir())
+OPTIONS = prove.Options(default_cache_dir())
 RELEASES = ["0.9.2", "0.13.0", "0.20.2", "0.22.1", "0.29.0", "0.33.0"]
 KINDS = ["insert", "delete", "duplicate", "indent", "rename", "swap"]
 
@@ -23,7 +26,7 @@ def near_a_hunk(release: str, path: str, pick: int) -> int:
     for name, topic in row.topics.items():
         if path in topic.files and topic.variant and not SERIES.topic(name).optional:
             patch = next(f for f in SERIES.topic(name).patch(topic.variant).files if f.path == path)
-            files = verifying.extract(row, SERIES, OPTIONS).files
+            files = prove.extract(row, SERIES, OPTIONS).files
             _, fits = patchfile.apply(files[path], patch)
             hunk = pick % len(fits)
             return max(0, fits[hunk].line - 4 + pick % (len(patch.hunks[hunk].old) + 6))
@@ -62,7 +65,7 @@ def touched(release: str) -> list[str]:
 )
 @example(release="0.22.1", edits=[(0, 0, "duplicate")])
 def test_a_change_near_a_hunk_is_survived_or_refused(release: str, edits: list[tuple[int, int, str]]) -> None:
-    files = dict(verifying.extract(LOCK.releases[release], SERIES, OPTIONS).files)
+    files = dict(prove.extract(LOCK.releases[release], SERIES, OPTIONS).files)
     paths = touched(release)
     for which, where, kind in edits:
         path = paths[which % len(paths)]
@@ -71,8 +74,8 @@ def test_a_change_near_a_hunk_is_survived_or_refused(release: str, edits: list[t
         files[path] = b"".join(lines)
     refused = ""
     try:
-        plan = fitting.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=release)
-        applying.prove(files, plan, {f.path for t in plan.topics for f in t.files})
+        plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=release)
+        run.prove(files, plan, {f.path for t in plan.topics for f in t.files})
     except (DoesNotApply, Unproven) as e:
         refused = str(e)
     if refused:

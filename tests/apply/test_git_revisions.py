@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvroles import applying, engine, fitting, relock, verifying
+from kvroles.apply import fit, run
+from kvroles.apply import plan as engine
 from kvroles.errors import DoesNotApply, KvRolesError
 from kvroles.places import default_cache_dir
+from kvworkshop.port import lock_rows
+from kvworkshop.verify import prove
 
 pytestmark = pytest.mark.upstream
 
@@ -20,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TAGGED = ["0.18.1", "0.19.1", "0.20.2", "0.22.1", "0.23.0", "0.24.0"]
 CONNECTOR = "vllm/distributed/kv_transfer/kv_connector/v1/nixl/connector.py"
 SERIES, LOCK = engine.load()
-OPTIONS = verifying.Options(default_cache_dir())
+OPTIONS = prove.Options(default_cache_dir())
 RELEASES = [r for r, row in LOCK.releases.items() if row.archive]
 
 Files = dict[str, bytes]
@@ -28,7 +31,7 @@ Files = dict[str, bytes]
 
 def pristine(release: str) -> Files:
     """The files of a release that the series is about, or that mention kv_both."""
-    return dict(verifying.extract(LOCK.releases[release], SERIES, OPTIONS).files)
+    return dict(prove.extract(LOCK.releases[release], SERIES, OPTIONS).files)
 
 
 def patched(release: str) -> Files:
@@ -39,8 +42,8 @@ def patched(release: str) -> Files:
 
 def fitted(files: Files, nearest: str | None = None) -> Files:
     """``files`` as a run by fit leaves them; raises KvRolesError where it refuses."""
-    plan = fitting.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=nearest)
-    applying.prove(files, plan, {f.path for t in plan.topics for f in t.files})
+    plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=nearest)
+    run.prove(files, plan, {f.path for t in plan.topics for f in t.files})
     return files | {c.path: c.after for c in plan.changes if c.after is not None}
 
 
@@ -144,8 +147,8 @@ def assert_only_ours(path: str, was: bytes, now: bytes) -> None:
                 if f.path != path:
                     continue
                 try:
-                    back, _ = fitting.patchfile.apply(now, f.reversed(), unique=True)
-                except fitting.HunkMismatch:
+                    back, _ = fit.patchfile.apply(now, f.reversed(), unique=True)
+                except fit.HunkMismatch:
                     continue
                 if back == was:
                     return
@@ -289,4 +292,4 @@ def test_an_old_git_is_refused_and_says_so(repository: Path, tmp_path: Path) -> 
 
 def test_paths_of_interest_are_those_the_lock_knows() -> None:
     known = {p for row in LOCK.releases.values() for t in row.topics.values() for p in t.files}
-    assert known <= relock.paths_of_interest(SERIES)
+    assert known <= lock_rows.paths_of_interest(SERIES)

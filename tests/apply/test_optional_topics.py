@@ -7,15 +7,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kvroles import applying, clauses, contract, engine, fitting, verifying
-from kvroles.engine import State
+from kvroles.apply import fit
+from kvroles.apply import plan as engine
+from kvroles.apply import run as applying
+from kvroles.apply.plan import State
+from kvroles.contract import check, clauses
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import default_cache_dir
+from kvworkshop.verify import prove
 
 pytestmark = pytest.mark.upstream
 
 SERIES, LOCK = engine.load()
-OPTIONS = verifying.Options(default_cache_dir())
+OPTIONS = prove.Options(default_cache_dir())
 RELEASES = [r for r, row in LOCK.releases.items() if row.archive]
 SOME = ["0.9.0", "0.22.1", "0.23.0", "0.24.0", RELEASES[-1]]
 REJECT, FENCE = "reject-kv-both", "bidirectional-fence"
@@ -30,7 +34,7 @@ with_topics = pytest.mark.parametrize("extra", CHOICES, ids="+".join)
 
 
 def pristine(release: str) -> Files:
-    return dict(verifying.extract(LOCK.releases[release], SERIES, OPTIONS).files)
+    return dict(prove.extract(LOCK.releases[release], SERIES, OPTIONS).files)
 
 
 def run(files: Files, release: str, *extra: str, reverse: bool = False) -> tuple[engine.Plan, Files]:
@@ -45,7 +49,7 @@ def run(files: Files, release: str, *extra: str, reverse: bool = False) -> tuple
 
 
 def connector(files: Files) -> str:
-    return next(p for p in contract.CONNECTORS if p in files)
+    return next(p for p in check.CONNECTORS if p in files)
 
 
 def states(plan: engine.Plan) -> dict[str, State]:
@@ -68,7 +72,7 @@ def test_topics_apply_are_proven_and_leave_no_trace(release: str, extra: tuple[s
 def test_the_default_series_does_not_hold_an_optional_topic(release: str) -> None:
     plan, after = run(pristine(release), release)
     assert not {REJECT, FENCE} & set(states(plan))
-    assert contract.REFUSAL not in after
+    assert check.REFUSAL not in after
     assert clauses.warns(after[connector(after)]) is None
 
 
@@ -102,7 +106,7 @@ def refusal_of(release: str) -> Any:
     """The names that the topic's own module defines: it needs nothing of vLLM to run."""
     _, after = run(pristine(release), release, REJECT)
     names: dict[str, Any] = {}
-    exec(compile(after[contract.REFUSAL], contract.REFUSAL, "exec"), names)
+    exec(compile(after[check.REFUSAL], check.REFUSAL, "exec"), names)
     return SimpleNamespace(**names)
 
 
@@ -117,9 +121,9 @@ def test_the_refusal_names_both_roles_their_sides_and_the_guide() -> None:
     text = str(caught.value)
     assert "kv_role='kv_producer' on prefill instances" in text
     assert "kv_role='kv_consumer' on decode instances" in text
-    assert contract.GUIDE in text
-    assert contract.GUIDE in SERIES.overlay
-    assert re.search(contract.QUERY, text), "the log query of the warning finds the refusal too"
+    assert check.GUIDE in text
+    assert check.GUIDE in SERIES.overlay
+    assert re.search(check.QUERY, text), "the log query of the warning finds the refusal too"
     assert "\n" not in text
 
 
@@ -150,13 +154,13 @@ BREAKS = {
     "it refuses another role": (1, None, b'kv_role == "kv_both"', b'kv_role == "kv_consumer"'),
     "nobody asks before the engine starts": (
         1,
-        contract.EARLY,
+        check.EARLY,
         b"        reject_kv_both(config.kv_transfer_config)\n",
         b"",
     ),
-    "the text sends to the wrong side": (1, contract.REFUSAL, b"'kv_producer' on prefill", b"'kv_producer' on decode"),
-    "the text names no guide": (1, contract.REFUSAL, contract.GUIDE.encode(), b"the release notes"),
-    "a test is gone": (2, contract.TEST_FILE, b"def test_kv_both_is_refused_below_a_wrapper(", b"def unused("),
+    "the text sends to the wrong side": (1, check.REFUSAL, b"'kv_producer' on prefill", b"'kv_producer' on decode"),
+    "the text names no guide": (1, check.REFUSAL, check.GUIDE.encode(), b"the release notes"),
+    "a test is gone": (2, check.TEST_FILE, b"def test_kv_both_is_refused_below_a_wrapper(", b"def unused("),
 }
 
 
@@ -170,7 +174,7 @@ def test_the_contract_notices_when(broken: str, release: str) -> None:
     assert after[path].count(old) >= 1
     after[path] = after[path].replace(old, new)
     touched = engine.touched_paths(LOCK.releases[release], SERIES)
-    verdict = contract.check({p: after[p] for p in touched if p in after}, files, {}, topics=[REJECT])
+    verdict = check.check({p: after[p] for p in touched if p in after}, files, {}, topics=[REJECT])
     assert min(b.clause for b in verdict.breaches) == clause, [str(b) for b in verdict.breaches]
 
 
@@ -179,14 +183,14 @@ def test_warning_and_refusal_are_not_taken_for_each_other(release: str) -> None:
     files = pristine(release)
     for extra, asked in (((), [REJECT]), ((REJECT,), [])):
         _, after = run(files, release, *extra)
-        verdict = contract.check(after, files, {}, topics=asked)
+        verdict = check.check(after, files, {}, topics=asked)
         assert {1, 2} <= {b.clause for b in verdict.breaches}
 
 
 def test_a_damaged_topic_is_refused_by_name() -> None:
     release = "0.22.1"
     _, after = run(pristine(release), release, REJECT)
-    del after[contract.REFUSAL]
+    del after[check.REFUSAL]
     with pytest.raises(DoesNotApply, match=f"Topic {REJECT} is partial"):
         run(after, release)
 
@@ -204,7 +208,7 @@ def test_an_edit_in_a_file_only_an_optional_topic_touches_is_nobodys_business() 
 
 def fitted(files: Files, *extra: str, nearest: str, reverse: bool = False) -> tuple[engine.Plan, Files]:
     """The same for a fork: no lock row vouches for it."""
-    plan = fitting.plan(files.get, SERIES, LOCK, SERIES.chosen(extra), nearest=nearest, reverse=reverse)
+    plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(extra), nearest=nearest, reverse=reverse)
     if not reverse:
         applying.prove(files, plan, {f.path for t in plan.topics for f in t.files})
     after = {**files, **{c.path: c.after for c in plan.changes}}
@@ -213,7 +217,7 @@ def fitted(files: Files, *extra: str, nearest: str, reverse: bool = False) -> tu
 
 def fork_of(release: str) -> Files:
     files = pristine(release)
-    for path in (connector(files), contract.EARLY, contract.TEST_FILE):
+    for path in (connector(files), check.EARLY, check.TEST_FILE):
         files[path] = b"# A fork's own line.\n" + files[path]
     return files
 
@@ -222,7 +226,7 @@ def fork_of(release: str) -> Files:
 def test_a_fork_takes_the_topic_keeps_it_and_gives_it_back(release: str) -> None:
     files = fork_of(release)
     _, after = fitted(files, REJECT, nearest=release)
-    assert contract.REFUSAL in after
+    assert check.REFUSAL in after
     for extra in ((REJECT,), ()):
         plan, same = fitted(after, *extra, nearest=release)
         assert plan.changes == []
@@ -246,7 +250,7 @@ def test_a_fork_without_the_fence_cannot_take_it() -> None:
 
 def test_a_fork_whose_topic_is_damaged_is_not_taken_for_patched() -> None:
     _, after = fitted(fork_of("0.22.1"), REJECT, nearest="0.22.1")
-    after[contract.REFUSAL] = b"KV_BOTH_REFUSED = ''\n"
+    after[check.REFUSAL] = b"KV_BOTH_REFUSED = ''\n"
     with pytest.raises((DoesNotApply, Unproven)):
         fitted(after, REJECT, nearest="0.22.1")
 

@@ -14,15 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from kvroles import engine
-from kvroles.runtime import construct
-from kvroles.runtime.construct import Outcome
-from kvroles.runtime.environments import Say, for_source, interpreter
+from kvroles.apply import plan
+from kvworkshop.runtime import construct
+from kvworkshop.runtime.construct import Outcome
+from kvworkshop.runtime.environments import Say, for_source, interpreter
 from support.vllm_runs import QUERY, TESTS_OF, patched, patched_from_wheel, pristine
 
 pytestmark = pytest.mark.behaviour
 
-_, LOCK = engine.load()
+_, LOCK = plan.load()
 Constructions = dict[str, "Future[list[Outcome]]"]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from kvroles.contract import TESTS
-from kvroles.runtime import unit_runs
-from kvroles.runtime.environments import Say
-from kvroles.runtime.upstream_tests import Comparison, name_of
+from kvroles.contract.check import TESTS
+from kvworkshop.runtime import unit_runs
+from kvworkshop.runtime.environments import Say
+from kvworkshop.runtime.upstream_tests import Comparison, name_of
 
 pytestmark = pytest.mark.behaviour
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles import engine
-from kvroles.runtime.environments import Say, for_source, interpreter
-from kvroles.runtime.trees import variables
-from kvroles.vendor.construction import construct
-from kvroles.vendor.distribution import Installed
+from kvroles.apply import plan
+from kvroles.vendored.installed.construction import construct
+from kvroles.vendored.installed.distribution import Installed
+from kvworkshop.runtime.environments import Say, for_source, interpreter
+from kvworkshop.runtime.trees import variables
 from support.vllm_runs import connector_path, patched, pristine
 
 pytestmark = pytest.mark.behaviour
 
-_, LOCK = engine.load()
+_, LOCK = plan.load()
 
 
 @pytest.mark.parametrize(

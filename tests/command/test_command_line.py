@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kvroles import upstream
 from kvroles.errors import Exit, KvRolesError, UsageError
-from kvroles.lock import Lock
-from kvroles.release import Version, in_range, resolve, version
+from kvroles.series.lock import Lock
+from kvroles.series.release import Version, in_range, resolve, version
+from kvroles.sources import upstream
 from support import tiny as project
 from support.driver import Ran, script
 from support.tiny import Tiny

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from kvroles.lock import Lock
+from kvroles.series.lock import Lock
 from support.driver import Ran
 from support.tiny import RELEASES, Tiny
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kvroles import clauses, contract, scan
+from kvroles.contract import check, clauses, roles_in_text
 from support import tiny as project
 from support.tiny import Tiny
 
@@ -88,14 +88,14 @@ TEXTS = {
 def test_each_clause_is_checked(tiny: Tiny, name: str) -> None:
     clause, path, old, new = TEXTS[name]
     before, after = project.pristine("0.22.1"), tiny.applied()
-    assert contract.check(after, before, {}).breaches == ()
+    assert check.check(after, before, {}).breaches == ()
     assert old in after[path]
     if name.startswith("4"):
         new = new.replace(b"decode", b"decode-1")
         after[path] = after[path].replace(old, new).replace(b"kv_consumer", b"kv_producer")
     else:
         after[path] = after[path].replace(old, new, 1)
-    breaches = contract.check(after, before, {}).breaches
+    breaches = check.check(after, before, {}).breaches
     assert breaches
     assert {(b.clause, b.path) for b in breaches} == {(clause, path)}
 
@@ -104,19 +104,19 @@ def test_kv_both_in_a_file_the_series_does_not_know_is_a_breach_too(tiny: Tiny) 
     forgotten = {
         "examples/new.sh": b'vllm serve --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
     }
-    (breach,) = contract.check(tiny.applied(), project.pristine("0.22.1"), forgotten).breaches
+    (breach,) = check.check(tiny.applied(), project.pristine("0.22.1"), forgotten).breaches
     assert str(breach) == "examples/new.sh:1: a NIXL config says kv_both (clause 3)"
 
 
 def test_kv_both_is_allowed_where_it_is_spoken_of(tiny: Tiny) -> None:
     mentions = {
-        contract.GUIDE: b'{"kv_connector":"NixlConnector","kv_role":"kv_both"}',
+        check.GUIDE: b'{"kv_connector":"NixlConnector","kv_role":"kv_both"}',
         "vllm/config/kv_transfer.py": b'{"kv_connector":"NixlConnector","kv_role":"kv_both"}',
         "tests/lmcache.sh": b'{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}',
         "docs/other.md": b"The role kv_both is going away; kv_role has three values.",
         "tests/multi.py": b'{"kv_connector": "MultiConnector", "kv_role": "kv_both"}',
     }
-    assert contract.check(tiny.applied(), project.pristine("0.22.1"), mentions).breaches == ()
+    assert check.check(tiny.applied(), project.pristine("0.22.1"), mentions).breaches == ()
 
 
 def test_the_deprecation_tests_may_say_kv_both_and_their_neighbours_may_not(tiny: Tiny) -> None:
@@ -174,7 +174,7 @@ def test_json_that_never_parsed_is_not_ours_to_mend() -> None:
     ],
 )  # fmt: skip
 def test_a_role_and_its_connector_are_found_in_every_language(text: str, connector: str | None) -> None:
-    found = [s for s in scan.sites(text.encode()) if s.role == "kv_both"]
+    found = [s for s in roles_in_text.sites(text.encode()) if s.role == "kv_both"]
     assert [s.connector for s in found] == [connector]
     for s in found:
         assert text[s.start : s.end] == "kv_both"
@@ -185,7 +185,7 @@ def test_a_role_and_its_connector_are_found_in_every_language(text: str, connect
     "text", ["kv_both", "# the kv_role may be kv_both", "kv_role = config.kv_role", "kv_role in ('kv_both',)"]
 )
 def test_talk_of_roles_sets_none(text: str) -> None:
-    assert scan.sites(text.encode()) == []
+    assert roles_in_text.sites(text.encode()) == []
 
 
 @pytest.mark.parametrize(
@@ -200,5 +200,5 @@ def test_whose_kv_both_is_to_go(connector: str, left: int) -> None:
 
 def test_bytes_that_are_no_utf8_do_not_shift_what_is_found() -> None:
     data = b"# \xe9\xff\xa9\n" + b'f(kv_connector="NixlConnector", kv_role="kv_both")'
-    (site,) = scan.sites(data)
+    (site,) = roles_in_text.sites(data)
     assert (site.line, data[site.start : site.end]) == (2, b"kv_both")

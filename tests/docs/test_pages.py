@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kvroles import engine
+from kvroles.apply import plan
 from kvroles.errors import Exit, KvRolesError
-from kvroles.pages import build, diagrams, text, topics
+from kvworkshop.pages import build, diagrams, text, topics
 from support import docs
 
-SERIES, LOCK = engine.load()
+SERIES, LOCK = plan.load()
 PAGES = topics.pages(SERIES, LOCK)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 
-from kvroles import contract, engine
+from kvroles.apply import plan
+from kvroles.contract import check
 from kvroles.errors import Exit
-from kvroles.pages import effects, home, matrix, reference
+from kvworkshop.pages import effects, home, matrix, reference
 from support import docs
 
-SERIES, LOCK = engine.load()
+SERIES, LOCK = plan.load()
 
 
 def test_home_counts_what_the_lock_says() -> None:
@@ -36,10 +37,10 @@ def test_the_picker_counts_the_releases_that_were_scanned() -> None:
 
 def test_the_warning_is_quoted_as_the_patches_write_it() -> None:
     warning = home.warning(SERIES)
-    assert re.search(contract.QUERY, warning)
+    assert re.search(check.QUERY, warning)
     for path in (docs.GUIDE, docs.ROOT / "README.md"):
         assert warning in path.read_text(), path
-    assert contract.QUERY in docs.GUIDE.read_text()
+    assert check.QUERY in docs.GUIDE.read_text()
 
 
 def test_the_contract_page_has_every_clause_of_the_checker() -> None:
@@ -50,9 +51,9 @@ def test_the_contract_page_has_every_clause_of_the_checker() -> None:
 
 
 def test_the_states_page_has_every_state() -> None:
-    assert [s for s, _ in home.states()] == [s.value for s in engine.State]
+    assert [s for s, _ in home.states()] == [s.value for s in plan.State]
     page = (docs.ROOT / "docs" / "explanation" / "states.md").read_text()
-    for state in engine.State:
+    for state in plan.State:
         assert re.search(rf"^\| {state.value} \|", page, re.MULTILINE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from kvroles.pages import results
+from kvworkshop.pages import results
 from support import docs
 
 

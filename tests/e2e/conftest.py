@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kvroles.runtime import models, wheels
-from kvroles.runtime.environments import Say, interpreter
-from kvroles.runtime.servers import Server, Setup
+from kvworkshop.runtime import models, wheels
+from kvworkshop.runtime.environments import Say, interpreter
+from kvworkshop.runtime.servers import Server, Setup
 from support.served import STARTED, start
 from support.vllm_runs import patched, say
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles.runtime import wheels
-from kvroles.runtime.environments import Say
-from kvroles.runtime.servers import Server, Setup, running
+from kvworkshop.runtime import wheels
+from kvworkshop.runtime.environments import Say
+from kvworkshop.runtime.servers import Server, Setup, running
 from support.served import nixl, start
 from support.vllm_runs import patched
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles.runtime import pair
-from kvroles.runtime.environments import Say
-from kvroles.runtime.servers import Server, Setup, proxy, running, wait_ready
+from kvworkshop.runtime import pair
+from kvworkshop.runtime.environments import Say
+from kvworkshop.runtime.servers import Server, Setup, proxy, running, wait_ready
 from support.served import STARTED, nixl, start
 from support.vllm_runs import QUERY
 

@@ -13,10 +13,10 @@ import venv
 from pathlib import Path
 
 import pytest
-from kvroles.runtime import models
-from kvroles.runtime.environments import Interpreter, Say, interpreter
-from kvroles.runtime.servers import Server, Setup, running, serve
-from kvroles.runtime.trees import distribution
+from kvworkshop.runtime import models
+from kvworkshop.runtime.environments import Interpreter, Say, interpreter
+from kvworkshop.runtime.servers import Server, Setup, running, serve
+from kvworkshop.runtime.trees import distribution
 from support.cpu_wheel import cpu_wheel
 from support.driver import Ran, script
 from support.served import STARTED, nixl

@@ -26,7 +26,7 @@ def drivers(
     """``apply``, ``vendor`` and ``migrate`` of the small project, each in a process that forks a child a run."""
     loaded = {
         "apply": (),
-        "vendor": ("kvroles.vendor.building", "kvroles.vendor.image"),
+        "vendor": ("kvroles.vendored.wheel.build", "kvroles.vendored.image.context"),
         "migrate": ("kvroles.migrate.run", "kvroles.migrate.rewrite", "kvroles.migrate.readers.yaml.carrier"),
     }
     made = {

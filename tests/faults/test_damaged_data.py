@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles import applying, engine, patchfile
-from kvroles import series as series_module
+from kvroles.apply import plan, run
 from kvroles.errors import Exit, KvRolesError, Unproven
-from kvroles.lock import Lock
-from kvroles.series import Series
+from kvroles.series import patchfile
+from kvroles.series import topics as series_module
+from kvroles.series.lock import Lock
+from kvroles.series.topics import Series
 from support import tiny as project
 from support.driver import Ran, script
 from support.files import contents, snapshot
@@ -143,9 +144,9 @@ def test_the_lock_and_the_archive_do_not_agree(damaged: Tiny, tmp_path: Path) ->
     ran.refused(3, project.GUIDE, "git checkout -- patches")
 
 
-def _outcome(request: applying.Request, tree: Path) -> dict[str, bytes] | KvRolesError:
+def _outcome(request: run.Request, tree: Path) -> dict[str, bytes] | KvRolesError:
     try:
-        applying.run(request)
+        run.run(request)
     except KvRolesError as e:
         return e
     return {p: d for p, d in contents(tree).items() if p not in OWN}
@@ -169,7 +170,7 @@ def _fuzz(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: li
     """Damage one of ``files`` at random, ``times`` over; returns how often the tool noticed."""
     project_copy = tiny.copy(tmp_path / "project")
     monkeypatch.setattr(
-        engine, "load", lambda: engine.checked(Series.load(project_copy.root), Lock.load(project_copy.root))
+        plan, "load", lambda: plan.checked(Series.load(project_copy.root), Lock.load(project_copy.root))
     )
     noticed = 0
     for seed in range(times):
@@ -179,9 +180,7 @@ def _fuzz(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: li
         file.write_bytes(_damage(whole, dice))
         series_module._patch.cache_clear()
         tree = tmp_path / f"new-{seed}"
-        result = _outcome(
-            applying.Request("0.22.1", output=tree, offline=True, cache_dir=tiny.cache, check=False), tree
-        )
+        result = _outcome(run.Request("0.22.1", output=tree, offline=True, cache_dir=tiny.cache, check=False), tree)
         file.write_bytes(whole)
         if isinstance(result, KvRolesError):
             noticed += 1

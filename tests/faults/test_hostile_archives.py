@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
-from kvroles import applying, archive, engine, stage
+from kvroles.apply import plan, run
 from kvroles.digest import sha256
 from kvroles.errors import KvRolesError, NoSource, Unproven
-from kvroles.lock import ArchiveRow, Lock
+from kvroles.series.lock import ArchiveRow, Lock
+from kvroles.sources import archive
+from kvroles.tree import stage
 from support import tiny as project
 from support.driver import Ran
 from support.files import snapshot
@@ -220,15 +222,15 @@ def test_an_archive_that_the_lock_vouches_for_is_refused_too_when_it_is_hostile(
 ) -> None:
     blob = HOSTILE["symbolic link"][0]
     row = tiny.row()._replace(archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
-    monkeypatch.setattr(engine, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(plan, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     cache = tmp_path / "cache"
     (cache / "archives").mkdir(parents=True)
     (cache / "archives" / f"{TOP}.tar.gz").write_bytes(blob)
     before = snapshot(tmp_path, times=False)
     for check in (True, False):
-        request = applying.Request("0.22.1", output=tmp_path / "new", check=check, offline=True, cache_dir=cache)
+        request = run.Request("0.22.1", output=tmp_path / "new", check=check, offline=True, cache_dir=cache)
         with pytest.raises(Unproven, match="symbolic link"):
-            applying.run(request)
+            run.run(request)
         assert snapshot(tmp_path) == before
 
 
@@ -237,12 +239,12 @@ def test_an_archive_with_other_files_than_the_lock_knows_is_refused(
 ) -> None:
     blob = project.tarball(TOP, project.pristine("0.22.1") | {"extra": b"x"}, {project.SCRIPT})
     row = tiny.row()._replace(archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
-    monkeypatch.setattr(engine, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(plan, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     (tmp_path / "cache/archives").mkdir(parents=True)
     (tmp_path / f"cache/archives/{TOP}.tar.gz").write_bytes(blob)
-    request = applying.Request("0.22.1", output=tmp_path / "new", offline=True, cache_dir=tmp_path / "cache")
+    request = run.Request("0.22.1", output=tmp_path / "new", offline=True, cache_dir=tmp_path / "cache")
     with pytest.raises(Unproven, match="not the one in the lock"):
-        applying.run(request)
+        run.run(request)
     assert [p.name for p in tmp_path.iterdir()] == ["cache"]
 
 
@@ -355,8 +357,8 @@ def test_a_release_without_an_archive_names_the_other_ways(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = tiny.row()._replace(archive=None, tree=None)
-    monkeypatch.setattr(engine, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(plan, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     with pytest.raises(NoSource, match="without a source archive") as e:
-        applying.run(applying.Request("0.22.1", output=tmp_path / "new", cache_dir=tmp_path))
+        run.run(run.Request("0.22.1", output=tmp_path / "new", cache_dir=tmp_path))
     assert "--upstream" in str(e.value)
     assert isinstance(e.value, KvRolesError)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles import stage
 from kvroles.errors import Unproven
+from kvroles.tree import stage
 from support import scenarios
 from support.driver import How, Ran, Spoil
 from support.files import contents, put, snapshot

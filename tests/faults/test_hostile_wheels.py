@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.errors import KvRolesError
-from kvroles.vendor import rawzip, wheel
+from kvroles.vendored.wheel import rawzip, wheel
 from support import wheels
 from support.files import snapshot
 from support.tiny import CONNECTOR, Tiny

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles import engine
+from kvroles.apply import plan
 from kvroles.digest import sha256, tree_digest
-from kvroles.lock import TreeRow
+from kvroles.series.lock import TreeRow
 from support.driver import KILLED, Driver, How, Ran, Spoil
 from support.files import contents
 
@@ -55,7 +55,7 @@ def undo(name: str, tool: Driver, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_500_kills(name: str, tool: Driver, tmp_path: Path, figures: Keep) -> None:
-    _, lock = engine.load()
+    _, lock = plan.load()
     row = lock.releases[RELEASE].tree
     assert isinstance(row, TreeRow)
     tree = tmp_path / "vllm"

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kvroles import fetch, web
-from kvroles import index as index_module
 from kvroles.digest import sha256
 from kvroles.errors import NoSource
-from kvroles.lock import ArchiveRow
+from kvroles.series.lock import ArchiveRow
+from kvroles.sources import cache, http
+from kvroles.sources import index as index_module
 from support import index_server as answers
 from support.driver import IMPATIENT, Ran
 from support.files import contents
@@ -37,7 +37,7 @@ def fetching(apply: Apply, index: IndexServer, tmp_path: Path) -> Callable[..., 
 
     def run(*argv: str, url: str | None = None, timeout_s: float = 30, **kw: object) -> Ran:
         where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new", "--index-url", url or index.url)
-        patience = {**IMPATIENT, "kvroles.web.TIMEOUT_S": timeout_s}
+        patience = {**IMPATIENT, "kvroles.sources.http.TIMEOUT_S": timeout_s}
         return apply("--vllm-rev", "0.22.1", *where, *argv, online=True, set_=patience, **kw)
 
     return run
@@ -266,20 +266,20 @@ def test_a_file_of_the_right_size_and_another_hash_is_refused(
 
 
 def test_a_slow_server_is_given_up(monkeypatch: pytest.MonkeyPatch, index: IndexServer, tmp_path: Path) -> None:
-    monkeypatch.setattr(web, "TIMEOUT_S", 0.2)
-    monkeypatch.setattr(web, "_PAUSES_S", (0, 0, 0))
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(http, "_PAUSES_S", (0, 0, 0))
     index.on(FILE, answers.dripping(b"x" * 10_000, 0.05))
     with (tmp_path / "part").open("a+b") as part, pytest.raises(NoSource, match="sends less than 50 kB/s"):
-        web.download(f"{index.base}{FILE}", part, 10_000, "Check", lambda _: None)
+        http.download(f"{index.base}{FILE}", part, 10_000, "Check", lambda _: None)
 
 
 def test_a_server_may_ask_for_a_pause_but_not_for_ever(
     monkeypatch: pytest.MonkeyPatch, index: IndexServer, tmp_path: Path
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(web.time, "sleep", pauses.append)
+    monkeypatch.setattr(http.time, "sleep", pauses.append)
     index.on("/x", *[answers.status(503, Retry_After=s) for s in ("2", "86400", "never")], answers.whole(b"ok"))
-    assert web.get_page(f"{index.base}/x", "*/*", "")[0] == b"ok"
+    assert http.get_page(f"{index.base}/x", "*/*", "")[0] == b"ok"
     assert pauses == [2.0, 10.0, 4.0]
 
 
@@ -337,10 +337,10 @@ def test_credentials_are_not_carried_to_another_host(fetching: Fetching, index: 
 
 
 def test_credentials_are_not_carried_from_https_to_http() -> None:
-    handler = web._KeepSecrets()
-    request = web.urllib.request.Request("https://host/a", headers={"Authorization": "Basic x"})
+    handler = http._KeepSecrets()
+    request = http.urllib.request.Request("https://host/a", headers={"Authorization": "Basic x"})
     for to, kept in (("https://host/b", True), ("http://host/b", False), ("https://other/b", False)):
-        new = handler.redirect_request(request, None, 302, "Found", web.Message(), to)  # type: ignore[arg-type]
+        new = handler.redirect_request(request, None, 302, "Found", http.Message(), to)  # type: ignore[arg-type]
         assert new is not None
         assert new.has_header("Authorization") == kept, to
 
@@ -468,7 +468,7 @@ def test_concurrent_runs_fetch_once(index: IndexServer, tiny: Tiny, tmp_path: Pa
     row = ArchiveRow(NAME, sha256(data), len(data))
     got: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: got.append(fetch.archive_bytes(row, tmp_path, index_url=index.url)))
+        threading.Thread(target=lambda: got.append(cache.archive_bytes(row, tmp_path, index_url=index.url)))
         for _ in range(6)
     ]
     for t in threads:

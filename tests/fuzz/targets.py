@@ -28,15 +28,19 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(HERE)]
 
 from feed import Feed, changed_json
-from kvroles import archive, detect, index, journal, patchfile, receipt, release, stage, target, web
+from kvroles.apply import detect, receipt
 from kvroles.errors import KvRolesError, Unproven
-from kvroles.lock import Lock
 from kvroles.migrate import run, settings
 from kvroles.migrate.findings import Options
-from kvroles.series import Series
-from kvroles.vendor import receipt as vendor_receipt
-from kvroles.vendor import wheel
-from kvroles.vendor.record import Record
+from kvroles.series import patchfile, release
+from kvroles.series.lock import Lock
+from kvroles.series.topics import Series
+from kvroles.sources import archive, http, index
+from kvroles.tree import journal, stage
+from kvroles.tree import tree as target
+from kvroles.vendored import receipt as vendor_receipt
+from kvroles.vendored.record import Record
+from kvroles.vendored.wheel import wheel
 from support import tiny, wheels
 
 
@@ -236,19 +240,19 @@ def answers(data: bytes) -> None:
     feed = Feed(data)
     kind = feed.one_of(("application/vnd.pypi.simple.v1+json", "application/json", "text/html", "text/plain", ""))
     body = changed_json(feed, _INDEX_JSON) if kind.endswith("json") and feed.byte() % 2 else feed.rest()
-    real = web.get_page
-    web.get_page = lambda *_a, **_k: (body, kind, "https://index.invalid/simple/vllm/")
+    real = http.get_page
+    http.get_page = lambda *_a, **_k: (body, kind, "https://index.invalid/simple/vllm/")
     try:
         for f in index.files("vllm", "https://user:secret@index.invalid/simple"):
             assert isinstance(f.name, str)
-            web.is_address(f.url)
-            assert "secret" not in web.hide(f.url)
+            http.is_address(f.url)
+            assert "secret" not in http.hide(f.url)
             with contextlib.suppress(KvRolesError):
-                assert web.is_address(index.locate(f.name, "vllm", "https://user:secret@index.invalid/simple"))
+                assert http.is_address(index.locate(f.name, "vllm", "https://user:secret@index.invalid/simple"))
     except KvRolesError as e:
         assert "secret" not in str(e)
     finally:
-        web.get_page = real
+        http.get_page = real
 
 
 _INDEX_JSON = b"""{"meta": {"api-version": "1.1"}, "name": "vllm", "files": [{"filename": "vllm-0.22.1.tar.gz",

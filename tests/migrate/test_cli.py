@@ -14,7 +14,7 @@ import pytest
 import yaml
 from kvroles.migrate import cli
 
-REPO = Path(__file__).parents[3]
+REPO = Path(__file__).parents[2]
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 SCRIPT = f"""\
 # prefill
@@ -250,7 +250,7 @@ def test_target_release_says_what_it_does_with_the_role(capsys: pytest.CaptureFi
 
 
 def test_a_release_newer_than_any_known_is_not_answered_from_the_newest(capsys: pytest.CaptureFixture[str]) -> None:
-    from kvroles.engine import load
+    from kvroles.apply.plan import load
     from kvroles.migrate import hazards
 
     newest = list(load()[1].releases)[-1]
@@ -437,8 +437,8 @@ def _script(name: str) -> str:
 
 
 def test_every_code_has_a_page_and_every_page_a_code() -> None:
-    from kvroles import lint
     from kvroles.migrate.codes import CODES
+    from kvworkshop import lint
 
     pages = {p.stem: p.read_text() for p in (REPO / "docs/kvr").glob("KVR*.md")}
     assert set(pages) == set(CODES) | set(lint.CODES)

@@ -10,7 +10,7 @@ from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
 from kvroles.migrate.settings import Settings
 
-CORPUS = Path(__file__).parents[2] / "corpus"
+CORPUS = Path(__file__).parents[1] / "corpus"
 LABEL = {
     "KVR101": "prefill", "KVR102": "decode", "KVR110": "unknown", "KVR111": "conflict", "KVR112": "weak", "KVR113": "shared",
     "KVR114": "aggregated", "KVR115": "encode", "KVR117": "hand", "KVR120": "wrapper", "KVR121": "other",

@@ -11,12 +11,13 @@ import re
 from collections import Counter
 
 import pytest
-from kvroles import engine, verifying
+from kvroles.apply import plan as engine
 from kvroles.migrate import run
 from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
 from kvroles.migrate.settings import Settings
 from kvroles.places import default_cache_dir
+from kvworkshop.verify import prove
 
 pytestmark = pytest.mark.upstream
 
@@ -51,7 +52,7 @@ def _settled(f: Finding, old: str, new: str | None) -> str | None:
 @pytest.mark.parametrize("release", RELEASES)
 def test_migrate_reaches_the_answers_of_the_series(release: str) -> None:
     row = LOCK.releases[release]
-    files = dict(verifying.extract(row, SERIES, verifying.Options(default_cache_dir())).files)
+    files = dict(prove.extract(row, SERIES, prove.Options(default_cache_dir())).files)
     plan = engine.plan(files.get, row, SERIES, SERIES.chosen())
     patched = files | {c.path: c.after for c in plan.changes if c.after is not None}
     count: Counter[str] = Counter()

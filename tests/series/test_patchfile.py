@@ -9,9 +9,10 @@ import pytest
 import unidiff
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from kvroles import patchfile, variants
 from kvroles.errors import Unproven
-from kvroles.patchfile import HunkMismatch
+from kvroles.series import mail as variants
+from kvroles.series import patchfile
+from kvroles.series.patchfile import HunkMismatch
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = sorted(ROOT.glob("patches/*/*.patch"))

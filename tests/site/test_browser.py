@@ -285,7 +285,7 @@ def test_a_release_without_effects_says_so(reader: Callable[..., Watched]) -> No
 def test_the_picker_narrows_by_release_side_and_feature(
     reader: Callable[..., Watched], role_effects: dict[str, object]
 ) -> None:
-    from kvroles.pages.effects import releases_of
+    from kvworkshop.pages.effects import releases_of
 
     page = reader().open("does-my-release-care/")
     page.get_by_label("Release").select_option("0.27.0")

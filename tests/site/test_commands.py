@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from kvroles import engine, verifying
+from kvroles.apply import plan as engine
 from kvroles.digest import sha256
-from kvroles.lock import ArchiveRow, Lock
 from kvroles.places import default_cache_dir
+from kvroles.series.lock import ArchiveRow, Lock
+from kvworkshop.verify import prove as verifying
 from support import docs, files, tiny, transcripts, wheels
 
 SERIES, LOCK = engine.load()

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles.archive import inflate, members
-from kvroles.lock import Lock
+from kvroles.series.lock import Lock
+from kvroles.sources.archive import inflate, members
 from support import docs
 
 LOCK = Lock.load()

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from kvroles import contract, engine
-from kvroles.archive import inflate, members
+from kvroles.apply import plan
+from kvroles.contract import check
+from kvroles.sources.archive import inflate, members
 
 from .conftest import tool
 
@@ -38,17 +39,17 @@ _Tolerant.add_multi_constructor("tag:yaml.org,2002:python/", lambda _loader, suf
 
 def _patched_docs(release: str, archive: Path) -> dict[str, bytes]:
     """The release's ``docs/``, ``mkdocs.yaml`` and navigation, as the series leaves them."""
-    series, lock = engine.load()
+    series, lock = plan.load()
     row = lock.releases[release]
     assert row.archive is not None
-    touched = set(engine.touched_paths(row, series))
+    touched = set(plan.touched_paths(row, series))
     blob = archive.read_bytes()
     files = {
         m.path: m.data
         for m in members(inflate(blob, row.archive.name), row.archive.name, row.archive.top)
         if m.path.startswith(("docs/", "mkdocs.y")) or m.path in touched
     }
-    for change in engine.plan(files.get, row, series, series.chosen()).changes:
+    for change in plan.plan(files.get, row, series, series.chosen()).changes:
         assert change.after is not None
         files[change.path] = change.after
     return {p: d for p, d in files.items() if p.startswith(("docs/", "mkdocs.y"))}
@@ -83,7 +84,7 @@ def test_the_release_builds_the_guide_into_its_own_docs(
         )
     )
     said = tool("mkdocs", "build", cwd=tmp_path)
-    guide = Path(contract.GUIDE).relative_to("docs")
+    guide = Path(check.GUIDE).relative_to("docs")
     assert str(guide) not in _warnings(said)
     page = tmp_path / "site" / guide.with_suffix("") / "index.html"
     assert "Moving NIXL off" in page.read_text()

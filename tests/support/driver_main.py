@@ -60,7 +60,7 @@ def child(request: dict[str, Any], tool: Any) -> int:
 
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
-    from kvroles import fetch, index, web  # noqa: F401 - so that requests can set what they hold
+    from kvroles.sources import cache, http, index  # noqa: F401 - so that requests can set what they hold
 
     tool, *_ = [importlib.import_module(name) for name in sys.argv[2:]]
 

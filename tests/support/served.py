@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvroles.runtime.servers import Server, Setup, serve
+from kvworkshop.runtime.servers import Server, Setup, serve
 
 STARTED: list[Server] = []
 """In a module of its own: pytest imports a conftest apart from the module of that name that tests import."""

@@ -15,10 +15,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvroles import checker, relock, touched, variants
 from kvroles.digest import sha256
-from kvroles.lock import ArchiveRow, Lock, ReleaseRow
-from kvroles.series import Series
+from kvroles.series import mail
+from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
+from kvroles.series.topics import Series
+from kvroles.sources import extracts
+from kvworkshop import checker
+from kvworkshop.port import lock_rows
 
 from .files import put
 
@@ -197,7 +200,7 @@ SERIES = (
 )
 
 
-def _goals(topic: str) -> list[variants.Goal]:
+def _goals(topic: str) -> list[mail.Goal]:
     out = []
     for release in RELEASES:
         after = _after(topic, release)
@@ -205,19 +208,19 @@ def _goals(topic: str) -> list[variants.Goal]:
             before = pristine(release)
             if topic == "louder":
                 before |= _after("connector-warning", release)
-            out.append(variants.Goal(release, {p: before[p] for p in after}, after))
+            out.append(mail.Goal(release, {p: before[p] for p in after}, after))
     return out
 
 
-def _message(topic: str) -> variants.Message:
-    return variants.Message(
+def _message(topic: str) -> mail.Message:
+    return mail.Message(
         f"{topic}: name the roles",
         "Because the tests need a series.",
         {
             "Topic": topic,
             "Origin": "downstream",
             "Upstream-Status": "Inappropriate [made for the tests]",
-            "Native-Since": "0.33.0" if topic in relock.UPSTREAM_FILES else "none",
+            "Native-Since": "0.33.0" if topic in lock_rows.UPSTREAM_FILES else "none",
             "Remove-When": "never",
         },
     )
@@ -300,7 +303,7 @@ def make(folder: Path) -> Tiny:
         topic = line.split()[0]
         (patches / topic).mkdir()
         until = "0.33.0" if not _after(topic, "0.33.0") else None
-        for first, raw in variants.fewest(_message(topic), _goals(topic), until).items():
+        for first, raw in mail.fewest(_message(topic), _goals(topic), until).items():
             (patches / topic / f"{first}.patch").write_bytes(raw)
     series = Series.load(root)
     cache = folder / "cache"
@@ -311,8 +314,8 @@ def make(folder: Path) -> Tiny:
         blob = tarball(f"vllm-{release}", pristine(release), {SCRIPT})
         (cache / "archives" / name).write_bytes(blob)
         row = ArchiveRow(name, sha256(blob), len(blob))
-        extract = touched.of_archive(blob, row, row.top, relock.paths_of_interest(series))
-        rows[release] = relock.row(extract, row, (), release, series)
+        extract = extracts.of_archive(blob, row, row.top, lock_rows.paths_of_interest(series))
+        rows[release] = lock_rows.row(extract, row, (), release, series)
     overlay = {path: sha256(data) for path, data in series.overlay.items()}
     (patches / "lock.json").write_bytes(Lock(overlay, rows, checker.current(None)).dumps())
     return Tiny(root, cache)

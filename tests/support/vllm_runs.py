@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvroles import engine
-from kvroles.lock import ReleaseRow
-from kvroles.runtime import wheels
-from kvroles.runtime.environments import Say
+from kvroles.apply import plan as engine
+from kvroles.series.lock import ReleaseRow
+from kvworkshop.runtime import wheels
+from kvworkshop.runtime.environments import Say
 
 APPLY = Path(__file__).parents[2] / "tools" / "apply.py"
 QUERY = r"kv_role='kv_both'.*deprecated"

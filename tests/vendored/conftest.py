@@ -11,7 +11,7 @@ from support import wheels
 from support.driver import Driver, Ran
 from support.tiny import Tiny
 
-_LOADED = ("kvroles.vendor.building", "kvroles.vendor.image")
+_LOADED = ("kvroles.vendored.wheel.build", "kvroles.vendored.image.context")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.errors import DoesNotApply
-from kvroles.vendor import distribution
+from kvroles.vendored.installed import distribution
 from support.files import put
 
 

@@ -16,7 +16,7 @@ import hcl2
 import kubernetes_validate
 import pytest
 import yaml
-from kvroles import scan
+from kvroles.contract import roles_in_text
 from support import wheels
 from support.driver import Ran
 from support.files import contents, put
@@ -84,10 +84,10 @@ def test_the_manifests_are_kubernetes_and_name_their_side(context: Path) -> None
         path = context / "kubernetes" / f"{side}.yaml"
         for document in yaml.safe_load_all(path.read_text()):
             kubernetes_validate.validate(document, "1.30", strict=True)
-        assert [(s.role, s.is_nixl) for s in scan.sites(path.read_bytes())] == [(role, True)]
+        assert [(s.role, s.is_nixl) for s in roles_in_text.sites(path.read_bytes())] == [(role, True)]
     groups = list(yaml.safe_load_all((context / "kubernetes/leaderworkerset.yaml").read_text()))
     for group, role in zip(groups, ("kv_producer", "kv_consumer"), strict=True):
-        roles = [s.role for s in scan.sites(yaml.safe_dump(group, width=10_000).encode())]
+        roles = [s.role for s in roles_in_text.sites(yaml.safe_dump(group, width=10_000).encode())]
         assert roles == [role, role]
         for pod in ("leaderTemplate", "workerTemplate"):
             spec = group["spec"]["leaderWorkerTemplate"][pod]["spec"]

@@ -20,7 +20,7 @@ from support.driver import Ran
 from support.tiny import Tiny
 
 Vendor = Callable[..., Ran]
-SCHEMAS = Path(__file__).resolve().parents[3] / "docs" / "data"
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "data"
 
 
 def sha(path: Path) -> str:
@@ -58,8 +58,9 @@ def test_the_sbom_is_valid_and_says_what_was_patched(built: Path, wheel: Path, t
 
 
 def test_a_backport_names_its_upstream_address() -> None:
-    from kvroles.engine import State, TopicStatus, load
-    from kvroles.vendor import part, sbom
+    from kvroles.apply.plan import State, TopicStatus, load
+    from kvroles.vendored import part
+    from kvroles.vendored.provenance import sbom
 
     series, lock = load()
     whole = part.of(lock.releases["0.22.1"], series)

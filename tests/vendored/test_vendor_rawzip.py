@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.errors import Unproven
-from kvroles.vendor import rawzip
+from kvroles.vendored.wheel import rawzip
 
 
 def rewrite(path: Path, rename: dict[str, str] | None = None, add: dict[str, bytes] | None = None) -> Path:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from installer.records import Hash, RecordEntry
 from kvroles.errors import Unproven
-from kvroles.vendor.record import Record
+from kvroles.vendored.record import Record
 
 TEXT = (
     b'"a, b.py",sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\r\n'

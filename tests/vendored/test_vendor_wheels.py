@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from check_wheel_contents.checker import WheelChecker
 from check_wheel_contents.contents import WheelContents
-from kvroles import engine, fetch
+from kvroles.apply import plan
 from kvroles.errors import NoSource
 from kvroles.places import default_cache_dir
-from kvroles.vendor import building
+from kvroles.sources import cache
+from kvroles.vendored.wheel import build
 from support import docs
 from support.cpu_wheel import cannot, cpu_wheel
 from support.driver import Ran, script
@@ -44,10 +45,10 @@ def official(request: pytest.FixtureRequest) -> Path:
 
 def had(release: str) -> Path:
     """The official wheel of a release, from the cache or fetched into it."""
-    _, lock = engine.load()
-    row = building.pick(lock.releases[release], "x86_64")
+    _, lock = plan.load()
+    row = build.pick(lock.releases[release], "x86_64")
     try:
-        return fetch.archive_file(row, default_cache_dir())
+        return cache.archive_file(row, default_cache_dir())
     except NoSource as e:
         cannot(f"{row.name} cannot be had: {e}")
         raise

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from kvroles import checker, contract
-from kvroles.lock import Checker
+from kvroles.contract import check
+from kvroles.series.lock import Checker
+from kvworkshop import checker
 
 SOURCE = '''"""A module."""
 
@@ -54,6 +55,6 @@ def test_a_formatted_string_is_one_token_on_every_python() -> None:
 
 
 def test_a_new_hash_is_kept_only_with_a_new_number() -> None:
-    known = Checker(contract.CHECKER, "0" * 64)
+    known = Checker(check.CHECKER, "0" * 64)
     assert checker.current(known) is known
-    assert checker.current(Checker(contract.CHECKER - 1, "0" * 64)) == Checker(contract.CHECKER, checker.digest())
+    assert checker.current(Checker(check.CHECKER - 1, "0" * 64)) == Checker(check.CHECKER, checker.digest())

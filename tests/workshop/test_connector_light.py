@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from kvroles import archive, engine, fetch
+from kvroles.apply import plan
 from kvroles.errors import Unproven
-from kvroles.lock import ReleaseRow
 from kvroles.places import default_cache_dir
-from kvroles.runtime import wheels
-from kvroles.runtime.environments import Say
-from kvroles.runtime.light import light_construct
+from kvroles.series.lock import ReleaseRow
+from kvroles.sources import archive, cache
+from kvworkshop.runtime import wheels
+from kvworkshop.runtime.environments import Say
+from kvworkshop.runtime.light import light_construct
 from packaging.version import Version
 from support.vllm_runs import QUERY, connector_path, patched_connector, say
 
@@ -22,7 +23,7 @@ __all__ = ["say"]
 
 pytestmark = pytest.mark.upstream
 
-_, LOCK = engine.load()
+_, LOCK = plan.load()
 
 
 def connector(row: ReleaseRow, say: Say) -> bytes:
@@ -30,7 +31,7 @@ def connector(row: ReleaseRow, say: Say) -> bytes:
     path = connector_path(row)
     if row.archive is None:
         return (wheels.unpacked(row.release, say) / path).read_bytes()
-    blob = fetch.archive_bytes(row.archive, default_cache_dir())
+    blob = cache.archive_bytes(row.archive, default_cache_dir())
     chunks = archive.inflate(blob, row.archive.name)
     found = archive.members(chunks, row.archive.name, row.archive.top, path.__eq__)
     return next(found).data

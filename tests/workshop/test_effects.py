@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from kvroles.digest import sha256
-from kvroles.effects import run
-from kvroles.effects.check import problems, read
-from kvroles.effects.scan import Findings, scan
-from kvroles.effects.source import python_files
-from kvroles.effects.table import Table, load
 from kvroles.errors import NoSource, Unproven, UsageError
-from kvroles.lock import ArchiveRow, Lock, ReleaseRow
-from kvroles.verifying import Options
+from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
+from kvworkshop.effects import run
+from kvworkshop.effects.check import problems, read
+from kvworkshop.effects.scan import Findings, scan
+from kvworkshop.effects.source import python_files
+from kvworkshop.effects.table import Table, load
+from kvworkshop.verify.prove import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "vllm_overlay" / "docs" / "features" / "nixl_kv_role_migration.md"

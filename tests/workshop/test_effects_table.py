@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from kvroles.effects import run
-from kvroles.effects.check import problems
-from kvroles.effects.scan import scan
-from kvroles.effects.source import python_files
-from kvroles.effects.table import load
-from kvroles.lock import Lock
 from kvroles.places import default_cache_dir
-from kvroles.verifying import Options
+from kvroles.series.lock import Lock
+from kvworkshop.effects import run
+from kvworkshop.effects.check import problems
+from kvworkshop.effects.scan import scan
+from kvworkshop.effects.source import python_files
+from kvworkshop.effects.table import load
+from kvworkshop.verify.prove import Options
 
 pytestmark = pytest.mark.upstream
 

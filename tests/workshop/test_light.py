@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kvroles.errors import Unproven
-from kvroles.runtime.light import light_construct
+from kvworkshop.runtime.light import light_construct
 
 WARNING = "\"kv_role='kv_both' is deprecated\""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles import lint
+from kvworkshop import lint
 from support.driver import script
 from support.tiny import Tiny
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvroles import engine, verifying
+from kvroles.apply import plan as engine
 from kvroles.places import default_cache_dir
+from kvworkshop.verify import prove
 
 pytestmark = pytest.mark.upstream
 
@@ -32,7 +33,7 @@ def test_an_export_is_a_commit_on_the_pristine_newest_release(
     assert done.returncode == 0, done.stderr
     assert "git am --keep-non-patch --signoff" in done.stdout
     clone = tmp_path / "vllm"
-    pristine = verifying.extract(LOCK.releases[newest], SERIES, verifying.Options(default_cache_dir())).files
+    pristine = prove.extract(LOCK.releases[newest], SERIES, prove.Options(default_cache_dir())).files
     for path, data in pristine.items():
         (clone / path).parent.mkdir(parents=True, exist_ok=True)
         (clone / path).write_bytes(data)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from kvroles.errors import Unproven
-from kvroles.runtime import pair
-from kvroles.runtime.servers import Server, free_ports, running
+from kvworkshop.runtime import pair
+from kvworkshop.runtime.servers import Server, free_ports, running
 
 LOSES = "import sys; sys.exit('The server socket has failed to listen: EADDRINUSE')"
 FAILS = "import sys; sys.exit('out of memory')"

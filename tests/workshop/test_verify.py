@@ -16,9 +16,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from kvroles import engine, verifying
+from kvroles.apply import plan as engine
 from kvroles.errors import Unproven
 from kvroles.places import default_cache_dir
+from kvworkshop.verify import prove
 
 pytestmark = pytest.mark.upstream
 
@@ -63,7 +64,7 @@ def test_compat_json_fits_its_schema_and_names_every_release() -> None:
 
 
 def test_shards_cover_every_release_once() -> None:
-    from kvroles.compat import selection
+    from kvworkshop.verify.compat import selection
 
     parts = [selection([], True, f"{i}/3") for i in (1, 2, 3)]
     assert sorted(r for part in parts for r in part) == sorted(engine.load()[1].releases)
@@ -107,12 +108,12 @@ def test_a_wrong_key_of_the_contract_in_the_lock_is_found(project: Path) -> None
 def test_a_way_back_that_leads_elsewhere_is_found(spoilt: dict[str, bytes]) -> None:
     series, lock = engine.load()
     row = lock.releases["0.22.1"]
-    files = verifying.extract(row, series, verifying.Options(default_cache_dir())).files
+    files = prove.extract(row, series, prove.Options(default_cache_dir())).files
     plan = engine.plan(files.get, row, series, series.chosen())
     after = {**files, **{c.path: c.after for c in plan.changes if c.after is not None}}
-    verifying._reverse(row, after, files, series, ())
+    prove._reverse(row, after, files, series, ())
     with pytest.raises(Unproven, match=r"does not restore the bytes of vLLM 0\.22\.1"):
-        verifying._reverse(row, after, {**files, **spoilt}, series, ())
+        prove._reverse(row, after, {**files, **spoilt}, series, ())
 
 
 def test_an_archive_that_cannot_be_had_is_no_release_that_is_not_proven(tmp_path: Path) -> None:

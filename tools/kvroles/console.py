@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .errors import Exit, KvRolesError, UsageError
+from kvroles.errors import Exit, KvRolesError, UsageError
 
 
 def guarded(
@@ -51,7 +51,7 @@ def guarded(
 def without_library(prog: str, e: ModuleNotFoundError) -> int:
     """Say that a library is not installed, and how to get it; returns the exit code. Raises ``e`` when it is no library."""
     name = str(e.name).partition(".")[0]
-    if name == __package__:
+    if name in ("kvroles", "kvworkshop"):
         raise e
     root = Path(__file__).resolve().parents[2]
     lack = UsageError(

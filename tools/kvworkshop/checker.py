@@ -14,11 +14,11 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import contract
-from .lock import Checker
+from kvroles.contract import check
+from kvroles.series.lock import Checker
 
-MODULES = ("contract.py", "clauses.py", "scan.py")
-_HERE = Path(__file__).resolve().parent
+MODULES = ("check.py", "clauses.py", "roles_in_text.py")
+_HERE = Path(__file__).resolve().parents[1] / "kvroles" / "contract"
 _SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
 _OPENS = getattr(tokenize, "FSTRING_START", -1)
 _CLOSES = getattr(tokenize, "FSTRING_END", -1)
@@ -26,9 +26,9 @@ _CLOSES = getattr(tokenize, "FSTRING_END", -1)
 
 def current(known: Checker | None) -> Checker:
     """The checker as it is; while its number is the ``known`` one, with the known hash: only a new number makes a new one."""
-    if known is not None and known.number == contract.CHECKER:
+    if known is not None and known.number == check.CHECKER:
         return known
-    return Checker(contract.CHECKER, digest())
+    return Checker(check.CHECKER, digest())
 
 
 def digest() -> str:

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kvroles.apply.plan import load
+from kvroles.contract import check as contract
+from kvroles.errors import KvRolesError
+from kvroles.series import mail, patchfile
+from kvroles.series.lock import Lock
+from kvroles.series.release import in_range, version
+from kvroles.series.topics import Series, Topic
 from unidiff import PatchSet, UnidiffParseError
 
-from . import checker, contract, patchfile, relock, variants, verifying
-from .engine import load
-from .errors import KvRolesError
-from .lock import Lock
-from .release import in_range, version
-from .series import Series, Topic
-from .verifying import Options
+from kvworkshop import checker
+from kvworkshop.port import lock_rows
+from kvworkshop.verify import prove
+from kvworkshop.verify.prove import Options
 
 CODES = {
     "KVR001": "A trailer is missing",
@@ -109,7 +113,7 @@ def _variant(topic: Topic, variant: str, lock: Lock) -> Iterator[Finding]:
 
 def _trailers(where: str, topic: Topic, variant: str, patch: patchfile.Patch, lock: Lock) -> Iterator[Finding]:
     trailers = patch.trailers
-    for name in variants.TRAILERS:
+    for name in mail.TRAILERS:
         if name not in trailers:
             yield Finding("KVR001", where, name)
     if trailers.get("Topic") != topic.name:
@@ -156,7 +160,7 @@ def _overlaps(lock: Lock, series: Series) -> Iterator[Finding]:
 
 def _checker(lock: Lock) -> Iterator[Finding]:
     """The lock's keys are of the checker that is here."""
-    where = "tools/kvroles/contract.py"
+    where = "tools/kvroles/contract/check.py"
     if lock.checker is None or lock.checker.number != contract.CHECKER:
         known = lock.checker.number if lock.checker else "none"
         yield Finding(
@@ -178,7 +182,7 @@ def _releases(series: Series, lock: Lock, options: Options) -> Iterator[Finding]
         if row.archive is None or not new:
             continue
         seen.update((n, v) for n, v in new if v is not None)
-        files = verifying.extract(row, series, options).files
+        files = prove.extract(row, series, options).files
         for topic in series.topics:
             for variant in [v for n, v in new if n == topic.name]:
                 yield from _git_am(topic, variant or "", files, release, series)
@@ -189,7 +193,7 @@ def _git_am(topic: Topic, variant: str, files: dict[str, bytes], release: str, s
     before: dict[str, bytes] = dict(files)
     if topic.optional:  # it starts from what the default series leaves
         try:
-            laid = relock.topic_rows(files, release, Series(series.chosen(), series.overlay))[1]
+            laid = lock_rows.topic_rows(files, release, Series(series.chosen(), series.overlay))[1]
         except KvRolesError:
             return  # a default topic's finding, and told there
         before = {p: d for p, d in {**laid, **series.overlay}.items() if d is not None}

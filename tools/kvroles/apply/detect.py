@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from . import journal
-from .digest import sha256
-from .lock import Lock, ReleaseRow
-from .release import Version, version
-from .series import Series
-from .target import Tree
+from kvroles.digest import sha256
+from kvroles.series.lock import Lock, ReleaseRow
+from kvroles.series.release import Version, version
+from kvroles.series.topics import Series
+from kvroles.tree import journal
+from kvroles.tree.tree import Tree
 
 
 def release_of(tree: Tree, lock: Lock, series: Series) -> str | None:

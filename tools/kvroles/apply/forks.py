@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from . import engine, fitting, git, journal, patchfile, receipt, stage, upstream, verifying
-from .applying import Outcome, Request, prove, write_back
-from .contract import Verdict
-from .digest import sha256, tree_digest
-from .engine import Plan
-from .errors import DoesNotApply, UsageError
-from .lock import Lock, ReleaseRow
-from .series import Series, Topic
-from .target import OWN, Tree, one_writer, os_error
-from .web import hide
+from kvworkshop.verify import prove as verifying
+
+from kvroles.apply import fit, receipt
+from kvroles.apply import plan as engine
+from kvroles.apply.plan import Plan
+from kvroles.apply.run import Outcome, Request, prove, write_back
+from kvroles.contract.check import Verdict
+from kvroles.digest import sha256, tree_digest
+from kvroles.errors import DoesNotApply, UsageError
+from kvroles.series import patchfile
+from kvroles.series.lock import Lock, ReleaseRow
+from kvroles.series.topics import Series, Topic
+from kvroles.sources import git, upstream
+from kvroles.sources.http import hide
+from kvroles.tree import journal, stage
+from kvroles.tree.tree import OWN, Tree, one_writer, os_error
 
 _SKIPPED = frozenset({".git", OWN, "node_modules", "__pycache__"})
 
@@ -118,10 +124,10 @@ def _plan(
 ) -> Plan:
     if row is not None and not request.three_way:
         return engine.plan(tree.read, row, series, topics, reverse=request.reverse, where=where)
-    fitting.need_connector(tree.read, where)
+    fit.need_connector(tree.read, where)
     if not request.three_way:
         known = receipt.recorded(journal.read_receipt(tree))
-        return fitting.plan(
+        return fit.plan(
             tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, recorded=known, where=where
         )
     merges = Merges(
@@ -131,7 +137,7 @@ def _plan(
         nearest,
         beside.parent / f"{beside.name}.kv-roles-conflicts",
     )
-    plan = fitting.plan(
+    plan = fit.plan(
         tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, merge=merges.merge, where=where
     )
     merges.settle(where)

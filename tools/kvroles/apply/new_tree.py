@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import archive, engine, fetch, receipt, stage
-from .applying import Outcome, Request, in_place, of_no_use, prove
-from .digest import sha256, tree_digest
-from .engine import Plan
-from .errors import DoesNotApply, NoSource, Unproven
-from .lock import Lock, ReleaseRow
-from .progress import Progress
-from .series import Series, Topic
-from .target import one_writer
+from kvroles.apply import plan as engine
+from kvroles.apply import receipt
+from kvroles.apply.plan import Plan
+from kvroles.apply.run import Outcome, Request, in_place, of_no_use, prove
+from kvroles.digest import sha256, tree_digest
+from kvroles.errors import DoesNotApply, NoSource, Unproven
+from kvroles.progress import Progress
+from kvroles.series.lock import Lock, ReleaseRow
+from kvroles.series.topics import Series, Topic
+from kvroles.sources import archive, cache
+from kvroles.tree import stage
+from kvroles.tree.tree import one_writer
 
 
 def build(request: Request, output: Path, series: Series, row: ReleaseRow, topics: tuple[Topic, ...]) -> Outcome:
@@ -110,6 +113,6 @@ def source(request: Request, row: ReleaseRow) -> bytes:
             f"for the connector alone, 'python tools/vendor.py wheel --vllm-rev {row.release}'",
         )
     with Progress(f"Fetching {row.archive.name}", row.archive.size, quiet=request.quiet) as p:
-        return fetch.archive_bytes(
+        return cache.archive_bytes(
             row.archive, request.cache_dir, index_url=request.index_url, offline=request.offline, progress=p.at
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import engine, patchfile
-from .engine import FileStatus, Reader, State, TopicStatus
-from .patchfile import FilePatch, HunkMismatch
-from .series import Topic
+from kvroles.apply import plan
+from kvroles.apply.plan import FileStatus, Reader, State, TopicStatus
+from kvroles.series import patchfile
+from kvroles.series.patchfile import FilePatch, HunkMismatch
+from kvroles.series.topics import Topic
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def lay(read: Reader, topic: Topic, order: list[str], where: str) -> Layer:
             continue
         return Layer(_status(topic, variant, files, State.PRISTINE, fits), result)
     assert first is not None  # a topic has a variant, and one with nothing to do in a tree fits it
-    raise engine.hunk_refusal(topic.name, first, where)
+    raise plan.hunk_refusal(topic.name, first, where)
 
 
 def _there(read: Reader, topic: Topic, variant: str) -> list[FilePatch]:

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from . import contract, line_ends, patchfile
-from .digest import sha256
-from .errors import DoesNotApply, Unproven
-from .journal import Change
-from .lock import Lock, ReleaseRow, TopicRow
-from .patchfile import FilePatch, HunkFit, HunkMismatch
-from .series import OVERLAY, Series, Topic
+from kvroles import line_ends
+from kvroles.contract import check
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply, Unproven
+from kvroles.series import patchfile
+from kvroles.series.lock import Lock, ReleaseRow, TopicRow
+from kvroles.series.patchfile import FilePatch, HunkFit, HunkMismatch
+from kvroles.series.topics import OVERLAY, Series, Topic
+from kvroles.tree.journal import Change
 
 Reader = Callable[[str], bytes | None]
 
@@ -157,11 +159,11 @@ def is_native(topic: str, path: str, data: bytes | None) -> bool:
     """Whether upstream's own text of ``path`` holds what ``topic`` would bring: decided from content, never from a version."""
     if data is None:
         return False
-    from . import clauses  # parsers and all; a file whose hash is known needs none
+    from kvroles.contract import clauses  # parsers and all; a file whose hash is known needs none
 
-    if path in contract.CONNECTORS:
+    if path in check.CONNECTORS:
         return clauses.warns(data) is None
-    if path == contract.TEST_FILE and not clauses.has_deprecation_tests(data):
+    if path == check.TEST_FILE and not clauses.has_deprecation_tests(data):
         return False
     return topic != "stragglers" and not clauses.kv_both_left(path, data)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .contract import Verdict
-from .digest import sha256
-from .engine import State, TopicStatus
-from .journal import Change
-from .lock import ReleaseRow
-from .series import Series
+from kvroles.apply.plan import State, TopicStatus
+from kvroles.contract.check import Verdict
+from kvroles.digest import sha256
+from kvroles.series.lock import ReleaseRow
+from kvroles.series.topics import Series
+from kvroles.tree.journal import Change
 
 SCHEMA = 1
 

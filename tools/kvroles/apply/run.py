@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import contract, detect, engine, journal, receipt
-from .contract import Verdict
-from .digest import sha256
-from .engine import Plan, TopicStatus
-from .errors import DoesNotApply, Unproven, UsageError
-from .journal import Change
-from .lock import Lock, ReleaseRow
-from .release import resolve
-from .series import Series, Topic
-from .target import Tree, no_writer, one_writer
+from kvroles.apply import detect, receipt
+from kvroles.apply import plan as engine
+from kvroles.apply.plan import Plan, TopicStatus
+from kvroles.contract import check as contract
+from kvroles.contract.check import Verdict
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply, Unproven, UsageError
+from kvroles.series.lock import Lock, ReleaseRow
+from kvroles.series.release import resolve
+from kvroles.series.topics import Series, Topic
+from kvroles.tree import journal
+from kvroles.tree.journal import Change
+from kvroles.tree.tree import Tree, no_writer, one_writer
 
 
 class Request(NamedTuple):
@@ -60,7 +63,7 @@ def run(request: Request) -> Outcome:
     if request.into is not None:
         return in_place(request, request.into, series, lock, topics)
     if request.upstream is not None or _is_git_name(request.revision or ""):
-        from . import forks  # needs this module; and a release never pays for importing it
+        from kvroles.apply import forks  # needs this module; and a release never pays for importing it
 
         return forks.build(request, series, lock, topics)
     release = resolve(request.revision or "latest", lock.releases)
@@ -73,9 +76,11 @@ def run(request: Request) -> Outcome:
         raise UsageError(
             f"{output} does not exist, so there is nothing to reverse", fix="Name the tree with --into DIR"
         )
-    from . import building  # the same: what an existing tree needs is little, and is ready in a third of the time
+    from kvroles.apply import (
+        new_tree,  # the same: what an existing tree needs is little, and is ready in a third of the time
+    )
 
-    make = building.dry_run if request.check else building.build
+    make = new_tree.dry_run if request.check else new_tree.build
     return make(request, output, series, lock.releases[release], topics)
 
 
@@ -145,7 +150,7 @@ def _in_place(
         )
     release = pinned or detect.release_of(tree, lock, series)
     if release is None or request.three_way:
-        from . import forks
+        from kvroles.apply import forks
 
         return forks.in_place(request, tree, series, lock, topics, release, notes)
     row = lock.releases[release]

@@ -11,9 +11,9 @@ import subprocess
 import warnings
 from collections.abc import Callable, Mapping
 
-from . import scan
-from .contract import EARLY, GUIDE, QUERY, REFUSAL, REFUSAL_TESTS, SIDES, TEST_FILE, TESTS, Breach
-from .digest import sha256
+from kvroles.contract import roles_in_text
+from kvroles.contract.check import EARLY, GUIDE, QUERY, REFUSAL, REFUSAL_TESTS, SIDES, TEST_FILE, TESTS, Breach
+from kvroles.digest import sha256
 
 
 def warns(source: bytes) -> str | None:
@@ -145,7 +145,7 @@ def defines(source: bytes, names: tuple[str, ...]) -> bool:
     return all(re.search(rb"^def " + name.encode() + rb"\(", source, re.MULTILINE) for name in names)
 
 
-def kv_both_left(path: str, data: bytes) -> list[scan.Site]:
+def kv_both_left(path: str, data: bytes) -> list[roles_in_text.Site]:
     """NIXL configs in ``data`` that still say ``kv_both`` where clause 3 forbids it."""
     if path.startswith("vllm/") or path == GUIDE or b"kv_both" not in data:
         return []
@@ -153,7 +153,7 @@ def kv_both_left(path: str, data: bytes) -> list[scan.Site]:
     helper_default = path.startswith("tests/") and "nixl" in path.rpartition("/")[2] and path.endswith(".py")
     return [
         s
-        for s in scan.sites(data)
+        for s in roles_in_text.sites(data)
         if s.role == "kv_both" and s.line not in allowed and (s.is_nixl or (helper_default and s.connector is None))
     ]
 
@@ -182,9 +182,9 @@ def _lines_about_kv_both(path: str, data: bytes) -> set[int]:
 def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     """Clause 4: other connectors' roles as before, and a side named on a config's own line agrees with its role."""
     out = []
-    was = {(s.connector, s.role) for s in scan.sites(before or b"") if s.connector and not s.is_nixl}
+    was = {(s.connector, s.role) for s in roles_in_text.sites(before or b"") if s.connector and not s.is_nixl}
     about = _lines_about_kv_both(path, after)
-    now = [s for s in scan.sites(after) if s.line not in about]
+    now = [s for s in roles_in_text.sites(after) if s.line not in about]
     for s in now:
         if s.connector and not s.is_nixl and before is not None and (s.connector, s.role) not in was:
             out.append(Breach(4, path, s.line, f"{s.connector} became {s.role}, but only NIXL's own role may change"))

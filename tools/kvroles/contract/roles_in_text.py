@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .digest import sha256
+from kvroles.digest import sha256
 
 _ROLE = re.compile(
     r"kv_role\\*[\"']?"

@@ -14,7 +14,7 @@ from kvroles.errors import UsageError
 from kvroles.evidence.frames import Scope, Side, Site
 
 if TYPE_CHECKING:
-    from kvroles.release import Version
+    from kvroles.series.release import Version
 
 FIRST = "0.9.0"
 WARNS = "0.23.0"
@@ -38,7 +38,7 @@ class Hazard(NamedTuple):
 
 def target(release: str) -> Version:
     """The release ``--target-vllm`` names. Raises ``UsageError`` for what is none, has no NIXL, or is not known yet."""
-    from kvroles.release import Version  # only where a release is given
+    from kvroles.series.release import Version  # only where a release is given
 
     version = Version.parse(release)
     if version is None:

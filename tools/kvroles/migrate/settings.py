@@ -13,7 +13,7 @@ from kvroles.evidence.frames import Side
 from kvroles.migrate.codes import CODES
 
 if TYPE_CHECKING:
-    from kvroles.release import Version
+    from kvroles.series.release import Version
 
 NAME = ".kv-roles.toml"
 SILENCER = "kv-roles:"  # what every comment that silences something has in it, in lower case

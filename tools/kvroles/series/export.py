@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import variants
-from .errors import UsageError
-from .lock import Lock
-from .release import resolve
-from .series import OVERLAY, Series
-from .target import os_error
+from kvroles.errors import UsageError
+from kvroles.series import mail
+from kvroles.series.lock import Lock
+from kvroles.series.release import resolve
+from kvroles.series.topics import OVERLAY, Series
+from kvroles.tree.tree import os_error
 
 
 def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[str, ...] = ()) -> str:
@@ -43,7 +43,7 @@ def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[
 
 def overlay_mail(series: Series) -> bytes:
     """The overlay's new files as a mail of their own."""
-    message = variants.Message(
+    message = mail.Message(
         "Add the migration guide from kv_both to explicit KV roles",
         "The guides and the deprecation warning tell deployers to set an explicit role\n"
         "per side; this page says how, for every carrier a config is found in, and\n"
@@ -57,4 +57,4 @@ def overlay_mail(series: Series) -> bytes:
         },
     )
     nothing: dict[str, bytes | None] = dict.fromkeys(series.overlay)
-    return variants.mail(message, ">=0.9.0", nothing, series.overlay, 3)
+    return mail.mail(message, ">=0.9.0", nothing, series.overlay, 3)

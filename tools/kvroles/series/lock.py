@@ -11,11 +11,11 @@ import re
 from functools import cache
 from typing import Any, NamedTuple
 
-from . import line_ends
-from .errors import Unproven
-from .places import Readable, project_root
-from .release import version
-from .target import leaves
+from kvroles import line_ends
+from kvroles.errors import Unproven
+from kvroles.places import Readable, project_root
+from kvroles.series.release import version
+from kvroles.tree.tree import leaves
 
 SCHEMA = 1
 _SHA = re.compile(r"[0-9a-f]{64}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from . import patchfile
-from .patchfile import split_lines
+from kvroles.series import patchfile
+from kvroles.series.patchfile import split_lines
 
 # git am wants a sender and a date; both are constant so that equal changes are equal bytes.
 _SENDER = "vllm-kv-roles <maintainers@vllm-kv-roles.invalid>"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .errors import Unproven
-from .target import leaves
+from kvroles.errors import Unproven
+from kvroles.tree.tree import leaves
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@(.*)")
 _TRAILER = re.compile(r"([A-Z][A-Za-z-]+): (.+)")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache, total_ordering
 
-from .errors import UsageError
+from kvroles.errors import UsageError
 
 # PEP 440, appendix B, without epochs and post-release spellings vLLM never used.
 _VERSION = re.compile(

@@ -10,10 +10,11 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from . import line_ends, patchfile
-from .errors import Unproven, UsageError
-from .places import Readable, project_root
-from .release import in_range, version
+from kvroles import line_ends
+from kvroles.errors import Unproven, UsageError
+from kvroles.places import Readable, project_root
+from kvroles.series import patchfile
+from kvroles.series.release import in_range, version
 
 OVERLAY = "overlay"  # the name under which reports and the lock speak of vllm_overlay/
 

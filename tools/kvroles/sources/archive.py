@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import Unproven
-from .target import leaves
+from kvroles.errors import Unproven
+from kvroles.tree.tree import leaves
 
 _CHUNK = 1 << 20
 MAX_BYTES = 4 << 30  # the largest vLLM tree is 154 MB; a bomb by ratio ends here

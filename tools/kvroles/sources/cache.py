@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from .digest import sha256
-from .errors import NoSource, Unproven
-from .lock import ArchiveRow
-from .target import os_error
+from kvroles.digest import sha256
+from kvroles.errors import NoSource, Unproven
+from kvroles.series.lock import ArchiveRow
+from kvroles.tree.tree import os_error
 
 _WAIT_S = 1800.0  # another run may be fetching the same archive over a slow line
 
@@ -145,7 +145,7 @@ def _sha256_of(file: Path) -> str:
 
 
 def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
-    from . import index, web  # a run that finds its archive in the cache need not wait for these
+    from kvroles.sources import http, index  # a run that finds its archive in the cache need not wait for these
 
     try:
         url = index.locate(row.name, project, index_url)
@@ -155,7 +155,7 @@ def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, pro
     fix = f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}"
     for last in (False, True):
         with part.open("a+b") as f:
-            in_one_piece = web.download(url, f, row.size, fix, progress)
+            in_one_piece = http.download(url, f, row.size, fix, progress)
             f.flush()
             os.fsync(f.fileno())
         have = _sha256_of(part)
@@ -166,7 +166,7 @@ def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, pro
         if last or in_one_piece:  # else the pieces may not have been of one file: try once from the start
             break
     raise Unproven(
-        f"{web.hide(url)} is not the archive that the lock knows as {row.name}",
+        f"{http.hide(url)} is not the archive that the lock knows as {row.name}",
         expected=f"SHA-256 {row.sha256}",
         found=f"SHA-256 {have}",
         fix="Do not use that file: the index or something on the way to it has changed it",

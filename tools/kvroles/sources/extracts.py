@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import archive
-from .digest import sha256
-from .lock import ArchiveRow
+from kvroles.digest import sha256
+from kvroles.series.lock import ArchiveRow
+from kvroles.sources import archive
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .errors import Exit, KvRolesError, NoSource, UsageError
+from kvroles.errors import Exit, KvRolesError, NoSource, UsageError
 
 OLDEST = (2, 20)  # fetch by commit id with --depth, and --filter on the server's side, are safe from there on
 _DROPPED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_NAMESPACE")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from . import web
-from .errors import NoSource
+from kvroles.errors import NoSource
+from kvroles.sources import http
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.2"
 ASK = "Name an index with --index-url or PIP_INDEX_URL"
@@ -77,16 +77,16 @@ def files(project: str, index_url: str | None) -> list[IndexFile]:
     """
     index = index_url or default_index()
     page = f"{index.rstrip('/')}/{project}/"
-    if not web.is_address(page):
-        raise NoSource(f"{web.hide(index)} is not the address of a package index", fix=ASK)
+    if not http.is_address(page):
+        raise NoSource(f"{http.hide(index)} is not the address of a package index", fix=ASK)
     if urlsplit(page).scheme == "file" and Path(unquote(urlsplit(page).path)).is_dir():
         page += "index.html"
-    body, content_type, base = web.get_page(page, _ACCEPT, f"Check the network, or {ASK[0].lower()}{ASK[1:]}")
+    body, content_type, base = http.get_page(page, _ACCEPT, f"Check the network, or {ASK[0].lower()}{ASK[1:]}")
     try:
         found = files_of(body, content_type, base)
     except ValueError:
         raise NoSource(
-            f"{web.hide(page)} answers with something that is no index page ({content_type})", fix=ASK
+            f"{http.hide(page)} answers with something that is no index page ({content_type})", fix=ASK
         ) from None
     return [IndexFile(f.name, _with_credentials(f.url, index), f.sha256, f.size) for f in found]
 
@@ -96,13 +96,13 @@ def locate(filename: str, project: str, index_url: str | None) -> str:
     found = files(project, index_url)
     for file in found:
         if file.name == filename:
-            if not web.is_address(file.url):
+            if not http.is_address(file.url):
                 raise NoSource(
                     f"The package index says that {filename} is at {file.url}, which cannot be fetched", fix=ASK
                 )
             return file.url
     raise NoSource(
-        f"The package index {web.hide(index_url or default_index())} does not hold {filename}",
+        f"The package index {http.hide(index_url or default_index())} does not hold {filename}",
         found=f"{len(found)} other file{'s' if len(found) > 1 else ''}" if found else "no file at all",
         fix=ASK,
     )

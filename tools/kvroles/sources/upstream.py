@@ -8,11 +8,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import git, stage
-from .errors import NoSource, UsageError
-from .release import Version, version
-from .target import one_writer, os_error
-from .web import hide
+from kvroles.errors import NoSource, UsageError
+from kvroles.series.release import Version, version
+from kvroles.sources import git
+from kvroles.sources.http import hide
+from kvroles.tree import stage
+from kvroles.tree.tree import one_writer, os_error
 
 DEFAULT = "https://github.com/vllm-project/vllm"
 

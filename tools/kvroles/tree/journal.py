@@ -13,9 +13,9 @@ import os
 import shutil
 from typing import NamedTuple
 
-from .digest import sha256
-from .errors import DoesNotApply, Unproven
-from .target import OWN, Tree, leaves, os_error
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply, Unproven
+from kvroles.tree.tree import OWN, Tree, leaves, os_error
 
 _JOURNAL = "journal.json"
 _RECEIPT = "receipt.json"

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import archive
-from .digest import sha256
-from .errors import DoesNotApply, Unproven
-from .target import OWN, os_error
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply, Unproven
+from kvroles.sources import archive
+from kvroles.tree.tree import OWN, os_error
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .errors import DoesNotApply, KvRolesError, UsageError
+from kvroles.errors import DoesNotApply, KvRolesError, UsageError
 
 OWN = ".kv-roles"  # our folder in a tree: receipt, and while a run is writing, its journal
 _WAIT_S = 300.0  # how long a run waits for another on the same target; a whole run takes seconds

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import contract, engine
-from ..digest import sha256
-from ..engine import Reader, State, TopicStatus
-from ..errors import DoesNotApply, Unproven
-from ..journal import Change
-from ..lock import Lock, ReleaseRow
-from ..patchfile import Patch
-from ..release import Version, resolve, version
-from ..series import OVERLAY, Series, Topic
+from kvroles.apply import plan as engine
+from kvroles.apply.plan import Reader, State, TopicStatus
+from kvroles.contract import check
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply, Unproven
+from kvroles.series.lock import Lock, ReleaseRow
+from kvroles.series.patchfile import Patch
+from kvroles.series.release import Version, resolve, version
+from kvroles.series.topics import OVERLAY, Series, Topic
+from kvroles.tree.journal import Change
 
 PACKAGE = "vllm/"
 LABEL = "kvroles"  # of the local version: R+kvroles.N (PEP 440, "Local version identifiers")
@@ -115,7 +116,7 @@ def plan(part: Part, read: Reader, where: str) -> Planned:
 
 def broken(after: dict[str, bytes], before: dict[str, bytes | None]) -> str | None:
     """The first breach of the contract in the package's files, or None. Clauses 2 and 3 are about tests and docs."""
-    verdict = contract.check(after, before, {}, tests=False)
+    verdict = check.check(after, before, {}, tests=False)
     return str(verdict.breaches[0]) if verdict.breaches else None
 
 

@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..digest import sha256
-from ..engine import State
-from ..errors import Unproven
-from . import part
-from .part import Part, Planned
+from kvroles.apply.plan import State
+from kvroles.digest import sha256
+from kvroles.errors import Unproven
+from kvroles.vendored import part
+from kvroles.vendored.part import Part, Planned
 
 SCHEMA = 1
 FOLDER = "kv-roles"  # below dist-info

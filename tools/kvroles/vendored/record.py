@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BufferedIOBase
 
-from ..errors import Unproven
+from kvroles.errors import Unproven
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .scan import Site, scan
-from .table import Entry, Evidence, Table, matches
+from kvworkshop.effects.scan import Site, scan
+from kvworkshop.effects.table import Entry, Evidence, Table, matches
 
 
 @dataclass(frozen=True)

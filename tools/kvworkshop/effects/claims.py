@@ -17,8 +17,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..release import version
+from kvroles.errors import UsageError
+from kvroles.series.release import version
 
 MODES = ("pull", "push")
 SIDES = ("prefill", "decode")

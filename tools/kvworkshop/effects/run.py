@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import NoSource, Unproven
-from ..lock import Lock
-from ..release import resolve, version
-from ..verifying import Options
-from . import claims
-from .check import Reading, evidence, problems, read
-from .claims import Claim
-from .source import is_python, release_files
-from .table import Table, load
+from kvroles.errors import NoSource, Unproven
+from kvroles.series.lock import Lock
+from kvroles.series.release import resolve, version
+
+from kvworkshop.effects.check import Reading, evidence, problems, read
+from kvworkshop.effects import claims
+from kvworkshop.effects.claims import Claim
+from kvworkshop.effects.source import is_python, release_files
+from kvworkshop.effects.table import Table, load
+from kvworkshop.verify.prove import Options
 
 _ROOT = Path(__file__).resolve().parents[3]
 TABLE = _ROOT / "docs" / "data" / "role_effects.json"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 
-from .. import archive, fetch, index, touched, web
-from ..errors import NoSource
-from ..lock import ReleaseRow
-from ..verifying import Options
+from kvroles.errors import NoSource
+from kvroles.series.lock import ReleaseRow
+from kvroles.sources import archive, cache, extracts, http, index
+
+from kvworkshop.verify.prove import Options
 
 _WANTED = {"vllm/**/*.py"}  # what an extract kept from a wheel is filed under
 
@@ -26,14 +27,14 @@ def release_files(row: ReleaseRow, options: Options, also: Callable[[str], bool]
     cannot be had, ``offline`` among the reasons, and Unproven when the archive is not the one in the lock.
     """
     if row.archive is not None:
-        blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
+        blob = cache.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
         chunks = archive.inflate(blob, row.archive.name)
         return {
             m.path: m.data
             for m in archive.members(chunks, row.archive.name, row.archive.top, lambda p: is_python(p) or also(p))
         }
     wheel = row.wheels[0]
-    kept = touched.load(options.cache_dir, wheel.sha256, _WANTED)
+    kept = extracts.load(options.cache_dir, wheel.sha256, _WANTED)
     if kept is None:
         if options.offline:
             raise NoSource(
@@ -41,9 +42,9 @@ def release_files(row: ReleaseRow, options: Options, also: Callable[[str], bool]
                 fix="Run once without --offline",
             )
         url = index.locate(wheel.name, "vllm", options.index_url)
-        with web.RangeFile(url, wheel.size) as f, zipfile.ZipFile(f) as z:
-            kept = touched.Extract({name: z.read(name) for name in z.namelist() if is_python(name)}, b"")
-        touched.store(options.cache_dir, wheel.sha256, _WANTED, kept)
+        with http.RangeFile(url, wheel.size) as f, zipfile.ZipFile(f) as z:
+            kept = extracts.Extract({name: z.read(name) for name in z.namelist() if is_python(name)}, b"")
+        extracts.store(options.cache_dir, wheel.sha256, _WANTED, kept)
     return kept.files
 
 

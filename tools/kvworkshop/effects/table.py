@@ -12,9 +12,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..release import version
-from .scan import Site
+from kvroles.errors import UsageError
+from kvroles.series.release import version
+
+from kvworkshop.effects.scan import Site
 
 Evidence = Mapping[str, tuple[str, ...]]  # release -> "file:line", the deciding one first
 

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..engine import load
-from ..errors import NoSource
-from . import codes, effects, home, matrix, reference, results, topics
+from kvroles.apply.plan import load
+from kvroles.errors import NoSource
+
+from kvworkshop.pages import codes, effects, home, matrix, reference, results, topics
 
 FRAGMENTS = Path("build") / "pages"
 DATA = Path("docs") / "data"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .. import lint
-from ..migrate.codes import CODES
-from .text import front_matter, table
+from kvroles.migrate.codes import CODES
+
+from kvworkshop import lint
+from kvworkshop.pages.text import front_matter, table
 
 
 def all_codes() -> dict[str, dict[str, str]]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ..release import version
-from .text import spans
+from kvroles.series.release import version
+
+from kvworkshop.pages.text import spans
 
 BLOB = "https://github.com/vllm-project/vllm/blob/v"
 READS = {

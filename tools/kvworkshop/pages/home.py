@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import contract, engine
-from ..contract import QUERY
-from ..lock import Lock
-from ..patchfile import Patch
-from ..series import Series
-from .text import fence, spans, table
-from .topics import native
+from kvroles.apply import plan
+from kvroles.contract import check
+from kvroles.contract.check import QUERY
+from kvroles.series.lock import Lock
+from kvroles.series.patchfile import Patch
+from kvroles.series.topics import Series
+
+from kvworkshop.pages.text import fence, spans, table
+from kvworkshop.pages.topics import native
 
 WARNING_TOPIC = "connector-warning"
 REFUSAL_TOPIC = "reject-kv-both"
@@ -77,11 +79,11 @@ def _refusal(lock: Lock) -> str:
 
 def clauses() -> list[str]:
     """The clauses of the contract, from the module that checks them."""
-    found = re.findall(r"^\d\. (.+)$", contract.__doc__ or "", re.MULTILINE)
+    found = re.findall(r"^\d\. (.+)$", check.__doc__ or "", re.MULTILINE)
     return [re.sub(r"``([^`]+)``", r"`\1`", c) for c in found]
 
 
 def states() -> list[tuple[str, str]]:
     """(state, meaning), from the comments beside the members in ``engine.py``."""
-    text = Path(engine.__file__).read_text(encoding="utf-8")
+    text = Path(plan.__file__).read_text(encoding="utf-8")
     return re.findall(r'^    [A-Z]+ = "(\w+)"  # (.+)$', text, re.MULTILINE)

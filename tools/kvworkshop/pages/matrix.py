@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from ..series import Series, Topic
-from .text import badge, table
+from kvroles.series.topics import Series, Topic
+
+from kvworkshop.pages.text import badge, table
 
 TAG = "https://github.com/vllm-project/vllm/tree/v"
 COMMIT = "https://github.com/vllm-project/vllm/commit/"

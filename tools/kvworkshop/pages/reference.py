@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import Exit
-from .text import code, fence, front_matter, table
+from kvroles.errors import Exit
+
+from kvworkshop.pages.text import code, fence, front_matter, table
 
 # Source of the meanings: the comments beside the members, which a running program cannot see.
 _MEMBER = re.compile(r"^    (?P<name>[A-Z_]+) = (?P<value>\d+)  # (?P<meaning>.+)$", re.MULTILINE)
@@ -90,7 +91,7 @@ def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 def exit_codes() -> list[tuple[int, str]]:
     """(code, meaning) of every exit code, from ``errors.py``."""
-    text = (Path(__file__).resolve().parents[1] / "errors.py").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "kvroles" / "errors.py").read_text(encoding="utf-8")
     found = [(int(m["value"]), m["meaning"]) for m in _MEMBER.finditer(text)]
     assert [n for n, _ in found] == [int(e) for e in Exit], "errors.py: an exit code has no comment"
     return found

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .text import code, fence, table
+from kvworkshop.pages.text import code, fence, table
 
 Keys = tuple[str, ...]  # of keys
 

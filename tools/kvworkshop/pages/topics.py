@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ..lock import Lock
-from ..patchfile import Patch
-from ..series import Series, Topic
-from .text import badge, code, front_matter, include, spans, table
+from kvroles.series.lock import Lock
+from kvroles.series.patchfile import Patch
+from kvroles.series.topics import Series, Topic
+
+from kvworkshop.pages.text import badge, code, front_matter, include, spans, table
 
 Pages = dict[str, str]
 _TRAILERS = {

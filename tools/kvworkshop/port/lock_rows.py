@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import contract, engine, patchfile
-from .digest import sha256
-from .errors import DoesNotApply
-from .lock import ArchiveRow, FileRow, ReleaseRow, TopicRow, TreeRow
-from .release import version
-from .series import Series, Topic
-from .touched import Extract
+from kvroles.apply import plan
+from kvroles.contract import check
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply
+from kvroles.series import patchfile
+from kvroles.series.lock import ArchiveRow, FileRow, ReleaseRow, TopicRow, TreeRow
+from kvroles.series.release import version
+from kvroles.series.topics import Series, Topic
+from kvroles.sources.extracts import Extract
 
 # What vLLM PR #43874 itself moved, by topic: where a release holds all of it, the topic is native there.
 UPSTREAM_FILES = {
-    "connector-warning": contract.CONNECTORS,
+    "connector-warning": check.CONNECTORS,
     "unit-tests": (
-        contract.TEST_FILE,
+        check.TEST_FILE,
         "tests/v1/kv_connector/unit/test_nixl_connector_hma.py",
         "tests/v1/kv_connector/unit/test_multi_connector.py",
         "tests/v1/kv_connector/unit/test_rixl_gpu_mem_diag.py",
@@ -73,12 +75,12 @@ def _proven(
     before: Mapping[str, bytes], after: Mapping[str, bytes | None], made: ReleaseRow, series: Series
 ) -> str | None:
     """The contract's key for the patched files of a release, or None when it does not hold for them."""
-    touched = set(engine.touched_paths(made, series))
+    touched = set(plan.touched_paths(made, series))
     mine = {p: d for p, d in after.items() if d is not None and p in touched}
     rest = {p: d for p, d in before.items() if p not in touched}
-    verdict = contract.check(mine, before, rest)
+    verdict = check.check(mine, before, rest)
     whole = not verdict.breaches and not verdict.unchecked
-    return contract.key({p: sha256(d) for p, d in mine.items()}) if whole else None
+    return check.key({p: sha256(d) for p, d in mine.items()}) if whole else None
 
 
 def row_without_archive(
@@ -121,7 +123,7 @@ def topic_rows(
             try:
                 result[f.path], _ = patchfile.apply(data, f, unique=True)
             except patchfile.HunkMismatch as e:
-                raise engine.hunk_refusal(topic.name, e, f"vLLM {release}") from None
+                raise plan.hunk_refusal(topic.name, e, f"vLLM {release}") from None
             made = result[f.path]
             done[f.path] = FileRow(None if data is None else sha256(data), None if made is None else sha256(made))
         rows[topic.name] = TopicRow("variant", variant, done)
@@ -137,7 +139,7 @@ def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) ->
         return TopicRow("absent", None, {})
     for path in held:
         # Files upstream holds the change in; what it left behind in others is the stragglers' to mend.
-        if not engine.is_native(topic.name, path, files[path]):
+        if not plan.is_native(topic.name, path, files[path]):
             raise DoesNotApply(
                 f"Topic {topic.name} has no variant for vLLM {release}, and {path} does not hold the change either",
                 fix=f"Port it with 'python tools/port.py --to {release}'",

@@ -6,23 +6,30 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import checker, contract, fetch, index, patchfile, relock, surveying, touched, variants, verifying, web
-from .digest import sha256
-from .errors import DoesNotApply, NoSource, Unproven, UsageError
-from .lock import ArchiveRow, Lock, ReleaseRow
-from .release import Version, version
-from .series import Series, Topic
-from .surveying import Report, Results, Source, TopicReport, nearest, survey
-from .target import Tree
-from .touched import Extract
-from .verifying import Options
+from kvroles.contract import check as contract
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
+from kvroles.series import mail, patchfile
+from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
+from kvroles.series.release import Version, version
+from kvroles.series.topics import Series, Topic
+from kvroles.sources import cache, extracts, http, index
+from kvroles.sources.extracts import Extract
+from kvroles.tree.tree import Tree
+
+from kvworkshop import checker
+from kvworkshop.port import lock_rows
+from kvworkshop.port import survey as surveying
+from kvworkshop.port.survey import Report, Results, Source, TopicReport, nearest, survey
+from kvworkshop.verify import prove
+from kvworkshop.verify.prove import Options
 
 _LARGEST_ARCHIVE = 1 << 30  # bytes; 0.33.0's has 47 MB
 
 
 def source(to: str, as_release: str | None, series: Series, lock: Lock, options: Options) -> Source:
     """The release ``to`` names: one on the index, an archive file, or an unpacked tree. Raises UsageError or NoSource."""
-    wanted = relock.paths_of_interest(series)
+    wanted = lock_rows.paths_of_interest(series)
     path = Path(to)
     if path.is_dir():
         tree = Tree(path)
@@ -38,13 +45,13 @@ def source(to: str, as_release: str | None, series: Series, lock: Lock, options:
         release = as_release or (m[1] if m else "")
         if not Version.parse(release):
             raise UsageError(f"{path.name} does not say which release it is", fix="Name it with --as R")
-        return Source(release, touched.of_archive(blob, row, row.top, wanted), row, blob=blob)
+        return Source(release, extracts.of_archive(blob, row, row.top, wanted), row, blob=blob)
     parsed = Version.parse(to)
     if parsed is None:
         raise UsageError(f"{to!r} is neither a release, nor an archive, nor a folder")
     known = next((r for r in lock.releases.values() if version(r.release) == parsed), None)
     if known is not None and known.archive is not None:
-        return Source(known.release, verifying.extract(known, series, options), known.archive)
+        return Source(known.release, prove.extract(known, series, options), known.archive)
     if options.offline:
         raise NoSource(f"vLLM {parsed.text} is not in the lock and --offline forbids asking the index")
     return _of_index(parsed.text, wanted, options)
@@ -57,7 +64,7 @@ def _of_index(release: str, wanted: set[str], options: Options) -> Source:
     file = next((f for f in listed if f.name == name), None)
     if file is None:
         raise NoSource(f"The package index holds no {name}", fix="Name an archive or an unpacked tree with --to PATH")
-    blob, _, _ = web.get_page(file.url, "*/*", "Check the network", limit=_LARGEST_ARCHIVE)
+    blob, _, _ = http.get_page(file.url, "*/*", "Check the network", limit=_LARGEST_ARCHIVE)
     row = ArchiveRow(name, sha256(blob), len(blob))
     if file.sha256 not in (None, row.sha256):
         raise Unproven(f"{name} is not what the index says it is", expected=str(file.sha256), found=row.sha256)
@@ -66,7 +73,7 @@ def _of_index(release: str, wanted: set[str], options: Options) -> Source:
         for f in sorted(listed, key=lambda f: f.name)
         if f.name.startswith(f"vllm-{release}-") and f.name.endswith(".whl") and f.sha256 and f.size
     )
-    return Source(release, touched.of_archive(blob, row, row.top, wanted), row, wheels, blob)
+    return Source(release, extracts.of_archive(blob, row, row.top, wanted), row, wheels, blob)
 
 
 def _stated(tree: Tree) -> str:
@@ -168,12 +175,10 @@ def write(
         serving = topic.variant_for(src.release)
         patch = topic.patch(serving) if serving else None
         ours = {*after, *(f.path for f in patch.files if not f.creates)} if patch else set(after)
-        goal = variants.Goal(
-            src.release, {p: start.get(p) for p in ours}, {p: after.get(p, start.get(p)) for p in ours}
-        )
-        if topic.name not in results or (patch and variants.serves(patch, goal.before, goal.after)):
+        goal = mail.Goal(src.release, {p: start.get(p) for p in ours}, {p: after.get(p, start.get(p)) for p in ours})
+        if topic.name not in results or (patch and mail.serves(patch, goal.before, goal.after)):
             continue
-        newest = variants.Message.of(topic.patch(topic.variants[-1]))
+        newest = mail.Message.of(topic.patch(topic.variants[-1]))
         goals = _goals(topic, series, lock, options, src.release)
         if goal.before != goal.after:
             goals = sorted([*goals, goal], key=lambda g: version(g.release))
@@ -183,7 +188,7 @@ def write(
         until = newest.trailers.get("Native-Since", "none")
         if until == "none":
             until = next((r for r in known if version(r) > version(goals[-1].release)), "none")
-        mails = variants.fewest(newest, goals, None if until == "none" else until, known)
+        mails = mail.fewest(newest, goals, None if until == "none" else until, known)
         written += _put(root / "patches" / topic.name, mails)
     return written
 
@@ -199,7 +204,7 @@ def lock_in(root: Path, src: Source, series: Series, lock: Lock, options: Option
     return put_lock(root, Lock(overlay, dict(sorted(releases.items(), key=lambda kv: version(kv[0]))), made_by))
 
 
-def _goals(topic: Topic, series: Series, lock: Lock, options: Options, but: str) -> list[variants.Goal]:
+def _goals(topic: Topic, series: Series, lock: Lock, options: Options, but: str) -> list[mail.Goal]:
     """What the topic makes of every release it serves now, from the lock and the archives."""
     out = []
     default = Series(series.chosen(), series.overlay)
@@ -208,16 +213,16 @@ def _goals(topic: Topic, series: Series, lock: Lock, options: Options, but: str)
         if entry is None or entry.variant is None or row.release == but:
             continue
         whole = row.archive is not None
-        shipped = verifying.files_of(row, series, lock, options)
-        unknown = relock.WITHOUT_ARCHIVE.get(row.release)
-        files = relock.topic_rows(shipped, row.release, default, unknown)[1] if topic.optional else shipped
+        shipped = prove.files_of(row, series, lock, options)
+        unknown = lock_rows.WITHOUT_ARCHIVE.get(row.release)
+        files = lock_rows.topic_rows(shipped, row.release, default, unknown)[1] if topic.optional else shipped
         before: dict[str, bytes | None] = {}
         after: dict[str, bytes | None] = {}
         for f in topic.patch(entry.variant).files:
             if f.path in shipped or f.creates:
                 before[f.path] = files.get(f.path)
                 after[f.path], _ = patchfile.apply(files.get(f.path), f)
-        out.append(variants.Goal(row.release, before, after, whole or topic.name == "connector-warning"))
+        out.append(mail.Goal(row.release, before, after, whole or topic.name == "connector-warning"))
     return out
 
 
@@ -249,15 +254,15 @@ def relock_row(src: Source, series: Series, lock: Lock) -> ReleaseRow:
     known = lock.releases.get(src.release)
     wheels = src.wheels or (known.wheels if known else ())
     assert src.archive is not None
-    return relock.row(src.extract, src.archive, wheels, src.release, series)
+    return lock_rows.row(src.extract, src.archive, wheels, src.release, series)
 
 
 def relocked(row: ReleaseRow, series: Series, lock: Lock, options: Options) -> ReleaseRow:
     """A known release's row made anew for the series as it is now."""
     if row.archive is None:
-        files = verifying.files_of(row, series, lock, options)
-        return relock.row_without_archive(row.release, files, row.wheels, series)
-    return relock_row(Source(row.release, verifying.extract(row, series, options), row.archive), series, lock)
+        files = prove.files_of(row, series, lock, options)
+        return lock_rows.row_without_archive(row.release, files, row.wheels, series)
+    return relock_row(Source(row.release, prove.extract(row, series, options), row.archive), series, lock)
 
 
 def port(
@@ -312,8 +317,8 @@ def port(
         fresh = Series.load(root)
     report.written += lock_in(root, src, fresh, lock, options, all_rows=bool(report.written))
     if src.archive and src.blob:  # no index need hold it yet: what comes after this run finds it by the row's hash
-        report.kept = fetch.keep(src.archive, src.blob, options.cache_dir)
-    proof = verifying.prove(src.release, fresh, Lock.load(root), options, src.extract)
+        report.kept = cache.keep(src.archive, src.blob, options.cache_dir)
+    proof = prove.prove(src.release, fresh, Lock.load(root), options, src.extract)
     if proof.problem:
         report.left.append(proof.problem)
     return report
@@ -321,7 +326,7 @@ def port(
 
 def _laid(src: Source, series: Series) -> Mapping[str, bytes | None]:
     """The release as the default series leaves it. Raises DoesNotApply where that does not serve it yet."""
-    return relock.topic_rows(src.extract.files, src.release, Series(series.chosen(), series.overlay))[1]
+    return lock_rows.topic_rows(src.extract.files, src.release, Series(series.chosen(), series.overlay))[1]
 
 
 def relock_all(root: Path, series: Series, lock: Lock, options: Options, *, check: bool) -> list[str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import patchfile, relock, variants, verifying
-from .errors import UsageError
-from .lock import Lock
-from .series import Series
-from .surveying import Report
-from .target import os_error
-from .verifying import Options
+from kvroles.errors import UsageError
+from kvroles.series import mail, patchfile
+from kvroles.series.lock import Lock
+from kvroles.series.topics import Series
+from kvroles.tree.tree import os_error
+
+from kvworkshop.port import lock_rows
+from kvworkshop.port.survey import Report
+from kvworkshop.verify import prove
+from kvworkshop.verify.prove import Options
 
 
 def text(report: Report) -> str:
@@ -53,15 +56,15 @@ def export(name: str, folder: Path, series: Series, lock: Lock, options: Options
     newest = list(lock.releases)[-1]
     if release != newest:
         raise UsageError(f"Topic {name} does not serve {newest}, the newest release: there is nothing to send upstream")
-    files = verifying.files_of(lock.releases[newest], series, lock, options)
+    files = prove.files_of(lock.releases[newest], series, lock, options)
     before, after = _change(name, newest, files, series)
-    message = variants.Message.of(topic.patch(topic.variants[-1]))
+    message = mail.Message.of(topic.patch(topic.variants[-1]))
     area = "Core" if any("/sched/" in p for p in after) else "KVConnector"
     subject = message.subject.partition(": ")[2] or message.subject
     tests = sorted(p for p in after if "/test_" in p)
     plan = f"pytest {' '.join(tests)}" if tests else "mkdocs build --strict"
     body = f"{message.body}\n\nTest plan:\n\n    {plan}"
-    raw = variants.plain_mail(f"[{area}] {subject[:1].upper()}{subject[1:]}", body, before, after)
+    raw = mail.plain_mail(f"[{area}] {subject[:1].upper()}{subject[1:]}", body, before, after)
     file = folder / f"0001-{name}.patch"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,7 @@ def _change(
     """
     topic = series.topic(name)
     default = Series(series.chosen(), series.overlay)
-    base = relock.topic_rows(files, release, default)[1] if topic.optional else files
+    base = lock_rows.topic_rows(files, release, default)[1] if topic.optional else files
     before: dict[str, bytes | None] = {}
     after: dict[str, bytes | None] = {}
     for f in topic.patch(topic.variant_for(release) or "").files:

@@ -7,16 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import contract, engine, fitting, forks, git, optional, patchfile, relock, verifying
-from .engine import Plan, State, TopicStatus
-from .errors import DoesNotApply
-from .lock import ArchiveRow, Lock, ReleaseRow
-from .patchfile import split_lines
-from .release import version
-from .series import Series, Topic
-from .target import os_error
-from .touched import Extract
-from .verifying import Options
+from kvroles.apply import fit, forks, optional
+from kvroles.apply import plan as engine
+from kvroles.apply.plan import Plan, State, TopicStatus
+from kvroles.contract import check
+from kvroles.errors import DoesNotApply
+from kvroles.series import patchfile
+from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
+from kvroles.series.patchfile import split_lines
+from kvroles.series.release import version
+from kvroles.series.topics import Series, Topic
+from kvroles.sources import git
+from kvroles.sources.extracts import Extract
+from kvroles.tree.tree import os_error
+
+from kvworkshop.port import lock_rows
+from kvworkshop.verify import prove
+from kvworkshop.verify.prove import Options
 
 _ALIKE = 0.5  # a file that holds this share of a vanished file's lines is taken for what became of it
 
@@ -89,7 +96,7 @@ def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts:
     held = {t.name: r for t in series.chosen() if (r := _held(t.name, near, before, files, moved))}
     ours = Series(tuple(t for t in series.chosen() if t.name not in held), series.overlay)
     merges = forks.Merges(options, series, lock, near.release, conflicts)
-    plan = fitting.plan(
+    plan = fit.plan(
         files.get, ours, lock, ours.chosen(), nearest=near.release, merge=merges.merge, where=f"vLLM {src.release}"
     )
     after = {c.path: c.after for c in plan.changes}
@@ -147,7 +154,7 @@ def survey_optional(
 
 def _shipped(near: ReleaseRow, src: Source, series: Series, lock: Lock, options: Options) -> Mapping[str, bytes]:
     """The files of interest of ``near``; a release that was ported before has them at hand, and perhaps on no index."""
-    return src.extract.files if near.release == src.release else verifying.files_of(near, series, lock, options)
+    return src.extract.files if near.release == src.release else prove.files_of(near, series, lock, options)
 
 
 def _merged(
@@ -163,7 +170,7 @@ def _merged(
     """The files of an optional topic merged three ways, and the paths of those with conflicts."""
     default = Series(series.chosen(), series.overlay)
     shipped = _shipped(near, src, series, lock, options)
-    base = relock.topic_rows(shipped, near.release, default)[1]
+    base = lock_rows.topic_rows(shipped, near.release, default)[1]
     merged: dict[str, bytes] = {}
     bad = []
     for f in topic.patch(variant).files:
@@ -198,7 +205,7 @@ def _held(
     row = near.topics.get(topic)
     if row is None or row.state != "native":
         return None
-    places = {p: moved.get(p, p) for p in relock.UPSTREAM_FILES[topic] if p in before}
+    places = {p: moved.get(p, p) for p in lock_rows.UPSTREAM_FILES[topic] if p in before}
     elsewhere = {p: new for p, new in places.items() if p not in files}
     if elsewhere:
         return TopicReport(
@@ -240,17 +247,17 @@ def _moved(near: ReleaseRow, before: Mapping[str, bytes], files: Mapping[str, by
 def _left(src: Source, plan: Plan, moved: Mapping[str, str]) -> list[str]:
     """What the contract still misses, in words a maintainer can act on."""
     files = src.extract.files
-    paths = {f.path for t in plan.topics for f in t.files} | set(contract.CONNECTORS) | {contract.TEST_FILE}
+    paths = {f.path for t in plan.topics for f in t.files} | set(check.CONNECTORS) | {check.TEST_FILE}
     now = {**files, **{c.path: c.after for c in plan.changes}}
     touched_now = {p: d for p, d in now.items() if d is not None and p in paths}
     mentions = {p: d for p, d in now.items() if d is not None and p not in paths}
     left = [f"{path} is gone, and {new} holds its text" for path, new in moved.items()]
-    for breach in contract.check(touched_now, files, mentions, topics=[t.topic for t in plan.topics]).breaches:
+    for breach in check.check(touched_now, files, mentions, topics=[t.topic for t in plan.topics]).breaches:
         left.append(f"{breach}{_where_it_is(breach, files) if breach.clause == 1 else ''}")
     return left
 
 
-def _where_it_is(breach: contract.Breach, files: Mapping[str, bytes]) -> str:
+def _where_it_is(breach: check.Breach, files: Mapping[str, bytes]) -> str:
     """Where the class and the warning are now, for a connector that moved or was split."""
     said = []
     homes = {
@@ -263,4 +270,4 @@ def _where_it_is(breach: contract.Breach, files: Mapping[str, bytes]) -> str:
             said.append(f"{what} in {', '.join(found)}")
     if not said:
         return ""
-    return f"; {' and '.join(said)}: if that is its new place, name it in tools/kvroles/contract.py"
+    return f"; {' and '.join(said)}: if that is its new place, name it in tools/kvroles/contract/check.py"

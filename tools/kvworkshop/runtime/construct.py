@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from kvroles.errors import Unproven
 from packaging.version import Version
 
-from kvroles.errors import Unproven
-from kvroles.runtime.environments import Interpreter
-from kvroles.runtime.trees import variables
+from kvworkshop.runtime.environments import Interpreter
+from kvworkshop.runtime.trees import variables
 
 DRIVER = Path(__file__).with_name("drivers") / "construct.py"
 ROLES = ("kv_both", "kv_producer", "kv_consumer")

@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from packaging.version import Version
-
 from kvroles.errors import NoSource
 from kvroles.places import default_cache_dir
+from packaging.version import Version
 
 Say = Callable[[str], None]
 """Takes one line of progress."""

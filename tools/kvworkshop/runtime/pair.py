@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvroles.errors import Unproven
-from kvroles.runtime.servers import MODEL_NAME, Server
+
+from kvworkshop.runtime.servers import MODEL_NAME, Server
 
 FOR_REMOTE_DECODE: dict[str, Any] = {
     "do_remote_decode": True,

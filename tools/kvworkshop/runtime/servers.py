@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from kvroles.errors import Unproven
-from kvroles.runtime.environments import Interpreter
-from kvroles.runtime.trees import variables
+
+from kvworkshop.runtime.environments import Interpreter
+from kvworkshop.runtime.trees import variables
 
 HOST = "127.0.0.1"
 START_DEADLINE_S = 600.0

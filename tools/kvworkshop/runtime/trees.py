@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from kvroles.places import default_cache_dir
-from kvroles.runtime import models
-from kvroles.runtime.environments import Interpreter
+
+from kvworkshop.runtime import models
+from kvworkshop.runtime.environments import Interpreter
 
 # What a run may keep of the caller's variables: nothing that names another vLLM, hub, proxy or credentials.
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")

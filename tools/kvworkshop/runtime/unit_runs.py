@@ -10,13 +10,16 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
-from kvroles import applying, compat, engine
+from kvroles.apply import plan
+from kvroles.apply import run as applying
 from kvroles.errors import UsageError
 from kvroles.places import default_cache_dir
-from kvroles.runtime import upstream_tests
-from kvroles.runtime.environments import Interpreter, Say, interpreter
-from kvroles.runtime.trees import hide_metadata
-from kvroles.runtime.upstream_tests import Comparison, Run
+
+from kvworkshop.runtime import upstream_tests
+from kvworkshop.runtime.environments import Interpreter, Say, interpreter
+from kvworkshop.runtime.trees import hide_metadata
+from kvworkshop.runtime.upstream_tests import Comparison, Run
+from kvworkshop.verify import compat
 
 SCHEMA = 1
 
@@ -59,7 +62,7 @@ def compare(release: str, folder: Path, say: Say) -> tuple[Comparison, dict[str,
         raise UsageError(
             f"Upstream's unit tests are not run for {release}",
             expected=f"one of {', '.join(ENVIRONMENTS)}",
-            fix="Add it to ENVIRONMENTS in tools/kvroles/runtime/unit_runs.py with an environment that fits its pins",
+            fix="Add it to ENVIRONMENTS in tools/kvworkshop/runtime/unit_runs.py with an environment that fits its pins",
         )
     python = interpreter(ENVIRONMENTS[release], say)
     before, after = trees(release, folder)
@@ -80,7 +83,7 @@ def compare(release: str, folder: Path, say: Say) -> tuple[Comparison, dict[str,
         comparison = upstream_tests.compare(both, selected, say)
     finally:
         shutil.rmtree(folder)
-    patched = compat.patched_files(release, *engine.load())
+    patched = compat.patched_files(release, *plan.load())
     return comparison, upstream_tests.record(release, comparison, selected, versions(python), patched)
 
 

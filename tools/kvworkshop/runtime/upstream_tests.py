@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from kvroles import contract
+from kvroles.contract import check
 from kvroles.errors import Unproven
-from kvroles.runtime.environments import Interpreter, Say
-from kvroles.runtime.servers import free_ports
-from kvroles.runtime.trees import variables
+
+from kvworkshop.runtime.environments import Interpreter, Say
+from kvworkshop.runtime.servers import free_ports
+from kvworkshop.runtime.trees import variables
 
 UNIT = Path("tests/v1/kv_connector/unit")
 TOUCHES_NIXL = re.compile(r"nixl|create_vllm_config", re.IGNORECASE)
@@ -85,7 +86,7 @@ class Comparison:
     @property
     def new_tests(self) -> dict[str, str]:
         """The two deprecation tests after the series, by id, with their outcome."""
-        return {t: o for t, o in self.after.outcomes.items() if name_of(t).partition("[")[0] in contract.TESTS}
+        return {t: o for t, o in self.after.outcomes.items() if name_of(t).partition("[")[0] in check.TESTS}
 
     def cannot_run(self) -> list[dict[str, str]]:
         """Every test that did not pass on the patched tree, with its outcome and the reason it gave."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kvroles.errors import UsageError
 from kvroles.places import default_cache_dir
-from kvroles.runtime.environments import MARKER, Say, one_builder, pip, requirements
+
+from kvworkshop.runtime.environments import MARKER, Say, one_builder, pip, requirements
 
 # The wheels named in the list are for x86-64 Linux, whatever the interpreter that fetches them.
 PLATFORM = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary", ":all:")
@@ -59,5 +60,5 @@ def _line(release: str) -> str:
             return line
     raise UsageError(
         f"No CPU wheel of vLLM {release} is listed",
-        fix="Add its line, with the hash, to tools/kvroles/runtime/requirements/wheels.txt",
+        fix="Add its line, with the hash, to tools/kvworkshop/runtime/requirements/wheels.txt",
     )

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from isal import isal_zlib
+from kvroles.apply.plan import load
+from kvroles.errors import NoSource, Unproven, UsageError
+from kvroles.series.lock import Lock
+from kvroles.series.release import resolve, version
+from kvroles.series.topics import Series
+from kvroles.sources import archive
 
-from . import archive, verifying
-from .engine import load
-from .errors import NoSource, Unproven, UsageError
-from .lock import Lock
-from .release import resolve, version
-from .series import Series
-from .verifying import Options, Proof
+from kvworkshop.verify import prove
+from kvworkshop.verify.prove import Options, Proof
 
 SCHEMA = 1
 COMPAT = Path("docs") / "data" / "compat.json"
@@ -55,7 +56,7 @@ def _inflate(blob: bytes, name: str) -> Iterator[bytes]:
 
 
 def _one(release: str, options: Options) -> Proof:
-    return verifying.prove(release, *_known[0], replace(options, inflate=_inflate))
+    return prove.prove(release, *_known[0], replace(options, inflate=_inflate))
 
 
 def prove_all(releases: list[str], options: Options, jobs: int, each: Callable[[Proof], None]) -> list[Proof]:

@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import applying, archive, contract, engine, fetch, index, patchfile, relock, touched, web
-from .digest import sha256
-from .errors import Exit, KvRolesError, NoSource, Unproven
-from .journal import Change
-from .lock import Lock, ReleaseRow
-from .series import Series
+from kvroles.apply import plan as engine
+from kvroles.apply import run
+from kvroles.contract import check
+from kvroles.digest import sha256
+from kvroles.errors import Exit, KvRolesError, NoSource, Unproven
+from kvroles.series import patchfile
+from kvroles.series.lock import Lock, ReleaseRow
+from kvroles.series.topics import Series
+from kvroles.sources import archive, cache, extracts, http, index
+from kvroles.tree.journal import Change
+
+from kvworkshop.port import lock_rows
 
 _WHEEL_PLATFORM = "x86_64"
 
@@ -25,7 +31,7 @@ class Options:
     cache_dir: Path
     index_url: str | None = None
     offline: bool = False
-    inflate: touched.Inflate = archive.inflate
+    inflate: extracts.Inflate = archive.inflate
 
 
 @dataclass
@@ -55,7 +61,7 @@ class Proof:
         }
 
 
-def prove(release: str, series: Series, lock: Lock, options: Options, given: touched.Extract | None = None) -> Proof:
+def prove(release: str, series: Series, lock: Lock, options: Options, given: extracts.Extract | None = None) -> Proof:
     """Prove ``release``; never raises KvRolesError: what does not hold is the proof's ``problem``.
 
     ``given`` is what was read of its archive already, if anything.
@@ -68,15 +74,15 @@ def prove(release: str, series: Series, lock: Lock, options: Options, given: tou
     return proof
 
 
-def extract(row: ReleaseRow, series: Series, options: Options) -> touched.Extract:
+def extract(row: ReleaseRow, series: Series, options: Options) -> extracts.Extract:
     """The files of a release that the series is about, from the cache of such files or from its archive."""
     assert row.archive is not None
-    wanted = relock.paths_of_interest(series)
-    found = touched.load(options.cache_dir, row.archive.sha256, wanted)
+    wanted = lock_rows.paths_of_interest(series)
+    found = extracts.load(options.cache_dir, row.archive.sha256, wanted)
     if found is None:
-        blob = fetch.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
-        found = touched.of_archive(blob, row.archive, row.archive.top, wanted, options.inflate)
-        touched.store(options.cache_dir, row.archive.sha256, wanted, found)
+        blob = cache.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
+        found = extracts.of_archive(blob, row.archive, row.archive.top, wanted, options.inflate)
+        extracts.store(options.cache_dir, row.archive.sha256, wanted, found)
     return found
 
 
@@ -84,19 +90,19 @@ def files_of(row: ReleaseRow, series: Series, lock: Lock, options: Options) -> d
     """The files of interest of any release, as far as they can be had (all, but for 0.15.x)."""
     if row.archive is not None:
         return extract(row, series, options).files
-    like = extract(lock.releases[relock.LIKE_WITHOUT_ARCHIVE], series, options).files
-    return relock.files_without_archive(row.release, _shipped(row, options), like)
+    like = extract(lock.releases[lock_rows.LIKE_WITHOUT_ARCHIVE], series, options).files
+    return lock_rows.files_without_archive(row.release, _shipped(row, options), like)
 
 
 def _prove(
-    proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options, given: touched.Extract | None
+    proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options, given: extracts.Extract | None
 ) -> None:
     if row.archive is None:
         _prove_in_part(proof, row, series, lock, options)
         return
     found = given or extract(row, series, options)
     proof.files = found.count()
-    proof.commit = commit_of(found.files.get(relock.VERSION_FILE, b""))
+    proof.commit = commit_of(found.files.get(lock_rows.VERSION_FILE, b""))
     _same("pristine tree", row.tree.before if row.tree else None, found.digest())
     unknown: dict[str, str] = {}
     _check_rows(proof, row, found.files, series, unknown)
@@ -115,7 +121,7 @@ def _check_rows(
     proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Series, unknown: dict[str, str]
 ) -> None:
     """The lock's rows are what the patches make of these files: every topic, the optional ones too."""
-    made, _ = relock.topic_rows(files, row.release, series, unknown)
+    made, _ = lock_rows.topic_rows(files, row.release, series, unknown)
     for name, want in made.items():
         have = row.topics.get(name)
         if have != want:
@@ -148,13 +154,13 @@ def _apply(proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Serie
     touched_paths = set(engine.touched_paths(row, series))
     for extra in choices(series):
         plan = engine.plan(files.get, row, series, series.chosen(extra), where=f"vLLM {row.release}")
-        verdict = applying.prove(files, plan, touched_paths)
+        verdict = run.prove(files, plan, touched_paths)
         after = {**files, **{c.path: c.after for c in plan.changes}}
         _reverse(row, {p: d for p, d in after.items() if d is not None}, files, series, extra)
         if result is None:
             result = plan.changes
             made = {p: sha256(d) for p in touched_paths if (d := after.get(p)) is not None}
-            _same("contract's key", row.contract, contract.key(made))
+            _same("contract's key", row.contract, check.key(made))
             proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
     assert result is not None
     return result
@@ -183,7 +189,7 @@ def _same(what: str, want: str | None, have: str) -> None:
 def _prove_in_part(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
     """0.15.x: vllm/ from the wheel, the files that equal 0.14.1's from its archive; the rest is said to be open."""
     proof.whole = False
-    unknown = relock.WITHOUT_ARCHIVE[row.release]
+    unknown = lock_rows.WITHOUT_ARCHIVE[row.release]
     files = files_of(row, series, lock, options)
     _check_rows(proof, row, files, series, unknown)
     for extra in reversed(choices(series)):  # the default series last: its verdict is the one that is told
@@ -199,7 +205,7 @@ def _prove_in_part(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, op
                         raise Unproven(f"Reversing {topic.name} does not restore {f.path} of vLLM {row.release}")
         now |= series.overlay
         after = {p: d for p, d in now.items() if d is not None}
-        verdict = contract.check(after, files, {}, topics=[t.name for t in chosen], missing=frozenset(unknown))
+        verdict = check.check(after, files, {}, topics=[t.name for t in chosen], missing=frozenset(unknown))
         proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
         if verdict.breaches:
             raise Unproven(f"The contract does not hold: {verdict.breaches[0]}")
@@ -214,7 +220,7 @@ def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
             if path.startswith("vllm/") and f.before is not None:
                 want.setdefault(path, f.before)
     key = " ".join([row.release, *sorted(want.values())])
-    found = touched.load(options.cache_dir, key, set(want))
+    found = extracts.load(options.cache_dir, key, set(want))
     if found is None:
         if options.offline:
             raise NoSource(
@@ -224,9 +230,9 @@ def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
             )
         wheel = next(w for w in row.wheels if _WHEEL_PLATFORM in w.name)
         url = index.locate(wheel.name, "vllm", options.index_url)
-        with web.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:
-            found = touched.Extract({path: z.read(path) for path in want}, b"")
-        touched.store(options.cache_dir, key, set(want), found)
+        with http.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:
+            found = extracts.Extract({path: z.read(path) for path in want}, b"")
+        extracts.store(options.cache_dir, key, set(want), found)
     for path, sha in want.items():
         if sha256(found.files[path]) != sha:
             raise Unproven(

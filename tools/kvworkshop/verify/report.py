@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from kvroles.errors import Exit, KvRolesError, Unproven
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from .errors import Exit, KvRolesError, Unproven
-from .verifying import Proof
+from kvworkshop.verify.prove import Proof
 
 _WIDE = 100  # columns that the topics' words can be read in
 

@@ -11,16 +11,19 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..digest import sha256
-from ..engine import State, TopicStatus
-from ..errors import UsageError
-from ..lock import Lock
-from ..release import resolve
-from ..series import Series
-from ..stage import discard
-from ..target import one_writer, os_error
-from . import part, provenance, pyz, sbom, statement
-from .say import SCHEMA
+from kvroles.apply.plan import State, TopicStatus
+from kvroles.digest import sha256
+from kvroles.errors import UsageError
+from kvroles.series.lock import Lock
+from kvroles.series.release import resolve
+from kvroles.series.topics import Series
+from kvroles.tree.stage import discard
+from kvroles.tree.tree import one_writer, os_error
+from kvroles.vendored import part
+from kvroles.vendored.image import pyz
+from kvroles.vendored.installed.report import SCHEMA
+from kvroles.vendored.provenance import files as provenance
+from kvroles.vendored.provenance import sbom, statement
 
 # The reference grammar of the OCI distribution specification, cut to what a Dockerfile's FROM takes.
 _NAME = r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:[._-]|__)[a-z0-9]+|/[a-z0-9]+)*"

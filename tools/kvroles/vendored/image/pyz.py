@@ -12,7 +12,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from ..errors import Unproven, UsageError
+from kvroles.errors import Unproven, UsageError
 
 _MAIN = b'''"""Runs vendor.py's commands for installed packages, and apply.py for everything else."""
 
@@ -20,7 +20,7 @@ import sys
 
 import apply
 import vendor
-from kvroles.main import guarded
+from kvroles.console import guarded
 
 if sys.argv[1:2] and sys.argv[1] in vendor.IN_PLACE:
     sys.exit(guarded(vendor.parser(in_place_only=True), vendor.run))
@@ -34,7 +34,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 def build() -> bytes:
     """The bytes of ``apply.pyz``. Raises UsageError when run from inside one, Unproven when a library has crept in."""
-    tools = Path(__file__).resolve().parents[2]
+    tools = Path(__file__).resolve().parents[4]
     root = tools.parent
     if not (tools / "vendor.py").is_file() or not (root / "patches" / "series").is_file():
         raise UsageError("apply.pyz is made from a checkout of this project", fix="Run 'python tools/vendor.py' there")

@@ -12,19 +12,20 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .. import journal
-from ..digest import sha256
-from ..engine import TopicStatus
-from ..errors import DoesNotApply, KvRolesError, Unproven
-from ..journal import Change
-from ..lock import Lock
-from ..receipt import after
-from ..series import Series
-from ..target import Tree, one_writer
-from . import bytecode, part, receipt
-from .distribution import Installed
-from .receipt import Receipt
-from .record import Record, digest, is_bytecode
+from kvroles.apply.plan import TopicStatus
+from kvroles.apply.receipt import after
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply, KvRolesError, Unproven
+from kvroles.series.lock import Lock
+from kvroles.series.topics import Series
+from kvroles.tree import journal
+from kvroles.tree.journal import Change
+from kvroles.tree.tree import Tree, one_writer
+from kvroles.vendored import part, receipt
+from kvroles.vendored.installed import bytecode
+from kvroles.vendored.installed.distribution import Installed
+from kvroles.vendored.receipt import Receipt
+from kvroles.vendored.record import Record, digest, is_bytecode
 
 
 @dataclass(frozen=True)

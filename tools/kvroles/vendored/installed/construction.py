@@ -13,8 +13,8 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from ..contract import QUERY
-from .distribution import Installed
+from kvroles.contract.check import QUERY
+from kvroles.vendored.installed.distribution import Installed
 
 # vLLM says a line once a process: the role that must warn comes last, so that a warning of the others' is seen as theirs.
 ROLES = ("kv_producer", "kv_consumer", "kv_both")

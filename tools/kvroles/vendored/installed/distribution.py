@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import DoesNotApply, NoSource, UsageError
+from kvroles.errors import DoesNotApply, NoSource, UsageError
 
 _PROVES = "vllm/__init__.py"  # who lists this in RECORD provides the package
 _ASK = "import json, sys; print(json.dumps([p for p in sys.path if p]))"

@@ -13,10 +13,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..errors import DoesNotApply
-from ..target import os_error
-from . import receipt
-from .inplace import Outcome
+from kvroles.errors import DoesNotApply
+from kvroles.tree.tree import os_error
+from kvroles.vendored import receipt
+from kvroles.vendored.installed.change import Outcome
 
 _EPOCH = 315532800  # 1980-01-01, the time every copied file gets unless SOURCE_DATE_EPOCH names another
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import engine, journal
-from ..digest import sha256
-from ..engine import State, TopicStatus
-from ..errors import Unproven
-from ..lock import Lock
-from ..series import Series
-from ..target import OWN, Tree
-from . import bytecode, part, receipt
-from .construction import Construction, construct
-from .distribution import Installed
-from .part import Part
-from .receipt import Receipt
-from .record import Record
+from kvroles.apply import plan
+from kvroles.apply.plan import State, TopicStatus
+from kvroles.digest import sha256
+from kvroles.errors import Unproven
+from kvroles.series.lock import Lock
+from kvroles.series.topics import Series
+from kvroles.tree import journal
+from kvroles.tree.tree import OWN, Tree
+from kvroles.vendored import part, receipt
+from kvroles.vendored.installed import bytecode
+from kvroles.vendored.installed.construction import Construction, construct
+from kvroles.vendored.installed.distribution import Installed
+from kvroles.vendored.part import Part
+from kvroles.vendored.receipt import Receipt
+from kvroles.vendored.record import Record
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def verify(found: Installed, series: Series, lock: Lock) -> Proof:
 
 
 def _states(whole: Part, tree: Tree, found: Installed) -> tuple[TopicStatus, ...]:
-    topics = tuple(engine.status(tree.read, whole.row, whole.series, whole.series.topics))
+    topics = tuple(plan.status(tree.read, whole.row, whole.series, whole.series.topics))
     for file in (f for t in topics for f in t.files):
         if file.state is State.EDITED:
             data = tree.read(file.path)

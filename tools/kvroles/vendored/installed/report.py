@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any, TextIO
 
-from ..engine import TopicStatus
-from ..report import colours, paint
-from . import inplace, proof
-from .construction import Construction
-from .distribution import Installed
+from kvroles.apply.plan import TopicStatus
+from kvroles.apply.report import colours, paint
+from kvroles.vendored.installed import change, proof
+from kvroles.vendored.installed.construction import Construction
+from kvroles.vendored.installed.distribution import Installed
 
 SCHEMA = 1
 
@@ -39,7 +39,7 @@ def topics_text(topics: tuple[TopicStatus, ...], left_out: tuple[str, ...], out:
     return lines
 
 
-def change_json(outcome: inplace.Outcome) -> dict[str, Any]:
+def change_json(outcome: change.Outcome) -> dict[str, Any]:
     """``install`` and ``uninstall``."""
     return {
         "schema": SCHEMA,
@@ -55,7 +55,7 @@ def change_json(outcome: inplace.Outcome) -> dict[str, Any]:
     }
 
 
-def change_text(outcome: inplace.Outcome) -> str:
+def change_text(outcome: change.Outcome) -> str:
     """``install`` and ``uninstall``."""
     did = {
         "installed": "patched in place",

@@ -8,10 +8,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from ..errors import Exit, KvRolesError, UsageError
-from ..target import os_error
-from . import sbom, statement
-from .wheel import Built, Source
+from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles.tree.tree import os_error
+from kvroles.vendored.provenance import sbom, statement
+from kvroles.vendored.wheel.wheel import Built, Source
 
 _SIGNING_S = 600.0  # a person may have to touch a key
 

@@ -12,10 +12,10 @@ from cyclonedx.model.issue import IssueClassification, IssueType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from ..digest import sha256
-from ..engine import TopicStatus
-from .part import Part
-from .wheel import Built, Source
+from kvroles.apply.plan import TopicStatus
+from kvroles.digest import sha256
+from kvroles.vendored.part import Part
+from kvroles.vendored.wheel.wheel import Built, Source
 
 _SPACE = uuid.UUID("6f0f4a3e-6f2c-5d19-9d1b-5a8e3f6b7c10")  # ours; serial numbers are named in it by content
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..digest import sha256
-from ..lock import ReleaseRow
-from ..places import project_root
-from . import part
-from .wheel import Built, Source
+from kvroles.digest import sha256
+from kvroles.places import project_root
+from kvroles.series.lock import ReleaseRow
+from kvroles.vendored import part
+from kvroles.vendored.wheel.wheel import Built, Source
 
 _BUILD = "urn:vllm-kv-roles:vendor:{}:v1"
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
-from ..engine import TopicStatus
-from ..errors import NoSource, Unproven, UsageError
-from ..fetch import archive_file
-from ..lock import ArchiveRow, Lock, ReleaseRow
-from ..progress import Progress
-from ..receipt import after
-from ..release import resolve
-from ..series import Series
-from . import provenance, wheel
+from kvroles.apply.plan import TopicStatus
+from kvroles.apply.receipt import after
+from kvroles.errors import NoSource, Unproven, UsageError
+from kvroles.progress import Progress
+from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
+from kvroles.series.release import resolve
+from kvroles.series.topics import Series
+from kvroles.sources.cache import archive_file
+from kvroles.vendored.provenance import files
+from kvroles.vendored.wheel import wheel
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
         source,
         output,
         request.number,
-        lambda built: beside.extend(provenance.for_wheel(source, built, request.sign_with)),
+        lambda built: beside.extend(files.for_wheel(source, built, request.sign_with)),
     )
     return Outcome("built", release, source, tuple(after(list(topics))), built, tuple(beside), ())
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import building
-from .say import SCHEMA, topics_json, topics_text
+from kvroles.vendored.installed.report import SCHEMA, topics_json, topics_text
+from kvroles.vendored.wheel import build
 
 
-def wheel_json(outcome: building.Outcome) -> dict[str, Any]:
+def wheel_json(outcome: build.Outcome) -> dict[str, Any]:
     """``wheel``."""
     source, built = outcome.source, outcome.built
     return {
@@ -32,7 +32,7 @@ def wheel_json(outcome: building.Outcome) -> dict[str, Any]:
     }
 
 
-def wheel_text(outcome: building.Outcome) -> str:
+def wheel_text(outcome: build.Outcome) -> str:
     """``wheel``."""
     source, built = outcome.source, outcome.built
     kind = "the official wheel" if source.official else "not the official file; its members agree with its RECORD"

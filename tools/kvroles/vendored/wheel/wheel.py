@@ -24,14 +24,14 @@ from typing import cast
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from ..errors import DoesNotApply, Unproven, UsageError
-from ..lock import ArchiveRow, Lock
-from ..series import Series
-from ..target import one_writer, os_error
-from . import part, receipt
-from .part import LABEL, Part, Planned
-from .rawzip import Extent, Writer, extents, text
-from .record import Record, digest, is_bytecode
+from kvroles.errors import DoesNotApply, Unproven, UsageError
+from kvroles.series.lock import ArchiveRow, Lock
+from kvroles.series.topics import Series
+from kvroles.tree.tree import one_writer, os_error
+from kvroles.vendored import part, receipt
+from kvroles.vendored.part import LABEL, Part, Planned
+from kvroles.vendored.record import Record, digest, is_bytecode
+from kvroles.vendored.wheel.rawzip import Extent, Writer, extents, text
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 _DEPTH = 8  # pieces the hashing may lag behind

@@ -1,0 +1,1 @@
+"""A revision or an existing tree in, a patched and proven tree out."""

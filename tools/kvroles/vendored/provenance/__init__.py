@@ -1,0 +1,1 @@
+"""Where an output comes from: SBOM, statement, signature."""

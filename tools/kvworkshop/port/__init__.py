@@ -1,0 +1,1 @@
+"""A new release: survey, variants, lock rows."""

@@ -1,0 +1,1 @@
+"""Prove every release from its archive."""
