@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import BARE_START, CORES, ENV, GIT, TOOLS, Time, median, ratio, seconds, timed, turns, write
-from kvroles.apply import plan
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 from kvroles.sources import cache as fetch
 
 APPLY = (sys.executable, TOOLS / "apply.py")
@@ -72,7 +72,7 @@ class Place:
 
 def measure(release: str, rounds: int, work: Path) -> dict[str, Any]:
     """The figures of one release; ``work`` is an empty folder for it."""
-    _series, lock = plan.load()
+    _series, lock = project.load()
     row = lock.releases[release].archive
     assert row is not None
     cache = default_cache_dir()

@@ -20,12 +20,13 @@ from typing import Any
 from harness import BARE_START, CORES, ROOT, TOOLS, Time, median, seconds, timed, write
 
 sys.path.insert(0, str(ROOT / "tests"))
-from kvroles.apply import plan
 from kvroles.digest import sha256
 from kvroles.places import default_cache_dir
 from kvroles.series import mail
 from kvroles.series.lock import ArchiveRow, Lock
+from kvroles.series.project import load as load_project
 from kvroles.series.topics import Series
+from kvroles.series.upstream_files import paths_of_interest
 from kvroles.sources import extracts
 from kvworkshop.port import lock_rows
 from support import tiny
@@ -36,7 +37,7 @@ FILES, TOPICS = 200, 2  # of the project that is made larger
 
 def releases(rounds: int, cache: Path) -> dict[str, Any]:
     """``verify.py`` over 1, 2, ... of the releases, the newest last, as they would be added."""
-    _, lock = plan.load()
+    _, lock = load_project()
     names = list(lock.releases)
     out = {}
     for count in RELEASES:
@@ -74,7 +75,7 @@ def project(folder: Path, files: int, topics: int) -> tiny.Tiny:
     row = ArchiveRow(f"vllm-{release}.tar.gz", sha256(blob), len(blob))
     (folder / "cache" / "archives").mkdir(parents=True)
     (folder / "cache" / "archives" / row.name).write_bytes(blob)
-    extract = extracts.of_archive(blob, row, row.top, lock_rows.paths_of_interest(series))
+    extract = extracts.of_archive(blob, row, row.top, paths_of_interest(series))
     rows = {release: lock_rows.row(extract, row, (), release, series)}
     overlay = {path: sha256(data) for path, data in series.overlay.items()}
     (root / "patches" / "lock.json").write_bytes(Lock(overlay, rows).dumps())

@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from harness import BARE_START, CORES, ENV, TOOLS, Time, median, ratio, seconds, timed, turns, write
-from kvroles.apply import plan
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 from kvroles.sources import cache
 
 TO_RG, GROWTH, TIMES_LARGER = 3.0, 1.5, 10
@@ -30,7 +30,7 @@ TO_RG, GROWTH, TIMES_LARGER = 3.0, 1.5, 10
 
 def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
     """The figures of one release's tree; ``work`` is an empty folder."""
-    _series, lock = plan.load()
+    _series, lock = project.load()
     row = lock.releases[release].archive
     assert row is not None
     tree = work / "tree"

@@ -20,8 +20,8 @@ import zipfile
 from pathlib import Path
 
 from harness import TOOLS, Time, seconds, timed, write
-from kvroles.apply import plan
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 from kvroles.sources import cache
 from kvroles.vendored import part
 from kvroles.vendored.wheel import build
@@ -33,7 +33,7 @@ class Ways:
     """The two ways to a patched wheel, from one wheel, in one work folder."""
 
     def __init__(self, release: str, work: Path) -> None:
-        series, lock = plan.load()
+        series, lock = project.load()
         self.official = build.pick(lock.releases[release], "x86_64")
         self.wheel, self.release, self.work = cache.archive_file(self.official, default_cache_dir()), release, work
         with zipfile.ZipFile(self.wheel) as z:

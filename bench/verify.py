@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import CORES, ENV, TOOLS, Time, median, ratio, seconds, timed, turns, write
-from kvroles.apply import plan
 from kvroles.places import default_cache_dir
-from kvroles.series import export
+from kvroles.series import export, project
 from kvroles.sources import archive, cache
 
 CACHE = default_cache_dir()
@@ -42,7 +41,7 @@ def inflate(name: str) -> int:
 
 def unpack_and_check(release: str) -> None:
     """What one would do by hand: unpack a release and ask git whether its series applies."""
-    series, lock = plan.load()
+    series, lock = project.load()
     row = lock.releases[release].archive
     assert row is not None
     with tempfile.TemporaryDirectory(prefix="kv-roles-bench-") as name:
@@ -67,7 +66,7 @@ def main() -> int:
     p = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     p.add_argument("--rounds", type=int, default=9)
     args = p.parse_args()
-    _, lock = plan.load()
+    _, lock = project.load()
     rows = {r: row.archive for r, row in lock.releases.items() if row.archive}
     for row in rows.values():
         cache.archive_bytes(row, CACHE)

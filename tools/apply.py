@@ -15,11 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.apply import plan, report
+from kvroles.apply import report
 from kvroles.apply import run as applying
+from kvroles.apply.request import Request
 from kvroles.console import guarded
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 from kvroles.series.release import resolve
 
 
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             "--export goes with --list", fix="Run 'python tools/apply.py --list --export DIR --vllm-rev REV'"
         )
     if args.list:
-        series, lock = plan.load()
+        series, lock = project.load()
         if args.vllm_rev:
             lock = lock.only(resolve(args.vllm_rev, lock.releases))
         if args.export:
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.into and args.upstream:
         raise UsageError("--upstream makes a new tree, and --into names one that is there", fix="Choose one of the two")
     outcome = applying.run(
-        applying.Request(
+        Request(
             revision=args.vllm_rev,
             upstream=args.upstream,
             output=args.output,

@@ -20,8 +20,8 @@ from kvroles.console import guarded
 from kvroles.errors import Exit
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
+from kvroles.sources.release_files import Options
 from kvworkshop.effects import run as effects
-from kvworkshop.verify.prove import Options
 
 
 def parser() -> argparse.ArgumentParser:

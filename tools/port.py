@@ -19,9 +19,9 @@ from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
+from kvroles.sources.release_files import Options
 from kvworkshop.port import port
 from kvworkshop.port import report as porting_report
-from kvworkshop.verify.prove import Options
 
 
 def parser() -> argparse.ArgumentParser:

@@ -17,10 +17,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.apply import plan
 from kvroles.console import guarded
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 from kvroles.vendored.installed import change, distribution, layer, proof, report
 
 IN_PLACE = ("install", "uninstall", "verify")
@@ -106,7 +106,7 @@ def _image(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
-    series, lock = plan.load()
+    series, lock = project.load()
     if args.command in IN_PLACE:
         found = distribution.find(args.python, args.site_packages)
     if args.command == "install":
@@ -121,7 +121,8 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         from kvroles.vendored.image import context as image
-        from kvroles.vendored.wheel import build, report  # these want libraries that an image lacks
+        from kvroles.vendored.wheel import build  # these want libraries that an image lacks
+        from kvroles.vendored.wheel import report as wheel_report
     except ModuleNotFoundError as e:
         raise UsageError(
             f"vendor.py {args.command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
@@ -159,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
         series,
         lock,
     )
-    return _say(args, report.wheel_json, report.wheel_text, outcome)
+    return _say(args, wheel_report.wheel_json, wheel_report.wheel_text, outcome)
 
 
 def _say(args: argparse.Namespace, as_json: Callable[[Any], Any], text: Callable[[Any], str], result: object) -> int:

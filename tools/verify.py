@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from kvroles.console import guarded, without_library
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
-from kvworkshop.verify.prove import Options
+from kvroles.sources.release_files import Options
 
 try:
     from kvworkshop import lint

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from kvroles.apply import plan
-from kvroles.contract import check
+from kvroles.contract import terms
 from kvroles.digest import sha256
+from kvroles.series import project
 from kvroles.series.lock import ReleaseRow
 from kvroles.sources import archive as archive_module
 from kvroles.tree import stage
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 APPLY = ROOT / "tools" / "apply.py"
-SERIES, LOCK = plan.load()
+SERIES, LOCK = project.load()
 OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}
 DIGEST = "find . -path ./.kv-roles -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
 Archive = Callable[[str], Path]
@@ -83,7 +83,7 @@ def test_the_summary_says_what_was_done_to_every_topic_and_file(built: tuple[Pat
         assert re.search(rf"^  applied   {topic.name} \(variant {entry.variant}\)$", out, re.MULTILINE)
         for path in entry.files:
             assert f"    applied   {path}\n" in out
-    assert f"    applied   {check.GUIDE}\n" in out
+    assert f"    applied   {terms.GUIDE}\n" in out
     assert "contract  holds\n" in out
     assert f"tree      sha256 {row.tree.after}" in out
     assert "receipt   build/vllm-0.22.1/.kv-roles/receipt.json" in out
@@ -96,12 +96,12 @@ def test_the_tree_is_the_archive_with_the_series_files_changed_and_nothing_else(
     after = {p: d for p, d in contents(built[0]).items() if p not in OWN}
     row = row_of("0.22.1")
     series = {p: f for name in (t.name for t in SERIES.chosen()) for p, f in row.topics[name].files.items()}
-    assert after.keys() - before.keys() == {check.GUIDE}
+    assert after.keys() - before.keys() == {terms.GUIDE}
     assert before.keys() <= after.keys()
     assert {p for p in before if before[p] != after[p]} == set(series)
     for path, f in series.items():
         assert sha256(after[path]) == f.after
-    assert after[check.GUIDE] == SERIES.overlay[check.GUIDE]
+    assert after[terms.GUIDE] == SERIES.overlay[terms.GUIDE]
 
 
 def test_coreutils_make_the_same_digest(built: tuple[Path, str]) -> None:
@@ -218,7 +218,7 @@ def test_a_native_release_keeps_upstreams_own_connector(archive: Archive, tmp_pa
     states = {t["topic"]: t["state"] for t in result["topics"]}
     assert states["connector-warning"] == "native"
     assert states["stragglers"] == "applied"
-    connector = check.CONNECTORS[0]
+    connector = terms.CONNECTORS[0]
     blob = archive("0.33.0").read_bytes()
     found = archive_module.members(
         stage.ahead(archive_module.inflate(blob, "a")), "a", "vllm-0.33.0", lambda p: p == connector

@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kvroles.apply import fit, run
-from kvroles.apply import plan as engine
+from kvroles.apply import fit
+from kvroles.apply.prove import prove_plan
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import default_cache_dir
-from kvroles.series import patchfile
-from kvworkshop.verify import prove
+from kvroles.series import patchfile, project
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 
 pytestmark = pytest.mark.upstream
 
-SERIES, LOCK = engine.load()
-OPTIONS = prove.Options(default_cache_dir())
+SERIES, LOCK = project.load()
+OPTIONS = Options(default_cache_dir())
 RELEASES = ["0.9.2", "0.13.0", "0.20.2", "0.22.1", "0.29.0", "0.33.0"]
 KINDS = ["insert", "delete", "duplicate", "indent", "rename", "swap"]
 
@@ -26,7 +27,7 @@ def near_a_hunk(release: str, path: str, pick: int) -> int:
     for name, topic in row.topics.items():
         if path in topic.files and topic.variant and not SERIES.topic(name).optional:
             patch = next(f for f in SERIES.topic(name).patch(topic.variant).files if f.path == path)
-            files = prove.extract(row, SERIES, OPTIONS).files
+            files = release_files.extract(row, SERIES, OPTIONS).files
             _, fits = patchfile.apply(files[path], patch)
             hunk = pick % len(fits)
             return max(0, fits[hunk].line - 4 + pick % (len(patch.hunks[hunk].old) + 6))
@@ -65,7 +66,7 @@ def touched(release: str) -> list[str]:
 )
 @example(release="0.22.1", edits=[(0, 0, "duplicate")])
 def test_a_change_near_a_hunk_is_survived_or_refused(release: str, edits: list[tuple[int, int, str]]) -> None:
-    files = dict(prove.extract(LOCK.releases[release], SERIES, OPTIONS).files)
+    files = dict(release_files.extract(LOCK.releases[release], SERIES, OPTIONS).files)
     paths = touched(release)
     for which, where, kind in edits:
         path = paths[which % len(paths)]
@@ -75,7 +76,7 @@ def test_a_change_near_a_hunk_is_survived_or_refused(release: str, edits: list[t
     refused = ""
     try:
         plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=release)
-        run.prove(files, plan, {f.path for t in plan.topics for f in t.files})
+        prove_plan(files, plan, {f.path for t in plan.topics for f in t.files})
     except (DoesNotApply, Unproven) as e:
         refused = str(e)
     if refused:

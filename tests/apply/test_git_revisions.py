@@ -10,20 +10,23 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvroles.apply import fit, run
+from kvroles.apply import fit
 from kvroles.apply import plan as engine
+from kvroles.apply.prove import prove_plan
 from kvroles.errors import DoesNotApply, KvRolesError
 from kvroles.places import default_cache_dir
-from kvworkshop.port import lock_rows
-from kvworkshop.verify import prove
+from kvroles.series import project
+from kvroles.series.upstream_files import paths_of_interest
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 
 pytestmark = pytest.mark.upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 TAGGED = ["0.18.1", "0.19.1", "0.20.2", "0.22.1", "0.23.0", "0.24.0"]
 CONNECTOR = "vllm/distributed/kv_transfer/kv_connector/v1/nixl/connector.py"
-SERIES, LOCK = engine.load()
-OPTIONS = prove.Options(default_cache_dir())
+SERIES, LOCK = project.load()
+OPTIONS = Options(default_cache_dir())
 RELEASES = [r for r, row in LOCK.releases.items() if row.archive]
 
 Files = dict[str, bytes]
@@ -31,7 +34,7 @@ Files = dict[str, bytes]
 
 def pristine(release: str) -> Files:
     """The files of a release that the series is about, or that mention kv_both."""
-    return dict(prove.extract(LOCK.releases[release], SERIES, OPTIONS).files)
+    return dict(release_files.extract(LOCK.releases[release], SERIES, OPTIONS).files)
 
 
 def patched(release: str) -> Files:
@@ -43,7 +46,7 @@ def patched(release: str) -> Files:
 def fitted(files: Files, nearest: str | None = None) -> Files:
     """``files`` as a run by fit leaves them; raises KvRolesError where it refuses."""
     plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=nearest)
-    run.prove(files, plan, {f.path for t in plan.topics for f in t.files})
+    prove_plan(files, plan, {f.path for t in plan.topics for f in t.files})
     return files | {c.path: c.after for c in plan.changes if c.after is not None}
 
 
@@ -292,4 +295,4 @@ def test_an_old_git_is_refused_and_says_so(repository: Path, tmp_path: Path) -> 
 
 def test_paths_of_interest_are_those_the_lock_knows() -> None:
     known = {p for row in LOCK.releases.values() for t in row.topics.values() for p in t.files}
-    assert known <= lock_rows.paths_of_interest(SERIES)
+    assert known <= paths_of_interest(SERIES)

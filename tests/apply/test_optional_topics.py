@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 from kvroles.apply import fit
 from kvroles.apply import plan as engine
-from kvroles.apply import run as applying
 from kvroles.apply.plan import State
-from kvroles.contract import check, clauses
+from kvroles.apply.prove import prove_plan
+from kvroles.contract import check, clauses, terms
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import default_cache_dir
-from kvworkshop.verify import prove
+from kvroles.series import project
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 
 pytestmark = pytest.mark.upstream
 
-SERIES, LOCK = engine.load()
-OPTIONS = prove.Options(default_cache_dir())
+SERIES, LOCK = project.load()
+OPTIONS = Options(default_cache_dir())
 RELEASES = [r for r, row in LOCK.releases.items() if row.archive]
 SOME = ["0.9.0", "0.22.1", "0.23.0", "0.24.0", RELEASES[-1]]
 REJECT, FENCE = "reject-kv-both", "bidirectional-fence"
@@ -34,7 +36,7 @@ with_topics = pytest.mark.parametrize("extra", CHOICES, ids="+".join)
 
 
 def pristine(release: str) -> Files:
-    return dict(prove.extract(LOCK.releases[release], SERIES, OPTIONS).files)
+    return dict(release_files.extract(LOCK.releases[release], SERIES, OPTIONS).files)
 
 
 def run(files: Files, release: str, *extra: str, reverse: bool = False) -> tuple[engine.Plan, Files]:
@@ -43,13 +45,13 @@ def run(files: Files, release: str, *extra: str, reverse: bool = False) -> tuple
     topics = engine.with_present(files.get, row, SERIES, SERIES.chosen(extra))
     plan = engine.plan(files.get, row, SERIES, topics, reverse=reverse)
     if not reverse:
-        applying.prove(files, plan, set(engine.touched_paths(row, SERIES)))
+        prove_plan(files, plan, set(engine.touched_paths(row, SERIES)))
     after = {**files, **{c.path: c.after for c in plan.changes}}
     return plan, {p: d for p, d in after.items() if d is not None}
 
 
 def connector(files: Files) -> str:
-    return next(p for p in check.CONNECTORS if p in files)
+    return next(p for p in terms.CONNECTORS if p in files)
 
 
 def states(plan: engine.Plan) -> dict[str, State]:
@@ -72,7 +74,7 @@ def test_topics_apply_are_proven_and_leave_no_trace(release: str, extra: tuple[s
 def test_the_default_series_does_not_hold_an_optional_topic(release: str) -> None:
     plan, after = run(pristine(release), release)
     assert not {REJECT, FENCE} & set(states(plan))
-    assert check.REFUSAL not in after
+    assert terms.REFUSAL not in after
     assert clauses.warns(after[connector(after)]) is None
 
 
@@ -106,7 +108,7 @@ def refusal_of(release: str) -> Any:
     """The names that the topic's own module defines: it needs nothing of vLLM to run."""
     _, after = run(pristine(release), release, REJECT)
     names: dict[str, Any] = {}
-    exec(compile(after[check.REFUSAL], check.REFUSAL, "exec"), names)
+    exec(compile(after[terms.REFUSAL], terms.REFUSAL, "exec"), names)
     return SimpleNamespace(**names)
 
 
@@ -121,9 +123,9 @@ def test_the_refusal_names_both_roles_their_sides_and_the_guide() -> None:
     text = str(caught.value)
     assert "kv_role='kv_producer' on prefill instances" in text
     assert "kv_role='kv_consumer' on decode instances" in text
-    assert check.GUIDE in text
-    assert check.GUIDE in SERIES.overlay
-    assert re.search(check.QUERY, text), "the log query of the warning finds the refusal too"
+    assert terms.GUIDE in text
+    assert terms.GUIDE in SERIES.overlay
+    assert re.search(terms.QUERY, text), "the log query of the warning finds the refusal too"
     assert "\n" not in text
 
 
@@ -154,13 +156,13 @@ BREAKS = {
     "it refuses another role": (1, None, b'kv_role == "kv_both"', b'kv_role == "kv_consumer"'),
     "nobody asks before the engine starts": (
         1,
-        check.EARLY,
+        terms.EARLY,
         b"        reject_kv_both(config.kv_transfer_config)\n",
         b"",
     ),
-    "the text sends to the wrong side": (1, check.REFUSAL, b"'kv_producer' on prefill", b"'kv_producer' on decode"),
-    "the text names no guide": (1, check.REFUSAL, check.GUIDE.encode(), b"the release notes"),
-    "a test is gone": (2, check.TEST_FILE, b"def test_kv_both_is_refused_below_a_wrapper(", b"def unused("),
+    "the text sends to the wrong side": (1, terms.REFUSAL, b"'kv_producer' on prefill", b"'kv_producer' on decode"),
+    "the text names no guide": (1, terms.REFUSAL, terms.GUIDE.encode(), b"the release notes"),
+    "a test is gone": (2, terms.TEST_FILE, b"def test_kv_both_is_refused_below_a_wrapper(", b"def unused("),
 }
 
 
@@ -190,7 +192,7 @@ def test_warning_and_refusal_are_not_taken_for_each_other(release: str) -> None:
 def test_a_damaged_topic_is_refused_by_name() -> None:
     release = "0.22.1"
     _, after = run(pristine(release), release, REJECT)
-    del after[check.REFUSAL]
+    del after[terms.REFUSAL]
     with pytest.raises(DoesNotApply, match=f"Topic {REJECT} is partial"):
         run(after, release)
 
@@ -210,14 +212,14 @@ def fitted(files: Files, *extra: str, nearest: str, reverse: bool = False) -> tu
     """The same for a fork: no lock row vouches for it."""
     plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(extra), nearest=nearest, reverse=reverse)
     if not reverse:
-        applying.prove(files, plan, {f.path for t in plan.topics for f in t.files})
+        prove_plan(files, plan, {f.path for t in plan.topics for f in t.files})
     after = {**files, **{c.path: c.after for c in plan.changes}}
     return plan, {p: d for p, d in after.items() if d is not None}
 
 
 def fork_of(release: str) -> Files:
     files = pristine(release)
-    for path in (connector(files), check.EARLY, check.TEST_FILE):
+    for path in (connector(files), terms.EARLY, terms.TEST_FILE):
         files[path] = b"# A fork's own line.\n" + files[path]
     return files
 
@@ -226,7 +228,7 @@ def fork_of(release: str) -> Files:
 def test_a_fork_takes_the_topic_keeps_it_and_gives_it_back(release: str) -> None:
     files = fork_of(release)
     _, after = fitted(files, REJECT, nearest=release)
-    assert check.REFUSAL in after
+    assert terms.REFUSAL in after
     for extra in ((REJECT,), ()):
         plan, same = fitted(after, *extra, nearest=release)
         assert plan.changes == []
@@ -250,7 +252,7 @@ def test_a_fork_without_the_fence_cannot_take_it() -> None:
 
 def test_a_fork_whose_topic_is_damaged_is_not_taken_for_patched() -> None:
     _, after = fitted(fork_of("0.22.1"), REJECT, nearest="0.22.1")
-    after[check.REFUSAL] = b"KV_BOTH_REFUSED = ''\n"
+    after[terms.REFUSAL] = b"KV_BOTH_REFUSED = ''\n"
     with pytest.raises((DoesNotApply, Unproven)):
         fitted(after, REJECT, nearest="0.22.1")
 

@@ -12,14 +12,14 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan
+from kvroles.series import project
 from kvworkshop.runtime.environments import Say, for_source, interpreter
 from kvworkshop.runtime.trees import hide_metadata, variables
 from support.vllm_runs import patched
 
 pytestmark = pytest.mark.behaviour
 
-SERIES, LOCK = plan.load()
+SERIES, LOCK = project.load()
 TOPIC = SERIES.topic("bidirectional-fence")
 FILE = "tests/v1/kv_connector/unit/test_bidirectional_fence.py"
 RELEASES = [r for r, row in LOCK.releases.items() if row.topics[TOPIC.name].state == "variant"]

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan
+from kvroles.series import project
 from kvworkshop.runtime import construct
 from kvworkshop.runtime.construct import Outcome
 from kvworkshop.runtime.environments import Say, for_source, interpreter
@@ -22,7 +22,7 @@ from support.vllm_runs import QUERY, TESTS_OF, patched, patched_from_wheel, pris
 
 pytestmark = pytest.mark.behaviour
 
-_, LOCK = plan.load()
+_, LOCK = project.load()
 Constructions = dict[str, "Future[list[Outcome]]"]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan
+from kvroles.series import project
 from kvworkshop.runtime import construct
 from kvworkshop.runtime.environments import Say, for_source, interpreter
 from support.vllm_runs import patched
 
 pytestmark = pytest.mark.behaviour
 
-SERIES, LOCK = plan.load()
+SERIES, LOCK = project.load()
 TOPIC = SERIES.topic("reject-kv-both")
 NEWEST = list(LOCK.releases)[-1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kvroles.contract.check import TESTS
+from kvroles.contract import terms
 from kvworkshop.runtime import unit_runs
 from kvworkshop.runtime.environments import Say
 from kvworkshop.runtime.upstream_tests import Comparison, name_of
@@ -33,7 +33,7 @@ def test_the_series_brings_no_new_failure(comparison: Comparison) -> None:
 
 
 def test_the_two_new_tests_pass(comparison: Comparison) -> None:
-    assert {name_of(test).partition("[")[0] for test in comparison.new_tests} == set(TESTS)
+    assert {name_of(test).partition("[")[0] for test in comparison.new_tests} == set(terms.TESTS)
     assert set(comparison.new_tests.values()) == {"passed"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan
+from kvroles.series import project
 from kvroles.vendored.installed.construction import construct
 from kvroles.vendored.installed.distribution import Installed
 from kvworkshop.runtime.environments import Say, for_source, interpreter
@@ -14,7 +14,7 @@ from support.vllm_runs import connector_path, patched, pristine
 
 pytestmark = pytest.mark.behaviour
 
-_, LOCK = plan.load()
+_, LOCK = project.load()
 
 
 @pytest.mark.parametrize(

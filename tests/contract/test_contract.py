@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kvroles.contract import check, clauses, roles_in_text
+from kvroles.contract import check, clauses, roles_in_text, terms
 from support import tiny as project
 from support.tiny import Tiny
 
@@ -110,7 +110,7 @@ def test_kv_both_in_a_file_the_series_does_not_know_is_a_breach_too(tiny: Tiny) 
 
 def test_kv_both_is_allowed_where_it_is_spoken_of(tiny: Tiny) -> None:
     mentions = {
-        check.GUIDE: b'{"kv_connector":"NixlConnector","kv_role":"kv_both"}',
+        terms.GUIDE: b'{"kv_connector":"NixlConnector","kv_role":"kv_both"}',
         "vllm/config/kv_transfer.py": b'{"kv_connector":"NixlConnector","kv_role":"kv_both"}',
         "tests/lmcache.sh": b'{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}',
         "docs/other.md": b"The role kv_both is going away; kv_role has three values.",

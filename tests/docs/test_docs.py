@@ -10,8 +10,8 @@ import tomllib
 
 import pytest
 import yaml
-from kvroles.apply import plan
 from kvroles.migrate.codes import CODES
+from kvroles.series import project
 from kvworkshop import lint
 from kvworkshop.pages import reference
 from support import docs
@@ -72,7 +72,7 @@ def test_no_page_is_about_a_code_that_is_gone() -> None:
 
 def test_the_write_a_topic_page_shows_a_real_message() -> None:
     page = (docs.ROOT / "docs" / "howto" / "write-a-topic.md").read_text()
-    topic = plan.load()[0].topics[0]
+    topic = project.load()[0].topics[0]
     for name in topic.patch(topic.variants[-1]).trailers:
         assert f"\n{name}: " in page
         assert f"| `{name}` |" in page

@@ -41,7 +41,7 @@ def test_a_transcript_that_is_not_true_is_noticed() -> None:
 def test_the_guide_quotes_the_warning_of_the_newest_release(archive: Callable[[str], Path]) -> None:
     import ast
 
-    from kvroles.contract import check
+    from kvroles.contract import terms
     from kvroles.series.lock import Lock
     from kvroles.sources.archive import inflate, members
 
@@ -51,12 +51,12 @@ def test_the_guide_quotes_the_warning_of_the_newest_release(archive: Callable[[s
     source = next(
         m.data
         for m in members(inflate(blob, row.archive.name), row.archive.name, row.archive.top)
-        if m.path in check.CONNECTORS
+        if m.path in terms.CONNECTORS
     )
     texts = [
         node.value
         for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(check.QUERY, node.value)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(terms.QUERY, node.value)
     ]
     assert len(texts) == 1
     assert texts[0].strip() in docs.GUIDE.read_text()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kvroles.apply import plan
-from kvroles.contract import check
+from kvroles.contract import terms
+from kvroles.series import project
 from kvworkshop.pages import home
 from support import docs
 
@@ -112,7 +112,7 @@ def test_the_tool_makes_of_before_what_the_guide_shows_after(
 # --- log queries --------------------------------------------------------------------------------------------------------
 
 NATIVE = next(b.text for b in docs.blocks(docs.GUIDE) if b.text.startswith("Using kv_role")).strip()
-BACKPORT = home.warning(plan.load()[0])
+BACKPORT = home.warning(project.load()[0])
 WARNS = [
     f"(EngineCore pid=87) WARNING 11-22 10:00:01 [connector.py:95] {NATIVE}",
     f"(Worker pid=91) WARNING 11-22 10:00:02 [nixl_connector.py:121] {BACKPORT}",
@@ -183,7 +183,7 @@ def test_loki_asks_for_what_instances_log() -> None:
     assert "[30d]" in expressions[0]  # logged at start-up alone: the last hour says nothing of an old instance
     for expression in expressions:
         (pattern,) = re.findall(r"\|~ `([^`]+)`", expression)
-        assert pattern == check.QUERY
+        assert pattern == terms.QUERY
         assert [bool(re.search(pattern, line)) for line in WARNS + OTHER_LINES] == [True] * 2 + [False] * 3
     # One and the same question, but for how far it looks back.
     assert re.sub(r"\[\w+\]", "", expressions[0]).strip() == re.sub(r"\[\w+\]", "", expressions[1]).strip()

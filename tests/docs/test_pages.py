@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan
 from kvroles.errors import Exit, KvRolesError
+from kvroles.series import project
 from kvworkshop.pages import build, diagrams, text, topics
 from support import docs
 
-SERIES, LOCK = plan.load()
+SERIES, LOCK = project.load()
 PAGES = topics.pages(SERIES, LOCK)
 
 

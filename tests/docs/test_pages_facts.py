@@ -6,12 +6,13 @@ import json
 import re
 
 from kvroles.apply import plan
-from kvroles.contract import check
+from kvroles.contract import terms
 from kvroles.errors import Exit
+from kvroles.series import project
 from kvworkshop.pages import effects, home, matrix, reference
 from support import docs
 
-SERIES, LOCK = plan.load()
+SERIES, LOCK = project.load()
 
 
 def test_home_counts_what_the_lock_says() -> None:
@@ -37,10 +38,10 @@ def test_the_picker_counts_the_releases_that_were_scanned() -> None:
 
 def test_the_warning_is_quoted_as_the_patches_write_it() -> None:
     warning = home.warning(SERIES)
-    assert re.search(check.QUERY, warning)
+    assert re.search(terms.QUERY, warning)
     for path in (docs.GUIDE, docs.ROOT / "README.md"):
         assert warning in path.read_text(), path
-    assert check.QUERY in docs.GUIDE.read_text()
+    assert terms.QUERY in docs.GUIDE.read_text()
 
 
 def test_the_contract_page_has_every_clause_of_the_checker() -> None:

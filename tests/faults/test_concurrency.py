@@ -82,7 +82,7 @@ def test_a_run_waits_for_another_no_longer_than_it_says(apply: Apply, tree: Path
     fd = os.open(tree, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_EX)
     for more in ((), ("--reverse",), ("--check",)):
-        ran = apply("--into", tree, *more, set_={"kvroles.tree.tree._WAIT_S": 0.2})
+        ran = apply("--into", tree, *more, set_={"kvroles.tree.writer._WAIT_S": 0.2})
         ran.refused(1, f"Another run has been writing to {tree}", "run again")
     os.close(fd)
     apply("--into", tree).ok()

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan, run
+from kvroles.apply import run
+from kvroles.apply.request import Request
 from kvroles.errors import Exit, KvRolesError, Unproven
 from kvroles.series import patchfile
+from kvroles.series import project as own
 from kvroles.series import topics as series_module
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
@@ -144,7 +146,7 @@ def test_the_lock_and_the_archive_do_not_agree(damaged: Tiny, tmp_path: Path) ->
     ran.refused(3, project.GUIDE, "git checkout -- patches")
 
 
-def _outcome(request: run.Request, tree: Path) -> dict[str, bytes] | KvRolesError:
+def _outcome(request: Request, tree: Path) -> dict[str, bytes] | KvRolesError:
     try:
         run.run(request)
     except KvRolesError as e:
@@ -169,9 +171,7 @@ def _damage(data: bytes, dice: random.Random) -> bytes:
 def _fuzz(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], times: int) -> int:
     """Damage one of ``files`` at random, ``times`` over; returns how often the tool noticed."""
     project_copy = tiny.copy(tmp_path / "project")
-    monkeypatch.setattr(
-        plan, "load", lambda: plan.checked(Series.load(project_copy.root), Lock.load(project_copy.root))
-    )
+    monkeypatch.setattr(own, "load", lambda: own.checked(Series.load(project_copy.root), Lock.load(project_copy.root)))
     noticed = 0
     for seed in range(times):
         dice = random.Random(seed)
@@ -180,7 +180,7 @@ def _fuzz(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: li
         file.write_bytes(_damage(whole, dice))
         series_module._patch.cache_clear()
         tree = tmp_path / f"new-{seed}"
-        result = _outcome(run.Request("0.22.1", output=tree, offline=True, cache_dir=tiny.cache, check=False), tree)
+        result = _outcome(Request("0.22.1", output=tree, offline=True, cache_dir=tiny.cache, check=False), tree)
         file.write_bytes(whole)
         if isinstance(result, KvRolesError):
             noticed += 1

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
-from kvroles.apply import plan, run
+from kvroles.apply import run
+from kvroles.apply.request import Request
 from kvroles.digest import sha256
 from kvroles.errors import KvRolesError, NoSource, Unproven
+from kvroles.series import project as own
 from kvroles.series.lock import ArchiveRow, Lock
 from kvroles.sources import archive
 from kvroles.tree import stage
@@ -222,13 +224,13 @@ def test_an_archive_that_the_lock_vouches_for_is_refused_too_when_it_is_hostile(
 ) -> None:
     blob = HOSTILE["symbolic link"][0]
     row = tiny.row()._replace(archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
-    monkeypatch.setattr(plan, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(own, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     cache = tmp_path / "cache"
     (cache / "archives").mkdir(parents=True)
     (cache / "archives" / f"{TOP}.tar.gz").write_bytes(blob)
     before = snapshot(tmp_path, times=False)
     for check in (True, False):
-        request = run.Request("0.22.1", output=tmp_path / "new", check=check, offline=True, cache_dir=cache)
+        request = Request("0.22.1", output=tmp_path / "new", check=check, offline=True, cache_dir=cache)
         with pytest.raises(Unproven, match="symbolic link"):
             run.run(request)
         assert snapshot(tmp_path) == before
@@ -239,10 +241,10 @@ def test_an_archive_with_other_files_than_the_lock_knows_is_refused(
 ) -> None:
     blob = project.tarball(TOP, project.pristine("0.22.1") | {"extra": b"x"}, {project.SCRIPT})
     row = tiny.row()._replace(archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
-    monkeypatch.setattr(plan, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(own, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     (tmp_path / "cache/archives").mkdir(parents=True)
     (tmp_path / f"cache/archives/{TOP}.tar.gz").write_bytes(blob)
-    request = run.Request("0.22.1", output=tmp_path / "new", offline=True, cache_dir=tmp_path / "cache")
+    request = Request("0.22.1", output=tmp_path / "new", offline=True, cache_dir=tmp_path / "cache")
     with pytest.raises(Unproven, match="not the one in the lock"):
         run.run(request)
     assert [p.name for p in tmp_path.iterdir()] == ["cache"]
@@ -357,8 +359,8 @@ def test_a_release_without_an_archive_names_the_other_ways(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = tiny.row()._replace(archive=None, tree=None)
-    monkeypatch.setattr(plan, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(own, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
     with pytest.raises(NoSource, match="without a source archive") as e:
-        run.run(run.Request("0.22.1", output=tmp_path / "new", cache_dir=tmp_path))
+        run.run(Request("0.22.1", output=tmp_path / "new", cache_dir=tmp_path))
     assert "--upstream" in str(e.value)
     assert isinstance(e.value, KvRolesError)

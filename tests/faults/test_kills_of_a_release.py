@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles.apply import plan
 from kvroles.digest import sha256, tree_digest
+from kvroles.series import project
 from kvroles.series.lock import TreeRow
 from support.driver import KILLED, Driver, How, Ran, Spoil
 from support.files import contents
@@ -55,7 +55,7 @@ def undo(name: str, tool: Driver, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_500_kills(name: str, tool: Driver, tmp_path: Path, figures: Keep) -> None:
-    _, lock = plan.load()
+    _, lock = project.load()
     row = lock.releases[RELEASE].tree
     assert isinstance(row, TreeRow)
     tree = tmp_path / "vllm"

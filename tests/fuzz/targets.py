@@ -32,6 +32,7 @@ from kvroles.apply import detect, receipt
 from kvroles.errors import KvRolesError, Unproven
 from kvroles.migrate import run, settings
 from kvroles.migrate.findings import Options
+from kvroles.places import leaves
 from kvroles.series import patchfile, release
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
@@ -84,7 +85,7 @@ def patch(data: bytes) -> None:
     except Unproven:
         return
     for f in parsed.files:
-        assert not target.leaves(f.path)
+        assert not leaves(f.path)
         for given in (None, b"", b"".join(b"".join(h.old) for h in f.hunks)):
             try:
                 after, _ = patchfile.apply(given, f, unique=False)
@@ -124,7 +125,7 @@ def _lock(data: bytes) -> None:
         assert Lock.from_json(read.to_json()) == read
         read.dumps()
         for row in read.releases.values():
-            assert not any(target.leaves(p) for t in row.topics.values() for p in t.files)
+            assert not any(leaves(p) for t in row.topics.values() for p in t.files)
 
 
 def _vendor_receipt(data: bytes) -> None:
@@ -282,7 +283,7 @@ def _source(blob: bytes) -> None:
     seen: set[str] = set()
     try:
         for m in archive.members(archive.inflate(blob, "fuzzed"), "fuzzed", "top"):
-            assert not target.leaves(m.path)
+            assert not leaves(m.path)
             assert m.path not in seen
             seen.add(m.path)
     except Unproven:

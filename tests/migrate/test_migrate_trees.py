@@ -17,11 +17,12 @@ from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
 from kvroles.migrate.settings import Settings
 from kvroles.places import default_cache_dir
-from kvworkshop.verify import prove
+from kvroles.series import project
+from kvroles.sources import release_files
 
 pytestmark = pytest.mark.upstream
 
-SERIES, LOCK = engine.load()
+SERIES, LOCK = project.load()
 RELEASES = [r for r, row in LOCK.releases.items() if row.archive]
 ROLES = re.compile("kv_both|kv_producer|kv_consumer")
 # Snippets that stand for either side, whose role the patch chose: migrate has nothing to go by.
@@ -52,7 +53,7 @@ def _settled(f: Finding, old: str, new: str | None) -> str | None:
 @pytest.mark.parametrize("release", RELEASES)
 def test_migrate_reaches_the_answers_of_the_series(release: str) -> None:
     row = LOCK.releases[release]
-    files = dict(prove.extract(row, SERIES, prove.Options(default_cache_dir())).files)
+    files = dict(release_files.extract(row, SERIES, Options(default_cache_dir())).files)
     plan = engine.plan(files.get, row, SERIES, SERIES.chosen())
     patched = files | {c.path: c.after for c in plan.changes if c.after is not None}
     count: Counter[str] = Counter()

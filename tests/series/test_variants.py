@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from kvroles.apply import plan as engine
 from kvroles.places import default_cache_dir
-from kvroles.series import patchfile
-from kvworkshop.verify import prove
+from kvroles.series import patchfile, project
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 
 pytestmark = pytest.mark.upstream
 
-SERIES, LOCK = engine.load()
-OPTIONS = prove.Options(default_cache_dir())
+SERIES, LOCK = project.load()
+OPTIONS = Options(default_cache_dir())
 RELEASES = [r for r, row in LOCK.releases.items() if row.archive]
 STARTS = [r for r in RELEASES if any(r in t.variants for t in SERIES.topics)]
 SOME = ["0.11.0", "0.22.0", "0.33.0"]
@@ -32,7 +33,7 @@ Change = tuple[bytes, bytes]  # a file before and after
 def changes(release: str, *extra: str) -> dict[str, Change]:
     """What the series makes of the files of a release that ship before it and after it."""
     row = LOCK.releases[release]
-    files = dict(prove.extract(row, SERIES, OPTIONS).files)
+    files = dict(release_files.extract(row, SERIES, OPTIONS).files)
     plan = engine.plan(files.get, row, SERIES, SERIES.chosen(extra))
     return {c.path: (c.before or b"", c.after or b"") for c in plan.changes}
 

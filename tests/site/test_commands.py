@@ -1,6 +1,6 @@
 """Every command that the site shows in a ``bash`` block is run, in a world where the names it uses exist.
 
-Those in ``console`` blocks are run with what they print by ``tests/upstream/test_docs_transcripts.py``.
+Those in ``console`` blocks are run with what they print by ``tests/docs/test_docs_transcripts.py``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import pytest
 from kvroles.apply import plan as engine
 from kvroles.digest import sha256
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 from kvroles.series.lock import ArchiveRow, Lock
-from kvworkshop.verify import prove as verifying
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 from support import docs, files, tiny, transcripts, wheels
 
-SERIES, LOCK = engine.load()
+SERIES, LOCK = project.load()
 MESSAGE = """\
 nixl: a line more
 
@@ -39,7 +41,7 @@ Remove-When: never
 
 def pristine(release: str) -> dict[str, bytes]:
     """The files of a release that the series is about."""
-    return dict(verifying.extract(LOCK.releases[release], SERIES, verifying.Options(default_cache_dir())).files)
+    return dict(release_files.extract(LOCK.releases[release], SERIES, Options(default_cache_dir())).files)
 
 
 @dataclass
@@ -143,7 +145,7 @@ def test_guide(world: World) -> None:
     files.put(world.checkout / "deploy", {"run.sh": b"vllm serve M --kv-transfer-config.kv_role kv_both\n"})
     world.stands_for["python -m pip install -e ."] = ":"  # what it brings is here; test_first_commands.py installs it
     live, tools = blocks("migration.md")
-    assert "kubectl get pods" in live  # run by tests/unit/test_guide.py, with a kubectl that answers
+    assert "kubectl get pods" in live  # run by tests/docs/test_guide.py, with a kubectl that answers
     assert "docs/features/nixl_kv_role_migration.md" in world.run(tools)
     assert b"kv_both" in (world.checkout / "build/vllm-0.22.1" / tiny.CONNECTOR).read_bytes()
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from kvroles.apply import plan
-from kvroles.contract import check
+from kvroles.contract import terms
+from kvroles.series import project
 from kvroles.sources.archive import inflate, members
 
 from .conftest import tool
@@ -39,7 +40,7 @@ _Tolerant.add_multi_constructor("tag:yaml.org,2002:python/", lambda _loader, suf
 
 def _patched_docs(release: str, archive: Path) -> dict[str, bytes]:
     """The release's ``docs/``, ``mkdocs.yaml`` and navigation, as the series leaves them."""
-    series, lock = plan.load()
+    series, lock = project.load()
     row = lock.releases[release]
     assert row.archive is not None
     touched = set(plan.touched_paths(row, series))
@@ -84,7 +85,7 @@ def test_the_release_builds_the_guide_into_its_own_docs(
         )
     )
     said = tool("mkdocs", "build", cwd=tmp_path)
-    guide = Path(check.GUIDE).relative_to("docs")
+    guide = Path(terms.GUIDE).relative_to("docs")
     assert str(guide) not in _warnings(said)
     page = tmp_path / "site" / guide.with_suffix("") / "index.html"
     assert "Moving NIXL off" in page.read_text()

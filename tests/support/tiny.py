@@ -19,6 +19,7 @@ from kvroles.digest import sha256
 from kvroles.series import mail
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series.topics import Series
+from kvroles.series.upstream_files import UPSTREAM_FILES, paths_of_interest
 from kvroles.sources import extracts
 from kvworkshop import checker
 from kvworkshop.port import lock_rows
@@ -220,7 +221,7 @@ def _message(topic: str) -> mail.Message:
             "Topic": topic,
             "Origin": "downstream",
             "Upstream-Status": "Inappropriate [made for the tests]",
-            "Native-Since": "0.33.0" if topic in lock_rows.UPSTREAM_FILES else "none",
+            "Native-Since": "0.33.0" if topic in UPSTREAM_FILES else "none",
             "Remove-When": "never",
         },
     )
@@ -314,7 +315,7 @@ def make(folder: Path) -> Tiny:
         blob = tarball(f"vllm-{release}", pristine(release), {SCRIPT})
         (cache / "archives" / name).write_bytes(blob)
         row = ArchiveRow(name, sha256(blob), len(blob))
-        extract = extracts.of_archive(blob, row, row.top, lock_rows.paths_of_interest(series))
+        extract = extracts.of_archive(blob, row, row.top, paths_of_interest(series))
         rows[release] = lock_rows.row(extract, row, (), release, series)
     overlay = {path: sha256(data) for path, data in series.overlay.items()}
     (patches / "lock.json").write_bytes(Lock(overlay, rows, checker.current(None)).dumps())

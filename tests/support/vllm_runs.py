@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.apply import plan as engine
+from kvroles.series import project
 from kvroles.series.lock import ReleaseRow
 from kvworkshop.runtime import wheels
 from kvworkshop.runtime.environments import Say
@@ -58,7 +59,7 @@ def connector_path(row: ReleaseRow) -> str:
 
 def patched_connector(row: ReleaseRow, data: bytes) -> bytes:
     """``data``, the release's connector, with the series applied; checked against the lock by the engine."""
-    series, _ = engine.load()
+    series, _ = project.load()
     path = connector_path(row)
     topics = (series.topic("connector-warning"),)
     plan = engine.plan(

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan
 from kvroles.digest import sha256
 from kvroles.errors import NoSource
 from kvroles.series.lock import ArchiveRow
+from kvroles.series.project import load as load_project
 from kvroles.vendored.wheel import build as building
 from support.driver import Ran, script
 from support.index_server import IndexServer
@@ -74,7 +74,7 @@ def test_the_latest_build_for_the_machine_is_picked(tiny: Tiny) -> None:
 
 
 def test_an_architecture_without_a_wheel_is_refused_by_name() -> None:
-    _, lock = plan.load()
+    _, lock = load_project()
     with pytest.raises(NoSource, match=r"0\.9\.0 for aarch64\. Expected x86_64\. Name another architecture"):
         building.pick(lock.releases["0.9.0"], "arm64")
     with pytest.raises(NoSource, match=r"for riscv64\. Expected x86_64 or aarch64\."):

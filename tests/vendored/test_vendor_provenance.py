@@ -58,11 +58,12 @@ def test_the_sbom_is_valid_and_says_what_was_patched(built: Path, wheel: Path, t
 
 
 def test_a_backport_names_its_upstream_address() -> None:
-    from kvroles.apply.plan import State, TopicStatus, load
+    from kvroles.apply.plan import State, TopicStatus
+    from kvroles.series import project
     from kvroles.vendored import part
     from kvroles.vendored.provenance import sbom
 
-    series, lock = load()
+    series, lock = project.load()
     whole = part.of(lock.releases["0.22.1"], series)
     variant = whole.row.topics["connector-warning"].variant
     (patch,) = sbom.patches(whole, (TopicStatus("connector-warning", variant, State.APPLIED, ()),))

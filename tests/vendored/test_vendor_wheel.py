@@ -245,5 +245,5 @@ def test_without_the_libraries_the_way_to_them_is_named(tiny: Tiny, tmp_path: Pa
     command = [sys.executable, "-I", "-S", tiny.root / "tools" / "vendor.py", *argv, "--vllm-rev", "0.22.1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     Ran(done.returncode, done.stdout, done.stderr).refused(
-        2, "needs the library 'packaging'", "pip install -e '.[vendor]'"
+        2, "needs the library 'cyclonedx'", "pip install -e '.[vendor]'"
     )

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from check_wheel_contents.checker import WheelChecker
 from check_wheel_contents.contents import WheelContents
-from kvroles.apply import plan
 from kvroles.errors import NoSource
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 from kvroles.sources import cache
 from kvroles.vendored.wheel import build
 from support import docs
@@ -45,7 +45,7 @@ def official(request: pytest.FixtureRequest) -> Path:
 
 def had(release: str) -> Path:
     """The official wheel of a release, from the cache or fetched into it."""
-    _, lock = plan.load()
+    _, lock = project.load()
     row = build.pick(lock.releases[release], "x86_64")
     try:
         return cache.archive_file(row, default_cache_dir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from kvroles.contract import check
+from kvroles.contract import terms
 from kvroles.series.lock import Checker
 from kvworkshop import checker
 
@@ -55,6 +55,6 @@ def test_a_formatted_string_is_one_token_on_every_python() -> None:
 
 
 def test_a_new_hash_is_kept_only_with_a_new_number() -> None:
-    known = Checker(check.CHECKER, "0" * 64)
+    known = Checker(terms.CHECKER, "0" * 64)
     assert checker.current(known) is known
-    assert checker.current(Checker(check.CHECKER - 1, "0" * 64)) == Checker(check.CHECKER, checker.digest())
+    assert checker.current(Checker(terms.CHECKER - 1, "0" * 64)) == Checker(terms.CHECKER, checker.digest())

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from kvroles.apply import plan
 from kvroles.errors import Unproven
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 from kvroles.series.lock import ReleaseRow
 from kvroles.sources import archive, cache
 from kvworkshop.runtime import wheels
@@ -23,7 +23,7 @@ __all__ = ["say"]
 
 pytestmark = pytest.mark.upstream
 
-_, LOCK = plan.load()
+_, LOCK = project.load()
 
 
 def connector(row: ReleaseRow, say: Say) -> bytes:

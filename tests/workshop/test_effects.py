@@ -15,12 +15,12 @@ from jsonschema import Draft202012Validator
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, UsageError
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
+from kvroles.sources.release_files import Options
 from kvworkshop.effects import run
 from kvworkshop.effects.check import problems, read
 from kvworkshop.effects.scan import Findings, scan
 from kvworkshop.effects.source import python_files
 from kvworkshop.effects.table import Table, load
-from kvworkshop.verify.prove import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "vllm_overlay" / "docs" / "features" / "nixl_kv_role_migration.md"

@@ -7,12 +7,12 @@ import re
 import pytest
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
+from kvroles.sources.release_files import Options
 from kvworkshop.effects import run
 from kvworkshop.effects.check import problems
 from kvworkshop.effects.scan import scan
 from kvworkshop.effects.source import python_files
 from kvworkshop.effects.table import load
-from kvworkshop.verify.prove import Options
 
 pytestmark = pytest.mark.upstream
 

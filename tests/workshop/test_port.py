@@ -16,13 +16,15 @@ import pytest
 from kvroles.apply import plan as engine
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
+from kvroles.series.project import load as load_project
 from kvroles.series.topics import Series
-from kvworkshop.verify import prove
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 
 pytestmark = pytest.mark.upstream
 
 ROOT = Path(__file__).resolve().parents[2]
-SERIES, LOCK = engine.load()
+SERIES, LOCK = load_project()
 CONNECTOR = "vllm/distributed/kv_transfer/kv_connector/v1/nixl/connector.py"
 KVLAYOUT = "tests/distributed/test_kvlayout.py"
 
@@ -56,8 +58,8 @@ def port(project: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def files_of(release: str) -> dict[str, bytes]:
-    options = prove.Options(default_cache_dir())
-    return dict(prove.extract(LOCK.releases[release], SERIES, options).files)
+    options = Options(default_cache_dir())
+    return dict(release_files.extract(LOCK.releases[release], SERIES, options).files)
 
 
 def archive(folder: Path, release: str, files: dict[str, bytes]) -> Path:
@@ -143,9 +145,9 @@ def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) ->
     future[KVLAYOUT] = future[KVLAYOUT].replace(b'kv_role="kv_both"', b'kv_role = "kv_both"')
     source = archive(tmp_path, "0.34.0", future)
     assert port(project, "--to", source).returncode == 1
-    options = prove.Options(default_cache_dir())
+    options = Options(default_cache_dir())
     plan = engine.plan(
-        prove.extract(LOCK.releases["0.33.0"], SERIES, options).files.get,
+        release_files.extract(LOCK.releases["0.33.0"], SERIES, options).files.get,
         LOCK.releases["0.33.0"],
         SERIES,
         SERIES.chosen(),
@@ -219,7 +221,7 @@ def test_a_moved_connector_is_reported_with_its_new_place(project: Path, tmp_pat
     assert f"{CONNECTOR} is gone, and {home} holds its text" in report["left"]
     (clause,) = [item for item in report["left"] if "clause 1" in item]
     assert f"NixlConnector is defined in {home}" in clause
-    assert "tools/kvroles/contract/check.py" in clause
+    assert "tools/kvroles/contract/terms.py" in clause
 
 
 def test_a_split_connector_is_reported_with_where_the_warning_went(project: Path, tmp_path: Path) -> None:

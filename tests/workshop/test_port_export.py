@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from kvroles.apply import plan as engine
 from kvroles.places import default_cache_dir
-from kvworkshop.verify import prove
+from kvroles.series import project
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 
 pytestmark = pytest.mark.upstream
 
 ROOT = Path(__file__).resolve().parents[2]
-SERIES, LOCK = engine.load()
+SERIES, LOCK = project.load()
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def test_an_export_is_a_commit_on_the_pristine_newest_release(
     assert done.returncode == 0, done.stderr
     assert "git am --keep-non-patch --signoff" in done.stdout
     clone = tmp_path / "vllm"
-    pristine = prove.extract(LOCK.releases[newest], SERIES, prove.Options(default_cache_dir())).files
+    pristine = release_files.extract(LOCK.releases[newest], SERIES, Options(default_cache_dir())).files
     for path, data in pristine.items():
         (clone / path).parent.mkdir(parents=True, exist_ok=True)
         (clone / path).write_bytes(data)

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from kvroles.apply import plan
+from kvroles.series import project
 from kvworkshop.runtime import environments, models, unit_runs, upstream_tests
 from kvworkshop.runtime.upstream_tests import Comparison, Run
 from kvworkshop.verify import compat
@@ -207,7 +207,7 @@ COUNTS = {"passed": 1, "failed": 0, "error": 0, "skipped": 0}
 
 
 def record(release: str, passed: int, patched: dict[str, str | None] | None = None) -> dict[str, Any]:
-    patched = compat.patched_files(release, *plan.load()) if patched is None else patched
+    patched = compat.patched_files(release, *project.load()) if patched is None else patched
     counts = {**COUNTS, "passed": passed}
     return {"release": release, "patched": patched, "before": counts, "after": {**counts, "passed": passed + 2}}
 
@@ -246,7 +246,7 @@ def test_counts_that_are_not_those_of_the_runs_are_drift(root: Path) -> None:
 
 
 def test_runs_on_files_that_the_series_no_longer_makes_are_not_current(root: Path) -> None:
-    patched = compat.patched_files("0.22.1", *plan.load())
+    patched = compat.patched_files("0.22.1", *project.load())
     assert any(path.startswith("vllm/") for path in patched)
     assert any(path.startswith("tests/") for path in patched)
     unit_runs.write(root, record("0.22.1", 5, {**patched, next(iter(patched)): "0" * 64}))

@@ -19,6 +19,9 @@ import pytest
 from kvroles.apply import plan as engine
 from kvroles.errors import Unproven
 from kvroles.places import default_cache_dir
+from kvroles.series.project import load as load_project
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 from kvworkshop.verify import prove
 
 pytestmark = pytest.mark.upstream
@@ -58,7 +61,7 @@ def test_compat_json_fits_its_schema_and_names_every_release() -> None:
     data = json.loads(COMPAT.read_bytes())
     schema = json.loads((ROOT / "docs" / "data" / "compat.schema.json").read_bytes())
     jsonschema.Draft202012Validator(schema).validate(data)
-    _, lock = engine.load()
+    _, lock = load_project()
     assert list(data["releases"]) == list(lock.releases)
     assert len(data["releases"]) == 43
 
@@ -67,7 +70,7 @@ def test_shards_cover_every_release_once() -> None:
     from kvworkshop.verify.compat import selection
 
     parts = [selection([], True, f"{i}/3") for i in (1, 2, 3)]
-    assert sorted(r for part in parts for r in part) == sorted(engine.load()[1].releases)
+    assert sorted(r for part in parts for r in part) == sorted(load_project()[1].releases)
 
 
 def test_drift_from_compat_json_fails_and_names_the_release(project: Path) -> None:
@@ -106,9 +109,9 @@ def test_a_wrong_key_of_the_contract_in_the_lock_is_found(project: Path) -> None
 
 @pytest.mark.parametrize("spoilt", [{"docs/lost.md": b"1"}, {"vllm/__init__.py": b"2"}])
 def test_a_way_back_that_leads_elsewhere_is_found(spoilt: dict[str, bytes]) -> None:
-    series, lock = engine.load()
+    series, lock = load_project()
     row = lock.releases["0.22.1"]
-    files = prove.extract(row, series, prove.Options(default_cache_dir())).files
+    files = release_files.extract(row, series, Options(default_cache_dir())).files
     plan = engine.plan(files.get, row, series, series.chosen())
     after = {**files, **{c.path: c.after for c in plan.changes if c.after is not None}}
     prove._reverse(row, after, files, series, ())

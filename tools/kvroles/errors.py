@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -85,3 +87,17 @@ class NoSource(KvRolesError):  # noqa: N818
 
     def __init__(self, what: str, **kw: str | None) -> None:
         super().__init__(Exit.NO_SOURCE, what, **kw)
+
+
+def os_error(
+    what: str, e: OSError, fix: str | None = None, kind: Callable[..., KvRolesError] = DoesNotApply
+) -> KvRolesError:
+    """An operating system refusal (disk full, read-only, no permission) in our words; ``fix`` is how to do without."""
+    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        fix = "Free some space (a patched tree takes about 200 MB) and run again; nothing was changed"
+    elif e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        access = "read" if what.endswith((" read", " opened")) else "write"
+        other = fix or "Choose another place with --output"
+        fix = f"Give yourself {access} access there, or {other[0].lower()}{other[1:]}; nothing was changed"
+    where = f" ({e.filename})" if isinstance(e.filename, str) and e.filename not in what else ""
+    return kind(f"{what}{where}: {e.strerror or e}", fix=fix)

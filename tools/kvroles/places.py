@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+OWN = ".kv-roles"  # our folder in a tree: receipt, and while a run is writing, its journal
+
 
 class Readable(Protocol):
     """The part of ``pathlib.Path`` that ``zipfile.Path`` offers too, so that a zipapp can carry the series."""
@@ -33,3 +35,15 @@ def default_cache_dir() -> Path:
     """``$XDG_CACHE_HOME/vllm-kv-roles``, or ``~/.cache/vllm-kv-roles`` (XDG Base Directory, section "cache")."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "vllm-kv-roles"
+
+
+def leaves(path: str) -> bool:
+    """Whether ``path``, which should be relative with ``/`` between plain names, may lead out of a tree, or is no path.
+
+    Git's own folder, whose hooks are programs, and ours, whose journal is obeyed, are no part of a tree.
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # half of a character, as JSON can say it
+        return True
+    return "\0" in path or not {"", ".", "..", ".git", OWN}.isdisjoint(path.lower().split("/"))

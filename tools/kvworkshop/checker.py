@@ -14,10 +14,10 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvroles.contract import check
+from kvroles.contract import terms
 from kvroles.series.lock import Checker
 
-MODULES = ("check.py", "clauses.py", "roles_in_text.py")
+MODULES = ("terms.py", "roles_in_text.py", "clauses.py", "check.py")
 _HERE = Path(__file__).resolve().parents[1] / "kvroles" / "contract"
 _SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
 _OPENS = getattr(tokenize, "FSTRING_START", -1)
@@ -26,9 +26,9 @@ _CLOSES = getattr(tokenize, "FSTRING_END", -1)
 
 def current(known: Checker | None) -> Checker:
     """The checker as it is; while its number is the ``known`` one, with the known hash: only a new number makes a new one."""
-    if known is not None and known.number == check.CHECKER:
+    if known is not None and known.number == terms.CHECKER:
         return known
-    return Checker(check.CHECKER, digest())
+    return Checker(terms.CHECKER, digest())
 
 
 def digest() -> str:

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvroles.apply.plan import load
-from kvroles.contract import check as contract
+from kvroles.contract import terms
 from kvroles.errors import KvRolesError
-from kvroles.series import mail, patchfile
+from kvroles.series import mail, patchfile, project
 from kvroles.series.lock import Lock
 from kvroles.series.release import in_range, version
 from kvroles.series.topics import Series, Topic
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 from unidiff import PatchSet, UnidiffParseError
 
 from kvworkshop import checker
 from kvworkshop.port import lock_rows
-from kvworkshop.verify import prove
-from kvworkshop.verify.prove import Options
 
 CODES = {
     "KVR001": "A trailer is missing",
@@ -60,7 +59,7 @@ def text(findings: list[Finding]) -> str:
 
 def check(options: Options) -> list[Finding]:
     """Every finding in the series, in order of application."""
-    series, lock = load()
+    series, lock = project.load()
     out = list(_folders(series))
     for topic in series.topics:
         for variant in topic.variants:
@@ -160,11 +159,11 @@ def _overlaps(lock: Lock, series: Series) -> Iterator[Finding]:
 
 def _checker(lock: Lock) -> Iterator[Finding]:
     """The lock's keys are of the checker that is here."""
-    where = "tools/kvroles/contract/check.py"
-    if lock.checker is None or lock.checker.number != contract.CHECKER:
+    where = "tools/kvroles/contract/terms.py"
+    if lock.checker is None or lock.checker.number != terms.CHECKER:
         known = lock.checker.number if lock.checker else "none"
         yield Finding(
-            "KVR011", where, f"CHECKER is {contract.CHECKER}, the lock's {known}: run 'python tools/port.py --relock'"
+            "KVR011", where, f"CHECKER is {terms.CHECKER}, the lock's {known}: run 'python tools/port.py --relock'"
         )
     elif lock.checker.tokens != checker.digest():
         yield Finding("KVR011", where, "raise CHECKER by one, then run 'python tools/port.py --relock'")
@@ -182,7 +181,7 @@ def _releases(series: Series, lock: Lock, options: Options) -> Iterator[Finding]
         if row.archive is None or not new:
             continue
         seen.update((n, v) for n, v in new if v is not None)
-        files = prove.extract(row, series, options).files
+        files = release_files.extract(row, series, options).files
         for topic in series.topics:
             for variant in [v for n, v in new if n == topic.name]:
                 yield from _git_am(topic, variant or "", files, release, series)

@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kvworkshop.port.lock_rows import UPSTREAM_FILES
-
 from kvroles.apply import optional
 from kvroles.apply import plan as engine
 from kvroles.apply.plan import FileStatus, Plan, Reader, State, TopicStatus
-from kvroles.contract import check, clauses
+from kvroles.contract import clauses, terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply
 from kvroles.series import patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.patchfile import FilePatch, HunkMismatch
 from kvroles.series.topics import OVERLAY, Series, Topic
-from kvroles.tree.journal import Change
+from kvroles.series.upstream_files import UPSTREAM_FILES
+from kvroles.tree.change import Change
 
 # path, its bytes, the topic, the variant to take the change from -> merged bytes; raises DoesNotApply on conflicts
 Merge = Callable[[str, bytes, Topic, str], bytes]
@@ -107,10 +106,10 @@ def need_connector(read: Reader, where: str) -> None:
 
     Asked by what changes a tree. A port does without: where a new release moved the connector to is what it is to find out.
     """
-    if all(read(path) is None for path in check.CONNECTORS):
+    if all(read(path) is None for path in terms.CONNECTORS):
         raise DoesNotApply(
             f"There is no NixlConnector in {where}",
-            expected=f"its module, {check.CONNECTORS[0]} or, up to 0.19.1, {check.CONNECTORS[1]}",
+            expected=f"its module, {terms.CONNECTORS[0]} or, up to 0.19.1, {terms.CONNECTORS[1]}",
             found="neither: the tree predates NIXL (0.9.0), or has moved it",
             fix="Name the release it is with --vllm-rev; where the module was moved, 'python tools/port.py --to DIR' says more",
         )
@@ -206,7 +205,7 @@ def _layer(
 
 
 def _upstream_holds(read: Reader, topic: Topic) -> bool:
-    for path in check.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
+    for path in terms.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
         data = read(path)
         if data is None or not engine.is_native(topic.name, path, data):
             continue
@@ -287,8 +286,8 @@ def _undo(data: bytes, patch: FilePatch) -> tuple[bytes, tuple[patchfile.HunkFit
 
 def _needs(path: str, data: bytes) -> bool:
     """Whether the contract asks for a change of this file."""
-    if path in check.CONNECTORS:
+    if path in terms.CONNECTORS:
         return clauses.warns(data) is not None
-    if path == check.TEST_FILE and not clauses.has_deprecation_tests(data):
+    if path == terms.TEST_FILE and not clauses.has_deprecation_tests(data):
         return True
     return bool(clauses.kv_both_left(path, data))

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kvworkshop.verify import prove as verifying
-
 from kvroles.apply import fit, receipt
 from kvroles.apply import plan as engine
 from kvroles.apply.plan import Plan
-from kvroles.apply.run import Outcome, Request, prove, write_back
-from kvroles.contract.check import Verdict
+from kvroles.apply.prove import prove_plan, write_back
+from kvroles.apply.request import Outcome, Request
+from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256, tree_digest
-from kvroles.errors import DoesNotApply, UsageError
+from kvroles.errors import DoesNotApply, UsageError, os_error
+from kvroles.places import OWN
 from kvroles.series import patchfile
 from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.topics import Series, Topic
-from kvroles.sources import git, upstream
+from kvroles.sources import git, release_files, upstream
 from kvroles.sources.http import hide
+from kvroles.sources.release_files import Options
 from kvroles.tree import journal, stage
-from kvroles.tree.tree import OWN, Tree, one_writer, os_error
+from kvroles.tree.tree import Tree
+from kvroles.tree.writer import one_writer
 
 _SKIPPED = frozenset({".git", OWN, "node_modules", "__pycache__"})
 
@@ -131,7 +133,7 @@ def _plan(
             tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, recorded=known, where=where
         )
     merges = Merges(
-        verifying.Options(request.cache_dir, request.index_url, request.offline),
+        Options(request.cache_dir, request.index_url, request.offline),
         series,
         lock,
         nearest,
@@ -147,9 +149,7 @@ def _plan(
 class Merges:
     """Three-way merges against the release a variant was made for; conflicts are kept until all are known."""
 
-    def __init__(
-        self, options: verifying.Options, series: Series, lock: Lock, nearest: str | None, conflicts: Path
-    ) -> None:
+    def __init__(self, options: Options, series: Series, lock: Lock, nearest: str | None, conflicts: Path) -> None:
         git.need_git()
         self._options = options
         self._series = series
@@ -164,7 +164,7 @@ class Merges:
         row = self._lock.releases[release]
         if row.archive is None:
             row = self._lock.releases[variant]
-        base = verifying.extract(row, self._series, self._options).files.get(path)
+        base = release_files.extract(row, self._series, self._options).files.get(path)
         patch = next((f for f in topic.patch(variant).files if f.path == path), None)
         if base is None or patch is None:
             self.conflicts[path] = data
@@ -250,7 +250,7 @@ def _prove(tree: Tree, plan: Plan) -> Verdict:
                 raise os_error(f"{file} cannot be read", e) from None
             if b"kv_both" in data:
                 files[path] = data
-    return prove(files, plan, touched)
+    return prove_plan(files, plan, touched)
 
 
 def _hashes(root: Path) -> dict[str, str]:

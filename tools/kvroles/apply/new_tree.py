@@ -7,7 +7,9 @@ from pathlib import Path
 from kvroles.apply import plan as engine
 from kvroles.apply import receipt
 from kvroles.apply.plan import Plan
-from kvroles.apply.run import Outcome, Request, in_place, of_no_use, prove
+from kvroles.apply.prove import prove_plan
+from kvroles.apply.request import Outcome, Request
+from kvroles.apply.run import in_place, of_no_use
 from kvroles.digest import sha256, tree_digest
 from kvroles.errors import DoesNotApply, NoSource, Unproven
 from kvroles.progress import Progress
@@ -15,7 +17,7 @@ from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.topics import Series, Topic
 from kvroles.sources import archive, cache
 from kvroles.tree import stage
-from kvroles.tree.tree import one_writer
+from kvroles.tree.writer import one_writer
 
 
 def build(request: Request, output: Path, series: Series, row: ReleaseRow, topics: tuple[Topic, ...]) -> Outcome:
@@ -46,7 +48,7 @@ def build(request: Request, output: Path, series: Series, row: ReleaseRow, topic
                 )
             plan = _plan_of_archive(staged.kept, row, series, topics)
             now = {c.path: c.after for c in plan.changes}
-            verdict = prove(staged.kept, plan, touched, row.contract)
+            verdict = prove_plan(staged.kept, plan, touched, row.contract)
             for path, data in now.items():
                 stage.write(staged, path, data)
                 if data is not None and staged.hashes[path] != sha256(data):
@@ -90,7 +92,7 @@ def dry_run(request: Request, output: Path, series: Series, row: ReleaseRow, top
     """What ``build`` would do, without writing a byte: the same plan and proof on the archive's members."""
     files = members_of(source(request, row), row, series)
     plan = _plan_of_archive(files, row, series, topics)
-    verdict = prove(files, plan, set(engine.touched_paths(row, series)), row.contract)
+    verdict = prove_plan(files, plan, set(engine.touched_paths(row, series)), row.contract)
     notes = of_no_use(request, row)
     return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict, notes=notes)
 

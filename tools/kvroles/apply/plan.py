@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from kvroles import line_ends
-from kvroles.contract import check
+from kvroles.contract import terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
-from kvroles.series import patchfile
-from kvroles.series.lock import Lock, ReleaseRow, TopicRow
+from kvroles.series import line_ends, patchfile
+from kvroles.series.lock import ReleaseRow, TopicRow
 from kvroles.series.patchfile import FilePatch, HunkFit, HunkMismatch
 from kvroles.series.topics import OVERLAY, Series, Topic
-from kvroles.tree.journal import Change
+from kvroles.tree.change import Change
 
 Reader = Callable[[str], bytes | None]
 
@@ -161,9 +160,9 @@ def is_native(topic: str, path: str, data: bytes | None) -> bool:
         return False
     from kvroles.contract import clauses  # parsers and all; a file whose hash is known needs none
 
-    if path in check.CONNECTORS:
+    if path in terms.CONNECTORS:
         return clauses.warns(data) is None
-    if path == check.TEST_FILE and not clauses.has_deprecation_tests(data):
+    if path == terms.TEST_FILE and not clauses.has_deprecation_tests(data):
         return False
     return topic != "stragglers" and not clauses.kv_both_left(path, data)
 
@@ -315,32 +314,3 @@ def hunk_refusal(topic: str, e: HunkMismatch, where: str) -> DoesNotApply:
         found=found,
         fix=f"Run again with --3way to merge, or restore it: 'git -C {where} checkout -- {e.path}'",
     )
-
-
-def load() -> tuple[Series, Lock]:
-    """The project's series and lock. Raises Unproven when either is damaged, or the two are not of one making."""
-    return checked(Series.load(), Lock.load())
-
-
-def checked(series: Series, lock: Lock) -> tuple[Series, Lock]:
-    """``series`` and ``lock``, once they are seen to speak of the same overlay and topics."""
-    have = {path: sha256(data) for path, data in series.overlay.items()}
-    names = {t.name for t in series.topics}
-    for path in sorted(have.keys() | lock.overlay.keys()):
-        if have.get(path) != lock.overlay.get(path):
-            if line_ends.are_converted(series.overlay.get(path, b"")):
-                raise line_ends.damaged(f"vllm_overlay/{path}", None)
-            raise Unproven(
-                f"vllm_overlay/{path} is not the file that the lock knows",
-                expected=f"SHA-256 {lock.overlay.get(path)}",
-                found=f"SHA-256 {have.get(path)}",
-                fix="Restore it with 'git checkout -- vllm_overlay patches/lock.json', or after a change of your own "
-                "lock it anew with 'python tools/port.py --relock'",
-            )
-    for row in lock.releases.values():
-        if not row.topics.keys() <= names:
-            raise Unproven(
-                f"patches/series lacks topic {min(row.topics.keys() - names)}, which the lock knows",
-                fix="Restore it with 'git checkout -- patches/series'",
-            )
-    return series, lock

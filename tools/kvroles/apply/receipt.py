@@ -9,11 +9,11 @@ import json
 from typing import Any
 
 from kvroles.apply.plan import State, TopicStatus
-from kvroles.contract.check import Verdict
+from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.topics import Series
-from kvroles.tree.journal import Change
+from kvroles.tree.change import Change
 
 SCHEMA = 1
 

@@ -7,8 +7,8 @@ import sys
 from typing import Any, TextIO
 
 from kvroles.apply.plan import State, TopicStatus
-from kvroles.apply.run import Outcome
-from kvroles.contract import check
+from kvroles.apply.request import Outcome
+from kvroles.contract import terms
 from kvroles.series.lock import Lock
 from kvroles.series.topics import OVERLAY, Series
 
@@ -61,7 +61,7 @@ def text(outcome: Outcome, *, verbose: bool, out: TextIO = sys.stdout) -> str:
     if outcome.did in ("applied", "nothing") and any(t.state is State.APPLIED for t in outcome.topics):
         lines.append(f"  receipt   {outcome.target / '.kv-roles' / 'receipt.json'}")
     if verbose and outcome.verdict is not None:
-        does = "refuses" if any(t.topic == check.REJECT for t in outcome.topics) else "warns"
+        does = "refuses" if any(t.topic == terms.REJECT for t in outcome.topics) else "warns"
         clauses = ("the tests exist", "no kv_both is left", "roles are right", "all files parse")
         lines += [f"    {n} {c}" for n, c in enumerate((f"the connector {does}", *clauses), 1)]
     return "\n".join([*outcome.notes, *lines]).rstrip() + "\n"

@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from kvroles.apply import detect, receipt
 from kvroles.apply import plan as engine
-from kvroles.apply.plan import Plan, TopicStatus
-from kvroles.contract import check as contract
-from kvroles.contract.check import Verdict
-from kvroles.digest import sha256
+from kvroles.apply.prove import prove_plan, write_back
+from kvroles.apply.request import Outcome, Request
 from kvroles.errors import DoesNotApply, Unproven, UsageError
+from kvroles.series import project
 from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.release import resolve
 from kvroles.series.topics import Series, Topic
 from kvroles.tree import journal
-from kvroles.tree.journal import Change
-from kvroles.tree.tree import Tree, no_writer, one_writer
-
-
-class Request(NamedTuple):
-    """What the command line asks for. ``output`` and ``into`` exclude each other."""
-
-    revision: str | None = None
-    upstream: str | None = None
-    output: Path | None = None
-    into: Path | None = None
-    extra: tuple[str, ...] = ()
-    check: bool = False
-    reverse: bool = False
-    three_way: bool = False
-    offline: bool = False
-    quiet: bool = False
-    index_url: str | None = None
-    cache_dir: Path = Path()
-
-
-class Outcome(NamedTuple):
-    """What a run did: ``did`` is ``applied``, ``reversed``, ``nothing``, or with ``--check`` ``would-...``."""
-
-    release: str | None
-    target: Path
-    did: str
-    topics: list[TopicStatus]
-    changed: int
-    verdict: Verdict | None = None
-    tree: str | None = None
-    files: int | None = None
-    notes: Sequence[str] = ()
-    revision: str | None = None  # the commit, of trees that come from git
-    nearest: str | None = None  # the release a tree that is none was taken to be nearest to
+from kvroles.tree.tree import Tree
+from kvroles.tree.writer import no_writer, one_writer
 
 
 def run(request: Request) -> Outcome:
     """Do what ``request`` asks. Raises KvRolesError; the target is then as it was."""
-    series, lock = engine.load()
+    series, lock = project.load()
     chosen = series.chosen(request.extra)
     topics = series.topics if request.reverse else chosen  # what was not applied is not there to be taken out
     if request.into is not None:
@@ -166,7 +130,7 @@ def _in_place(
     if not request.reverse:
         touched = engine.touched_paths(row, series)
         files = {p: d for p in touched if (d := tree.read(p)) is not None}
-        verdict = prove(files, plan, set(touched), row.contract)
+        verdict = prove_plan(files, plan, set(touched), row.contract)
         earlier = journal.read_receipt(tree)
         text = receipt.make(release, row, series, after, plan.changes, verdict, None, earlier=earlier)
     if request.check:
@@ -174,38 +138,6 @@ def _in_place(
     write_back(tree, plan.changes, text)
     done = {"apply": "applied", "reverse": "reversed"}[did]
     return Outcome(release, tree.path, done, after, len(plan.changes), verdict, notes=notes)
-
-
-def write_back(tree: Tree, changes: list[Change], text: bytes | None) -> None:
-    """Commit ``changes`` and read every file back from disk."""
-    journal.commit(tree, changes, text)
-    for change in changes:
-        if tree.read(change.path) != change.after:
-            raise Unproven(f"{change.path} in {tree.path} was read back with other bytes than were written")
-
-
-def prove(files: dict[str, bytes], plan: Plan, touched: set[str], proven: str | None = None) -> Verdict:
-    """Check the contract on ``files`` as ``plan`` leaves them. Raises Unproven at the first breach.
-
-    ``proven`` is the key the lock has for these files: where theirs is the same, the verdict is known.
-    """
-    now: dict[str, bytes | None] = {**files, **{c.path: c.after for c in plan.changes}}
-    if proven is not None and contract.key({p: sha256(d) for p in touched if (d := now.get(p)) is not None}) == proven:
-        return Verdict((), {})
-    before: dict[str, bytes | None] = {**files, **{c.path: c.before for c in plan.changes}}
-    verdict = contract.check(
-        {p: d for p, d in now.items() if d is not None and p in touched},
-        before,
-        {p: d for p, d in now.items() if d is not None and p not in touched},
-        topics=[t.topic for t in plan.topics],
-    )
-    if verdict.breaches:
-        more = f" ({len(verdict.breaches) - 1} more)" if len(verdict.breaches) > 1 else ""
-        raise Unproven(
-            f"The contract of a patched tree does not hold: {verdict.breaches[0]}{more}",
-            fix="Nothing was written; see 'The contract' in docs/explanation/design.md",
-        )
-    return verdict
 
 
 def _known_tree(tree: Tree) -> str | None:

@@ -11,8 +11,8 @@ import subprocess
 import warnings
 from collections.abc import Callable, Mapping
 
-from kvroles.contract import roles_in_text
-from kvroles.contract.check import EARLY, GUIDE, QUERY, REFUSAL, REFUSAL_TESTS, SIDES, TEST_FILE, TESTS, Breach
+from kvroles.contract import roles_in_text, terms
+from kvroles.contract.terms import Breach
 from kvroles.digest import sha256
 
 
@@ -68,12 +68,12 @@ def refuses(connector: bytes, refusal: bytes | None, arguments: bytes | None) ->
     if why:
         return why
     text = _constant(refusal or b"", "KV_BOTH_REFUSED")
-    sides = [f"kv_role='{role}' on {side}" for role, side in SIDES.items()]
-    for part in ("kv_role='kv_both'", *sides, GUIDE):
+    sides = [f"kv_role='{role}' on {side}" for role, side in terms.SIDES.items()]
+    for part in ("kv_role='kv_both'", *sides, terms.GUIDE):
         if part not in text:
-            return f"the refusal in {REFUSAL} does not say {part!r}"
+            return f"the refusal in {terms.REFUSAL} does not say {part!r}"
     if not re.search(rb"^        reject_kv_both\(config\.kv_transfer_config\)$", arguments or b"", re.MULTILINE):
-        return f"{EARLY} does not ask for the refusal before the engine starts"
+        return f"{terms.EARLY} does not ask for the refusal before the engine starts"
     return None
 
 
@@ -131,14 +131,14 @@ def _warning_calls(node: ast.AST) -> list[ast.Call]:
         and call.args
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, str)
-        and re.search(QUERY, call.args[0].value)
-        and all(role in call.args[0].value for role in SIDES)
+        and re.search(terms.QUERY, call.args[0].value)
+        and all(role in call.args[0].value for role in terms.SIDES)
     ]
 
 
 def has_deprecation_tests(source: bytes) -> bool:
     """Whether ``source`` (test_nixl_connector.py) defines both deprecation tests."""
-    return defines(source, TESTS)
+    return defines(source, terms.TESTS)
 
 
 def defines(source: bytes, names: tuple[str, ...]) -> bool:
@@ -147,7 +147,7 @@ def defines(source: bytes, names: tuple[str, ...]) -> bool:
 
 def kv_both_left(path: str, data: bytes) -> list[roles_in_text.Site]:
     """NIXL configs in ``data`` that still say ``kv_both`` where clause 3 forbids it."""
-    if path.startswith("vllm/") or path == GUIDE or b"kv_both" not in data:
+    if path.startswith("vllm/") or path == terms.GUIDE or b"kv_both" not in data:
         return []
     allowed = _lines_about_kv_both(path, data)
     helper_default = path.startswith("tests/") and "nixl" in path.rpartition("/")[2] and path.endswith(".py")
@@ -160,7 +160,7 @@ def kv_both_left(path: str, data: bytes) -> list[roles_in_text.Site]:
 
 _TEST = re.compile(
     rb"^((?:@.*\n(?:[ )].*\n)*)*def (?:%s)\(.*\n(?:[ )].*\n|\n)*)"
-    % b"|".join(t.encode() for t in (*TESTS, *REFUSAL_TESTS)),
+    % b"|".join(t.encode() for t in (*terms.TESTS, *terms.REFUSAL_TESTS)),
     re.M,
 )
 
@@ -171,7 +171,7 @@ def _lines_about_kv_both(path: str, data: bytes) -> set[int]:
     Read as text: parsing 5,000 lines takes 50 ms.
     """
     lines: set[int] = set()
-    if path != TEST_FILE:
+    if path != terms.TEST_FILE:
         return lines
     for m in _TEST.finditer(data):
         first = data.count(b"\n", 0, m.start()) + 1
@@ -193,8 +193,8 @@ def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     lines = after.decode("latin-1").split("\n")
     for s in now:
         text = lines[s.line - 1].lower()
-        cues = {side for side in SIDES.values() if side in text}
-        if s.is_nixl and s.role in SIDES and len(cues) == 1 and SIDES[s.role] not in cues:
+        cues = {side for side in terms.SIDES.values() if side in text}
+        if s.is_nixl and s.role in terms.SIDES and len(cues) == 1 and terms.SIDES[s.role] not in cues:
             out.append(Breach(4, path, s.line, f"{s.role} on a line that speaks of {cues.pop()}"))
     return out
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvroles.errors import UsageError
+from kvroles.errors import UsageError, os_error
 from kvroles.series import mail
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve
 from kvroles.series.topics import OVERLAY, Series
-from kvroles.tree.tree import os_error
 
 
 def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[str, ...] = ()) -> str:

@@ -11,11 +11,10 @@ import re
 from functools import cache
 from typing import Any, NamedTuple
 
-from kvroles import line_ends
 from kvroles.errors import Unproven
-from kvroles.places import Readable, project_root
+from kvroles.places import Readable, leaves, project_root
+from kvroles.series import line_ends
 from kvroles.series.release import version
-from kvroles.tree.tree import leaves
 
 SCHEMA = 1
 _SHA = re.compile(r"[0-9a-f]{64}")

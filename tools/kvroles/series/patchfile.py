@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from kvroles.errors import Unproven
-from kvroles.tree.tree import leaves
+from kvroles.places import leaves
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@(.*)")
 _TRAILER = re.compile(r"([A-Z][A-Za-z-]+): (.+)")

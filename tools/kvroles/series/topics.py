@@ -10,10 +10,9 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from kvroles import line_ends
 from kvroles.errors import Unproven, UsageError
 from kvroles.places import Readable, project_root
-from kvroles.series import patchfile
+from kvroles.series import line_ends, patchfile
 from kvroles.series.release import in_range, version
 
 OVERLAY = "overlay"  # the name under which reports and the lock speak of vllm_overlay/

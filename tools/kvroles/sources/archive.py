@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvroles.errors import Unproven
-from kvroles.tree.tree import leaves
+from kvroles.places import leaves
 
 _CHUNK = 1 << 20
 MAX_BYTES = 4 << 30  # the largest vLLM tree is 154 MB; a bomb by ratio ends here

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from kvroles.digest import sha256
-from kvroles.errors import NoSource, Unproven
+from kvroles.errors import NoSource, Unproven, os_error
 from kvroles.series.lock import ArchiveRow
-from kvroles.tree.tree import os_error
 
 _WAIT_S = 1800.0  # another run may be fetching the same archive over a slow line
 

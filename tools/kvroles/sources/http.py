@@ -24,8 +24,7 @@ from functools import cache
 from typing import IO, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from kvroles.errors import NoSource
-from kvroles.tree.tree import os_error
+from kvroles.errors import NoSource, os_error
 
 ATTEMPTS = 4
 TIMEOUT_S = 30.0  # one wait for the other side to say something

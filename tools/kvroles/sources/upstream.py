@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvroles.errors import NoSource, UsageError
+from kvroles.errors import NoSource, UsageError, os_error
 from kvroles.series.release import Version, version
 from kvroles.sources import git
 from kvroles.sources.http import hide
 from kvroles.tree import stage
-from kvroles.tree.tree import one_writer, os_error
+from kvroles.tree.writer import one_writer
 
 DEFAULT = "https://github.com/vllm-project/vllm"
 

@@ -11,22 +11,15 @@ import contextlib
 import json
 import os
 import shutil
-from typing import NamedTuple
 
 from kvroles.digest import sha256
-from kvroles.errors import DoesNotApply, Unproven
-from kvroles.tree.tree import OWN, Tree, leaves, os_error
+from kvroles.errors import DoesNotApply, Unproven, os_error
+from kvroles.places import OWN, leaves
+from kvroles.tree.change import Change
+from kvroles.tree.tree import Tree
 
 _JOURNAL = "journal.json"
 _RECEIPT = "receipt.json"
-
-
-class Change(NamedTuple):
-    """``path`` goes from ``before`` to ``after`` (None: it does not exist)."""
-
-    path: str
-    before: bytes | None
-    after: bytes | None
 
 
 def read_receipt(tree: Tree) -> bytes | None:

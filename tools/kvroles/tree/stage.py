@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kvroles.digest import sha256
-from kvroles.errors import DoesNotApply, Unproven
+from kvroles.errors import DoesNotApply, Unproven, os_error
+from kvroles.places import OWN
 from kvroles.sources import archive
-from kvroles.tree.tree import OWN, os_error
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

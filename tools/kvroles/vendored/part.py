@@ -13,7 +13,7 @@ from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.patchfile import Patch
 from kvroles.series.release import Version, resolve, version
 from kvroles.series.topics import OVERLAY, Series, Topic
-from kvroles.tree.journal import Change
+from kvroles.tree.change import Change
 
 PACKAGE = "vllm/"
 LABEL = "kvroles"  # of the local version: R+kvroles.N (PEP 440, "Local version identifiers")

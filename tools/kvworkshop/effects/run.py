@@ -10,13 +10,13 @@ from pathlib import Path
 from kvroles.errors import NoSource, Unproven
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve, version
+from kvroles.sources.release_files import Options
 
 from kvworkshop.effects.check import Reading, evidence, problems, read
 from kvworkshop.effects import claims
 from kvworkshop.effects.claims import Claim
 from kvworkshop.effects.source import is_python, release_files
 from kvworkshop.effects.table import Table, load
-from kvworkshop.verify.prove import Options
 
 _ROOT = Path(__file__).resolve().parents[3]
 TABLE = _ROOT / "docs" / "data" / "role_effects.json"

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from kvroles.errors import NoSource
 from kvroles.series.lock import ReleaseRow
 from kvroles.sources import archive, cache, extracts, http, index
-
-from kvworkshop.verify.prove import Options
+from kvroles.sources.release_files import Options
 
 _WANTED = {"vllm/**/*.py"}  # what an extract kept from a wheel is filed under
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kvroles.apply.plan import load
 from kvroles.errors import NoSource
+from kvroles.series import project
 
 from kvworkshop.pages import codes, effects, home, matrix, reference, results, topics
 
@@ -19,7 +19,7 @@ OWNED = (Path("docs") / "patches", Path("docs") / "reference", FRAGMENTS)
 
 def contents(root: Path) -> dict[str, bytes]:
     """Path below ``root`` -> bytes of every generated file. Raises NoSource when a data file is missing."""
-    series, lock = load()
+    series, lock = project.load()
     pages = topics.pages(series, lock)
     pages |= codes.pages()
     pages["reference/tools.md"] = reference.tools_page(root)

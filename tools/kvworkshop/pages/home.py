@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kvroles.apply import plan
-from kvroles.contract import check
-from kvroles.contract.check import QUERY
+from kvroles.contract import check, terms
 from kvroles.series.lock import Lock
 from kvroles.series.patchfile import Patch
 from kvroles.series.topics import Series
@@ -26,7 +25,7 @@ def fragments(series: Series, lock: Lock) -> dict[str, str]:
     return {
         "state-of-the-world.md": _state_of_the_world(lock),
         "warning.md": fence("text", warning(series)),
-        "query.md": fence("text", QUERY),
+        "query.md": fence("text", terms.QUERY),
         "contract.md": "".join(f"{n}. {text}\n" for n, text in enumerate(clauses(), 1)),
         "states.md": table(["State", "Meaning"], [[f"**{s}**", m] for s, m in states()]),
     }
@@ -48,7 +47,7 @@ def warnings_in(patch: Patch) -> Iterator[str]:
             # Adjacent literals are one string; each run of them is parsed by itself, as a hunk is no whole module.
             for run in re.findall(r'(?:"(?:[^"\\\n]|\\.)*"\s*)+', added):
                 text = ast.literal_eval("(" + run + ")")
-                if re.search(QUERY, text):
+                if re.search(terms.QUERY, text):
                     yield text
 
 

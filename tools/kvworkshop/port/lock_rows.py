@@ -5,55 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kvroles.apply import plan
-from kvroles.contract import check
+from kvroles.contract import check, terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply
 from kvroles.series import patchfile
 from kvroles.series.lock import ArchiveRow, FileRow, ReleaseRow, TopicRow, TreeRow
 from kvroles.series.release import version
 from kvroles.series.topics import Series, Topic
+from kvroles.series.upstream_files import UPSTREAM_FILES
+from kvroles.sources import release_files
 from kvroles.sources.extracts import Extract
-
-# What vLLM PR #43874 itself moved, by topic: where a release holds all of it, the topic is native there.
-UPSTREAM_FILES = {
-    "connector-warning": check.CONNECTORS,
-    "unit-tests": (
-        check.TEST_FILE,
-        "tests/v1/kv_connector/unit/test_nixl_connector_hma.py",
-        "tests/v1/kv_connector/unit/test_multi_connector.py",
-        "tests/v1/kv_connector/unit/test_rixl_gpu_mem_diag.py",
-        "tests/v1/kv_connector/unit/utils.py",
-    ),
-    "integration-scripts": (
-        "tests/v1/kv_connector/nixl_integration/run_accuracy_test.sh",
-        "tests/v1/kv_connector/nixl_integration/spec_decode_acceptance_test.sh",
-    ),
-    "guides": ("docs/features/nixl_connector_usage.md", "docs/design/nixl_kv_cache_lease.md"),
-}
-
-
-VERSION_FILE = "vllm/_version.py"  # written when an archive is built; from 0.10.2 on it names the commit
-
-
-def paths_of_interest(series: Series) -> set[str]:
-    """Every path that some variant changes, or that native topics or the release's commit are read from."""
-    paths = {p for files in UPSTREAM_FILES.values() for p in files} | set(series.overlay) | {VERSION_FILE}
-    for topic in series.topics:
-        for variant in topic.variants:
-            paths |= {f.path for f in topic.patch(variant).files}
-    return paths
-
-
-# Published as wheels only. Which of their files equal those of 0.14.1 was read off the git tags; of the two that
-# equal no other release's and are in no wheel, the SHA-256 at the tag is all there is.
-WITHOUT_ARCHIVE = {
-    release: {
-        "tests/v1/kv_connector/unit/test_nixl_connector.py": "5e717d001cc4d6b973346b441e2ddf708465c5fb630ac22ce10f4baad92ba6da",
-        "docs/features/nixl_connector_usage.md": "77dd74a379c48361b74819f37610693ceeff2d30c0cae8dbc74a2398f2e4fd55",
-    }
-    for release in ("0.15.0", "0.15.1")
-}
-LIKE_WITHOUT_ARCHIVE = "0.14.1"
 
 
 def row(
@@ -80,21 +41,15 @@ def _proven(
     rest = {p: d for p, d in before.items() if p not in touched}
     verdict = check.check(mine, before, rest)
     whole = not verdict.breaches and not verdict.unchecked
-    return check.key({p: sha256(d) for p, d in mine.items()}) if whole else None
+    return terms.key({p: sha256(d) for p, d in mine.items()}) if whole else None
 
 
 def row_without_archive(
     release: str, files: Mapping[str, bytes], wheels: tuple[ArchiveRow, ...], series: Series
 ) -> ReleaseRow:
     """The row of a release that has wheels only, from those of its ``files`` that can be had."""
-    topics, _ = topic_rows(files, release, series, WITHOUT_ARCHIVE[release])
+    topics, _ = topic_rows(files, release, series, release_files.WITHOUT_ARCHIVE[release])
     return ReleaseRow(release, None, None, topics, wheels)
-
-
-def files_without_archive(release: str, shipped: Mapping[str, bytes], like: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files of interest of a release that has wheels only, as far as they can be had."""
-    rest = {p: d for p, d in like.items() if not p.startswith("vllm/") and p not in WITHOUT_ARCHIVE[release]}
-    return {**rest, **shipped}
 
 
 def topic_rows(

@@ -6,15 +6,17 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from kvroles.contract import check as contract
+from kvroles.contract import terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
 from kvroles.series import mail, patchfile
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series.release import Version, version
 from kvroles.series.topics import Series, Topic
-from kvroles.sources import cache, extracts, http, index
+from kvroles.series.upstream_files import paths_of_interest
+from kvroles.sources import cache, extracts, http, index, release_files
 from kvroles.sources.extracts import Extract
+from kvroles.sources.release_files import Options
 from kvroles.tree.tree import Tree
 
 from kvworkshop import checker
@@ -22,14 +24,13 @@ from kvworkshop.port import lock_rows
 from kvworkshop.port import survey as surveying
 from kvworkshop.port.survey import Report, Results, Source, TopicReport, nearest, survey
 from kvworkshop.verify import prove
-from kvworkshop.verify.prove import Options
 
 _LARGEST_ARCHIVE = 1 << 30  # bytes; 0.33.0's has 47 MB
 
 
 def source(to: str, as_release: str | None, series: Series, lock: Lock, options: Options) -> Source:
     """The release ``to`` names: one on the index, an archive file, or an unpacked tree. Raises UsageError or NoSource."""
-    wanted = lock_rows.paths_of_interest(series)
+    wanted = paths_of_interest(series)
     path = Path(to)
     if path.is_dir():
         tree = Tree(path)
@@ -51,7 +52,7 @@ def source(to: str, as_release: str | None, series: Series, lock: Lock, options:
         raise UsageError(f"{to!r} is neither a release, nor an archive, nor a folder")
     known = next((r for r in lock.releases.values() if version(r.release) == parsed), None)
     if known is not None and known.archive is not None:
-        return Source(known.release, prove.extract(known, series, options), known.archive)
+        return Source(known.release, release_files.extract(known, series, options), known.archive)
     if options.offline:
         raise NoSource(f"vLLM {parsed.text} is not in the lock and --offline forbids asking the index")
     return _of_index(parsed.text, wanted, options)
@@ -145,7 +146,7 @@ def _home(path: str, row: ReleaseRow) -> str:
     """The topic a file no topic has changed yet belongs to: what upstream left behind, once the rest is native."""
     if row.topics["connector-warning"].state == "native":
         return "stragglers"
-    if path in contract.CONNECTORS:
+    if path in terms.CONNECTORS:
         return "connector-warning"
     if path.startswith("tests/v1/kv_connector/unit/"):
         return "unit-tests"
@@ -213,8 +214,8 @@ def _goals(topic: Topic, series: Series, lock: Lock, options: Options, but: str)
         if entry is None or entry.variant is None or row.release == but:
             continue
         whole = row.archive is not None
-        shipped = prove.files_of(row, series, lock, options)
-        unknown = lock_rows.WITHOUT_ARCHIVE.get(row.release)
+        shipped = release_files.files_of(row, series, lock, options)
+        unknown = release_files.WITHOUT_ARCHIVE.get(row.release)
         files = lock_rows.topic_rows(shipped, row.release, default, unknown)[1] if topic.optional else shipped
         before: dict[str, bytes | None] = {}
         after: dict[str, bytes | None] = {}
@@ -260,9 +261,9 @@ def relock_row(src: Source, series: Series, lock: Lock) -> ReleaseRow:
 def relocked(row: ReleaseRow, series: Series, lock: Lock, options: Options) -> ReleaseRow:
     """A known release's row made anew for the series as it is now."""
     if row.archive is None:
-        files = prove.files_of(row, series, lock, options)
+        files = release_files.files_of(row, series, lock, options)
         return lock_rows.row_without_archive(row.release, files, row.wheels, series)
-    return relock_row(Source(row.release, prove.extract(row, series, options), row.archive), series, lock)
+    return relock_row(Source(row.release, release_files.extract(row, series, options), row.archive), series, lock)
 
 
 def port(
@@ -318,7 +319,7 @@ def port(
     report.written += lock_in(root, src, fresh, lock, options, all_rows=bool(report.written))
     if src.archive and src.blob:  # no index need hold it yet: what comes after this run finds it by the row's hash
         report.kept = cache.keep(src.archive, src.blob, options.cache_dir)
-    proof = prove.prove(src.release, fresh, Lock.load(root), options, src.extract)
+    proof = prove.prove_release(src.release, fresh, Lock.load(root), options, src.extract)
     if proof.problem:
         report.left.append(proof.problem)
     return report

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvroles.errors import UsageError
+from kvroles.errors import UsageError, os_error
 from kvroles.series import mail, patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
-from kvroles.tree.tree import os_error
+from kvroles.sources import release_files
+from kvroles.sources.release_files import Options
 
 from kvworkshop.port import lock_rows
 from kvworkshop.port.survey import Report
-from kvworkshop.verify import prove
-from kvworkshop.verify.prove import Options
 
 
 def text(report: Report) -> str:
@@ -56,7 +55,7 @@ def export(name: str, folder: Path, series: Series, lock: Lock, options: Options
     newest = list(lock.releases)[-1]
     if release != newest:
         raise UsageError(f"Topic {name} does not serve {newest}, the newest release: there is nothing to send upstream")
-    files = prove.files_of(lock.releases[newest], series, lock, options)
+    files = release_files.files_of(lock.releases[newest], series, lock, options)
     before, after = _change(name, newest, files, series)
     message = mail.Message.of(topic.patch(topic.variants[-1]))
     area = "Core" if any("/sched/" in p for p in after) else "KVConnector"

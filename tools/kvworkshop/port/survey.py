@@ -10,20 +10,20 @@ from pathlib import Path
 from kvroles.apply import fit, forks, optional
 from kvroles.apply import plan as engine
 from kvroles.apply.plan import Plan, State, TopicStatus
-from kvroles.contract import check
-from kvroles.errors import DoesNotApply
+from kvroles.contract import check, terms
+from kvroles.contract.terms import Breach
+from kvroles.errors import DoesNotApply, os_error
 from kvroles.series import patchfile
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series.patchfile import split_lines
 from kvroles.series.release import version
 from kvroles.series.topics import Series, Topic
-from kvroles.sources import git
+from kvroles.series.upstream_files import UPSTREAM_FILES
+from kvroles.sources import git, release_files
 from kvroles.sources.extracts import Extract
-from kvroles.tree.tree import os_error
+from kvroles.sources.release_files import Options
 
 from kvworkshop.port import lock_rows
-from kvworkshop.verify import prove
-from kvworkshop.verify.prove import Options
 
 _ALIKE = 0.5  # a file that holds this share of a vanished file's lines is taken for what became of it
 
@@ -154,7 +154,7 @@ def survey_optional(
 
 def _shipped(near: ReleaseRow, src: Source, series: Series, lock: Lock, options: Options) -> Mapping[str, bytes]:
     """The files of interest of ``near``; a release that was ported before has them at hand, and perhaps on no index."""
-    return src.extract.files if near.release == src.release else prove.files_of(near, series, lock, options)
+    return src.extract.files if near.release == src.release else release_files.files_of(near, series, lock, options)
 
 
 def _merged(
@@ -205,7 +205,7 @@ def _held(
     row = near.topics.get(topic)
     if row is None or row.state != "native":
         return None
-    places = {p: moved.get(p, p) for p in lock_rows.UPSTREAM_FILES[topic] if p in before}
+    places = {p: moved.get(p, p) for p in UPSTREAM_FILES[topic] if p in before}
     elsewhere = {p: new for p, new in places.items() if p not in files}
     if elsewhere:
         return TopicReport(
@@ -247,7 +247,7 @@ def _moved(near: ReleaseRow, before: Mapping[str, bytes], files: Mapping[str, by
 def _left(src: Source, plan: Plan, moved: Mapping[str, str]) -> list[str]:
     """What the contract still misses, in words a maintainer can act on."""
     files = src.extract.files
-    paths = {f.path for t in plan.topics for f in t.files} | set(check.CONNECTORS) | {check.TEST_FILE}
+    paths = {f.path for t in plan.topics for f in t.files} | set(terms.CONNECTORS) | {terms.TEST_FILE}
     now = {**files, **{c.path: c.after for c in plan.changes}}
     touched_now = {p: d for p, d in now.items() if d is not None and p in paths}
     mentions = {p: d for p, d in now.items() if d is not None and p not in paths}
@@ -257,7 +257,7 @@ def _left(src: Source, plan: Plan, moved: Mapping[str, str]) -> list[str]:
     return left
 
 
-def _where_it_is(breach: check.Breach, files: Mapping[str, bytes]) -> str:
+def _where_it_is(breach: Breach, files: Mapping[str, bytes]) -> str:
     """Where the class and the warning are now, for a connector that moved or was split."""
     said = []
     homes = {
@@ -270,4 +270,4 @@ def _where_it_is(breach: check.Breach, files: Mapping[str, bytes]) -> str:
             said.append(f"{what} in {', '.join(found)}")
     if not said:
         return ""
-    return f"; {' and '.join(said)}: if that is its new place, name it in tools/kvroles/contract/check.py"
+    return f"; {' and '.join(said)}: if that is its new place, name it in tools/kvroles/contract/terms.py"

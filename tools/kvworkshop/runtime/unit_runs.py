@@ -10,10 +10,11 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
-from kvroles.apply import plan
 from kvroles.apply import run as applying
+from kvroles.apply.request import Request
 from kvroles.errors import UsageError
 from kvroles.places import default_cache_dir
+from kvroles.series import project
 
 from kvworkshop.runtime import upstream_tests
 from kvworkshop.runtime.environments import Interpreter, Say, interpreter
@@ -45,9 +46,9 @@ def trees(release: str, folder: Path) -> tuple[Path, Path]:
     for name in ("pristine", "patched"):
         tree = folder / name
         cache = default_cache_dir()
-        applying.run(applying.Request(revision=release, output=tree, quiet=True, cache_dir=cache))
+        applying.run(Request(revision=release, output=tree, quiet=True, cache_dir=cache))
         if name == "pristine":
-            applying.run(applying.Request(into=tree, reverse=True, quiet=True, cache_dir=cache))
+            applying.run(Request(into=tree, reverse=True, quiet=True, cache_dir=cache))
         hide_metadata(tree)
         made.append(tree)
     return made[0], made[1]
@@ -83,7 +84,7 @@ def compare(release: str, folder: Path, say: Say) -> tuple[Comparison, dict[str,
         comparison = upstream_tests.compare(both, selected, say)
     finally:
         shutil.rmtree(folder)
-    patched = compat.patched_files(release, *plan.load())
+    patched = compat.patched_files(release, *project.load())
     return comparison, upstream_tests.record(release, comparison, selected, versions(python), patched)
 
 

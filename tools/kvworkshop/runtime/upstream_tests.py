@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from kvroles.contract import check
+from kvroles.contract import terms
 from kvroles.errors import Unproven
 
 from kvworkshop.runtime.environments import Interpreter, Say
@@ -86,7 +86,7 @@ class Comparison:
     @property
     def new_tests(self) -> dict[str, str]:
         """The two deprecation tests after the series, by id, with their outcome."""
-        return {t: o for t, o in self.after.outcomes.items() if name_of(t).partition("[")[0] in check.TESTS}
+        return {t: o for t, o in self.after.outcomes.items() if name_of(t).partition("[")[0] in terms.TESTS}
 
     def cannot_run(self) -> list[dict[str, str]]:
         """Every test that did not pass on the patched tree, with its outcome and the reason it gave."""

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from isal import isal_zlib
-from kvroles.apply.plan import load
 from kvroles.errors import NoSource, Unproven, UsageError
+from kvroles.series import project
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve, version
 from kvroles.series.topics import Series
 from kvroles.sources import archive
+from kvroles.sources.release_files import Options
 
 from kvworkshop.verify import prove
-from kvworkshop.verify.prove import Options, Proof
+from kvworkshop.verify.prove import Proof
 
 SCHEMA = 1
 COMPAT = Path("docs") / "data" / "compat.json"
@@ -33,7 +34,7 @@ RUN_ON = ("vllm/", "tests/v1/kv_connector/unit/")
 
 def selection(named: list[str], everything: bool, shard: str | None) -> list[str]:
     """The releases to verify: those ``named``, or all; of them shard ``i/n`` (1-based). Raises UsageError."""
-    _, lock = load()
+    _, lock = project.load()
     chosen = list(lock.releases) if everything or not named else [resolve(name, lock.releases) for name in named]
     if shard:
         number, _, count = shard.partition("/")
@@ -47,7 +48,7 @@ _known: list[tuple[Series, Lock]] = []  # what a helper process has loaded, once
 
 
 def _load() -> None:
-    _known[:] = [load()]
+    _known[:] = [project.load()]
 
 
 def _inflate(blob: bytes, name: str) -> Iterator[bytes]:
@@ -56,7 +57,7 @@ def _inflate(blob: bytes, name: str) -> Iterator[bytes]:
 
 
 def _one(release: str, options: Options) -> Proof:
-    return prove.prove(release, *_known[0], replace(options, inflate=_inflate))
+    return prove.prove_release(release, *_known[0], replace(options, inflate=_inflate))
 
 
 def prove_all(releases: list[str], options: Options, jobs: int, each: Callable[[Proof], None]) -> list[Proof]:
@@ -94,7 +95,7 @@ def unit_counts(root: Path) -> dict[str, Any]:
     ``current`` is false where the series has come to make other files than those the tests were run on. Raises
     NoSource when there is no such file below ``root``, Unproven when it is damaged.
     """
-    series, lock = load()
+    series, lock = project.load()
     return {
         release: {
             "before": run["before"],

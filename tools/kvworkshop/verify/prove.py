@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kvroles.apply import plan as engine
-from kvroles.apply import run
-from kvroles.contract import check
+from kvroles.apply.prove import prove_plan
+from kvroles.contract import check, terms
 from kvroles.digest import sha256
-from kvroles.errors import Exit, KvRolesError, NoSource, Unproven
+from kvroles.errors import Exit, KvRolesError, Unproven
 from kvroles.series import patchfile
 from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.topics import Series
-from kvroles.sources import archive, cache, extracts, http, index
-from kvroles.tree.journal import Change
+from kvroles.series.upstream_files import VERSION_FILE
+from kvroles.sources import extracts, release_files
+from kvroles.sources.release_files import Options
+from kvroles.tree.change import Change
 
 from kvworkshop.port import lock_rows
-
-_WHEEL_PLATFORM = "x86_64"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Where archives come from, and what unpacks them."""
-
-    cache_dir: Path
-    index_url: str | None = None
-    offline: bool = False
-    inflate: extracts.Inflate = archive.inflate
 
 
 @dataclass
@@ -61,7 +49,9 @@ class Proof:
         }
 
 
-def prove(release: str, series: Series, lock: Lock, options: Options, given: extracts.Extract | None = None) -> Proof:
+def prove_release(
+    release: str, series: Series, lock: Lock, options: Options, given: extracts.Extract | None = None
+) -> Proof:
     """Prove ``release``; never raises KvRolesError: what does not hold is the proof's ``problem``.
 
     ``given`` is what was read of its archive already, if anything.
@@ -74,35 +64,15 @@ def prove(release: str, series: Series, lock: Lock, options: Options, given: ext
     return proof
 
 
-def extract(row: ReleaseRow, series: Series, options: Options) -> extracts.Extract:
-    """The files of a release that the series is about, from the cache of such files or from its archive."""
-    assert row.archive is not None
-    wanted = lock_rows.paths_of_interest(series)
-    found = extracts.load(options.cache_dir, row.archive.sha256, wanted)
-    if found is None:
-        blob = cache.archive_bytes(row.archive, options.cache_dir, index_url=options.index_url, offline=options.offline)
-        found = extracts.of_archive(blob, row.archive, row.archive.top, wanted, options.inflate)
-        extracts.store(options.cache_dir, row.archive.sha256, wanted, found)
-    return found
-
-
-def files_of(row: ReleaseRow, series: Series, lock: Lock, options: Options) -> dict[str, bytes]:
-    """The files of interest of any release, as far as they can be had (all, but for 0.15.x)."""
-    if row.archive is not None:
-        return extract(row, series, options).files
-    like = extract(lock.releases[lock_rows.LIKE_WITHOUT_ARCHIVE], series, options).files
-    return lock_rows.files_without_archive(row.release, _shipped(row, options), like)
-
-
 def _prove(
     proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options, given: extracts.Extract | None
 ) -> None:
     if row.archive is None:
         _prove_in_part(proof, row, series, lock, options)
         return
-    found = given or extract(row, series, options)
+    found = given or release_files.extract(row, series, options)
     proof.files = found.count()
-    proof.commit = commit_of(found.files.get(lock_rows.VERSION_FILE, b""))
+    proof.commit = commit_of(found.files.get(VERSION_FILE, b""))
     _same("pristine tree", row.tree.before if row.tree else None, found.digest())
     unknown: dict[str, str] = {}
     _check_rows(proof, row, found.files, series, unknown)
@@ -154,13 +124,13 @@ def _apply(proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Serie
     touched_paths = set(engine.touched_paths(row, series))
     for extra in choices(series):
         plan = engine.plan(files.get, row, series, series.chosen(extra), where=f"vLLM {row.release}")
-        verdict = run.prove(files, plan, touched_paths)
+        verdict = prove_plan(files, plan, touched_paths)
         after = {**files, **{c.path: c.after for c in plan.changes}}
         _reverse(row, {p: d for p, d in after.items() if d is not None}, files, series, extra)
         if result is None:
             result = plan.changes
             made = {p: sha256(d) for p in touched_paths if (d := after.get(p)) is not None}
-            _same("contract's key", row.contract, check.key(made))
+            _same("contract's key", row.contract, terms.key(made))
             proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
     assert result is not None
     return result
@@ -189,8 +159,8 @@ def _same(what: str, want: str | None, have: str) -> None:
 def _prove_in_part(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
     """0.15.x: vllm/ from the wheel, the files that equal 0.14.1's from its archive; the rest is said to be open."""
     proof.whole = False
-    unknown = lock_rows.WITHOUT_ARCHIVE[row.release]
-    files = files_of(row, series, lock, options)
+    unknown = release_files.WITHOUT_ARCHIVE[row.release]
+    files = release_files.files_of(row, series, lock, options)
     _check_rows(proof, row, files, series, unknown)
     for extra in reversed(choices(series)):  # the default series last: its verdict is the one that is told
         now: dict[str, bytes | None] = dict(files)
@@ -209,35 +179,3 @@ def _prove_in_part(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, op
         proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
         if verdict.breaches:
             raise Unproven(f"The contract does not hold: {verdict.breaches[0]}")
-
-
-def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
-    """The members of the release's wheel that some topic changes, read through range requests (a wheel is half a
-    gigabyte), each checked by its hash."""
-    want: dict[str, str] = {}
-    for topic in row.topics.values():
-        for path, f in topic.files.items():
-            if path.startswith("vllm/") and f.before is not None:
-                want.setdefault(path, f.before)
-    key = " ".join([row.release, *sorted(want.values())])
-    found = extracts.load(options.cache_dir, key, set(want))
-    if found is None:
-        if options.offline:
-            raise NoSource(
-                f"The files that the wheel of vLLM {row.release} ships are not in the cache and --offline forbids "
-                "fetching them",
-                fix="Run once without --offline",
-            )
-        wheel = next(w for w in row.wheels if _WHEEL_PLATFORM in w.name)
-        url = index.locate(wheel.name, "vllm", options.index_url)
-        with http.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:
-            found = extracts.Extract({path: z.read(path) for path in want}, b"")
-        extracts.store(options.cache_dir, key, set(want), found)
-    for path, sha in want.items():
-        if sha256(found.files[path]) != sha:
-            raise Unproven(
-                f"{path} in the wheel of vLLM {row.release} is not the one in the lock",
-                expected=sha,
-                found=sha256(found.files[path]),
-            )
-    return found.files

@@ -13,12 +13,12 @@ from typing import Any
 
 from kvroles.apply.plan import State, TopicStatus
 from kvroles.digest import sha256
-from kvroles.errors import UsageError
+from kvroles.errors import UsageError, os_error
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve
 from kvroles.series.topics import Series
 from kvroles.tree.stage import discard
-from kvroles.tree.tree import one_writer, os_error
+from kvroles.tree.writer import one_writer
 from kvroles.vendored import part
 from kvroles.vendored.image import pyz
 from kvroles.vendored.installed.report import SCHEMA

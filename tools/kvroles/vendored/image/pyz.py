@@ -34,7 +34,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 def build() -> bytes:
     """The bytes of ``apply.pyz``. Raises UsageError when run from inside one, Unproven when a library has crept in."""
-    tools = Path(__file__).resolve().parents[4]
+    tools = Path(__file__).resolve().parents[3]
     root = tools.parent
     if not (tools / "vendor.py").is_file() or not (root / "patches" / "series").is_file():
         raise UsageError("apply.pyz is made from a checkout of this project", fix="Run 'python tools/vendor.py' there")

@@ -7,7 +7,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from kvroles.tree.tree import os_error
+from kvroles.errors import os_error
 
 
 def beside(site: Path, path: str) -> list[str]:

@@ -19,8 +19,9 @@ from kvroles.errors import DoesNotApply, KvRolesError, Unproven
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.tree import journal
-from kvroles.tree.journal import Change
-from kvroles.tree.tree import Tree, one_writer
+from kvroles.tree.change import Change
+from kvroles.tree.tree import Tree
+from kvroles.tree.writer import one_writer
 from kvroles.vendored import part, receipt
 from kvroles.vendored.installed import bytecode
 from kvroles.vendored.installed.distribution import Installed

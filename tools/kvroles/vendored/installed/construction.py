@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from kvroles.contract.check import QUERY
+from kvroles.contract import terms
 from kvroles.vendored.installed.distribution import Installed
 
 # vLLM says a line once a process: the role that must warn comes last, so that a warning of the others' is seen as theirs.
@@ -87,7 +87,7 @@ def construct(found: Installed, connector: str) -> Construction:
     said = _run(found, connector.removesuffix(".py").replace("/", "."))
     if isinstance(said, str):
         return Construction({}, said)
-    return Construction({role: sum(1 for line in said[role] if re.search(QUERY, line)) for role in ROLES}, None)
+    return Construction({role: sum(1 for line in said[role] if re.search(terms.QUERY, line)) for role in ROLES}, None)
 
 
 def _run(found: Installed, module: str) -> dict[str, list[str]] | str:

@@ -13,8 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from kvroles.errors import DoesNotApply
-from kvroles.tree.tree import os_error
+from kvroles.errors import DoesNotApply, os_error
 from kvroles.vendored import receipt
 from kvroles.vendored.installed.change import Outcome
 

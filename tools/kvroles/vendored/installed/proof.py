@@ -8,10 +8,11 @@ from kvroles.apply import plan
 from kvroles.apply.plan import State, TopicStatus
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
+from kvroles.places import OWN
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.tree import journal
-from kvroles.tree.tree import OWN, Tree
+from kvroles.tree.tree import Tree
 from kvroles.vendored import part, receipt
 from kvroles.vendored.installed import bytecode
 from kvroles.vendored.installed.construction import Construction, construct

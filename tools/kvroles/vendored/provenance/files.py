@@ -8,8 +8,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from kvroles.errors import Exit, KvRolesError, UsageError
-from kvroles.tree.tree import os_error
+from kvroles.errors import Exit, KvRolesError, UsageError, os_error
 from kvroles.vendored.provenance import sbom, statement
 from kvroles.vendored.wheel.wheel import Built, Source
 

@@ -24,10 +24,10 @@ from typing import cast
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from kvroles.errors import DoesNotApply, Unproven, UsageError
+from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
 from kvroles.series.lock import ArchiveRow, Lock
 from kvroles.series.topics import Series
-from kvroles.tree.tree import one_writer, os_error
+from kvroles.tree.writer import one_writer
 from kvroles.vendored import part, receipt
 from kvroles.vendored.part import LABEL, Part, Planned
 from kvroles.vendored.record import Record, digest, is_bytecode

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from .errors import Unproven
-from .places import Readable, project_root
+from kvroles.errors import Unproven
+from kvroles.places import Readable, project_root
 
 
 def are_converted(data: bytes) -> bool:
