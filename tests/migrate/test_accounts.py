@@ -9,7 +9,7 @@ from kvroles.migrate import run
 from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.settings import Options, Settings
 
-TESTS = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[1]
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 OTHER = NIXL.replace("NixlConnector", "LMCacheConnectorV1")
 

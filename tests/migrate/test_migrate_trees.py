@@ -53,7 +53,7 @@ def _settled(f: Finding, old: str, new: str | None) -> str | None:
 @pytest.mark.parametrize("release", RELEASES)
 def test_migrate_reaches_the_answers_of_the_series(release: str) -> None:
     row = LOCK.releases[release]
-    files = dict(release_files.extract(row, SERIES, Options(default_cache_dir())).files)
+    files = dict(release_files.extract(row, SERIES, SourceOptions(default_cache_dir())).files)
     plan = engine.plan(files.get, row, SERIES, SERIES.chosen())
     patched = files | {c.path: c.after for c in plan.changes if c.after is not None}
     count: Counter[str] = Counter()
