@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.runtime.environments import Say
+from kvworkshop.runtime.environments import Say
 from support.vllm_runs import patched
 
 from .test_bidirectional_fence import FILE, LOADS, TOPIC, outcomes

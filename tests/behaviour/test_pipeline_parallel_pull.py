@@ -9,16 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles import engine
-from kvroles.release import version
-from kvroles.runtime.environments import Say
+from kvroles.series import project
+from kvroles.series.release import version
+from kvworkshop.runtime.environments import Say
 from support.vllm_runs import patched
 
 from .test_bidirectional_fence import outcomes_of
 
 pytestmark = pytest.mark.behaviour
 
-_, LOCK = engine.load()
+_, LOCK = project.load()
 RELEASES = [r for r in LOCK.releases if version(r) >= version("0.26.0")]
 FILE = "tests/v1/kv_connector/unit/test_prefill_stage.py"
 PROGRAM = '''

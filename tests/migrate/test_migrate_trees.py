@@ -19,6 +19,7 @@ from kvroles.migrate.settings import Settings
 from kvroles.places import default_cache_dir
 from kvroles.series import project
 from kvroles.sources import release_files
+from kvroles.sources.release_files import Options as SourceOptions
 
 pytestmark = pytest.mark.upstream
 

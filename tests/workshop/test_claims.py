@@ -7,12 +7,12 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from kvroles.effects import claims, run
-from kvroles.effects.source import release_files
 from kvroles.errors import UsageError
-from kvroles.lock import Lock
 from kvroles.places import default_cache_dir
-from kvroles.verifying import Options
+from kvroles.series.lock import Lock
+from kvroles.sources.release_files import Options
+from kvworkshop.effects import claims, run
+from kvworkshop.effects.source import release_files
 from support import docs
 
 CLAIMS = claims.load(run.CLAIMS)

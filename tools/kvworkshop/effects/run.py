@@ -12,8 +12,8 @@ from kvroles.series.lock import Lock
 from kvroles.series.release import resolve, version
 from kvroles.sources.release_files import Options
 
-from kvworkshop.effects.check import Reading, evidence, problems, read
 from kvworkshop.effects import claims
+from kvworkshop.effects.check import Reading, evidence, problems, read
 from kvworkshop.effects.claims import Claim
 from kvworkshop.effects.source import is_python, release_files
 from kvworkshop.effects.table import Table, load
