@@ -23,6 +23,7 @@ READERS = {
     "make": "recipes:MAKEFILE",
     "just": "recipes:JUSTFILE",
     "unit": "ini:INI",
+    "hcl": "hcl:HCL",
     "log": "plain:LOG",
     "value": "plain:VALUE",
     "prose": "plain:PROSE",
@@ -38,18 +39,33 @@ USUAL = (
 # The word behind a fence's back quotes, in a directive or a magic, in lower case. Empty: the text has to show it.
 FENCES = {
     "sh": "shell", "bash": "shell", "shell": "shell", "console": "shell", "zsh": "shell", "shell-session": "shell",
-    "ksh": "shell", "shellscript": "shell", "sh-session": "shell", "terminal": "shell", "cmd": "shell", "fish": "shell",
-    "text": "", "env": "shell", "dotenv": "shell", "powershell": "shell", "yaml": "yaml", "yml": "yaml", "helm": "yaml",
-    "json": "json", "json5": "json", "jsonc": "json", "python": "python", "py": "python", "python3": "python",
-    "pycon": "python", "toml": "toml", "go": "go", "golang": "go", "rust": "rust", "rs": "rust", "dockerfile": "docker",
-    "docker": "docker", "makefile": "make", "make": "make", "just": "just", "justfile": "just", "markdown": "markdown",
-    "md": "markdown", "jinja": "yaml", "jinja2": "yaml", "gotemplate": "yaml", "log": "log", "logs": "log", "diff": "log",
-    "patch": "log", "mermaid": "log", "output": "log",
+    "ksh": "shell", "shellscript": "shell", "sh-session": "shell", "terminal": "shell", "cmd": "shell",
+    "fish": "shell", "text": "", "env": "shell", "dotenv": "shell", "powershell": "shell", "yaml": "yaml",
+    "yml": "yaml", "helm": "yaml", "json": "json", "json5": "json", "jsonc": "json", "python": "python",
+    "py": "python", "python3": "python", "pycon": "python", "toml": "toml", "go": "go", "golang": "go",
+    "rust": "rust", "rs": "rust", "dockerfile": "docker", "docker": "docker", "makefile": "make", "make": "make",
+    "just": "just", "justfile": "just", "markdown": "markdown", "md": "markdown", "jinja": "yaml", "jinja2": "yaml",
+    "gotemplate": "yaml", "log": "log", "logs": "log", "diff": "log", "hcl": "hcl", "terraform": "hcl", "tf": "hcl",
+    "nomad": "hcl", "patch": "log", "mermaid": "log", "output": "log",
 }  # fmt: skip
 
 # What stands behind a file's own suffix where it is a template, an example or a copy: the suffix before it says the language.
 _WRAPS = frozenset(
-    {".j2", ".jinja", ".jinja2", ".tpl", ".tmpl", ".gotmpl", ".in", ".template", ".example", ".sample", ".dist", ".bak"}
+    {
+        ".j2",
+        ".jinja",
+        ".jinja2",
+        ".tpl",
+        ".tmpl",
+        ".gotmpl",
+        ".tftpl",
+        ".in",
+        ".template",
+        ".example",
+        ".sample",
+        ".dist",
+        ".bak",
+    }
 )
 _GO_TEMPLATES = frozenset({".tpl", ".gotmpl", ".tmpl"})  # without a suffix before it: a chart's helpers
 _BY_BASE = {"makefile": "make", "gnumakefile": "make", "justfile": "just", ".justfile": "just", "dockerfile": "docker"}
@@ -60,7 +76,8 @@ _BY_SUFFIX = {
     ".mdx": "markdown", ".markdown": "markdown", ".rst": "markdown", ".adoc": "markdown", ".asciidoc": "markdown",
     ".qmd": "markdown", ".ipynb": "notebook", ".mdc": "markdown", ".service": "unit", ".container": "unit",
     ".properties": "unit", ".ini": "unit", ".cfg": "unit", ".conf": "unit", ".mk": "make", ".make": "make",
-    ".just": "just", ".env": "shell", ".envrc": "shell",
+    ".just": "just", ".env": "shell", ".envrc": "shell", ".tf": "hcl", ".tofu": "hcl", ".tfvars": "hcl",
+    ".hcl": "hcl", ".nomad": "hcl",
 }  # fmt: skip
 
 

@@ -27,6 +27,8 @@ def language(s: str) -> str:
         return "value"
     if stripped.startswith(("{", "[")) and not stripped.startswith(("{{", "{%", "[[ ")):
         return "json"
+    if script := shebang(stripped):
+        return script
     if _FENCE.search(s):
         return "markdown"
     if _FLAGGED.match(stripped):

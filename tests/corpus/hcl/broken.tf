@@ -1,0 +1,2 @@
+module "prefill" {
+  kv = jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both"

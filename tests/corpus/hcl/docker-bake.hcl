@@ -1,0 +1,5 @@
+target "prefill" {
+  args = {
+    KV_CONFIG = "{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}"
+  }
+}

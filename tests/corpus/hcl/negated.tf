@@ -1,0 +1,3 @@
+module "vllm" {
+  kv = var.role != "prefill" ? jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" }) : null
+}

@@ -1,0 +1,6 @@
+locals {
+  kv = jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" })
+}
+module "prefill" {
+  kv = local.kv
+}

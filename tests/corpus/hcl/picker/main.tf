@@ -1,0 +1,3 @@
+locals {
+  kv = pick(var.is_prefill, jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" }), jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" }))
+}

@@ -1,0 +1,3 @@
+locals {
+  kv = jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" })
+}

@@ -1,0 +1,353 @@
+"""HCL, by its tree-sitter grammar: Terraform, OpenTofu, Nomad, Packer, bake files.
+
+Blocks, objects and lists become a tree of mappings; a block's labels are keys, so that ``module "prefill"`` is read as a
+mapping below the key ``prefill``. What ``jsonencode`` is given is read as what it is. An expression that is no literal stands
+as ``${...}``, which is a placeholder to every rule.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+
+from tree_sitter import Node as TsNode
+
+from kvroles.evidence.data import Map, Node, Scalar, Seq, path_to
+from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.text import Text, join
+from kvroles.migrate import connectors, walk
+from kvroles.migrate.readers import grammar, lines
+from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping.tree import Tree
+from kvroles.migrate.readers.of_file import file_scope
+from kvroles.migrate.readers.template import branches as branches_of
+from kvroles.migrate.readers.template.actions import Branch
+
+_ENCODES = frozenset({"jsonencode", "yamlencode", "tostring", "tomap", "sensitive", "nonsensitive", "base64encode"})
+_MODULE = (".tf", ".tofu")  # the files of one folder are one module
+_MANY = 50  # files of a module that are looked at
+_MAX_BYTES = 256 << 10
+_WRAPPERS = frozenset({"expression", "literal_value", "template_expr", "collection_value"})
+
+
+class _Hcl:
+    def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
+        """The sites in HCL; where the grammar gave up round one, none is made of it."""
+        tree = _tree(text, owner, file)
+        out = [Site(text.at(i), owner, "comment") for i in text.tokens() if tree.commented(i)]
+        with file.knowing(tree.value_of):
+            out += tree.sites()
+        return out
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """The owners of the value at ``at`` and what its line says; None in a comment."""
+        tree = file.kept("hcl", text, owner, partial(_tree, text, owner, file))
+        if tree.commented(at):
+            return None
+        return lines.owner(text, at, tree.scopes(path_to(tree.root, at), follow=False), file)
+
+
+def _tree(t: Text, up: Scope, file: File) -> _HclTree:
+    return _HclTree(_Builder(t), t, up, file)
+
+
+class _Builder:
+    """Makes the mappings of a text, and finds its conditions and comments on the way."""
+
+    def __init__(self, t: Text) -> None:
+        self.t = t
+        self.parsed = grammar.parse("hcl", t)
+        self.branches: list[Branch] = []
+        self.directives: dict[int, list[Branch]] = {}  # by where the string begins that they stand in
+        self.comments: list[tuple[int, int]] = []
+        self.root = Map(end=len(t.s))
+        self._comments(self.parsed)
+        for child in self.parsed.named_children:
+            if child.type == "body":
+                self._body(child, self.root)
+        self.branches.sort(key=lambda b: b.start)
+
+    def _comments(self, node: TsNode) -> None:
+        todo = [node]
+        while todo:
+            n = todo.pop()
+            if n.type == "comment":
+                self.comments.append((n.start_byte, n.end_byte))
+            todo += n.children
+
+    def _source(self, node: TsNode) -> str:
+        return self.t.s[node.start_byte : node.end_byte]
+
+    def _body(self, body: TsNode, into: Map) -> None:
+        repeated: dict[str, list[Map]] = {}
+        for child in body.named_children:
+            if child.type == "attribute" and len(child.named_children) >= 2:
+                key, value = child.named_children[0], child.named_children[-1]
+                into.pairs.append((self._key(key), self.value(value)))
+            elif child.type == "block":
+                self._block(child, into, repeated)
+        for name, maps in repeated.items():  # behind the others, which it may lie round
+            named = Scalar(Text(name, self.t.at(maps[0].start)), maps[0].start, maps[0].start)
+            settings = len(maps) > 1 or all(maps[0].get(k) is not None for k in ("name", "value"))
+            into.pairs.append((named, Seq([*maps], maps[0].start, maps[-1].end) if settings else maps[0]))
+
+    def _block(self, block: TsNode, into: Map, repeated: dict[str, list[Map]]) -> None:
+        heads = [c for c in block.named_children if c.type in {"identifier", "string_lit"}]
+        if not heads:
+            return
+        inner = Map(start=heads[-1].end_byte, end=block.end_byte)
+        for child in block.named_children:
+            if child.type == "body":
+                self._body(child, inner)
+        if len(heads) == 1:
+            repeated.setdefault(self._source(heads[0]), []).append(inner)
+            return
+        node = inner
+        for before, label in zip(heads[-2::-1], heads[:0:-1], strict=True):
+            outer = Map(start=before.end_byte, end=block.end_byte)
+            outer.pairs.append((self._key(label), node))
+            node = outer
+        into.pairs.append((self._key(heads[0]), node))
+
+    def _key(self, node: TsNode) -> Scalar:
+        while node.type in _WRAPPERS and node.named_child_count == 1:
+            node = node.named_children[0]
+        text = self.t.slice(node.start_byte, node.end_byte)
+        if node.type in {"string_lit", "quoted_template"}:
+            text = text.slice(1, max(1, len(text.s) - 1))
+        return Scalar(text, node.start_byte, node.end_byte)
+
+    def value(self, node: TsNode) -> Node:
+        """What an expression comes to: a mapping, a list, a string, or a placeholder that holds its words."""
+        while node.type in _WRAPPERS and node.named_child_count == 1:
+            node = node.named_children[0]
+        a, b = node.start_byte, node.end_byte
+        match node.type:
+            case "object":
+                out = Map(start=a, end=b, flow=False)
+                for elem in node.named_children:
+                    if elem.type == "object_elem" and len(elem.named_children) >= 2:
+                        out.pairs.append((self._key(elem.named_children[0]), self.value(elem.named_children[-1])))
+                return out
+            case "tuple":
+                items = [self.value(c) for c in node.named_children if c.type == "expression"]
+                return Seq(items, a, b)
+            case "string_lit" | "quoted_template" | "heredoc_template":
+                return self._string(node)
+            case "conditional" if len(node.named_children) == 3:
+                return self._conditional(node)
+            case "function_call":
+                return self._call(node)
+            case "for_expr":
+                return self._for(node)
+        if node.named_child_count and any(c.type in {"object", "tuple", "function_call"} for c in node.named_children):
+            inner = [self.value(c) for c in node.named_children if c.type in {"object", "tuple", "function_call"}]
+            return Seq(inner, a, b)
+        plain = node.type in {"numeric_lit", "bool_lit", "null_lit"}
+        source = self._source(node)
+        return Scalar(Text(source if plain else "${" + source[:80] + "}", self.t.at(a)), a, b)
+
+    def _conditional(self, node: TsNode) -> Node:
+        condition, yes, no = node.named_children
+        words = "if " + " ".join(self._source(condition).split())
+        self.branches.append(Branch(yes.start_byte, yes.end_byte, words, False))
+        self.branches.append(Branch(no.start_byte, no.end_byte, words, True))
+        return Seq([self.value(yes), self.value(no)], node.start_byte, node.end_byte)
+
+    def _call(self, node: TsNode) -> Node:
+        name = self._source(node.named_children[0])
+        given = [c for c in node.named_children if c.type == "function_arguments"]
+        values = [self.value(c) for g in given for c in g.named_children if c.type == "expression"]
+        if name in _ENCODES and len(values) == 1:
+            return values[0]
+        if name in {"toset", "tolist", "concat"} and values and isinstance(values[0], Seq):
+            return values[0] if len(values) == 1 else Seq(values, node.start_byte, node.end_byte)
+        out = Map(start=node.start_byte, end=node.end_byte)
+        for value in values:
+            if name == "merge" and isinstance(value, Map):
+                out.pairs += value.pairs
+            else:
+                out.pairs.append((Scalar(Text("<<" if name == "merge" else name), value.start, value.start), value))
+        return out
+
+    def _for(self, node: TsNode) -> Node:
+        parts = [c for c in node.named_children[0].named_children if c.type in {"for_intro", "expression"}]
+        head = " ".join(self._source(parts[0]).split()).rstrip(": ") if parts else "for"
+        self.branches.append(Branch(node.start_byte, node.end_byte, head, False))
+        return Seq([self.value(c) for c in parts if c.type == "expression"], node.start_byte, node.end_byte)
+
+    # -- strings ------------------------------------------------------------------------------------------------------
+
+    def _string(self, node: TsNode) -> Scalar:
+        """A string decoded: what is interpolated stands as ``${...}``, a directive as blanks."""
+        heredoc = node.type == "heredoc_template"
+        a, b = node.start_byte, node.end_byte
+        start, end = (a + 1, b - 1) if not heredoc else self._heredoc_span(node)
+        cuts: list[tuple[int, int, bool]] = []
+        branches: list[Branch] = []
+        self._holes(node, cuts, branches)
+        parts: list[Text] = []
+        at = start
+        for x, y, hole in sorted(cuts):
+            if x < at or y > end:
+                continue
+            parts.append(self._plain(at, x, heredoc))
+            parts.append(
+                self._hole(x, y) if hole else self.t.slice(x, y).same_places(re.sub(r"[^\n]", " ", self.t.s[x:y]))
+            )
+            at = y
+        parts.append(self._plain(at, max(at, end), heredoc))
+        if branches:
+            self.directives[a] = sorted(branches, key=lambda branch: branch.start)
+        return Scalar(join(parts), a, b, quoted=not heredoc, block=heredoc)
+
+    def _heredoc_span(self, node: TsNode) -> tuple[int, int]:
+        first = self.t.s.find("\n", node.start_byte) + 1
+        marks = [c for c in node.children if c.type == "heredoc_identifier"]
+        last = self.t.s.rfind("\n", 0, marks[-1].start_byte) + 1 if len(marks) > 1 else node.end_byte
+        return min(first or node.end_byte, last), last
+
+    def _holes(self, node: TsNode, cuts: list[tuple[int, int, bool]], branches: list[Branch]) -> None:
+        todo = [*node.children]
+        while todo:
+            n = todo.pop()
+            if n.type == "template_interpolation":
+                cuts.append((n.start_byte, n.end_byte, True))
+                continue
+            if n.type in {"template_if", "template_for"}:
+                branches += self._directive(n)
+            if n.type.endswith(("_intro", "_if_end", "_for_end")):
+                cuts.append((n.start_byte, n.end_byte, False))
+                continue
+            todo += n.children
+
+    def _directive(self, node: TsNode) -> list[Branch]:
+        intro = node.children[0]
+        words = re.sub(r"^%\{~?\s*|\s*~?\}$", "", " ".join(self._source(intro).split()))
+        between = next((c for c in node.children if c.type == "template_else_intro"), None)
+        end = node.children[-1].start_byte
+        out = [Branch(intro.end_byte, between.start_byte if between is not None else end, words, False)]
+        return [*out, Branch(between.end_byte, end, words, True)] if between is not None else out
+
+    def _hole(self, a: int, b: int) -> Text:
+        word = re.sub(r"[^\w.]", "_", self.t.s[a:b].strip("${}~ "))[:60] or "_"
+        return self.t.pick("${" + word + "}", [a] * (len(word) + 3), b)
+
+    def _plain(self, a: int, b: int, heredoc: bool) -> Text:
+        text = self.t.slice(a, b)
+        doubled = [m.start() for m in re.finditer(r"[$%](?=[$%]\{)", text.s)]
+        if doubled:  # $${ is ${
+            at = [i for i in range(len(text.s)) if i not in set(doubled)]
+            text = text.pick("".join(text.s[i] for i in at), at, len(text.s))
+        return text if heredoc else objects.unescape(text)
+
+
+class _HclTree(Tree):
+    """The tree of one file; what a local or a variable of it holds is put to use wherever its module names it."""
+
+    def __init__(self, built: _Builder, t: Text, up: Scope, file: File) -> None:
+        source = t.same_places(_hashes(t.s, built.comments))
+        super().__init__(built.root, source, up, file, True, built.branches, branches_of.scope_of)
+        self._built = built
+
+    def commented(self, i: int) -> bool:
+        """Whether index ``i`` stands in a comment."""
+        return any(a <= i < b for a, b in self._built.comments)
+
+    def _scalar(self, leaf: Scalar) -> list[Site]:
+        node = grammar.at(self._built.parsed, leaf.start)
+        if any(owner.type == "ERROR" for owner in grammar.owners(node)):
+            return []
+        directives = self._built.directives.get(leaf.start)
+        if directives is None:
+            return super()._scalar(leaf)
+        out: list[Site] = []
+        path = path_to(self.root, leaf.start)
+        inside = {i: tuple(b for b in directives if b.start <= i < b.end) for i in self._built.t.tokens()}
+        for branches in {inside[i] for i in inside if leaf.start <= i < leaf.end}:
+            scope = self.scopes(path)
+            for branch in branches:
+                scope = branches_of.scope_of(branch, scope, self.source)
+            held = {self._built.t.at(i) for i, around in inside.items() if around == branches}
+            out += [s for s in self.ctx.read(leaf.text, scope) if s.pos in held]
+        return out
+
+    def _merged(self, m: Map) -> Map:
+        """A mapping with what ``merge(local.base, {...})`` takes from a local; what stands further back comes first."""
+        named = [v for k, v in m.pairs if k.value == "<<" and isinstance(v, Scalar)]
+        taken = [found for v in named if isinstance(found := self._meant(v.value.strip("${}")), Map)]
+        out = Map(m.start, m.end)
+        for k, v in [*reversed(m.pairs), *(pair for t in reversed(taken) for pair in reversed(t.pairs))]:
+            if k.value != "<<" and out.get(k.value) is None:
+                out.pairs.append((k, v))
+        return out
+
+    def _handed_out(self, keys: list[str], root: Node, scope: Scope) -> None:  # noqa: ARG002 (Tree's)
+        """Have the uses looked up of a local and of a variable's default."""
+        kind = {"locals": "local", "variable": "var"}.get(keys[0])
+        if kind is not None:
+            scope.kind, scope.name = "variable", keys[1]
+            scope.find_uses = partial(self._references, re.compile(rf"(?<![\w.]){kind}\.{re.escape(keys[1])}(?![\w-])"))
+
+    def _references(self, pattern: re.Pattern[str]) -> list[Scope]:
+        """The owners of every place of the module that ``pattern`` is found in."""
+        out: list[Scope] = []
+        for m in pattern.finditer(self.source.s):
+            if not self.commented(m.start()):
+                out.append(self.scopes(path_to(self.root, m.start())))
+                out[-1].place = self.source.at(m.start())
+        folder, own = os.path.split(self.ctx.path)
+        beside = (
+            sorted(n for n in self.ctx.siblings if n.endswith(_MODULE) and n != own) if own.endswith(_MODULE) else []
+        )
+        for name in beside[:_MANY]:
+            hit = walk.look(os.path.join(folder, name))
+            if hit.skipped or len(hit.data) > _MAX_BYTES or pattern.search(hit.data.decode("utf-8", "replace")) is None:
+                continue
+            text = Text(hit.data.decode("utf-8", "replace"))
+            other = _tree(text, file_scope(name), File(hit.path, name, text, self.ctx.nixl))
+            found = (m for m in pattern.finditer(text.s) if not other.commented(m.start()))
+            out += [other.scopes(path_to(other.root, m.start())) for m in found]
+        return out
+
+    def value_of(self, name: str) -> str | None:
+        """The string that a local is set to, or a variable by default if that is NIXL's."""
+        found = self._meant(name)
+        if not isinstance(found, Scalar) or found.value.startswith("$"):
+            return None
+        nixl = connectors.kind_of(found.value, self.ctx.nixl) is connectors.Kind.NIXL
+        return found.value if nixl or name.startswith("local.") else None
+
+    def _meant(self, name: str) -> Node | None:
+        """What ``local.a.b`` or ``var.a`` stands for, as far as this file says."""
+        kind, *keys = name.split(".")
+        found: Node | None = None
+        for k, v in self.root.pairs if isinstance(self.root, Map) and keys else []:
+            held = (
+                v.get(keys[0])
+                if isinstance(v, Map) and k.value == {"local": "locals", "var": "variable"}.get(kind)
+                else None
+            )
+            found = held if held is not None else found
+        if kind == "var" and isinstance(found, Map):
+            found = found.get("default")
+        for key in keys[1:]:
+            found = found.get(key) if isinstance(found, Map) else None
+        return found
+
+
+def _hashes(s: str, comments: list[tuple[int, int]]) -> str:
+    """``s`` with every comment written with ``#``, character for character."""
+    out = list(s)
+    for a, b in comments:
+        if s.startswith("//", a):
+            out[a : a + 2] = "# "
+        elif s.startswith("/*", a) and "\n" not in s[a:b]:
+            out[a : a + 2] = "# "
+            out[b - 2 : b] = "  "
+    return "".join(out)
+
+
+HCL = _Hcl()
