@@ -152,8 +152,20 @@ def test_a_file_that_another_hands_to_the_other_side_is_refused(
 @pytest.mark.parametrize("files", REFUSED.values(), ids=REFUSED.keys())
 def test_alone_it_is_what_its_name_says(files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    _tree(tmp_path, {name: text for name, text in files.items() if "kv_both" in text})
+    alone = {name: text for name, text in files.items() if "kv_both" in text}
+    _tree(
+        tmp_path, {name.replace("prefill", "decode"): "" for name in alone} | alone
+    )  # and a twin that hands nothing on
     assert set().union(*_codes(tmp_path).values()) == {"KVR101"}
+
+
+@pytest.mark.parametrize("files", REFUSED.values(), ids=REFUSED.keys())
+def test_alone_and_without_a_twin_it_is_not_written(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _tree(tmp_path, {name: text for name, text in files.items() if "kv_both" in text})
+    assert set().union(*_codes(tmp_path).values()) <= {"KVR112", "KVR110", "KVR101"}
 
 
 @pytest.mark.parametrize("files", KEPT.values(), ids=KEPT.keys())

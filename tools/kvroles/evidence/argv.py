@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side, Weight
-from kvroles.evidence.words import name_sides, role_value
+from kvroles.evidence.names import mentioned, name_sides, role_value
 
 
 class Word(NamedTuple):
@@ -89,7 +89,7 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
     flag = ""
     for i, w in enumerate(words):
         if i == skip:
-            named = name_sides(flag or (w.s.partition("=")[0] if w.s.startswith("-") else ""))
+            named = ctx.sides_of(flag or (w.s.partition("=")[0] if w.s.startswith("-") else ""))
             out += [
                 Cue(side, Weight.NAMED, "flag", flag or w.s.partition("=")[0], w.pos)
                 for side in named
@@ -127,13 +127,13 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
     own = _ENV_ROLE.search(name) is not None and not _OTHER_END.search(name)
     side = role_value(value) if own else None
     if side is None and own:
-        named = name_sides(value)
+        named = ctx.sides_of(value)
         side = next(iter(named)) if len(named) == 1 else None
     if side is not None and not (side is Side.AGGREGATED and name_is_vague(name)):
         return [Cue(side, Weight.FLAG, "variable", f"{name}={value[:60]}", pos)]
     if "{" in value and "${" not in value:
         return []
-    if "$" in value and len(value) < 120 and not _OTHER_END.search(name) and not name_sides(name):
+    if "$" in value and len(value) < 120 and not _OTHER_END.search(name) and not mentioned(name):
         return _named(value, f"{name}={value}", pos, ctx)
     if re.search(r"(?i)is_?(?:prefill|decode)|(?:prefill|decode)_?(?:only|worker|mode)$", name) and value.strip(
         "\"'"
@@ -151,7 +151,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
     if _ROLE_FLAG.match(flag):
         side = role_value(value)
         if side is None:
-            named = name_sides(value)
+            named = ctx.sides_of(value)
             side = next(iter(named)) if len(named) == 1 else None
         if side is not None and not (
             side is Side.AGGREGATED and flag in {"--mode", "--role", "--stage"} and value == "none"
@@ -163,7 +163,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         return [c for m in given for c in env_cues(m.group(1), m.group(2), pos, ctx)]
     if _MUTE.match(flag) or len(value) > 200 or ("{" in value and "${" not in value):
         return []
-    if name_sides(flag) or _OTHER_END.search(flag):
+    if mentioned(flag) or _OTHER_END.search(flag):
         return []  # the address of the other side, a kernel's switch
     if _PORT_FLAG.match(flag):
         number = value.split(":")[0] if flag in {"-p", "--publish"} else value
@@ -195,9 +195,7 @@ def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     weight = Weight.NAMED if re.match(r"--(?:name|container-name)[= ]", words) else Weight.SAID
     if "\n" in value or " " in value.strip() or (kind_of_address(value) and not words.startswith("-")):
         return []
-    found = name_sides(value, disagg_pair=ctx.disagg_pair) - {Side.ENCODE, Side.AGGREGATED}
-    if not found and "$" in value and (letter := ctx.letter_side(value)):
-        found = frozenset((letter,))
+    found = ctx.sides_of(value) - {Side.ENCODE, Side.AGGREGATED}
     if len(found) != 1:
         return []
     kind = "log file" if _PATHLIKE.search(value) else "argument"
@@ -218,7 +216,7 @@ def redirect_cues(targets: Iterable[Word], ctx: FileCtx) -> list[Cue]:
     """The cues of the files a command writes to."""
     out: list[Cue] = []
     for w in targets:
-        found = name_sides(w.s, disagg_pair=ctx.disagg_pair) - {Side.ENCODE, Side.AGGREGATED}
+        found = ctx.sides_of(w.s) - {Side.ENCODE, Side.AGGREGATED}
         if len(found) == 1:
             out.append(Cue(next(iter(found)), Weight.SAID, "log file", w.s[:80], w.pos))
     return out

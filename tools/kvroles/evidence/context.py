@@ -7,8 +7,19 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from kvroles.evidence.frames import Scope, Side
-from kvroles.evidence.text import Text
-from kvroles.evidence.words import depends, name_sides, role_key, split_name
+from kvroles.evidence.names import (
+    PD,
+    lettered,
+    mentioned,
+    name_sides,
+    names_only,
+    of_trade,
+    role_key,
+    twins,
+    unknown_words,
+)
+from kvroles.evidence.prose import by_trade, depends, prose_sides, title_side
+from kvroles.evidence.text import Text, occurrences
 
 MAX_NESTING = 12
 
@@ -47,7 +58,7 @@ _PREFILL_ABROAD = ("预填", "プレフィル", "프리필")
 _PD_SAID = re.compile(
     r"""(?ix)
     (?<!no[ ])(?<!non-)(?<!not[ ])(?<!without[ ])(?<!without[ ]any[ ])(?<!disable[ ])
-    (?: disaggregat | (?<![a-z])disagg(?![a-z]) | routing-(?:proxy|sidecar) | nixlv2 | (?<![a-z])p/d(?![a-z])
+    (?: disaggregat | (?<![a-z])disagg(?![a-z]) | (?<![a-z])p/d(?![a-z])
       | (?:prefill|decode)[- ]side | PD分离 | \d+p\d+d )"""
 )
 # ``PREFILL_REPLICAS=0``, ``--set prefill.create=false``, ``prefill: {replicas: 0}``: there is no prefill side here.
@@ -89,6 +100,21 @@ _OFF = frozenset({"0", "false", "no", "off"})
 _PD_PATH = re.compile(
     r"(?i)(?:^|(?<!non)(?<!not)(?<!no)[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)"
 )
+
+
+_SERVERS = "(?:node|instance|worker|server|pod|engine)"
+# What says decode (False) or prefill (True's other) by a word of other trades or by a letter.
+_TRADES = {
+    False: re.compile(
+        r"(?i)(?<![a-z])producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:node|instance|worker|server|pod|engine))|生产者"
+    ),
+    True: re.compile(
+        r"(?i)(?<![a-z])consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:node|instance|worker|server|pod|engine))|消费者"
+    ),
+}
+_NAME_LENGTH = 200
+_BEFORE = re.compile(r"[\w.-]*\Z")
+_AFTER = re.compile(r"[\w.-]*")
 
 
 class FileCtx:
@@ -146,7 +172,7 @@ class FileCtx:
         if any(role_key(v) for v in set(re.findall(r"\$\{?(\w+)", self.text.s))):
             return True  # $ROLE: it is told its side
         lines = (self.text.s[a:b] for a, b, _ in self._lines("prefill" if side is Side.PREFILL else "decod"))
-        return any(side in name_sides(w) for ln in lines if not depends(ln) for w in re.findall(r"[\w-]+", ln))
+        return any(side in mentioned(w) for ln in lines if not depends(ln) for w in re.findall(r"[\w-]+", ln))
 
     @cached_property
     def prefill_said(self) -> bool:
@@ -216,20 +242,50 @@ class FileCtx:
         return frozenset(a or b for a, b in found)
 
     @cached_property
-    def pd_said(self) -> str:
-        """The words that say the deployment is P/D, from the file, its path or its neighbours; empty if none."""
+    def company(self) -> str:
+        """What says P/D of the deployment as a whole, in the file, its path or beside it; empty if nothing does."""
         if m := _PD_PATH.search(self.name):
             return f"path says {m.group().strip('/-_. ')!r}"
-        if self.prefill_said and not self.prefill_off:
-            return "the file speaks of prefill instances"
         if m := _PD_SAID.search(self.text.s):
             return f"the file says {m.group()!r}"
-        own = self.name.rsplit("/", 1)[-1].lower()
-        twin = re.sub(r"decod(?:e|er|ing)", "prefill", own)
-        for other in self.siblings:
-            if "decod" in own and twin in {other.lower(), other.lower().replace("prefiller", "prefill")}:
-                return f"{other} stands beside it"
+        return self.twin_path
+
+    @cached_property
+    def twin_path(self) -> str:
+        """The file or folder beside this one, or beside one it is in, that is named for the other side; empty if none."""
+        path, name = self.path, self.name
+        while name not in {"", "-", "."}:
+            own = name.rsplit("/", 1)[-1]
+            if pairs := twins(own):
+                side, lower = name_sides(own), {twin.lower() for twin in pairs}
+                for other in sorted(self.neighbours(path)):
+                    if other.lower() in lower or (side and {s.other for s in side} == name_sides(other)):
+                        return f"{other} stands beside {own}"
+            if "/" not in name or "/" not in path:
+                return ""
+            path, name = path.rsplit("/", 1)[0], name.rsplit("/", 1)[0]
         return ""
+
+    def pd_said(self, side: Side) -> str:
+        """The words that say that servers of the other side run as well, which a server of ``side`` alone does not show."""
+        if self.company:
+            return self.company
+        if side is Side.DECODE and self.prefill_said and not self.prefill_off:
+            return "the file speaks of prefill instances"
+        if side is Side.PREFILL and self.decode_said:
+            return "the file speaks of decode instances"
+        return ""
+
+    @cached_property
+    def decode_said(self) -> bool:
+        """Whether the file names decode as an instance: a name, a key, or "decode worker"."""
+        s = self.text.s
+        lines = (s[a:b] for a, b, _ in self._lines("decode", "decoder"))
+        return any(
+            Side.DECODE in prose_sides(ln[:_NAME_LENGTH])
+            or any(Side.DECODE in name_sides(w) for w in re.findall(r"[\w-]+", ln[:4096]))
+            for ln in lines
+        )
 
     def pd_named(self, words: str) -> bool:
         """Whether a name says P/D itself (``pd-decode``, ``disagg-decode-0``)."""
@@ -239,20 +295,6 @@ class FileCtx:
     def disagg_pair(self) -> bool:
         """Whether ``disagg…decode`` is said as well, which makes ``disagg…prefill`` one of two sides."""
         return any(_DISAGG_DECODE.match(self.text.s, i) for i in self._places("disagg"))
-
-    @cached_property
-    def letter_pair(self) -> bool:
-        """Whether the file tells its sides apart by the letters P and D in identifiers (``CONFIG_P``, ``CONFIG_D``)."""
-        s = self.text.s
-        for m in re.finditer(r"\b([A-Za-z]\w*?_)([pP])\b|\b([pP])(_[A-Za-z]\w*)\b", s):
-            twin = (
-                m.group(1) + ("D" if m.group(2) == "P" else "d")
-                if m.group(1)
-                else ("D" if m.group(3) == "P" else "d") + m.group(4)
-            )
-            if re.search(rf"\b{re.escape(twin)}\b", s):
-                return True
-        return False
 
     @cached_property
     def objects(self) -> bool:
@@ -279,13 +321,60 @@ class FileCtx:
                         seen.setdefault(h.group(1).lower(), set()).add(side)
         return {k: next(iter(v)) for k, v in seen.items() if len(v) == 1}
 
-    def letter_side(self, name: str) -> Side | None:
-        """The side the letter P or D of an identifier means, where the file uses both."""
-        words = set(split_name(name))
-        if not words & {"p", "d"} or not self.letter_pair:
-            return None
-        found = {side for letter, side in (("p", Side.PREFILL), ("d", Side.DECODE)) if letter in words}
+    def sides_of(self, name: str) -> frozenset[Side]:
+        """The sides that a name in this file is of: by its own words, or by the twin that stands in the file or beside it.
+
+        ``acme-prefill`` is of prefill where ``acme-decode`` is found too, ``KV_P`` where ``KV_D`` is; a name by a word that
+        other trades use as well (producer, consumer) only there, or where something else says P/D.
+        """
+        found = name_sides(name, disagg_pair=self.disagg_pair)
+        if not found:
+            found = mentioned(name, disagg_pair=self.disagg_pair)
+            if len(found) == 1 and found <= set(PD) and not (names_only(name) and self._proper(name)):
+                return frozenset()
+        if not found:
+            side = lettered(name)
+            return frozenset((side,)) if side is not None and self.has_twin(name) else frozenset()
+        if found <= set(PD) and of_trade(name) and not (self.has_twin(name) or self.company):
+            return frozenset()
+        return found
+
+    def side_of(self, name: str) -> Side | None:
+        """The one side that a name in this file is of (see ``sides_of``)."""
+        found = self.sides_of(name)
         return next(iter(found)) if len(found) == 1 else None
+
+    def _proper(self, name: str) -> bool:
+        """Whether the unknown words of a name are a product's or a team's: the name has a twin, or they stand elsewhere too."""
+        return self.has_twin(name) or all(self._elsewhere(w) for w in unknown_words(name))
+
+    def _elsewhere(self, word: str) -> bool:
+        """Whether a word stands in the file or its path apart from a name of a side."""
+        for text in (self.low, self.name.lower()):
+            for i in occurrences(text, word):
+                a, b = i - len(_BEFORE.search(text, max(0, i - _NAME_LENGTH), i)[0]), i + len(word)  # type: ignore[index]
+                if text[i - 1 : i].isalpha() or text[b : b + 1].isalpha():
+                    continue  # part of another word
+                if not mentioned(text[a : _AFTER.match(text, b, b + _NAME_LENGTH).end()]):  # type: ignore[union-attr]
+                    return True
+        return False
+
+    def title_side(self, text: str) -> Side | None:
+        """The side that a title in this file announces (see ``prose.title_side``): by a word that other trades use as well, or
+        by a letter, only where the other one is found too or something else says P/D."""
+        side = title_side(text)
+        if side in PD and by_trade(text) and not self.company:
+            twin = _TRADES[side is Side.PREFILL]
+            return side if twin.search(self.text.s) else None
+        return side
+
+    def has_twin(self, name: str) -> bool:
+        """Whether the same name with the other side's word or letter in it stands in the file, or beside it in its folder."""
+        for twin in twins(name):
+            word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(twin)}(?![A-Za-z0-9])")
+            if word.search(self.text.s) or any(word.search(n) for n in self.siblings):
+                return True
+        return False
 
     def line(self, place: int) -> tuple[int, int]:
         """The 1-based line and column (in characters) of a place in the file."""

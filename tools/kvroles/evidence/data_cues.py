@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence import argv
+from kvroles.evidence import argv, conditions
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.words import name_sides, prose_side, role_key, role_value, title_side
+from kvroles.evidence.names import PD, mentioned, name_sides, role_key, role_value
+from kvroles.evidence.prose import prose_side
 
 _NAME_KEYS = frozenset(
     {
@@ -45,7 +46,6 @@ _EXTENDS = frozenset(
     }
 )
 _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
-_UNSURE = re.compile(r"(?i)!=|\bnot\b|!|\bor\b|\|\|")
 _LOOPS = frozenset(
     {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "for_each"}
 )  # Ansible, Argo, CI
@@ -58,8 +58,7 @@ def one_side(name: str, ctx: FileCtx) -> Side | None:
         return None  # {{ .Values.role | default "decode" }} in a template that asks for the role elsewhere
     if "${" in name and ":-" in name:
         return None  # whoever starts it may set another
-    found = name_sides(name, disagg_pair=ctx.disagg_pair)
-    return next(iter(found)) if len(found) == 1 else None
+    return ctx.side_of(name)
 
 
 def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> Scope:
@@ -179,7 +178,7 @@ def _both_in(node: Node) -> str:
             todo += [v for _, v in n.pairs]
         elif isinstance(n, Seq):
             words = [i.value for i in n.items if isinstance(i, Scalar)]
-            if {Side.PREFILL, Side.DECODE} <= {s for w in words for s in name_sides(w)}:
+            if {Side.PREFILL, Side.DECODE} <= {s for w in words for s in mentioned(w)}:
                 return ", ".join(words)[:60]
             todo += [i for i in n.items if isinstance(i, Map)]
     return ""
@@ -190,15 +189,13 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
     if is_through or len(v.value) > 200:
         return []
     if key in _CONDITION_KEYS:
-        asked = {role_value(w) for w in re.findall(r"==\s*[\"']?([\w-]+)", v.value)} & {Side.PREFILL, Side.DECODE}
-        if len(asked) == 1 and not _UNSURE.search(v.value):
-            return [Cue(s, Weight.NAMED, "condition", f"{key}: {v.value}"[:80], pos) for s in asked if s is not None]
-        return []
+        side = conditions.holds(v.value)
+        return [Cue(side, Weight.NAMED, "condition", f"{key}: {v.value}"[:80], pos)] if side in PD else []
     if key in _NAME_KEYS or (
-        key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not name_sides(key)
+        key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not mentioned(key)
     ):
         # A step's name is a sentence: "Wait for prefill, then start the rest".
-        if side := one_side(v.value, ctx) if len(v.value.split()) < 3 else title_side(v.value):
+        if side := one_side(v.value, ctx) if len(v.value.split()) < 3 else ctx.title_side(v.value):
             return [Cue(side, Weight.NAMED, "name", f"{key}: {v.value}", pos)]
         if (host := ctx.proxied.get(v.value.lower())) is not None:
             return [Cue(host, Weight.NAMED, "host", f"{key}: {v.value} is the proxy's {host.value} server", pos)]

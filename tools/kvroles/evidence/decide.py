@@ -15,7 +15,8 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
-_LABELS = frozenset({"name", "label", "key", "role", "patch path", "folder", "file written", "file name"})
+_LABELS = frozenset({"name", "label", "key", "role", "patch path", "file written"})
+_TITLES = frozenset({"folder", "file name", "class"})
 OVER = frozenset({"heading", "tab", "text above", "sentence", "cell above"})  # of a document: the nearer one goes
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
@@ -33,6 +34,7 @@ class Verdict:
         uses: list[tuple[Side, int]] | None = None,
         label: bool = False,
         carrier: Scope | None = None,
+        suggested: Side | None = None,
     ) -> None:
         self.side = side
         self.why = why
@@ -40,6 +42,7 @@ class Verdict:
         self.against = against  # what the file's name says instead
         self.uses = uses if uses is not None else []  # where each side puts the carrier's value to use
         self.label = label  # weak because it is a mere label: decode after all if the file holds a prefill instance
+        self.suggested = suggested  # where it is not settled: what words too weak to act on say, for a person to judge
         self.carrier = carrier  # the variable, function or anchor whose uses decided
 
 
@@ -52,7 +55,8 @@ class _Level(NamedTuple):
 def weigh(site: Site, ctx: FileCtx) -> Verdict:
     """The verdict on one site."""
     verdict = _weigh(site.scope.chain(), ())
-    if verdict.side is Side.DECODE and ctx.prefill_off is not None:
+    undecided = verdict.side is None and verdict.why in {"unknown", "weak"}
+    if (verdict.side is Side.DECODE or undecided) and ctx.prefill_off is not None:
         words, place = ctx.prefill_off
         return Verdict(
             None, "aggregated", [Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", words, place), *verdict.cues]
@@ -64,10 +68,11 @@ def weigh(site: Site, ctx: FileCtx) -> Verdict:
     if verdict.side in PD and (switches := ctx.switching(site.pos)) is not None:
         cue = Cue(Side.AGGREGATED, Weight.FLAG, "changes its role", *switches)
         return Verdict(None, "conflict", [*verdict.cues, cue])
-    mere = verdict.side is Side.DECODE and _mere_labels(verdict.cues)
-    if mere and not ctx.pd_said and not any(ctx.pd_named(c.words) for c in verdict.cues):
-        return Verdict(None, "weak", verdict.cues, label=True)
-    return verdict
+    if verdict.side is None or verdict.side not in PD or not (alone := _needs_company(verdict.side, verdict.cues)):
+        return verdict
+    if ctx.pd_said(verdict.side) or any(ctx.pd_named(c.words) for c in verdict.cues):
+        return verdict
+    return Verdict(None, "weak", verdict.cues, label=alone == "label", suggested=verdict.side)
 
 
 def of_use(scope: Scope) -> Verdict:
@@ -75,11 +80,16 @@ def of_use(scope: Scope) -> Verdict:
     return _weigh(scope.chain(), ())
 
 
-def _mere_labels(cues: list[Cue]) -> bool:
-    """Whether all cues are of the kind that aggregated servers carry as well: the name or label of an object, and the
-    name of a file that says no more than they do."""
-    kinds = {c.kind.removeprefix("used by: ") for c in cues if c.weight < Weight.FLAG}
-    return len(cues) > 0 and all(c.weight < Weight.FLAG for c in cues) and kinds != {"file name"} and kinds <= _LABELS
+def _needs_company(side: Side, cues: list[Cue]) -> str:
+    """Which words, if no others than these decide, take a sign that the other side runs as well: "label" for the name or
+    label of an object that aggregated servers carry too (they are often called decode), "name" for that of a file or
+    class; empty for all others."""
+    if not cues or any(c.weight >= Weight.FLAG for c in cues):
+        return ""
+    kinds = {c.kind.removeprefix("used by: ") for c in cues}
+    if kinds <= _TITLES:
+        return "name"
+    return "label" if side is Side.DECODE and kinds <= _LABELS | _TITLES else ""
 
 
 def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:

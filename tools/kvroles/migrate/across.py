@@ -119,8 +119,9 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
         )  # the same, written or not
     except UnicodeDecodeError:
         return
-    up = Scope("other file", shown, None, file_scope(shown).cues)
     ctx = File(path, shown, text)
+    named = file_scope(shown, ctx).cues
+    up = Scope("other file", shown, None, named)
     if (
         taken_over and _language(name) == "yaml" and (m := re.search(_DEFAULTS.format(re.escape(stem)), text.s))
     ):  # as Hydra takes it over
@@ -133,7 +134,7 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
         if use.place < 0 or said is None or not _leads(said.group().lstrip("\"'("), before):
             continue
         started = registry.lang_of_name(name) in {"shell", "python"} and not name.endswith(".env")
-        up.cues = [] if started and not re.search(_SOURCES, line[: said.start()]) else file_scope(shown).cues
+        up.cues = [] if started and not re.search(_SOURCES, line[: said.start()]) else named
         verdict = decide.of_use(use)
         sides = decide.PD if verdict.why in {"shared", "conflict"} else (verdict.side,)
         for side in sides:

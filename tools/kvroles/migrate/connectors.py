@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from enum import Enum
 
 from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.text import TOKEN
-from kvroles.evidence.words import name_sides, split_name
 
 
 class Kind(Enum):
@@ -137,7 +137,7 @@ def beside(key: str, pairs: Iterable[tuple[str, str]]) -> str | None:
             continue
         elif words <= own | group:
             rank = len(words) + 1
-        elif name_sides(" ".join(words - own)):
+        elif mentioned(" ".join(words - own)):
             continue
         else:
             rank = 0

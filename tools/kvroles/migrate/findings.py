@@ -92,20 +92,23 @@ def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | No
     used: dict[Side, Cue] | None = None
     out: list[Verdict | None] = []
     for v in verdicts:
+        side = (v.side or v.suggested) if v is not None else None
         if (
             v is not None
-            and v.side is not None
+            and side is not None
             and all(c.weight <= Weight.SAID and c.kind not in decide.OVER for c in v.cues)
         ):
             if used is None:
                 from kvroles.migrate import across  # only few files are decided by so little
 
                 used = across.uses(ctx)
-            if (against := used.get(v.side.other)) is not None:
-                own = used.get(v.side)
+            own = used.get(side)
+            if (against := used.get(side.other)) is not None:
                 cues = [*v.cues, *([own] if own is not None else []), against]
                 name = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
                 v = Verdict(None, "conflict" if own is None else "shared", cues, carrier=name)
+            elif v.side is None and own is not None:
+                v = Verdict(side, "", [*v.cues, own])  # a file's name, and what is done with the file
         out.append(v)
     return out
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from kvroles.evidence import argv
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.evidence.words import name_sides, title_side
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, lines
 from kvroles.migrate.readers.base import File
@@ -29,7 +28,7 @@ class _Ini:
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
         """The section that ``at`` is in, and what its line says."""
-        return lines.owner(text, at, lines.headed(text, at, owner), file)
+        return lines.owner(text, at, lines.headed(text, at, owner, file), file)
 
 
 class _Entry(NamedTuple):
@@ -59,18 +58,18 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         start = max((at for at, _ in sections if at < entry.start), default=0)
         end = min((at for at, _ in sections if at > entry.start), default=len(t.s))
         told = _environment(t, start, end, ctx)
-        scope = _described(t, up, Weight.NAMED if told else Weight.SAID)  # it counts against what the unit is told
+        scope = _described(t, up, Weight.NAMED if told else Weight.SAID, ctx)  # it counts against what the unit is told
         for branch in branches:
             if branch.start <= entry.start < branch.end:
-                scope = branches_of.scope_of(branch, scope, t)
+                scope = branches_of.scope_of(branch, scope, t, ctx)
         section = [name for at, name in sections if at < entry.start]
         for kind, name in (("section", section[-1] if section else ""), ("key", entry.key)):
             scope = Scope(kind, name, scope)
-            if len(sides := name_sides(name)) == 1:
+            if len(sides := ctx.sides_of(name)) == 1:
                 scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, t.at(entry.start)))
         scope = Scope("environment", "", scope, told)
         above = [c for c in comments if c[1] + 1 == entry.start]
-        if above and (side := title_side(above[-1][2])):
+        if above and (side := ctx.title_side(above[-1][2])):
             scope.cues.append(Cue(side, Weight.SAID, "comment", above[-1][2].strip("#; ")[:80], t.at(above[-1][0])))
         near = [e for e in entries if e.start < (sections[0][0] if sections else len(t.s)) or start <= e.start < end]
         out += _value(t, entry, near, scope, ctx)
@@ -107,10 +106,10 @@ def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:
     return [c for c in out if c.weight == Weight.FLAG]
 
 
-def _described(t: Text, up: Scope, weight: int) -> Scope:
+def _described(t: Text, up: Scope, weight: int, ctx: File) -> Scope:
     """What the unit's description says it is."""
     m = _DESCRIPTION.search(t.s)
-    side = title_side(m.group(1)) if m else None
+    side = ctx.title_side(m.group(1)) if m else None
     if m is None or side is None:
         return up
     return Scope("unit", "", up, [Cue(side, weight, "description", m.group(1).strip()[:80], t.at(m.start()))])

@@ -9,7 +9,6 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data_cues import one_side
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.text import Text
-from kvroles.evidence.words import name_sides, title_side
 
 _WORD = re.compile(r"[^\s\"'`,]+")
 _HEAD = re.compile(
@@ -47,7 +46,7 @@ def owner(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
     start, end = span(t.s, i)
     line = t.s[start:end]
     if line.lstrip().startswith("#"):
-        side = title_side(line)
+        side = ctx.title_side(line)
         cues = [Cue(side, Weight.SAID, "comment", line.strip("# ")[:80], t.at(i))] if side else []
         return Scope("comment", "", up, cues)
     named = next((m.group() for m in _WORD.finditer(line) if m.start() <= i - start < m.end()), "")
@@ -55,7 +54,7 @@ def owner(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
     return Scope("command", "", up, argv.cues(words, ctx), place=t.at(i))
 
 
-def headed(t: Text, i: int, up: Scope) -> Scope:
+def headed(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
     """The target of a Makefile, the stage of a Dockerfile or the section of a unit that ``i`` stands in."""
     last: re.Match[str] | None = None
     for m in re.finditer(_HEAD, t.s[:i]):
@@ -63,6 +62,6 @@ def headed(t: Text, i: int, up: Scope) -> Scope:
     if last is None:
         return up
     title = next(g for g in last.groups() if g)
-    sides = name_sides(title) & {Side.PREFILL, Side.DECODE}
+    sides = ctx.sides_of(title) & {Side.PREFILL, Side.DECODE}
     cues = [Cue(s, Weight.NAMED, "target", title, t.at(last.start())) for s in sides if len(sides) == 1]
     return Scope("target", title, up, cues)

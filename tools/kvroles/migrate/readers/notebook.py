@@ -8,7 +8,6 @@ from functools import partial
 from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN_RE, Text, join
-from kvroles.evidence.words import title_side
 from kvroles.migrate.readers import lines, mentions
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
@@ -39,7 +38,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
             continue
         source = _source(cell)
         if cell.scalar("cell_type") == "markdown":
-            section = _said(source, up)
+            section = _said(source, up, ctx)
             if TOKEN_RE.search(source.s):
                 out += ctx.read(source, up, "markdown")
         else:
@@ -75,14 +74,20 @@ def _source(cell: Map) -> Text:
     return Text("", cell.start)
 
 
-def _said(source: Text, up: Scope) -> Scope:
+def _said(source: Text, up: Scope, ctx: File) -> Scope:
     """A Markdown cell speaks for the code cells after it, until the next."""
     lines = [ln.strip("#* ").strip() for ln in source.s.splitlines() if ln.strip()]
     scope = Scope("cell above", source.s.lstrip()[:80], up)
-    side = title_side(lines[-1]) or title_side(lines[0]) if lines else None
+    side = ctx.title_side(lines[-1]) or ctx.title_side(lines[0]) if lines else None
     if side is not None:
         scope.cues.append(
-            Cue(side, Weight.SAID, "cell above", (lines[-1] if title_side(lines[-1]) else lines[0])[:80], source.at(0))
+            Cue(
+                side,
+                Weight.SAID,
+                "cell above",
+                (lines[-1] if ctx.title_side(lines[-1]) else lines[0])[:80],
+                source.at(0),
+            )
         )
     return scope
 

@@ -6,8 +6,8 @@ import re
 
 from kvroles.evidence import signs
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.names import split_name
 from kvroles.evidence.text import TOKEN, Text, occurrences
-from kvroles.evidence.words import name_sides, role_value, split_name
 from kvroles.migrate import connectors
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers import registry, sniff
@@ -20,10 +20,12 @@ _RECORD_NAME = re.compile(
 _RECORD_DIR = re.compile(
     r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$"
 )
-_KIND_NAMES = frozenset({"dockerfile", "containerfile", "makefile", "justfile"})  # what follows their dot is a name
+_KIND_NAMES = frozenset(
+    {"dockerfile", "containerfile", "makefile", "justfile", ".env"}
+)  # what follows their dot is a name
 
 
-def file_scope(name: str) -> Scope:
+def file_scope(name: str, ctx: File) -> Scope:
     """The outermost scope: what the file's name, then its folders', say. Nearest wins; the rest is not looked at."""
     scope = Scope("file", name, None)
     parts = name.split("/")
@@ -33,12 +35,9 @@ def file_scope(name: str) -> Scope:
     for depth, part in enumerate(reversed(parts)):
         stem = part.rsplit(".", 1)[0] if depth == 0 else part
         stem = part if stem.lower() in _KIND_NAMES else stem
-        sides: set[Side | None] = set(name_sides(stem))
-        if not sides and depth == 0 and stem.lower() in {"p", "d"}:
-            sides = {role_value(stem)}
-        sides -= {None, Side.ENCODE, Side.AGGREGATED if disagg else None}
-        if len(sides) == 1 and (side := sides.pop()) is not None:
-            scope.cues.append(Cue(side, Weight.FILE, "file name" if depth == 0 else "folder", part))
+        sides = ctx.sides_of(stem) - ({Side.ENCODE, Side.AGGREGATED} if disagg else {Side.ENCODE})
+        if len(sides) == 1:
+            scope.cues.append(Cue(next(iter(sides)), Weight.FILE, "file name" if depth == 0 else "folder", part))
             break
         if sides:
             break
@@ -55,7 +54,7 @@ def read(ctx: File) -> list[Site]:
 
     A word of which no reader made a role is of the kind of its sign (``signs.SIGNS``), or "unread".
     """
-    up = file_scope(ctx.name)
+    up = file_scope(ctx.name, ctx)
     t = ctx.text
     if recorded(ctx.name):
         return [Site(t.at(i), up, "log") for i in occurrences(t.s, TOKEN)]

@@ -11,8 +11,8 @@ from functools import partial
 from typing import NamedTuple
 
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.names import mentioned, role_key, role_value
 from kvroles.evidence.text import TOKEN_RE, Text, join
-from kvroles.evidence.words import name_sides, role_key, role_value, title_side
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
@@ -46,7 +46,7 @@ class _Recipes:
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
         """The stage or target that ``at`` is in, and what its line says."""
-        return lines_of.owner(text, at, lines_of.headed(text, at, owner), file)
+        return lines_of.owner(text, at, lines_of.headed(text, at, owner, file), file)
 
 
 def _lines(t: Text) -> list[tuple[int, int]]:
@@ -55,7 +55,7 @@ def _lines(t: Text) -> list[tuple[int, int]]:
 
 
 def _name_cue(scope: Scope, kind: str, name: str, pos: int, ctx: File) -> Scope:
-    sides = name_sides(name, disagg_pair=ctx.disagg_pair)
+    sides = ctx.sides_of(name)
     if len(sides) == 1:
         scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, pos))
     elif {Side.PREFILL, Side.DECODE} <= sides:
@@ -68,11 +68,11 @@ def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:
     own = {c.side for c in stage.cues}
     out: list[Cue] = []
     for m in re.finditer(rf"(?im)^[ \t]*FROM[ \t]+{re.escape(name)}[ \t]+AS[ \t]+(\S+)", t.s):
-        if own and name_sides(m.group(1)) - own:
+        if own and mentioned(m.group(1)) - own:
             out.append(Cue(Side.SHARED, Weight.FLAG, "stage", m.group().strip(), t.at(m.start())))
     for m in re.finditer(rf"(?im)^[ \t]*COPY[ \t]+--from={re.escape(name)}[ \t].*", t.s):
         taker = [f.group(1) for f in re.finditer(r"(?im)^[ \t]*FROM[ \t].*\bAS[ \t]+(\S+)", t.s[: m.start()])][-1:]
-        if own and taker and name_sides(taker[0]) - own:
+        if own and taker and mentioned(taker[0]) - own:
             out.append(Cue(Side.SHARED, Weight.FLAG, "stage", m.group().strip()[:80], t.at(m.start())))
     return out
 
@@ -86,8 +86,8 @@ class _Rule(NamedTuple):
     place: int
 
 
-def _said(comments: list[tuple[int, str]], up: Scope) -> Scope:
-    if comments and (side := title_side(" ".join(c for _, c in comments))):
+def _said(comments: list[tuple[int, str]], up: Scope, ctx: File) -> Scope:
+    if comments and (side := ctx.title_side(" ".join(c for _, c in comments))):
         return Scope("block", "", up, [Cue(side, Weight.SAID, "comment", comments[-1][1][:80], comments[-1][0])])
     return up
 
@@ -143,7 +143,7 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
                 side = role_value(m.group(2)) if role_key(m.group(1)) else None
                 stage.cues += [Cue(side, Weight.NAMED, name.lower(), m.group(), t.at(a))] if side else []
         elif TOKEN_RE.search(body.s):
-            scope = _said(comments, stage)
+            scope = _said(comments, stage, ctx)
             if body.s.lstrip().startswith("["):
                 got = objects.read(body, body.s.index("["))
                 out += Tree(got[0], body, scope, ctx).sites() if got else ctx.read(body, scope, "json")
@@ -183,7 +183,11 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
         rule = None if var else (_RULE if lang == "make" else _RECIPE).match(line)
         if rule is not None and not line.startswith((" ", "\t")):
             scope = _name_cue(
-                Scope("target", rule.group("name"), _said(comments, up)), "target", rule.group("name"), t.at(a), ctx
+                Scope("target", rule.group("name"), _said(comments, up, ctx)),
+                "target",
+                rule.group("name"),
+                t.at(a),
+                ctx,
             )
             scope.find_uses = partial(_needed, rule.group("name"), rules, up, ctx)
             scope.only_doubts = True
@@ -194,7 +198,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
             while i < len(lines):
                 text = t.s[lines[i][0] : lines[i][1]]
                 if lang == "make" and _CONDITIONAL.match(text):
-                    inside = _within(conditions, lines[i][1], a, scope, t)
+                    inside = _within(conditions, lines[i][1], a, scope, t, ctx)
                     segments.append((inside, parts := []))
                     i += 1
                     continue
@@ -237,7 +241,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
                 variables.append((var.group("name"), a, value))
         elif TOKEN_RE.search(line) and lang == "make" and (own := _TARGET_VAR.match(line)):
             scope = _name_cue(
-                Scope("target", own["target"], _said(comments, up)), "target", own["target"], t.at(a), ctx
+                Scope("target", own["target"], _said(comments, up, ctx)), "target", own["target"], t.at(a), ctx
             )
             out += ctx.read(t.slice(a + own.end(), a + len(line)), Scope("variable", own["name"], scope))
         elif TOKEN_RE.search(line):
@@ -248,7 +252,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
     for scope, body in bodies:
         out += ctx.read(body, scope, "shell")
     for name, a, value in variables:
-        around = _within(conditions, a, -1, up, t)
+        around = _within(conditions, a, -1, up, t, ctx)
         scope = _name_cue(Scope("variable", name, around), "variable", name, t.at(a), ctx)
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
         scope.find_uses = partial(_uses, use, bodies, ctx)
@@ -282,11 +286,11 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
     return sorted(out, key=lambda branch: branch.start)
 
 
-def _within(conditions: list[Branch], place: int, after: int, up: Scope, t: Text) -> Scope:
+def _within(conditions: list[Branch], place: int, after: int, up: Scope, t: Text, ctx: File) -> Scope:
     """The scope of the conditionals that index ``place`` is in, of those that begin behind index ``after``."""
     for branch in conditions:
         if branch.start <= place < branch.end and branch.start > after:
-            up = branches_of.scope_of(branch, up, t)
+            up = branches_of.scope_of(branch, up, t, ctx)
     return up
 
 
@@ -299,7 +303,7 @@ def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
             continue
         target = _name_cue(Scope("target", rule.name, up, place=rule.place), "target", rule.name, rule.place, ctx)
         words = re.findall(r"[\w.-]+", m.group("given"))
-        sides = [(w, next(iter(s))) for w in words if len(s := name_sides(w)) == 1]
+        sides = [(w, next(iter(s))) for w in words if len(s := ctx.sides_of(w)) == 1]
         cues = [Cue(side, Weight.NAMED, "given", f"{name} {w}", rule.place) for w, side in sides]
         out.append(Scope("needed", name, target, cues, place=rule.place) if cues else target)
     return out
@@ -308,7 +312,7 @@ def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
 def _lent(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | None:
     """The variable of the other side that takes over the value that ``use`` stands for."""
     for name, value in assigned:
-        if name_sides(name) == {side.other} and (m := re.search(use, value.s)) and not TOKEN_RE.search(value.s):
+        if mentioned(name) == {side.other} and (m := re.search(use, value.s)) and not TOKEN_RE.search(value.s):
             return Cue(side.other, Weight.NAMED, "handed on to", name, value.at(m.start()))
     return None
 

@@ -8,7 +8,7 @@ from functools import partial
 from tree_sitter import Node
 
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.words import name_sides, split_name
+from kvroles.evidence.names import mentioned, split_name
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
 
@@ -42,11 +42,11 @@ class Lender(Reader):
                 continue
             for owner in grammar.owners(use):
                 taker = self._taker(owner, use)
-                if not taker or name_sides(taker) != {other}:
+                if not taker or mentioned(taker) != {other}:
                     continue
                 source = grammar.text(self.t, owner)
                 said = {
-                    s for w in re.findall(r"\w+", re.sub(rf"\b{re.escape(taker)}\b", "", source)) for s in name_sides(w)
+                    s for w in re.findall(r"\w+", re.sub(rf"\b{re.escape(taker)}\b", "", source)) for s in mentioned(w)
                 }
                 anew = rf"\b{re.escape(taker)}(?:\[[\"']kv_role[\"']\]|\.kv_role)\s*="
                 if other not in said and not re.search(
@@ -75,7 +75,7 @@ class Lender(Reader):
             said = {
                 m.group(1)
                 for c in owner.named_children
-                if (m := _ALONE.match(grammar.text(self.t, c))) and name_sides(m.group(1))
+                if (m := _ALONE.match(grammar.text(self.t, c))) and mentioned(m.group(1))
             }
             return said.pop() if len(said) == 1 else ""
         if owner.type in self.spec.call and (given := owner.child_by_field_name("arguments")) is not None:
@@ -83,6 +83,6 @@ class Lender(Reader):
             named += [m.group(1) for c in given.named_children if (m := _NAMED.match(grammar.text(self.t, c)))]
             called = self.called(owner).rsplit(".", 1)[-1]
             named += [called] if ABOUT_A_SERVER.search("_".join(split_name(called))) else []
-            taken = [n for n in named if name_sides(n)]
+            taken = [n for n in named if mentioned(n)]
             return taken[0] if len(taken) == 1 else ""
         return ""

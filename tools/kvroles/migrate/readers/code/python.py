@@ -7,7 +7,6 @@ from functools import partial
 
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import Text
-from kvroles.evidence.words import name_sides
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code.carrier import Code
@@ -32,7 +31,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
             else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
         )
         if target:
-            cues = [Cue(s, Weight.SAID, "file written", target, t.at(m.start(2))) for s in name_sides(target)]
+            cues = [Cue(s, Weight.SAID, "file written", target, t.at(m.start(2))) for s in ctx.sides_of(target)]
             up = Scope("file", target, up, cues if len(cues) == 1 else [])
             if ctx.elsewhere is not None:
                 up.find_uses, up.only_doubts = partial(ctx.elsewhere, target.rsplit("/", 1)[-1]), True

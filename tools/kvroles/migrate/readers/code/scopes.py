@@ -8,11 +8,12 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, data_cues
+from kvroles.evidence import argv, conditions, data_cues
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.names import mentioned, role_value, split_name
+from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
-from kvroles.evidence.words import announces, name_sides, past, role_value, split_name, tested, title_side
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES, Lender
 
@@ -22,7 +23,6 @@ _SETS = re.compile(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Com
 _IDENTIFIER = re.compile(
     r"_|[a-z][A-Z]|^[A-Z]+$"
 )  # no common word: by that name another cell or fence means the variable
-_QUOTED = re.compile(r"[\"']([\w-]+)[\"']")
 _MANY = 60
 _PART = re.compile(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
 _CALLED = re.compile(r"\b\s*\(")
@@ -79,9 +79,7 @@ class Unit(Lender):
         scope = Scope(kind, name, up)
         if _TEST_NAME.match(name):
             return scope
-        sides = name_sides(name, disagg_pair=self.ctx.disagg_pair)
-        if not sides and (letter := self.ctx.letter_side(name)):
-            sides = frozenset((letter,))
+        sides = self.ctx.sides_of(name)
         if len(sides) == 1:
             scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, self.t.at(node.start_byte)))
         return scope
@@ -105,7 +103,7 @@ class Unit(Lender):
         if len(names) != 1:
             return Scope("variable", "", up)
         whole = grammar.text(self.t, left)
-        scope = self._named("variable", names[0] if len(name_sides(whole)) != 1 else whole, up, node)
+        scope = self._named("variable", names[0] if len(self.ctx.sides_of(whole)) != 1 else whole, up, node)
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole):
             if not scope.cues:
                 scope.find_uses = partial(self._uses, whole, node, call=False)
@@ -141,7 +139,7 @@ class Unit(Lender):
             out[-1].place = self.t.at(i)
             if call and (given := self._given(use)) is not None and (cues := self._words(name, given)):
                 told.append(Scope("call", name, out[-1], cues, place=out[-1].place))
-        if name_sides(name) or len({c.side for scope in told for c in scope.cues}) > 1:
+        if mentioned(name) or len({c.side for scope in told for c in scope.cues}) > 1:
             out += told  # else a function that is told its side here may be told the other elsewhere
         return out
 
@@ -179,7 +177,7 @@ class Unit(Lender):
             scope = self._named("call", scope.name, up, node)
         if m := _WRITES.search(name):
             files = re.findall(r"[\"']([\w./-]+)[\"']", name[: m.start()])
-            sides = {s for text in files for s in name_sides(text)}
+            sides = {s for text in files for s in self.ctx.sides_of(text)}
             scope.cues += [Cue(s, Weight.SAID, "file written", name[-60:], self.t.at(node.start_byte)) for s in sides]
             if files:
                 scope.kind, scope.name, scope.only_doubts = "file", files[-1], True
@@ -203,7 +201,7 @@ class Unit(Lender):
                 continue
             quoted = source[:1] in "\"'`"
             side = role_value(m.group(1)) if quoted and len(m.group(1)) > 1 else None
-            named = {side} if side else name_sides(m.group(1).rsplit(".", 1)[-1] if not quoted else m.group(1))
+            named = {side} if side else self.ctx.sides_of(m.group(1).rsplit(".", 1)[-1] if not quoted else m.group(1))
             if len(named) == 1:
                 words = f"{name[-40:]}({source[:60]})"
                 out.append(Cue(next(iter(named)), Weight.NAMED, "call", words, self.t.at(c.start_byte)))
@@ -241,7 +239,7 @@ class Unit(Lender):
         for i, w in enumerate(words):
             if i != index and 1 < len(w.s) < 40 and re.fullmatch(r"\$?[\w.-]+", w.s):
                 side = role_value(w.s.rsplit(".", 1)[-1])
-                sides = {side} if side else name_sides(w.s)
+                sides = {side} if side else self.ctx.sides_of(w.s)
                 out += [Cue(s, Weight.NAMED, "beside", w.s.lstrip("$"), w.pos) for s in sides]
         return out if len({c.side for c in out}) == 1 else []
 
@@ -250,7 +248,7 @@ class Unit(Lender):
         opened = re.findall(
             r"open\(\s*[\"']([^\"'\n]+)[\"']\s*,\s*[\"'][wax]", self.t.s[node.start_byte : body.start_byte]
         )
-        sides = {s for name in opened for s in name_sides(name)}
+        sides = {s for name in opened for s in self.ctx.sides_of(name)}
         scope = Scope("with", "", up)
         if len(sides) == 1:
             scope.cues.append(Cue(sides.pop(), Weight.SAID, "file written", opened[0], self.t.at(node.start_byte)))
@@ -294,26 +292,16 @@ class Unit(Lender):
             return Scope("branch", "else", up)
         words = grammar.text(self.t, condition) if condition is not None else ""
         scope = Scope("branch", words[:80], up)
-        of_both = {role_value(w) or w for w in _QUOTED.findall(words)} >= {Side.PREFILL, Side.DECODE}
-        if of_both and not re.search(r"!=|\bnot\b|^!", words):  # role in ("prefill", "decode")
-            scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "condition", words[:80], self.t.at(node.start_byte)))
-            return scope
-        if re.search(r"!=|\bnot\b|\bor\b|\|\||^!|is None|<|>", words):
-            return scope
-        if node.type in spec.case:
-            compared = re.findall(r"[\w-]+", words)
-        else:
-            compared = re.findall(r"==\s*[\"']?([\w.-]+)", words) or tested(words)
-        sides = {s for w in compared for s in ({role_value(w)} if len(w) > 1 and role_value(w) else name_sides(w)) if s}
-        if len(sides) == 1:
-            scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "condition", words[:80], self.t.at(node.start_byte)))
+        asked = conditions.pattern_side if node.type in spec.case else conditions.holds
+        if (side := asked(words)) is not None:
+            scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(node.start_byte)))
         return scope
 
     def _loop(self, node: Node, up: Scope) -> Scope:
         over = node.child_by_field_name("right") or node.child_by_field_name("value")
         words = grammar.text(self.t, over) if over is not None else grammar.text(self.t, node).split("{", 1)[0]
         scope = Scope("loop", words[:60], up)
-        sides = {s for w in re.findall(r"[\w-]+", words[:400]) for s in name_sides(w)} & {Side.PREFILL, Side.DECODE}
+        sides = {s for w in re.findall(r"[\w-]+", words[:400]) for s in mentioned(w)} & {Side.PREFILL, Side.DECODE}
         if len(sides) == 2:
             scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", words[:80], self.t.at(node.start_byte)))
         elif sides:
@@ -339,7 +327,7 @@ class Unit(Lender):
             if gap.count("\n") > 1 and (crossed or not said):
                 break
             if said:
-                side = None if kind == "print" and past(said) else title_side(said)
+                side = None if kind == "print" and past(said) else self.ctx.title_side(said)
                 if side is not None and crossed and not announces(said):
                     break
                 if side is not None:

@@ -10,18 +10,8 @@ from functools import partial
 from itertools import accumulate
 
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.prose import alike_said, both_said, depends, excludes, joined, opens_with, prose_side, prose_sides
 from kvroles.evidence.text import TOKEN_RE, Text, join
-from kvroles.evidence.words import (
-    alike_said,
-    both_said,
-    depends,
-    excludes,
-    joined,
-    name_sides,
-    prose_side,
-    prose_sides,
-    title_side,
-)
 from kvroles.migrate.readers import lines, mentions, registry, sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.document import lines as md
@@ -123,9 +113,7 @@ class _Document:
         scope = Scope(kind, title, up)
         if md.asks(title):
             return scope
-        side = title_side(title)
-        if side is None and len(title.split()) <= 10 and (said := prose_side(title)) is not None:
-            side = None if excludes(title) else said
+        side = self.ctx.title_side(title)
         if side is not None:
             scope.cues.append(Cue(side, Weight.SAID, kind, title.strip()[:80], self.t.at(self.starts[i])))
         return scope
@@ -158,13 +146,15 @@ class _Document:
         if not lines:
             return scope
         whole = " ".join(lines)
-        side = title_side(lines[-1]) or (title_side(whole) if len(lines) > 1 else None)
+        side = self.ctx.title_side(lines[-1]) or (self.ctx.title_side(whole) if len(lines) > 1 else None)
+        if side is None and whole.endswith((":", "：")) and not excludes(whole):
+            side = opens_with(whole)
         if side is not None and md.of_the_other(whole):
             side = None
         if side is None and (pointed := md.pointed(whole)) is not None:
             side = pointed
         first = next(iter(prose_sides(whole) & {Side.PREFILL, Side.DECODE}), None)
-        if side is None and first is not None and prose_sides(whole) == {first} and md.FIRST.match(lines[-1]):
+        if first is not None and prose_sides(whole) == {first} and md.FIRST.match(lines[-1]):
             # "First start prefill, then the same": of which of the two is the block?
             place = self.t.at(self.starts[said[-1][0]])
             both = [Cue(s, Weight.SAID, "text above", lines[-1].strip()[:80], place) for s in (first, first.other)]
@@ -200,7 +190,7 @@ class _Document:
         if named:
             scope.kind, scope.name, scope.only_doubts = "file", named, True
             scope.find_uses = partial(self._mentions, span, named.rsplit("/", 1)[-1])
-        if named and len(sides := name_sides(named)) == 1:
+        if named and len(sides := self.ctx.sides_of(named)) == 1:
             weight, what = (Weight.NAMED, "title") if md.title(info) else (Weight.SAID, "file")
             scope.cues.append(Cue(next(iter(sides)), weight, what, named, self.t.at(self.starts[first])))
         if names := md.SETS.findall(body.s):

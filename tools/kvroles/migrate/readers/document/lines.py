@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from kvroles.evidence.frames import Side
-from kvroles.evidence.words import announces, depends, excludes, prose_sides
+from kvroles.evidence.prose import announces, depends, excludes, prose_sides
 
 FENCE = re.compile(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"

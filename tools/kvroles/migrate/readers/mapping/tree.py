@@ -10,8 +10,8 @@ from itertools import islice
 from kvroles.evidence import argv, data_cues
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.prose import alike_said
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
-from kvroles.evidence.words import alike_said, title_side
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, lines, mentions
 from kvroles.migrate.readers.base import File
@@ -235,7 +235,7 @@ class Tree:
         text = s[line : end if end >= 0 else len(s)]
         indent = len(text) - len(text.lstrip())
         out: list[Cue] = []
-        if (m := re.search(r"(?<=\s)#\s?(.*)$", text[start - line :])) and (side := title_side(m.group(1))):
+        if (m := re.search(r"(?<=\s)#\s?(.*)$", text[start - line :])) and (side := self.ctx.title_side(m.group(1))):
             out.append(Cue(side, Weight.SAID, "comment", m.group(1).strip()[:80], self.source.at(start + m.start())))
         lines: list[tuple[int, str]] = []
         while line > 0:
@@ -249,7 +249,7 @@ class Tree:
             return out  # a config commented out, not a title
         if any(alike_said(c) for _, c in lines):
             out.append(Cue(Side.SHARED, Weight.FLAG, "comment", lines[-1][1][:80], self.source.at(lines[0][0])))
-        elif lines and (side := title_side(" ".join(c for _, c in lines))):
+        elif lines and (side := self.ctx.title_side(" ".join(c for _, c in lines))):
             words = next((c for _, c in lines if c), "")
             out.append(Cue(side, Weight.SAID, "comment", words[:80], self.source.at(lines[0][0])))
         return out

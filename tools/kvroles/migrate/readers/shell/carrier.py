@@ -10,7 +10,6 @@ from tree_sitter import Node
 from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text, join
-from kvroles.evidence.words import name_sides
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, grammar, lines, registry, sniff
 from kvroles.migrate.readers.base import File
@@ -160,7 +159,7 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
     name = m.group(1)
     body = inner.slice(m.end(), len(inner.s))
     scope = Scope("variable", name, scope)
-    sides = name_sides(name)
+    sides = script.ctx.sides_of(name)
     if len(sides) == 1:
         scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "variable", name, t.at(node.start_byte)))
     quoted = body.s.strip("\"' ")
@@ -218,7 +217,7 @@ def _heredoc(script: Script, node: Node) -> list[Site]:
     target = script.heredoc_target(node)
     lang = registry.lang_of_name(target) if target else ""
     if target:
-        sides = name_sides(target)
+        sides = script.ctx.sides_of(target)
         writer = next((o for o in grammar.owners(node) if o.type == "redirected_statement"), node)
         scope = Scope("file", target, scope, find_uses=partial(script.read_back, target, writer), only_doubts=True)
         if len(sides) == 1:

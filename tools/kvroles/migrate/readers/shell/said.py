@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.words import alike_said, name_sides, past, title_side
+from kvroles.evidence.prose import alike_said, past, without_past
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name
@@ -87,7 +87,7 @@ def _counted(source: Source, inner: Node) -> Cue | None:
         group.insert(0, up)
     cue = _comment(source, group)
     for line in (grammar.text(source.t, c).lstrip("# ") for c in group):
-        if cue is not None and title_side(line) is cue.side and (m := _COUNT.match(line)):
+        if cue is not None and source.ctx.title_side(line) is cue.side and (m := _COUNT.match(line)):
             count = int(m[1]) if m[1].isdecimal() else _NUMBERS.index(m[1].lower()) + 2
             return cue if started <= count else None
     return None
@@ -96,7 +96,7 @@ def _counted(source: Source, inner: Node) -> Cue | None:
 def _told_in(source: Source, loop: Node) -> set[Side]:
     """The sides that a loop's own comments and echoes announce."""
     lines = re.findall(r"(?:#|\becho\b)([^\n]*)", grammar.text(source.t, loop))
-    return {side for ln in lines if (side := title_side(ln.strip(" \"'")))}
+    return {side for ln in lines if (side := source.ctx.title_side(ln.strip(" \"'")))}
 
 
 def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
@@ -125,7 +125,7 @@ def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
         elif node.is_named:
             text = grammar.text(source.t, node)
             if (words := _echoed(source, node)) is not None:
-                side = None if past(words) else title_side(words)
+                side = None if past(words) else source.ctx.title_side(words)
                 if side is not None and (_STARTING.match(words) or side.other not in _echoed_before(source, node)):
                     yield Cue(side, Weight.SAID, "echo", words.strip()[:80], source.t.at(node.start_byte)), row
                 elif side is not None:
@@ -147,8 +147,8 @@ def _comment(source: Source, group: list[Node]) -> Cue | None:
         return None
     if any(alike_said(ln) for ln in lines):
         return Cue(Side.SHARED, Weight.FLAG, "comment", lines[-1][:80], source.t.at(group[-1].start_byte))
-    side = title_side(lines[-1])
-    others = {title_side(ln) for ln in lines[:-1]} - {None}
+    side = source.ctx.title_side(lines[-1])
+    others = {source.ctx.title_side(ln) for ln in lines[:-1]} - {None}
     if side is None and len(others) == 1 and len(lines) <= 4:
         side = next(iter(others))
     if side is None or (others - {side} and not _STARTING.match(lines[-1])):
@@ -191,7 +191,7 @@ def _echoed_before(source: Source, node: Node) -> set[Side]:
     while (
         previous is not None and previous.end_point[0] + 1 >= row and (words := _echoed(source, previous)) is not None
     ):
-        if side := title_side(words):
+        if side := source.ctx.title_side(words):
             out.add(side)
         row = previous.start_point[0]
         previous = previous.prev_named_sibling
@@ -219,7 +219,7 @@ def after(source: Source, node: Node) -> list[Cue]:
     follow = statement.next_named_sibling
     if follow is not None and follow.type == "comment" and follow.start_point[0] == statement.end_point[0]:
         text = grammar.text(source.t, follow).lstrip("# ")
-        if side := title_side(text):
+        if side := source.ctx.title_side(text):
             out.append(Cue(side, Weight.SAID, "comment", text[:80], source.t.at(follow.start_byte)))
         follow = follow.next_named_sibling
     while follow is not None and follow.type == "comment" and follow.start_point[0] <= statement.end_point[0] + 1:
@@ -227,13 +227,18 @@ def after(source: Source, node: Node) -> list[Cue]:
     if follow is not None and follow.start_point[0] <= statement.end_point[0] + 3:
         m = _PID.match(grammar.text(source.t, follow))
         if m:
-            sides = name_sides(m.group(1))
+            sides = source.ctx.sides_of(m.group(1))
             if len(sides) == 1:
                 out.append(
                     Cue(next(iter(sides)), Weight.SAID, "pid", m.group(0).strip(), source.t.at(follow.start_byte))
                 )
             follow = follow.next_named_sibling
         words = _echoed(source, follow) if follow is not None else None
-        if follow is not None and words is not None and past(words) and (side := title_side(words)):
+        if (
+            follow is not None
+            and words is not None
+            and past(words)
+            and (side := source.ctx.title_side(without_past(words)))
+        ):
             out.append(Cue(side, Weight.SAID, "echo", words.strip()[:80], source.t.at(follow.start_byte)))
     return out

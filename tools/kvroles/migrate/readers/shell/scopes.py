@@ -8,17 +8,15 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv
+from kvroles.evidence import argv, conditions
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.words import name_sides, role_value, tested
+from kvroles.evidence.names import mentioned, role_value
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
 from kvroles.migrate.readers.template import branches
 
-# ``$RANK -lt $NUM_PREFILL``: the first so many are prefill, the rest decode.
-_COUNTED = re.compile(r"(?:-l[te]|<=?)\s*[\"']?\$?\{?(\w*(?:NUM|COUNT|NODES|SIZE|REPLICAS)\w*|n_\w+|N_\w+)", re.I)
 # A usage line that names two roles and no third.
 _TWO_ONLY = re.compile(
     r"(?i)(?<![\w|/,-])[\"'{<(\[]?(?:prefill[\"']?\s*(?:\||\bor\b)\s*[\"']?decode|decode[\"']?\s*(?:\||\bor\b)\s*[\"']?prefill)"
@@ -34,7 +32,7 @@ class Script(Source):
         scope = self.up
         for branch in self.branches:
             if branch.start <= node.start_byte < branch.end:
-                scope = branches.scope_of(branch, scope, self.t)
+                scope = branches.scope_of(branch, scope, self.t, self.ctx)
         owners = list(grammar.owners(node))[::-1]
         for n, owner in enumerate(owners):
             inner = owners[n + 1] if n + 1 < len(owners) else None
@@ -72,9 +70,7 @@ class Script(Source):
 
     def _named(self, kind: str, name: str, up: Scope, node: Node) -> Scope:
         scope = Scope(kind, name, up)
-        sides = name_sides(name, disagg_pair=self.ctx.disagg_pair)
-        if len(sides) != 1 and (letter := self.ctx.letter_side(name)):
-            sides = frozenset((letter,))
+        sides = self.ctx.sides_of(name)
         if len(sides) == 1:
             scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, self.t.at(node.start_byte)))
         return scope
@@ -108,7 +104,7 @@ class Script(Source):
                 if own is not None:
                     for w in self.words(own)[0][1:]:
                         side = role_value(w.s) if len(w.s) > 1 else None
-                        named = {side} if side else name_sides(w.s)
+                        named = {side} if side else self.ctx.sides_of(w.s)
                         if len(named) == 1 and not w.s.startswith("-"):
                             s.cues.append(
                                 Cue(
@@ -144,7 +140,7 @@ class Script(Source):
             return Scope("branch", "", up)
         words = grammar.text(self.t, condition)
         scope = Scope("branch", words, up)
-        side = self._tested(words)
+        side = conditions.holds(words, shell=True)
         if side is not None:
             scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(condition.start_byte)))
         return scope
@@ -156,26 +152,9 @@ class Script(Source):
             return up
         words = grammar.text(self.t, left)
         scope = Scope("branch", words, up)
-        if any(c.type == "&&" for c in node.children) and (side := self._tested(words)):
+        if any(c.type == "&&" for c in node.children) and (side := conditions.holds(words, shell=True)):
             scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(left.start_byte)))
         return scope
-
-    def _tested(self, words: str) -> Side | None:
-        """The side that a condition being true means."""
-        if m := _COUNTED.search(words):
-            found = name_sides(m.group(1))
-            return next(iter(found)) if len(found) == 1 and not re.search(r"&&|\|\|", words) else None
-        if re.search(r"!=|\s!\s|^!|-ne\b|-z\b|\|\|", words) or re.search(r"-[gl][te]\b|-eq\b", words):
-            return None
-        if m := re.search(r"=~\s*(\S+)", words):
-            named = [name_sides(w) for w in re.findall(r"[\w-]+", m.group(1))]
-            found = frozenset[Side]().union(*named)
-            return next(iter(found)) if all(named) and len(found) == 1 and "&&" not in words else None
-        compared = re.findall(r"={1,2}\s*[\"']?\*?([\w-]+)\*?[\"']?", words)
-        sides = {s for w in compared for s in ({role_value(w)} if len(w) > 1 and role_value(w) else name_sides(w))}
-        if not compared or all(w.lower() in {"true", "1", "yes"} for w in compared):
-            sides = {s for w in tested(words) for s in name_sides(w)}
-        return next(iter(sides)) if len(sides) == 1 else None
 
     def _else(self, node: Node, up: Scope) -> Scope:
         """An ``else`` is the other side only where its own body says so as well, or the script says there is no third."""
@@ -185,15 +164,15 @@ class Script(Source):
             return scope
         condition = head.child_by_field_name("condition") or next((c for c in head.children if c.is_named), None)
         words = grammar.text(self.t, condition) if condition is not None else ""
-        side = self._tested(words)
+        side = conditions.alone(words, shell=True)
         if side in (Side.PREFILL, Side.DECODE):
             assert side is not None
-            if _COUNTED.search(words) or _TWO_ONLY.search(self.t.s):
+            if conditions.counted(words, shell=True) or _TWO_ONLY.search(self.t.s):
                 why = "else branch; there are but two sides"
                 scope.cues.append(Cue(side.other, Weight.NAMED, "condition", why, self.t.at(node.start_byte)))
                 return scope
             body = grammar.text(self.t, node)
-            said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in name_sides(w)}
+            said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in mentioned(w)}
             if side.other in said and side not in said:
                 scope.cues.append(Cue(side.other, Weight.NAMED, "condition", "else branch", self.t.at(node.start_byte)))
         return scope
@@ -205,23 +184,15 @@ class Script(Source):
         pattern = re.split(r"\)", self.t.s[node.start_byte : node.end_byte], maxsplit=1)[0]
         if pattern.lstrip("( ").startswith("-") or re.search(r"(?:^|\|)\s*\*\s*(?:\||$)", pattern):
             return scope  # an option being parsed; the arm for everything else
-        sides = {
-            s
-            for w in re.findall(r"[\w-]+", pattern)
-            for s in ({role_value(w)} if role_value(w) else name_sides(w))
-            if s
-        }
-        if len(sides) == 1:
-            scope.cues.append(
-                Cue(next(iter(sides)), Weight.NAMED, "condition", pattern.strip()[:60], self.t.at(node.start_byte))
-            )
+        if (side := conditions.pattern_side(pattern.strip())) is not None:
+            scope.cues.append(Cue(side, Weight.NAMED, "condition", pattern.strip()[:60], self.t.at(node.start_byte)))
         return scope
 
     def _loop(self, node: Node, up: Scope) -> Scope:
         head = self.t.s[node.start_byte : node.end_byte].split("\n", 1)[0].split(" do", 1)[0]
         scope = Scope("loop", head, up)
         over = re.sub(r"^\s*for\s+\w+\s+in", "", head)
-        sides = {s for w in re.findall(r"[\w-]+", over) for s in name_sides(w)} & {Side.PREFILL, Side.DECODE}
+        sides = {s for w in re.findall(r"[\w-]+", over) for s in mentioned(w)} & {Side.PREFILL, Side.DECODE}
         if len(sides) == 2:
             scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", head.strip()[:80], self.t.at(node.start_byte)))
         elif len(sides) == 1:
@@ -233,7 +204,7 @@ class Script(Source):
     def _variable(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = assigned(self.t, node)
         key = re.match(r"\w+\[[\"']?([\w-]+)[\"']?\]", grammar.text(self.t, node))  # CMD[prefill]=...
-        scope = self._named("variable", key.group(1) if key and name_sides(key.group(1)) else name, up, node)
+        scope = self._named("variable", key.group(1) if key and mentioned(key.group(1)) else name, up, node)
         if follow and name:
             scope.find_uses = partial(self._put_to_use, name, node)
         side = scope.cues[0].side if len(scope.cues) == 1 else None
@@ -252,8 +223,8 @@ class Script(Source):
                 else:
                     continue
                 source = re.sub(rf"\b{re.escape(taker)}\b", "", grammar.text(self.t, owner))
-                said = {s for w in re.findall(r"\w+", source) for s in name_sides(w)}
-                if name_sides(taker) == {other} and other not in said:
+                said = {s for w in re.findall(r"\w+", source) for s in mentioned(w)}
+                if mentioned(taker) == {other} and other not in said:
                     return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(use.start_byte))
         return None
 

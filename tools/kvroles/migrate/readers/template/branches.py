@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import re
 
+from kvroles.evidence import conditions
+from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.prose import prose_sides
 from kvroles.evidence.text import Text
-from kvroles.evidence.words import name_sides, prose_sides
 from kvroles.migrate.readers.template.actions import Branch
 
-_VAGUE = re.compile(
-    r"(?i)\b(?:not|ne|!=|enabled?|create|replicas?|and|or|hasKey|len)\b|!=|\bnot\b|\.(?:enabled|create)\b"
-)
+_NAMES_SOMETHING = re.compile(r"(?:range|for|define|macro|set|block)\b")
 
 
-def scope_of(b: Branch, up: Scope, source: Text) -> Scope:
+def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
     """The scope of a template's conditional: what its condition says, for the ``else`` only with support in its body."""
     scope = Scope("branch", b.condition, up)
-    sides = {s for w in re.findall(r"[\w.-]+", b.condition) for s in name_sides(w)} & {Side.PREFILL, Side.DECODE}
-    if b.condition.startswith(("range", "for")) and len(sides) == 2:
-        scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", b.condition, source.at(b.start)))
-    if len(sides) != 1 or _VAGUE.search(b.condition):
-        return scope
-    side = next(iter(sides))
     pos = source.at(b.start)
-    if not b.negated:
-        scope.cues.append(Cue(side, Weight.NAMED, "condition", b.condition, pos))
-    elif prose_sides(source.s[b.start : b.end]) == {side.other}:
+    if _NAMES_SOMETHING.match(b.condition):
+        words = re.findall(r"[\w.-]+", b.condition)
+        if {s for w in words for s in mentioned(w)} >= set(PD):
+            scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", b.condition, pos))
+        elif len(sides := {s for w in words for s in ctx.sides_of(w)}) == 1 and not b.negated:
+            scope.cues.append(Cue(sides.pop(), Weight.NAMED, b.condition.split()[0], b.condition, pos))
+    elif not b.negated:
+        if (side := conditions.holds(b.condition)) is not None:
+            scope.cues.append(Cue(side, Weight.NAMED, "condition", b.condition, pos))
+    elif (side := conditions.alone(b.condition)) in PD and prose_sides(source.s[b.start : b.end]) == {side.other}:
         scope.cues.append(Cue(side.other, Weight.SAID, "condition", f"else of: {b.condition}", pos))
     return scope

@@ -8,7 +8,6 @@ from functools import partial
 from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.evidence.words import name_sides
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines
 from kvroles.migrate.readers.base import File
@@ -51,7 +50,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         branches = template.branches(t.s)
         source = t.same_places(template.mask(t.s))
     trees: list[Tree] = []
-    owner = partial(_branch, t, trees, up)
+    owner = partial(_branch, t, trees, up, ctx)
     for root in roots(source):
         trees.append(Tree(root, source, up, ctx, True, branches, owner, trees))
     out: list[Site] = [site for tree in trees for site in tree.sites()]
@@ -78,14 +77,14 @@ def roots(t: Text) -> list[Node]:
         return outline.documents(t)
 
 
-def _branch(t: Text, trees: list[Tree], top: Scope, b: template.Branch, up: Scope, source: Text) -> Scope:
+def _branch(t: Text, trees: list[Tree], top: Scope, ctx: File, b: template.Branch, up: Scope, source: Text) -> Scope:
     """The scope of a template's conditional; of a named template or a block kept in a variable, with its uses."""
-    scope = branches_of.scope_of(b, up, source)
+    scope = branches_of.scope_of(b, up, source, ctx)
     if m := re.match(r"define\s+\"([^\"]+)\"|macro\s+(\w+)|set\s+(\w+)", b.condition):
         name = m.group(1) or m.group(2) or m.group(3)
         scope.kind, scope.name, scope.only_doubts = "template", name, True
         pattern = rf"\b(?:include|template|tpl)\s+\"{re.escape(name)}\"" if m.group(1) else rf"(?<![\w.]){name}\b"
-        scope.find_uses = partial(_action_uses, t, pattern, (b.start, b.start), trees, top)
+        scope.find_uses = partial(_action_uses, t, pattern, (b.start, b.start), trees, top, ctx)
     return scope
 
 
@@ -117,7 +116,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
         return [Site(t.at(i), up, "comment")]
     scope = _chain_at(trees, action[0], up)
     if m := _SET.match(body.s):
-        scope = _variable(t, m.group(1) or m.group(2), action, trees, up)
+        scope = _variable(t, m.group(1) or m.group(2), action, trees, up, ctx)
     inner = body.slice(2, max(2, len(body.s) - 2))
     found = objects.enclosing(inner, k - 2)
     if found is not None:
@@ -127,12 +126,12 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     return [_default(t, i, trees, scope)]
 
 
-def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up: Scope) -> Scope:
+def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> Scope:
     """The scope of a template's variable that ``action`` sets."""
-    sides = name_sides(name)
+    sides = ctx.sides_of(name)
     cues = [Cue(s, Weight.NAMED, "variable", name, t.at(action[0])) for s in sides if len(sides) == 1]
     pattern = rf"(?<![\w.]){re.escape(name)}\b"
-    return Scope("variable", name, up, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up))
+    return Scope("variable", name, up, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up, ctx))
 
 
 def _chain_at(trees: list[Tree], place: int, up: Scope) -> Scope:
@@ -143,7 +142,7 @@ def _chain_at(trees: list[Tree], place: int, up: Scope) -> Scope:
     return up
 
 
-def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree], up: Scope) -> list[Scope]:
+def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Scope]:
     """The owners of every action that ``pattern`` is found in, but for the action at ``own``."""
     out: list[Scope] = []
     for a, b in template.actions(t.s):
@@ -152,7 +151,7 @@ def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree],
         if m := _SET.match(t.s[a:b]):
             if re.search(pattern, t.s[a + m.end() : b]) is None:  # set anew, not put to use
                 continue
-            out.append(_variable(t, m.group(1) or m.group(2), (a, b), trees, up))  # taken over by another variable
+            out.append(_variable(t, m.group(1) or m.group(2), (a, b), trees, up, ctx))  # taken over by another variable
         elif not t.s.startswith("{%", a):
             out.append(_chain_at(trees, a, up))
         else:

@@ -6,105 +6,10 @@ import re
 from functools import lru_cache
 
 from kvroles.evidence.frames import Side
+from kvroles.evidence.knowledge import rows, titles
 
 P, D, AGG, ENC = Side.PREFILL, Side.DECODE, Side.AGGREGATED, Side.ENCODE
-
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
-_NAMES: dict[str, Side] = {
-    **dict.fromkeys(("prefill", "prefiller", "prefillers", "prefills", "prefilling", "prefillworker"), P),
-    **dict.fromkeys(("decode", "decoder", "decoders", "decodes", "decoding", "decodeworker"), D),
-    **dict.fromkeys(("producer", "producers"), P),
-    **dict.fromkeys(("consumer", "consumers"), D),
-    **dict.fromkeys(("agg", "aggregated", "aggregate", "monolithic", "colocated", "collocated", "nondisagg"), AGG),
-    **dict.fromkeys(("encode", "encoder", "encoders"), ENC),
-}
-# Words that, standing before or after, take the meaning of a side away.
-_BEFORE: dict[Side, frozenset[str]] = {
-    P: frozenset(
-        {"chunked", "partial", "long", "mla", "skip", "kda", "flashinfer", "no", "kv", "remote", "conditional"}
-    ),
-    D: frozenset(
-        {"spec", "speculative", "structured", "guided", "greedy", "full", "json", "base64", "audio", "video"}
-        | {"image", "parallel", "lookahead", "constrained", "url", "utf", "kv", "b64", "assisted", "medusa", "vae"}
-    ),
-    ENC: frozenset({"cross", "text", "kv", "json", "base64", "b64", "bi"}),
-    AGG: frozenset({"dis", "non"}),
-}
-# What follows a phase of inference, not an instance: workloads, kernels, measures.
-_PHASE = frozenset(
-    {
-        "heavy", "bound", "intensive", "dominant", "length", "len", "tokens", "token", "batch", "batched", "step",
-        "steps", "kernel", "attention", "attn", "latency", "time", "tps", "rate", "throughput", "benchmark", "bench",
-        "perf", "aware", "first", "priority", "context", "wrapper", "cudagraph", "backend", "graph", "query",
-        "schedule", "chunk", "error", "errors", "threshold", "speed",
-    }
-)  # fmt: skip
-# ``connect_to_prefill``, ``after-prefill``: the other end of a connection, or what comes first.
-_OTHER_END = frozenset({"to", "from", "after", "until", "await", "wait"})
-_AFTER: dict[Side, frozenset[str]] = {
-    P: _PHASE,
-    D: _PHASE | {"only"},
-    ENC: frozenset({"decoder", "only", "cache", "json"}),
-    AGG: frozenset(),
-}
-# "disaggregated prefill" is the name of the feature, of both sides.
-_DISAGG = frozenset({"disagg", "disaggregated", "disaggregate", "disaggregation"})
-
-
-def split_name(name: str) -> list[str]:
-    """The lower-case words of an identifier, path or label: ``VllmPrefillWorker`` -> vllm, prefill, worker."""
-    return [w.lower() for w in _WORD.findall(name)]
-
-
-@lru_cache(maxsize=2048)
-def name_sides(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
-    """The sides an identifier names.
-
-    ``disagg_pair`` says that a ``disagg…decode`` exists beside it, which makes ``disagg…prefill`` one of two sides and
-    not the feature's name.
-    """
-    words = split_name(name)
-    found: set[Side] = set()
-    muted: set[Side] = set()
-    for i, word in enumerate(words):
-        side = _NAMES.get(word)
-        if side is None:
-            continue
-        before = words[i - 1] if i else ""
-        after = words[i + 1] if i + 1 < len(words) else ""
-        if before in _BEFORE[side] or after in _AFTER[side]:
-            continue
-        if before in _OTHER_END or (before == "for" and i > 1 and words[i - 2].startswith(("wait", "await"))):
-            muted.add(side)
-            continue
-        if side is P and before in _DISAGG and not disagg_pair and after not in _ROLE_NOUN_WORDS:
-            continue
-        if side is ENC and after in {"prefill"}:
-            continue
-        found.add(side)
-    if found & {P, D}:
-        found |= muted  # prefill-to-decode: of both
-    if {P, D} & found and AGG in found:
-        found.discard(AGG) if {P, D} <= found else None
-    return frozenset(found)
-
-
-_ROLE_NOUN_WORDS = frozenset(
-    {
-        "worker",
-        "workers",
-        "server",
-        "servers",
-        "node",
-        "nodes",
-        "instance",
-        "pod",
-        "deployment",
-        "engine",
-        "port",
-        "host",
-    }
-)
+PD = (P, D)
 
 # --- prose -----------------------------------------------------------------------------------------------------------
 
@@ -239,7 +144,7 @@ def prose_side(text: str) -> Side | None:
         return None
     _, first, end = hits[0]
     rest = lead[end:]
-    if _AND.match(rest) and (len(hits) < 2 or hits[1][0] - end < 24):
+    if (m := _AND.match(rest)) and (len(hits) < 2 or _leads(rest[m.end() : hits[1][0] - end])):
         return None
     between = lead[end : hits[1][0]] if len(hits) > 1 else ""
     if not re.search(
@@ -247,52 +152,6 @@ def prose_side(text: str) -> Side | None:
     ):
         return None
     return first
-
-
-# --- values of flags and labels that mean a side ---------------------------------------------------------------------
-
-_ROLE_VALUES: dict[str, Side] = {
-    **dict.fromkeys(
-        ("prefill", "prefiller", "p", "producer", "kv_producer", "sender", "prefill_only", "prefill-only"), P
-    ),
-    **dict.fromkeys(("decode", "decoder", "d", "consumer", "kv_consumer", "receiver", "recver", "decode_only"), D),
-    "decode-only": D,
-    **dict.fromkeys(
-        ("agg", "aggregated", "aggregate", "pd", "both", "mixed", "hybrid", "unified", "monolithic", "none", "p+d"), AGG
-    ),
-    **dict.fromkeys(
-        ("prefill_and_decode", "prefill-and-decode", "prefill-decode", "prefill_decode", "all", "regular"), AGG
-    ),
-    **dict.fromkeys(("encode", "encoder", "e"), ENC),
-}
-
-
-def role_value(value: str) -> Side | None:
-    """The side a role-like setting's value means (``prefill``, ``SENDER``, ``agg``), or None."""
-    return _ROLE_VALUES.get(value.strip().strip("\"'").lower())
-
-
-_ROLE_KEY = re.compile(
-    r"(?i)^(?:.*[/._-])?(?:role|roles|mode|disaggregation[-_]?mode|disagg(?:regation)?[-_]?(?:mode|role|type)|worker[-_]?(?:type|role|mode)"
-    r"|sub[-_]?component[-_]?type|component[-_]?type|node[-_]?(?:type|role)|instance[-_]?(?:type|role)|server[-_]?(?:type|role|mode)"
-    r"|engine[-_]?(?:role|type)|pd[-_]?role|pd[-_]?mode|nixl[-_]?role|serving[-_]?role|stage|phase|type|kind[-_]?of|group)$"
-)
-
-
-def role_key(key: str) -> bool:
-    """Whether a key, flag or variable is of the kind whose value says the side."""
-    return _ROLE_KEY.match(key.strip("-")) is not None
-
-
-_TESTED = re.compile(
-    r"(?i)\b(?:\w+_)?(?:is|as|run|mode|role|only)_?(?:prefill|decode)(?:er)?(?:_?(?:only|worker|mode|node|instance|role))?\b"
-    r"|\b(?:prefill|decode)(?:er)?_?(?:only|worker|mode|role)\b|^[\s\[$\"{}\])]*(?:-n\s+\S*)?(?:prefill|decode)[\s\]\"})]*$"
-)
-
-
-def tested(condition: str) -> list[str]:
-    """The names in a condition that ask, without comparing, whether this is a prefill or a decode instance."""
-    return [m.group() for m in _TESTED.finditer(condition)]
 
 
 # --- comments and echoes ---------------------------------------------------------------------------------------------
@@ -334,32 +193,98 @@ def depends(text: str) -> bool:
     return _DEPENDS.search(text) is not None
 
 
+_LEAD = frozenset(word for row in rows(titles.LEAD) for word in row[0].split())
+_HEADS = frozenset(word for row in rows(titles.HEADS) for word in row[0].split())
+_TAIL = frozenset(word for row in rows(titles.TAIL) for word in row[0].split())
+_DECORATED = re.compile(r"[#=*\-–—_/\\>|<+~`]{2,}")
+_LETTER_WORDS = re.compile(r"[^\W_][\w'.]*")
+_STOP = re.compile(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
+
+
 @lru_cache(maxsize=512)
 def title_side(text: str) -> Side | None:
-    """The side a comment, an echo or a line above a block announces for what comes next, or None.
+    """The side that a comment, a heading or an echo announces for what comes next, or None.
 
-    Only what reads like a title counts: short, or about starting or configuring an instance; never what waits for,
-    stops, tests or compares with one, nor what is said of the other end of a connection.
+    It has to open with the side: before it may stand a verb that starts something, an article, a number, what is started;
+    behind it its noun, and then the end, a sign or a preposition. What stands after that takes nothing away. Anything else
+    ("wait for prefill", "prefill is disabled") is a sentence, whatever it says.
     """
-    clean = re.sub(r"[#=*\-–—_/\\>|<+~`]{2,}", " ", text).strip(" \t#*-=:_")
+    opened = _opened(text)
+    return opened[0] if opened is not None and _follows(opened[1]) else None
+
+
+def opens_with(text: str) -> Side | None:
+    """The side that a sentence opens with, as a title does, whatever follows."""
+    opened = _opened(text)
+    return opened[0] if opened is not None else None
+
+
+def _opened(text: str) -> tuple[Side, str] | None:
+    """The side that a text opens with, and what stands behind it."""
+    clean = _DECORATED.sub(" ", text).strip(" \t#*-=:_~")
     clean = _FIRST.sub("", clean)
     side = prose_side(clean)
-    if side is None or both_said(clean) or excludes(clean) or ("this" in clean and re.search(_THIS_ONE, clean)):
+    if side is None or both_said(clean) or ("this" in clean and re.search(_THIS_ONE, clean)):
         return None
-    first = min(
-        (m.start() for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clean)))),
-        default=0,
-    )
-    if _DEPENDS.search(clean[:first]):
+    if _ALIKE.search(clean) and set(PD) <= prose_sides(clean):
         return None
-    if len(clean.split()) <= 6 or _STARTS.search(clean):
-        return side
-    return None
+    masked = _NEUTRAL.sub(_blank, clean)
+    found = [m for s, pattern in _PROSE if s is side and (m := pattern.search(masked))]
+    first = min(found, key=lambda m: m.start(), default=None)
+    if first is None or not _leads(clean[: first.start()]):
+        return None
+    return side, clean[first.end() :]
+
+
+def _leads(before: str) -> bool:
+    """Whether all words before a title's side are such as lead up to it."""
+    if not before.isascii():
+        before = re.sub(titles.ABROAD, " ", before)
+    return all(_led_by(w) for w in _LETTER_WORDS.findall(before))
+
+
+def _led_by(word: str) -> bool:
+    low = word.lower().rstrip(".,'")
+    named = any(c.isdigit() for c in word) or any(c.isupper() for c in word[1:]) or (len(word) == 1 and word.isascii())
+    return low in _LEAD or named
+
+
+def _follows(behind: str) -> bool:
+    """Whether what stands behind a title's side is its noun, and then an end, a sign or a preposition."""
+    if not behind.isascii():
+        behind = re.sub(rf"\A\s*(?:{titles.ABROAD})+", "", behind)
+    while True:
+        if _STOP.match(behind):
+            return True
+        m = re.match(r"[-_\s]*([^\W_][\w']*)", behind)
+        if m is None:
+            return True
+        word = m.group(1).lower()
+        if word in _TAIL:
+            return True
+        if word not in _HEADS and not any(c.isdigit() for c in word) and not (len(word) == 1 and word.isascii()):
+            return False
+        behind = behind[m.end() :]
+
+
+def by_trade(text: str) -> bool:
+    """Whether prose names its side only by a word that other trades use as well, or by a single letter."""
+    return not any(pattern.search(_TRADE.sub(" ", text)) for _, pattern in _PROSE[:2])
+
+
+_TRADE = re.compile(
+    r"(?i)(?<!kv[ _-])(?<![a-z_])(?:producer|consumer)s?(?![a-z_])|(?-i:(?<![\w/.-])[PD](?![\w/.]))|生产者|消费者"
+)
 
 
 _PAST = re.compile(
     r"(?i)\b(?:started|launched|deployed|pid)\b|\b(?:is|are|now)\s+(?:up|running)\b"
 )  # said of what stands before it
+
+
+def without_past(text: str) -> str:
+    """A text without the words that tell of a server as started."""
+    return _PAST.sub(" ", text)
 
 
 def past(text: str) -> bool:

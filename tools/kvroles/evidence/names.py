@@ -1,0 +1,237 @@
+"""Which side a name is of: identifiers, paths, labels, and the values of settings that mean a side.
+
+A compound name speaks only if the rest of it is known to be neutral: ``vllm-prefill-0`` is of prefill; ``non-prefill``, and
+any other word nobody has listed, is of none.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from kvroles.evidence.frames import Side
+from kvroles.evidence.knowledge import lexicon, rows
+
+P, D, AGG, ENC = Side.PREFILL, Side.DECODE, Side.AGGREGATED, Side.ENCODE
+PD = (P, D)
+
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_NAMES: dict[str, Side] = {word: Side(side) for word, side, _ in rows(lexicon.SIDES)}
+_TRADES = frozenset(word for word, _, takes in rows(lexicon.SIDES) if takes == "company")
+_NEUTRAL = frozenset(word for row in rows(lexicon.NEUTRAL) for word in row[0].split())
+_LOGIC = frozenset(lexicon.LOGIC.split())
+_ASKING = frozenset(lexicon.ASKING.split())
+_COUNTING = frozenset(lexicon.COUNTING.split())
+# Words that, standing before or after, take the meaning of a side away.
+_BEFORE: dict[Side, frozenset[str]] = {
+    P: frozenset(
+        {"chunked", "partial", "long", "mla", "skip", "kda", "flashinfer", "no", "kv", "remote", "conditional"}
+    ),
+    D: frozenset(
+        {"spec", "speculative", "structured", "guided", "greedy", "full", "json", "base64", "audio", "video"}
+        | {"image", "parallel", "lookahead", "constrained", "url", "utf", "kv", "b64", "assisted", "medusa", "vae"}
+    ),
+    ENC: frozenset({"cross", "text", "kv", "json", "base64", "b64", "bi"}),
+    AGG: frozenset({"dis", "non"}),
+}
+# What follows a phase of inference, not an instance: workloads, kernels, measures.
+_PHASE = frozenset(
+    {
+        "heavy", "bound", "intensive", "dominant", "length", "len", "tokens", "token", "batch", "batched", "step",
+        "steps", "kernel", "attention", "attn", "latency", "time", "tps", "rate", "throughput", "benchmark", "bench",
+        "perf", "aware", "first", "priority", "context", "wrapper", "cudagraph", "backend", "graph", "query",
+        "schedule", "chunk", "error", "errors", "threshold", "speed",
+    }
+)  # fmt: skip
+# ``connect_to_prefill``, ``after-prefill``: the other end of a connection, or what comes first.
+_OTHER_END = frozenset({"to", "from", "after", "until", "await", "wait"})
+_AFTER: dict[Side, frozenset[str]] = {
+    P: _PHASE,
+    D: _PHASE | {"only"},
+    ENC: frozenset({"decoder", "only", "cache", "json"}),
+    AGG: frozenset(),
+}
+# "disaggregated prefill" is the name of the feature, of both sides.
+_DISAGG = frozenset({"disagg", "disaggregated", "disaggregate", "disaggregation"})
+
+
+def split_name(name: str) -> list[str]:
+    """The lower-case words of an identifier, path or label: ``VllmPrefillWorker`` -> vllm, prefill, worker."""
+    return [w.lower() for w in _WORD.findall(name)]
+
+
+@lru_cache(maxsize=2048)
+def mentioned(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
+    """The sides an identifier speaks of, whatever else it says of them.
+
+    ``disagg_pair`` says that a ``disagg…decode`` exists beside it, which makes ``disagg…prefill`` one of two sides and
+    not the feature's name.
+    """
+    words = split_name(name)
+    found: set[Side] = set()
+    muted: set[Side] = set()
+    for i, word in enumerate(words):
+        side = _NAMES.get(word)
+        if side is None:
+            continue
+        before = words[i - 1] if i else ""
+        after = words[i + 1] if i + 1 < len(words) else ""
+        if before in _BEFORE[side] or after in _AFTER[side]:
+            continue
+        if before in _OTHER_END or (before == "for" and i > 1 and words[i - 2].startswith(("wait", "await"))):
+            muted.add(side)
+            continue
+        if side is P and before in _DISAGG and not disagg_pair and after not in _ROLE_NOUN_WORDS:
+            continue
+        if side is ENC and after in {"prefill"}:
+            continue
+        found.add(side)
+    if found & {P, D}:
+        found |= muted  # prefill-to-decode: of both
+    if {P, D} & found and AGG in found:
+        found.discard(AGG) if {P, D} <= found else None
+    return frozenset(found)
+
+
+def name_sides(name: str, *, disagg_pair: bool = False, neutral: frozenset[str] = frozenset()) -> frozenset[Side]:
+    """The sides that an identifier is of. One side alone takes that the rest of its words are neutral, by the table of such
+    words or as one of ``neutral``; ``disagg_pair`` is as in ``mentioned``."""
+    found = mentioned(name, disagg_pair=disagg_pair)
+    if len(found) == 1 and found <= _BOTH and not unknown_words(name) <= neutral:
+        return frozenset()
+    return found
+
+
+_BOTH = frozenset(PD)
+
+
+@lru_cache(maxsize=2048)
+def unknown_words(name: str) -> frozenset[str]:
+    """The words beside the side's that are not known to be neutral, in those parts of a path that name a side."""
+    out: set[str] = set()
+    for part in name.split("/"):
+        words = split_name(part)
+        if any(w in _NAMES for w in words):
+            if _DENIED.search(part):
+                return frozenset({part})
+            out.update(w for w in words if w not in _NAMES and w not in _NEUTRAL and not w.isdigit())
+    return frozenset(out)
+
+
+_DENIED = re.compile(r"[!~^]|\(\?")  # of a selector or a pattern: no name
+
+
+def of_trade(name: str) -> bool:
+    """Whether a name is of its side by a word that other trades use too (producer, consumer), and does not say whose."""
+    words = split_name(name)
+    sides = [i for i, w in enumerate(words) if w in _NAMES]
+    return len(sides) > 0 and all(words[i] in _TRADES and (not i or words[i - 1] != "kv") for i in sides)
+
+
+_TWIN_WORDS = {
+    "prefill": ("decode",), "prefiller": ("decoder", "decode"), "prefillers": ("decoders",), "decode": ("prefill",),
+    "decoder": ("prefiller", "prefill"), "decoders": ("prefillers",), "producer": ("consumer",), "consumer": ("producer",),
+    "p": ("d",), "d": ("p",), "prefills": ("decodes",), "decodes": ("prefills",),
+}  # fmt: skip
+
+
+def twins(name: str) -> list[str]:
+    """The names that differ from ``name`` in nothing but the side: by its word if there is one, else by the letter P or D."""
+    found = list(_WORD.finditer(name))
+    words = [m.group().lower() for m in found]
+    sided = [i for i, w in enumerate(words) if w in _TWIN_WORDS and len(w) > 1]
+    sided = sided or [i for i, w in enumerate(words) if w in {"p", "d"}]
+    if len(sided) != 1:
+        return []
+    m = found[sided[0]]
+    out: list[str] = []
+    for twin in _TWIN_WORDS[words[sided[0]]]:
+        own = m.group()
+        cased = twin.upper() if own.isupper() else twin.capitalize() if own[0].isupper() else twin
+        out.append(name[: m.start()] + cased + name[m.end() :])
+    return out
+
+
+def lettered(name: str) -> Side | None:
+    """The side that a single letter P or D in a name may mean; whether it does, its twin has to say."""
+    letters = {w for w in split_name(name) if w in {"p", "d"}}
+    return None if len(letters) != 1 else P if letters == {"p"} else D
+
+
+def names_only(name: str) -> bool:
+    """Whether the words beside a name's side can be those of a product or a team: none of them is one of logic."""
+    return not unknown_words(name) & _LOGIC and not any(_DENIED.search(w) for w in unknown_words(name))
+
+
+def side_word(word: str) -> Side | None:
+    """The side that a value is, if it is a name of one side and of nothing else."""
+    found = name_sides(word)
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def condition_side(name: str) -> Side | None:
+    """The side that a name being true means: ``is_prefill``, ``PREFILL_ONLY``; nothing that may ask for something else."""
+    words = split_name(name)
+    sides = {_NAMES[w] for w in words if w in _NAMES and w not in _TRADES} & _BOTH
+    if len(sides) != 1 or any(w not in _NAMES and w not in _ASKING and not w.isdigit() for w in words):
+        return None
+    return sides.pop()
+
+
+def count_side(name: str) -> Side | None:
+    """The side whose servers a name counts: ``NUM_PREFILL_NODES``."""
+    words = split_name(name)
+    return side_word(name) if any(w in _COUNTING for w in words) else None
+
+
+_ROLE_NOUN_WORDS = frozenset(
+    {
+        "worker",
+        "workers",
+        "server",
+        "servers",
+        "node",
+        "nodes",
+        "instance",
+        "pod",
+        "deployment",
+        "engine",
+        "port",
+        "host",
+    }
+)
+
+
+# --- values of flags and labels that mean a side ---------------------------------------------------------------------
+
+_ROLE_VALUES: dict[str, Side] = {
+    **dict.fromkeys(
+        ("prefill", "prefiller", "p", "producer", "kv_producer", "sender", "prefill_only", "prefill-only"), P
+    ),
+    **dict.fromkeys(("decode", "decoder", "d", "consumer", "kv_consumer", "receiver", "recver", "decode_only"), D),
+    "decode-only": D,
+    **dict.fromkeys(
+        ("agg", "aggregated", "aggregate", "pd", "both", "mixed", "hybrid", "unified", "monolithic", "none", "p+d"), AGG
+    ),
+    **dict.fromkeys(
+        ("prefill_and_decode", "prefill-and-decode", "prefill-decode", "prefill_decode", "all", "regular"), AGG
+    ),
+    **dict.fromkeys(("encode", "encoder", "e"), ENC),
+}
+
+
+def role_value(value: str) -> Side | None:
+    """The side a role-like setting's value means (``prefill``, ``SENDER``, ``agg``), or None."""
+    return _ROLE_VALUES.get(value.strip().strip("\"'").lower())
+
+
+_ROLE_KEY = re.compile(
+    r"(?i)^(?:.*[/._-])?(?:role|roles|mode|disaggregation[-_]?mode|disagg(?:regation)?[-_]?(?:mode|role|type)|worker[-_]?(?:type|role|mode)"
+    r"|sub[-_]?component[-_]?type|component[-_]?type|node[-_]?(?:type|role)|instance[-_]?(?:type|role)|server[-_]?(?:type|role|mode)"
+    r"|engine[-_]?(?:role|type)|pd[-_]?role|pd[-_]?mode|nixl[-_]?role|serving[-_]?role|stage|phase|type|kind[-_]?of|group)$"
+)
+
+
+def role_key(key: str) -> bool:
+    """Whether a key, flag or variable is of the kind whose value says the side."""
+    return _ROLE_KEY.match(key.strip("-")) is not None
