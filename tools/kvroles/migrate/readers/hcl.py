@@ -249,7 +249,7 @@ class _HclTree(Tree):
 
     def __init__(self, built: _Builder, t: Text, up: Scope, file: File) -> None:
         source = t.same_places(_hashes(t.s, built.comments))
-        super().__init__(built.root, source, up, file, True, built.branches, branches_of.scope_of)
+        super().__init__(built.root, source, up, file, True, built.branches, partial(branches_of.scope_of, ctx=file))
         self._built = built
 
     def commented(self, i: int) -> bool:
@@ -269,7 +269,7 @@ class _HclTree(Tree):
         for branches in {inside[i] for i in inside if leaf.start <= i < leaf.end}:
             scope = self.scopes(path)
             for branch in branches:
-                scope = branches_of.scope_of(branch, scope, self.source)
+                scope = branches_of.scope_of(branch, scope, self.source, self.ctx)
             held = {self._built.t.at(i) for i, around in inside.items() if around == branches}
             out += [s for s in self.ctx.read(leaf.text, scope) if s.pos in held]
         return out
@@ -307,7 +307,8 @@ class _HclTree(Tree):
             if hit.skipped or len(hit.data) > _MAX_BYTES or pattern.search(hit.data.decode("utf-8", "replace")) is None:
                 continue
             text = Text(hit.data.decode("utf-8", "replace"))
-            other = _tree(text, file_scope(name), File(hit.path, name, text, self.ctx.nixl))
+            file = File(hit.path, name, text, self.ctx.nixl)
+            other = _tree(text, file_scope(name, file), file)
             found = (m for m in pattern.finditer(text.s) if not other.commented(m.start()))
             out += [other.scopes(path_to(other.root, m.start())) for m in found]
         return out
