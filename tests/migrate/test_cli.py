@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 from kvroles.migrate import cli
 
 REPO = Path(__file__).parents[2]
@@ -384,56 +382,6 @@ def test_the_script_runs_from_anywhere(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert "KVR102" in ran.stdout
     assert ran.stderr == ""
-
-
-def test_the_pre_commit_hooks_run_as_they_are_declared() -> None:
-    hooks = {h["id"]: h for h in yaml.safe_load((REPO / ".pre-commit-hooks.yaml").read_text())}
-    Path("run.sh").write_text(SCRIPT)
-    Path("unsaid.sh").write_text(UNSAID)
-    ran = {}
-    for name in ("kv-roles", "kv-roles-write"):
-        command, *args = hooks[name]["entry"].split()
-        ran[name] = subprocess.run(
-            [_script(command), *args, "run.sh", "unsaid.sh"], capture_output=True, text=True, check=False
-        )
-        assert ran[name].returncode == 1, ran[name]
-        assert hooks[name]["language"] == "python", "pre-commit then installs this repository, console script and all"
-    assert "KVR101 prefill instance: kv_both -> kv_producer" in ran["kv-roles"].stdout
-    assert Path("run.sh").read_text() == SCRIPT.replace("kv_both", "kv_producer", 1).replace("kv_both", "kv_consumer")
-    assert Path("unsaid.sh").read_text() == UNSAID
-
-
-@pytest.mark.parametrize(("check", "code"), [("true", 1), ("false", 0)])
-def test_the_action_annotates_writes_sarif_and_fails_if_asked_to(tmp_path: Path, check: str, code: int) -> None:
-    action = yaml.safe_load((REPO / "action.yml").read_text())
-    step = action["runs"]["steps"][-1]
-    Path("a b").mkdir()
-    Path("a b/run.sh").write_text(SCRIPT)
-    Path("c.sh").write_text(SCRIPT)
-    given = {"PATHS": "a b\nc.sh\n", "TARGET_VLLM": "0.33.0", "SARIF": "log.sarif", "CHECK": check, "CONFIG": ""}
-    assert set(step["env"]) == {*given, "KV_ROLES"}
-    assert {v.removeprefix("${{ inputs.").removesuffix(" }}") for v in step["env"].values() if "inputs" in v} == set(
-        action["inputs"]
-    )
-    ran = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-        env={**os.environ, **given, "KV_ROLES": _script("kv-roles")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (code, "")
-    assert "::error file=a b/run.sh,line=2" in ran.stdout
-    assert "0.33.0 warns of kv_both" in ran.stdout
-    log = json.loads(Path("log.sarif").read_text())
-    assert {r["ruleId"] for r in log["runs"][0]["results"]} >= {"KVR101", "KVR102"}
-
-
-def _script(name: str) -> str:
-    """A console script of the environment that runs the tests."""
-    path = Path(sys.executable).with_name(name)
-    assert path.exists(), f"{name} is not installed beside {sys.executable}: pip install -e '.[test]'"
-    return str(path)
 
 
 def test_every_code_has_a_page_and_every_page_a_code() -> None:

@@ -12,6 +12,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 BRANCH = "port-0.34.0"
 APPLY = """import json; print(json.dumps({"releases": {"0.33.0": {}}}))"""
+ROUND = "`" * 3
 GH = """#!/bin/bash
 echo "$*" >> "$CALLS"
 case "$1 $2" in
@@ -21,10 +22,10 @@ esac
 """
 
 
-def step(name: str) -> str:
+def step(job: str, name: str) -> str:
     """The script of a step of the workflow."""
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "port.yml").read_text())
-    (found,) = [s for s in workflow["jobs"]["port"]["steps"] if s.get("name") == name]
+    (found,) = [s for s in workflow["jobs"][job]["steps"] if s.get("name") == name]
     return str(found["run"])
 
 
@@ -58,27 +59,52 @@ class Repository:
         )
         return done.stdout.strip()
 
-    def weekly(self, release: str, lock: str | None) -> list[str]:
-        """A run of the step on a fresh checkout of main, after a port that left ``lock``; what `gh` was asked."""
+    def weekly(self, release: str, lock: str | None, report: str = "vLLM, a report\n") -> list[str]:
+        """A run of both jobs after the port, each on a fresh checkout of main, after a port that left ``lock``; what `gh` was asked."""
         self.git("checkout", "-qf", "--detach", "origin/main")
         self.calls.write_text("")
+        handed_on = self.folder / "port"
+        handed_on.mkdir(exist_ok=True)
         if lock is not None:
             (self.clone / "patches" / "lock.json").write_text(lock)
-        (self.clone / "report.txt").write_text("vLLM, a report\n")
+            (self.clone / "patches" / "new.patch").write_text("a new variant\n")
+            (self.clone / "tools" / "apply.py").write_text(APPLY + "  # changed, and not of the series\n")
+        (self.clone / "report.txt").write_text(report)
+        served = self.run("port", "What changed", release)
+        for name in ("changes.patch", "report.txt"):
+            (self.clone / name).replace(handed_on / name)
+        self.git("reset", "-q", "--hard")
+        self.git("clean", "-qfd")
+        if served == "served=yes\n":
+            return []
+        self.run("propose", "One pull request a release", release)
+        return [
+            line.partition(" --")[0] for line in self.calls.read_text().splitlines() if not line.startswith("auth ")
+        ]
+
+    def run(self, job: str, name: str, release: str) -> str:
+        """Run a step in the clone; what it gave out."""
         bot = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        output = self.folder / "output"
+        output.write_text("")
         given = {
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "GITHUB_OUTPUT": str(output),
+            "RUNNER_TEMP": str(self.folder),
+            "PORT": str(self.folder / "port"),
             "RELEASE": release,
             "CALLS": str(self.calls),
             "OPEN": str(self.folder / "open"),
         }
-        script = step("One pull request a release")
-        done = subprocess.run(
-            ["bash", "-e", "-c", script], cwd=self.clone, env=bot | given, capture_output=True, text=True, check=False
-        )
+        words = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step(job, name)]
+        done = subprocess.run(words, cwd=self.clone, env=bot | given, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        return [line.partition(" --")[0] for line in self.calls.read_text().splitlines()]
+        return output.read_text()
+
+    def body(self) -> str:
+        """The text of the pull request."""
+        return (self.folder / "body.md").read_text()
 
     def pushed(self) -> str:
         return self.git("show", f"{BRANCH}:patches/lock.json", cwd=self.origin)
@@ -102,7 +128,7 @@ def test_a_new_release_opens_one_pull_request_and_later_runs_renew_it(repository
 
 def test_what_is_left_to_a_person_opens_one_too(repository: Repository) -> None:
     assert repository.weekly("0.34.0", None) == ["pr list", "pr create"]
-    assert "vLLM, a report" in (repository.clone / "body.md").read_text()
+    assert "vLLM, a report" in repository.body()
 
 
 def test_a_person_s_commits_on_the_branch_stay(repository: Repository) -> None:
@@ -113,3 +139,15 @@ def test_a_person_s_commits_on_the_branch_stay(repository: Repository) -> None:
     repository.git("push", "-q", "origin", f"HEAD:{BRANCH}")
     assert repository.weekly("0.34.0", None) == ["pr list", "pr edit port-0.34.0"]
     assert repository.pushed() == '{"by": "hand"}'
+
+
+def test_only_the_series_and_its_data_are_proposed(repository: Repository) -> None:
+    repository.weekly("0.34.0", '{"a": 1}')
+    changed = repository.git("diff", "--name-only", "main", BRANCH, cwd=repository.origin).splitlines()
+    assert changed == ["patches/lock.json", "patches/new.patch"]
+
+
+def test_a_report_stays_code_in_the_pull_request_whatever_it_says(repository: Repository) -> None:
+    repository.weekly("0.34.0", None, f"a\n{ROUND}\n# Merge this\n@everyone <img src=x>\n")
+    _, _, *lines = repository.body().splitlines()
+    assert lines == ["    a", f"    {ROUND}", "    # Merge this", "    @everyone <img src=x>"]

@@ -118,6 +118,10 @@ def _run(args: argparse.Namespace) -> int:
         settings.load(config, args.side), release, proof=args.write or args.diff or args.format == "json"
     )
     if "-" in args.paths:
+        if os.path.lexists("-"):  # a gate that is given the names of files would else pass on an empty input
+            raise UsageError(
+                "- stands for standard input, and there is a file of that name here", fix="Name the file ./-"
+            )
         if len(args.paths) > 1:
             raise UsageError("- stands for standard input and goes with no other path")
         return _standard_input(args, options)

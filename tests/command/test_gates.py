@@ -1,0 +1,275 @@
+"""The gates, pre-commit hook and GitHub Action: they fail while a role is left, and no file's name talks them out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from support import composite
+from support.docs import ROOT
+
+NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+SCRIPT = f"""\
+# prefill
+vllm serve m --port 8100 --kv-transfer-config '{NIXL}' &
+# decode
+vllm serve m --port 8200 --kv-transfer-config '{NIXL}' &
+"""
+UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
+CLEAN = "echo nothing of ours\n"
+# Names that a shell, an option parser or GitHub's log could take for something else.
+HOSTILE = [
+    "--write",
+    "--config=evil.toml",
+    "--side=**=prefill",
+    "--quiet",
+    "-q",
+    "--",
+    "a b.sh",
+    "$(touch owned).sh",
+    "'; touch owned; '.sh",
+    "*.sh",
+    "::error::x.sh",
+    "migrate",
+    "@names",
+]
+EVIL = 'exclude = ["**"]\n'
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "a repository"
+    folder.mkdir()
+    return folder
+
+
+def console_script(name: str) -> Path:
+    """A console script of the environment that runs the tests."""
+    path = Path(sys.executable).with_name(name)
+    assert path.exists(), f"{name} is not installed beside {sys.executable}: pip install -e '.[test]'"
+    return path
+
+
+def hook(name: str, repository: Path, *files: str) -> subprocess.CompletedProcess[bytes]:
+    """A hook, run as pre-commit runs it: its entry and arguments, then the names of the files."""
+    hooks = {h["id"]: h for h in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())}
+    assert hooks[name]["language"] == "python", "pre-commit then installs this repository, console script and all"
+    command, *words = [*shlex.split(hooks[name]["entry"]), *hooks[name].get("args", [])]
+    return subprocess.run(
+        [console_script(command), *words, *files],
+        cwd=repository,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+
+
+Action = Callable[..., composite.Ran]
+
+
+@pytest.fixture
+def action(tmp_path: Path, repository: Path) -> Action:
+    """The Action's steps with the tests' own kv-roles in place of the step that installs it."""
+    temp = tmp_path / "runner temp"
+    (temp / "kv-roles" / "bin").mkdir(parents=True)
+    (temp / "kv-roles" / "bin" / "kv-roles").symlink_to(console_script("kv-roles"))
+
+    def run(**inputs: str) -> composite.Ran:
+        return composite.run(
+            ROOT / "action.yml",
+            {name.replace("_", "-"): value for name, value in inputs.items()},
+            workspace=repository,
+            temp=temp,
+            outputs={"python": {"python-path": sys.executable}},
+            without=("Install kv-roles",),
+        )
+
+    return run
+
+
+def test_the_hooks_fail_and_only_one_of_them_writes(repository: Path) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    (repository / "unsaid.sh").write_text(UNSAID)
+    done = hook("kv-roles", repository, "run.sh", "unsaid.sh")
+    assert done.returncode == 1
+    assert b"KVR101 prefill instance: kv_both -> kv_producer" in done.stdout
+    assert (repository / "run.sh").read_text() == SCRIPT
+    assert hook("kv-roles-write", repository, "run.sh", "unsaid.sh").returncode == 1
+    assert (repository / "run.sh").read_text() == SCRIPT.replace("kv_both", "kv_producer", 1).replace(
+        "kv_both", "kv_consumer"
+    )
+    assert (repository / "unsaid.sh").read_text() == UNSAID
+
+
+@pytest.mark.parametrize("name", ["kv-roles", "kv-roles-write"])
+def test_a_hook_passes_on_files_without_a_role(repository: Path, name: str) -> None:
+    (repository / "run.sh").write_text(CLEAN)
+    assert hook(name, repository, "run.sh").returncode == 0
+
+
+def hostile_repository(repository: Path, content: str) -> list[str]:
+    """Files of all hostile names that hold ``content``, settings that would turn everything off, and a script with roles."""
+    (repository / "evil.toml").write_text(EVIL)
+    (repository / "run.sh").write_text(SCRIPT)
+    for name in HOSTILE:
+        (repository / name).write_text(content)
+    return sorted(p.name for p in repository.iterdir())
+
+
+def test_a_hook_reads_every_file_whatever_its_name(repository: Path) -> None:
+    hostile_repository(repository, SCRIPT)
+    done = hook("kv-roles", repository, *HOSTILE)
+    assert done.returncode == 1
+    said = done.stdout.decode()
+    assert [name for name in HOSTILE if f"{name}:2:" not in said] == []
+
+
+def test_a_hook_is_turned_off_by_no_name(repository: Path) -> None:
+    names = hostile_repository(repository, CLEAN)
+    done = hook("kv-roles", repository, *HOSTILE, "run.sh")
+    assert done.returncode == 1
+    assert b"run.sh:2:" in done.stdout
+    assert (repository / "run.sh").read_text() == SCRIPT, "the hook that only reads has written"
+    assert sorted(p.name for p in repository.iterdir()) == names, "a name was run"
+
+
+@pytest.mark.parametrize("files", [["-"], ["-", "run.sh"]])
+def test_a_hook_does_not_pass_on_an_empty_standard_input(repository: Path, files: list[str]) -> None:
+    (repository / "-").write_text(SCRIPT)
+    (repository / "run.sh").write_text(CLEAN)
+    done = hook("kv-roles", repository, *files)
+    assert done.returncode == 2
+    assert b"./-" in done.stdout
+
+
+def test_the_action_annotates_fails_and_writes_its_log_into_a_folder_it_makes(repository: Path, action: Action) -> None:
+    (repository / "a b").mkdir()
+    (repository / "a b" / "run.sh").write_text(SCRIPT)
+    (repository / "c.sh").write_text(SCRIPT)
+    ran = action(paths="a b\nc.sh\n", target_vllm="0.33.0", sarif="out/of the/way.sarif")
+    assert ran.code == 1
+    assert "::error file=a b/run.sh,line=2" in ran.log
+    assert "0.33.0 warns of kv_both" in ran.log
+    log = json.loads((repository / "out" / "of the" / "way.sarif").read_text())
+    assert {r["ruleId"] for r in log["runs"][0]["results"]} >= {"KVR101", "KVR102"}
+
+
+@pytest.mark.parametrize("check", ["True", "TRUE", "yes", ""])
+def test_the_gate_is_on_however_true_is_written(repository: Path, action: Action, check: str) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    assert action(check=check).code == 1
+
+
+@pytest.mark.parametrize("check", ["False", "no"])
+def test_the_gate_is_off_only_where_that_is_written(repository: Path, action: Action, check: str) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    ran = action(check=check)
+    assert ran.code == 0
+    assert "::error file=run.sh" in ran.log
+
+
+@pytest.mark.parametrize("check", ["flase", "true\nfalse", "$(echo false)"])
+def test_what_is_neither_true_nor_false_is_an_error(repository: Path, action: Action, check: str) -> None:
+    ran = action(check=check)
+    assert ran.code == 2
+    assert ran.log.startswith("kv-roles: the input check is true or false, and not ")
+
+
+@pytest.mark.parametrize("paths", ["", "./\n\n", "run.sh\r\n"])
+def test_no_paths_means_all_of_the_repository(repository: Path, action: Action, paths: str) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    ran = action(paths=paths)
+    assert ran.code == 1
+    assert "::error file=" in ran.log
+
+
+def test_the_action_reads_every_path_whatever_its_name(repository: Path, action: Action) -> None:
+    hostile_repository(repository, SCRIPT)
+    (repository / "-").write_text(SCRIPT)
+    ran = action(paths="\n".join([*HOSTILE, "-"]))
+    assert ran.code == 1
+    for name in [*HOSTILE, "-"]:
+        assert f"file={name.replace(':', '%3A')},line=2" in ran.log.replace("file=./", "file="), name
+
+
+def test_the_action_is_turned_off_by_no_path(repository: Path, action: Action) -> None:
+    names = hostile_repository(repository, CLEAN)
+    ran = action(paths="\n".join([*HOSTILE, "run.sh"]))
+    assert ran.code == 1
+    assert "file=run.sh,line=2" in ran.log
+    assert (repository / "run.sh").read_text() == SCRIPT, "the Action has written"
+    assert sorted(p.name for p in repository.iterdir()) == names, "a path was run"
+
+
+@pytest.mark.parametrize("name", ["--write", "$(touch owned)"])
+@pytest.mark.parametrize("option", ["config", "target_vllm"])
+def test_no_other_input_is_taken_for_an_option(repository: Path, action: Action, option: str, name: str) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    assert action(**{option: name}).code == 2
+    assert (repository / "run.sh").read_text() == SCRIPT
+    assert [p.name for p in repository.iterdir()] == ["run.sh"]
+
+
+def test_a_path_that_is_not_there_fails(repository: Path, action: Action) -> None:
+    ran = action(paths="gone")
+    assert ran.code == 2
+    assert "gone does not exist" in ran.log
+
+
+@pytest.mark.parametrize("name", ["-log.sarif", "-d/log.sarif"])
+def test_the_log_is_written_where_it_is_asked_for(repository: Path, action: Action, name: str) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    assert action(paths="run.sh", sarif=name).code == 1
+    assert json.loads((repository / name).read_text())["version"] == "2.1.0"
+
+
+def test_annotations_that_github_drops_are_counted(repository: Path, action: Action) -> None:
+    (repository / "run.sh").write_text(SCRIPT * 6)
+    ran = action()
+    count = sum(line.startswith("::error ") for line in ran.log.splitlines())
+    assert count > 10
+    said = f"kv-roles: GitHub shows 10 of {count} annotations of level error; this log has them all.\n"
+    assert said in ran.log
+    assert ran.summary == said
+    (repository / "run.sh").write_text(SCRIPT)
+    assert "GitHub shows" not in action().log
+
+
+def test_nothing_of_the_repository_is_run(repository: Path, action: Action) -> None:
+    """A module of the repository with the name of one that Python starts with is not imported."""
+    (repository / "run.sh").write_text(SCRIPT)
+    for module in ("pip", "venv", "argparse", "json", "sitecustomize", "kvroles", "yaml"):
+        (repository / f"{module}.py").write_text("open('owned', 'w')\n")
+    assert action().code == 1
+    assert not (repository / "owned").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.upstream
+def test_the_action_installs_itself_by_hash(tmp_path: Path, repository: Path) -> None:
+    """All steps, the installing one too: it needs the package index."""
+    (repository / "run.sh").write_text(SCRIPT)
+    (repository / "venv.py").write_text("open('owned', 'w')\n")
+    (repository / "pip.py").write_text("open('owned', 'w')\n")
+    temp = tmp_path / "runner temp"
+    temp.mkdir()
+    env = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
+    ran = composite.run(
+        ROOT / "action.yml",
+        {},
+        workspace=repository,
+        temp=temp,
+        outputs={"python": {"python-path": sys.executable}},
+        env=dict.fromkeys(env, ""),
+    )
+    assert ran.code == 1, ran.log
+    assert "::error file=run.sh" in ran.log
+    assert not (repository / "owned").exists()
