@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 _ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
-_ANY = re.compile(r"\{\{(?<!\$\{\{)[^{}]*\}\}|\{%-?\s*\w+")
+_ANY = re.compile(r"\{\{(?<!\$\{\{)(?:[^{}]*|-?\s*[\w.$][^\n]*?)\}\}|\{%-?\s*\w+")
 _CONTROL = re.compile(
     r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?="
 )

@@ -15,6 +15,7 @@ from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
+from kvroles.migrate.readers.template import expression
 from kvroles.migrate.readers.yaml import events as yaml_read
 from kvroles.migrate.readers.yaml import outline
 
@@ -109,37 +110,52 @@ _SET = re.compile(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
 
 
 def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Site]:
-    """A role written inside an action: a template variable's config, a default, a ``printf``."""
+    """A role written inside an action: a template variable's config, a ``dict``, a default, a ``printf``."""
     body = t.slice(*action)
     k = i - action[0]
     if body.s.startswith(("{#", "{{/*", "{{- /*")):
         return [Site(t.at(i), up, "comment")]
-    scope = _chain_at(trees, action[0], up)
-    if m := _SET.match(body.s):
-        scope = _variable(t, m.group(1) or m.group(2), action, trees, up, ctx)
+    scope = _chain_at(t, trees, action[0], up, ctx)
+    changed = expression.variable_set(body.s)
+    if changed or ((m := _SET.match(body.s)) and (changed := m.group(1) or m.group(2))):
+        scope = _variable(t, changed, action, trees, up, ctx)
     inner = body.slice(2, max(2, len(body.s) - 2))
-    found = objects.enclosing(inner, k - 2)
-    if found is not None:
-        return [s for s in Tree(found, inner, scope, ctx).sites() if s.pos == t.at(i)] or [
-            Site(t.at(i), scope, "value")
+    found: Node | None = objects.enclosing(inner, k - 2)
+    if found is None and (found := expression.read(body)) is not None and changed and isinstance(found, Map):
+        place = Scalar(Text("", body.at(0)), -1, -1)
+        found.pairs += [
+            (Scalar(Text(key, body.at(0)), -1, -1), Scalar(Text(value, place.text.at(0)), -1, -1))
+            for key, value in expression.settings(t.s, changed)
+            if found.get(key) is None
         ]
+    if found is not None:
+        sites = [s for s in Tree(found, inner, scope, ctx).sites() if s.pos == t.at(i)]
+        if sites or not isinstance(found, Map):
+            return sites or [Site(t.at(i), scope, "value")]
     return [_default(t, i, trees, scope)]
 
 
 def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> Scope:
-    """The scope of a template's variable that ``action`` sets."""
+    """The scope of a template's variable that ``action`` sets, where it is set."""
     sides = ctx.sides_of(name)
     cues = [Cue(s, Weight.NAMED, "variable", name, t.at(action[0])) for s in sides if len(sides) == 1]
     pattern = rf"(?<![\w.]){re.escape(name)}\b"
-    return Scope("variable", name, up, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up, ctx))
+    around = _chain_at(t, trees, action[0], up, ctx)
+    return Scope("variable", name, around, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up, ctx))
 
 
-def _chain_at(trees: list[Tree], place: int, up: Scope) -> Scope:
+def _chain_at(t: Text, trees: list[Tree], place: int, up: Scope, ctx: File) -> Scope:
+    """The owners of the place that an action stands in: those of the tree, and the conditionals round it."""
+    scope, start = up, -1
     for tree in trees:
         path = path_to(tree.root, place)
         if path and tree.root.start <= place < tree.root.end:
-            return tree.scopes(path)
-    return up
+            scope, start = tree.scopes(path), path[-1].start
+            break
+    for branch in template.branches(t.s):
+        if start < branch.start <= place < branch.end:
+            scope = _branch(t, trees, up, ctx, branch, scope, t)
+    return scope
 
 
 def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Scope]:
@@ -148,12 +164,14 @@ def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree],
     for a, b in template.actions(t.s):
         if (a, b) == own or re.search(pattern, t.s[a:b]) is None:
             continue
+        if re.fullmatch(pattern, expression.variable_set(t.s[a:b])):
+            continue  # changed, not put to use
         if m := _SET.match(t.s[a:b]):
             if re.search(pattern, t.s[a + m.end() : b]) is None:  # set anew, not put to use
                 continue
             out.append(_variable(t, m.group(1) or m.group(2), (a, b), trees, up, ctx))  # taken over by another variable
         elif not t.s.startswith("{%", a):
-            out.append(_chain_at(trees, a, up))
+            out.append(_chain_at(t, trees, a, up, ctx))
         else:
             continue
         out[-1].place = t.at(a)
