@@ -9,7 +9,6 @@ Exit codes: 0 done or nothing to do; 1 does not apply; 2 wrong usage; 3 a hash o
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from kvroles.apply import report
 from kvroles.apply import run as applying
 from kvroles.apply.request import Request
-from kvroles.console import guarded
+from kvroles.console import Parser, guarded, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
 from kvroles.series import project
@@ -27,7 +26,7 @@ from kvroles.series.release import resolve
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``apply.py``."""
-    p = argparse.ArgumentParser(prog="apply.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = Parser(prog="apply.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     p.add_argument("--vllm-rev", metavar="REV", help="a release (0.22.1, v0.22.1, latest), or a tag, branch or commit")
     p.add_argument(
         "--upstream", metavar="URL|DIR", help="take --vllm-rev from this git repository or clone, not from an archive"
@@ -68,11 +67,11 @@ def run(args: argparse.Namespace) -> int:
         if args.export:
             from kvroles.series import export  # makes mails, which nothing else here does
 
-            print(export.write(series, lock, args.vllm_rev or "latest", args.export, tuple(args.extra)), end="")
+            say(export.write(series, lock, args.vllm_rev or "latest", args.export, tuple(args.extra)))
         elif args.json:
-            print(json.dumps(report.listing_json(lock, series), indent=1))
+            say_json(report.listing_json(lock, series))
         else:
-            print(report.listing(lock, series), end="")
+            say(report.listing(lock, series))
         return Exit.DONE
     if not args.vllm_rev and not args.into:
         raise UsageError(
@@ -97,9 +96,9 @@ def run(args: argparse.Namespace) -> int:
         )
     )
     if args.json:
-        print(json.dumps(report.as_json(outcome), indent=1))
+        say_json(report.as_json(outcome))
     elif not args.quiet:
-        print(report.text(outcome, verbose=args.verbose), end="")
+        say(report.text(outcome, verbose=args.verbose))
     return Exit.DONE
 
 

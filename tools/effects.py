@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.console import guarded
+from kvroles.console import Parser, guarded, note, say
 from kvroles.errors import Exit
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
@@ -26,7 +26,7 @@ from kvworkshop.effects import run as effects
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``effects.py``."""
-    p = argparse.ArgumentParser(prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = Parser(prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail where the table is silent or wrong")
     what.add_argument(
@@ -45,17 +45,17 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
 
-    def say(line: str) -> None:
+    def progress(line: str) -> None:
         if not args.quiet:
-            print(line, file=sys.stderr)
+            note(line)
 
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
-    job = effects.Job(Lock.load(), options, tuple(args.release), say)
+    job = effects.Job(Lock.load(), options, tuple(args.release), progress)
     summary = (
         effects.write(job, claims_path=effects.CLAIMS) if args.write else effects.check(job, claims_path=effects.CLAIMS)
     )
     if not args.quiet:
-        print(summary)
+        say(summary)
     return Exit.DONE
 
 

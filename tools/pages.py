@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.console import guarded, without_library
+from kvroles.console import Parser, guarded, say, without_library
 from kvroles.errors import Exit
 from kvroles.places import default_cache_dir
 
@@ -25,7 +25,7 @@ except ModuleNotFoundError as e:
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``pages.py``."""
-    p = argparse.ArgumentParser(prog="pages.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = Parser(prog="pages.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     drawing = p.add_mutually_exclusive_group()
     drawing.add_argument("--mermaid", metavar="FILE", type=Path, help="take the diagram script from FILE, not from npm")
     drawing.add_argument("--no-diagrams", action="store_true", help="leave the diagram script out: diagrams stay text")
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_diagrams:
         diagrams.provide(root / "docs", args.cache_dir or default_cache_dir(), args.mermaid)
     if not args.quiet:
-        print(f"{count} files generated, {changed} of them changed")
+        say(f"{count} files generated, {changed} of them changed")
     return Exit.DONE
 
 

@@ -8,13 +8,12 @@ Exit codes: 0 done, nothing is left to a person; 1 something is; 2 wrong usage; 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.console import guarded
+from kvroles.console import Parser, guarded, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
@@ -26,7 +25,7 @@ from kvworkshop.port import report as porting_report
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``port.py``."""
-    p = argparse.ArgumentParser(prog="port.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = Parser(prog="port.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     job = p.add_mutually_exclusive_group(required=True)
     job.add_argument("--to", metavar="R|PATH", help="a release on the index, its archive, or an unpacked tree of it")
     job.add_argument("--relock", action="store_true", help="make the lock's rows anew from the archives")
@@ -59,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
     series, lock = Series.load(), Lock.load()  # not held against each other: to bring them together is this tool's job
     if args.export_upstream:
         folder = args.output or Path("build") / "upstream"
-        print(porting_report.export(args.export_upstream, folder, series, lock, options), end="")
+        say(porting_report.export(args.export_upstream, folder, series, lock, options))
         return Exit.DONE
     if args.relock:
-        print(porting_report.written(port.relock_all(root, series, lock, options, check=args.check)), end="")
+        say(porting_report.written(port.relock_all(root, series, lock, options, check=args.check)))
         return Exit.DONE
     if args.from_tree and args.check:
         raise UsageError("--from-tree writes variants, which --check forbids", fix="Choose one of the two")
@@ -71,7 +70,10 @@ def run(args: argparse.Namespace) -> int:
     report = port.port(
         root, args.to, args.as_release, args.from_tree, args.extra, args.output, args.check, series, lock, options
     )
-    print(json.dumps(report.as_json(), indent=1) + "\n" if args.json else porting_report.text(report), end="")
+    if args.json:
+        say_json(report.as_json())
+    else:
+        say(porting_report.text(report))
     return Exit.DOES_NOT_APPLY if report.left else Exit.DONE
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.console import guarded, without_library
+from kvroles.console import Parser, guarded, note, say, without_library
 from kvroles.errors import Exit, Unproven
 
 try:
@@ -25,7 +25,7 @@ except ModuleNotFoundError as e:
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``unit_runs.py``."""
-    p = argparse.ArgumentParser(prog="unit_runs.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = Parser(prog="unit_runs.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     p.add_argument("releases", metavar="RELEASE", nargs="+", help=f"one of {', '.join(unit_runs.ENVIRONMENTS)}")
     p.add_argument("--write", action="store_true", help="keep the runs in docs/data/unit_runs.json, and compat.json")
     return p
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     for release in args.releases:
         with tempfile.TemporaryDirectory(prefix="kv-roles-units-") as work:
-            comparison, record = unit_runs.compare(release, Path(work, "trees"), lambda s: print(s, file=sys.stderr))
+            comparison, record = unit_runs.compare(release, Path(work, "trees"), note)
         if comparison.lost or comparison.new_failures:
             raise Unproven(
                 f"Upstream's unit tests of {release} do not all survive the series",
@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
             )
         if args.write:
             unit_runs.write(Path(__file__).resolve().parents[1], record)
-        print(f"{release}: {record['before']} before, {record['after']} after")
+        say(f"{release}: {record['before']} before, {record['after']} after")
         for test in record["unsteady"]:
-            print(f"{release}: {test['test']} is unsteady: {test['before']} before, {test['after']} after")
+            say(f"{release}: {test['test']} is unsteady: {test['before']} before, {test['after']} after")
     return Exit.DONE
 
 

@@ -9,7 +9,6 @@ libraries of the extra "vendor": python -m pip install -e '.[vendor]'. Exit code
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.console import guarded
+from kvroles.console import Parser, guarded, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
 from kvroles.series import project
@@ -46,7 +45,7 @@ def parser(*, in_place_only: bool = False) -> argparse.ArgumentParser:
     if in_place_only:
         about, rest = "Patch an installed vLLM, take that back, and prove it.", rest[rest.index("Exit codes") :]
     prog = "apply.pyz" if in_place_only else "vendor.py"
-    p = argparse.ArgumentParser(prog=prog, description=about, epilog=rest, allow_abbrev=False)
+    p = Parser(prog=prog, description=about, epilog=rest, allow_abbrev=False)
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, short: str, long: str) -> argparse.ArgumentParser:
@@ -165,9 +164,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _say(args: argparse.Namespace, as_json: Callable[[Any], Any], text: Callable[[Any], str], result: object) -> int:
     if args.json:
-        print(json.dumps(as_json(result), indent=1))
+        say_json(as_json(result))
     elif not args.quiet:
-        print(text(result), end="")
+        say(text(result))
     return Exit.DONE
 
 

@@ -9,13 +9,12 @@ Exit codes: 0 all proven; 1 lint findings; 2 wrong usage; 3 a release is not pro
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from kvroles.console import guarded, without_library
+from kvroles.console import Parser, guarded, say, say_json, without_library
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
 from kvroles.sources.release_files import Options
@@ -29,7 +28,7 @@ except ModuleNotFoundError as e:
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``verify.py``."""
-    p = argparse.ArgumentParser(prog="verify.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = Parser(prog="verify.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
     which = p.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every release in the lock (the default)")
     which.add_argument("--release", metavar="R", action="append", default=[], help="this release; may be repeated")
@@ -52,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     if args.lint:
         findings = lint.check(options)
-        print(json.dumps([f.as_json() for f in findings], indent=1) if args.json else lint.text(findings), end="")
+        if args.json:
+            say_json([f.as_json() for f in findings])
+        else:
+            say(lint.text(findings))
         return Exit.DOES_NOT_APPLY if findings else Exit.DONE
     releases = compat.selection(args.release, args.all, args.shard)
     with report.bar(len(releases), quiet=args.quiet or args.json) as step:
@@ -65,9 +67,9 @@ def run(args: argparse.Namespace) -> int:
         (root / compat.COMPAT).write_bytes(compat.dumps(compat.merge(proofs, runs, committed)))
     drifted = [] if bad else compat.drift(proofs, runs, compat.read(root))
     if args.json:
-        print(json.dumps(compat.document(proofs, runs), indent=1))
+        say_json(compat.document(proofs, runs))
     elif not args.quiet:
-        report.table(proofs, drifted)
+        say(report.table(proofs, drifted))
     report.complain(bad, drifted)
     return Exit.DONE
 

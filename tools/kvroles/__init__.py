@@ -2,3 +2,12 @@
 
 What ``tools/apply.py`` imports stays on the standard library and git, because it must run in a bare image.
 """
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a checkout runs without an installer that would have said so
+    sys.stderr.write(
+        "vllm-kv-roles needs Python 3.11 or newer, and this is Python "
+        f"{sys.version_info[0]}.{sys.version_info[1]} ({sys.executable}). Run it with a newer one.\n"
+    )
+    raise SystemExit(2)

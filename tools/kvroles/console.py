@@ -1,51 +1,145 @@
-"""How every tool starts and ends: arguments, one paragraph on failure, an exit code, never a traceback for the user's own."""
+"""How every tool starts, prints and ends: arguments, results, one paragraph on failure, an exit code, never a traceback.
+
+What is printed goes through ``said``. Printing never ends a run: what the run found out is its exit code, also where
+nobody could read it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import errno
-import io
-import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles.said import as_json, page, said
+
+_refused: list[OSError] = []  # what the operating system answered when standard output was written
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose messages are safe, and give away no argument that may hold a credential."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            (say if file is None or file is sys.stdout else note)(message)
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and ``message``, and end with 2; of the words of the command line only plain ones are repeated."""
+        shown = " ".join(map(_plain, message.split(" ")))
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"{self.prog}: error: {said(shown)}\n")
+
+
+def _plain(word: str) -> str:
+    """``word`` of an error, or what stands for it where it may be an address or hold a password."""
+    option, equals, value = word.partition("=")
+    if re.search(r"[@?]|//|:.", value if equals and option.startswith("-") else word):
+        return f"{option}=..." if equals and option.startswith("-") else "(an argument that is not shown)"
+    return word
 
 
 def guarded(
-    parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], argv: Sequence[str] | None = None
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None = None,
+    *,
+    interrupted: str = "the target is as it was, or the next run finishes it",
 ) -> int:
     """Parse, run, and turn a KvRolesError into its paragraph on standard error and its exit code.
 
-    With ``--json`` the error is printed as ``{"error": ..., "code": N}`` on standard output too.
+    With ``--json`` the error is printed as ``{"error": ..., "code": N}`` on standard output too. Output that cannot be
+    written makes 1 of 0 and is said on standard error; a reader that hung up (``| head``) changes nothing.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the terminal's encoding does not
-        sys.stdout.reconfigure(errors="backslashreplace")
-    args = parser.parse_args(argv)
+    start()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as e:
+        return finish(parser.prog, e.code if isinstance(e.code, int) else Exit.DONE)
     try:
         code = run(args)
-        sys.stdout.flush()
-        return code
     except KvRolesError as e:
-        return _failed(parser, args, e)
+        code = _failed(parser, args, e)
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; the target is as it was, or the next run finishes it.", file=sys.stderr)
-        return 130
+        note(f"{parser.prog}: interrupted; {interrupted}.")
+        code = 130
     except ModuleNotFoundError as e:
-        return without_library(parser.prog, e)
-    except BrokenPipeError:  # `| head` closed our output: not our failure
-        _drop_output()
-        return Exit.DONE
+        code = without_library(parser.prog, e)
     except OSError as e:  # what the operating system refuses is the user's to mend, wherever it came up
-        _flush()
-        # Every write to a target names what it wrote; what has no name and found no room was printed.
-        unnamed = "Standard output cannot be written: " if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else ""
-        where = f"{e.filename}: " if e.filename is not None else unnamed
-        return _failed(parser, args, KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}"))
+        where = f"{e.filename}: " if e.filename is not None else ""
+        code = _failed(parser, args, KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}"))
+    except (MemoryError, RecursionError) as e:
+        lack = "memory" if isinstance(e, MemoryError) else "stack: an input is nested too deeply"
+        code = _failed(parser, args, KvRolesError(Exit.DOES_NOT_APPLY, f"The run ended for lack of {lack}"))
+    return finish(parser.prog, code)
+
+
+def start() -> None:
+    """Make the standard streams fit to be written: open, and able to take any character."""
+    _refused.clear()
+    for fd in range(3):  # else the next file that is opened takes the place of a closed one, and is printed into
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us, who wants no output
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open as long as we run
+        elif hasattr(stream, "reconfigure"):  # a path may hold what the terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")
+
+
+def finish(prog: str, code: int) -> int:
+    """Write out what was printed; the exit code, which is not 0 where standard output could not be written."""
+    _write(sys.stdout, "")
+    if code == Exit.DONE and _refused and _refused[0].errno != errno.EPIPE:
+        why = _refused[0].strerror or str(_refused[0])
+        _paragraph(prog, KvRolesError(Exit.DOES_NOT_APPLY, f"Standard output cannot be written: {why}"))
+        code = Exit.DOES_NOT_APPLY
+    return int(code)
+
+
+def say(text: str) -> None:
+    """Print ``text``, lines of ours, on standard output. Never raises: ``finish`` says what could not be written."""
+    _write(sys.stdout, page(text if text.endswith("\n") else f"{text}\n"))
+
+
+def say_json(document: Any) -> None:
+    """Print ``document`` as JSON on standard output."""
+    _write(sys.stdout, as_json(document) + "\n")
+
+
+def note(text: str) -> None:
+    """Print ``text`` on standard error, if that can be written."""
+    _write(sys.stderr, page(text if text.endswith("\n") else f"{text}\n"))
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        if stream is sys.stderr or not text:
+            stream.flush()
+    except OSError as e:
+        if stream is sys.stdout:
+            _refused.append(e)
+        _drop(stream)
+    except ValueError:  # closed by somebody in this process
+        pass
+
+
+def _drop(stream: TextIO) -> None:
+    """Point ``stream`` at nothing, so that Python does not complain of it once more when it exits."""
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
 
 
 def without_library(prog: str, e: ModuleNotFoundError) -> int:
@@ -58,41 +152,26 @@ def without_library(prog: str, e: ModuleNotFoundError) -> int:
         f"It needs the library {name!r}, which {sys.executable} lacks",
         fix=f"Run 'python -m pip install -e .' in {root}; apply.py alone needs none",
     )
-    _say(prog, lack)
+    _paragraph(prog, lack)
     return lack.code
 
 
 def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, e: KvRolesError) -> int:
     if getattr(args, "json", False):
-        with contextlib.suppress(OSError):
-            print(json.dumps({"error": str(e), "code": int(e.code)}))
-        _flush()
-    _say(parser.prog, e)
+        say_json({"error": str(e), "code": int(e.code)})
+    _write(sys.stdout, "")
+    _paragraph(parser.prog, e)
     return e.code
 
 
-def _say(prog: str, e: KvRolesError) -> None:
+def _paragraph(prog: str, e: KvRolesError) -> None:
     """The error's paragraph on standard error, as wide as the terminal."""
     width = min(100, max(40, _columns()))
-    print(textwrap.fill(f"{prog}: {e}", width, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
-
-
-def _flush() -> None:
-    """Write out what was printed, and drop what cannot be written."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _drop_output()
-
-
-def _drop_output() -> None:
-    """Point standard output at nothing, so that Python does not complain of it once more when it exits."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    note(textwrap.fill(f"{prog}: {e}", width, break_long_words=False, break_on_hyphens=False))
 
 
 def _columns() -> int:
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return 100

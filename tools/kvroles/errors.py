@@ -6,6 +6,8 @@ import errno
 from collections.abc import Callable
 from enum import IntEnum
 
+from kvroles.said import said
+
 
 class Exit(IntEnum):
     """Exit codes, the same for every tool."""
@@ -52,7 +54,7 @@ class KvRolesError(Exception):
             parts.append(f"Found {self.found.removesuffix('.')}.")
         if self.fix is not None:
             parts.append(self.fix.removesuffix(".") + ".")
-        return " ".join(" ".join(parts).split())
+        return said(" ".join(" ".join(parts).split()))
 
 
 def _again(kind: type[KvRolesError], args: tuple[object, ...], parts: dict[str, object]) -> KvRolesError:

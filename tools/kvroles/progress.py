@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TextIO
 
+from kvroles.said import said
+
 _WIDTH = 30
 _FIRST_S = 0.3  # work shorter than this shows nothing
 _EVERY_S = 0.1
@@ -17,7 +19,7 @@ class Progress:
 
     def __init__(self, label: str, total: int, *, quiet: bool = False, out: TextIO | None = None) -> None:
         self._out = out or sys.stderr
-        self._label = label
+        self._label = said(label)
         self._total = max(total, 1)
         self._shown = False
         self._next = time.monotonic() + _FIRST_S
@@ -40,10 +42,15 @@ class Progress:
         self._shown = True
         part = min(done / self._total, 1.0)
         bar = "#" * int(part * _WIDTH)
-        self._out.write(f"\r{self._label}  [{bar:<{_WIDTH}}] {part:4.0%} of {self._total / 1e6:.0f} MB")
-        self._out.flush()
+        self._write(f"\r{self._label}  [{bar:<{_WIDTH}}] {part:4.0%} of {self._total / 1e6:.0f} MB")
 
     def __exit__(self, *_: object) -> None:
         if self._shown:
-            self._out.write("\r\033[K")
+            self._write("\r\033[K")
+
+    def _write(self, text: str) -> None:
+        try:
+            self._out.write(text)
             self._out.flush()
+        except (OSError, ValueError):  # a terminal that is gone ends the bar, not the work
+            self._on = self._shown = False

@@ -12,6 +12,7 @@ from typing import Any
 
 from kvroles.contract import terms
 from kvroles.errors import KvRolesError
+from kvroles.said import said
 from kvroles.series import mail, patchfile, project
 from kvroles.series.lock import Lock
 from kvroles.series.release import in_range, version
@@ -53,7 +54,7 @@ class Finding:
 
 def text(findings: list[Finding]) -> str:
     """A line a finding, or that there is none."""
-    lines = [f"{f.where}: {f.code} {CODES[f.code]}: {f.why}" for f in findings]
+    lines = [f"{said(f.where)}: {f.code} {CODES[f.code]}: {said(f.why)}" for f in findings]
     return "\n".join([*lines, f"{len(findings)} findings" if findings else "The patches are clean."]) + "\n"
 
 

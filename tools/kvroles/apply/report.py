@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 from kvroles.apply.plan import State, TopicStatus
 from kvroles.apply.request import Outcome
 from kvroles.contract import terms
+from kvroles.said import said
 from kvroles.series.lock import Lock
 from kvroles.series.topics import OVERLAY, Series
 
@@ -21,9 +22,9 @@ _COLOUR = {
 }
 
 
-def colours(out: TextIO) -> bool:
-    """Whether to colour: a terminal, and no NO_COLOR (no-color.org)."""
-    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def colours() -> bool:
+    """Whether to colour: standard output is a terminal, and no NO_COLOR (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def paint(state: State, width: int, on: bool) -> str:
@@ -40,18 +41,18 @@ _SAYS = {
 }
 
 
-def text(outcome: Outcome, *, verbose: bool, out: TextIO = sys.stdout) -> str:
+def text(outcome: Outcome, *, verbose: bool) -> str:
     """The summary: a line a topic, its files below it, then the proof."""
-    on = colours(out)
+    on = colours()
     if outcome.did == "nothing":
         state = "applied" if any(t.state is not State.PRISTINE for t in outcome.topics) else "pristine"
         headline = f"{state} already, nothing was changed"
     else:
         headline = _SAYS[outcome.did].format(n=outcome.changed)
-    lines = [f"vLLM {_name(outcome)} in {outcome.target}: {headline}", ""]
+    lines = [f"vLLM {_name(outcome)} in {said(outcome.target)}: {headline}", ""]
     for topic in outcome.topics:
         lines.append(f"  {paint(topic.state, 9, on)} {topic.topic}{_variant(topic)}")
-        lines += [f"    {paint(f.state, 9, on)} {f.path}" for f in topic.files]
+        lines += [f"    {paint(f.state, 9, on)} {said(f.path)}" for f in topic.files]
     lines.append("")
     if outcome.verdict is not None:
         lines.append(f"  contract  holds{_unchecked(outcome)}")
@@ -59,12 +60,12 @@ def text(outcome: Outcome, *, verbose: bool, out: TextIO = sys.stdout) -> str:
         count = f", {outcome.files} files" if outcome.files else ""
         lines.append(f"  tree      sha256 {outcome.tree}{count}")
     if outcome.did in ("applied", "nothing") and any(t.state is State.APPLIED for t in outcome.topics):
-        lines.append(f"  receipt   {outcome.target / '.kv-roles' / 'receipt.json'}")
+        lines.append(f"  receipt   {said(outcome.target / '.kv-roles' / 'receipt.json')}")
     if verbose and outcome.verdict is not None:
         does = "refuses" if any(t.topic == terms.REJECT for t in outcome.topics) else "warns"
         clauses = ("the tests exist", "no kv_both is left", "roles are right", "all files parse")
         lines += [f"    {n} {c}" for n, c in enumerate((f"the connector {does}", *clauses), 1)]
-    return "\n".join([*outcome.notes, *lines]).rstrip() + "\n"
+    return "\n".join([*map(said, outcome.notes), *lines]).rstrip() + "\n"
 
 
 def _name(outcome: Outcome) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvroles.errors import UsageError, os_error
+from kvroles.said import said
 from kvroles.series import mail, patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
@@ -19,14 +20,14 @@ def text(report: Report) -> str:
     """A line a topic, then what was written, then what is left for a person."""
     lines = [f"vLLM {report.release}", ""]
     width = max((len(t.topic) for t in report.topics), default=0)
-    lines += [f"  {t.topic:<{width}}  {t.outcome:<8}  {t.note}".rstrip() for t in report.topics]
+    lines += [f"  {t.topic:<{width}}  {t.outcome:<8}  {said(t.note)}".rstrip() for t in report.topics]
     lines.append("")
     if report.written:
-        lines += [f"  wrote  {path}" for path in report.written]
+        lines += [f"  wrote  {said(path)}" for path in report.written]
     if report.kept:
-        lines.append(f"  kept   {report.kept}")
+        lines.append(f"  kept   {said(report.kept)}")
     if report.left:
-        lines += ["Left for a person:", *(f"  - {item}" for item in report.left)]
+        lines += ["Left for a person:", *(f"  - {said(item)}" for item in report.left)]
         again = f"python tools/port.py --to {report.release} --from-tree DIR"
         lines.append(f"Unpack the release, resolve these in it, and run '{again}'.")
         lines += [
@@ -41,7 +42,7 @@ def text(report: Report) -> str:
 
 def written(paths: list[str]) -> str:
     """The files that changed, a line each."""
-    return "".join(f"wrote  {path}\n" for path in paths) or "Nothing changed.\n"
+    return "".join(f"wrote  {said(path)}\n" for path in paths) or "Nothing changed.\n"
 
 
 def export(name: str, folder: Path, series: Series, lock: Lock, options: Options) -> str:

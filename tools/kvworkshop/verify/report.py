@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import sys
 from collections.abc import Callable, Iterator
 
 from kvroles.errors import Exit, KvRolesError, Unproven
@@ -29,12 +31,13 @@ def bar(total: int, *, quiet: bool) -> Iterator[Callable[[Proof], None]]:
         yield step
 
 
-def table(proofs: list[Proof], drifted: list[str]) -> None:
+def table(proofs: list[Proof], drifted: list[str]) -> str:
     """A row a release: each topic's variant (or native, or -), how far hunks moved, and whether all of it holds.
 
     A terminal too narrow for the topics is told the rest.
     """
-    console = Console(highlight=False)
+    drawn = io.StringIO()
+    console = Console(file=drawn, force_terminal=sys.stdout.isatty() or None, highlight=False, color_system="standard")
     if not console.is_terminal:  # a file or a pipe: one line a release, however long
         console.width = 200
     names = list(proofs[0].topics) if proofs and proofs[0].topics and console.width >= _WIDE else []
@@ -55,6 +58,7 @@ def table(proofs: list[Proof], drifted: list[str]) -> None:
     for proof in in_part:
         for clause, why in proof.unchecked.items():
             console.print(f"{proof.release}: clause {clause} not checked: {why}", soft_wrap=True)
+    return drawn.getvalue()
 
 
 def _cell(topic: dict[str, object] | None) -> str:

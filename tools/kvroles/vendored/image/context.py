@@ -14,6 +14,7 @@ from typing import Any
 from kvroles.apply.plan import State, TopicStatus
 from kvroles.digest import sha256
 from kvroles.errors import UsageError, os_error
+from kvroles.said import said
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve
 from kvroles.series.topics import Series
@@ -171,9 +172,9 @@ def as_json(context: Context) -> dict[str, Any]:
 
 def text(context: Context) -> str:
     """For people."""
-    lines = [f"vLLM {context.release}: build context in {context.path}", f"  base      {context.base}"]
+    lines = [f"vLLM {context.release}: build context in {said(context.path)}", f"  base      {said(context.base)}"]
     if context.native:
         lines.append("  this release warns by itself (native): the image only proves it")
     lines += [f"  {digest[:12]}  {name}" for name, digest in context.files.items()]
-    lines.append(f"  build it with 'cd {context.path} && docker buildx bake'; its README.md says how")
+    lines.append(f"  build it with 'cd {said(context.path)} && docker buildx bake'; its README.md says how")
     return "\n".join(lines) + "\n"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any, TextIO
+from typing import Any
 
 from kvroles.apply.plan import TopicStatus
 from kvroles.apply.report import colours, paint
+from kvroles.said import said
 from kvroles.vendored.installed import change, proof
 from kvroles.vendored.installed.construction import Construction
 from kvroles.vendored.installed.distribution import Installed
@@ -27,13 +27,13 @@ def topics_json(topics: tuple[TopicStatus, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def topics_text(topics: tuple[TopicStatus, ...], left_out: tuple[str, ...], out: TextIO = sys.stdout) -> list[str]:
+def topics_text(topics: tuple[TopicStatus, ...], left_out: tuple[str, ...]) -> list[str]:
     """The same in lines; ``left_out`` topics are named as what they are."""
-    on = colours(out)
+    on = colours()
     lines = []
     for t in topics:
         lines.append(f"  {paint(t.state, 9, on)} {t.topic}{f' (variant {t.variant})' if t.variant else ''}")
-        lines += [f"    {paint(f.state, 9, on)} {f.path}" for f in t.files]
+        lines += [f"    {paint(f.state, 9, on)} {said(f.path)}" for f in t.files]
     if left_out:
         lines.append(f"  not part of a wheel: {', '.join(left_out)} (tests and docs)")
     return lines
@@ -63,15 +63,15 @@ def change_text(outcome: change.Outcome) -> str:
         "nothing": "nothing was changed",
     }[outcome.did]
     found = outcome.installed
-    lines = [f"{found.name} {found.version} in {found.site}: {did}"]
+    lines = [f"{said(found.name)} {said(found.version)} in {said(found.site)}: {did}"]
     if outcome.finished:
         lines.append("  an interrupted run was finished first")
-    lines += [f"  {note}" for note in outcome.notes]
+    lines += [f"  {said(note)}" for note in outcome.notes]
     lines += topics_text(outcome.topics, outcome.left_out)
     if outcome.did == "uninstalled":
-        lines += [f"  restored  {path}" for path in outcome.files]
+        lines += [f"  restored  {said(path)}" for path in outcome.files]
     if outcome.dropped:
-        lines.append(f"  stale bytecode dropped: {', '.join(outcome.dropped)}")
+        lines.append(f"  stale bytecode dropped: {', '.join(map(said, outcome.dropped))}")
     return "\n".join(lines) + "\n"
 
 
@@ -92,7 +92,7 @@ def proof_text(result: proof.Proof) -> str:
     """``verify``."""
     found = result.installed
     how = {"wheel": "a vendored wheel", "install": "patched in place", "native": "native, warns by itself"}[result.how]
-    lines = [f"{found.name} {found.version} in {found.site}: verified, {how}"]
+    lines = [f"{said(found.name)} {said(found.version)} in {said(found.site)}: verified, {how}"]
     lines += topics_text(result.topics, ())
     lines.append(f"  construction  {_constructed(result.construction)}")
     return "\n".join(lines) + "\n"
@@ -100,7 +100,7 @@ def proof_text(result: proof.Proof) -> str:
 
 def _constructed(built: Construction) -> str:
     if built.unchecked:
-        return f"not checked: {built.unchecked}"
+        return f"not checked: {said(built.unchecked)}"
     return ", ".join(f"{role}: {'warns once' if n else 'silent'}" for role, n in built.warned.items())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kvroles.said import said
 from kvroles.vendored.installed.report import SCHEMA, topics_json, topics_text
 from kvroles.vendored.wheel import build
 
@@ -36,10 +37,10 @@ def wheel_text(outcome: build.Outcome) -> str:
     """``wheel``."""
     source, built = outcome.source, outcome.built
     kind = "the official wheel" if source.official else "not the official file; its members agree with its RECORD"
-    lines = [f"vLLM {outcome.release}, {source.path.name} ({kind}): {'built' if built else 'nothing was built'}"]
+    lines = [f"vLLM {outcome.release}, {said(source.path.name)} ({kind}): {'built' if built else 'nothing was built'}"]
     lines += [f"  {note}" for note in outcome.notes]
     lines += topics_text(outcome.topics, source.part.left_out)
     if built:
-        lines += [f"  wheel     {built.path}", f"  sha256    {built.sha256}", f"  version   {built.version}"]
+        lines += [f"  wheel     {said(built.path)}", f"  sha256    {built.sha256}", f"  version   {built.version}"]
         lines += [f"  beside it {p}" for p in outcome.beside]
     return "\n".join(lines) + "\n"
