@@ -303,6 +303,14 @@ _ANNOUNCES = re.compile(
     r"(?i)\b(?:start\w*|launch\w*|run(?:s|ning)?|serv(?:e|ing)|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|creat\w*|set(?:ting)?\s*up"
     r"|configur\w*|initiali[sz]\w*)\b|启动|起動|시작|部署|配置"
 )
+_STARTING = re.compile(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
+
+
+def starts_something(text: str) -> bool:
+    """Whether a text opens with a verb that starts a server."""
+    return _STARTING.match(text) is not None
+
+
 _BANNER = re.compile(
     r"(?i)[\W\d]*(?:kv )?(?:prefill(?:er)?|decoder?|producer|consumer)"
     r"(?:[\W\d]|node|server|instance|worker|engine|pod|side|config\w*|deployment|process)*|[\W\d]*[PD][\W\d]*(?:节点|实例|端|侧)?\W*|\W*(?:预填充|解码)(?:节点|实例|端|侧)?\W*"

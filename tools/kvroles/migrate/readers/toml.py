@@ -45,7 +45,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
                 own = key.text.slice(len(within[-1][0]) + 1, len(key.value)) if within else key.text
                 (within[-1][1] if within else doc).pairs.append((Scalar(own, key.start, key.end), table))
                 within.append((key.value, table))
-    out += Tree(doc, t, up, ctx, comments=True).sites()
+    out += Tree(doc, t, up, ctx, commented=True).sites()
     known = {s.pos for s in out}
     for i in t.tokens():
         if t.at(i) not in known:

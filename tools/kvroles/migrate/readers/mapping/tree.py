@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 
-from kvroles.evidence import argv, data_cues
+from kvroles.evidence import argv, comments, data_cues
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.prose import alike_said
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, lines, mentions
@@ -22,7 +21,6 @@ from kvroles.migrate.readers.words import role_set
 _TEMPLATE_KEY = re.compile(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
 )
-_CONFIG_SAID = re.compile(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
 
 
 class Tree:
@@ -34,7 +32,7 @@ class Tree:
         source: Text,
         up: Scope,
         ctx: File,
-        comments: bool = False,
+        commented: bool = False,
         branches: Sequence[Branch] = (),
         branch_scope: Callable[[Branch, Scope, Text], Scope] | None = None,
         beside: Sequence[Tree] = (),
@@ -43,7 +41,7 @@ class Tree:
         self.source = source
         self.up = up
         self.ctx = ctx
-        self.comments = comments  # the language has # comments
+        self.has_comments = commented  # the language has # comments
         self.branches = branches
         self.branch_scope = branch_scope
         self.beside = beside  # the documents of the same file, this one among them
@@ -79,7 +77,7 @@ class Tree:
         scope = self.up
         pending = [b for b in self.branches if b.start <= path[-1].start < b.end]
         keys: list[str] = []
-        said = self._comment_cues(path[0].start) if self.comments else []
+        said = self._document_cues(path[0]) if self.has_comments else []
         said = [c for c in said if c.side is not Side.SHARED]  # what tells of both at the head of a file is its subject
         if said:
             scope = Scope("document", "", scope, said)
@@ -103,7 +101,7 @@ class Tree:
                     scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
                     scope.cues += self._referenced(pair[0], node, scope)
                     keys.append(pair[0].value)
-                    if self.comments and not node.flow:
+                    if self.has_comments and not node.flow:
                         scope.cues += self._comment_cues(pair[0].start)
                     if len(keys) == 2 and follow:
                         self._handed_out(keys, path[0], scope)
@@ -123,7 +121,7 @@ class Tree:
             scope.cues += argv.cues(words, self.ctx, skip=index)
             scope.flags = argv.flags_of(words)
         scope.cues += data_cues.off_beside(seq, item, self.ctx)
-        if self.comments and not seq.flow:
+        if self.has_comments and not seq.flow:
             scope.cues += self._comment_cues(item.start)
         return scope
 
@@ -227,32 +225,42 @@ class Tree:
         targets = [argv.Word(w, self.source.at(i)) for w in re.findall(r">\s*(\S+)", line)]
         return Scope("command", "", scope, argv.cues(words, self.ctx) + argv.redirect_cues(targets, self.ctx))
 
+    def _document_cues(self, root: Node) -> list[Cue]:
+        """What the comment at a document's head says of all of it: one that a blank line follows, or whose next line sets
+        a plain value, as the head of a Kubernetes object does. Any other belongs to the key below it."""
+        first = root.pairs[0][1] if isinstance(root, Map) and root.pairs else None
+        line = self.source.s.rfind("\n", 0, root.start) + 1
+        above = self._above(line, -1)
+        if above:
+            plain = isinstance(first, Scalar) and not TOKEN_RE.search(first.value)
+            return comments.said(above, self.ctx) if plain else []
+        while line > 0 and not self.source.s[self.source.s.rfind("\n", 0, line - 1) + 1 : line].strip():
+            line = self.source.s.rfind("\n", 0, line - 1) + 1
+        return comments.said(self._above(line, -1), self.ctx)
+
+    def _above(self, line: int, indent: int) -> list[tuple[int, str]]:
+        """The comment lines right above the line that begins at index ``line``, at ``indent`` (-1: any): place and text."""
+        s = self.source.s
+        out: list[tuple[int, str]] = []
+        while line > 0:
+            prev = s.rfind("\n", 0, line - 1) + 1
+            above = s[prev : line - 1]
+            if not above.lstrip().startswith("#") or (indent >= 0 and len(above) - len(above.lstrip()) != indent):
+                break
+            out.insert(0, (self.source.at(prev + len(above) - len(above.lstrip())), above.strip().lstrip("#").strip()))
+            line = prev
+        return out
+
     def _comment_cues(self, start: int) -> list[Cue]:
         """Comments right above the line that index ``start`` is on, at its indentation, and at that line's end."""
         s = self.source.s
         line = s.rfind("\n", 0, start) + 1
         end = s.find("\n", start)
         text = s[line : end if end >= 0 else len(s)]
-        indent = len(text) - len(text.lstrip())
         out: list[Cue] = []
-        if (m := re.search(r"(?<=\s)#\s?(.*)$", text[start - line :])) and (side := self.ctx.title_side(m.group(1))):
-            out.append(Cue(side, Weight.SAID, "comment", m.group(1).strip()[:80], self.source.at(start + m.start())))
-        lines: list[tuple[int, str]] = []
-        while line > 0:
-            prev = s.rfind("\n", 0, line - 1) + 1
-            above = s[prev : line - 1]
-            if not above.lstrip().startswith("#") or len(above) - len(above.lstrip()) != indent:
-                break
-            lines.insert(0, (prev, above.strip().lstrip("#").strip()))
-            line = prev
-        if any(_CONFIG_SAID.search(c) for _, c in lines):
-            return out  # a config commented out, not a title
-        if any(alike_said(c) for _, c in lines):
-            out.append(Cue(Side.SHARED, Weight.FLAG, "comment", lines[-1][1][:80], self.source.at(lines[0][0])))
-        elif lines and (side := self.ctx.title_side(" ".join(c for _, c in lines))):
-            words = next((c for _, c in lines if c), "")
-            out.append(Cue(side, Weight.SAID, "comment", words[:80], self.source.at(lines[0][0])))
-        return out
+        if m := re.search(r"(?<=\s)#\s?(.*)$", text[start - line :]):
+            out += comments.said([(self.source.at(start + m.start()), m.group(1))], self.ctx)
+        return out + comments.said(self._above(line, len(text) - len(text.lstrip())), self.ctx)
 
     # -- leaves -------------------------------------------------------------------------------------------------------
 

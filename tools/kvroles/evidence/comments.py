@@ -1,0 +1,47 @@
+"""What a run of comment lines announces for the frame that it belongs to: the same in every language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.prose import alike_said, starts_something
+
+_CONFIG = re.compile(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
+_ENDS = re.compile(r"[.:;!?。：；！？)]\s*$")
+_LONGEST = 4  # lines: in a longer comment only the last line is still about what comes next
+_SHOWN = 80
+
+
+def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
+    """The cue of a comment's lines, each given as its place in the file and its text without the comment's sign.
+
+    The last line that is a title decides, unless another is one for the other side; the cue cites the line that decided.
+    A config that is commented out is no title, and a line in the midst of a sentence neither.
+    """
+    lines = [(place, text.strip()) for place, text in lines if re.search(r"\w", text)]
+    if not lines or any(_CONFIG.search(text) for _, text in lines):
+        return []
+    for place, text in lines:
+        if alike_said(text):
+            return [Cue(Side.SHARED, Weight.FLAG, "comment", text[:_SHOWN], place)]
+    titles: list[tuple[Side, int, str]] = []
+    for n, (place, text) in enumerate(lines):
+        if (n == 0 or _begins(lines[n - 1][1], text)) and (side := ctx.title_side(text)) is not None:
+            titles.append((side, place, text))
+    if not titles:
+        return []
+    side, place, text = titles[-1]
+    last = (place, text) == lines[-1]
+    if {s for s, _, _ in titles} != {side} and not (last and starts_something(text)):
+        return []
+    if not last and len(lines) > _LONGEST:
+        return []
+    return [Cue(side, Weight.SAID, "comment", text[:_SHOWN], place)]
+
+
+def _begins(before: str, line: str) -> bool:
+    """Whether a line begins a sentence of its own, ``before`` being the line above."""
+    return _ENDS.search(before) is not None or not line[:1].isascii() or not line[:1].islower()
