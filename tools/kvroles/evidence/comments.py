@@ -42,6 +42,15 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
     return [Cue(side, Weight.SAID, "comment", text[:_SHOWN], place)]
 
 
+_BEHIND = re.compile(r"\s(?:#+|//+|;)[ \t]*([^'\"{}\[\]]*?)[ \t]*\r?\n?\Z")
+
+
+def behind(line: str) -> tuple[int, str] | None:
+    """The comment at the end of a line that sets something: its index and its text; None without one."""
+    m = _BEHIND.search(line)
+    return (m.start() + 1, m.group(1)) if m is not None else None
+
+
 def _begins(before: str, line: str) -> bool:
     """Whether a line begins a sentence of its own, ``before`` being the line above."""
     return _ENDS.search(before) is not None or not line[:1].isascii() or not line[:1].islower()

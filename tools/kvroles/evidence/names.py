@@ -24,12 +24,10 @@ _ASKING = frozenset(lexicon.ASKING.split())
 _COUNTING = frozenset(lexicon.COUNTING.split())
 # Words that, standing before or after, take the meaning of a side away.
 _BEFORE: dict[Side, frozenset[str]] = {
-    P: frozenset(
-        {"chunked", "partial", "long", "mla", "skip", "kda", "flashinfer", "no", "kv", "remote", "conditional"}
-    ),
+    P: frozenset({"chunked", "partial", "long", "mla", "skip", "kda", "flashinfer", "no", "remote", "conditional"}),
     D: frozenset(
         {"spec", "speculative", "structured", "guided", "greedy", "full", "json", "base64", "audio", "video"}
-        | {"image", "parallel", "lookahead", "constrained", "url", "utf", "kv", "b64", "assisted", "medusa", "vae"}
+        | {"image", "parallel", "lookahead", "constrained", "url", "utf", "b64", "assisted", "medusa", "vae"}
     ),
     ENC: frozenset({"cross", "text", "kv", "json", "base64", "b64", "bi"}),
     AGG: frozenset({"dis", "non"}),

@@ -6,10 +6,12 @@ import re
 from typing import NamedTuple
 
 from kvroles.evidence import argv
+from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import defaults, lines
+from kvroles.migrate.readers import defaults
+from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
@@ -28,7 +30,7 @@ class _Ini:
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
         """The section that ``at`` is in, and what its line says."""
-        return lines.owner(text, at, lines.headed(text, at, owner, file), file)
+        return lines_of.owner(text, at, lines_of.headed(text, at, owner, file), file)
 
 
 class _Entry(NamedTuple):
@@ -65,20 +67,34 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         section = [name for at, name in sections if at < entry.start]
         for kind, name in (("section", section[-1] if section else ""), ("key", entry.key)):
             scope = Scope(kind, name, scope)
+            if kind == "section" and section:
+                scope.cues += _said(t, sections[len(section) - 1][0], comments, ctx)
             if len(sides := ctx.sides_of(name)) == 1:
                 scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, t.at(entry.start)))
         scope = Scope("environment", "", scope, told)
-        above = [c for c in comments if c[1] + 1 == entry.start]
-        if above and (side := ctx.title_side(above[-1][2])):
-            scope.cues.append(Cue(side, Weight.SAID, "comment", above[-1][2].strip("#; ")[:80], t.at(above[-1][0])))
+        scope.cues += _said(t, entry.start, comments, ctx)
         near = [e for e in entries if e.start < (sections[0][0] if sections else len(t.s)) or start <= e.start < end]
         out += _value(t, entry, near, scope, ctx)
     return out
 
 
+def _said(t: Text, place: int, comments: list[tuple[int, int, str]], ctx: File) -> list[Cue]:
+    """What the comment lines right above the line at ``place`` say, and the comment at the end of that line."""
+    lines: list[tuple[int, str]] = []
+    start, end = lines_of.span(t.s, place)
+    for a, b, text in reversed(comments):
+        if b + 1 == start:
+            lines.insert(0, (t.at(a), text.strip(" \t\r#;")))
+            start = a
+    above = evidence_of.said(lines, ctx)
+    first = lines_of.span(t.s, place)[0]
+    trailing = evidence_of.behind(t.s[first:end])
+    return above + (evidence_of.said([(t.at(first + trailing[0]), trailing[1])], ctx) if trailing is not None else [])
+
+
 def _loose(t: Text, i: int, entries: list[_Entry]) -> _Entry:
     """The line of ``i``, which sets no key: the rest of an entry above that it is indented below, or a command."""
-    start, end = lines.span(t.s, i)
+    start, end = lines_of.span(t.s, i)
     above = [e for e in entries if e.end <= start]
     return _Entry(above[-1].key if above and t.s[start : start + 1] in " \t" else "", start, start, end)
 

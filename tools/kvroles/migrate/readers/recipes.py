@@ -10,6 +10,7 @@ import re
 from functools import partial
 from typing import NamedTuple
 
+from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import mentioned, role_key, role_value
 from kvroles.evidence.text import TOKEN_RE, Text, join
@@ -87,9 +88,16 @@ class _Rule(NamedTuple):
 
 
 def _said(comments: list[tuple[int, str]], up: Scope, ctx: File) -> Scope:
-    if comments and (side := ctx.title_side(" ".join(c for _, c in comments))):
-        return Scope("block", "", up, [Cue(side, Weight.SAID, "comment", comments[-1][1][:80], comments[-1][0])])
-    return up
+    cues = evidence_of.said(comments, ctx)
+    return Scope("block", "", up, cues) if cues else up
+
+
+def _of_line(t: Text, a: int, b: int, comments: list[tuple[int, str]], up: Scope, ctx: File) -> Scope:
+    """The scope of what is set from index ``a`` to ``b``: the comment above it and the one at its end."""
+    last = t.s.rfind("\n", a, b - 1) + 1 or a
+    trailing = evidence_of.behind(t.s[last:b])
+    up = _said(comments, up, ctx)
+    return _said([(t.at(last + trailing[0]), trailing[1])], up, ctx) if trailing is not None else up
 
 
 def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
@@ -166,7 +174,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
     lines = _lines(t)
     comments: list[tuple[int, str]] = []
     bodies: list[tuple[Scope, Text]] = []
-    variables: list[tuple[str, int, Text]] = []
+    variables: list[tuple[str, int, Text, list[tuple[int, str]]]] = []
     assigned: list[tuple[str, Text]] = []
     rules: list[_Rule] = []
     conditions = _conditionals(t, lines) if lang == "make" else []
@@ -238,11 +246,10 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
             value = t.slice(start, end)
             assigned.append((var.group("name"), value))
             if TOKEN_RE.search(value.s):
-                variables.append((var.group("name"), a, value))
+                variables.append((var.group("name"), a, value, comments))
         elif TOKEN_RE.search(line) and lang == "make" and (own := _TARGET_VAR.match(line)):
-            scope = _name_cue(
-                Scope("target", own["target"], _said(comments, up, ctx)), "target", own["target"], t.at(a), ctx
-            )
+            around = _of_line(t, a, b, comments, up, ctx)
+            scope = _name_cue(Scope("target", own["target"], around), "target", own["target"], t.at(a), ctx)
             out += ctx.read(t.slice(a + own.end(), a + len(line)), Scope("variable", own["name"], scope))
         elif TOKEN_RE.search(line):
             out += [Site(t.at(a + m.start()), up, "value") for m in TOKEN_RE.finditer(line)]
@@ -251,8 +258,10 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
         i += 1
     for scope, body in bodies:
         out += ctx.read(body, scope, "shell")
-    for name, a, value in variables:
-        around = _within(conditions, a, -1, up, t, ctx)
+    for name, a, value, above in variables:
+        around = _of_line(
+            t, a, a + len(value.s) + value.at(0) - t.at(a), above, _within(conditions, a, -1, up, t, ctx), ctx
+        )
         scope = _name_cue(Scope("variable", name, around), "variable", name, t.at(a), ctx)
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
         scope.find_uses = partial(_uses, use, bodies, ctx)

@@ -8,7 +8,7 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, conditions, data_cues
+from kvroles.evidence import argv, comments, conditions, data_cues
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import mentioned, role_value, split_name
@@ -70,7 +70,7 @@ class Unit(Lender):
                 scope = data_cues.map_scope(self.mapping(owner), scope, self.ctx, through)
             elif kind in spec.sequence and kind not in {"arguments", "argument_list"}:
                 scope = self._list(owner, inner, scope)
-            if kind in spec.block or kind in spec.sequence | spec.mapping:
+            if (kind in spec.block and inner.type not in spec.block) or kind in spec.sequence | spec.mapping:
                 scope = self._before(owner, inner, scope)
         self.scopes[key] = scope
         return scope
@@ -316,6 +316,11 @@ class Unit(Lender):
         With other statements in between only one of the same paragraph that announces what follows ("Start the prefill
         worker"), and no other config, definition or blank line on the way.
         """
+        follow = inner.next_named_sibling
+        if follow is not None and follow.type in self.spec.comment and follow.start_point[0] == inner.end_point[0]:
+            text = grammar.text(self.t, follow).lstrip("#/*! ").rstrip("*/ \n")
+            if cues := comments.said([(self.t.at(follow.start_byte), text)], self.ctx):
+                up = Scope("line", "", up, cues)
         node = self._previous(inner, block)
         below, crossed = inner.start_byte, False
         for _ in range(12):
@@ -344,9 +349,9 @@ class Unit(Lender):
         return up
 
     def _previous(self, node: Node, block: Node) -> Node | None:
-        """The named node before ``node``; Python's tree has the first comments of a body stand before the body."""
+        """The named node before ``node``; Python's and Go's trees have the first comments of a body stand before the body."""
         before = node.prev_named_sibling
-        if before is None and node.parent == block and block.type == "block":
+        if before is None and node.parent == block and block.type in {"block", "statement_list"}:
             before = block.prev_sibling
             return before if before is not None and before.type in self.spec.comment else None
         return before

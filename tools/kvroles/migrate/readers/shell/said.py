@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv
+from kvroles.evidence import argv, comments
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.prose import alike_said, past, without_past
+from kvroles.evidence.prose import past, without_past
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name
@@ -141,19 +141,20 @@ def _comment(source: Source, group: list[Node]) -> Cue | None:
     """What a run of comment lines announces; a run that tells of both sides announces nothing."""
     if group and group[0].prev_sibling is not None and group[0].prev_sibling.end_point[0] == group[0].start_point[0]:
         group = group[1:]  # the end of the line before
-    lines = [grammar.text(source.t, c).lstrip("#! ").strip() for c in group]
-    lines = [ln for ln in lines if re.search(r"\w", ln)]
-    if not lines or any(SERVER.search(ln) for ln in lines):
+    lines = [(source.t.at(c.start_byte), grammar.text(source.t, c).lstrip("#! ").strip()) for c in group]
+    if group and grammar.text(source.t, group[0]).startswith("#!"):
+        lines = lines[1:]
+    if any(SERVER.search(text) for _, text in lines):
         return None
-    if any(alike_said(ln) for ln in lines):
-        return Cue(Side.SHARED, Weight.FLAG, "comment", lines[-1][:80], source.t.at(group[-1].start_byte))
-    side = source.ctx.title_side(lines[-1])
-    others = {source.ctx.title_side(ln) for ln in lines[:-1]} - {None}
-    if side is None and len(others) == 1 and len(lines) <= 4:
-        side = next(iter(others))
-    if side is None or (others - {side} and not _STARTING.match(lines[-1])):
-        return None
-    return Cue(side, Weight.SAID, "comment", lines[-1][:80], source.t.at(group[-1].start_byte))
+    return next(iter(comments.said(lines, source.ctx)), None)
+
+
+def behind(source: Source, node: Node) -> list[Cue]:
+    """What the comment at the end of a statement's line says."""
+    follow = node.next_named_sibling
+    if follow is None or follow.type != "comment" or follow.start_point[0] != node.end_point[0]:
+        return []
+    return comments.said([(source.t.at(follow.start_byte), grammar.text(source.t, follow).lstrip("# "))], source.ctx)
 
 
 def _statement(source: Source, node: Node) -> Cue | None:
@@ -217,11 +218,7 @@ def after(source: Source, node: Node) -> list[Cue]:
     }:
         statement = statement.parent
     follow = statement.next_named_sibling
-    if follow is not None and follow.type == "comment" and follow.start_point[0] == statement.end_point[0]:
-        text = grammar.text(source.t, follow).lstrip("# ")
-        if side := source.ctx.title_side(text):
-            out.append(Cue(side, Weight.SAID, "comment", text[:80], source.t.at(follow.start_byte)))
-        follow = follow.next_named_sibling
+    out += behind(source, statement)
     while follow is not None and follow.type == "comment" and follow.start_point[0] <= statement.end_point[0] + 1:
         follow = follow.next_named_sibling
     if follow is not None and follow.start_point[0] <= statement.end_point[0] + 3:

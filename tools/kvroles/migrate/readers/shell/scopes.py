@@ -205,6 +205,9 @@ class Script(Source):
         name = assigned(self.t, node)
         key = re.match(r"\w+\[[\"']?([\w-]+)[\"']?\]", grammar.text(self.t, node))  # CMD[prefill]=...
         scope = self._named("variable", key.group(1) if key and mentioned(key.group(1)) else name, up, node)
+        if said := shell_said.behind(self, node):
+            scope = Scope("line", "", up, said)
+            scope = self._named("variable", name, scope, node)
         if follow and name:
             scope.find_uses = partial(self._put_to_use, name, node)
         side = scope.cues[0].side if len(scope.cues) == 1 else None

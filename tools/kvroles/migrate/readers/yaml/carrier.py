@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from kvroles.evidence import comments
 from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text
@@ -115,7 +116,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     k = i - action[0]
     if body.s.startswith(("{#", "{{/*", "{{- /*")):
         return [Site(t.at(i), up, "comment")]
-    scope = _chain_at(t, trees, action[0], up, ctx)
+    scope = _noted(t, action, _chain_at(t, trees, action[0], up, ctx), ctx)
     changed = expression.variable_set(body.s)
     if changed or ((m := _SET.match(body.s)) and (changed := m.group(1) or m.group(2))):
         scope = _variable(t, changed, action, trees, up, ctx)
@@ -140,8 +141,22 @@ def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up
     sides = ctx.sides_of(name)
     cues = [Cue(s, Weight.NAMED, "variable", name, t.at(action[0])) for s in sides if len(sides) == 1]
     pattern = rf"(?<![\w.]){re.escape(name)}\b"
-    around = _chain_at(t, trees, action[0], up, ctx)
+    around = _noted(t, action, _chain_at(t, trees, action[0], up, ctx), ctx)
     return Scope("variable", name, around, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up, ctx))
+
+
+_NOTE = re.compile(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
+
+
+def _noted(t: Text, action: tuple[int, int], up: Scope, ctx: File) -> Scope:
+    """The owners of an action, with the comment in an action of its own on the line above, or behind it on its line."""
+    a, b = action
+    above = t.s[t.s.rfind("\n", 0, max(0, t.s.rfind("\n", 0, a))) + 1 : max(0, t.s.rfind("\n", 0, a))].strip()
+    below = t.s.find("\n", b)
+    for text in (above, t.s[b : below if below >= 0 else len(t.s)].strip()):
+        if (m := _NOTE.fullmatch(text)) and (cues := comments.said([(t.at(a), m.group(1) or m.group(2))], ctx)):
+            up = Scope("line", "", up, cues)
+    return up
 
 
 def _chain_at(t: Text, trees: list[Tree], place: int, up: Scope, ctx: File) -> Scope:
