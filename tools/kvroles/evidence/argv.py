@@ -36,6 +36,8 @@ _SIDE_FLAG: dict[str, Side] = {
     "multimodal-encode-prefill-worker": Side.PREFILL,
     "route-to-encoder": Side.AGGREGATED,
 }
+_ON = frozenset({"true", "1", "yes", "on"})
+_NO_VALUE = frozenset("-|>&;<)")  # what stands behind a switch that is given no value
 # Flags whose values never say which side this server is.
 _MUTE = re.compile(
     r"^--?(?:model|tokenizer|compilation-config|attention-config|additional-config|speculative-config|hf-overrides|override-\S*"
@@ -102,10 +104,11 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
             name, eq, value = s.partition("=")
             name = _norm(name)
             bare = name.lstrip("-")
-            if bare in _SIDE_FLAG and value.lower() not in {"false", "0", "no"}:
-                nxt = words[i + 1].s.lower() if not eq and i + 1 < len(words) else ""
-                if nxt not in {"false", "0"}:
-                    out.append(Cue(_SIDE_FLAG[bare], Weight.FLAG, "flag", s, w.pos))
+            if bare in _SIDE_FLAG:
+                nxt = words[i + 1].s if not eq and i + 1 < len(words) and i + 1 != skip else "-"
+                if (value if eq else nxt).lower() in _ON or (not eq and nxt[:1] in _NO_VALUE):
+                    weight = Weight.SAID if _SIDE_FLAG[bare] is Side.AGGREGATED else Weight.FLAG
+                    out.append(Cue(_SIDE_FLAG[bare], weight, "flag", s, w.pos))
                 flag = ""
                 continue
             if eq:

@@ -283,6 +283,17 @@ def pattern_side(pattern: str) -> Side | None:
     return found.pop() if len(found) == 1 else Side.SHARED if found == set(PD) else None
 
 
+def selector_side(selector: str) -> Side | None:
+    """The side that a label selector asks for: ``role=prefill,app=x``, ``role in (prefill)``; never what it leaves out."""
+    found: set[Side] = set()
+    for part in re.split(r",(?![^()]*\))", selector):
+        m = re.fullmatch(r"\s*[\w./-]+\s*(?:==?\s*([\w.-]+)|in\s*\(([\w.,\s-]+)\))\s*", part)
+        if m is not None:
+            each = {role_value(w.strip()) or _of_word(w.strip()) for w in (m.group(1) or m.group(2)).split(",")}
+            found |= {side for side in each if side in PD} if len(each) == 1 else set()
+    return found.pop() if len(found) == 1 else None
+
+
 def _of_pattern(word: str) -> Side | None:
     m = re.fullmatch(r"[\"']?\*?([\w.:*-]*?)\*?[\"']?", word.removeprefix("&"))
     if m is None or "*" in m.group(1):

@@ -15,6 +15,7 @@ from kvroles.evidence.names import (
     names_only,
     of_trade,
     role_key,
+    role_value,
     twins,
     unknown_words,
 )
@@ -367,6 +368,12 @@ class FileCtx:
             twin = _TRADES[side is Side.PREFILL]
             return side if twin.search(self.text.s) else None
         return side
+
+    @cached_property
+    def third_role(self) -> bool:
+        """Whether the file compares or sets a role that is neither prefill nor decode: both, aggregated, encode."""
+        words = re.findall(r"[\"'](\w[\w+-]*)[\"']", self.text.s)
+        return any(role_value(w) not in {None, *PD} and w.lower() not in {"none", "regular", "all"} for w in set(words))
 
     def has_twin(self, name: str) -> bool:
         """Whether the same name with the other side's word or letter in it stands in the file, or beside it in its folder."""

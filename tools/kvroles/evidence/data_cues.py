@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kvroles.evidence import argv, conditions
+from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
@@ -227,7 +228,7 @@ def _metadata(m: Map, ctx: FileCtx) -> list[Cue]:
             out += _scalar_cues("name", v, ctx, op=False, is_through=False)
         elif k.value in {"labels", "annotations"}:
             out += _labels(v, ctx, roles_only=k.value == "annotations")
-        elif k.value == "labelSelector" and isinstance(v, Scalar) and (side := one_side(v.value, ctx)):
+        elif k.value == "labelSelector" and isinstance(v, Scalar) and (side := selector_side(v.value)):
             out.append(Cue(side, Weight.NAMED, "label", f"labelSelector: {v.value}", v.text.at(0)))
     return out
 

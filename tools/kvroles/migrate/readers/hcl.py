@@ -153,7 +153,7 @@ class _Builder:
         condition, yes, no = node.named_children
         words = "if " + " ".join(self._source(condition).split())
         self.branches.append(Branch(yes.start_byte, yes.end_byte, words, False))
-        self.branches.append(Branch(no.start_byte, no.end_byte, words, True))
+        self.branches.append(Branch(no.start_byte, no.end_byte, words, True, (yes.start_byte, yes.end_byte)))
         return Seq([self.value(yes), self.value(no)], node.start_byte, node.end_byte)
 
     def _call(self, node: TsNode) -> Node:

@@ -8,7 +8,7 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, conditions, data_cues
+from kvroles.evidence import argv, comments, conditions, data_cues, pickers
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import mentioned, role_value, split_name
@@ -60,7 +60,7 @@ class Unit(Lender):
             elif kind in spec.assign:
                 scope = self._assign(owner, inner, scope, follow)
             elif kind in spec.call:
-                scope = self._call(owner, inner, scope)
+                scope = self._call(owner, inner, scope, node)
             elif kind in spec.pair:
                 scope = self._pair(owner, scope)
             elif kind == "with_statement" and inner.type == "block":
@@ -168,7 +168,7 @@ class Unit(Lender):
         local = rf"{re.escape(name)}(?<![\w.]{re.escape(name)})\s*(?::[^=\n,)]*)?:?=(?!=)"
         return re.search(local, grammar.text(self.t, away)) is not None
 
-    def _call(self, node: Node, inner: Node, up: Scope) -> Scope:
+    def _call(self, node: Node, inner: Node, up: Scope, site: Node) -> Scope:
         name = self.called(node)
         if inner.type not in {"argument_list", "arguments", "token_tree"}:
             return up
@@ -187,8 +187,24 @@ class Unit(Lender):
             self.may_be_lent(scope, scope.name, node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
-        scope.cues += self._words(name, inner)
+        scope.cues += self._picked(name, inner, site) if self._picks(inner) else self._words(name, inner)
         return scope
+
+    def _picks(self, given: Node) -> bool:
+        """Whether a call is given a truth by its position: it then picks by it, or does what is not known here."""
+        return any(pickers.is_test(grammar.text(self.t, c)) for c in given.named_children if c.type in NAMES)
+
+    def _picked(self, name: str, given: Node, site: Node) -> list[Cue]:
+        """What a picker's condition says of the argument that ``site`` stands in."""
+        children = given.named_children
+        if len(children) != 3 or not pickers.by_name(name):
+            return []
+        index = next((n for n, c in enumerate(children) if c.start_byte <= site.start_byte < c.end_byte), 0)
+        condition = grammar.text(self.t, children[0])
+        if index == 0:
+            return []
+        side = pickers.side_of(condition, grammar.text(self.t, children[1]), index - 1, self.ctx)
+        return pickers.cue(side, condition, self.t.at(children[0].start_byte))
 
     def _words(self, name: str, given: Node) -> list[Cue]:
         """The sides that the plain words and names say which a call of ``name`` is given."""
@@ -278,7 +294,13 @@ class Unit(Lender):
         field = "value" if node.type in {"expression_case"} else "pattern" if node.type == "match_arm" else "condition"
         condition = node.child_by_field_name(field)
         if node.type == "conditional_expression" and node.named_child_count == 3:  # value if condition else other
-            value, condition, _other = node.named_children
+            value, condition, other = node.named_children
+            if inner.start_byte == other.start_byte:
+                test, first = grammar.text(self.t, condition), grammar.text(self.t, value)
+                cues = pickers.cue(
+                    pickers.side_of(test, first, 1, self.ctx), f"else of: {test}", self.t.at(condition.start_byte)
+                )
+                return Scope("branch", "else", up, cues)
             if inner.start_byte != value.start_byte:
                 return Scope("branch", "", up)
         if node.type == "case_clause":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 
-from kvroles.evidence import argv, comments, data_cues
+from kvroles.evidence import argv, comments, data_cues, pickers
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
@@ -114,7 +114,9 @@ class Tree:
     def _item(self, seq: Seq, item: Node, up: Scope) -> Scope:
         scope = Scope("item", "", up)
         words = data_cues.seq_words(seq)
-        if words is not None and len(words) > 1:
+        if (picked := self._picked(seq, item, up)) is not None:
+            scope.cues += picked
+        elif words is not None and len(words) > 1:
             index = next(i for i, n in enumerate(seq.items) if n is item)
             if any(w.s.startswith("-") for w in words):
                 scope.launch = True
@@ -124,6 +126,20 @@ class Tree:
         if self.has_comments and not seq.flow:
             scope.cues += self._comment_cues(item.start)
         return scope
+
+    def _picked(self, seq: Seq, item: Node, up: Scope) -> list[Cue] | None:
+        """What CloudFormation's ``!If [condition, a, b]`` says of ``a`` or ``b``; None of a list that is no such thing."""
+        first = seq.items[0]
+        if not isinstance(first, Scalar) or item is first:
+            return None
+        tag = re.search(r"!([\w:]+)[\s\[\"'-]*\Z", self.source.s[max(0, first.start - 60) : first.start])
+        named = (up.kind == "key" and pickers.by_name(up.name)) or (tag is not None and pickers.by_name(tag.group(1)))
+        if not named or len(seq.items) != 3:
+            return [] if named or pickers.is_test(first.value) else None
+        a = seq.items[1]
+        value = self.source.s[a.start : a.end]
+        side = pickers.side_of(first.value, value, seq.items.index(item) - 1, self.ctx)
+        return pickers.cue(side, f"If {first.value}", self.source.at(first.start))
 
     def _uses(self, node: Node, path: list[Node]) -> list[Scope]:
         """The owners of every alias of an anchored node, and its own place unless that is a mere template."""

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 _ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
-_ANY = re.compile(r"\{\{(?<!\$\{\{)(?:[^{}]*|-?\s*[\w.$][^\n]*?)\}\}|\{%-?\s*\w+")
+_ANY = re.compile(r"\{\{(?<!\$\{\{)(?:[^{}]*|-?\s*[\w.$\"'(][^\n]{0,2000}?)\}\}|\{%-?\s*\w+")
 _CONTROL = re.compile(
     r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?="
 )
@@ -20,6 +20,7 @@ class Branch(NamedTuple):
     end: int
     condition: str
     negated: bool
+    first: tuple[int, int] | None = None  # of the second value of a ternary: where its first stands
 
 
 def is_template(s: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence import conditions
+from kvroles.evidence import conditions, pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned
@@ -28,6 +28,9 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
     elif not b.negated:
         if (side := conditions.holds(b.condition)) is not None:
             scope.cues.append(Cue(side, Weight.NAMED, "condition", b.condition, pos))
+    elif b.first is not None:
+        side = pickers.side_of(b.condition, source.s[slice(*b.first)], 1, ctx)
+        scope.cues += pickers.cue(side, f"else of: {b.condition}", pos)
     elif (side := conditions.alone(b.condition)) in PD and prose_sides(source.s[b.start : b.end]) == {side.other}:
         scope.cues.append(Cue(side.other, Weight.SAID, "condition", f"else of: {b.condition}", pos))
     return scope

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.evidence import comments
+from kvroles.evidence import comments, pickers
 from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text
@@ -120,6 +120,9 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     changed = expression.variable_set(body.s)
     if changed or ((m := _SET.match(body.s)) and (changed := m.group(1) or m.group(2))):
         scope = _variable(t, changed, action, trees, up, ctx)
+    picked, side = pickers.in_action(body.s, k, ctx)
+    if picked:
+        scope = Scope("branch", body.s[:80], scope, pickers.cue(side, body.s, t.at(action[0])))
     inner = body.slice(2, max(2, len(body.s) - 2))
     found: Node | None = objects.enclosing(inner, k - 2)
     if found is None and (found := expression.read(body)) is not None and changed and isinstance(found, Map):

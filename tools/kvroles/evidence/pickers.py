@@ -1,0 +1,64 @@
+"""What is given a condition and two values: the first is of the condition's side, the second of the other or of none.
+
+A picker is known by its form (``A if c else B``, ``c ? A : B``) or by its name; what an unknown function does with a
+condition is not known, so that it says nothing of the values.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.evidence import conditions
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.knowledge import pickers as known
+from kvroles.evidence.names import PD, condition_side, split_name
+
+_LONGEST = 4000  # characters: what is longer is no choice between two configs
+_CONFIG = re.compile(r"kv_(?:both|producer|consumer)|kv_role")
+_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`|\((?:[^()\"'`]|\"[^\"]*\"|'[^']*')*\)|[^\s,()|\"'`]+)"
+_TERNARY = re.compile(
+    rf"(?:(?P<before>[^|{{}}]*?)\|\s*)?\bternary\b\s*\(?\s*(?P<a>{_VALUE})\s*,?\s*(?P<b>{_VALUE})\s*,?\s*(?P<after>{_VALUE})?",
+    re.S,
+)
+_INLINE = re.compile(rf"(?P<a>{_VALUE})\s+if\s+(?P<c>.*?)\s+else\s+(?P<b>{_VALUE})", re.S)
+
+
+def by_name(name: str) -> bool:
+    """Whether a function or tag of this name gives its second argument where its first is true, and its third elsewhere."""
+    return name.rsplit(".", 1)[-1].rsplit("::", 1)[-1].lstrip("!").lower() in known.PICKERS
+
+
+def is_test(word: str) -> bool:
+    """Whether a name is that of a truth (``is_prefill``), which tells a server's side only to what picks by it."""
+    words = split_name(word.rsplit(".", 1)[-1])
+    return condition_side(word.rsplit(".", 1)[-1]) is not None and len(words) > 1 and words[0] in {"is", "as", "run"}
+
+
+def side_of(condition: str, first: str, index: int, ctx: FileCtx) -> Side | None:
+    """The side of value ``index`` (0 or 1) of a picker whose first value is ``first``."""
+    if index == 0:
+        side = conditions.holds(condition)
+        return side if side in PD else None
+    side = conditions.alone(condition)
+    if side is None or side not in PD or not _CONFIG.search(first) or ctx.third_role:
+        return None
+    return side.other
+
+
+def in_action(text: str, place: int, ctx: FileCtx) -> tuple[bool, Side | None]:
+    """Whether index ``place`` of a template's action is in a value of a ternary, and the side of that value."""
+    if len(text) > _LONGEST:
+        return False, None
+    for pattern in (_TERNARY, _INLINE):
+        for m in pattern.finditer(text):
+            for index, value in enumerate(("a", "b")):
+                if m.start(value) <= place < m.end(value):
+                    condition = m.group("c") if pattern is _INLINE else (m.group("after") or m.group("before") or "")
+                    return True, side_of(condition.strip().strip("()"), m.group("a"), index, ctx)
+    return False, None
+
+
+def cue(side: Side | None, condition: str, pos: int) -> list[Cue]:
+    """The cue of a picked value."""
+    return [] if side is None else [Cue(side, Weight.NAMED, "condition", condition.strip()[:80], pos)]
