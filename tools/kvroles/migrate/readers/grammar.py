@@ -12,6 +12,7 @@ from tree_sitter import Language, Node, Parser, Range
 from kvroles.evidence.text import Text
 
 MAX_NODES_DEEP = 400
+_IN_ONE = {"typescript": ("typescript", "language_typescript"), "tsx": ("typescript", "language_tsx")}
 
 
 @cache
@@ -21,13 +22,14 @@ def parser(name: str) -> Parser:
     Only the compiled module is loaded: the package around it imports half of ``importlib`` for query files that are not
     used here, which takes longer than to parse a dozen scripts. Raises ``ImportError`` if the grammar is not installed.
     """
-    package = find_spec(f"tree_sitter_{name}")
+    library, function = _IN_ONE.get(name, (name, "language"))
+    package = find_spec(f"tree_sitter_{library}")
     inside = None if package is None else PathFinder.find_spec("_binding", package.submodule_search_locations)
     if inside is None or inside.loader is None:
-        raise ModuleNotFoundError(f"No module named 'tree_sitter_{name}'", name=f"tree_sitter_{name}")
+        raise ModuleNotFoundError(f"No module named 'tree_sitter_{library}'", name=f"tree_sitter_{library}")
     binding = module_from_spec(inside)
     inside.loader.exec_module(binding)
-    return Parser(Language(binding.language()))
+    return Parser(Language(getattr(binding, function)()))
 
 
 def parse(name: str, t: Text, masked: bytes | None = None, hidden: Sequence[tuple[int, int]] = ()) -> Node:

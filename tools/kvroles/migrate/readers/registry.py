@@ -16,6 +16,9 @@ READERS = {
     "python": "code.python:PYTHON",
     "go": "code.carrier:GO",
     "rust": "code.carrier:RUST",
+    "javascript": "code.carrier:JAVASCRIPT",
+    "typescript": "code.carrier:TYPESCRIPT",
+    "tsx": "code.carrier:TSX",
     "toml": "toml:TOML",
     "markdown": "document.carrier:DOCUMENT",
     "notebook": "notebook:NOTEBOOK",
@@ -45,8 +48,9 @@ FENCES = {
     "py": "python", "python3": "python", "pycon": "python", "toml": "toml", "go": "go", "golang": "go",
     "rust": "rust", "rs": "rust", "dockerfile": "docker", "docker": "docker", "makefile": "make", "make": "make",
     "just": "just", "justfile": "just", "markdown": "markdown", "md": "markdown", "jinja": "yaml", "jinja2": "yaml",
-    "gotemplate": "yaml", "log": "log", "logs": "log", "diff": "log", "hcl": "hcl", "terraform": "hcl", "tf": "hcl",
-    "nomad": "hcl", "patch": "log", "mermaid": "log", "output": "log",
+    "gotemplate": "yaml", "log": "log", "logs": "log", "diff": "log", "hcl": "hcl", "javascript": "javascript",
+    "js": "javascript", "jsx": "javascript", "typescript": "typescript", "ts": "typescript", "tsx": "tsx",
+    "terraform": "hcl", "tf": "hcl", "nomad": "hcl", "patch": "log", "mermaid": "log", "output": "log",
 }  # fmt: skip
 
 # What stands behind a file's own suffix where it is a template, an example or a copy: the suffix before it says the language.
@@ -76,8 +80,9 @@ _BY_SUFFIX = {
     ".mdx": "markdown", ".markdown": "markdown", ".rst": "markdown", ".adoc": "markdown", ".asciidoc": "markdown",
     ".qmd": "markdown", ".ipynb": "notebook", ".mdc": "markdown", ".service": "unit", ".container": "unit",
     ".properties": "unit", ".ini": "unit", ".cfg": "unit", ".conf": "unit", ".mk": "make", ".make": "make",
-    ".just": "just", ".env": "shell", ".envrc": "shell", ".tf": "hcl", ".tofu": "hcl", ".tfvars": "hcl",
-    ".hcl": "hcl", ".nomad": "hcl",
+    ".just": "just", ".env": "shell", ".envrc": "shell", ".js": "javascript", ".mjs": "javascript",
+    ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript", ".mts": "typescript", ".cts": "typescript",
+    ".tsx": "tsx", ".tf": "hcl", ".tofu": "hcl", ".tfvars": "hcl", ".hcl": "hcl", ".nomad": "hcl",
 }  # fmt: skip
 
 

@@ -62,13 +62,19 @@ def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
             return [
                 Site(t.at(k), unit.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte
             ], node.end_byte
-        if node.type in spec.string or (top is not None and node.type in spec.joined):
+        if node.type in spec.string or (top is not None and node.type in spec.joined and _joins(unit, node)):
             top = node
         elif top is not None:
             break
     if top is None:
         return [Site(t.at(i), unit.up, "value")], i + 1
     return _string(unit, top), top.end_byte
+
+
+def _joins(unit: Unit, node: Node) -> bool:
+    """Whether an expression makes one text of its strings: it does not compare them or choose between them."""
+    operator = node.child_by_field_name("operator")
+    return operator is None or grammar.text(unit.t, operator) in {"+", "%"}
 
 
 def _string(unit: Unit, node: Node) -> list[Site]:
@@ -173,3 +179,6 @@ def _in_words(unit: Unit, node: Node, word: Text, scope: Scope) -> Site | None:
 
 GO = Code("go")
 RUST = Code("rust")
+JAVASCRIPT = Code("javascript")
+TYPESCRIPT = Code("typescript")
+TSX = Code("tsx")

@@ -96,6 +96,29 @@ SPECS: dict[str, Spec] = {
     ),
 }
 
+_JAVASCRIPT = Spec(
+    grammar="javascript",
+    comment=_f("comment"),
+    string=_f("string", "template_string"),
+    joined=_f("binary_expression"),
+    function=_f("function_declaration", "function_expression", "arrow_function", "method_definition"),
+    class_=_f("class_declaration"),
+    call=_f("call_expression", "new_expression"),
+    pair=_f("pair"),
+    mapping=_f("object"),
+    sequence=_f("array", "arguments"),
+    assign=_f("variable_declarator", "assignment_expression", "field_definition", "public_field_definition"),
+    branch=_f("if_statement", "ternary_expression"),
+    case=_f("switch_case"),
+    else_=_f("else_clause"),
+    loop=_f("for_in_statement"),
+    block=_f("statement_block", "class_body", "program"),
+    through=_f(
+        "parenthesized_expression", "as_expression", "satisfies_expression", "non_null_expression", "await_expression"
+    ),
+)
+SPECS |= {name: _JAVASCRIPT._replace(grammar=name) for name in ("javascript", "typescript", "tsx")}
+
 _ESC = {
     "n": "\n",
     "t": "\t",
@@ -108,6 +131,8 @@ _ESC = {
     "f": "\f",
     "v": "\v",
     "0": "\0",
+    "`": "`",
+    "$": "$",
 }
 
 
@@ -127,6 +152,8 @@ def literal(t: Text, node: Node, spec: Spec) -> Text:
     a, b = node.start_byte, node.end_byte
     if spec.grammar == "python":
         return _python(t, node)
+    if node.type == "template_string":
+        return _template(t, node)
     if node.type == "raw_string_literal":
         if spec.grammar == "go":
             return t.slice(a + 1, b - 1)
@@ -152,6 +179,17 @@ def _python(t: Text, node: Node) -> Text:
         elif c.type == "interpolation":
             parts.append(_hole(t, c.start_byte, c.end_byte))
     return join(parts) if parts else t.slice(node.end_byte, node.end_byte)
+
+
+def _template(t: Text, node: Node) -> Text:
+    """JavaScript's string in back quotes."""
+    parts: list[Text] = []
+    at = node.start_byte + 1
+    for c in node.children:
+        if c.type == "template_substitution":
+            parts += [_decode(t, at, c.start_byte), _hole(t, c.start_byte + 1, c.end_byte)]
+            at = c.end_byte
+    return join([*parts, _decode(t, at, max(at, node.end_byte - 1))])
 
 
 def _f_string(t: Text, node: Node, raw: bool) -> list[Text]:

@@ -27,6 +27,7 @@ _MANY = 60
 _PART = re.compile(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
 _CALLED = re.compile(r"\b\s*\(")
 _NOT_SET = re.compile(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
+_ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
 _SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
 _PLAIN = re.compile(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
@@ -291,8 +292,7 @@ class Unit(Lender):
         spec = self.spec
         if inner.type in spec.branch | spec.else_ and inner.type != "conditional_expression":
             return Scope("branch", "", up)
-        field = "value" if node.type in {"expression_case"} else "pattern" if node.type == "match_arm" else "condition"
-        condition = node.child_by_field_name(field)
+        condition = node.child_by_field_name(_ASKED.get(node.type, "condition"))
         if node.type == "conditional_expression" and node.named_child_count == 3:  # value if condition else other
             value, condition, other = node.named_children
             if inner.start_byte == other.start_byte:

@@ -79,7 +79,11 @@ class Reader:
 
     def called(self, call: Node) -> str:
         """The name of the function, class or macro a call calls."""
-        f = call.child_by_field_name("function") or call.child_by_field_name("macro")
+        f = (
+            call.child_by_field_name("function")
+            or call.child_by_field_name("macro")
+            or call.child_by_field_name("constructor")
+        )
         return grammar.text(self.t, f) if f is not None else ""
 
     def name_of(self, node: Node) -> str:
@@ -108,6 +112,7 @@ class Reader:
             assign.child_by_field_name("left")
             or assign.child_by_field_name("name")
             or assign.child_by_field_name("pattern")
+            or assign.child_by_field_name("property")
         )
         if left is None:
             return []
@@ -165,14 +170,18 @@ class Reader:
             node = node.named_children[0]
         if node.type in self.spec.string or (node.type in self.spec.joined and self._is_text(node)):
             return Scalar(literal(self.t, node, self.spec), node.start_byte, node.end_byte)
-        if node.type in {"dictionary"}:
+        if node.type in {"dictionary", "object"}:
             return self.mapping(node)
         if node.type == "composite_literal" and (body := node.child_by_field_name("body")) is not None:
             return self.mapping(body) if any(c.type in self.spec.pair for c in body.named_children) else self._seq(body)
+        if node.type == "call_expression" and self.called(node) == "JSON.stringify":
+            encoded = node.child_by_field_name("arguments")
+            if encoded is not None and encoded.named_children:
+                return self._value(encoded.named_children[0])
         given = node.child_by_field_name("arguments") if node.type == "call" else None
         if given is not None and any(c.type in self.spec.pair for c in given.named_children):
             return self.mapping(given)
-        if node.type in {"list", "array_expression"}:
+        if node.type in {"list", "array_expression", "array"}:
             return self._seq(node)
         if node.type == "call_expression":
             inner = next((d for d in node.children if d.type == "field_expression"), None)

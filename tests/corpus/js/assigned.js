@@ -1,0 +1,4 @@
+function prefill(cfg) {
+  cfg.kv_connector = "NixlConnector";
+  cfg.kv_role = "kv_both";
+}

@@ -1,0 +1,1 @@
+export const prefill = { env: { KV_CONNECTOR: "NixlConnector", KV_ROLE: "kv_both" } };

@@ -1,0 +1,3 @@
+export function PrefillPanel() {
+  return <Launch kv={{ kv_connector: "NixlConnector", kv_role: "kv_both" }} />;
+}
