@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
+
+from support import docs
 
 from .conftest import FLAGS, SCREENSHOTS, Built
 
@@ -21,6 +24,11 @@ PAGES = [
     "",
     "migration/",
     "does-my-release-care/",
+    "path/",
+    "symptoms/",
+    "howto/handshake/",
+    "howto/platforms/",
+    "howto/rewrite-configs/",
     "first-tree/",
     "howto/air-gapped/",
     "howto/write-a-topic/",
@@ -33,6 +41,7 @@ PAGES = [
     "reference/exit-codes/",
     "reference/codes/",
     "reference/data/",
+    "reference/claims/",
     "explanation/design/",
     "explanation/states/",
     "explanation/request-flow/",
@@ -135,11 +144,15 @@ def test_a_page_is_sound(path: str, reader: Callable[..., Watched]) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_home_fits_one_screen(reader: Callable[..., Watched]) -> None:
+def test_home_answers_a_stranger_on_the_first_screen(reader: Callable[..., Watched]) -> None:
+    """Whom it concerns, whether it breaks today, by when to move, what to change, and the command: without scrolling."""
     page = reader().open("")
-    for text in ("Who must act", "The one command", "The state of the world"):
-        assert page.get_by_role("heading", name=text).is_visible()
-    box = page.locator(".home table").last.bounding_box()
+    for text in ("Does it break today?", "By when must I move?", "What do I change?", "--diff PATH"):
+        box = page.get_by_text(text).first.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= DESKTOP["height"], text
+    picture = page.get_by_role("img", name=re.compile("Before: .* After: "))
+    box = picture.bounding_box()
     assert box is not None
     assert box["y"] + box["height"] <= DESKTOP["height"]
 
@@ -224,6 +237,28 @@ def test_a_heading_has_a_permanent_link(reader: Callable[..., Watched]) -> None:
     assert page.url.endswith("#the-contract")
 
 
+PROMPTED = ["howto/rewrite-configs/", "first-tree/", "howto/air-gapped/", "howto/port/"]
+
+
+@pytest.mark.parametrize("path", PROMPTED, ids=_name)
+def test_copying_gives_the_commands_and_nothing_else(path: str, reader: Callable[..., Watched], built: Built) -> None:
+    """No prompt and no output, every heredoc ends: the text of each console block is what a shell can run."""
+    page = reader(permissions=["clipboard-read", "clipboard-write"]).open(path)
+    source = built.checkout / "docs" / f"{path.strip('/')}.md"
+    wanted = [docs.typed(b.text) for b in docs.blocks(source) if b.info == "console"]
+    buttons = page.locator(".language-console .md-code__button[title='Copy to clipboard']")
+    assert buttons.count() == len(wanted) > 0
+    for number, commands in enumerate(wanted):
+        page.evaluate("navigator.clipboard.writeText('')")
+        page.locator(".language-console").nth(number).hover()
+        buttons.nth(number).click()
+        page.wait_for_function("async () => (await navigator.clipboard.readText()) !== ''")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.strip() == commands.strip()
+        done = subprocess.run(["bash", "-n"], input=copied + "\n", capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), copied
+
+
 def test_a_code_block_can_be_copied(reader: Callable[..., Watched]) -> None:
     visit = reader(permissions=["clipboard-read", "clipboard-write"])
     page = visit.open("howto/port/")
@@ -289,6 +324,7 @@ def test_the_picker_narrows_by_release_side_and_feature(
 
     page = reader().open("does-my-release-care/")
     page.get_by_label("Release").select_option("0.27.0")
+    page.get_by_label("also show what needs nothing of you").check()
     here = [e for e in role_effects["effects"] if "0.27.0" in releases_of(e, role_effects["releases"])]
     assert 1 < len(here) < len(role_effects["effects"])
     assert _shown(page) == [e["id"] for e in here]
@@ -297,7 +333,7 @@ def test_the_picker_narrows_by_release_side_and_feature(
     assert _shown(page) == [e["id"] for e in mine]
     assert page.locator("#effects td.decode:visible").count() == 0
     page.get_by_label("bidirectional transfer").check()
-    left = [e for e in mine if not e["features"] or "bidirectional" in e["features"]]
+    left = [e for e in mine if not e["features"] or {"bidirectional", "async-scheduling"} & set(e["features"])]
     assert _shown(page) == [e["id"] for e in left]
     assert f"{len(left)} thing" in page.get_by_role("status").inner_text()
 
@@ -327,3 +363,96 @@ def test_a_choice_survives_in_the_address(reader: Callable[..., Watched]) -> Non
     assert page.get_by_label("Release").input_value() == "0.32.0"
     assert page.get_by_label("decode", exact=True).is_checked()
     page.screenshot(path=str(SCREENSHOTS / "picker.png"), full_page=True)
+
+
+def test_the_picker_shows_first_what_asks_something_of_the_reader(
+    reader: Callable[..., Watched], role_effects: dict[str, object]
+) -> None:
+    page = reader().open("does-my-release-care/")
+    acts = [e["id"] for e in role_effects["effects"] if e["action"]["needed"]]
+    assert _shown(page) == acts
+    assert "rows that need nothing of you are not shown" in page.get_by_role("status").inner_text()
+
+
+def test_the_picker_says_that_it_does_not_know_a_release(reader: Callable[..., Watched]) -> None:
+    page = reader().open("does-my-release-care/?release=0.34.0")
+    assert "vLLM 0.34.0 is not a release this page knows" in page.get_by_role("status").inner_text()
+
+
+def test_a_row_of_the_picker_can_be_linked(reader: Callable[..., Watched]) -> None:
+    page = reader().open("does-my-release-care/#partial-tail")
+    assert page.locator("#partial-tail").is_visible()  # although it asks nothing of the reader
+    assert page.locator("#partial-tail a[href='#partial-tail']").count() == 1
+
+
+def test_a_feature_that_is_ticked_does_not_hide_what_holds_for_everyone(reader: Callable[..., Watched]) -> None:
+    page = reader().open("does-my-release-care/?release=0.33.0")
+    page.get_by_label("multimodal inputs").check()
+    assert "block-fence" in _shown(page)
+
+
+# --- from release to release ----------------------------------------------------------------------------------------------
+
+
+def _steps(page: playwright.Page) -> list[str]:
+    return page.locator(".step:visible:not(.quiet)").evaluate_all("steps => steps.map(s => s.dataset.release)")
+
+
+def test_a_path_holds_the_releases_on_the_way(reader: Callable[..., Watched]) -> None:
+    page = reader().open("path/?from=0.18&to=0.24.0")
+    assert _steps(page) == ["0.19.0", "0.21.0", "0.23.0", "0.24.0"]
+    assert page.get_by_label("From").input_value() == "0.18.1"
+    assert page.get_by_role("status").inner_text().startswith("From 0.18.1 to 0.24.0: ")
+    page.get_by_label("To").select_option("0.26.0")
+    assert _steps(page)[-1] == "0.26.0"
+    page.reload(wait_until="networkidle")
+    assert _steps(page)[-1] == "0.26.0"
+
+
+def test_a_path_is_whole_without_scripts_and_each_release_has_an_anchor(
+    reader: Callable[..., Watched], role_effects: dict[str, object]
+) -> None:
+    page = reader(java_script_enabled=False).open("path/")
+    assert len(_steps(page)) > 10
+    for release in role_effects["releases"]:
+        assert page.locator(f"[id='v{release}']").count() == 1, release
+
+
+def test_a_path_says_that_it_does_not_know_a_release(reader: Callable[..., Watched]) -> None:
+    page = reader().open("path/?from=0.18&to=0.99.0")
+    assert "0.99.0: not a release this page knows" in page.get_by_role("status").inner_text()
+
+
+# --- phone, paper, wrong address ------------------------------------------------------------------------------------------
+
+
+def test_on_a_phone_the_rows_of_the_guides_tables_are_cards(reader: Callable[..., Watched]) -> None:
+    page = reader(viewport=PHONE, has_touch=True, is_mobile=True).open("migration/")
+    row = page.locator("tr", has_text="check of pipeline parallelism").first
+    cells = row.locator("td").all()
+    boxes = [c.bounding_box() for c in cells]
+    assert len(boxes) == 5
+    assert all(b is not None and b["x"] + b["width"] <= PHONE["width"] for b in boxes)
+    assert [c.get_attribute("data-label") for c in cells][2] == "Prefill becomes kv_producer"
+
+
+def test_on_paper_the_matrix_is_whole_and_the_picker_is_not_there(reader: Callable[..., Watched]) -> None:
+    paper = {"width": 718, "height": 1050}  # A4 less its margins
+    visit = reader(viewport=paper)
+    page = visit.open("compatibility/")
+    page.emulate_media(media="print")
+    table = page.locator(".matrix table").first.bounding_box()
+    assert table is not None
+    assert table["x"] + table["width"] <= paper["width"]
+    page = visit.open("does-my-release-care/")
+    assert not page.locator("#picker").is_visible()
+    assert page.locator("#effects details:visible").count() == 0
+
+
+def test_a_wrong_address_leads_on(built: Built, reader: Callable[..., Watched]) -> None:
+    visit = reader()
+    page = visit.open("404.html")
+    assert page.locator(".md-search__input").count() == 1
+    html = (built.html / "404.html").read_text()
+    for wanted in ("migration/", "does-my-release-care/", "symptoms/", "howto/rewrite-configs/"):
+        assert f'{wanted}"' in html, wanted

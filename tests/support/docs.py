@@ -63,6 +63,11 @@ def all_blocks(*infos: str) -> list[Block]:
     return [b for p in written_pages() for b in blocks(p) if b.info in infos]
 
 
+def typed(transcript: str) -> str:
+    """What a person types in a ``console`` block: the lines behind ``$ ``, and behind ``> `` where a line goes on."""
+    return "\n".join(line[2:] for line in transcript.split("\n") if line.startswith(("$ ", "> ")))
+
+
 def our_commands(block: Block) -> Iterator[list[str]]:
     """The words of each command in a shell block that starts one of our tools: ``['apply.py', '--vllm-rev', ...]``."""
     text = block.text

@@ -17,6 +17,7 @@ from support import docs
 
 CLAIMS = claims.load(run.CLAIMS)
 KNOWN = tuple(Lock.load().releases)
+PAGES = [docs.GUIDE, *(docs.ROOT / "docs" / p for p in ("symptoms.md", "howto/handshake.md", "howto/platforms.md"))]
 SAMPLE = ["0.9.0", "0.18.1", "0.22.1", "0.26.0", "0.33.0"]
 
 
@@ -28,7 +29,9 @@ def used_by_effects() -> set[str]:
 
 
 def test_every_sentence_of_the_guide_names_its_claims_or_says_that_it_makes_none() -> None:
-    assert claims.problems_of_page(CLAIMS, docs.GUIDE.read_text(), used_by_effects()) == []
+    """The guide, and the pages on log lines, handshakes and platforms."""
+    pages = {p.name: p.read_text() for p in PAGES}
+    assert claims.problems_of_pages(CLAIMS, pages, used_by_effects()) == []
 
 
 def test_every_row_of_the_table_of_effects_names_its_claims() -> None:
@@ -86,12 +89,12 @@ def made(tmp_path: Path, text: str = ONE) -> tuple[claims.Claim, ...]:
     ],
 )
 def test_a_sentence_without_a_claim_is_found(page: str, uncovered: list[str], tmp_path: Path) -> None:
-    found = claims.problems_of_page(made(tmp_path), page)
+    found = claims.problems_of_pages(made(tmp_path), {"guide.md": page})
     assert [f.partition("'no-claim': ")[2].strip("'.") for f in found] == [u.strip(".") for u in uncovered]
 
 
 def test_an_unknown_claim_and_one_that_nothing_uses_are_found(tmp_path: Path) -> None:
-    found = claims.problems_of_page(made(tmp_path), "It works. <!-- c: works -->")
+    found = claims.problems_of_pages(made(tmp_path), {"guide.md": "It works. <!-- c: works -->"})
     assert found == [
         "The claim works is named but not in the file of claims.",
         "The claim warns is used nowhere; drop it.",

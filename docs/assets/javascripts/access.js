@@ -1,9 +1,18 @@
-// What the theme leaves out for readers without a mouse or a screen.
+// What the theme leaves out for readers without a mouse, without a screen, or with a small one.
 (function () {
   "use strict";
   // The search opens as a dialog; a dialog needs a name.
   const search = document.querySelector(".md-search[role='dialog']");
   if (search) search.setAttribute("aria-label", "Search");
+
+  // On a phone each row of a table is a card, and each cell says which column it is of (site.css).
+  for (const table of document.querySelectorAll(".md-typeset table:not([class])")) {
+    const heads = Array.from(table.querySelectorAll("thead th"), (th) => th.textContent.trim());
+    if (!heads.length) continue;
+    table.setAttribute("data-cards", "");
+    for (const row of table.querySelectorAll("tbody tr"))
+      Array.from(row.cells).forEach((cell, n) => cell.setAttribute("data-label", n ? heads[n] : ""));
+  }
 
   // A table that is wider than the screen scrolls, and a keyboard must be able to scroll it too.
   function reachable() {

@@ -11,7 +11,7 @@
 
   function choice() {
     const data = new FormData(form);
-    return { release: data.get("release"), side: data.get("side"), features: data.getAll("feature") };
+    return { release: data.get("release"), side: data.get("side"), features: data.getAll("feature"), all: data.has("all") };
   }
 
   function matters(row, { release, side, features }) {
@@ -25,10 +25,11 @@
 
   function show() {
     const chosen = choice();
-    const left = rows.filter((row) => {
-      row.hidden = !matters(row, chosen);
-      return !row.hidden;
-    });
+    const left = rows.filter((row) => matters(row, chosen));
+    // What needs nothing of the reader is shown on demand, and where a link leads to it.
+    for (const row of rows)
+      row.hidden = !left.includes(row) || !(chosen.all || row.dataset.act === "true" || "#" + row.id === location.hash);
+    const kept = rows.filter((row) => !row.hidden).length;
     for (const side of ["prefill", "decode"])
       for (const cell of table.querySelectorAll("." + side))
         cell.classList.toggle("off", Boolean(chosen.side) && chosen.side !== side);
@@ -36,28 +37,36 @@
       item.hidden = Boolean(chosen.release) && item.dataset.release !== chosen.release;
     const acts = left.filter((row) => row.dataset.act === "true").length;
     const where = chosen.release ? "vLLM " + chosen.release : "All releases";
-    says.textContent = left.length
-      ? `${where}: ${words(left.length, "thing changes", "things change")}, ${acts ? words(acts, "needs", "need") : "none needs"} a look before you move.`
-      : `${where}: nothing changes. Move when you like.`;
+    const more = left.length > kept ? ` ${words(left.length - kept, "row that needs", "rows that need")} nothing of you ${left.length - kept === 1 ? "is" : "are"} not shown.` : "";
+    says.textContent = unknown
+      ? `vLLM ${unknown} is not a release this page knows; it knows ${known[0]} to ${known[known.length - 1]}. Below are all of them.`
+      : left.length
+        ? `${where}: ${words(left.length, "thing changes", "things change")} with the role, ${acts ? words(acts, "needs", "need") : "none needs"} a look before you move.${more}`
+        : `${where}: the role changes nothing.`;
   }
 
   function remember() {
-    const { release, side, features } = choice();
+    const { release, side, features, all } = choice();
     const query = new URLSearchParams();
     if (release) query.set("release", release);
     if (side) query.set("side", side);
     for (const f of features) query.append("feature", f);
+    if (all) query.set("all", "");
     const text = query.toString();
     history.replaceState(null, "", location.pathname + (text ? "?" + text : "") + location.hash);
   }
 
   const asked = new URLSearchParams(location.search);
+  const known = Array.from(form.elements.release.options, (o) => o.value).filter(Boolean).reverse();
+  let unknown = asked.get("release") && !known.includes(asked.get("release")) ? asked.get("release") : "";
   for (const field of form.elements) {
-    if (field.name === "release" && asked.get("release")) field.value = asked.get("release");
+    if (field.name === "release" && asked.get("release") && !unknown) field.value = asked.get("release");
     if (field.name === "side" && asked.has("side")) field.checked = field.value === asked.get("side");
     if (field.name === "feature") field.checked = asked.getAll("feature").includes(field.value);
+    if (field.name === "all") field.checked = asked.has("all");
   }
-  form.addEventListener("change", () => { show(); remember(); });
+  form.addEventListener("change", () => { unknown = ""; show(); remember(); });
+  window.addEventListener("hashchange", show);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
   show();

@@ -50,6 +50,15 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What an upgrade to release ``at``, or past it, brings under any role, and what to ``do`` about it (maybe nothing)."""
+
+    at: str
+    says: str
+    do: str | None
+
+
+@dataclass(frozen=True)
 class Claim:
     """One thing that is said of releases: where it holds, and what shows it."""
 
@@ -62,6 +71,7 @@ class Claim:
     tests: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     sources: tuple[str, ...]
+    change: Change | None = None
 
     def releases(self, known: Iterable[str]) -> list[str]:
         """Those of ``known`` that the claim is about."""
@@ -98,7 +108,18 @@ def load(path: Path) -> tuple[Claim, ...]:
 
 
 def _claim(raw: dict[str, Any]) -> Claim:
-    unknown = set(raw) - {"id", "says", "releases", "mode", "side", "connector", "tests", "evidence", "sources"}
+    unknown = set(raw) - {
+        "id",
+        "says",
+        "releases",
+        "mode",
+        "side",
+        "connector",
+        "tests",
+        "evidence",
+        "sources",
+        "change",
+    }
     if unknown:
         raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
     modes, sides = tuple(raw.get("mode", MODES)), tuple(raw.get("side", SIDES))
@@ -118,6 +139,7 @@ def _claim(raw: dict[str, Any]) -> Claim:
         tuple(raw.get("tests", ())),
         evidence,
         tuple(raw.get("sources", ())),
+        Change(raw["change"]["at"], raw["change"]["says"], raw["change"].get("do")) if "change" in raw else None,
     )
 
 
@@ -147,6 +169,9 @@ def passages(markdown: str) -> Iterator[Passage]:
 def _blocks(markdown: str) -> Iterator[tuple[int, str]]:
     """(line, text) of each paragraph, list item and table row."""
     lines = markdown.split("\n")
+    if lines[0] == "---":  # the page's metadata
+        end = lines.index("---", 1)
+        lines[: end + 1] = [""] * (end + 1)
     block: list[str] = []
     start = fence = 0
     for number, text in enumerate([*lines, ""], 1):
@@ -172,14 +197,18 @@ def _blocks(markdown: str) -> Iterator[tuple[int, str]]:
 # --- what is wrong ------------------------------------------------------------------------------------------------------
 
 
-def problems_of_page(claims: Sequence[Claim], markdown: str, also_used: Iterable[str] = ()) -> list[str]:
-    """What the page leaves without evidence, and the claims that nothing uses (``also_used``: those used elsewhere)."""
+def problems_of_pages(claims: Sequence[Claim], pages: Mapping[str, str], also_used: Iterable[str] = ()) -> list[str]:
+    """What the pages (name -> Markdown) leave without evidence, and the claims that nothing uses.
+
+    ``also_used`` are the claims that something else names.
+    """
     known = {c.id for c in claims}
     out, used = [], set(also_used)
-    for passage in passages(markdown):
-        if passage.claims is None:
-            out.append(f"Line {passage.line} names neither a claim nor 'no-claim': {passage.text[:80]!r}.")
-        used |= set(passage.claims or ())
+    for name, markdown in pages.items():
+        for passage in passages(markdown):
+            if passage.claims is None:
+                out.append(f"{name}:{passage.line} names neither a claim nor 'no-claim': {passage.text[:80]!r}.")
+            used |= set(passage.claims or ())
     out += [f"The claim {i} is named but not in the file of claims." for i in sorted(used - known)]
     out += [f"The claim {i} is used nowhere; drop it." for i in sorted(known - used)]
     return out

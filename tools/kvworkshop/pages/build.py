@@ -9,7 +9,9 @@ from typing import Any
 from kvroles.errors import NoSource
 from kvroles.series import project
 
-from kvworkshop.pages import codes, effects, home, matrix, reference, results, topics
+from kvworkshop.effects import claims as evidence
+from kvworkshop.effects import run
+from kvworkshop.pages import claims, codes, effects, home, matrix, path, reference, results, topics
 
 FRAGMENTS = Path("build") / "pages"
 DATA = Path("docs") / "data"
@@ -28,7 +30,11 @@ def contents(root: Path) -> dict[str, bytes]:
     fragments = home.fragments(series, lock)
     fragments |= matrix.fragments(_data(root, "compat.json"), series)
     fragments |= matrix.unit_runs(_data(root, "unit_runs.json") if (root / DATA / "unit_runs.json").exists() else None)
-    fragments |= effects.fragments(_data(root, "role_effects.json"))
+    role_effects = _data(root, "role_effects.json")
+    said = evidence.load(root / DATA / run.CLAIMS.name)
+    fragments |= effects.fragments(role_effects)
+    fragments |= path.fragments(role_effects, said)
+    pages |= claims.pages(said, _data(root, run.LINES.name), role_effects["releases"])
     fragments |= results.fragments(_json(root, RESULTS), root)
     out = {f"docs/{path}": text.encode() for path, text in pages.items()}
     out |= {f"docs/{path}": raw for path, raw in topics.downloads(series).items()}

@@ -29,6 +29,8 @@ FEATURES = {
     "push": "push mode",
 }
 
+ALWAYS = frozenset({"async-scheduling"})  # on unless switched off, so nobody is asked
+
 
 def fragments(data: Mapping[str, Any]) -> dict[str, str]:
     """Name below ``build/pages`` -> HTML: the picker's form, and the table it narrows down."""
@@ -61,7 +63,7 @@ def _picker(data: Mapping[str, Any], known: Sequence[str]) -> str:
     boxes = "".join(
         f'<label><input type="checkbox" name="feature" value="{f}"> {escape(words)}</label>'
         for f, words in FEATURES.items()
-        if f in used
+        if f in used - ALWAYS
     )
     return (
         '<form class="picker" id="picker" hidden>\n'
@@ -71,6 +73,7 @@ def _picker(data: Mapping[str, Any], known: Sequence[str]) -> str:
         '<label><input type="radio" name="side" value="prefill"> prefill</label>'
         '<label><input type="radio" name="side" value="decode"> decode</label></fieldset>\n'
         f"<fieldset><legend>In use here (none ticked: not known)</legend>{boxes}</fieldset>\n"
+        '<label><input type="checkbox" name="all"> also show what needs nothing of you</label>\n'
         '<p role="status" id="picker-says"></p>\n</form>\n'
     )
 
@@ -78,6 +81,7 @@ def _picker(data: Mapping[str, Any], known: Sequence[str]) -> str:
 def _row(effect: Mapping[str, Any], known: Sequence[str]) -> str:
     mine = releases_of(effect, known)
     uses = ", ".join(FEATURES[f] for f in effect["features"])
+    asked = "" if ALWAYS & set(effect["features"]) else " ".join(effect["features"])
     matters = f"<p><small>Matters with: {escape(uses)}.</small></p>" if uses else ""
     action = effect["action"]
     act = f"<strong>Yes</strong>, if: {_text(action['when'])}<br>{_text(action['do'])}" if action["needed"] else "no"
@@ -85,10 +89,11 @@ def _row(effect: Mapping[str, Any], known: Sequence[str]) -> str:
         f'<td class="{s}" data-label="{s.capitalize()}">{_text(effect[s])}</td>' for s in ("prefill", "decode")
     )
     return (
-        f'<tr id="{effect["id"]}" data-releases="{" ".join(mine)}" data-features="{" ".join(effect["features"])}"'
+        f'<tr id="{effect["id"]}" data-releases="{" ".join(mine)}" data-features="{asked}"'
         f' data-prefill="{_same(effect["prefill"])}" data-decode="{_same(effect["decode"])}"'
         f' data-act="{str(action["needed"]).lower()}">'
-        f'<td data-label="What reads the role"><strong>{escape(effect["title"])}</strong><br>'
+        f'<td data-label="What reads the role"><strong>{escape(effect["title"])}</strong> '
+        f'<a class="headerlink" href="#{effect["id"]}" title="Link to this row">&para;</a><br>'
         f'<span class="span">{spans(mine, known)}</span>'
         f"<p>{_text(effect['what'])}</p>{matters}"
         f"<p><small>Under MultiConnector {READS[effect['reads']]}.</small></p>{''.join(_evidence(effect))}</td>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,65 @@ def fragments(series: Series, lock: Lock) -> dict[str, str]:
         "warning.md": fence("text", warning(series)),
         "query.md": fence("text", terms.QUERY),
         "contract.md": "".join(f"{n}. {text}\n" for n, text in enumerate(clauses(), 1)),
+        "clone.md": fence("bash", get(address()).partition("\n")[0]),
+        "get.md": fence("bash", get(address())),
+        "pre-commit.md": fence("yaml", pre_commit(address())),
+        "action.md": fence("yaml", action(address())),
+        "before-after.md": BEFORE_AFTER,
         "states.md": table(["State", "Meaning"], [[f"**{s}**", m] for s, m in states()]),
     }
+
+
+def address() -> str:
+    """Where this project is cloned from: REPO_URL, the setting that the site's own links take; else a name to fill in."""
+    return os.environ.get("REPO_URL", "").rstrip("/") or "https://github.com/YOU/vllm-kv-roles"
+
+
+def get(url: str) -> str:
+    """The commands that bring the project to a machine with Python and git, and nothing else."""
+    return (
+        f"git clone {url} vllm-kv-roles && cd vllm-kv-roles\n"
+        "python3 -m venv .venv && . .venv/bin/activate\n"
+        "python -m pip install -e ."
+    )
+
+
+def pre_commit(url: str) -> str:
+    """An entry for ``.pre-commit-config.yaml``."""
+    return f"repos:\n  - repo: {url}\n    rev: v0.1.0\n    hooks:\n      - id: kv-roles"
+
+
+def action(url: str) -> str:
+    """The steps of a GitHub workflow that run the action of this repository."""
+    name = url.removeprefix("https://github.com/")
+    return (
+        f"steps:\n  - uses: actions/checkout@v4\n  - uses: {name}@v0.1.0\n    with:\n      paths: |\n"
+        "        deploy\n        charts\n      target-vllm: 0.33.0\n      sarif: kv-roles.sarif"
+    )
+
+
+BEFORE_AFTER = """\
+<figure class="before-after">
+<svg viewBox="0 0 360 214" role="img" aria-labelledby="before-after-title">
+<title id="before-after-title">Before: prefill and decode both say kv_both. After: prefill says kv_producer, decode says \
+kv_consumer. The KV cache moves from prefill to decode as it did.</title>
+<g class="was">
+<text x="0" y="14" class="when">Before</text>
+<rect x="1" y="24" width="130" height="56" rx="6"/><rect x="229" y="24" width="130" height="56" rx="6"/>
+<text x="66" y="46">prefill</text><text x="66" y="67" class="role">kv_both</text>
+<text x="294" y="46">decode</text><text x="294" y="67" class="role">kv_both</text>
+<path d="M137 52h78"/><path d="M211 46l10 6-10 6z" class="head"/><text x="180" y="42" class="small">KV cache</text>
+</g>
+<g class="is">
+<text x="0" y="122" class="when">After</text>
+<rect x="1" y="132" width="130" height="56" rx="6"/><rect x="229" y="132" width="130" height="56" rx="6"/>
+<text x="66" y="154">prefill</text><text x="66" y="175" class="role">kv_producer</text>
+<text x="294" y="154">decode</text><text x="294" y="175" class="role">kv_consumer</text>
+<path d="M137 160h78"/><path d="M211 154l10 6-10 6z" class="head"/><text x="180" y="150" class="small">KV cache</text>
+</g>
+</svg>
+</figure>
+"""
 
 
 def warning(series: Series) -> str:
@@ -65,7 +123,7 @@ def _state_of_the_world(lock: Lock) -> str:
         ],
         ["a later one", "[is to refuse it](https://github.com/vllm-project/vllm/issues/43807)", _refusal(lock)],
     ]
-    return table(["vLLM", "By itself", "With the series"], rows)
+    return table(["vLLM", "By itself", "With this project's patches"], rows)
 
 
 def _refusal(lock: Lock) -> str:

@@ -1,0 +1,66 @@
+"""The table of claims: what is said of which releases, and the lines or tests that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from kvworkshop.effects.claims import Claim
+from kvroles.series.release import version
+from kvworkshop.pages.text import code, front_matter, spans
+
+BLOB = "https://github.com/vllm-project/vllm/blob/v"
+Lines = Mapping[str, Mapping[str, Sequence[str]]]  # claim -> release -> "file:line"
+
+
+def pages(claims: Sequence[Claim], lines: Lines, known: Sequence[str]) -> dict[str, str]:
+    """Path below ``docs/`` -> Markdown."""
+    held = sum(1 for c in claims if c.evidence)
+    tests = sum(1 for c in claims if not c.evidence and c.tests)
+    intro = (
+        "What the [migration guide](../migration.md), the [table of effects](../does-my-release-care.md) and the pages on "
+        "[log lines](../symptoms.md), [handshakes](../howto/handshake.md) and [platforms](../howto/platforms.md) say of "
+        "vLLM's releases, and what shows it. `python tools/effects.py --check` looks for each pattern in the source of each "
+        f"release. Of {len(claims)} claims {held} are held against the releases so, {tests} by a test of this project alone, "
+        f"and {len(claims) - held - tests} by pages of other projects that no machine reads.\n\n"
+        "The data: [claims.toml](../data/claims.toml), and the lines found: [claim_lines.json](../data/claim_lines.json).\n"
+    )
+    return {
+        "reference/claims.md": front_matter(
+            "Claims and evidence",
+            "docs/data/claims.toml",
+            boost=0.4,
+            description="Every statement about a release, with its range, mode, side and evidence",
+            hide=("toc",),
+        )
+        + "# Claims and evidence\n\n"
+        + intro
+        + "".join(_claim(c, lines.get(c.id, {}), known) for c in claims)
+    }
+
+
+def _claim(claim: Claim, lines: Mapping[str, Sequence[str]], known: Sequence[str]) -> str:
+    where = [spans(claim.releases(known), known), " and ".join(claim.modes), " and ".join(claim.sides)]
+    parts = [f"\n## {claim.id} {{ #{claim.id} }}\n\n{_plain(claim.says)}\n\n- Holds in: {'; '.join(where)}\n"]
+    parts.append(f"- Connectors: {', '.join(map(code, claim.connectors))}\n")
+    parts += [f"- Test: {code(t)}\n" for t in claim.tests]
+    parts += [f"- Not checked by a machine: <{s}>\n" for s in claim.sources]
+    parts += [f"- Not in {code(e.file)}: {code(e.pattern)}, {_ranges(e.ranges)}\n" for e in claim.evidence if e.absent]
+    if lines:
+        parts.append(f"\n<details><summary>Lines found, in {len(lines)} releases</summary><ul>")
+        for release, found in sorted(lines.items(), key=lambda kv: version(kv[0]), reverse=True):
+            links = ", ".join(
+                f'<a href="{BLOB}{release}/{escape(line.replace(":", "#L"))}">{escape(line.removeprefix("vllm/"))}</a>'
+                for line in found
+            )
+            parts.append(f"<li>{release}: {links}</li>")
+        parts.append("</ul></details>\n")
+    return "".join(parts)
+
+
+def _ranges(ranges: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(a if a == b else f"{a} to {b}" for a, b in ranges)
+
+
+def _plain(text: str) -> str:
+    return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
