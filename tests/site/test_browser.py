@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-
 from support import docs
 
 from .conftest import FLAGS, SCREENSHOTS, Built
@@ -237,7 +236,7 @@ def test_a_heading_has_a_permanent_link(reader: Callable[..., Watched]) -> None:
     assert page.url.endswith("#the-contract")
 
 
-PROMPTED = ["howto/rewrite-configs/", "first-tree/", "howto/air-gapped/", "howto/port/"]
+PROMPTED = ["howto/rewrite-configs/", "first-tree/", "howto/air-gapped/"]
 
 
 @pytest.mark.parametrize("path", PROMPTED, ids=_name)
@@ -312,8 +311,8 @@ def test_without_scripts_the_whole_table_is_there(
 
 def test_a_release_without_effects_says_so(reader: Callable[..., Watched]) -> None:
     page = reader().open("does-my-release-care/")
-    page.get_by_label("Release").select_option("0.22.1")
-    assert page.get_by_role("status").inner_text() == "vLLM 0.22.1: nothing changes. Move when you like."
+    page.locator("select[name=release]").select_option("0.22.1")
+    assert page.get_by_role("status").inner_text() == "vLLM 0.22.1: the role changes nothing."
     assert _shown(page) == []
 
 
@@ -323,7 +322,7 @@ def test_the_picker_narrows_by_release_side_and_feature(
     from kvworkshop.pages.effects import releases_of
 
     page = reader().open("does-my-release-care/")
-    page.get_by_label("Release").select_option("0.27.0")
+    page.locator("select[name=release]").select_option("0.27.0")
     page.get_by_label("also show what needs nothing of you").check()
     here = [e for e in role_effects["effects"] if "0.27.0" in releases_of(e, role_effects["releases"])]
     assert 1 < len(here) < len(role_effects["effects"])
@@ -354,13 +353,13 @@ def test_the_evidence_is_that_of_the_picked_release(
 def test_a_choice_survives_in_the_address(reader: Callable[..., Watched]) -> None:
     visit = reader()
     page = visit.open("does-my-release-care/")
-    page.get_by_label("Release").select_option("0.32.0")
+    page.locator("select[name=release]").select_option("0.32.0")
     page.get_by_label("decode", exact=True).check()
     page.get_by_label("multimodal inputs").check()
     before = _shown(page)
     page.reload(wait_until="networkidle")
     assert _shown(page) == before
-    assert page.get_by_label("Release").input_value() == "0.32.0"
+    assert page.locator("select[name=release]").input_value() == "0.32.0"
     assert page.get_by_label("decode", exact=True).is_checked()
     page.screenshot(path=str(SCREENSHOTS / "picker.png"), full_page=True)
 
@@ -401,9 +400,9 @@ def _steps(page: playwright.Page) -> list[str]:
 def test_a_path_holds_the_releases_on_the_way(reader: Callable[..., Watched]) -> None:
     page = reader().open("path/?from=0.18&to=0.24.0")
     assert _steps(page) == ["0.19.0", "0.21.0", "0.23.0", "0.24.0"]
-    assert page.get_by_label("From").input_value() == "0.18.1"
+    assert page.locator("select[name=from]").input_value() == "0.18.1"
     assert page.get_by_role("status").inner_text().startswith("From 0.18.1 to 0.24.0: ")
-    page.get_by_label("To").select_option("0.26.0")
+    page.locator("select[name=to]").select_option("0.26.0")
     assert _steps(page)[-1] == "0.26.0"
     page.reload(wait_until="networkidle")
     assert _steps(page)[-1] == "0.26.0"
@@ -449,10 +448,9 @@ def test_on_paper_the_matrix_is_whole_and_the_picker_is_not_there(reader: Callab
     assert page.locator("#effects details:visible").count() == 0
 
 
-def test_a_wrong_address_leads_on(built: Built, reader: Callable[..., Watched]) -> None:
-    visit = reader()
-    page = visit.open("404.html")
-    assert page.locator(".md-search__input").count() == 1
+def test_a_wrong_address_leads_on(built: Built) -> None:
+    """The error page has the search and the pages that most readers want."""
     html = (built.html / "404.html").read_text()
+    assert "md-search__input" in html
     for wanted in ("migration/", "does-my-release-care/", "symptoms/", "howto/rewrite-configs/"):
         assert f'{wanted}"' in html, wanted

@@ -14,6 +14,12 @@
       Array.from(row.cells).forEach((cell, n) => cell.setAttribute("data-label", n ? heads[n] : ""));
   }
 
+  // Copying a console block gives what can be run: lines behind "$ ", and behind "> " where they go on; no output.
+  for (const code of document.querySelectorAll(".language-console code")) {
+    const typed = code.textContent.split("\n").filter((line) => /^[$>] /.test(line));
+    if (typed.length) code.parentElement.setAttribute("data-copy", typed.map((line) => line.slice(2)).join("\n"));
+  }
+
   // A table that is wider than the screen scrolls, and a keyboard must be able to scroll it too.
   function reachable() {
     for (const box of document.querySelectorAll(".md-typeset__scrollwrap"))
