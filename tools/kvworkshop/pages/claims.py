@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from kvworkshop.effects.claims import Claim
 from kvroles.series.release import version
+
+from kvworkshop.effects.claims import Claim
 from kvworkshop.pages.text import code, front_matter, spans
 
 BLOB = "https://github.com/vllm-project/vllm/blob/v"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kvworkshop.effects.claims import Claim
 from kvroles.series.release import version
+
+from kvworkshop.effects.claims import Claim
 from kvworkshop.pages.effects import releases_of
 from kvworkshop.pages.text import spans
 
