@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import run
+from kvroles.migrate import cli, run
 from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
 from kvroles.migrate.settings import Settings
@@ -77,3 +77,17 @@ def test_only_the_roles_bytes_change_and_a_second_run_changes_nothing(
 def test_every_corpus_file_has_a_label() -> None:
     files = {str(p.relative_to(CORPUS)) for p in CORPUS.rglob("*") if p.is_file()} - {"labels.tsv"}
     assert files == {path for path, _ in _cases()}
+
+
+HARMLESS = {"wrapper", "other", "mention", "vocabulary", "record", "expectation"}
+
+
+@pytest.mark.parametrize(("path", "labels"), _cases(), ids=[c[0] for c in _cases()])
+def test_check_passes_only_where_every_kv_both_is_harmless(
+    path: str, labels: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(CORPUS)
+    status = cli.main(["--check", path])
+    said = capsys.readouterr().out
+    assert status == bool(set(labels) - HARMLESS)
+    assert ("no NIXL role says kv_both" in said) == (status == 0)

@@ -25,6 +25,7 @@ READERS = {
     "docker": "recipes:DOCKERFILE",
     "make": "recipes:MAKEFILE",
     "just": "recipes:JUSTFILE",
+    "powershell": "powershell:POWERSHELL",
     "unit": "ini:INI",
     "hcl": "hcl:HCL",
     "log": "plain:LOG",
@@ -43,14 +44,15 @@ USUAL = (
 FENCES = {
     "sh": "shell", "bash": "shell", "shell": "shell", "console": "shell", "zsh": "shell", "shell-session": "shell",
     "ksh": "shell", "shellscript": "shell", "sh-session": "shell", "terminal": "shell", "cmd": "shell",
-    "fish": "shell", "text": "", "env": "shell", "dotenv": "shell", "powershell": "shell", "yaml": "yaml",
-    "yml": "yaml", "helm": "yaml", "json": "json", "json5": "json", "jsonc": "json", "python": "python",
-    "py": "python", "python3": "python", "pycon": "python", "toml": "toml", "go": "go", "golang": "go",
-    "rust": "rust", "rs": "rust", "dockerfile": "docker", "docker": "docker", "makefile": "make", "make": "make",
-    "just": "just", "justfile": "just", "markdown": "markdown", "md": "markdown", "jinja": "yaml", "jinja2": "yaml",
-    "gotemplate": "yaml", "log": "log", "logs": "log", "diff": "log", "hcl": "hcl", "javascript": "javascript",
-    "js": "javascript", "jsx": "javascript", "typescript": "typescript", "ts": "typescript", "tsx": "tsx",
-    "terraform": "hcl", "tf": "hcl", "nomad": "hcl", "patch": "log", "mermaid": "log", "output": "log",
+    "fish": "shell", "text": "", "env": "shell", "dotenv": "shell", "powershell": "powershell", "pwsh": "powershell",
+    "ps1": "powershell", "yaml": "yaml", "yml": "yaml", "helm": "yaml", "json": "json", "json5": "json",
+    "jsonc": "json", "python": "python", "py": "python", "python3": "python", "pycon": "python", "toml": "toml",
+    "go": "go", "golang": "go", "rust": "rust", "rs": "rust", "dockerfile": "docker", "docker": "docker",
+    "makefile": "make", "make": "make", "just": "just", "justfile": "just", "markdown": "markdown", "md": "markdown",
+    "jinja": "yaml", "jinja2": "yaml", "gotemplate": "yaml", "log": "log", "logs": "log", "diff": "log", "hcl": "hcl",
+    "javascript": "javascript", "js": "javascript", "jsx": "javascript", "typescript": "typescript",
+    "ts": "typescript", "tsx": "tsx", "terraform": "hcl", "tf": "hcl", "nomad": "hcl", "patch": "log",
+    "mermaid": "log", "output": "log",
 }  # fmt: skip
 
 # What stands behind a file's own suffix where it is a template, an example or a copy: the suffix before it says the language.
@@ -82,7 +84,8 @@ _BY_SUFFIX = {
     ".properties": "unit", ".ini": "unit", ".cfg": "unit", ".conf": "unit", ".mk": "make", ".make": "make",
     ".just": "just", ".env": "shell", ".envrc": "shell", ".js": "javascript", ".mjs": "javascript",
     ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript", ".mts": "typescript", ".cts": "typescript",
-    ".tsx": "tsx", ".tf": "hcl", ".tofu": "hcl", ".tfvars": "hcl", ".hcl": "hcl", ".nomad": "hcl",
+    ".tsx": "tsx", ".ps1": "powershell", ".psm1": "powershell", ".psd1": "powershell", ".tf": "hcl", ".tofu": "hcl",
+    ".tfvars": "hcl", ".hcl": "hcl", ".nomad": "hcl",
 }  # fmt: skip
 
 

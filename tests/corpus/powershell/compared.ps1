@@ -1,0 +1,2 @@
+# NixlConnector
+if ($env:KV_ROLE -eq "kv_both") { Write-Host "old" }
