@@ -59,7 +59,7 @@ _OTHER_END = re.compile(
 _PORT_FLAG = re.compile(r"^--?(?:port|http-port|server-port|p|publish)$")
 _ENV = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.S)
 _ENV_ROLE = re.compile(
-    r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE)$"
+    r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE|SIDE)$"
 )
 _HOST_FLAG = re.compile(r"^--?(?:host|name|hostname|container-name)$")
 _OBJECT = re.compile(

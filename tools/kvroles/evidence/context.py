@@ -28,7 +28,7 @@ MAX_NESTING = 12
 _PROXY = re.compile(
     r"""(?ix)
     (?<![\w-])--(?P<flag>(?:prefill(?:er)?|decoder?)s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
-    (?:\s*=\s*|[\s\\]+|["'],?\s*(?:-\s*)?["']?)
+    (?:\s*=\s*|[\s\\]+|["']?,\s*["']?|["'],?\s*(?:-\s*)?["']?)
     (?P<value>(?:(?![\s"',]--?[a-z])[^\n\\]|\\\r?\n)*)
     """
 )
@@ -38,6 +38,8 @@ _PROXY_VAR = re.compile(
 )
 _PORT = re.compile(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
 _HOST = re.compile(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
+_HOSTS = re.compile(r"(?i)(?:hosts?|addr(?:ess|s)?|servers?|instances?|backends?)$")
+_BARE_HOST = re.compile(r"(?<![\w./:$\{-])(?!localhost\b)[A-Za-z][\w.-]*[A-Za-z0-9](?![\w:/}])")
 _SERVICE = re.compile(r"//(?!localhost|127\.|0\.0\.0\.0)[A-Za-z][\w.-]*:$")
 _LOOPBACK = re.compile(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 # Prefill as an instance: a name, a key, a flag, or "prefill worker"; "the prefill of a step" is a phase of any server.
@@ -113,6 +115,9 @@ _TRADES = {
         r"(?i)(?<![a-z])consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:node|instance|worker|server|pod|engine))|消费者"
     ),
 }
+_DEFAULTS = re.compile(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
+_VALUES = re.compile(r"(?:^|/)values\.ya?ml$")
+_VALUES_OF = re.compile(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
 _NAME_LENGTH = 200
 _BEFORE = re.compile(r"[\w.-]*\Z")
 _AFTER = re.compile(r"[\w.-]*")
@@ -312,7 +317,10 @@ class FileCtx:
         for pattern, i in asked:
             if m := pattern.match(self.text.s, i):
                 side = Side.PREFILL if m.group("flag").lower().startswith("prefill") else Side.DECODE
-                value = m.group("value")
+                value = m.group("value").split("#", 1)[0]
+                if _HOSTS.search(m.group("flag")):
+                    for name in _BARE_HOST.findall(value):
+                        seen.setdefault(name.lower(), set()).add(side)
                 for p in _PORT.finditer(value):
                     if self.objects and _SERVICE.search(value[: p.start()]):
                         continue  # the port of a Service, not of the container behind it
@@ -368,6 +376,16 @@ class FileCtx:
             twin = _TRADES[side is Side.PREFILL]
             return side if twin.search(self.text.s) else None
         return side
+
+    @cached_property
+    def overridable(self) -> bool:
+        """Whether what the file sets is but a default that another file may replace: a role's or all groups' in Ansible, a
+        chart's values beside those of one side."""
+        if _DEFAULTS.search(self.name):
+            return True
+        return _VALUES.search(self.name) is not None and any(
+            _VALUES_OF.match(n) and mentioned(n) & set(PD) for n in self.siblings
+        )
 
     @cached_property
     def third_role(self) -> bool:

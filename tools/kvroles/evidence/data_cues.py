@@ -204,7 +204,7 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
         if side := one_side(v.value, ctx):
             return [Cue(side, Weight.NAMED, "patch path", v.value, pos)]
         return []
-    if role_key(key):
+    if role_key(key) and not ctx.overridable:
         side = role_value(v.value)
         if side is None:
             side = one_side(v.value, ctx)

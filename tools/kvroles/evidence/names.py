@@ -112,7 +112,7 @@ def unknown_words(name: str) -> frozenset[str]:
         if any(w in _NAMES for w in words):
             if _DENIED.search(part):
                 return frozenset({part})
-            out.update(w for w in words if w not in _NAMES and w not in _NEUTRAL and not w.isdigit())
+            out.update(w for w in words if len(w) > 1 and w not in _NAMES and w not in _NEUTRAL and not w.isdigit())
     return frozenset(out)
 
 
@@ -226,7 +226,7 @@ def role_value(value: str) -> Side | None:
 _ROLE_KEY = re.compile(
     r"(?i)^(?:.*[/._-])?(?:role|roles|mode|disaggregation[-_]?mode|disagg(?:regation)?[-_]?(?:mode|role|type)|worker[-_]?(?:type|role|mode)"
     r"|sub[-_]?component[-_]?type|component[-_]?type|node[-_]?(?:type|role)|instance[-_]?(?:type|role)|server[-_]?(?:type|role|mode)"
-    r"|engine[-_]?(?:role|type)|pd[-_]?role|pd[-_]?mode|nixl[-_]?role|serving[-_]?role|stage|phase|type|kind[-_]?of|group)$"
+    r"|engine[-_]?(?:role|type)|pd[-_]?role|pd[-_]?mode|nixl[-_]?role|serving[-_]?role|side|stage|phase|type|kind[-_]?of|group)$"
 )
 
 

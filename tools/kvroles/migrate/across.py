@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from kvroles.evidence import decide
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.names import name_sides
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import walk
 from kvroles.migrate.readers import mentions, registry
@@ -26,6 +27,10 @@ _READ = frozenset({"shell", "yaml", "python", "go", "rust", "docker", "make", "j
 _BOTH = TOKEN.encode()
 _PATH = r"[\w.~/${}()\"-]*$"  # compiled where a name is found: few files are asked
 _DEFAULTS = r"(?m)^defaults:[ \t]*(?:\[[^\]\n]*?|(?:\r?\n[ \t]*-[^\n]*)*?\r?\n[ \t]*-[ \t]*)(?<![\w.-])({})(?![\w.-])"
+_EXTENDS = (  # of a service that sets no command of its own
+    r"(?m)^(?P<in>[ \t]+)extends:[ \t]*(?P<how>\{[^}\n]*\}|(?:\r?\n(?P=in)[ \t]+[^\n]*)+)[ \t]*\r?$"
+    r"(?!(?:\n(?P=in)[^\n]*)*\n(?P=in)(?:command|entrypoint|args):)"
+)
 _SOURCES = r"(?:^|[;&|({\s])(?:\.|source)\s+[\"']?$"
 
 
@@ -37,6 +42,26 @@ def uses(ctx: FileCtx) -> dict[Side, Cue]:
     for path, shown, name, before in _candidates(ctx):
         for side, cue in _in_file(path, shown, name, before):
             out.setdefault(side, cue)
+    return out
+
+
+def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
+    """The services of a compose file that another file beside it extends as they are, with the side they serve there."""
+    folder, name = os.path.split(ctx.path)
+    out: dict[str, tuple[Side, Cue]] = {}
+    if ctx.path == "-" or "services:" not in ctx.text.s:
+        return out
+    for path in _files(folder):
+        if os.path.basename(path) == name or _language(os.path.basename(path)) != "yaml":
+            continue
+        text = walk.look(path).data.decode("utf-8", "replace")
+        for m in re.finditer(_EXTENDS, text) if name in text else ():
+            given = dict(re.findall(r"(file|service):[ \t]*[\"']?(?:\./)?([\w./-]+)", m.group("how")))
+            taker = re.findall(rf"(?m)^(?!{m.group('in')})[ \t]+([\w.-]+):[ \t]*(?:#.*)?\r?$", text[: m.start()])[-1:]
+            sides = name_sides(taker[0]) if taker else frozenset()
+            if given.get("file") == name and "service" in given and len(sides) == 1:
+                side, words = next(iter(sides)), f"{os.path.basename(path)}: {taker[0]} extends {given['service']}"
+                out.setdefault(given["service"], (side, Cue(Side.SHARED, Weight.FLAG, "extends", words)))
     return out
 
 

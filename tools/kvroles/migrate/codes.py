@@ -52,6 +52,9 @@ CODES: dict[str, Code] = {
         Code("KVR114", "not-disaggregated", _W, "The server does both prefill and decode; it has no side."),
         Code("KVR115", "encode-worker", _W, "An encode worker has neither role."),
         Code(
+            "KVR116", "expected-by-test", _W, "The same test expects kv_both of what it sets up: both change together."
+        ),
+        Code(
             "KVR117", "not-in-place", _W, "The role cannot be changed in place: its bytes are not where its value is."
         ),
         Code("KVR118", "unread", _W, "What this kv_both sets is not understood: it may be a NIXL role."),

@@ -28,6 +28,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
     verdicts = _handed_over(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
+    verdicts = _expected(sites, _taken_over(sites, verdicts, ctx))
     lines: list[str] | None = None
     for verdict in verdicts:
         if verdict is not None:
@@ -113,6 +114,42 @@ def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | No
     return out
 
 
+def _taken_over(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """A compose service is of both sides where another file extends it for the other."""
+    if "services:" not in ctx.low or not any(v is not None and v.side is not None for v in verdicts):
+        return verdicts
+    from kvroles.migrate import across  # lazy: only few files are compose files
+
+    taken = across.taken_over(ctx)
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        if taken and v is not None and v.side is not None:
+            names = [s.name for s in site.scope.chain() if s.kind == "key"]
+            found = next((taken[n] for n in names if n in taken), None)
+            if found is not None and found[0] is not v.side:
+                v = Verdict(None, "shared", [*v.cues, found[1]])
+        out.append(v)
+    return out
+
+
+def _expected(sites: list[Site], verdicts: list[Verdict | None]) -> list[Verdict | None]:
+    """What a test sets up and expects moves together or not at all: a config is left where its function expects kv_both."""
+    expecting = {f: s.pos for s in reversed(sites) if s.kind == "expectation" and (f := _function(s))}
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        if expecting and v is not None and v.side is not None and (f := _function(site)) in expecting:
+            place = expecting[f]
+            v = Verdict(None, "expected", v.cues, uses=[(v.side, place)], suggested=v.side)
+        out.append(v)
+    return out
+
+
+def _function(site: Site) -> str:
+    """The function that a site stands in, with its class; empty outside of one."""
+    names = [s.name for s in site.scope.chain() if s.kind in {"function", "class"}]
+    return ".".join(reversed(names)) if any(s.kind == "function" for s in site.scope.chain()) else ""
+
+
 def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -> list[Finding]:
     line, column = ctx.line(site.pos)
 
@@ -133,7 +170,7 @@ def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -
         return [_not_nixl(site, ctx, options, finding)]
     if verdict.side is None:
         # That one value feeds both, or that the server does both, is only overruled for the very line.
-        asked = verdict.why in {"unknown", "conflict", "weak"}
+        asked = verdict.why in {"unknown", "conflict", "weak", "expected"}
         answer = options.settings.side_of(ctx.path, line, of_the_line=not asked)
         if answer is None:
             return [_undecided(verdict, site, ctx, finding)]
@@ -242,6 +279,15 @@ def _undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Findin
                 cues=verdict.cues,
                 side=Side.ENCODE,
                 fix="remove the NIXL config there",
+            )
+        case "expected":
+            side, place = verdict.uses[0]
+            line = ctx.line(place)[0]
+            return finding(
+                "KVR116",
+                f"{side.value}, but line {line} expects kv_both of it",
+                cues=verdict.cues,
+                fix=f"write {side.role} here and in line {line}",
             )
         case "conflict":
             carried = verdict.carrier is not None and verdict.carrier.name and verdict.carrier.kind in _SPLIT

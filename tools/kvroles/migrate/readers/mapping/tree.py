@@ -68,7 +68,23 @@ class Tree:
             return self._role(leaf, path, lines.keyed(variable, leaf.text.at(0), scope, self.ctx))
         if not leaf.exact:
             return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
-        return self.ctx.read(leaf.text, scope)
+        return self._branched(leaf, path) if self._within(leaf) else self.ctx.read(leaf.text, scope)
+
+    def _within(self, leaf: Scalar) -> list[Branch]:
+        """The branches of conditionals that begin within a scalar."""
+        return [b for b in self.branches if leaf.start < b.start < leaf.end]
+
+    def _branched(self, leaf: Scalar, path: list[Node]) -> list[Site]:
+        """The sites in a scalar that holds conditionals: of each, the branches round it are owners."""
+        out: list[Site] = []
+        branches = self._within(leaf)
+        places = {self.source.at(i): tuple(b for b in branches if b.start <= i < b.end) for i in self.source.tokens()}
+        for around in {b for place, b in places.items()}:
+            scope = self.scopes(path)
+            for branch in around:
+                scope = self.branch_scope(branch, scope, self.source) if self.branch_scope is not None else scope
+            out += [s for s in self.ctx.read(leaf.text, scope) if places.get(s.pos) == around]
+        return out
 
     # -- owners -------------------------------------------------------------------------------------------------------
 
