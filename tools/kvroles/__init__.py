@@ -11,3 +11,9 @@ if sys.version_info < (3, 11):  # noqa: UP036 - a checkout runs without an insta
         f"{sys.version_info[0]}.{sys.version_info[1]} ({sys.executable}). Run it with a newer one.\n"
     )
     raise SystemExit(2)
+if sys.platform == "win32":  # the modules that Windows lacks would end every command in a traceback
+    sys.stderr.write(
+        "vllm-kv-roles does not run on Windows: it writes through folder handles and file locks that Windows lacks. "
+        "Run it in WSL, or on Linux or macOS.\n"
+    )
+    raise SystemExit(2)
