@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar, cast
 from kvroles.evidence.context import MAX_NESTING, FileCtx
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN_RE, Text
-from kvroles.migrate import walk
+from kvroles.migrate import connectors, walk
 from kvroles.migrate.readers import lines, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
 
@@ -40,6 +40,7 @@ class File(FileCtx):
         super().__init__(path, name, text, nixl, walk.neighbours)
         self._kept: dict[Hashable, object] = {}
         self._meanings: list[Callable[[str], str | None]] = []
+        self._pairs: list[list[tuple[str, str]]] = []
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or
@@ -71,6 +72,22 @@ class File(FileCtx):
             yield
         finally:
             self._meanings.pop()
+
+    @contextmanager
+    def among(self, pairs: list[tuple[str, str]]) -> Iterator[None]:
+        """While a text is read beside which ``pairs`` are set: the other variables of a unit, an image, a script."""
+        self._pairs.append(pairs)
+        try:
+            yield
+        finally:
+            self._pairs.pop()
+
+    def connector_beside(self, key: str, pairs: Iterable[tuple[str, str]]) -> str | None:
+        """The connector that goes with the role ``key``: of ``pairs``, else of what is set round the text being read."""
+        found = connectors.beside(key, pairs)
+        for outer in reversed(self._pairs):
+            found = found if found is not None else connectors.beside(key, outer)
+        return self.named(found)
 
     def named(self, connector: str | None) -> str | None:
         """A connector by its name: where a variable stands in its place, by the one value that this file gives it."""

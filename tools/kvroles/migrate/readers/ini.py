@@ -8,10 +8,9 @@ from typing import NamedTuple
 from kvroles.evidence import argv
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
-from kvroles.evidence.text import TOKEN, Text
-from kvroles.migrate import connectors
-from kvroles.migrate.readers import defaults
+from kvroles.evidence.text import Text
 from kvroles.migrate.readers import lines as lines_of
+from kvroles.migrate.readers import pairs
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
@@ -102,15 +101,15 @@ def _loose(t: Text, i: int, entries: list[_Entry]) -> _Entry:
 def _value(t: Text, entry: _Entry, near: list[_Entry], scope: Scope, ctx: File) -> list[Site]:
     """The sites of one entry; ``near`` are those of its section and of the file's head."""
     value = t.slice(entry.value, entry.end)
-    bare = value.s.strip().strip("\"'")
-    if bare == TOKEN or defaults.variable_of(bare) is not None:
-        k = value.s.index(TOKEN)
-        if not connectors.is_role_key(entry.key):
-            return [Site(value.at(k), scope, "value")]
-        pairs = [(e.key, t.s[e.value : e.end].strip().strip("\"'")) for e in near]
-        connector = ctx.named(connectors.beside(entry.key, pairs))
-        return [Site(value.at(k), scope, "role", connector, exact=value.exact(k, len(TOKEN)))]
-    return ctx.read(value, scope, "json" if bare.startswith(("{", "[")) and value.s.strip() == bare else "shell")
+    set_near = [(e.key, pairs.plain(t.s[e.value : e.end])) for e in near]
+    for e in near:
+        if e.key == "Environment":  # each line of a unit's sets some
+            set_near += re.findall(r"(\w+)=([^\s\"',]+)", t.s[e.value : e.end])
+    if (site := pairs.role(entry.key, value, set_near, scope, ctx)) is not None:
+        return [site]
+    bare = pairs.plain(value.s)
+    with ctx.among(set_near):
+        return ctx.read(value, scope, "json" if bare.startswith(("{", "[")) and value.s.strip() == bare else "shell")
 
 
 def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:

@@ -85,16 +85,16 @@ class _Script:
                 name = self._target(owner)
                 if not connectors.is_role_key(name):
                     return [Site(word.at(k), scope, "value")]
-                connector = self.ctx.named(connectors.beside(name, self._values()))
+                connector = self.ctx.connector_beside(name, self._values())
                 return [Site(word.at(k), scope, "role", connector, exact=word.exact(k, len(TOKEN)), feeds=name)]
             words = self._words(owner)
             if words:
                 index = next((n for n, w in enumerate(words) if w.start_byte <= node.start_byte < w.end_byte), -1)
-                found = role_set([self._text(w).s for w in words], index) if index >= 0 else None
+                found = role_set([self._text(w).s for w in words], index, self.ctx) if index >= 0 else None
                 if found is not None:
                     scope = lines.keyed(found.key, word.at(0), scope, self.ctx)
-                    connector = self.ctx.named(found.connector)
-                    return [Site(word.at(k), scope, "role", connector, (), found.extra, word.exact(k, len(TOKEN)))]
+                    exact = word.exact(k, len(TOKEN))
+                    return [Site(word.at(k), scope, "role", found.connector, (), found.extra, exact)]
                 break
         return self.ctx.read(word, scope)
 

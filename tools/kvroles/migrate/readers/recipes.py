@@ -15,6 +15,7 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import mentioned, role_key, role_value
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import lines as lines_of
+from kvroles.migrate.readers import pairs
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
@@ -23,6 +24,8 @@ from kvroles.migrate.readers.template.actions import Branch
 
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 _DOCKER = re.compile(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
+_ENV = re.compile(r"(?im)^[ \t]*(?:ENV|ARG)[ \t]+((?:[^\n\\]|\\.|\\\n)*)")
+_ENV_PAIR = re.compile(r"(?:^|\s)(\w+)(?:=|\s+(?=\S+\s*$))[\"']?([^\s\"'\\]+)")
 _FROM = re.compile(r"(?i)\bAS\s+(\S+)")
 _RULE = re.compile(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
 _RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
@@ -104,6 +107,7 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
     out: list[Site] = []
     stage = up
     lines = _lines(t)
+    env = [(m[1], m[2]) for line in _ENV.findall(t.s) for m in _ENV_PAIR.finditer(line)]
     comments: list[tuple[int, str]] = []
     i = 0
     while i < len(lines):
@@ -158,12 +162,15 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
             elif name in {"ENV", "ARG", "LABEL"} and not re.match(r"\s*[\w.-]+=", body.s):
                 key = body.s.split(None, 1)[0]
                 k = body.s.index(key) + len(key)
-                out += ctx.read(
+                value, scope = (
                     body.slice(k, len(body.s)),
                     _name_cue(Scope("variable", key, scope), "variable", key, t.at(a), ctx),
                 )
+                site = pairs.role(key, value, env, scope, ctx)
+                out += [site] if site is not None else ctx.read(value, scope)
             else:
-                out += ctx.read(body, scope, "shell")
+                with ctx.among(env):
+                    out += ctx.read(body, scope, "shell")
         comments = []
         i = j
     return out
@@ -256,8 +263,10 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
         if not line.strip() or var:
             comments = []
         i += 1
-    for scope, body in bodies:
-        out += ctx.read(body, scope, "shell")
+    values = [(name, pairs.plain(value.s)) for name, value in assigned]
+    with ctx.knowing(partial(_meaning, values)):
+        for scope, body in bodies:
+            out += ctx.read(body, scope, "shell")
     for name, a, value, above in variables:
         around = _of_line(
             t, a, a + len(value.s) + value.at(0) - t.at(a), above, _within(conditions, a, -1, up, t, ctx), ctx
@@ -269,8 +278,17 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
             scope.find_lent = partial(
                 _lent, use if lang == "make" else rf"\b{re.escape(name)}\b", assigned, scope.cues[0].side
             )
-        out += ctx.read(value, scope)
+        site = pairs.role(name, value, values, scope, ctx)
+        if site is not None and site.kind == "role" and site.connector is None:
+            site = site._replace(connector=pairs.used_in(t, use))
+        out += [site] if site is not None else ctx.read(value, scope)
     return out
+
+
+def _meaning(values: list[tuple[str, str]], name: str) -> str | None:
+    """The one value that a variable is set to."""
+    found = {value for key, value in values if key == name}
+    return found.pop() if len(found) == 1 else None
 
 
 def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from kvroles.evidence import argv
 from kvroles.evidence.text import TOKEN
 from kvroles.migrate import connectors
+from kvroles.migrate.readers.base import File
 
 # ``key=value``, alone or one of several that commas part, as Helm and Hydra take them.
 _PART = re.compile(r"(?:^|(?<!\\),)[-+~]*([A-Za-z_][\w.@/\[\]-]*)=[\"']?((?:[^,\"']|\\,)*)")
 _KEY_BEFORE = re.compile(r"(?:^|(?<!\\),)([-+~]*[A-Za-z_][\w.@/\[\]-]*)=[\"']?$")
-_VALUE_AFTER = re.compile(r"[\"']?\s*(?:,|$)")
+_VALUE_AFTER = re.compile(r"[\"']?\s*(?:,[-+~]*[A-Za-z_][\w.@/\[\]-]*=|$)")
 
 
 class Set(NamedTuple):
@@ -24,7 +25,7 @@ class Set(NamedTuple):
     extra: dict[str, str]
 
 
-def role_set(words: Sequence[str], index: int) -> Set | None:
+def role_set(words: Sequence[str], index: int, file: File) -> Set | None:
     """The role that word ``index``, which holds ``kv_both``, sets; None if it is no role's value."""
     word = words[index]
     at = word.index(TOKEN)
@@ -38,7 +39,7 @@ def role_set(words: Sequence[str], index: int) -> Set | None:
             return None
     if not connectors.is_role_key(key):
         return None
-    return Set(key, connectors.beside(key, pairs(words)), settings(words))
+    return Set(key, file.connector_beside(key, pairs(words)), settings(words))
 
 
 def pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,10 @@ from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
+from kvroles.migrate.connectors import plain
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.code import guard
+from kvroles.migrate.readers.code import environment, guard
 from kvroles.migrate.readers.code.langs import SPECS, literal
 from kvroles.migrate.readers.code.scopes import Unit
 from kvroles.migrate.readers.mapping import objects
@@ -86,7 +87,8 @@ def _string(unit: Unit, node: Node) -> list[Site]:
     holder = unit.value_parent(node)
     if _expected(unit, node):
         return [Site(word.at(k), scope, "expectation") for k in word.tokens()]
-    if holder is not None and holder.type in {"expression_statement", "module", "block"} and spec.grammar == "python":
+    alone = node.parent is not None and node.parent.type in {"expression_statement", "module", "block"}
+    if alone and spec.grammar == "python":
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
     if word.s.strip() == TOKEN:
         return _role(unit, node, holder, word, scope)
@@ -129,11 +131,15 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
         return [Site(pos, scope, "value")]
     if holder.type in spec.pair:
         key = unit.key_of(holder)
+        if plain(key) == "value" and (set_by := environment.entry(unit, holder)) is not None:
+            return [Site(pos, scope, "role", set_by.connector, exact=exact, feeds=set_by.name)]
         if not connectors.is_role_key(key):
             return [Site(pos, scope, "value")]
         owner = holder.parent
         m = unit.mapping(owner) if owner is not None else Map()
         connector = unit.ctx.named(connectors.connector_of(m))
+        if connector is None and (added_to := unit.mapping_beside(holder)) is not None:
+            connector = connectors.connector_of(added_to)
         exact = exact and connectors.one_role(m)
         wrappers = tuple(c for c in (connectors.connector_of(w) for w in unit.mappings_around(owner)) if c)
         return [Site(pos, scope, "role", connector, wrappers, connectors.settings(m), exact)]
@@ -141,8 +147,12 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
         names = unit.targets(holder)
         if len(names) == 1 and connectors.is_role_key(names[0]):
             connector = unit.connector_near(holder) or guard.connector(unit, holder) or unit.connector_of_uses(names[0])
+            if connector is None and (added_to := unit.mapping_beside(holder)) is not None:
+                connector = connectors.connector_of(added_to)
             return [Site(pos, scope, "role", connector, exact=exact, feeds=names[0])]
         return [Site(pos, scope, "value")]
+    if holder.type in {"arguments", "argument_list"} and (set_by := environment.set_by(unit, node, holder)) is not None:
+        return [Site(pos, scope, "role", set_by.connector, exact=exact, feeds=set_by.name)]
     if holder.type in {"token_tree"}:  # a macro's tokens: json!({...})
         return _macro(unit, node, scope)
     if holder.type in spec.sequence and (site := _in_words(unit, node, word, scope)) is not None:
@@ -169,12 +179,12 @@ def _macro(unit: Unit, node: Node, scope: Scope) -> list[Site]:
 def _in_words(unit: Unit, node: Node, word: Text, scope: Scope) -> Site | None:
     """The role that one of a list's strings sets, as a flag, an override or a variable."""
     words, index = unit.words_around(node)
-    found = role_set([w.s for w in words], index) if words is not None and TOKEN in words[index].s else None
+    found = role_set([w.s for w in words], index, unit.ctx) if words is not None and TOKEN in words[index].s else None
     if found is None:
         return None
     k = word.s.index(TOKEN)
     scope = lines.keyed(found.key, word.at(0), scope, unit.ctx)
-    return Site(word.at(k), scope, "role", unit.ctx.named(found.connector), (), found.extra, word.exact(k, len(TOKEN)))
+    return Site(word.at(k), scope, "role", found.connector, (), found.extra, word.exact(k, len(TOKEN)))
 
 
 GO = Code("go")

@@ -142,27 +142,63 @@ class Reader:
         return m
 
     def _spread(self, node: Node) -> list[Map]:
-        """The mappings that ``**name`` or ``...name`` puts into one, if their names are set once in this text."""
-        out: list[Map] = []
-        for c in node.named_children:
-            name = c.named_children[-1] if c.type in _SPREADS and c.named_children else None
-            if name is None or name.type != "identifier":
-                continue
-            word = grammar.text(self.t, name)
-            found = list(re.finditer(rf"(?<![\w.]){re.escape(word)}\s*(?::[^=\n]+)?:?=(?!=)\s*(?=[\w{{&])", self.t.s))
-            set_to = self._mapping_at(found[0].end()) if len(found) == 1 else None
-            if set_to is not None and not set_to.start <= node.start_byte < set_to.end:
-                out.append(set_to)
-        return out
+        """The mappings that ``**name`` or ``...name`` puts into one, or a call that copies them: ``dict(name, a=1)``."""
+        names = [c.named_children[-1] for c in node.named_children if c.type in _SPREADS and c.named_children]
+        if node.parent is not None and node.parent.type == "call" and _COPIES.search(self.called(node.parent)):
+            names += [c for c in node.named_children[:1] if c.type == "identifier"]
+        out = [self.mapping_named(grammar.text(self.t, n), node) for n in names if n.type == "identifier"]
+        return [m for m in out if m is not None and not m.start <= node.start_byte < m.end]
 
-    def _mapping_at(self, i: int) -> Map | None:
-        """The mapping that is written at index ``i``."""
+    def mapping_named(self, name: str, use: Node, hops: int = 3) -> Map | None:
+        """The mapping that a name is set to, once, in the function that ``use`` is in or else in the text; None if it is not."""
+        homes = [o for o in grammar.owners(use) if o.type in self.spec.function or o.parent is None]
+        for home in homes:
+            pattern = rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=(?!=)\s*(?=[\w{{&])"
+            found = [
+                m.end()
+                for m in re.compile(pattern).finditer(self.t.s, home.start_byte, home.end_byte)
+                if self._home(self.at(m.start())) == (home.start_byte, home.end_byte)
+            ]
+            if found:
+                return self._mapping_at(found[0], hops) if len(found) == 1 and hops else None
+        return None
+
+    def _home(self, node: Node) -> tuple[int, int]:
+        """The function that a node is in, as a span; the text's if it is in none."""
+        for owner in grammar.owners(node):
+            if owner.type in self.spec.function or owner.parent is None:
+                return owner.start_byte, owner.end_byte
+        return 0, len(self.t.s)
+
+    def _mapping_at(self, i: int, hops: int) -> Map | None:
+        """The mapping that is written at index ``i``, or copied there."""
         for owner in grammar.owners(self.at(i)):
             if owner.start_byte != i:
                 return None
-            value = self._value(owner) if owner.type not in {"identifier", "{"} else None
+            if owner.type in {"identifier", "{"}:
+                continue
+            value = self._value(owner)
             if isinstance(value, Map):
                 return value
+            if owner.type == "call" and (copied := _COPIED.fullmatch(grammar.text(self.t, owner))):
+                return self.mapping_named(copied[1] or copied[2], owner, hops - 1)
+        return None
+
+    def mapping_beside(self, holder: Node) -> Map | None:
+        """The mapping that what ``holder`` sets is added to: of ``cfg["a"] = 1``, ``cfg.update(a=1)``, ``BASE | {"a": 1}``."""
+        if holder.type in self.spec.assign:
+            left = holder.child_by_field_name("left")
+            m = _ITEM.match(grammar.text(self.t, left)) if left is not None else None
+            return self.mapping_named(m[1], holder) if m is not None else None
+        node = holder.parent
+        while node is not None and node.parent is not None and node.type in self.spec.mapping | _ARGUMENTS:
+            node = node.parent
+        if node is None:
+            return None
+        if node.type in self.spec.call and (updated := _UPDATES.fullmatch(self.called(node))):
+            return self.mapping_named(updated[1], holder)
+        if node.type == "binary_operator" and (operands := [c for c in node.named_children if c.type == "identifier"]):
+            return self.mapping_named(grammar.text(self.t, operands[0]), holder)
         return None
 
     def _value(self, node: Node) -> Scalar | Map | Seq:
@@ -306,8 +342,14 @@ class Reader:
 
 
 _ARGUMENTS = frozenset({"arguments", "argument_list"})
+_COPIES = re.compile(r"(?:^|\.)(?:dict|replace|copy_with)$")
+_COPIED = re.compile(
+    r"(?s)(?:dict|copy\.deepcopy|deepcopy|copy\.copy|copy)\(\s*(\w+)\s*\)|(\w+)\.(?:copy|model_copy|deepcopy)\(\s*\)"
+)
+_UPDATES = re.compile(r"(\w+)\.update")
+_ITEM = re.compile(r"(\w+)(?:\[[\"'][\w-]+[\"']\]|\.\w+)$")
 _SPREADS = frozenset({"dictionary_splat", "spread_element"})
-_LOOKS_UP = re.compile(r"(?:^|\.)(?:get|getenv|pop|setdefault|getOrDefault|get_or)$")
+_LOOKS_UP = re.compile(r"(?:^|\.)(?:get|getenv|pop|getOrDefault|get_or)$")
 _PLAIN_SET = re.compile(
     r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]"
 )

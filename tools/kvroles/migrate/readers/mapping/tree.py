@@ -324,13 +324,13 @@ class Tree:
         if words is None:
             return None
         index = next(i for i, n in enumerate(seq.items) if n is leaf)
-        found = role_set([w.s for w in words], index)
+        found = role_set([w.s for w in words], index, self.ctx)
         if found is None:
             return None
         k = leaf.value.index(TOKEN)
         scope = lines.keyed(found.key, leaf.text.at(0), scope, self.ctx)
         exact = leaf.exact and leaf.text.exact(k, len(TOKEN))
-        return Site(leaf.text.at(k), scope, "role", self.ctx.named(found.connector), (), found.extra, exact)
+        return Site(leaf.text.at(k), scope, "role", found.connector, (), found.extra, exact)
 
     def _env_connector(self, name: str, path: list[Node]) -> str | None:
         """The connector set by another entry of the same env list or patch."""
@@ -338,7 +338,7 @@ class Tree:
             if not isinstance(node, Seq):
                 continue
             pairs: list[tuple[str, str]] = []
-            for item in node.items:
+            for item in (inner for given in node.items for inner in _given(given)):
                 key = (item.scalar("name") or item.scalar("path") or "") if isinstance(item, Map) else ""
                 value = item.scalar("value") if isinstance(item, Map) else None
                 if value is not None:
@@ -375,6 +375,12 @@ class Tree:
             out.pairs += [(k, v) for k, v in taken.pairs if k.value not in own]
             own |= {k.value for k, _ in taken.pairs}
         return out
+
+
+def _given(item: Node) -> list[Node]:
+    """An entry of a list and, of a patch that adds one, the entry that it adds."""
+    value = item.get("value") if isinstance(item, Map) else None
+    return [item, value] if isinstance(value, Map) else [item]
 
 
 def _aliases(node: Node) -> list[Alias]:

@@ -106,21 +106,30 @@ def _word(script: Script, node: Node) -> list[Site]:
 
 
 def _printed(script: Script, command: Node) -> list[Site] | None:
-    """The sites in what ``printf`` makes of its format and its words, as one text; None if it is no such command."""
-    if shell_script.command_name(script.t, command) != "printf" or shell_script.says_only(script.t, command):
+    """The sites in what ``printf`` or ``jq`` makes of its format and its words, as one text; None if it is no such command."""
+    name = shell_script.command_name(script.t, command)
+    if name not in {"printf", "jq"} or shell_script.says_only(script.t, command):
         return None
     nodes = script.words(command)[1][1:]
-    if not nodes or "%s" not in script.word(nodes[0]).s:
-        return None
-    form, given = shell_words.unquote(script.t, nodes[0]), [shell_words.unquote(script.t, n) for n in nodes[1:]]
+    words = [shell_words.unquote(script.t, n) for n in nodes]
     parts: list[Text] = []
     start = 0
-    for m, filled in zip(re.finditer("%s", form.s), given, strict=False):
-        parts += [form.slice(start, m.start()), filled]
+    if name == "printf":
+        form = words[0] if words else Text("")
+        filled = list(zip(re.finditer("%s", form.s), words[1:], strict=False))
+    else:
+        form = next((w for w in words if "{" in w.s), Text(""))
+        flags = [n for n, w in enumerate(words) if w.s == "--arg" and n + 2 < len(words)]
+        given = {words[n + 1].s: join([Text('"'), words[n + 2], Text('"')]) for n in flags}
+        filled = [(m, given[m[1]]) for m in re.finditer(r"\$(\w+)", form.s) if m[1] in given]
+    if not filled:
+        return None
+    for m, value in filled:
+        parts += [form.slice(start, m.start()), value]
         start = m.end()
     made = join([*parts, form.slice(start, len(form.s))])
     scope = Scope.deferred(partial(script.chain, nodes[0]))
-    return [s for s in script.ctx.read(made, scope) if s.kind == "role"]
+    return [s for s in script.ctx.read(made, scope, "json") if s.kind == "role"]
 
 
 def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) -> list[Site] | None:
@@ -133,15 +142,19 @@ def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) ->
         name = shell_script.assigned(script.t, parent)
         if not connectors.is_role_key(name):
             return [Site(pos, scope, "value")]
-        connector, wrapped = script.connector_of_role(name)
+        own = script.set_for(parent)
+        wrapped: tuple[str, ...] = ()
+        connector = script.ctx.named(connectors.beside(name, own))
+        if connector is None:
+            connector, wrapped = script.connector_of_role(name)
         return [Site(pos, scope, "role", connector, wrapped, exact=exact, feeds=name)]
     words, nodes = script.words_of(node)
     index = next((n for n, w in enumerate(nodes) if w.start_byte <= node.start_byte < w.end_byte), -1)
-    found = role_set([w.s for w in words], index) if index >= 0 else None
+    found = role_set([w.s for w in words], index, script.ctx) if index >= 0 else None
     if found is None:
         return [Site(pos, scope, "value")] if alone else None
     scope = lines.keyed(found.key, word.at(0), scope, script.ctx)
-    return [Site(pos, scope, "role", script.ctx.named(found.connector), (), found.extra, exact)]
+    return [Site(pos, scope, "role", found.connector, (), found.extra, exact)]
 
 
 def _default(script: Script, node: Node, i: int) -> list[Site]:

@@ -225,7 +225,16 @@ class Source:
                 found.add((self.ctx.named(connectors.connector_of(path[-2])), wrappers))
         if len(found) == 1:
             return next(iter(found))
-        return (None if found else self.ctx.named(connectors.beside(name, self.values()))), ()
+        return (None if found else self.ctx.connector_beside(name, self.values())), ()
+
+    def set_for(self, assignment: Node) -> list[tuple[str, str]]:
+        """What the one command is given that an assignment stands before; nothing if it stands alone."""
+        command = assignment.parent
+        if command is None or command.type != "command":
+            return []
+        given = [c for c in command.named_children if c.type == "variable_assignment"]
+        values = [(c, c.child_by_field_name("value")) for c in given]
+        return [(assigned(self.t, c), shell_words.unquote(self.t, v).s) for c, v in values if v is not None]
 
     def values(self) -> list[tuple[str, str]]:
         """What the script's variables are set to: each assignment with the words of its value."""

@@ -1,0 +1,1 @@
+set KV={"kv_connector":"NixlConnector","kv_role":"kv_both"}

@@ -1,0 +1,1 @@
+def kv = [kv_connector: 'NixlConnector', kv_role: 'kv_both']

@@ -1,0 +1,1 @@
+{ prefill: { kv_connector: 'NixlConnector', kv_role: 'kv_both' } }

@@ -1,0 +1,1 @@
+local kv = { kv_connector = "NixlConnector", kv_role = "kv_both" }

@@ -1,0 +1,1 @@
+{ kv = builtins.toJSON { kv_connector = "NixlConnector"; kv_role = "kv_both"; }; }

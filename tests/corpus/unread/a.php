@@ -1,0 +1,1 @@
+$kv = ['kv_connector' => 'NixlConnector', 'kv_role' => 'kv_both'];

@@ -1,0 +1,1 @@
+KV = { kv_connector: "NixlConnector", kv_role: "kv_both" }

@@ -1,0 +1,1 @@
+let kv = ["kv_connector": "NixlConnector", "kv_role": "kv_both"]

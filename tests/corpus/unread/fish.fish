@@ -1,0 +1,1 @@
+set -x KV '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'

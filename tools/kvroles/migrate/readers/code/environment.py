@@ -1,0 +1,80 @@
+"""Environment variables that source code sets: ``os.Setenv("KV_ROLE", "kv_both")``, ``{Name: "KV_ROLE", Value: "kv_both"}``."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from tree_sitter import Node
+
+from kvroles.evidence.data import Map, Scalar
+from kvroles.migrate import connectors
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.code.source import Reader
+
+_SETS = re.compile(r"(?i)(?:^|\.|::)(?:setenv|set_env|set_var|setdefault|env|with_?env|put|set)$")
+
+
+class Set(NamedTuple):
+    """A variable that holds a role, and the connector that a variable set in the same way names."""
+
+    name: str
+    connector: str | None
+
+
+def set_by(unit: Reader, value: Node, arguments: Node) -> Set | None:
+    """What a call sets whose last argument is ``value`` and the one before it the name of a role; None if it is no such call."""
+    call = arguments.parent
+    if call is None or not _SETS.search(unit.called(call)) or len(arguments.named_children) < 2:
+        return None
+    name = _word(unit, arguments.named_children[-2])
+    last = arguments.named_children[-1]
+    if not name or not connectors.is_role_key(name) or not last.start_byte <= value.start_byte < last.end_byte:
+        return None
+    pairs: list[tuple[str, str]] = []
+    home = next((o for o in grammar.owners(call) if o.type in unit.spec.function or o.parent is None), unit.root)
+    called = re.escape(unit.called(call).rsplit(".", 1)[-1])
+    for m in re.compile(rf"\b{called}\s*\(\s*[\"'](\w+)[\"']\s*,\s*[\"']([\w.-]+)[\"']").finditer(
+        unit.t.s, home.start_byte, home.end_byte
+    ):
+        pairs.append((m[1], m[2]))
+    return Set(name, unit.ctx.connector_beside(name, pairs))
+
+
+def entry(unit: Reader, pair: Node) -> Set | None:
+    """What an entry of a list of variables sets, whose value is ``pair``; None if its name is no role's."""
+    owner = pair.parent
+    name = _named(unit.mapping(owner), "name") if owner is not None else None
+    if owner is None or name is None or not connectors.is_role_key(name):
+        return None
+    pairs: list[tuple[str, str]] = []
+    holder = owner.parent
+    while holder is not None and holder.type not in unit.spec.sequence:
+        holder = holder.parent
+    for item in holder.named_children if holder is not None else ():
+        inner = _mapping_in(unit, item)
+        key, value = _named(inner, "name"), _named(inner, "value")
+        if key is not None and value is not None:
+            pairs.append((key, value))
+    return Set(name, unit.ctx.connector_beside(name, pairs))
+
+
+def _mapping_in(unit: Reader, item: Node) -> Map:
+    """The outermost mapping of a list's item."""
+    todo = [item]
+    while todo:
+        node = todo.pop()
+        if node.type in unit.spec.mapping and any(c.type in unit.spec.pair for c in node.named_children):
+            return unit.mapping(node)
+        todo += node.named_children
+    return Map()
+
+
+def _named(m: Map, key: str) -> str | None:
+    return next((v.value for k, v in m.pairs if connectors.plain(k.value) == key and isinstance(v, Scalar)), None)
+
+
+def _word(unit: Reader, node: Node) -> str:
+    """The string that a node is; empty if it is none."""
+    m = re.fullmatch(r"[\"'`](\w+)[\"'`]", grammar.text(unit.t, node))
+    return m[1] if m is not None else ""
