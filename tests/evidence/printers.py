@@ -162,6 +162,21 @@ CARRIERS = {
         "a.service", lambda n: f"Environment='{n}={NIXL}'", "# {}", whole="[Service]\n{}", behind=False, upper=True,
         server=lambda w: f"ExecStart={_command(w)}",
     ),
+    "javascript": Carrier(
+        "a.js", lambda n: f"const {n} = '{NIXL}';", "// {}",
+        server=lambda w: f"run([{_listed(['vllm', 'serve', 'm', *w])}, '{NIXL}']);",
+        branch=lambda s, x: f'if (role === "{s}") {{\n{_indent(x, "  ")}\n}}',
+    ),
+    "typescript": Carrier(
+        "a.ts", lambda n: f"const {n}: string = '{NIXL}';", "// {}",
+        server=lambda w: f"run([{_listed(['vllm', 'serve', 'm', *w])}, '{NIXL}']);",
+        branch=lambda s, x: f'if (role === "{s}") {{\n{_indent(x, "  ")}\n}}',
+    ),
+    "powershell": Carrier(
+        "a.ps1", lambda n: f"${n} = '{NIXL}'", "# {}",
+        server=lambda w: f"vllm serve m {' '.join(w)} --kv-transfer-config '{NIXL}'",
+        branch=lambda s, x: f'if ($role -eq "{s}") {{\n{_indent(x, "  ")}\n}}',
+    ),
     "hcl": Carrier(
         "a.tf", lambda n: f'  {n} = "{ESCAPED}"', "  # {}", whole="locals {\n{}\n}",
         server=lambda w: f'  s{_n()} = {{ args = [{_listed(w)}, "{ESCAPED}"] }}',

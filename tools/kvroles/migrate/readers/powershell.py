@@ -8,9 +8,9 @@ from itertools import islice, pairwise
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, data_cues
+from kvroles.evidence import argv, comments, data_cues
 from kvroles.evidence.data import Map, Scalar
-from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar, lines
@@ -253,20 +253,23 @@ class _Script:
         return scope
 
     def _before(self, statement: Node, up: Scope) -> Scope:
-        """The comment on the lines right above a statement."""
+        """The comment on the lines right above a statement, and the one at the end of its last line."""
         first = self.t.s.rfind("\n", 0, statement.start_byte) + 1
-        above: list[str] = []
+        above: list[tuple[int, str]] = []
         while first > 0:
             start = self.t.s.rfind("\n", 0, first - 1) + 1
             line = self.t.s[start : first - 1].strip()
-            if not line.startswith("#") or TOKEN in line:
+            if not line.startswith("#"):
                 break
-            above.insert(0, line.strip("# "))
+            above.insert(0, (self.t.at(start), line.strip("# ")))
             first = start
-        side: Side | None = self.ctx.title_side(" ".join(above)) if above else None
-        if side is None:
-            return up
-        return Scope("block", "", up, [Cue(side, Weight.SAID, "comment", above[-1][:80], self.t.at(first))])
+        cues = comments.said(above, self.ctx)
+        start = self.t.s.rfind("\n", 0, statement.end_byte) + 1  # the tree counts a comment to the statement
+        end = self.t.s.find("\n", statement.end_byte)
+        trailing = comments.behind(self.t.s[start : end if end >= 0 else len(self.t.s)])
+        if trailing is not None and not self.t.s[start:].lstrip().startswith("#"):
+            cues += comments.said([(self.t.at(start + trailing[0]), trailing[1])], self.ctx)
+        return Scope("block", "", up, cues) if cues else up
 
 
 _SET = re.compile(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers import lines
@@ -10,12 +12,20 @@ from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.plain import loose
 
+_QUOTED_OR_NOTE = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|(?P<note>(?<![:\w])//)")
+
+
+def hashed(s: str) -> str:
+    """``s`` with every ``//`` that begins a comment written as ``#``, character for character."""
+    return _QUOTED_OR_NOTE.sub(lambda m: "# " if m.group("note") else m.group(), s)
+
 
 class _Json:
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in the objects of ``text``; what stands in no object is a mention."""
         out: list[Site] = []
         done = -1
+        source = text.same_places(hashed(text.s)) if "//" in text.s else text
         for i in text.tokens():
             if i < done:
                 continue
@@ -24,7 +34,7 @@ class _Json:
                 out.append(loose(text, i, owner))
                 continue
             done = found.end
-            out += Tree(found, text, owner, file).sites()
+            out += Tree(found, source, owner, file, source is not text).sites()
         return out
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:

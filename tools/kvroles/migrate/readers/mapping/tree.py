@@ -117,7 +117,7 @@ class Tree:
                     scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
                     scope.cues += self._referenced(pair[0], node, scope)
                     keys.append(pair[0].value)
-                    if self.has_comments and not node.flow:
+                    if self.has_comments and (not node.flow or self._opens_line(pair[0].start)):
                         scope.cues += self._comment_cues(pair[0].start)
                     if len(keys) == 2 and follow:
                         self._handed_out(keys, path[0], scope)
@@ -139,7 +139,7 @@ class Tree:
             scope.cues += argv.cues(words, self.ctx, skip=index)
             scope.flags = argv.flags_of(words)
         scope.cues += data_cues.off_beside(seq, item, self.ctx)
-        if self.has_comments and not seq.flow:
+        if self.has_comments and (not seq.flow or self._opens_line(item.start)):
             scope.cues += self._comment_cues(item.start)
         return scope
 
@@ -264,11 +264,15 @@ class Tree:
         line = self.source.s.rfind("\n", 0, root.start) + 1
         above = self._above(line, -1)
         if above:
-            plain = isinstance(first, Scalar) and not TOKEN_RE.search(first.value)
+            plain = (isinstance(root, Map) and root.flow) or (isinstance(first, Scalar) and "kv_" not in first.value)
             return comments.said(above, self.ctx) if plain else []
         while line > 0 and not self.source.s[self.source.s.rfind("\n", 0, line - 1) + 1 : line].strip():
             line = self.source.s.rfind("\n", 0, line - 1) + 1
         return comments.said(self._above(line, -1), self.ctx)
+
+    def _opens_line(self, i: int) -> bool:
+        """Whether nothing but blanks stands before index ``i`` on its line."""
+        return not self.source.s[self.source.s.rfind("\n", 0, i) + 1 : i].strip()
 
     def _above(self, line: int, indent: int) -> list[tuple[int, str]]:
         """The comment lines right above the line that begins at index ``line``, at ``indent`` (-1: any): place and text."""
