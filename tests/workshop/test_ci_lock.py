@@ -153,10 +153,10 @@ def test_what_ci_installs_is_checked_by_hash(tmp_path: Path, name: str) -> None:
     """The script that all of CI installs with: pip first, then the set, both by hash; the project last and alone."""
     python = tmp_path / "a python"
     python.write_text(
-        f'#!/bin/sh\nprintf "%s " "$@" "constraint=$PIP_CONSTRAINT" >> "{tmp_path}/asked"\necho >> "{tmp_path}/asked"\n'
+        f'#!/bin/sh\nprintf "%s " "$@" "constraint=$PIP_CONSTRAINT$PIP_BUILD_CONSTRAINT" >> "{tmp_path}/asked"\necho >> "{tmp_path}/asked"\n'
     )
     python.chmod(0o755)
-    env = {**os.environ, "PIP_CONSTRAINT": "x"}
+    env = {**os.environ, "PIP_CONSTRAINT": "x", "PIP_BUILD_CONSTRAINT": "x"}
     subprocess.run([CI / "install", name, python], check=True, cwd=tmp_path, env=env)
     first, second, *project = (tmp_path / "asked").read_text().splitlines()
     for line, lock in ((first, "pip"), (second, name)):
