@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from support.files import contents, put, snapshot
 from support.tiny import Tiny
 
 Apply = Callable[..., Ran]
+Untouched = Callable[..., Ran]
 OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}
 
 
@@ -126,7 +129,7 @@ def test_an_optional_topic_can_be_added_later_and_taken_out_with_the_rest(
     apply("--into", tree, "--with", "louder").ok()
     assert series_of(tree) == tiny.applied(extra=("louder",))
     assert "applied already" in apply("--into", tree).ok().out
-    apply("--into", tree, "--with", "louder", "--reverse").ok()
+    apply("--into", tree, "--reverse").ok()
     assert snapshot(tmp_path) == before
 
 
@@ -214,3 +217,102 @@ def git(folder: Path, *argv: str) -> str:
         ["git", "-C", folder, *identity, *argv], env=env, capture_output=True, text=True, check=True, timeout=60
     )
     return done.stdout
+
+
+def test_one_topic_is_taken_out_and_the_others_stay(apply: Apply, tree: Path, tiny: Tiny) -> None:
+    apply("--into", tree, "--with", "louder", "--with", "fence").ok()
+    apply("--into", tree, "--reverse", "--only", "fence").ok()
+    assert series_of(tree) == tiny.applied(extra=("louder",))
+    assert "applied already" in apply("--into", tree, "--with", "louder").ok().out
+    topics = json.loads((tree / ".kv-roles/receipt.json").read_text())["topics"]
+    assert (topics["louder"]["state"], topics["fence"]["state"]) == ("applied", "pristine")
+
+
+def test_a_default_topic_is_taken_out_alone_and_the_receipt_says_that_nothing_is_proven(
+    apply: Apply, tree: Path, tiny: Tiny
+) -> None:
+    apply("--into", tree).ok()
+    ran = apply("--into", tree, "--reverse", "--only", "unit-tests").ok()
+    assert "contract" not in ran.out
+    assert (tree / project.UTILS).read_bytes() == project.pristine("0.22.1")[project.UTILS]
+    assert json.loads((tree / ".kv-roles/receipt.json").read_text())["contract"] is None
+    apply("--into", tree).ok()
+    assert series_of(tree) == tiny.applied()
+
+
+def test_a_topic_under_another_is_not_taken_out_alone(apply: Apply, tree: Path, untouched: Untouched) -> None:
+    apply("--into", tree, "--with", "louder").ok()
+    ran = untouched(
+        lambda: apply("--into", tree, "--reverse", "--only", "connector-warning"),
+        1,
+        "Topic louder lies on topic connector-warning",
+    )
+    for command in (ran.fix(), f"python tools/apply.py --into {tree} --reverse --only connector-warning"):
+        apply(*shlex.split(command)[2:]).ok()
+    assert (tree / project.CONNECTOR).read_bytes() == project.pristine("0.22.1")[project.CONNECTOR]
+
+
+@pytest.mark.parametrize("topic", ["louder", "nope"])
+def test_a_topic_that_is_not_there_cannot_be_taken_out(
+    apply: Apply, tree: Path, untouched: Untouched, topic: str
+) -> None:
+    apply("--into", tree).ok()
+    untouched(lambda: apply("--into", tree, "--reverse", "--only", topic), 2, topic)
+
+
+def test_a_topic_that_was_not_asked_for_stays_and_is_named_with_the_way_out(
+    apply: Apply, tree: Path, tiny: Tiny
+) -> None:
+    apply("--into", tree, "--with", "louder").ok()
+    out = apply("--output", tree, "--vllm-rev", "0.22.1").ok().out
+    assert "Topic louder is in the tree too, and stays" in out
+    command = out.split("'")[1]
+    assert command.endswith("--reverse --only louder")
+    apply(*shlex.split(command)[2:]).ok()
+    assert series_of(tree) == tiny.applied()
+
+
+def test_a_proven_merge_is_a_state_of_its_own(apply: Apply, tree: Path) -> None:
+    apply("--into", tree).ok()
+    with (tree / project.CONNECTOR).open("a") as f:
+        f.write("# mine\n")
+    edited = (tree / project.CONNECTOR).read_bytes()
+    apply("--into", tree, "--reverse", "--3way").ok()
+    assert "merged    connector-warning" in apply("--into", tree, "--3way").ok().out
+    assert (tree / project.CONNECTOR).read_bytes() == edited
+    ran = apply("--into", tree, "--check").ok()
+    assert "merged    connector-warning" in ran.out
+    assert "applied already, nothing was changed" in ran.out
+    apply("--into", tree, "--reverse").ok()
+    assert (tree / project.CONNECTOR).read_bytes() == project.pristine("0.22.1")[project.CONNECTOR] + b"# mine\n"
+
+
+def test_a_tree_patched_by_git_am_has_no_receipt_and_none_is_named(apply: Apply, tree: Path, tmp_path: Path) -> None:
+    apply("--list", "--export", "mails", "--vllm-rev", "0.22.1").ok()
+    mails = sorted((tmp_path / "mails").iterdir())
+    for argv in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "pristine"), ("am", "-q", *mails)):
+        git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.invalid", *argv]
+        subprocess.run(
+            git, cwd=tree, check=True, capture_output=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+        )
+    for argv in ((), ("--check",)):
+        ran = apply("--into", tree, *argv).ok()
+        assert "applied already" in ran.out
+        assert "receipt" not in ran.out
+        assert json.loads(apply("--into", tree, *argv, "--json").ok().out)["receipt"] is None
+
+
+def test_the_target_is_named_as_the_user_names_it_in_every_run(apply: Apply) -> None:
+    first, second = (json.loads(apply("--vllm-rev", "0.22.1", "--json").ok().out) for _ in range(2))
+    assert first["target"] == second["target"] == "build/vllm-0.22.1"
+    assert first["receipt"] == second["receipt"] == "build/vllm-0.22.1/.kv-roles/receipt.json"
+
+
+def test_an_installation_is_sent_to_the_tool_for_installations(apply: Apply, tmp_path: Path, tree: Path) -> None:
+    site = tmp_path / "site packages"
+    site.mkdir()
+    shutil.copytree(tree / "vllm", site / "vllm")
+    (site / "vllm-0.22.1.dist-info").mkdir()
+    ran = apply("--into", site)
+    ran.refused(2, "holds an installed vLLM (vllm-0.22.1.dist-info), not a source tree")
+    assert ran.fix() == f"python tools/vendor.py install --site-packages '{site}'"

@@ -152,7 +152,7 @@ def test_a_file_at_the_output_is_left_alone(apply: Apply, tmp_path: Path) -> Non
 
 def test_a_link_to_nowhere_at_the_output_is_left_alone(apply: Apply, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
-    apply("--vllm-rev", "0.22.1", "--output", "link").refused(2, "nowhere does not exist")
+    apply("--vllm-rev", "0.22.1", "--output", "link").refused(2, "link does not exist")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link"]
 
 

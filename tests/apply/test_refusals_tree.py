@@ -17,19 +17,7 @@ from support.tiny import Tiny
 Apply = Callable[..., Ran]
 
 
-@pytest.fixture
-def untouched(tmp_path: Path) -> Callable[..., None]:
-    """``untouched(ran, code, *phrases)`` after ``ran = ...``: the run refused, and nothing below tmp_path changed."""
-
-    def check(run: Callable[[], Ran], code: int, *phrases: str) -> None:
-        before = snapshot(tmp_path, times=True)
-        run().refused(code, *phrases)
-        assert snapshot(tmp_path, times=True) == before
-
-    return check
-
-
-Untouched = Callable[..., None]
+Untouched = Callable[..., Ran]
 
 
 def edit(file: Path, old: bytes, new: bytes) -> None:
@@ -47,7 +35,7 @@ def test_an_edit_where_a_hunk_goes_is_named_with_both_texts(apply: Apply, tree: 
         "hunk 1 does not fit",
         "Expected `self.kv_cache_config = kv_cache_config` at line 9",
         "Found `self.mine = kv_cache_config`",
-        f"git -C {tree} checkout -- {project.CONNECTOR}",
+        f"'python tools/apply.py --into {tree} --3way'",
     )
 
 
@@ -103,7 +91,7 @@ def test_an_edit_on_top_of_the_series_is_not_taken_for_a_hunk_that_does_not_fit(
         1,
         f"{project.CONNECTOR} in {tree} is edited",
         "the topic's change is in it, and another beside it",
-        "Run again with --3way",
+        " ".join(["python tools/apply.py --into", str(tree), *argv, "--3way"]),
     )
     apply("--into", tree, "--reverse", "--3way").ok()
     assert (tree / project.CONNECTOR).read_bytes() == project.pristine("0.22.1")[project.CONNECTOR] + b"# mine\n"
@@ -143,7 +131,7 @@ def test_a_topic_applied_by_half_is_partial(apply: Apply, tree: Path, tiny: Tiny
             "Topic unit-tests is partial",
             "1 of 2 files",
             f"{project.UTILS} applied and {project.UNIT} pristine",
-            f"git -C {tree} checkout -- {project.UTILS}",
+            f"--into {tree} {'--reverse ' if '--reverse' in argv else ''}--3way'",
         )
 
 

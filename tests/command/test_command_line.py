@@ -119,7 +119,7 @@ def test_a_range_that_is_none_is_an_error(bad: str) -> None:
     ("argv", "words"),
     [
         ((), "Name a revision with --vllm-rev or a tree with --into"),
-        (("--export", "x"), "--export goes with --list"),
+        (("--export", "x"), "Give --export with --list"),
         (("--vllm-rev", "0.22.2"), "vLLM 0.22.2 is not in the lock"),
         (("--vllm-rev", "0.8.5"), "vLLM 0.8.5 has no NixlConnector"),
         (("--vllm-rev", "0.22.1", "--with", "nonsense"), "There is no topic 'nonsense'"),

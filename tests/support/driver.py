@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -81,6 +82,12 @@ class Ran:
         for phrase in phrases:
             assert phrase in self.said, (phrase, self.said)
         return self
+
+    def fix(self) -> str:
+        """The command that the refusal names as the way out, the last one where there are several."""
+        found = re.findall(r"'(python (?:[^']|'[^']*')*?)'(?=[,.;) ]|$)", self.said)
+        assert found, self.said
+        return str(found[-1])
 
     def ok(self) -> Ran:
         """Assert success and silence on standard error."""

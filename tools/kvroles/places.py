@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,18 @@ def project_root() -> Readable:
 
             return zipfile.Path(parent)
     return here.parents[2]
+
+
+def restored(*paths: str) -> str:
+    """How to get the project's own ``paths`` (``patches``, ``vllm_overlay``) back as they were, wherever it runs from."""
+    root = project_root()
+    if isinstance(root, Path) and (root / ".git").exists():
+        return f"Restore them with '{shlex.join(['git', '-C', str(root), 'checkout', 'HEAD', '--', *paths])}'"
+    if isinstance(root, Path) and root.name != "data":
+        return "Unpack the project afresh: its own files were changed"
+    if not isinstance(root, Path):
+        return "Take apply.pyz anew: its own files were changed"
+    return "Install the package anew: 'python -m pip install --force-reinstall --no-deps WHEEL'"
 
 
 def default_cache_dir() -> Path:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from kvroles.apply import receipt
+from kvroles.apply.plan import Reader
 from kvroles.digest import sha256
 from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.release import Version, version
@@ -33,14 +36,9 @@ def release_of(tree: Tree, lock: Lock, series: Series) -> str | None:
 
     default = [t.name for t in series.chosen()]
     fitting = [release for release in lock.releases if _all_known(lock.releases[release], default, have)]
-    if len(fitting) > 1:
-        patched = _RELEASE.search(journal.read_receipt(tree) or b"")
-        if patched and patched[1].decode() in fitting:
-            return patched[1].decode()
+    if len(fitting) > 1 and (patched := receipt.release_of(journal.read_receipt(tree))) in fitting:
+        return patched
     return fitting[-1] if fitting else None
-
-
-_RELEASE = re.compile(rb'^ "release": "([0-9a-z.]+)"', re.MULTILINE)
 
 
 def stated_release(tree: Tree, lock: Lock) -> str | None:
@@ -63,3 +61,42 @@ def _stated(tree: Tree) -> Version | None:
     info = tree.read("PKG-INFO")
     m = re.search(rb"^Version: (\S+)", info or b"", re.MULTILINE)
     return Version.parse(m[1].decode("utf-8", "replace")) if m else None
+
+
+def row_of(read: Reader, lock: Lock) -> ReleaseRow | None:
+    """The release whose files, as far as the lock knows them, are all as ``read`` gives them; pristine trees only."""
+    for row in reversed(lock.releases.values()):
+        # The first topic that touches a file knows it as upstream ships it; those after it, as that topic leaves it.
+        known = {p: f.before for t in reversed(row.topics.values()) for p, f in t.files.items()}
+        if all(_sha(read(path)) == before for path, before in known.items()):
+            return row
+    return None
+
+
+def most_alike(read: Reader, lock: Lock) -> str | None:
+    """The release with the most files, of those the lock knows, exactly as ``read`` gives them; the newest of equals."""
+    have: dict[str, str | None] = {}
+    best: tuple[int, str | None] = (0, None)
+    for release, row in lock.releases.items():
+        score = 0
+        for topic in row.topics.values():
+            for path, f in topic.files.items():
+                if path not in have:
+                    have[path] = _sha(read(path))
+                score += have[path] is not None and have[path] in (f.before, f.after)
+        if score >= best[0] and score:
+            best = (score, release)
+    return best[1]
+
+
+def of_no_use(extra: Sequence[str], row: ReleaseRow) -> list[str]:
+    """A note for each topic of ``extra`` that ``row`` has no use for."""
+    return [
+        f"Topic {name} has nothing to do in vLLM {row.release}."
+        for name in dict.fromkeys(extra)
+        if name not in row.topics or row.topics[name].state == "absent"
+    ]
+
+
+def _sha(data: bytes | None) -> str | None:
+    return None if data is None else sha256(data)

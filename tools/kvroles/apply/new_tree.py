@@ -1,120 +1,196 @@
-"""A locked release -> a new tree: its archive unpacked beside the target, patched, proven, and put in place with one rename."""
+"""A revision -> a new tree: staged beside the target, patched, proven, and put in place with one rename.
+
+A release comes from its archive, any other revision from git. What differs between the two is in ``Source``; the run is one.
+"""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from kvroles.apply import plan as engine
-from kvroles.apply import receipt
+from kvroles.apply import detect, fit, in_place, receipt
+from kvroles.apply import plan as plans
 from kvroles.apply.plan import Plan
 from kvroles.apply.prove import prove_plan
 from kvroles.apply.request import Outcome, Request
-from kvroles.apply.run import in_place, of_no_use
 from kvroles.digest import sha256, tree_digest
 from kvroles.errors import DoesNotApply, NoSource, Unproven
+from kvroles.places import OWN, restored
 from kvroles.progress import Progress
-from kvroles.series.lock import Lock, ReleaseRow
-from kvroles.series.topics import Series, Topic
-from kvroles.sources import archive, cache
+from kvroles.series.lock import ReleaseRow
+from kvroles.series.project import Project
+from kvroles.series.upstream_files import paths_of_interest
+from kvroles.sources import archive, cache, upstream
+from kvroles.sources.http import hide
 from kvroles.tree import stage
+from kvroles.tree.stage import Staged
 from kvroles.tree.writer import one_writer
 
+Keep = Callable[[str, bytes], bool]  # (path, bytes) -> whether the run has to see them
 
-def build(request: Request, output: Path, series: Series, row: ReleaseRow, topics: tuple[Topic, ...]) -> Outcome:
-    """Unpack the archive of ``row`` beside ``output``, apply, prove, and put it in place with one rename."""
-    blob = source(request, row)
-    assert row.archive is not None
+
+class Source(Protocol):
+    """Where the files of a new tree come from."""
+
+    name: str  # in messages
+    row: ReleaseRow | None  # of a release whose files are known before they are read
+    commit: str | None
+
+    def stage(self, staging: Path, keep: Keep) -> Staged:
+        """All files, written to the new folder ``staging``; those ``keep`` is true of are handed back too."""
+        ...
+
+    def read(self, keep: Keep) -> dict[str, bytes]:
+        """The files that ``keep`` is true of; nothing is written to the target."""
+        ...
+
+
+class Archive:
+    """The verified archive of a release. Raises NoSource for a release that has none."""
+
+    commit: str | None = None
+
+    def __init__(self, request: Request, row: ReleaseRow) -> None:
+        if row.archive is None:
+            raise NoSource(
+                f"vLLM {row.release} was published without a source archive",
+                fix=f"Use its git tag: 'python tools/apply.py --upstream {upstream.DEFAULT} --vllm-rev v{row.release}'; "
+                f"for the connector alone, 'python tools/vendor.py wheel --vllm-rev {row.release}'",
+            )
+        self.row: ReleaseRow | None = row
+        self.name = f"the archive of vLLM {row.release}"
+        self._archive = row.archive
+        self._quiet = request.quiet
+        with Progress(f"Fetching {row.archive.name}", row.archive.size, quiet=request.quiet) as p:
+            self._blob = cache.archive_bytes(
+                row.archive, request.cache_dir, index_url=request.index_url, offline=request.offline, progress=p.at
+            )
+
+    def stage(self, staging: Path, keep: Keep) -> Staged:
+        with Progress(f"Unpacking {self._archive.name}", self._archive.size * 4, quiet=self._quiet) as p:
+            return stage.unpack(self._blob, self._archive.name, self._archive.top, staging, keep, p.add)
+
+    def read(self, keep: Keep) -> dict[str, bytes]:
+        chunks = stage.ahead(archive.inflate(self._blob, self._archive.name))
+        found = archive.members(chunks, self._archive.name, self._archive.top)
+        return {m.path: m.data for m in found if keep(m.path, m.data)}
+
+
+class Commit:
+    """A commit of a git upstream."""
+
+    row: ReleaseRow | None = None
+
+    def __init__(self, request: Request) -> None:
+        assert request.revision is not None
+        where = request.upstream or upstream.DEFAULT
+        self._commit = upstream.find(where, request.revision, request.cache_dir, offline=request.offline)
+        self.commit: str | None = self._commit.sha
+        self.name = f"{request.revision} of {hide(where)}"
+
+    def stage(self, staging: Path, keep: Keep) -> Staged:
+        upstream.check_out(self._commit, staging)
+        return stage.adopt(staging, keep)
+
+    def read(self, keep: Keep) -> dict[str, bytes]:
+        with tempfile.TemporaryDirectory(prefix="kv-roles-") as folder:
+            return self.stage(Path(folder, "tree"), keep).kept
+
+
+def run(request: Request, output: Path, project: Project, source: Source) -> Outcome:
+    """Make the tree ``output`` from ``source``; with ``request.check``, say what would be made, and write nothing.
+
+    Raises KvRolesError; ``output`` is then as it was.
+    """
     staging = output.parent / f".{output.name}.kv-roles.staging"
+    interest = paths_of_interest(project.series)
+    if source.row is not None:
+        interest = set(plans.touched_paths(source.row, project.series))
+
+    def keep(path: str, data: bytes) -> bool:
+        return path in interest or b"kv_both" in data
+
+    if request.check:
+        return _proven(request, output, project, source, source.read(keep))[0]
     with one_writer(output):
         if output.exists() and any(output.iterdir()):  # a run we waited for has built it
-            return in_place(request, output, series, Lock({}, {row.release: row}), topics, row.release, locked=True)
-        touched = set(engine.touched_paths(row, series))
-        with Progress(f"Unpacking {row.archive.name}", row.archive.size * 4, quiet=request.quiet) as p:
-            staged = stage.unpack(
-                blob,
-                row.archive.name,
-                row.archive.top,
-                staging,
-                lambda path, data: path in touched or b"kv_both" in data,
-                p.add,
-            )
+            release = source.row.release if source.row else None
+            return in_place.run(request, output, project, release, locked=True)
         try:
-            if row.tree and tree_digest(staged.hashes) != row.tree.before:
-                raise Unproven(
-                    f"The tree unpacked from {row.archive.name} is not the one in the lock",
-                    expected=row.tree.before,
-                    found=tree_digest(staged.hashes),
-                    fix="The lock and the archive have parted: restore patches/ with 'git checkout -- patches'",
-                )
-            plan = _plan_of_archive(staged.kept, row, series, topics)
-            now = {c.path: c.after for c in plan.changes}
-            verdict = prove_plan(staged.kept, plan, touched, row.contract)
-            for path, data in now.items():
-                stage.write(staged, path, data)
-                if data is not None and staged.hashes[path] != sha256(data):
-                    raise Unproven(f"{path} was read back from {staging} with other bytes than were written")
+            staged = source.stage(staging, keep)
+            _same("The tree that was unpacked", source.row and source.row.tree and source.row.tree.before, staged)
+            outcome, plan = _proven(request, output, project, source, staged.kept)
+            for change in plan.changes:
+                stage.write(staged, change.path, change.after)
+                if change.after is not None and staged.hashes[change.path] != sha256(change.after):
+                    raise Unproven(f"{change.path} was read back from {staging} with other bytes than were written")
+            row = project.lock.releases[outcome.release] if outcome.release else None
+            if not request.extra:
+                _same("The patched tree", source.row and source.row.tree and source.row.tree.after, staged)
             digest = tree_digest(staged.hashes)
-            if row.tree and not request.extra and digest != row.tree.after:
-                raise Unproven(
-                    "The patched tree is not the one in the lock",
-                    expected=row.tree.after,
-                    found=digest,
-                    fix="Restore patches and overlay with 'git checkout -- patches vllm_overlay'",
-                )
-            topics_after = receipt.after(plan.topics)
-            text = receipt.make(row.release, row, series, topics_after, plan.changes, verdict, digest)
+            after = receipt.after(plan.topics)
+            text = receipt.make(
+                outcome.release, row, project.series, after, plan.changes, outcome.verdict, digest, source.commit
+            )
             stage.own_folder(staged, text)
             stage.settle(staged)
             stage.put_in_place(staged, output)
         except BaseException:
             stage.discard(staging)
             raise
-    return Outcome(
-        row.release, output, "applied", topics_after, len(plan.changes), verdict, digest, len(staged.hashes),
-        notes=of_no_use(request, row),
-    )  # fmt: skip
+    return outcome._replace(
+        did="applied", topics=after, tree=digest, files=len(staged.hashes), receipt=output / OWN / receipt.NAME
+    )
 
 
-def _plan_of_archive(files: dict[str, bytes], row: ReleaseRow, series: Series, topics: tuple[Topic, ...]) -> Plan:
-    """The plan for the files of a verified archive. Nobody can have edited those: what does not fit is our own data."""
+def _proven(
+    request: Request, output: Path, project: Project, source: Source, files: dict[str, bytes]
+) -> tuple[Outcome, Plan]:
+    """What a run would do to ``files``, with the contract's verdict on it, and the plan it would follow."""
+    row = source.row or detect.row_of(files.get, project.lock)
+    nearest = row.release if row else detect.most_alike(files.get, project.lock)
+    topics = project.series.chosen(request.extra)
+    if row is not None:
+        plan = _of_release(files, row, project, request, source.name)
+        touched = set(plans.touched_paths(row, project.series))
+    else:
+        fit.need_connector(files.get, source.name)
+        plan = fit.plan(files.get, project.series, project.lock, topics, nearest=nearest, where=source.name)
+        touched = {f.path for t in plan.topics for f in t.files}
+    verdict = prove_plan(files, plan, touched, row.contract if row else None)
+    outcome = Outcome(
+        row.release if row else None,
+        output,
+        "would-apply",
+        plan.topics,
+        len(plan.changes),
+        verdict,
+        notes=detect.of_no_use(request.extra, row) if row else (),
+        revision=source.commit,
+        nearest=nearest if source.row is None else None,
+    )
+    return outcome, plan
+
+
+def _of_release(files: dict[str, bytes], row: ReleaseRow, project: Project, request: Request, where: str) -> Plan:
+    """The plan for the files of a release. Nobody can have edited those: what does not fit is our own data."""
     try:
-        return engine.plan(files.get, row, series, topics, where=f"the archive of vLLM {row.release}")
+        return plans.plan(files.get, row, project.series, project.series.chosen(request.extra), where=where)
     except DoesNotApply as e:
         raise Unproven(
-            f"The patches do not fit the archive they were made for: {e.what}",
+            f"The patches do not fit {where}, which they were made for: {e.what}",
             expected=e.expected,
             found=e.found,
-            fix="Restore patches and lock with 'git checkout -- patches'",
+            fix=restored("patches"),
         ) from None
 
 
-def dry_run(request: Request, output: Path, series: Series, row: ReleaseRow, topics: tuple[Topic, ...]) -> Outcome:
-    """What ``build`` would do, without writing a byte: the same plan and proof on the archive's members."""
-    files = members_of(source(request, row), row, series)
-    plan = _plan_of_archive(files, row, series, topics)
-    verdict = prove_plan(files, plan, set(engine.touched_paths(row, series)), row.contract)
-    notes = of_no_use(request, row)
-    return Outcome(row.release, output, "would-apply", plan.topics, len(plan.changes), verdict, notes=notes)
-
-
-def members_of(blob: bytes, row: ReleaseRow, series: Series) -> dict[str, bytes]:
-    """The members of an archive that the series is about, and those that hold ``kv_both``, without unpacking the rest."""
-    assert row.archive is not None
-    touched = set(engine.touched_paths(row, series))
-    chunks = stage.ahead(archive.inflate(blob, row.archive.name))
-    found = archive.members(chunks, row.archive.name, row.archive.top)
-    return {m.path: m.data for m in found if m.path in touched or b"kv_both" in m.data}
-
-
-def source(request: Request, row: ReleaseRow) -> bytes:
-    """The verified archive of ``row``. Raises NoSource for releases that have none."""
-    if row.archive is None:
-        raise NoSource(
-            f"vLLM {row.release} was published without a source archive",
-            fix=f"Use its git tag: 'python tools/apply.py --upstream URL_OR_CLONE --vllm-rev v{row.release}'; "
-            f"for the connector alone, 'python tools/vendor.py wheel --vllm-rev {row.release}'",
-        )
-    with Progress(f"Fetching {row.archive.name}", row.archive.size, quiet=request.quiet) as p:
-        return cache.archive_bytes(
-            row.archive, request.cache_dir, index_url=request.index_url, offline=request.offline, progress=p.at
+def _same(what: str, want: str | None, staged: Staged) -> None:
+    """Raise Unproven when the lock knows the tree's digest, and it is another."""
+    have = tree_digest(staged.hashes)
+    if want and have != want:
+        raise Unproven(
+            f"{what} is not the one in the lock", expected=want, found=have, fix=restored("patches", "vllm_overlay")
         )

@@ -5,8 +5,10 @@ Every command (apply, verify, vendor, port) plans with this module, so that a dr
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kvroles.contract import terms
@@ -19,16 +21,20 @@ from kvroles.series.topics import OVERLAY, Series, Topic
 from kvroles.tree.change import Change
 
 Reader = Callable[[str], bytes | None]
+# (topic, path) -> the file's SHA-256 before and after the runs of ours that merged it
+Merged = Mapping[tuple[str, str], tuple[str | None, str | None]]
+NOTHING_MERGED: Merged = MappingProxyType({})
 
 
 class State(StrEnum):
-    """The five honest states of a file or topic in a tree."""
+    """The honest states of a file or topic in a tree."""
 
     PRISTINE = "pristine"  # as upstream ships it
     APPLIED = "applied"  # as the series leaves it
     NATIVE = "native"  # upstream holds the change
     EDITED = "edited"  # neither: somebody's own change
     PARTIAL = "partial"  # some files of the topic applied, some not
+    MERGED = "merged"  # somebody's own change and the series' beside each other: merged by a run of ours, and proven
 
 
 class FileStatus(NamedTuple):
@@ -64,7 +70,10 @@ def combine(states: list[State]) -> State:
     kinds = set(states)
     if State.EDITED in kinds:
         return State.EDITED
-    kinds.discard(State.NATIVE) if len(kinds) > 1 else None
+    if len(kinds) > 1:
+        kinds.discard(State.NATIVE)
+    if kinds == {State.APPLIED, State.MERGED}:
+        return State.MERGED
     return kinds.pop() if len(kinds) == 1 else State.PARTIAL
 
 
@@ -74,8 +83,13 @@ def touched_paths(row: ReleaseRow, series: Series) -> list[str]:
     return sorted(paths | set(series.overlay))
 
 
-def status(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, ...]) -> list[TopicStatus]:
-    """The state of each topic in a tree of a locked release, by hash alone where hashes are known."""
+def status(
+    read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, ...], merged: Merged = NOTHING_MERGED
+) -> list[TopicStatus]:
+    """The state of each topic in a tree of a locked release, by hash alone where hashes are known.
+
+    ``merged`` is what the tree's receipt says of files that a run of ours merged.
+    """
     chains = _chains(row)
     hashes: dict[str, str | None] = {}
     out = []
@@ -89,6 +103,8 @@ def status(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, .
                 data = read(path)
                 hashes[path] = None if data is None else sha256(data)
             state = _state(read, topic, entry, path, hashes[path], chains[path], row, series)
+            if state is State.EDITED and hashes[path] == merged.get((topic.name, path), (None, ""))[1]:
+                state = State.MERGED
             files.append(FileStatus(topic.name, path, state))
         out.append(TopicStatus(topic.name, entry.variant, combine([f.state for f in files]), tuple(files)))
     if series.overlay:  # a wheel's part of the series has none
@@ -96,10 +112,13 @@ def status(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, .
     return out
 
 
-def with_present(read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, ...]) -> tuple[Topic, ...]:
+def with_present(
+    read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, ...], merged: Merged = NOTHING_MERGED
+) -> tuple[Topic, ...]:
     """``topics`` and the optional ones an earlier run left in the tree: they lie on top, so nothing can be done without."""
     others = tuple(t for t in series.topics if t.optional and t not in topics)
-    found = {s.topic for s in status(read, row, series, others) if s.state in (State.APPLIED, State.PARTIAL)}
+    there = (State.APPLIED, State.PARTIAL, State.MERGED)
+    found = {s.topic for s in status(read, row, series, others, merged) if s.state in there}
     return tuple(t for t in series.topics if t in topics or t.name in found)
 
 
@@ -183,21 +202,27 @@ def plan(
     topics: tuple[Topic, ...],
     *,
     reverse: bool = False,
+    only: str | None = None,
+    merged: Merged = NOTHING_MERGED,
     where: str = "the tree",
 ) -> Plan:
-    """Plan to apply (or ``reverse``) ``topics`` on a tree of a locked release.
+    """Plan to apply (or ``reverse``) ``topics`` on a tree of a locked release; with ``only``, to reverse that one alone.
 
     Raises DoesNotApply when a topic is edited or partial, naming the file, the hunk, and what was expected and found.
     """
-    result = Plan(row.release, status(read, row, series, topics))
+    result = Plan(row.release, status(read, row, series, topics, merged))
+    if only is not None:
+        _on_top_of(only, result.topics, row, where)
     now: dict[str, bytes | None] = {}
     was: dict[str, bytes | None] = {}
     by_name = {t.name: t for t in topics}
     for entry in reversed(result.topics) if reverse else result.topics:
+        if only is not None and entry.topic != only:
+            continue
         if entry.state in (State.EDITED, State.PARTIAL):
-            raise refusal(entry, read, row, by_name, where)
+            raise refusal(entry, read, row, by_name, where, reverse=reverse)
         goal = State.PRISTINE if reverse else State.APPLIED
-        if entry.state in (State.NATIVE, goal):
+        if entry.state in (State.NATIVE, goal) or (entry.state is State.MERGED and not reverse):
             continue
         if entry.topic == OVERLAY:
             for path, want in series.overlay.items():
@@ -213,10 +238,40 @@ def plan(
                 now[path], _ = patchfile.apply(now[path], file_patch.reversed() if reverse else file_patch)
             except HunkMismatch as e:  # the hashes had said that it fits
                 expected, found = e.describe()
+                if (entry.topic, path) in merged:
+                    raise hunk_refusal(entry.topic, e, where, reverse=reverse) from None
                 raise _parted(row, entry.topic, path, expected, found) from None
-            _check_hash(row, entry.topic, path, now[path], reverse=reverse)
+            if (entry.topic, path) in merged and reverse:
+                below = [t.topic for t in result.topics[: result.topics.index(entry)]]
+                if not any((name, path) in merged for name in below):
+                    _check_merged(merged[entry.topic, path][0], path, now[path], where)
+            else:
+                _check_hash(row, entry.topic, path, now[path], reverse=reverse)
     result.changes = [Change(p, was[p], now[p]) for p in sorted(now) if was[p] != now[p]]
     return result
+
+
+def _on_top_of(only: str, topics: list[TopicStatus], row: ReleaseRow, where: str) -> None:
+    """Raise DoesNotApply when another topic lies on ``only`` in one of its files, and so has to go first."""
+    files = set(row.topics[only].files)
+    names = [t.topic for t in topics]
+    for later in topics[names.index(only) + 1 :]:
+        if later.state in (State.APPLIED, State.MERGED) and files & {f.path for f in later.files}:
+            raise DoesNotApply(
+                f"Topic {later.topic} lies on topic {only} in {where}, and has to be taken out first",
+                fix=f"Run '{command(where, '--reverse', '--only', later.topic)}'",
+            )
+
+
+def _check_merged(before: str | None, path: str, data: bytes | None, where: str) -> None:
+    have = None if data is None else sha256(data)
+    if have != before:
+        raise DoesNotApply(
+            f"{path} in {where} was merged, and taking the series out does not give back what it was before",
+            expected=f"SHA-256 {before}",
+            found=f"SHA-256 {have}",
+            fix=f"Take it out by merging: '{command(where, '--reverse', '--3way')}'",
+        )
 
 
 def _check_hash(row: ReleaseRow, topic: str, path: str, data: bytes | None, *, reverse: bool) -> None:
@@ -244,10 +299,17 @@ def _lies_on_another(row: ReleaseRow, topic: str, path: str) -> bool:
 
 
 def refusal(
-    entry: TopicStatus, read: Reader, row: ReleaseRow, by_name: Mapping[str, Topic], where: str
+    entry: TopicStatus,
+    read: Reader,
+    row: ReleaseRow,
+    by_name: Mapping[str, Topic],
+    where: str,
+    *,
+    reverse: bool = False,
 ) -> DoesNotApply:
     """The error for an edited or partial topic."""
-    out_of_it = f"Restore the file (in a git checkout: 'git -C {where} checkout -- PATH') and run again"
+    merge = merging(where, reverse=reverse)
+    fresh = f"'python tools/apply.py --vllm-rev {row.release} --output DIR' makes a new tree beside it"
     if entry.state is State.PARTIAL:
         applied = [f.path for f in entry.files if f.state is State.APPLIED]
         pristine = [f.path for f in entry.files if f.state is State.PRISTINE]
@@ -255,8 +317,7 @@ def refusal(
             f"Topic {entry.topic} is partial in {where}: it is applied to {len(applied)} of {len(entry.files)} files",
             expected="all of its files pristine, or all applied",
             found=f"{applied[0]} applied and {pristine[0]} pristine",
-            fix="Run again with --3way to complete it, or restore the files (in a git checkout: "
-            f"'git -C {where} checkout -- {' '.join(applied)}')",
+            fix=f"Complete it with '{merge}'",
         )
     path = next(f.path for f in entry.files if f.state is State.EDITED)
     if entry.topic == OVERLAY or entry.variant is None:
@@ -264,14 +325,16 @@ def refusal(
             f"{path} in {where} is edited",
             expected="no such file, or the project's own" if entry.topic == OVERLAY else "upstream's own change",
             found="other content",
-            fix=out_of_it.replace("PATH", path),
+            fix=f"Replace it with '{merge}'"
+            if entry.topic == OVERLAY
+            else f"Put the release's own file back, and run again; {fresh}",
         )
     file_patch = next((f for f in by_name[entry.topic].patch(entry.variant).files if f.path == path), None)
     data = read(path)
     if data is None:
         return DoesNotApply(
             f"{path} is missing from {where}, though vLLM {row.release} ships it",
-            fix=out_of_it.replace("PATH", path),
+            fix=f"Put the release's own file back, and run again; {fresh}",
         )
     beside = "every hunk of the topic would still fit"
     if file_patch is not None:
@@ -279,15 +342,25 @@ def refusal(
             patchfile.apply(data, file_patch, unique=True)
         except HunkMismatch as e:
             if not _holds(data, file_patch):
-                return hunk_refusal(entry.topic, e, where)
+                return hunk_refusal(entry.topic, e, where, reverse=reverse)
             beside = "the topic's change is in it, and another beside it"
     f = row.topics[entry.topic].files[path]
     return DoesNotApply(
         f"{path} in {where} is edited: it is neither what vLLM {row.release} ships nor what topic {entry.topic} makes of it",
         expected=f"SHA-256 {f.before} or {f.after}",
         found=f"SHA-256 {sha256(data)}; {beside}",
-        fix=f"Run again with --3way to keep the edit beside the series, or restore it: 'git -C {where} checkout -- {path}'",
+        fix=f"Keep the edit beside the series with '{merge}'",
     )
+
+
+def command(where: str, *more: str) -> str:
+    """The command that works on the tree at ``where`` with the options ``more``, quoted for a shell."""
+    return shlex.join(["python", "tools/apply.py", "--into", where, *more])
+
+
+def merging(where: str, *, reverse: bool) -> str:
+    """The command that merges in the tree at ``where``."""
+    return command(where, *(["--reverse"] if reverse else []), "--3way")
 
 
 def _holds(data: bytes, patch: FilePatch) -> bool:
@@ -299,7 +372,7 @@ def _holds(data: bytes, patch: FilePatch) -> bool:
     return True
 
 
-def hunk_refusal(topic: str, e: HunkMismatch, where: str) -> DoesNotApply:
+def hunk_refusal(topic: str, e: HunkMismatch, where: str, *, reverse: bool = False) -> DoesNotApply:
     """The error for a hunk that does not fit."""
     if e.is_crlf:
         return DoesNotApply(
@@ -312,5 +385,5 @@ def hunk_refusal(topic: str, e: HunkMismatch, where: str) -> DoesNotApply:
         f"Topic {topic} does not apply to {e.path} in {where}: hunk {e.number} does not fit",
         expected=expected,
         found=found,
-        fix=f"Run again with --3way to merge, or restore it: 'git -C {where} checkout -- {e.path}'",
+        fix=f"Merge the two with '{merging(where, reverse=reverse)}'",
     )

@@ -20,8 +20,17 @@ def write_back(tree: Tree, changes: list[Change], text: bytes | None) -> None:
             raise Unproven(f"{change.path} in {tree.path} was read back with other bytes than were written")
 
 
-def prove_plan(files: dict[str, bytes], plan: Plan, touched: set[str], proven: str | None = None) -> Verdict:
+def prove_plan(
+    files: dict[str, bytes],
+    plan: Plan,
+    touched: set[str],
+    proven: str | None = None,
+    *,
+    without: str | None = None,
+) -> Verdict:
     """Check the contract on ``files`` as ``plan`` leaves them. Raises Unproven at the first breach.
+
+    ``without`` is the optional topic that the plan takes out, if it is one that does.
 
     ``proven`` is the key the lock has for these files: where theirs is the same, the verdict is known.
     """
@@ -33,7 +42,7 @@ def prove_plan(files: dict[str, bytes], plan: Plan, touched: set[str], proven: s
         {p: d for p, d in now.items() if d is not None and p in touched},
         before,
         {p: d for p, d in now.items() if d is not None and p not in touched},
-        topics=[t.topic for t in plan.topics],
+        topics=[t.topic for t in plan.topics if t.topic != without],
     )
     if verdict.breaches:
         more = f" ({len(verdict.breaches) - 1} more)" if len(verdict.breaches) > 1 else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kvroles.apply.plan import State, TopicStatus
+from kvroles.apply.plan import State, TopicStatus, combine
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.series.lock import ReleaseRow
@@ -16,6 +16,7 @@ from kvroles.series.topics import Series
 from kvroles.tree.change import Change
 
 SCHEMA = 1
+NAME = "receipt.json"
 
 
 def make(
@@ -24,7 +25,7 @@ def make(
     series: Series,
     topics: list[TopicStatus],
     changes: list[Change],
-    verdict: Verdict,
+    verdict: Verdict | None,
     tree: str | None,
     revision: str | None = None,
     earlier: bytes | None = None,
@@ -32,7 +33,8 @@ def make(
     """The receipt's bytes.
 
     ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from,
-    ``earlier`` the receipt of the run before this one, which knows the files as they were before any run.
+    ``earlier`` the receipt of the run before this one, which knows the files as they were before any run. ``verdict`` is
+    None where the contract was not asked: a topic that it needs was taken out.
     """
     files = recorded(earlier)
     for c in changes:
@@ -54,28 +56,69 @@ def make(
             for t in topics
         },
         "files": {path: {"before": before, "after": after} for path, (before, after) in sorted(files.items())},
-        "contract": {"holds": not verdict.breaches, "unchecked": {str(k): v for k, v in verdict.unchecked.items()}},
+        "contract": None
+        if verdict is None
+        else {"holds": not verdict.breaches, "unchecked": {str(k): v for k, v in verdict.unchecked.items()}},
         "tree": tree,
     }
     return (json.dumps(data, indent=1) + "\n").encode()
 
 
-def after(topics: list[TopicStatus], *, reverse: bool = False) -> list[TopicStatus]:
-    """``topics`` as they are once a plan made of them has been carried out."""
-    goal = State.PRISTINE if reverse else State.APPLIED
+def after(topics: list[TopicStatus], *, reverse: bool = False, only: str | None = None) -> list[TopicStatus]:
+    """``topics`` as they are once a plan made of them has been carried out; with ``only``, one that takes that one out."""
 
     def moved(state: State) -> State:
-        return state if state is State.NATIVE else goal
+        if state is State.NATIVE:
+            return state
+        if reverse:
+            return State.PRISTINE
+        return State.MERGED if state in (State.MERGED, State.EDITED) else State.APPLIED
 
-    return [
-        type(t)(
-            t.topic,
-            t.variant,
-            moved(t.state),
-            tuple(type(f)(f.topic, f.path, moved(f.state), f.fits) for f in t.files),
-        )
-        for t in topics
-    ]
+    def done(t: TopicStatus) -> TopicStatus:
+        files = tuple(f._replace(state=moved(f.state), mismatch=None) for f in t.files)
+        return t._replace(state=combine([f.state for f in files]) if files else moved(t.state), files=files)
+
+    return [t if only is not None and t.topic != only else done(t) for t in topics]
+
+
+def release_of(text: bytes | None) -> str | None:
+    """The release that the receipt ``text`` names, or None."""
+    return _text_at(text, "release")
+
+
+def tree_of(text: bytes | None) -> str | None:
+    """The digest of the whole tree that the receipt ``text`` names, or None."""
+    return _text_at(text, "tree")
+
+
+def _text_at(text: bytes | None, key: str) -> str | None:
+    try:
+        value = json.loads(text or b"{}").get(key)
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return value if isinstance(value, str) else None
+
+
+def merged(text: bytes | None, row: ReleaseRow, series: Series) -> dict[tuple[str, str], tuple[str | None, str | None]]:
+    """(topic, path) -> SHA-256 before and after, of the files that a run of ours left beside somebody's own change, with the
+    patches of ``series``: what the receipt ``text`` says."""
+    files = recorded(text)
+    out = {}
+    try:
+        for name, told in json.loads(text or b"{}").get("topics", {}).items():
+            entry = row.topics.get(name)
+            if entry is None or entry.variant is None or told["patch"] != sha256(series.topic(name).raw(entry.variant)):
+                continue
+            there = told["state"] in (State.APPLIED, State.MERGED)
+            out.update({(name, p): files[p] for p in told["files"] if there and p in files and p in entry.files})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {key: pair for key, pair in out.items() if pair[1] not in _known(row, key[1])}
+
+
+def _known(row: ReleaseRow, path: str) -> set[str | None]:
+    rows = [t.files[path] for t in row.topics.values() if path in t.files]
+    return {h for f in rows for h in (f.before, f.after)}
 
 
 def recorded(text: bytes | None) -> dict[str, tuple[str | None, str | None]]:

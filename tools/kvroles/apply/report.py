@@ -19,6 +19,7 @@ _COLOUR = {
     State.NATIVE: "34",
     State.EDITED: "31",
     State.PARTIAL: "33",
+    State.MERGED: "35",
 }
 
 
@@ -59,8 +60,8 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
     if outcome.tree:
         count = f", {outcome.files} files" if outcome.files else ""
         lines.append(f"  tree      sha256 {outcome.tree}{count}")
-    if outcome.did in ("applied", "nothing") and any(t.state is State.APPLIED for t in outcome.topics):
-        lines.append(f"  receipt   {said(outcome.target / '.kv-roles' / 'receipt.json')}")
+    if outcome.receipt is not None:
+        lines.append(f"  receipt   {said(outcome.receipt)}")
     if verbose and outcome.verdict is not None:
         does = "refuses" if any(t.topic == terms.REJECT for t in outcome.topics) else "warns"
         clauses = ("the tests exist", "no kv_both is left", "roles are right", "all files parse")
@@ -116,6 +117,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         if outcome.verdict is None
         else {"holds": True, "unchecked": {str(k): v for k, v in outcome.verdict.unchecked.items()}},
         "tree": outcome.tree,
+        "receipt": None if outcome.receipt is None else str(outcome.receipt),
         "notes": list(outcome.notes),
     }
 

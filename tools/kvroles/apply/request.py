@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from kvroles.contract.terms import Verdict
 
 
 class Request(NamedTuple):
-    """What the command line asks for. ``output`` and ``into`` exclude each other."""
+    """What the command line asks for. ``output`` and ``into`` exclude each other; ``only`` goes with ``reverse``."""
 
     revision: str | None = None
     upstream: str | None = None
@@ -20,15 +21,23 @@ class Request(NamedTuple):
     extra: tuple[str, ...] = ()
     check: bool = False
     reverse: bool = False
+    only: str | None = None
     three_way: bool = False
     offline: bool = False
     quiet: bool = False
     index_url: str | None = None
     cache_dir: Path = Path()
 
+    def again(self, tree: Path, *more: str) -> str:
+        """The command that works on ``tree`` with the options ``more``, quoted for a shell."""
+        return shlex.join(["python", "tools/apply.py", "--into", str(tree), *more])
+
 
 class Outcome(NamedTuple):
-    """What a run did: ``did`` is ``applied``, ``reversed``, ``nothing``, or with ``--check`` ``would-...``."""
+    """What a run did: ``did`` is ``applied``, ``reversed``, ``nothing``, or with ``--check`` ``would-...``.
+
+    ``target`` is the tree as the user named it. ``receipt`` is None where the tree holds none.
+    """
 
     release: str | None
     target: Path
@@ -41,3 +50,4 @@ class Outcome(NamedTuple):
     notes: Sequence[str] = ()
     revision: str | None = None  # the commit, of trees that come from git
     nearest: str | None = None  # the release a tree that is none was taken to be nearest to
+    receipt: Path | None = None

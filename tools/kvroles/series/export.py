@@ -11,8 +11,8 @@ from kvroles.series.release import resolve
 from kvroles.series.topics import OVERLAY, Series
 
 
-def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[str, ...] = ()) -> str:
-    """Write the mails that make up the series for ``revision`` into ``folder``; returns their names, a line each.
+def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[str, ...] = ()) -> list[str]:
+    """Write the mails that make up the series for ``revision`` into ``folder``; returns their paths, in order.
 
     Raises UsageError for an unknown revision or a folder that holds something else, whose mails ``git am`` would take
     along, and DoesNotApply when the folder cannot be written.
@@ -34,10 +34,10 @@ def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[
         for number, (name, raw) in enumerate(mails, 1):
             file = folder / f"{number:04d}-{name}.patch"
             file.write_bytes(raw)
-            lines.append(f"{file}\n")
+            lines.append(str(file))
     except OSError as e:
         raise os_error(f"{folder} cannot be written to", e, "Choose another folder with --export") from None
-    return "".join(lines)
+    return lines
 
 
 def overlay_mail(series: Series) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
 from kvroles.series import line_ends
@@ -9,12 +11,19 @@ from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 
 
-def load() -> tuple[Series, Lock]:
+class Project(NamedTuple):
+    """The series, and the lock that knows what it makes of each release."""
+
+    series: Series
+    lock: Lock
+
+
+def load() -> Project:
     """The project's series and lock. Raises Unproven when either is damaged, or the two are not of one making."""
     return checked(Series.load(), Lock.load())
 
 
-def checked(series: Series, lock: Lock) -> tuple[Series, Lock]:
+def checked(series: Series, lock: Lock) -> Project:
     """``series`` and ``lock``, once they are seen to speak of the same overlay and topics."""
     have = {path: sha256(data) for path, data in series.overlay.items()}
     names = {t.name for t in series.topics}
@@ -35,4 +44,4 @@ def checked(series: Series, lock: Lock) -> tuple[Series, Lock]:
                 f"patches/series lacks topic {min(row.topics.keys() - names)}, which the lock knows",
                 fix="Restore it with 'git checkout -- patches/series'",
             )
-    return series, lock
+    return Project(series, lock)

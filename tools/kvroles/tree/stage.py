@@ -136,6 +136,22 @@ def _make_folders(root: int, folder: str, made: set[str]) -> None:
             made.add(part)
 
 
+def adopt(folder: Path, keep: Callable[[str, bytes], bool]) -> Staged:
+    """The tree that lies at ``folder`` already, as ``unpack`` leaves one; links are part of it, but not of its digest."""
+    staged = Staged(folder)
+    for where, names, entries in os.walk(folder):
+        names[:] = [n for n in names if n not in (".git", OWN)]
+        for entry in entries:
+            file = Path(where) / entry
+            if file.is_symlink():
+                continue
+            path, data = str(file.relative_to(folder)), file.read_bytes()
+            staged.hashes[path] = sha256(data)
+            if keep(path, data):
+                staged.kept[path] = data
+    return staged
+
+
 def write(staged: Staged, path: str, data: bytes | None) -> None:
     """Put the series' bytes of ``path`` (None: delete) into the staged tree, and read them back from disk to be sure."""
     try:
@@ -163,6 +179,8 @@ def write(staged: Staged, path: str, data: bytes | None) -> None:
 
 def settle(staged: Staged) -> None:
     """Give every file and folder of the staged tree the archive's one time stamp."""
+    if not staged.mtime:  # a commit's tree: git gives its files no times
+        return
     stamp = (staged.mtime, staged.mtime)
     for _, _, names, fd in os.fwalk(".", topdown=False, dir_fd=staged.fd):
         for name in names:

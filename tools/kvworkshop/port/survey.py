@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kvroles.apply import fit, forks, optional
+from kvroles.apply import fit, optional
 from kvroles.apply import plan as engine
+from kvroles.apply.merge import Merges
 from kvroles.apply.plan import Plan, State, TopicStatus
 from kvroles.contract import check, terms
 from kvroles.contract.terms import Breach
@@ -95,7 +96,7 @@ def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts:
     moved = _moved(near, before, files)
     held = {t.name: r for t in series.chosen() if (r := _held(t.name, near, before, files, moved))}
     ours = Series(tuple(t for t in series.chosen() if t.name not in held), series.overlay)
-    merges = forks.Merges(options, series, lock, near.release, conflicts)
+    merges = Merges(options, series, lock, near.release, conflicts)
     plan = fit.plan(
         files.get, ours, lock, ours.chosen(), nearest=near.release, merge=merges.merge, where=f"vLLM {src.release}"
     )

@@ -18,16 +18,15 @@ _MAIN = b'''"""Runs vendor.py's commands for installed packages, and apply.py fo
 
 import sys
 
-import apply
 import vendor
+from kvroles.apply import command
 from kvroles.console import guarded
 
 if sys.argv[1:2] and sys.argv[1] in vendor.IN_PLACE:
     sys.exit(guarded(vendor.parser(in_place_only=True), vendor.run))
-parser = apply.parser()
-parser.prog = "apply.pyz"
+parser = command.parser("apply.pyz")
 parser.epilog = "For an installed vLLM: apply.pyz install, uninstall or verify, each with a --help of its own."
-sys.exit(guarded(parser, apply.run))
+sys.exit(guarded(parser, command.run))
 '''
 _DATE = (1980, 1, 1, 0, 0, 0)
 

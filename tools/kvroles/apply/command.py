@@ -1,0 +1,145 @@
+"""``apply``: give a vLLM revision explicit KV roles. The command line, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from kvroles.apply import report
+from kvroles.apply.request import Request
+from kvroles.apply.run import run as apply
+from kvroles.console import Parser, guarded, note, say, say_json
+from kvroles.errors import Exit, UsageError
+from kvroles.places import default_cache_dir
+from kvroles.series import project
+from kvroles.series.release import resolve
+
+ABOUT = "Give a vLLM revision explicit KV roles: a revision in, a patched and proven tree out."
+CODES = """Runs on Python >= 3.11 with the standard library, and git for revisions that are not releases. Exit codes: 0 done or
+nothing to do; 1 does not apply; 2 wrong usage; 3 a hash or the contract does not hold; 4 the source cannot be had."""
+
+# What a run is: the options that have an effect in it, beside those that say where things are and how much is printed.
+_EFFECT = {
+    "--list": {"vllm_rev", "list", "export", "extra", "json"},
+    "--into": {"vllm_rev", "into", "extra", "check", "reverse", "only", "three_way", "json"},
+    "a new tree": {"vllm_rev", "upstream", "output", "extra", "check", "reverse", "only", "three_way", "json"},
+}
+_NAMES = {"extra": "--with", "three_way": "--3way"}
+_JOB = sorted(set().union(*_EFFECT.values()))
+
+
+def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
+    """The command line."""
+    p = Parser(prog=prog, description=ABOUT, epilog=CODES, allow_abbrev=False)
+    p.add_argument("--vllm-rev", metavar="REV", help="a release (0.22.1, v0.22.1, latest), or a tag, branch or commit")
+    p.add_argument(
+        "--upstream", metavar="URL|DIR", help="take --vllm-rev from this git repository or clone, not from an archive"
+    )
+    where = p.add_mutually_exclusive_group()
+    where.add_argument("--output", metavar="DIR", type=Path, help="the tree to make (default: build/vllm-REV)")
+    where.add_argument("--into", metavar="DIR", type=Path, help="an existing tree to change; its release is detected")
+    p.add_argument("--with", dest="extra", metavar="TOPIC", action="append", default=[], help="an optional topic too")
+    p.add_argument("--check", action="store_true", help="say what would be done, and write nothing")
+    p.add_argument("--reverse", action="store_true", help="take the series back out of a tree")
+    p.add_argument("--only", metavar="TOPIC", help="with --reverse: take this topic out, and leave the others")
+    p.add_argument(
+        "--3way", dest="three_way", action="store_true", help="merge into files that are edited or do not fit"
+    )
+    p.add_argument("--list", action="store_true", help="list the releases (or the one named) and what serves them")
+    p.add_argument(
+        "--export", metavar="DIR", type=Path, help="with --list: write the release's series as mails for git am"
+    )
+    p.add_argument("--json", action="store_true", help="print the result as JSON")
+    p.add_argument("--offline", action="store_true", help="never touch the network: archives come from the cache")
+    p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
+    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives are kept (default: the user's cache)")
+    volume = p.add_mutually_exclusive_group()
+    volume.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+    volume.add_argument("-v", "--verbose", action="store_true", help="name the contract's clauses")
+    return p
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    _refuse_without_effect(args)
+    if args.list:
+        return _list(args)
+    if not args.vllm_rev and not args.into:
+        raise UsageError(
+            "Name a revision with --vllm-rev or a tree with --into", fix="See 'python tools/apply.py --help'"
+        )
+    outcome = apply(
+        Request(
+            revision=args.vllm_rev,
+            upstream=args.upstream,
+            output=args.output,
+            into=args.into,
+            extra=tuple(args.extra),
+            check=args.check,
+            reverse=args.reverse,
+            only=args.only,
+            three_way=args.three_way,
+            offline=args.offline,
+            quiet=args.quiet or args.json,
+            index_url=args.index_url,
+            cache_dir=args.cache_dir or default_cache_dir(),
+        )
+    )
+    if args.json:
+        say_json(report.as_json(outcome))
+    elif not args.quiet:
+        say(report.text(outcome, verbose=args.verbose))
+    return Exit.DONE
+
+
+def _refuse_without_effect(args: argparse.Namespace) -> None:
+    """Raise UsageError for an option that the run would pass over: who gave it expects something of it."""
+    job = "--list" if args.list else "--into" if args.into else "a new tree"
+    idle = [name for name in _JOB if getattr(args, name) and name not in _EFFECT[job]]
+    if idle:
+        option = _NAMES.get(idle[0], "--" + idle[0].replace("_", "-"))
+        fix = "Give --export with --list" if option == "--export" else f"Leave {option} out"
+        if args.into and option == "--upstream":
+            raise UsageError(
+                "--upstream makes a new tree, and --into names one that is there", fix="Choose one of the two"
+            )
+        raise UsageError(f"{option} has no effect with {job}", fix=fix)
+    if args.list and args.extra and not args.export:
+        raise UsageError("--with has no effect with --list alone", fix="Leave it out, or give --export DIR too")
+    if args.only and not args.reverse:
+        raise UsageError("--only goes with --reverse", fix=f"Take the topic out with '--reverse --only {args.only}'")
+    if args.reverse and args.extra:
+        raise UsageError(
+            "--with has no effect with --reverse, which takes out every topic that the tree holds",
+            fix=f"Take out one topic with '--reverse --only {args.extra[0]}', or leave --with out",
+        )
+
+
+def _list(args: argparse.Namespace) -> int:
+    series, lock = project.load()
+    if args.export:
+        # lazy: makes mails, which no other run does
+        from kvroles.series import export
+
+        release = resolve(args.vllm_rev or "latest", lock.releases)
+        files = export.write(series, lock, release, args.export, tuple(args.extra))
+        if args.json:
+            say_json({"schema": 1, "release": release, "files": files})
+        else:
+            say("\n".join(files))
+        if not args.vllm_rev:
+            note(f"These are the mails for vLLM {release}, the newest; --vllm-rev names another.")
+        return Exit.DONE
+    if args.vllm_rev:
+        lock = lock.only(resolve(args.vllm_rev, lock.releases))
+    if args.json:
+        say_json(report.listing_json(lock, series))
+    else:
+        say(report.listing(lock, series))
+    return Exit.DONE
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "apply.py") -> int:
+    """Run the command; returns the exit code."""
+    return guarded(parser(prog), run, argv)

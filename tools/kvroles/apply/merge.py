@@ -1,0 +1,67 @@
+"""Three-way merges of the series into edited files. Conflicts are gathered, and told together."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from kvroles.errors import DoesNotApply, os_error
+from kvroles.series import patchfile
+from kvroles.series.lock import Lock
+from kvroles.series.topics import Series, Topic
+from kvroles.sources import git, release_files
+from kvroles.sources.release_files import Options
+
+
+class Merges:
+    """Merges against the release a variant was made for; conflicts are kept until all are known."""
+
+    def __init__(self, options: Options, series: Series, lock: Lock, nearest: str | None, conflicts: Path) -> None:
+        git.need_git()
+        self._options = options
+        self._series = series
+        self._lock = lock
+        self._nearest = nearest
+        self._folder = conflicts
+        self.conflicts: dict[str, bytes] = {}
+
+    def merge(self, path: str, data: bytes, topic: Topic, variant: str) -> bytes:
+        """``data`` with the topic's change to ``path`` merged in: base is the release's file, the other side the series'."""
+        release = self._nearest if self._nearest and topic.variant_for(self._nearest) == variant else variant
+        row = self._lock.releases[release]
+        if row.archive is None:
+            row = self._lock.releases[variant]
+        base = release_files.extract(row, self._series, self._options).files.get(path)
+        patch = next((f for f in topic.patch(variant).files if f.path == path), None)
+        if base is None or patch is None:
+            self.conflicts[path] = data
+            return data
+        other, _ = patchfile.apply(base, patch)
+        merged, conflicts = git.merge(data, base, other or b"")
+        if conflicts:
+            self.conflicts[path] = merged
+            return data
+        return merged
+
+    def keep(self) -> None:
+        """Write each file's conflict text into the folder for them."""
+        try:
+            for path, content in self.conflicts.items():
+                file = self._folder / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+        except OSError as e:
+            raise os_error(f"The conflicts could not be written to {self._folder}", e) from None
+
+    def settle(self, tree: Path) -> None:
+        """Raise DoesNotApply when there were conflicts, with each file's conflict text beside the target."""
+        if not self.conflicts:
+            return
+        self.keep()
+        first = next(iter(self.conflicts))
+        copy = shlex.join(["cp", "-R", f"{self._folder}/.", f"{tree}/"])
+        raise DoesNotApply(
+            f"The series conflicts with {tree} in {len(self.conflicts)} files, {first} first; nothing in it was changed",
+            fix=f"Resolve the conflicts in {self._folder}, copy the files over the tree's with '{copy}', and run again "
+            "with --3way",
+        )
