@@ -224,7 +224,7 @@ def test_an_archive_that_the_lock_vouches_for_is_refused_too_when_it_is_hostile(
 ) -> None:
     blob = HOSTILE["symbolic link"][0]
     row = tiny.row()._replace(archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
-    monkeypatch.setattr(own, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(own, "load", lambda: own.Project(tiny.series(), Lock({}, {"0.22.1": row})))
     cache = tmp_path / "cache"
     (cache / "archives").mkdir(parents=True)
     (cache / "archives" / f"{TOP}.tar.gz").write_bytes(blob)
@@ -241,7 +241,7 @@ def test_an_archive_with_other_files_than_the_lock_knows_is_refused(
 ) -> None:
     blob = project.tarball(TOP, project.pristine("0.22.1") | {"extra": b"x"}, {project.SCRIPT})
     row = tiny.row()._replace(archive=ArchiveRow(f"{TOP}.tar.gz", sha256(blob), len(blob)))
-    monkeypatch.setattr(own, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(own, "load", lambda: own.Project(tiny.series(), Lock({}, {"0.22.1": row})))
     (tmp_path / "cache/archives").mkdir(parents=True)
     (tmp_path / f"cache/archives/{TOP}.tar.gz").write_bytes(blob)
     request = Request("0.22.1", output=tmp_path / "new", offline=True, cache_dir=tmp_path / "cache")
@@ -359,7 +359,7 @@ def test_a_release_without_an_archive_names_the_other_ways(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = tiny.row()._replace(archive=None, tree=None)
-    monkeypatch.setattr(own, "load", lambda: (tiny.series(), Lock({}, {"0.22.1": row})))
+    monkeypatch.setattr(own, "load", lambda: own.Project(tiny.series(), Lock({}, {"0.22.1": row})))
     with pytest.raises(NoSource, match="without a source archive") as e:
         run.run(Request("0.22.1", output=tmp_path / "new", cache_dir=tmp_path))
     assert "--upstream" in str(e.value)
