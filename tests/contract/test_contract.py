@@ -9,7 +9,7 @@ from support.tiny import Tiny
 
 WARNING = (
     "            logger.warning_once(\n                \"kv_role='kv_both' is deprecated: use \"\n"
-    '                "kv_producer on one side, kv_consumer on the other."\n            )\n'
+    '                "kv_producer on prefill, kv_consumer on decode."\n            )\n'
 )
 INIT = (
     "class {name}{bases}:\n    def __init__(self, vllm_config):\n"

@@ -106,13 +106,13 @@ wait
 _GUIDE_TEXT = """\
 # NixlConnector
 
-Start the first instance:
+Start the prefill instance:
 
 ```bash
 vllm serve MODEL --kv-transfer-config '{{"kv_connector":"NixlConnector","kv_role":"{prefill}"}}'
 ```
 
-Then the second:
+Then the decode instance:
 
 ```bash
 vllm serve MODEL --kv-transfer-config '{{"kv_connector":"NixlConnector","kv_role":"{decode}"}}'
@@ -135,7 +135,7 @@ def pristine(release: str) -> dict[str, bytes]:
         OLD_CONNECTOR if release == "0.9.0" else CONNECTOR: _CONNECTOR_TEXT.format(
             warn=_WARN if release == "0.33.0" else ""
         ).encode(),
-        UNIT: (_TESTS_TEXT.format(role="kv_producer") + _NEW_TESTS).encode()
+        UNIT: (_TESTS_TEXT.format(role="kv_consumer") + _NEW_TESTS).encode()
         if release == "0.33.0"
         else _TESTS_TEXT.format(role="kv_both").encode(),
     }
@@ -143,12 +143,12 @@ def pristine(release: str) -> dict[str, bytes]:
         both = release == "0.22.1"
         files |= {
             UTILS: b'def create_vllm_config(kv_connector="NixlConnector", kv_role="%s"):\n    return kv_role\n'
-            % (b"kv_both" if both else b"kv_producer"),
+            % (b"kv_both" if both else b"kv_consumer"),
             SCRIPT: _script("kv_both", "kv_both") if both else _script("kv_producer", "kv_consumer"),
             GUIDE: _guide("kv_both", "kv_both", "a placeholder.")
             if both
             else _guide("kv_producer", "kv_consumer", "one per side."),
-            STRAGGLER: b'Run `vllm serve --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'`\n',
+            STRAGGLER: b'For prefill run `vllm serve --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'`\n',
         }
     return files
 
@@ -170,10 +170,10 @@ def _after(topic: str, release: str) -> dict[str, bytes]:
         case "connector-warning", "0.9.0" | "0.22.1":
             return {connector: warned}
         case "unit-tests", "0.9.0":
-            return {UNIT: (_TESTS_TEXT.format(role="kv_producer") + _NEW_TESTS).encode()}
+            return {UNIT: (_TESTS_TEXT.format(role="kv_consumer") + _NEW_TESTS).encode()}
         case "unit-tests", "0.22.1":
             return {
-                UNIT: (_TESTS_TEXT.format(role="kv_producer") + _NEW_TESTS).encode(),
+                UNIT: (_TESTS_TEXT.format(role="kv_consumer") + _NEW_TESTS).encode(),
                 UTILS: before[UTILS].replace(b"kv_both", b"kv_producer"),
             }
         case "integration-scripts", "0.22.1":

@@ -17,7 +17,7 @@ from pathlib import Path
 from kvroles.contract import terms
 from kvroles.series.lock import Checker
 
-MODULES = ("terms.py", "roles_in_text.py", "clauses.py", "check.py")
+MODULES = ("terms.py", "roles_in_text.py", "settled.py", "sides.py", "clauses.py", "check.py")
 _HERE = Path(__file__).resolve().parents[1] / "kvroles" / "contract"
 _SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
 _OPENS = getattr(tokenize, "FSTRING_START", -1)

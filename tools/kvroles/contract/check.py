@@ -4,7 +4,8 @@
    With topic ``reject-kv-both`` it refuses ``kv_both`` instead, and the engine arguments do before it.
 2. The two deprecation tests exist, in ``test_nixl_connector.py``; with ``reject-kv-both``, the tests of the refusal.
 3. No NIXL config in tests, scripts, guides or recipes says ``kv_both``, save in those tests and in the migration guide.
-4. Prefill instances say ``kv_producer``, decode instances ``kv_consumer``; wrappers and other connectors are as before.
+4. Prefill instances say ``kv_producer``, decode instances ``kv_consumer``: each role that the series set is that of the
+   side its surroundings name, or that ``settled`` gives it. Wrappers and other connectors are as before.
 5. Python compiles, shell passes ``bash -n``, JSON snippets in Markdown parse.
 
 That nothing else in the tree changed is the writer's to show: see ``engine.py``.
@@ -63,6 +64,7 @@ def check(
     for path, data in after.items():
         if before.get(path) != data:
             out += clauses.roles_kept(path, before.get(path), data)
+            out += clauses.sides_named(path, before.get(path), data)
             out += clauses.well_formed(path, before.get(path), data)
     scripts = {p: d for p, d in after.items() if p.endswith(".sh") and before.get(p) != d}
     breaches, why_not = clauses.shells_parse(scripts)

@@ -11,7 +11,7 @@ import subprocess
 import warnings
 from collections.abc import Callable, Mapping
 
-from kvroles.contract import roles_in_text, terms
+from kvroles.contract import roles_in_text, settled, sides, terms
 from kvroles.contract.terms import Breach
 from kvroles.digest import sha256
 
@@ -132,8 +132,15 @@ def _warning_calls(node: ast.AST) -> list[ast.Call]:
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, str)
         and re.search(terms.QUERY, call.args[0].value)
-        and all(role in call.args[0].value for role in terms.SIDES)
+        and all(_says(call.args[0].value, role, side) for role, side in terms.SIDES.items())
     ]
+
+
+def _says(text: str, role: str, side: str) -> bool:
+    """Whether a message gives ``role`` to ``side``: "set kv_producer on prefill instances and ..."."""
+    at = text.find(role)
+    found = sides.of_clause(text, at) if at >= 0 else None
+    return found is not None and found.value == side
 
 
 def has_deprecation_tests(source: bytes) -> bool:
@@ -180,7 +187,7 @@ def _lines_about_kv_both(path: str, data: bytes) -> set[int]:
 
 
 def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
-    """Clause 4: other connectors' roles as before, and a side named on a config's own line agrees with its role."""
+    """Clause 4: other connectors' roles are as before."""
     out = []
     was = {(s.connector, s.role) for s in roles_in_text.sites(before or b"") if s.connector and not s.is_nixl}
     about = _lines_about_kv_both(path, after)
@@ -190,13 +197,58 @@ def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
             out.append(Breach(4, path, s.line, f"{s.connector} became {s.role}, but only NIXL's own role may change"))
     missing = was - {(s.connector, s.role) for s in now}
     out += [Breach(4, path, 0, f"{connector} is no longer {role}") for connector, role in sorted(missing)]
-    lines = after.decode("latin-1").split("\n")
-    for s in now:
-        text = lines[s.line - 1].lower()
-        cues = {side for side in terms.SIDES.values() if side in text}
-        if s.is_nixl and s.role in terms.SIDES and len(cues) == 1 and terms.SIDES[s.role] not in cues:
-            out.append(Breach(4, path, s.line, f"{s.role} on a line that speaks of {cues.pop()}"))
     return out
+
+
+def sides_named(path: str, before: bytes | None, after: bytes) -> list[Breach]:
+    """Clause 4: every NIXL role that ``before`` does not have in the same place is that of the side its surroundings name.
+
+    Where they name none, ``settled`` says what is set; a role that it does not know of either is a breach.
+    """
+    if path == terms.GUIDE or path.startswith("vllm/"):
+        return []
+    about = _lines_about_kv_both(path, after)
+    text, was = after.decode("latin-1"), (before or b"").decode("latin-1")
+    lines = text.split("\n")
+    out = []
+    for s in roles_in_text.sites(after):
+        other = s.connector is not None and not s.is_nixl
+        if s.role not in terms.SIDES or other or s.line in about or _among(lines, s.line, was):
+            continue
+        named = sides.of_role(path, text, s.start)
+        if named is not None:
+            if terms.SIDES[s.role] != named.side.value:
+                why = f"{s.role} where {' '.join(named.words.split())[:60]!r} (line {named.line}) speaks of {named.side.value}"
+                out.append(Breach(4, path, s.line, why))
+            continue
+        want = settled_role(path, text, s.start)
+        if want is None:
+            out.append(Breach(4, path, s.line, f"nothing around {s.role} says whether it is prefill's or decode's"))
+        elif want != s.role:
+            out.append(Breach(4, path, s.line, f"{s.role} where {want} is set: its surroundings name no side"))
+    left = iter([s.role for s in roles_in_text.sites(after) if s.role in terms.SIDES])
+    for s in roles_in_text.sites(before or b""):
+        if s.role in terms.SIDES and s.role not in left:  # reads on to the next that is equal
+            out.append(Breach(4, path, 0, f"upstream's own {s.role} (its line {s.line}) is gone"))
+            break
+    for line, old, new, side in sides.handed_on(text):
+        if terms.SIDES.get(new) not in (None, side.value) or terms.SIDES.get(old) not in (None, side.other.value):
+            out.append(Breach(4, path, line, f"{old} is made {new} for {side.value}"))
+    return out
+
+
+def _among(lines: list[str], line: int, was: str) -> bool:
+    """Whether ``line`` (1-based) stands in the text ``was`` with the same two lines before and after it."""
+    return "\n".join(lines[max(line - 3, 0) : line + 2]) in was
+
+
+def settled_role(path: str, text: str, at: int) -> str | None:
+    """The role that ``settled`` gives to the config at index ``at``, where nothing around it names a side."""
+    where = sides.owner(path, text, at) if path.endswith(".py") else text[max(at - 200, 0) : at + 200]
+    for row in settled.ROWS:
+        if row.path == path and (row.owner == where if path.endswith(".py") else f'"{row.owner}"' in where):
+            return row.role
+    return settled.UNIT_TESTS if path.startswith("tests/") and path.endswith(".py") else None
 
 
 _compiled: dict[tuple[str, str], list[Breach]] = {}
