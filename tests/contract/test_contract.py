@@ -69,17 +69,14 @@ TEXTS = {
     "1: the warning is gone": (1, project.CONNECTOR, b"warning_once", b"info"),
     "2: a test is gone": (2, project.UNIT, b"def test_explicit_kv_role", b"def unused"),
     "2: a test is a comment": (2, project.UNIT, b"def test_explicit_kv_role", b"# def test_explicit_kv_role"),
-    "3: a test config says kv_both": (3, project.UNIT, b'kv_role="kv_producer"', b'kv_role="kv_both"'),
+    "3: a test config says kv_both": (3, project.UNIT, b'kv_role="kv_consumer"', b'kv_role="kv_both"'),
     "3: a script says kv_both": (3, project.SCRIPT, b"kv_consumer", b"kv_both"),
     "3: a guide says kv_both": (3, project.GUIDE, b"kv_producer", b"kv_both"),
-    "4: decode is a producer": (
-        4,
-        project.SCRIPT,
-        b'vllm serve "$MODEL" --port 8200 \\\n    --kv-transfer-config \'',
-        b"vllm serve decode --kv-transfer-config '",
-    ),
+    "4: prefill is a consumer": (4, project.SCRIPT, b'"kv_role":"kv_producer"', b'"kv_role":"kv_consumer"'),
+    "4: decode is a producer": (4, project.SCRIPT, b'"kv_role":"kv_consumer"', b'"kv_role":"kv_producer"'),
+    "4: a role of no side": (4, project.STRAGGLER, b"For prefill run", b"Run"),
     "5: python does not compile": (5, project.UTILS, b"return kv_role", b"return return"),
-    "5: shell does not parse": (5, project.SCRIPT, b"start_decode() {", b"start_decode() {{ ("),
+    "5: shell does not parse": (5, project.SCRIPT, b"set -e\n", b"set -e (\n"),
     "5: json does not parse": (5, project.GUIDE, b'"kv_role":"kv_producer"', b'"kv_role":kv_producer'),
 }
 

@@ -174,7 +174,7 @@ def _after(topic: str, release: str) -> dict[str, bytes]:
         case "unit-tests", "0.22.1":
             return {
                 UNIT: (_TESTS_TEXT.format(role="kv_consumer") + _NEW_TESTS).encode(),
-                UTILS: before[UTILS].replace(b"kv_both", b"kv_producer"),
+                UTILS: before[UTILS].replace(b"kv_both", b"kv_consumer"),
             }
         case "integration-scripts", "0.22.1":
             return {SCRIPT: _script("kv_producer", "kv_consumer")}

@@ -213,9 +213,11 @@ def sides_named(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     out = []
     for s in roles_in_text.sites(after):
         other = s.connector is not None and not s.is_nixl
-        if s.role not in terms.SIDES or other or s.line in about or _among(lines, s.line, was):
+        if s.role not in terms.SIDES or other or s.line in about:
             continue
         named = sides.of_role(path, text, s.start)
+        if _among(lines, named.line if named else s.line, s.line, was):
+            continue
         if named is not None:
             if terms.SIDES[s.role] != named.side.value:
                 why = f"{s.role} where {' '.join(named.words.split())[:60]!r} (line {named.line}) speaks of {named.side.value}"
@@ -226,10 +228,13 @@ def sides_named(path: str, before: bytes | None, after: bytes) -> list[Breach]:
             out.append(Breach(4, path, s.line, f"nothing around {s.role} says whether it is prefill's or decode's"))
         elif want != s.role:
             out.append(Breach(4, path, s.line, f"{s.role} where {want} is set: its surroundings name no side"))
-    left = iter([s.role for s in roles_in_text.sites(after) if s.role in terms.SIDES])
+    about = _lines_about_kv_both(path, before or b"")
+    left = (_up_to(text, s) for s in roles_in_text.sites(after) if s.role in terms.SIDES)
     for s in roles_in_text.sites(before or b""):
-        if s.role in terms.SIDES and s.role not in left:  # reads on to the next that is equal
-            out.append(Breach(4, path, 0, f"upstream's own {s.role} (its line {s.line}) is gone"))
+        if (
+            s.role in terms.SIDES and s.line not in about and _up_to(was, s) not in left
+        ):  # reads on to the next that is equal
+            out.append(Breach(4, path, 0, f"upstream's own role is gone: {_up_to(was, s).strip()[-60:]}"))
             break
     for line, old, new, side in sides.handed_on(text):
         if terms.SIDES.get(new) not in (None, side.value) or terms.SIDES.get(old) not in (None, side.other.value):
@@ -237,14 +242,19 @@ def sides_named(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     return out
 
 
-def _among(lines: list[str], line: int, was: str) -> bool:
-    """Whether ``line`` (1-based) stands in the text ``was`` with the same two lines before and after it."""
-    return "\n".join(lines[max(line - 3, 0) : line + 2]) in was
+def _among(lines: list[str], first: int, line: int, was: str) -> bool:
+    """Whether ``line`` (1-based) stands in the text ``was`` with the same lines from ``first`` on, and two around it."""
+    return "\n".join(lines[max(min(first - 1, line - 3), 0) : line + 2]) in was
+
+
+def _up_to(text: str, site: roles_in_text.Site) -> str:
+    """The line of a role up to its end: what stands behind it the series may have changed as well."""
+    return text[text.rfind("\n", 0, site.start) + 1 : site.end]
 
 
 def settled_role(path: str, text: str, at: int) -> str | None:
     """The role that ``settled`` gives to the config at index ``at``, where nothing around it names a side."""
-    where = sides.owner(path, text, at) if path.endswith(".py") else text[max(at - 200, 0) : at + 200]
+    where = sides.owner(text, at) if path.endswith(".py") else text[max(at - 200, 0) : at + 200]
     for row in settled.ROWS:
         if row.path == path and (row.owner == where if path.endswith(".py") else f'"{row.owner}"' in where):
             return row.role

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvroles.evidence.frames import Side
-from kvroles.evidence.words import name_sides, prose_sides, role_value, title_side
+from kvroles.evidence.names import lettered, mentioned, role_value, twins
+from kvroles.evidence.prose import prose_side, prose_sides, title_side
 
 _PD = frozenset((Side.PREFILL, Side.DECODE))
 _ROLE = re.compile(r"kv_(?:both|producer|consumer)\b")
@@ -32,7 +33,7 @@ def of_role(path: str, text: str, at: int) -> Named | None:
     row = text.count("\n", 0, at)
     column = at - (text.rfind("\n", 0, at) + 1)
     if path.endswith(".py"):
-        return _python(lines, row, column)
+        return _python(lines, row)
     if path.endswith((".md", ".yaml", ".yml", ".rst")):
         fence = _fence(lines, row)
         if fence is not None:
@@ -44,7 +45,7 @@ def of_role(path: str, text: str, at: int) -> Named | None:
     return _shell(lines, 0, row, text)
 
 
-def owner(path: str, text: str, at: int) -> str:
+def owner(text: str, at: int) -> str:
     """The function that index ``at`` of a Python file stands in; the empty string at its top level."""
     lines = text.split("\n")
     row = text.count("\n", 0, at)
@@ -64,7 +65,7 @@ def handed_on(text: str) -> Iterator[tuple[int, str, str, Side]]:
     Such as ``DECODE_CONFIG=${PREFILL_CONFIG/kv_producer/kv_consumer}``.
     """
     for m in _MADE.finditer(text):
-        side = _one(name_sides(m["name"]))
+        side = _one(mentioned(m["name"]))
         if side is not None:
             yield text.count("\n", 0, m.start()) + 1, m["old"], m["new"], side
 
@@ -131,7 +132,7 @@ def _shell(lines: list[str], first: int, row: int, text: str) -> Named | None:
         top -= 1
     assigned = _ASSIGNED.match(lines[top])
     if assigned is not None:
-        side = _one(name_sides(assigned[1])) or _letter(assigned[1], text)
+        side = _one(mentioned(assigned[1])) or _letter(assigned[1], text)
         if side is not None:
             return Named(side, top + 1, assigned[1])
         for _, old, _, made in handed_on(text):
@@ -168,15 +169,9 @@ def _inside(lines: list[str], first: int, row: int) -> set[int]:
 
 def _letter(name: str, text: str) -> Side | None:
     """The side of ``KV_CONFIG_P``, which a ``KV_CONFIG_D`` beside it tells to be one."""
-    m = re.fullmatch(r"(?i)(.*_)([pd])", name)
-    if m is None:
+    if lettered(name) is None or not any(re.search(rf"\b{re.escape(twin)}\b", text) for twin in twins(name)):
         return None
-    upper = m[2].isupper()
-    other = {"p": "d", "d": "p"}[m[2].lower()]
-    twin = m[1] + (other.upper() if upper else other)
-    if re.search(rf"\b{re.escape(twin)}\b", text) is None:
-        return None
-    return Side.PREFILL if m[2].lower() == "p" else Side.DECODE
+    return lettered(name)
 
 
 def _words(lines: list[str], top: int, row: int) -> Named | None:
@@ -193,7 +188,7 @@ def _words(lines: list[str], top: int, row: int) -> Named | None:
     named: dict[Side, str] = {}
     for m in _NAMING.finditer(command):
         word = next(g for g in m.groups() if g)
-        side = _one(name_sides(word))
+        side = _one(mentioned(word))
         if side is not None:
             named.setdefault(side, word)
     if len(named) != 1:
@@ -246,7 +241,7 @@ def _title(text: str) -> Side | None:
 def _sides_of_words(line: str) -> frozenset[Side]:
     found: frozenset[Side] = frozenset()
     for word in re.findall(r"\w+", line):
-        found |= name_sides(word)
+        found |= mentioned(word)
     return found
 
 
@@ -287,8 +282,10 @@ def _above(lines: list[str], fence: int) -> Named | None:
         paragraph.insert(0, lines[i].strip())
         i -= 1
     if paragraph:
-        side = _title(" ".join(paragraph)) or _title(paragraph[0])
-        if side is not None:
+        said = _CONFIG.sub("", " ".join(paragraph))
+        side = _title(said) or prose_side(said)
+        if side in _PD:
+            assert side is not None
             return Named(side, fence + 1, " ".join(paragraph))
     level = 7
     for j in range(fence - 1, -1, -1):
@@ -309,7 +306,7 @@ def _keys(lines: list[str], row: int) -> Named | None:
         if m is None or (i != row and len(m[1]) >= level):
             continue
         level = min(level, len(m[1]))
-        side = _one(name_sides(m[2])) if m[2] not in ("kv_role", "kv_connector") else None
+        side = _one(mentioned(m[2])) if m[2] not in ("kv_role", "kv_connector") else None
         if side is not None:
             return Named(side, i + 1, m[2])
     return None
@@ -318,11 +315,11 @@ def _keys(lines: list[str], row: int) -> Named | None:
 # --- Python ----------------------------------------------------------------------------------------------------------
 
 
-def _python(lines: list[str], row: int, column: int) -> Named | None:
+def _python(lines: list[str], row: int) -> Named | None:
     level = _indent(lines[row])
     own = re.match(r"\s*([A-Za-z_]\w*)(?:\s*:[^=]*)?\s*=(?!=)", lines[row])
     if own is not None and own[1] not in ("kv_role", "kv_connector"):
-        side = _one(name_sides(own[1]))
+        side = _one(mentioned(own[1]))
         if side is not None:
             return Named(side, row + 1, own[1])
     for i in range(row - 1, -1, -1):
@@ -342,7 +339,7 @@ def _python(lines: list[str], row: int, column: int) -> Named | None:
             r"\s*[\"']?([A-Za-z_]\w*)[\"']?(?:\s*:[^=]*)?\s*[=:(]", line
         )
         if head is not None:
-            side = _one(name_sides(head[1])) or _docstring(lines, i)
+            side = _one(mentioned(head[1])) or _docstring(lines, i)
             if side is not None:
                 return Named(side, i + 1, head[1])
         if level == 0:
