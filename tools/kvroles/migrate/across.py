@@ -123,7 +123,7 @@ def _folders(folder: str) -> list[str]:
             found = [os.path.join(folder, e.name) for e in it if e.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-    return sorted(f for f in found if os.path.basename(f) not in walk.SKIP_DIRS)[:_MANY]
+    return sorted(f for f in found if os.path.basename(f) not in walk.PASSED_OVER)[:_MANY]
 
 
 def _language(name: str) -> str:

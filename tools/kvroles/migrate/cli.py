@@ -6,22 +6,25 @@ Exit codes: 0 done or nothing to do; 1 with ``--check``, something is left; 2 wr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from kvroles.errors import Exit, KvRolesError, UsageError
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
-    from kvroles.migrate.settings import Options
+    from kvroles.migrate.search import Coverage
+    from kvroles.migrate.settings import Known, Options
 
 # Objects until the young are collected, and how often until the older are. Python's 700 has the trees of every file walked
 # dozens of times; its 10 and 10 let the trees of a hundred files pile up.
 _COLLECT_AFTER = 10_000, 2, 2
 _EPILOG = """\
-Answers that the files do not hold go into .kv-roles.toml (looked for in the current folder):
+Answers that the files do not hold go into .kv-roles.toml (the nearest one up to the top of a file's repository):
 
   exclude = ["legacy/**"]
   connectors = ["MyNixlConnector"]    # your subclasses of NixlConnector
@@ -43,10 +46,16 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=width - 2)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[:1].upper()}{message[1:]}", fix=f"'{self.prog} --help' lists what it takes")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
-    p = argparse.ArgumentParser(
+    p = _Parser(
         prog="kv-roles",
+        allow_abbrev=False,
         description=(__doc__ or "").split("\n\n")[0],
         epilog=_EPILOG,
         formatter_class=_Formatter,
@@ -64,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="GLOB=SIDE",
         help="prefill or decode, where the files do not say (GLOB:LINE for one place)",
     )
-    p.add_argument("--config", metavar="FILE", help="settings (default: .kv-roles.toml in the current folder)")
+    p.add_argument("--config", metavar="FILE", help="settings for all paths (default: the nearest .kv-roles.toml)")
     form = p.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_const", const="json", dest="format", help="findings as JSON")
     form.add_argument("--sarif", action="store_const", const="sarif", dest="format", help="findings as SARIF 2.1.0")
@@ -77,36 +86,72 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run and return the exit code; a failure is one paragraph on standard error."""
+    """Run and return the exit code; a failure is one paragraph on standard error, and an object with ``--json``.
+
+    What cannot be printed changes nothing in the exit code, but for a success that could not be told.
+    """
     gc.disable()  # until what this takes is loaded: it stays, and there is nothing to collect
-    args = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name or a word may hold what the terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")
+    given = sys.argv[1:] if argv is None else argv
     try:
-        code = _run(args)
-        sys.stdout.flush()
-        return code
+        return _printed(*_run(parser().parse_args(given)))
     except KvRolesError as e:
-        print(f"kv-roles: {e}", file=sys.stderr)
+        if "--json" in given:
+            import json  # lazy: a report in words does without
+
+            _printed(0, json.dumps({"error": str(e), "code": int(e.code)}) + "\n")
+        _complain(str(e))
         return int(e.code)
     except KeyboardInterrupt:
-        print("kv-roles: interrupted; every file is as it was, or done. Run again for the rest.", file=sys.stderr)
+        _complain("interrupted; every file is as it was, or done. Run again for the rest.")
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.DONE)
-    except OSError as e:  # what is done to a file names it, and is told among the findings
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        where = e.filename or "Standard output cannot be written"
-        print(f"kv-roles: {where}: {e.strerror or e}.", file=sys.stderr)
+    except OSError as e:
+        _complain(f"{e.filename or 'The system refuses'}: {e.strerror or e}.")
         return int(Exit.DOES_NOT_APPLY)
     finally:
         gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
         gc.enable()
 
 
-def _run(args: argparse.Namespace) -> int:
+def _printed(code: int, text: str, out: TextIO | None = None) -> int:
+    """Print ``text`` and return ``code``; 1 in place of 0 if it cannot be printed and nobody has closed the pipe on purpose."""
+    stream = out if out is not None else sys.stdout
+    try:
+        if stream is None:
+            raise OSError("it is closed")
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:  # ``| head`` has seen enough
+        _drop(stream)
+    except (OSError, ValueError) as e:
+        _drop(stream)
+        _complain(f"Standard output cannot be written: {getattr(e, 'strerror', None) or e}.")
+        return code or int(Exit.DOES_NOT_APPLY)
+    return code
+
+
+def _complain(text: str) -> None:
+    """One paragraph on standard error, if there is one."""
+    from kvroles.migrate import shown
+
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"kv-roles: {shown.line(text)}\n")
+        sys.stderr.flush()
+
+
+def _drop(stream: TextIO | None) -> None:
+    """Point a stream at nothing, so that Python does not complain of it once more when it exits."""
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _run(args: argparse.Namespace) -> tuple[int, str]:
+    """The exit code, and what is to be printed."""
     from kvroles.migrate import search, settings
 
-    config = args.config or (settings.NAME if os.path.isfile(settings.NAME) else None)
     if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
     release = None
@@ -114,9 +159,9 @@ def _run(args: argparse.Namespace) -> int:
         from kvroles.migrate import hazards
 
         release = hazards.target(args.target_vllm)
-    options = settings.Options(
-        settings.load(config, args.side), release, proof=args.write or args.diff or args.format == "json"
-    )
+    known = settings.Known(args.side, args.config)
+    proof = args.write or args.diff or args.format == "json"
+    options = settings.Options(known.of("-", "."), release, proof=proof, known=known)
     if "-" in args.paths:
         if os.path.lexists("-"):  # a gate that is given the names of files would else pass on an empty input
             raise UsageError(
@@ -124,41 +169,60 @@ def _run(args: argparse.Namespace) -> int:
             )
         if len(args.paths) > 1:
             raise UsageError("- stands for standard input and goes with no other path")
-        return _standard_input(args, options)
+        return _standard_input(args, options, known)
     for path in args.paths:
         if not os.path.lexists(path):
             raise UsageError(f"{path} does not exist")
-    found = search.over(args.paths, options.settings)
+    found, coverage = search.over(args.paths, known, names=args.verbose)
     from kvroles.migrate import run  # not before: what it needs is loaded while other processes look for files
 
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
     gc.enable()
-    results = run.each(found, options)
+    results = run.each(found, options, coverage)
+    run.check_sides(known, coverage, results)
     whole = _write(results) if args.write else True
-    _report(args, results, sys.stdout)
-    return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
+    code = Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE
+    return int(code), _report(args, results, coverage)
 
 
-def _standard_input(args: argparse.Namespace, options: Options) -> int:
-    from kvroles.migrate import run, walk
+def _standard_input(args: argparse.Namespace, options: Options, known: Known) -> tuple[int, str]:
+    from kvroles.migrate import run, search, walk
 
-    data = sys.stdin.buffer.read()
-    hit = walk.judge("-", data)
-    if len(data) > walk.MAX_BYTES:
-        hit = walk.Hit("-", skipped=f"larger than {walk.MAX_BYTES >> 20} MB")
-    result = run.skipped("-", hit.skipped) if hit.skipped else None
-    if not hit.skipped and b"kv_both" in data:
-        result = run.of_bytes("-", "-", data, options)
+    if sys.stdin is None:
+        raise UsageError("Standard input is closed", fix="Pipe a text into it, or name a path")
+    data = sys.stdin.buffer.read(walk.MAX_BYTES + 1)
+    result = run.of_input(data, options)
     results = [result] if result is not None else []
-    if args.write:
-        after = result.after if result is not None else None
-        for f in result.findings if result is not None else []:
-            f.written = after is not None and f.role is not None
-        sys.stdout.buffer.write(data if after is None else after)
+    coverage = search.Coverage()
+    coverage.files = 1
+    coverage.sides = known.named_by("-", set())
+    run.check_sides(known, coverage, results)
+    code = int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
+    if not args.write:
+        return code, _report(args, results, coverage)
+    after = result.after if result is not None else None
+    for f in result.findings if result is not None else []:
+        f.written = after is not None and f.role is not None
+    code = _passed_on(data if after is None else after, code)
+    _printed(0, _report(args, results, coverage), sys.stderr)
+    return code, ""
+
+
+def _passed_on(data: bytes, code: int) -> int:
+    """Write ``data`` and what is left of standard input to standard output; the exit code."""
+    try:
+        while data:
+            sys.stdout.buffer.write(data)
+            data = sys.stdin.buffer.read(1 << 20)
         sys.stdout.buffer.flush()
-    _report(args, results, sys.stderr if args.write else sys.stdout)
-    return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
+    except BrokenPipeError:
+        _drop(sys.stdout)
+    except (OSError, AttributeError, ValueError) as e:
+        _drop(sys.stdout)
+        _complain(f"Standard output cannot be written: {getattr(e, 'strerror', None) or 'it is closed'}.")
+        return code or int(Exit.DOES_NOT_APPLY)
+    return code
 
 
 def _write(results: list[FileResult]) -> bool:
@@ -181,7 +245,8 @@ def _write(results: list[FileResult]) -> bool:
     return whole
 
 
-def _report(args: argparse.Namespace, results: list[FileResult], out: TextIO) -> None:
+def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> str:
     from kvroles.migrate import report
 
-    report.render(results, out, form=args.format or "text", diff=args.diff, verbose=args.verbose, quiet=args.quiet)
+    form = args.format or "text"
+    return report.render(results, coverage, form=form, diff=args.diff, verbose=args.verbose, quiet=args.quiet)

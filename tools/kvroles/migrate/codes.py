@@ -58,6 +58,7 @@ CODES: dict[str, Code] = {
             "KVR117", "not-in-place", _W, "The role cannot be changed in place: its bytes are not where its value is."
         ),
         Code("KVR118", "unread", _W, "What this kv_both sets is not understood: it may be a NIXL role."),
+        Code("KVR119", "live-dump", _W, "A dump of a live object is never rewritten."),
         Code("KVR120", "wrapper-role", _N, "A wrapper's own role is left alone; only the NIXL connector in it moves."),
         Code("KVR121", "other-connector", _N, "Another connector's role is left alone."),
         Code("KVR123", "expectation", _N, "A test's expectation changes with what it tests, not by itself."),

@@ -11,8 +11,8 @@ from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.signs import SIGNS
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import connectors, hazards
-from kvroles.migrate.codes import CODES
+from kvroles.migrate import connectors, dumps, hazards
+from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import of_file as read
@@ -40,10 +40,27 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
         for f in found:
             f.suppressed = f.code in options.settings.ignore or suppressed(lines, f.line, f.code)
         out += found
+    _left_alone(out, ctx)
     for f in out:
         if f.role is not None and any(o.suppressed for o in out if o.pos == f.pos):
             f.role = None
     return out
+
+
+def _left_alone(found: list[Finding], ctx: File) -> None:
+    """Say of what stands in a live object's dump, and of a role in what is a record by its name, that it is not rewritten."""
+    if ctx.path != "-" and (live := dumps.spans(ctx.text, read.language(ctx.name, ctx.text))):
+        code = "KVR119" if ctx.named else "KVR125"
+        for f in found:
+            if CODES[f.code].means is not Means.HARMLESS and any(a <= f.pos < b for a, b in live):
+                f.code, f.level, f.role = code, CODES[code].level, None
+                f.message = "in a dump of a live object, left as it is"
+                f.fix = "change what the object was made from, and apply that" if ctx.named else ""
+    if ctx.named and read.recorded(ctx.name.rsplit("/", 1)[-1]):
+        for f in found:
+            if f.role is not None:
+                f.code, f.level, f.role = "KVR117", CODES["KVR117"].level, None
+                f.message += "; not rewritten in what is a record by its name"
 
 
 def _verdict(site: Site, ctx: File, options: Options) -> Verdict | None:

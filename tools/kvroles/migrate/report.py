@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections import Counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from kvroles.migrate.codes import CODES, EFFECTS
+from kvroles.migrate import shown
+from kvroles.migrate.codes import CODES, EFFECTS, Means
 from kvroles.migrate.model import Finding, Level
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
+    from kvroles.migrate.search import Coverage
 
-VERSION = 1
+VERSION = 2
 
 
-def render(results: list[FileResult], out: TextIO, *, form: str, diff: bool, verbose: bool, quiet: bool) -> None:
-    """Print ``results`` in the form asked for."""
+def render(results: list[FileResult], coverage: Coverage, *, form: str, diff: bool, verbose: bool, quiet: bool) -> str:
+    """``results``, and what was looked at, in the form asked for."""
     match form:
         case "json":
-            import json
-
-            json.dump(as_json(results), out, indent=2, ensure_ascii=False)
-            out.write("\n")
+            return json.dumps(as_json(results, coverage), indent=2) + "\n"
         case "sarif":
-            import json
-
             from kvroles.migrate import sarif
 
-            json.dump(sarif.log(results), out, indent=2, ensure_ascii=False)
-            out.write("\n")
+            return json.dumps(sarif.log(results), indent=2) + "\n"
         case "github":
-            for line in github(results):
-                out.write(line + "\n")
+            return "".join(line + "\n" for line in github(results))
         case _:
-            if diff:
-                for r in results:
-                    out.write(unified(r))
-            else:
-                _text(results, out, verbose=verbose, quiet=quiet)
+            return _diffs(results) if diff else _text(results, coverage, verbose=verbose, quiet=quiet)
+
+
+def _diffs(results: list[FileResult]) -> str:
+    """The changes as a patch; on a terminal without what it would obey, in GitHub's log without commands to it."""
+    text = "".join(unified(r) for r in results)
+    if sys.stdout is not None and sys.stdout.isatty():
+        return "".join(shown.line(ln) + "\n" for ln in text.splitlines())
+    if text and os.environ.get("GITHUB_ACTIONS") == "true":
+        token = os.urandom(16).hex()
+        return f"::stop-commands::{token}\n{text}::{token}::\n"
+    return text
 
 
 def unified(r: FileResult) -> str:
@@ -48,16 +53,27 @@ def unified(r: FileResult) -> str:
 
     a = r.before.decode("utf-8").splitlines(keepends=True)
     b = r.after.decode("utf-8").splitlines(keepends=True)
-    lines = list(difflib.unified_diff(a, b, f"a/{r.path}", f"b/{r.path}"))
+    lines = list(difflib.unified_diff(a, b, _name(f"a/{r.path}"), _name(f"b/{r.path}")))
     return "".join(ln if ln.endswith("\n") else ln + "\n\\ No newline at end of file\n" for ln in lines)
+
+
+def _name(path: str) -> str:
+    """A path in a patch, quoted as git does where it holds what a line cannot."""
+    if shown.line(path) == path and path.isprintable() and '"' not in path:
+        return path
+    quoted = "".join(
+        chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in path.encode("utf-8", "surrogateescape")
+    )
+    return f'"{quoted}"'
 
 
 def _shown(f: Finding, verbose: bool) -> bool:
     return verbose or (not f.suppressed and (f.level is not Level.NOTE or f.code in EFFECTS))
 
 
-def _text(results: list[FileResult], out: TextIO, *, verbose: bool, quiet: bool) -> None:
+def _text(results: list[FileResult], coverage: Coverage, *, verbose: bool, quiet: bool) -> str:
     count: Counter[str] = Counter()
+    out: list[str] = []
     for r in results:
         for f in r.findings:
             count["suppressed" if f.suppressed else f.code] += 1
@@ -65,12 +81,15 @@ def _text(results: list[FileResult], out: TextIO, *, verbose: bool, quiet: bool)
                 continue
             state = " (written)" if f.written else " (silenced)" if f.suppressed else ""
             connector = f" [{f.connector}]" if f.connector else ""
-            out.write(f"{f.path}:{f.line}:{f.column}: {f.code} {f.message}{connector}{state}\n")
-            for line in evidence(f, r):
-                out.write(f"    {line}\n")
+            said = shown.line(f"{f.code} {f.message}{connector}{state}")
+            out.append(f"{shown.path(f.path)}:{f.line}:{f.column}: {said}")
+            out += [f"    {line}" for line in evidence(f, r)]
             if f.fix and not f.written:
-                out.write(f"    to do: {f.fix}\n")
-    out.write(summary(results, count) + "\n")
+                out.append(f"    to do: {shown.line(f.fix)}")
+    if coverage.names is not None and not quiet:
+        out += [f"{shown.path(path)}: passed over: {reason}" for reason, path in sorted(coverage.names)]
+    out.append(summary(results, count, coverage))
+    return "".join(line + "\n" for line in out)
 
 
 def evidence(f: Finding, r: FileResult) -> list[str]:
@@ -79,7 +98,7 @@ def evidence(f: Finding, r: FileResult) -> list[str]:
     for c in f.cues[:6]:
         where = f"line {_line(r, c.pos)}: " if c.pos >= 0 else ""
         words = " ".join(c.words.split())
-        line = f"{where}{c.kind}: {words} -> {c.side.value}"
+        line = shown.line(f"{where}{c.kind}: {words} -> {c.side.value}")
         if line not in out:
             out.append(line)
     return out
@@ -89,14 +108,14 @@ def _line(r: FileResult, pos: int) -> int:
     return r.lines.get(pos, 1)
 
 
-def summary(results: list[FileResult], count: Counter[str]) -> str:
-    """One line: what was found, what can be or was written, what is left."""
+def summary(results: list[FileResult], count: Counter[str], coverage: Coverage) -> str:
+    """One line: what was found, what can be or was written, what is left, and what it was read from."""
     written = sum(f.written for r in results for f in r.findings)
     certain = sum(f.role is not None and not f.suppressed for r in results for f in r.findings)
-    skipped = count["KVR190"]
-    open_ = sum(n for c, n in count.items() if c in CODES and CODES[c].level is Level.WARNING) - skipped
+    unread = sum(n for c, n in count.items() if c in CODES and CODES[c].means is Means.UNREAD)
+    open_ = sum(n for c, n in count.items() if c in CODES and CODES[c].means is Means.ROLE) - certain
     files = sum(any(f.role is not None and not f.suppressed for f in r.findings) for r in results)
-    if not certain and not open_:
+    if not certain and not open_ and not unread:
         text = "no NIXL role says kv_both"
     elif written:
         text = f"{_of(written, 'role')} written, {certain - written} not written, {open_} to look at"
@@ -106,10 +125,13 @@ def summary(results: list[FileResult], count: Counter[str]) -> str:
             + (" (--write rewrites them)" if certain else "")
             + f", {open_} to look at"
         )
+    text += f", {unread} unread" if unread else ""
     notes = sum(n for c, n in count.items() if c in CODES and CODES[c].level is Level.NOTE)
     text += f"; {_of(notes, 'note')}" if notes else ""
-    text += f"; {_of(skipped, 'file')} skipped" if skipped else ""
     text += f"; {count['suppressed']} silenced" if count["suppressed"] else ""
+    text += f"; {_of(coverage.files, 'file')} looked at"
+    if coverage.passed:
+        text += "; passed over: " + ", ".join(f"{n} {reason}" for reason, n in sorted(coverage.passed.items()))
     return text
 
 
@@ -117,10 +139,12 @@ def _of(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def as_json(results: list[FileResult]) -> dict[str, object]:
+def as_json(results: list[FileResult], coverage: Coverage) -> dict[str, object]:
     """The results as the JSON document of ``schema.json``."""
     return {
         "version": VERSION,
+        "looked_at": coverage.files,
+        "passed_over": dict(sorted(coverage.passed.items())),
         "findings": [_one(f, r) for r in results for f in r.findings],
         "changes": [
             {"path": r.path, "written": any(f.written for f in r.findings), "diff": unified(r)}
@@ -135,6 +159,7 @@ def _one(f: Finding, r: FileResult) -> dict[str, object]:
         "code": f.code,
         "name": CODES[f.code].name,
         "level": f.level.value,
+        "means": CODES[f.code].means.value,
         "path": f.path,
         "line": f.line,
         "column": f.column,
@@ -176,8 +201,9 @@ def github(results: list[FileResult]) -> list[str]:
 
 
 def _data(s: str) -> str:
-    return s.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    parts = s.replace("\r\n", "\n").split("\n")
+    return "%0A".join(shown.line(part.replace("%", "%25")) for part in parts)
 
 
 def _property(s: str) -> str:
-    return _data(s).replace(":", "%3A").replace(",", "%2C")
+    return shown.line(s.replace("%", "%25")).replace(":", "%3A").replace(",", "%2C")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
 
-from kvroles.errors import Exit, KvRolesError
+from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
-from kvroles.migrate import findings, parallel, walk
+from kvroles.migrate import findings, settings, walk, workers
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.search import Found
-from kvroles.migrate.settings import Options
+from kvroles.migrate.search import Coverage, Found
+from kvroles.migrate.settings import Known, Options
 
-_WORTH_SHARING = 16  # files; fewer are judged in the time that a process takes to start
+_LIMIT = 1000  # brackets within brackets: a parser's own stack holds some thousands
+_SECONDS, _SECONDS_A_MB = 2.0, 1.0  # of processor time, for one file
+_TOKEN = re.compile(re.escape(TOKEN.encode()))
+_OPENING = re.compile(rb"[\[({]|[\])}]")
 
 
 class FileResult:
@@ -31,21 +35,67 @@ class FileResult:
         self.lines = lines if lines is not None else {}
         self.before = b""
         self.after: bytes | None = None
+        self.used: frozenset[int] = frozenset()  # the answers of the command line that decided something, by number
 
 
-def each(found: list[Found], options: Options) -> list[FileResult]:
-    """The result of every file found that has one, in order."""
-    if worth := len(found) >= _WORTH_SHARING:
-        base.load()
-    return parallel.shared(partial(_one, options), found, worth=worth)
+def each(found: list[Found], options: Options, coverage: Coverage) -> list[FileResult]:
+    """The result of every file found that has one, in order. Files are read in processes that may die of one."""
+    sizes = {f.path: _size(f.path) for f in found if not f.skipped}
+    made = workers.each(partial(_one, options), found, budget=lambda f: budget(sizes.get(f.path, 0)), load=base.load)
+    out: list[FileResult] = []
+    for f, result in zip(found, made, strict=True):
+        if isinstance(result, workers.Lost):
+            hit = walk.look(f.path)
+            out.append(skipped(f.path, hit.skipped, hit.data) if hit.skipped else unread(f.path, hit.data, result.why))
+        elif isinstance(result, str):
+            coverage.pass_over(result, f.path)
+            coverage.files -= 1
+        elif result is not None:
+            out.append(result)
+    return out
 
 
-def _one(options: Options, found: Found) -> list[FileResult]:
-    hit = walk.Hit(found.path, skipped=found.skipped) if found.skipped else walk.look(found.path)
+def of_input(data: bytes, options: Options) -> FileResult | None:
+    """The result for what came in on standard input, read in a process of its own like a file."""
+    hit = walk.judge("-", data[: walk.MAX_BYTES])
+    if len(data) > walk.MAX_BYTES:
+        hit = walk.Hit("-", skipped=f"larger than {walk.MAX_BYTES >> 20} MB")
     if hit.skipped:
-        return [skipped(hit.path, hit.skipped)]
-    result = of_bytes(hit.path, evidence_name(found.root, hit.path), hit.data, options)
-    return [] if result is None else [result]
+        return skipped("-", hit.skipped, hit.data) if hit.data == b"" or TOKEN.encode() in hit.data else None
+    if TOKEN.encode() not in data:
+        return None
+    (made,) = workers.each(
+        lambda _: of_bytes("-", "-", data, options), [None], budget=lambda _: budget(len(data)), load=base.load
+    )
+    return unread("-", data, made.why) if isinstance(made, workers.Lost) else made
+
+
+def budget(size: int) -> float:
+    """The seconds of processor time that a file of so many bytes may take."""
+    return _SECONDS + _SECONDS_A_MB * size / (1 << 20)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # it says so when it is read
+        return 0
+
+
+def _one(options: Options, found: Found) -> FileResult | str | None:
+    """One file's result; the reason if it is passed over after all."""
+    if found.skipped:
+        return skipped(found.path, found.skipped)
+    named = os.path.normpath(found.root) == found.path
+    hit = walk.look(found.path)
+    if hit.binary and not named:
+        return "binary"
+    if hit.skipped:
+        return skipped(hit.path, hit.skipped, hit.data)
+    if options.known is not None:
+        options = options._replace(settings=options.known.of(found.path, found.root))
+    below = "" if named else os.path.relpath(found.path, found.root)
+    return of_bytes(hit.path, evidence_name(found.root, hit.path), hit.data, options, below=below, named=named)
 
 
 def evidence_name(root: str, path: str) -> str:
@@ -57,36 +107,79 @@ def evidence_name(root: str, path: str) -> str:
     return os.path.relpath(os.path.abspath(path), base)
 
 
-def skipped(path: str, why: str) -> FileResult:
-    return FileResult(path, [Finding("KVR190", CODES["KVR190"].level, path, 1, 1, f"skipped: {why}")])
+def skipped(path: str, why: str, data: bytes = b"") -> FileResult:
+    """The result for a file that could not be read: one finding for each ``kv_both`` in what was read of it, or one."""
+    return _lost("KVR190", path, f"skipped: {why}", data)
 
 
-def of_bytes(path: str, name: str, data: bytes, options: Options) -> FileResult | None:
-    """The result for one file's bytes, or None if nothing in it is NIXL's or ours to speak of."""
-    if TOKEN.encode() not in data:
+def unread(path: str, data: bytes, why: str) -> FileResult:
+    """The result for a file that no reader came to the end of: each ``kv_both`` in it is unread."""
+    return _lost("KVR118", path, f"unread: {why}", data)
+
+
+def _lost(code: str, path: str, message: str, data: bytes) -> FileResult:
+    found: list[Finding] = []
+    line, last = 1, 0
+    for m in _TOKEN.finditer(data):
+        line += data.count(b"\n", last, m.start())
+        last = m.start()
+        start = data.rfind(b"\n", 0, last) + 1
+        column = len(data[start:last].decode("utf-8", "replace")) + 1
+        found.append(Finding(code, CODES[code].level, path, line, column, message, pos=last))
+    return FileResult(path, found or [Finding(code, CODES[code].level, path, 1, 1, message)])
+
+
+def of_bytes(
+    path: str, name: str, data: bytes, options: Options, *, below: str | None = None, named: bool = False
+) -> FileResult | None:
+    """The result for one file's bytes, or None if ``kv_both`` is not in them.
+
+    ``name`` is the part of the path that may count as evidence, ``below`` the part below what the user named, by which a
+    record is known (as ``name`` if None); ``named`` whether the user named the very file.
+    """
+    if _TOKEN.search(data) is None:
         return None
     try:
         text = Text.of_file(data)
     except UnicodeDecodeError:
-        return skipped(path, "not UTF-8")
+        return skipped(path, "not UTF-8", data)
+    if _nested(data):
+        return unread(path, data, f"brackets are nested more than {_LIMIT} deep")
     ctx = File(path, name, text, options.settings.connectors)
+    ctx.below, ctx.named = name if below is None else below, named
+    options.settings.used.clear()
     try:
         found = findings.of_file(ctx, options)
     except (RecursionError, MemoryError):
-        return skipped(path, "nested too deep")
+        return unread(path, data, "nested too deep, or too large for the memory that reading may take")
     except ImportError as e:
         raise KvRolesError(
             Exit.USAGE,
             f"{e.name} is not installed, which reading {path} takes",
             fix="Run: pip install . in this repository",
         ) from None
+    except KvRolesError:
+        raise
     except Exception as e:  # one odd file must not cost the report on all the others
-        return skipped(path, f"reading it failed ({type(e).__name__}: {e}); nothing in it was changed")
+        return unread(path, data, f"reading it failed ({type(e).__name__}: {e}); nothing in it was changed")
     result = FileResult(path, found, lines={c.pos: ctx.line(c.pos)[0] for f in found for c in f.cues if c.pos >= 0})
+    result.used = frozenset(options.settings.used)
     if options.proof and any(f.role for f in found):
         result.after = _checked(result, data, ctx, options)
         result.before = data if result.after is not None else b""
     return result
+
+
+def _nested(data: bytes) -> bool:
+    """Whether brackets stand within brackets deeper than a parser that is written in C bears."""
+    if data.count(b"(") + data.count(b"[") + data.count(b"{") <= _LIMIT:
+        return False
+    depth = 0
+    for m in _OPENING.finditer(data):
+        depth = depth + 1 if m.group() in b"([{" else max(0, depth - 1)
+        if depth > _LIMIT:
+            return True
+    return False
 
 
 def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> bytes | None:
@@ -97,7 +190,9 @@ def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> by
     try:
         after = rewrite.edited(data, ctx.text, result.findings)
         text = Text.of_file(after)
-        again = findings.of_file(File(ctx.path, ctx.name, text, ctx.nixl), options)
+        ctx_after = File(ctx.path, ctx.name, text, ctx.nixl)
+        ctx_after.below, ctx_after.named = ctx.below, ctx.named
+        again = findings.of_file(ctx_after, options)
     except Exception as e:  # whatever it is, what cannot be read again is not offered
         why = str(e) or type(e).__name__
     else:
@@ -113,3 +208,26 @@ def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> by
 def left(results: list[FileResult]) -> list[Finding]:
     """The findings that ``--check`` fails on: all that is not a note, written or silenced."""
     return [f for r in results for f in r.findings if CODES[f.code].actionable and not f.suppressed and not f.written]
+
+
+def check_sides(known: Known, coverage: Coverage, results: list[FileResult]) -> None:
+    """Raise ``UsageError`` for an answer of the command line that names no file, or a line where it decides nothing."""
+    used = {n for r in results for n in r.used}
+    for n, (glob, line, side) in enumerate(known.given):
+        given = f"--side '{glob}{f':{line}' if line else ''}={side.value}'"
+        if n in used or (not line and n in coverage.sides):
+            continue
+        at = [f for r in results if settings.named(r.path, glob, (".",)) for f in r.findings if f.line == line]
+        if not line or (not at and n not in coverage.sides):
+            raise UsageError(
+                f"{given} names no file that was looked at",
+                found=f"{coverage.files} files at or below the paths",
+                fix="Name the file as the findings do",
+            )
+        found = "; ".join(f"{f.code} {f.message}" for f in at) or "no kv_both in that line"
+        raise UsageError(
+            f"{given} has no effect there",
+            expected="a line with a role whose side is to decide",
+            found=found,
+            fix="Leave it out, or name another line",
+        )

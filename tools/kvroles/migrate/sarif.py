@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ def log(results: list[FileResult]) -> dict[str, object]:
                         "rules": rules,
                     }
                 },
+                "originalUriBaseIds": {"%SRCROOT%": {"uri": f"file://{quote(os.fsencode(os.getcwd()))}/"}},
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(f, index[f.code]) for r in results for f in r.findings],
             }
@@ -47,9 +49,19 @@ def log(results: list[FileResult]) -> dict[str, object]:
     }
 
 
+def _artifact(path: str) -> dict[str, str]:
+    """Where a file lies: below the current folder from there, else with its whole path."""
+    if path == "-":
+        return {"uri": "stdin"}
+    here = os.path.relpath(path)
+    if here == ".." or here.startswith("../"):
+        return {"uri": f"file://{quote(os.fsencode(os.path.abspath(path)))}"}
+    return {"uri": quote(os.fsencode(here)), "uriBaseId": "%SRCROOT%"}
+
+
 def _result(f: Finding, index: int) -> dict[str, object]:
     region = {"startLine": f.line, "startColumn": f.column, "endColumn": f.column + len(TOKEN)}
-    artifact = {"uri": quote(f.path)}
+    artifact = _artifact(f.path)
     text = f.message + (f" To do: {f.fix}." if f.fix else "")
     out: dict[str, object] = {
         "ruleId": f.code,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
 from kvroles.evidence.frames import Side
-from kvroles.migrate.codes import CODES
+from kvroles.migrate.codes import CODES, RETIRED
 
 if TYPE_CHECKING:
     from kvroles.series.release import Version
@@ -20,24 +21,87 @@ SILENCER = "kv-roles:"  # what every comment that silences something has in it, 
 _IGNORE = re.compile(r"kv-roles:\s*ignore(?:\[\s*([A-Za-z0-9_,\s]*?)\s*\])?", re.I)
 
 
-class Settings:
-    """Answers by glob (first match wins, the command line's before the file's), and what to leave alone."""
+Answer = tuple[str, int, Side]  # glob, line or 0, side
 
-    def __init__(self, sides: Sequence[tuple[str, int, Side]] = ()) -> None:
-        self.sides = list(sides)
+
+class Settings:
+    """Answers by glob (first match wins, the command line's before the file's), and what to leave alone.
+
+    ``bases`` are the folders that globs are relative to: the current one, or the settings file's.
+    """
+
+    def __init__(self, sides: Sequence[Answer] = (), bases: Sequence[str] = (".",)) -> None:
+        self.given = tuple(sides)  # the command line's
+        self.sides: list[Answer] = []
+        self.bases = tuple(bases)
         self.exclude: list[str] = []
         self.ignore: frozenset[str] = frozenset()
         self.connectors: frozenset[str] = frozenset()
+        self.used: set[int] = set()  # the answers of the command line that decided something, by number
 
     def side_of(self, path: str, line: int, *, of_the_line: bool = False) -> Side | None:
         """The answer given for one line of a file, or None; with ``of_the_line`` only one that names that line."""
-        for glob, at, side in self.sides:
-            if (at == line or (not at and not of_the_line)) and matches(path, glob):
+        for number, (glob, at, side) in enumerate((*self.given, *self.sides)):
+            bases = (".",) if number < len(self.given) else self.bases
+            if (at == line or (not at and not of_the_line)) and named(path, glob, bases):
+                if number < len(self.given):
+                    self.used.add(number)
                 return side
         return None
 
     def excluded(self, path: str) -> bool:
-        return any(matches(path, g) for g in self.exclude)
+        return any(named(path, g, self.bases) for g in self.exclude)
+
+
+class Known:
+    """The settings of every file of a run: of ``--config``, else of the nearest ``.kv-roles.toml`` up to the top of the file's
+    repository (without one: up to the path that was named, or to the current folder), else of the current folder."""
+
+    def __init__(self, sides: Sequence[str] = (), config: str | None = None) -> None:
+        self.given = tuple(parse_side(s, "--side") for s in sides)
+        self._all = load(config, self.given, (os.path.dirname(config) or ".", ".")) if config is not None else None
+        self._of: dict[tuple[str, str], Settings] = {}
+        self._files: dict[str, Settings] = {}
+
+    def of(self, path: str, root: str) -> Settings:
+        """The settings for ``path``, found at or below ``root``. Raises ``UsageError`` for a file that is wrong."""
+        if self._all is not None:
+            return self._all
+        folder = os.path.dirname(path)
+        key = folder, root
+        if key not in self._of:
+            file = _nearest(os.path.realpath(folder or "."), os.path.realpath(root))
+            file = file or (NAME if os.path.isfile(NAME) else "")
+            if file not in self._files:
+                self._files[file] = load(file or None, self.given, (os.path.dirname(file) or ".",))
+            self._of[key] = self._files[file]
+        return self._of[key]
+
+    def open_sides(self, found: set[int]) -> bool:
+        """Whether an answer of the command line has not met a file that its glob names."""
+        return len(found) < len(self.given)
+
+    def named_by(self, path: str, found: set[int]) -> set[int]:
+        """The answers of the command line, but for those in ``found``, whose glob names ``path``."""
+        return {n for n, (glob, _, _) in enumerate(self.given) if n not in found and named(path, glob, (".",))}
+
+
+def _nearest(folder: str, root: str) -> str:
+    """The settings file that holds in ``folder``, both paths being real ones; empty if there is none."""
+    top = folder
+    while top != os.path.dirname(top) and not os.path.lexists(os.path.join(top, ".git")):
+        top = os.path.dirname(top)
+    if not os.path.lexists(os.path.join(top, ".git")):
+        here = os.getcwd()
+        ends = [root if os.path.isdir(root) else os.path.dirname(root), here]
+        top = min((e for e in ends if folder == e or folder.startswith(e.rstrip("/") + "/")), key=len, default=folder)
+    while True:
+        file = os.path.join(folder, NAME)
+        if os.path.isfile(file):
+            return file
+        if folder == top or folder == os.path.dirname(folder):
+            return ""
+        folder = os.path.dirname(folder)
 
 
 class Options(NamedTuple):
@@ -46,6 +110,23 @@ class Options(NamedTuple):
     settings: Settings
     release: Version | None = None
     proof: bool = True  # make the change in memory and read it again; a plain report does without
+    known: Known | None = None  # the settings of each file, where they differ
+
+
+def named(path: str, glob: str, bases: Sequence[str]) -> bool:
+    """Whether a glob names a path, however either is written: as given, or from one of ``bases``, links resolved or not."""
+    if matches(os.path.normpath(path), glob):
+        return True
+    return any(matches(s, glob) for s in _spellings(path, tuple(bases)))
+
+
+@lru_cache(maxsize=4096)
+def _spellings(path: str, bases: tuple[str, ...]) -> tuple[str, ...]:
+    whole, real = os.path.abspath(path), os.path.realpath(path)
+    out = [whole, real]
+    for base in bases:
+        out += [os.path.relpath(whole, os.path.abspath(base)), os.path.relpath(real, os.path.realpath(base))]
+    return tuple(dict.fromkeys(out))
 
 
 def matches(path: str, glob: str) -> bool:
@@ -53,31 +134,51 @@ def matches(path: str, glob: str) -> bool:
     path = path.removeprefix("./")
     if "/" not in glob:
         return fnmatchcase(path.rsplit("/", 1)[-1], glob)
-    return _pattern(glob).fullmatch(path) is not None
+    parts = _parts(glob)
+    at = _skip({0}, parts)
+    for ch in path:  # all ways to match at once: time grows with path times glob, whatever they are
+        ahead: set[int] = set()
+        for k in at:
+            if k < 0:  # inside a folder that a "**/" spans
+                ahead.add(~k if ch == "/" else k)
+            elif k < len(parts):
+                ahead |= _after(k, parts[k], ch)
+        at = _skip(ahead, parts)
+    return len(parts) in at
+
+
+def _after(k: int, part: str, ch: str) -> set[int]:
+    """The places in a glob behind ``ch``, from place ``k`` where ``part`` stands; ``~k`` is inside a folder that it spans."""
+    match part:
+        case "**/":
+            return {k if ch == "/" else ~k}
+        case "**":
+            return {k}
+        case "*":
+            return {k} if ch != "/" else set()
+        case "?":
+            return {k + 1} if ch != "/" else set()
+        case _:
+            return {k + 1} if ch == part else set()
+
+
+def _skip(at: set[int], parts: tuple[str, ...]) -> set[int]:
+    """The places in a glob that are reached from ``at`` without a character: what may match nothing is stepped over."""
+    todo = list(at)
+    while todo:
+        k = todo.pop()
+        if 0 <= k < len(parts) and parts[k] in {"*", "**", "**/"} and k + 1 not in at:
+            at.add(k + 1)
+            todo.append(k + 1)
+    return at
 
 
 @lru_cache(maxsize=256)
-def _pattern(glob: str) -> re.Pattern[str]:
-    out = ""
-    i = 0
+def _parts(glob: str) -> tuple[str, ...]:
+    """A glob's characters, ``**/``, ``**`` and ``*`` being one each; a character of its own that is a sign stays one."""
     glob = glob.removeprefix("./")
-    while i < len(glob):
-        if glob.startswith("**/", i):
-            out += "(?:.*/)?"
-            i += 3
-        elif glob.startswith("**", i):
-            out += ".*"
-            i += 2
-        elif glob[i] == "*":
-            out += "[^/]*"
-            i += 1
-        elif glob[i] == "?":
-            out += "[^/]"
-            i += 1
-        else:
-            out += re.escape(glob[i])
-            i += 1
-    return re.compile(out)
+    glob += "**" if glob.endswith("/") else ""
+    return tuple(m.group() for m in re.finditer(r"\*\*/|\*\*|.", glob, re.S))
 
 
 def parse_side(text: str, where: str) -> tuple[str, int, Side]:
@@ -94,15 +195,16 @@ def parse_side(text: str, where: str) -> tuple[str, int, Side]:
     return (m.group(1), int(m.group(2)), Side(value)) if m else (glob, 0, Side(value))
 
 
-def load(path: str | None, sides: list[str]) -> Settings:
+def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = (".",)) -> Settings:
     """The settings of the command line and of a ``.kv-roles.toml``. Raises ``UsageError`` for a file that is wrong."""
-    settings = Settings([parse_side(s, "--side") for s in sides])
+    settings = Settings(given, bases)
     if path is None:
         return settings
     try:
         data = _toml(path)
-    except (OSError, ValueError) as e:
-        raise UsageError(f"{path} cannot be read", found=str(e), fix="Mend it, or name another with --config") from None
+    except (OSError, ValueError, RecursionError) as e:
+        why = str(e) or "it is nested too deep"
+        raise UsageError(f"{path} cannot be read", found=why, fix="Mend it, or name another with --config") from None
     known = {"side", "exclude", "ignore", "connectors"}
     if extra := sorted(set(data) - known):
         raise UsageError(
@@ -135,6 +237,10 @@ def _strings(data: dict[str, object], key: str, path: str) -> list[str]:
 
 def _codes(codes: list[str], where: str) -> list[str]:
     for c in codes:
+        if c in RETIRED:
+            raise UsageError(
+                f"{where} ignores {c}, which is {RETIRED[c]} now", fix=f"Write {RETIRED[c]} if it is to be silent"
+            )
         if c not in CODES:
             raise UsageError(f"{where} ignores {c}, which is no code", expected="one of " + ", ".join(sorted(CODES)))
     return codes

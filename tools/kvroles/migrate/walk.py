@@ -3,71 +3,119 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
-SKIP_DIRS = frozenset(
-    {
-        ".git", ".hg", ".svn", "node_modules", "vendor", "third_party", "third-party", "thirdparty", "site-packages",
-        ".venv", "venv", ".tox", ".nox", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".terraform",
-        ".eggs", "bower_components",
-    }
-)  # fmt: skip
+# Folders that are passed over where they are met below a path, and why; a path that is named is read whatever its name.
+PASSED_OVER = {
+    **dict.fromkeys((".git", ".hg", ".svn", ".bzr", ".jj"), "version control"),
+    **dict.fromkeys(
+        ("node_modules", "bower_components", "site-packages", "dist-packages", ".tox", ".nox", ".eggs"), "environment"
+    ),
+    **dict.fromkeys(
+        ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".terraform", ".cache"), "cache"
+    ),
+}
+REASONS = frozenset({*PASSED_OVER.values(), "binary", "system"})  # what is put aside for these does not count as unread
+_ENVIRONMENT_SIGNS = frozenset(
+    {"pyvenv.cfg", "conda-meta"}
+)  # in the folder of a virtual environment, whatever its name
+_SYSTEM = frozenset({"/proc", "/sys", "/dev"})  # views of the running system, not files
 # Compiled, packed or drawn: never read by a deployment as text.
-SKIP_SUFFIXES = frozenset(
+BINARY_SUFFIXES = frozenset(
     {
         ".so", ".o", ".a", ".pyc", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".pdf", ".zip", ".gz", ".tgz",
         ".xz", ".zst", ".bz2", ".whl", ".jar", ".safetensors", ".bin", ".pt", ".onnx", ".gguf", ".woff", ".woff2",
-        ".ttf", ".mp4", ".mp3", ".wav", ".cu", ".cuh", ".cpp", ".hpp", ".cc", ".c", ".h", ".hip", ".parquet", ".npy",
-        ".npz", ".db", ".sqlite", ".svg", ".css",
+        ".ttf", ".mp4", ".mp3", ".wav", ".parquet", ".npy", ".npz", ".db", ".sqlite",
     }
 )  # fmt: skip
 UNFINISHED = ".kv-roles-"  # what a killed --write leaves beside a file; the next one replaces it
+_UNFINISHED = re.compile(rf"{re.escape(UNFINISHED)}[0-9a-f]{{16}}")
+SPECIAL = "not a regular file"
 MAX_BYTES = 8 << 20
+_COUNTED = 1000  # occurrences in a file too large to be read; the rest are not counted
 _MANY = 256  # folders: enough that none holds a large part of what is below them all
 _CHUNK = 1 << 20
+_SAMPLE = 512  # bytes: of UTF-16 nearly half of them are zeros
 _NEEDLE = b"kv_both"
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_WIDE_NEEDLE = re.compile(b"\0?".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
+_WIDE_NEEDLE = re.compile(b"\0{0,3}".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _buffer = bytearray(_CHUNK)
 _into = [_buffer]
 
 
 class Hit(NamedTuple):
-    """A file to look at, with its bytes; or one that cannot be, with why."""
+    """A file to look at, with its bytes; or one that cannot be, with why, and the bytes that were read of it all the same."""
 
     path: str
     data: bytes = b""
     skipped: str = ""
+    binary: bool = False
 
 
-def files(root: str) -> Iterator[str]:
-    """The files at or below ``root`` that may be text, and what cannot be read, for ``look`` to say why.
+class Listed:
+    """What a folder holds: files to search, folders to go into, links, and what is put aside with the reason."""
 
-    Links below it are not followed.
-    """
+    __slots__ = ("aside", "dirs", "files", "links")
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.dirs: list[str] = []
+        self.links: list[str] = []
+        self.aside: list[tuple[str, str]] = []  # reason, path
+
+    def add(self, other: Listed) -> None:
+        """Take over what another folder holds, its folders as well."""
+        self.files += other.files
+        self.dirs += other.dirs
+        self.links += other.links
+        self.aside += other.aside
+
+
+def below(root: str) -> Iterator[Listed]:
+    """What ``root`` and every folder below it hold, a folder at a time. Links are named, not followed."""
     stack = [os.path.normpath(root)]
     while stack:
-        found, dirs = _listed(stack.pop())
-        yield from found
-        stack += dirs
+        found = _listed(stack.pop())
+        stack += found.dirs
+        yield found
 
 
-def spread(root: str) -> tuple[list[str], list[str]]:
-    """What is at or below ``root`` as some files and many folders, to be walked with ``files`` by several processes."""
-    found: list[str] = []
-    dirs = deque([os.path.normpath(root)])
+def spread(root: str) -> Listed:
+    """What is at or below ``root``, whatever its name, as some files and many folders to be walked with ``below``."""
+    root = os.path.normpath(root)
+    if root in _SYSTEM or os.path.realpath(root).startswith(("/proc/", "/sys/")):
+        whole = Listed()
+        whole.aside.append(("a view of the running system, not files", root))
+        return whole
+    whole = _listed(root, named=True)
+    dirs = deque(whole.dirs)
     while dirs and len(dirs) < _MANY:
-        some, below = _listed(dirs.popleft())
-        found += some
-        dirs += below
-    return found, list(dirs)
+        found = _listed(dirs.popleft())
+        dirs += found.dirs
+        whole.add(found)
+    whole.dirs = list(dirs)
+    return whole
+
+
+def is_passed_over(path: str, root: str) -> bool:
+    """Whether a folder between ``root`` and ``path``, both without links, is one that is passed over."""
+    here = os.path.dirname(path) if not os.path.isdir(path) else path
+    while len(here) > len(root):
+        if os.path.basename(here) in PASSED_OVER or any(
+            os.path.lexists(os.path.join(here, sign)) for sign in _ENVIRONMENT_SIGNS
+        ):
+            return True
+        here = os.path.dirname(here)
+    return False
 
 
 def order(path: str) -> list[tuple[bool, str]]:
@@ -76,27 +124,63 @@ def order(path: str) -> list[tuple[bool, str]]:
     return [*((True, d) for d in dirs), (False, name)]
 
 
-def _listed(here: str) -> tuple[list[str], list[str]]:
-    """The files and the folders in ``here``; itself if it is none, or cannot be listed."""
-    found: list[str] = []
-    dirs: list[str] = []
+def _listed(here: str, *, named: bool = False) -> Listed:
+    """What ``here`` holds; itself if it is a file, or cannot be listed. A virtual environment holds nothing unless ``named``."""
+    out = Listed()
+    files, dirs, aside = out.files, out.dirs, out.aside
     cut = 2 if here == "." else 0  # "./a" is "a"
     try:
         with os.scandir(here) as entries:
             for entry in entries:
+                name = entry.name
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in SKIP_DIRS:
+                        if name in PASSED_OVER:
+                            aside.append((PASSED_OVER[name], entry.path[cut:]))
+                        elif entry.path in _SYSTEM:
+                            aside.append(("system", entry.path))
+                        else:
                             dirs.append(entry.path[cut:])
-                    elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(UNFINISHED):
-                        dot = entry.name.rfind(".")
-                        if dot < 1 or entry.name[dot:].lower() not in SKIP_SUFFIXES:
-                            found.append(entry.path[cut:])
+                        if name in _ENVIRONMENT_SIGNS and not named:
+                            return _environment(here)
+                    elif entry.is_file(follow_symlinks=False):
+                        dot = name.rfind(".")
+                        if dot >= 1 and name[dot:].lower() in BINARY_SUFFIXES:
+                            aside.append(("binary", entry.path[cut:]))
+                        elif name in _ENVIRONMENT_SIGNS and not named:
+                            return _environment(here)
+                        elif not (name.startswith(UNFINISHED) and _UNFINISHED.fullmatch(name)):
+                            files.append(entry.path[cut:])
+                    elif entry.is_symlink():
+                        out.links.append(entry.path[cut:])
+                    else:
+                        aside.append((SPECIAL, entry.path[cut:]))
                 except OSError:
-                    found.append(entry.path[cut:])
+                    files.append(entry.path[cut:])
+    except NotADirectoryError:
+        return _only(here)
     except OSError:
-        return [here], []
-    return found, dirs
+        out = Listed()
+        out.files.append(here)  # to look at it says why
+    return out
+
+
+def _environment(here: str) -> Listed:
+    out = Listed()
+    out.aside.append(("environment", here))
+    return out
+
+
+def _only(path: str) -> Listed:
+    """A path that is no folder: a file, or what is none."""
+    out = Listed()
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            out.aside.append((SPECIAL, path))
+            return out
+    out.files.append(path)
+    return out
 
 
 def _why(e: OSError) -> str:
@@ -120,8 +204,9 @@ def _search() -> Callable[[int], bool]:
 
 
 def _wide(n: int) -> bool:
-    """Whether the buffer is UTF-16 that begins with its mark, and has the needle in it: what PowerShell's ``>`` writes."""
-    return bytes(_buffer[:2]) in _WIDE and _WIDE_NEEDLE.search(_buffer, 0, n) is not None
+    """Whether the buffer is UTF-16 or UTF-32 that has the needle in it, by its mark or its zeros: what PowerShell's ``>``
+    writes."""
+    return _WIDE_NEEDLE.search(_buffer, 0, n) is not None
 
 
 def holding(paths: Iterable[str]) -> Iterator[str]:
@@ -135,7 +220,9 @@ def holding(paths: Iterable[str]) -> Iterator[str]:
             continue
         try:
             n = os.readv(fd, _into)  # one buffer for all files: memory stays flat and nothing is copied
-            held = has(n) or (_buffer[0] > 0xFD and _wide(n)) or (n == _CHUNK and _rest_has(fd))
+            held = has(n) or (n == _CHUNK and _rest_has(fd))
+            if not held and n > 1 and (_buffer[0] > 0xFD or not _buffer[0] or not _buffer[1]):
+                held = _wide(n)
         except OSError:
             held = True
         finally:
@@ -155,13 +242,13 @@ def look(path: str) -> Hit:
         if stat.S_ISDIR(before.st_mode):
             os.scandir(path).close()  # raises why it could not be listed
         if not stat.S_ISREG(before.st_mode):
-            return Hit(path, skipped="not a regular file")
+            return Hit(path, skipped=SPECIAL)
         if before.st_size > MAX_BYTES:
-            return Hit(path, skipped=f"larger than {MAX_BYTES >> 20} MB")
+            return Hit(path, skipped=f"larger than {MAX_BYTES >> 20} MB, {_first(fd)}")
         data = _all(fd)
         after = os.fstat(fd)
         if len(data) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
-            return Hit(path, skipped="it changed while it was read")
+            return Hit(path, data, skipped="it changed while it was read")
     except OSError as e:
         return Hit(path, skipped=_why(e))
     finally:
@@ -171,11 +258,19 @@ def look(path: str) -> Hit:
 
 def judge(path: str, data: bytes) -> Hit:
     """A hit, or why its bytes are not text to be read."""
-    if data.startswith(_WIDE):
-        return Hit(path, data.decode("utf-16", "replace").encode(), skipped="UTF-16: not read; save it as UTF-8")
-    if b"\0" in data[:8192]:
-        return Hit(path, data, skipped="binary: not read")
-    return Hit(path, data)
+    for mark, name in ((codecs.BOM_UTF32_LE, "utf-32"), *((m, "utf-16") for m in _WIDE)):
+        if data.startswith(mark):
+            return Hit(
+                path, data.decode(name, "replace").encode(), skipped=f"{name.upper()}: not read; save it as UTF-8"
+            )
+    if b"\0" not in data[:8192]:
+        return Hit(path, data)
+    zeros = data[:_SAMPLE].count(0)
+    if _NEEDLE not in data and zeros * 3 > len(data[:_SAMPLE]):
+        name = "utf-16-le" if data[:1] != b"\0" else "utf-16-be"
+        text = data.decode(name, "replace").encode()
+        return Hit(path, text, skipped="UTF-16 without its mark: not read; save it as UTF-8")
+    return Hit(path, data, skipped="binary: not read", binary=True)
 
 
 def _all(fd: int) -> bytes:
@@ -188,15 +283,52 @@ def _all(fd: int) -> bytes:
 
 
 def _rest_has(fd: int) -> bool:
-    """Whether the needle is anywhere in the rest of a large file, the last of its first piece included."""
-    tail = bytes(_buffer[-len(_NEEDLE) :])
-    while n := os.readv(fd, _into):
-        if _NEEDLE in tail + bytes(_buffer[: len(_NEEDLE)]) or _buffer.find(_NEEDLE, 0, n) >= 0:
-            return True
-        tail = (
-            (tail + bytes(_buffer[:n]))[-len(_NEEDLE) :] if n < len(_NEEDLE) else bytes(_buffer[n - len(_NEEDLE) : n])
-        )
-    return False
+    """Whether the needle is anywhere in the rest of a large file, the last of its first piece included.
+
+    Raises ``OSError`` for what is no file: it may go on for ever.
+    """
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise OSError(SPECIAL)
+    return any(True for _ in _places(fd, _CHUNK, bytes(_buffer[-len(_NEEDLE) :])))
+
+
+def _places(fd: int, at: int, tail: bytes = b"") -> Iterator[tuple[int, int]]:
+    """Where the needle stands in a file from offset ``at`` on, ``tail`` being what is before: how many line feeds were read up to
+    it since then, and its offset. Holes are not read."""
+    feeds = 0
+    while True:
+        try:
+            data_at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as e:
+            if e.errno == errno.ENXIO:  # nothing but a hole up to the end
+                return
+            data_at = os.lseek(fd, at, os.SEEK_SET)
+        if data_at > at:
+            at, tail = data_at, b""
+        n = os.readv(fd, _into)
+        if not n:
+            return
+        piece = tail + bytes(_buffer[:n])
+        i = piece.find(_NEEDLE)
+        while i >= 0:
+            yield feeds + piece.count(b"\n", len(tail), i), at - len(tail) + i
+            i = piece.find(_NEEDLE, i + 1)
+        feeds += piece.count(b"\n", len(tail))
+        at += n
+        tail = piece[-len(_NEEDLE) + 1 :]
+
+
+def _first(fd: int) -> str:
+    """Where a large file has the needle, in words: the first line, and how often."""
+    found = 0
+    line = 0
+    for feeds, _ in _places(fd, 0):
+        line = line or feeds + 1
+        found += 1
+        if found == _COUNTED:
+            break
+    times = "once" if found == 1 else f"{found} times" if found < _COUNTED else f"{found} times or more"
+    return f"and it holds kv_both {times}, first in line {line}" if found else "and it holds kv_both no more"
 
 
 def neighbours(path: str) -> frozenset[str]:

@@ -20,6 +20,7 @@ _RECORD_NAME = re.compile(
 _RECORD_DIR = re.compile(
     r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$"
 )
+_PATCH = re.compile(r"(?:diff --git |From [0-9a-f]{40} |Index: |--- \S)")
 _KIND_NAMES = frozenset(
     {"dockerfile", "containerfile", "makefile", "justfile", ".env"}
 )  # what follows their dot is a name
@@ -49,6 +50,11 @@ def recorded(name: str) -> bool:
     return _RECORD_NAME.search(name) is not None or _RECORD_DIR.search(name) is not None
 
 
+def _records(s: str) -> bool:
+    """Whether a text shows that it is a log or a patch, as its name says."""
+    return sniff.looks_logged(s) or _PATCH.match(s) is not None
+
+
 def read(ctx: File) -> list[Site]:
     """One site for each ``kv_both`` in a file, as part of a longer word too, sorted by place.
 
@@ -56,7 +62,7 @@ def read(ctx: File) -> list[Site]:
     """
     up = file_scope(ctx.name, ctx)
     t = ctx.text
-    if recorded(ctx.name):
+    if recorded(ctx.below) or (recorded(ctx.name) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in occurrences(t.s, TOKEN)]
     lang = language(ctx.name, t)
     seen: dict[int, Site] = {}
