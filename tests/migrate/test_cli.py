@@ -54,7 +54,7 @@ def test_write_rewrites_and_the_second_run_has_nothing_to_do(capsys: pytest.Capt
     assert "kv_producer" in lines[1]
     assert "kv_consumer" in lines[3]
     code, out, _ = _run(capsys, "--write", "--check", "run.sh")
-    assert (code, out) == (0, "no NIXL role says kv_both\n")
+    assert (code, out) == (0, "no NIXL role says kv_both; 1 file looked at\n")
 
 
 def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +211,7 @@ def test_a_comment_silences_a_finding(capsys: pytest.CaptureFixture[str], commen
 )
 def test_a_comment_silences_in_every_language(capsys: pytest.CaptureFixture[str], name: str, text: str) -> None:
     Path(name).write_text(text)
-    assert _run(capsys, "--check", name) == (0, "no NIXL role says kv_both; 1 silenced\n", "")
+    assert _run(capsys, "--check", name) == (0, "no NIXL role says kv_both; 1 silenced; 1 file looked at\n", "")
     Path(name).write_text(text.replace("KVR101", "KVR102"))
     assert _run(capsys, "--check", name)[0] == 1
 
@@ -264,19 +264,24 @@ def test_a_release_newer_than_any_known_is_not_answered_from_the_newest(capsys: 
 
 
 def test_check_fails_on_a_file_that_was_skipped_and_may_say_kv_both(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("core.dump").write_bytes(b"\0NixlConnector kv_both")
+    Path("odd.yaml").write_bytes(b"# caf\xe9\nrole: kv_both")
     code, out, _ = _run(capsys, "--check", ".")
     assert code == 1
-    assert "core.dump:1:1: KVR190 skipped" in out
-    assert "1 file skipped" in out
+    assert "odd.yaml:2:7: KVR190 skipped: not UTF-8" in out
+    assert "1 unread; 1 file looked at" in out
     assert _run(capsys, ".")[0] == 0
-    Path(".kv-roles.toml").write_text('exclude = ["core.dump"]\n')
+    Path(".kv-roles.toml").write_text('exclude = ["odd.yaml"]\n')
     assert _run(capsys, "--check", ".")[0] == 0
 
 
-def test_a_binary_file_without_nixl_is_not_spoken_of(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("core.dump").write_bytes(b"\0MooncakeConnector kv_both")
-    assert _run(capsys, "--check", ".") == (0, "no NIXL role says kv_both\n", "")
+def test_a_binary_file_is_passed_over_and_counted_and_named_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("core.dump").write_bytes(b"\0NixlConnector kv_both")
+    Path("picture.png").write_bytes(b"kv_both")
+    said = "no NIXL role says kv_both; 0 files looked at; passed over: 2 binary\n"
+    assert _run(capsys, "--check", ".") == (0, said, "")
+    assert "core.dump: passed over: binary\npicture.png: passed over: binary\n" in _run(capsys, "-v", ".")[1]
+    assert _run(capsys, "--check", "core.dump")[0] == 1
+    assert _run(capsys, "--check", "picture.png")[0] == 1
 
 
 @pytest.mark.parametrize(("release", "code"), [(None, "KVR131"), ("0.23.0", "KVR101"), ("0.24.0", "KVR131")])

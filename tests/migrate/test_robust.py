@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -41,7 +42,8 @@ def _written(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> s
 def test_binary_files(capsys: pytest.CaptureFixture[str]) -> None:
     data = b"\x7fELF\0\0" + NIXL
     Path("core.dump").write_bytes(data)
-    assert "core.dump:1:1: KVR190 skipped: binary" in _written(capsys)
+    assert "passed over: 1 binary" in _written(capsys)
+    assert "core.dump:1:32: KVR190 skipped: binary" in _written(capsys, "core.dump", ".")
     assert Path("core.dump").read_bytes() == data
 
 
@@ -50,18 +52,21 @@ def test_binary_files(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (codecs.BOM_UTF16_LE + NIXL.decode().encode("utf-16-le"), "UTF-16: not read; save it as UTF-8"),
         (codecs.BOM_UTF16_BE + NIXL.decode().encode("utf-16-be"), "UTF-16: not read; save it as UTF-8"),
+        (NIXL.decode().encode("utf-16-le"), "UTF-16 without its mark: not read; save it as UTF-8"),
+        (NIXL.decode().encode("utf-16-be"), "UTF-16 without its mark: not read; save it as UTF-8"),
+        (codecs.BOM_UTF32_LE + NIXL.decode().encode("utf-32-le"), "UTF-32: not read; save it as UTF-8"),
         (b"caf\xe9 " + NIXL, "not UTF-8"),
         (b"\xed\xa0\x80" + NIXL, "not UTF-8"),
     ],
 )
 def test_files_that_are_not_utf_8(capsys: pytest.CaptureFixture[str], data: bytes, why: str) -> None:
     Path("odd.yaml").write_bytes(data)
-    assert f"odd.yaml:1:1: KVR190 skipped: {why}" in _written(capsys)
+    assert re.search(rf"odd.yaml:1:\d+: KVR190 skipped: {why}", _written(capsys))
     assert Path("odd.yaml").read_bytes() == data
 
 
-@pytest.mark.parametrize("text", ["MooncakeConnector kv_both", "NixlConnector kv_bot", ""])
-def test_utf_16_without_nixl_or_kv_both_is_not_spoken_of(capsys: pytest.CaptureFixture[str], text: str) -> None:
+@pytest.mark.parametrize("text", ["NixlConnector kv_bot", ""])
+def test_utf_16_without_kv_both_is_not_spoken_of(capsys: pytest.CaptureFixture[str], text: str) -> None:
     Path("odd.yaml").write_bytes(codecs.BOM_UTF16_LE + text.encode("utf-16-le"))
     Path("odd2.yaml").write_bytes(b"")  # read into the same buffer
     assert "odd" not in _written(capsys)
@@ -76,7 +81,7 @@ def test_files_of_100_mb(capsys: pytest.CaptureFixture[str]) -> None:
     with Path("big-without.json").open("wb") as f:
         f.truncate(100 << 20)
     out = _written(capsys)
-    assert "big.json:1:1: KVR190 skipped: larger than 8 MB" in out
+    assert "big.json:1:1: KVR190 skipped: larger than 8 MB, and it holds kv_both once, first in line 1" in out
     assert "big-without" not in out
 
 
@@ -118,15 +123,15 @@ def test_many_processes_find_what_one_finds_in_the_order_of_names(
     assert said[0] == said[1]
 
 
-def test_a_helper_process_that_is_killed_is_one_paragraph(
+def test_a_helper_process_that_is_killed_while_it_searches_is_one_paragraph(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(450):
         Path(f"f{n}.sh").write_text(GOOD)
-    main, look = os.getpid(), walk.look
+    main, holding = os.getpid(), walk.holding
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(
-        walk, "look", lambda p: look(p) if os.getpid() == main else os.kill(os.getpid(), signal.SIGKILL)
+        walk, "holding", lambda p: holding(p) if os.getpid() == main else os.kill(os.getpid(), signal.SIGKILL)
     )
     monkeypatch.setattr(search, "_load_judges", lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
     assert cli.main(["--write", "."]) == 1
@@ -214,18 +219,6 @@ def test_broken_files(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert after.replace(b"kv_producer", b"kv_both").replace(b"kv_consumer", b"kv_both") == before
 
 
-def test_links_are_not_followed_and_loops_end(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    outside = tmp_path.parent / "outside.sh"
-    outside.write_text(GOOD)
-    Path("link.sh").symlink_to(outside)
-    Path("loop").symlink_to(".")
-    Path("self").symlink_to("self")
-    Path("gone").symlink_to("nowhere")
-    out = _written(capsys)
-    assert out.count("KVR101") == 1
-    assert outside.read_text() == GOOD
-
-
 def test_a_link_given_by_name_is_written_where_it_points(capsys: pytest.CaptureFixture[str]) -> None:
     Path("real").mkdir()
     Path("good.sh").rename("real/run.sh")
@@ -266,19 +259,21 @@ def test_unreadable_files_and_folders(capsys: pytest.CaptureFixture[str], monkey
 def test_a_file_that_changes_while_it_is_read(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("moving.sh").write_text(GOOD)
+    Path("two/down").mkdir(parents=True)  # where nobody asks it who uses good.sh
+    moving = Path("two/down/moving.sh")
+    moving.write_text(GOOD)
     real = walk._all
 
     def slow(fd: int) -> bytes:
         data = real(fd)
-        if os.readlink(f"/proc/self/fd/{fd}").endswith("moving.sh") and Path("moving.sh").read_text() == GOOD:
-            with Path("moving.sh").open("a") as f:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("moving.sh") and moving.read_text() == GOOD:
+            with moving.open("a") as f:
                 f.write("# more\n")
         return data
 
     monkeypatch.setattr(walk, "_all", slow)
-    assert "moving.sh:1:1: KVR190 skipped: it changed while it was read" in _written(capsys)
-    assert Path("moving.sh").read_text() == GOOD + "# more\n"
+    assert "two/down/moving.sh:2:79: KVR190 skipped: it changed while it was read" in _written(capsys)
+    assert moving.read_text() == GOOD + "# more\n"
 
 
 def test_a_file_that_changes_before_it_is_written(
@@ -350,14 +345,6 @@ def test_a_file_with_two_names_is_left(capsys: pytest.CaptureFixture[str]) -> No
     assert Path("one.sh").samefile("two.sh")
 
 
-def test_vendored_trees_are_left(capsys: pytest.CaptureFixture[str]) -> None:
-    for folder in ("node_modules", "vendor", ".git", "a/site-packages", "third_party"):
-        Path(folder).mkdir(parents=True)
-        Path(folder, "run.sh").write_text(GOOD)
-    out = _written(capsys)
-    assert out.count("KVR101") == 1
-
-
 def test_a_file_given_twice_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert _written(capsys, "good.sh", "./good.sh", ".").count("KVR101") == 1
 
@@ -372,7 +359,7 @@ def test_a_carrier_that_fails_costs_one_file(
 
     monkeypatch.setattr(toml, "_read", broken)
     Path("a.toml").write_text("kv = 'NixlConnector kv_both'\n")
-    assert "a.toml:1:1: KVR190 skipped: reading it failed (KeyError: 'odd')" in _written(capsys)
+    assert "a.toml:1:21: KVR118 unread: reading it failed (KeyError: 'odd')" in _written(capsys)
 
 
 def test_what_cannot_be_read_again_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,8 +135,8 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
     """Which side each place of one file that names ``name`` is about."""
     hit = walk.look(path)
     stem = os.path.splitext(name)[0]
-    taken_over = b"\ndefaults:" in b"\n" + hit.data[:4096] and stem.encode() in hit.data
-    if hit.skipped or not (taken_over or name.encode() in hit.data):
+    taken_over = b"\ndefaults:" in b"\n" + hit.data[:4096] and os.fsencode(stem) in hit.data
+    if hit.skipped or not (taken_over or os.fsencode(name) in hit.data):
         return
     try:
         text = Text.of_file(

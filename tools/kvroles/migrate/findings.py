@@ -50,13 +50,13 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
 def _left_alone(found: list[Finding], ctx: File) -> None:
     """Say of what stands in a live object's dump, and of a role in what is a record by its name, that it is not rewritten."""
     if ctx.path != "-" and (live := dumps.spans(ctx.text, read.language(ctx.name, ctx.text))):
-        code = "KVR119" if ctx.named else "KVR125"
+        code = "KVR119" if ctx.asked_for else "KVR125"
         for f in found:
             if CODES[f.code].means is not Means.HARMLESS and any(a <= f.pos < b for a, b in live):
                 f.code, f.level, f.role = code, CODES[code].level, None
                 f.message = "in a dump of a live object, left as it is"
-                f.fix = "change what the object was made from, and apply that" if ctx.named else ""
-    if ctx.named and read.recorded(ctx.name.rsplit("/", 1)[-1]):
+                f.fix = "change what the object was made from, and apply that" if ctx.asked_for else ""
+    if ctx.asked_for and read.recorded(ctx.name.rsplit("/", 1)[-1]):
         for f in found:
             if f.role is not None:
                 f.code, f.level, f.role = "KVR117", CODES["KVR117"].level, None

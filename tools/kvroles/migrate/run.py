@@ -146,7 +146,7 @@ def of_bytes(
     if _nested(data):
         return unread(path, data, f"brackets are nested more than {_LIMIT} deep")
     ctx = File(path, name, text, options.settings.connectors)
-    ctx.below, ctx.named = name if below is None else below, named
+    ctx.below, ctx.asked_for = name if below is None else below, named
     options.settings.used.clear()
     try:
         found = findings.of_file(ctx, options)
@@ -191,7 +191,7 @@ def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> by
         after = rewrite.edited(data, ctx.text, result.findings)
         text = Text.of_file(after)
         ctx_after = File(ctx.path, ctx.name, text, ctx.nixl)
-        ctx_after.below, ctx_after.named = ctx.below, ctx.named
+        ctx_after.below, ctx_after.asked_for = ctx.below, ctx.asked_for
         again = findings.of_file(ctx_after, options)
     except Exception as e:  # whatever it is, what cannot be read again is not offered
         why = str(e) or type(e).__name__

@@ -56,8 +56,9 @@ def each(
     todo = deque(range(len(items)))
     running: list[_Process[T]] = []
     count = min(os.cpu_count() or 1, _MAX_PROCESSES, len(items))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a process that ends must not print again what this one has not printed yet
+            stream.flush()
     try:
         while todo or running:
             while todo and len(running) < count:

@@ -39,7 +39,7 @@ class File(FileCtx):
     def __init__(self, path: str, name: str, text: Text, nixl: frozenset[str] = frozenset()) -> None:
         super().__init__(path, name, text, nixl, walk.neighbours)
         self.below = name  # the part of its path below what the user named
-        self.named = False  # whether the user named the very file
+        self.asked_for = False  # whether the user named the very file
         self._kept: dict[Hashable, object] = {}
         self._meanings: list[Callable[[str], str | None]] = []
         self._pairs: list[list[tuple[str, str]]] = []

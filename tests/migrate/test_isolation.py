@@ -1,0 +1,110 @@
+"""A reader that crashes, hangs or gives up costs the file it read, no other; that file is unread, with its lines."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from kvroles.migrate import cli, findings, run, workers
+
+GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for n in range(6):
+        Path(f"good{n}.sh").write_text(GOOD)
+    Path("bad.sh").write_text(f"\n{GOOD}")
+
+
+def _spoilt(monkeypatch: pytest.MonkeyPatch, what: object) -> None:
+    real, parent = findings.of_file, os.getpid()
+
+    def of_file(ctx: findings.File, options: findings.Options) -> list[findings.Finding]:
+        assert os.getpid() != parent, "the process that reports never reads a text itself"
+        if ctx.path == "bad.sh":
+            assert callable(what)
+            what()
+        return real(ctx, options)
+
+    monkeypatch.setattr(findings, "of_file", of_file)
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "the process that read it was ended by SIGSEGV"),
+        (lambda: os._exit(3), "the process that read it ended with 3"),
+        (_spin, "reading it takes too long"),
+        (lambda: bytearray(1 << 40), "nested too deep, or too large for the memory that reading may take"),
+        (lambda: [][0], "reading it failed (IndexError: list index out of range); nothing in it was changed"),
+    ],
+    ids=["crash", "exit", "hang", "memory", "exception"],
+)
+@pytest.mark.parametrize("cores", [1, 3])
+def test_one_file_is_lost_and_the_rest_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: object, why: str, cores: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(run, "_SECONDS", 0.2)
+    _spoilt(monkeypatch, what)
+    assert cli.main(["--check", "--write", "."]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert f"bad.sh:3:79: KVR118 unread: {why}" in out
+    assert out.count("(written)") == 6
+    assert Path("bad.sh").read_text() == f"\n{GOOD}"
+
+
+def test_standard_input_is_read_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    monkeypatch.setattr(findings, "of_file", crash)
+    result = run.of_input(GOOD.encode(), run.Options(run.settings.Settings()))
+    assert result is not None
+    assert [(f.code, f.line) for f in result.findings] == [("KVR118", 2)]
+
+
+def test_a_process_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_SLOWEST", 1)
+
+    def work(item: int) -> int:
+        if item == 1:
+            time.sleep(3600)
+        return item * 2
+
+    made = workers.each(work, [0, 1, 2, 3], budget=lambda _: 0.5, load=lambda: None)
+    assert made == [0, workers.Lost("reading it did not come to an end"), 4, 6]
+
+
+def test_results_come_in_order_whatever_their_size() -> None:
+    made = workers.each(lambda n: bytes(n), list(range(0, 400_000, 9_999)), budget=lambda _: 9, load=lambda: None)
+    assert [len(b) for b in made if isinstance(b, bytes)] == list(range(0, 400_000, 9_999))
+
+
+def test_no_process_is_left_behind() -> None:
+    def work(item: int) -> int:
+        if item == 2:
+            raise ValueError("odd")
+        return item
+
+    with pytest.raises(ValueError, match="odd"):
+        workers.each(work, list(range(9)), budget=lambda _: 9, load=lambda: None)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_brackets_deeper_than_a_parser_bears_are_not_given_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("deep.go").write_text("package a\nvar x = " + "[" * 60_000 + "\n// kv_both\n")
+    assert cli.main(["--check", "deep.go"]) == 1
+    assert "deep.go:3:4: KVR118 unread: brackets are nested more than 1000 deep" in capsys.readouterr().out
