@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).parents[3] / "tools/migrate.py"
+TOOL = Path(__file__).parents[2] / "tools/migrate.py"
 CONFIG = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 GOOD = f"# prefill\nvllm serve m --kv-transfer-config '{CONFIG}'\n"
 FORMS = [(), ("--json",), ("--sarif",), ("--github",), ("--diff",), ("-v",)]
@@ -39,7 +39,7 @@ def _shell(command: str) -> subprocess.CompletedProcess[bytes]:
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
 def test_any_name_and_any_evidence_on_any_output(form: tuple[str, ...], encoding: str) -> None:
     Path(os.fsdecode(b"caf\xe9.sh")).write_text(GOOD)
-    Path("zh.sh").write_text(GOOD.replace("# prefill", "# 预填充 prefill 😀"))
+    Path("zh.sh").write_text(GOOD.replace("# prefill", "# prefill: 预填充 😀"))
     ran = _run("--check", *form, ".", encoding=encoding)
     assert (ran.returncode, ran.stderr) == (1, b"")
     if form in {("--json",), ("--sarif",)}:
@@ -49,7 +49,7 @@ def test_any_name_and_any_evidence_on_any_output(form: tuple[str, ...], encoding
 
 
 def test_what_was_written_is_told_whatever_the_output_can_hold() -> None:
-    Path("zh.sh").write_text(GOOD.replace("# prefill", "# 预填充 prefill"))
+    Path("zh.sh").write_text(GOOD.replace("# prefill", "# prefill: 预填充"))
     ran = _run("--write", ".", encoding="ascii")
     assert (ran.returncode, ran.stderr, b"1 role written" in ran.stdout) == (0, b"", True)
 
