@@ -31,7 +31,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
     code = cli.main(list(args))
     out, err = capsys.readouterr()
-    return code, out, err
+    assert "\n\n" not in err
+    return code, out, " ".join(err.split()) + "\n" if err else ""  # a paragraph is as wide as the terminal
 
 
 def test_report_names_place_code_side_and_evidence_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

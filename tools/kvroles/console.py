@@ -12,9 +12,7 @@ import errno
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from kvroles.errors import Exit, KvRolesError, UsageError
@@ -116,6 +114,27 @@ def say_json(document: Any) -> None:
     _write(sys.stdout, as_json(document) + "\n")
 
 
+def say_exactly(text: str | bytes) -> None:
+    """Print ``text`` as it is on standard output: a patch or a file, which has to hold what the files hold."""
+    if isinstance(text, str):
+        _write(sys.stdout, text)
+        return
+    _write(sys.stdout, "")
+    try:
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+    except OSError as e:
+        _refused.append(e)
+        _drop(sys.stdout)
+    except (AttributeError, ValueError):  # no stream of bytes, or closed by somebody in this process
+        pass
+
+
+def can_say() -> bool:
+    """Whether standard output still takes what is printed."""
+    return not _refused
+
+
 def note(text: str) -> None:
     """Print ``text`` on standard error, if that can be written."""
     _write(sys.stderr, page(text if text.endswith("\n") else f"{text}\n"))
@@ -147,6 +166,8 @@ def without_library(prog: str, e: ModuleNotFoundError) -> int:
     name = str(e.name).partition(".")[0]
     if name in ("kvroles", "kvworkshop"):
         raise e
+    from pathlib import Path  # lazy: a run that fails so has time
+
     root = Path(__file__).resolve().parents[2]
     lack = UsageError(
         f"It needs the library {name!r}, which {sys.executable} lacks",
@@ -166,6 +187,8 @@ def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, e: KvRole
 
 def _paragraph(prog: str, e: KvRolesError) -> None:
     """The error's paragraph on standard error, as wide as the terminal."""
+    import textwrap  # lazy: only a failure is wrapped
+
     width = min(100, max(40, _columns()))
     note(textwrap.fill(f"{prog}: {e}", width, break_long_words=False, break_on_hyphens=False))
 

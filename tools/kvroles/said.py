@@ -7,7 +7,6 @@ sees, make a name look like another (Unicode TR 36, TR 39). All of these are wri
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -34,6 +33,8 @@ def page(text: str) -> str:
 
 def as_json(document: Any) -> str:
     """``document`` as JSON in ASCII, in which no CI runner finds a command."""
+    import json  # lazy: most runs print none, and migrate's start is counted in milliseconds
+
     return json.dumps(document, indent=1).replace("##", "#\\u0023")
 
 

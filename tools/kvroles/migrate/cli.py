@@ -6,14 +6,14 @@ Exit codes: 0 done or nothing to do; 1 with ``--check``, something is left; 2 wr
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
-import io
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
-from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles import console
+from kvroles.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
@@ -46,12 +46,17 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=width - 2)
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(console.Parser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message[:1].upper()}{message[1:]}", fix=f"'{self.prog} --help' lists what it takes")
+        """As every tool does, and as an object too where the report would have been one."""
+        if "--json" in self.given:
+            console.say_json({"error": message, "code": int(Exit.USAGE)})
+        super().error(message)
+
+    given: Sequence[str] = ()
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _Parser:
     """The command line's grammar."""
     p = _Parser(
         prog="kv-roles",
@@ -75,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--config", metavar="FILE", help="settings for all paths (default: the nearest .kv-roles.toml)")
     form = p.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_const", const="json", dest="format", help="findings as JSON")
+    form.add_argument("--json", action="store_true", help="findings as JSON")
     form.add_argument("--sarif", action="store_const", const="sarif", dest="format", help="findings as SARIF 2.1.0")
     form.add_argument(
         "--github", action="store_const", const="github", dest="format", help="findings as GitHub annotations"
@@ -86,70 +91,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run and return the exit code; a failure is one paragraph on standard error, and an object with ``--json``.
-
-    What cannot be printed changes nothing in the exit code, but for a success that could not be told.
-    """
+    """Run and return the exit code; a failure is one paragraph on standard error, and an object with ``--json``."""
     gc.disable()  # until what this takes is loaded: it stays, and there is nothing to collect
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name or a word may hold what the terminal's encoding does not
-            stream.reconfigure(errors="backslashreplace")
-    given = sys.argv[1:] if argv is None else argv
+    p = parser()
+    p.given = sys.argv[1:] if argv is None else argv
     try:
-        return _printed(*_run(parser().parse_args(given)))
-    except KvRolesError as e:
-        if "--json" in given:
-            import json  # lazy: a report in words does without
-
-            _printed(0, json.dumps({"error": str(e), "code": int(e.code)}) + "\n")
-        _complain(str(e))
-        return int(e.code)
-    except KeyboardInterrupt:
-        _complain("interrupted; every file is as it was, or done. Run again for the rest.")
-        return 130
-    except OSError as e:
-        _complain(f"{e.filename or 'The system refuses'}: {e.strerror or e}.")
-        return int(Exit.DOES_NOT_APPLY)
+        return console.guarded(p, _run, argv, interrupted="every file is as it was, or done; run again for the rest")
     finally:
         gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
         gc.enable()
 
 
-def _printed(code: int, text: str, out: TextIO | None = None) -> int:
-    """Print ``text`` and return ``code``; 1 in place of 0 if it cannot be printed and nobody has closed the pipe on purpose."""
-    stream = out if out is not None else sys.stdout
-    try:
-        if stream is None:
-            raise OSError("it is closed")
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:  # ``| head`` has seen enough
-        _drop(stream)
-    except (OSError, ValueError) as e:
-        _drop(stream)
-        _complain(f"Standard output cannot be written: {getattr(e, 'strerror', None) or e}.")
-        return code or int(Exit.DOES_NOT_APPLY)
-    return code
-
-
-def _complain(text: str) -> None:
-    """One paragraph on standard error, if there is one."""
-    from kvroles.migrate import shown
-
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"kv-roles: {shown.line(text)}\n")
-        sys.stderr.flush()
-
-
-def _drop(stream: TextIO | None) -> None:
-    """Point a stream at nothing, so that Python does not complain of it once more when it exits."""
-    if stream is not None:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _run(args: argparse.Namespace) -> tuple[int, str]:
-    """The exit code, and what is to be printed."""
+def _run(args: argparse.Namespace) -> int:
     from kvroles.migrate import search, settings
 
     if args.config is not None and not os.path.isfile(args.config):
@@ -160,7 +113,7 @@ def _run(args: argparse.Namespace) -> tuple[int, str]:
 
         release = hazards.target(args.target_vllm)
     known = settings.Known(args.side, args.config)
-    proof = args.write or args.diff or args.format == "json"
+    proof = args.write or args.diff or args.json
     options = settings.Options(known.of("-", "."), release, proof=proof, known=known)
     if "-" in args.paths:
         if os.path.lexists("-"):  # a gate that is given the names of files would else pass on an empty input
@@ -182,11 +135,11 @@ def _run(args: argparse.Namespace) -> tuple[int, str]:
     results = run.each(found, options, coverage)
     run.check_sides(known, coverage, results)
     whole = _write(results) if args.write else True
-    code = Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE
-    return int(code), _report(args, results, coverage)
+    _report(args, results, coverage)
+    return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
 
 
-def _standard_input(args: argparse.Namespace, options: Options, known: Known) -> tuple[int, str]:
+def _standard_input(args: argparse.Namespace, options: Options, known: Known) -> int:
     from kvroles.migrate import run, search, walk
 
     if sys.stdin is None:
@@ -198,31 +151,16 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known) ->
     coverage.files = 1
     coverage.sides = known.named_by("-", set())
     run.check_sides(known, coverage, results)
-    code = int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
-    if not args.write:
-        return code, _report(args, results, coverage)
-    after = result.after if result is not None else None
-    for f in result.findings if result is not None else []:
-        f.written = after is not None and f.role is not None
-    code = _passed_on(data if after is None else after, code)
-    _printed(0, _report(args, results, coverage), sys.stderr)
-    return code, ""
-
-
-def _passed_on(data: bytes, code: int) -> int:
-    """Write ``data`` and what is left of standard input to standard output; the exit code."""
-    try:
-        while data:
-            sys.stdout.buffer.write(data)
+    if args.write:
+        after = result.after if result is not None else None
+        for f in result.findings if result is not None else []:
+            f.written = after is not None and f.role is not None
+        data = data if after is None else after
+        while data and console.can_say():
+            console.say_exactly(data)
             data = sys.stdin.buffer.read(1 << 20)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        _drop(sys.stdout)
-    except (OSError, AttributeError, ValueError) as e:
-        _drop(sys.stdout)
-        _complain(f"Standard output cannot be written: {getattr(e, 'strerror', None) or 'it is closed'}.")
-        return code or int(Exit.DOES_NOT_APPLY)
-    return code
+    _report(args, results, coverage)
+    return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
 
 
 def _write(results: list[FileResult]) -> bool:
@@ -245,8 +183,17 @@ def _write(results: list[FileResult]) -> bool:
     return whole
 
 
-def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> str:
+def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> None:
     from kvroles.migrate import report
 
-    form = args.format or "text"
-    return report.render(results, coverage, form=form, diff=args.diff, verbose=args.verbose, quiet=args.quiet)
+    form = "json" if args.json else args.format or "text"
+    if args.write and args.paths == ["-"]:  # standard output has the text
+        console.note(report.text(results, coverage, verbose=args.verbose, quiet=args.quiet))
+    elif form in {"json", "sarif"}:
+        console.say_json(report.document(results, coverage, form))
+    elif form == "github":
+        console.say_exactly("".join(f"{line}\n" for line in report.github(results)))
+    elif args.diff:
+        console.say_exactly(report.diffs(results))
+    else:
+        console.say(report.text(results, coverage, verbose=args.verbose, quiet=args.quiet))

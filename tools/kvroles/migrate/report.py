@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from kvroles.migrate import shown
 from kvroles.migrate.codes import CODES, EFFECTS, Means
 from kvroles.migrate.model import Finding, Level
+from kvroles.said import said
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
@@ -19,30 +18,24 @@ if TYPE_CHECKING:
 VERSION = 2
 
 
-def render(results: list[FileResult], coverage: Coverage, *, form: str, diff: bool, verbose: bool, quiet: bool) -> str:
-    """``results``, and what was looked at, in the form asked for."""
-    match form:
-        case "json":
-            return json.dumps(as_json(results, coverage), indent=2) + "\n"
-        case "sarif":
-            from kvroles.migrate import sarif
+def document(results: list[FileResult], coverage: Coverage, form: str) -> dict[str, object]:
+    """``results``, and what was looked at, as a document of ``form``: ``json`` or ``sarif``."""
+    if form == "json":
+        return as_json(results, coverage)
+    from kvroles.migrate import sarif
 
-            return json.dumps(sarif.log(results), indent=2) + "\n"
-        case "github":
-            return "".join(line + "\n" for line in github(results))
-        case _:
-            return _diffs(results) if diff else _text(results, coverage, verbose=verbose, quiet=quiet)
+    return sarif.log(results)
 
 
-def _diffs(results: list[FileResult]) -> str:
+def diffs(results: list[FileResult]) -> str:
     """The changes as a patch; on a terminal without what it would obey, in GitHub's log without commands to it."""
-    text = "".join(unified(r) for r in results)
-    if sys.stdout is not None and sys.stdout.isatty():
-        return "".join(shown.line(ln) + "\n" for ln in text.splitlines())
-    if text and os.environ.get("GITHUB_ACTIONS") == "true":
+    patch = "".join(unified(r) for r in results)
+    if sys.stdout.isatty():
+        return "".join(said(ln) + "\n" for ln in patch.splitlines())
+    if patch and os.environ.get("GITHUB_ACTIONS") == "true":
         token = os.urandom(16).hex()
-        return f"::stop-commands::{token}\n{text}::{token}::\n"
-    return text
+        return f"::stop-commands::{token}\n{patch}::{token}::\n"
+    return patch
 
 
 def unified(r: FileResult) -> str:
@@ -59,7 +52,7 @@ def unified(r: FileResult) -> str:
 
 def _name(path: str) -> str:
     """A path in a patch, quoted as git does where it holds what a line cannot."""
-    if shown.line(path) == path and path.isprintable() and '"' not in path:
+    if said(path) == path and path.isprintable() and '"' not in path:
         return path
     quoted = "".join(
         chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in path.encode("utf-8", "surrogateescape")
@@ -71,7 +64,8 @@ def _shown(f: Finding, verbose: bool) -> bool:
     return verbose or (not f.suppressed and (f.level is not Level.NOTE or f.code in EFFECTS))
 
 
-def _text(results: list[FileResult], coverage: Coverage, *, verbose: bool, quiet: bool) -> str:
+def text(results: list[FileResult], coverage: Coverage, *, verbose: bool, quiet: bool) -> str:
+    """The report for people: the findings with their evidence, and what they were read from."""
     count: Counter[str] = Counter()
     out: list[str] = []
     for r in results:
@@ -81,13 +75,13 @@ def _text(results: list[FileResult], coverage: Coverage, *, verbose: bool, quiet
                 continue
             state = " (written)" if f.written else " (silenced)" if f.suppressed else ""
             connector = f" [{f.connector}]" if f.connector else ""
-            said = shown.line(f"{f.code} {f.message}{connector}{state}")
-            out.append(f"{shown.path(f.path)}:{f.line}:{f.column}: {said}")
+            what = said(f"{f.code} {f.message}{connector}{state}")
+            out.append(f"{said(f.path)}:{f.line}:{f.column}: {what}")
             out += [f"    {line}" for line in evidence(f, r)]
             if f.fix and not f.written:
-                out.append(f"    to do: {shown.line(f.fix)}")
+                out.append(f"    to do: {said(f.fix)}")
     if coverage.names is not None and not quiet:
-        out += [f"{shown.path(path)}: passed over: {reason}" for reason, path in sorted(coverage.names)]
+        out += [f"{said(path)}: passed over: {reason}" for reason, path in sorted(coverage.names)]
     out.append(summary(results, count, coverage))
     return "".join(line + "\n" for line in out)
 
@@ -98,7 +92,7 @@ def evidence(f: Finding, r: FileResult) -> list[str]:
     for c in f.cues[:6]:
         where = f"line {_line(r, c.pos)}: " if c.pos >= 0 else ""
         words = " ".join(c.words.split())
-        line = shown.line(f"{where}{c.kind}: {words} -> {c.side.value}")
+        line = said(f"{where}{c.kind}: {words} -> {c.side.value}")
         if line not in out:
             out.append(line)
     return out
@@ -202,8 +196,8 @@ def github(results: list[FileResult]) -> list[str]:
 
 def _data(s: str) -> str:
     parts = s.replace("\r\n", "\n").split("\n")
-    return "%0A".join(shown.line(part.replace("%", "%25")) for part in parts)
+    return "%0A".join(said(part.replace("%", "%25")) for part in parts)
 
 
 def _property(s: str) -> str:
-    return shown.line(s.replace("%", "%25")).replace(":", "%3A").replace(",", "%2C")
+    return said(s.replace("%", "%25")).replace(":", "%3A").replace(",", "%2C")

@@ -73,7 +73,9 @@ class Known:
             file = _nearest(os.path.realpath(folder or "."), os.path.realpath(root))
             file = file or (NAME if os.path.isfile(NAME) else "")
             if file not in self._files:
-                self._files[file] = load(file or None, self.given, (os.path.dirname(file) or ".",))
+                near = os.path.relpath(file) if file else ""
+                shown = file if near.startswith("..") else near
+                self._files[file] = load(shown or None, self.given, (os.path.dirname(file) or ".",))
             self._of[key] = self._files[file]
         return self._of[key]
 
