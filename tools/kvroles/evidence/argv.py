@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from kvroles.evidence import pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side, Weight
-from kvroles.evidence.names import mentioned, name_sides, role_value
+from kvroles.evidence.names import mentioned, name_sides
 
 
 class Word(NamedTuple):
@@ -89,6 +90,7 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
     """The cues of a command; ``skip`` is the index of the word that holds the config itself."""
     out: list[Cue] = []
     flag = ""
+    plain = not pickers.many(w.s for w in words)
     for i, w in enumerate(words):
         if i == skip:
             named = ctx.sides_of(flag or (w.s.partition("=")[0] if w.s.startswith("-") else ""))
@@ -119,7 +121,7 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
             continue
         if m := _ENV.match(s):
             out += env_cues(m.group(1), m.group(2), w.pos, ctx)
-        else:
+        elif flag or plain:
             out += _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
         flag = ""
     return out
@@ -128,7 +130,7 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
 def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
     """The cues of ``NAME=value`` before a command, in an env list, in a service's environment."""
     own = _ENV_ROLE.search(name) is not None and not _OTHER_END.search(name)
-    side = role_value(value) if own else None
+    side = ctx.role_of(value, name) if own else None
     if side is None and own:
         named = ctx.sides_of(value)
         side = next(iter(named)) if len(named) == 1 else None
@@ -152,7 +154,7 @@ def name_is_vague(name: str) -> bool:
 
 def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     if _ROLE_FLAG.match(flag):
-        side = role_value(value)
+        side = ctx.role_of(value, flag)
         if side is None:
             named = ctx.sides_of(value)
             side = next(iter(named)) if len(named) == 1 else None

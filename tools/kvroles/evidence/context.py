@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
+from kvroles.evidence import conditions, names
 from kvroles.evidence.frames import Scope, Side
 from kvroles.evidence.names import (
     PD,
@@ -118,6 +119,8 @@ _TRADES = {
 _DEFAULTS = re.compile(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
 _VALUES = re.compile(r"(?:^|/)values\.ya?ml$")
 _VALUES_OF = re.compile(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
+_PD_KEY = re.compile(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
+_OPEN = re.compile(r"\$\{\w+:?[-=]")
 _NAME_LENGTH = 200
 _BEFORE = re.compile(r"[\w.-]*\Z")
 _AFTER = re.compile(r"[\w.-]*")
@@ -336,6 +339,8 @@ class FileCtx:
         ``acme-prefill`` is of prefill where ``acme-decode`` is found too, ``KV_P`` where ``KV_D`` is; a name by a word that
         other trades use as well (producer, consumer) only there, or where something else says P/D.
         """
+        if _OPEN.search(name):
+            return frozenset()  # ${ROLE:-prefill}: whoever starts it may set another
         found = name_sides(name, disagg_pair=self.disagg_pair)
         if not found:
             found = mentioned(name, disagg_pair=self.disagg_pair)
@@ -376,6 +381,29 @@ class FileCtx:
             twin = _TRADES[side is Side.PREFILL]
             return side if twin.search(self.text.s) else None
         return side
+
+    def role_of(self, value: str, key: str = "") -> Side | None:
+        """The side that a role-like setting's value means in this file: a letter, or a word that other trades use as well,
+        only where the other one stands in the file too or something else says P/D, as ``key`` may (NIXL_ROLE)."""
+        side = role_value(value)
+        twin = names.TRADE_ROLES.get(value.strip().strip("\"'").lower())
+        if side not in PD or twin is None or self.company or _PD_KEY.search(key):
+            return side
+        return side if re.search(rf"(?i)[\s:=\"'(\[,]{twin}(?![\w-])", self.text.s) else None
+
+    def holds(self, condition: str, *, shell: bool = False) -> Side | None:
+        """The side that a condition of this file being true means (see ``conditions.holds``): by a word that other trades use
+        as well only where the other one stands in the file too or something else says P/D."""
+        return self._in_company(conditions.holds(condition, shell=shell), condition)
+
+    def pattern_side(self, pattern: str) -> Side | None:
+        """The side that an arm of a ``case`` or ``match`` in this file is for (see ``conditions.pattern_side``)."""
+        return self._in_company(conditions.pattern_side(pattern), pattern)
+
+    def _in_company(self, side: Side | None, words: str) -> Side | None:
+        if side not in PD or re.search(r"(?i)prefill|decod", words) or not by_trade(words) or self.company:
+            return side
+        return side if _TRADES[side is Side.PREFILL].search(self.text.s) else None
 
     @cached_property
     def overridable(self) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence import argv, conditions
+from kvroles.evidence import argv
 from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import PD, mentioned, name_sides, role_key, role_value
+from kvroles.evidence.names import PD, mentioned, name_sides, role_key
 from kvroles.evidence.prose import prose_side
 
 _NAME_KEYS = frozenset(
@@ -46,6 +46,7 @@ _EXTENDS = frozenset(
         "based_on",
     }
 )
+_ELSE_KEYS = frozenset({"else", "otherwise", "default", "false", "False"})
 _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
 _LOOPS = frozenset(
     {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "for_each"}
@@ -158,8 +159,10 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
             scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", f"{key}: {both}", k.text.at(0)))
     profiles = m.get("profiles") if not scope.cues else None
     started = seq_words(profiles) if isinstance(profiles, Seq) else None
-    if started and len(started) == 1 and (side := role_value(started[0].s)) in (Side.PREFILL, Side.DECODE):
+    if started and len(started) == 1 and (side := ctx.role_of(started[0].s)) in (Side.PREFILL, Side.DECODE):
         scope.cues.append(Cue(side, Weight.NAMED, "label", f"profiles: {started[0].s}", started[0].pos))
+    if through in _ELSE_KEYS:
+        scope.cues = [c for c in scope.cues if c.kind != "condition"]
     words, has_args = container_words(m)
     if has_args:
         scope.kind, scope.launch = "container", True
@@ -190,7 +193,7 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
     if is_through or len(v.value) > 200:
         return []
     if key in _CONDITION_KEYS:
-        side = conditions.holds(v.value)
+        side = ctx.holds(v.value)
         return [Cue(side, Weight.NAMED, "condition", f"{key}: {v.value}"[:80], pos)] if side in PD else []
     if key in _NAME_KEYS or (
         key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not mentioned(key)
@@ -205,7 +208,7 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
             return [Cue(side, Weight.NAMED, "patch path", v.value, pos)]
         return []
     if role_key(key) and not ctx.overridable:
-        side = role_value(v.value)
+        side = ctx.role_of(v.value, key)
         if side is None:
             side = one_side(v.value, ctx)
         if side is not None and not (side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}):
@@ -242,7 +245,7 @@ def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
             continue
         if argv.other_end(k.value):
             continue
-        side = role_value(v.value) if role_key(k.value) else None
+        side = ctx.role_of(v.value, k.value) if role_key(k.value) else None
         if side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}:
             side = None
         if side is None and not roles_only:

@@ -218,6 +218,13 @@ _ROLE_VALUES: dict[str, Side] = {
 }
 
 
+# Values that other trades use as well, and letters, with the one that has to be there too.
+TRADE_ROLES = {
+    "p": "d", "d": "p", "producer": "consumer", "consumer": "producer", "sender": "receiver", "receiver": "sender",
+    "recver": "sender",
+}  # fmt: skip
+
+
 def role_value(value: str) -> Side | None:
     """The side a role-like setting's value means (``prefill``, ``SENDER``, ``agg``), or None."""
     return _ROLE_VALUES.get(value.strip().strip("\"'").lower())

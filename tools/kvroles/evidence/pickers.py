@@ -7,6 +7,7 @@ condition is not known, so that it says nothing of the values.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from kvroles.evidence import conditions
 from kvroles.evidence.context import FileCtx
@@ -24,6 +25,11 @@ _TERNARY = re.compile(
 _INLINE = re.compile(rf"(?P<a>{_VALUE})\s+if\s+(?P<c>.*?)\s+else\s+(?P<b>{_VALUE})", re.S)
 
 
+def many(values: Iterable[str]) -> bool:
+    """Whether more than one of the values beside a side's word is a config: the word is then of neither, or nobody knows."""
+    return sum(1 for v in values if _CONFIG.search(v)) > 1
+
+
 def by_name(name: str) -> bool:
     """Whether a function or tag of this name gives its second argument where its first is true, and its third elsewhere."""
     return name.rsplit(".", 1)[-1].rsplit("::", 1)[-1].lstrip("!").lower() in known.PICKERS
@@ -38,7 +44,7 @@ def is_test(word: str) -> bool:
 def side_of(condition: str, first: str, index: int, ctx: FileCtx) -> Side | None:
     """The side of value ``index`` (0 or 1) of a picker whose first value is ``first``."""
     if index == 0:
-        side = conditions.holds(condition)
+        side = ctx.holds(condition)
         return side if side in PD else None
     side = conditions.alone(condition)
     if side is None or side not in PD or not _CONFIG.search(first) or ctx.third_role:

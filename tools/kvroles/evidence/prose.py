@@ -63,10 +63,6 @@ _PROSE: list[tuple[Side, re.Pattern[str]]] = [
 _LETTERS = re.compile(
     r"(?<![\w/.-])P\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*D(?![\w/.-])|(?<![\w/.-])D\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*P(?![\w/.-])|(?<![a-z])xPyD(?![a-z])"
 )
-_LEAD_JUNK = re.compile(
-    r"(?i)^(?:[\W\d_]+|(?:step|start|starting|launch|launching|run|running|the|a|an|on|for|in|your|first|second|then|now|next|and"
-    r"|serve|bring|up|spin|deploy|create|set|configure|from|gpu|gpus|terminal|node|vllm|one|two|instance|server|option)\b)+"
-)
 _AND = re.compile(
     r"(?i)^\s*(?:and|or|&|/|-|\+|,|、|和|と|및|->|→|y|et|und|e|&amp;|then|nodes? and|instances? and|workers? and)\s*"
 )
@@ -133,14 +129,14 @@ def prose_side(text: str) -> Side | None:
     if not {P, D} <= found:
         return None
     clean = _NEUTRAL.sub(" ", text)
-    lead = _LEAD_JUNK.sub("", clean)
+    lead = clean
     hits: list[tuple[int, Side, int]] = []
     for side, pattern in _PROSE[:2]:
         m = pattern.search(lead)
         if m:
             hits.append((m.start(), side, m.end()))
     hits.sort(key=lambda h: h[0])
-    if not hits or hits[0][0] != 0:
+    if not hits or not _leads(lead[: hits[0][0]]):
         return None
     _, first, end = hits[0]
     rest = lead[end:]
@@ -233,7 +229,16 @@ def _opened(text: str) -> tuple[Side, str] | None:
     first = min(found, key=lambda m: m.start(), default=None)
     if first is None or not _leads(clean[: first.start()]):
         return None
-    return side, clean[first.end() :]
+    behind = clean[first.end() :]
+    if behind.startswith(("?", "？")) or any(_opens(c, side.other) for c in re.split(r"[,;.，。；]", behind)[1:]):
+        return None  # a question; "prefill on node 1, decode on node 2"
+    return side, behind
+
+
+def _opens(clause: str, side: Side) -> bool:
+    """Whether a clause is a title of a side as well."""
+    found = [m for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clause)))]
+    return any(_leads(clause[: m.start()]) and _follows(clause[m.end() :]) for m in found)
 
 
 def _leads(before: str) -> bool:

@@ -7,11 +7,11 @@ start starts starting launch launches launching run runs running serve serves se
 deploying  # en
 boot booting spawn spawning create creates creating set setting configure configures configuring begin initialize
 initializing
-init use using make add define defines build enable setup deployment
+init use using make add define defines setup deployment
 the a an our your and then now next first second third finally last one two three four five six seven eight more
 another each
 every only single multi main
-on for in as of to is are this these here
+on for as of is this
 step steps gpu gpus tpu xpu cpu npu card cards device devices rank ranks terminal terminals tab window node nodes host
 hosts machine
 machines server servers instance instances worker workers pod pods engine engines container containers service

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import mentioned, role_key, role_value
+from kvroles.evidence.names import mentioned, role_key
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers import pairs
@@ -152,7 +152,7 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
                 stage.cues += _built_upon(t, s.group(1), stage)
         elif name == "LABEL" and not TOKEN_RE.search(body.s):
             for m in re.finditer(r"([\w./-]+)=[\"']?([\w-]+)", body.s):
-                side = role_value(m.group(2)) if role_key(m.group(1)) else None
+                side = ctx.role_of(m.group(2)) if role_key(m.group(1)) else None
                 stage.cues += [Cue(side, Weight.NAMED, name.lower(), m.group(), t.at(a))] if side else []
         elif TOKEN_RE.search(body.s):
             scope = _said(comments, stage, ctx)

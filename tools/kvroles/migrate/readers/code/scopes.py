@@ -8,10 +8,10 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, conditions, data_cues, pickers
+from kvroles.evidence import argv, comments, data_cues, pickers
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import mentioned, role_value, split_name
+from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar
@@ -210,6 +210,8 @@ class Unit(Lender):
     def _words(self, name: str, given: Node) -> list[Cue]:
         """The sides that the plain words and names say which a call of ``name`` is given."""
         out: list[Cue] = []
+        if pickers.many(grammar.text(self.t, c) for c in given.named_children if c.type not in self.spec.pair):
+            return out
         for c in given.named_children:
             if c.type in self.spec.pair:
                 continue
@@ -217,7 +219,7 @@ class Unit(Lender):
             if (m := _PLAIN.match(source)) is None:
                 continue
             quoted = source[:1] in "\"'`"
-            side = role_value(m.group(1)) if quoted and len(m.group(1)) > 1 else None
+            side = self.ctx.role_of(m.group(1)) if quoted and len(m.group(1)) > 1 else None
             named = {side} if side else self.ctx.sides_of(m.group(1).rsplit(".", 1)[-1] if not quoted else m.group(1))
             if len(named) == 1:
                 words = f"{name[-40:]}({source[:60]})"
@@ -253,9 +255,11 @@ class Unit(Lender):
     def _beside(self, words: list[argv.Word], index: int) -> list[Cue]:
         """The one side that the short words beside a value in a tuple or list name: ``("prefill", 8100, "{...}")``."""
         out: list[Cue] = []
+        if pickers.many(w.s for w in words):
+            return out
         for i, w in enumerate(words):
             if i != index and 1 < len(w.s) < 40 and re.fullmatch(r"\$?[\w.-]+", w.s):
-                side = role_value(w.s.rsplit(".", 1)[-1])
+                side = self.ctx.role_of(w.s.rsplit(".", 1)[-1])
                 sides = {side} if side else self.ctx.sides_of(w.s)
                 out += [Cue(s, Weight.NAMED, "beside", w.s.lstrip("$"), w.pos) for s in sides]
         return out if len({c.side for c in out}) == 1 else []
@@ -314,7 +318,7 @@ class Unit(Lender):
             return Scope("branch", "else", up)
         words = grammar.text(self.t, condition) if condition is not None else ""
         scope = Scope("branch", words[:80], up)
-        asked = conditions.pattern_side if node.type in spec.case else conditions.holds
+        asked = self.ctx.pattern_side if node.type in spec.case else self.ctx.holds
         if (side := asked(words)) is not None:
             scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(node.start_byte)))
         return scope

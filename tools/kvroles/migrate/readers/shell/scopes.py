@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, conditions
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import mentioned, role_value
+from kvroles.evidence.names import mentioned
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.shell import said as shell_said
@@ -103,7 +103,7 @@ class Script(Source):
                 own = next((o for o in grammar.owners(node) if o.type == "command"), None)
                 if own is not None:
                     for w in self.words(own)[0][1:]:
-                        side = role_value(w.s) if len(w.s) > 1 else None
+                        side = self.ctx.role_of(w.s) if len(w.s) > 1 else None
                         named = {side} if side else self.ctx.sides_of(w.s)
                         if len(named) == 1 and not w.s.startswith("-"):
                             s.cues.append(
@@ -140,7 +140,7 @@ class Script(Source):
             return Scope("branch", "", up)
         words = grammar.text(self.t, condition)
         scope = Scope("branch", words, up)
-        side = conditions.holds(words, shell=True)
+        side = self.ctx.holds(words, shell=True)
         if side is not None:
             scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(condition.start_byte)))
         return scope
@@ -152,7 +152,7 @@ class Script(Source):
             return up
         words = grammar.text(self.t, left)
         scope = Scope("branch", words, up)
-        if any(c.type == "&&" for c in node.children) and (side := conditions.holds(words, shell=True)):
+        if any(c.type == "&&" for c in node.children) and (side := self.ctx.holds(words, shell=True)):
             scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(left.start_byte)))
         return scope
 
@@ -184,7 +184,7 @@ class Script(Source):
         pattern = re.split(r"\)", self.t.s[node.start_byte : node.end_byte], maxsplit=1)[0]
         if pattern.lstrip("( ").startswith("-") or re.search(r"(?:^|\|)\s*\*\s*(?:\||$)", pattern):
             return scope  # an option being parsed; the arm for everything else
-        if (side := conditions.pattern_side(pattern.strip())) is not None:
+        if (side := self.ctx.pattern_side(pattern.strip())) is not None:
             scope.cues.append(Cue(side, Weight.NAMED, "condition", pattern.strip()[:60], self.t.at(node.start_byte)))
         return scope
 

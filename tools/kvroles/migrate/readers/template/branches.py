@@ -26,7 +26,7 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
         elif len(sides := {s for w in words for s in ctx.sides_of(w)}) == 1 and not b.negated:
             scope.cues.append(Cue(sides.pop(), Weight.NAMED, b.condition.split()[0], b.condition, pos))
     elif not b.negated:
-        if (side := conditions.holds(b.condition)) is not None:
+        if (side := ctx.holds(b.condition)) is not None:
             scope.cues.append(Cue(side, Weight.NAMED, "condition", b.condition, pos))
     elif b.first is not None:
         side = pickers.side_of(b.condition, source.s[slice(*b.first)], 1, ctx)
