@@ -43,6 +43,7 @@ class KVTransferConfig:
     def __init__(self, **kw):
         vars(self).update(kw)
 """
+_CONFIG_OF_VENV = f"home = {Path(sys.executable).resolve().parent}\ninclude-system-site-packages = false\n"
 _BASE = b"class KVConnectorRole:\n    SCHEDULER = 1\n"
 
 
@@ -120,7 +121,7 @@ def environment(folder: Path) -> Path:
     (folder / "bin").mkdir()
     for name in ("python", "python3"):
         (folder / "bin" / name).symlink_to(Path(sys.executable).resolve())
-    put(folder, {"pyvenv.cfg": f"home = {Path(sys.executable).resolve().parent}\n".encode()})
+    put(folder, {"pyvenv.cfg": _CONFIG_OF_VENV.encode()})
     return site
 
 

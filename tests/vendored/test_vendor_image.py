@@ -17,6 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from kvroles.contract import roles_in_text
+from kvroles.vendored.image import context as context_of
 from support import wheels
 from support.driver import Ran
 from support.files import contents, put
@@ -60,16 +61,64 @@ def test_the_result_keeps_the_bases_user_and_has_no_network(context: Path) -> No
     assert all("--network=none" in run for run in runs)
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["scratch", BASE, BASE]
     assert "# syntax" not in text, "a frontend would have to be pulled"
-    for label in ("title", "description", "version", "licenses", "base.name", "base.digest"):
-        assert f"org.opencontainers.image.{label}=" in last
 
 
-def test_the_bake_file_builds_both_platforms(context: Path) -> None:
+def labels(context: Path) -> dict[str, str]:
+    text = (context / "Dockerfile").read_text().replace("\\\n", " ")
+    return dict(re.findall(r'([\w.-]+)="([^"]*)"', text[text.rindex("\nLABEL ") :]))
+
+
+@pytest.mark.parametrize(
+    ("more", "release", "said"),
+    [
+        ((), "0.22.1", {"state": "patched", "proof": "verified", "construction": "constructed in every role"}),
+        (("--no-strict",), "0.22.1", {"proof": "patch proven", "construction": "constructed in every role"}),
+        (("--part", "runtime"), "0.22.1", {"proof": "patch proven"}),
+        (("--no-require-construction",), "0.22.1", {"proof": "bytes proven", "construction": "not required"}),
+        ((), "0.33.0", {"state": "native: no file was changed", "patches": "none: this release warns by itself"}),
+    ],
+)
+def test_labels_say_what_is_inside_and_what_the_last_step_asks(
+    vendor: Vendor, tmp_path: Path, more: tuple[str, ...], release: str, said: dict[str, str]
+) -> None:
+    vendor(
+        "image", "--vllm-rev", release, "--base", "vllm/x@sha256:" + "0" * 64, "--output", tmp_path / "c", *more
+    ).ok()
+    told = labels(tmp_path / "c")
+    assert told["org.opencontainers.image.version"] == release, "that of the distribution inside"
+    assert told["org.opencontainers.image.base.name"] == "docker.io/vllm/x"
+    assert {k: told[f"vllm-kv-roles.{k}"] for k in said} == said
+    for inherited in ("source", "revision", "created"):
+        assert f"org.opencontainers.image.{inherited}" in told, "that of the base is not this image's"
+    assert ("patched" in told["org.opencontainers.image.title"]) is False
+    last = (tmp_path / "c/Dockerfile").read_text().split("apply.pyz verify")[1].partition("\n")[0]
+    assert ("--strict" in last, "--require-construction" in last) == (
+        "--no-strict" not in more, "--no-require-construction" not in more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [("python", "docker.io/library/python"), ("vllm/x:v1", "docker.io/vllm/x:v1"), ("localhost/x", "localhost/x"),
+     ("r.example:5000/a/b", "r.example:5000/a/b")],
+)  # fmt: skip
+def test_a_bases_name_is_fully_qualified(base: str, name: str) -> None:
+    assert context_of.qualified(f"{base}@sha256:{'0' * 64}") == name
+
+
+def test_the_bake_file_builds_both_platforms_into_something(context: Path) -> None:
     with (context / "docker-bake.hcl").open() as f:
-        (target,) = hcl2.load(f)["target"]
-    (values,) = target.values()
-    assert [p.strip('"') for p in values["platforms"]] == ["linux/amd64", "linux/arm64"]
-    assert values["network"].strip('"') == "none"
+        targets = hcl2.load(f)["target"]
+    made = {name.strip('"'): values for one in targets for name, values in one.items()}
+    assert made["vllm"]["network"].strip('"') == "none"
+    outputs = {"archive": "type=oci,dest=vllm-kv-roles-0.22.1.oci.tar", "push": "type=registry", "local": "type=docker"}
+    for name, output in outputs.items():
+        assert [x.strip('"') for x in made[name]["inherits"]] == ["vllm"]
+        assert [x.strip('"') for x in made[name]["output"]] == [f"{output},rewrite-timestamp=true"], (
+            "else it builds into nothing"
+        )
+    for name in ("archive", "push"):
+        assert [p.strip('"') for p in made[name]["platforms"]] == ["linux/amd64", "linux/arm64"]
 
 
 def test_the_context_holds_no_more_than_the_payload(context: Path) -> None:
@@ -211,7 +260,11 @@ def test_the_dockerfiles_steps_patch_and_prove_a_stand_in_twice_alike(
     differ = {p for p in one.keys() | before.keys() if one.get(p) != before.get(p)}
     kinds = {p.partition("site-packages/")[2] for p in differ}
     info = "vllm-0.22.1.dist-info"
-    assert {k for k in kinds if "/kv-roles/" not in k} == {CONNECTOR, f"{info}/RECORD"}
+    assert {k for k in kinds if "/kv-roles/" not in k} == {
+        CONNECTOR,
+        f"{info}/RECORD",
+        f"{info}/sboms/vllm-kv-roles.cdx.json",
+    }
     patched = next(p for p in one if p.endswith(CONNECTOR) and "originals" not in p)
     assert one[patched] == tiny.applied()[CONNECTOR]
 

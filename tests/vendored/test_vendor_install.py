@@ -32,7 +32,7 @@ def test_the_connector_is_patched_and_record_receipt_and_bytecode_follow(
     before = contents(site)
     ran = vendor("install", "--site-packages", site, "--json").ok()
     after = contents(site)
-    ours = {p for p in after if p.startswith(f"{INFO}/kv-roles/")}
+    ours = {p for p in after if p.startswith((f"{INFO}/kv-roles/", f"{INFO}/sboms/"))}
     assert {p for p in before | after if before.get(p) != after.get(p)} - ours == {CONNECTOR, PYC, f"{INFO}/RECORD"}
     assert after[CONNECTOR] == tiny.applied()[CONNECTOR]
     assert PYC in before
@@ -50,6 +50,7 @@ def test_uninstall_gives_back_every_byte(vendor: Vendor, site: Path) -> None:
     assert "the originals are back" in ran.out
     assert sources(site) == before
     assert not (site / INFO / "kv-roles").exists()
+    assert not (site / INFO / "sboms").exists()
     vendor("uninstall", "--site-packages", site).ok()
     assert sources(site) == before
 
@@ -105,16 +106,17 @@ def test_an_editable_install_is_sent_to_its_tree(vendor: Vendor, tmp_path: Path)
             f"{INFO}/direct_url.json": json.dumps({"url": f"file://{tree}", "dir_info": {"editable": True}}).encode(),
         },
     )
-    vendor("install", "--site-packages", site).refused(1, "editable install", f"apply.py --into {tree}")
+    vendor("install", "--site-packages", site).refused(
+        1, "editable install", f"apply.py --into {tree}", "--part runtime"
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "code", "phrases"),
     [
         ({CONNECTOR: b"class NixlConnector: pass\n"}, 1, [CONNECTOR, "does not apply"]),
-        ({"vllm/logger.py": b"edited\n"}, 3, ["vllm/logger.py", "is not what vllm 0.22.1 installed", "RECORD"]),
         ({f"{INFO}/RECORD": b"a,b\n"}, 4, ["There is no vLLM", "--python", "--site-packages"]),
-        ({f"{INFO}/METADATA": b"Name: vllm\nVersion: 0.22.7\n"}, 2, ["0.22.7 is not in the lock"]),
+        ({f"{INFO}/METADATA": b"Name: vllm\nVersion: 0.22.7\n"}, 3, ["METADATA", "disagree", "RECORD"]),
     ],
 )
 def test_an_installation_that_is_not_right_is_refused(
@@ -173,7 +175,30 @@ def test_a_link_is_not_followed_and_a_hard_link_elsewhere_is_not_touched(
     vendor("uninstall", "--site-packages", site).ok()
     (site / CONNECTOR).unlink()
     (site / CONNECTOR).symlink_to(tmp_path / "in-the-installers-cache")
+    vendor("install", "--site-packages", site).ok()
+    assert not (site / CONNECTOR).is_symlink()
+    assert (tmp_path / "in-the-installers-cache").read_bytes() == original
+
+
+def test_a_link_in_place_of_a_folder_is_not_followed(vendor: Vendor, site: Path, tmp_path: Path) -> None:
+    (site / "vllm/distributed").rename(tmp_path / "elsewhere")
+    (site / "vllm/distributed").symlink_to(tmp_path / "elsewhere")
+    before = snapshot(tmp_path)
     vendor("install", "--site-packages", site).refused(1, "symbolic link")
+    assert snapshot(tmp_path) == before
+
+
+def test_what_others_changed_is_listed_and_refused_with_strict(vendor: Vendor, site: Path) -> None:
+    put(site, {"vllm/logger.py": (site / "vllm/logger.py").read_bytes() + b"# edited\n"})
+    before = snapshot(site)
+    vendor("install", "--site-packages", site, "--strict").refused(
+        3, "vllm/logger.py is not what RECORD says", "--strict"
+    )
+    assert snapshot(site) == before
+    ran = vendor("install", "--site-packages", site).ok()
+    assert "by others     vllm/logger.py is not what RECORD says" in ran.out
+    receipt = json.loads((site / INFO / "kv-roles/receipt.json").read_bytes())
+    assert receipt["read"].endswith(", 1 not")
 
 
 def test_uninstall_refuses_to_overwrite_somebodys_edit(vendor: Vendor, site: Path) -> None:

@@ -108,7 +108,7 @@ def _noisy_logger(site: Path) -> None:
         (lambda s: _receipt(s, lambda r: r.update(release="0.9.0")), ["about another release"]),
         (lambda s: _receipt(s, lambda r: r.update(schema=9)), ["receipt", "is damaged"]),
         (lambda s: _receipt(s, lambda r: r.update(distribution="x")), ["receipt.json", "disagree"]),
-        (_stale_bytecode, [".pyc", "was compiled from another"]),
+        (_stale_bytecode, ["connector.cpython", "is not what its source compiles to"]),
         (_mute_logger, ["constructed with kv_both it logged the deprecation 0 times"]),
         (_noisy_logger, ["constructed with kv_both it logged the deprecation 2 times"]),
     ],
@@ -123,8 +123,10 @@ def test_what_is_not_true_is_seen(
 
 
 def test_where_vllm_does_not_import_the_construction_is_said_to_be_unchecked(vendor: Vendor, patched: Path) -> None:
+    (patched / "vllm/config/__init__.py").unlink()
     put(patched, {"vllm/config/__init__.py": b"import a_module_that_is_not_there\n"})
     ran = vendor("verify", "--site-packages", patched).ok()
+    assert ": patch proven, patched in place" in ran.out
     assert "construction  not checked: vLLM does not import here (ModuleNotFoundError" in ran.out
 
 

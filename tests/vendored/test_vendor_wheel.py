@@ -24,6 +24,7 @@ from support.tiny import CONNECTOR, Tiny
 Vendor = Callable[..., Ran]
 INFO = "vllm-0.22.1.dist-info"
 NEW = "vllm-0.22.1+kvroles.1.dist-info"
+OWN = (f"{NEW}/kv-roles/receipt.json", f"{NEW}/sboms/vllm-kv-roles.cdx.json")
 
 
 def build(vendor: Vendor, wheel: Path, output: Path, *more: str, release: str = "0.22.1") -> Path:
@@ -49,7 +50,7 @@ def test_only_the_connector_and_the_metadata_differ(vendor: Vendor, wheel: Path,
     before, after = wheels.members(wheel), wheels.members(out)
     renamed = {p.replace(INFO, NEW): d for p, d in before.items()}
     differ = {p for p in after if after[p] != renamed.get(p)}
-    assert differ == {CONNECTOR, f"{NEW}/METADATA", f"{NEW}/RECORD", f"{NEW}/kv-roles/receipt.json"}
+    assert differ == {CONNECTOR, f"{NEW}/METADATA", f"{NEW}/RECORD", *OWN}
     assert renamed.keys() - after.keys() == set()
     assert after[CONNECTOR] == tiny.applied()[CONNECTOR]
     assert b"Version: 0.22.1+kvroles.1\n" in after[f"{NEW}/METADATA"]
@@ -245,5 +246,5 @@ def test_without_the_libraries_the_way_to_them_is_named(tiny: Tiny, tmp_path: Pa
     command = [sys.executable, "-I", "-S", tiny.root / "tools" / "vendor.py", *argv, "--vllm-rev", "0.22.1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     Ran(done.returncode, done.stdout, done.stderr).refused(
-        2, "needs the library 'cyclonedx'", "pip install -e '.[vendor]'"
+        2, "needs the library 'packaging'", "pip install -e '.[vendor]'"
     )

@@ -77,7 +77,7 @@ def test_an_official_wheel_patched_installed_and_proven(
     after = directory(built)
     assert {p for p in after | before if after.get(p) != before.get(p)} == {
         connector,
-        *(f"{new}/{name}" for name in ("METADATA", "RECORD", "kv-roles/receipt.json")),
+        *(f"{new}/{name}" for name in ("METADATA", "RECORD", "kv-roles/receipt.json", "sboms/vllm-kv-roles.cdx.json")),
     }
     found = {str(f).partition(":")[0] for f in WheelChecker().check_contents(WheelContents.from_wheel(built))}
     assert found <= {

@@ -43,7 +43,9 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
                 if change.after is not None:
                     like = tree.mode_and_owner(change.path)
                     if like is None and os.geteuid() == 0:  # nothing in somebody's tree that they could not delete
-                        like = (0o644, *tree.owner_of_new(change.path))
+                        like = (tree.mode_of_new(change.path), *tree.owner_of_new(change.path))
+                    elif like is None and tree.inherit:
+                        like = (tree.mode_of_new(change.path), os.geteuid(), os.getegid())
                     _write(str(number), stage, change.after, like)
                 steps.append(
                     {
@@ -177,7 +179,11 @@ def _write(name: str, folder: int, data: bytes, like: tuple[int, int, int] | Non
         f.flush()
         if like is not None:
             mode, uid, gid = like
-            if (uid, gid) != (os.geteuid(), os.getegid()):
+            if os.geteuid() == 0:
                 os.chown(fd, uid, gid)
+            elif (
+                gid != os.fstat(fd).st_gid
+            ):  # only root gives files away: what others own becomes this user's, group kept
+                os.chown(fd, -1, gid)
             os.fchmod(fd, mode)
         os.fsync(fd)

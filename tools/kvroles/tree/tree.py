@@ -15,8 +15,13 @@ from kvroles.errors import DoesNotApply, UsageError, os_error
 class Tree:
     """An existing directory tree, opened once; paths below it are relative, with ``/``."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises UsageError when ``path`` is not a folder. A link to the folder itself is followed, once, here."""
+    def __init__(self, path: Path, *, inherit: bool = False) -> None:
+        """Raises UsageError when ``path`` is not a folder. A link to the folder itself is followed, once, here.
+
+        ``inherit``: what is made new gets the group's right to write of the folder it is made in (images whose user is not
+        known before they run give it to group 0).
+        """
+        self.inherit = inherit
         try:
             exists = path.exists()
         except OSError as e:
@@ -47,6 +52,8 @@ class Tree:
                     if not create:
                         raise
                     os.mkdir(folder, 0o755, dir_fd=fd)
+                    if self.inherit and os.fstat(fd).st_mode & 0o020:
+                        os.chmod(folder, 0o775 | os.fstat(fd).st_mode & 0o2000, dir_fd=fd)
                     if os.geteuid() == 0:  # root makes nothing in somebody's tree that they could not delete
                         st = os.fstat(fd)
                         os.chown(folder, st.st_uid, st.st_gid, dir_fd=fd, follow_symlinks=False)
@@ -101,6 +108,16 @@ class Tree:
                 return found[1:]
         st = os.fstat(self.fd)
         return st.st_uid, st.st_gid
+
+    def mode_of_new(self, path: str) -> int:
+        """The permission bits that a file made at ``path`` is to have."""
+        mode = None
+        while self.inherit and mode is None and (path := path.rpartition("/")[0]):
+            found = self.mode_and_owner(path)
+            mode = None if found is None else found[0]
+        if self.inherit and mode is None:
+            mode = os.fstat(self.fd).st_mode
+        return 0o664 if (mode or 0) & 0o020 else 0o644
 
     def move_in(self, source: str, path: str) -> None:
         """Rename ``source`` (below ``.kv-roles/``) over ``path``, making its folders: one step, old bytes or new."""

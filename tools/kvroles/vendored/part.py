@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvroles.apply import fit
 from kvroles.apply import plan as engine
 from kvroles.apply.plan import Reader, State, TopicStatus
 from kvroles.contract import check
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
-from kvroles.series.lock import Lock, ReleaseRow
+from kvroles.series.lock import FileRow, Lock, ReleaseRow, TopicRow
 from kvroles.series.patchfile import Patch
-from kvroles.series.release import Version, resolve, version
+from kvroles.series.release import FIRST_WITH_NIXL, Version, resolve, version
 from kvroles.series.topics import OVERLAY, Series, Topic
 from kvroles.tree.change import Change
 
@@ -34,6 +35,7 @@ class Part:
     row: ReleaseRow
     series: Series
     left_out: tuple[str, ...]
+    note: str | None = None  # how it was chosen, where not by the release's own row
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -57,23 +59,116 @@ def of(row: ReleaseRow, series: Series) -> Part:
     return Part(row._replace(topics=rows), Series(tuple(topics), {}), (*left_out, OVERLAY))
 
 
-def release_of(metadata_version: str, asked: str | None, lock: Lock, where: str) -> str:
-    """The release in the lock that a distribution of ``metadata_version`` is; local labels (``+cpu``) do not count.
+def choose(
+    metadata_version: str,
+    asked: str | None,
+    series: Series,
+    lock: Lock,
+    read: Reader,
+    where: str,
+    *,
+    by_context: bool = False,
+) -> Part:
+    """The part that fits a distribution of ``metadata_version`` whose files ``read`` gives.
 
-    Raises DoesNotApply when ``asked`` names another, UsageError when the lock knows no such release.
+    A release of the lock (local labels such as ``+cpu`` do not count) is taken by its hashes. Any other version (``.post1``, a
+    nightly) is taken by its files: those of a release where they are its, byte for byte, else by exact context.
+    ``by_context`` allows that for a release whose files are edited too.
+    Raises DoesNotApply when ``asked`` names another version or nothing fits, UsageError when ``asked`` is none.
     """
-    wanted = resolve(asked, lock.releases) if asked else None
     found = Version.parse(metadata_version)
-    if wanted is not None:
-        if found != version(wanted):
-            raise DoesNotApply(
-                f"{where} is another release than the one asked for",
-                expected=f"vLLM {wanted}",
-                found=f"vLLM {metadata_version}",
-                fix=f"Give --vllm-rev {metadata_version.partition('+')[0]}, or the wheel of {wanted}",
-            )
-        return wanted
-    return resolve(metadata_version.partition("+")[0], lock.releases)
+    wanted = _asked(asked, lock)
+    if wanted is not None and found is not None and found != version(wanted):
+        raise DoesNotApply(
+            f"{where} is another release than the one asked for",
+            expected=f"vLLM {wanted}",
+            found=f"vLLM {metadata_version}",
+            fix=f"Give --vllm-rev {metadata_version.partition('+')[0]}, or the wheel of {wanted}",
+        )
+    text = wanted or metadata_version.partition("+")[0]
+    known = Version.parse(text)
+    release = next((r for r in lock.releases if known is not None and version(r) == known), None)
+    if release is not None:
+        whole = of(lock.releases[release], series)
+        if not by_context or _known(whole, read):
+            return whole
+    else:
+        for row in reversed(lock.releases.values()):
+            whole = of(row, series)
+            if whole.paths and _known(whole, read):
+                note = f"its connector is that of vLLM {row.release}, byte for byte"
+                return Part(whole.row, whole.series, whole.left_out, note)
+    return _by_context(text, release or _below(known, lock), series, lock, read, where)
+
+
+def _asked(asked: str | None, lock: Lock) -> str | None:
+    """The version that a user's ``--vllm-rev`` names: of the lock, or any other that is a version."""
+    if not asked:
+        return None
+    parsed = Version.parse(asked)
+    if parsed is None or any(version(r) == parsed for r in lock.releases) or parsed < version(FIRST_WITH_NIXL):
+        return resolve(asked, lock.releases)
+    return parsed.text
+
+
+def _below(found: Version | None, lock: Lock) -> str | None:
+    """The last release of the lock before ``found``, whose variants are tried first."""
+    return max((r for r in lock.releases if found is not None and version(r) < found), key=version, default=None)
+
+
+def _known(whole: Part, read: Reader) -> bool:
+    """Whether the lock knows every file of the part by its hash."""
+    states = plan_states(whole, read)
+    return bool(states) and all(f.state is not State.EDITED for t in states for f in t.files)
+
+
+def plan_states(whole: Part, read: Reader) -> tuple[TopicStatus, ...]:
+    """The state of each topic."""
+    return tuple(engine.status(read, whole.row, whole.series, whole.series.topics))
+
+
+def _by_context(text: str, nearest: str | None, series: Series, lock: Lock, read: Reader, where: str) -> Part:
+    """The part by exact context: a row with the hashes of the very files that ``read`` gives, before and after."""
+    touching = {n for row in lock.releases.values() for n, t in row.topics.items() if any(map(_in_package, t.files))}
+    topics = tuple(_InPackage(*t) for t in series.chosen() if t.name in touching)
+    local = Series(topics, {})
+
+    def inside(path: str) -> bytes | None:
+        return read(path) if _in_package(path) else None
+
+    try:
+        fit.need_connector(inside, where)
+        forth = fit.plan(inside, local, lock, topics, nearest=nearest, where=where)
+        back = fit.plan(inside, local, lock, topics, nearest=nearest, reverse=True, where=where)
+    except DoesNotApply as e:  # the way out named there is a git checkout, which a wheel or an installation is not
+        raise DoesNotApply(
+            e.what,
+            expected=e.expected,
+            found=e.found,
+            fix="No patch here fits these files. If they are edited, take them as they were published and lay the edit over "
+            "the patched ones",
+        ) from None
+    made = {c.path: c.after for c in forth.changes}
+    undone = {c.path: c.after for c in back.changes}
+    rows = {}
+    for topic in forth.topics:
+        if topic.topic == OVERLAY:
+            continue
+        files = {}
+        for f in topic.files:
+            have = inside(f.path) or b""
+            files[f.path] = FileRow(sha256(undone.get(f.path) or have), sha256(made.get(f.path) or have))
+        native = topic.state is State.NATIVE
+        rows[topic.topic] = TopicRow("native" if native else "variant", None if native else topic.variant, files)
+    left_out = tuple(t.name for t in series.chosen() if t.name not in touching)
+    row = ReleaseRow(text or "unknown", None, None, rows)
+    chosen = tuple(t for t in topics if t.name in rows)
+    note = "the lock knows no hash of its files: they were fitted by exact context, and proven by the contract"
+    return Part(row, Series(chosen, {}), (*left_out, OVERLAY), note)
+
+
+def _in_package(path: str) -> bool:
+    return path.startswith(PACKAGE)
 
 
 @dataclass(frozen=True)
@@ -104,7 +199,8 @@ def plan(part: Part, read: Reader, where: str) -> Planned:
             e.what,
             expected=e.expected,
             found=e.found,
-            fix=f"Take {where} as vLLM published it; the edit can be laid over the patched file afterwards",
+            fix=f"Take {where} as vLLM published it, and lay the edit over the patched file; or, in an installation, let the "
+            "patch be fitted beside the edit by exact context: 'install --part runtime'",
         ) from None
     before = {path: read(path) for path in part.paths}
     after = {**before, **{c.path: c.after for c in planned.changes}}

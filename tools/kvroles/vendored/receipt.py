@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from kvroles.apply.plan import State
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
+from kvroles.places import leaves
 from kvroles.vendored import part
 from kvroles.vendored.part import Part, Planned
 
@@ -20,6 +21,12 @@ SCHEMA = 1
 FOLDER = "kv-roles"  # below dist-info
 NAME = f"{FOLDER}/receipt.json"
 ORIGINALS = f"{FOLDER}/originals"
+CONSTRUCTED = "constructed in every role"
+NOT_ASKED = "not constructed"
+PACKAGE, RUNTIME = (
+    "package",
+    "runtime",
+)  # files that RECORD vouches for; files of any origin, fitted by context if need be
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,9 @@ class Receipt:
     native: tuple[str, ...]
     left_out: tuple[str, ...]
     wheel: tuple[str, str] | None = None  # name and SHA-256 of the wheel that was patched
+    read: str = ""  # what was read, and against what it was held
+    construction: str = NOT_ASKED
+    part: str = PACKAGE
 
     def dumps(self) -> bytes:
         """The receipt's bytes."""
@@ -49,6 +59,9 @@ class Receipt:
             "files": {path: {"before": b, "after": a} for path, (b, a) in sorted(self.files.items())},
             "native": sorted(self.native),
             "not_in_a_wheel": list(self.left_out),
+            "read": self.read,
+            "construction": self.construction,
+            "part": self.part,
         }
         return (json.dumps(data, indent=1) + "\n").encode()
 
@@ -60,6 +73,9 @@ class Receipt:
             if raw["schema"] != SCHEMA or raw["how"] not in ("wheel", "install"):
                 raise ValueError(f"schema {raw['schema']!r}, how {raw['how']!r}")
             wheel = raw["wheel"]
+            for path in raw["files"]:  # uninstall writes and deletes below these names
+                if leaves(str(path)) or not str(path).startswith("vllm/"):
+                    raise ValueError(f"it names {str(path)[:100]!r}, which is no file of the package")
             return cls(
                 raw["how"],
                 str(raw["release"]),
@@ -70,6 +86,9 @@ class Receipt:
                 tuple(map(str, raw["native"])),
                 tuple(map(str, raw["not_in_a_wheel"])),
                 None if wheel is None else (str(wheel["name"]), str(wheel["sha256"])),
+                str(raw.get("read", "")),
+                str(raw.get("construction", NOT_ASKED)),
+                str(raw.get("part", PACKAGE)),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             raise Unproven(
@@ -79,7 +98,15 @@ class Receipt:
 
 
 def make(
-    how: str, whole: Part, planned: Planned, distribution: str, version: str, wheel: tuple[str, str] | None = None
+    how: str,
+    whole: Part,
+    planned: Planned,
+    distribution: str,
+    version: str,
+    wheel: tuple[str, str] | None = None,
+    read: str = "",
+    construction: str = NOT_ASKED,
+    kind: str = PACKAGE,
 ) -> Receipt:
     """The receipt for a plan that is about to be carried out."""
     return Receipt(
@@ -92,4 +119,7 @@ def make(
         tuple(f.path for t in planned.topics for f in t.files if f.state is State.NATIVE),
         whole.left_out,
         wheel,
+        read,
+        construction,
+        kind,
     )

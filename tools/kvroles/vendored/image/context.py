@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,11 +21,12 @@ from kvroles.series.release import resolve
 from kvroles.series.topics import Series
 from kvroles.tree.stage import discard
 from kvroles.tree.writer import one_writer
-from kvroles.vendored import part
+from kvroles.vendored import bill, part
 from kvroles.vendored.image import pyz
+from kvroles.vendored.installed.proof import BYTES_PROVEN, PATCH_PROVEN, VERIFIED
 from kvroles.vendored.installed.report import SCHEMA
 from kvroles.vendored.provenance import files as provenance
-from kvroles.vendored.provenance import sbom, statement
+from kvroles.vendored.provenance import source, statement
 
 # The reference grammar of the OCI distribution specification, cut to what a Dockerfile's FROM takes.
 _NAME = r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:[._-]|__)[a-z0-9]+|/[a-z0-9]+)*"
@@ -53,6 +55,9 @@ class Request:
     output: Path | None
     python: str
     sign_with: str | None
+    part: str = "package"
+    strict: bool = True
+    require_construction: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,10 @@ def write(request: Request, series: Series, lock: Lock) -> Context:
         if entry.variant
     }
     program = pyz.build()
-    values = _values(release, base, request.python, mails, program)
+    values = _values(request, release, base, mails, program)
     files = {"apply.pyz": program} | {name: _filled(template, values) for name, template in _FILES.items()}
     topics = tuple(TopicStatus(n, e.variant, State.PRISTINE, ()) for n, e in whole.row.topics.items())
-    files["apply.pyz.cdx.json"] = sbom.payload("apply.pyz", program, release, whole, topics, _DATE)
+    files["apply.pyz.cdx.json"] = bill.payload("apply.pyz", program, whole, topics, _DATE.isoformat())
     files[_SIGNED] = statement.for_image(files, whole.row, base, mails)
     output = request.output or Path("build") / f"image-{release}"
     _put(output, files, request.sign_with)
@@ -106,23 +111,54 @@ def _checked(base: str, allow_tag: bool) -> str:
             fix=f"Ask for it with 'docker buildx imagetools inspect {base}', or take the tag knowingly with --allow-tag",
         )
     if m["digest"] is None and m["tag"] is None:
-        raise UsageError(f"--base {base} has neither tag nor digest", fix="--allow-tag takes a tag, not its absence")
+        raise UsageError(
+            f"--base {base} has neither tag nor digest", fix=f"Name one: '--base {base}:v0.22.1 --allow-tag'"
+        )
     return base
 
 
-def _values(release: str, base: str, python: str, mails: dict[str, str], program: bytes) -> dict[str, str]:
-    name, _, digest = base.partition("@")
+def _values(request: Request, release: str, base: str, mails: dict[str, str], program: bytes) -> dict[str, str]:
+    _, _, digest = base.partition("@")
+    native = not mails
+    flags = f" --part {request.part}" if request.part != "package" else ""
+    asked = (" --strict" if request.strict else "") + (
+        " --require-construction" if request.require_construction else ""
+    )
+    proof = BYTES_PROVEN if not request.require_construction else VERIFIED if request.strict else PATCH_PROVEN
+    if request.part == "runtime" and proof == VERIFIED:
+        proof = PATCH_PROVEN  # nothing need vouch for the files beside the patched one
+    built = "NixlConnector was constructed in every role, or the build failed."
     return {
         "release": release,
-        "version": f"{release}+{part.LABEL}.1",
         "base": base,
-        "base_name": name,
+        "base_name": qualified(base),
         "base_digest": digest or "not pinned",
-        "python": python,
+        "python": request.python,
         "patches": " ".join(sorted(mails)) or "none: this release warns by itself",
         "payload": sha256(program),
         "tag": f"vllm-kv-roles:{release}",
+        "archive": f"vllm-kv-roles-{release}.oci.tar",
+        "what": "kv_role='kv_both' is deprecated by vLLM itself"
+        if native
+        else "kv_role='kv_both' deprecated for NixlConnector",
+        "description": "NixlConnector warns once when kv_role is kv_both",
+        "state": "native: no file was changed" if native else "patched",
+        "proof": proof,
+        "construction": "constructed in every role" if request.require_construction else "not required",
+        "proof_comment": built if request.require_construction else "NixlConnector need not be constructed.",
+        "install_flags": flags,
+        "verify_flags": flags + asked,
+        "revision": (source.checkout() or source.Checkout("", clean=True)).commit,
     }
+
+
+def qualified(base: str) -> str:
+    """The base's name with its registry, as ``org.opencontainers.image.base.name`` wants it ("Annotations", OCI image-spec)."""
+    name = base.partition("@")[0]
+    host, slash, _ = name.partition("/")
+    if slash and (host == "localhost" or not {".", ":"}.isdisjoint(host)):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
 
 
 def _filled(template: str, values: dict[str, str]) -> bytes:
@@ -176,5 +212,7 @@ def text(context: Context) -> str:
     if context.native:
         lines.append("  this release warns by itself (native): the image only proves it")
     lines += [f"  {digest[:12]}  {name}" for name, digest in context.files.items()]
-    lines.append(f"  build it with 'cd {said(context.path)} && docker buildx bake'; its README.md says how")
+    lines.append(
+        f"  build it with 'cd {said(shlex.quote(str(context.path)))} && docker buildx bake local'; its README.md says how"
+    )
     return "\n".join(lines) + "\n"

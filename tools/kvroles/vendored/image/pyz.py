@@ -18,15 +18,25 @@ _MAIN = b'''"""Runs vendor.py's commands for installed packages, and apply.py fo
 
 import sys
 
-import vendor
-from kvroles.apply import command
-from kvroles.console import guarded
+if sys.version_info < (3, 11):
+    sys.exit(sys.stderr.write("apply.pyz: It needs Python 3.11 or later. Found Python %d.%d (%s). Run it with another, "
+        "and name this one with --python.\\n" % (sys.version_info[0], sys.version_info[1], sys.executable)) and 2)
+try:
+    from kvroles.vendored import in_place_command
+    if sys.argv[1:2] and sys.argv[1] in in_place_command.COMMANDS:
+        main = in_place_command.main
+    else:
+        from kvroles.apply import command
+        from kvroles.console import guarded
 
-if sys.argv[1:2] and sys.argv[1] in vendor.IN_PLACE:
-    sys.exit(guarded(vendor.parser(in_place_only=True), vendor.run))
-parser = command.parser("apply.pyz")
-parser.epilog = "For an installed vLLM: apply.pyz install, uninstall or verify, each with a --help of its own."
-sys.exit(guarded(parser, command.run))
+        def main():
+            parser = command.parser("apply.pyz")
+            parser.epilog = "For an installed vLLM: apply.pyz install, uninstall or verify, each with a --help of its own."
+            return guarded(parser, command.run)
+except Exception as e:  # what is inside was whole when this file was made
+    sys.exit(sys.stderr.write("apply.pyz: This file is damaged (%s). Take it again from where it came from.\\n"
+        % type(e).__name__) and 3)
+sys.exit(main())
 '''
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -54,21 +64,24 @@ def build() -> bytes:
 
 
 def sources(tools: Path) -> list[Path]:
-    """The modules that ``apply.py`` and the in-place half of ``vendor.py`` import, themselves included.
+    """The modules that ``apply.py`` and ``in_place_command`` import, themselves included.
 
     Raises Unproven when one of them imports what is not in the standard library.
     """
     seen: set[Path] = set()
-    queue = [tools / "apply.py", tools / "vendor.py"]
+    queue = [
+        tools / "kvroles/apply/command.py",
+        tools / "kvroles/apply/__init__.py",
+        tools / "kvroles/__init__.py",
+        tools / "kvroles/vendored/__init__.py",
+    ]
+    queue.append(tools / "kvroles/vendored/in_place_command.py")
     while queue:
         path = queue.pop()
         if path in seen:
             continue
         seen.add(path)
-        module = ast.parse(path.read_bytes())
-        # What vendor.py imports inside a function is the other half, which wants libraries.
-        nodes = module.body if path.name == "vendor.py" else list(ast.walk(module))
-        for node in nodes:
+        for node in ast.walk(ast.parse(path.read_bytes())):
             queue += _imported(node, path, tools)
     return sorted(seen)
 

@@ -9,29 +9,36 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kvroles.apply.plan import TopicStatus
 from kvroles.apply.receipt import after
 from kvroles.digest import sha256
-from kvroles.errors import DoesNotApply, KvRolesError, Unproven
+from kvroles.errors import DoesNotApply, KvRolesError, Unproven, os_error
+from kvroles.places import OWN
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.tree import journal
 from kvroles.tree.change import Change
 from kvroles.tree.tree import Tree
 from kvroles.tree.writer import one_writer
-from kvroles.vendored import part, receipt
+from kvroles.vendored import bill, part, purl, receipt
 from kvroles.vendored.installed import bytecode
+from kvroles.vendored.installed.construction import construct
 from kvroles.vendored.installed.distribution import Installed
+from kvroles.vendored.installed.proof import look, refuse, through_links, version_made
 from kvroles.vendored.receipt import Receipt
-from kvroles.vendored.record import Record, digest, is_bytecode
+from kvroles.vendored.record import Record
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did: ``installed``, ``uninstalled`` or ``nothing``; ``finished`` when it first ended an interrupted run."""
+    """What a run did: ``installed``, ``uninstalled`` or ``nothing``; ``finished`` when it first ended an interrupted run.
+
+    ``read`` says what was read before anything was changed, ``warnings`` what others had changed in it.
+    """
 
     did: str
     installed: Installed
@@ -42,39 +49,126 @@ class Outcome:
     left_out: tuple[str, ...]
     finished: bool
     notes: tuple[str, ...] = ()
+    read: str | None = None
+    warnings: tuple[str, ...] = ()
+    construction: str = receipt.NOT_ASKED
+    added: tuple[str, ...] = ()  # files of ours beside the package's
 
 
-def install(found: Installed, series: Series, lock: Lock, asked: str | None = None) -> Outcome:
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asked of ``install``. ``runtime``: take files that no RECORD vouches for, and fit by context."""
+
+    release: str | None = None
+    runtime: bool = False
+    strict: bool = False
+    require_construction: bool = False
+
+
+def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = None) -> Outcome:
     """Patch ``found``; nothing is changed when it is patched or warns by itself.
 
-    Raises DoesNotApply (edited, another release, read-only) and Unproven (files that differ from RECORD); the installation is
+    Every file is read first. Raises DoesNotApply (edited, another release, read-only) and Unproven (RECORD or a file of ours is
+    not as it should be, Python would import other files); with ``strict`` also for what others changed. The installation is
     then as it was.
     """
+    wish = wish or Wish()
     with _writing(found) as (tree, finished):
-        release = part.release_of(found.version, asked, lock, f"{found.name} in {found.site}")
-        whole = part.of(lock.releases[release], series)
-        planned = part.plan(whole, tree.read, str(found.site))
+        where = f"{found.name} in {found.site}"
+        read = through_links(found)
+        text = tree.read(found.receipt)
+        made = None if text is None else Receipt.loads(text, str(found.site / found.receipt))
+        by_context = wish.runtime or (made is not None and made.part == receipt.RUNTIME)
+        whole = part.choose(
+            found.version, wish.release or version_made(made, found), series, lock, read, where, by_context=by_context
+        )
+        planned = part.plan(whole, read, str(found.site))
+        notes: tuple[str, ...] = () if whole.note is None else (whole.note,)
         if not planned.changes:
-            notes = _nothing_to_do(planned, tree.read(f"{found.info}/{receipt.NAME}") is not None)
+            notes += _nothing_to_do(planned, made is not None)
             dropped = bytecode.drop(found.site, list(whole.paths)) if finished else []
             return Outcome(
-                "nothing", found, release, planned.topics, (), tuple(dropped), whole.left_out, finished, notes
+                "nothing", found, whole.row.release, planned.topics, (), tuple(dropped), whole.left_out, finished, notes
             )
-        record = _checked_record(tree, found)
-        text = receipt.make("install", whole, planned, found.name, found.version).dumps()
-        extra = {f"{found.info}/{receipt.NAME}": text}
+        _writable(found, [c.path for c in planned.changes])
+        looked = look(found, whole.paths, compiled=False)
+        if wish.strict:
+            refuse(looked.warnings, found)
+        construction = _constructed(found, planned.changes) if wish.require_construction else receipt.NOT_ASKED
+        _own_copies(tree, found, [c.path for c in planned.changes])
+        made = receipt.make(
+            "install",
+            whole,
+            planned,
+            found.name,
+            found.version,
+            read=looked.sentence,
+            construction=construction,
+            kind=receipt.RUNTIME if wish.runtime else receipt.PACKAGE,
+        )
+        extra = {found.receipt: made.dumps()}
+        extra[found.bill] = bill.distribution(
+            whole,
+            planned.topics,
+            found.name,
+            found.version,
+            made.files,
+            (purl.generic(found.name, found.version), None),
+        )
         for c in planned.changes:
             assert c.before is not None  # the lock's topics create nothing below vllm/
-            extra[f"{found.info}/{receipt.ORIGINALS}/{c.path}"] = c.before
-        original = record.dumps()
-        extra[f"{found.info}/{receipt.ORIGINALS}/RECORD"] = original
+            extra[f"{found.originals}/{c.path}"] = c.before
         changed = {c.path: c.after or b"" for c in planned.changes}
-        new_record = record.replaced({**changed, **extra}).dumps()
-        steps = [*planned.changes, *(Change(p, None, d) for p, d in sorted(extra.items()))]
-        steps.append(Change(found.record, original, new_record))
+        steps = list(planned.changes)
+        if found.info:
+            original = tree.read(found.record) or b""
+            extra[f"{found.originals}/RECORD"] = original
+            new_record = Record.parse(original, str(found.site / found.info)).replaced({**changed, **extra}).dumps()
+            steps.append(Change(found.record, original, new_record))
+        steps[len(planned.changes) : len(planned.changes)] = [Change(p, None, d) for p, d in sorted(extra.items())]
         dropped = _commit(tree, found, steps, list(changed))
         topics = tuple(after(list(planned.topics)))
-        return Outcome("installed", found, release, topics, tuple(changed), tuple(dropped), whole.left_out, finished)
+        return Outcome(
+            "installed", found, whole.row.release, topics, tuple(changed), tuple(dropped), whole.left_out, finished, notes,
+            looked.sentence, looked.warnings, construction, tuple(sorted(extra)),
+        )  # fmt: skip
+
+
+def _constructed(found: Installed, changes: tuple[Change, ...]) -> str:
+    """Construct the connector as it is to be, before a byte is written. Raises Unproven when that fails or cannot be done."""
+    change = changes[0]
+    built = construct(found, change.path, change.after)
+    why = built.wrong or built.unchecked
+    if why:
+        raise Unproven(
+            f"NixlConnector, as it would be in {found.site}, was not constructed as it should be; nothing was changed",
+            expected="a warning for kv_both and none for explicit roles, from this very environment",
+            found=why,
+            fix="Run it where vLLM imports, or without --require-construction, which then says so in the receipt",
+        )
+    return receipt.CONSTRUCTED
+
+
+def _own_copies(tree: Tree, found: Installed, paths: list[str]) -> None:
+    """Put a copy in place of each of our files that an installer linked to its cache: what it links to is never written."""
+    for path in [*paths, *([found.record] if found.info else [])]:
+        file = found.site / path
+        if not file.is_symlink():
+            tree.read(path)  # refuses a link in place of a folder, which would lead out of the package
+            continue
+        data = file.read_bytes()
+        mode = file.stat().st_mode & 0o777
+        try:
+            with tree.folder(f"{OWN}/stage", create=True) as stage:
+                fd = os.open("copy", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644, dir_fd=stage)
+                with open(fd, "wb") as f:
+                    f.write(data)
+                    os.fchmod(fd, mode)
+                    f.flush()
+                    os.fsync(fd)
+            tree.move_in(f"{OWN}/stage/copy", path)
+        except OSError as e:
+            raise os_error(f"{file} could not be replaced by a copy of its own", e) from None
 
 
 def _nothing_to_do(planned: part.Planned, has_receipt: bool) -> tuple[str, ...]:
@@ -91,42 +185,46 @@ def uninstall(found: Installed) -> Outcome:
     Raises DoesNotApply when a patched file was changed since, or when the wheel itself was patched (there are no originals).
     """
     with _writing(found) as (tree, finished):
-        text = tree.read(f"{found.info}/{receipt.NAME}")
+        text = tree.read(found.receipt)
         if text is None:
             return Outcome(
                 "nothing", found, found.version, (), (), (), (), finished, ("there is no patch to take back",)
             )
-        made = Receipt.loads(text, f"{found.info}/{receipt.NAME}")
+        made = Receipt.loads(text, str(found.site / found.receipt))
         if made.how == "wheel":
+            python = shlex.quote(str(found.python or "python3"))
+            # ===: the local version of a vendored wheel satisfies == too (PEP 440), so an index that holds it would give it back
             raise DoesNotApply(
                 f"{found.name} {found.version} in {found.site} was installed from a vendored wheel, which keeps no originals",
-                fix=f"Install the official one: 'pip install --force-reinstall --no-deps {found.name}=={made.release}'",
+                fix=f"Install the official one: '{python} -m pip install --force-reinstall --no-deps "
+                f"{found.name}==={made.release}'",
             )
         steps = [_back(tree, found, path, before, after) for path, (before, after) in made.files.items()]
-        originals = [f"{found.info}/{receipt.ORIGINALS}/{path}" for path in (*made.files, "RECORD")]
-        ours = [*originals, f"{found.info}/{receipt.NAME}"]
+        kept = [*made.files, *(["RECORD"] if found.info else [])]
+        ours = [*(f"{found.originals}/{path}" for path in kept), found.receipt, found.bill]
         steps += [Change(path, tree.read(path), None) for path in ours]
-        steps.append(_record_back(tree, found, list(made.files), ours))
+        if found.info:
+            steps.append(_record_back(tree, found, list(made.files), ours))
         dropped = _commit(tree, found, [s for s in steps if s.before != s.after], list(made.files))
         return Outcome("uninstalled", found, made.release, (), tuple(made.files), tuple(dropped), (), finished)
 
 
 def _back(tree: Tree, found: Installed, path: str, before: str, after: str) -> Change:
     now = tree.read(path)
-    original = tree.read(f"{found.info}/{receipt.ORIGINALS}/{path}")
+    original = tree.read(f"{found.originals}/{path}")
     if now is None or sha256(now) != after:
         raise DoesNotApply(
             f"{path} in {found.site} was changed since it was patched",
             expected=f"SHA-256 {after}",
             found="no file" if now is None else f"SHA-256 {sha256(now)}",
-            fix=f"Keep your change elsewhere and reinstall: 'pip install --force-reinstall --no-deps {found.name}'",
+            fix=f"Keep your change elsewhere. {found.reinstall}",
         )
     if original is None or sha256(original) != before:
         raise Unproven(
             f"The stored original of {path} is damaged",
             expected=f"SHA-256 {before}",
             found="no file" if original is None else f"SHA-256 {sha256(original)}",
-            fix=f"Reinstall: 'pip install --force-reinstall --no-deps {found.name}'",
+            fix=found.reinstall,
         )
     return Change(path, now, original)
 
@@ -134,46 +232,17 @@ def _back(tree: Tree, found: Installed, path: str, before: str, after: str) -> C
 def _record_back(tree: Tree, found: Installed, paths: list[str], ours: list[str]) -> Change:
     """RECORD as it was, save for what others have changed in it since."""
     now = tree.read(found.record) or b""
-    stored = tree.read(f"{found.info}/{receipt.ORIGINALS}/RECORD") or b""
+    stored = tree.read(f"{found.originals}/RECORD") or b""
     restored = Record.parse(now, found.info).restored(Record.parse(stored, found.info), paths, ours)
     return Change(found.record, now, restored.dumps())
-
-
-def _checked_record(tree: Tree, found: Installed) -> Record:
-    """RECORD, once every file it lists below site-packages was read and compared; raises Unproven at the first that differs.
-
-    What lies outside of it, the scripts in ``bin``, is no part of the package: ``pip install --target`` puts them elsewhere
-    than RECORD says, and whoever moves an environment rewrites their first lines.
-    """
-    data = tree.read(found.record)
-    if data is None:
-        raise Unproven(f"{found.record} is missing from {found.site}", fix="Reinstall vLLM")
-    record = Record.parse(data, f"{found.site / found.info}")
-    reinstall = f"'pip install --force-reinstall --no-deps {found.name}=={found.version}'"
-    for entry in record.entries:
-        if entry.sha256 is None or is_bytecode(entry.path) or entry.path.startswith(("../", "/")):
-            continue
-        try:
-            with open(found.site / entry.path, "rb") as f:
-                have = digest(f)
-        except OSError as e:
-            have = f"nothing ({e.strerror})"
-        if have != entry.sha256:
-            raise Unproven(
-                f"{entry.path} in {found.site} is not what {found.name} {found.version} installed",
-                expected=f"SHA-256 {entry.sha256}, from RECORD",
-                found=have if have.startswith("nothing") else f"SHA-256 {have}",
-                fix=f"Reinstall with {reinstall}; lay your own edits over it after the patch, through RECORD too",
-            )
-    return record
 
 
 @contextlib.contextmanager
 def _writing(found: Installed) -> Iterator[tuple[Tree, bool]]:
     """The tree of site-packages, held alone and with an interrupted run finished first (then the flag is True)."""
-    _writable(found)
+    _writable(found, [])
     with one_writer(found.site / found.info):
-        tree = Tree(found.site)
+        tree = Tree(found.site, inherit=True)
         mask = os.umask(0o022)  # the receipt is for everyone to read, whoever builds the image
         try:
             yield tree, journal.recover(tree)
@@ -182,12 +251,15 @@ def _writing(found: Installed) -> Iterator[tuple[Tree, bool]]:
             tree.close()
 
 
-def _writable(found: Installed) -> None:
-    for folder in (found.site, found.site / found.info, found.site / "vllm"):
+def _writable(found: Installed, paths: list[str]) -> None:
+    for folder in dict.fromkeys(
+        [found.site, found.site / found.info, *((found.site / p).parent for p in ("vllm/x", *paths))]
+    ):
         if not os.access(folder, os.W_OK):
             raise DoesNotApply(
                 f"{folder} is read-only for this user; nothing was changed",
-                fix="Run as the user that owns the packages, or on a copy of them; in an image, see 'vendor.py image'",
+                fix="Run as the user that owns the packages (in an image's build: 'USER 0'), or make an image of it: "
+                "'python tools/vendor.py image --help'",
             )
 
 
@@ -197,11 +269,16 @@ def _commit(tree: Tree, found: Installed, steps: list[Change], sources: list[str
     try:
         journal.commit(tree, steps, None)
     except DoesNotApply as e:
-        raise KvRolesError(
-            e.code, e.what, expected=e.expected, found=e.found, fix="Remove the obstacle and run again"
-        ) from None
+        raise KvRolesError(e.code, e.what, expected=e.expected, found=e.found, fix=_way_out(e.fix or "")) from None
     for step in steps:
         if tree.read(step.path) != step.after:
             raise Unproven(f"{step.path} in {found.site} was read back with other bytes than were written")
     bytecode.drop(found.site, sources)
     return dropped
+
+
+def _way_out(fix: str) -> str:
+    """``fix``, of a change to any tree, for packages: there is no --output to choose."""
+    return fix.replace(
+        "choose another place with --output", "run as a user that has it (in an image's build: 'USER 0')"
+    )

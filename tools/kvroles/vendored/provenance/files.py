@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
-import contextlib
+import base64
+import filecmp
+import glob
+import json
 import os
 import shlex
 import subprocess
 from pathlib import Path
 
-from kvroles.errors import Exit, KvRolesError, UsageError, os_error
-from kvroles.vendored.provenance import sbom, statement
-from kvroles.vendored.wheel.wheel import Built, Source
+from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles.vendored import bill
+from kvroles.vendored.provenance import statement
+from kvroles.vendored.wheel.wheel import Built, Source, of_wheel
 
+BILL, STATEMENT = ".cdx.json", ".intoto.json"
+_TYPE = "application/vnd.in-toto+json"
 _SIGNING_S = 600.0  # a person may have to touch a key
 
 
-def for_wheel(source: Source, built: Built, sign_with: str | None) -> tuple[Path, ...]:
-    """Write ``<wheel>.cdx.json`` and ``<wheel>.intoto.json``; have the latter signed. Returns their paths."""
-    bom = sbom.for_wheel(source, built)
-    files = {
-        built.path.with_name(built.path.name + ".cdx.json"): bom,
-        built.path.with_name(built.path.name + ".intoto.json"): statement.for_wheel(source, built, bom),
+def for_wheel(source: Source, built: Built) -> dict[str, bytes]:
+    """Name -> bytes of what lies beside a vendored wheel; the statement, which is signed, comes last."""
+    date = source.date.isoformat()
+    ancestor = (of_wheel(source), source.sha256)
+    topics = source.planned.topics
+    file = (built.path.name, built.sha256)
+    bom = bill.wheel(source.part, topics, source.distribution, built.version, file, ancestor, date)
+    return {
+        f"{built.path.name}{BILL}": bom,
+        f"{built.path.name}{STATEMENT}": statement.for_wheel(source, built, bom),
     }
-    return write(files, sign_with)
 
 
-def write(files: dict[Path, bytes], sign_with: str | None) -> tuple[Path, ...]:
-    """Write ``files``, each in one step, and hand the last, the statement, to ``sign_with``; on failure no new one is left."""
-    new = [path for path in files if not path.exists()]
-    parts = {path: path.with_name(f".{path.name}.part") for path in files}
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    """Write ``files`` into ``folder``, flushed."""
+    for name, data in files.items():
+        with (folder / name).open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+
+
+def publish(staging: Path, output: Path) -> tuple[Path, ...]:
+    """Move a finished set (a wheel, and what lies beside it) from ``staging`` over the one of the wheel ``output``.
+
+    At no moment does a wheel lie beside another's provenance: another wheel of this name goes first, the new one comes last.
+    A signature of another statement goes too. Returns what lies beside the wheel. Raises OSError when the disk refuses.
+    """
+    folder, name = output.parent, output.name
+    fresh = sorted(p for p in staging.iterdir() if p.is_file() and not p.name.startswith("."))
+    if output.exists() and not _equal(output, staging / name):
+        output.unlink()
+    if not _equal(folder / f"{name}{STATEMENT}", staging / f"{name}{STATEMENT}"):
+        for stale in folder.glob(f"{glob.escape(name)}{STATEMENT}*"):
+            if stale.is_file() or stale.is_symlink():
+                stale.unlink()
+    beside = [p for p in fresh if p.name != name]
+    for path in [*beside, staging / name]:
+        os.replace(path, folder / path.name)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for path, part in parts.items():
-            with part.open("wb") as f:
-                f.write(files[path])
-                f.flush()
-                os.fsync(f.fileno())
-        for path, part in parts.items():
-            os.replace(part, path)
-        if sign_with:
-            sign(list(files)[-1], sign_with)
-    except BaseException as e:
-        for path in (*new, *parts.values()):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        if isinstance(e, OSError):
-            raise os_error("The provenance could not be written", e) from None
-        raise
-    return tuple(files)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return tuple(folder / p.name for p in beside)
+
+
+def _equal(a: Path, b: Path) -> bool:
+    try:
+        return a.stat().st_size == b.stat().st_size and filecmp.cmp(a, b, shallow=False)
+    except OSError:
+        return False
 
 
 def sign(path: Path, command: str) -> None:
     """Run ``command`` on the statement ``path``: ``{}`` in its words stands for the path, else the path is added last.
 
-    It is run without a shell; where it leaves its signature is its own affair. Raises UsageError when it cannot be run and
+    With ``{pae}`` in it the command signs the bytes that DSSE says are signed, ``{sig}`` is where it leaves the signature, and
+    the envelope is written beside the statement (https://github.com/secure-systems-lab/dsse, "protocol.md").
+    It is run without a shell; where else it leaves its signature is its own affair. Raises UsageError when it cannot be run and
     KvRolesError (code 3) when it fails.
     """
     try:
@@ -61,11 +89,20 @@ def sign(path: Path, command: str) -> None:
         raise UsageError(f"--sign-with {command!r} is not a command: {e}") from None
     if not words:
         raise UsageError(
-            "--sign-with is empty", fix="Give it a command such as 'cosign sign-blob --bundle {}.bundle {}'"
+            "--sign-with is empty",
+            fix="Give it a command such as 'cosign attest-blob --yes --statement {} --bundle {}.bundle'",
         )
-    filled = [w.replace("{}", str(path)) for w in words]
+    pae, sig = (path.with_name(f".{path.name}.{kind}") for kind in ("pae", "sig"))
+    in_envelope = any("{pae}" in w for w in words)
+    stands_for = {"{}": path, "{pae}": pae, "{sig}": sig}
+    filled = list(words)
+    for mark, file in stands_for.items():
+        filled = [w.replace(mark, str(file)) for w in filled]
     if filled == words:
         filled.append(str(path))
+    payload = path.read_bytes()
+    if in_envelope:
+        pae.write_bytes(b"DSSEv1 %d %s %d %s" % (len(_TYPE), _TYPE.encode(), len(payload), payload))
     try:
         done = subprocess.run(
             filled, timeout=_SIGNING_S, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -80,3 +117,19 @@ def sign(path: Path, command: str) -> None:
             found=said or None,
             fix="Nothing unsigned was left behind; mend the command and run again",
         )
+    if in_envelope:
+        try:
+            signature = sig.read_bytes()
+        except OSError:
+            raise UsageError(
+                f"The signing command {filled[0]!r} left no signature where {{sig}} stands",
+                fix="Let it write there: 'openssl dgst -sha256 -sign KEY -out {sig} {pae}'",
+            ) from None
+        envelope = {
+            "payloadType": _TYPE,
+            "payload": base64.b64encode(payload).decode(),
+            "signatures": [{"sig": base64.b64encode(signature).decode()}],
+        }
+        path.with_name(f"{path.name}.dsse").write_text(json.dumps(envelope) + "\n", encoding="utf-8")
+        for file in (pae, sig):
+            file.unlink(missing_ok=True)

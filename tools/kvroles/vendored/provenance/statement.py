@@ -12,8 +12,9 @@ from typing import Any
 from kvroles.digest import sha256
 from kvroles.places import project_root
 from kvroles.series.lock import ReleaseRow
-from kvroles.vendored import part
-from kvroles.vendored.wheel.wheel import Built, Source
+from kvroles.vendored import bill, part, purl
+from kvroles.vendored.provenance import source as checkout
+from kvroles.vendored.wheel.wheel import Built, Source, of_wheel
 
 _BUILD = "urn:vllm-kv-roles:vendor:{}:v1"
 
@@ -22,8 +23,8 @@ def for_wheel(source: Source, built: Built, bom: bytes) -> bytes:
     """The statement for a vendored wheel; ``bom`` is its SBOM."""
     row = source.part.row
     inputs = [
-        _resource(source.path.name, source.sha256, f"pkg:pypi/{source.distribution.lower()}@{source.version}"),
-        *_inputs(row, part.patches(source.part, source.planned.topics)),
+        _resource(source.path.name, source.sha256, of_wheel(source)),
+        *_inputs(part.patches(source.part, source.planned.topics)),
     ]
     return _statement(
         "wheel",
@@ -36,10 +37,10 @@ def for_wheel(source: Source, built: Built, bom: bytes) -> bytes:
 
 def for_image(files: dict[str, bytes], row: ReleaseRow, base: str, mails: dict[str, str]) -> bytes:
     """The statement for a build context: every file in it, and the base image it starts from."""
-    inputs = _inputs(row, mails)
+    inputs = _inputs(mails)
     reference, _, digest = base.partition("@sha256:")
     if digest:
-        inputs.insert(0, _resource(reference, digest, f"oci://{base}"))
+        inputs.insert(0, _resource(reference, digest, purl.oci(reference, f"sha256:{digest}")))
     return _statement(
         "image-context",
         [_resource(name, sha256(data)) for name, data in sorted(files.items())],
@@ -49,10 +50,17 @@ def for_image(files: dict[str, bytes], row: ReleaseRow, base: str, mails: dict[s
     )
 
 
-def _inputs(row: ReleaseRow, mails: dict[str, str]) -> list[dict[str, Any]]:
-    archive = row.archive
+def _inputs(mails: dict[str, str]) -> list[dict[str, Any]]:
+    """What was opened: the patches, the lock, and the program itself, by its files and, in a clean checkout, its commit."""
+    found = checkout.checkout()
+    digest = {"sha256": checkout.digest()} | ({"gitCommit": found.commit} if found and found.clean else {})
+    program = {
+        "name": bill.PROGRAM,
+        "digest": digest,
+        "annotations": {"sha256": "of the lines that 'sha256sum' gives for tools, patches and vllm_overlay, sorted"},
+    }
     return [
-        *([_resource(archive.name, archive.sha256, f"pkg:pypi/vllm@{row.release}")] if archive else []),
+        program,
         *(_resource(f"patches/{name}", digest) for name, digest in sorted(mails.items())),
         _resource("patches/lock.json", sha256((project_root() / "patches" / "lock.json").read_bytes())),
     ]

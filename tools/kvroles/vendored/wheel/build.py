@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
 from kvroles.apply.plan import TopicStatus
 from kvroles.apply.receipt import after
-from kvroles.errors import NoSource, Unproven, UsageError
+from kvroles.errors import NoSource, Unproven, UsageError, os_error
 from kvroles.progress import Progress
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
-from kvroles.series.release import resolve
+from kvroles.series.release import Version, resolve
 from kvroles.series.topics import Series
 from kvroles.sources.cache import archive_file
+from kvroles.tree.stage import discard
+from kvroles.tree.writer import one_writer
 from kvroles.vendored.provenance import files
 from kvroles.vendored.wheel import wheel
 
@@ -55,10 +57,9 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
     """Build, unless the wheel is vendored already or warns by itself; raises KvRolesError."""
     if request.number < 1:
         raise UsageError(f"--build {request.number} is not a build number", expected="1 or more")
-    release = resolve(request.revision, lock.releases)
-    row = lock.releases[release]
     if request.wheel is None:
-        official = pick(row, request.arch or platform.machine())
+        release = _published(request.revision, lock)
+        official = pick(lock.releases[release], request.arch or platform.machine())
         with Progress(f"Fetching {official.name}", official.size, quiet=request.quiet) as p:
             path = archive_file(
                 official,
@@ -69,7 +70,8 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
             )
         source = wheel.read(path, series, lock, release, official)
     else:
-        source = wheel.read(request.wheel, series, lock, release)
+        source = wheel.read(request.wheel, series, lock, request.revision)
+    release = source.part.row.release
     topics = source.planned.topics
     if source.already and source.planned.changes:
         raise Unproven(
@@ -85,16 +87,38 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
         note = "it warns by itself (native); --force builds a re-labelled wheel all the same"
         return Outcome("nothing", release, source, topics, None, (), (note,))
     output = request.output / wheel.file_name(source, request.number)
-    beside: list[
-        Path
-    ] = []  # in place before the wheel is: one without its provenance would be taken for a finished one
-    built = wheel.build(
-        source,
-        output,
-        request.number,
-        lambda built: beside.extend(files.for_wheel(source, built, request.sign_with)),
-    )
-    return Outcome("built", release, source, tuple(after(list(topics))), built, tuple(beside), ())
+    staging = output.with_name(f".{output.name}.kv-roles.set")
+    try:
+        with one_writer(output):
+            try:
+                discard(staging)
+                staging.mkdir(parents=True)
+                built = wheel.build(source, staging / output.name, request.number)
+                files.write(staging, files.for_wheel(source, built))
+                if request.sign_with:
+                    files.sign(staging / f"{output.name}{files.STATEMENT}", request.sign_with)
+                beside = files.publish(staging, output)
+            finally:
+                discard(staging)
+    except OSError as e:
+        raise os_error(f"{output} could not be written", e) from None
+    built = replace(built, path=output)
+    notes = () if source.part.note is None else (source.part.note,)
+    return Outcome("built", release, source, tuple(after(list(topics))), built, beside, notes)
+
+
+def _published(revision: str, lock: Lock) -> str:
+    """The release of the lock that ``revision`` names; of any other version the wheel has to be given."""
+    try:
+        return resolve(revision, lock.releases)
+    except UsageError as e:
+        if Version.parse(revision) is None or "not in the lock" not in e.what:
+            raise
+        raise UsageError(
+            f"vLLM {revision} is not in the lock (patches/lock.json), so no hash is known of its wheel",
+            expected=e.expected,
+            fix="Give the wheel itself with --wheel FILE: its files are then fitted by exact context",
+        ) from None
 
 
 def pick(row: ReleaseRow, arch: str) -> ArchiveRow:

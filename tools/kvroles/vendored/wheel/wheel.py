@@ -15,7 +15,6 @@ import re
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
@@ -27,8 +26,7 @@ from packaging.version import InvalidVersion, Version
 from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
 from kvroles.series.lock import ArchiveRow, Lock
 from kvroles.series.topics import Series
-from kvroles.tree.writer import one_writer
-from kvroles.vendored import part, receipt
+from kvroles.vendored import bill, part, purl, receipt
 from kvroles.vendored.part import LABEL, Part, Planned
 from kvroles.vendored.record import Record, digest, is_bytecode
 from kvroles.vendored.wheel.rawzip import Extent, Writer, extents, text
@@ -112,16 +110,19 @@ def _read(
             )
     metadata = text(z, f"{info}/METADATA", str(path))
     distribution, version = _field(metadata, "Name", path), _field(metadata, "Version", path)
-    release = part.release_of(version, asked, lock, str(path))
-    row = lock.releases[release]
+
+    def member(path_: str) -> bytes | None:
+        return text(z, path_, str(path)) if path_ in names else None
+
+    whole = part.choose(version, asked, series, lock, member, str(path))
+    row = whole.row
     f.seek(0)
     sha = official.sha256 if official else digest(f)
     official = next((w for w in row.wheels if w.sha256 == sha), None)
     record = Record.parse(text(z, f"{info}/RECORD", str(path)), str(path))
     if official is None:  # no known hash vouches for it, so each member is compared with RECORD
         _check_record(z, record, info, path)
-    whole = part.of(row, series)
-    planned = part.plan(whole, lambda p: text(z, p, str(path)) if p in names else None, str(path))
+    planned = part.plan(whole, member, str(path))
     already = f"{info}/{receipt.NAME}" in names
     date = _date(z.getinfo(f"{info}/METADATA"), path)
     return Source(path, sha, official, distribution, version, info, whole, planned, record, metadata, already, date)
@@ -184,12 +185,8 @@ def file_name(source: Source, build: int) -> str:
     return "-".join([name, vendored_version(source.version, build), *tags])
 
 
-def build(source: Source, output: Path, number: int, first: Callable[[Built], object] = lambda _: None) -> Built:
-    """Write the vendored wheel to the file ``output``: beside it, then in place with one rename, the last step of all.
-
-    Before that step ``first`` is called, to put there what no wheel should be without. Raises DoesNotApply when the disk
-    refuses, and what ``first`` raises; ``output`` is then as it was.
-    """
+def build(source: Source, output: Path, number: int) -> Built:
+    """Write the vendored wheel to the new file ``output``. Raises DoesNotApply when the disk refuses; nothing is left then."""
     version = vendored_version(source.version, number)
     old = source.info.removesuffix(".dist-info")
     new = f"{old.rpartition('-')[0]}-{version}"
@@ -200,36 +197,53 @@ def build(source: Source, output: Path, number: int, first: Callable[[Built], ob
 
     info = rename(f"{source.info}/").rstrip("/")
     made = receipt.make(
-        "wheel", source.part, source.planned, source.distribution, version, (source.path.name, source.sha256)
+        "wheel",
+        source.part,
+        source.planned,
+        source.distribution,
+        version,
+        (source.path.name, source.sha256),
+        "the whole wheel, against the SHA-256 of the index"
+        if source.official
+        else "every member, against the wheel's RECORD",
     )
-    made_text = made.dumps()
     metadata = re.sub(rb"^(Version: *)\S+", lambda m: m[1] + version.encode(), source.metadata, count=1, flags=re.M)
+    ancestor = (of_wheel(source), source.sha256)
+    own = {
+        f"{info}/{receipt.NAME}": made.dumps(),
+        f"{info}/{bill.NAME}": bill.distribution(
+            source.part, source.planned.topics, source.distribution, version, made.files, ancestor
+        ),
+    }
     changed = {c.path: c.after or b"" for c in source.planned.changes}
-    changed |= {f"{info}/METADATA": metadata, f"{info}/{receipt.NAME}": made_text}
+    changed |= {f"{info}/METADATA": metadata, **own}
     changed[f"{info}/RECORD"] = source.record.replaced(changed, rename=rename).dumps()
-    unfinished = output.with_name(f".{output.name}.part")
     try:
-        with one_writer(output):
-            try:
-                with source.path.open("rb") as f, zipfile.ZipFile(f) as z, _Hashing(unfinished) as sink:
-                    writer = Writer(f, sink.put, source.path.name)
-                    for extent in extents(z, source.path.name):
-                        _put(writer, extent, rename(extent.info.filename), changed, f"{info}/{receipt.NAME}")
-                    writer.finish()
-                built = Built(output, sink.sha256, sink.size, version, made_text)
-                first(built)
-                os.replace(unfinished, output)
-            finally:
-                with contextlib.suppress(OSError):
-                    unfinished.unlink(missing_ok=True)
-    except OSError as e:
-        raise os_error(f"{output} could not be written", e) from None
-    return built
+        with source.path.open("rb") as f, zipfile.ZipFile(f) as z, _Hashing(output) as sink:
+            writer = Writer(f, sink.put, source.path.name)
+            for extent in extents(z, source.path.name):
+                _put(writer, extent, rename(extent.info.filename), changed, list(own))
+            writer.finish()
+    except BaseException as e:
+        with contextlib.suppress(OSError):
+            output.unlink(missing_ok=True)
+        if isinstance(e, OSError):
+            raise os_error(f"{output.name} could not be written", e) from None
+        raise
+    return Built(output, sink.sha256, sink.size, version, own[f"{info}/{receipt.NAME}"])
 
 
-def _put(writer: Writer, extent: Extent, name: str, changed: dict[str, bytes], receipt_name: str) -> None:
+def of_wheel(source: Source) -> str:
+    """The purl of the wheel that was patched: the index's only where its hash is the one the lock has from there."""
+    if source.official is not None:
+        return purl.pypi(source.distribution, source.version, source.path.name)
+    return purl.generic(source.distribution, source.version, source.sha256, source.path.name)
+
+
+def _put(writer: Writer, extent: Extent, name: str, changed: dict[str, bytes], own: list[str]) -> None:
     if name.endswith(".dist-info/RECORD"):
-        writer.add(extent.info, receipt_name, changed[receipt_name])
+        for added in own:
+            writer.add(extent.info, added, changed[added])
     if name in changed:
         writer.add(extent.info, name, changed[name])
     elif name != extent.info.filename:

@@ -1,0 +1,141 @@
+"""``vendor.py``: ``wheel`` and ``image``, which want the libraries of the extra "vendor", and those of ``in_place_command``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kvroles.console import Parser, guarded
+from kvroles.errors import UsageError
+from kvroles.places import default_cache_dir
+from kvroles.series import project
+from kvroles.vendored import in_place_command
+from kvroles.vendored.in_place_command import CODES, COMMANDS, common, tell
+
+EXTRA = "python -m pip install -e '.[vendor]'"
+ABOUT = "Vendored builds of vLLM with the deprecation in them: a wheel, an installed package, an image context, and their proof."
+REST = f"install, uninstall and verify run on Python >= 3.11 alone; wheel and image want libraries: {EXTRA}. {CODES}"
+WHEEL = f"""The official wheel of a release, fetched and checked against the lock, or a wheel of your own (--wheel), comes out
+as version R+kvroles.N with the connector patched. All other members keep their bytes, the same input gives the same file,
+and a CycloneDX SBOM and an in-toto statement lie beside it. Needs: {EXTRA}"""
+IMAGE = f"""A build context for a patched image: Dockerfile, docker-bake.hcl for amd64 and arm64, apply.pyz with the patches,
+SBOM, in-toto statement, and Kubernetes examples with explicit roles. Needs: {EXTRA}"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = Parser(prog="vendor.py", description=ABOUT, epilog=REST, allow_abbrev=False)
+    commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _wheel(
+        commands.add_parser(
+            "wheel", help="the official wheel in, a patched wheel out", description=WHEEL, allow_abbrev=False
+        )
+    )
+    in_place_command.add(commands)
+    _image(
+        commands.add_parser(
+            "image", help="write the build context of a patched image", description=IMAGE, allow_abbrev=False
+        )
+    )
+    return p
+
+
+def _wheel(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--vllm-rev", metavar="R", required=True, help="a release (0.22.1, v0.22.1, latest), or --wheel's version"
+    )
+    p.add_argument("--wheel", metavar="FILE", type=Path, help="a wheel of it (default: the official one, fetched)")
+    p.add_argument("--arch", metavar="ARCH", help="of the wheel to fetch: x86_64 or aarch64 (default: this machine's)")
+    p.add_argument("--output", metavar="DIR", type=Path, default=Path("build/wheels"), help="default: build/wheels")
+    p.add_argument("--build", metavar="N", type=int, default=1, help="the N of version R+kvroles.N (default: 1)")
+    p.add_argument("--force", action="store_true", help="build even where the release warns by itself")
+    p.add_argument("--sign-with", metavar="CMD", help="run CMD on the provenance statement ({} stands for its path)")
+    p.add_argument("--offline", action="store_true", help="never touch the network: the wheel comes from the cache")
+    p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
+    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where wheels are kept (default: the user's cache)")
+    common(p)
+
+
+def _image(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--vllm-rev", metavar="R", required=True, help="the release in the base image")
+    p.add_argument("--base", metavar="IMAGE@sha256:DIGEST", required=True, help="the image to start from, by digest")
+    p.add_argument("--allow-tag", action="store_true", help="take a base without a digest (not reproducible)")
+    p.add_argument("--output", metavar="DIR", type=Path, help="default: build/image-R")
+    p.add_argument("--python", metavar="EXE", default="python3", help="the interpreter in the image (default: python3)")
+    p.add_argument("--sign-with", metavar="CMD", help="run CMD on the provenance statement ({} stands for its path)")
+    p.add_argument(
+        "--part",
+        choices=("package", "runtime"),
+        default="package",
+        help="as of install and verify, which the build runs",
+    )
+    p.add_argument(
+        "--strict",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the build fails for files that others changed in the base (default), or lists them",
+    )
+    p.add_argument(
+        "--require-construction",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the build fails unless NixlConnector was constructed in every role (default), or says that it was not",
+    )
+    common(p)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    if args.command in COMMANDS:
+        return in_place_command.run(args)
+    try:
+        # lazy: they want libraries that an image lacks
+        from kvroles.vendored.image import context as image
+        from kvroles.vendored.wheel import build
+        from kvroles.vendored.wheel import report as wheel_report
+    except ModuleNotFoundError as e:
+        raise UsageError(
+            f"vendor.py {args.command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
+            fix=f"Run '{EXTRA}' in this checkout; install, uninstall and verify need no library",
+        ) from None
+    series, lock = project.load()
+    if args.command == "image":
+        request = image.Request(
+            args.vllm_rev,
+            args.base,
+            args.allow_tag,
+            args.output,
+            args.python,
+            args.sign_with,
+            args.part,
+            args.strict,
+            args.require_construction,
+        )
+        return tell(args, image.as_json, image.text, image.write(request, series, lock))
+    outcome = build.run(
+        build.Request(
+            revision=args.vllm_rev,
+            wheel=args.wheel,
+            output=args.output,
+            arch=args.arch,
+            number=args.build,
+            force=args.force,
+            sign_with=args.sign_with,
+            offline=args.offline,
+            quiet=args.quiet,
+            index_url=args.index_url,
+            cache_dir=args.cache_dir or default_cache_dir(),
+        ),
+        series,
+        lock,
+    )
+    return tell(args, wheel_report.wheel_json, wheel_report.wheel_text, outcome)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``vendor.py``; a command on an installed vLLM starts again without start-up code first."""
+    if argv is None and sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        in_place_command.without_startup_code(__name__)
+    return guarded(parser(), run, argv)

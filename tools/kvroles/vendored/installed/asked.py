@@ -1,0 +1,98 @@
+"""The second answer: what Python imports as it will run, start-up code, hooks and all. It can only lower the verdict.
+
+No module of vLLM is imported for it: each finder on ``sys.meta_path`` is asked for each module in turn, as ``import`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvroles.errors import Unproven
+from kvroles.vendored.installed.search import Run, Search
+
+_LIMIT_S = 120.0
+
+_SCRIPT = r"""
+import sys
+loaded = {n: str(getattr(m, "__file__", None)) for n, m in list(sys.modules.items()) if n.partition(".")[0] == "vllm"}
+import json
+with open(sys.argv[2]) as f:
+    names = json.load(f)
+specs = {}
+def locate(name):
+    if name not in specs:
+        above, _, _ = name.rpartition(".")
+        parent = locate(above) if above else None
+        path = parent.submodule_search_locations if parent is not None else None
+        specs[name] = None
+        if not above or path is not None:
+            asks = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+            specs[name] = next((s for ask in asks if ask and (s := ask(name, path, None)) is not None), None)
+    return specs[name]
+found = {}
+for name in names:
+    spec = locate(name)
+    found[name] = None if spec is None or spec.origin is None else str(spec.origin)
+with open(sys.argv[1], "w") as f:
+    json.dump({"found": found, "loaded": loaded}, f)
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``found`` is module -> the file Python would load it from, or None; ``loaded`` what start-up code loaded already."""
+
+    found: dict[str, str | None]
+    loaded: dict[str, str]
+
+
+def environment(run: Run, site: Path | None) -> dict[str, str]:
+    """The environment of ``run``; ``site`` goes first on PYTHONPATH where the search would not reach it."""
+    env = dict(run.environ)
+    if site is not None:
+        path = env.get("PYTHONPATH", "")
+        env["PYTHONPATH"] = f"{site}{os.pathsep}{path}" if path else str(site)
+    return env
+
+
+def command(search: Search, script: str, *argv: str, site: Path | None) -> list[str]:
+    """The command that runs ``script`` as ``search.run`` says."""
+    isolated = ["-I"] if search.run.isolated else []
+    if isolated and site is not None:  # -I reads no PYTHONPATH
+        script = f"import sys; sys.path.insert(0, {str(site)!r})\n{script}"
+    return [*search.run.through, str(search.interpreter.python), *isolated, "-B", "-c", script, *argv]
+
+
+def ask(search: Search, names: Collection[str], site: Path | None) -> Answer:
+    """Where ``search`` really finds the modules ``names`` (parents before children).
+
+    Raises Unproven when it gives no answer: an interpreter that cannot start runs no vLLM either.
+    """
+    with tempfile.TemporaryDirectory(prefix="kv-roles-") as work:
+        answer, question = os.path.join(work, "answer.json"), os.path.join(work, "question.json")
+        os.chmod(work, 0o755)
+        with open(question, "w", encoding="utf-8") as f:
+            json.dump(list(names), f)
+        argv = command(search, _SCRIPT, answer, question, site=site)
+        said = ""
+        try:
+            done = subprocess.run(
+                argv, cwd=search.run.folder, env=environment(search.run, site), input=b"",
+                capture_output=True, timeout=_LIMIT_S, check=False,
+            )  # fmt: skip
+            said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            with open(answer, encoding="utf-8") as f:
+                told = json.load(f)
+            return Answer(dict(told["found"]), dict(told["loaded"]))
+        except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as e:
+            raise Unproven(
+                f"{search.interpreter.python}, run as vLLM will be, gave no answer about what it imports",
+                found=said or type(e).__name__,
+                fix="Mend what keeps it from starting, or ask it alone with --isolated",
+            ) from None
