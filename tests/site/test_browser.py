@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from support import docs
@@ -205,18 +205,61 @@ def test_a_search_for_kv_both_finds_the_guide_first(reader: Callable[..., Watche
     page.screenshot(path=str(SCREENSHOTS / "search.png"))
 
 
-@pytest.mark.parametrize(
-    ("words", "path"),
-    [
-        ("kv_producer", "migration/"),
-        ("KVR113", "kvr/KVR113/"),
-        ("offline", "howto/air-gapped/"),
-        ("bidirectional", "migration/"),
+WARNING = "Using kv_role='kv_both' with NixlConnector is deprecated"
+GUIDE, LINES, PATH, PLATFORMS = "migration/", "symptoms/", "path/", "howto/platforms/"
+TYPED = {
+    GUIDE: [
+        "kv_producer",
+        "kv_consumer",
+        "kv_role",
+        "rollback",
+        "deprecated",
+        WARNING,
+        "push mode",
+        "bidirectional",
+        "pipeline parallelism",
+        "MultiConnector",
+        "KServe",
+        "dynamo",
+        "llm-d",
+        "LeaderWorkerSet",
+        "Helm",
+        "kubectl",
+        "Loki",
+        "metrics",
+        "prefill",
+        "decode",
+        "warning",
+        "nixl",
     ],
-)
-def test_a_search_finds(words: str, path: str, reader: Callable[..., Watched]) -> None:
-    page = reader().open("")
-    assert _search(page, words).endswith(path)
+    LINES: [
+        "no KVConnector found",
+        "engine id mismatch",
+        "compatibility hash",
+        "Number of KV layers must match",
+        "enable-mm-embeds",
+    ],
+    PATH: ["0.27.0", "0.24.0", "upgrade"],
+    PLATFORMS: ["LMCache", "Mooncake", "TPU", "Gaudi"],
+    "howto/rewrite-configs/": ["migrate"],
+    "howto/air-gapped/": ["offline"],
+    "howto/vendor-an-image/": ["wheel"],
+    "howto/fork-or-commit/": ["fork"],
+    "kvr/KVR113/": ["KVR113"],
+}
+
+
+@pytest.mark.parametrize(("path", "words"), [(p, w) for p, some in TYPED.items() for w in some])
+def test_what_people_type_finds_its_page_first_and_no_patch(
+    path: str, words: str, reader: Callable[..., Watched]
+) -> None:
+    visit = reader()
+    page = visit.open(f"?q={quote(words)}")
+    page.locator(".md-search-result__link").first.wait_for()
+    found = page.locator(".md-search-result__item > .md-search-result__link").evaluate_all("x => x.map(a => a.href)")
+    paths = [link.partition("?")[0].partition("#")[0].removeprefix(visit.address) for link in found]
+    assert paths[0] == path, paths[:4]
+    assert not [p for p in paths if re.fullmatch(r"patches/.+/\d.*", p)]
 
 
 def test_tabs_show_one_query_at_a_time(reader: Callable[..., Watched]) -> None:

@@ -30,7 +30,7 @@ def pages(claims: Sequence[Claim], lines: Lines, known: Sequence[str]) -> dict[s
         "reference/claims.md": front_matter(
             "Claims and evidence",
             "docs/data/claims.toml",
-            boost=0.4,
+            searched=False,
             description="Every statement about a release, with its range, mode, side and evidence",
             hide=("toc",),
         )

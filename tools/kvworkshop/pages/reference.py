@@ -37,7 +37,7 @@ def tool_parsers(root: Path) -> dict[str, argparse.ArgumentParser]:
 def tools_page(root: Path) -> str:
     """``reference/tools.md``."""
     parts = [
-        front_matter("Command line", "tools", description="Every option of every tool"),
+        front_matter("Command line", "tools", boost=0.4, description="Every option of every tool"),
         "# Command line\n\nGenerated from the tools' own parsers. They share one table of [exit codes](exit-codes.md).\n",
     ]
     for name, parser in tool_parsers(root).items():
@@ -114,7 +114,7 @@ def exit_codes_page() -> str:
 def data_page(root: Path) -> str:
     """``reference/data.md``: a section for each JSON Schema in ``docs/data``."""
     parts = [
-        front_matter("Data files", "docs/data", description="The lock, compat.json and their JSON Schemas"),
+        front_matter("Data files", "docs/data", boost=0.4, description="The lock, compat.json and their JSON Schemas"),
         "# Data files\n\nAll of them are JSON, and each has a JSON Schema that the tests hold it to.\n",
     ]
     for path in sorted((root / "docs" / "data").glob("*.schema.json")):

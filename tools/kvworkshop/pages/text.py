@@ -10,7 +10,13 @@ TITLES = {"native": "upstream holds the change", "absent": "nothing to change in
 
 
 def front_matter(
-    title: str, source: str, *, boost: float | None = None, description: str | None = None, hide: Sequence[str] = ()
+    title: str,
+    source: str,
+    *,
+    boost: float | None = None,
+    description: str | None = None,
+    hide: Sequence[str] = (),
+    searched: bool = True,
 ) -> str:
     """The page's metadata; ``source`` is the repository file that the edit link opens, ``hide`` what leaves it room."""
     lines = ["---", f"title: {_quoted(title)}", f"source: {source}"]
@@ -18,6 +24,8 @@ def front_matter(
         lines.append(f"description: {_quoted(description)}")
     if boost is not None:
         lines += ["search:", f"  boost: {boost}"]
+    if not searched:
+        lines += ["search:", "  exclude: true"]
     if hide:
         lines += ["hide:", *(f"  - {h}" for h in hide)]
     return "\n".join([*lines, "---", "", ""])

@@ -127,7 +127,7 @@ def _variant(topic: Topic, variant: str, lock: Lock) -> str:
     files = table(["File", "Hunks"], [[code(f.path), str(len(f.hunks))] for f in patch.files])
     return (
         front_matter(
-            f"{topic.name} {variant}", source, boost=0.3, description=patch.subject, hide=("navigation", "toc")
+            f"{topic.name} {variant}", source, searched=False, description=patch.subject, hide=("navigation", "toc")
         )
         + f"# {topic.name}, variant {variant}\n\n"
         + f"Topic [{topic.name}](index.md) · [download]({variant}.patch){{ download }}"
