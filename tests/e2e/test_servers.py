@@ -5,6 +5,7 @@ Every answer is greedy and compared token by token with that of one aggregated s
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kvroles.errors import Unproven
 from kvworkshop.runtime import pair
 from kvworkshop.runtime.environments import Say
 from kvworkshop.runtime.servers import Server, Setup, proxy, running, wait_ready
@@ -242,18 +244,30 @@ class TestMultiConnector:
 
 @pytest.fixture(scope="module")
 def push(setup: Setup, aggregated: Server, say: Say) -> Iterator[tuple[Server, Server]]:
-    """Prefill and decode in push mode, in the new roles."""
+    """Prefill and decode in push mode, in the new roles; decode gives a transfer up after 20 s."""
     if setup.release == "0.22.1":
         pytest.skip("0.22.1 has no push mode: NixlPushConnector came with 0.24.0")
     say(f"vLLM {setup.release}: starting a pair in push mode")
     connector = {"kv_connector": "NixlPushConnector"}
     servers = [
-        start(setup, "push-prefill", nixl("kv_producer") | connector, 1),
-        start(setup, "push-decode", nixl("kv_consumer") | connector, 0),
+        start(setup, "push-prefill", nixl("kv_producer", push_registration_timeout=20) | connector, 1),
+        start(setup, "push-decode", nixl("kv_consumer", push_registration_timeout=20) | connector, 0),
     ]
     with running(servers):
         wait_ready([aggregated])
         yield servers[0], servers[1]
+
+
+def pushed(prefiller: Server, decoder: Server, asked: list[int]) -> pair.Answer:
+    """A completion in push mode.
+
+    A handshake that a busy machine does not answer in 5 s fails on prefill, and decode hears nothing of it: the request is
+    asked again, twice.
+    """
+    for _ in range(2):
+        with contextlib.suppress(Unproven, TimeoutError):
+            return pair.through(prefiller, decoder, asked, TOKENS)
+    return pair.through(prefiller, decoder, asked, TOKENS)
 
 
 class TestPush:
@@ -262,16 +276,13 @@ class TestPush:
     ) -> None:
         asked = prompt(100)
         alone = pair.complete(aggregated, asked, TOKENS)
-        assert pair.through(*push, asked, TOKENS).tokens == alone.tokens
+        assert pushed(*push, asked).tokens == alone.tokens
 
     def test_prefill_counts_the_transfers_and_decode_counts_none(self, push: tuple[Server, Server]) -> None:
-        """The opposite of pull mode: prefill writes, so prefill owns the transfer and logs it.
-
-        The prompt fits one block (128 tokens on a CPU): with more, a transfer of 0.30.0 in push mode did not end here.
-        """
+        """The opposite of pull mode: prefill writes, so prefill owns the transfer and logs it."""
         prefiller, decoder = push
         before = moved_bytes(prefiller)
-        pair.through(prefiller, decoder, prompt(100), TOKENS)
+        pushed(prefiller, decoder, prompt(100))
         assert moved_bytes(prefiller) - before >= 100 * 2 * 2 * 2 * 64 * 4
         assert moved_bytes(decoder) == 0
         wait_for_line(prefiller, r"KV Transfer metrics: .*Num successful transfers=[1-9]")
