@@ -129,7 +129,8 @@ def test_a_hook_reads_every_file_whatever_its_name(repository: Path) -> None:
     done = hook("kv-roles", repository, *HOSTILE)
     assert done.returncode == 1
     said = done.stdout.decode()
-    assert [name for name in HOSTILE if f"{name}:2:" not in said] == []
+    assert [name for name in HOSTILE if f"{name.lstrip(':')}:2:" not in said] == []
+    assert not [line for line in said.splitlines() if line.startswith("::")]
 
 
 def test_a_hook_is_turned_off_by_no_name(repository: Path) -> None:
@@ -197,7 +198,7 @@ def test_the_action_reads_every_path_whatever_its_name(repository: Path, action:
     ran = action(paths="\n".join([*HOSTILE, "-"]))
     assert ran.code == 1
     for name in [*HOSTILE, "-"]:
-        assert f"file={name.replace(':', '%3A')},line=2" in ran.log.replace("file=./", "file="), name
+        assert f"{name.lstrip(':').replace(':', '%3A')},line=2" in ran.log, name
 
 
 def test_the_action_is_turned_off_by_no_path(repository: Path, action: Action) -> None:
@@ -231,6 +232,26 @@ def test_the_log_is_written_where_it_is_asked_for(repository: Path, action: Acti
     assert json.loads((repository / name).read_text())["version"] == "2.1.0"
 
 
+def test_the_log_is_not_written_through_a_link_of_the_repository(
+    repository: Path, action: Action, tmp_path: Path
+) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    (repository / "log.sarif").symlink_to(outside / "kept")
+    (repository / "logs").symlink_to(outside)
+    assert action(sarif="log.sarif").code == 1
+    assert (outside / "kept").read_text() == "kept"
+    assert json.loads((repository / "log.sarif").read_text())["version"] == "2.1.0"
+    ran = action(sarif="logs/log.sarif")
+    assert ran.code == 2
+    assert f"lies outside of the repository, in {outside}. Give its full path" in ran.log.replace("\\", "")
+    assert [p.name for p in outside.iterdir()] == ["kept"]
+    assert action(sarif=f"{outside}/log.sarif").code == 1
+    assert sorted(p.name for p in outside.iterdir()) == ["kept", "log.sarif"]
+
+
 def test_annotations_that_github_drops_are_counted(repository: Path, action: Action) -> None:
     (repository / "run.sh").write_text(SCRIPT * 6)
     ran = action()
@@ -250,6 +271,13 @@ def test_nothing_of_the_repository_is_run(repository: Path, action: Action) -> N
         (repository / f"{module}.py").write_text("open('owned', 'w')\n")
     assert action().code == 1
     assert not (repository / "owned").exists()
+
+
+def test_a_runner_with_windows_is_told_so(tmp_path: Path, repository: Path) -> None:
+    outputs = {"python": {"python-path": "C:\\python.exe"}}
+    env = {"RUNNER_OS": "Windows"}
+    ran = composite.run(ROOT / "action.yml", {}, workspace=repository, temp=tmp_path, outputs=outputs, env=env)
+    assert ran == (2, "kv-roles: this Action runs on Linux and macOS, and this runner has Windows.\n", "")
 
 
 @pytest.mark.slow

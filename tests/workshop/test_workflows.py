@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from kvworkshop.pages import home
 from support import actionlint
 from support.docs import ROOT
 
@@ -72,13 +73,13 @@ def test_an_action_is_pinned_by_commit_and_its_version_is_said(job: Job) -> None
         )
 
 
-def test_one_action_is_used_in_one_version() -> None:
-    pins = set(
-        re.findall(
-            r"uses: (\S+@[0-9a-f]{40} # \S+)", "".join(p.read_text() for p in [*FOLDER.iterdir(), ROOT / "action.yml"])
-        )
+def test_one_action_is_used_in_one_version_and_the_pages_show_the_same() -> None:
+    text = "".join(p.read_text() for p in [*FOLDER.iterdir(), ROOT / "action.yml"]) + home.action(
+        "https://github.com/a/b"
     )
+    pins = set(re.findall(r"uses: (\S+@[0-9a-f]{40} # \S+)", text))
     assert len({pin.partition("@")[0] for pin in pins}) == len(pins), sorted(pins)
+    assert "actions/checkout@" in home.action("https://github.com/a/b")
 
 
 @each_job

@@ -56,11 +56,14 @@ def pre_commit(url: str) -> str:
     return f"repos:\n  - repo: {url}\n    rev: v0.1.0\n    hooks:\n      - id: kv-roles"
 
 
+CHECKOUT = "3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
+
+
 def action(url: str) -> str:
     """The steps of a GitHub workflow that run the action of this repository."""
     name = url.removeprefix("https://github.com/")
     return (
-        f"steps:\n  - uses: actions/checkout@v4\n  - uses: {name}@v0.1.0\n    with:\n      paths: |\n"
+        f"steps:\n  - uses: actions/checkout@{CHECKOUT}\n  - uses: {name}@COMMIT # v0.1.0\n    with:\n      paths: |\n"
         "        deploy\n        charts\n      target-vllm: 0.33.0\n      sarif: kv-roles.sarif"
     )
 
