@@ -22,8 +22,19 @@ nothing to do; 1 does not apply; 2 wrong usage; 3 a hash or the contract does no
 # What a run is: the options that have an effect in it, beside those that say where things are and how much is printed.
 _EFFECT = {
     "--list": {"vllm_rev", "list", "export", "extra", "json"},
-    "--into": {"vllm_rev", "into", "extra", "check", "reverse", "only", "three_way", "json"},
-    "a new tree": {"vllm_rev", "upstream", "output", "extra", "check", "reverse", "only", "three_way", "json"},
+    "--into": {"vllm_rev", "into", "extra", "check", "reverse", "only", "three_way", "exact", "json"},
+    "a new tree": {
+        "vllm_rev",
+        "upstream",
+        "output",
+        "extra",
+        "check",
+        "reverse",
+        "only",
+        "three_way",
+        "exact",
+        "json",
+    },
 }
 _NAMES = {"extra": "--with", "three_way": "--3way"}
 _JOB = sorted(set().union(*_EFFECT.values()))
@@ -45,6 +56,11 @@ def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
     p.add_argument("--only", metavar="TOPIC", help="with --reverse: take this topic out, and leave the others")
     p.add_argument(
         "--3way", dest="three_way", action="store_true", help="merge into files that are edited or do not fit"
+    )
+    p.add_argument(
+        "--exact",
+        action="store_true",
+        help="refuse a file that no variant's text fits, where it could be changed by meaning",
     )
     p.add_argument("--list", action="store_true", help="list the releases (or the one named) and what serves them")
     p.add_argument(
@@ -80,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
             reverse=args.reverse,
             only=args.only,
             three_way=args.three_way,
+            exact=args.exact,
             offline=args.offline,
             quiet=args.quiet or args.json,
             index_url=args.index_url,

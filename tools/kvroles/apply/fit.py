@@ -1,8 +1,8 @@
 """Plan by fit, for trees that no lock row vouches for: forks, commits between releases, edited files.
 
-A file that some release ships takes that release's variant. Any other takes the first variant, from the nearest
-release's outwards, all of whose hunks stand in it, each exactly once. What does not fit is refused, or merged when the
-caller hands in a three-way merge; the contract is then the proof.
+A file that some release ships takes that release's variant. Any other takes a variant all of whose hunks stand in it, each
+exactly once: the nearest release's of those after which the file's own clauses hold. Where none fits, the change is made by
+meaning, unless the caller wants exact text or hands in a three-way merge. The contract is then the proof.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kvroles.apply import optional
+from kvroles.apply import meaning, optional
 from kvroles.apply import plan as engine
 from kvroles.apply.plan import FileStatus, Plan, Reader, State, TopicStatus
 from kvroles.contract import clauses, terms
@@ -27,6 +27,7 @@ from kvroles.tree.change import Change
 Merge = Callable[[str, bytes, Topic, str], bytes]
 # path -> its SHA-256 before and after the run that left the receipt
 Recorded = Mapping[str, tuple[str | None, str | None]]
+Kept = Mapping[str, FilePatch]  # path -> the change by meaning that an earlier run has made to it
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ class _Found:
     variant: str | None
     status: FileStatus
     result: bytes | None = None
+    unclear: meaning.Unclear | None = None
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """What may be done with a file beside taking a variant's text."""
+
+    merge: Merge | None
+    recorded: Recorded
+    kept: Kept
+    exact: bool
 
 
 _Candidate = tuple[Topic, str, FilePatch]
@@ -52,6 +64,8 @@ def plan(
     reverse: bool = False,
     merge: Merge | None = None,
     recorded: Recorded | None = None,
+    kept: Kept | None = None,
+    exact: bool = False,
     where: str = "the tree",
 ) -> Plan:
     """Plan to apply (or ``reverse``) ``topics`` by exact context.
@@ -59,6 +73,7 @@ def plan(
     ``nearest`` is the release whose variants are tried first, where a file is none that ``lock`` knows. Raises
     DoesNotApply, naming the hunk, for what does not fit.
     ``recorded`` is what the tree's receipt says of an earlier run: a file it knows is only ever taken back to those bytes.
+    ``kept`` are the changes by meaning it made. ``exact`` refuses what no variant's text fits.
     A topic whose files are in part applied, or in part upstream's own, is completed: without hashes there is no telling
     the two apart, and every file is proven either way.
     """
@@ -80,10 +95,13 @@ def plan(
             peeled[topic] = found_on_top
             now.update(found_on_top.result)
     default = series.chosen()
-    found = _layer(current, default, lock, nearest, None if reverse else merge, recorded or {})
+    ways = _Ways(None if reverse else merge, recorded or {}, kept or {}, exact or reverse)
+    found = _layer(current, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
             raise engine.hunk_refusal(f.topic, f.status.mismatch, where)
+        if f.unclear is not None:
+            raise _unclear(f, where)
         undo = State.APPLIED if reverse else State.PRISTINE
         if f.status.state is undo or (f.status.state is State.EDITED and not reverse):
             now[f.status.path] = f.result
@@ -125,7 +143,7 @@ def _by_topic(layer: tuple[Topic, ...], found: list[_Found]) -> list[TopicStatus
     for topic in layer:
         mine = [f for f in found if f.topic == topic.name]
         if mine:
-            variant = next((f.variant for f in mine if f.variant), None)
+            variant = next((f.variant for f in mine if f.variant not in (None, meaning.VARIANT)), None)
             state = engine.combine([f.status.state for f in mine])
             out.append(TopicStatus(topic.name, variant, state, tuple(f.status for f in mine)))
     return out
@@ -173,8 +191,7 @@ def _layer(
     layer: tuple[Topic, ...],
     lock: Lock,
     nearest: str | None,
-    merge: Merge | None,
-    recorded: Recorded,
+    ways: _Ways,
 ) -> list[_Found]:
     """What fits, for each file of the tree that the topics of ``layer`` are about."""
     candidates: dict[str, list[_Candidate]] = {}
@@ -188,12 +205,12 @@ def _layer(
         if data is None:
             continue  # files come and go between releases; the contract tells whether one is missed
         tried = _shipped_first(candidates.get(path, []), path, data, lock)
-        fitting = _file(path, data, tried, native_in.get(path), merge, recorded.get(path))
+        fitting = _file(path, data, tried, native_in.get(path), ways)
         if fitting is not None:
             found.append(fitting)
     # Upstream's one-line changes read like ours reversed, and files that never said kv_both read like upstream's own:
     # the first file of a topic, which upstream changed at length, tells which of the two the others are.
-    native = {t.name for t in layer if _upstream_holds(read, t)}
+    native = {t.name for t in layer if _upstream_holds(read, t, ways.kept)}
     out = []
     for entry in found:
         state = entry.status.state
@@ -204,12 +221,13 @@ def _layer(
     return out
 
 
-def _upstream_holds(read: Reader, topic: Topic) -> bool:
+def _upstream_holds(read: Reader, topic: Topic, kept: Kept) -> bool:
     for path in terms.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
         data = read(path)
         if data is None or not engine.is_native(topic.name, path, data):
             continue
         ours = [f for v in topic.variants for f in topic.patch(v).files if f.path == path]
+        ours += [kept[path]] if path in kept else []
         if not any(_undo(data, f) for f in ours):
             return True
     return False
@@ -228,25 +246,23 @@ def _shipped_first(tried: list[_Candidate], path: str, data: bytes, lock: Lock) 
     return known or tried
 
 
-def _file(
-    path: str,
-    data: bytes,
-    candidates: list[_Candidate],
-    native: str | None,
-    merge: Merge | None,
-    recorded: tuple[str | None, str | None] | None,
-) -> _Found | None:
+def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | None, ways: _Ways) -> _Found | None:
     needy = _needs(path, data)
     if not needy:  # asked first: a variant made for another release may well fit an applied file a second time
-        for topic, variant, patch in candidates:
+        known = ways.recorded.get(path)
+        tried = [(topic, variant, patch) for topic, variant, patch in candidates]
+        if path in ways.kept and candidates:
+            tried.insert(0, (candidates[0][0], meaning.VARIANT, ways.kept[path]))
+        for topic, variant, patch in tried:
             undone = _undo(data, patch)
             if undone is None:
                 continue
             result, fits = undone
-            if recorded and recorded[1] == sha256(data) and recorded[0] != sha256(result):
+            if known and known[1] == sha256(data) and known[0] != sha256(result):
                 continue  # another release's variant, which fits by chance
-            return _Found(topic.name, variant, FileStatus(topic.name, path, State.APPLIED, fits), result)
+            return _found(topic, variant, path, State.APPLIED, result, fits)
     mismatch: tuple[_Candidate, HunkMismatch] | None = None
+    fitting: list[_Found] = []
     for candidate in candidates:
         topic, variant, patch = candidate
         if patch.creates:
@@ -256,16 +272,57 @@ def _file(
         except HunkMismatch as e:
             mismatch = mismatch or (candidate, e)
             continue
-        return _Found(topic.name, variant, FileStatus(topic.name, path, State.PRISTINE, fits), made)
+        found = _found(topic, variant, path, State.PRISTINE, made, fits)
+        if made is not None and meaning.holds(path, data, made):
+            return found
+        fitting.append(found)
     if native is not None and engine.is_native(native, path, data):
         return _Found(native, None, FileStatus(native, path, State.NATIVE))
-    if mismatch is None or not needy:
-        return None  # it needs nothing of the series
-    (topic, variant, _), why = mismatch
-    if merge is not None and not why.is_crlf:  # every line would conflict
-        merged = merge(path, data, topic, variant)
-        return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED), merged)
-    return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED, (), why))
+    if not needy:
+        return fitting[0] if fitting else None  # it needs nothing of the series
+    if fitting and (ways.exact or ways.merge is not None):
+        return fitting[0]  # the contract will say what is missing
+    if ways.merge is not None and mismatch is not None and not mismatch[1].is_crlf:  # every line would conflict
+        (topic, variant, _), _ = mismatch
+        merged = ways.merge(path, data, topic, variant)
+        return _found(topic, variant, path, State.EDITED, merged)
+    if not candidates:
+        return None
+    topic, variant, _ = candidates[0]
+    if ways.exact or (mismatch is not None and mismatch[1].is_crlf):
+        if mismatch is None:
+            return None
+        (topic, variant, _), why = mismatch
+        return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED, (), why))
+    try:
+        made = meaning.change(path, data, [patch for _, _, patch in candidates])
+    except meaning.Unclear as e:
+        return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED), None, e)
+    return _found(topic, meaning.VARIANT, path, State.PRISTINE, made)
+
+
+def _found(
+    topic: Topic,
+    variant: str,
+    path: str,
+    state: State,
+    result: bytes | None,
+    fits: tuple[patchfile.HunkFit, ...] = (),
+) -> _Found:
+    return _Found(topic.name, variant, FileStatus(topic.name, path, state, fits, variant=variant), result)
+
+
+def _unclear(found: _Found, where: str) -> DoesNotApply:
+    """The error for a file that no variant fits, and that cannot be read for certain either."""
+    why = found.unclear
+    assert why is not None
+    at = f":{why.line}" if why.line else ""
+    return DoesNotApply(
+        f"Topic {found.topic} does not apply to {found.status.path} in {where}: no variant's text stands in the file, and its "
+        "change cannot be made by meaning",
+        found=f"{found.status.path}{at}: {why.why}",
+        fix="Run again with --3way to merge, or give the file explicit roles by hand",
+    )
 
 
 def _undo(data: bytes, patch: FilePatch) -> tuple[bytes, tuple[patchfile.HunkFit, ...]] | None:

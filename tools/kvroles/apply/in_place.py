@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from kvroles.apply import detect, fit, receipt
+from kvroles.apply import detect, receipt
 from kvroles.apply import plan as plans
 from kvroles.apply.merge import Merges
 from kvroles.apply.plan import FileStatus, Plan, State, TopicStatus
@@ -108,6 +108,12 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         left = _merged(left, plan, row)
     stays = any(t.state in _THERE for t in left)
     # What a default topic brings, the contract asks for: without it there is nothing to prove.
+    meant: dict[str, str] = {}
+    if planned.row is None and not request.reverse:
+        # lazy: as fit
+        from kvroles.apply import meaning
+
+        meant = meaning.diffs(plan.topics, plan.changes)
     proves = bool(plan.changes) and (not request.reverse or request.only in optional)
     verdict = _verdict(tree, planned, project, request.only) if proves else None
     outcome = Outcome(
@@ -121,6 +127,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         notes=notes,
         nearest=planned.nearest if planned.row is None else None,
         receipt=target / OWN / receipt.NAME if held is not None else None,
+        meant=meant,
     )
     if not plan.changes:
         return outcome
@@ -129,7 +136,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         return outcome._replace(did=did, topics=plan.topics, tree=None, receipt=None)
     text = None
     if stays:
-        text = receipt.make(release, row, project.series, left, plan.changes, verdict, None, earlier=held)
+        text = receipt.make(release, row, project.series, left, plan.changes, verdict, None, earlier=held, meant=meant)
     write_back(tree, plan.changes, text)
     did = "reversed" if request.reverse else "applied"
     return outcome._replace(did=did, tree=None, receipt=target / OWN / receipt.NAME if text else None)
@@ -166,14 +173,18 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
             f"--only {request.only} needs a tree of a known release, and {target} is none, or --3way is given",
             fix=f"Take the whole series out with '{request.again(target, '--reverse')}', then apply what is to stay",
         )
+    # lazy: brings the parsers and the model of evidence, which a tree of a release does without
+    from kvroles.apply import fit
+
     nearest = release or detect.most_alike(tree.read, lock)
     fit.need_connector(tree.read, str(target))
     topics = series.topics if request.reverse else series.chosen(request.extra)
     if not request.three_way:
         known = receipt.recorded(held)
         plan = fit.plan(
-            tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, recorded=known, where=str(target)
-        )
+            tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, recorded=known,
+            kept=receipt.by_meaning(held), exact=request.exact, where=str(target),
+        )  # fmt: skip
         return _Planned(plan, None, nearest)
     options = Options(request.cache_dir, request.index_url, request.offline)
     beside = tree.path.parent / f"{tree.path.name}.kv-roles-conflicts"
@@ -220,7 +231,7 @@ def _verdict(tree: Tree, planned: _Planned, project: Project, only: str | None) 
         return prove_plan(files, planned.plan, set(touched), planned.row.contract, without=only)
     touched_by_plan = {f.path for t in planned.plan.topics for f in t.files}
     files = {p: d for p in touched_by_plan if (d := tree.read(p)) is not None}
-    return prove_plan({**_mentions(tree.path), **files}, planned.plan, touched_by_plan)
+    return prove_plan({**_mentions(tree.path), **files}, planned.plan, touched_by_plan, locked=False)
 
 
 def _mentions(root: Path) -> dict[str, bytes]:

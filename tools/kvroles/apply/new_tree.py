@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from kvroles.apply import detect, fit, in_place, receipt
+from kvroles.apply import detect, in_place, receipt
 from kvroles.apply import plan as plans
 from kvroles.apply.plan import Plan
 from kvroles.apply.prove import prove_plan
@@ -132,7 +132,15 @@ def run(request: Request, output: Path, project: Project, source: Source) -> Out
             digest = tree_digest(staged.hashes)
             after = receipt.after(plan.topics)
             text = receipt.make(
-                outcome.release, row, project.series, after, plan.changes, outcome.verdict, digest, source.commit
+                outcome.release,
+                row,
+                project.series,
+                after,
+                plan.changes,
+                outcome.verdict,
+                digest,
+                source.commit,
+                meant=outcome.meant,
             )
             stage.own_folder(staged, text)
             stage.settle(staged)
@@ -152,14 +160,21 @@ def _proven(
     row = source.row or detect.row_of(files.get, project.lock)
     nearest = row.release if row else detect.most_alike(files.get, project.lock)
     topics = project.series.chosen(request.extra)
+    meant: dict[str, str] = {}
     if row is not None:
         plan = _of_release(files, row, project, request, source.name)
         touched = set(plans.touched_paths(row, project.series))
     else:
+        # lazy: brings the parsers and the model of evidence, which a release does without
+        from kvroles.apply import fit, meaning
+
         fit.need_connector(files.get, source.name)
-        plan = fit.plan(files.get, project.series, project.lock, topics, nearest=nearest, where=source.name)
+        plan = fit.plan(
+            files.get, project.series, project.lock, topics, nearest=nearest, exact=request.exact, where=source.name
+        )
         touched = {f.path for t in plan.topics for f in t.files}
-    verdict = prove_plan(files, plan, touched, row.contract if row else None)
+        meant = meaning.diffs(plan.topics, plan.changes)
+    verdict = prove_plan(files, plan, touched, row.contract if row else None, locked=row is not None)
     outcome = Outcome(
         row.release if row else None,
         output,
@@ -170,6 +185,7 @@ def _proven(
         notes=detect.of_no_use(request.extra, row) if row else (),
         revision=source.commit,
         nearest=nearest if source.row is None else None,
+        meant=meant,
     )
     return outcome, plan
 

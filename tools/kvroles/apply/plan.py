@@ -38,13 +38,17 @@ class State(StrEnum):
 
 
 class FileStatus(NamedTuple):
-    """One file of one topic: its state, where the hunks go, and for ``edited`` why they do not."""
+    """One file of one topic: its state, where the hunks go, and for ``edited`` why they do not.
+
+    ``variant`` is set in trees that are no release: which variant serves the file, or that the change was made by meaning.
+    """
 
     topic: str
     path: str
     state: State
     fits: tuple[HunkFit, ...] = ()
     mismatch: HunkMismatch | None = None
+    variant: str | None = None
 
 
 class TopicStatus(NamedTuple):

@@ -6,7 +6,7 @@ from kvroles.apply.plan import Plan
 from kvroles.contract import check, terms
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
-from kvroles.errors import Unproven
+from kvroles.errors import DoesNotApply, Unproven
 from kvroles.tree import journal
 from kvroles.tree.change import Change
 from kvroles.tree.tree import Tree
@@ -27,12 +27,13 @@ def prove_plan(
     proven: str | None = None,
     *,
     without: str | None = None,
+    locked: bool = True,
 ) -> Verdict:
-    """Check the contract on ``files`` as ``plan`` leaves them. Raises Unproven at the first breach.
+    """Check the contract on ``files`` as ``plan`` leaves them.
 
-    ``without`` is the optional topic that the plan takes out, if it is one that does.
-
-    ``proven`` is the key the lock has for these files: where theirs is the same, the verdict is known.
+    ``without`` is the optional topic that the plan takes out, if it is one that does. ``proven`` is the key the lock has for
+    these files: where theirs is the same, the verdict is known. Raises Unproven at the first breach in a release that is
+    ``locked``, and DoesNotApply in any other tree: nobody has said that the series serves its text.
     """
     now: dict[str, bytes | None] = {**files, **{c.path: c.after for c in plan.changes}}
     if proven is not None and terms.key({p: sha256(d) for p in touched if (d := now.get(p)) is not None}) == proven:
@@ -46,6 +47,14 @@ def prove_plan(
     )
     if verdict.breaches:
         more = f" ({len(verdict.breaches) - 1} more)" if len(verdict.breaches) > 1 else ""
+        if not locked:
+            raise DoesNotApply(
+                f"The series does not give this tree, which is no release, explicit roles throughout{more}",
+                expected="a patched tree of which the contract holds",
+                found=str(verdict.breaches[0]),
+                fix="Nothing was written. Give the place its role by hand and run again, or see 'The contract' in "
+                "docs/explanation/design.md",
+            )
         raise Unproven(
             f"The contract of a patched tree does not hold: {verdict.breaches[0]}{more}",
             fix="Nothing was written; see 'The contract' in docs/explanation/design.md",

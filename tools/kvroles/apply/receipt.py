@@ -6,11 +6,14 @@ It holds no time and no path, so that equal inputs give equal bytes. Its schema 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from kvroles.apply.plan import State, TopicStatus, combine
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
+from kvroles.errors import KvRolesError
+from kvroles.series import patchfile
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.topics import Series
 from kvroles.tree.change import Change
@@ -29,12 +32,14 @@ def make(
     tree: str | None,
     revision: str | None = None,
     earlier: bytes | None = None,
+    meant: Mapping[str, str] | None = None,
 ) -> bytes:
     """The receipt's bytes.
 
     ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from,
     ``earlier`` the receipt of the run before this one, which knows the files as they were before any run. ``verdict`` is
-    None where the contract was not asked: a topic that it needs was taken out.
+    None where the contract was not asked: a topic that it needs was taken out. ``meant`` are the changes made by meaning
+    (path -> mail): they are kept whole, because no variant holds them.
     """
     files = recorded(earlier)
     for c in changes:
@@ -61,6 +66,12 @@ def make(
         else {"holds": not verdict.breaches, "unchecked": {str(k): v for k, v in verdict.unchecked.items()}},
         "tree": tree,
     }
+    served = {f.path: f.variant for t in topics for f in t.files if f.variant is not None}
+    if served:
+        data["variants"] = dict(sorted(served.items()))
+    kept = {p: text for p, text in _meant(earlier).items() if p in served and p not in {c.path for c in changes}}
+    if meant or kept:
+        data["by_meaning"] = dict(sorted({**kept, **(meant or {})}.items()))
     return (json.dumps(data, indent=1) + "\n").encode()
 
 
@@ -119,6 +130,26 @@ def merged(text: bytes | None, row: ReleaseRow, series: Series) -> dict[tuple[st
 def _known(row: ReleaseRow, path: str) -> set[str | None]:
     rows = [t.files[path] for t in row.topics.values() if path in t.files]
     return {h for f in rows for h in (f.before, f.after)}
+
+
+def by_meaning(text: bytes | None) -> dict[str, patchfile.FilePatch]:
+    """path -> the change by meaning that the receipt ``text`` keeps; empty where it is damaged."""
+    out = {}
+    for path, raw in _meant(text).items():
+        try:
+            files = patchfile.parse(raw.encode("utf-8", "surrogateescape"), NAME).files
+        except (KvRolesError, UnicodeError):
+            return {}
+        out.update({f.path: f for f in files if f.path == path})
+    return out
+
+
+def _meant(text: bytes | None) -> dict[str, str]:
+    try:
+        told = json.loads(text or b"{}").get("by_meaning", {})
+        return {p: t for p, t in told.items() if isinstance(t, str)}
+    except (ValueError, AttributeError, RecursionError):
+        return {}
 
 
 def recorded(text: bytes | None) -> dict[str, tuple[str | None, str | None]]:

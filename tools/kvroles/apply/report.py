@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from kvroles.apply.plan import State, TopicStatus
+from kvroles.apply.plan import FileStatus, State, TopicStatus
 from kvroles.apply.request import Outcome
 from kvroles.contract import terms
 from kvroles.said import said
@@ -53,7 +53,7 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
     lines = [f"vLLM {_name(outcome)} in {said(outcome.target)}: {headline}", ""]
     for topic in outcome.topics:
         lines.append(f"  {paint(topic.state, 9, on)} {topic.topic}{_variant(topic)}")
-        lines += [f"    {paint(f.state, 9, on)} {said(f.path)}" for f in topic.files]
+        lines += [f"    {paint(f.state, 9, on)} {said(f.path)}{_served(f, topic)}" for f in topic.files]
     lines.append("")
     if outcome.verdict is not None:
         lines.append(f"  contract  holds{_unchecked(outcome)}")
@@ -66,7 +66,20 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
         does = "refuses" if any(t.topic == terms.REJECT for t in outcome.topics) else "warns"
         clauses = ("the tests exist", "no kv_both is left", "roles are right", "all files parse")
         lines += [f"    {n} {c}" for n, c in enumerate((f"the connector {does}", *clauses), 1)]
+    if outcome.meant:
+        lines += ["", "  Changed by meaning, because no variant's text stands in these files; please read:", ""]
+        lines += [said(line) for mail in outcome.meant.values() for line in _diff(mail)]
     return "\n".join([*map(said, outcome.notes), *lines]).rstrip() + "\n"
+
+
+def _served(file: FileStatus, topic: TopicStatus) -> str:
+    """Which variant serves a file, where it is not the topic's."""
+    return "" if file.variant in (None, topic.variant) else f" ({file.variant})"
+
+
+def _diff(mail: str) -> list[str]:
+    """The diff in a mail, without the mail's head and signature."""
+    return mail[mail.index("diff --git ") : mail.rindex("-- \n")].splitlines()
 
 
 def _name(outcome: Outcome) -> str:
@@ -106,6 +119,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
                     {
                         "path": f.path,
                         "state": f.state.value,
+                        **({"variant": f.variant} if f.variant else {}),
                         "hunks": [{"number": h.number, "line": h.line, "offset": h.offset} for h in f.fits],
                     }
                     for f in t.files
@@ -119,6 +133,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "tree": outcome.tree,
         "receipt": None if outcome.receipt is None else str(outcome.receipt),
         "notes": list(outcome.notes),
+        **({"by_meaning": dict(outcome.meant)} if outcome.meant else {}),
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kvroles.apply.plan import TopicStatus
@@ -23,6 +24,7 @@ class Request(NamedTuple):
     reverse: bool = False
     only: str | None = None
     three_way: bool = False
+    exact: bool = False
     offline: bool = False
     quiet: bool = False
     index_url: str | None = None
@@ -51,3 +53,4 @@ class Outcome(NamedTuple):
     revision: str | None = None  # the commit, of trees that come from git
     nearest: str | None = None  # the release a tree that is none was taken to be nearest to
     receipt: Path | None = None
+    meant: Mapping[str, str] = MappingProxyType({})  # path -> the change made to it by meaning, as a mail

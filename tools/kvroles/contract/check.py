@@ -2,7 +2,8 @@
 
 1. ``NixlConnector.__init__`` (or the base class it moved to) warns once for ``kv_both`` and not for explicit roles.
    With topic ``reject-kv-both`` it refuses ``kv_both`` instead, and the engine arguments do before it.
-2. The two deprecation tests exist, in ``test_nixl_connector.py``; with ``reject-kv-both``, the tests of the refusal.
+2. The two deprecation tests exist, in ``test_nixl_connector.py``, and their helper takes a role; with
+   ``reject-kv-both``, the tests of the refusal.
 3. No NIXL config in tests, scripts, guides or recipes says ``kv_both``, save in those tests and in the migration guide.
 4. Prefill instances say ``kv_producer``, decode instances ``kv_consumer``: each role that the series set is that of the
    side its surroundings name, or that ``settled`` gives it. Wrappers and other connectors are as before.
@@ -59,6 +60,8 @@ def check(
         out.append(Breach(2, terms.TEST_FILE, 0, "the file is missing"))
     elif not clauses.defines(after[terms.TEST_FILE], wanted):
         out.append(Breach(2, terms.TEST_FILE, 0, f"it does not define {' and '.join(wanted)}"))
+    elif clauses.helper_takes_no_role(after[terms.TEST_FILE], after.get(terms.TEST_HELPERS)):
+        out.append(Breach(2, terms.TEST_HELPERS, 0, "create_vllm_config takes no kv_role, which the tests of it give"))
     for path, data in {**mentions, **after}.items():
         out += [Breach(3, path, s.line, "a NIXL config says kv_both") for s in clauses.kv_both_left(path, data)]
     for path, data in after.items():

@@ -152,6 +152,17 @@ def defines(source: bytes, names: tuple[str, ...]) -> bool:
     return all(re.search(rb"^def " + name.encode() + rb"\(", source, re.MULTILINE) for name in names)
 
 
+_HELPER = re.compile(rb"(?m)^def create_vllm_config\((?P<head>(?:.*\n)*?)\)[^\n]*:$")
+
+
+def helper_takes_no_role(tests: bytes, helpers: bytes | None) -> bool:
+    """Whether the tests give ``create_vllm_config`` a ``kv_role``, and the helper in ``helpers`` has no such parameter."""
+    if helpers is None or not re.search(rb"create_vllm_config\([^()]*\bkv_role=", tests):
+        return False
+    head = _HELPER.search(helpers)
+    return head is not None and re.search(rb"\bkv_role\b|\*\*", head["head"]) is None
+
+
 def kv_both_left(path: str, data: bytes) -> list[roles_in_text.Site]:
     """NIXL configs in ``data`` that still say ``kv_both`` where clause 3 forbids it."""
     if path.startswith("vllm/") or path == terms.GUIDE or b"kv_both" not in data:

@@ -35,9 +35,9 @@ def of_role(path: str, text: str, at: int) -> Named | None:
     if path.endswith(".py"):
         return _python(lines, row)
     if path.endswith((".md", ".yaml", ".yml", ".rst")):
-        fence = _fence(lines, row)
-        if fence is not None:
-            return _in_fence(lines, fence, row, text) or _above(lines, fence)
+        opened = fence(lines, row)
+        if opened is not None:
+            return _in_fence(lines, opened, row, text) or _above(lines, opened)
         own = of_clause(lines[row], column)
         if own is not None:
             return Named(own, row + 1, lines[row].strip())
@@ -52,11 +52,16 @@ def owner(text: str, at: int) -> str:
     level = _indent(lines[row])
     for i in range(row - 1, -1, -1):
         if lines[i].strip() and _indent(lines[i]) < level:
-            level = _indent(lines[i])
+            level = _indent(lines[i]) + _ends_head(lines[i])
             m = re.match(r"\s*(?:async\s+)?def\s+(\w+)", lines[i])
             if m is not None:
                 return m[1]
     return ""
+
+
+def _ends_head(line: str) -> bool:
+    """Whether a line is the last of a head of several, ``) -> VllmConfig:``: its first line stands no further in."""
+    return line.lstrip()[:1] in (")", "]")
 
 
 def handed_on(text: str) -> Iterator[tuple[int, str, str, Side]]:
@@ -127,14 +132,12 @@ _NAMING = re.compile(
 def _shell(lines: list[str], first: int, row: int, text: str) -> Named | None:
     """The side of line ``row`` of a script that begins at line ``first``."""
     inside = _inside(lines, first, row)
-    top = row
-    while top > first and (top in inside or lines[top - 1].rstrip().endswith("\\")):
-        top -= 1
-    assigned = _ASSIGNED.match(lines[top])
-    if assigned is not None:
-        side = _one(mentioned(assigned[1])) or _letter(assigned[1], text)
+    top = _top(lines, first, row, inside)
+    name = _ASSIGNED.match(lines[top])
+    if name is not None:
+        side = _one(mentioned(name[1])) or _letter(name[1], text)
         if side is not None:
-            return Named(side, top + 1, assigned[1])
+            return Named(side, top + 1, name[1])
         for _, old, _, made in handed_on(text):
             if old != "kv_both" and re.search(rf"{old}\b", "\n".join(lines[top : row + 1])) is not None:
                 return Named(made.other, top + 1, f"from which {made.value}'s config is made")
@@ -142,6 +145,27 @@ def _shell(lines: list[str], first: int, row: int, text: str) -> Named | None:
             if _ROLE.search("\n".join(lines[top : row + 1])):
                 return Named(made.other, top + 1, f"from which {made.value}'s config is made by replacing {old}")
     return _words(lines, top, row) or _shell_above(lines, first, top, inside)
+
+
+def statement(lines: list[str], row: int, first: int = 0) -> tuple[int, int]:
+    """The first and the last line of the statement that line ``row`` of a script is part of; the script begins at ``first``."""
+    end = row
+    while end + 1 < len(lines) and (end + 1 in _inside(lines, first, end + 1) or lines[end].rstrip().endswith("\\")):
+        end += 1
+    return _top(lines, first, row, _inside(lines, first, row)), end
+
+
+def assigned(lines: list[str], row: int) -> str | None:
+    """The variable that the statement of line ``row`` of a script sets, or None."""
+    m = _ASSIGNED.match(lines[_top(lines, 0, row, _inside(lines, 0, row))])
+    return m[1] if m else None
+
+
+def _top(lines: list[str], first: int, row: int, inside: set[int]) -> int:
+    top = row
+    while top > first and (top in inside or lines[top - 1].rstrip().endswith("\\")):
+        top -= 1
+    return top
 
 
 def _inside(lines: list[str], first: int, row: int) -> set[int]:
@@ -255,7 +279,7 @@ _FENCE = re.compile(r"\s*(?:>\s*)?(?:```|~~~)")
 _HEADING = re.compile(r"\s*(#{1,6})\s+(.*)")
 
 
-def _fence(lines: list[str], row: int) -> int | None:
+def fence(lines: list[str], row: int) -> int | None:
     """The line that opens the code block around line ``row``, or None outside of any."""
     opened: int | None = None
     for i in range(row):
@@ -264,17 +288,17 @@ def _fence(lines: list[str], row: int) -> int | None:
     return opened
 
 
-def _in_fence(lines: list[str], fence: int, row: int, text: str) -> Named | None:
+def _in_fence(lines: list[str], opened: int, row: int, text: str) -> Named | None:
     comment = _comment(lines[row])
     if comment is not None:  # "# On a prefill instance; a decode instance takes ..."
         side = of_clause(lines[row], lines[row].find("kv_role"))
         return Named(side, row + 1, comment) if side else None
-    return _shell(lines, fence + 1, row, text)
+    return _shell(lines, opened + 1, row, text)
 
 
-def _above(lines: list[str], fence: int) -> Named | None:
+def _above(lines: list[str], opened: int) -> Named | None:
     """The side that the paragraph above a code block announces, else the headings it stands below, nearest first."""
-    i = fence - 1
+    i = opened - 1
     while i >= 0 and not lines[i].strip():
         i -= 1
     paragraph: list[str] = []
@@ -286,11 +310,11 @@ def _above(lines: list[str], fence: int) -> Named | None:
         side = _title(said) or prose_side(said)
         if side in _PD:
             assert side is not None
-            return Named(side, fence + 1, " ".join(paragraph))
+            return Named(side, opened + 1, " ".join(paragraph))
     level = 7
-    for j in range(fence - 1, -1, -1):
+    for j in range(opened - 1, -1, -1):
         heading = _HEADING.match(lines[j])
-        if heading is not None and _fence(lines, j) is None and len(heading[1]) < level:
+        if heading is not None and fence(lines, j) is None and len(heading[1]) < level:
             level = len(heading[1])
             side = _title(heading[2])
             if side is not None:
@@ -332,9 +356,9 @@ def _python(lines: list[str], row: int) -> Named | None:
             if side is not None and _heads(lines, i, row):
                 return Named(side, i + 1, said)
             continue
-        if _indent(line) >= level and i != row:
+        if _indent(line) >= level:
             continue
-        level = _indent(line)
+        level = _indent(line) + _ends_head(line)
         head = re.match(r"\s*(?:async\s+)?(?:def|class)\s+(\w+)", line) or re.match(
             r"\s*[\"']?([A-Za-z_]\w*)[\"']?(?:\s*:[^=]*)?\s*[=:(]", line
         )

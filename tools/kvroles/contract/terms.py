@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # The number of this checker: part of every key in the lock. Raise it with any change to what the checker does;
 # 'verify.py --lint' fails while its code has changed and the number has not (KVR011).
-CHECKER = 2
+CHECKER = 3
 
 
 QUERY = r"kv_role='kv_both'.*deprecated"  # the log query that finds patched and native instances alike
@@ -21,6 +21,9 @@ CONNECTORS = (
 
 
 TEST_FILE = "tests/v1/kv_connector/unit/test_nixl_connector.py"
+
+
+TEST_HELPERS = "tests/v1/kv_connector/unit/utils.py"  # where create_vllm_config is
 
 
 GUIDE = "docs/features/nixl_kv_role_migration.md"  # the overlay's page: its "before" examples say kv_both
