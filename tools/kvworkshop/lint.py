@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kvroles.contract import terms
 from kvroles.errors import KvRolesError
@@ -17,7 +15,7 @@ from kvroles.series import mail, patchfile, project
 from kvroles.series.lock import Lock
 from kvroles.series.release import in_range, version
 from kvroles.series.topics import Series, Topic
-from kvroles.sources import release_files
+from kvroles.sources import git, release_files
 from kvroles.sources.release_files import Options
 from unidiff import PatchSet, UnidiffParseError
 
@@ -210,10 +208,10 @@ def _git_am(topic: Topic, variant: str, files: dict[str, bytes], release: str, s
             if path in before:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(before[path])
-        _git(folder, "init", "-q")
-        _git(folder, "add", "-Af", ".")
-        _git(folder, "commit", "-q", "--allow-empty", "-m", "base")
-        done = _git(folder, "am", "-q", stdin=topic.raw(variant))
+        git.in_scratch(folder, "init", "-q")
+        git.in_scratch(folder, "add", "-Af", ".")
+        git.in_scratch(folder, "commit", "-q", "--allow-empty", "-m", "base")
+        done = git.in_scratch(folder, "am", "-q", stdin=topic.raw(variant))
         if done.returncode:
             yield Finding(
                 "KVR008", where, f"on {release}: {done.stderr.decode('utf-8', 'replace').strip().splitlines()[:1]}"
@@ -223,17 +221,3 @@ def _git_am(topic: Topic, variant: str, files: dict[str, bytes], release: str, s
             have = (folder / path).read_bytes() if (folder / path).exists() else None
             if have != data:
                 yield Finding("KVR008", where, f"{path} of {release}")
-
-
-def _git(folder: Path, *args: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[Any]:
-    settings = (
-        "-c",
-        "user.name=lint",
-        "-c",
-        "user.email=lint@localhost",
-        "-c",
-        "core.autocrlf=false",
-        "-c",
-        "commit.gpgsign=false",
-    )
-    return subprocess.run(["git", "-C", str(folder), *settings, *args], input=stdin, capture_output=True, check=False)

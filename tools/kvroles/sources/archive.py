@@ -24,12 +24,16 @@ MAX_DEPTH = 256  # ... and one by folders in folders, which Python 3.11 could no
 
 @dataclass(frozen=True)
 class Member:
-    """A regular file of the tree: ``path`` below the archive's top folder, whether it is executable, its bytes."""
+    """A file of the tree: ``path`` below the top folder, whether it is executable, its bytes.
+
+    From git a member may be a ``link``, whose target is the bytes, or an empty ``folder`` too; from an archive never.
+    """
 
     path: str
     executable: bool
     mtime: int
     data: bytes
+    kind: str = "file"
 
 
 def inflate(blob: bytes, name: str, library: Any = zlib) -> Iterator[bytes]:

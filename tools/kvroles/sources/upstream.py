@@ -1,30 +1,40 @@
-"""A tag, branch or commit of a git upstream -> its tree on disk, and the release it is nearest to."""
+"""A tag, branch or commit of a git upstream -> the files of its tree."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvroles import handles
 from kvroles.errors import NoSource, UsageError, os_error
-from kvroles.series.release import Version, version
-from kvroles.sources import git
-from kvroles.sources.http import hide
-from kvroles.tree import stage
+from kvroles.sources import address, clone, git, objects
+from kvroles.sources.archive import Member
+from kvroles.sources.objects import Store
 from kvroles.tree.writer import one_writer
 
 DEFAULT = "https://github.com/vllm-project/vllm"
+_MOST_REMOTES = 4  # a clone of a clone of a clone
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit that is at hand: its id, the repository it is in, and the release ``git describe`` names (or None)."""
+    """A commit that is at hand: its id, its tree's, when it was made (seconds), and where its objects are read from."""
 
     sha: str
-    git_dir: Path
-    described: str | None
+    tree: str
+    time: int
+    store: Store
+
+    def members(self, wanted: Callable[[str], bool] | None = None) -> Iterator[Member]:
+        """Its files, in no order. Those that ``wanted`` refuses are not read, and may be missing from a partial clone."""
+        return objects.members(self.store, self.tree, self.time, wanted)
 
 
 def find(upstream: str, revision: str, cache_dir: Path, *, offline: bool = False) -> Commit:
@@ -34,112 +44,118 @@ def find(upstream: str, revision: str, cache_dir: Path, *, offline: bool = False
     """
     git.checked_name(revision)
     git.need_git()
-    local = Path(upstream)
-    if local.exists():
-        return _in_clone(local, revision)
-    if upstream.startswith("-") or not re.search(r"^[a-z+]+://|^[\w.-]+@[\w.-]+:", upstream):
+    local = clone.local_path(upstream, Path())
+    try:
+        there = local is not None and local.exists()
+    except (OSError, ValueError):  # a name too long, or with a NUL in it
+        there = False
+    if local is not None and there:
+        return _in_clone(local, revision, cache_dir, offline=offline)
+    url = address.of_repository(upstream)
+    if url is None:
         raise UsageError(
-            f"--upstream {upstream!r} is neither a folder nor a URL",
-            fix="Give it the address of a repository, or the folder of a clone",
+            f"--upstream {address.shown(upstream)} is neither a folder nor the address of a repository",
+            fix="Give it the address of a repository (https, ssh or git), or the folder of a clone",
         )
-    return _fetched(upstream, revision, cache_dir, offline=offline)
+    return _fetched(url, revision, cache_dir, offline=offline)
 
 
-def _in_clone(folder: Path, revision: str) -> Commit:
-    done = git.run(["-C", str(folder), "rev-parse", "--absolute-git-dir"])
-    if done.returncode:
-        raise NoSource(
-            f"{folder} is not a git repository that can be read: {git.said(done)}",
-            fix="Give --upstream the folder of a clone, or its address",
-        )
-    git_dir = Path(os.fsdecode(done.stdout.rstrip(b"\n")))
-    sha = _commit(git_dir, revision)
-    if sha is None:
+def _in_clone(folder: Path, revision: str, cache_dir: Path, *, offline: bool) -> Commit:
+    found = clone.at(folder)
+    store = Store(str(folder), [found.objects])
+    store.fetch = _lacking(found, store, cache_dir, offline=offline)
+    id_ = found.resolve(revision)
+    if id_ is None and re.fullmatch(r"[0-9a-f]{7,39}", revision):
+        id_ = store.full_id(revision)
+    if id_ is None:
+        like = found.tags_like(revision)
         raise UsageError(
             f"{folder} has no tag, branch or commit {revision!r}",
-            found=_like(git_dir, revision),
-            fix=f"Fetch it first: 'git -C {folder} fetch --tags'",
+            found=f"tags {', '.join(like)}" if like else "no tag like it",
+            fix=f"Fetch it first: git -C {shlex.quote(str(folder))} fetch --tags",
         )
-    return Commit(sha, git_dir, _described(git_dir, sha))
+    return Commit(*objects.commit_of(store, id_, revision), store)
 
 
-def _fetched(url: str, revision: str, cache_dir: Path, *, offline: bool) -> Commit:
-    repository = cache_dir / "upstream" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.git"
-    try:
-        repository.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise os_error(
-            f"The cache {repository.parent} cannot be written to", e, "Choose another with --cache-dir"
-        ) from None
-    shown = hide(url)
-    with one_writer(repository):
-        if re.fullmatch(r"[0-9a-f]{40}", revision) and repository.exists():
-            sha = _commit(repository, revision)
-            if sha is not None:
-                return Commit(sha, repository, None)
+def _lacking(found: clone.Clone, store: Store, cache_dir: Path, *, offline: bool) -> objects.Lacking:
+    """What fetches the objects that a partial clone lacks: all in one request, with the user's settings."""
+
+    def fetch(ids: list[str]) -> bool:
+        for promised in found.promised_by()[:_MOST_REMOTES]:
+            local = clone.local_path(promised, found.common)
+            if local is not None:  # another clone on this machine is read like the first
+                store.folders.append(clone.at(local).objects)
+                return True
+            url = address.of_repository(promised)
+            if url is None or offline:
+                continue
+            with _objects_of(url, cache_dir) as kept:
+                done = _fetch(url, kept, ["--no-write-fetch-head", "--stdin"], "".join(f"{i}\n" for i in ids))
+            if done[0] == 0:
+                store.folders.append(kept)
+                return True
+        return False
+
+    return fetch
+
+
+def _fetched(url: address.Repository, revision: str, cache_dir: Path, *, offline: bool) -> Commit:
+    with _objects_of(url, cache_dir) as kept:
+        store = Store(url.shown, [kept])
+        if re.fullmatch(r"[0-9a-f]{40}", revision):
+            try:
+                return Commit(*objects.commit_of(store, revision, revision), store)
+            except objects.Lacks:
+                pass
         if offline:
             raise NoSource(
-                f"{revision} of {shown} is not at hand and --offline forbids fetching it",
+                f"{revision} of {url.shown} is not at hand and --offline forbids fetching it",
                 fix="Run once without --offline, or name a local clone with --upstream",
             )
-        git.run(["init", "-q", "--bare", str(repository)])
         # Depth 1: the one tree and nothing of the history, which for vLLM is twenty times as much.
-        done = git.run(["fetch", "-q", "--no-tags", "--depth=1", url, revision], git_dir=repository)
-        if done.returncode:
+        code, why, id_ = _fetch(url, kept, ["--depth=1"], "", revision)
+        if code or id_ is None:
             raise NoSource(
-                f"{revision} could not be fetched from {shown}: {git.said(done).replace(url, shown)}",
+                f"{revision} could not be fetched from {url.shown}: {why}",
                 fix="Check the name (a commit needs all 40 digits) and the network, or name a local clone with --upstream",
             )
-        sha = _commit(repository, "FETCH_HEAD")
-        if sha is None:
-            raise NoSource(f"{revision} of {shown} is not a commit", fix="Name a tag, branch or commit")
-        return Commit(sha, repository, None)
+        return Commit(*objects.commit_of(store, id_, revision), store)
 
 
-def _commit(git_dir: Path, revision: str) -> str | None:
-    done = git.run(["rev-parse", "-q", "--verify", "--end-of-options", f"{revision}^{{commit}}"], git_dir=git_dir)
-    return done.stdout.decode().strip() if done.returncode == 0 else None
+def _fetch(
+    url: address.Repository, kept: Path, options: list[str], wanted: str, *names: str
+) -> tuple[int, str, str | None]:
+    """Fetch into the object folder ``kept``: (git's exit code, its last words, the id that was fetched first)."""
+    with git.directory(kept) as where, tempfile.TemporaryFile() as asked:
+        asked.write(wanted.encode())
+        asked.seek(0)
+        remote = [("remote.upstream.url", url.address), *url.credentials]
+        env = git.fetching(where, remote) | url.secrets
+        done = git.run(["fetch", "-q", "--no-tags", *options, "upstream", *names], env, stdin=asked)
+        head = Path(where["GIT_DIR"], "FETCH_HEAD")
+        id_ = head.read_text().split(maxsplit=1)[0] if done.returncode == 0 and head.exists() else None
+        return done.returncode, address.without_secrets(git.last_words(done.stderr, done.returncode)), id_
 
 
-def _like(git_dir: Path, revision: str) -> str:
-    done = git.run(["tag", "--list", f"*{revision.lstrip('v')[:4]}*", "--sort=-v:refname"], git_dir=git_dir)
-    names = done.stdout.decode("utf-8", "replace").split()[:4]
-    return f"tags {', '.join(names)}" if names else "no tag like it"
-
-
-def _described(git_dir: Path, sha: str) -> str | None:
-    done = git.run(["describe", "--tags", "--abbrev=0", "--match=v[0-9]*", sha], git_dir=git_dir)
-    name = done.stdout.decode("utf-8", "replace").strip()
-    return name[1:] if done.returncode == 0 and Version.parse(name) else None
-
-
-def nearest(described: str | None, releases: list[str]) -> str | None:
-    """The newest of ``releases`` that is not after the release ``described`` names, or None."""
-    if described is None:
-        return None
-    earlier = [r for r in releases if version(r) <= version(described)]
-    return earlier[-1] if earlier else None
-
-
-def check_out(commit: Commit, staging: Path) -> None:
-    """Write the tree of ``commit`` into the new folder ``staging``; nothing of the repository itself is changed.
-
-    Raises NoSource when git cannot (a partial clone that is offline, say); ``staging`` is then gone again.
-    """
-    stage.discard(staging)
+@contextlib.contextmanager
+def _objects_of(url: address.Repository, cache_dir: Path) -> Iterator[Path]:
+    """The cache's folder of the objects of ``url``, for one run at a time; gone again if nothing came to be in it."""
+    name = hashlib.sha256(url.address.encode()).hexdigest()[:16]
+    kept = cache_dir / "upstream" / f"{name}.objects"
     try:
-        staging.mkdir(parents=True)
+        with handles.folder(cache_dir, create=True), handles.folder(kept.parent, create=True):
+            kept.mkdir(mode=0o700, exist_ok=True)
+        with handles.folder(kept):
+            pass
     except OSError as e:
-        raise os_error(f"{staging.parent} cannot be written to", e) from None
-    index = staging.with_name(staging.name + ".index")
-    env = {"GIT_INDEX_FILE": str(index.absolute()), "GIT_WORK_TREE": str(staging.absolute())}
-    try:
-        for args in (["read-tree", commit.sha], ["checkout-index", "-a", "-f"]):
-            done = git.run(args, git_dir=commit.git_dir, env=env)
-            if done.returncode:
-                stage.discard(staging)
-                raise NoSource(
-                    f"git {args[0]} of {commit.sha[:12]} failed: {git.said(done)}", fix="Check disk space and network"
-                )
-    finally:
-        index.unlink(missing_ok=True)
+        raise os_error(
+            f"The cache {kept.parent} cannot be written to", e, "Choose another with --cache-dir", NoSource
+        ) from None
+    with one_writer(kept):
+        try:
+            for part in ("pack", "info"):
+                (kept / part).mkdir(exist_ok=True)
+            yield kept
+        finally:
+            if not any((kept / "pack").iterdir()) and not any(kept.glob("??")):
+                shutil.rmtree(kept, ignore_errors=True)

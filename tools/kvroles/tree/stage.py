@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import shutil
@@ -85,12 +86,24 @@ def unpack(
     told of the bytes written. Raises Unproven for a bad archive and DoesNotApply when the disk refuses; in both cases
     ``staging`` is gone again.
     """
+    return of_members(archive.members(ahead(archive.inflate(blob, name)), name, top), staging, keep, progress)
+
+
+def of_members(
+    files: Iterator[archive.Member],
+    staging: Path,
+    keep: Callable[[str, bytes], bool],
+    progress: Callable[[int], None] = lambda _: None,
+) -> Staged:
+    """Write ``files`` into the new folder ``staging``, as ``unpack`` does; links are made last, so that nothing is written
+    through one. Raises what ``files`` raises, and DoesNotApply when the disk refuses; ``staging`` is then gone again.
+    """
     try:
         discard(staging)
         staging.mkdir(parents=True)
         staged = Staged(staging)
         os.fchmod(staged.fd, 0o755)
-        _unpack_into(staged, archive.members(ahead(archive.inflate(blob, name)), name, top), keep, progress)
+        _unpack_into(staged, files, keep, progress)
     except OSError as e:
         discard(staging)
         raise os_error(f"The tree could not be unpacked to {staging}", e) from None
@@ -107,7 +120,14 @@ def _unpack_into(
     progress: Callable[[int], None],
 ) -> None:
     made = {""}
+    links: list[archive.Member] = []
     for member in files:
+        if member.kind == "link":
+            links.append(member)
+            continue
+        if member.kind == "folder":
+            _make_folders(staged.fd, member.path, made)
+            continue
         folder = member.path.rpartition("/")[0]
         if folder not in made:
             _make_folders(staged.fd, folder, made)
@@ -124,10 +144,13 @@ def _unpack_into(
         if keep(member.path, member.data):
             staged.kept[member.path] = member.data
         progress(len(member.data))
+    for link in links:
+        _make_folders(staged.fd, link.path.rpartition("/")[0], made)
+        os.symlink(link.data, os.fsencode(link.path), dir_fd=staged.fd)
 
 
 def _make_folders(root: int, folder: str, made: set[str]) -> None:
-    parts = folder.split("/")
+    parts = folder.split("/") if folder else []
     for i in range(1, len(parts) + 1):
         part = "/".join(parts[:i])
         if part not in made:
@@ -156,25 +179,44 @@ def write(staged: Staged, path: str, data: bytes | None) -> None:
     """Put the series' bytes of ``path`` (None: delete) into the staged tree, and read them back from disk to be sure."""
     try:
         mode = 0o644
-        with contextlib.suppress(FileNotFoundError):
-            mode = os.stat(path, dir_fd=staged.fd, follow_symlinks=False).st_mode & 0o7777
-            os.unlink(path, dir_fd=staged.fd)
-        if data is None:
-            del staged.hashes[path]
-            return
-        folder = path.rpartition("/")[0]
-        for end in [i for i, c in enumerate(f"{folder}/") if c == "/"] if folder else []:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder[:end], 0o755, dir_fd=staged.fd)
-        with open(os.open(path, _NEW, 0o644, dir_fd=staged.fd), "wb") as f:
-            f.write(data)
-            f.flush()
-            os.fchmod(f.fileno(), mode)
-            os.fsync(f.fileno())
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=staged.fd), "rb") as f:
-            staged.hashes[path] = sha256(f.read())
+        with _folder_of(staged, path) as (folder, name):
+            with contextlib.suppress(FileNotFoundError):
+                mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode & 0o7777
+                os.unlink(name, dir_fd=folder)
+            if data is None:
+                del staged.hashes[path]
+                return
+            with open(os.open(name, _NEW, 0o644, dir_fd=folder), "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fchmod(f.fileno(), mode & 0o777)
+                os.fsync(f.fileno())
+            with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as f:
+                staged.hashes[path] = sha256(f.read())
     except OSError as e:
+        if e.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise DoesNotApply(
+                f"{path} lies below a symbolic link in that revision, which is never followed",
+                fix="Name a revision whose folders are folders",
+            ) from None
         raise os_error(f"{path} could not be written", e) from None
+
+
+@contextlib.contextmanager
+def _folder_of(staged: Staged, path: str) -> Iterator[tuple[int, str]]:
+    """(descriptor, name) of the folder that ``path`` lies in, made where it lacks, no link followed."""
+    *folders, name = path.split("/")
+    fd = os.dup(staged.fd)
+    try:
+        for folder in folders:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, 0o755, dir_fd=fd)
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        yield fd, name
+    finally:
+        os.close(fd)
 
 
 def settle(staged: Staged) -> None:

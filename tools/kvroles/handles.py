@@ -1,0 +1,101 @@
+"""Files opened once: what is checked is the descriptor, and the descriptor is what is used.
+
+A name may be given to another file between a look and its use, by anybody who may write to the folder. So a folder is opened
+and looked at, files are opened below that descriptor without following a link, and what is hashed is read on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from kvroles.errors import NoSource, os_error
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def folder(path: Path, *, create: bool = False) -> Iterator[int]:
+    """A descriptor of the folder ``path`` of the cache, which nobody but its owner may write to.
+
+    A folder of ours that others may write to is tightened to 0700; one of somebody else's is refused with NoSource, unless
+    it can only be read. Links above ``path`` are the user's affair. Raises OSError when there is none.
+    """
+    if create:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _safe(path, fd)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _safe(path: Path, fd: int) -> None:
+    st = os.fstat(fd)
+    writable = st.st_mode & 0o022 and not st.st_mode & stat.S_ISVTX
+    if st.st_uid == os.geteuid():
+        if st.st_mode & 0o022:
+            with contextlib.suppress(OSError):  # a read-only disk: nobody writes there
+                os.fchmod(fd, 0o700)
+        return
+    others = st.st_uid not in (0, os.geteuid()) and os.geteuid() != 0  # root's own folders are the administrator's
+    if os.geteuid() == 0 and st.st_uid != 0 and str(st.st_uid) != os.environ.get("SUDO_UID"):
+        others = True
+    if not writable and not (others and st.st_mode & 0o200 and os.access(path, os.W_OK)):
+        return
+    raise NoSource(
+        f"The cache {path} belongs to user {st.st_uid}, and others than you may write to it, so that what is in it may change "
+        "while it is used",
+        fix="Share a cache read-only (owned by root or by the user who fills it, no write access for others), or give each "
+        f"user one of their own: --cache-dir {shlex.quote(str(Path.home() / '.cache' / 'vllm-kv-roles'))}",
+    )
+
+
+def regular(name: str | Path, *, at: int | None = None) -> IO[bytes]:
+    """The regular file ``name`` (below the folder ``at``), open for reading. Raises OSError for a link, pipe or device."""
+    fd = os.open(name, _READ, dir_fd=at)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", str(name))
+    return open(fd, "rb")
+
+
+def given(path: Path) -> IO[bytes]:
+    """The regular file that a user named, open for reading; a link is followed, once. Raises NoSource for what is none."""
+    try:
+        fd = os.open(path, (_READ & ~os.O_NOFOLLOW))
+    except OSError as e:
+        raise os_error(f"{path} cannot be opened", e, "Name another file", NoSource) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NoSource(f"{path} is not a regular file", fix="Name a file that can be read from its start to its end")
+    return open(fd, "rb")
+
+
+@contextlib.contextmanager
+def new(at: int, name: str, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """A new file to write, under a name that nobody can foresee; it gets its ``name`` in folder ``at`` in one step at the end.
+
+    It is gone when the block raises. Raises OSError.
+    """
+    passing = f".{name}.{secrets.token_hex(8)}.part"
+    fd = os.open(passing, _NEW, mode, dir_fd=at)
+    try:
+        with open(fd, "w+b") as f:
+            yield f
+            f.flush()
+            os.fsync(f.fileno())
+        os.rename(passing, name, src_dir_fd=at, dst_dir_fd=at)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(passing, dir_fd=at)
+        raise
