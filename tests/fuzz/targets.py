@@ -36,7 +36,7 @@ from kvroles.places import leaves
 from kvroles.series import patchfile, release
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
-from kvroles.sources import archive, http, index
+from kvroles.sources import address, archive, http, index
 from kvroles.tree import journal, stage
 from kvroles.tree import tree as target
 from kvroles.vendored import receipt as vendor_receipt
@@ -246,10 +246,9 @@ def answers(data: bytes) -> None:
     try:
         for f in index.files("vllm", "https://user:secret@index.invalid/simple"):
             assert isinstance(f.name, str)
-            http.is_address(f.url)
-            assert "secret" not in http.hide(f.url)
+            assert "secret" not in address.shown(f.url)
             with contextlib.suppress(KvRolesError):
-                assert http.is_address(index.locate(f.name, "vllm", "https://user:secret@index.invalid/simple"))
+                assert address.parsed(index.locate(f.name, "vllm", "https://user:secret@index.invalid/simple"))
     except KvRolesError as e:
         assert "secret" not in str(e)
     finally:

@@ -7,7 +7,7 @@ the query. What cannot be parsed is named by its kind: nobody can say where in i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote, urlsplit
 
 from kvroles.said import said
@@ -15,7 +15,6 @@ from kvroles.said import said
 _NEVER = re.compile('[\x00-\x20\x7f-\xa0\\\\<>"\u2028\u2029\ud800-\udfff]')
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _PORTS = {"http": 80, "https": 443}
-NOT_SHOWN = "that was given (not shown: it is no whole address, and may hold a password)"
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,18 @@ class Address:
     def url(self) -> str:
         """What is asked for: without credentials."""
         return self._bare + (f"?{self.query}" if self.query else "")
+
+    @property
+    def whole(self) -> str:
+        """With credentials, for ``parsed`` in another place; never for a message."""
+        if self.user is None:
+            return self.url
+        pair = quote(self.user, safe="") + ("" if self.password is None else f":{quote(self.password, safe='')}")
+        return self.url.replace("://", f"://{pair}@", 1)
+
+    def below(self, name: str, end: str = "/") -> Address:
+        """The address of ``name`` below this one."""
+        return replace(self, path=f"{self.path.rstrip('/')}/{name}{end}")
 
     @property
     def shown(self) -> str:
@@ -98,7 +109,14 @@ def shown(value: str) -> str:
         return found.shown
     if value.startswith(("/", "./", "../")) or not re.search(r"[:@?]", value):
         return repr(said(value))
-    return NOT_SHOWN
+    return not_shown(value)
+
+
+def not_shown(value: str) -> str:
+    """What ``value``, which is no address that can be asked, is called."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://", value)
+    kind = f"one of scheme {scheme[1].lower()}" if scheme else "no whole address"
+    return f"that was given ({kind}; not shown, for it may hold a password)"
 
 
 def without_secrets(text: str) -> str:

@@ -144,7 +144,11 @@ def _sha256_of(file: Path) -> str:
 
 
 def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
-    from kvroles.sources import http, index  # a run that finds its archive in the cache need not wait for these
+    from kvroles.sources import (  # a run that finds its archive in the cache need not wait for these
+        address,
+        http,
+        index,
+    )
 
     try:
         url = index.locate(row.name, project, index_url)
@@ -165,7 +169,7 @@ def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, pro
         if last or in_one_piece:  # else the pieces may not have been of one file: try once from the start
             break
     raise Unproven(
-        f"{http.hide(url)} is not the archive that the lock knows as {row.name}",
+        f"{address.shown(url)} is not the archive that the lock knows as {row.name}",
         expected=f"SHA-256 {row.sha256}",
         found=f"SHA-256 {have}",
         fix="Do not use that file: the index or something on the way to it has changed it",

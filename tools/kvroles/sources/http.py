@@ -1,87 +1,133 @@
-"""HTTP for a bare machine: proxies, certificates and credentials from the usual places, bounded time, clear last words.
+"""HTTP for a bare machine: proxies and certificates from the usual places, bounded time, clear last words.
 
 Proxies come from the environment (``urllib.request.getproxies``); certificates from ``SSL_CERT_FILE``, ``SSL_CERT_DIR``,
-``PIP_CERT``, ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``; credentials from the URL or ``~/.netrc`` (``$NETRC``).
+``PIP_CERT``, ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``. Addresses are parsed in ``address``, and which credentials go to
+them is decided in ``credentials``.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
 import io
-import netrc
 import os
-import re
+import socket
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
 from functools import cache
-from typing import IO, TypeVar
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
+from typing import IO, Any, TypeVar
+from urllib.parse import unquote, urljoin
 
+from kvroles import handles
 from kvroles.errors import NoSource, os_error
+from kvroles.said import said
+from kvroles.sources import address, credentials
+from kvroles.sources.address import Address
 
 ATTEMPTS = 4
 TIMEOUT_S = 30.0  # one wait for the other side to say something
 SLOWEST_B_PER_S = 50_000  # a transfer slower than this over the whole attempt is given up
 _PAUSES_S = (0.5, 1.5, 4.0)
 _LONGEST_PAUSE_S = 10.0  # however long a Retry-After asks for
+_MOST_REDIRECTS = 10
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class Deadline:
+    """When one attempt has to be over, whatever trickles: two waits, and a second for every 50 kB that came.
+
+    At the deadline the connection is shut, also where the library waits for the rest of a line, a header or a chunk.
+    """
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + 2 * TIMEOUT_S
+        self._line: socket.socket | None = None
+        self._timer: threading.Timer | None = None
+        self._over = False
+        self.passed = False
+
+    def got(self, size: int) -> None:
+        """``size`` more bytes have come."""
+        self._end += size / SLOWEST_B_PER_S
+
+    def connect(self, *args: Any, **kw: Any) -> socket.socket:
+        """As ``socket.create_connection``; the connection is watched from then on."""
+        line = socket.create_connection(*args, **kw)
+        self._unwatch()
+        self._line = line.dup()  # TLS takes the first over
+        self._watch()
+        return line
+
+    def close(self) -> None:
+        self._over = True
+        self._unwatch()
+
+    def _watch(self) -> None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            self.passed = True
+            with contextlib.suppress(OSError):
+                assert self._line is not None
+                self._line.shutdown(socket.SHUT_RDWR)
+        elif not self._over:
+            self._timer = threading.Timer(left, self._watch)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: its final URL, content type, status, and the number of bytes it announces (None: unknown)."""
+    """A successful answer: its final address, content type and encoding, status, and the bytes it announces (None: unknown)."""
 
     url: str
     content_type: str
+    encoding: str
     status: int
     length: int | None
-    body: http.client.HTTPResponse
+    body: IO[bytes]
+    deadline: Deadline
 
 
-class _KeepSecrets(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but never carry credentials to another host or out of encryption (urllib would)."""
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Redirects are followed below, where the next address is parsed before anything is done with it."""
 
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> urllib.request.Request | None:
-        new = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-        if new is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:  # scheme, host and port
-            new.remove_header("Authorization")
-        return new
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
 
 
-def hide(url: str) -> str:
-    """``url`` without credentials, for requests and messages."""
-    scheme, slashes, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return scheme + slashes + host.rpartition("@")[2] + slash + path
+def _handlers(deadline: Deadline) -> list[urllib.request.BaseHandler]:
+    class Http(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(connection(http.client.HTTPConnection), req)
 
+    class Https(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(connection(http.client.HTTPSConnection), req, context=_certificates())
 
-def is_address(url: str) -> bool:
-    """Whether ``url`` is one that can be asked: http, https or file, with a host, and nothing that cannot stand in one."""
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("http", "https", "file")
-            and bool(parts.hostname or parts.scheme == "file")
-            and parts.port != 0
-            and not re.search(r"[\x00-\x20\x7f]", url)
-        )
-    except ValueError:
-        return False
+    def connection(kind: type[http.client.HTTPConnection]) -> Callable[..., http.client.HTTPConnection]:
+        def make(*args: Any, **kw: Any) -> http.client.HTTPConnection:
+            made = kind(*args, **kw)
+            made._create_connection = deadline.connect  # type: ignore[attr-defined]
+            return made
 
+        return make
 
-class _Https(urllib.request.HTTPSHandler):
-    """Reads the machine's certificates, which takes a while, at the first address that needs them."""
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(http.client.HTTPSConnection, req, context=_certificates())
+    return [Http(), Https(), _NoRedirects()]
 
 
 @cache
@@ -104,41 +150,93 @@ def _certificates() -> ssl.SSLContext:
     return context
 
 
-@cache
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_Https(), _KeepSecrets())
+@contextlib.contextmanager
+def _open(url: str, headers: dict[str, str]) -> Iterator[Answer]:
+    there = address.parsed(url)
+    if there is None:
+        raise Never(f"The address {address.not_shown(url)} cannot be asked")
+    if there.scheme == "file":
+        with _opened_file(there) as body:
+            yield Answer(url, "text/html", "", 200, os.fstat(body.fileno()).st_size, body, Deadline())
+        return
+    deadline = Deadline()
+    try:
+        with _followed(there, headers, deadline) as answer:
+            yield answer
+    except (OSError, http.client.HTTPException) as e:
+        if deadline.passed:
+            raise Slow("it took longer than the time for one attempt") from e
+        raise
+    finally:
+        deadline.close()
 
 
-def _authorization(url: str) -> str | None:
-    parts = urlsplit(url)
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    else:
-        try:
-            entry = netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or "")
-        except (OSError, ValueError, netrc.NetrcParseError):  # ValueError: not in the locale's encoding
-            return None
-        if entry is None:
-            return None
-        pair = f"{entry[0]}:{entry[2]}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+def _opened_file(there: Address) -> IO[bytes]:
+    try:
+        return handles.regular(Path(unquote(there.path)).resolve())
+    except (OSError, ValueError) as e:
+        why = getattr(e, "strerror", None) or "no path"
+        raise Never(f"{there.shown} cannot be read: {why}") from None
 
 
 @contextlib.contextmanager
-def _open(url: str, headers: dict[str, str]) -> Iterator[Answer]:
-    authorization = _authorization(url)
-    request = urllib.request.Request(hide(url), headers=headers)
-    if authorization:
-        request.add_header("Authorization", authorization)
-    with _opener().open(request, timeout=TIMEOUT_S) as body:
-        length = body.headers.get("Content-Length")
-        yield Answer(
-            body.geturl(),
-            body.headers.get_content_type(),
-            getattr(body, "status", None) or 200,
-            int(length) if length and length.isdigit() else None,
-            body,
-        )
+def _followed(there: Address, headers: dict[str, str], deadline: Deadline) -> Iterator[Answer]:
+    """The answer at ``there``, redirects followed. Credentials stay with the host that they are for, as pip has it."""
+    _check_proxies()
+    opener = urllib.request.build_opener(*_handlers(deadline))
+    opener.addheaders = [("User-agent", "vllm-kv-roles")]
+    bearer = credentials.authorization(there)
+    for _ in range(_MOST_REDIRECTS + 1):
+        request = urllib.request.Request(there.url, headers=headers)
+        if bearer:
+            request.add_unredirected_header("Authorization", bearer)
+        try:
+            body = opener.open(request, timeout=TIMEOUT_S)
+        except urllib.error.HTTPError as e:
+            location = e.headers.get("Location") if e.code in _REDIRECTS else None
+            if location is None:
+                raise
+            e.close()
+            there, bearer = _next(there, bearer, e.code, location)
+            continue
+        with body:
+            length = body.headers.get("Content-Length")
+            yield Answer(
+                there.url,
+                said(body.headers.get_content_type()),
+                body.headers.get("Content-Encoding", "").strip().lower(),
+                body.status,
+                int(length) if length and length.isascii() and length.isdigit() else None,
+                body,
+                deadline,
+            )
+        return
+    raise Never(f"{there.shown} redirects without end")
+
+
+def _next(here: Address, bearer: str | None, code: int, location: str) -> tuple[Address, str | None]:
+    """Where a redirect leads, and the credentials to take there: those of the old address if it is the same host,
+    those in the new address, or those that netrc has for it."""
+    try:
+        there = address.parsed(urljoin(here.url, location).partition("#")[0], ("http", "https"))
+    except ValueError:
+        there = None
+    if there is None:
+        raise Never(f"{here.shown} answers {code}, and names as the next address {address.not_shown(location)}")
+    if there.user is None and bearer and there.takes_credentials_of(here):
+        return there, bearer
+    return there, credentials.authorization(there)
+
+
+def _check_proxies() -> None:
+    """Raise NoSource for a proxy whose address is none: what the library says of it may hold its password."""
+    for scheme, proxy in urllib.request.getproxies().items():
+        whole = proxy if "://" in proxy else f"http://{proxy}"
+        if scheme in ("http", "https") and address.parsed(whole, ("http", "https")) is None:
+            raise NoSource(
+                f"The proxy for {scheme} in the environment is {address.not_shown(proxy)}",
+                fix=f"Set {scheme}_proxy to http://HOST:PORT, or unset it",
+            )
 
 
 class Again(Exception):  # noqa: N818
@@ -149,37 +247,51 @@ class Again(Exception):  # noqa: N818
         self.pause = pause
 
 
+class Never(Exception):  # noqa: N818
+    """This cannot be had there, however often it is asked for."""
+
+
+class Slow(Again):
+    """This attempt took longer than its time."""
+
+
 _T = TypeVar("_T")
 
 
 def retrying(url: str, attempt: Callable[[], _T], fix: str) -> _T:
     """Call ``attempt`` up to four times; raises NoSource with the last reason, or at once where repeating cannot help."""
     last = ""
+    number = slow = 0
     for number in range(ATTEMPTS):
         try:
             return attempt()
+        except Never as e:
+            raise NoSource(str(e), fix=fix) from None
         except Again as e:
             last, pause = str(e), e.pause
+            slow += isinstance(e, Slow)
+            if slow == 2:
+                break
         except urllib.error.HTTPError as e:
             if e.code not in (408, 425, 429) and e.code < 500:
-                raise NoSource(f"{hide(url)} answered {e.code} {e.reason}", fix=fix) from None
-            last, pause = f"it answered {e.code} {e.reason}", _retry_after(e.headers)
+                raise NoSource(f"{address.shown(url)} answered {e.code} {str(e.reason)[:200]}", fix=fix) from None
+            last, pause = f"it answered {e.code} {str(e.reason)[:200]}", _retry_after(e.headers)
         except (OSError, http.client.HTTPException) as e:  # URLError, timeouts, resets and cut answers among them
             reason = getattr(e, "reason", None) or e
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise NoSource(
-                    f"The certificate of {hide(url)} is not trusted ({reason.verify_message})",
+                    f"The certificate of {address.shown(url)} is not trusted ({reason.verify_message})",
                     fix="Name your organisation's certificate bundle in SSL_CERT_FILE",
                 ) from None
-            last, pause = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__, None
+            last, pause = getattr(reason, "strerror", None) or str(reason)[:200] or type(reason).__name__, None
         if number < ATTEMPTS - 1:
             time.sleep(min(pause if pause is not None else _PAUSES_S[number], _LONGEST_PAUSE_S))
-    raise NoSource(f"{hide(url)} could not be read in {ATTEMPTS} attempts: {last}", fix=fix)
+    raise NoSource(f"{address.shown(url)} could not be read in {number + 1} attempts: {last}", fix=fix)
 
 
 def _retry_after(headers: Message | None) -> float | None:
     value = headers.get("Retry-After") if headers else None
-    return float(value) if value and value.isdigit() else None
+    return float(value) if value and value.isascii() and value.isdigit() and len(value) < 10 else None
 
 
 def get_page(url: str, accept: str, fix: str, limit: int = 64 << 20) -> tuple[bytes, str, str]:
@@ -187,10 +299,28 @@ def get_page(url: str, accept: str, fix: str, limit: int = 64 << 20) -> tuple[by
 
     def attempt() -> tuple[bytes, str, str]:
         with _open(url, {"Accept": accept}) as answer:
-            body = b"".join(_pieces(answer, limit))
-            return body, answer.content_type, answer.url
+            pieces = _pieces(answer, limit)
+            if answer.encoding in ("gzip", "x-gzip") and answer.content_type != "application/gzip":
+                pieces = _unzipped(pieces, limit)  # some servers send it unasked
+            return b"".join(pieces), answer.content_type, answer.url
 
     return retrying(url, attempt, fix)
+
+
+def _unzipped(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    unzip = zlib.decompressobj(31)
+    total = 0
+    try:
+        for piece in pieces:
+            out = unzip.decompress(piece, limit + 1 - total)
+            total += len(out)
+            if total > limit or unzip.unconsumed_tail:
+                raise Again(f"it unpacks to more than {limit} bytes")
+            yield out
+    except zlib.error as e:
+        raise Again(f"what it sends is no gzip, as it says: {e}") from None
+    if not unzip.eof:
+        raise Again("what it sends ends in the middle")
 
 
 def _pieces(answer: Answer, limit: int) -> Iterator[bytes]:
@@ -202,11 +332,14 @@ def _pieces(answer: Answer, limit: int) -> Iterator[bytes]:
         if not piece:
             break
         got += len(piece)
+        answer.deadline.got(len(piece))
         if got > limit:
             raise Again(f"it sends more than the {limit} bytes that were expected")
         if time.monotonic() - started > 2 * TIMEOUT_S + got / SLOWEST_B_PER_S:
             raise Again(f"it sends less than {SLOWEST_B_PER_S // 1000} kB/s")
         yield piece
+    if answer.deadline.passed:
+        raise Slow(f"it sends less than {SLOWEST_B_PER_S // 1000} kB/s")
     if answer.length is not None and got < answer.length:
         raise Again(f"it broke off after {got} of {answer.length} bytes")
 
@@ -304,7 +437,9 @@ class RangeFile(io.RawIOBase):
             def attempt() -> bytes:
                 with _open(self._url, {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}) as answer:
                     if answer.status != 206:
-                        raise NoSource(f"{hide(self._url)} cannot be read in parts (it answers {answer.status})")
+                        raise NoSource(
+                            f"{address.shown(self._url)} cannot be read in parts (it answers {answer.status})"
+                        )
                     data = b"".join(_pieces(answer, end - start))
                     if len(data) != end - start:
                         raise Again(f"it sent {len(data)} of {end - start} bytes")

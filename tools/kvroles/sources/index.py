@@ -7,15 +7,16 @@ import html.parser
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+from kvroles import programs
 from kvroles.errors import NoSource
-from kvroles.sources import http
+from kvroles.sources import address, credentials, http
+from kvroles.sources.address import Address
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.2"
 ASK = "Name an index with --index-url or PIP_INDEX_URL"
@@ -43,19 +44,26 @@ def default_index() -> str:
 
 
 def _pips() -> list[list[str]]:
-    found = [[sys.executable, "-m", "pip"]]
+    found = [[sys.executable, "-P", "-m", "pip"]]  # -P: never a pip.py that lies in the current folder
     for name in ("pip3", "pip"):
-        path = shutil.which(name)
+        path = programs.find(name)
         if path:
             found.append([path])
     return found
 
 
 def _run(command: list[str]) -> str:
-    env = {**os.environ, "COLUMNS": "2000", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    env = {**os.environ, "COLUMNS": "2000", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PATH": programs.search_path()}
+    if "PIP_CONFIG_FILE" in env:
+        env["PIP_CONFIG_FILE"] = os.path.abspath(env["PIP_CONFIG_FILE"])
+    if "PYTHONPATH" in env:  # relative to the folder we are in, which pip is not to look into
+        env["PYTHONPATH"] = os.pathsep.join(p for p in env["PYTHONPATH"].split(os.pathsep) if os.path.isabs(p))
     try:
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            command, env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", timeout=60, check=False,
+        )  # fmt: skip
+    except (OSError, ValueError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
 
@@ -75,20 +83,25 @@ def files(project: str, index_url: str | None) -> list[IndexFile]:
 
     Raises NoSource when the index cannot be read, or answers neither HTML nor JSON.
     """
-    index = index_url or default_index()
-    page = f"{index.rstrip('/')}/{project}/"
-    if not http.is_address(page):
-        raise NoSource(f"{http.hide(index)} is not the address of a package index", fix=ASK)
-    if urlsplit(page).scheme == "file" and Path(unquote(urlsplit(page).path)).is_dir():
-        page += "index.html"
-    body, content_type, base = http.get_page(page, _ACCEPT, f"Check the network, or {ASK[0].lower()}{ASK[1:]}")
+    there = _index(index_url)
+    credentials.name(there.host)
+    page = there.below(project)
+    if there.scheme == "file" and Path(unquote(page.path)).is_dir():
+        page = page.below("index.html", "")
+    body, content_type, base = http.get_page(page.whole, _ACCEPT, f"Check the network, or {ASK[0].lower()}{ASK[1:]}")
     try:
         found = files_of(body, content_type, base)
     except ValueError:
-        raise NoSource(
-            f"{http.hide(page)} answers with something that is no index page ({content_type})", fix=ASK
-        ) from None
-    return [IndexFile(f.name, _with_credentials(f.url, index), f.sha256, f.size) for f in found]
+        raise NoSource(f"{page.shown} answers with something that is no index page ({content_type})", fix=ASK) from None
+    return [IndexFile(f.name, _with_credentials(f.url, there), f.sha256, f.size) for f in found]
+
+
+def _index(index_url: str | None) -> Address:
+    index = index_url or default_index()
+    there = address.parsed(index)
+    if there is None:
+        raise NoSource(f"The package index {address.shown(index)} is not the address of a package index", fix=ASK)
+    return there
 
 
 def locate(filename: str, project: str, index_url: str | None) -> str:
@@ -96,13 +109,14 @@ def locate(filename: str, project: str, index_url: str | None) -> str:
     found = files(project, index_url)
     for file in found:
         if file.name == filename:
-            if not http.is_address(file.url):
+            if address.parsed(file.url) is None:
                 raise NoSource(
-                    f"The package index says that {filename} is at {file.url}, which cannot be fetched", fix=ASK
+                    f"The package index says that {filename} is at an address {address.not_shown(file.url)}",
+                    fix=ASK,
                 )
             return file.url
     raise NoSource(
-        f"The package index {http.hide(index_url or default_index())} does not hold {filename}",
+        f"The package index {_index(index_url).shown} does not hold {filename}",
         found=f"{len(found)} other file{'s' if len(found) > 1 else ''}" if found else "no file at all",
         fix=ASK,
     )
@@ -113,21 +127,23 @@ def files_of(body: bytes, content_type: str, base: str) -> list[IndexFile]:
     try:
         listed = _json_files(body) if content_type.endswith("json") else _html_files(body)
         return [IndexFile(f.name, urljoin(base, f.url).partition("#")[0], f.sha256, f.size) for f in listed]
-    except (KeyError, TypeError, AttributeError, AssertionError, RecursionError) as e:  # the parsers' ways to give up
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        RecursionError,
+        UnicodeError,
+    ) as e:  # the parsers' ways to give up
         raise ValueError(f"not an index page: {e}") from None
 
 
-def _with_credentials(url: str, index: str) -> str:
+def _with_credentials(url: str, index: Address) -> str:
     """``url`` with the credentials of ``index`` when both are on one host (as pip does)."""
-    there, here = urlsplit(url), urlsplit(index)
-    if (
-        "@" in here.netloc
-        and "@" not in there.netloc
-        and there.hostname == here.hostname
-        and there.scheme == here.scheme
-    ):
-        return there._replace(netloc=f"{here.netloc.rpartition('@')[0]}@{there.netloc}").geturl()
-    return url
+    there = address.parsed(url)
+    if there is None or there.user is not None or index.user is None or not there.takes_credentials_of(index):
+        return url
+    return replace(there, user=index.user, password=index.password).whole
 
 
 def _json_files(body: bytes) -> list[IndexFile]:
