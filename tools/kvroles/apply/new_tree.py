@@ -5,7 +5,6 @@ A release comes from its archive, any other revision from git. What differs betw
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -22,8 +21,7 @@ from kvroles.progress import Progress
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.project import Project
 from kvroles.series.upstream_files import paths_of_interest
-from kvroles.sources import archive, cache, upstream
-from kvroles.sources.http import hide
+from kvroles.sources import address, archive, cache, upstream
 from kvroles.tree import stage
 from kvroles.tree.stage import Staged
 from kvroles.tree.writer import one_writer
@@ -88,15 +86,13 @@ class Commit:
         where = request.upstream or upstream.DEFAULT
         self._commit = upstream.find(where, request.revision, request.cache_dir, offline=request.offline)
         self.commit: str | None = self._commit.sha
-        self.name = f"{request.revision} of {hide(where)}"
+        self.name = f"{request.revision} of {address.shown(where)}"
 
     def stage(self, staging: Path, keep: Keep) -> Staged:
-        upstream.check_out(self._commit, staging)
-        return stage.adopt(staging, keep)
+        return stage.of_members(self._commit.members(), staging, keep)
 
     def read(self, keep: Keep) -> dict[str, bytes]:
-        with tempfile.TemporaryDirectory(prefix="kv-roles-") as folder:
-            return self.stage(Path(folder, "tree"), keep).kept
+        return {m.path: m.data for m in self._commit.members() if m.kind == "file" and keep(m.path, m.data)}
 
 
 def run(request: Request, output: Path, project: Project, source: Source) -> Outcome:

@@ -85,14 +85,23 @@ class Store:
         data = running.out.read(size + 1)[:-1]
         if len(data) != size:
             raise self._damaged(id_, running.last_words())
-        whole = hashlib.sha1(f"{kind} {size}\0".encode(), usedforsecurity=False)
-        whole.update(data)
-        if whole.hexdigest() != id_:
-            raise self._damaged(id_, f"its bytes have the id {whole.hexdigest()}")
+        if (have := _id_of(kind, data)) != id_:
+            raise self._damaged(id_, f"its bytes have the id {have}")
         return id_, kind, data
 
     def _damaged(self, id_: str, why: str) -> NoSource:
         return NoSource(f"Object {id_} in {self.name} is damaged: {why}", fix="Clone the repository again")
+
+
+def _id_of(kind: str, data: bytes) -> str:
+    whole = hashlib.sha1(f"{kind} {len(data)}\0".encode(), usedforsecurity=False)
+    whole.update(data)
+    return whole.hexdigest()
+
+
+def blob_id(data: bytes) -> str:
+    """The id that git gives a file with these bytes."""
+    return _id_of("blob", data)
 
 
 class Lacks(NoSource):

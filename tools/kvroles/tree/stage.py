@@ -7,6 +7,7 @@ import errno
 import os
 import queue
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -159,29 +160,14 @@ def _make_folders(root: int, folder: str, made: set[str]) -> None:
             made.add(part)
 
 
-def adopt(folder: Path, keep: Callable[[str, bytes], bool]) -> Staged:
-    """The tree that lies at ``folder`` already, as ``unpack`` leaves one; links are part of it, but not of its digest."""
-    staged = Staged(folder)
-    for where, names, entries in os.walk(folder):
-        names[:] = [n for n in names if n not in (".git", OWN)]
-        for entry in entries:
-            file = Path(where) / entry
-            if file.is_symlink():
-                continue
-            path, data = str(file.relative_to(folder)), file.read_bytes()
-            staged.hashes[path] = sha256(data)
-            if keep(path, data):
-                staged.kept[path] = data
-    return staged
-
-
 def write(staged: Staged, path: str, data: bytes | None) -> None:
     """Put the series' bytes of ``path`` (None: delete) into the staged tree, and read them back from disk to be sure."""
     try:
         mode = 0o644
         with _folder_of(staged, path) as (folder, name):
             with contextlib.suppress(FileNotFoundError):
-                mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode & 0o7777
+                had = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+                mode = had & 0o777 if stat.S_ISREG(had) else mode
                 os.unlink(name, dir_fd=folder)
             if data is None:
                 del staged.hashes[path]
@@ -189,7 +175,7 @@ def write(staged: Staged, path: str, data: bytes | None) -> None:
             with open(os.open(name, _NEW, 0o644, dir_fd=folder), "wb") as f:
                 f.write(data)
                 f.flush()
-                os.fchmod(f.fileno(), mode & 0o777)
+                os.fchmod(f.fileno(), mode)
                 os.fsync(f.fileno())
             with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as f:
                 staged.hashes[path] = sha256(f.read())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from kvroles.digest import sha256, tree_digest
+from kvroles.errors import KvRolesError
+from kvroles.sources import clone, objects
 
-_FOLDERS = ("tools", "patches", "vllm_overlay")
+_FOLDERS = ("tools/", "patches/", "vllm_overlay/")
 
 
 @dataclass(frozen=True)
@@ -27,38 +27,25 @@ def checkout() -> Checkout | None:
     root = Path(__file__).resolve().parents[4]
     if not (root / ".git").exists():
         return None
-    # No configuration but git's own defaults, no hooks, no fsmonitor: the checkout's settings run no command here.
-    env = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "LC_ALL": "C",
-    }
-    git = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root)]
     try:
-        head = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, env=env, check=True, timeout=60
-        )
-        state = subprocess.run(
-            [*git, "status", "--porcelain", "--", *_FOLDERS],
-            capture_output=True,
-            text=True,
-            env=env,
-            check=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError):
+        here = clone.at(root)
+        store = objects.Store(str(root), [here.objects])
+        commit, tree, _ = objects.commit_of(store, here.resolve("HEAD") or "", "HEAD")
+        committed = {p: i for p, (_, i) in objects.entries(store, tree).items() if p.startswith(_FOLDERS)}
+    except (KvRolesError, OSError):
         return None
-    return Checkout(head.stdout.strip(), not state.stdout.strip())
+    return Checkout(commit, {p: objects.blob_id(root.joinpath(p).read_bytes()) for p in _files(root)} == committed)
 
 
 @cache
 def digest() -> str:
     """The digest of the program's files, patches included (see ``digest.tree_digest``); the same for equal checkouts."""
     root = Path(__file__).resolve().parents[4]
-    files = {}
-    for folder in _FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc" and "egg-info" not in str(path):
-                files[path.relative_to(root).as_posix()] = sha256(path.read_bytes())
-    return tree_digest(files)
+    return tree_digest({p: sha256(root.joinpath(p).read_bytes()) for p in _files(root)})
+
+
+def _files(root: Path) -> list[str]:
+    """The files that the program is made of, but for what a run or an installation leaves among them."""
+    found = [path for folder in _FOLDERS for path in sorted((root / folder).rglob("*")) if path.is_file()]
+    names = [path.relative_to(root).as_posix() for path in found if path.suffix != ".pyc"]
+    return [name for name in names if "egg-info" not in name and "__pycache__" not in name]
