@@ -126,6 +126,12 @@ _BEFORE = re.compile(r"[\w.-]*\Z")
 _AFTER = re.compile(r"[\w.-]*")
 
 
+def _holds(text: str, name: str) -> bool:
+    """Whether a text holds a name that is no part of a longer word."""
+    ends = (text[i - 1 : i] + text[i + len(name) : i + len(name) + 1] for i in occurrences(text, name))
+    return any(not re.search(r"[A-Za-z0-9]", around) for around in ends)
+
+
 class FileCtx:
     """One file being read. ``path`` is as reported, ``name`` the part of it that may be read as evidence."""
 
@@ -423,11 +429,7 @@ class FileCtx:
 
     def has_twin(self, name: str) -> bool:
         """Whether the same name with the other side's word or letter in it stands in the file, or beside it in its folder."""
-        for twin in twins(name):
-            word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(twin)}(?![A-Za-z0-9])")
-            if word.search(self.text.s) or any(word.search(n) for n in self.siblings):
-                return True
-        return False
+        return any(_holds(text, twin) for twin in twins(name) for text in (self.text.s, *self.siblings))
 
     def line(self, place: int) -> tuple[int, int]:
         """The 1-based line and column (in characters) of a place in the file."""

@@ -97,8 +97,10 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
     against: Side | None = None
     seen: list[Cue] = []
     doubts: list[tuple[Scope, list[Cue]]] = []  # what is done with values that no name of their own puts on a side
+    hints: list[Cue] = []
     for n, scope in enumerate(chain):
-        cues = list(scope.cues)
+        cues = [c for c in scope.cues if c.weight > Weight.HINT]
+        hints += [c for c in scope.cues if c.weight == Weight.HINT]
         if scope.find_lent is not None and (lent := scope.find_lent()) is not None:
             uses = [(c.side, c.pos) for c in (*cues[:1], lent)]
             return Verdict(None, "shared", [*seen, *cues, lent], uses=uses, carrier=scope)
@@ -137,6 +139,9 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
                 continue
             return Verdict(None, "conflict", seen + level.cues)
     if decided is None:
+        hinted = {c.side for c in hints}
+        if len(hinted) == 1:
+            return Verdict(None, "weak", hints, suggested=hinted.pop())
         return Verdict(None, "unknown", seen)
     if decided.side in PD:
         for scope, used in doubts:
@@ -184,7 +189,7 @@ def _level(cues: list[Cue]) -> _Level | str | None:
 
 def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]) -> list[Cue] | Verdict:
     """What the places say where a variable, function or anchor is put to use."""
-    own = _level(scope.cues)
+    own = _level([c for c in scope.cues if c.weight > Weight.HINT])
     known = {id(s) for s in outer}
     sides: dict[Side, Cue] = {}
     places: list[tuple[Side, int]] = []

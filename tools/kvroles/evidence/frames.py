@@ -35,6 +35,7 @@ class Side(Enum):
 class Weight:
     """How far a cue can be trusted. Nearer cues decide; these say which of two may overrule the other."""
 
+    HINT = 0  # a sentence near by: a suggestion for a person, never a role
     FILE = 1  # the file's or a folder's name
     SAID = 2  # a comment, a heading, an echo, a log file's name, a variable in an argument
     NAMED = 3  # a name, a label, a key, a function, a branch, a port given to the proxy

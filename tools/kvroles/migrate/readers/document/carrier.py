@@ -162,7 +162,13 @@ class _Document:
         scope = Scope("paragraph", "", scope)
         if side is not None:
             scope.cues.append(
-                Cue(side, Weight.SAID, "text above", lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]]))
+                Cue(
+                    side,
+                    Weight.SAID,
+                    "text above",
+                    (lines[-1] if self.ctx.title_side(lines[-1]) is side else whole).strip()[:80],
+                    self.t.at(self.starts[said[-1][0]]),
+                )
             )
         elif both_said(lines[-1]) or (
             {Side.PREFILL, Side.DECODE} <= prose_sides(whole)
@@ -351,7 +357,8 @@ class _Document:
         side = prose_side(bare)
         if side in (Side.PREFILL, Side.DECODE):
             assert side is not None
-            scope.cues.append(Cue(side, Weight.SAID, "sentence", bare.strip()[:80], self.t.at(base)))
+            weight = Weight.SAID if self.ctx.title_side(bare.lstrip("-*+ |")) is side else Weight.HINT
+            scope.cues.append(Cue(side, weight, "sentence", bare.strip()[:80], self.t.at(base)))
         elif {Side.PREFILL, Side.DECODE} <= prose_sides(bare):
             scope.cues.append(Cue(Side.SHARED, Weight.SAID, "sentence", bare.strip()[:80], self.t.at(base)))
         covered: list[tuple[int, int]] = []
