@@ -22,33 +22,7 @@ _NEUTRAL = frozenset(word for row in rows(lexicon.NEUTRAL) for word in row[0].sp
 _LOGIC = frozenset(lexicon.LOGIC.split())
 _ASKING = frozenset(lexicon.ASKING.split())
 _COUNTING = frozenset(lexicon.COUNTING.split())
-# Words that, standing before or after, take the meaning of a side away.
-_BEFORE: dict[Side, frozenset[str]] = {
-    P: frozenset({"chunked", "partial", "long", "mla", "skip", "kda", "flashinfer", "no", "remote", "conditional"}),
-    D: frozenset(
-        {"spec", "speculative", "structured", "guided", "greedy", "full", "json", "base64", "audio", "video"}
-        | {"image", "parallel", "lookahead", "constrained", "url", "utf", "b64", "assisted", "medusa", "vae"}
-    ),
-    ENC: frozenset({"cross", "text", "kv", "json", "base64", "b64", "bi"}),
-    AGG: frozenset({"dis", "non"}),
-}
-# What follows a phase of inference, not an instance: workloads, kernels, measures.
-_PHASE = frozenset(
-    {
-        "heavy", "bound", "intensive", "dominant", "length", "len", "tokens", "token", "batch", "batched", "step",
-        "steps", "kernel", "attention", "attn", "latency", "time", "tps", "rate", "throughput", "benchmark", "bench",
-        "perf", "aware", "first", "priority", "context", "wrapper", "cudagraph", "backend", "graph", "query",
-        "schedule", "chunk", "error", "errors", "threshold", "speed",
-    }
-)  # fmt: skip
-# ``connect_to_prefill``, ``after-prefill``: the other end of a connection, or what comes first.
-_OTHER_END = frozenset({"to", "from", "after", "until", "await", "wait"})
-_AFTER: dict[Side, frozenset[str]] = {
-    P: _PHASE,
-    D: _PHASE | {"only"},
-    ENC: frozenset({"decoder", "only", "cache", "json"}),
-    AGG: frozenset(),
-}
+_PHASES = frozenset((word, where, Side(side)) for word, where, sides in rows(lexicon.PHASES) for side in sides.split())
 # "disaggregated prefill" is the name of the feature, of both sides.
 _DISAGG = frozenset({"disagg", "disaggregated", "disaggregate", "disaggregation"})
 
@@ -67,25 +41,19 @@ def mentioned(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
     """
     words = split_name(name)
     found: set[Side] = set()
-    muted: set[Side] = set()
     for i, word in enumerate(words):
         side = _NAMES.get(word)
         if side is None:
             continue
         before = words[i - 1] if i else ""
         after = words[i + 1] if i + 1 < len(words) else ""
-        if before in _BEFORE[side] or after in _AFTER[side]:
-            continue
-        if before in _OTHER_END or (before == "for" and i > 1 and words[i - 2].startswith(("wait", "await"))):
-            muted.add(side)
+        if (before, "before", side) in _PHASES or (after, "after", side) in _PHASES:
             continue
         if side is P and before in _DISAGG and not disagg_pair and after not in _ROLE_NOUN_WORDS:
             continue
         if side is ENC and after in {"prefill"}:
             continue
         found.add(side)
-    if found & {P, D}:
-        found |= muted  # prefill-to-decode: of both
     if {P, D} & found and AGG in found:
         found.discard(AGG) if {P, D} <= found else None
     return frozenset(found)
@@ -202,20 +170,7 @@ _ROLE_NOUN_WORDS = frozenset(
 
 # --- values of flags and labels that mean a side ---------------------------------------------------------------------
 
-_ROLE_VALUES: dict[str, Side] = {
-    **dict.fromkeys(
-        ("prefill", "prefiller", "p", "producer", "kv_producer", "sender", "prefill_only", "prefill-only"), P
-    ),
-    **dict.fromkeys(("decode", "decoder", "d", "consumer", "kv_consumer", "receiver", "recver", "decode_only"), D),
-    "decode-only": D,
-    **dict.fromkeys(
-        ("agg", "aggregated", "aggregate", "pd", "both", "mixed", "hybrid", "unified", "monolithic", "none", "p+d"), AGG
-    ),
-    **dict.fromkeys(
-        ("prefill_and_decode", "prefill-and-decode", "prefill-decode", "prefill_decode", "all", "regular"), AGG
-    ),
-    **dict.fromkeys(("encode", "encoder", "e"), ENC),
-}
+_ROLE_VALUES: dict[str, Side] = {value: Side(side) for value, side in rows(lexicon.VALUES)}
 
 
 # Values that other trades use as well, and letters, with the one that has to be there too.

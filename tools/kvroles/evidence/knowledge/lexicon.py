@@ -32,40 +32,156 @@ encoders      | encode     |
 
 # What may stand in a name beside its side without changing what it says.
 NEUTRAL = """
-worker workers server servers node nodes instance instances pod pods deployment deployments deploy engine engines  # what runs
-replica replicas service services svc container containers stage stages job jobs group pool role roles side process proc
-app component unit cluster set statefulset sts lws leader host hosts machine rank shard task task0 workload launcher
-vllm nixl llm llmd llama qwen deepseek kv cache transfer connector conn dynamo ray serve serving inference infer model models
-modelservice ms kserve isvc aibrix kthena ucx rdma openai api lm slurm srun sbatch docker compose helm kustomize k
-overlays all
-config configs configuration conf cfg args arg flags flag opts opt options env envs values value vals settings spec specs
-params param cmd command cli json yaml yml toml ini str string data file files path name id ids template tpl tmpl map list
-conn extra common base overlay patch override profile preset recipe manifest script sh unit target
-pd disagg disaggregated disaggregation xpyd
-start launch run make build create get gen generate init setup new spawn up serve start_all
-prod production dev staging local main default primary demo example sample release chart my main single multi std
-first second third one two three a b c x y n i
-gpu gpus tpu xpu cpu npu hpu nvidia amd intel gaudi cuda rocm device devices visible mask affinity
-tp dp ep pp cp sp tensor parallel pipeline data expert size num count total
-port ports ip addr address url urls uri endpoint endpoints http grpc
-log logs out err pid dir folder root output outfile logfile
-dockerfile containerfile makefile justfile actor actors pools pool chat bot test app apps web copilot assistant
-gpt oss mistral mixtral gemma phi granite kimi glm minimax falcon opt tiny small large big mini nano instruct it coder vl moe
-fp awq gptq bf hf meta facebook ai nemotron random dummy toy v r m s l xl xs g h t e u w j z o q f
-only mode type kind is this self no_of index idx
-eu us east west north south zone region az rack
-service internal external headless lb
+actor actors addr address affinity ai aibrix all amd api app apps arg args array assistant awq base bf big bot build
+builder cache cfg chart chat cli client clients cluster cmd coder command common component compose conf config configs
+configuration conn connector container containerfile containers copilot count cp cpu create cuda data deepseek default
+demo deploy deployment deployments dev device devices dir disagg disaggregated disaggregation docker dockerfile dp
+dummy dynamo east endpoint endpoints engine engines env envs ep err eu example expert external extra facebook factory
+falcon file files first flag flags folder fp gaudi gemma gen generate get glm gpt gptq gpu gpus granite group grpc
+handler headless helm hf host hosts hpu http id ids idx image index infer inference ini init instance instances
+instruct intel internal ip is isvc it job jobs json justfile kimi kind kserve kthena kustomize kv kwargs large launch
+launcher lb leader list llama llm llmd lm local log logfile logs lws machine main make makefile manifest map mask meta
+mini minimax mistral mixtral mode model models modelservice moe ms multi my name nano nemotron new nixl node nodes
+north npu num nvidia object one only openai opt options opts oss out outfile output overlay overlays override parallel
+param params patch path payload pd phi pid pipeline pod pods pool pools port ports pp preset primary proc process prod
+production profile py qwen random rank ray rdma recipe region release replica replicas rocm role roles root run sample
+sbatch script second self serve server servers service services serving set settings setup sh shard side single size
+slurm small south sp spawn spec specs srun stage stages staging start statefulset str string sts svc target task
+template tensor test third this three tiny tmpl toml total tp tpl tpu transfer two type ucx unit up uri url urls us
+vals value values visible vl vllm web west worker workers workload xl xpu xpyd yaml yml zone
 """
 
 # Words of logic: no name of a product or a team, so that a twin says nothing of what stands beside them.
 LOGIC = """
-no non not without un anti ex skip skipped disable disabled off never minus sans except but other than rather instead besides
-exclude excluding excluded excludes drop dropped ignore ignored omit omitted bypass avoid avoids lacks less free neither nor
-pre post stop kill wait after before until unless from to for against vs versus non_ opposite inverse negate negated
+after against anti avoid avoids before besides but bypass disable disabled drop dropped ex except exclude excluded
+excludes excluding for free from ignore ignored instead inverse kill lacks less minus negate negated neither never no
+non nor not off omit omitted opposite other post pre rather sans skip skipped stop than to un unless until versus vs
+wait without
 """
 
 # Words that may stand in a name that a condition asks for: ``is_prefill_worker``, ``PREFILL_ONLY``.
 ASKING = "is as run role mode only worker node instance server pod engine flag self this am"
 
 # Words of a number of servers: ``$RANK -lt $NUM_PREFILL``.
-COUNTING = "num n count nodes size replicas number nr total"
+COUNTING = "num n count nodes size replicas total"
+
+# What makes a name with a side's word one of something else: a phase of inference, a kernel, a codec.
+# word | where it stands | of which side
+PHASES = """
+attention | after | prefill decode
+attn | after | prefill decode
+aware | after | prefill decode
+backend | after | prefill decode
+batch | after | prefill decode
+batched | after | prefill decode
+bench | after | prefill decode
+benchmark | after | prefill decode
+bound | after | prefill decode
+cache | after | encode
+chunk | after | prefill decode
+context | after | prefill decode
+cudagraph | after | prefill decode
+decoder | after | encode
+dominant | after | prefill decode
+error | after | prefill decode
+errors | after | prefill decode
+first | after | prefill decode
+graph | after | prefill decode
+heavy | after | prefill decode
+intensive | after | prefill decode
+json | after | encode
+kernel | after | prefill decode
+latency | after | prefill decode
+len | after | prefill decode
+length | after | prefill decode
+only | after | encode decode
+perf | after | prefill decode
+priority | after | prefill decode
+query | after | prefill decode
+rate | after | prefill decode
+schedule | after | prefill decode
+speed | after | prefill decode
+step | after | prefill decode
+steps | after | prefill decode
+threshold | after | prefill decode
+throughput | after | prefill decode
+time | after | prefill decode
+token | after | prefill decode
+tokens | after | prefill decode
+tps | after | prefill decode
+wrapper | after | prefill decode
+assisted | before | decode
+audio | before | decode
+bi | before | encode
+chunked | before | prefill
+conditional | before | prefill
+constrained | before | decode
+cross | before | encode
+dis | before | aggregated
+encoder | before | decode
+flashinfer | before | prefill
+full | before | decode
+greedy | before | decode
+guided | before | decode
+image | before | decode
+json | before | encode decode
+kda | before | prefill
+kv | before | encode
+long | before | prefill
+lookahead | before | decode
+medusa | before | decode
+mla | before | prefill
+non | before | aggregated
+parallel | before | decode
+partial | before | prefill
+remote | before | prefill
+spec | before | decode
+speculative | before | decode
+structured | before | decode
+text | before | encode
+url | before | decode
+vae | before | decode
+video | before | decode
+"""
+
+
+# Values of settings that mean a side: value | side
+VALUES = """
+prefill | prefill
+prefiller | prefill
+p | prefill
+producer | prefill
+kv_producer | prefill
+sender | prefill
+prefill_only | prefill
+prefill-only | prefill
+decode | decode
+decoder | decode
+d | decode
+consumer | decode
+kv_consumer | decode
+receiver | decode
+recver | decode
+decode_only | decode
+decode-only | decode
+agg | aggregated
+aggregated | aggregated
+aggregate | aggregated
+pd | aggregated
+both | aggregated
+mixed | aggregated
+hybrid | aggregated
+unified | aggregated
+monolithic | aggregated
+none | aggregated
+p+d | aggregated
+prefill_and_decode | aggregated
+prefill-and-decode | aggregated
+prefill-decode | aggregated
+prefill_decode | aggregated
+all | aggregated
+regular | aggregated
+encode | encode
+encoder | encode
+e | encode
+"""

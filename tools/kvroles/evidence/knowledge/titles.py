@@ -3,40 +3,24 @@ right behind it."""
 
 # Before the side: verbs that start or set up something, articles, numbers, what is started, where.
 LEAD = """
-start starts starting launch launches launching run runs running serve serves serving bring up spin deploy deploys
-deploying  # en
-boot booting spawn spawning create creates creating set setting configure configures configuring begin initialize
-initializing
-init use using make add define defines setup deployment
-the a an our your and then now next first second third finally last one two three four five six seven eight more
-another each
-every only single multi main
-on for as of is this
-step steps gpu gpus tpu xpu cpu npu card cards device devices rank ranks terminal terminals tab window node nodes host
-hosts machine
-machines server servers instance instances worker workers pod pods engine engines container containers service
-services process
-replica replicas deployment deployments statefulset job group pool role roles side stage section part phase option
-options
-example sample case variant scenario command commands script scripts file config configs configuration configurations
-conf
-settings setting args arguments flags env environment variables variable values value spec specs params parameters
-name container
-vllm nixl kv cache transfer connector llm model models inference disaggregated disagg pd p d openai api source
-template templates
-local remote-free default custom dedicated separate standalone own tp dp ep pp x kubernetes k8s helm chart yaml json
-docker compose
-ray serve head leader async python bash slurm kserve dynamo llmd
-starte starten startet starten der die das den dem ein eine einen für mit auf als knoten instanz dienst server und
-konfiguration  # de
-lance lancer lancez lancement démarre démarrer démarrez le la les un une des du de l d pour sur avec nœud noeud
-serveur instance  # fr
-démarrage déployer configurer configuration
-inicia iniciar inicie iniciando lanza lanzar ejecuta ejecutar el los las una para con en nodo servidor instancia del  # es
-arrancar arranca despliega desplegar configura configurar configuración
-iniciar inicie execute executar o os um uma nó servidor instância do da no na com  # pt
-avvia avviare avvio lancia lanciare il lo gli nodo servizio istanza per con di  # it
-запуск запускаем запустить запустите узел узла сервер сервера инстанс инстанса экземпляр инициализация для на стадия  # ru
+add als an and another api args arguments arranca arrancar as async auf avec avvia avviare avvio bash begin boot
+booting bring cache card cards case chart com command commands compose con conf config configs configura configuración
+configurar configuration configurations configure configurer configures configuring connector container containers cpu
+create creates creating custom da das de dedicated default define defines del dem den deploy deploying deployment
+deployments deploys der des desplegar despliega device devices di die dienst disagg disaggregated do docker dp du
+dynamo démarrage démarre démarrer démarrez déployer each eight ein eine einen ejecuta ejecutar el en engine engines
+env environment ep every example executar execute file finally first five flags for four für gli gpu gpus group head
+helm host hosts il inference inicia iniciando iniciar inicie init initialize initializing instance instances instancia
+instanz instância is istanza job json knoten konfiguration kserve kubernetes kv la lance lancement lancer lancez
+lancia lanciare lanza lanzar las last launch launches launching le leader les llm llmd lo local los machine machines
+main make mit model models more multi na name next nixl node nodes nodo noeud now npu nó nœud of on one only openai
+option options os our own para parameters params part pd per phase pod pods pool pour pp process python rank ranks ray
+replica replicas role roles run running runs sample scenario script scripts second section separate serve server
+servers serves serveur service services servidor serving servizio set setting settings setup seven side single six
+slurm source spawn spawning spec specs spin stage standalone start starte starten startet starting starts statefulset
+step steps sur tab template templates terminal terminals the then third this three tp tpu transfer two um uma un una
+und une up use using value values variable variables variant vllm window worker workers xpu yaml your для запуск
+запускаем запустите запустить инициализация инстанс инстанса на сервер сервера стадия узел узла экземпляр
 """
 
 # What stands before or behind the side in scripts that set no blanks between words.
@@ -47,23 +31,17 @@ ABROAD = (
 
 # What may stand right behind the side, as its noun: "prefill worker 0", "decode side".
 HEADS = """
-worker workers server servers node nodes instance instances pod pods engine engines replica replicas service services
-svc
-container containers deployment deployments process processes machine machines host hosts gpu gpus side role stage
-phase pool pools
-group job task leader rank ranks cluster config configs configuration configurations configuation conf settings
-setting section
-spec args arguments command commands flags values env environment parameters params variables overrides profile mode
-only
-vllm vllm's kv cache transfer connector port ports address url model deployment's statefulset lws yaml json script
-file options
-knoten instanz serveur nœud noeud nodo servidor instancia instância nó istanza узел узла сервер сервера инстанс
-экземпляр
-server-side first second one two three tp dp ep pp h100 configuration:
+address args arguments cluster command commands conf config configs configuation configuration configurations
+connector container containers deployment deployments dp engine engines env environment ep file first flags gpu gpus
+group host hosts instance instances instancia instanz instância istanza job json knoten kv leader lws machine machines
+mode model node nodes nodo noeud nó nœud one only options overrides parameters params pod pods pool pools port
+ports pp process processes profile rank ranks replica replicas role script second section server servers serveur
+service services servidor setting settings side spec stage statefulset svc task three tp transfer two url values
+variables vllm worker workers yaml инстанс сервер сервера узел узла экземпляр
 """
 
 # What may follow: where, with what, for whom. Whatever stands after it takes nothing away.
 TAIL = """
-on at in with without using for of via by as under per
-auf mit für von im am sur avec pour dans en con para sobre su sul per na no em com на для с в
+am as at auf avec by com con dans em en for für im in mit na no of on para per pour sobre su sul sur under using via
+von with without для на
 """
