@@ -95,6 +95,11 @@ class Text:
             self._tokens = [m.start() for m in TOKEN_RE.finditer(self.s)]
         return self._tokens
 
+    def tokens_in(self, a: int, b: int) -> list[int]:
+        """Where ``kv_both`` begins between two indices."""
+        tokens = self.tokens()
+        return tokens[bisect_left(tokens, a) : bisect_left(tokens, b)]
+
     def ascii(self) -> bytes:
         """The text with every other character replaced by one byte, so that a parser's byte offsets are indices of ``s``."""
         return (_NON_ASCII.sub("x", self.s) if not self.s.isascii() else self.s).encode("ascii")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from functools import partial
+from itertools import islice
 
 from tree_sitter import Node as TsNode
 
@@ -21,6 +23,7 @@ from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
+from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.of_file import file_scope
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
@@ -64,6 +67,7 @@ class _Builder:
         self.comments: list[tuple[int, int]] = []
         self.root = Map(end=len(t.s))
         self._comments(self.parsed)
+        self.comments.sort()
         for child in self.parsed.named_children:
             if child.type == "body":
                 self._body(child, self.root)
@@ -254,7 +258,8 @@ class _HclTree(Tree):
 
     def commented(self, i: int) -> bool:
         """Whether index ``i`` stands in a comment."""
-        return any(a <= i < b for a, b in self._built.comments)
+        n = bisect_right(self._built.comments, (i, len(self.source.s))) - 1
+        return n >= 0 and self._built.comments[n][0] <= i < self._built.comments[n][1]
 
     def _scalar(self, leaf: Scalar) -> list[Site]:
         node = grammar.at(self._built.parsed, leaf.start)
@@ -265,8 +270,9 @@ class _HclTree(Tree):
             return super()._scalar(leaf)
         out: list[Site] = []
         path = path_to(self.root, leaf.start)
-        inside = {i: tuple(b for b in directives if b.start <= i < b.end) for i in self._built.t.tokens()}
-        for branches in {inside[i] for i in inside if leaf.start <= i < leaf.end}:
+        tokens = self._built.t.tokens_in(leaf.start, leaf.end)
+        inside = {i: tuple(b for b in directives if b.start <= i < b.end) for i in tokens}
+        for branches in set(inside.values()):
             scope = self.scopes(path)
             for branch in branches:
                 scope = branches_of.scope_of(branch, scope, self.source, self.ctx)
@@ -294,7 +300,7 @@ class _HclTree(Tree):
     def _references(self, pattern: re.Pattern[str]) -> list[Scope]:
         """The owners of every place of the module that ``pattern`` is found in."""
         out: list[Scope] = []
-        for m in pattern.finditer(self.source.s):
+        for m in islice(pattern.finditer(self.source.s), MANY):
             if not self.commented(m.start()):
                 out.append(self.scopes(path_to(self.root, m.start())))
                 out[-1].place = self.source.at(m.start())

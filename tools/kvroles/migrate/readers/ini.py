@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 from kvroles.evidence import argv
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.text import Text
+from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers import pairs
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 
@@ -32,6 +35,10 @@ class _Ini:
         return lines_of.owner(text, at, lines_of.headed(text, at, owner, file), file)
 
 
+_REACH = 20_000  # characters of a section in which it is told what it is
+_TITLE = 20  # lines of a comment
+
+
 class _Entry(NamedTuple):
     """A line that sets a key, or what stands on a line of its own: the key (empty if none), and where the value stands."""
 
@@ -42,74 +49,114 @@ class _Entry(NamedTuple):
 
 
 def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
-    comments = [(m.start(), m.end(), m.group()) for m in _COMMENT.finditer(t.s)]
-    branches = template.branches(t.s) if template.is_template(t.s) else []
-    sections = [(m.start(), m.group("name")) for m in _SECTION.finditer(t.s)]
-    entries = [_Entry(m["key"], m.start(), m.start("value"), m.end("value")) for m in _LINE.finditer(t.s)]
     out: list[Site] = []
+    unit = _Unit(t, up, ctx)
     done = -1
     for i in t.tokens():
         if i < done:
             continue
-        if any(a <= i < b for a, b, _ in comments):
+        if _last(unit.comments, i) is not None:
             out.append(Site(t.at(i), up, "comment"))
             continue
-        entry = next((e for e in entries if e.value <= i < e.end), None) or _loose(t, i, entries)
-        done = entry.end
-        start = max((at for at, _ in sections if at < entry.start), default=0)
-        end = min((at for at, _ in sections if at > entry.start), default=len(t.s))
-        told = _environment(t, start, end, ctx)
-        scope = _described(t, up, Weight.NAMED if told else Weight.SAID, ctx)  # it counts against what the unit is told
-        for branch in branches:
-            if branch.start <= entry.start < branch.end:
-                scope = branches_of.scope_of(branch, scope, t, ctx)
-        section = [name for at, name in sections if at < entry.start]
-        for kind, name in (("section", section[-1] if section else ""), ("key", entry.key)):
-            scope = Scope(kind, name, scope)
-            if kind == "section" and section:
-                scope.cues += _said(t, sections[len(section) - 1][0], comments, ctx)
-            if len(sides := ctx.sides_of(name)) == 1:
-                scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, t.at(entry.start)))
-        scope = Scope("environment", "", scope, told)
-        scope.cues += _said(t, entry.start, comments, ctx)
-        near = [e for e in entries if e.start < (sections[0][0] if sections else len(t.s)) or start <= e.start < end]
-        out += _value(t, entry, near, scope, ctx)
+        sites, done = unit.at(i)
+        out += sites
     return out
 
 
-def _said(t: Text, place: int, comments: list[tuple[int, int, str]], ctx: File) -> list[Cue]:
-    """What the comment lines right above the line at ``place`` say, and the comment at the end of that line."""
-    lines: list[tuple[int, str]] = []
-    start, end = lines_of.span(t.s, place)
-    for a, b, text in reversed(comments):
-        if b + 1 == start:
-            lines.insert(0, (t.at(a), text.strip(" \t\r#;")))
+def _last(spans: list[tuple[int, int]], i: int) -> tuple[int, int] | None:
+    """The one of ``spans``, which are in order, that index ``i`` is in."""
+    n = bisect_right(spans, (i, i)) - 1
+    for span in spans[max(n, 0) : n + 2]:
+        if span[0] <= i < span[1]:
+            return span
+    return None
+
+
+class _Unit:
+    """An ini-like text: its entries, sections and comments, in order, with where each begins."""
+
+    def __init__(self, t: Text, up: Scope, ctx: File) -> None:
+        self.t = t
+        self.up = up
+        self.ctx = ctx
+        self.comments = [m.span() for m in _COMMENT.finditer(t.s)]
+        self.branches = template.branches(t.s) if template.is_template(t.s) else []
+        self.sections = [(m.start(), m.group("name")) for m in _SECTION.finditer(t.s)]
+        self.entries = [_Entry(m["key"], m.start(), m.start("value"), m.end("value")) for m in _LINE.finditer(t.s)]
+        self._starts = [e.start for e in self.entries]
+        self._set: dict[int, list[tuple[str, str]]] = {}
+
+    def at(self, i: int) -> tuple[list[Site], int]:
+        """The sites of the entry or line that index ``i`` is in, and the index after it."""
+        t, ctx = self.t, self.ctx
+        n = bisect_right(self._starts, i) - 1
+        entry = self.entries[n] if n >= 0 and self.entries[n].value <= i < self.entries[n].end else self._loose(i, n)
+        section = bisect_right(self.sections, (entry.start, "")) - 1
+        start, name = self.sections[section] if section >= 0 else (0, "")
+        end = self.sections[section + 1][0] if section + 1 < len(self.sections) else len(t.s)
+        told = _environment(t, start, min(end, start + _REACH), ctx)
+        scope = _described(
+            t, self.up, Weight.NAMED if told else Weight.SAID, ctx
+        )  # it counts against what the unit is told
+        for branch in self.branches:
+            if branch.start <= entry.start < branch.end:
+                scope = branches_of.scope_of(branch, scope, t, ctx)
+        for kind, word in (("section", name), ("key", entry.key)):
+            scope = Scope(kind, word, scope)
+            if kind == "section" and name:
+                scope.cues += self._said(start)
+            if len(sides := ctx.sides_of(word)) == 1:
+                scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, word, t.at(entry.start)))
+        scope = Scope("environment", "", scope, told)
+        scope.cues += self._said(entry.start)
+        return self._value(entry, start, end, scope), entry.end
+
+    def _loose(self, i: int, n: int) -> _Entry:
+        """The line of ``i``, which sets no key: the rest of entry ``n`` above that it is indented below, or a command."""
+        start, end = lines_of.span(self.t.s, i)
+        key = self.entries[n].key if n >= 0 and self.t.s[start : start + 1] in " \t" else ""
+        return _Entry(key, start, start, end)
+
+    def _said(self, place: int) -> list[Cue]:
+        """What the comment lines right above the line at ``place`` say, and the comment at the end of that line."""
+        t, ctx = self.t, self.ctx
+        lines: list[tuple[int, str]] = []
+        start, end = lines_of.span(t.s, place)
+        first = start
+        for n in range(bisect_right(self.comments, (start, start)) - 1, -1, -1):
+            a, b = self.comments[n]
+            if b + 1 != start or len(lines) > _TITLE:
+                break
+            lines.insert(0, (t.at(a), t.s[a:b].strip(" \t\r#;")))
             start = a
-    above = evidence_of.said(lines, ctx)
-    first = lines_of.span(t.s, place)[0]
-    trailing = evidence_of.behind(t.s[first:end])
-    return above + (evidence_of.said([(t.at(first + trailing[0]), trailing[1])], ctx) if trailing is not None else [])
+        above = evidence_of.said(lines, ctx)
+        trailing = evidence_of.behind(t.s[first:end])
+        return above + (
+            evidence_of.said([(t.at(first + trailing[0]), trailing[1])], ctx) if trailing is not None else []
+        )
 
+    def _value(self, entry: _Entry, start: int, end: int, scope: Scope) -> list[Site]:
+        """The sites of one entry; what its section sets, and the file's head, is set beside it."""
+        value = self.t.slice(entry.value, entry.end)
+        near = self._beside(-1, self.sections[0][0]) if self.sections else []
+        near = near + self._beside(start, end)
+        if (site := pairs.role(entry.key, value, near, scope, self.ctx)) is not None:
+            return [site]
+        bare = pairs.plain(value.s)
+        with self.ctx.among(near):
+            lang = "json" if bare.startswith(("{", "[")) and value.s.strip() == bare else "shell"
+            return self.ctx.read(value, scope, lang)
 
-def _loose(t: Text, i: int, entries: list[_Entry]) -> _Entry:
-    """The line of ``i``, which sets no key: the rest of an entry above that it is indented below, or a command."""
-    start, end = lines_of.span(t.s, i)
-    above = [e for e in entries if e.end <= start]
-    return _Entry(above[-1].key if above and t.s[start : start + 1] in " \t" else "", start, start, end)
-
-
-def _value(t: Text, entry: _Entry, near: list[_Entry], scope: Scope, ctx: File) -> list[Site]:
-    """The sites of one entry; ``near`` are those of its section and of the file's head."""
-    value = t.slice(entry.value, entry.end)
-    set_near = [(e.key, pairs.plain(t.s[e.value : e.end])) for e in near]
-    for e in near:
-        if e.key == "Environment":  # each line of a unit's sets some
-            set_near += re.findall(r"(\w+)=([^\s\"',]+)", t.s[e.value : e.end])
-    if (site := pairs.role(entry.key, value, set_near, scope, ctx)) is not None:
-        return [site]
-    bare = pairs.plain(value.s)
-    with ctx.among(set_near):
-        return ctx.read(value, scope, "json" if bare.startswith(("{", "[")) and value.s.strip() == bare else "shell")
+    def _beside(self, start: int, end: int) -> list[tuple[str, str]]:
+        """The connectors that the entries between two indices name, as far as anybody writes them by hand."""
+        if start not in self._set:
+            found: list[tuple[str, str]] = []
+            for e in self.entries[bisect_left(self._starts, start) : bisect_left(self._starts, end)]:
+                value = self.t.s[e.value : e.end]
+                said = re.findall(r"(\w+)=([^\s\"',]+)", value) if e.key == "Environment" else []
+                found += [(k, v) for k, v in [(e.key, pairs.plain(value)), *said] if connectors.is_connector_key(k)]
+            self._set[start] = found[:MANY]
+        return self._set[start]
 
 
 def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:

@@ -60,7 +60,7 @@ class _Script:
         """The sites of the string or word that holds index ``i``, and the index after it."""
         for node in grammar.owners(grammar.at(self.root, i, len(TOKEN))):
             if node.type == "comment":
-                inside = (k for k in self.t.tokens() if node.start_byte <= k < node.end_byte)
+                inside = self.t.tokens_in(node.start_byte, node.end_byte)
                 return [Site(self.t.at(k), self.up, "comment") for k in inside], node.end_byte
             if node.type == "ERROR":
                 break
@@ -90,7 +90,9 @@ class _Script:
             words = self._words(owner)
             if words:
                 index = next((n for n, w in enumerate(words) if w.start_byte <= node.start_byte < w.end_byte), -1)
-                found = role_set([self._text(w).s for w in words], index, self.ctx) if index >= 0 else None
+                found = (
+                    role_set([argv.Word(self._text(w).s, -1) for w in words], index, self.ctx) if index >= 0 else None
+                )
                 if found is not None:
                     scope = lines.keyed(found.key, word.at(0), scope, self.ctx)
                     exact = word.exact(k, len(TOKEN))

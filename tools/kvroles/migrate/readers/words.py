@@ -17,6 +17,9 @@ _KEY_BEFORE = re.compile(r"(?:^|(?<!\\),)([-+~]*[A-Za-z_][\w.@/\[\]-]*)=[\"']?$"
 _VALUE_AFTER = re.compile(r"[\"']?\s*(?:,[-+~]*[A-Za-z_][\w.@/\[\]-]*=|$)")
 
 
+_REACH = 200  # words before and behind: nobody writes a longer command by hand
+
+
 class Set(NamedTuple):
     """A role that words set: its key as written, the connector beside it, and the other settings beside it."""
 
@@ -25,21 +28,22 @@ class Set(NamedTuple):
     extra: dict[str, str]
 
 
-def role_set(words: Sequence[str], index: int, file: File) -> Set | None:
+def role_set(words: Sequence[argv.Word], index: int, file: File) -> Set | None:
     """The role that word ``index``, which holds ``kv_both``, sets; None if it is no role's value."""
-    word = words[index]
+    word = words[index].s
     at = word.index(TOKEN)
     if _VALUE_AFTER.match(word, at + len(TOKEN)) is None:
         return None
     if (m := _KEY_BEFORE.search(word[:at])) is not None:
         key = m.group(1)
     else:
-        key = words[index - 1] if index > 0 and word.strip() == TOKEN else ""
+        key = words[index - 1].s if index > 0 and word.strip() == TOKEN else ""
         if not key.startswith("-"):
             return None
     if not connectors.is_role_key(key):
         return None
-    return Set(key, file.connector_beside(key, pairs(words)), settings(words))
+    near = [w.s for w in words[max(0, index - _REACH) : index + _REACH]]
+    return Set(key, file.connector_beside(key, pairs(near)), settings(near))
 
 
 def pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:

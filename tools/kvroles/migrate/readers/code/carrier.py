@@ -61,7 +61,7 @@ def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
     for node in grammar.owners(unit.at(i, len(TOKEN))):
         if node.type in spec.comment:
             return [
-                Site(t.at(k), unit.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte
+                Site(t.at(k), unit.up, "comment") for k in t.tokens_in(node.start_byte, node.end_byte)
             ], node.end_byte
         if node.type in spec.string or (top is not None and node.type in spec.joined and _joins(unit, node)):
             top = node
@@ -179,7 +179,7 @@ def _macro(unit: Unit, node: Node, scope: Scope) -> list[Site]:
 def _in_words(unit: Unit, node: Node, word: Text, scope: Scope) -> Site | None:
     """The role that one of a list's strings sets, as a flag, an override or a variable."""
     words, index = unit.words_around(node)
-    found = role_set([w.s for w in words], index, unit.ctx) if words is not None and TOKEN in words[index].s else None
+    found = role_set(words, index, unit.ctx) if words is not None and TOKEN in words[index].s else None
     if found is None:
         return None
     k = word.s.index(TOKEN)

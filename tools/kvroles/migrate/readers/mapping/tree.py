@@ -44,6 +44,9 @@ class Tree:
         self.has_comments = commented  # the language has # comments
         self.branches = branches
         self.branch_scope = branch_scope
+        self._anchored: dict[str, Map] | None = None
+        self._words: dict[int, list[argv.Word] | None] = {}
+        self._places: dict[int, dict[int, int]] = {}
         self.beside = beside  # the documents of the same file, this one among them
 
     def sites(self) -> list[Site]:
@@ -324,11 +327,14 @@ class Tree:
 
     def _in_words(self, leaf: Scalar, seq: Seq, scope: Scope) -> Site | None:
         """The role that one of a list's strings sets, as a flag, an override or a variable."""
-        words = data_cues.seq_words(seq)
+        if id(seq) not in self._words:
+            self._words[id(seq)] = data_cues.seq_words(seq)
+            self._places[id(seq)] = {id(n): i for i, n in enumerate(seq.items)}
+        words = self._words[id(seq)]
         if words is None:
             return None
-        index = next(i for i, n in enumerate(seq.items) if n is leaf)
-        found = role_set([w.s for w in words], index, self.ctx)
+        index = self._places[id(seq)][id(leaf)]
+        found = role_set(words, index, self.ctx)
         if found is None:
             return None
         k = leaf.value.index(TOKEN)
@@ -371,7 +377,9 @@ class Tree:
         names = [a.name for k, v in m.pairs if k.value == "<<" for a in _aliases(v)]
         if not names:
             return m
-        anchored = {n.anchor: n for n in walk(self.root) if n.anchor and isinstance(n, Map)}
+        if self._anchored is None:
+            self._anchored = {n.anchor: n for n in walk(self.root) if n.anchor and isinstance(n, Map)}
+        anchored = self._anchored
         out = Map(m.start, m.end, m.anchor, m.flow)
         own = {k.value for k, _ in m.pairs}
         out.pairs = [*m.pairs]

@@ -65,7 +65,7 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
     for node in grammar.owners(grammar.at(script.root, i, len(TOKEN))):
         if node.type == "comment":
             return [
-                Site(t.at(k), script.up, "comment") for k in t.tokens() if node.start_byte <= k < node.end_byte
+                Site(t.at(k), script.up, "comment") for k in t.tokens_in(node.start_byte, node.end_byte)
             ], node.end_byte
         if node.type == "heredoc_body":
             return _heredoc(script, node), node.end_byte
@@ -150,7 +150,7 @@ def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) ->
         return [Site(pos, scope, "role", connector, wrapped, exact=exact, feeds=name)]
     words, nodes = script.words_of(node)
     index = next((n for n, w in enumerate(nodes) if w.start_byte <= node.start_byte < w.end_byte), -1)
-    found = role_set([w.s for w in words], index, script.ctx) if index >= 0 else None
+    found = role_set(words, index, script.ctx) if index >= 0 else None
     if found is None:
         return [Site(pos, scope, "value")] if alone else None
     scope = lines.keyed(found.key, word.at(0), scope, script.ctx)

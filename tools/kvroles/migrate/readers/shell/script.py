@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from tree_sitter import Node
 
@@ -14,6 +15,7 @@ from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.template import actions as template
 
@@ -90,6 +92,8 @@ class Source:
         templated = template.is_template(t.s)
         self.branches = template.branches(t.s) if templated else []
         self._values: list[tuple[str, str]] | None = None
+        self._naming: list[tuple[str, str]] | None = None
+        self._of_role: dict[str, tuple[str | None, tuple[str, ...]]] = {}
         source = t.ascii()
         if templated:  # an action's quotes are its own
             source = template.mask(source.decode("ascii")).encode("ascii")
@@ -199,8 +203,13 @@ class Source:
 
     def connector_of_role(self, name: str) -> tuple[str | None, tuple[str, ...]]:
         """The connector of the objects and flags that use ``$name`` as their role; None if they disagree."""
+        if name not in self._of_role:
+            self._of_role[name] = self._used_as_role(name)
+        return self._of_role[name]
+
+    def _used_as_role(self, name: str) -> tuple[str | None, tuple[str, ...]]:
         found: set[tuple[str | None, tuple[str, ...]]] = set()
-        for m in re.finditer(rf"\$\{{?{re.escape(name)}\b\}}?", self.t.s):
+        for m in islice(re.finditer(rf"\$\{{?{re.escape(name)}\b\}}?", self.t.s), MANY):
             node = grammar.at(self.root, m.start(), 2)
             word = None
             for owner in grammar.owners(node):
@@ -225,7 +234,13 @@ class Source:
                 found.add((self.ctx.named(connectors.connector_of(path[-2])), wrappers))
         if len(found) == 1:
             return next(iter(found))
-        return (None if found else self.ctx.connector_beside(name, self.values())), ()
+        return (None if found else self.ctx.connector_beside(name, self._connectors())), ()
+
+    def _connectors(self) -> list[tuple[str, str]]:
+        """Those of the script's variables that name a connector, as far as anybody writes them by hand."""
+        if self._naming is None:
+            self._naming = [(key, value) for key, value in self.values() if connectors.is_connector_key(key)][:MANY]
+        return self._naming
 
     def set_for(self, assignment: Node) -> list[tuple[str, str]]:
         """What the one command is given that an assignment stands before; nothing if it stands alone."""

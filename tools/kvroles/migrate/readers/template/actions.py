@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
@@ -51,6 +52,7 @@ def mask(s: str) -> str:
     return "".join(out)
 
 
+@lru_cache(maxsize=8)
 def actions(s: str) -> list[tuple[int, int]]:
     """Where each action of ``s`` begins and ends."""
     return [m.span() for m in _ACTION.finditer(s) if s[max(0, m.start() - 1) : m.start()] != "$"]
@@ -64,6 +66,7 @@ _ELSE = re.compile(r"^\{[{%][-+]?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re
 _END = re.compile(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
 
 
+@lru_cache(maxsize=8)
 def branches(s: str) -> list[Branch]:
     """Every branch of every conditional, loop and definition in ``s``, in order of their start."""
     out: list[Branch] = []
