@@ -43,7 +43,11 @@ def test_a_release_needs_no_git(tiny: Tiny, tmp_path: Path) -> None:
     env = bare_path(tmp_path / "bin", "bash")
     assert shutil.which("git", path=env["PATH"]) is None
     tree = tiny.unpack(tmp_path / "vllm")
-    for argv in (("--vllm-rev", "0.22.1", "--output", "new"), ("--into", tree), ("--list", "--export", "mails")):
+    for argv in (
+        ("--vllm-rev", "0.22.1", "--output", "new"),
+        ("--into", tree),
+        ("--list", "--export", "mails", "--vllm-rev", "0.33.0"),
+    ):
         script(tiny.apply, *argv, "--offline", "--cache-dir", tiny.cache, cwd=tmp_path, env=env).ok()
     assert series_of(tmp_path / "new") == series_of(tree) == tiny.applied()
     script(tiny.apply, "--into", tree, "--reverse", cwd=tmp_path, env=env).ok()

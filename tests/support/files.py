@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 
@@ -52,5 +53,6 @@ BARE = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/"}
 
 def readable(folder: Path) -> None:
     """Let everybody read what is below ``folder``."""
-    for path in [*folder.rglob("*"), folder, folder.parent]:
+    above = [p for p in folder.parents if p.is_relative_to(tempfile.gettempdir()) and p != Path(tempfile.gettempdir())]
+    for path in [*folder.rglob("*"), folder, *above]:
         path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))

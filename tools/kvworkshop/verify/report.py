@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 
+from kvroles.apply.report import colours
 from kvroles.errors import Exit, KvRolesError, Unproven
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -37,7 +38,13 @@ def table(proofs: list[Proof], drifted: list[str]) -> str:
     A terminal too narrow for the topics is told the rest.
     """
     drawn = io.StringIO()
-    console = Console(file=drawn, force_terminal=sys.stdout.isatty() or None, highlight=False, color_system="standard")
+    console = Console(
+        file=drawn,
+        force_terminal=sys.stdout.isatty(),
+        highlight=False,
+        color_system="standard" if colours() else None,
+        no_color=not colours(),
+    )
     if not console.is_terminal:  # a file or a pipe: one line a release, however long
         console.width = 200
     names = list(proofs[0].topics) if proofs and proofs[0].topics and console.width >= _WIDE else []
