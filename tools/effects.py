@@ -1,63 +1,11 @@
 #!/usr/bin/env python3
-"""Prove what the KV role changes in each vLLM release: every place that reads the role, explained.
+"""Prove what the KV role changes in each vLLM release. ``--help`` has the rest."""
 
-Holds docs/data/role_effects.json, and the claims of the guide in docs/data/claims.toml, against the source of the releases
-in the lock. Where no source archive was published
-(0.15.x) a wheel is read, or the release said to be left out when --offline forbids that.
-Exit codes: 0 the table holds, or was written; 2 wrong usage; 3 the table, or an archive's hash, does not hold;
-4 a source cannot be had.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from kvworkshop.effects.command import main, parser
 
-from kvroles.console import Parser, guarded, note, say
-from kvroles.errors import Exit
-from kvroles.places import default_cache_dir
-from kvroles.series.lock import Lock
-from kvroles.sources.release_files import Options
-from kvworkshop.effects import run as effects
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of ``effects.py``."""
-    p = Parser(prog="effects.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
-    what = p.add_mutually_exclusive_group(required=True)
-    what.add_argument("--check", action="store_true", help="fail where the table is silent or wrong")
-    what.add_argument(
-        "--write",
-        action="store_true",
-        help="put the lines that the releases prove into the table and beside the claims",
-    )
-    p.add_argument("--release", metavar="R", action="append", default=[], help="only this release; may be repeated")
-    p.add_argument("--offline", action="store_true", help="never touch the network: archives come from the cache")
-    p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
-    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives are kept (default: the user's cache)")
-    p.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
-    return p
-
-
-def run(args: argparse.Namespace) -> int:
-    """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
-
-    def progress(line: str) -> None:
-        if not args.quiet:
-            note(line)
-
-    options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
-    job = effects.Job(Lock.load(), options, tuple(args.release), progress)
-    summary = (
-        effects.write(job, claims_path=effects.CLAIMS) if args.write else effects.check(job, claims_path=effects.CLAIMS)
-    )
-    if not args.quiet:
-        say(summary)
-    return Exit.DONE
-
+__all__ = ["parser"]  # the command line, for the reference pages
 
 if __name__ == "__main__":
-    sys.exit(guarded(parser(), run))
+    sys.exit(main())

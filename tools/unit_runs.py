@@ -1,54 +1,16 @@
 #!/usr/bin/env python3
-"""Run upstream's unit tests that touch NIXL on a release before and after the series, and keep the counts.
+"""Run upstream's unit tests that touch NIXL before and after the series. ``--help`` has the rest."""
 
-Exit codes: 0 no test was lost and the new ones pass; 2 wrong usage; 3 a test that passed does not, or a new one fails;
-4 an environment or archive cannot be had.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-import tempfile
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from kvroles.console import Parser, guarded, note, say, without_library
-from kvroles.errors import Exit, Unproven
+from kvroles.console import without_library
 
 try:
-    from kvworkshop.runtime import unit_runs
+    from kvworkshop.runtime.command import main, parser
 except ModuleNotFoundError as e:
     sys.exit(without_library("unit_runs.py", e))
 
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of ``unit_runs.py``."""
-    p = Parser(prog="unit_runs.py", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
-    p.add_argument("releases", metavar="RELEASE", nargs="+", help=f"one of {', '.join(unit_runs.ENVIRONMENTS)}")
-    p.add_argument("--write", action="store_true", help="keep the runs in docs/data/unit_runs.json, and compat.json")
-    return p
-
-
-def run(args: argparse.Namespace) -> int:
-    """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
-    for release in args.releases:
-        with tempfile.TemporaryDirectory(prefix="kv-roles-units-") as work:
-            comparison, record = unit_runs.compare(release, Path(work, "trees"), note)
-        if comparison.lost or comparison.new_failures:
-            raise Unproven(
-                f"Upstream's unit tests of {release} do not all survive the series",
-                expected="every test that passed before to pass after it, and the new ones to pass",
-                found=", ".join(comparison.lost + comparison.new_failures),
-            )
-        if args.write:
-            unit_runs.write(Path(__file__).resolve().parents[1], record)
-        say(f"{release}: {record['before']} before, {record['after']} after")
-        for test in record["unsteady"]:
-            say(f"{release}: {test['test']} is unsteady: {test['before']} before, {test['after']} after")
-    return Exit.DONE
-
+__all__ = ["parser"]  # the command line, for the reference pages
 
 if __name__ == "__main__":
-    sys.exit(guarded(parser(), run))
+    sys.exit(main())

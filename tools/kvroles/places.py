@@ -22,26 +22,42 @@ class Readable(Protocol):
 
 
 def project_root() -> Readable:
-    """The folder that holds ``patches/`` and ``vllm_overlay/``: the checkout, or the inside of ``apply.pyz``."""
+    """The folder that holds ``patches/`` and ``vllm_overlay/``: the checkout, the wheel's data, or the inside of apply.pyz."""
     here = Path(__file__).resolve()
+    installed = here.parent / "data"
+    if installed.is_dir():
+        return installed
     for parent in here.parents:
         if parent.is_file():  # a module lies below a file only in a zipapp
-            import zipfile  # slow to load, and a checkout has no use for it
+            # lazy: slow to load, and a checkout has no use for it
+            import zipfile
 
             return zipfile.Path(parent)
     return here.parents[2]
 
 
+def program(tool: str, *argv: str) -> str:
+    """The command that runs ``tool`` (``apply``, ``vendor``, ``verify``, ``port``) with ``argv`` where this is installed."""
+    root = project_root()
+    if not isinstance(root, Path):
+        start = ["python", "apply.pyz"]
+    elif root.name == "data":
+        start = ["kv-roles", tool]
+    else:
+        start = ["python", f"tools/{tool}.py"]
+    return shlex.join([*start, *argv])
+
+
 def restored(*paths: str) -> str:
     """How to get the project's own ``paths`` (``patches``, ``vllm_overlay``) back as they were, wherever it runs from."""
     root = project_root()
-    if isinstance(root, Path) and (root / ".git").exists():
-        return f"Restore them with '{shlex.join(['git', '-C', str(root), 'checkout', 'HEAD', '--', *paths])}'"
-    if isinstance(root, Path) and root.name != "data":
-        return "Unpack the project afresh: its own files were changed"
     if not isinstance(root, Path):
         return "Take apply.pyz anew: its own files were changed"
-    return "Install the package anew: 'python -m pip install --force-reinstall --no-deps WHEEL'"
+    if root.name == "data":
+        return "Install the package anew, with 'python -m pip install --force-reinstall --no-deps' and its wheel"
+    if (root / ".git").exists():
+        return f"Restore it with '{shlex.join(['git', '-C', str(root), 'checkout', 'HEAD', '--', *paths])}'"
+    return "Unpack the project afresh: its own files were changed"
 
 
 def default_cache_dir() -> Path:

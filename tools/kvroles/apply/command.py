@@ -11,7 +11,7 @@ from kvroles.apply.request import Request
 from kvroles.apply.run import run as apply
 from kvroles.console import Parser, guarded, note, say, say_json
 from kvroles.errors import Exit, UsageError
-from kvroles.places import default_cache_dir
+from kvroles.places import default_cache_dir, program
 from kvroles.series import project
 from kvroles.series.release import resolve
 
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if not args.vllm_rev and not args.into:
         raise UsageError(
-            "Name a revision with --vllm-rev or a tree with --into", fix="See 'python tools/apply.py --help'"
+            "Name a revision with --vllm-rev or a tree with --into", fix=f"See '{program('apply', '--help')}'"
         )
     outcome = apply(
         Request(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from kvroles.apply.request import Outcome, Request
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
-from kvroles.places import OWN
+from kvroles.places import OWN, program
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.project import Project
 from kvroles.series.release import resolve
@@ -75,8 +74,7 @@ def _refuse_installation(tree: Tree, target: Path) -> None:
     if found and "tests" not in names and "pyproject.toml" not in names:
         raise UsageError(
             f"{target} holds an installed vLLM ({found[0]}), not a source tree",
-            fix="Patch an installation with "
-            f"'{shlex.join(['python', 'tools/vendor.py', 'install', '--site-packages', str(target)])}'",
+            fix=f"Patch an installation with '{program('vendor', 'install', '--site-packages', str(target))}'",
         )
 
 

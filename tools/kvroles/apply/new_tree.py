@@ -16,7 +16,7 @@ from kvroles.apply.prove import prove_plan
 from kvroles.apply.request import Outcome, Request
 from kvroles.digest import sha256, tree_digest
 from kvroles.errors import DoesNotApply, NoSource, Unproven
-from kvroles.places import OWN, restored
+from kvroles.places import OWN, program, restored
 from kvroles.progress import Progress
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.project import Project
@@ -54,8 +54,8 @@ class Archive:
         if row.archive is None:
             raise NoSource(
                 f"vLLM {row.release} was published without a source archive",
-                fix=f"Use its git tag: 'python tools/apply.py --upstream {upstream.DEFAULT} --vllm-rev v{row.release}'; "
-                f"for the connector alone, 'python tools/vendor.py wheel --vllm-rev {row.release}'",
+                fix=f"Use its git tag: '{program('apply', '--upstream', upstream.DEFAULT, '--vllm-rev', f'v{row.release}')}'; "
+                f"for the connector alone, '{program('vendor', 'wheel', '--vllm-rev', row.release)}'",
             )
         self.row: ReleaseRow | None = row
         self.name = f"the archive of vLLM {row.release}"

@@ -5,7 +5,6 @@ Every command (apply, verify, vendor, port) plans with this module, so that a dr
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from kvroles.contract import terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
+from kvroles.places import program, restored
 from kvroles.series import line_ends, patchfile
 from kvroles.series.lock import ReleaseRow, TopicRow
 from kvroles.series.patchfile import FilePatch, HunkFit, HunkMismatch
@@ -293,7 +293,7 @@ def _parted(row: ReleaseRow, topic: str, path: str, expected: str, found: str) -
         f"Topic {topic} does not make of {path} what the lock says for vLLM {row.release}",
         expected=expected,
         found=found,
-        fix="The patches and the lock have parted: restore both with 'git checkout -- patches'",
+        fix=f"The patches and the lock have parted. {restored('patches')}",
     )
 
 
@@ -313,7 +313,7 @@ def refusal(
 ) -> DoesNotApply:
     """The error for an edited or partial topic."""
     merge = merging(where, reverse=reverse)
-    fresh = f"'python tools/apply.py --vllm-rev {row.release} --output DIR' makes a new tree beside it"
+    fresh = f"'{program('apply', '--vllm-rev', row.release, '--output', 'DIR')}' makes a new tree beside it"
     if entry.state is State.PARTIAL:
         applied = [f.path for f in entry.files if f.state is State.APPLIED]
         pristine = [f.path for f in entry.files if f.state is State.PRISTINE]
@@ -359,7 +359,7 @@ def refusal(
 
 def command(where: str, *more: str) -> str:
     """The command that works on the tree at ``where`` with the options ``more``, quoted for a shell."""
-    return shlex.join(["python", "tools/apply.py", "--into", where, *more])
+    return program("apply", "--into", where, *more)
 
 
 def merging(where: str, *, reverse: bool) -> str:

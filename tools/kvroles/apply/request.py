@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from kvroles.apply.plan import TopicStatus
 from kvroles.contract.terms import Verdict
+from kvroles.places import program
 
 
 class Request(NamedTuple):
@@ -32,7 +32,7 @@ class Request(NamedTuple):
 
     def again(self, tree: Path, *more: str) -> str:
         """The command that works on ``tree`` with the options ``more``, quoted for a shell."""
-        return shlex.join(["python", "tools/apply.py", "--into", str(tree), *more])
+        return program("apply", "--into", str(tree), *more)
 
 
 class Outcome(NamedTuple):

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from kvroles.errors import Unproven
-from kvroles.places import Readable, leaves, project_root
+from kvroles.places import Readable, leaves, project_root, restored
 from kvroles.series import line_ends
 from kvroles.series.release import version
 
@@ -193,4 +193,4 @@ def _sha(value: str | None) -> str | None:
 
 
 def _damaged(why: str) -> Unproven:
-    return Unproven(f"patches/lock.json is damaged: {why}", fix="Restore it with 'git checkout -- patches/lock.json'")
+    return Unproven(f"patches/lock.json is damaged: {why}", fix=restored("patches/lock.json"))

@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from kvroles.errors import Unproven
-from kvroles.places import leaves
+from kvroles.places import leaves, program, restored
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@(.*)")
 _TRAILER = re.compile(r"([A-Z][A-Za-z-]+): (.+)")
@@ -138,7 +138,7 @@ def parse(raw: bytes, name: str) -> Patch:
     def bad(why: str) -> Unproven:
         return Unproven(
             f"Patch {name} is damaged: {why}",
-            fix="Restore it with 'git checkout -- patches', or lint it with 'python tools/verify.py --lint'",
+            fix=f"{restored('patches')}, or lint it with '{program('verify', '--lint')}'",
         )
 
     head, sep, diff = raw.partition(b"\ndiff --git ")

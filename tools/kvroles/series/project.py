@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
+from kvroles.places import program, restored
 from kvroles.series import line_ends
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
@@ -35,13 +36,13 @@ def checked(series: Series, lock: Lock) -> Project:
                 f"vllm_overlay/{path} is not the file that the lock knows",
                 expected=f"SHA-256 {lock.overlay.get(path)}",
                 found=f"SHA-256 {have.get(path)}",
-                fix="Restore it with 'git checkout -- vllm_overlay patches/lock.json', or after a change of your own "
-                "lock it anew with 'python tools/port.py --relock'",
+                fix=f"{restored('vllm_overlay', 'patches/lock.json')}, or after a change of your own lock it anew with "
+                f"'{program('port', '--relock')}'",
             )
     for row in lock.releases.values():
         if not row.topics.keys() <= names:
             raise Unproven(
                 f"patches/series lacks topic {min(row.topics.keys() - names)}, which the lock knows",
-                fix="Restore it with 'git checkout -- patches/series'",
+                fix=restored("patches/series"),
             )
     return Project(series, lock)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cache, total_ordering
 
 from kvroles.errors import UsageError
+from kvroles.places import program
 
 # PEP 440, appendix B, without epochs and post-release spellings vLLM never used.
 _VERSION = re.compile(
@@ -101,13 +102,14 @@ def resolve(text: str, known: Iterable[str]) -> str:
         return releases[-1]
     wanted = Version.parse(text)
     if wanted is None:
-        import difflib  # slow to load, for a slip in typing only
+        # lazy: slow to load, for a slip in typing only
+        import difflib
 
         near = difflib.get_close_matches(text, releases, n=3, cutoff=0.4) or releases[-3:]
         raise UsageError(
             f"{text!r} is not a vLLM release",
             expected=f"a release such as {', '.join(near)}, or 'latest'",
-            fix="Run 'python tools/apply.py --list' for all releases; for a tag, branch or commit add --upstream",
+            fix=f"Run '{program('apply', '--list')}' for all releases; for a tag, branch or commit add --upstream",
         )
     for release in releases:
         if version(release) == wanted:
@@ -116,13 +118,13 @@ def resolve(text: str, known: Iterable[str]) -> str:
         raise UsageError(
             f"vLLM {wanted.text} has no NixlConnector, so there is nothing to deprecate in it",
             expected=f"a release from {FIRST_WITH_NIXL} on, the first with NIXL",
-            fix="Run 'python tools/apply.py --list' for all releases",
+            fix=f"Run '{program('apply', '--list')}' for all releases",
         )
     below = [r for r in releases if version(r) < wanted][-2:]
     above = [r for r in releases if version(r) > wanted][:2]
     raise UsageError(
         f"vLLM {wanted.text} is not in the lock (patches/lock.json)",
         expected=f"one of the nearest, {', '.join(below + above)}",
-        fix="Run 'python tools/apply.py --list' for all releases; for a newer one see 'python tools/port.py --help', "
+        fix=f"Run '{program('apply', '--list')}' for all releases; for a newer one see '{program('port', '--help')}', "
         "for a tag or commit add --upstream URL_OR_CLONE",
     )

@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from kvroles.errors import Unproven, UsageError
-from kvroles.places import Readable, project_root
+from kvroles.places import Readable, project_root, restored
 from kvroles.series import line_ends, patchfile
 from kvroles.series.release import in_range, version
 
@@ -49,7 +49,7 @@ class Topic(NamedTuple):
             raise Unproven(
                 f"Patch {self.name}/{best}.patch is damaged: its Applies-To trailer is not a PEP 440 range",
                 found=repr(applies_to),
-                fix="Restore it with 'git checkout -- patches'",
+                fix=restored("patches"),
             ) from None
 
 
@@ -60,7 +60,7 @@ def _patch(topic: Topic, variant: str) -> patchfile.Patch:
     except (FileNotFoundError, KeyError):
         raise Unproven(
             f"Patch patches/{topic.name}/{variant}.patch is missing, though the lock names it",
-            fix="Restore it with 'git checkout -- patches'",
+            fix=restored("patches"),
         ) from None
     if line_ends.are_converted(raw):
         raise line_ends.damaged(f"patches/{topic.name}/{variant}.patch", None)
@@ -82,9 +82,7 @@ class Series(NamedTuple):
         try:
             text = (patches / "series").read_bytes().decode("utf-8")
         except (OSError, KeyError, UnicodeDecodeError) as e:
-            raise Unproven(
-                f"patches/series cannot be read ({type(e).__name__})", fix="Restore it with 'git checkout -- patches'"
-            ) from None
+            raise Unproven(f"patches/series cannot be read ({type(e).__name__})", fix=restored("patches")) from None
         if "\r\n" in text:
             raise line_ends.damaged("patches/series", root)
         topics = []
@@ -95,7 +93,7 @@ class Series(NamedTuple):
             if not re.fullmatch(r"[a-z0-9-]{1,100}", words[0]) or words[1:] not in ([], ["optional"]):
                 raise Unproven(
                     f"patches/series holds a line that is no topic: {line!r}",
-                    fix="Restore it with 'git checkout -- patches'",
+                    fix=restored("patches"),
                 )
             folder = patches / words[0]
             names = [p.name[: -len(".patch")] for p in _children(folder) if p.name.endswith(".patch")]

@@ -1,0 +1,89 @@
+"""``kv-roles COMMAND``: the same command lines as ``tools/*.py``. ``kv-roles PATH`` is ``kv-roles migrate PATH``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+DISTRIBUTION = "vllm-kv-roles"
+# command -> the module that holds its ``main(argv, prog)`` and ``parser(prog)``, and what it does
+COMMANDS = {
+    "migrate": ("kvroles.migrate.cli", "rewrite your own configurations (the default: kv-roles PATH)"),
+    "apply": ("kvroles.apply.command", "patch a vLLM release, commit or tree"),
+    "vendor": ("kvroles.vendored.command", "patch a wheel, an installed vLLM or an image, and prove it"),
+    "verify": ("kvworkshop.verify.command", "prove every release from its archive (in a checkout)"),
+    "port": ("kvworkshop.port.command", "bring the series to a new release (in a checkout)"),
+}
+_HOME = Path(__file__).resolve().parents[1]
+_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that ``argv`` names; returns its exit code. A command is only ever the first word."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    first = given[0] if given else "--help"
+    if first in COMMANDS:
+        return _command(first)(given[1:], f"kv-roles {first}")
+    if first in ("-h", "--help") and len(given) <= 1:
+        sys.stdout.write(_help())
+        return 0 if given else _USAGE
+    if first == "--version":
+        sys.stdout.write(f"kv-roles {_version()}\n")
+        return 0
+    if first == "--print-completion":
+        return _completion(given[1:])
+    return _command("migrate")(given, "kv-roles")
+
+
+def _command(name: str) -> Callable[[Sequence[str], str], int]:
+    module = COMMANDS[name][0]
+    if module.startswith("kvworkshop."):
+        if not (_HOME / "kvworkshop").is_dir():
+            sys.stderr.write(
+                f"kv-roles {name}: it works on the project's own patches, and this is an installation without them. Run it "
+                "in a clone of the project.\n"
+            )
+            raise SystemExit(_USAGE)
+        if str(_HOME) not in sys.path:  # an editable installation knows the packages of the wheel alone
+            sys.path.insert(0, str(_HOME))
+    run = import_module(module).main
+    return lambda argv, prog: int(run(list(argv), prog))
+
+
+def _help() -> str:
+    rows = "".join(f"  {name:<8}  {what}\n" for name, (_, what) in COMMANDS.items())
+    return (
+        "usage: kv-roles COMMAND ...\n\nCarry vLLM's kv_both deprecation: find and rewrite it in configurations, patch vLLM, "
+        f"and prove it.\n\n{rows}\n'kv-roles COMMAND --help' tells a command's options. A path of a command's name needs "
+        "'./' before it.\n'kv-roles --print-completion bash|zsh|tcsh' prints what a shell completes words with.\n"
+    )
+
+
+def _version() -> str:
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:  # a checkout that nothing has installed
+        return "(not installed)"
+
+
+def _completion(argv: list[str]) -> int:
+    """Print what the shell named completes the words of ``kv-roles`` with."""
+    # lazy: asked for once, when a shell is set up
+    import shtab
+
+    shells = shtab.SUPPORTED_SHELLS
+    if len(argv) != 1 or argv[0] not in shells:
+        sys.stderr.write(f"kv-roles --print-completion: name one shell of {', '.join(shells)}.\n")
+        return _USAGE
+    whole = argparse.ArgumentParser(prog="kv-roles")
+    commands = whole.add_subparsers()
+    for name, (module, what) in COMMANDS.items():
+        if module.startswith("kvroles."):
+            own = import_module(module).parser(f"kv-roles {name}")
+            commands.add_parser(name, help=what, parents=[own], add_help=False)
+    sys.stdout.write(str(shtab.complete(whole, argv[0])) + "\n")
+    return 0

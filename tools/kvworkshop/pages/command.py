@@ -1,0 +1,44 @@
+"""Write the generated part of the site (docs/patches, docs/reference, build/pages) and fetch what the pages need.
+
+Run it before 'mkdocs build' or 'zensical build'. With --no-diagrams nothing is fetched.
+Exit codes: 0 done; 2 wrong usage; 3 a fetched file is not the pinned one; 4 a source cannot be had.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from kvroles.console import Parser, guarded, say
+from kvroles.errors import Exit
+from kvroles.places import default_cache_dir
+
+from kvworkshop.pages import build, diagrams
+
+
+def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
+    """The command line."""
+    p = Parser(prog=prog, description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    drawing = p.add_mutually_exclusive_group()
+    drawing.add_argument("--mermaid", metavar="FILE", type=Path, help="take the diagram script from FILE, not from npm")
+    drawing.add_argument("--no-diagrams", action="store_true", help="leave the diagram script out: diagrams stay text")
+    p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where downloads are kept (default: the user's cache)")
+    p.add_argument("-q", "--quiet", action="store_true", help="no summary")
+    return p
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    root = Path(__file__).resolve().parents[3]
+    count, changed = build.write(root)
+    if not args.no_diagrams:
+        diagrams.provide(root / "docs", args.cache_dir or default_cache_dir(), args.mermaid)
+    if not args.quiet:
+        say(f"{count} files generated, {changed} of them changed")
+    return Exit.DONE
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "pages.py") -> int:
+    """Run the command; returns the exit code."""
+    return guarded(parser(prog), run, argv)
