@@ -87,3 +87,7 @@ def _completion(argv: list[str]) -> int:
             commands.add_parser(name, help=what, parents=[own], add_help=False)
     sys.stdout.write(str(shtab.complete(whole, argv[0])) + "\n")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

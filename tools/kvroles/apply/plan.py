@@ -181,7 +181,8 @@ def is_native(topic: str, path: str, data: bytes | None) -> bool:
     """Whether upstream's own text of ``path`` holds what ``topic`` would bring: decided from content, never from a version."""
     if data is None:
         return False
-    from kvroles.contract import clauses  # parsers and all; a file whose hash is known needs none
+    # lazy: parsers and all; a file whose hash is known needs none
+    from kvroles.contract import clauses
 
     if path in terms.CONNECTORS:
         return clauses.warns(data) is None

@@ -36,7 +36,8 @@ def check(
     among them changes clauses 1 and 2. ``tests`` is False where no tests are shipped (wheels);
     ``missing`` are files that exist but cannot be had.
     """
-    from kvroles.contract import clauses  # parsers and all: where the key is known, nothing is checked
+    # lazy: parsers and all: where the key is known, nothing is checked
+    from kvroles.contract import clauses
 
     out: list[Breach] = []
     unchecked: dict[int, str] = {}

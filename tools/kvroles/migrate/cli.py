@@ -56,10 +56,10 @@ class _Parser(console.Parser):
     given: Sequence[str] = ()
 
 
-def parser() -> _Parser:
+def parser(prog: str = "kv-roles") -> _Parser:
     """The command line's grammar."""
     p = _Parser(
-        prog="kv-roles",
+        prog=prog,
         allow_abbrev=False,
         description=(__doc__ or "").split("\n\n")[0],
         epilog=_EPILOG,
@@ -90,10 +90,10 @@ def parser() -> _Parser:
     return p
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "kv-roles") -> int:
     """Run and return the exit code; a failure is one paragraph on standard error, and an object with ``--json``."""
     gc.disable()  # until what this takes is loaded: it stays, and there is nothing to collect
-    p = parser()
+    p = parser(prog)
     p.given = sys.argv[1:] if argv is None else argv
     try:
         return console.guarded(p, _run, argv, interrupted="every file is as it was, or done; run again for the rest")
@@ -103,12 +103,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    # lazy: most runs need it late, or not at all
     from kvroles.migrate import search, settings
 
     if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
     release = None
     if args.target_vllm is not None:
+        # lazy: most runs need it late, or not at all
         from kvroles.migrate import hazards
 
         release = hazards.target(args.target_vllm)
@@ -127,7 +129,8 @@ def _run(args: argparse.Namespace) -> int:
         if not os.path.lexists(path):
             raise UsageError(f"{path} does not exist")
     found, coverage = search.over(args.paths, known, names=args.verbose)
-    from kvroles.migrate import run  # not before: what it needs is loaded while other processes look for files
+    # lazy: not before: what it needs is loaded while other processes look for files
+    from kvroles.migrate import run
 
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
@@ -140,6 +143,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _standard_input(args: argparse.Namespace, options: Options, known: Known) -> int:
+    # lazy: most runs need it late, or not at all
     from kvroles.migrate import run, search, walk
 
     if sys.stdin is None:
@@ -165,7 +169,10 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known) ->
 
 def _write(results: list[FileResult]) -> bool:
     """Write what is to be written; whether all of it could be."""
+    # lazy: most runs need it late, or not at all
     from kvroles.migrate import rewrite
+
+    # lazy: most runs need it late, or not at all
     from kvroles.migrate.run import skipped
 
     whole = True
@@ -184,6 +191,7 @@ def _write(results: list[FileResult]) -> bool:
 
 
 def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> None:
+    # lazy: most runs need it late, or not at all
     from kvroles.migrate import report
 
     form = "json" if args.json else args.format or "text"

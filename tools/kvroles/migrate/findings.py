@@ -117,7 +117,8 @@ def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | No
             and all(c.weight <= Weight.SAID and c.kind not in decide.OVER for c in v.cues)
         ):
             if used is None:
-                from kvroles.migrate import across  # only few files are decided by so little
+                # lazy: only few files are decided by so little
+                from kvroles.migrate import across
 
                 used = across.uses(ctx)
             own = used.get(side)

@@ -38,7 +38,8 @@ class Hazard(NamedTuple):
 
 def target(release: str) -> Version:
     """The release ``--target-vllm`` names. Raises ``UsageError`` for what is none, has no NIXL, or is not known yet."""
-    from kvroles.series.release import Version  # only where a release is given
+    # lazy: only where a release is given
+    from kvroles.series.release import Version
 
     version = Version.parse(release)
     if version is None:

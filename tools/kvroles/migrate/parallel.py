@@ -44,7 +44,8 @@ def shared(
         failure = e
     finally:
         os.close(turns)
-    import pickle  # only where there is something to send
+    # lazy: only where there is something to send
+    import pickle
 
     for pid, pipe in children:
         with os.fdopen(pipe, "rb") as f:
@@ -85,6 +86,7 @@ def _child(work: Callable[[T], list[R]], items: Sequence[T], turns: int, step: i
         os.close(write)
         return pid, read
     try:
+        # lazy: needed only where there is something to send
         import pickle
 
         os.close(read)

@@ -22,6 +22,7 @@ def document(results: list[FileResult], coverage: Coverage, form: str) -> dict[s
     """``results``, and what was looked at, as a document of ``form``: ``json`` or ``sarif``."""
     if form == "json":
         return as_json(results, coverage)
+    # lazy: most runs need it late, or not at all
     from kvroles.migrate import sarif
 
     return sarif.log(results)
@@ -42,6 +43,7 @@ def unified(r: FileResult) -> str:
     """The change to one file as a unified diff; empty if there is none."""
     if r.after is None:
         return ""
+    # lazy: needed only where text is compared
     import difflib
 
     a = r.before.decode("utf-8").splitlines(keepends=True)

@@ -184,7 +184,8 @@ def _nested(data: bytes) -> bool:
 
 def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> bytes | None:
     """The edited bytes, read again: the same findings must come out, less those written. Else nothing is offered."""
-    from kvroles.migrate import rewrite  # only where a change is proposed
+    # lazy: only where a change is proposed
+    from kvroles.migrate import rewrite
 
     wanted = [f for f in result.findings if f.role]
     try:

@@ -224,7 +224,8 @@ def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = 
 
 
 def _toml(path: str) -> dict[str, object]:
-    import tomllib  # only here: most runs have no such file
+    # lazy: only here: most runs have no such file
+    import tomllib
 
     with open(path, "rb") as f:
         return tomllib.load(f)

@@ -192,6 +192,7 @@ def _search() -> Callable[[int], bool]:
     """Whether the needle is in the first bytes of the buffer, so many of them: asked by ``memmem``, which reads whole words
     at a time and needs 40 % of the time of ``bytearray.find``, or by the latter where the C library has no such function."""
     try:
+        # lazy: needed only on the first search
         import ctypes
 
         memmem = ctypes.CDLL(None).memmem

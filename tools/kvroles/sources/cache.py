@@ -144,11 +144,8 @@ def _sha256_of(file: Path) -> str:
 
 
 def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
-    from kvroles.sources import (  # a run that finds its archive in the cache need not wait for these
-        address,
-        http,
-        index,
-    )
+    # lazy: a run that finds its archive in the cache need not wait for these
+    from kvroles.sources import address, http, index
 
     try:
         url = index.locate(row.name, project, index_url)
