@@ -54,6 +54,12 @@ def pytest_configure() -> None:
     sys.pycache_prefix = None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that read real archives come last: what fails in a second is told in the first seconds."""
+    items.sort(key=lambda item: item.get_closest_marker("upstream") is not None)
+
+
 @pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests reach this machine only, unless a marker says otherwise; so do the tools they start, by their environment."""

@@ -111,7 +111,7 @@ def test_the_version_is_the_distributions(kv_roles: Run) -> None:
     assert kv_roles("--version").stdout.startswith("kv-roles 0.")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_a_shell_can_complete_it(run: Run, shell: str) -> None:
     told = run("--print-completion", shell)
     assert told.returncode == 0, told.stderr
@@ -159,3 +159,12 @@ def test_a_spoilt_installation_is_to_be_installed_anew(
     assert done.returncode == 3
     assert "pip install --force-reinstall" in " ".join(done.stderr.split())
     assert "git" not in done.stderr
+
+
+def test_the_wheel_alone_writes_an_image_and_reads_an_installation(kv_roles: Run, tiny: Tiny, tmp_path: Path) -> None:
+    base = f"docker.io/vllm/vllm-openai@sha256:{'0' * 64}"
+    done = kv_roles("vendor", "image", "--vllm-rev", "0.22.1", "--base", base, "--output", "image")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "image/apply.pyz").is_file()
+    none = kv_roles("vendor", "verify", "--site-packages", tmp_path)
+    assert none.returncode == 4, none.stderr

@@ -82,7 +82,7 @@ def _imports(name: str, path: Path) -> Iterator[Import]:
         if not isinstance(node, ast.Import | ast.ImportFrom) or id(node) in typing:
             continue
         assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}:{node.lineno} imports by dots"
-        near = lines[max(0, node.lineno - 3) : node.end_lineno]
+        near = lines[max(0, node.lineno - 4) : node.end_lineno]
         marked = any("# lazy: " in line for line in near)
         for target in _targets(node):
             yield Import(name, target, node.lineno, id(node) not in top, marked)

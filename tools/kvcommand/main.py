@@ -14,7 +14,7 @@ DISTRIBUTION = "vllm-kv-roles"
 COMMANDS = {
     "migrate": ("kvroles.migrate.cli", "rewrite your own configurations (the default: kv-roles PATH)"),
     "apply": ("kvroles.apply.command", "patch a vLLM release, commit or tree"),
-    "vendor": ("kvroles.vendored.command", "patch a wheel, an installed vLLM or an image, and prove it"),
+    "vendor": ("kvroles.vendored.build_command", "patch a wheel, an installed vLLM or an image, and prove it"),
     "verify": ("kvworkshop.verify.command", "prove every release from its archive (in a checkout)"),
     "port": ("kvworkshop.port.command", "bring the series to a new release (in a checkout)"),
 }
@@ -59,7 +59,7 @@ def _help() -> str:
     return (
         "usage: kv-roles COMMAND ...\n\nCarry vLLM's kv_both deprecation: find and rewrite it in configurations, patch vLLM, "
         f"and prove it.\n\n{rows}\n'kv-roles COMMAND --help' tells a command's options. A path of a command's name needs "
-        "'./' before it.\n'kv-roles --print-completion bash|zsh|tcsh' prints what a shell completes words with.\n"
+        "'./' before it.\n'kv-roles --print-completion bash|zsh' prints what a shell completes words with.\n"
     )
 
 
@@ -75,7 +75,7 @@ def _completion(argv: list[str]) -> int:
     # lazy: asked for once, when a shell is set up
     import shtab
 
-    shells = shtab.SUPPORTED_SHELLS
+    shells = ("bash", "zsh")
     if len(argv) != 1 or argv[0] not in shells:
         sys.stderr.write(f"kv-roles --print-completion: name one shell of {', '.join(shells)}.\n")
         return _USAGE

@@ -24,9 +24,9 @@ IMAGE = f"""A build context for a patched image: Dockerfile, docker-bake.hcl for
 SBOM, in-toto statement, and Kubernetes examples with explicit roles. Needs: {EXTRA}"""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = "vendor.py") -> argparse.ArgumentParser:
     """The command line."""
-    p = Parser(prog="vendor.py", description=ABOUT, epilog=REST, allow_abbrev=False)
+    p = Parser(prog=prog, description=ABOUT, epilog=REST, allow_abbrev=False)
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _wheel(
         commands.add_parser(
@@ -134,8 +134,9 @@ def run(args: argparse.Namespace) -> int:
     return tell(args, wheel_report.wheel_json, wheel_report.wheel_text, outcome)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """``vendor.py``; a command on an installed vLLM starts again without start-up code first."""
-    if argv is None and sys.argv[1:2] and sys.argv[1] in COMMANDS:
-        in_place_command.without_startup_code(__name__)
-    return guarded(parser(), run, argv)
+def main(argv: Sequence[str] | None = None, prog: str = "vendor.py") -> int:
+    """Run the command; one on an installed vLLM starts again without start-up code first. Returns the exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if sys.argv[len(sys.argv) - len(given) :] == given and given[:1] and given[0] in COMMANDS:
+        in_place_command.without_startup_code(__name__, given, prog)
+    return guarded(parser(prog), run, given)

@@ -150,22 +150,22 @@ def tell(args: argparse.Namespace, as_json: Callable[[Any], Any], text: Callable
     return Exit.DONE
 
 
-def without_startup_code(module: str) -> None:
-    """Start ``module``'s ``main`` again with ``-I -S`` where this Python ran start-up code: that of the very environment that is
-    to be proven.
+def without_startup_code(module: str, argv: Sequence[str], prog: str) -> None:
+    """Start ``module``'s ``main(argv, prog)`` again with ``-I -S`` where this Python ran start-up code: that of the very
+    environment that is to be proven.
 
     Returns when there is nothing to start again. The standard library goes before this program's own folder.
     """
     if sys.flags.isolated and sys.flags.no_site:
         return
     home = str(Path(__file__).resolve().parents[2])
-    script = f"import sys; sys.path.append({home!r}); from {module} import main; sys.exit(main())"
+    script = f"import sys; sys.path.append({home!r}); from {module} import main; sys.exit(main(prog={prog!r}))"
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-I", "-S", "-B", "-c", script, *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-B", "-c", script, *argv])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "apply.pyz") -> int:
     """``apply.pyz install|uninstall|verify``."""
     if argv is None:
-        without_startup_code(__name__)
+        without_startup_code(__name__, sys.argv[1:], prog)
     return guarded(parser(), run, argv)

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 from kvroles.errors import Unproven, UsageError
+from kvroles.places import project_root
 
 _MAIN = b'''"""Runs vendor.py's commands for installed packages, and apply.py for everything else."""
 
@@ -44,9 +45,11 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 def build() -> bytes:
     """The bytes of ``apply.pyz``. Raises UsageError when run from inside one, Unproven when a library has crept in."""
     tools = Path(__file__).resolve().parents[3]
-    root = tools.parent
-    if not (tools / "vendor.py").is_file() or not (root / "patches" / "series").is_file():
-        raise UsageError("apply.pyz is made from a checkout of this project", fix="Run 'python tools/vendor.py' there")
+    root = project_root()
+    if not isinstance(root, Path):
+        raise UsageError(
+            "apply.pyz is not made by itself", fix="Run 'kv-roles vendor image', or tools/vendor.py of a clone"
+        )
     members = {"__main__.py": _MAIN}
     for path in sources(tools):
         members[path.relative_to(tools).as_posix()] = path.read_bytes()
