@@ -1,9 +1,10 @@
-"""Where the project's own data and the user's cache lie."""
+"""Where the project's own data, the user's cache and the machine's programs lie."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from pathlib import Path
 from typing import Protocol
 
@@ -76,3 +77,13 @@ def leaves(path: str) -> bool:
     except UnicodeEncodeError:  # half of a character, as JSON can say it
         return True
     return "\0" in path or not {"", ".", "..", ".git", OWN}.isdisjoint(path.lower().split("/"))
+
+
+def search_path() -> str:
+    """The absolute folders of PATH. An empty or relative entry stands for the current folder, whoever filled that."""
+    return os.pathsep.join(p for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(p))
+
+
+def find_program(name: str) -> str | None:
+    """The absolute path of program ``name``, or None; a folder that a run happens to start in is not searched."""
+    return shutil.which(name, path=search_path() or os.devnull)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from kvroles import handles
 from kvroles.errors import NoSource
 from kvroles.sources import git
+from kvroles.tree import handles
 
 _HEX = re.compile(r"[0-9a-f]{40}")
 _SMALL = 1 << 16

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from kvroles import handles, programs
+from kvroles import places
 from kvroles.errors import Exit, KvRolesError, NoSource, UsageError
 from kvroles.said import said
+from kvroles.tree import handles
 
 OLDEST = (2, 32)  # GIT_CONFIG_GLOBAL; GIT_CONFIG_COUNT is of 2.31, fetch --stdin of 2.29
 _DEADLINE_S = 1800.0  # one call, whatever trickles; all of vLLM's tree is 30 MB
@@ -96,7 +97,7 @@ def fetching(where: Mapping[str, str], settings: Sequence[tuple[str, str]] = ())
 
 
 def _common() -> dict[str, str]:
-    return {"LC_ALL": "C", "PATH": programs.search_path(), "GIT_PAGER": "cat", "GIT_EDITOR": "false"}
+    return {"LC_ALL": "C", "PATH": places.search_path(), "GIT_PAGER": "cat", "GIT_EDITOR": "false"}
 
 
 def _settings(settings: Mapping[str, str] | Sequence[tuple[str, str]], after: int = 0) -> dict[str, str]:
@@ -175,7 +176,7 @@ def run(
 
 
 def _binary() -> str:
-    binary = programs.find("git")
+    binary = places.find_program("git")
     if binary is None:
         raise NoSource(
             "There is no git on this machine, which a tag, branch or commit needs",

@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import unquote, urljoin
 
-from kvroles import handles
 from kvroles.errors import NoSource, os_error
 from kvroles.said import said
 from kvroles.sources import address, credentials
 from kvroles.sources.address import Address
+from kvroles.tree import handles
 
 ATTEMPTS = 4
 TIMEOUT_S = 30.0  # one wait for the other side to say something

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from kvroles import programs
+from kvroles import places
 from kvroles.errors import NoSource
 from kvroles.sources import address, credentials, http
 from kvroles.sources.address import Address
@@ -46,14 +46,14 @@ def default_index() -> str:
 def _pips() -> list[list[str]]:
     found = [[sys.executable, "-P", "-m", "pip"]]  # -P: never a pip.py that lies in the current folder
     for name in ("pip3", "pip"):
-        path = programs.find(name)
+        path = places.find_program(name)
         if path:
             found.append([path])
     return found
 
 
 def _run(command: list[str]) -> str:
-    env = {**os.environ, "COLUMNS": "2000", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PATH": programs.search_path()}
+    env = {**os.environ, "COLUMNS": "2000", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PATH": places.search_path()}
     if "PIP_CONFIG_FILE" in env:
         env["PIP_CONFIG_FILE"] = os.path.abspath(env["PIP_CONFIG_FILE"])
     if "PYTHONPATH" in env:  # relative to the folder we are in, which pip is not to look into

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvroles import handles
 from kvroles.errors import NoSource, UsageError, os_error
 from kvroles.sources import address, clone, git, objects
 from kvroles.sources.archive import Member
 from kvroles.sources.objects import Store
+from kvroles.tree import handles
 from kvroles.tree.writer import one_writer
 
 DEFAULT = "https://github.com/vllm-project/vllm"

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from kvroles import programs
+from kvroles import places
 from kvroles.errors import NoSource, Unproven
 
 VERSION = "11.17.2"
@@ -57,7 +57,7 @@ def _digest(data: bytes) -> str:
 def _from_npm() -> bytes:
     """``dist/mermaid.min.js`` of the pinned package, by the npm client (``npm pack`` runs no scripts)."""
     way_out = f"Install npm, or give --mermaid the file dist/mermaid.min.js of npm package mermaid@{VERSION}"
-    npm = programs.find("npm")
+    npm = places.find_program("npm")
     if npm is None:
         raise NoSource("The site's diagrams need Mermaid, and there is no npm here to fetch it", fix=way_out)
     with tempfile.TemporaryDirectory() as name:
