@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.docs import ROOT
+from support.driver import Ran
 
 PERSON = {f"GIT_{who}_{what}": "x@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 CONVERTING = "[core]\n autocrlf = true\n"  # a user's own settings
@@ -40,13 +41,12 @@ def command_in(message: str) -> list[str]:
     return shlex.split(command)
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as it stands here, committed with its bytes kept, in a folder with a blank in its name."""
+def committed(folder: Path, *places: str) -> Path:
+    """The project's files below ``places`` as they stand here, committed in ``folder`` with their bytes kept."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is no git checkout, so there are no tracked files to clone")
-    folder = tmp_path_factory.mktemp("line ends") / "the project"
-    for name in git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0"):
+    wanted = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *places, cwd=ROOT)
+    for name in wanted.split("\0"):
         if name and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -56,18 +56,31 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of the project."""
+    return committed(tmp_path_factory.mktemp("whole") / "the project", ".")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the tools consist of and read, in a folder with a blank in its name."""
+    places = (".gitattributes", "tools", "patches", "vllm_overlay", "docs/data")
+    return committed(tmp_path_factory.mktemp("line ends") / "the project", *places)
+
+
 def clone(source: Path, to: Path, settings: str = "") -> Path:
     git("clone", "-q", str(source), str(to), cwd=source, settings=settings)
     return to
 
 
 @pytest.mark.parametrize("setting", ["autocrlf = true", "autocrlf = input", "eol = crlf"])
-def test_a_clone_holds_every_byte_that_was_committed(repository: Path, tmp_path: Path, setting: str) -> None:
+def test_a_clone_holds_every_byte_that_was_committed(whole: Path, tmp_path: Path, setting: str) -> None:
     settings = f"[core]\n {setting}\n"
-    copy = clone(repository, tmp_path / "copy", settings)
-    names = [n for n in git("ls-files", "-z", cwd=repository).split("\0") if n]
+    copy = clone(whole, tmp_path / "copy", settings)
+    names = [n for n in git("ls-files", "-z", cwd=whole).split("\0") if n]
     assert len(names) > 500
-    assert [n for n in names if (copy / n).read_bytes() != (repository / n).read_bytes()] == []
+    assert [n for n in names if (copy / n).read_bytes() != (whole / n).read_bytes()] == []
     assert git("status", "--porcelain", cwd=copy, settings=settings) == ""
 
 
@@ -91,23 +104,31 @@ def test_a_release_is_patched_from_a_clone_with_autocrlf(
     assert "contract  holds" in done.stdout
 
 
-@pytest.mark.parametrize("place", ["patches/lock.json", "patches/series", "vllm_overlay", "patches/connector-warning"])
+@pytest.mark.parametrize(
+    ("place", "command"),
+    {
+        "patches/lock.json": ("apply.py", "--list"),
+        "patches/series": ("apply.py", "--list"),
+        "vllm_overlay": ("apply.py", "--list"),
+        "patches/connector-warning": ("verify.py", "--lint"),
+    }.items(),
+)
 def test_converted_files_are_named_as_such_and_the_command_given_gets_out_of_it(
-    repository: Path, tmp_path: Path, place: str
+    repository: Path, tmp_path: Path, place: str, command: tuple[str, str]
 ) -> None:
     copy = clone(repository, tmp_path / "a copy")
     at = copy / place
     for file in [at] if at.is_file() else [p for p in at.rglob("*") if p.is_file()]:
         file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-    done = tool(copy, "verify.py", "--lint")
+    done = tool(copy, *command)
     said = done.stdout + done.stderr
     assert done.returncode == (3 if done.stderr else 1), said  # 1: the lint ran, and these are its findings
     assert "Traceback" not in said
     assert place in said
     assert "has CRLF line ends" in said
-    command = command_in(said)
-    git(*command[1:], cwd=tmp_path, settings=CONVERTING)
-    assert tool(Path(command[-1]), "verify.py", "--lint").returncode == 0
+    words = command_in(said)
+    git(*words[1:], cwd=tmp_path, settings=CONVERTING)
+    assert tool(Path(words[-1]), *command).returncode == 0
 
 
 def test_converted_files_outside_a_git_checkout_name_no_git_command(repository: Path, tmp_path: Path) -> None:
@@ -121,25 +142,21 @@ def test_converted_files_outside_a_git_checkout_name_no_git_command(repository: 
     assert "`" not in done.stderr
 
 
-@pytest.mark.upstream
 @pytest.mark.parametrize("names_release", [True, False], ids=["archive", "checkout"])
 def test_a_converted_vllm_checkout_is_named_as_such_and_the_command_given_gets_out_of_it(
-    tmp_path: Path, archive: Callable[[str], Path], names_release: bool
+    tmp_path: Path, apply: Callable[..., Ran], tree: Path, names_release: bool
 ) -> None:
-    source = tmp_path / "source"
-    shutil.unpack_archive(archive("0.22.1"), tmp_path, filter="data")  # our own files, not its author's
-    (tmp_path / "vllm-0.22.1").rename(source)
     if not names_release:
-        (source / "PKG-INFO").unlink()
-    git("init", "-q", cwd=source)
-    git("add", "-A", "-f", cwd=source)
-    git("commit", "-qm", "x", cwd=source)
-    tree = clone(source, tmp_path / "a tree", CONVERTING)
+        (tree / "PKG-INFO").unlink()
+    git("init", "-q", cwd=tree)
+    git("add", "-A", "-f", cwd=tree)
+    git("commit", "-qm", "x", cwd=tree)
+    converted = clone(tree, tmp_path / "a tree", CONVERTING)
     for argv in ((), ("--check",), ("--3way",)):
-        done = tool(ROOT, "apply.py", "--into", tree, "--offline", *argv)
-        assert done.returncode == 1, done.stderr
-        assert "has CRLF line ends, where vLLM has LF" in " ".join(done.stderr.split()), argv
-        assert "--3way" not in done.stderr
-    command = command_in(done.stderr)
+        done = apply("--into", converted, *argv)
+        assert done.code == 1, done.err
+        assert "has CRLF line ends, where vLLM has LF" in " ".join(done.err.split()), argv
+        assert "--3way" not in done.err
+    command = command_in(done.err)
     git(*command[1:], cwd=tmp_path, settings=CONVERTING)
-    assert "contract  holds" in tool(ROOT, "apply.py", "--into", command[-1], "--offline").stdout
+    assert "contract  holds" in apply("--into", command[-1]).ok().out
