@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hcl2
 import kubernetes_validate
@@ -91,7 +92,7 @@ def test_labels_say_what_is_inside_and_what_the_last_step_asks(
     for inherited in ("source", "revision", "created"):
         assert f"org.opencontainers.image.{inherited}" in told, "that of the base is not this image's"
     assert ("patched" in told["org.opencontainers.image.title"]) is False
-    last = (tmp_path / "c/Dockerfile").read_text().split("apply.pyz verify")[1].partition("\n")[0]
+    last = (tmp_path / "c/Dockerfile").read_text().split('apply.pyz", "verify"')[1].partition("\n")[0]
     assert ("--strict" in last, "--require-construction" in last) == (
         "--no-strict" not in more, "--no-require-construction" not in more,
     )  # fmt: skip
@@ -128,7 +129,31 @@ def test_the_context_holds_no_more_than_the_payload(context: Path) -> None:
     assert copied == ["apply.pyz"]
 
 
+def pod_specs(node: Any) -> list[dict[str, Any]]:
+    """Every mapping below ``node`` with containers in it."""
+    if isinstance(node, list):
+        return [s for one in node for s in pod_specs(one)]
+    if not isinstance(node, dict):
+        return []
+    return ([node] if "containers" in node else []) + [s for one in node.values() for s in pod_specs(one)]
+
+
 def test_the_manifests_are_kubernetes_and_name_their_side(context: Path) -> None:
+    with (context / "docker-bake.hcl").open() as f:
+        (variable,) = hcl2.load(f)["variable"]
+    ((tag,),) = [[v["default"].strip('"') for v in variable.values()]]
+    pods = 0
+    for file in sorted((context / "kubernetes").iterdir()):
+        for spec in pod_specs(list(yaml.safe_load_all(file.read_text()))):
+            pods += 1
+            assert spec["enableServiceLinks"] is False, (
+                "a Service vllm-* would set variables that vLLM takes for its own"
+            )
+            (container,) = spec["containers"]
+            assert container["image"] == tag
+            serves = "--headless" not in container["args"]
+            assert all((p in container) is serves for p in ("startupProbe", "readinessProbe", "livenessProbe"))
+    assert pods == 6
     for side, role in (("prefill", "kv_producer"), ("decode", "kv_consumer")):
         path = context / "kubernetes" / f"{side}.yaml"
         for document in yaml.safe_load_all(path.read_text()):
@@ -243,7 +268,7 @@ def build(context: Path, base: Image, work: Path) -> Image:
                 if option.startswith("--mount="):
                     m = dict(part.split("=") for part in option.removeprefix("--mount=").split(","))
                     mounts[m["target"]] = stages[m["from"]].root / m["source"].lstrip("/")
-            stage.run(rest.strip(), mounts)
+            stage.run(shlex.join(json.loads(rest)), mounts)
         else:
             assert word in ("", "#", "LABEL", "USER"), step
     return stage

@@ -138,7 +138,22 @@ def _run(args: argparse.Namespace) -> Run:
         raise UsageError(f"--through {args.through!r} is not a command: {e}") from None
     except OSError as e:
         raise UsageError(f"The working directory cannot be had: {e.strerror}", fix="Name one with --workdir") from None
-    return Run(environ, folder, through, args.isolated)
+    return Run(environ, folder, through, args.isolated, tuple(_words(args)))
+
+
+def _words(args: argparse.Namespace) -> list[str]:
+    """The options that name this installation, and how it will be run, once more."""
+    out: list[str] = []
+    for option, value in (
+        ("--python", args.python),
+        ("--site-packages", args.site_packages),
+        ("--workdir", args.workdir),
+    ):
+        out += [option, str(value)] if value is not None else []
+    out += [word for pair in args.env for word in ("--env", pair)]
+    out += ["--through", args.through] if args.through else []
+    out += ["--isolated"] if args.isolated else []
+    return out + (["--part", args.part] if args.part != "package" else [])
 
 
 def tell(args: argparse.Namespace, as_json: Callable[[Any], Any], text: Callable[[Any], str], result: object) -> int:

@@ -146,10 +146,15 @@ def _values(request: Request, release: str, base: str, mails: dict[str, str], pr
         "proof": proof,
         "construction": "constructed in every role" if request.require_construction else "not required",
         "proof_comment": built if request.require_construction else "NixlConnector need not be constructed.",
-        "install_flags": flags,
+        "install_words": _words(flags),
+        "verify_words": _words(flags + asked),
         "verify_flags": flags + asked,
         "revision": (source.checkout() or source.Checkout("", clean=True)).commit,
     }
+
+
+def _words(flags: str) -> str:
+    return "".join(f', "{word}"' for word in flags.split())
 
 
 def qualified(base: str) -> str:

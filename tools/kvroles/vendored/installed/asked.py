@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvroles.errors import Unproven
+from kvroles.vendored import again
 from kvroles.vendored.installed.search import Run, Search
 
 _LIMIT_S = 120.0
@@ -21,7 +22,7 @@ _LIMIT_S = 120.0
 _SCRIPT = r"""
 import sys
 loaded = {n: str(getattr(m, "__file__", None)) for n, m in list(sys.modules.items()) if n.partition(".")[0] == "vllm"}
-import json
+import json, types
 with open(sys.argv[2]) as f:
     names = json.load(f)
 specs = {}
@@ -33,7 +34,11 @@ def locate(name):
         specs[name] = None
         if not above or path is not None:
             asks = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
-            specs[name] = next((s for ask in asks if ask and (s := ask(name, path, None)) is not None), None)
+            spec = next((s for ask in asks if ask and (s := ask(name, path, None)) is not None), None)
+            specs[name] = spec
+            if spec is not None and spec.submodule_search_locations is not None:  # a namespace package asks for its parent
+                sys.modules[name] = types.ModuleType(name)
+                sys.modules[name].__path__ = list(spec.submodule_search_locations)
     return specs[name]
 found = {}
 for name in names:
@@ -94,5 +99,6 @@ def ask(search: Search, names: Collection[str], site: Path | None) -> Answer:
             raise Unproven(
                 f"{search.interpreter.python}, run as vLLM will be, gave no answer about what it imports",
                 found=said or type(e).__name__,
-                fix="Mend what keeps it from starting, or ask it alone with --isolated",
+                fix="Mend what keeps it from starting, or ask it without its environment: "
+                f"'{again.command('verify', *search.run.words, '--isolated')}'",
             ) from None

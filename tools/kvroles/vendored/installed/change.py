@@ -144,7 +144,8 @@ def _constructed(found: Installed, changes: tuple[Change, ...]) -> str:
             f"NixlConnector, as it would be in {found.site}, was not constructed as it should be; nothing was changed",
             expected="a warning for kv_both and none for explicit roles, from this very environment",
             found=why,
-            fix="Run it where vLLM imports, or without --require-construction, which then says so in the receipt",
+            fix="Run it where vLLM imports, or without the construction, which the receipt then says: "
+            f"'{found.again('install')}'",
         )
     return receipt.CONSTRUCTED
 

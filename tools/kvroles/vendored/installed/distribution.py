@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
-from kvroles.vendored import bill, receipt
+from kvroles.vendored import again, bill, receipt
 from kvroles.vendored.installed import interpreter
 from kvroles.vendored.installed.search import Place, Run, Search, command_python, of, read, same
 
@@ -31,6 +31,11 @@ class Installed:
     version: str
     python: Path | None
     search: Search | None = None
+    words: tuple[str, ...] = ()
+
+    def again(self, verb: str, *more: str) -> str:
+        """The command ``verb`` on this installation, to be pasted."""
+        return again.command(verb, *self.words, *more)
 
     @property
     def record(self) -> str:
@@ -82,10 +87,10 @@ def find(
         site = site.resolve()
         python = python or _python_of(site, run)
         search = of(interpreter.ask(python, run.environ), run) if python else None
-        return _in(Place(site, "--site-packages"), search, runtime=runtime)
+        return _in(Place(site, "--site-packages"), search, run, runtime=runtime)
     named = python is not None
     search = of(interpreter.ask(python or interpreter.own(), run.environ), run)
-    found = _first(search, runtime=runtime)
+    found = _first(search, run, runtime=runtime)
     other = None if named or run.isolated else command_python(run)
     if other is not None and other != search.interpreter.python and os.access(other, os.X_OK):
         theirs = of(interpreter.ask(other, run.environ), run).first()
@@ -94,19 +99,19 @@ def find(
                 f"The command vllm is run by {other}, which imports another vLLM than {search.interpreter.python}",
                 expected=f"{found.site / 'vllm'}",
                 found=str(theirs[1].parent),
-                fix=f"Name the one that is meant: '--python {shlex.quote(str(other))}'",
+                fix=f"Name the one that is meant: '{again.command('verify', *run.words, '--python', str(other))}'",
             )
     return found
 
 
-def _first(search: Search, *, runtime: bool) -> Installed:
+def _first(search: Search, run: Run, *, runtime: bool) -> Installed:
     first = search.first()
     if first is None:
         for place in search.places:
             for dist in _distributions(place.path):
                 tree = _editable(dist)
                 if tree is not None and (tree / _PROVES).is_file():
-                    return _in(Place(tree, "an editable install"), search, runtime=runtime)
+                    return _in(Place(tree, "an editable install"), search, run, runtime=runtime)
         raise NoSource(
             f"There is no vLLM in the packages of {search.interpreter.python}",
             found=f"{len(search.places)} places on its path, none with vllm",
@@ -117,12 +122,12 @@ def _first(search: Search, *, runtime: bool) -> Installed:
         raise DoesNotApply(
             f"{search.interpreter.python} imports vllm from {file}, which {place.why} puts on its path",
             expected="a folder vllm/ with the package's files",
-            fix="Take it off the path, or ask without it: '--isolated'",
+            fix=f"Take it off the path, or ask without it: '{again.command('install', *run.words, '--isolated')}'",
         )
-    return _in(place, search, runtime=runtime)
+    return _in(place, search, run, runtime=runtime)
 
 
-def _in(place: Place, search: Search | None, *, runtime: bool) -> Installed:
+def _in(place: Place, search: Search | None, run: Run, *, runtime: bool) -> Installed:
     """The vLLM in one folder."""
     folder = place.path.resolve()
     python = search.interpreter.python if search else None
@@ -148,9 +153,9 @@ def _in(place: Place, search: Search | None, *, runtime: bool) -> Installed:
     linked = package.is_symlink()
     if found and not linked:
         dist = found[0]
-        return Installed(folder, _info(dist), _field(dist, "Name"), _field(dist, "Version"), python, search)
+        return Installed(folder, _info(dist), _field(dist, "Name"), _field(dist, "Version"), python, search, run.words)
     if not runtime and not (package.resolve().parent / BARE / "receipt.json").is_file():  # patched so before
-        raise _not_in_place(folder, place, search, linked=linked)
+        raise _not_in_place(folder, place, search, run, linked=linked)
     if linked:
         folder = package.resolve().parent
         if package.resolve().name != "vllm":
@@ -160,7 +165,7 @@ def _in(place: Place, search: Search | None, *, runtime: bool) -> Installed:
                 fix="Install it as files: 'uv pip install --link-mode copy', or pip",
             )
     name, version = _told(found, folder, search)
-    return Installed(folder, "", name, version, python, search)
+    return Installed(folder, "", name, version, python, search, run.words)
 
 
 def _distributions(folder: Path) -> list[importlib.metadata.Distribution]:
@@ -199,9 +204,8 @@ def _editable(dist: importlib.metadata.Distribution) -> Path | None:
     return tree if name == "vllm" or (tree / _PROVES).is_file() else None
 
 
-def _not_in_place(folder: Path, place: Place, search: Search | None, *, linked: bool) -> DoesNotApply:
-    where = f" --site-packages {shlex.quote(str(place.path))}" if place.why == "--site-packages" else ""
-    runtime = f"Patch its runtime files alone: 'install --part runtime{where}'"
+def _not_in_place(folder: Path, place: Place, search: Search | None, run: Run, *, linked: bool) -> DoesNotApply:
+    runtime = f"Patch its runtime files alone: '{again.command('install', *run.words, '--part', 'runtime')}'"
     if linked:
         return DoesNotApply(
             f"{folder / 'vllm'} is a link to {(folder / 'vllm').resolve()}: RECORD here does not speak for the files there",

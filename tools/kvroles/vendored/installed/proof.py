@@ -101,7 +101,7 @@ def verify(
                 f"{found.name} {found.version} in {found.site} is partial: a run was interrupted there",
                 expected="an installation that is patched or not",
                 found=f"{tree.path / OWN}",
-                fix="Run 'install' to finish it, or 'uninstall' to finish and undo it",
+                fix=f"Run 'install' to finish it, or 'uninstall' to finish and undo it: '{found.again('install')}'",
             )
         where = f"{found.name} in {found.site}"
         read = through_links(found)
@@ -124,7 +124,8 @@ def verify(
         raise Unproven(
             f"NixlConnector in {found.site} was not constructed, and --require-construction asks for it",
             found=built.unchecked,
-            fix="Run it where vLLM imports (in the image itself), or without --require-construction for a proof of the bytes",
+            fix="Run it where vLLM imports (in the image itself), or take a proof of the bytes alone: "
+            f"'{found.again('verify')}'",
         )
     if strict:
         refuse(looked.warnings, found)
@@ -208,7 +209,7 @@ def _disagree(found: Installed, odd: Odd, record: Record | None, read: Census) -
         f"{found.record} and {odd.path} in {found.site} disagree: it {odd.what}",
         expected="no row" if entry is None else f"SHA-256 {entry.sha256}",
         found="no file" if have is None else f"SHA-256 {have}",
-        fix=f"{found.reinstall}, then run 'install' on it",
+        fix=f"{found.reinstall}, then run 'install' on it: '{found.again('install')}'",
     )
 
 
@@ -232,11 +233,18 @@ def _no_shadow(found: Installed, names: dict[str, str], record: Record | None, r
 
 
 def _shadowed(found: Installed, path: str, by: str, why: str) -> Unproven:
+    inside = Path(by).is_relative_to(found.site / "vllm")
+    gone = Path(by).parent if Path(by).name.startswith("__init__.") else Path(by)
+    way = (
+        f"Take it away: 'rm -r -- {shlex.quote(str(gone))}'"
+        if inside
+        else f"Take {by} off the path. Without the environment, which proves only that: '{found.again('verify', '--isolated')}'"
+    )
     return Unproven(
         f"Python would import {by} in place of {path} in {found.site}: {why}",
         expected=f"{found.site / path}, whose bytes were read",
         found=by,
-        fix=f"Take {by} away, or off the path; '--isolated' asks without the environment, and proves only that",
+        fix=way,
     )
 
 
@@ -275,7 +283,7 @@ def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:
                 f"{file.path} in {found.site} is edited: neither as vLLM {whole.row.release} ships it nor as patched",
                 expected=f"SHA-256 {' or '.join(sorted(part.known_after(whole)[file.path]))}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix=f"{found.reinstall}, then run 'install' on it",
+                fix=f"{found.reinstall}, then run 'install' on it: '{found.again('install')}'",
             )
     return topics
 
@@ -285,7 +293,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
     read = through_links(found)
     files = [f for t in topics for f in t.files]
     pristine = next((f for f in files if f.state is State.PRISTINE), None)
-    again = "Run 'install' on it"
+    again = f"Run 'install' on it: '{found.again('install')}'"
     if pristine is not None:
         before = (
             "its receipt says it is patched" if made else "it was never patched, or vLLM was reinstalled over the patch"
@@ -300,7 +308,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
             return "native"
         raise Unproven(
             f"{files[0].path} in {found.site} is patched, but there is no receipt in {found.site / found.receipt}",
-            fix=f"{found.reinstall}, then run 'install' on it",
+            fix=f"{found.reinstall}, then run 'install' on it: '{found.again('install')}'",
         )
     if made.release != whole.row.release:
         raise Unproven(
@@ -316,7 +324,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
                 f"{path} in {found.site} is not what the receipt says",
                 expected=f"SHA-256 {after}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix=f"{found.reinstall}, then run 'install' on it",
+                fix=f"{found.reinstall}, then run 'install' on it: '{found.again('install')}'",
             )
     wanted = {t.topic for t in topics if t.state is State.APPLIED}
     promised = {name.partition("/")[0] for name in made.patches}

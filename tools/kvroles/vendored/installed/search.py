@@ -35,6 +35,7 @@ class Run:
     folder: Path = field(default_factory=Path.cwd)
     through: tuple[str, ...] = ()
     isolated: bool = False
+    words: tuple[str, ...] = ()  # the options that ask for all this again
 
 
 @dataclass(frozen=True)
