@@ -68,12 +68,13 @@ def choose(
     where: str,
     *,
     by_context: bool = False,
+    recorded: str | None = None,
 ) -> Part:
     """The part that fits a distribution of ``metadata_version`` whose files ``read`` gives.
 
     A release of the lock (local labels such as ``+cpu`` do not count) is taken by its hashes. Any other version (``.post1``, a
     nightly) is taken by its files: those of a release where they are its, byte for byte, else by exact context.
-    ``by_context`` allows that for a release whose files are edited too.
+    ``by_context`` allows that for a release whose files are edited too; ``recorded`` is the release that a receipt names.
     Raises DoesNotApply when ``asked`` names another version or nothing fits, UsageError when ``asked`` is none.
     """
     found = Version.parse(metadata_version)
@@ -93,9 +94,10 @@ def choose(
         if not by_context or _known(whole, read):
             return whole
     else:
-        for row in reversed(lock.releases.values()):
+        rows = list(reversed(lock.releases.values()))
+        for row in sorted(rows, key=lambda r: r.release != recorded):  # once patched, several releases may read alike
             whole = of(row, series)
-            if whole.paths and _known(whole, read):
+            if whole.paths and _shipped(whole, read):
                 note = f"its connector is that of vLLM {row.release}, byte for byte"
                 return Part(whole.row, whole.series, whole.left_out, note)
     return _by_context(text, release or _below(known, lock), series, lock, read, where)
@@ -114,6 +116,16 @@ def _asked(asked: str | None, lock: Lock) -> str | None:
 def _below(found: Version | None, lock: Lock) -> str | None:
     """The last release of the lock before ``found``, whose variants are tried first."""
     return max((r for r in lock.releases if found is not None and version(r) < found), key=version, default=None)
+
+
+def _shipped(whole: Part, read: Reader) -> bool:
+    """Whether every file of the part is, byte for byte, as the release ships it or as the series leaves it."""
+    have = {path: read(path) for path in whole.paths}
+    return all(
+        (data := have[path]) is not None and sha256(data) in (f.before, f.after)
+        for topic in whole.row.topics.values()
+        for path, f in topic.files.items()
+    )
 
 
 def _known(whole: Part, read: Reader) -> bool:

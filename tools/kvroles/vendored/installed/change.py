@@ -80,7 +80,14 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
         made = None if text is None else Receipt.loads(text, str(found.site / found.receipt))
         by_context = wish.runtime or (made is not None and made.part == receipt.RUNTIME)
         whole = part.choose(
-            found.version, wish.release or version_made(made, found), series, lock, read, where, by_context=by_context
+            found.version,
+            wish.release or version_made(made, found),
+            series,
+            lock,
+            read,
+            where,
+            by_context=by_context,
+            recorded=None if made is None else made.release,
         )
         planned = part.plan(whole, read, str(found.site))
         notes: tuple[str, ...] = () if whole.note is None else (whole.note,)

@@ -109,7 +109,8 @@ def verify(
         made = None if text is None else Receipt.loads(text, str(found.site / found.receipt))
         by_context = runtime or (made is not None and made.part == receipt.RUNTIME)
         release = asked_release or version_made(made, found)
-        whole = part.choose(found.version, release, series, lock, read, where, by_context=by_context)
+        recorded = None if made is None else made.release
+        whole = part.choose(found.version, release, series, lock, read, where, by_context=by_context, recorded=recorded)
         topics = _states(whole, found)
         how = _how(whole, topics, made, found)
         _contract_holds(found, whole)
@@ -209,7 +210,7 @@ def _disagree(found: Installed, odd: Odd, record: Record | None, read: Census) -
         f"{found.record} and {odd.path} in {found.site} disagree: it {odd.what}",
         expected="no row" if entry is None else f"SHA-256 {entry.sha256}",
         found="no file" if have is None else f"SHA-256 {have}",
-        fix=f"{found.reinstall}, then run 'install' on it: '{found.again('install')}'",
+        fix=f"{found.reinstall}, then '{found.again('install')}'",
     )
 
 
@@ -283,7 +284,7 @@ def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:
                 f"{file.path} in {found.site} is edited: neither as vLLM {whole.row.release} ships it nor as patched",
                 expected=f"SHA-256 {' or '.join(sorted(part.known_after(whole)[file.path]))}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix=f"{found.reinstall}, then run 'install' on it: '{found.again('install')}'",
+                fix=f"{found.reinstall}, then '{found.again('install')}'",
             )
     return topics
 
@@ -293,7 +294,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
     read = through_links(found)
     files = [f for t in topics for f in t.files]
     pristine = next((f for f in files if f.state is State.PRISTINE), None)
-    again = f"Run 'install' on it: '{found.again('install')}'"
+    again = f"Run '{found.again('install')}'"
     if pristine is not None:
         before = (
             "its receipt says it is patched" if made else "it was never patched, or vLLM was reinstalled over the patch"
@@ -308,7 +309,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
             return "native"
         raise Unproven(
             f"{files[0].path} in {found.site} is patched, but there is no receipt in {found.site / found.receipt}",
-            fix=f"{found.reinstall}, then run 'install' on it: '{found.again('install')}'",
+            fix=f"{found.reinstall}, then '{found.again('install')}'",
         )
     if made.release != whole.row.release:
         raise Unproven(
@@ -324,7 +325,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
                 f"{path} in {found.site} is not what the receipt says",
                 expected=f"SHA-256 {after}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix=f"{found.reinstall}, then run 'install' on it: '{found.again('install')}'",
+                fix=f"{found.reinstall}, then '{found.again('install')}'",
             )
     wanted = {t.topic for t in topics if t.state is State.APPLIED}
     promised = {name.partition("/")[0] for name in made.patches}
