@@ -52,6 +52,9 @@ def _wheel(p: argparse.ArgumentParser) -> None:
     p.add_argument("--build", metavar="N", type=int, default=1, help="the N of version R+kvroles.N (default: 1)")
     p.add_argument("--force", action="store_true", help="build even where the release warns by itself")
     p.add_argument("--sign-with", metavar="CMD", help="run CMD on the provenance statement ({} stands for its path)")
+    p.add_argument(
+        "--index", action="store_true", help="also write simple/ beside it: a package index of the wheels there"
+    )
     p.add_argument("--offline", action="store_true", help="never touch the network: the wheel comes from the cache")
     p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
     p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where wheels are kept (default: the user's cache)")
@@ -127,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
             quiet=args.quiet,
             index_url=args.index_url,
             cache_dir=args.cache_dir or default_cache_dir(),
+            index=args.index,
         ),
         series,
         lock,

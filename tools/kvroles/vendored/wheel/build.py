@@ -20,7 +20,7 @@ from kvroles.sources.cache import archive_file
 from kvroles.tree.stage import discard
 from kvroles.tree.writer import one_writer
 from kvroles.vendored.provenance import files
-from kvroles.vendored.wheel import wheel
+from kvroles.vendored.wheel import index, wheel
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Request:
     quiet: bool
     index_url: str | None
     cache_dir: Path
+    index: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
                 if request.sign_with:
                     files.sign(staging / f"{output.name}{files.STATEMENT}", request.sign_with)
                 beside = files.publish(staging, output)
+                if request.index:
+                    beside += (index.write(output.parent),)
             finally:
                 discard(staging)
     except OSError as e:
