@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 from kvroles.errors import Exit, KvRolesError
 from kvroles.series import project
 from kvworkshop.pages import build, diagrams, text, topics
+from kvworkshop.pages.text import front_matter
 from support import docs
 
 SERIES, LOCK = project.load()
@@ -75,13 +78,56 @@ def test_spans_name_runs_of_neighbours() -> None:
 def test_what_looks_like_code_in_a_mail_becomes_code_and_nothing_becomes_markup() -> None:
     says = topics._safe("query kv_role='kv_both'.*deprecated in tests/v1/run_x.sh, <b> https://e.org/a_b `x_y` 2 * 3")
     assert says == (
-        "query `kv_role='kv_both'.*deprecated` in `tests/v1/run_x.sh`, \\<b> https://e.org/a_b `x_y` 2 \\* 3"
+        "query `kv_role='kv_both'.*deprecated` in `tests/v1/run_x.sh`, &#60;b&#62; <https://e.org/a_b> `x_y` 2 &#42; 3"
     )
 
 
 def test_a_reference_in_brackets_is_a_link_without_them() -> None:
-    assert topics._linked("Backport [https://e.org/1]") == "Backport <https://e.org/1>"
-    assert topics._linked("Inappropriate [finishes https://e.org/1]") == "Inappropriate [finishes <https://e.org/1>]"
+    assert topics._safe("Backport [https://e.org/1]") == "Backport <https://e.org/1>"
+    assert (
+        topics._safe("Inappropriate [done by https://e.org/1]") == "Inappropriate &#91;done by <https://e.org/1>&#93;"
+    )
+
+
+HOSTILE = [
+    'scheduler: "><img src=x onerror=alert(1)>',
+    "a <script>alert(1)</script> b",
+    "[a](javascript:alert(1)) ![x](y){ onclick=alert(1) }",
+    '<https://e.x/"onmouseover=alert(1)> https://e.x/"><img/onerror=alert(1)>',
+    "`<img onerror=x>` name_<img src=x onerror=y>_z",
+    '# head\n\n<div markdown>\n\n--8<-- "patches/lock.json"\n\n!!! note "x"\n    y',
+]
+
+
+class _Tags(HTMLParser):
+    """The tags of a page, and their attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_mail_cannot_bring_markup_of_its_own(text: str) -> None:
+    """A subject, a body or a trailer of a patch may hold anything: it is shown, and neither run nor included."""
+    markdown = pytest.importorskip("markdown", reason="the site's builder is missing: pip install -e '.[docs]'")
+    extensions = ["admonition", "attr_list", "md_in_html", "tables", "pymdownx.superfences", "pymdownx.snippets"]
+    seen = _Tags(markdown.markdown(topics._safe(text), extensions=extensions)).seen
+    assert {tag for tag, _ in seen} <= {"p", "code", "a"}
+    for _, attributes in seen:
+        assert set(attributes) <= {"href"}
+        assert all((address or "").startswith("https://") for address in attributes.values())
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_description_stays_within_its_attribute(text: str) -> None:
+    (line,) = [x for x in front_matter("x", "x", description=text).split("\n") if x.startswith("description")]
+    shown = yaml.safe_load(line)["description"]
+    assert not set(shown) & set("<>\"'")
 
 
 def test_a_bar_in_a_cell_is_escaped_but_not_in_code_where_the_backslash_would_be_shown() -> None:

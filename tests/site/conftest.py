@@ -83,7 +83,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     git("add", "-A")
     git("commit", "-q", "-m", "sources")
     tool("tools/pages.py", cwd=checkout)
-    repo = {"REPO_URL": EDIT_URI.split("/edit/")[0], "EDIT_URI": EDIT_URI}
+    repo = {"REPO_URL": EDIT_URI.split("/edit/")[0], "EDIT_URI": EDIT_URI, "SITE_VERSIONS": "mike"}
     tool("mike", "deploy", "--update-aliases", "dev", "latest", cwd=checkout, **repo, **identity)
     tool("mike", "set-default", "latest", cwd=checkout, **identity)
     www = folder / "www"

@@ -21,7 +21,7 @@ def front_matter(
     """The page's metadata; ``source`` is the repository file that the edit link opens, ``hide`` what leaves it room."""
     lines = ["---", f"title: {_quoted(title)}", f"source: {source}"]
     if description:
-        lines.append(f"description: {_quoted(description)}")
+        lines.append(f"description: {_quoted(escape(description))}")  # the theme puts it into an attribute as it is
     if boost is not None:
         lines += ["search:", f"  boost: {boost}"]
     if not searched:
@@ -32,7 +32,7 @@ def front_matter(
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -145,7 +145,7 @@ def _variant(topic: Topic, variant: str, lock: Lock) -> str:
 
 def _facts(patch: Patch, without: set[str]) -> str:
     rows = [
-        (label, _linked(_safe(patch.trailers[name])))
+        (label, _safe(patch.trailers[name]))
         for name, label in _TRAILERS.items()
         if name not in without and name in patch.trailers
     ]
@@ -153,23 +153,26 @@ def _facts(patch: Patch, without: set[str]) -> str:
 
 
 def _prose(patch: Patch) -> str:
-    return _linked(_safe(patch.body))
-
-
-def _linked(text: str) -> str:
-    """Addresses as links, and a trailer's ``[reference]`` without its brackets where it is nothing else."""
-    text = re.sub(r"\[(https?://[^\]\s]+)\]", r"\1", text)
-    return re.sub(r"https?://[^\s)>,\]]+[^\s)>,.\]]", lambda m: f"<{m[0]}>", text)
+    return _safe(patch.body)
 
 
 _PLAIN = re.compile(
-    r"(?P<kept>`[^`]+`|https?://[^\s)>\]]+)"
+    r"(?P<kept>`[^`\n]+`)"
+    # An address; a trailer's reference stands in brackets, which are dropped.
+    r"|\[(?P<ref>https?://[^\]\s\"'<>`]+)\]|(?P<url>https?://[^\s)>\]\"'<`]*[^\s)>\]\"'<`.,;:])"
     # A name with an underscore, with the path, value or pattern that it is part of.
     r"|(?P<code>(?:[\w.-]+/)*\w+(?:='?\w+'?|_\w+)(?:\.\*\w+|(?:\.\w+)+|\(\))?)"
-    r"|(?P<mark>[<*_])"
+    r"|(?P<mark>[<>&*_\[\]{}!#|\\~^$=])"
 )
 
 
 def _safe(text: str) -> str:
-    """A mail's plain text as Markdown: what looks like code becomes code, and no sign is taken for mark-up."""
-    return _PLAIN.sub(lambda m: m["kept"] or (code(m["code"]) if m["code"] else "\\" + m["mark"]), text)
+    """A mail's plain text as Markdown: addresses become links, what looks like code becomes code, no sign is mark-up."""
+
+    def shown(m: re.Match[str]) -> str:
+        if m["mark"]:
+            return f"&#{ord(m['mark'])};"
+        address = m["ref"] or m["url"]
+        return f"<{address}>" if address else m["kept"] or code(m["code"])
+
+    return _PLAIN.sub(shown, text)
