@@ -20,6 +20,19 @@
     if (typed.length) code.parentElement.setAttribute("data-copy", typed.map((line) => line.slice(2)).join("\n"));
   }
 
+  // The theme puts the buttons of each code block into a landmark; landmarks need names that differ.
+  const named = new WeakSet();
+  let blocks = 0;
+  function name() {
+    for (const nav of document.querySelectorAll(".md-code__nav"))
+      if (!named.has(nav)) {
+        named.add(nav);
+        nav.setAttribute("aria-label", "Code block " + ++blocks);
+      }
+  }
+  new MutationObserver(name).observe(document.body, { childList: true, subtree: true });
+  name();
+
   // A table that is wider than the screen scrolls, and a keyboard must be able to scroll it too.
   function reachable() {
     for (const box of document.querySelectorAll(".md-typeset__scrollwrap"))
