@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from kvworkshop.pages import results
+from kvworkshop.pages import results, summary
 from support import docs
 
 
@@ -79,3 +79,22 @@ def test_every_benchmark_is_named_with_what_it_does() -> None:
         f"`python bench/{name}.py`" for name in ("apply", "vendor", "verify")
     }
     assert all(says.endswith(".") for _, says in results.benches(docs.ROOT / "bench"))
+
+
+# --- the first screen -----------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_says_in_words_what_the_picture_shows() -> None:
+    found = json.loads((docs.ROOT / "bench" / "results.json").read_bytes())
+    shown = list(summary.bars(found))
+    page = summary.fragments(found)["summary.md"]
+    assert len(shown) >= 4
+    picture, _, sentences = page.partition("</figure>")
+    for bar in shown:
+        assert f"{bar.ratio:.2f}" in picture
+        assert bar.says in sentences
+    assert "left a damaged target" in sentences
+
+
+def test_a_summary_of_nothing_measured_is_empty() -> None:
+    assert summary.fragments({}) == {"summary.md": "\n"}

@@ -11,7 +11,7 @@ from kvroles.series import project
 
 from kvworkshop.effects import claims as evidence
 from kvworkshop.effects import run
-from kvworkshop.pages import claims, codes, effects, home, matrix, path, reference, results, topics
+from kvworkshop.pages import claims, codes, effects, home, matrix, path, reference, results, summary, topics
 
 FRAGMENTS = Path("build") / "pages"
 DATA = Path("docs") / "data"
@@ -36,6 +36,7 @@ def contents(root: Path) -> dict[str, bytes]:
     fragments |= path.fragments(role_effects, said)
     pages |= claims.pages(said, _data(root, run.LINES.name), role_effects["releases"])
     fragments |= results.fragments(_json(root, RESULTS), root)
+    fragments |= summary.fragments(_json(root, RESULTS))
     out = {f"docs/{path}": text.encode() for path, text in pages.items()}
     out |= {f"docs/{path}": raw for path, raw in topics.downloads(series).items()}
     out["docs/reference/lock.json"] = (root / "patches" / "lock.json").read_bytes()

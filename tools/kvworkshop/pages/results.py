@@ -75,7 +75,7 @@ def benches(folder: Path) -> list[list[str]]:
 
 def _section(key: str, found: Mapping[str, Any]) -> str:
     title, what = SUBJECTS.get(key, (words(key).capitalize(), ""))
-    parts = [f"## {title} {{ #{key.replace('_', '-')} }}", what]
+    parts = [f"## {title} {{ #{key.replace('_', '-')} }}", what, "<details markdown><summary>Figures</summary>"]
     parts += _tables({k: v for k, v in found.items() if k not in _OWN})
     if goals := dict(_leaves(found.get("goals", {}))):
         parts.append("Goals: " + "; ".join(f"{_name(p)} {_figure(v, p)}" for p, v in goals.items()) + ".")
@@ -83,6 +83,7 @@ def _section(key: str, found: Mapping[str, Any]) -> str:
         parts.append(str(found["note"]))
     if "command" in found:
         parts.append("Measure it again:\n\n" + fence("bash", str(found["command"])))
+    parts.append("</details>")
     return "\n\n".join(p for p in parts if p) + "\n"
 
 
