@@ -147,7 +147,7 @@ def test_another_diagram_script_than_the_pinned_one_is_refused(tmp_path: Path) -
 
 
 def test_without_npm_the_error_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(KvRolesError, match="--mermaid") as e:
         diagrams.provide(tmp_path / "docs", tmp_path / "cache")
     assert e.value.code is Exit.NO_SOURCE
