@@ -270,6 +270,19 @@ def alone(words: str, *, shell: bool = False) -> Side | None:
     return _says(node) if node is not None and node.kind not in {"and", "or"} else None
 
 
+def excluded(words: str, *, shell: bool = False) -> Side | None:
+    """The side that the condition ``words`` being true rules out: ``role != "prefill"``, ``not is_prefill``. What is left is
+    the other side only where there is no third."""
+    node = _parsed(words, shell)
+    if node is None:
+        return None
+    if node.kind == "not":
+        return _says(node.args[0])
+    if node.kind == "cmp" and node.word in {"!=", "!==", "<>", "-ne"}:
+        return _of_pair(*node.args)
+    return _of_call(_Node("call", "eq", node.args)) if node.kind == "call" and node.word == "ne" else None
+
+
 def counted(words: str, *, shell: bool = False) -> bool:
     """Whether the condition asks for the first so many of numbered servers: the rest are of the other side."""
     node = _parsed(words, shell)

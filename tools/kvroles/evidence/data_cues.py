@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence import argv
+from kvroles.evidence import argv, conditions
 from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
@@ -194,7 +194,10 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
         return []
     if key in _CONDITION_KEYS:
         side = ctx.holds(v.value)
-        return [Cue(side, Weight.NAMED, "condition", f"{key}: {v.value}"[:80], pos)] if side in PD else []
+        words = f"{key}: {v.value}"[:80]
+        if (out := conditions.excluded(v.value)) in PD and out is not None:
+            return [Cue(out.other, Weight.HINT, "condition", words, pos)]
+        return [Cue(side, Weight.NAMED, "condition", words, pos)] if side in PD else []
     if key in _NAME_KEYS or (
         key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not mentioned(key)
     ):

@@ -123,6 +123,10 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
         if level is None:
             continue
         assert isinstance(level, _Level)
+        if decided is None and level.side is Side.SHARED and hints and level.weight < Weight.FLAG:
+            return Verdict(
+                None, "weak", [*hints, *level.cues], suggested=hints[0].side
+            )  # a loop, less what is ruled out
         if decided is None:
             decided = level
             seen += level.cues

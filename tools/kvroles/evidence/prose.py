@@ -264,7 +264,7 @@ def _follows(behind: str) -> bool:
         m = re.match(r"[-_\s]*([^\W_][\w']*)", behind)
         if m is None:
             return True
-        word = m.group(1).lower()
+        word = m.group(1).lower().removesuffix("'s")
         if word in _TAIL:
             return True
         if word not in _HEADS and not any(c.isdigit() for c in word) and not (len(word) == 1 and word.isascii()):

@@ -32,23 +32,26 @@ encoders      | encode     |
 
 # What may stand in a name beside its side without changing what it says.
 NEUTRAL = """
-actor actors addr address affinity ai aibrix all amd api app apps arg args array assistant awq base bf big bot build
-builder cache cfg chart chat cli client clients cluster cmd coder command common component compose conf config configs
-configuration conn connector container containerfile containers copilot count cp cpu create cuda data deepseek default
-demo deploy deployment deployments dev device devices dir disagg disaggregated disaggregation docker dockerfile dp
-dummy dynamo east endpoint endpoints engine engines env envs ep err eu example expert external extra facebook factory
-falcon file files first flag flags folder fp gaudi gemma gen generate get glm gpt gptq gpu gpus granite group grpc
-handler headless helm hf host hosts hpu http id ids idx image index infer inference ini init instance instances
-instruct intel internal ip is isvc it job jobs json justfile kimi kind kserve kthena kustomize kv kwargs large launch
-launcher lb leader list llama llm llmd lm local log logfile logs lws machine main make makefile manifest map mask meta
-mini minimax mistral mixtral mode model models modelservice moe ms multi my name nano nemotron new nixl node nodes
-north npu num nvidia object one only openai opt options opts oss out outfile output overlay overlays override parallel
-param params patch path payload pd phi pid pipeline pod pods pool pools port ports pp preset primary proc process prod
-production profile py qwen random rank ray rdma recipe region release replica replicas rocm role roles root run sample
-sbatch script second self serve server servers service services serving set settings setup sh shard side single size
-slurm small south sp spawn spec specs srun stage stages staging start statefulset str string sts svc target task
-template tensor test third this three tiny tmpl toml total tp tpl tpu transfer two type ucx unit up uri url urls us
-vals value values visible vl vllm web west worker workers workload xl xpu xpyd yaml yml zone
+actor actors addr address affinity ai aibrix all amd annotations api app apps arg args array assistant autoscaling awq
+base basic bf big blue bot build builder cache canary cfg chart chat cli client clients cluster cmd coder command
+common component compose conf config configs configuration conn connector container containerfile containers copilot
+count cp cpu create cuda data deepseek default demo deploy deployment deployments dev device devices dir disagg
+disaggregated disaggregation docker dockerfile dp dsr dummy dynamo east endpoint endpoints engine engines env envs ep
+epd err eu example expert external extra facebook factory fake falcon file files first flag flags folder fp gaudi
+gemma gen generate get glm gpt gptq gpu gpus granite green group grpc handler headless helm hf host hosts hpa hpu http
+id ids idx image index infer inference ini init instance instances instruct intel internal ip is isvc it job jobs json
+justfile kimi kind kserve kthena kustomize kv kwargs labels large launch launcher lb leader list llama llm llmd lm
+lmcache local log logfile logs lora lws machine main make makefile manifest map mask meta metrics mini minimax mistral
+mixtral mode model models modelservice moe monitor mooncake ms multi my name nano nemotron neuron new nixl node nodes
+north npu num nvidia object one only openai opt options opts oss out outfile output overlay overlays override pair
+pairs parallel param params patch path payload pd phi pid pipeline pod pods pool pools port ports pp preset primary
+probe proc process prod production profile py qwen random rank ray rdma recipe region release replica replicas
+resources rocm role roles root run sample sampling sbatch scheduling script second selector self serve server servers
+service services serving set settings setup sglang sh shard side sim simple single size slurm small south sp spawn
+spec specs srun stable stack stage stages staging start startup statefulset str strategy string sts svc target task
+template tensor tensorrt test third this three tiered tiny tmpl toml total tp tpl tpu transfer trtllm two type ucx
+unit up uri url urls us vals value values visible vl vllm web west wide worker workers workload xl xpu xpyd yaml yml
+zone
 """
 
 # Words of logic: no name of a product or a team, so that a twin says nothing of what stands beside them.

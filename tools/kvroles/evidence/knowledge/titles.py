@@ -6,26 +6,27 @@ LEAD = """
 add als an and another api args arguments arranca arrancar as async auf avec avvia avviare avvio bash begin boot
 booting bring cache card cards case chart com command commands compose con conf config configs configura configuración
 configurar configuration configurations configure configurer configures configuring connector container containers cpu
-create creates creating custom da das de dedicated default define defines del dem den deploy deploying deployment
-deployments deploys der des desplegar despliega device devices di die dienst disagg disaggregated do docker dp du
-dynamo démarrage démarre démarrer démarrez déployer each eight ein eine einen ejecuta ejecutar el en engine engines
-env environment ep every example executar execute file finally first five flags for four für gli gpu gpus group head
-helm host hosts il inference inicia iniciando iniciar inicie init initialize initializing instance instances instancia
-instanz instância is istanza job json knoten konfiguration kserve kubernetes kv la lance lancement lancer lancez
-lancia lanciare lanza lanzar las last launch launches launching le leader les llm llmd lo local los machine machines
-main make mit model models more multi na name next nixl node nodes nodo noeud now npu nó nœud of on one only openai
-option options os our own para parameters params part pd per phase pod pods pool pour pp process python rank ranks ray
-replica replicas role roles run running runs sample scenario script scripts second section separate serve server
-servers serves serveur service services servidor serving servizio set setting settings setup seven side single six
-slurm source spawn spawning spec specs spin stage standalone start starte starten startet starting starts statefulset
-step steps sur tab template templates terminal terminals the then third this three tp tpu transfer two um uma un una
-und une up use using value values variable variables variant vllm window worker workers xpu yaml your для запуск
-запускаем запустите запустить инициализация инстанс инстанса на сервер сервера стадия узел узла экземпляр
+create creates creating custom da das de dedicated deepseek default define defines del dem den deploy deploying
+deployment deployments deploys der des desplegar despliega device devices di die dienst disagg disaggregated do docker
+dp du dynamo démarrage démarre démarrer démarrez déployer each eight ein eine einen ejecuta ejecutar el en engine
+engines env environment ep every example executar execute file finally first five flags following for four für gemma
+gli glm gpt gpu gpus granite group head helm host hosts il inference inicia iniciando iniciar inicie init initialize
+initializing instance instances instancia instanz instância is istanza job json kimi knoten konfiguration kserve
+kubernetes kv la lance lancement lancer lancez lancia lanciare lanza lanzar las last launch launches launching le
+leader les llama llm llmd lo local los machine machines main make mistral mit mixtral model models more multi na name
+nemotron next nixl node nodes nodo noeud now npu nó nœud of on one only open openai option options os oss our own para
+parameters params part pd per phase phi pod pods pool pour pp process python qwen rank ranks ray replica replicas role
+roles run running runs sample scenario script scripts second section separate serve server servers serves serveur
+service services servidor serving servizio set setting settings setup seven side single six slurm source spawn
+spawning spec specs spin stage standalone start starte starten startet starting starts statefulset step steps sur tab
+template templates terminal terminals the then third this three tp tpu transfer two um uma un una und une up use using
+value values variable variables variant vllm window worker workers xpu yaml your для запуск запускаем запустите
+запустить инициализация инстанс инстанса на сервер сервера стадия узел узла экземпляр
 """
 
 # What stands before or behind the side in scripts that set no blanks between words.
 ABROAD = (
-    r"启动|启用|运行|部署|创建|配置|设置|首先|然后|接着|再|第[一二三\d]步|步骤|节点|实例|服务器?|端|侧|的|在|上|一个|个|阶段|角色|用于|为|进程|参数|啟動|起動|開始"
+    r"启动|启用|执行|命令|以下|服务|运行|部署|创建|配置|设置|首先|然后|接着|再|第[一二三\d]步|步骤|节点|实例|服务器?|端|侧|的|在|上|一个|个|阶段|角色|用于|为|进程|参数|啟動|起動|開始"
     r"|実行|設定|構成|ノード|インスタンス|サーバー?|ワーカー|側|用|の|を|で|に|は|まず|次に|시작|실행|구동|배포|설정|노드|인스턴스|서버|워커|먼저|다음|를|을|의|에서|에|용"
 )
 
@@ -34,14 +35,14 @@ HEADS = """
 address args arguments cluster command commands conf config configs configuation configuration configurations
 connector container containers deployment deployments dp engine engines env environment ep file first flags gpu gpus
 group host hosts instance instances instancia instanz instância istanza job json knoten kv leader lws machine machines
-mode model node nodes nodo noeud nó nœud one only options overrides parameters params pod pods pool pools port
-ports pp process processes profile rank ranks replica replicas role script second section server servers serveur
-service services servidor setting settings side spec stage statefulset svc task three tp transfer two url values
-variables vllm worker workers yaml инстанс сервер сервера узел узла экземпляр
+mode model node nodes nodo noeud nó nœud one only options overrides parameters params pod pods pool pools port ports
+pp process processes profile rank ranks replica replicas role script second section server servers serveur service
+services servidor setting settings side spec stage statefulset svc task three tp transfer two url values variables
+vllm worker workers yaml инстанс сервер сервера узел узла экземпляр
 """
 
 # What may follow: where, with what, for whom. Whatever stands after it takes nothing away.
 TAIL = """
-am as at auf avec by com con dans em en for für im in mit na no of on para per pour sobre su sul sur under using via
-von with without для на
+am as at auf avec by com con dans em en for für im in mit na no of on para per pour sobre su sul sur that under using
+via von which whose with without для на
 """
