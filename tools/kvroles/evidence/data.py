@@ -123,10 +123,20 @@ def path_to(root: Node, target: int) -> list[Node]:
     node: Node | None = root
     while node is not None:
         path.append(node)
-        children: list[Node] = []
-        if isinstance(node, Map):
-            children = [c for pair in node.pairs for c in pair]
-        elif isinstance(node, Seq):
-            children = node.items
-        node = next((c for c in children if c.start <= target < c.end), None)
+        node = _holding(node, target)
     return path
+
+
+def _holding(node: Node, target: int) -> Node | None:
+    """The child of ``node`` whose source span holds index ``target``."""
+    if isinstance(node, Map):
+        for key, value in node.pairs:
+            if value.start <= target < value.end:
+                return value
+            if key.start <= target < key.end:
+                return key
+    elif isinstance(node, Seq):
+        for item in node.items:
+            if item.start <= target < item.end:
+                return item
+    return None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
+from itertools import chain
 
 from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.names import mentioned, split_name
-from kvroles.evidence.text import TOKEN
+from kvroles.evidence.text import TOKEN, occurrences
 
 
 class Kind(Enum):
@@ -35,11 +37,12 @@ SHORT_OTHER = frozenset(
 _CLASS = re.compile(r"^(?:[\w.]+[.:])?[A-Z]\w*Connector\w*$")
 _PLACEHOLDER = re.compile(r"[$<{%@]|^$|^__")
 _CLASS_NAMED = re.compile(
-    r"(?<![A-Za-z0-9_])([A-Z][A-Za-z0-9]*Connector(?:V\d+)?)(?:Worker|Scheduler|Metadata|Stats)?(?![A-Za-z0-9_])"
+    r"(?<![A-Za-z0-9_])([A-Z][A-Za-z0-9]{0,80}Connector(?:V\d+)?)(?:Worker|Scheduler|Metadata|Stats)?(?![A-Za-z0-9_])"
 )
-_SAID = re.compile(
-    r"(?i)connector(?:_?(?:name|type|class))?\\*[\"']?[ \t]*[:=]{1,2}[ \t]*(?P<value>\\*[\"']*[^\s,;)}\]\"'\\]+)"
+_SAID = re.compile(  # from the second letter on
+    r"(?i)onnector(?:_?(?:name|type|class))?\\*[\"']?[ \t]*[:=]{1,2}[ \t]*(?P<value>\\*[\"']*[^\s,;)}\]\"'\\]+)"
 )
+_LONGEST = 90  # letters of a class's name
 _BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
 
 
@@ -65,20 +68,26 @@ def is_placeholder(name: str) -> bool:
     return _PLACEHOLDER.search(name) is not None
 
 
+@lru_cache(maxsize=4)
 def all_other(s: str, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """The connectors that a text names, if it names any and each is another one than NIXL's; else nothing.
 
     A wrapper is none by itself, and a placeholder in a connector's place may stand for NIXL's.
     """
-    if "nixl" in s.lower():
+    if "nixl" in s or "Nixl" in s or "nixl" in s.lower():
         return ()
-    found = dict.fromkeys(m[1] for m in _CLASS_NAMED.finditer(s) if m[1] not in _BASES)
-    for m in _SAID.finditer(s):
-        value = m["value"].lstrip("\\\"'")
-        if _PLACEHOLDER.search(value) or value in known:
+    found: dict[str, Kind] = {}
+    for i in chain(occurrences(s, "onnector"), occurrences(s, "ONNECTOR")):
+        start = i
+        while start and i - start < _LONGEST and s[start - 1].isalnum():
+            start -= 1
+        if (m := _CLASS_NAMED.match(s, start)) and m[1] not in _BASES:
+            found[m[1]] = kind_of(m[1], known)
+        if (m := _SAID.match(s, i)) and (_PLACEHOLDER.search(value := m["value"].lstrip("\\\"'")) or value in known):
             return ()
-    other = tuple(name for name in found if kind_of(name, known) is Kind.OTHER)
-    return other if all(kind_of(name, known) in (Kind.OTHER, Kind.WRAPPER) for name in found) else ()
+    if not all(kind in (Kind.OTHER, Kind.WRAPPER) for kind in found.values()):
+        return ()
+    return tuple(name for name, kind in found.items() if kind is Kind.OTHER)
 
 
 def plain(key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from functools import partial
+from itertools import islice
 
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
@@ -19,7 +20,9 @@ from kvroles.migrate.settings import Known, Options
 _LIMIT = 1000  # brackets within brackets: a parser's own stack holds some thousands
 _SECONDS, _SECONDS_A_MB = 2.0, 1.0  # of processor time, for one file
 _TOKEN = re.compile(re.escape(TOKEN.encode()))
-_OPENING = re.compile(rb"[\[({]|[\])}]")
+_NO_BRACKETS = bytes(b for b in range(256) if b not in b"()[]{}")
+_ROUNDS = 60  # brackets nested deeper are no code of a person
+_MANY = 2_000  # occurrences: a file with more is none that a person keeps
 
 
 class FileResult:
@@ -120,7 +123,7 @@ def unread(path: str, data: bytes, why: str) -> FileResult:
 def _lost(code: str, path: str, message: str, data: bytes) -> FileResult:
     found: list[Finding] = []
     line, last = 1, 0
-    for m in _TOKEN.finditer(data):
+    for m in islice(_TOKEN.finditer(data), _MANY):
         line += data.count(b"\n", last, m.start())
         last = m.start()
         start = data.rfind(b"\n", 0, last) + 1
@@ -145,6 +148,10 @@ def of_bytes(
         return skipped(path, "not UTF-8", data)
     if _nested(data):
         return unread(path, data, f"brackets are nested more than {_LIMIT} deep")
+    if (count := data.count(TOKEN.encode())) > _MANY:
+        return _lost(
+            "KVR118", path, f"unread: it holds kv_both {count} times", data[: data.index(TOKEN.encode()) + len(TOKEN)]
+        )
     ctx = File(path, name, text, options.settings.connectors)
     ctx.below, ctx.asked_for = name if below is None else below, named
     options.settings.used.clear()
@@ -172,11 +179,14 @@ def of_bytes(
 
 def _nested(data: bytes) -> bool:
     """Whether brackets stand within brackets deeper than a parser that is written in C bears."""
-    if data.count(b"(") + data.count(b"[") + data.count(b"{") <= _LIMIT:
-        return False
+    brackets = data.translate(None, _NO_BRACKETS)
+    for _ in range(_ROUNDS):  # each takes the innermost pairs away
+        if len(brackets) <= _LIMIT:
+            return False
+        brackets = brackets.replace(b"()", b"").replace(b"[]", b"").replace(b"{}", b"")
     depth = 0
-    for m in _OPENING.finditer(data):
-        depth = depth + 1 if m.group() in b"([{" else max(0, depth - 1)
+    for bracket in brackets:
+        depth = depth + 1 if bracket in b"([{" else max(0, depth - 1)
         if depth > _LIMIT:
             return True
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import partial
 from importlib import import_module
 from typing import NamedTuple
@@ -91,14 +92,19 @@ def _below(root: str, known: Known, names: bool) -> list[Found | Coverage]:
 
 
 def _look(known: Known, root: str, names: bool, share: str | list[str]) -> list[Found | Coverage]:
-    if isinstance(share, list):
-        return _searched(root, share, known, Coverage(names=names))
-    out: list[Found | Coverage] = []
     seen = Coverage(names=names)
-    for listed in walk.below(share):
-        out += _searched(root, listed.files, known, seen)[:-1]
-        out += _aside(root, listed, known, seen)
-    return [*out, seen]
+    if isinstance(share, list):
+        return _searched(root, share, known, seen)
+    out: list[Found | Coverage] = []
+
+    def files() -> Iterator[str]:
+        for listed in walk.below(share):
+            if listed.aside or listed.links:
+                out.extend(_aside(root, listed, known, seen))
+            yield from listed.files
+
+    found = _searched(root, files(), known, seen)
+    return out + found
 
 
 def _listed(root: str, listed: walk.Listed, known: Known, names: bool) -> list[Found | Coverage]:
@@ -106,14 +112,10 @@ def _listed(root: str, listed: walk.Listed, known: Known, names: bool) -> list[F
     return [*_aside(root, listed, known, seen), seen]
 
 
-def _searched(root: str, files: list[str], known: Known, seen: Coverage) -> list[Found | Coverage]:
+def _searched(root: str, files: Iterable[str], known: Known, seen: Coverage) -> list[Found | Coverage]:
     """Those of ``files`` that hold the word, and ``seen``, in which the rest is counted."""
-    seen.files += len(files)
-    if known.open_sides(seen.sides):
-        for path in files:
-            seen.sides |= known.named_by(path, seen.sides)
     out: list[Found | Coverage] = []
-    for path in walk.holding(files):
+    for path in walk.holding(_counted(files, known, seen)):
         if known.of(path, root).excluded(path):
             seen.pass_over("excluded by the settings", path)
             seen.files -= 1
@@ -121,6 +123,18 @@ def _searched(root: str, files: list[str], known: Known, seen: Coverage) -> list
             out.append(Found(root, path))
     out.append(seen)
     return out
+
+
+def _counted(files: Iterable[str], known: Known, seen: Coverage) -> Iterator[str]:
+    """``files``, counted in ``seen``, with the answers of the command line that name one of them."""
+    asked = bool(known.given)
+    number = 0
+    for path in files:
+        number += 1
+        if asked and known.open_sides(seen.sides):
+            seen.sides |= known.named_by(path, seen.sides)
+        yield path
+    seen.files += number
 
 
 def _aside(root: str, listed: walk.Listed, known: Known, seen: Coverage) -> list[Found]:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from typing import Generic, NamedTuple, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -56,6 +57,8 @@ def each(
     todo = deque(range(len(items)))
     running: list[_Process[T]] = []
     count = min(os.cpu_count() or 1, _MAX_PROCESSES, len(items))
+    for name in ("pickle", "resource"):  # each process takes them: loaded before they start, they are loaded once
+        import_module(name)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # a process that ends must not print again what this one has not printed yet
             stream.flush()

@@ -64,6 +64,8 @@ def read(ctx: File) -> list[Site]:
     t = ctx.text
     if recorded(ctx.below) or (recorded(ctx.name) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in occurrences(t.s, TOKEN)]
+    if connectors.all_other(t.s, ctx.nixl):  # nothing in it can be NIXL's, whatever a reader would make of it
+        return [Site(t.at(i), up, "unread") for i in occurrences(t.s, TOKEN)]
     lang = language(ctx.name, t)
     seen: dict[int, Site] = {}
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):

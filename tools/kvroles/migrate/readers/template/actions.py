@@ -34,13 +34,18 @@ def mask(s: str) -> str:
     that keeps the action's own words and starts with ``__``."""
     out: list[str] = []
     last = 0
+    line_end = -1
+    rest = False  # whether the line at hand holds more than actions
     for m in _ACTION.finditer(s):
         if s[max(0, m.start() - 1) : m.start()] == "$":
             continue
-        line_start = s.rfind("\n", 0, m.start()) + 1
-        line_end = s.find("\n", m.end())
-        line_end = len(s) if line_end < 0 else line_end
-        rest = _ACTION.sub("", s[line_start : m.start()]).strip() + _ACTION.sub("", s[m.end() : line_end]).strip()
+        if m.end() > line_end:
+            line_start = s.rfind("\n", 0, m.start()) + 1
+            line_end = s.find("\n", m.end())
+            line_end = len(s) if line_end < 0 else line_end
+            rest = bool(
+                _ACTION.sub("", s[line_start : m.start()]).strip() + _ACTION.sub("", s[m.end() : line_end]).strip()
+            )
         action = m.group()
         alone = not rest or _CONTROL.match(action)
         # Inside a line its words stay readable: ``__prefill.name__``.

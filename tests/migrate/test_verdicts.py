@@ -1,0 +1,11 @@
+"""No verdict changes unseen: those over the corpus and the fuzzers' inputs are kept, and are written anew by a command."""
+
+from __future__ import annotations
+
+from support import verdicts
+
+
+def test_the_verdicts_are_those_that_are_kept() -> None:
+    found, kept = verdicts.verdicts(), verdicts.kept()
+    changed = [f"{p}: {kept.get(p)} -> {found.get(p)}" for p in sorted({*found, *kept}) if kept.get(p) != found.get(p)]
+    assert not changed, "\n".join([*changed, "if all of that is meant: python tests/support/verdicts.py --write"])

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""The verdicts over the corpus and the fuzzers' inputs, as a file that is kept: its diff in a commit is what the commit changes.
+
+    python tests/support/verdicts.py --write
+
+writes tests/migrate/verdicts.tsv anew. A row is a file, and each ``kv_both`` in it with its line and the code that tells of it;
+an input that takes an answer from the command line or from files beside it is not among them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+KEPT = TESTS / "migrate/verdicts.tsv"
+sys.path.insert(0, str(TESTS.parent / "tools"))
+
+from kvroles.migrate import run  # noqa: E402 - the path comes first
+from kvroles.migrate.settings import Options, Settings  # noqa: E402
+
+# Of a fuzzer's input the first byte chooses among names: tests/fuzz/targets.py, CARRIERS.
+_NAMES = {
+    "yaml": "a.yaml", "template": "a.yml.j2", "shell": "a.sh", "python": "a.py", "json": "a.json", "toml": "a.toml",
+    "markdown": "a.md", "code": "a.go",
+}  # fmt: skip
+
+
+def inputs() -> dict[str, tuple[str, bytes]]:
+    """Every input that is judged: its place below tests/, the name it is judged by, its bytes."""
+    out: dict[str, tuple[str, bytes]] = {}
+    for path in sorted((TESTS / "corpus").rglob("*")):
+        if path.is_file() and path.name != "labels.tsv":
+            out[str(path.relative_to(TESTS))] = str(path.relative_to(TESTS / "corpus")), path.read_bytes()
+    for kind, name in _NAMES.items():
+        for folder in ("corpus", "mended"):
+            for path in sorted((TESTS / "fuzz" / folder / f"migrate-{kind}").glob("*")):
+                out[str(path.relative_to(TESTS))] = name, path.read_bytes()[1:]
+    return out
+
+
+def verdicts() -> dict[str, str]:
+    """What is said of each input that holds ``kv_both``."""
+    out: dict[str, str] = {}
+    for place, (name, data) in inputs().items():
+        result = run.of_bytes(str(TESTS / "corpus" / name), name, data, Options(Settings()))
+        if result is not None:
+            out[place] = " ".join(f"{f.line}:{f.code}" for f in result.findings)
+    return out
+
+
+def kept() -> dict[str, str]:
+    """The verdicts that are kept."""
+    rows = (line.split("\t") for line in KEPT.read_text(encoding="utf-8").splitlines())
+    return {place: said for place, said in rows}  # noqa: C416 - a row of two
+
+
+def main() -> int:
+    if sys.argv[1:] != ["--write"]:
+        print(__doc__)
+        return 2
+    KEPT.write_text("".join(f"{place}\t{said}\n" for place, said in verdicts().items()), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
