@@ -108,3 +108,30 @@ def test_brackets_deeper_than_a_parser_bears_are_not_given_to_it(capsys: pytest.
     Path("deep.go").write_text("package a\nvar x = " + "[" * 60_000 + "\n// kv_both\n")
     assert cli.main(["--check", "deep.go"]) == 1
     assert "deep.go:3:4: KVR118 unread: brackets are nested more than 1000 deep" in capsys.readouterr().out
+
+
+PATTERNS = {
+    "a.py": "<!--", "b.sh": "kv_both ", "c.md": "prefill_decode_", "d.j2": "\n", "e.yaml": "{{ a }} ", "f.go": "[", "g.js": "prefill.",
+    "h.yaml": "kv_role: kv_both\n", "i.json": '"kv_both",', "j.tf": "A=kv_both\n", "k.ps1": "<!--", "Dockerfile": "$(", "l.toml": "[",
+    "m.sh": "<", "n.txt": "{% if a %}",
+}  # fmt: skip
+
+
+def test_whatever_is_repeated_a_file_is_read_or_unread_and_the_next_one_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_SECONDS", 0.5)
+    for name, pattern in PATTERNS.items():
+        Path("many").mkdir(exist_ok=True)
+        Path("many", name).write_text(pattern * (80_000 // len(pattern)) + "\n" + GOOD)
+    assert cli.main(["--check", "."]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [name for name in PATTERNS if f"many/{name}:" not in out] == []
+    assert out.count("good") == 6
+
+
+def test_a_file_that_says_it_thousands_of_times_is_one_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("many.txt").write_text("x\n" + "kv_both\n" * 3_000)
+    assert cli.main(["--check", "many.txt"]) == 1
+    assert "many.txt:2:1: KVR118 unread: it holds kv_both 3000 times" in capsys.readouterr().out

@@ -68,10 +68,10 @@ _PD_SAID = re.compile(
 # ``PREFILL_REPLICAS=0``, ``--set prefill.create=false``, ``prefill: {replicas: 0}``: there is no prefill side here.
 _PREFILL_OFF = re.compile(
     r"""(?imx)
-    (?<![\w.-])
-    (?P<name> (?:[\w.-]*[_.-])?(?<!chunked[_-])prefill(?:er)?s?[\w.-]*?[_.]?(?:replicas?|count|create|enabled?)
+    (?<![\w.-])   # names have a length, so that a line of a megabyte without a blank is gone through once
+    (?P<name> (?:[\w.-]{0,60}[_.-])?(?<!chunked[_-])prefill(?:er)?s?[\w.-]{0,60}?[_.]?(?:replicas?|count|create|enabled?)
       | num_?prefill(?:er)?s?(?:_\w+)?
-      | enable_?(?:pd|disagg\w*) | (?:[\w.-]*[_.-])?(?:pd|disagg\w*?)[._]?enabled?
+      | enable_?(?:pd|disagg\w*) | (?:[\w.-]{0,60}[_.-])?(?:pd|disagg\w{0,60}?)[._]?enabled?
       | (?:prefill(?:er)?s?|pd|disagg\w*):[ ]*\{[^}\n]*?\b(?:replicas?|create|enabled?) )
     ["']?\s*[:=]\s*["']?(?P<value>[\w$]+)
     | ^(?P<block>[ ]*-?[ ]*(?:prefill(?:er)?s?|pd|disagg\w*):[ ]*(?:\#.*)?\r?\n)

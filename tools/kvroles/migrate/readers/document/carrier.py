@@ -369,9 +369,18 @@ class _Document:
                 body = self.t.slice(base + a, base + b)
                 found = self.ctx.read(body, scope)
                 self.out += [s if s.kind == "role" and s.connector else Site(s.pos, scope, "prose") for s in found]
-        for tok in TOKEN_RE.finditer(line):
-            if not any(a <= tok.start() < b for a, b in covered):
-                self.out.append(Site(self.t.at(base + tok.start()), scope, "prose"))
+        bare_tokens = [m for m in TOKEN_RE.finditer(line) if not any(a <= m.start() < b for a, b in covered)]
+        # An object in a line of text is a config all the same: a command that nobody put into a block.
+        held = (
+            {s.pos: s for s in self.ctx.read(self.t.slice(base, base + len(line)), scope, "json")}
+            if bare_tokens
+            else {}
+        )
+        for tok in bare_tokens:
+            pos = self.t.at(base + tok.start())
+            site = held.get(pos)
+            config = site is not None and site.kind == "role" and site.connector
+            self.out.append(site if site is not None and config else Site(pos, scope, "prose"))
 
 
 DOCUMENT = _Documents()
