@@ -2,105 +2,14 @@
 
 from __future__ import annotations
 
-import ast
+import re
 import sys
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from kvworkshop.house import OF_HOUSE_1, WITH_LIBRARIES, floor, imports, modules, picture
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ROOT / "tools"
-
-# From the ground up: a room imports those before it and itself, never one after it.
-FLOORS = (
-    "kvroles.said",
-    "kvroles.errors",
-    "kvroles.digest",
-    "kvroles.places",
-    "kvroles.progress",
-    "kvroles.console",
-    "kvroles.evidence",
-    "kvroles.contract",
-    "kvroles.series",
-    "kvroles.sources.archive",  # a member of an archive is what the stage writes
-    "kvroles.tree",
-    "kvroles.sources",
-    "kvroles.apply",
-    "kvroles.vendored",
-    "kvroles.migrate",
-    "kvcommand",
-    "kvworkshop",
-)
-# House 2 has libraries of its own; of house 1 it may know this much.
-OF_HOUSE_1 = {"errors", "said", "digest", "places", "progress", "console", "evidence", "series"}
-# The parts of house 1 that run on a build machine only; everything else needs the standard library alone.
-WITH_LIBRARIES = ("kvroles.vendored.wheel", "kvroles.vendored.image", "kvroles.vendored.provenance", "kvroles.migrate")
-
-
-class Import(NamedTuple):
-    """``module`` imports ``target`` at ``line``; ``lazy``: inside a function, ``marked`` with the reason."""
-
-    module: str
-    target: str
-    line: int
-    lazy: bool
-    marked: bool
-
-
-@cache
-def modules() -> dict[str, Path]:
-    out = {}
-    for package in ("kvroles", "kvworkshop", "kvcommand"):
-        for path in (TOOLS / package).rglob("*.py"):
-            name = ".".join(path.relative_to(TOOLS).with_suffix("").parts)
-            if "drivers" not in path.parts:  # programs for other environments, which import vLLM
-                out[name.removesuffix(".__init__")] = path
-    return out
-
-
-@cache
-def imports() -> tuple[Import, ...]:
-    return tuple(i for name, path in modules().items() for i in _imports(name, path))
-
-
-def _imports(name: str, path: Path) -> Iterator[Import]:
-    source = path.read_text(encoding="utf-8")
-    lines = source.splitlines()
-    tree = ast.parse(source)
-    typing = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    top = {id(node) for node in tree.body}
-    top |= {id(n) for node in tree.body if isinstance(node, ast.Try | ast.If) for n in ast.walk(node)}
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Import | ast.ImportFrom) or id(node) in typing:
-            continue
-        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}:{node.lineno} imports by dots"
-        near = lines[max(0, node.lineno - 4) : node.end_lineno]
-        marked = any("# lazy: " in line for line in near)
-        for target in _targets(node):
-            yield Import(name, target, node.lineno, id(node) not in top, marked)
-
-
-def _targets(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-        return
-    for alias in node.names:
-        whole = f"{node.module}.{alias.name}"
-        yield whole if whole in modules() else str(node.module)
-
-
-def floor(module: str) -> int:
-    """The number of the room that ``module`` is in; packages that only say what they hold are on the ground."""
-    found = [n for n, room in enumerate(FLOORS) if module == room or module.startswith(room + ".")]
-    return found[0] if found else -1
 
 
 def test_every_module_is_in_a_room() -> None:
@@ -162,3 +71,21 @@ def test_an_import_inside_a_function_says_why() -> None:
         if i.lazy and not i.marked and i.target.partition(".")[0] != "vllm"
     ]
     assert silent == []
+
+
+def test_contributing_shows_the_house_as_its_imports_are() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)
+    assert shown == picture()
+
+
+def test_what_a_change_opens_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("## I want to change")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) >= 10
+    for row in rows:
+        named = re.findall(r"`((?:tools|patches|tests|docs|vllm_overlay|bench)/[\w./*-]*)`", row)
+        assert named, row
+        assert all(list(ROOT.glob(name.rstrip("/"))) for name in named), row
+        assert len([n for n in named if n.startswith("tools/")]) <= 3, row
