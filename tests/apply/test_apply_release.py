@@ -17,7 +17,6 @@ from kvroles.digest import sha256
 from kvroles.series import project
 from kvroles.series.lock import ReleaseRow
 from kvroles.sources import archive as archive_module
-from kvroles.tree import stage
 from support.driver import Ran, script
 from support.files import contents, snapshot
 
@@ -221,7 +220,7 @@ def test_a_native_release_keeps_upstreams_own_connector(archive: Archive, tmp_pa
     connector = terms.CONNECTORS[0]
     blob = archive("0.33.0").read_bytes()
     found = archive_module.members(
-        stage.ahead(archive_module.inflate(blob, "a")), "a", "vllm-0.33.0", lambda p: p == connector
+        archive_module.ahead(archive_module.inflate(blob, "a")), "a", "vllm-0.33.0", lambda p: p == connector
     )
     assert (tmp_path / "new" / connector).read_bytes() == next(m.data for m in found)
     tree = row_of("0.33.0").tree

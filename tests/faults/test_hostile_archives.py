@@ -151,7 +151,7 @@ def forced(name: str, kind: bytes, form: int) -> bytes:
 def test_no_name_leads_out_of_the_tree(name: str, kind: str, form: str, tmp_path: Path) -> None:
     blob = forced(OUT[name], KINDS[kind], FORMS[form])
     with pytest.raises(Unproven, match=r"leaves the tree|lies outside its folder"):
-        stage.unpack(blob, "a.tar.gz", TOP, tmp_path / "in" / ".staging", lambda *_: False)
+        stage.write_members(archive.unpacked(blob, "a.tar.gz", TOP), tmp_path / "in" / ".staging", lambda *_: False)
     assert not any(p for p in tmp_path.rglob("*") if p != tmp_path / "in")
 
 
@@ -169,7 +169,7 @@ def test_names_that_look_alike_are_two_files_or_none(name: str, tmp_path: Path) 
     first, second = ALIKE[name]
     blob = tar((first, b"1"), (second, b"2"))
     try:
-        staged = stage.unpack(blob, "a.tar.gz", TOP, tmp_path / "in" / "tree", lambda *_: True)
+        staged = stage.write_members(archive.unpacked(blob, "a.tar.gz", TOP), tmp_path / "in" / "tree", lambda *_: True)
     except KvRolesError:
         assert list((tmp_path / "in").iterdir()) == []
         return
@@ -199,7 +199,7 @@ def test_a_bomb_is_refused_in_bounded_memory(name: str, tmp_path: Path, monkeypa
     monkeypatch.setattr(archive, "MAX_MEMBER", 4 << 20)
     tracemalloc.start()
     with pytest.raises(KvRolesError):
-        stage.unpack(blob, "a.tar.gz", TOP, tmp_path / "in" / ".staging", lambda *_: False)
+        stage.write_members(archive.unpacked(blob, "a.tar.gz", TOP), tmp_path / "in" / ".staging", lambda *_: False)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40 << 20  # the limits above, and the pieces that one thread is ahead of the other
@@ -211,7 +211,7 @@ def test_a_hostile_or_damaged_archive_is_refused_whole(name: str, tmp_path: Path
     blob, why = HOSTILE[name]
     staging = tmp_path / "in" / ".staging"
     with pytest.raises(Unproven, match=r"Archive a\.tar\.gz is refused: ") as e:
-        stage.unpack(blob, "a.tar.gz", TOP, staging, lambda *_: False)
+        stage.write_members(archive.unpacked(blob, "a.tar.gz", TOP), staging, lambda *_: False)
     assert why in str(e.value)
     assert str(e.value).endswith("serves something else.")
     assert not any(p for p in tmp_path.rglob("*") if p != tmp_path / "in")
@@ -330,7 +330,7 @@ def test_the_unpacking_threads_failure_reaches_the_caller() -> None:
         raise Unproven("broken in the other thread")
 
     with pytest.raises(Unproven, match="other thread"):
-        list(stage.ahead(chunks()))
+        list(archive.ahead(chunks()))
 
 
 # The cache: what lies in it is never believed.

@@ -290,7 +290,7 @@ def _source(blob: bytes) -> None:
     room = ground() / "archive"
     room.mkdir(exist_ok=True)
     with contextlib.suppress(KvRolesError):
-        staged = stage.unpack(blob, "fuzzed", "top", room / "tree", lambda _p, _d: True)
+        staged = stage.write_members(archive.unpacked(blob, "fuzzed", "top"), room / "tree", lambda _p, _d: True)
         assert staged.kept.keys() == seen
         found = {os.fsencode(p.relative_to(room / "tree")) for p in (room / "tree").rglob("*") if p.is_file()}
         assert found == {os.fsencode(p) for p in seen}

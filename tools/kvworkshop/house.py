@@ -24,7 +24,6 @@ FLOORS = (
     "kvroles.evidence",
     "kvroles.contract",
     "kvroles.series",
-    "kvroles.sources.archive",  # a member of an archive is what the stage writes
     "kvroles.tree",
     "kvroles.sources",
     "kvroles.apply",

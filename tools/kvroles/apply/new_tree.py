@@ -5,7 +5,7 @@ A release comes from its archive, any other revision from git. What differs betw
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from kvroles.series.project import Project
 from kvroles.series.upstream_files import paths_of_interest
 from kvroles.sources import address, archive, cache, upstream
 from kvroles.tree import stage
+from kvroles.tree.member import Member
 from kvroles.tree.stage import Staged
 from kvroles.tree.writer import one_writer
 
@@ -68,12 +69,13 @@ class Archive:
 
     def stage(self, staging: Path, keep: Keep) -> Staged:
         with Progress(f"Unpacking {self._archive.name}", self._archive.size * 4, quiet=self._quiet) as p:
-            return stage.unpack(self._blob, self._archive.name, self._archive.top, staging, keep, p.add)
+            return stage.write_members(self._members(), staging, keep, p.add)
 
     def read(self, keep: Keep) -> dict[str, bytes]:
-        chunks = stage.ahead(archive.inflate(self._blob, self._archive.name))
-        found = archive.members(chunks, self._archive.name, self._archive.top)
-        return {m.path: m.data for m in found if keep(m.path, m.data)}
+        return {m.path: m.data for m in self._members() if keep(m.path, m.data)}
+
+    def _members(self) -> Iterator[Member]:
+        return archive.unpacked(self._blob, self._archive.name, self._archive.top)
 
 
 class Commit:
@@ -89,7 +91,7 @@ class Commit:
         self.name = f"{request.revision} of {address.shown(where)}"
 
     def stage(self, staging: Path, keep: Keep) -> Staged:
-        return stage.of_members(self._commit.members(), staging, keep)
+        return stage.write_members(self._commit.members(), staging, keep)
 
     def read(self, keep: Keep) -> dict[str, bytes]:
         return {m.path: m.data for m in self._commit.members() if m.kind == "file" and keep(m.path, m.data)}

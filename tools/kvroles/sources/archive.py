@@ -7,13 +7,16 @@ long names (POSIX.1-2017 ``pax``, "ustar Interchange Format"; GNU tar manual, "B
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from kvroles.errors import Unproven
 from kvroles.places import leaves
+from kvroles.tree.member import Member
 
 _CHUNK = 1 << 20
 MAX_BYTES = 4 << 30  # the largest vLLM tree is 154 MB; a bomb by ratio ends here
@@ -22,18 +25,40 @@ MAX_MEMBERS = 200_000  # ... and one by count here
 MAX_DEPTH = 256  # ... and one by folders in folders, which Python 3.11 could not even delete; a release has 10
 
 
-@dataclass(frozen=True)
-class Member:
-    """A file of the tree: ``path`` below the top folder, whether it is executable, its bytes.
+def unpacked(blob: bytes, name: str, top: str, wanted: Callable[[str], bool] | None = None) -> Iterator[Member]:
+    """The members of archive ``blob`` (already checked against its hash), inflated by a second thread; see ``members``."""
+    return members(ahead(inflate(blob, name)), name, top, wanted)
 
-    From git a member may be a ``link``, whose target is the bytes, or an empty ``folder`` too; from an archive never.
-    """
 
-    path: str
-    executable: bool
-    mtime: int
-    data: bytes
-    kind: str = "file"
+def ahead(chunks: Iterator[bytes], depth: int = 16) -> Iterator[bytes]:
+    """Run ``chunks`` in a thread, at most ``depth`` chunks ahead: zlib releases the GIL, so this uses a second core."""
+    box: queue.Queue[bytes | BaseException | None] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                box.put(item, timeout=0.2)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            for chunk in chunks:
+                if not put(chunk):
+                    return
+            put(None)
+        except BaseException as e:
+            put(e)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while (item := box.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
 
 
 def inflate(blob: bytes, name: str, library: Any = zlib) -> Iterator[bytes]:

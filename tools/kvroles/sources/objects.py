@@ -12,7 +12,8 @@ from pathlib import Path
 from kvroles.errors import NoSource
 from kvroles.places import leaves
 from kvroles.sources import git
-from kvroles.sources.archive import MAX_BYTES, MAX_DEPTH, MAX_MEMBER, MAX_MEMBERS, Member
+from kvroles.sources.archive import MAX_BYTES, MAX_DEPTH, MAX_MEMBER, MAX_MEMBERS
+from kvroles.tree.member import Member
 
 FILE, EXECUTABLE, LINK, FOLDER, SUBMODULE = "100644", "100755", "120000", "40000", "160000"
 _LARGEST_TREE = 16 << 20  # one folder's list of names

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from kvroles.errors import NoSource, UsageError, os_error
 from kvroles.sources import address, clone, git, objects
-from kvroles.sources.archive import Member
 from kvroles.sources.objects import Store
 from kvroles.tree import handles
+from kvroles.tree.member import Member
 from kvroles.tree.writer import one_writer
 
 DEFAULT = "https://github.com/vllm-project/vllm"

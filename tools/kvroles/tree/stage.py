@@ -1,14 +1,12 @@
-"""A verified archive -> a new tree beside its target, put in place with one rename."""
+"""Members -> a new tree beside its target, put in place with one rename."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import queue
 import shutil
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven, os_error
 from kvroles.places import OWN
-from kvroles.sources import archive
+from kvroles.tree.member import Member
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -41,63 +39,17 @@ class Staged:
             os.close(self.fd)
 
 
-def ahead(chunks: Iterator[bytes], depth: int = 16) -> Iterator[bytes]:
-    """Run ``chunks`` in a thread, at most ``depth`` chunks ahead: zlib releases the GIL, so this uses a second core."""
-    box: queue.Queue[bytes | BaseException | None] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(item: bytes | BaseException | None) -> bool:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                box.put(item, timeout=0.2)
-                return True
-        return False
-
-    def work() -> None:
-        try:
-            for chunk in chunks:
-                if not put(chunk):
-                    return
-            put(None)
-        except BaseException as e:
-            put(e)
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while (item := box.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-
-
-def unpack(
-    blob: bytes,
-    name: str,
-    top: str,
+def write_members(
+    files: Iterator[Member],
     staging: Path,
     keep: Callable[[str, bytes], bool],
     progress: Callable[[int], None] = lambda _: None,
 ) -> Staged:
-    """Unpack archive ``blob`` (already checked against its hash) into the new folder ``staging``.
+    """Write ``files`` into the new folder ``staging``; links are made last, so that nothing is written through one.
 
-    Modes are 0644, 0755 for executables and folders, whatever the umask; times are the archive's newest, so that the
-    same archive gives the same tree. ``keep(path, data)`` picks the files whose bytes are handed back; ``progress`` is
-    told of the bytes written. Raises Unproven for a bad archive and DoesNotApply when the disk refuses; in both cases
-    ``staging`` is gone again.
-    """
-    return of_members(archive.members(ahead(archive.inflate(blob, name)), name, top), staging, keep, progress)
-
-
-def of_members(
-    files: Iterator[archive.Member],
-    staging: Path,
-    keep: Callable[[str, bytes], bool],
-    progress: Callable[[int], None] = lambda _: None,
-) -> Staged:
-    """Write ``files`` into the new folder ``staging``, as ``unpack`` does; links are made last, so that nothing is written
-    through one. Raises what ``files`` raises, and DoesNotApply when the disk refuses; ``staging`` is then gone again.
+    Modes are 0644, 0755 for executables and folders, whatever the umask; times are the newest of the members, so that the
+    same members give the same tree. ``keep(path, data)`` picks the files whose bytes are handed back; ``progress`` is told
+    of the bytes written. Raises what ``files`` raises, and DoesNotApply when the disk refuses; ``staging`` is then gone.
     """
     try:
         discard(staging)
@@ -116,12 +68,12 @@ def of_members(
 
 def _unpack_into(
     staged: Staged,
-    files: Iterator[archive.Member],
+    files: Iterator[Member],
     keep: Callable[[str, bytes], bool],
     progress: Callable[[int], None],
 ) -> None:
     made = {""}
-    links: list[archive.Member] = []
+    links: list[Member] = []
     for member in files:
         if member.kind == "link":
             links.append(member)
