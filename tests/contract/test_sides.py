@@ -103,6 +103,7 @@ NAMED = {
     ),
     "a sentence": ("a.md", "Set `\"kv_role\":\"ROLE\"` on prefill instances and nothing on decode instances.\n", Side.PREFILL),
     "the second of two": ("a.md", "Set `a` on prefill instances and `\"kv_role\":\"ROLE\"` on decode ones.\n", Side.DECODE),
+    "a sentence about both": ("a.md", "Give both prefill and decode instances `\"kv_role\":\"ROLE\"`.\n", None),
     "a heading": ("a.md", "## Decoder\n\nText.\n\n```bash\nvllm '{\"kv_role\":\"ROLE\"}'\n```\n", Side.DECODE),
     "a heading of a sister": (
         "a.md",

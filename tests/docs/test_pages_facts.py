@@ -20,7 +20,7 @@ def test_home_counts_what_the_lock_says() -> None:
     states = [row.topics["connector-warning"].state for row in LOCK.releases.values()]
     assert f"({states.count('variant')} releases)" in table
     assert f"({states.count('native')} releases)" in table
-    assert f"in {len(LOCK.releases['0.33.0'].topics['stragglers'].files)} files" in table
+    assert f"in {len(list(LOCK.releases.values())[-1].topics['stragglers'].files)} files" in table
 
 
 def test_readme_counts_what_the_lock_says() -> None:

@@ -25,6 +25,10 @@ pytestmark = pytest.mark.upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 SERIES, LOCK = load_project()
+NEWEST = list(LOCK.releases)[-1]
+_MAJOR, _MINOR = NEWEST.split(".")[:2]
+NEXT, AFTER_NEXT = (f"{_MAJOR}.{int(_MINOR) + n}.0" for n in (1, 2))  # releases that are yet to come
+STRAGGLERS = SERIES.topic("stragglers").variant_for(NEWEST)  # the variant that serves the newest release
 CONNECTOR = "vllm/distributed/kv_transfer/kv_connector/v1/nixl/connector.py"
 KVLAYOUT = "tests/distributed/test_kvlayout.py"
 
@@ -79,41 +83,41 @@ def patches(project: Path) -> dict[str, bytes]:
 
 def test_a_known_release_changes_no_byte(project: Path) -> None:
     before = patches(project), (project / "patches" / "lock.json").read_bytes()
-    done = port(project, "--to", "0.33.0")
+    done = port(project, "--to", NEWEST)
     assert done.returncode == 0, done.stderr
     assert "The series serves it as it is." in done.stdout
     assert (patches(project), (project / "patches" / "lock.json").read_bytes()) == before
 
 
 def test_a_future_release_that_fits_gets_a_lock_row_and_no_variant(project: Path, tmp_path: Path) -> None:
-    future = {p: b"# a line more\n" + d if p.endswith(".py") else d for p, d in files_of("0.33.0").items()}
+    future = {p: b"# a line more\n" + d if p.endswith(".py") else d for p, d in files_of(NEWEST).items()}
     before = patches(project)
-    done = port(project, "--to", archive(tmp_path, "0.34.0", future), "--json")
+    done = port(project, "--to", archive(tmp_path, NEXT, future), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["written"] == ["patches/lock.json"]
     assert patches(project) == before
-    row = Lock.load(project).releases["0.34.0"]
+    row = Lock.load(project).releases[NEXT]
     assert row.topics["connector-warning"].state == "native"
     assert row.topics["stragglers"].variant == SERIES.topic("stragglers").variants[-1]
 
 
 def test_an_archive_that_no_index_holds_is_at_hand_once_it_is_ported(project: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs" / "data", project / "docs" / "data")
-    source = archive(tmp_path, "0.34.0", {**files_of("0.33.0"), "vllm/logger.py": b"import logging\n"})
+    source = archive(tmp_path, NEXT, {**files_of(NEWEST), "vllm/logger.py": b"import logging\n"})
     assert "kept " not in port(project, "--to", source, "--check").stdout
     done = port(project, "--to", source)
-    assert f"  kept   {tmp_path / 'caches/vllm-kv-roles/archives/vllm-0.34.0.tar.gz'}\n" in done.stdout
+    assert f"  kept   {tmp_path / f'caches/vllm-kv-roles/archives/vllm-{NEXT}.tar.gz'}\n" in done.stdout
     source.unlink()
-    proven = run(project, "verify.py", "--release", "0.34.0", "--offline", "--write")
+    proven = run(project, "verify.py", "--release", NEXT, "--offline", "--write")
     assert proven.returncode == 0, proven.stderr
-    assert port(project, "--to", "0.34.0", "--offline").returncode == 0
-    made = run(project, "apply.py", "--vllm-rev", "0.34.0", "--offline", "--output", "new", "-q")
+    assert port(project, "--to", NEXT, "--offline").returncode == 0
+    made = run(project, "apply.py", "--vllm-rev", NEXT, "--offline", "--output", "new", "-q")
     assert made.returncode == 0, made.stderr
 
 
 def test_a_reworded_neighbour_is_merged_into_a_new_variant(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     # The line above the hunk is reworded, two lines away from the change: exact context fails, a merge does not.
     patch = next(
         f for f in SERIES.topic("stragglers").patch(SERIES.topic("stragglers").variants[-1]).files if f.path == KVLAYOUT
@@ -126,29 +130,29 @@ def test_a_reworded_neighbour_is_merged_into_a_new_variant(project: Path, tmp_pa
         + b"        # a new neighbour\n"
         + future[KVLAYOUT][at:].replace(first, first.rstrip() + b"  # reworded\n", 1)
     )
-    done = port(project, "--to", archive(tmp_path, "0.34.0", future), "--json")
+    done = port(project, "--to", archive(tmp_path, NEXT, future), "--json")
     report = json.loads(done.stdout)
     outcome = {t["topic"]: t["outcome"] for t in report["topics"]}
     assert outcome["stragglers"] in ("merged", "conflict")
     if outcome["stragglers"] == "merged":
         assert done.returncode == 0, done.stdout
-        assert "0.34.0" in Series.load(project).topic("stragglers").variants
+        assert NEXT in Series.load(project).topic("stragglers").variants
         newest = SERIES.topic("stragglers").variants[-1]
-        assert b",<0.34.0" in (project / "patches" / "stragglers" / f"{newest}.patch").read_bytes()
+        assert f",<{NEXT}".encode() in (project / "patches" / "stragglers" / f"{newest}.patch").read_bytes()
     else:
         assert done.returncode == 1
         assert any(KVLAYOUT in item for item in report["left"])
 
 
 def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     future[KVLAYOUT] = future[KVLAYOUT].replace(b'kv_role="kv_both"', b'kv_role = "kv_both"')
-    source = archive(tmp_path, "0.34.0", future)
+    source = archive(tmp_path, NEXT, future)
     assert port(project, "--to", source).returncode == 1
     options = Options(default_cache_dir())
     plan = engine.plan(
-        release_files.extract(LOCK.releases["0.33.0"], SERIES, options).files.get,
-        LOCK.releases["0.33.0"],
+        release_files.extract(LOCK.releases[NEWEST], SERIES, options).files.get,
+        LOCK.releases[NEWEST],
         SERIES,
         SERIES.chosen(),
     )
@@ -166,23 +170,23 @@ def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) ->
         (tree / path).write_bytes(data)
     done = port(project, "--to", source, "--from-tree", tree)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "0.34.0" in Series.load(project).topic("stragglers").variants
-    row = Lock.load(project).releases["0.34.0"]
-    assert row.topics["stragglers"].variant == "0.34.0"
+    assert NEXT in Series.load(project).topic("stragglers").variants
+    row = Lock.load(project).releases[NEXT]
+    assert row.topics["stragglers"].variant == NEXT
     # Variants of the other topics, and those of earlier releases but for the closed range, are the same to the byte.
     was, now = patches(ROOT), patches(project)
     newest = f"patches/stragglers/{SERIES.topic('stragglers').variants[-1]}.patch"
     assert {p for p in was if was[p] != now.get(p)} == {newest}
-    assert now[newest].replace(b",<0.34.0", b"") == was[newest]
+    assert now[newest].replace(f",<{NEXT}".encode(), b"") == was[newest]
 
 
 def test_a_change_that_is_no_topics_business_is_refused_before_anything_is_written(
     project: Path, tmp_path: Path
 ) -> None:
-    source = archive(tmp_path, "0.34.0", {**files_of("0.33.0"), "vllm/logger.py": b"import logging\n"})
+    source = archive(tmp_path, NEXT, {**files_of(NEWEST), "vllm/logger.py": b"import logging\n"})
     tree = tmp_path / "tree"
     subprocess.run(["tar", "xzf", str(source), "-C", str(tmp_path)], check=True)
-    (tmp_path / "vllm-0.34.0").rename(tree)
+    (tmp_path / f"vllm-{NEXT}").rename(tree)
     (tree / "vllm" / "logger.py").write_bytes(b"import logging.handlers\n")
     before = patches(project)
     done = port(project, "--to", source, "--from-tree", tree)
@@ -203,7 +207,7 @@ def outcomes(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def surveyed(project: Path, tmp_path: Path, future: dict[str, bytes]) -> dict[str, Any]:
     """The report on a release that leaves something to a person; nothing was written."""
     before = patches(project), (project / "patches" / "lock.json").read_bytes()
-    done = port(project, "--to", archive(tmp_path, "0.34.0", future), "--json")
+    done = port(project, "--to", archive(tmp_path, NEXT, future), "--json")
     assert done.returncode == 1, done.stdout + done.stderr
     assert (patches(project), (project / "patches" / "lock.json").read_bytes()) == before
     report: dict[str, Any] = json.loads(done.stdout)
@@ -211,7 +215,7 @@ def surveyed(project: Path, tmp_path: Path, future: dict[str, bytes]) -> dict[st
 
 
 def test_a_moved_connector_is_reported_with_its_new_place(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     home = CONNECTOR.replace("connector.py", "pull_connector.py")
     future[home] = future.pop(CONNECTOR)
     report = surveyed(project, tmp_path, future)
@@ -225,7 +229,7 @@ def test_a_moved_connector_is_reported_with_its_new_place(project: Path, tmp_pat
 
 
 def test_a_split_connector_is_reported_with_where_the_warning_went(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     text = future[CONNECTOR]
     base, pull = text.index(b"class NixlBaseConnector"), text.index(b"class NixlPullConnector")
     home = CONNECTOR.replace("connector.py", "base_connector.py")
@@ -239,18 +243,18 @@ def test_a_split_connector_is_reported_with_where_the_warning_went(project: Path
 
 
 def test_words_upstream_changed_cost_the_refusal_alone(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     assert WARNING in future[CONNECTOR]
     future[CONNECTOR] = future[CONNECTOR].replace(WARNING, b"NixlConnector: kv_role='kv_both' has been deprecated ")
     report = surveyed(project, tmp_path, future)
     assert outcomes(report)["connector-warning"] == ("native", "")
     assert outcomes(report)["reject-kv-both"] == ("conflict", CONNECTOR)
-    kept = project / "build" / "port-0.34.0" / "reject-kv-both" / CONNECTOR
+    kept = project / "build" / f"port-{NEXT}" / "reject-kv-both" / CONNECTOR
     assert b"<<<<<<< the tree" in kept.read_bytes()
 
 
 def test_words_upstream_dropped_are_missed(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     future[CONNECTOR] = future[CONNECTOR].replace(WARNING, b"NixlConnector would rather not see kv_both ")
     report = surveyed(project, tmp_path, future)
     assert outcomes(report)["connector-warning"] == ("changed", CONNECTOR)
@@ -259,7 +263,7 @@ def test_words_upstream_dropped_are_missed(project: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("path", [EDGE_CASES, "tests/v1/kv_connector/unit/test_nixl_connector.py"])
 def test_a_renamed_file_is_reported_with_its_new_name(project: Path, tmp_path: Path, path: str) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     folder, _, name = path.rpartition("/")
     new = f"{folder}/{name.replace('test', 'check')}"
     future[new] = future.pop(path)
@@ -269,57 +273,57 @@ def test_a_renamed_file_is_reported_with_its_new_name(project: Path, tmp_path: P
 
 
 def test_a_script_that_is_gone_ends_its_variant(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     del future[EDGE_CASES]
-    done = port(project, "--to", archive(tmp_path, "0.34.0", future))
+    done = port(project, "--to", archive(tmp_path, NEXT, future))
     assert done.returncode == 0, done.stdout + done.stderr
     stragglers = Series.load(project).topic("stragglers")
-    assert EDGE_CASES not in {f.path for f in stragglers.patch("0.34.0").files}
-    assert EDGE_CASES in {f.path for f in stragglers.patch("0.33.0").files}
-    assert stragglers.patch("0.33.0").trailers["Applies-To"] == ">=0.33.0,<0.34.0"
+    assert EDGE_CASES not in {f.path for f in stragglers.patch(NEXT).files}
+    assert EDGE_CASES in {f.path for f in stragglers.patch(STRAGGLERS).files}
+    assert stragglers.patch(STRAGGLERS).trailers["Applies-To"] == f">={STRAGGLERS},<{NEXT}"
 
 
 def test_a_topic_upstream_has_made_its_own_ends(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
-    plan = engine.plan(future.get, LOCK.releases["0.33.0"], SERIES, SERIES.chosen())
+    future = files_of(NEWEST)
+    plan = engine.plan(future.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
     future |= {c.path: c.after for c in plan.changes if c.before is not None and c.after is not None}
-    done = port(project, "--to", archive(tmp_path, "0.34.0", future), "--json")
+    done = port(project, "--to", archive(tmp_path, NEXT, future), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert outcomes(json.loads(done.stdout))["stragglers"] == ("native", "")
     stragglers = Series.load(project).topic("stragglers")
-    assert stragglers.variant_for("0.33.0") == "0.33.0"
-    assert stragglers.variant_for("0.34.0") is None
+    assert stragglers.variant_for(NEWEST) == STRAGGLERS
+    assert stragglers.variant_for(NEXT) is None
     newest = f"patches/stragglers/{stragglers.variants[-1]}.patch"
     assert {p for p, raw in patches(ROOT).items() if raw != patches(project)[p]} == {newest}
     assert lint(project) == "The patches are clean.\n"
 
 
 def test_a_topic_that_comes_back_leaves_the_release_between_alone(project: Path, tmp_path: Path) -> None:
-    own = files_of("0.33.0")
-    plan = engine.plan(own.get, LOCK.releases["0.33.0"], SERIES, SERIES.chosen())
+    own = files_of(NEWEST)
+    plan = engine.plan(own.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
     done_upstream = {c.path: c.after for c in plan.changes if c.before is not None and c.after is not None}
-    for release, files in (("0.34.0", own | done_upstream), ("0.35.0", own)):
+    for release, files in ((NEXT, own | done_upstream), (AFTER_NEXT, own)):
         done = port(project, "--to", archive(tmp_path, release, files))
         assert done.returncode == 0, done.stdout + done.stderr
     stragglers = Series.load(project).topic("stragglers")
-    assert [stragglers.variant_for(r) for r in ("0.33.0", "0.34.0", "0.35.0")] == ["0.33.0", None, "0.35.0"]
-    assert stragglers.patch("0.33.0").trailers["Applies-To"] == ">=0.33.0,<0.34.0"
+    assert [stragglers.variant_for(r) for r in (NEWEST, NEXT, AFTER_NEXT)] == [STRAGGLERS, None, AFTER_NEXT]
+    assert stragglers.patch(STRAGGLERS).trailers["Applies-To"] == f">={STRAGGLERS},<{NEXT}"
     states = {r: row.topics["stragglers"].state for r, row in Lock.load(project).releases.items()}
-    assert (states["0.34.0"], states["0.35.0"]) == ("absent", "variant")
+    assert (states[NEXT], states[AFTER_NEXT]) == ("absent", "variant")
 
 
 def test_an_optional_topic_is_resolved_by_hand_and_the_port_is_then_done(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     old, new = b"if multiple_inflight_batches and kv_transfer_config.is_kv_consumer:", b"if self._overlaps() and "
     assert old in future[SCHEDULER]
     future[SCHEDULER] = future[SCHEDULER].replace(old, new + b"kv_transfer_config.is_kv_consumer:")
-    source = archive(tmp_path, "0.34.0", future)
+    source = archive(tmp_path, NEXT, future)
     done = port(project, "--to", source)
     assert done.returncode == 1
     assert "--from-tree DIR --with bidirectional-fence" in done.stdout
 
-    row = LOCK.releases["0.33.0"]
-    plan = engine.plan(files_of("0.33.0").get, row, SERIES, SERIES.chosen(("bidirectional-fence",)))
+    row = LOCK.releases[NEWEST]
+    plan = engine.plan(files_of(NEWEST).get, row, SERIES, SERIES.chosen(("bidirectional-fence",)))
     resolved = {**future, **{c.path: c.after for c in plan.changes if c.path != SCHEDULER and c.after is not None}}
     resolved[SCHEDULER] = future[SCHEDULER].replace(
         new + b"kv_transfer_config.is_kv_consumer:", new + b"self.connector.loads_kv:"
@@ -332,11 +336,11 @@ def test_an_optional_topic_is_resolved_by_hand_and_the_port_is_then_done(project
     done = port(project, "--to", source, "--from-tree", tree, "--with", "bidirectional-fence")
     assert done.returncode == 0, done.stdout + done.stderr
     now = patches(project)
-    newest = "patches/bidirectional-fence/0.24.0.patch"
-    assert now.keys() - was.keys() == {"patches/bidirectional-fence/0.34.0.patch"}
+    newest = f"patches/bidirectional-fence/{SERIES.topic('bidirectional-fence').variants[-1]}.patch"
+    assert now.keys() - was.keys() == {f"patches/bidirectional-fence/{NEXT}.patch"}
     assert {p for p in was if was[p] != now[p]} == {newest}
-    assert now[newest].replace(b",<0.34.0", b"") == was[newest]
-    assert Lock.load(project).releases["0.34.0"].topics["bidirectional-fence"].variant == "0.34.0"
+    assert now[newest].replace(f",<{NEXT}".encode(), b"") == was[newest]
+    assert Lock.load(project).releases[NEXT].topics["bidirectional-fence"].variant == NEXT
 
     lock = (project / "patches" / "lock.json").read_bytes()
     again = port(project, "--to", source)
@@ -346,8 +350,8 @@ def test_an_optional_topic_is_resolved_by_hand_and_the_port_is_then_done(project
 
 
 def test_with_needs_a_tree_and_an_optional_topic(project: Path, tmp_path: Path) -> None:
-    assert port(project, "--to", "0.33.0", "--with", "bidirectional-fence").returncode == 2
-    wrong = port(project, "--to", "0.33.0", "--from-tree", tmp_path, "--with", "stragglers")
+    assert port(project, "--to", NEWEST, "--with", "bidirectional-fence").returncode == 2
+    wrong = port(project, "--to", NEWEST, "--from-tree", tmp_path, "--with", "stragglers")
     assert wrong.returncode == 2
     assert "part of the default series" in wrong.stderr
 
@@ -357,11 +361,11 @@ def lint(project: Path) -> str:
 
 
 def test_a_new_kv_both_upstream_is_left_to_a_person_with_its_line(project: Path, tmp_path: Path) -> None:
-    future = files_of("0.33.0")
+    future = files_of(NEWEST)
     future["examples/new_nixl.sh"] = (
         b'vllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
     )
-    done = port(project, "--to", archive(tmp_path, "0.34.0", future))
+    done = port(project, "--to", archive(tmp_path, NEXT, future))
     assert done.returncode == 1
     assert "examples/new_nixl.sh:1" in done.stdout
 

@@ -50,10 +50,11 @@ def spoil(file: Path, old: bytes, new: bytes) -> None:
     file.write_bytes(data.replace(old, new, 1))
 
 
-def test_all_43_releases_are_proven_and_compat_json_says_so() -> None:
+def test_all_releases_are_proven_and_compat_json_says_so() -> None:
+    count = len(load_project()[1].releases)
     done = verify(ROOT, "--all")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "43 of 43 proven, 2 of them as far as their files can be had" in done.stdout
+    assert f"{count} of {count} proven, 2 of them as far as their files can be had" in done.stdout
     assert "0.15.1: clause 2 not checked" in done.stdout
 
 
@@ -63,7 +64,6 @@ def test_compat_json_fits_its_schema_and_names_every_release() -> None:
     jsonschema.Draft202012Validator(schema).validate(data)
     _, lock = load_project()
     assert list(data["releases"]) == list(lock.releases)
-    assert len(data["releases"]) == 43
 
 
 def test_shards_cover_every_release_once() -> None:
@@ -175,4 +175,4 @@ def test_the_patches_are_lint_clean() -> None:
 def test_an_unknown_release_is_a_usage_error() -> None:
     done = verify(ROOT, "--release", "0.99.0")
     assert done.returncode == 2
-    assert "0.33.0" in done.stderr
+    assert list(load_project()[1].releases)[-1] in done.stderr

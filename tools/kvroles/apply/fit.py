@@ -7,8 +7,9 @@ meaning, unless the caller wants exact text or hands in a three-way merge. The c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from kvroles.apply import meaning, optional
 from kvroles.apply import plan as engine
@@ -23,8 +24,15 @@ from kvroles.series.topics import OVERLAY, Series, Topic
 from kvroles.series.upstream_files import UPSTREAM_FILES
 from kvroles.tree.change import Change
 
-# path, its bytes, the topic, the variant to take the change from -> merged bytes; raises DoesNotApply on conflicts
-Merge = Callable[[str, bytes, Topic, str], bytes]
+
+class Merge(Protocol):
+    """Three-way merges; a file that conflicts is in ``conflicts`` afterwards, and given back as it was."""
+
+    conflicts: dict[str, bytes]
+
+    def merge(self, path: str, data: bytes, topic: Topic, variant: str) -> bytes: ...
+
+
 # path -> its SHA-256 before and after the run that left the receipt
 Recorded = Mapping[str, tuple[str | None, str | None]]
 Kept = Mapping[str, FilePatch]  # path -> the change by meaning that an earlier run has made to it
@@ -280,16 +288,20 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         return _Found(native, None, FileStatus(native, path, State.NATIVE))
     if not needy:
         return fitting[0] if fitting else None  # it needs nothing of the series
-    if fitting and (ways.exact or ways.merge is not None):
+    if fitting and ways.exact:
         return fitting[0]  # the contract will say what is missing
-    if ways.merge is not None and mismatch is not None and not mismatch[1].is_crlf:  # every line would conflict
-        (topic, variant, _), _ = mismatch
-        merged = ways.merge(path, data, topic, variant)
-        return _found(topic, variant, path, State.EDITED, merged)
     if not candidates:
         return None
     topic, variant, _ = candidates[0]
-    if ways.exact or (mismatch is not None and mismatch[1].is_crlf):
+    crlf = mismatch is not None and mismatch[1].is_crlf
+    merged = None
+    if ways.merge is not None and mismatch is not None and not crlf:  # of CRLF every line would conflict
+        (topic, variant, _), _ = mismatch
+        merged = _found(topic, variant, path, State.EDITED, ways.merge.merge(path, data, topic, variant))
+        clean = path not in ways.merge.conflicts
+        if ways.exact or (clean and merged.result is not None and meaning.holds(path, data, merged.result)):
+            return merged
+    if ways.exact or crlf:
         if mismatch is None:
             return None
         (topic, variant, _), why = mismatch
@@ -297,7 +309,11 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
     try:
         made = meaning.change(path, data, [patch for _, _, patch in candidates])
     except meaning.Unclear as e:
+        if merged is not None:
+            return merged
         return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED), None, e)
+    if ways.merge is not None:
+        ways.merge.conflicts.pop(path, None)
     return _found(topic, meaning.VARIANT, path, State.PRISTINE, made)
 
 

@@ -188,8 +188,9 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
     beside = tree.path.parent / f"{tree.path.name}.kv-roles-conflicts"
     merges = Merges(options, series, lock, nearest, beside)
     plan = fit.plan(
-        tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, merge=merges.merge, where=str(target)
-    )
+        tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, merge=merges,
+        exact=request.exact or release is not None, where=str(target),
+    )  # fmt: skip
     merges.settle(target)
     return _Planned(plan, None, nearest)
 

@@ -15,8 +15,9 @@ from kvroles.apply.plan import TopicStatus
 from kvroles.contract import clauses, roles_in_text, sides, terms
 from kvroles.contract.roles_in_text import Site
 from kvroles.evidence.frames import Side
+from kvroles.evidence.prose import prose_sides
 from kvroles.series import mail, patchfile
-from kvroles.series.patchfile import FilePatch, HunkMismatch
+from kvroles.series.patchfile import FilePatch, Hunk, HunkMismatch
 from kvroles.tree.change import Change
 
 VARIANT = "by meaning"  # what a receipt and a report call such a file's variant
@@ -146,6 +147,44 @@ def _bound(node: ast.AST) -> set[str]:
     if isinstance(node, ast.If | ast.Try | ast.With | ast.Assign | ast.AnnAssign | ast.For):
         return {n for child in ast.iter_child_nodes(node) for n in _bound(child)}
     return set()
+
+
+def loosely(data: bytes, patch: FilePatch) -> bytes | None:
+    """``data`` with ``patch``, each hunk with as much of its context as stands in the file once; None where that is too little.
+
+    For a port, which a person reviews: what a hunk takes out has to be there in full, and what it adds needs a neighbour.
+    """
+    for hunk in patch.hunks:
+        made = next((m for m in (_placed(data, patch.path, h) for h in _narrower(hunk)) if m is not None), None)
+        if made is None:
+            return None
+        data = made
+    return data
+
+
+def _narrower(hunk: Hunk) -> list[Hunk]:
+    """``hunk``, and it with less and less context before and behind."""
+    same = [a == b for a, b in zip(hunk.old, hunk.new, strict=False)]
+    before = same.index(False) if False in same else len(same)
+    tail = [a == b for a, b in zip(reversed(hunk.old), reversed(hunk.new), strict=False)]
+    behind = tail.index(False) if False in tail else len(tail)
+    behind = min(behind, len(hunk.old) - before, len(hunk.new) - before)
+    cuts = sorted(
+        ((i, j) for i in range(before + 1) for j in range(behind + 1)), key=lambda c: (c[0] + c[1], abs(c[0] - c[1]))
+    )
+    out = []
+    for i, j in cuts:
+        old, new = hunk.old[i : len(hunk.old) - j], hunk.new[i : len(hunk.new) - j]
+        if any(line.strip() for line in old):
+            out.append(Hunk(hunk.old_start + i, hunk.new_start + i, old, new, hunk.at_end and not j))
+    return out
+
+
+def _placed(data: bytes, path: str, hunk: Hunk) -> bytes | None:
+    try:
+        return patchfile.apply(data, FilePatch(path, (hunk,)), unique=True)[0]
+    except HunkMismatch:
+        return None
 
 
 def _hunks(data: bytes, patch: FilePatch) -> bytes | None:
@@ -338,6 +377,11 @@ def _in_sentence(text: str, site: Site) -> str:
     if start < 0 or end < 0 or (0 <= line_end < end):
         raise Unclear(site.line, "nothing around kv_both says whether it is prefill's or decode's")
     span = text[start : end + 1]
+    if span.count("'") % 2 and span.endswith("}`"):
+        span = span[:-1] + "'`"  # upstream's own slip, in the sentences of expert_parallel_deployment.md
     at = site.start - start
-    each = [span[:at] + role + span[at + len("kv_both") :] for role in _ROLES.values()]
-    return text[:start] + f"{each[0]} on prefill instances and {each[1]} on decode instances" + text[end + 1 :]
+    prefill, decode = (span[:at] + role + span[at + len("kv_both") :] for role in _ROLES.values())
+    line = text[text.rfind("\n", 0, start) + 1 : start]
+    if prose_sides(line):  # the sentence speaks of both already: each config stands beside its side
+        return text[:start] + f"(on prefill instances {prefill}, on decode instances {decode})" + text[end + 1 :]
+    return text[:start] + f"{prefill} on prefill instances and {decode} on decode instances" + text[end + 1 :]

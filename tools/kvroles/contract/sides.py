@@ -92,8 +92,18 @@ _CONFIG = re.compile(r"`[^`]*`|'\{.*?\}'|\{.*?\}+|\b(?:kv_role|kv_connector)\b\S
 _BREAKS = (
     re.compile(r"[;.](?=\s|$)|\|"),
     re.compile(r"[;.:](?=\s|$)|\|"),
-    re.compile(r"[;.:,()](?=\s|$)|\s(?:and|while|but)\s|\|"),
+    re.compile(r"[;.:,)](?=\s|$)|\(|\s(?:and|while|but)\s|\|"),
 )
+
+
+# "Prefill and decode instances": of both, so that neither half of it names a side.
+_TOGETHER = re.compile(
+    r"(?i)\bprefill\w*\s*(?:\+|&|/|,|and|or)\s*(?:the\s+)?decod\w*|\bdecod\w*\s*(?:\+|&|/|,|and|or)\s*(?:the\s+)?prefill\w*"
+)
+
+
+def _dots(m: re.Match[str]) -> str:
+    return "\u00b7" * len(m[0])
 
 
 def of_clause(line: str, column: int) -> Side | None:
@@ -101,7 +111,7 @@ def of_clause(line: str, column: int) -> Side | None:
 
     The sentence first; where it names both sides, its parts.
     """
-    plain = _CONFIG.sub(lambda m: "\u00b7" * len(m[0]), line)
+    plain = _TOGETHER.sub(_dots, _CONFIG.sub(_dots, line))
     for breaks in _BREAKS:
         found = [(m.start(), m.end()) for m in breaks.finditer(plain)]
         start = max((b for _, b in found if b <= column), default=0)

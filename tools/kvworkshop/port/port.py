@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from kvroles.contract import terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
 from kvroles.series import mail, patchfile
@@ -126,7 +125,7 @@ def from_tree(src: Source, folder: Path, series: Series, lock: Lock, topic: Topi
                         f"{path} is changed in {folder}, but no topic is about it and it never said kv_both",
                         fix="Put it back, or give it a topic of its own: docs/howto/write-a-topic.md says how",
                     )
-                name = topic.name if topic else owner.get(path, _home(path, row))
+                name = topic.name if topic else owner.get(path, surveying.home(path, row))
                 results.setdefault(name, {})[path] = data
     finally:
         tree.close()
@@ -140,19 +139,6 @@ def _manifest(extract: Extract) -> list[tuple[str, str]]:
     """(path, SHA-256) of every file of the tree."""
     lines = extract.manifest.splitlines()
     return [(line[68:].decode("utf-8", "surrogateescape"), line[:64].decode()) for line in lines]
-
-
-def _home(path: str, row: ReleaseRow) -> str:
-    """The topic a file no topic has changed yet belongs to: what upstream left behind, once the rest is native."""
-    if row.topics["connector-warning"].state == "native":
-        return "stragglers"
-    if path in terms.CONNECTORS:
-        return "connector-warning"
-    if path.startswith("tests/v1/kv_connector/unit/"):
-        return "unit-tests"
-    if path.startswith("tests/v1/kv_connector/nixl_integration/"):
-        return "integration-scripts"
-    return "guides" if path.startswith("docs/") else "stragglers"
 
 
 def write(
@@ -179,6 +165,14 @@ def write(
         goal = mail.Goal(src.release, {p: start.get(p) for p in ours}, {p: after.get(p, start.get(p)) for p in ours})
         if topic.name not in results or (patch and mail.serves(patch, goal.before, goal.after)):
             continue
+        if not topic.variants:
+            if not after:
+                continue
+            raise DoesNotApply(
+                f"Topic {topic.name} has something to do in vLLM {src.release}, and no variant whose message it could take over",
+                found=", ".join(sorted(after)),
+                fix="Write its first variant by hand: docs/howto/write-a-topic.md says how",
+            )
         newest = mail.Message.of(topic.patch(topic.variants[-1]))
         goals = _goals(topic, series, lock, options, src.release)
         if goal.before != goal.after:

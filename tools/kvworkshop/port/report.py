@@ -20,8 +20,14 @@ def text(report: Report) -> str:
     """A line a topic, then what was written, then what is left for a person."""
     lines = [f"vLLM {report.release}", ""]
     width = max((len(t.topic) for t in report.topics), default=0)
-    lines += [f"  {t.topic:<{width}}  {t.outcome:<8}  {said(t.note)}".rstrip() for t in report.topics]
+    lines += [f"  {t.topic:<{width}}  {t.outcome:<10}  {said(t.note)}".rstrip() for t in report.topics]
     lines.append("")
+    if report.diffs:
+        lines += ["Changed by meaning, because no variant's text stands in these files; please read:", ""]
+        lines += [
+            said(line) for told in report.diffs.values() for line in told[told.index("diff --git ") :].splitlines()[:-2]
+        ]
+        lines.append("")
     if report.written:
         lines += [f"  wrote  {said(path)}" for path in report.written]
     if report.kept:

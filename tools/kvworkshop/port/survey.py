@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kvroles.apply import fit, optional
+from kvroles.apply import fit, meaning, optional
 from kvroles.apply import plan as engine
 from kvroles.apply.merge import Merges
 from kvroles.apply.plan import Plan, State, TopicStatus
-from kvroles.contract import check, terms
+from kvroles.contract import check, clauses, terms
 from kvroles.contract.terms import Breach
 from kvroles.errors import DoesNotApply, os_error
-from kvroles.series import patchfile
+from kvroles.series import mail, patchfile
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series.patchfile import split_lines
 from kvroles.series.release import version
@@ -23,6 +23,7 @@ from kvroles.series.upstream_files import UPSTREAM_FILES
 from kvroles.sources import git, release_files
 from kvroles.sources.extracts import Extract
 from kvroles.sources.release_files import Options
+from kvroles.tree.change import Change
 
 from kvworkshop.port import lock_rows
 
@@ -42,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True)
 class TopicReport:
-    """``outcome`` is fit, offset, merged, conflict, native, moved, changed, by hand or absent.
+    """``outcome`` is fit, offset, merged, by meaning, conflict, native, moved, changed, by hand or absent.
 
     ``note`` says how far, or which files.
     """
@@ -64,6 +65,7 @@ class Report:
     topics: list[TopicReport] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    diffs: dict[str, str] = field(default_factory=dict)  # path -> what was done to it by meaning, for review
     kept: Path | None = None  # where the archive is found from now on
 
     def as_json(self) -> dict[str, object]:
@@ -73,6 +75,7 @@ class Report:
             "topics": [vars(t) for t in self.topics],
             "written": self.written,
             "left": self.left,
+            "by_meaning": self.diffs,
             "kept": None if self.kept is None else str(self.kept),
         }
 
@@ -81,6 +84,19 @@ def nearest(release: str, lock: Lock) -> ReleaseRow:
     """The newest release of the lock that is not after ``release``, or the oldest of all."""
     earlier = [r for r in lock.releases if version(r) <= version(release)]
     return lock.releases[earlier[-1] if earlier else next(iter(lock.releases))]
+
+
+def home(path: str, row: ReleaseRow) -> str:
+    """The topic a file no topic has changed yet belongs to: what upstream left behind, once the rest is native."""
+    if row.topics["connector-warning"].state == "native":
+        return "stragglers"
+    if path in terms.CONNECTORS:
+        return "connector-warning"
+    if path.startswith("tests/v1/kv_connector/unit/"):
+        return "unit-tests"
+    if path.startswith("tests/v1/kv_connector/nixl_integration/"):
+        return "integration-scripts"
+    return "guides" if path.startswith("docs/") else "stragglers"
 
 
 def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts: Path) -> tuple[Report, Results]:
@@ -98,8 +114,12 @@ def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts:
     ours = Series(tuple(t for t in series.chosen() if t.name not in held), series.overlay)
     merges = Merges(options, series, lock, near.release, conflicts)
     plan = fit.plan(
-        files.get, ours, lock, ours.chosen(), nearest=near.release, merge=merges.merge, where=f"vLLM {src.release}"
+        files.get, ours, lock, ours.chosen(), nearest=near.release, merge=merges, where=f"vLLM {src.release}"
     )
+    report.diffs = meaning.diffs(plan.topics, plan.changes)
+    new, refused = _new_files(files, plan)
+    plan.changes += [Change(path, files[path], data) for path, data in new.items()]
+    report.diffs |= {c.path: _mail(c) for c in plan.changes if c.path in new}
     after = {c.path: c.after for c in plan.changes}
     for topic in series.chosen():
         status = next((t for t in plan.topics if t.topic == topic.name), None)
@@ -111,14 +131,37 @@ def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts:
                 and (data := after.get(f.path)) is not None
                 and f.path not in merges.conflicts
             }
+            results[topic.name] |= {path: data for path, data in new.items() if home(path, near) == topic.name}
         report.topics.append(held.get(topic.name) or _outcome(topic, status, set(merges.conflicts)))
     if merges.conflicts:
         merges.keep()
     report.left += [f"{path}: conflicts; both sides are in {conflicts / path}" for path in sorted(merges.conflicts)]
+    report.left += refused
     report.left += _left(src, plan, moved)
     default: dict[str, bytes | None] = {**files, **after}
     survey_optional(src, default, report, results, series, lock, options, conflicts)
     return report, results
+
+
+def _new_files(files: Mapping[str, bytes], plan: Plan) -> tuple[dict[str, bytes], list[str]]:
+    """The files that no topic is about yet and that say kv_both for NIXL: given explicit roles by meaning; and for those
+    that cannot be, why not."""
+    known = {f.path for t in plan.topics for f in t.files}
+    made: dict[str, bytes] = {}
+    refused = []
+    for path, data in files.items():
+        if path in known or not clauses.kv_both_left(path, data):
+            continue
+        try:
+            made[path] = meaning.change(path, data)
+        except meaning.Unclear as e:
+            refused.append(f"{path}:{e.line}: {e.why}")
+    return made, refused
+
+
+def _mail(change: Change) -> str:
+    raw = mail.plain_mail(meaning.VARIANT, change.path, {change.path: change.before}, {change.path: change.after})
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def survey_optional(
@@ -181,6 +224,8 @@ def _merged(
             merged[f.path] = other
             continue
         merged[f.path], conflicts = git.merge(ours or b"", base.get(f.path) or b"", other)
+        if conflicts and ours is not None and (loose := meaning.loosely(ours, f)) is not None:
+            merged[f.path], conflicts = loose, 0
         if conflicts or ours is None:
             bad.append(f.path)
     return merged, bad
@@ -222,6 +267,9 @@ def _outcome(topic: Topic, status: TopicStatus | None, conflicts: set[str]) -> T
     hit = [f.path for f in status.files if f.path in conflicts]
     if hit:
         return TopicReport(status.topic, "conflict", ", ".join(hit))
+    meant = [f.path for f in status.files if f.variant == meaning.VARIANT]
+    if meant:
+        return TopicReport(status.topic, "by meaning", ", ".join(meant))
     merged = [f.path for f in status.files if f.state is State.EDITED]
     if merged:
         return TopicReport(status.topic, "merged", ", ".join(merged))
