@@ -122,7 +122,9 @@ def plan(
             told = told or layer
         if told:
             result.topics.append(told.status)
-    result.topics.append(_overlay(current, now, series, reverse=reverse, replace=merge is not None, where=where))
+    result.topics.append(
+        _overlay(current, now, series, ways.recorded, reverse=reverse, replace=merge is not None, where=where)
+    )
     result.changes = [Change(p, was[p], now[p]) for p in sorted(now) if was[p] != now[p]]
     return result
 
@@ -158,12 +160,18 @@ def _by_topic(layer: tuple[Topic, ...], found: list[_Found]) -> list[TopicStatus
 
 
 def _overlay(
-    read: Reader, now: dict[str, bytes | None], series: Series, *, reverse: bool, replace: bool, where: str
+    read: Reader,
+    now: dict[str, bytes | None],
+    series: Series,
+    recorded: Recorded,
+    *,
+    reverse: bool,
+    replace: bool,
+    where: str,
 ) -> TopicStatus:
     files = []
     for path, want in series.overlay.items():
-        have = read(path)
-        state = State.PRISTINE if have is None else State.APPLIED if have == want else State.EDITED
+        state = engine.overlay_state(read(path), want, recorded.get(path, (None, None))[1])
         if state is State.EDITED and not replace:
             raise DoesNotApply(
                 f"{path} in {where} is edited",

@@ -34,6 +34,7 @@ class State(StrEnum):
     NATIVE = "native"  # upstream holds the change
     EDITED = "edited"  # neither: somebody's own change
     PARTIAL = "partial"  # some files of the topic applied, some not
+    EARLIER = "earlier"  # as an earlier series of ours left it, by the receipt: a run replaces it
     MERGED = "merged"  # somebody's own change and the series' beside each other: merged by a run of ours, and proven
 
 
@@ -112,7 +113,7 @@ def status(
             files.append(FileStatus(topic.name, path, state))
         out.append(TopicStatus(topic.name, entry.variant, combine([f.state for f in files]), tuple(files)))
     if series.overlay:  # a wheel's part of the series has none
-        out.append(_overlay_status(read, series))
+        out.append(_overlay_status(read, series, merged))
     return out
 
 
@@ -191,13 +192,21 @@ def is_native(topic: str, path: str, data: bytes | None) -> bool:
     return topic != "stragglers" and not clauses.kv_both_left(path, data)
 
 
-def _overlay_status(read: Reader, series: Series) -> TopicStatus:
+def _overlay_status(read: Reader, series: Series, ours: Merged) -> TopicStatus:
     files = []
     for path, want in series.overlay.items():
-        have = read(path)
-        state = State.PRISTINE if have is None else State.APPLIED if have == want else State.EDITED
+        state = overlay_state(read(path), want, ours.get((OVERLAY, path), (None, None))[1])
         files.append(FileStatus(OVERLAY, path, state))
     return TopicStatus(OVERLAY, None, combine([f.state for f in files]), tuple(files))
+
+
+def overlay_state(have: bytes | None, want: bytes, left: str | None) -> State:
+    """The state of a file of the overlay that is ``have``; ``left`` is the SHA-256 that the receipt says a run of ours left."""
+    if have is None:
+        return State.PRISTINE
+    if have == want:
+        return State.APPLIED
+    return State.EARLIER if sha256(have) == left else State.EDITED
 
 
 def plan(

@@ -15,7 +15,7 @@ from kvroles.digest import sha256
 from kvroles.errors import KvRolesError
 from kvroles.series import patchfile
 from kvroles.series.lock import ReleaseRow
-from kvroles.series.topics import Series
+from kvroles.series.topics import OVERLAY, Series
 from kvroles.tree.change import Change
 
 SCHEMA = 1
@@ -112,7 +112,7 @@ def _text_at(text: bytes | None, key: str) -> str | None:
 
 def merged(text: bytes | None, row: ReleaseRow, series: Series) -> dict[tuple[str, str], tuple[str | None, str | None]]:
     """(topic, path) -> SHA-256 before and after, of the files that a run of ours left beside somebody's own change, with the
-    patches of ``series``: what the receipt ``text`` says."""
+    patches of ``series``: what the receipt ``text`` says. Files of the overlay count whatever series left them."""
     files = recorded(text)
     out = {}
     try:
@@ -124,6 +124,7 @@ def merged(text: bytes | None, row: ReleaseRow, series: Series) -> dict[tuple[st
             out.update({(name, p): files[p] for p in told["files"] if there and p in files and p in entry.files})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
+    out.update({(OVERLAY, p): files[p] for p in series.overlay if p in files})
     return {key: pair for key, pair in out.items() if pair[1] not in _known(row, key[1])}
 
 

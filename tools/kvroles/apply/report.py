@@ -19,6 +19,7 @@ _COLOUR = {
     State.NATIVE: "34",
     State.EDITED: "31",
     State.PARTIAL: "33",
+    State.EARLIER: "33",
     State.MERGED: "35",
 }
 
