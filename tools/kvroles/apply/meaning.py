@@ -54,6 +54,9 @@ def change(path: str, data: bytes, patches: Sequence[FilePatch] = ()) -> bytes:
         # the nearest variant's hunks first; a file that none of them leaves provable is read as it is
         tried = [_hunks(data, patch) for patch in patches[:3] if not patch.creates]
         made = _first_proven(path, data, [*(t for t in tried if t is not None), data])
+    elif path.endswith(".sh"):
+        tried = [_hunks(data, patch) for patch in patches[:3] if not patch.creates]
+        made = _first_proven(path, data, [data, *(_renamed(path, data, t) for t in tried if t is not None)])
     else:
         made = _roles(path, data)
     _prove(path, data, made)
@@ -71,7 +74,7 @@ def _first_proven(path: str, data: bytes, starts: Sequence[bytes]) -> bytes:
             continue
         return made
     assert last is not None
-    raise last
+    raise last  # of the last start: what the variants' own hunks leave
 
 
 def diffs(topics: Sequence[TopicStatus], changes: Sequence[Change]) -> dict[str, str]:
@@ -112,8 +115,18 @@ def _prove(path: str, before: bytes, after: bytes) -> None:
         for breach in check(path, before, after):
             raise Unclear(breach.line, breach.why)
     if path.endswith(".sh"):
+        odd = _unpaired(before.decode("latin-1"), after.decode("latin-1"))
+        if odd:
+            raise Unclear(0, f"it would use {', '.join(odd)} without setting it, or set it without a use")
         for breach in clauses.shells_parse({path: after})[0]:
             raise Unclear(breach.line, breach.why)
+
+
+def _unpaired(before: str, after: str) -> list[str]:
+    """The variables new in a script that it only sets, or only uses: a part of a change was left out."""
+    sets = {m[1] for line in after.split("\n") if (m := re.match(r"\s*(?:(?:local|export|readonly)\s+)*(\w+)=", line))}
+    used = set(re.findall(r"\$\{?([A-Za-z_]\w*)", after))
+    return sorted(name for name in sets ^ used if re.search(rf"\b{name}\b", before) is None)
 
 
 def _unbound(source: bytes, names: set[str]) -> list[str]:
@@ -334,6 +347,21 @@ def _split(path: str, text: str, site: Site) -> str:
         at += len(lines[row]) + 1
         row += 1
     return "\n".join(out)
+
+
+def _renamed(path: str, before: bytes, after: bytes) -> bytes:
+    """``after``, where a variable of ``before`` is set no more, with each use of it made one of its side's variable."""
+    text = after.decode("latin-1")
+    for name in clauses.orphans(before, after):
+        of = {side: f"{side.value}_{name}" for side in _ROLES}
+        if any(re.search(rf"\b{new}=", text) is None for new in of.values()):
+            continue
+        used = re.compile(r"(\$\{?)" + re.escape(name) + r"\b")
+        for m in reversed(list(used.finditer(text))):
+            named = sides.of_role(path, text, m.start())
+            if named is not None:
+                text = text[: m.start()] + m[1] + of[named.side] + text[m.end() :]
+    return text.encode("latin-1")
 
 
 def _of_side(block: str, name: str, new: str, role: str, used: re.Pattern[str]) -> str:

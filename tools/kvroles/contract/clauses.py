@@ -299,7 +299,7 @@ def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     if path.endswith(".sh"):
         return [
             Breach(5, path, 0, f"it still uses ${name}, which it no longer sets")
-            for name in _orphans(before or b"", after)
+            for name in orphans(before or b"", after)
         ]
     if path.endswith(".md"):
         known_bad = {text for _, text in _broken_json(before or b"")}
@@ -314,7 +314,7 @@ def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
 _SETS = re.compile(rb"^\s*(?:local |export |readonly )*([A-Za-z_]\w*)=", re.MULTILINE)
 
 
-def _orphans(before: bytes, after: bytes) -> list[str]:
+def orphans(before: bytes, after: bytes) -> list[str]:
     """Shell variables that ``before`` sets and ``after`` only uses: a variable was split, and one use was missed."""
     gone = set(_SETS.findall(before)) - set(_SETS.findall(after))
     return sorted(n.decode() for n in gone if re.search(rb"\$\{?" + n + rb"\b", after))

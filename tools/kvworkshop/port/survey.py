@@ -117,6 +117,10 @@ def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts:
         files.get, ours, lock, ours.chosen(), nearest=near.release, merge=merges, where=f"vLLM {src.release}"
     )
     report.diffs = meaning.diffs(plan.topics, plan.changes)
+    for path, loose in _loosely(files, ours, near, list(merges.conflicts)).items():
+        del merges.conflicts[path]
+        plan.changes.append(Change(path, files[path], loose))
+        report.diffs[path] = _mail(plan.changes[-1])
     new, refused = _new_files(files, plan)
     plan.changes += [Change(path, files[path], data) for path, data in new.items()]
     report.diffs |= {c.path: _mail(c) for c in plan.changes if c.path in new}
@@ -157,6 +161,18 @@ def _new_files(files: Mapping[str, bytes], plan: Plan) -> tuple[dict[str, bytes]
         except meaning.Unclear as e:
             refused.append(f"{path}:{e.line}: {e.why}")
     return made, refused
+
+
+def _loosely(files: Mapping[str, bytes], series: Series, near: ReleaseRow, paths: list[str]) -> dict[str, bytes]:
+    """What the nearest release's variants make of ``paths`` with less context than they have, where the file's clauses hold."""
+    made: dict[str, bytes] = {}
+    for topic in series.topics:
+        row = near.topics.get(topic.name)
+        for patch in topic.patch(row.variant).files if row and row.variant else ():
+            data = meaning.loosely(files[patch.path], patch) if patch.path in paths else None
+            if data is not None and meaning.holds(patch.path, files[patch.path], data):
+                made[patch.path] = data
+    return made
 
 
 def _mail(change: Change) -> str:
