@@ -141,10 +141,11 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
     ``through`` is the key by which the config is reached.
     """
     scope = Scope("mapping", m.scalar("name") or m.scalar("kind") or "", up)
+    patch = m.get("op") is not None
     for k, v in m.pairs:
         key = k.value
         if isinstance(v, Scalar):
-            scope.cues += _scalar_cues(key, v, ctx, op="op" in {p.value for p, _ in m.pairs}, is_through=key == through)
+            scope.cues += _scalar_cues(key, v, ctx, op=patch, is_through=key == through)
         elif key in {"metadata", "target"} and isinstance(v, Map):
             scope.cues += _metadata(v, ctx)
         elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"} and key != through:

@@ -90,6 +90,7 @@ def all_other(s: str, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
     return tuple(name for name, kind in found.items() if kind is Kind.OTHER)
 
 
+@lru_cache(maxsize=4096)
 def plain(key: str) -> str:
     """A key without case, dashes and underscores: ``kv-role``, ``kvRole`` and ``KV_ROLE`` are one."""
     return re.sub(r"[^a-z0-9]", "", key.lower())
@@ -109,6 +110,7 @@ def is_role_key(key: str) -> bool:
     return _ROLE_KEY.search(plain(key.split(".")[-1])) is not None
 
 
+@lru_cache(maxsize=4096)
 def is_connector_key(key: str) -> bool:
     """Whether a key, flag or variable names a connector."""
     return _CONNECTOR_KEY.search(plain(key.split(".")[-1])) is not None

@@ -65,6 +65,7 @@ class _Builder:
         self.branches: list[Branch] = []
         self.directives: dict[int, list[Branch]] = {}  # by where the string begins that they stand in
         self.comments: list[tuple[int, int]] = []
+        self.merges: set[int] = set()  # where each ``merge`` begins
         self.root = Map(end=len(t.s))
         self._comments(self.parsed)
         self.comments.sort()
@@ -169,6 +170,8 @@ class _Builder:
         if name in {"toset", "tolist", "concat"} and values and isinstance(values[0], Seq):
             return values[0] if len(values) == 1 else Seq(values, node.start_byte, node.end_byte)
         out = Map(start=node.start_byte, end=node.end_byte)
+        if name == "merge":
+            self.merges.add(out.start)
         for value in values:
             if name == "merge" and isinstance(value, Map):
                 out.pairs += value.pairs
@@ -282,6 +285,8 @@ class _HclTree(Tree):
 
     def _merged(self, m: Map) -> Map:
         """A mapping with what ``merge(local.base, {...})`` takes from a local; what stands further back comes first."""
+        if m.start not in self._built.merges:
+            return m
         named = [v for k, v in m.pairs if k.value == "<<" and isinstance(v, Scalar)]
         taken = [found for v in named if isinstance(found := self._meant(v.value.strip("${}")), Map)]
         out = Map(m.start, m.end)

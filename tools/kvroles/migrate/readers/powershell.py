@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice, pairwise
 
 from tree_sitter import Node
@@ -85,7 +85,7 @@ class _Script:
                 name = self._target(owner)
                 if not connectors.is_role_key(name):
                     return [Site(word.at(k), scope, "value")]
-                connector = self.ctx.connector_beside(name, self._values())
+                connector = self.ctx.connector_beside(name, self._connectors)
                 return [Site(word.at(k), scope, "role", connector, exact=word.exact(k, len(TOKEN)), feeds=name)]
             words = self._words(owner)
             if words:
@@ -176,13 +176,19 @@ class _Script:
         m = re.match(r"\s*(?:\[[\w.]+\]\s*)?\$(?:\{?(?:env|script|global|local):)?(\w+)\}?\s*\+?$", source, re.I)
         return m.group(1) if m is not None else ""
 
+    @cached_property
     def _values(self) -> list[tuple[str, str]]:
         """What the script's variables are set to, of those that are set to one string."""
         return [(m[1], m[2] or m[3]) for m in _SET.finditer(self.t.s)]
 
+    @cached_property
+    def _connectors(self) -> list[tuple[str, str]]:
+        """Those of them that name a connector, as far as anybody writes them by hand."""
+        return [(key, value) for key, value in self._values if connectors.is_connector_key(key)][:MANY]
+
     def value_of(self, name: str) -> str | None:
         """The one string that a variable is set to."""
-        found = {value for key, value in self._values() if key.lower() == name.lower()}
+        found = {value for key, value in self._values if key.lower() == name.lower()}
         return found.pop() if len(found) == 1 else None
 
     # -- owners -------------------------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ class Source:
                     if c.type == "command":
                         nodes += [k for k in c.children if k.is_named and k.type != "comment"]
         for owner in grammar.owners(node):
-            if owner.type == "pipeline":
+            if owner.type == "pipeline" and owner.child_count <= MANY:
                 for c in owner.children:
                     if c.type == "command" and command_name(self.t, c) == "tee":
                         targets += [self.word(k) for k in c.children[1:] if k.is_named]
