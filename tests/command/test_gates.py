@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,11 +51,15 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def console_script(name: str) -> Path:
-    """A console script of the environment that runs the tests."""
-    path = Path(sys.executable).with_name(name)
-    assert path.exists(), f"{name} is not installed beside {sys.executable}: pip install -e '.[test]'"
-    return path
+def console_script(name: str, folder: Path) -> Path:
+    """A console script in ``folder``, made as pip makes it from what pyproject.toml declares."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = declared[name].partition(":")
+    script = folder / name
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+    script.chmod(0o755)
+    return script
 
 
 def hook(name: str, repository: Path, *files: str) -> subprocess.CompletedProcess[bytes]:
@@ -63,7 +68,7 @@ def hook(name: str, repository: Path, *files: str) -> subprocess.CompletedProces
     assert hooks[name]["language"] == "python", "pre-commit then installs this repository, console script and all"
     command, *words = [*shlex.split(hooks[name]["entry"]), *hooks[name].get("args", [])]
     return subprocess.run(
-        [console_script(command), *words, *files],
+        [console_script(command, repository.parent / "bin"), *words, *files],
         cwd=repository,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -79,8 +84,7 @@ Action = Callable[..., composite.Ran]
 def action(tmp_path: Path, repository: Path) -> Action:
     """The Action's steps with the tests' own kv-roles in place of the step that installs it."""
     temp = tmp_path / "runner temp"
-    (temp / "kv-roles" / "bin").mkdir(parents=True)
-    (temp / "kv-roles" / "bin" / "kv-roles").symlink_to(console_script("kv-roles"))
+    console_script("kv-roles", temp / "kv-roles" / "bin")
 
     def run(**inputs: str) -> composite.Ran:
         return composite.run(
