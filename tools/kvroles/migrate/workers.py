@@ -20,6 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MAX_PROCESSES = 4
+_EACH = 100  # items: for fewer another process takes longer to become ready than it saves
 _AHEAD = 2  # items that a process is given at a time: it need not wait for the next
 _SIZE = 8  # bytes that say how long a result is
 _SLOWEST = 30  # times its budget on the wall clock: a machine may be that busy, a read that hangs takes for ever
@@ -56,7 +57,7 @@ def each(
     done: dict[int, R | Lost] = {}
     todo = deque(range(len(items)))
     running: list[_Process[T]] = []
-    count = min(os.cpu_count() or 1, _MAX_PROCESSES, len(items))
+    count = min(os.cpu_count() or 1, _MAX_PROCESSES, len(items) // _EACH + 1)
     for name in ("pickle", "resource"):  # each process takes them: loaded before they start, they are loaded once
         import_module(name)
     for stream in (sys.stdout, sys.stderr):
