@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from kvroles import places
+from kvroles.environment import search_path
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.said import as_json, page, said
 
@@ -82,7 +82,7 @@ def guarded(
 def start() -> None:
     """Make the standard streams fit to be written: open, and able to take any character."""
     _refused.clear()
-    os.environ["PATH"] = places.search_path()  # no program is taken from the current folder, by nobody we start
+    os.environ["PATH"] = search_path()  # no program is taken from the current folder, by nobody we start
     for fd in range(3):  # else the next file that is opened takes the place of a closed one, and is printed into
         try:
             os.fstat(fd)

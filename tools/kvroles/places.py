@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
+from kvroles.environment import search_path
+
 OWN = ".kv-roles"  # our folder in a tree: receipt, and while a run is writing, its journal
 
 
@@ -77,11 +79,6 @@ def leaves(path: str) -> bool:
     except UnicodeEncodeError:  # half of a character, as JSON can say it
         return True
     return "\0" in path or not {"", ".", "..", ".git", OWN}.isdisjoint(path.lower().split("/"))
-
-
-def search_path() -> str:
-    """The absolute folders of PATH. An empty or relative entry stands for the current folder, whoever filled that."""
-    return os.pathsep.join(p for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(p))
 
 
 def find_program(name: str) -> str | None:

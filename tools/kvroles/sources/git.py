@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from kvroles import places
+from kvroles.environment import search_path
 from kvroles.errors import Exit, KvRolesError, NoSource, UsageError
 from kvroles.said import said
 from kvroles.tree import handles
@@ -97,7 +98,7 @@ def fetching(where: Mapping[str, str], settings: Sequence[tuple[str, str]] = ())
 
 
 def _common() -> dict[str, str]:
-    return {"LC_ALL": "C", "PATH": places.search_path(), "GIT_PAGER": "cat", "GIT_EDITOR": "false"}
+    return {"LC_ALL": "C", "PATH": search_path(), "GIT_PAGER": "cat", "GIT_EDITOR": "false"}
 
 
 def _settings(settings: Mapping[str, str] | Sequence[tuple[str, str]], after: int = 0) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from kvroles import places
+from kvroles.environment import search_path
 from kvroles.errors import NoSource
 from kvroles.sources import address, credentials, http
 from kvroles.sources.address import Address
@@ -53,7 +54,7 @@ def _pips() -> list[list[str]]:
 
 
 def _run(command: list[str]) -> str:
-    env = {**os.environ, "COLUMNS": "2000", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PATH": places.search_path()}
+    env = {**os.environ, "COLUMNS": "2000", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PATH": search_path()}
     if "PIP_CONFIG_FILE" in env:
         env["PIP_CONFIG_FILE"] = os.path.abspath(env["PIP_CONFIG_FILE"])
     if "PYTHONPATH" in env:  # relative to the folder we are in, which pip is not to look into
