@@ -217,7 +217,7 @@ def test_vendor(world: World) -> None:
     build, pip_install, in_place, signed = [b for b in blocks("howto/vendor-an-image.md") if "tools/" in b]
     (shown,) = [b.text for b in docs.blocks(docs.ROOT / "docs/howto/vendor-an-image.md") if b.info == "text"]
     assert transcripts.matches(re.sub(r"variant [\d.]+", "variant ...", shown), world.run(build))
-    cosign = files.put(world.folder / "bin", {"cosign": b'#!/bin/sh\ncp "$5" "$4"\n'}) / "cosign"
+    cosign = files.put(world.folder / "bin", {"cosign": b'#!/bin/sh\ncp "$4" "$6"\n'}) / "cosign"
     cosign.chmod(0o755)
     world.env["PATH"] = f"{cosign.parent}{os.pathsep}{world.env['PATH']}"
     world.run(signed)

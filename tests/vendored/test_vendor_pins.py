@@ -99,6 +99,8 @@ def test_a_pin_with_hashes_takes_what_has_the_hash_or_fails(
         None
     }
     pins.write_text(f"vllm==0.22.1 --hash=sha256:{official} --hash=sha256:{own}\n")
+    assert (installs("pip", tmp_path, *both), installs("uv", tmp_path, *both)) == (OURS, None)
+    pins.write_text(f"vllm=={OURS} --hash=sha256:{own}\n")
     assert {installs("pip", tmp_path, *both), installs("uv", tmp_path, *both)} == {OURS}
     pins.write_text(f"vllm==={THEIRS} --hash=sha256:{official}\n")
     assert {installs("pip", tmp_path, *both), installs("uv", tmp_path, *both)} == {THEIRS}
