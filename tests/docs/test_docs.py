@@ -113,7 +113,7 @@ def test_every_example_in_the_docs_parses(block: docs.Block) -> None:
 
 
 def test_no_block_is_without_a_language() -> None:
-    known = {"bash", "console", "json", "yaml", "python", "toml", "text", "mermaid", "diff", "yaml+jinja"}
+    known = {"bash", "console", "json", "yaml", "python", "toml", "text", "mermaid", "diff", "dockerfile", "yaml+jinja"}
     for page in docs.written_pages():
         for block in docs.blocks(page):
             assert block.info in known, str(block)
