@@ -150,6 +150,29 @@ def test_guide(world: World) -> None:
     assert b"kv_both" in (world.checkout / "build/vllm-0.22.1" / tiny.CONNECTOR).read_bytes()
 
 
+def test_home(world: World) -> None:
+    world.check_out()
+    world.cached("0.22.1")
+    files.put(world.checkout / "deploy", {"prefill.sh": b"vllm serve M --kv-transfer-config.kv_role kv_both\n"})
+    world.stands_for["PATH "] = "deploy "
+    migrate, apply = blocks("index.md")
+    assert "KVR1" in world.run(migrate)
+    assert "applied, 21 files changed" in world.run(apply)
+
+
+def test_relock_as_a_finding_of_the_lint_asks_for(world: World) -> None:
+    world.check_out()
+    world.cached_all()
+    (relock,) = blocks("kvr/KVR011.md")
+    assert "Nothing changed." in world.run(relock)
+
+
+def test_platforms() -> None:
+    """The one command is the guide's, which tests/docs/test_guide.py runs with a kubectl that answers."""
+    (live,) = blocks("howto/platforms.md")
+    assert live in blocks("migration.md")
+
+
 def test_air_gapped(world: World) -> None:
     world.check_out()
     world.publish(world.archive("0.22.1"))
