@@ -1,16 +1,23 @@
-"""A release -> its verified archive, from the cache that concurrent runs share or from the package index."""
+"""A release -> its verified archive, from the cache that concurrent runs share or from the package index.
+
+A cached file is opened once, below a descriptor of its folder, and hashed and used through that one descriptor.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
+from kvroles import handles
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, os_error
 from kvroles.series.lock import ArchiveRow
@@ -33,7 +40,7 @@ def archive_bytes(
     index serves has another hash; a damaged file never stays in the cache.
     """
     return _cached_or_fetched(
-        row, cache_dir / "archives", _bytes_if_right, project, index_url, offline=offline, progress=progress
+        row, cache_dir / "archives", _bytes_of, project, index_url, offline=offline, progress=progress
     )
 
 
@@ -48,7 +55,7 @@ def archive_file(
 ) -> Path:
     """The same for files too large for memory (wheels): the checked file in ``cache_dir``/wheels."""
     return _cached_or_fetched(
-        row, cache_dir / "wheels", _path_if_right, project, index_url, offline=offline, progress=progress
+        row, cache_dir / "wheels", _path_of, project, index_url, offline=offline, progress=progress
     )
 
 
@@ -57,59 +64,85 @@ def keep(row: ArchiveRow, blob: bytes, cache_dir: Path) -> Path | None:
 
     Returns the place, or None when nothing can be written there.
     """
-    file = cache_dir / "archives" / row.name
-    part = file.with_name(f".{row.name}.{os.getpid()}.part")
+    folder = cache_dir / "archives"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(blob)
-        part.replace(file)
-    except OSError:  # it is at hand elsewhere, so that a cache that takes nothing is no failure
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        with (
+            handles.folder(cache_dir, create=True),
+            handles.folder(folder, create=True) as fd,
+            handles.new(fd, row.name) as f,
+        ):
+            f.write(blob)
+    except (OSError, NoSource):  # it is at hand elsewhere, so that a cache that takes nothing is no failure
         return None
-    return file
+    return folder / row.name
 
 
 _T = TypeVar("_T", bytes, Path)
+_Use = Callable[[BufferedReader, Path, ArchiveRow], _T | None]  # what a cached file gives, if it has the right hash
 
 
 def _cached_or_fetched(
     row: ArchiveRow,
     folder: Path,
-    right: Callable[[Path, ArchiveRow], _T | None],
+    use: _Use[_T],
     project: str,
     index_url: str | None,
     *,
     offline: bool,
     progress: Callable[[int], None],
 ) -> _T:
-    file = folder / row.name
-    have = right(file, row)
+    have = _cached(row, folder, use)
     if have is not None:
         return have
     if offline:
-        raise _not_cached(file, row)
+        raise _not_cached(folder / row.name, row)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _one_fetcher(folder / f".{row.name}.lock"):
-            have = right(file, row)  # the run we waited for may have fetched it
+        with (
+            handles.folder(folder.parent, create=True),
+            handles.folder(folder, create=True) as fd,
+            _one_fetcher(fd, row.name),
+        ):
+            have = _cached(row, folder, use)  # the run we waited for may have fetched it
             if have is None:
-                _fetch(row, file, project, index_url, progress)
-                have = right(file, row)
+                _fetch(row, fd, folder, project, index_url, progress)
+                have = _cached(row, folder, use)
     except OSError as e:
         raise os_error(
             f"The cache {folder} cannot be written to", e, "Choose another with --cache-dir", NoSource
         ) from None
     if have is None:
-        raise NoSource(f"{file} was fetched, but is gone or changed again", fix="Run again with a cache of your own")
+        raise NoSource(
+            f"{folder / row.name} was fetched, but is gone or changed again", fix="Run again with a cache of your own"
+        )
     return have
+
+
+def _cached(row: ArchiveRow, folder: Path, use: _Use[_T]) -> _T | None:
+    """What ``use`` makes of the cached file, or None when there is none, or another."""
+    try:
+        with handles.folder(folder) as fd, handles.regular(row.name, at=fd) as f:
+            if os.fstat(f.fileno()).st_size != row.size:
+                return None  # nor is it read: it may be as large as the disk
+            return use(f, folder / row.name, row)
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        if e.errno in (errno.ELOOP, errno.EINVAL, errno.ENXIO):
+            raise NoSource(
+                f"{folder / row.name} in the cache is a link, a pipe or a device, which no run of ours has put there",
+                fix=f"Look at it, then delete it: rm {shlex.quote(str(folder / row.name))}",
+            ) from None
+        raise os_error(
+            f"{folder / row.name} cannot be read", e, "Choose another cache with --cache-dir", NoSource
+        ) from None
 
 
 def _not_cached(file: Path, row: ArchiveRow) -> NoSource:
     found = None
     what = f"{row.name} is not in the cache and --offline forbids fetching it"
-    with contextlib.suppress(OSError):
-        found = f"SHA-256 {_sha256_of(file)}"
+    with contextlib.suppress(OSError), handles.regular(file) as f:
+        size = os.fstat(f.fileno()).st_size
+        found = f"SHA-256 {hashlib.file_digest(f, 'sha256').hexdigest()}" if size == row.size else f"{size} bytes"
         what = f"{file} holds something else than vLLM's own file, and --offline forbids fetching it"
     return NoSource(
         what,
@@ -119,50 +152,40 @@ def _not_cached(file: Path, row: ArchiveRow) -> NoSource:
     )
 
 
-def _bytes_if_right(file: Path, row: ArchiveRow) -> bytes | None:
-    try:
-        blob = file.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as e:
-        raise os_error(f"{file} cannot be read", e, "Choose another cache with --cache-dir", NoSource) from None
+def _bytes_of(f: BufferedReader, _: Path, row: ArchiveRow) -> bytes | None:
+    blob = f.read()
     return blob if sha256(blob) == row.sha256 else None
 
 
-def _path_if_right(file: Path, row: ArchiveRow) -> Path | None:
-    try:
-        return file if _sha256_of(file) == row.sha256 else None
-    except FileNotFoundError:
-        return None
-    except OSError as e:
-        raise os_error(f"{file} cannot be read", e, "Choose another cache with --cache-dir", NoSource) from None
+def _path_of(f: BufferedReader, file: Path, row: ArchiveRow) -> Path | None:
+    return file if hashlib.file_digest(f, "sha256").hexdigest() == row.sha256 else None
 
 
-def _sha256_of(file: Path) -> str:
-    with file.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, progress: Callable[[int], None]) -> None:
+def _fetch(
+    row: ArchiveRow, folder: int, place: Path, project: str, index_url: str | None, progress: Callable[[int], None]
+) -> None:
+    """Fetch ``row`` into ``folder``, a descriptor of ``place``; what came of an interrupted download is continued."""
     # lazy: a run that finds its archive in the cache need not wait for these
     from kvroles.sources import address, http, index
 
     try:
         url = index.locate(row.name, project, index_url)
     except NoSource as e:
-        raise NoSource(e.what, expected=e.expected, found=e.found, fix=f"{e.fix}, or copy the file to {file}") from None
-    part = file.with_name(f".{row.name}.{row.sha256[:12]}.part")
+        more = f"{e.fix}, or copy the file to {place / row.name}"
+        raise NoSource(e.what, expected=e.expected, found=e.found, fix=more) from None
+    part = f".{row.name}.{row.sha256[:12]}.part"
     fix = f"Check the network, or {index.ASK[0].lower()}{index.ASK[1:]}"
     for last in (False, True):
-        with part.open("a+b") as f:
+        with handles.continued(folder, part) as f:
             in_one_piece = http.download(url, f, row.size, fix, progress)
             f.flush()
             os.fsync(f.fileno())
-        have = _sha256_of(part)
-        if have == row.sha256:
-            part.replace(file)
-            return
-        part.unlink()
+            f.seek(0)
+            have = hashlib.file_digest(f, "sha256").hexdigest()
+            if have == row.sha256:
+                handles.put(folder, part, row.name, f)
+                return
+        os.unlink(part, dir_fd=folder)
         if last or in_one_piece:  # else the pieces may not have been of one file: try once from the start
             break
     raise Unproven(
@@ -174,8 +197,8 @@ def _fetch(row: ArchiveRow, file: Path, project: str, index_url: str | None, pro
 
 
 @contextlib.contextmanager
-def _one_fetcher(lock: Path) -> Iterator[None]:
-    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def _one_fetcher(folder: int, name: str) -> Iterator[None]:
+    fd = os.open(f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     try:
         deadline = time.monotonic() + _WAIT_S
         while True:
@@ -185,7 +208,7 @@ def _one_fetcher(lock: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise NoSource(
-                        f"Another run has been fetching {lock.name[1:-5]} for half an hour", fix="End it and run again"
+                        f"Another run has been fetching {name} for half an hour", fix="End it and run again"
                     ) from None
                 time.sleep(0.1)
         yield

@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvroles import handles
 from kvroles.digest import sha256
 from kvroles.series.lock import ArchiveRow
 from kvroles.sources import archive
+
+_LARGEST = 256 << 20  # bytes of one such file; those of a release have 8 million
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,18 @@ def of_archive(blob: bytes, row: ArchiveRow, top: str, wanted: set[str], inflate
     return Extract(files, b"".join(sha.encode() + b"  " + path + b"\n" for path, sha in lines))
 
 
-def _file(cache_dir: Path, key: str, wanted: set[str]) -> Path:
-    made_from = sha256("\n".join([key, *sorted(wanted)]).encode())
-    return cache_dir / "touched" / made_from[:32]
+def _name(key: str, wanted: set[str]) -> str:
+    return sha256("\n".join([key, *sorted(wanted)]).encode())[:32]
 
 
 def load(cache_dir: Path, key: str, wanted: set[str]) -> Extract | None:
     """The cached extract made from ``key`` (an archive's SHA-256) for ``wanted``, or None when there is none in order."""
     try:
-        raw = _file(cache_dir, key, wanted).read_bytes()
+        with handles.folder(cache_dir / "touched") as folder, handles.regular(_name(key, wanted), at=folder) as f:
+            # Its digest is its own word: only what we made ourselves, or the administrator, is taken at it.
+            if os.fstat(f.fileno()).st_uid not in (os.geteuid(), 0):
+                return None
+            raw = f.read(_LARGEST)
     except OSError:
         return None
     stated, _, rest = raw.partition(b"\n")
@@ -94,9 +100,10 @@ def store(cache_dir: Path, key: str, wanted: set[str], extract: Extract) -> None
     """Keep ``extract`` for later; a cache that cannot be written is no failure, only slower next time."""
     head = json.dumps({path: len(data) for path, data in extract.files.items()}).encode()
     rest = head + b"\n" + b"".join(extract.files.values()) + extract.manifest
-    file = _file(cache_dir, key, wanted)
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(sha256(rest).encode() + b"\n" + rest)
-        part.replace(file)
+    with (
+        contextlib.suppress(OSError),
+        handles.folder(cache_dir, create=True),
+        handles.folder(cache_dir / "touched", create=True) as folder,
+        handles.new(folder, _name(key, wanted)) as f,
+    ):
+        f.write(sha256(rest).encode() + b"\n" + rest)

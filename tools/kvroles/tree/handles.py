@@ -13,6 +13,7 @@ import secrets
 import shlex
 import stat
 from collections.abc import Iterator
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -60,7 +61,7 @@ def _safe(path: Path, fd: int) -> None:
     )
 
 
-def regular(name: str | Path, *, at: int | None = None) -> IO[bytes]:
+def regular(name: str | Path, *, at: int | None = None) -> BufferedReader:
     """The regular file ``name`` (below the folder ``at``), open for reading. Raises OSError for a link, pipe or device."""
     fd = os.open(name, _READ, dir_fd=at)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -69,7 +70,7 @@ def regular(name: str | Path, *, at: int | None = None) -> IO[bytes]:
     return open(fd, "rb")
 
 
-def given(path: Path) -> IO[bytes]:
+def given(path: Path) -> BufferedReader:
     """The regular file that a user named, open for reading; a link is followed, once. Raises NoSource for what is none."""
     try:
         fd = os.open(path, (_READ & ~os.O_NOFOLLOW))
@@ -99,3 +100,35 @@ def new(at: int, name: str, mode: int = 0o644) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(passing, dir_fd=at)
         raise
+
+
+@contextlib.contextmanager
+def continued(at: int, name: str) -> Iterator[BufferedRandom]:
+    """The file ``name`` in folder ``at`` that an interrupted run of ours began, or a new one; another's is thrown away.
+
+    Ours is a regular file that we own, that has one name only, and that nobody else may write. Raises OSError.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        st = os.stat(name, dir_fd=at, follow_symlinks=False)
+        alone = stat.S_ISREG(st.st_mode) and st.st_nlink == 1 and st.st_uid == os.geteuid()
+        if not alone or st.st_mode & 0o022:
+            os.unlink(name, dir_fd=at)
+    try:
+        fd = os.open(name, _NEW, 0o600, dir_fd=at)
+    except FileExistsError:
+        fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+        st = os.fstat(fd)
+        if not stat.S_ISREG(st.st_mode) or st.st_nlink != 1 or st.st_uid != os.geteuid():
+            os.close(fd)
+            raise OSError(errno.EPERM, "somebody else puts files there", name) from None
+    with open(fd, "r+b") as f:
+        yield f
+
+
+def put(at: int, passing: str, name: str, f: IO[bytes]) -> None:
+    """Give the file ``f``, which lies at ``passing``, its ``name`` in folder ``at``. Raises OSError if it lies there no more."""
+    os.fchmod(f.fileno(), 0o644)
+    os.rename(passing, name, src_dir_fd=at, dst_dir_fd=at)
+    if not os.path.samestat(os.fstat(f.fileno()), os.stat(name, dir_fd=at, follow_symlinks=False)):
+        os.unlink(name, dir_fd=at)
+        raise OSError(errno.EPERM, "somebody else puts files there", name)

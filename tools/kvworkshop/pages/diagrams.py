@@ -9,11 +9,12 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from kvroles import places
-from kvroles.errors import NoSource, Unproven
+from kvroles import handles, places
+from kvroles.errors import NoSource, Unproven, os_error
 
 VERSION = "11.17.2"
 SHA256 = "581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8"
+_LARGEST = 64 << 20
 NAME = f"mermaid-{VERSION}.min.js"  # in the user's cache
 SERVED = Path("assets") / "javascripts" / "mermaid.min.js"  # below docs/
 
@@ -27,14 +28,14 @@ def provide(docs: Path, cache: Path, given: Path | None = None) -> Path:
     if given is None and target.exists() and _digest(target.read_bytes()) == SHA256:
         return target
     stored = cache / NAME
+    kept: bytes | None = None
     if given is not None:
         data = given.read_bytes() if given.is_file() else None
         if data is None:
             raise NoSource(f"{given} does not exist", fix="Give --mermaid the file dist/mermaid.min.js of the package")
-    elif stored.exists():
-        data = stored.read_bytes()
     else:
-        data = _from_npm()
+        kept = _kept(cache)
+        data = kept if kept is not None else _from_npm()
     if _digest(data) != SHA256:
         raise Unproven(
             f"{given or stored} is not mermaid {VERSION}",
@@ -42,12 +43,22 @@ def provide(docs: Path, cache: Path, given: Path | None = None) -> Path:
             found=f"SHA-256 {_digest(data)}",
             fix=f"Delete it, or give --mermaid the file dist/mermaid.min.js of npm package mermaid@{VERSION}",
         )
-    if given is None and not stored.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        stored.write_bytes(data)
+    if given is None and not kept:
+        with handles.folder(cache, create=True) as folder, handles.new(folder, NAME) as f:
+            f.write(data)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(data)
     return target
+
+
+def _kept(cache: Path) -> bytes | None:
+    try:
+        with handles.folder(cache) as folder, handles.regular(NAME, at=folder) as f:
+            return f.read(_LARGEST)
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        raise os_error(f"{cache / NAME} cannot be read", e, "Choose another cache with --cache-dir", NoSource) from None
 
 
 def _digest(data: bytes) -> str:
