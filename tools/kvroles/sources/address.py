@@ -25,7 +25,7 @@ class Address:
     host: str
     port: int | None
     path: str
-    query: str
+    query: str = field(repr=False)
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 

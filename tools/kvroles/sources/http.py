@@ -106,8 +106,10 @@ class Answer:
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Redirects are followed below, where the next address is parsed before anything is done with it."""
 
-    def redirect_request(self, *_: Any, **__: Any) -> None:
+    def http_error_302(self, *_: Any, **__: Any) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _handlers(deadline: Deadline) -> list[urllib.request.BaseHandler]:

@@ -1,0 +1,93 @@
+"""Whatever stands on a command line and in the environment, a tool ends with one of its exit codes and in words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.driver import Ran
+from support.tiny import Tiny
+
+Drivers = Mapping[str, Callable[..., Ran]]
+
+_ODD = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), max_size=12)
+_VALUES = st.one_of(
+    st.sampled_from(
+        ["", " ", "-", "--", ".", "vllm", "file", "pipe", "loop", "0.22.1", "v0.22.1", "latest", "main", "HEAD", "0", "1", "-1",
+         "1/0", "9" * 400, "0." * 200, "a" * 300, "\x1b[2J", "a\nb", "::error::x", "\u202e", "\udcff", "\ud800"[:0] or "x",
+         "http://[", "http://u:p@h:0/", "file://x", "file:///", "ext::x", "u:p@h:x", "https:/x", "louder", "fence", "a=b",
+         "*=prefill", "**=decode", "[=prefill", "x:9=prefill", "image@sha256:" + "0" * 64, "image:tag", "x86_64", "python3"]
+    ),
+    _ODD,
+    st.binary(max_size=6).map(lambda b: os.fsdecode(b.replace(b"\0", b"").replace(b"/", b""))),
+)  # fmt: skip
+_OPTIONS = {
+    "apply": ["--vllm-rev", "--upstream", "--output", "--into", "--with", "--check", "--reverse", "--3way", "--list",
+              "--export", "--json", "--index-url", "--cache-dir", "-q", "-v", "--help", "--nonsense", "-x"],
+    "vendor": ["install", "uninstall", "verify", "wheel", "image", "--vllm-rev", "--python", "--site-packages", "--json", "-q",
+               "--wheel", "--arch", "--output", "--build", "--force", "--offline", "--base", "--allow-tag", "--nonsense"],
+    "migrate": ["--write", "--diff", "--check", "--target-vllm", "--side", "--config", "--json", "--sarif", "--github", "-v",
+                "-q", "--help", "--nonsense"],
+}  # fmt: skip
+_ENVIRONMENT = st.dictionaries(
+    st.sampled_from(
+        ["HOME", "XDG_CACHE_HOME", "TERM", "COLUMNS", "NO_COLOR", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "NETRC", "SSL_CERT_FILE",
+         "PIP_CERT", "http_proxy", "no_proxy", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_DIR", "SUDO_UID", "LANG", "TMPDIR_"]
+    ),
+    st.one_of(_ODD, st.sampled_from(["", "0", "-1", "9" * 40, "http://u:p@h:x", "dumb", "C"])),
+    max_size=3,
+)  # fmt: skip
+
+
+def commands(tool: str) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.one_of(st.sampled_from(_OPTIONS[tool]), _VALUES), max_size=7)
+
+
+@pytest.fixture(scope="module")
+def place(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tree, a file, a pipe and a link in a circle, that each run may change."""
+    folder = tmp_path_factory.mktemp("a place")
+    tiny.unpack(folder / "vllm")
+    (folder / "file").write_text('{"kv_connector": "NixlConnector", "kv_role": "kv_both"}\n')
+    os.mkfifo(folder / "pipe")
+    (folder / "loop").symlink_to("loop")
+    return folder
+
+
+def ends_in_words(tool: str, argv: list[str], env: dict[str, str], drivers: Drivers, place: Path) -> None:
+    if tool == "vendor":
+        argv = [*argv, "--offline"] if "wheel" in argv else argv
+    ran = drivers[tool](*argv, cwd=place, env=env)
+    assert ran.code in (0, 1, 2, 3, 4), (argv, env, ran)
+    assert "Traceback" not in ran.err, (argv, env, ran.err)
+    assert "u:p" not in ran.out + ran.err, (argv, env, ran)
+    if not (place / "vllm").is_dir():
+        shutil.copytree(place.parent / "vllm", place / "vllm")
+
+
+def figures_of(count: int) -> settings:
+    return settings(
+        max_examples=count, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+    )
+
+
+@figures_of(60)
+@given(st.data())
+@pytest.mark.parametrize("tool", list(_OPTIONS))
+def test_a_command_line_ends_in_a_traceback(tool: str, drivers: Drivers, place: Path, data: st.DataObject) -> None:
+    ends_in_words(tool, data.draw(commands(tool)), data.draw(_ENVIRONMENT), drivers, place)
+
+
+@pytest.mark.slow
+@figures_of(350)
+@given(st.data())
+@pytest.mark.parametrize("tool", list(_OPTIONS))
+def test_a_thousand_command_lines_end_in_a_traceback(
+    tool: str, drivers: Drivers, place: Path, data: st.DataObject
+) -> None:
+    ends_in_words(tool, data.draw(commands(tool)), data.draw(_ENVIRONMENT), drivers, place)

@@ -1,0 +1,176 @@
+"""The cache may be shared with others: no file of ours is followed elsewhere, swapped, waited for, or taken from a stranger."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kvroles import handles
+from kvroles.errors import NoSource
+from kvroles.series.lock import ArchiveRow
+from kvroles.sources import cache, extracts
+from support.driver import Ran
+from support.index_server import IndexServer
+from support.tiny import Tiny
+
+Apply = Callable[..., Ran]
+NAME = "vllm-0.22.1.tar.gz"
+
+
+@pytest.fixture
+def fetching(apply: Apply, index: IndexServer, tiny: Tiny, tmp_path: Path) -> Callable[..., Ran]:
+    """``fetching()``: make the small 0.22.1 from an index, with the cache ``tmp_path/cache``."""
+    index.serve(NAME, tiny.archive().read_bytes())
+
+    def run(*argv: str, **kw: object) -> Ran:
+        where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new", "--index-url", index.url)
+        return apply("--vllm-rev", "0.22.1", *where, *argv, online=True, **kw)
+
+    return run
+
+
+def part_name(tiny: Tiny) -> str:
+    from kvroles.digest import sha256
+
+    return f".{NAME}.{sha256(tiny.archive().read_bytes())[:12]}.part"
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder of another mode"])
+def test_a_planted_part_overwrites_a_file_elsewhere(fetching: Apply, tiny: Tiny, tmp_path: Path, kind: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    part = tmp_path / "cache/archives" / part_name(tiny)
+    part.parent.mkdir(parents=True)
+    if kind == "link":
+        part.symlink_to(precious)
+    elif kind == "hard link":
+        part.hardlink_to(precious)
+    elif kind == "pipe":
+        os.mkfifo(part)
+    else:
+        part.write_bytes(b"x" * 10)
+        part.chmod(0o666)
+    fetching().ok()
+    assert precious.read_bytes() == b"mine"
+    assert stat.S_ISREG((tmp_path / "cache/archives" / NAME).lstat().st_mode)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "device"])
+def test_something_else_in_place_of_an_archive_is_read_without_end(
+    fetching: Apply, tiny: Tiny, tmp_path: Path, kind: str
+) -> None:
+    file = tmp_path / "cache/archives" / NAME
+    file.parent.mkdir(parents=True)
+    if kind == "link":
+        file.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        try:
+            os.mknod(file, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+            os.close(os.open(file, os.O_RDONLY))
+        except OSError as e:
+            pytest.skip(f"devices cannot be made here: {e.strerror}")
+    fetching().refused(4, "a link, a pipe or a device", "rm ")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_as_large_as_the_disk_is_taken_into_memory(fetching: Apply, tmp_path: Path) -> None:
+    file = tmp_path / "cache/archives" / NAME
+    file.parent.mkdir(parents=True)
+    with file.open("wb") as f:
+        f.truncate(1 << 40)
+    fetching().ok()
+
+
+def test_a_cache_of_ours_stays_open_to_others(fetching: Apply, tmp_path: Path) -> None:
+    folder = tmp_path / "cache/archives"
+    folder.mkdir(parents=True)
+    for place in (folder.parent, folder):
+        place.chmod(0o777)
+    fetching().ok()
+    assert [p.stat().st_mode & 0o777 for p in (folder.parent, folder)] == [0o700, 0o700]
+
+
+def test_a_cache_that_others_may_write_is_used(fetching: Apply, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("giving a folder to somebody else needs root")
+    folder = tmp_path / "cache/archives"
+    folder.mkdir(parents=True)
+    os.chown(folder, 4711, 4711)
+    folder.chmod(0o777)
+    fetching().refused(4, "others than you may write to it", "--cache-dir", "read-only")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_extract_that_somebody_else_made_is_taken_at_its_word(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("giving a file to somebody else needs root")
+    extracts.store(tmp_path, "k", {"a"}, extracts.Extract({"a": b"x"}, b""))
+    assert extracts.load(tmp_path, "k", {"a"}) is not None
+    os.chown(next((tmp_path / "touched").iterdir()), 4711, 4711)
+    assert extracts.load(tmp_path, "k", {"a"}) is None
+
+
+def test_a_file_swapped_after_its_hash_is_what_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvroles.digest import sha256
+
+    good = b"good"
+    row = ArchiveRow("a.tar.gz", sha256(good), len(good))
+    cache.keep(row, good, tmp_path)
+    real = cache.sha256
+
+    def swapping(data: bytes) -> str:
+        (tmp_path / "archives/b").write_bytes(b"evil")
+        os.replace(tmp_path / "archives/b", tmp_path / "archives/a.tar.gz")
+        return real(data)
+
+    monkeypatch.setattr(cache, "sha256", swapping)
+    assert cache.archive_bytes(row, tmp_path, offline=True) == good
+
+
+def test_names_of_files_in_the_making_can_be_foreseen(tmp_path: Path) -> None:
+    seen = set()
+    for _ in range(3):
+        with handles.folder(tmp_path) as fd, handles.new(fd, "x") as f:
+            seen.update(p.name for p in tmp_path.iterdir() if p.name != "x")
+            f.write(b"1")
+    assert len(seen) == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/mem"])
+def test_a_device_that_a_user_names_is_read_without_end(path: str) -> None:
+    if path == "/dev/zero":
+        with pytest.raises(NoSource, match="not a regular file"):
+            handles.given(Path(path))
+
+
+def test_an_index_of_a_pipe_or_a_device_is_read_without_end(apply: Apply, tmp_path: Path) -> None:
+    (tmp_path / "simple/vllm").mkdir(parents=True)
+    os.mkfifo(tmp_path / "simple/vllm/index.html")
+    where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new")
+    apply("--vllm-rev", "0.22.1", *where, "--index-url", f"file://{tmp_path}/simple", online=True).refused(4)
+    (tmp_path / "simple/vllm/index.html").unlink()
+    (tmp_path / "simple/vllm/index.html").symlink_to("/dev/zero")
+    apply("--vllm-rev", "0.22.1", *where, "--index-url", f"file://{tmp_path}/simple", online=True).refused(4)
+
+
+def test_the_cache_s_lock_follows_a_link(fetching: Apply, tmp_path: Path) -> None:
+    folder = tmp_path / "cache/archives"
+    folder.mkdir(parents=True)
+    (folder / f".{NAME}.lock").symlink_to(tmp_path / "made")
+    fetching().refused(4)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_file_of_a_wrong_size_is_named_offline_without_being_read(apply: Apply, tmp_path: Path) -> None:
+    file = tmp_path / "cache/archives" / NAME
+    file.parent.mkdir(parents=True)
+    with file.open("wb") as f:
+        f.truncate(1 << 40)
+    where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new")
+    apply("--vllm-rev", "0.22.1", *where).refused(4, f"{1 << 40} bytes")
