@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles import handles
 from kvroles.errors import NoSource
 from kvroles.series.lock import ArchiveRow
 from kvroles.sources import cache, extracts
+from kvroles.tree import handles
 from support.driver import Ran
 from support.index_server import IndexServer
 from support.tiny import Tiny

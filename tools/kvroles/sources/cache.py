@@ -17,10 +17,10 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
-from kvroles import handles
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, os_error
 from kvroles.series.lock import ArchiveRow
+from kvroles.tree import handles
 
 _WAIT_S = 1800.0  # another run may be fetching the same archive over a slow line
 

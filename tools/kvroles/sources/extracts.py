@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvroles import handles
 from kvroles.digest import sha256
 from kvroles.series.lock import ArchiveRow
 from kvroles.sources import archive
+from kvroles.tree import handles
 
 _LARGEST = 256 << 20  # bytes of one such file; those of a release have 8 million
 

@@ -9,8 +9,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from kvroles import handles, places
+from kvroles import places
 from kvroles.errors import NoSource, Unproven, os_error
+from kvroles.tree import handles
 
 VERSION = "11.17.2"
 SHA256 = "581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8"
