@@ -251,7 +251,7 @@ class FileCtx:
     def asked(self) -> frozenset[str]:
         """The template variables that a condition in the file compares with a side: the text they stand in serves both."""
         found = re.findall(
-            r"\b(?:eq|ne)\s+([\w.$]+)\s+[\"'](?:prefill|decode)|([\w.$]+)\s*[=!]=\s*[\"'](?:prefill|decode)",
+            r"\b(?:eq|ne)\s+([\w.$]+)\s+[\"'](?:prefill|decode)|(?<![\w.$])([\w.$]{1,80})\s{0,9}[=!]=\s*[\"'](?:prefill|decode)",
             self.text.s,
         )
         return frozenset(a or b for a, b in found)

@@ -15,11 +15,11 @@ PD = (P, D)
 
 _NEUTRAL = re.compile(
     r"""(?ix)
-    disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine))
+    (?<![a-z])disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine))
     | (?:chunked|partial|remote|conditional|no|without)[\s_-]+prefills?
     | (?:prefill|decode)[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache|heavy|bound|intensive|dominant
       |latenc|throughput|length|step|kernel|attention|time|speed|rate|perf|phase)\w*
-    | spec(?:ulative)?[\s_-]+decod\w+ | decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
+    | spec(?:ulative)?[\s_-]+decod\w+ | (?<![a-z])decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
     | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
     | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decoder-only | encoder-decoder | FULL_DECODE_ONLY
     | kv_producer | kv_consumer | --[a-z][\w.-]* | enable_chunked_prefill
@@ -192,6 +192,7 @@ def depends(text: str) -> bool:
 _LEAD = frozenset(word for row in rows(titles.LEAD) for word in row[0].split())
 _HEADS = frozenset(word for row in rows(titles.HEADS) for word in row[0].split())
 _TAIL = frozenset(word for row in rows(titles.TAIL) for word in row[0].split())
+_LONGEST = 2000  # characters: what is longer is no title
 _DECORATED = re.compile(r"[#=*\-–—_/\\>|<+~`]{2,}")
 _LETTER_WORDS = re.compile(r"[^\W_][\w'.]*")
 _STOP = re.compile(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
@@ -205,13 +206,13 @@ def title_side(text: str) -> Side | None:
     behind it its noun, and then the end, a sign or a preposition. What stands after that takes nothing away. Anything else
     ("wait for prefill", "prefill is disabled") is a sentence, whatever it says.
     """
-    opened = _opened(text)
+    opened = _opened(text) if len(text) <= _LONGEST else None
     return opened[0] if opened is not None and _follows(opened[1]) else None
 
 
 def opens_with(text: str) -> Side | None:
     """The side that a sentence opens with, as a title does, whatever follows."""
-    opened = _opened(text)
+    opened = _opened(text) if len(text) <= _LONGEST else None
     return opened[0] if opened is not None else None
 
 
