@@ -92,6 +92,8 @@ def _word(script: Script, node: Node) -> list[Site]:
     assert parent is not None
     scope = Scope.deferred(partial(script.chain, node))
     word = shell_words.unquote(t, node)
+    if TOKEN not in word.s:  # its letters are no word once the quotes are off
+        return []
     if parent.type in {"binary_expression", "unary_expression", "test_command", "case_item"}:
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
     if parent.type == "command" and shell_script.is_pattern(t, parent):
