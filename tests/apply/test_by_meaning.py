@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from kvroles.apply import meaning
 from kvroles.apply.meaning import Unclear
+from kvroles.series.patchfile import FilePatch, Hunk
 from support import tiny as project
 from support.driver import Ran
 from support.files import put
@@ -130,6 +131,43 @@ MADE = {
 def test_what_is_made_of_a_file(name: str) -> None:
     path, before, after = MADE[name]
     assert meaning.change(path, before.replace("ROLE", "kv_both").encode()).decode() == after
+
+
+# A variant's hunks, where not all of them fit: what they leave is read.
+
+FUNCTION = (
+    'KV=\'{"kv_connector":"NixlConnector","kv_role":"ROLE","new":1}\'\nrun() {\n  local kv=$1\n  # Start prefill\n'
+    '  vllm serve A --c "$kv" &\n\n  # Start decode\n  vllm serve B --c "$kv" &\n}\nrun "$KV"\n'
+)
+
+
+def hunk(old: str, new: str) -> Hunk:
+    return Hunk(1, 1, tuple(old.encode().splitlines(True)), tuple(new.encode().splitlines(True)))
+
+
+def test_what_a_variant_s_fitting_hunks_leave_is_read() -> None:
+    two = "  local prefill_kv=$1\n  local decode_kv=${1/kv_producer/kv_consumer}\n"
+    patch = FilePatch(
+        "tests/a.sh",
+        (hunk('KV=\'{"kv_role":"kv_both"}\'\n', 'KV=\'{"kv_role":"kv_producer"}\'\n'), hunk("  local kv=$1\n", two)),
+    )
+    made = meaning.change("tests/a.sh", FUNCTION.replace("ROLE", "kv_both").encode(), [patch]).decode()
+    want = FUNCTION.replace("ROLE", "kv_producer").replace("  local kv=$1\n", two)
+    want = want.replace('A --c "$kv"', 'A --c "$prefill_kv"').replace('B --c "$kv"', 'B --c "$decode_kv"')
+    assert made == want
+
+
+def test_a_change_by_half_is_refused() -> None:
+    patch = FilePatch("tests/a.sh", (hunk("  local kv=$1\n", "  local prefill_kv=$1\n"),))
+    with pytest.raises(Unclear, match=r"serves both sides"):
+        meaning.change("tests/a.sh", FUNCTION.replace("ROLE", "kv_both").encode(), [patch])
+
+
+def test_a_hunk_finds_its_place_with_less_context_but_never_one_of_two() -> None:
+    patch = FilePatch("a", (hunk("one\ntwo\nthree\n", "one\nTWO\nthree\n"),))
+    assert meaning.loosely(b"another\ntwo\nthree\n", patch) == b"another\nTWO\nthree\n"
+    assert meaning.loosely(b"x\ntwo\ny\ntwo\n", patch) is None
+    assert meaning.loosely(b"one\n2\nthree\n", patch) is None
 
 
 REFUSED = {

@@ -133,8 +133,8 @@ def test_a_reworded_neighbour_is_merged_into_a_new_variant(project: Path, tmp_pa
     done = port(project, "--to", archive(tmp_path, NEXT, future), "--json")
     report = json.loads(done.stdout)
     outcome = {t["topic"]: t["outcome"] for t in report["topics"]}
-    assert outcome["stragglers"] in ("merged", "conflict")
-    if outcome["stragglers"] == "merged":
+    assert outcome["stragglers"] in ("merged", "by meaning", "conflict")
+    if outcome["stragglers"] != "conflict":
         assert done.returncode == 0, done.stdout
         assert NEXT in Series.load(project).topic("stragglers").variants
         newest = SERIES.topic("stragglers").variants[-1]
@@ -148,7 +148,6 @@ def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) ->
     future = files_of(NEWEST)
     future[KVLAYOUT] = future[KVLAYOUT].replace(b'kv_role="kv_both"', b'kv_role = "kv_both"')
     source = archive(tmp_path, NEXT, future)
-    assert port(project, "--to", source).returncode == 1
     options = Options(default_cache_dir())
     plan = engine.plan(
         release_files.extract(LOCK.releases[NEWEST], SERIES, options).files.get,
