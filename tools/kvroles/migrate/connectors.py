@@ -148,8 +148,8 @@ def beside(key: str, pairs: Iterable[tuple[str, str]]) -> str | None:
             continue
         elif words <= own | group:
             rank = len(words) + 1
-        elif mentioned(" ".join(words - own)):
-            continue
+        elif mentioned(" ".join(words - own)) or kind_of(value) is not Kind.NIXL:
+            continue  # another's, as far as is known
         else:
             rank = 0
         best.setdefault(rank, set()).add(value)

@@ -14,6 +14,7 @@ from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import mentioned, role_key
 from kvroles.evidence.text import TOKEN_RE, Text, join
+from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers import pairs
 from kvroles.migrate.readers.base import File
@@ -286,9 +287,10 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
 
 
 def _meaning(values: list[tuple[str, str]], name: str) -> str | None:
-    """The one value that a variable is set to."""
+    """The one value that a variable is set to, if that is NIXL's: whoever runs it may set another."""
     found = {value for key, value in values if key == name}
-    return found.pop() if len(found) == 1 else None
+    value = found.pop() if len(found) == 1 else None
+    return value if connectors.kind_of(value) is connectors.Kind.NIXL else None
 
 
 def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
