@@ -110,6 +110,7 @@ def _read(
             )
     metadata = text(z, f"{info}/METADATA", str(path))
     distribution, version = _field(metadata, "Name", path), _field(metadata, "Version", path)
+    _named_alike(path, version)
 
     def member(path_: str) -> bytes | None:
         return text(z, path_, str(path)) if path_ in names else None
@@ -126,6 +127,23 @@ def _read(
     already = f"{info}/{receipt.NAME}" in names
     date = _date(z.getinfo(f"{info}/METADATA"), path)
     return Source(path, sha, official, distribution, version, info, whole, planned, record, metadata, already, date)
+
+
+def _named_alike(path: Path, version: str) -> None:
+    """Raise Unproven when the wheel's file name gives another version than its METADATA."""
+    with contextlib.suppress(InvalidWheelFilename):  # a name that is no wheel's is refused when the output is named
+        named = parse_wheel_filename(path.name)[1]
+        try:
+            alike = named == Version(version)
+        except InvalidVersion:
+            alike = False
+        if not alike:
+            raise Unproven(
+                f"{path} gives two versions of itself",
+                expected=f"{named} in METADATA, as in the file's name",
+                found=version[:100],
+                fix="Fetch the wheel again, under the name it was published with",
+            )
 
 
 def _field(metadata: bytes, name: str, path: Path) -> str:
