@@ -318,6 +318,13 @@ def test_a_name_in_a_tree_leads_out_of_it(making: Making, repository: Path, tmp_
     nothing_left(tmp_path)
 
 
+@pytest.mark.parametrize("mode", ["999999", "", "x", "0", "77777777777"])
+def test_a_mode_that_is_none_ends_in_a_traceback(making: Making, repository: Path, tmp_path: Path, mode: str) -> None:
+    blob = in_(repository, "hash-object", "-w", "--stdin", data=b"x")
+    assert making(repository, rev=tree_of(repository, (mode, b"a", blob))).code in (1, 4)
+    nothing_left(tmp_path)
+
+
 def test_a_link_and_a_folder_of_one_name_lead_out_of_the_tree(making: Making, repository: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -187,7 +188,7 @@ def _listed(data: bytes, store: Store) -> Iterator[tuple[str, str, str]]:
         names.add(name)
         mode = data[at:space].decode("ascii", "replace")
         if mode not in (LINK, FOLDER, SUBMODULE):  # git takes any other for a file, and one bit of it
-            mode = EXECUTABLE if mode.isdecimal() and int(mode, 8) & 0o100 else FILE
+            mode = EXECUTABLE if re.fullmatch("[0-7]{1,6}", mode) and int(mode, 8) & 0o100 else FILE
         yield mode, name, data[nul + 1 : nul + 21].hex()
         at = nul + 21
 
