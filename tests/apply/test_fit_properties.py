@@ -75,7 +75,7 @@ def test_a_change_near_a_hunk_is_survived_or_refused(release: str, edits: list[t
         files[path] = b"".join(lines)
     refused = ""
     try:
-        plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=release)
+        plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(), nearest=release, exact=True)
         prove_plan(files, plan, {f.path for t in plan.topics for f in t.files})
     except (DoesNotApply, Unproven) as e:
         refused = str(e)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.series.lock import Lock
 from kvroles.series.release import Version, in_range, resolve, version
-from kvroles.sources import upstream
 from support import tiny as project
 from support.driver import Ran, script
 from support.tiny import Tiny
@@ -129,7 +128,7 @@ def test_a_range_that_is_none_is_an_error(bad: str) -> None:
         (("--into", "tree", "--upstream", "clone"), "--upstream makes a new tree, and --into names one that is there"),
         (
             ("--upstream", "clone", "--vllm-rev", "main"),
-            "Give it the address of a repository, or the folder of a clone",
+            "is neither a folder nor the address of a repository",
         ),
     ],
 )
@@ -152,21 +151,6 @@ def test_wrong_arguments_are_exit_2_with_the_usage(apply: Apply, argv: tuple[str
 @pytest.mark.parametrize("revision", ["main", "a1b2c3d"])
 def test_a_revision_that_only_a_network_has_says_how_to_get_it(apply: Apply, revision: str) -> None:
     apply("--vllm-rev", revision).refused(4, f"{revision} of", "Run once without --offline", "--upstream")
-
-
-@pytest.mark.parametrize(
-    ("described", "near"),
-    [
-        ("0.22.1", "0.22.1"),
-        ("0.22.2", "0.22.1"),
-        ("0.23.0rc1", "0.22.1"),
-        ("1.0", "0.33.0"),
-        ("0.8.5", None),
-        (None, None),
-    ],
-)
-def test_the_release_a_commit_is_nearest_to_is_the_last_before_it(described: str | None, near: str | None) -> None:
-    assert upstream.nearest(described, RELEASES) == near
 
 
 def test_an_upstream_s_credentials_are_in_no_message(apply: Apply) -> None:

@@ -37,7 +37,7 @@ def both_ways(damaged: Tiny, tmp_path: Path, *phrases: str) -> None:
     before = snapshot(tmp_path / "vllm", times=True)
     for argv in (("--into", tree), ("--vllm-rev", "0.22.1", "--output", "new"), ("--into", tree, "--check")):
         ran = script(damaged.apply, *argv, "--offline", "--cache-dir", damaged.cache, cwd=tmp_path)
-        ran.refused(3, "git checkout -- ", *phrases)
+        ran.refused(3, "Unpack the project afresh", *phrases)
     assert snapshot(tree, times=True) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["project", "vllm"]
 
@@ -143,7 +143,7 @@ def test_the_lock_and_the_archive_do_not_agree(damaged: Tiny, tmp_path: Path) ->
     row["before"] = "0" * 64
     file.write_text(json.dumps(data))
     ran = script(damaged.apply, "--vllm-rev", "0.22.1", "--offline", "--cache-dir", damaged.cache, cwd=tmp_path)
-    ran.refused(3, project.GUIDE, "git checkout -- patches")
+    ran.refused(3, project.GUIDE, "Unpack the project afresh")
 
 
 def _outcome(request: Request, tree: Path) -> dict[str, bytes] | KvRolesError:

@@ -364,7 +364,7 @@ def whl(data: bytes) -> None:
         assert not output.exists()
         return
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(output) as new:
-        assert len(old.namelist()) + 1 == len(new.namelist()) == len(set(new.namelist()))
+        assert len(old.namelist()) + 2 == len(new.namelist()) == len(set(new.namelist()))
         for name in new.namelist():
             assert not name.startswith("/")
             assert ".." not in name.split("/")

@@ -179,7 +179,7 @@ def test_a_damaged_mail_is_refused(name: str) -> None:
     assert old in GOOD
     with pytest.raises(Unproven, match=r"^Patch p\.patch is damaged: ") as e:
         patchfile.parse(GOOD.replace(old, new, 1), "p.patch")
-    assert "git checkout -- patches" in str(e.value)
+    assert "checkout HEAD -- patches" in str(e.value)
 
 
 @settings(max_examples=300, deadline=None)

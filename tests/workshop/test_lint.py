@@ -15,7 +15,7 @@ UNIT_TESTS = "unit-tests/0.22.1.patch"
 HUNK = """\
 @@ -1,2 +1,2 @@
 -def create_vllm_config(kv_connector="NixlConnector", kv_role="kv_both"):
-+def create_vllm_config(kv_connector="NixlConnector", kv_role="kv_producer"):
++def create_vllm_config(kv_connector="NixlConnector", kv_role="kv_consumer"):
      return kv_role
 """
 

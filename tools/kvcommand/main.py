@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from kvroles.console import Parser, note, say
 
 DISTRIBUTION = "vllm-kv-roles"
 # command -> the module that holds its ``main(argv, prog)`` and ``parser(prog)``, and what it does
@@ -29,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if first in COMMANDS:
         return _command(first)(given[1:], f"kv-roles {first}")
     if first in ("-h", "--help") and len(given) <= 1:
-        sys.stdout.write(_help())
+        say(_help())
         return 0 if given else _USAGE
     if first == "--version":
-        sys.stdout.write(f"kv-roles {_version()}\n")
+        say(f"kv-roles {_version()}\n")
         return 0
     if first == "--print-completion":
         return _completion(given[1:])
@@ -43,7 +44,7 @@ def _command(name: str) -> Callable[[Sequence[str], str], int]:
     module = COMMANDS[name][0]
     if module.startswith("kvworkshop."):
         if not (_HOME / "kvworkshop").is_dir():
-            sys.stderr.write(
+            note(
                 f"kv-roles {name}: it works on the project's own patches, and this is an installation without them. Run it "
                 "in a clone of the project.\n"
             )
@@ -77,15 +78,15 @@ def _completion(argv: list[str]) -> int:
 
     shells = ("bash", "zsh")
     if len(argv) != 1 or argv[0] not in shells:
-        sys.stderr.write(f"kv-roles --print-completion: name one shell of {', '.join(shells)}.\n")
+        note(f"kv-roles --print-completion: name one shell of {', '.join(shells)}.\n")
         return _USAGE
-    whole = argparse.ArgumentParser(prog="kv-roles")
+    whole = Parser(prog="kv-roles")
     commands = whole.add_subparsers()
     for name, (module, what) in COMMANDS.items():
         if module.startswith("kvroles."):
             own = import_module(module).parser(f"kv-roles {name}")
             commands.add_parser(name, help=what, parents=[own], add_help=False)
-    sys.stdout.write(str(shtab.complete(whole, argv[0])) + "\n")
+    say(str(shtab.complete(whole, argv[0])) + "\n")
     return 0
 
 

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from kvroles.environment import search_path
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.said import as_json, page, said
 
@@ -200,3 +199,8 @@ def _columns() -> int:
         return os.get_terminal_size(sys.stderr.fileno()).columns
     except (OSError, ValueError, AttributeError):
         return 100
+
+
+def search_path() -> str:
+    """The absolute folders of PATH. An empty or relative entry stands for the current folder, whoever filled that."""
+    return os.pathsep.join(p for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(p))

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-from kvroles.environment import search_path
+from kvroles.console import search_path
 
 OWN = ".kv-roles"  # our folder in a tree: receipt, and while a run is writing, its journal
 

@@ -11,16 +11,18 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from kvroles.console import say
+
 TOOLS = Path(__file__).resolve().parents[1]
 
 # From the ground up: a room imports those before it and itself, never one after it.
 FLOORS = (
     "kvroles.said",
     "kvroles.errors",
+    "kvroles.console",
     "kvroles.digest",
     "kvroles.places",
     "kvroles.progress",
-    "kvroles.console",
     "kvroles.evidence",
     "kvroles.contract",
     "kvroles.series",
@@ -144,4 +146,4 @@ def _through_another(upper: str, lower: str, arrows: set[tuple[str, str]]) -> bo
 
 
 if __name__ == "__main__":
-    print(picture(), end="")
+    say(picture())

@@ -67,7 +67,7 @@ def test_nothing_goes_round_the_one_way_to_print(path: Path) -> None:
 def _only_asked(node: ast.AST, path: Path) -> bool:
     """Whether the line at ``node`` asks for a property of the stream, or names a type, and writes nothing."""
     line = path.read_text().splitlines()[getattr(node, "lineno", 1) - 1]
-    return "isatty" in line
+    return "isatty" in line or ".flush()" in line
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from kvroles import places
-from kvroles.environment import search_path
+from kvroles.console import search_path
 from kvroles.errors import Exit, KvRolesError, NoSource, UsageError
 from kvroles.said import said
 from kvroles.tree import handles

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from kvroles import places
-from kvroles.environment import search_path
+from kvroles.console import search_path
 from kvroles.errors import NoSource
 from kvroles.sources import address, credentials, http
 from kvroles.sources.address import Address
