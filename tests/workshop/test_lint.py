@@ -86,7 +86,7 @@ SPOILT: list[tuple[str, Callable[[Path], None], str]] = [
     ("KVR007", folder_nobody_lists, "patches/left-over"),
     ("KVR007", edit("guides\n", "guides\nguides\n", "series"), "guides is listed 2 times"),
     ("KVR008", edit("From: vllm-kv-roles <maintainers@vllm-kv-roles.invalid>\n", ""), "on 0.22.1"),
-    ("KVR008", edit('in caplog.text\n', 'in caplog.text\r\n'), "test_nixl_connector.py of 0.22.1"),
+    ("KVR010", edit('in caplog.text\n', 'in caplog.text\r\n'), "has CRLF line ends"),
     ("KVR009", the_same_file_in_two_topics, "unit-tests and guides in 0.22.1"),
     ("KVR010", edit("\n-- \nvllm-kv-roles\n", "\n"), "cut short"),
     ("KVR011", other_checker(tokens="0" * 64), "raise CHECKER by one"),

@@ -268,7 +268,7 @@ def test_a_renamed_file_is_reported_with_its_new_name(project: Path, tmp_path: P
     future[new] = future.pop(path)
     report = surveyed(project, tmp_path, future)
     assert f"{path} is gone, and {new} holds its text" in report["left"]
-    assert any(item.startswith(f"{new}:") and "kv_both" in item for item in report["left"])
+    assert new in json.dumps(report["by_meaning"]), "the file under its new name is given its roles"
 
 
 def test_a_script_that_is_gone_ends_its_variant(project: Path, tmp_path: Path) -> None:

@@ -340,11 +340,11 @@ def _unclear(found: _Found, where: str) -> DoesNotApply:
     """The error for a file that no variant fits, and that cannot be read for certain either."""
     why = found.unclear
     assert why is not None
-    at = f":{why.line}" if why.line else ""
+    at = f" (line {why.line})" if why.line else ""
     return DoesNotApply(
         f"Topic {found.topic} does not apply to {found.status.path} in {where}: no variant's text stands in the file, and its "
         "change cannot be made by meaning",
-        found=f"{found.status.path}{at}: {why.why}",
+        found=f"{why.why}{at}",
         fix="Run again with --3way to merge, or give the file explicit roles by hand",
     )
 
