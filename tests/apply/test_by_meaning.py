@@ -79,7 +79,7 @@ def test_a_role_of_no_side_is_refused_with_its_line(apply: Apply, fork: Path, un
     script.write_bytes(
         script.read_bytes().replace(b"start_prefill", b"start_one").replace(b"start_decode", b"start_two")
     )
-    untouched(lambda: apply("--into", fork), 1, f"{project.SCRIPT}:7: nothing around kv_both says")
+    untouched(lambda: apply("--into", fork), 1, f"apply to {project.SCRIPT}", "nothing around kv_both says", "(line 7)")
 
 
 # What is made of a file, kind by kind.

@@ -143,7 +143,7 @@ def test_what_uv_installs_in_each_of_its_ways(
 ) -> None:
     """The files of uv's cache keep their bytes, whatever the environment holds of them."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent))
-    assert uv, "uv is part of the development requirements"
+    assert uv, "uv is part of the test requirements"
     env = {**os.environ, "UV_CACHE_DIR": str(tmp_path / "cache"), "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
     site = wheels.environment(spaced / "env")
     python = site.parents[2] / "bin" / "python"

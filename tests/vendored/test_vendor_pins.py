@@ -29,7 +29,7 @@ def folder(vendor: Vendor, wheel: Path, tmp_path: Path) -> Path:
 
 def installs(tool: str, tmp_path: Path, *argv: str) -> str | None:
     """The version of vllm that ``tool`` installs into a fresh environment, or None where it refuses."""
-    assert UV, "uv is part of the development requirements"
+    assert UV, "uv is part of the test requirements"
     site = wheels.environment(tmp_path / f"env-{len(list(tmp_path.iterdir()))}")
     python = site.parents[2] / "bin" / "python"
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))}
