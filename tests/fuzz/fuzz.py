@@ -2,10 +2,10 @@
 """Fuzz the parsers by coverage, with atheris: ``python tests/fuzz/fuzz.py [TARGET ...] --minutes 30 --write``.
 
 A finding (an exception other than the project's own, or an input that takes more than 20 s or 2 GB) does not end a run: it is
-kept under build/fuzz/TARGET/findings with its input, once per place in the code; once mended, the input goes to
-tests/fuzz/mended. ``--write`` puts the figures (sums over the runs since build/fuzz was made) into bench/results.json under
-"fuzz" and the smallest inputs that together reach every line that was reached into tests/fuzz/corpus. The tests run both
-folders. Exit codes: 0 nothing found; 2 wrong usage, or no atheris here (``pip install -e '.[fuzz]'``); 3 something found.
+kept under build/fuzz/TARGET/findings with its input, once per place in the code; once mended, the input goes to the part
+"mended" of tests/fuzz/inputs/TARGET.txt. ``--write`` puts the figures (sums over the runs since build/fuzz was made) into
+bench/results.json under "fuzz", and the smallest inputs that together reach every line that was reached into the part
+"reach". The tests run both parts. Exit codes: 0 nothing found; 2 wrong usage, or no atheris here (``pip install -e '.[fuzz]'``); 3 something found.
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-CORPUS = HERE / "corpus"
-MENDED = HERE / "mended"
 INSTRUMENTED = ["kvroles", "html.parser", "_markupbase", "zipfile"]
-KEPT, KEPT_BYTES = 60, 4096  # of a target's corpus
+KEPT, KEPT_BYTES = 60, 4096  # of a target's inputs that reach lines
 
 
 def _one(name: str, room: Path, flags: list[str]) -> None:
@@ -76,6 +74,7 @@ def _keep(room: Path, data: bytes, place: str, trace: str) -> None:
 
 def fuzz(name: str, minutes: float) -> dict[str, Any]:
     """Fuzz one target for ``minutes``; returns its figures."""
+    from support import fuzz_inputs as inputs
     from targets import TARGETS
 
     target = TARGETS[name]
@@ -83,7 +82,7 @@ def fuzz(name: str, minutes: float) -> dict[str, Any]:
     shutil.rmtree(room / "findings", ignore_errors=True)
     for folder in ("seeds", "found", "findings", "artifacts"):
         (room / folder).mkdir(parents=True, exist_ok=True)
-    for data in [*target.seeds(), *kept(name)]:
+    for data in [*target.seeds(), *inputs.kept(name)]:
         (room / "seeds" / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
     (room / "words").write_text("".join('"' + "".join(f"\\x{b:02x}" for b in w) + '"\n' for w in target.words))
     started, executions = time.monotonic(), 0
@@ -106,34 +105,28 @@ def fuzz(name: str, minutes: float) -> dict[str, Any]:
     total = json.loads((room / "total").read_text()) if (room / "total").exists() else [0, 0]
     total = [round(total[0] + (time.monotonic() - started) / 60, 1), total[1] + executions]
     (room / "total").write_text(json.dumps(total))
-    mended = len(list((MENDED / name).glob("*")))
+    mended = len(inputs.kept(name).mended)
     return {"minutes": total[0], "executions": total[1], "open_findings": found, "mended_findings": mended}
-
-
-def kept(name: str) -> list[bytes]:
-    """The inputs of a target that the repository keeps."""
-    return [p.read_bytes() for folder in (CORPUS, MENDED) for p in sorted((folder / name).glob("*"))]
 
 
 def keep(name: str) -> int:
     """Keep of what was found the smallest inputs that together reach every line of ours that is reached; returns how many."""
+    from support import fuzz_inputs as inputs
     from targets import TARGETS
 
     check = TARGETS[name].check
+    old = inputs.kept(name)
     found = (ROOT / "build" / "fuzz" / name / "found").iterdir()
-    inputs = sorted({*(p.read_bytes() for p in found), *kept(name)}, key=lambda d: (len(d), d))
+    tried = sorted({*(p.read_bytes() for p in found), *old.reach}, key=lambda d: (len(d), d))
     lines: set[tuple[str, int]] = set()
-    chosen = []
-    for seed in TARGETS[name].seeds():
+    chosen: list[bytes] = []
+    for seed in [*TARGETS[name].seeds(), *old.mended]:
         lines |= _lines(check, seed)
-    for data in inputs:
+    for data in tried:
         if len(data) <= KEPT_BYTES and len(chosen) < KEPT and (new := _lines(check, data) - lines):
             lines |= new
             chosen.append(data)
-    shutil.rmtree(CORPUS / name, ignore_errors=True)
-    (CORPUS / name).mkdir(parents=True)
-    for data in chosen:
-        (CORPUS / name / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+    inputs.keep(name, inputs.Kept(old.mended, tuple(chosen)))
     return len(chosen)
 
 
@@ -160,7 +153,7 @@ def _lines(check: Any, data: bytes) -> set[tuple[str, int]]:
 def main() -> int:
     if sys.argv[1:2] == ["--one"]:
         _one(sys.argv[2], ROOT / "build" / "fuzz" / sys.argv[2], sys.argv[3:])
-    sys.path[:0] = [str(HERE), str(ROOT / "bench")]
+    sys.path[:0] = [str(HERE), str(ROOT / "tests"), str(ROOT / "bench")]
     from targets import TARGETS
 
     p = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])

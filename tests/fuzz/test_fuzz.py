@@ -1,6 +1,6 @@
 """Every parser on the inputs that fuzzing found and on its seeds; in the slow run on thousands of mutations of them.
 
-``fuzz.py`` is the search itself; what a target promises is in ``targets.py``.
+``support/fuzz_inputs.py`` keeps them; ``fuzz.py`` is the search itself; what a target promises is in ``targets.py``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import fuzz_inputs as inputs
 
 
 def _load(name: str) -> ModuleType:
@@ -27,7 +28,7 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-targets, fuzz = _load("targets"), _load("fuzz")
+targets = _load("targets")
 NAMES = list(targets.TARGETS)
 
 
@@ -38,9 +39,9 @@ def _quiet() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_found_and_kept(name: str) -> None:
-    inputs = [*targets.TARGETS[name].seeds(), *fuzz.kept(name)]
-    assert inputs
-    for data in inputs:
+    known = [*targets.TARGETS[name].seeds(), *inputs.kept(name)]
+    assert known
+    for data in known:
         targets.TARGETS[name].check(data)
 
 
@@ -48,7 +49,7 @@ def test_what_was_found_and_kept(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_mutations_of_it(name: str) -> None:
     target = targets.TARGETS[name]
-    seeds = [*target.seeds(), *fuzz.kept(name)]
+    seeds = [*target.seeds(), *inputs.kept(name)]
     pieces = [b"", b"\0", b"\xff", b"\n", b'"', b"{", b"}", *target.words]
 
     @st.composite

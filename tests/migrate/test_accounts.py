@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from kvroles.migrate import run
 from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.settings import Options, Settings
+from support import verdicts
 
-TESTS = Path(__file__).parents[1]
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 OTHER = NIXL.replace("NixlConnector", "LMCacheConnectorV1")
 
@@ -105,25 +103,18 @@ def test_what_configures_nothing_is_told_by_its_sign(what: str) -> None:
     assert set(_codes(name, text)) == {code}
 
 
-def _files() -> list[Path]:
-    found = [p for folder in ("corpus", "fuzz/corpus", "fuzz/mended") for p in sorted((TESTS / folder).rglob("*"))]
-    return [p for p in found if p.is_file() and b"kv_both" in p.read_bytes() and p.name != "labels.tsv"]
-
-
-@pytest.mark.parametrize("folder", ["corpus", "fuzz"])
-def test_findings_are_as_many_as_a_plain_search_of_the_bytes_finds(folder: str) -> None:
-    files = [p for p in _files() if p.relative_to(TESTS).parts[0] == folder]
+@pytest.mark.parametrize("room", ["corpus", "fuzz"])
+def test_findings_are_as_many_as_a_plain_search_of_the_bytes_finds(room: str) -> None:
+    files = {at: of for at, of in verdicts.inputs().items() if at.startswith(f"{room}/") and b"kv_both" in of[1]}
     assert len(files) > 20
-    for path in files:
-        data = path.read_bytes()
-        name = str(path.relative_to(TESTS / folder))
+    for at, (name, data) in files.items():
         result = run.of_bytes(name, name, data, Options(Settings()))
         assert result is not None
         classes = [(f.pos, CODES[f.code].means) for f in result.findings if CODES[f.code].means is not Means.EFFECT]
         if [f.code for f in result.findings] == ["KVR190"]:
             continue
-        assert len(classes) == data.count(b"kv_both"), name
-        assert len({pos for pos, _ in classes}) == len(classes), f"{name}: one class each"
+        assert len(classes) == data.count(b"kv_both"), at
+        assert len({pos for pos, _ in classes}) == len(classes), f"{at}: one class each"
 
 
 def test_a_comment_silences_what_is_unread() -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 KEPT = TESTS / "migrate/verdicts.tsv"
-sys.path.insert(0, str(TESTS.parent / "tools"))
+sys.path[:0] = [str(TESTS.parent / "tools"), str(TESTS)]
 
 from kvroles.migrate import run  # noqa: E402 - the path comes first
 from kvroles.migrate.settings import Options, Settings  # noqa: E402
+
+from support import fuzz_inputs  # noqa: E402
 
 # Of a fuzzer's input the first byte chooses among names: tests/fuzz/targets.py, CARRIERS.
 _NAMES = {
@@ -27,15 +29,14 @@ _NAMES = {
 
 
 def inputs() -> dict[str, tuple[str, bytes]]:
-    """Every input that is judged: its place below tests/, the name it is judged by, its bytes."""
+    """Every input that is judged: its place, the name it is judged by, its bytes."""
     out: dict[str, tuple[str, bytes]] = {}
     for path in sorted((TESTS / "corpus").rglob("*")):
         if path.is_file() and path.name != "labels.tsv":
             out[str(path.relative_to(TESTS))] = str(path.relative_to(TESTS / "corpus")), path.read_bytes()
     for kind, name in _NAMES.items():
-        for folder in ("corpus", "mended"):
-            for path in sorted((TESTS / "fuzz" / folder / f"migrate-{kind}").glob("*")):
-                out[str(path.relative_to(TESTS))] = name, path.read_bytes()[1:]
+        for data in fuzz_inputs.kept(f"migrate-{kind}"):
+            out[f"fuzz/migrate-{kind}/{fuzz_inputs.name_of(data)}"] = name, data[1:]
     return out
 
 
