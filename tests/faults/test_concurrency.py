@@ -17,24 +17,19 @@ import pytest
 from support import tiny as project
 from support import wheels
 from support.driver import Ran, is_a_paragraph, script
-from support.files import contents
+from support.files import series_of
 from support.index_server import IndexServer
 from support.tiny import Tiny
 
 Apply = Callable[..., Ran]
 Keep = Callable[[str, str, dict[str, Any]], None]
-OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}
 ENDS_S = 300  # a deadlock ends here
-
-
-def series_of(tree: Path) -> dict[str, bytes]:
-    return {p: d for p, d in contents(tree).items() if p not in OWN}
 
 
 def at_once(
     tiny: Tiny, cwd: Path, *commands: tuple[str | Path, ...], offline: bool = True, tool: Path | None = None
 ) -> list[Ran]:
-    """Start ``commands`` together, and wait for all of them to end."""
+    """Start ``commands`` together, and wait for all of them to end; after a deadlock none of them is left."""
     own = ("--offline", "--cache-dir", tiny.cache) if offline and tool is None else ()
     running = [
         subprocess.Popen(
@@ -43,7 +38,12 @@ def at_once(
         )
         for argv in commands
     ]  # fmt: skip
-    ended = [(p, *p.communicate(timeout=ENDS_S)) for p in running]
+    try:
+        ended = [(p, *p.communicate(timeout=ENDS_S)) for p in running]
+    finally:
+        for p in running:
+            p.kill()  # of one that ended this does nothing
+            p.wait()
     return [Ran(p.returncode, out, err) for p, out, err in ended]
 
 

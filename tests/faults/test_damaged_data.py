@@ -18,11 +18,10 @@ from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from support import tiny as project
 from support.driver import Ran, script
-from support.files import contents, snapshot
+from support.files import series_of, snapshot
 from support.tiny import Tiny
 
 Apply = Callable[..., Ran]
-OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}
 
 
 @pytest.fixture
@@ -151,7 +150,7 @@ def _outcome(request: Request, tree: Path) -> dict[str, bytes] | KvRolesError:
         run.run(request)
     except KvRolesError as e:
         return e
-    return {p: d for p, d in contents(tree).items() if p not in OWN}
+    return series_of(tree)
 
 
 def _damage(data: bytes, dice: random.Random) -> bytes:

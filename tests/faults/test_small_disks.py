@@ -11,16 +11,11 @@ from pathlib import Path
 
 import pytest
 from support.driver import Ran
-from support.files import contents, put, snapshot
+from support.files import contents, put, series_of, snapshot
 from support.mounts import Mounts
 from support.tiny import Tiny
 
 Apply = Callable[..., Ran]
-OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}
-
-
-def series_of(tree: Path) -> dict[str, bytes]:
-    return {p: d for p, d in contents(tree).items() if p not in OWN}
 
 
 @pytest.mark.parametrize("size", ["16k", "40k", "64k"])

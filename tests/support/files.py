@@ -39,6 +39,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p: e[2] for p, e in snapshot(folder).items() if e[0] == "file" and isinstance(e[2], bytes)}
 
 
+OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}  # what apply leaves in a tree beside the series
+
+
+def series_of(tree: Path) -> dict[str, bytes]:
+    """The bytes of every file of ``tree`` but those that apply keeps for itself."""
+    return {p: d for p, d in contents(tree).items() if p not in OWN}
+
+
 def put(folder: Path, files: dict[str, bytes]) -> Path:
     """Write ``files`` below ``folder``; returns it."""
     for path, data in files.items():
