@@ -192,7 +192,7 @@ def _write(results: list[FileResult]) -> bool:
 
 def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> None:
     # lazy: most runs need it late, or not at all
-    from kvroles.migrate import report
+    from kvroles.migrate.report import text as report
 
     form = "json" if args.json else args.format or "text"
     if args.write and args.paths == ["-"]:  # standard output has the text

@@ -23,7 +23,7 @@ def document(results: list[FileResult], coverage: Coverage, form: str) -> dict[s
     if form == "json":
         return as_json(results, coverage)
     # lazy: most runs need it late, or not at all
-    from kvroles.migrate import sarif
+    from kvroles.migrate.report import sarif
 
     return sarif.log(results)
 
