@@ -26,6 +26,8 @@ class Carrier:
         whole: str = "{}",
         server: Callable[[list[str]], str] | None = None,
         branch: Callable[[str, str], str] | None = None,
+        choice: Callable[[str, str], str] | None = None,
+        tests: tuple[str, str] = ('role == "prefill"', "is_prefill"),
         behind: bool = True,
         upper: bool = False,
     ) -> None:
@@ -35,6 +37,8 @@ class Carrier:
         self.whole = whole  # what stands round the lines
         self.server = server  # words -> the lines that start a server with the config as last word
         self.branch = branch  # condition's side, lines -> the lines below a condition that the role is that side
+        self.choice = choice  # condition, what holds the two configs -> both, below a condition and its else
+        self.tests = tests  # conditions: that a role is prefill, and a truth of that name
         self.behind = behind  # a comment may stand at the end of a line
         self.upper = upper
 
@@ -42,6 +46,11 @@ class Carrier:
         return words.upper() if self.upper else words
 
     def print(self, evidence: str) -> str | None:
+        if evidence in {"else of a role", "else of a truth"}:
+            if self.choice is None:
+                return None
+            said = self.choice(self.tests[evidence.endswith("truth")], self.setting(self.name("kv")))
+            return self.whole.replace("{}", said, 1) + "\n"
         parts = [self._one(evidence, side, n) for n, side in enumerate(SIDES)]
         if None in parts:
             return None
@@ -79,6 +88,7 @@ class Carrier:
 
 EVIDENCE = (
     "name", "letter", "disagg", "above", "behind", "condition", "mode flag", "switch", "log file", "non-name", "denied",
+    "else of a role", "else of a truth",
 )  # fmt: skip
 
 
@@ -105,21 +115,26 @@ CARRIERS = {
     "shell": Carrier(
         "a.sh", lambda n: f"{n}='{NIXL}'", "# {}", upper=True, server=_command,
         branch=lambda s, x: f'if [ "$ROLE" = {s} ]; then\n{_indent(x, "  ")}\nfi',
+        choice=lambda c, x: f"if [ {c} ]; then\n  {x}\nelse\n  {x}\nfi",
+        tests=('"$ROLE" = prefill', '"$IS_PREFILL" = true'),
     ),
     "python": Carrier(
         "a.py", lambda n: f"{n} = '{NIXL}'", "# {}",
         server=lambda w: f"subprocess.run([{_listed(['vllm', 'serve', 'm', *w])}, '{NIXL}'])",
         branch=lambda s, x: f'if role == "{s}":\n{_indent(x, "    ")}',
+        choice=lambda c, x: f"if {c}:\n    {x}\nelse:\n    {x}",
     ),
     "go": Carrier(
         "a.go", lambda n: f"\t{n} := `{NIXL}`", "\t// {}", whole="package a\n\nfunc a() {\n{}\n}",
         server=lambda w: f"\trun([]string{{{_listed(['vllm', 'serve', 'm', *w])}, `{NIXL}`}})",
         branch=lambda s, x: f'\tif role == "{s}" {{\n{_indent(x, "    ")}\n\t}}',
+        choice=lambda c, x: f"\tif {c} {{\n\t{x}\n\t}} else {{\n\t{x}\n\t}}",
     ),
     "rust": Carrier(
         "a.rs", lambda n: f'    let {n} = r#"{NIXL}"#;', "    // {}", whole="fn a() {\n{}\n}",
         server=lambda w: f'    run(vec![{_listed(["vllm", "serve", "m", *w])}, r#"{NIXL}"#]);',
         branch=lambda s, x: f'    if role == "{s}" {{\n{_indent(x, "    ")}\n    }}',
+        choice=lambda c, x: f"    if {c} {{\n    {x}\n    }} else {{\n    {x}\n    }}",
     ),
     "yaml": Carrier(
         "a.yaml", lambda n: f"{n}: '{NIXL}'", "# {}",
@@ -138,6 +153,8 @@ CARRIERS = {
         "Makefile", lambda n: f"{n} = '{NIXL}'", "# {}", upper=True,
         server=lambda w: f"serve{_n()}:\n\t{_command(w)}",
         branch=lambda s, x: f"ifeq ($(ROLE),{s})\n{x}\nendif",
+        choice=lambda c, x: f"ifeq ({c})\n{x}\nelse\n{x}\nendif",
+        tests=("$(ROLE),prefill", "$(IS_PREFILL),true"),
     ),
     "just": Carrier(
         "Justfile", lambda n: f"{n} := '{NIXL}'", "# {}", server=lambda w: f"serve{_n()}:\n    {_command(w)}",
@@ -151,11 +168,14 @@ CARRIERS = {
         "a.yaml.j2", lambda n: f"{{% set {n} = '{NIXL}' %}}", "{{# {} #}}",
         server=lambda w: f"- args: [{_listed(w)}, '{NIXL}']",
         branch=lambda s, x: f"{{% if role == '{s}' %}}\n{x}\n{{% endif %}}",
+        choice=lambda c, x: f"{{% if {c} %}}\n{x}\n{{% else %}}\n{x}\n{{% endif %}}",
     ),
     "helm": Carrier(
         "templates/a.yaml", lambda n: f"{{{{- ${n} := `{NIXL}` }}}}", "{{{{/* {} */}}}}",
         server=lambda w: f"- args: [{_listed(w)}, '{NIXL}']",
         branch=lambda s, x: f'{{{{- if eq .Values.role "{s}" }}}}\n{x}\n{{{{- end }}}}',
+        choice=lambda c, x: f"{{{{- if {c} }}}}\n{x}\n{{{{- else }}}}\n{x}\n{{{{- end }}}}",
+        tests=('eq .Values.role "prefill"', ".Values.isPrefill"),
     ),
     "ini": Carrier("a.ini", lambda n: f"{n} = '{NIXL}'", "; {}", whole="[kv]\n{}"),
     "systemd": Carrier(
@@ -166,19 +186,27 @@ CARRIERS = {
         "a.js", lambda n: f"const {n} = '{NIXL}';", "// {}",
         server=lambda w: f"run([{_listed(['vllm', 'serve', 'm', *w])}, '{NIXL}']);",
         branch=lambda s, x: f'if (role === "{s}") {{\n{_indent(x, "  ")}\n}}',
+        choice=lambda c, x: f"if ({c}) {{\n  {x}\n}} else {{\n  {x}\n}}",
+        tests=('role === "prefill"', "isPrefill"),
     ),
     "typescript": Carrier(
         "a.ts", lambda n: f"const {n}: string = '{NIXL}';", "// {}",
         server=lambda w: f"run([{_listed(['vllm', 'serve', 'm', *w])}, '{NIXL}']);",
         branch=lambda s, x: f'if (role === "{s}") {{\n{_indent(x, "  ")}\n}}',
+        choice=lambda c, x: f"if ({c}) {{\n  {x}\n}} else {{\n  {x}\n}}",
+        tests=('role === "prefill"', "isPrefill"),
     ),
     "powershell": Carrier(
         "a.ps1", lambda n: f"${n} = '{NIXL}'", "# {}",
         server=lambda w: f"vllm serve m {' '.join(w)} --kv-transfer-config '{NIXL}'",
         branch=lambda s, x: f'if ($role -eq "{s}") {{\n{_indent(x, "  ")}\n}}',
+        choice=lambda c, x: f"if ({c}) {{\n  {x}\n}} else {{\n  {x}\n}}",
+        tests=('$role -eq "prefill"', "$isPrefill"),
     ),
     "hcl": Carrier(
         "a.tf", lambda n: f'  {n} = "{ESCAPED}"', "  # {}", whole="locals {\n{}\n}",
         server=lambda w: f'  s{_n()} = {{ args = [{_listed(w)}, "{ESCAPED}"] }}',
+        choice=lambda c, x: f'{x.split("=")[0]}= {c} ? "{ESCAPED}" : "{ESCAPED}"',
+        tests=('var.role == "prefill"', "var.is_prefill"),
     ),
 }  # fmt: skip

@@ -1,3 +1,3 @@
 module "vllm" {
-  kv = var.role == "prefill" ? jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" }) : jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" })
+  kv = var.is_prefill ? jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" }) : jsonencode({ kv_connector = "NixlConnector", kv_role = "kv_both" })
 }

@@ -31,6 +31,7 @@ _OR = frozenset({"||", "or", "-o", "-or"})
 _NOT = frozenset({"!", "not", "-not"})
 _EQUAL = frozenset({"==", "===", "=", "is", "eq", "-eq", "-ieq", "-ceq", "equals", "-like", "-match"})
 _BELOW = frozenset({"<", "<=", "-lt", "-le"})
+_UNEQUAL = frozenset({"!=", "!==", "<>", "-ne"})
 _OTHER = frozenset({"!=", "!==", "<>", "!~", ">", ">=", "-ne", "-gt", "-ge", "-nt", "-ot", "matches"})
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _CONSTANT = frozenset({*_TRUE, "false", "no", "off", "0", "none", "null", "nil", "nan", "undefined", "defined", ""})
@@ -264,29 +265,40 @@ def holds(words: str, *, shell: bool = False) -> Side | None:
     return _says(node) if node is not None else None
 
 
-def alone(words: str, *, shell: bool = False) -> Side | None:
-    """The side that the condition ``words`` asks for and nothing else: where it is false, the server is not of that side."""
-    node = _parsed(words, shell)
-    return _says(node) if node is not None and node.kind not in {"and", "or"} else None
-
-
-def excluded(words: str, *, shell: bool = False) -> Side | None:
-    """The side that the condition ``words`` being true rules out: ``role != "prefill"``, ``not is_prefill``. What is left is
-    the other side only where there is no third."""
+def told(words: str, *, value: bool, shell: bool = False) -> tuple[Side | None, bool]:
+    """What the condition ``words`` having the truth ``value`` tells: a side, and whether the server is of it (True) or is not
+    (False). That it is not of one side makes it one of the other only where there is no third."""
     node = _parsed(words, shell)
     if node is None:
-        return None
-    if node.kind == "not":
-        return _says(node.args[0])
-    if node.kind == "cmp" and node.word in {"!=", "!==", "<>", "-ne"}:
-        return _of_pair(*node.args)
-    return _of_call(_Node("call", "eq", node.args)) if node.kind == "call" and node.word == "ne" else None
+        return None, True
+    while node.kind == "not":
+        node, value = node.args[0], not value
+    if node.kind == "cmp" and node.word in _UNEQUAL:
+        side, value = _of_pair(*node.args), not value
+    elif node.kind == "call" and node.word == "ne":
+        side, value = _of_call(_Node("call", "eq", node.args)), not value
+    else:
+        side = _says(node) if value or node.kind not in {"and", "or"} else None
+    return side, value
 
 
-def counted(words: str, *, shell: bool = False) -> bool:
-    """Whether the condition asks for the first so many of numbered servers: the rest are of the other side."""
+def boolean(words: str, *, shell: bool = False) -> bool:
+    """Whether a condition asks a truth that is named for a side (``is_prefill``), or for the first so many of numbered servers:
+    where it does not hold, the server is of the other side."""
     node = _parsed(words, shell)
-    return node is not None and node.kind == "cmp" and node.word in _BELOW and _says(node) in PD
+    while node is not None and node.kind == "not":
+        node = node.args[0]
+    if node is None:
+        return False
+    if node.kind == "cmp" and node.word in _BELOW:
+        return True
+    if node.kind == "cmp" and node.word in _EQUAL:
+        node = next((name for name, value in (node.args, node.args[::-1]) if _true(value)), node)
+    if node.kind == "call" and node.word == "eq" and len(node.args) == 2:
+        node = next((name for name, value in (node.args, node.args[::-1]) if _true(value)), node)
+    if node.kind == "call" and node.word in _SAME and len(node.args) == 1:
+        node = node.args[0]
+    return node.kind in {"name", "index"} and split_name(_last(node))[:1] in [["is"], ["as"], ["run"]]
 
 
 def pattern_side(pattern: str) -> Side | None:

@@ -121,6 +121,31 @@ _VALUES = re.compile(r"(?:^|/)values\.ya?ml$")
 _VALUES_OF = re.compile(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
 _PD_KEY = re.compile(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
 _OPEN = re.compile(r"\$\{\w+:?[-=]")
+# The other side asked for as a truth of its own (``is_decode``): a server may then be neither.
+_TRUTHS = {
+    Side.PREFILL: re.compile(r"(?i)(?<![a-z])is[-_.]?prefill"),
+    Side.DECODE: re.compile(r"(?i)(?<![a-z])is[-_.]?decod"),
+}
+# Both sides in a list of what there is: ``["prefill", "decode"]``, ``prefill|decode``, ``enum Role { Prefill, Decode }``,
+# ``for role in prefill decode``.
+_A_SIDE = r"(?:\w{1,40}(?:\.|::))?[\"'`]?(?:prefill(?:er)?|decode(?:r)?)[\"'`]?"
+_LISTED = re.compile(
+    rf"""(?ix) (?<![\w.|/-]) {_A_SIDE} (?: [ \t]*\|[ \t]* | \s*,\s* | [ \t]*\r?\n[ \t]*-[ \t]+ | [ \t]+(?:or[ \t]+)? )
+    {_A_SIDE} (?![\w.|/-]*[\w/-])"""
+)
+_LIST_OPEN = re.compile(r"(?:[\[({<:=]|\bin|\blist|\btuple)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
+_BARE_OPEN = re.compile(r"(?:[\[({<]|\bin)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
+_LIST_GOES = re.compile(r"(?:[|/,]|\b(?:or|and))\s*[\"'`]?\Z")
+_LIST_ON = re.compile(r"[ \t]*(?:\||/|,\s*[\w\"'`]|(?:or|and)\b|\r?\n[ \t]*-[ \t])")
+_WORDS_ON = re.compile(r"[ \t]+[\"'\w]")
+_LIST_END = re.compile(r"\s*(?:,\s*)?[\])}>;]|[ \t]*(?:#.*)?(?:\r?\n|\Z)|[ \t]*;")
+# A third role without quotes.
+_THIRD = re.compile(
+    r"""(?imx) (?:role|mode|type|stage|side)[\"']?[ \t]*[:=]{1,3}[ \t]*
+      (?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)\b
+    | ^[ \t]*\(?(?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)[ \t]*(?:\||\))
+    | (?<![a-z])(?:is|as|run|num|non)?[-_.]?(?<!dis)agg(?:regat(?:ed|e|ion))?(?![a-z]) | (?<![a-z])monolithic(?![a-z])"""
+)
 _NAME_LENGTH = 200
 _BEFORE = re.compile(r"[\w.-]*\Z")
 _AFTER = re.compile(r"[\w.-]*")
@@ -130,6 +155,20 @@ def _holds(text: str, name: str) -> bool:
     """Whether a text holds a name that is no part of a longer word."""
     ends = (text[i - 1 : i] + text[i + len(name) : i + len(name) + 1] for i in occurrences(text, name))
     return any(not re.search(r"[A-Za-z0-9]", around) for around in ends)
+
+
+def _only_two(s: str, a: int, b: int) -> bool:
+    """Whether the two sides from index ``a`` to ``b`` are all of a list: it opens right before, and ends right behind."""
+    words = s[a:b].lower()
+    if "prefill" not in words or "decod" not in words or _LIST_ON.match(s, b):
+        return False
+    before = s[max(0, a - 40) : a]
+    if "|" in words:
+        return _LIST_GOES.search(before) is None
+    if not re.search(r"[,\"'`]", words) and _WORDS_ON.match(s, b):
+        return False
+    opened = _LIST_OPEN if re.search(r"[\"'`]", words) else _BARE_OPEN
+    return opened.search(before) is not None and _LIST_END.match(s, b) is not None
 
 
 class FileCtx:
@@ -402,6 +441,33 @@ class FileCtx:
         as well only where the other one stands in the file too or something else says P/D."""
         return self._in_company(conditions.holds(condition, shell=shell), condition)
 
+    def branch_side(self, condition: str, *, taken: bool, shell: bool = False) -> Side | None:
+        """The side of what runs where a condition of this file holds (``taken``) or does not: the side that is asked for there.
+        Where it does not hold, also the other one, if the condition rules out one of two and the file knows no third."""
+        if taken and (side := self.holds(condition, shell=shell)) is not None:
+            return side
+        side, own = conditions.told(condition, value=taken, shell=shell)
+        if side is None or side not in PD or self._in_company(side, condition) is None:
+            return None
+        if own:
+            return side
+        return side.other if not taken and self._two_sided(condition, side, shell=shell) else None
+
+    def _two_sided(self, condition: str, side: Side, *, shell: bool = False) -> bool:
+        """Whether a server that is not of the ``side`` a condition asks for is of the other one: the condition asks a truth
+        (``is_prefill``) and the file does not ask the other's as well, or the file lists the two and no third."""
+        if self.third_role:
+            return False
+        if not conditions.boolean(condition, shell=shell):
+            return self._two_roles
+        return _TRUTHS[side.other].search(self.text.s) is None
+
+    @cached_property
+    def _two_roles(self) -> bool:
+        """Whether the file lists the two sides as what a role may be, and never with a third beside them."""
+        found = [_only_two(self.text.s, *m.span()) for m in _LISTED.finditer(self.text.s)]
+        return len(found) > 0 and all(found)
+
     def pattern_side(self, pattern: str) -> Side | None:
         """The side that an arm of a ``case`` or ``match`` in this file is for (see ``conditions.pattern_side``)."""
         return self._in_company(conditions.pattern_side(pattern), pattern)
@@ -425,7 +491,9 @@ class FileCtx:
     def third_role(self) -> bool:
         """Whether the file compares or sets a role that is neither prefill nor decode: both, aggregated, encode."""
         words = re.findall(r"[\"'](\w[\w+-]*)[\"']", self.text.s)
-        return any(role_value(w) not in {None, *PD} and w.lower() not in {"none", "regular", "all"} for w in set(words))
+        if any(role_value(w) not in {None, *PD} and w.lower() not in {"none", "regular", "all"} for w in set(words)):
+            return True
+        return _THIRD.search(self.text.s) is not None
 
     def has_twin(self, name: str) -> bool:
         """Whether the same name with the other side's word or letter in it stands in the file, or beside it in its folder."""

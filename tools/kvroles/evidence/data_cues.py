@@ -194,11 +194,13 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: boo
     if is_through or len(v.value) > 200:
         return []
     if key in _CONDITION_KEYS:
-        side = ctx.holds(v.value)
         words = f"{key}: {v.value}"[:80]
-        if (out := conditions.excluded(v.value)) in PD and out is not None:
-            return [Cue(out.other, Weight.HINT, "condition", words, pos)]
-        return [Cue(side, Weight.NAMED, "condition", words, pos)] if side in PD else []
+        if (side := ctx.branch_side(v.value, taken=True)) is not None:
+            return [Cue(side, Weight.NAMED, "condition", words, pos)] if side in PD else []
+        out, own = conditions.told(v.value, value=True)
+        return (
+            [Cue(out.other, Weight.HINT, "condition", words, pos)] if out is not None and out in PD and not own else []
+        )
     if key in _NAME_KEYS or (
         key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not mentioned(key)
     ):

@@ -13,7 +13,7 @@ from kvroles.evidence import conditions
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side, Weight
 from kvroles.evidence.knowledge import pickers as known
-from kvroles.evidence.names import PD, condition_side, split_name
+from kvroles.evidence.names import PD, condition_side, mentioned, split_name
 
 _LONGEST = 4000  # characters: what is longer is no choice between two configs
 _CONFIG = re.compile(r"kv_(?:both|producer|consumer)|kv_role")
@@ -44,12 +44,33 @@ def is_test(word: str) -> bool:
 def side_of(condition: str, first: str, index: int, ctx: FileCtx) -> Side | None:
     """The side of value ``index`` (0 or 1) of a picker whose first value is ``first``."""
     if index == 0:
-        side = ctx.holds(condition)
+        side = ctx.branch_side(condition, taken=True)
         return side if side in PD else None
-    side = conditions.alone(condition)
-    if side is None or side not in PD or not _CONFIG.search(first) or ctx.third_role:
+    return otherwise(condition, first, ctx)
+
+
+def otherwise(condition: str, first: str, ctx: FileCtx, *, shell: bool = False) -> Side | None:
+    """The side of what is given or done where a condition does not hold; ``first`` is what is where it holds. If that is
+    no config, the condition may be about something else."""
+    if len(first) > _LONGEST or not _CONFIG.search(first):
         return None
-    return side.other
+    side = ctx.branch_side(condition, taken=False, shell=shell)
+    return side if side in PD else None
+
+
+def else_cues(
+    condition: str, first: str, body: str, ctx: FileCtx, pos: int, *, shell: bool = False, last: bool = True
+) -> list[Cue]:
+    """The cue of an ``else``: what ``otherwise`` says where it is the ``last`` and only one, or else what the ``body`` of it
+    speaks of, if that is the other side and not the one that the condition asks for."""
+    words = f"else of: {condition.strip()}"[:80]
+    if last and (side := otherwise(condition, first, ctx, shell=shell)) is not None:
+        return [Cue(side, Weight.NAMED, "condition", words, pos)]
+    side, own = conditions.told(condition, value=False, shell=shell)
+    if side is None or side not in PD or own or len(body) > _LONGEST:
+        return []
+    said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in mentioned(w)}
+    return [Cue(side.other, Weight.SAID, "condition", words, pos)] if side.other in said and side not in said else []
 
 
 def in_action(text: str, place: int, ctx: FileCtx) -> tuple[bool, Side | None]:

@@ -66,6 +66,7 @@ class _Builder:
         self.directives: dict[int, list[Branch]] = {}  # by where the string begins that they stand in
         self.comments: list[tuple[int, int]] = []
         self.merges: set[int] = set()  # where each ``merge`` begins
+        self.chained: set[int] = set()  # where each conditional begins that is what another one gives otherwise
         self.root = Map(end=len(t.s))
         self._comments(self.parsed)
         self.comments.sort()
@@ -158,7 +159,14 @@ class _Builder:
         condition, yes, no = node.named_children
         words = "if " + " ".join(self._source(condition).split())
         self.branches.append(Branch(yes.start_byte, yes.end_byte, words, False))
-        self.branches.append(Branch(no.start_byte, no.end_byte, words, True, (yes.start_byte, yes.end_byte)))
+        more = no
+        while more.type in _WRAPPERS and more.named_child_count == 1:
+            more = more.named_children[0]
+        chained = more.type == "conditional" or node.start_byte in self.chained
+        if more.type == "conditional":
+            self.chained.add(more.start_byte)
+        first = None if chained else (yes.start_byte, yes.end_byte)
+        self.branches.append(Branch(no.start_byte, no.end_byte, words, True, first))
         return Seq([self.value(yes), self.value(no)], node.start_byte, node.end_byte)
 
     def _call(self, node: TsNode) -> Node:
@@ -236,7 +244,9 @@ class _Builder:
         between = next((c for c in node.children if c.type == "template_else_intro"), None)
         end = node.children[-1].start_byte
         out = [Branch(intro.end_byte, between.start_byte if between is not None else end, words, False)]
-        return [*out, Branch(between.end_byte, end, words, True)] if between is not None else out
+        if between is None:
+            return out
+        return [*out, Branch(between.end_byte, end, words, True, (intro.end_byte, between.start_byte))]
 
     def _hole(self, a: int, b: int) -> Text:
         word = re.sub(r"[^\w.]", "_", self.t.s[a:b].strip("${}~ "))[:60] or "_"

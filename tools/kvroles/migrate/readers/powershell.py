@@ -207,7 +207,7 @@ class _Script:
                         scope.find_uses = partial(
                             self._uses, re.compile(rf"(?i)(?<![\w-]){re.escape(word)}(?![\w-])"), owner
                         )
-                case "if_statement" | "elseif_clause" | "switch_clause":
+                case "if_statement" | "elseif_clause" | "else_clause" | "switch_clause":
                     scope = self._branch(owner, inner, scope)
                 case "assignment_expression" if inner == owner.child_by_field_name("value"):
                     name = self._target(owner)
@@ -245,12 +245,20 @@ class _Script:
     def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:
         if inner.type != "statement_block":
             return up
+        first: tuple[int, int] | None = None
+        otherwise = node.type == "else_clause" and node.parent is not None
+        if otherwise and node.parent is not None:
+            node = node.parent
+            done = next((c for c in node.named_children if c.type == "statement_block"), None)
+            if done is not None and not any(c.type == "elseif_clauses" for c in node.named_children):
+                first = done.start_byte, done.end_byte
         asked = node.child_by_field_name("condition") or next(
             (c for c in node.named_children if c.type == "switch_clause_condition" or c.type == "pipeline"), None
         )
         words = grammar.text(self.t, asked) if asked is not None else ""
         words = f"if $_ -eq {words}" if node.type == "switch_clause" else f"if {words}"
-        return branches_of.scope_of(Branch(inner.start_byte, inner.end_byte, words, False), up, self.t, self.ctx)
+        branch = Branch(inner.start_byte, inner.end_byte, words, otherwise, first)
+        return branches_of.scope_of(branch, up, self.t, self.ctx)
 
     def _command(self, nodes: list[Node], site: Node, up: Scope) -> Scope:
         words = [argv.Word(self._text(n).s, self.t.at(n.start_byte)) for n in nodes]

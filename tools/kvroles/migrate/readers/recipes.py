@@ -297,6 +297,7 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
     """The branches of a Makefile's conditionals, in order of their start."""
     out: list[Branch] = []
     stack: list[Branch] = []
+    chained: set[int] = set()  # where each ``else if`` begins
     for a, b in lines:
         m = _CONDITIONAL.match(t.s[a:b])
         if m is None:
@@ -306,12 +307,14 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
             opened = stack.pop()
             out.append(opened._replace(end=a))
             if word == "else" and not test:
-                stack.append(Branch(b, b, opened.condition, not opened.negated))
+                first = None if opened.start in chained else (opened.start, a)
+                stack.append(Branch(b, b, opened.condition, not opened.negated, first))
         if word != "endif" and (word != "else" or test):
             asked = _EQUAL.match(test if word == "else" else f"{word} {test}")
             pair = [g.strip() for g in asked.groups()[1:] if g is not None] if asked is not None else []
             said = f"if {pair[0]} == {pair[1]}" if pair else f"if {word} {test}"
             stack.append(Branch(b, b, said, asked is not None and asked[1] == "ifneq"))
+            chained |= {b} if word == "else" else set()
     return sorted(out, key=lambda branch: branch.start)
 
 

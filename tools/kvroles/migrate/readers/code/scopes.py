@@ -296,15 +296,13 @@ class Unit(Lender):
         spec = self.spec
         if inner.type in spec.branch | spec.else_ and inner.type != "conditional_expression":
             return Scope("branch", "", up)
+        if node.type in spec.else_:
+            return self._else(node.parent, node, up)
         condition = node.child_by_field_name(_ASKED.get(node.type, "condition"))
-        if node.type == "conditional_expression" and node.named_child_count == 3:  # value if condition else other
+        if node.type == "conditional_expression" and node.named_child_count == 3:  # Python's names no fields
             value, condition, other = node.named_children
             if inner.start_byte == other.start_byte:
-                test, first = grammar.text(self.t, condition), grammar.text(self.t, value)
-                cues = pickers.cue(
-                    pickers.side_of(test, first, 1, self.ctx), f"else of: {test}", self.t.at(condition.start_byte)
-                )
-                return Scope("branch", "else", up, cues)
+                return self._else(node, other, up)
             if inner.start_byte != value.start_byte:
                 return Scope("branch", "", up)
         if node.type == "case_clause":
@@ -312,16 +310,58 @@ class Unit(Lender):
         if condition is not None and condition.start_byte <= inner.start_byte < condition.end_byte:
             return Scope("branch", "", up)
         alternative = node.child_by_field_name("alternative")
-        if node.type in spec.else_ or (
-            alternative is not None and alternative.start_byte <= inner.start_byte < alternative.end_byte
-        ):
-            return Scope("branch", "else", up)
+        if alternative is not None and alternative.start_byte <= inner.start_byte < alternative.end_byte:
+            return self._else(node, alternative, up)
         words = grammar.text(self.t, condition) if condition is not None else ""
         scope = Scope("branch", words[:80], up)
-        asked = self.ctx.pattern_side if node.type in spec.case else self.ctx.holds
-        if (side := asked(words)) is not None:
+        side = self.ctx.pattern_side(words) if node.type in spec.case else self.ctx.branch_side(words, taken=True)
+        if side is not None:
             scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(node.start_byte)))
         return scope
+
+    def _else(self, head: Node | None, other: Node, up: Scope) -> Scope:
+        """What runs or is given where the condition of ``head`` does not hold."""
+        scope = Scope("branch", "else", up)
+        if head is None or head.type not in self.spec.branch:
+            return scope
+        condition: Node | None
+        first: Node | None
+        if head.type == "conditional_expression":
+            first, condition = head.named_children[:2]
+        else:
+            condition, first = head.child_by_field_name("condition"), head.child_by_field_name("consequence")
+        if condition is None or first is None or self._held(other).type in self.spec.branch:
+            return scope  # what else is asked there says what is what
+        words, body = grammar.text(self.t, condition), grammar.text(self.t, other)
+        scope.cues = pickers.else_cues(
+            words,
+            grammar.text(self.t, first),
+            body,
+            self.ctx,
+            self.t.at(condition.start_byte),
+            last=not self._chained(head),
+        )
+        return scope
+
+    def _chained(self, head: Node) -> bool:
+        """Whether a condition is one of several that are asked in turn: what is left at the end may be anything."""
+        if any(c.type == "elif_clause" for c in head.children):
+            return True
+        outer = head.parent
+        while outer is not None and outer.type in self.spec.through | self.spec.else_:
+            outer = outer.parent
+        if outer is None or outer.type not in self.spec.branch:
+            return False
+        if outer.type == "conditional_expression":
+            return outer.named_children[-1].end_byte >= head.end_byte > outer.named_children[1].end_byte
+        alternative = outer.child_by_field_name("alternative")
+        return alternative is not None and alternative.start_byte <= head.start_byte < alternative.end_byte
+
+    def _held(self, node: Node) -> Node:
+        """What an ``else`` or brackets hold."""
+        while node.type in self.spec.through | self.spec.else_ and node.named_child_count == 1:
+            node = node.named_children[0]
+        return node
 
     def _loop(self, node: Node, up: Scope) -> Scope:
         over = node.child_by_field_name("right") or node.child_by_field_name("value")

@@ -8,7 +8,7 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, conditions
+from kvroles.evidence import argv, pickers
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import mentioned
 from kvroles.migrate.readers import grammar, mentions
@@ -16,12 +16,6 @@ from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
 from kvroles.migrate.readers.template import branches
-
-# A usage line that names two roles and no third.
-_TWO_ONLY = re.compile(
-    r"(?i)(?<![\w|/,-])[\"'{<(\[]?(?:prefill[\"']?\s*(?:\||\bor\b)\s*[\"']?decode|decode[\"']?\s*(?:\||\bor\b)\s*[\"']?prefill)"
-    r"(?![\"']?\s*(?:[|/,-]|or\b|and\b)|\w)"
-)
 
 
 class Script(Source):
@@ -140,41 +134,42 @@ class Script(Source):
             return Scope("branch", "", up)
         words = grammar.text(self.t, condition)
         scope = Scope("branch", words, up)
-        side = self.ctx.holds(words, shell=True)
+        side = self.ctx.branch_side(words, taken=True, shell=True)
         if side is not None:
             scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(condition.start_byte)))
         return scope
 
     def _short_circuit(self, node: Node, inner: Node | None, up: Scope) -> Scope:
-        """``[[ $ROLE == prefill ]] && vllm serve``: what stands right of ``&&`` runs where the test is true."""
+        """``[[ $ROLE == prefill ]] && vllm serve``: what stands right of ``&&`` runs where the test is true, of ``||`` where it
+        is not: ``[[ $IS_PREFILL ]] && KV=... || KV=...``."""
         left = node.children[0] if node.children else None
-        if left is None or inner is None or inner.start_byte <= left.start_byte or left.type != "test_command":
+        if left is None or inner is None or inner.start_byte <= left.start_byte:
             return up
-        words = grammar.text(self.t, left)
+        taken = any(c.type == "&&" for c in node.children)
+        first = ""
+        if not taken and left.type == "list" and left.children and any(c.type == "&&" for c in left.children):
+            first, left = grammar.text(self.t, left.children[-1]), left.children[0]
+        if left.type != "test_command":
+            return up
+        words, place = grammar.text(self.t, left), self.t.at(left.start_byte)
         scope = Scope("branch", words, up)
-        if any(c.type == "&&" for c in node.children) and (side := self.ctx.holds(words, shell=True)):
-            scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(left.start_byte)))
+        if not taken:
+            scope.cues = pickers.else_cues(words, first, "", self.ctx, place, shell=True)
+        elif side := self.ctx.branch_side(words, taken=True, shell=True):
+            scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], place))
         return scope
 
     def _else(self, node: Node, up: Scope) -> Scope:
-        """An ``else`` is the other side only where its own body says so as well, or the script says there is no third."""
         scope = Scope("branch", "else", up)
         head = node.parent
-        if head is None or head.type != "if_statement" or any(c.type == "elif_clause" for c in head.children):
+        if head is None or head.type != "if_statement":
             return scope
         condition = head.child_by_field_name("condition") or next((c for c in head.children if c.is_named), None)
-        words = grammar.text(self.t, condition) if condition is not None else ""
-        side = conditions.alone(words, shell=True)
-        if side in (Side.PREFILL, Side.DECODE):
-            assert side is not None
-            if conditions.counted(words, shell=True) or _TWO_ONLY.search(self.t.s):
-                why = "else branch; there are but two sides"
-                scope.cues.append(Cue(side.other, Weight.NAMED, "condition", why, self.t.at(node.start_byte)))
-                return scope
-            body = grammar.text(self.t, node)
-            said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in mentioned(w)}
-            if side.other in said and side not in said:
-                scope.cues.append(Cue(side.other, Weight.NAMED, "condition", "else branch", self.t.at(node.start_byte)))
+        if condition is None or any(c.type == "elif_clause" for c in head.children):
+            return scope
+        words, first = grammar.text(self.t, condition), self.t.s[condition.end_byte : node.start_byte]
+        place, body = self.t.at(node.start_byte), grammar.text(self.t, node)
+        scope.cues = pickers.else_cues(words, first, body, self.ctx, place, shell=True)
         return scope
 
     def _case(self, node: Node, up: Scope) -> Scope:

@@ -21,7 +21,7 @@ class Branch(NamedTuple):
     end: int
     condition: str
     negated: bool
-    first: tuple[int, int] | None = None  # of the second value of a ternary: where its first stands
+    first: tuple[int, int] | None = None  # of the only ``else``: where what it is the alternative of stands
 
 
 def is_template(s: str) -> bool:
@@ -75,17 +75,21 @@ _END = re.compile(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
 def branches(s: str) -> list[Branch]:
     """Every branch of every conditional, loop and definition in ``s``, in order of their start."""
     out: list[Branch] = []
-    stack: list[tuple[int, str, bool]] = []
+    stack: list[Branch] = []
+    chained: list[bool] = []  # whether an ``else if`` has been met
     for m in _ACTION.finditer(s):
         action = m.group()
         if opened := _OPEN.match(action):
-            stack.append((m.end(), opened.group(1) + " " + opened.group(2).strip(), False))
+            stack.append(Branch(m.end(), -1, opened.group(1) + " " + opened.group(2).strip(), False))
+            chained.append(False)
         elif (other := _ELSE.match(action)) and stack:
-            start, condition, negated = stack.pop()
-            out.append(Branch(start, m.start(), condition, negated))
+            before = stack.pop()
+            out.append(before._replace(end=m.start()))
             own = other.group(1).strip()
-            stack.append((m.end(), f"if {own}" if own else condition, not own))
+            chained[-1] = chained[-1] or bool(own)
+            first = None if chained[-1] else (before.start, m.start())
+            stack.append(Branch(m.end(), -1, f"if {own}" if own else before.condition, not own, first))
         elif _END.match(action) and stack:
-            start, condition, negated = stack.pop()
-            out.append(Branch(start, m.start(), condition, negated))
+            out.append(stack.pop()._replace(end=m.start()))
+            chained.pop()
     return sorted(out, key=lambda b: b.start)

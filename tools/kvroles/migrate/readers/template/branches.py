@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence import conditions, pickers
+from kvroles.evidence import pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned
-from kvroles.evidence.prose import prose_sides
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers.template.actions import Branch
 
@@ -16,7 +15,7 @@ _NAMES_SOMETHING = re.compile(r"(?:range|for|define|macro|set|block)\b")
 
 
 def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
-    """The scope of a template's conditional: what its condition says, for the ``else`` only with support in its body."""
+    """The scope of a template's conditional: what its condition says of what runs where it holds, or does not."""
     scope = Scope("branch", b.condition, up)
     pos = source.at(b.start)
     if _NAMES_SOMETHING.match(b.condition):
@@ -26,11 +25,10 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
         elif len(sides := {s for w in words for s in ctx.sides_of(w)}) == 1 and not b.negated:
             scope.cues.append(Cue(sides.pop(), Weight.NAMED, b.condition.split()[0], b.condition, pos))
     elif not b.negated:
-        if (side := ctx.holds(b.condition)) is not None:
-            scope.cues.append(Cue(side, Weight.NAMED, "condition", b.condition, pos))
-    elif b.first is not None:
-        side = pickers.side_of(b.condition, source.s[slice(*b.first)], 1, ctx)
-        scope.cues += pickers.cue(side, f"else of: {b.condition}", pos)
-    elif (side := conditions.alone(b.condition)) in PD and prose_sides(source.s[b.start : b.end]) == {side.other}:
-        scope.cues.append(Cue(side.other, Weight.SAID, "condition", f"else of: {b.condition}", pos))
+        side = ctx.holds(b.condition) or ctx.branch_side(b.condition, taken=True)
+        scope.cues += [Cue(side, Weight.NAMED, "condition", b.condition, pos)] if side is not None else []
+    else:
+        first = source.s[slice(*b.first)] if b.first is not None else ""
+        body = source.s[b.start : b.end]
+        scope.cues += pickers.else_cues(b.condition, first, body, ctx, pos, last=b.first is not None)
     return scope
