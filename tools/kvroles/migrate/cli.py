@@ -30,8 +30,11 @@ Answers that the files do not hold go into .kv-roles.toml (the nearest one up to
   connectors = ["MyNixlConnector"]    # your subclasses of NixlConnector
   [side]
   "deploy/worker-a.yaml" = "prefill"
+  [both]
+  "docs/deploy.md" = "the page is for both sides"
 
-A comment "kv-roles: ignore[KVR114]" on or above a line silences a finding there.
+--review asks for them one by one. A comment on or above a line answers too: "kv-roles: keep both because ..." leaves it
+as it is, "kv-roles: ignore[KVR114]" silences a finding there.
 """
 
 
@@ -139,6 +142,7 @@ def _run(args: argparse.Namespace) -> int:
     run.check_sides(known, coverage, results)
     whole = _write(results) if args.write else True
     _report(args, results, coverage)
+    _account(args.paths, results, coverage, known)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
 
 
@@ -164,6 +168,7 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known) ->
             console.say_exactly(data)
             data = sys.stdin.buffer.read(1 << 20)
     _report(args, results, coverage)
+    _account([], results, coverage, known)
     return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
 
 
@@ -188,6 +193,15 @@ def _write(results: list[FileResult]) -> bool:
         for f in r.findings:
             f.written = f.role is not None
     return whole
+
+
+def _account(paths: list[str], results: list[FileResult], coverage: Coverage, known: Known) -> None:
+    """Say on standard error what the settings decided."""
+    # lazy: not before all is read
+    from kvroles.migrate.answers import account
+
+    for line in account.lines(paths, results, coverage, known):
+        console.note(line)
 
 
 def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kvroles.evidence import decide
@@ -12,12 +12,14 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.signs import SIGNS
 from kvroles.evidence.text import TOKEN
 from kvroles.migrate import connectors, dumps, hazards
+from kvroles.migrate.answers import answer, comment, identity
+from kvroles.migrate.answers.answer import Answer
 from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.connectors import Kind
-from kvroles.migrate.model import Finding
+from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.settings import SILENCER, Options, suppressed
+from kvroles.migrate.settings import Options
 
 Make = Callable[..., Finding]
 
@@ -29,22 +31,48 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     verdicts = [_verdict(s, ctx, options) for s in sites]
     verdicts = _handed_over(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
     verdicts = _expected(sites, _taken_over(sites, verdicts, ctx))
-    lines: list[str] | None = None
+    answers = options.settings.answers_of(ctx.path)
+    answered = {p.pos: answers[p.key] for p in identity.places(ctx.text.s) if p.key in answers} if answers else {}
     for verdict in verdicts:
         if verdict is not None:
             verdict.cues = [_unmasked(c, ctx) for c in verdict.cues]
     for site, verdict in zip(sites, verdicts, strict=True):
-        found = _of_site(site, verdict, ctx, options)
-        if lines is None:  # most files silence nothing, and need not be cut into lines for it
-            lines = ctx.text.s.splitlines() if SILENCER in ctx.low else []
-        for f in found:
-            f.suppressed = f.code in options.settings.ignore or suppressed(lines, f.line, f.code)
-        out += found
+        out += _of_site(site, verdict, ctx, options, answered)
     _left_alone(out, ctx)
+    if answers or options.keys:
+        answer.name_places(out, ctx.text.s)
+    _keep(out, answers, ctx, options)
     for f in out:
         if f.role is not None and any(o.suppressed for o in out if o.pos == f.pos):
             f.role = None
     return out
+
+
+def _keep(found: list[Finding], answers: Mapping[str, Answer], ctx: File, options: Options) -> None:
+    """Mark what a comment or the settings say to leave as it is."""
+    settings = options.settings
+    # Most files answer nothing, and need not be cut into lines for it.
+    lines = ctx.text.s.split("\n") if comment.SIGN in ctx.low else []
+    for f in found:
+        f.kept = comment.kept(lines, f.line, f.code)
+        if f.kept is None and CODES[f.code].actionable and comment.without_reason(lines, f.line):
+            f.message += ", and the comment to keep both does not say why"
+            f.fix = "write the reason into the comment: kv-roles: keep both because ..."
+    answer.keep(found, answers, f"{settings.file}: [[answer]]")
+    keep_by_settings(found, options)
+
+
+def keep_by_settings(found: list[Finding], options: Options) -> None:
+    """Mark what the rows ``[both]`` and ``ignore`` of the settings say to leave as it is."""
+    settings = options.settings
+    for f in found:
+        if f.kept is not None:
+            continue
+        certain = CODES[f.code].level is Level.ERROR
+        if CODES[f.code].actionable and (row := settings.both_of(f.path, f.line, of_the_line=certain)) is not None:
+            f.kept = Kept("answer", *row)
+        elif f.code in settings.ignore:
+            f.kept = Kept("silenced", "", f"{settings.file}: ignore {f.code}")
 
 
 def _left_alone(found: list[Finding], ctx: File) -> None:
@@ -168,8 +196,13 @@ def _function(site: Site) -> str:
     return ".".join(reversed(names)) if any(s.kind == "function" for s in site.scope.chain()) else ""
 
 
-def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -> list[Finding]:
+def _of_site(
+    site: Site, verdict: Verdict | None, ctx: File, options: Options, answered: Mapping[int, Answer]
+) -> list[Finding]:
+    """``answered`` are the answers kept for the file's places, by index."""
     line, column = ctx.line(site.pos)
+    given = answered.get(site.pos)
+    settled = (given.side, f"{options.settings.file}: [[answer]]") if given is not None and given.side else None
 
     def finding(code: str, message: str, **kw: Any) -> Finding:
         f = Finding(code, CODES[code].level, ctx.path, line, column, message, connector=site.connector, pos=site.pos)
@@ -182,17 +215,25 @@ def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -
         return [finding(sign.code, sign.says)]
     if site.kind == "unread":
         return [_not_understood(site, ctx, options, finding)]
-    if verdict is None:
-        verdict = _answered(site, ctx, options)
+    if verdict is None and _connector_unknown(site, options):
+        by_user = settled or options.settings.side_of(ctx.path, line, of_the_line=True)
+        if by_user is not None:
+            verdict = Verdict(by_user[0], "", [_answer_cue(*by_user, site)])
     if verdict is None:
         return [_not_nixl(site, ctx, options, finding)]
     if verdict.side is None:
         # That one value feeds both, or that the server does both, is only overruled for the very line.
         asked = verdict.why in {"unknown", "conflict", "weak", "expected"}
-        answer = options.settings.side_of(ctx.path, line, of_the_line=not asked)
-        if answer is None:
-            return [_undecided(verdict, site, ctx, finding)]
-        verdict = Verdict(answer, "", [Cue(answer, 4, "answer", "--side", site.pos), *verdict.cues])
+        by_user = settled or options.settings.side_of(ctx.path, line, of_the_line=not asked)
+        if by_user is None:
+            f = _undecided(verdict, site, ctx, finding)
+            f.answerable, f.suggested = True, verdict.suggested
+            return [f]
+        verdict = Verdict(by_user[0], "", [_answer_cue(*by_user, site), *verdict.cues])
+    elif settled is not None and settled[0] is not verdict.side:
+        cues = [_answer_cue(*settled, site), *verdict.cues]
+        fix = f"delete the answer from {options.settings.file}, or say both there and why"
+        return [finding("KVR111", "it was answered for one side, and the file says the other", cues=cues, fix=fix)]
     side = verdict.side
     assert side is not None
     out = hazards.of(site, side, options.release)
@@ -219,12 +260,14 @@ def _of_site(site: Site, verdict: Verdict | None, ctx: File, options: Options) -
     return found
 
 
-def _answered(site: Site, ctx: File, options: Options) -> Verdict | None:
-    """The side that the user gave for the very line of a role whose connector is not known: it is then NIXL's."""
-    if site.kind != "role" or connectors.kind_of(site.connector, options.settings.connectors) is not Kind.UNKNOWN:
-        return None
-    answer = options.settings.side_of(ctx.path, ctx.line(site.pos)[0], of_the_line=True)
-    return None if answer is None else Verdict(answer, "", [Cue(answer, 4, "answer", "--side", site.pos)])
+def _connector_unknown(site: Site, options: Options) -> bool:
+    """Whether a role's connector is not known: a side that the user gave for its very line then makes it NIXL's."""
+    known = options.settings.connectors
+    return site.kind == "role" and connectors.kind_of(site.connector, known) is Kind.UNKNOWN
+
+
+def _answer_cue(side: Side, where: str, site: Site) -> Cue:
+    return Cue(side, 4, "answer", where, site.pos)
 
 
 def _not_nixl(site: Site, ctx: File, options: Options, finding: Make) -> Finding:
@@ -251,6 +294,7 @@ def _unread(why: str, site: Site, ctx: File, finding: Make) -> Finding:
     return finding(
         "KVR118",
         f"unread: {why}",
+        answerable=site.kind == "role" and site.exact,
         fix=f"{answer if site.kind == 'role' and site.exact else by_hand}; if it is not, say so with a comment:"
         " kv-roles: ignore[KVR118]",
     )

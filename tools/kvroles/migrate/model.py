@@ -6,6 +6,7 @@ Plain classes, as in ``evidence.frames``: to load ``dataclasses`` costs more tha
 from __future__ import annotations
 
 from enum import Enum
+from typing import NamedTuple
 
 from kvroles.evidence.frames import Cue, Side
 
@@ -16,6 +17,15 @@ class Level(Enum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
+
+
+class Kept(NamedTuple):
+    """Why a finding is left as it is: ``how`` is "answer" (a person said both, and why), "baseline" or "silenced"; ``rule`` says
+    where: "comment", or the file and the row of it."""
+
+    how: str
+    because: str = ""
+    rule: str = ""
 
 
 class Finding:
@@ -50,4 +60,12 @@ class Finding:
         self.cues = cues if cues is not None else []
         self.fix = fix
         self.written = False
-        self.suppressed = False
+        self.kept: Kept | None = None  # left as it is, and no gate fails on it
+        self.key = ""  # what its place is (``answers.identity``), where a run asks for it
+        self.excerpt = ""  # its line, as an answer keeps it for a person
+        self.answerable = False  # a side would decide it
+        self.suggested: Side | None = None  # what words too weak to act on say
+
+    @property
+    def suppressed(self) -> bool:
+        return self.kept is not None

@@ -10,6 +10,7 @@ from itertools import islice
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import findings, settings, walk, workers
+from kvroles.migrate.answers import answer
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
@@ -49,7 +50,8 @@ def each(found: list[Found], options: Options, coverage: Coverage) -> list[FileR
     for f, result in zip(found, made, strict=True):
         if isinstance(result, workers.Lost):
             hit = walk.look(f.path)
-            out.append(skipped(f.path, hit.skipped, hit.data) if hit.skipped else unread(f.path, hit.data, result.why))
+            lost = skipped(f.path, hit.skipped, hit.data) if hit.skipped else unread(f.path, hit.data, result.why)
+            out.append(_kept(lost, hit.data, _options_of(f, options)))
         elif isinstance(result, str):
             coverage.pass_over(result, f.path)
             coverage.files -= 1
@@ -70,7 +72,22 @@ def of_input(data: bytes, options: Options) -> FileResult | None:
     (made,) = workers.each(
         lambda _: of_bytes("-", "-", data, options), [None], budget=lambda _: budget(len(data)), load=base.load
     )
-    return unread("-", data, made.why) if isinstance(made, workers.Lost) else made
+    return _kept(unread("-", data, made.why), data, options) if isinstance(made, workers.Lost) else made
+
+
+def _options_of(found: Found, options: Options) -> Options:
+    """``options`` with the settings that hold for a file."""
+    return options if options.known is None else options._replace(settings=options.known.of(found.path, found.root))
+
+
+def _kept(result: FileResult, data: bytes, options: Options) -> FileResult:
+    """A file's result with what is answered of it, although no reader came to the end of it."""
+    answers = options.settings.answers_of(result.path)
+    if answers or options.keys:
+        answer.name_places(result.findings, data.decode("latin-1"))
+    answer.keep(result.findings, answers, f"{options.settings.file}: [[answer]]")
+    findings.keep_by_settings(result.findings, options)
+    return result
 
 
 def budget(size: int) -> float:
@@ -87,16 +104,15 @@ def _size(path: str) -> int:
 
 def _one(options: Options, found: Found) -> FileResult | str | None:
     """One file's result; the reason if it is passed over after all."""
+    options = _options_of(found, options)
     if found.skipped:
-        return skipped(found.path, found.skipped)
+        return _kept(skipped(found.path, found.skipped), b"", options)
     named = os.path.normpath(found.root) == found.path
     hit = walk.look(found.path)
     if hit.binary and not named:
         return "binary"
     if hit.skipped:
-        return skipped(hit.path, hit.skipped, hit.data)
-    if options.known is not None:
-        options = options._replace(settings=options.known.of(found.path, found.root))
+        return _kept(skipped(hit.path, hit.skipped, hit.data), hit.data, options)
     below = "" if named else os.path.relpath(found.path, found.root)
     return of_bytes(hit.path, evidence_name(found.root, hit.path), hit.data, options, below=below, named=named)
 
@@ -145,20 +161,20 @@ def of_bytes(
     try:
         text = Text.of_file(data)
     except UnicodeDecodeError:
-        return skipped(path, "not UTF-8", data)
+        return _kept(skipped(path, "not UTF-8", data), data, options)
     if _nested(data):
-        return unread(path, data, f"brackets are nested more than {_LIMIT} deep")
+        return _kept(unread(path, data, f"brackets are nested more than {_LIMIT} deep"), data, options)
     if (count := data.count(TOKEN.encode())) > _MANY:
-        return _lost(
-            "KVR118", path, f"unread: it holds kv_both {count} times", data[: data.index(TOKEN.encode()) + len(TOKEN)]
-        )
+        first = data[: data.index(TOKEN.encode()) + len(TOKEN)]
+        return _kept(_lost("KVR118", path, f"unread: it holds kv_both {count} times", first), b"", options)
     ctx = File(path, name, text, options.settings.connectors)
     ctx.below, ctx.asked_for = name if below is None else below, named
     options.settings.used.clear()
     try:
         found = findings.of_file(ctx, options)
     except (RecursionError, MemoryError):
-        return unread(path, data, "nested too deep, or too large for the memory that reading may take")
+        why = "nested too deep, or too large for the memory that reading may take"
+        return _kept(unread(path, data, why), data, options)
     except ImportError as e:
         raise KvRolesError(
             Exit.USAGE,
@@ -168,7 +184,8 @@ def of_bytes(
     except KvRolesError:
         raise
     except Exception as e:  # one odd file must not cost the report on all the others
-        return unread(path, data, f"reading it failed ({type(e).__name__}: {e}); nothing in it was changed")
+        why = f"reading it failed ({type(e).__name__}: {e}); nothing in it was changed"
+        return _kept(unread(path, data, why), data, options)
     result = FileResult(path, found, lines={c.pos: ctx.line(c.pos)[0] for f in found for c in f.cues if c.pos >= 0})
     result.used = frozenset(options.settings.used)
     if options.proof and any(f.role for f in found):

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from kvroles.migrate import parallel, walk
-from kvroles.migrate.settings import Known
+from kvroles.migrate.settings import NAME, Known
 
 _AT_ONCE = 32  # files a process takes at a time
 _WORTH_SHARING = 400  # files; fewer are read in the time that a process takes to start
@@ -32,6 +32,8 @@ class Coverage:
         self.files = 0
         self.passed: Counter[str] = Counter()
         self.names: list[tuple[str, str]] | None = [] if names else None
+        self.settings: set[str] = set()  # the settings files that were met
+        self.rules: Counter[str] = Counter()  # how many files each row of them left out that hold the word
         self.sides: set[int] = set()  # the answers of the command line whose glob names a file that was looked at
 
     def pass_over(self, reason: str, path: str) -> None:
@@ -44,6 +46,8 @@ class Coverage:
         """Take over what another process looked at."""
         self.files += other.files
         self.passed.update(other.passed)
+        self.settings |= other.settings
+        self.rules.update(other.rules)
         self.sides |= other.sides
         if self.names is not None and other.names is not None:
             self.names += other.names
@@ -116,13 +120,26 @@ def _searched(root: str, files: Iterable[str], known: Known, seen: Coverage) -> 
     """Those of ``files`` that hold the word, and ``seen``, in which the rest is counted."""
     out: list[Found | Coverage] = []
     for path in walk.holding(_counted(files, known, seen)):
-        if known.of(path, root).excluded(path):
-            seen.pass_over("excluded by the settings", path)
+        if os.path.basename(path) == NAME:
+            seen.pass_over("settings of kv-roles", path)
+            seen.files -= 1
+        elif _excluded(path, root, known, seen):
             seen.files -= 1
         else:
             out.append(Found(root, path))
     out.append(seen)
     return out
+
+
+def _excluded(path: str, root: str, known: Known, seen: Coverage) -> bool:
+    """Whether the settings leave ``path`` out, which is then counted in ``seen``, for the row that does too."""
+    settings = known.of(path, root)
+    row = settings.excluded(path)
+    if row is None:
+        return False
+    seen.pass_over("excluded by the settings", path)
+    seen.rules[f"{settings.file}: exclude {row}"] += 1
+    return True
 
 
 def _counted(files: Iterable[str], known: Known, seen: Coverage) -> Iterator[str]:
@@ -131,6 +148,8 @@ def _counted(files: Iterable[str], known: Known, seen: Coverage) -> Iterator[str
     number = 0
     for path in files:
         number += 1
+        if path.endswith(NAME):
+            seen.settings.add(path)
         if asked and known.open_sides(seen.sides):
             seen.sides |= known.named_by(path, seen.sides)
         yield path
@@ -143,9 +162,7 @@ def _aside(root: str, listed: walk.Listed, known: Known, seen: Coverage) -> list
     for reason, path in listed.aside:
         if reason in walk.REASONS:
             seen.pass_over(reason, path)
-        elif known.of(path, root).excluded(path):
-            seen.pass_over("excluded by the settings", path)
-        else:
+        elif not _excluded(path, root, known, seen):
             out.append(Found(root, path, reason))
     return out + [Found(root, path, _LINK) for path in listed.links]
 
@@ -159,8 +176,7 @@ def _followed(
     if not os.path.exists(target):
         seen.pass_over("link that leads nowhere", link)
         return [seen]
-    if known.of(link, roots[0][1]).excluded(link):
-        seen.pass_over("excluded by the settings", link)
+    if _excluded(link, roots[0][1], known, seen):
         return [seen]
     inside = next((real for real, _ in roots if target == real or target.startswith(real.rstrip("/") + "/")), None)
     if inside is not None:

@@ -1,10 +1,10 @@
-"""What the user says where the files do not: ``--side``, ``.kv-roles.toml``, and comments that silence a finding."""
+"""What the user says where the files do not: ``--side`` and ``.kv-roles.toml``."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,12 +14,10 @@ from kvroles.evidence.frames import Side
 from kvroles.migrate.codes import CODES, RETIRED
 
 if TYPE_CHECKING:
+    from kvroles.migrate.answers.answer import Answer as LineAnswer
     from kvroles.series.release import Version
 
 NAME = ".kv-roles.toml"
-SILENCER = "kv-roles:"  # what every comment that silences something has in it, in lower case
-_IGNORE = re.compile(r"kv-roles:\s*ignore(?:\[\s*([A-Za-z0-9_,\s]*?)\s*\])?", re.I)
-
 
 Answer = tuple[str, int, Side]  # glob, line or 0, side
 
@@ -34,23 +32,43 @@ class Settings:
         self.given = tuple(sides)  # the command line's
         self.sides: list[Answer] = []
         self.bases = tuple(bases)
+        self.file = ""  # where all but the command line's was read from
+        self.both: list[tuple[str, int, str]] = []  # glob, line or 0, and why it stays as it is
+        self.answers: dict[str, dict[str, LineAnswer]] = {}  # by file and by what the line is
         self.exclude: list[str] = []
         self.ignore: frozenset[str] = frozenset()
         self.connectors: frozenset[str] = frozenset()
         self.used: set[int] = set()  # the answers of the command line that decided something, by number
 
-    def side_of(self, path: str, line: int, *, of_the_line: bool = False) -> Side | None:
-        """The answer given for one line of a file, or None; with ``of_the_line`` only one that names that line."""
+    def side_of(self, path: str, line: int, *, of_the_line: bool = False) -> tuple[Side, str] | None:
+        """The answer given for one line of a file, and where; or None. With ``of_the_line`` only one that names that line."""
         for number, (glob, at, side) in enumerate((*self.given, *self.sides)):
             bases = (".",) if number < len(self.given) else self.bases
             if (at == line or (not at and not of_the_line)) and named(path, glob, bases):
+                row = f"{glob}:{at}" if at else glob
                 if number < len(self.given):
                     self.used.add(number)
-                return side
+                    return side, f"--side {row}"
+                return side, f"{self.file}: [side] {row}"
         return None
 
-    def excluded(self, path: str) -> bool:
-        return any(named(path, g, self.bases) for g in self.exclude)
+    def both_of(self, path: str, line: int, *, of_the_line: bool = False) -> tuple[str, str] | None:
+        """Why ``[both]`` says to leave one line of a file as it is, and in which row; or None."""
+        for glob, at, because in self.both:
+            if (at == line or (not at and not of_the_line)) and named(path, glob, self.bases):
+                return because, f"{self.file}: [both] {f'{glob}:{at}' if at else glob}"
+        return None
+
+    def answers_of(self, path: str) -> Mapping[str, LineAnswer]:
+        """The answers kept for the lines of a file, by what each line is."""
+        if not self.answers:
+            return {}
+        names = (os.path.normpath(path), *_spellings(path, self.bases))
+        return next((self.answers[n] for n in names if n in self.answers), {})
+
+    def excluded(self, path: str) -> str | None:
+        """The row of ``exclude`` that leaves a path out, or None."""
+        return next((g for g in self.exclude if named(path, g, self.bases)), None)
 
 
 class Known:
@@ -78,6 +96,12 @@ class Known:
                 self._files[file] = load(shown or None, self.given, (os.path.dirname(file) or ".",))
             self._of[key] = self._files[file]
         return self._of[key]
+
+    def all(self, paths: Sequence[str]) -> list[Settings]:
+        """The settings that hold at ``paths``, each once."""
+        if self._all is not None:
+            return [self._all]
+        return list({id(s): s for s in (self.of(p, p) for p in paths)}.values())
 
     def open_sides(self, found: set[int]) -> bool:
         """Whether an answer of the command line has not met a file that its glob names."""
@@ -113,6 +137,7 @@ class Options(NamedTuple):
     release: Version | None = None
     proof: bool = True  # make the change in memory and read it again; a plain report does without
     known: Known | None = None  # the settings of each file, where they differ
+    keys: bool = False  # say of each finding what its place is
 
 
 def named(path: str, glob: str, bases: Sequence[str]) -> bool:
@@ -200,6 +225,7 @@ def parse_side(text: str, where: str) -> tuple[str, int, Side]:
 def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = (".",)) -> Settings:
     """The settings of the command line and of a ``.kv-roles.toml``. Raises ``UsageError`` for a file that is wrong."""
     settings = Settings(given, bases)
+    settings.file = path or ""
     if path is None:
         return settings
     try:
@@ -207,7 +233,7 @@ def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = 
     except (OSError, ValueError, RecursionError) as e:
         why = str(e) or "it is nested too deep"
         raise UsageError(f"{path} cannot be read", found=why, fix="Mend it, or name another with --config") from None
-    known = {"side", "exclude", "ignore", "connectors"}
+    known = {"side", "both", "answer", "exclude", "ignore", "connectors"}
     if extra := sorted(set(data) - known):
         raise UsageError(
             f"{path} has a key that means nothing", expected=", ".join(sorted(known)), found=", ".join(extra)
@@ -216,7 +242,25 @@ def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = 
     if not isinstance(sides_table, dict):
         raise UsageError(f"{path}: [side] is no table", expected='"GLOB" = "prefill" or "decode"')
     for glob, value in sides_table.items():
+        if value == "both":
+            raise UsageError(
+                f"{path}: [side] {glob!r} = 'both' is no answer without a reason",
+                fix=f'Write it in the table [both], with the reason: "{glob}" = "..."',
+            )
         settings.sides.append(parse_side(f"{glob}={value}", f"{path}: [side]"))
+    both_table = data.get("both", {})
+    if not isinstance(both_table, dict):
+        raise UsageError(f"{path}: [both] is no table", expected='"GLOB" = "why it stays as it is"')
+    for glob, reason in both_table.items():
+        if not isinstance(reason, str) or not reason.strip():
+            raise UsageError(f"{path}: [both] gives no reason for {glob!r}", expected=f'"{glob}" = "why it stays"')
+        m = re.fullmatch(r"(.*?):(\d+)", glob)
+        settings.both.append((m.group(1), int(m.group(2)), reason) if m else (glob, 0, reason))
+    if "answer" in data:
+        # lazy: most settings hold no answers
+        from kvroles.migrate.answers import answer
+
+        settings.answers = answer.parse(data["answer"], path)
     settings.exclude = _strings(data, "exclude", path)
     settings.ignore = frozenset(_codes(_strings(data, "ignore", path), str(path)))
     settings.connectors = frozenset(_strings(data, "connectors", path))
@@ -247,37 +291,3 @@ def _codes(codes: list[str], where: str) -> list[str]:
         if c not in CODES:
             raise UsageError(f"{where} ignores {c}, which is no code", expected="one of " + ", ".join(sorted(CODES)))
     return codes
-
-
-# A comment alone on its line, in any language; in a notebook behind the quote of its string, in JSON as a comment's key.
-_ALONE = re.compile(
-    r"""[\s>]*"?(?:\#|//|--|;|<!--|/\*|\{\{-?\s*/\*|\{\#|\.\.|(?:_?comment|\$comment)"\s*:)""", re.X | re.I
-)
-_FENCE = re.compile(r"[\s>]*(?:```|~~~|\.\. (?:code|sourcecode))")
-
-
-def suppressed(lines: list[str], line: int, code: str) -> bool:
-    """Whether a comment ``kv-roles: ignore[KVR...]`` silences ``code`` on a line (from 1).
-
-    It stands on the line, or alone above it: above the command that a backslash continues to it, above the fence it is in.
-    """
-    if line > len(lines):
-        return False
-    above = line - 1  # how many lines stand above
-    while above and lines[above - 1].rstrip().endswith("\\"):
-        above -= 1
-    fence = next((n for n in range(above, 0, -1) if _FENCE.match(lines[n - 1])), 0)
-    over_fence = next((ln for ln in reversed(lines[: max(fence - 1, 0)]) if ln.strip()), "")
-    return (
-        _silences(lines[line - 1], code)
-        or (above > 0 and _ALONE.match(lines[above - 1]) is not None and _silences(lines[above - 1], code))
-        or (over_fence.lstrip(" >\t").startswith(("<!--", "..", "{/*")) and _silences(over_fence, code))
-    )
-
-
-def _silences(text: str, code: str) -> bool:
-    m = _IGNORE.search(text)
-    if m is None:
-        return False
-    codes = {c.strip().upper() for c in (m.group(1) or "").split(",") if c.strip()}
-    return not codes or code in codes

@@ -77,8 +77,12 @@ def _result(f: Finding, index: int) -> dict[str, object]:
             "evidence": [f"{c.kind}: {c.words} -> {c.side.value}" for c in f.cues],
         },
     }
-    if f.suppressed:
-        out["suppressions"] = [{"kind": "inSource"}]
+    if f.kept is not None:
+        kind = "inSource" if f.kept.rule == "comment" else "external"
+        suppression = {"kind": kind, "status": "accepted"}
+        if f.kept.because:
+            suppression["justification"] = f.kept.because
+        out["suppressions"] = [suppression]
     if f.role and not f.written:
         out["fixes"] = [
             {

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from kvroles.migrate.codes import CODES, EFFECTS, Means
-from kvroles.migrate.model import Finding, Level
+from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.said import said
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def text(results: list[FileResult], coverage: Coverage, *, verbose: bool, quiet:
     out: list[str] = []
     for r in results:
         for f in r.findings:
-            count["suppressed" if f.suppressed else f.code] += 1
+            count[f.kept.how if f.kept is not None else f.code] += 1
             if quiet or not _shown(f, verbose):
                 continue
-            state = " (written)" if f.written else " (silenced)" if f.suppressed else ""
+            state = " (written)" if f.written else f" ({_kept(f.kept)})" if f.kept is not None else ""
             connector = f" [{f.connector}]" if f.connector else ""
             what = said(f"{f.code} {f.message}{connector}{state}")
             out.append(f"{said(f.path)}:{f.line}:{f.column}: {what}")
@@ -86,6 +86,12 @@ def text(results: list[FileResult], coverage: Coverage, *, verbose: bool, quiet:
         out += [f"{said(path)}: passed over: {reason}" for reason, path in sorted(coverage.names)]
     out.append(summary(results, count, coverage))
     return "".join(line + "\n" for line in out)
+
+
+def _kept(kept: Kept) -> str:
+    """What leaves a finding as it is, in words."""
+    words = {"answer": "kept by answer", "baseline": "kept by baseline", "silenced": "silenced"}[kept.how]
+    return f"{words}: {kept.because}" if kept.because else words
 
 
 def evidence(f: Finding, r: FileResult) -> list[str]:
@@ -111,7 +117,8 @@ def summary(results: list[FileResult], count: Counter[str], coverage: Coverage) 
     unread = sum(n for c, n in count.items() if c in CODES and CODES[c].means is Means.UNREAD)
     open_ = sum(n for c, n in count.items() if c in CODES and CODES[c].means is Means.ROLE) - certain
     files = sum(any(f.role is not None and not f.suppressed for f in r.findings) for r in results)
-    if not certain and not open_ and not unread:
+    kept = {how: count[how] for how in ("answer", "baseline", "silenced") if count[how]}
+    if not certain and not open_ and not unread and not kept:
         text = "no NIXL role says kv_both"
     elif written:
         text = f"{_of(written, 'role')} written, {certain - written} not written, {open_} to look at"
@@ -124,7 +131,9 @@ def summary(results: list[FileResult], count: Counter[str], coverage: Coverage) 
     text += f", {unread} unread" if unread else ""
     notes = sum(n for c, n in count.items() if c in CODES and CODES[c].level is Level.NOTE)
     text += f"; {_of(notes, 'note')}" if notes else ""
-    text += f"; {count['suppressed']} silenced" if count["suppressed"] else ""
+    if by := [f"{n} by {how}" for how, n in kept.items() if how != "silenced"]:
+        text += "; " + ", ".join([by[0].replace(" by", " kept by"), *by[1:]])
+    text += f"; {kept['silenced']} silenced" if "silenced" in kept else ""
     text += f"; {_of(coverage.files, 'file')} looked at"
     if coverage.passed:
         text += "; passed over: " + ", ".join(f"{n} {reason}" for reason, n in sorted(coverage.passed.items()))
@@ -175,6 +184,8 @@ def _one(f: Finding, r: FileResult) -> dict[str, object]:
             for c in f.cues
         ],
     }
+    if f.kept is not None:
+        out["kept"] = {"by": f.kept.how, "because": f.kept.because, "rule": f.kept.rule}
     if f.fix:
         out["fix"] = f.fix
     return out

@@ -1,0 +1,203 @@
+"""Answers that last: both with a reason, in a comment and in the settings, by what a line is and not by its number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from kvroles.migrate import cli
+from kvroles.migrate.answers import identity
+
+NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
+UNREAD = "kv_role = kv_both\n"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    code = cli.main(list(args))
+    out, err = capsys.readouterr()
+    return code, out, " ".join(err.split())
+
+
+def _key(path: str, number: int = 0) -> str:
+    return [p.key for p in identity.places(Path(path).read_text())][number]
+
+
+def _answer(path: str, side: str, because: str = "", number: int = 0) -> str:
+    reason = f"because = {json.dumps(because)}\n" if because else ""
+    return f'[[answer]]\nfile = "{path}"\nkey = "{_key(path, number)}"\nside = "{side}"\nline = "x"\n{reason}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.sh", f"# kv-roles: keep both because it is\n{UNSAID}"),
+        ("b.sh", f"{UNSAID.rstrip()}  # kv-roles: keep both because it is\n"),
+        ("a.yaml", f"prefill:\n  # kv-roles: keep both because it is\n  args: ['{NIXL}']\n"),
+        ("a.go", f"package a\n\n// kv-roles: keep both because it is\nvar prefillCfg = `{NIXL}`\n"),
+        ("a.json", f'{{"prefill": {{\n  "_comment": "kv-roles: keep both because it is",\n  "kv": {NIXL}\n}}}}\n'),
+        ("a.md", f"# Prefill\n\n<!-- kv-roles: keep both because it is -->\n\n```json\n{NIXL}\n```\n"),
+        (
+            "a.tpl",
+            f"prefill:\n  {{{{- /* kv-roles: keep both because it is */}}}}\n  args: ['{NIXL}']\n  x: {{{{ .x }}}}\n",
+        ),
+        ("a.lua", f"-- kv-roles: keep both because it is\n{UNREAD}"),
+    ],
+    ids=lambda v: v if len(v) < 12 else "",
+)
+def test_a_comment_keeps_both_and_says_why(capsys: pytest.CaptureFixture[str], name: str, text: str) -> None:
+    Path(name).write_text(text)
+    code, out, _ = _run(capsys, "--check", "-v", "--write", name)
+    assert (code, Path(name).read_text()) == (0, text)
+    assert "(kept by answer: it is)" in out
+    assert "; 1 kept by answer;" in out
+    assert "no NIXL role says kv_both" not in out
+
+
+@pytest.mark.parametrize("comment", ["keep both", "keep both because", "keep both because ...", "keep both: it is"])
+def test_a_comment_without_a_reason_keeps_nothing_and_is_told(capsys: pytest.CaptureFixture[str], comment: str) -> None:
+    Path("a.sh").write_text(f"# kv-roles: {comment}\n{UNSAID}")
+    code, out, _ = _run(capsys, "--check", "a.sh")
+    assert code == 1
+    assert "the comment to keep both does not say why" in out
+    assert "to do: write the reason into the comment: kv-roles: keep both because ..." in out
+
+
+def test_the_settings_keep_both_by_glob_and_line_with_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("docs").mkdir()
+    Path("docs/a.sh").write_text(UNSAID)
+    Path("docs/b.lua").write_text(UNREAD)
+    Path("prefill.sh").write_text(f"# prefill\n{UNSAID}")
+    Path(".kv-roles.toml").write_text('[both]\n"docs/**" = "for both"\n"prefill.sh:2" = "a fence"\n')
+    code, out, err = _run(capsys, "--check", ".")
+    assert code == 0
+    assert "3 kept by answer" in out
+    assert ".kv-roles.toml decided: [both] docs/**: 2 lines kept; [both] prefill.sh:2: 1 line kept" in err
+    Path(".kv-roles.toml").write_text('[both]\n"**" = "all of it"\n')
+    assert _run(capsys, "--check", ".")[0] == 1  # what is certain is only overruled for the very line
+
+
+def test_an_answer_finds_its_line_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.sh").write_text(UNSAID)
+    Path(".kv-roles.toml").write_text(_answer("a.sh", "prefill"))
+    Path("a.sh").write_text("#!/bin/bash\nset -e\n\nexport X=1\n" + UNSAID + "echo done\n")
+    code, out, err = _run(capsys, "--check", "--write", ".")
+    assert code == 0, out
+    assert "kv_producer" in Path("a.sh").read_text()
+    assert "answer: .kv-roles.toml: [[answer]] -> prefill" in out
+    assert ".kv-roles.toml decided: [[answer]]: 1 line prefill" in err
+    assert _run(capsys, "--check", ".") == (0, "no NIXL role says kv_both; 2 files looked at\n", "")
+
+
+def test_an_answer_whose_line_is_gone_is_reported_and_decides_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.sh").write_text(UNSAID)
+    Path("b.sh").write_text(UNSAID)
+    Path("c.sh").write_text(UNSAID)
+    Path(".kv-roles.toml").write_text(
+        _answer("a.sh", "both", "x") + _answer("b.sh", "prefill") + _answer("c.sh", "both", "y")
+    )
+    Path("a.sh").write_text(UNSAID.replace("serve m", "serve other"))
+    Path("b.sh").unlink()
+    code, out, err = _run(capsys, "--check", ".")
+    assert code == 1
+    assert "1 kept by answer" in out
+    assert "the answer both for a.sh decides nothing, its line is gone: x" in err
+    assert "the answer prefill for b.sh decides nothing, the file is gone: x" in err
+    assert "c.sh" not in err
+    assert _run(capsys, "--check", "c.sh")[2].count("decides nothing") == 0  # of files that the run does not cover
+
+
+def test_of_lines_that_are_alike_none_takes_the_answer_of_another(capsys: pytest.CaptureFixture[str]) -> None:
+    block = f"start() {{\n  vllm serve m \\\n    --kv-transfer-config '{NIXL}'\n}}\n"
+    other = block.replace("start()", "stop()")
+    Path("a.sh").write_text(f"echo one\n{UNSAID}echo two\n{UNSAID}{block}{other}")
+    first, second, third, fourth = (_key("a.sh", n) for n in range(4))
+    assert len({first, second, third, fourth}) == 4
+    Path("b.sh").write_text(f"{other}echo two\n{UNSAID}{block}echo one\n{UNSAID}")
+    for n, own in enumerate([fourth, second, third, first]):  # its own, or one that nobody answered yet
+        assert _key("b.sh", n) not in {first, second, third, fourth} - {own}
+    assert (_key("b.sh", 0), _key("b.sh", 2)) == (fourth, third)  # told apart by what they stand under
+    Path("c.sh").write_text(UNSAID * 2)
+    Path("d.sh").write_text(UNSAID * 3)
+    assert {_key("c.sh", n) for n in range(2)}.isdisjoint({_key("d.sh", n) for n in range(3)})
+
+
+def test_a_line_that_was_written_is_what_it_was() -> None:
+    before = f"{UNSAID}{UNSAID}"
+    after = before.replace("kv_both", "kv_producer", 1)
+    assert [p.key for p in identity.places(before)] == [p.key for p in identity.places(after)]
+
+
+def test_an_answer_does_not_turn_what_the_file_says(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.sh").write_text(f"# prefill\n{UNSAID}")
+    Path(".kv-roles.toml").write_text(_answer("a.sh", "decode"))
+    code, out, _ = _run(capsys, "--check", "--write", "a.sh")
+    assert code == 1
+    assert "KVR111 it was answered for one side, and the file says the other" in out
+    assert "kv_both" in Path("a.sh").read_text()
+
+
+@pytest.mark.parametrize("data", [b"\xff kv_both\n", b"x\n" + b"kv_both\n" * 3000])
+def test_a_file_that_cannot_be_read_can_be_answered(capsys: pytest.CaptureFixture[str], data: bytes) -> None:
+    Path("a.sh").write_bytes(data)
+    Path(".kv-roles.toml").write_text('[both]\n"a.sh" = "an old log"\n')
+    code, out, _ = _run(capsys, "--check", ".")
+    assert code == 0
+    assert "1 kept by answer" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("answer = 1", "no list of tables"),
+        ("[[answer]]\nfile = 'a'\n", "key is no text"),
+        ("[[answer]]\nfile = 'a'\nkey = 'b'\nside = 'up'\n", "side is 'up'"),
+        ("[[answer]]\nfile = 'a'\nkey = 'b'\nside = 'both'\n", "gives no reason"),
+        ("[[answer]]\nfile = 'a'\nkey = 'b'\nside = 'both'\nwhy = 'x'\n", "means nothing"),
+        ("[[answer]]\nfile='a'\nkey='b'\nside='decode'\n[[answer]]\nfile='a'\nkey='b'\nside='prefill'\n", "twice"),
+        ("[both]\n'a' = ''\n", "gives no reason"),
+        ("both = 1\n", "[both] is no table"),
+        ("[side]\n'a' = 'both'\n", "no answer without a reason"),
+    ],
+)
+def test_broken_answers_are_one_paragraph(capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
+    Path(".kv-roles.toml").write_text(text)
+    Path("a.sh").write_text(UNSAID)
+    code, out, err = _run(capsys, "--write", ".")
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_machines_read_what_is_kept_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.sh").write_text(f"# kv-roles: keep both because it is\n{UNSAID}")
+    Path("b.sh").write_text(UNSAID)
+    Path(".kv-roles.toml").write_text(_answer("b.sh", "both", "a proxy decides"))
+    found = json.loads(_run(capsys, "--json", ".")[1])["findings"]
+    assert [(f["suppressed"], f["kept"]["because"], f["kept"]["rule"]) for f in found] == [
+        (True, "it is", "comment"), (True, "a proxy decides", ".kv-roles.toml: [[answer]]"),
+    ]  # fmt: skip
+    results = json.loads(_run(capsys, "--sarif", ".")[1])["runs"][0]["results"]
+    assert [r["suppressions"] for r in results] == [
+        [{"kind": "inSource", "status": "accepted", "justification": "it is"}],
+        [{"kind": "external", "status": "accepted", "justification": "a proxy decides"}],
+    ]
+
+
+def test_what_the_settings_of_a_tree_left_out_is_said_row_by_row(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.sh", "b.sh", "old/c.sh"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(UNSAID)
+    Path(".kv-roles.toml").write_text('exclude = ["old/**", "b.sh"]\nignore = ["KVR110"]\n')
+    code, out, err = _run(capsys, "--check", ".")
+    assert code == 0
+    assert "no NIXL role says kv_both" not in out
+    assert (
+        ".kv-roles.toml decided: exclude b.sh: 1 file not read; exclude old/**: 1 file not read; ignore KVR110: 1 finding silenced"
+        in err
+    )

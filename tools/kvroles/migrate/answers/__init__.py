@@ -1,0 +1,1 @@
+"""What people answered where the files do not say it: in comments, in the settings, in a baseline."""

@@ -1,0 +1,91 @@
+"""What the settings in the trees decided in a run: what they left out, silenced and answered, and which answers have no line.
+
+Who can change a file can change the settings beside it. What these decided is therefore said aloud, row by row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from kvroles.migrate import walk
+from kvroles.migrate.answers import answer
+from kvroles.migrate.answers.answer import Answer
+
+if TYPE_CHECKING:
+    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.search import Coverage
+    from kvroles.migrate.settings import Known, Settings
+
+_SHOWN = 10  # files of settings, and answers without a line, that are named
+
+
+def lines(paths: list[str], results: list[FileResult], coverage: Coverage, known: Known) -> list[str]:
+    """What to say of the settings beside the report, each as one line; nothing where they decided nothing."""
+    out = []
+    rules = _rules(results, coverage)
+    for file in sorted(rules)[:_SHOWN]:
+        out.append(f"{file} decided: " + "; ".join(f"{row}: {what}" for row, what in sorted(rules[file].items())))
+    if len(rules) > _SHOWN:
+        out.append(f"... and {len(rules) - _SHOWN} more settings files")
+    lost = list(gone(paths, results, coverage, known))
+    for settings, a, why in lost[:_SHOWN]:
+        out.append(
+            f"{settings.file}: the answer {a.word} for {a.file} decides nothing, {why}: {a.line or a.key}. Delete it, "
+            "or answer anew with --review."
+        )
+    if len(lost) > _SHOWN:
+        out.append(f"... and {len(lost) - _SHOWN} more answers whose line is gone")
+    return out
+
+
+def _rules(results: list[FileResult], coverage: Coverage) -> dict[str, dict[str, str]]:
+    """What each row of each settings file did: file, row, how many."""
+    count: Counter[tuple[str, str]] = Counter()
+    for rule, number in coverage.rules.items():
+        count[rule, "file not read"] += number
+    for r in results:
+        for f in r.findings:
+            if f.kept is not None and f.kept.rule != "comment" and f.kept.how != "baseline":
+                count[f.kept.rule, "line kept" if f.kept.how == "answer" else "finding silenced"] += 1
+            for c in f.cues[:1]:
+                if c.kind == "answer" and not c.words.startswith("--side"):
+                    count[c.words, f"line {c.side.value}"] += 1
+    out: dict[str, dict[str, str]] = {}
+    for (rule, what), number in sorted(count.items()):
+        file, _, row = rule.partition(": ")
+        thing, _, verb = what.partition(" ")
+        said = f"{number} {thing}{'s' if number > 1 else ''} {verb}"
+        rows = out.setdefault(file, {})
+        rows[row] = f"{rows[row]}, {said}" if row in rows else said
+    return out
+
+
+def gone(
+    paths: list[str], results: list[FileResult], coverage: Coverage, known: Known
+) -> Iterator[tuple[Settings, Answer, str]]:
+    """The answers, of files that the run covers, that decide nothing any more, with the reason."""
+    roots = [os.path.realpath(p) for p in paths if p != "-"]
+    keys = {os.path.realpath(r.path): {f.key for f in r.findings} for r in results}
+    for settings in known.all([*(os.path.join(p, "x") if os.path.isdir(p) else p for p in paths), *coverage.settings]):
+        for file, answers in settings.answers.items():
+            path = _path(file, settings.bases)
+            if not any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots):
+                continue
+            used = keys.get(path, set())
+            for a in _of_file(path, answers.values()):
+                if a.key not in used:
+                    yield settings, a, "its line is gone" if os.path.lexists(path) else "the file is gone"
+
+
+def _of_file(path: str, answers: Iterable[Answer]) -> list[Answer]:
+    hit = walk.look(path)
+    return answer.gone({a.key: a for a in answers}, hit.data.decode("utf-8-sig", "replace"))
+
+
+def _path(file: str, bases: tuple[str, ...]) -> str:
+    """The real path of an answer's file: below the first base that has it."""
+    places = [os.path.realpath(os.path.join(base, file)) for base in bases]
+    return next((p for p in places if os.path.lexists(p)), places[0])

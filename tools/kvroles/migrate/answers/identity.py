@@ -1,0 +1,143 @@
+"""What a line is, so that an answer finds it again: what it says and what it stands under, not its number.
+
+A place is known by its line and by the lines that own it: those above that are indented less. Where a file has several such
+places alike, the lines right above count too, then all since the place before, and last its number among them. So edits
+elsewhere in a file leave a place what it is, and a place that could be taken for another is none of those that were
+answered. The role's word is no part of it: a place stays what it is when its role is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kvroles.evidence.text import TOKEN
+
+_ROLE = re.compile(r"kv_(?:both|producer|consumer)")
+_COMMENT = re.compile(r"\s*(?:#|//|;|--|/\*|\*|<!--|\{\{-?\s*/\*|\{#)")
+_KIND = re.compile(r"(?m)^kind:[ \t]*(\S+)")
+_NAME = re.compile(r"(?m)^ {1,8}name:[ \t]*(\S+)")
+_BETWEEN = re.compile(r"(?m)^---(?=\s|$)")
+_NEAR = 3  # lines above
+_EXCERPT = 100
+_ANY = "kv_*"  # for the word in an excerpt, which is no place of its own where it is kept
+
+
+class Place(NamedTuple):
+    """A role's word in a text: its index, what it is by ``key``, its word, and its line cut to what a person reads."""
+
+    pos: int
+    key: str
+    word: str
+    excerpt: str
+
+
+class _Seen(NamedTuple):
+    """A place before it has a key: its index and word, the number of its line, what it says and stands under."""
+
+    pos: int
+    word: str
+    line: int
+    what: tuple[object, ...]
+
+
+def places(s: str) -> list[Place]:
+    """Every role's word in ``s``, in order. No two have the same key."""
+    lines = s.split("\n")
+    seen = _seen(s, lines)
+    keys: list[tuple[object, ...]] = [p.what for p in seen]
+
+    def near(n: int) -> object:
+        return tuple([ln for ln in map(_plain, lines[max(0, seen[n].line - 40) : seen[n].line]) if ln][-_NEAR:])
+
+    def since(n: int) -> object:
+        start = seen[n - 1].line + 1 if n else 0
+        return _digest([ln for ln in map(_plain, lines[start : seen[n].line]) if ln])
+
+    numbers = _numbers(seen)
+    more: Callable[[int], object]
+    for more in (near, since, lambda n: numbers[n]):
+        count = Counter(keys)
+        if all(number == 1 for number in count.values()):
+            break
+        keys = [k if count[k] == 1 else (*k, more(n)) for n, k in enumerate(keys)]
+    return [
+        Place(p.pos, _digest(k), p.word, _excerpt(lines[p.line])) for p, k in zip(seen, keys, strict=True)
+    ]  # fmt: skip
+
+
+def of_file(why: str) -> str:
+    """The key of a file as a whole that could not be read: by why it could not."""
+    return _digest(["file", why])
+
+
+def _seen(s: str, lines: list[str]) -> list[_Seen]:
+    out: list[_Seen] = []
+    owners: list[tuple[int, str]] = []
+    names = _documents(s)
+    document = ""
+    start = 0
+    for number, line in enumerate(lines):
+        if start in names:
+            document, owners = names[start], []
+        found = list(_ROLE.finditer(line))
+        if line.strip() and (found or not _COMMENT.match(line)):
+            indent = _indent(line)
+            while owners and owners[-1][0] >= indent:
+                owners.pop()
+            above = tuple(text for _, text in owners)
+            for nth, m in enumerate(found):
+                out.append(_Seen(start + m.start(), m.group(), number, (document, above, _plain(line), nth)))
+            if re.search(r"\w", line):
+                owners.append((indent, _plain(line)))
+        start += len(line) + 1
+    return out
+
+
+def _documents(s: str) -> dict[int, str]:
+    """Where the documents of a YAML stream begin, and the object that each holds."""
+    starts = [0, *(m.start() for m in _BETWEEN.finditer(s) if m.start())]
+    if len(starts) == 1:
+        return {}
+    out = {}
+    for a, b in zip(starts, [*starts[1:], len(s)], strict=True):
+        kind, name = _KIND.search(s, a, b), _NAME.search(s, a, b)
+        out[a] = " ".join(m.group(1) for m in (kind, name) if m is not None)
+    return out
+
+
+def _numbers(seen: list[_Seen]) -> list[str]:
+    """Each place's number among those that say and stand under the same: ``2 of 3``."""
+    of = Counter(p.what for p in seen)
+    met: Counter[tuple[object, ...]] = Counter()
+    out = []
+    for p in seen:
+        met[p.what] += 1
+        out.append(f"{met[p.what]} of {of[p.what]}")
+    return out
+
+
+def _indent(line: str) -> int:
+    line = line.expandtabs(8)
+    return len(line) - len(line.lstrip())
+
+
+def _plain(line: str) -> str:
+    return " ".join(_ROLE.sub(TOKEN, line).split())
+
+
+def _digest(what: object) -> str:
+    return hashlib.sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _excerpt(line: str) -> str:
+    """The line for a person to know it by, cut round the word where it is long."""
+    text = _plain(line)
+    if len(text) > _EXCERPT:
+        at = text.find(TOKEN)
+        start = max(0, min(at - _EXCERPT // 2, len(text) - _EXCERPT))
+        text = text[start : start + _EXCERPT]
+    return text.replace(TOKEN, _ANY)
