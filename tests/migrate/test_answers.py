@@ -123,9 +123,6 @@ def test_of_lines_that_are_alike_none_takes_the_answer_of_another(capsys: pytest
     for n, own in enumerate([fourth, second, third, first]):  # its own, or one that nobody answered yet
         assert _key("b.sh", n) not in {first, second, third, fourth} - {own}
     assert (_key("b.sh", 0), _key("b.sh", 2)) == (fourth, third)  # told apart by what they stand under
-    Path("c.sh").write_text(UNSAID * 2)
-    Path("d.sh").write_text(UNSAID * 3)
-    assert {_key("c.sh", n) for n in range(2)}.isdisjoint({_key("d.sh", n) for n in range(3)})
 
 
 def test_a_line_that_was_written_is_what_it_was() -> None:
