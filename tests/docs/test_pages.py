@@ -10,7 +10,8 @@ import pytest
 import yaml
 from kvroles.errors import Exit, KvRolesError
 from kvroles.series import project
-from kvworkshop.pages import build, diagrams, text, topics
+from kvworkshop.pages import build, diagrams, matrix, results, text, topics
+from kvworkshop.pages import text as text_pages
 from kvworkshop.pages.text import front_matter
 from support import docs
 
@@ -121,6 +122,42 @@ def test_a_mail_cannot_bring_markup_of_its_own(text: str) -> None:
     for _, attributes in seen:
         assert set(attributes) <= {"href"}
         assert all((address or "").startswith("https://") for address in attributes.values())
+
+
+def _tags(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    markdown = pytest.importorskip("markdown", reason="the site's builder is missing: pip install -e '.[docs]'")
+    extensions = ["admonition", "attr_list", "md_in_html", "tables", "pymdownx.superfences", "pymdownx.snippets"]
+    return _Tags(markdown.markdown(text, extensions=extensions)).seen
+
+
+def _safe_tags(seen: list[tuple[str, dict[str, str | None]]]) -> None:
+    for tag, attributes in seen:
+        assert tag not in {"img", "script", "iframe", "object", "form", "base", "meta", "link"}
+        assert not [a for a in attributes if a.startswith("on") or a == "style"]
+        assert all((attributes.get(a) or "").startswith(("https://", "..", "data/", "")) for a in ("href", "src"))
+        assert not (attributes.get("href") or "").lower().strip().startswith(("javascript:", "data:"))
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "`` ` ``<img src=x onerror=y>``` | a", "a | b\n\n<img src=x onerror=y>"])
+def test_what_a_release_a_run_or_a_scan_brought_cannot_bring_markup(text: str) -> None:
+    """Names of tests, versions, reasons, lines of an archive: each is shown in a cell, in code or in an attribute."""
+    run = {"versions": {"torch": text, "nixl": text}, "before": {"passed": 1}, "after": {"passed": 1}, "not_passed": []}
+    odd = {"test": f"x::{text}", "before": [text], "after": [text]}
+    _safe_tags(_tags(matrix.unit_runs({"releases": {"0.1.0": {**run, "unsteady": [odd]}}})["unit-runs.md"]))
+    topic = {"state": text, "variant": text, "files": {text: [1]}}
+    row = {"commit": text, "topics": {"guides": topic}, "contract": {"holds": True, "unchecked": {"2": text}}}
+    for page in matrix.fragments(
+        {"releases": {"0.1.0": {**row, "topics": {"x": topic}}, "0.2.0": row}}, SERIES
+    ).values():
+        _safe_tags(_tags(page))
+    found = {"machine": text, "command": text, text: {"wall_s": 1.0, "what": text}}
+    for page in results.fragments({"apply": found, text: found}, docs.ROOT).values():
+        _safe_tags(_tags(page))
+    _safe_tags(_tags(_table([text_pages.code(text), text_pages.plain(text)])))
+
+
+def _table(cells: list[str]) -> str:
+    return text_pages.table(["a", "b"], [cells])
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import os
@@ -83,9 +84,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     git("add", "-A")
     git("commit", "-q", "-m", "sources")
     tool("tools/pages.py", cwd=checkout)
-    repo = {"REPO_URL": EDIT_URI.split("/edit/")[0], "EDIT_URI": EDIT_URI, "SITE_VERSIONS": "mike"}
+    repo = {
+        "REPO_URL": EDIT_URI.split("/edit/")[0],
+        "EDIT_URI": EDIT_URI,
+        "SITE_VERSIONS": "mike",
+        "SITE_URL": "http://localhost/",
+    }
     tool("mike", "deploy", "--update-aliases", "dev", "latest", cwd=checkout, **repo, **identity)
-    tool("mike", "set-default", "latest", cwd=checkout, **identity)
+    tool("mike", "set-default", "-T", "overrides/redirect.html", "latest", cwd=checkout, **identity)
     www = folder / "www"
     www.mkdir()
     packed = git("archive", "gh-pages")
@@ -98,15 +104,35 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """``folder`` as a web site of this machine: its address, with a slash at the end."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.fixture(scope="session")
 def address(built: Built) -> Iterator[str]:
     """Where version ``dev`` is served, with a slash at the end."""
-    handler = functools.partial(_Quiet, directory=str(built.www))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/dev/"
-    server.shutdown()
-    server.server_close()
+    with served(built.www) as root:
+        yield f"{root}dev/"
+
+
+@pytest.fixture(scope="session")
+def zensical(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as zensical builds it, with its policies."""
+    pytest.importorskip("zensical", reason="zensical is missing: pip install -e '.[docs]'")
+    checkout = tmp_path_factory.mktemp("zensical") / "checkout"
+    shutil.copytree(built.checkout, checkout, ignore=shutil.ignore_patterns(".git", "site", ".cache"))
+    assert "No issues found" in tool("zensical", "build", "--clean", "--strict", cwd=checkout)
+    assert "pages have their policy" in tool("tools/pages.py", "--seal", "site", cwd=checkout)
+    return checkout / "site"
 
 
 @pytest.fixture(scope="session")

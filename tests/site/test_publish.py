@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ class Remote:
         work = self.clone("first")
         (work / "docs").mkdir()
         (work / "docs" / "index.md").write_text("# Hello\n")
+        (work / "overrides").mkdir()
+        shutil.copy(docs.ROOT / "overrides" / "redirect.html", work / "overrides")
         (work / "mkdocs.yml").write_text("site_name: x\nextra: {version: {provider: mike}}\nplugins: []\n")
         for words in (("add", "-A"), ("commit", "-qm", "x"), ("push", "-q", "origin", "HEAD:main")):
             self._run("git", "-c", "user.name=x", "-c", "user.email=x@localhost", *words, cwd=work)
@@ -104,6 +107,7 @@ def test_main_and_tags_are_published_beside_each_other(tmp_path: Path) -> None:
     assert versions() == {"1.3": ["latest"], "1.2": [], "dev": []}
     assert 'url=latest/"' in remote.show("index.html")
     assert "Hello" in remote.show("1.2/index.html")
+    assert remote.show("404.html") == remote.show("1.3/404.html")  # the one that the host shows
 
 
 def test_only_what_was_tested_is_published_and_only_from_a_push() -> None:

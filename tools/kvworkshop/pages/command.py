@@ -1,6 +1,7 @@
 """Write the generated part of the site (docs/patches, docs/reference, build/pages) and fetch what the pages need.
 
-Run it before 'mkdocs build' or 'zensical build'. With --no-diagrams nothing is fetched.
+Run it before 'mkdocs build' or 'zensical build'. With --no-diagrams nothing is fetched. After 'zensical build', run it again
+with --seal: MkDocs gives each page its Content-Security-Policy by itself, zensical does not.
 Exit codes: 0 done; 2 wrong usage; 3 a fetched file is not the pinned one; 4 a source cannot be had.
 """
 
@@ -11,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kvroles.console import Parser, guarded, say
-from kvroles.errors import Exit
+from kvroles.errors import Exit, NoSource
 from kvroles.places import default_cache_dir
 
-from kvworkshop.pages import build, diagrams
+from kvworkshop.pages import build, diagrams, policy
 
 
 def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
@@ -23,6 +24,12 @@ def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
     drawing = p.add_mutually_exclusive_group()
     drawing.add_argument("--mermaid", metavar="FILE", type=Path, help="take the diagram script from FILE, not from npm")
     drawing.add_argument("--no-diagrams", action="store_true", help="leave the diagram script out: diagrams stay text")
+    p.add_argument(
+        "--seal",
+        metavar="DIR",
+        type=Path,
+        help="write nothing else; put the policies into the site that zensical built",
+    )
     p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where downloads are kept (default: the user's cache)")
     p.add_argument("-q", "--quiet", action="store_true", help="no summary")
     return p
@@ -30,12 +37,25 @@ def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    if args.seal is not None:
+        return _seal(args.seal)
     root = Path(__file__).resolve().parents[3]
     count, changed = build.write(root)
     if not args.no_diagrams:
         diagrams.provide(root / "docs", args.cache_dir or default_cache_dir(), args.mermaid)
     if not args.quiet:
         say(f"{count} files generated, {changed} of them changed")
+    return Exit.DONE
+
+
+def _seal(site: Path) -> int:
+    try:
+        count = policy.seal(site)
+    except ValueError as e:
+        raise NoSource(str(e), fix="Build the site anew: zensical build --clean --strict") from None
+    if not count:
+        raise NoSource(f"{site} holds no page", fix="Build the site first: zensical build --clean --strict")
+    say(f"{count} pages have their policy")
     return Exit.DONE
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kvroles.series.topics import Series, Topic
 
-from kvworkshop.pages.text import badge, table
+from kvworkshop.pages.text import badge, code, plain, table
 
 TAG = "https://github.com/vllm-project/vllm/tree/v"
 COMMIT = "https://github.com/vllm-project/vllm/commit/"
@@ -27,7 +27,7 @@ def unit_runs(data: Mapping[str, Any] | None) -> dict[str, str]:
     rows = [
         [
             release,
-            f"torch {run['versions']['torch']}, nixl {run['versions']['nixl']}",
+            plain(f"torch {run['versions']['torch']}, nixl {run['versions']['nixl']}"),
             str(run["before"]["passed"]),
             str(run["after"]["passed"]),
             str(len(run["not_passed"])),
@@ -35,7 +35,7 @@ def unit_runs(data: Mapping[str, Any] | None) -> dict[str, str]:
         for release, run in data["releases"].items()
     ]
     changing = [
-        [release, f"`{t['test'].rpartition('::')[2]}`", ", ".join(t["before"]), ", ".join(t["after"])]
+        [release, code(t["test"].rpartition("::")[2]), plain(", ".join(t["before"])), plain(", ".join(t["after"]))]
         for release, run in data["releases"].items()
         for t in run["unsteady"]
     ]
@@ -75,7 +75,9 @@ def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
 def _heading(topic: Topic) -> str:
     origin = topic.patch(topic.variants[-1]).trailers["Origin"]
     upstream = (
-        f'<a href="{origin}">#{origin.rpartition("/")[2]}</a>' if origin.startswith("https://") else escape(origin)
+        f'<a href="{escape(origin)}">#{escape(origin.rpartition("/")[2])}</a>'
+        if origin.startswith("https://")
+        else escape(origin)
     )
     kind = ", optional" if topic.optional else ""
     return (
@@ -84,7 +86,7 @@ def _heading(topic: Topic) -> str:
 
 
 def _commit(row: Mapping[str, Any]) -> str:
-    sha = row["commit"]
+    sha = escape(row["commit"] or "")
     return f'<td><a href="{COMMIT}{sha}"><code>{sha}</code></a></td>' if sha else f"<td>{badge('absent', '–')}</td>"
 
 
@@ -95,7 +97,7 @@ def _cell(topic: str, entry: Mapping[str, Any] | None) -> str:
         return f"<td>{badge('native')}</td>"
     moved = furthest(entry["files"])
     shift = f' <small title="largest hunk offset, in lines">{moved:+d}</small>' if moved else ""
-    link = f'<a href="../patches/{topic}/{entry["variant"]}/">{entry["variant"]}</a>'
+    link = f'<a href="../patches/{topic}/{escape(entry["variant"])}/">{escape(entry["variant"])}</a>'
     return f'<td><span class="state state-applied">{link}</span>{shift}</td>'
 
 
@@ -110,7 +112,7 @@ def _proof(row: Mapping[str, Any]) -> str:
         return f"<td>{badge('edited', 'broken')}</td>"
     why = "; ".join(f"clause {n}: {reason}" for n, reason in sorted(contract["unchecked"].items()))
     return (
-        f"<td>{badge('pristine', 'holds in part')} <small>{why}</small></td>"
+        f"<td>{badge('pristine', 'holds in part')} <small>{escape(why)}</small></td>"
         if why
         else f"<td>{badge('applied', 'holds')}</td>"
     )
@@ -120,7 +122,7 @@ def _offsets(releases: list[tuple[str, Any]]) -> str:
     out = []
     for release, row in releases:
         moved = [
-            f"<li>{topic}: <code>{escape(path)}</code> {' '.join(f'{o:+d}' if o else '0' for o in offsets)}</li>"
+            f"<li>{escape(topic)}: <code>{escape(path)}</code> {' '.join(f'{o:+d}' if o else '0' for o in offsets)}</li>"
             for topic, entry in row["topics"].items()
             for path, offsets in entry["files"].items()
             if any(offsets)

@@ -7,11 +7,12 @@ figures an object may have ``goals`` (figure -> the value to reach), and ``comma
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kvworkshop.pages.text import code, fence, table
+from kvworkshop.pages.text import code, fence, plain, table
 
 Keys = tuple[str, ...]  # of keys
 
@@ -74,8 +75,12 @@ def benches(folder: Path) -> list[list[str]]:
 
 
 def _section(key: str, found: Mapping[str, Any]) -> str:
-    title, what = SUBJECTS.get(key, (words(key).capitalize(), ""))
-    parts = [f"## {title} {{ #{key.replace('_', '-')} }}", what, "<details markdown><summary>Figures</summary>"]
+    title, what = SUBJECTS.get(key, (plain(words(key).capitalize()), ""))
+    parts = [
+        f"## {title} {{ #{re.sub(r'[^a-z0-9]+', '-', key.lower())} }}",
+        what,
+        "<details markdown><summary>Figures</summary>",
+    ]
     parts += _tables({k: v for k, v in found.items() if k not in _OWN})
     if goals := dict(_leaves(found.get("goals", {}))):
         parts.append("Goals: " + "; ".join(f"{_name(p)} {_figure(v, p)}" for p, v in goals.items()) + ".")
@@ -138,7 +143,7 @@ def _leaves(value: Any) -> Iterator[tuple[Keys, Any]]:
 
 def _name(path: Keys) -> str:
     """A path of keys as a reader would say it: units stand beside the figure, versions and file names as they are."""
-    return ", ".join(k if "." in k else words(_without_unit(k)) for k in path)
+    return ", ".join(plain(k if "." in k else words(_without_unit(k))) for k in path)
 
 
 def _without_unit(key: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
+_MARKS = re.compile(r"[<>&*_`\[\]{}!#|\\~^$=]")
 TITLES = {"native": "upstream holds the change", "absent": "nothing to change in this release"}
 
 
@@ -51,10 +52,17 @@ def _cell(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Inline code; backticks inside are fenced by more of them."""
-    if "`" in text:
-        return f"`` {text} ``"
-    return f"`{text}`"
+    """Inline code, on one line; backticks inside are fenced by more of them."""
+    text = " ".join(text.split())
+    if "`" not in text:
+        return f"`{text}`"
+    mark = "`" * (1 + max(map(len, re.findall("`+", text))))
+    return f"{mark} {text} {mark}"
+
+
+def plain(text: str) -> str:
+    """``text`` as Markdown in which no sign is mark-up: what a release, a patch or a run brought may hold anything."""
+    return _MARKS.sub(lambda m: f"&#{ord(m[0])};", " ".join(text.split()))
 
 
 def fence(info: str, body: str) -> str:
