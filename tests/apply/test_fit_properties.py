@@ -65,6 +65,7 @@ def touched(release: str) -> list[str]:
     edits=st.lists(st.tuples(st.integers(0, 99), st.integers(0, 999), st.sampled_from(KINDS)), min_size=1, max_size=4),
 )
 @example(release="0.22.1", edits=[(0, 0, "duplicate")])
+@pytest.mark.slow
 def test_a_change_near_a_hunk_is_survived_or_refused(release: str, edits: list[tuple[int, int, str]]) -> None:
     files = dict(release_files.extract(LOCK.releases[release], SERIES, OPTIONS).files)
     paths = touched(release)

@@ -113,6 +113,7 @@ def test_a_tag_gives_the_same_bytes_as_the_archive(repository: Path, tmp_path: P
             assert (out / path).read_bytes() == data, path
 
 
+@pytest.mark.slow
 def test_every_commit_ends_proven_or_refused_by_name(repository: Path, tmp_path: Path) -> None:
     outcomes = {}
     for name in git(repository, "tag", "--list").splitlines():
@@ -159,6 +160,7 @@ def assert_only_ours(path: str, was: bytes, now: bytes) -> None:
     raise AssertionError(f"{path} is no variant's result")
 
 
+@pytest.mark.slow
 def test_mixed_neighbours_never_give_a_wrong_tree() -> None:
     rng = random.Random(11)
     wrong, refused, good = [], 0, 0

@@ -17,6 +17,7 @@ from kvroles.places import default_cache_dir
 from kvroles.series import project
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
+from support.cost import slow_but
 
 pytestmark = pytest.mark.upstream
 
@@ -29,9 +30,7 @@ CHOICES = [(REJECT,), (FENCE,), (REJECT, FENCE)]
 
 Files = dict[str, bytes]
 
-of_releases = pytest.mark.parametrize(
-    "release", [r if r in SOME else pytest.param(r, marks=pytest.mark.slow) for r in RELEASES]
-)
+of_releases = pytest.mark.parametrize("release", slow_but(SOME, RELEASES))
 with_topics = pytest.mark.parametrize("extra", CHOICES, ids="+".join)
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.behaviour
 
 
 RELEASES = [
-    pytest.param(release, marks=() if release in unit_runs.IN_CI else pytest.mark.slow)
+    pytest.param(release, marks=() if release in unit_runs.IN_CI else pytest.mark.sweep)
     for release in unit_runs.ENVIRONMENTS
 ]
 

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 from support import docs, transcripts
+from support.cost import slow_but
 
 pytestmark = pytest.mark.upstream
 
 PAGES = sorted({b.path for b in docs.all_blocks("console")})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(docs.ROOT)))
+@pytest.mark.parametrize(
+    "page", slow_but([docs.ROOT / "README.md"], PAGES), ids=lambda p: str(p.relative_to(docs.ROOT))
+)
 def test_transcripts_are_true(page: Path, tmp_path: Path, archive: Callable[[str], Path]) -> None:
     checkout = docs.checkout(tmp_path / "checkout")
     blocks = [b for b in docs.blocks(page) if b.info == "console"]

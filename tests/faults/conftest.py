@@ -16,7 +16,7 @@ from support.tiny import Tiny
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 import harness
 
-COMMAND = "TMPDIR=/dev/shm python -m pytest tests/faults -m 'slow or not slow' --figures"
+COMMAND = "TMPDIR=/dev/shm python -m pytest tests/faults -m '' --figures"
 
 
 @pytest.fixture(scope="session")

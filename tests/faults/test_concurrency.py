@@ -65,6 +65,7 @@ def test_runs_at_once_on_an_existing_tree_change_it_once(tiny: Tiny, tree: Path,
         assert [p.name for p in tmp_path.iterdir()] == ["vllm"]
 
 
+@pytest.mark.slow
 def test_runs_at_once_in_both_directions_leave_one_of_the_two_states(tiny: Tiny, tree: Path, tmp_path: Path) -> None:
     for _ in range(2):
         commands = [("--into", tree), ("--into", tree, "--reverse")] * 3
@@ -88,7 +89,7 @@ def test_a_run_waits_for_another_no_longer_than_it_says(apply: Apply, tree: Path
     apply("--into", tree).ok()
 
 
-MANY = [pytest.param(12, id="12"), pytest.param(50, id="50", marks=pytest.mark.slow)]
+MANY = [pytest.param(12, id="12"), pytest.param(50, id="50", marks=pytest.mark.sweep)]
 
 
 @pytest.mark.parametrize("count", MANY)
@@ -130,6 +131,7 @@ def test_runs_that_build_one_tree_from_one_empty_cache(
 
 
 @pytest.mark.parametrize("count", MANY)
+@pytest.mark.slow
 def test_runs_that_install_uninstall_and_verify_one_package(
     tiny: Tiny, tmp_path: Path, count: int, figures: Keep
 ) -> None:

@@ -202,7 +202,7 @@ def test_random_damage_is_noticed_or_harmless(
     assert _fuzz(tiny, tmp_path, monkeypatch, files, 60) > 20
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("files", [PATCHES, LOCK], ids=["patches", "lock"])
 def test_much_random_damage_is_noticed_or_harmless(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str]

@@ -60,6 +60,7 @@ def swapped(scenario: Scenario, victim: str, at_most: int, tmp_path: Path) -> in
 
 
 @pytest.mark.parametrize(("scenario", "victim"), VICTIMS, indirect=["scenario"])
+@pytest.mark.slow
 def test_a_folder_swapped_for_a_link_at_some_moments(scenario: Scenario, victim: str, tmp_path: Path) -> None:
     swapped(scenario, victim, SOME, tmp_path)
 
@@ -81,7 +82,7 @@ def test_a_folder_swapped_for_the_staged_tree_is_not_put_in_place(tmp_path: Path
     assert contents(tmp_path / "other") == {"precious": b"1"}
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize(("scenario", "victim"), VICTIMS, indirect=["scenario"])
 def test_a_folder_swapped_for_a_link_at_every_moment(
     scenario: Scenario, victim: str, tmp_path: Path, figures: Callable[[str, str, dict[str, Any]], None]

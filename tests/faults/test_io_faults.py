@@ -33,11 +33,12 @@ def faults(scenario: Scenario, at_most: int) -> list[Spoil]:
     return [Spoil(how, moment, ERRORS[name]) for how, name in WAYS for moment in scenario.moments(at_most)]
 
 
+@pytest.mark.slow
 def test_a_fault_at_some_moments(scenario: Scenario, tmp_path: Path) -> None:
     sweep(scenario, faults(scenario, SOME), tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize(("how", "name"), WAYS, ids=lambda v: v if isinstance(v, str) else v.name.lower())
 def test_a_fault_at_every_moment(scenario: Scenario, how: How, name: str, tmp_path: Path, figures: Keep) -> None:
     left = sweep(scenario, [Spoil(how, moment, ERRORS[name]) for moment in scenario.moments(MANY)], tmp_path)
@@ -59,7 +60,7 @@ def test_some_writes_that_take_less_than_they_were_given(scenario: Scenario, tmp
     short(scenario, 4, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_every_write_that_takes_less_than_it_was_given(scenario: Scenario, tmp_path: Path, figures: Keep) -> None:
     runs = short(scenario, MANY, tmp_path)
     found = {"points": scenario.points, "runs": runs, "old": 0, "new": runs, "partial": 0, "damaged": 0}

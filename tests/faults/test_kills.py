@@ -17,7 +17,7 @@ from support.files import snapshot
 from support.scenarios import Scenario, sweep
 
 Keep = Callable[[str, str, dict[str, Any]], None]
-SOME, MANY = 8, 500  # moments per scenario in the default run, and in the slow one; all of them where there are fewer
+SOME, MANY = 4, 500  # moments per scenario in the default run, and in the sweep; all of them where there are fewer
 
 
 def kills(scenario: Scenario, at_most: int) -> list[Spoil]:
@@ -29,7 +29,7 @@ def test_a_kill_at_some_moments(scenario: Scenario, tmp_path: Path) -> None:
     assert left["old"]
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_a_kill_at_every_moment_or_at_500(scenario: Scenario, tmp_path: Path, figures: Keep) -> None:
     left = sweep(scenario, kills(scenario, MANY), tmp_path)
     assert left["old"]

@@ -19,7 +19,7 @@ from kvroles.series.lock import TreeRow
 from support.driver import KILLED, Driver, How, Ran, Spoil
 from support.files import contents
 
-pytestmark = [pytest.mark.slow, pytest.mark.upstream]
+pytestmark = [pytest.mark.sweep, pytest.mark.upstream]
 
 RELEASE, MOMENTS = "0.22.1", 500
 TOOLS = Path(__file__).resolve().parents[2] / "tools"

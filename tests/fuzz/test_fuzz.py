@@ -45,7 +45,7 @@ def test_what_was_found_and_kept(name: str) -> None:
         targets.TARGETS[name].check(data)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", NAMES)
 def test_mutations_of_it(name: str) -> None:
     target = targets.TARGETS[name]

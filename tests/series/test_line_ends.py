@@ -84,6 +84,7 @@ def test_a_clone_holds_every_byte_that_was_committed(whole: Path, tmp_path: Path
     assert git("status", "--porcelain", cwd=copy, settings=settings) == ""
 
 
+@pytest.mark.slow
 def test_the_tools_run_in_a_clone_with_autocrlf(repository: Path, tmp_path: Path) -> None:
     copy = clone(repository, tmp_path / "copy", CONVERTING)
     for name, argv in {"apply.py": ["--list"], "verify.py": ["--lint"]}.items():
@@ -92,6 +93,7 @@ def test_the_tools_run_in_a_clone_with_autocrlf(repository: Path, tmp_path: Path
 
 
 @pytest.mark.upstream
+@pytest.mark.slow
 def test_a_release_is_patched_from_a_clone_with_autocrlf(
     repository: Path, tmp_path: Path, archive: Callable[[str], Path]
 ) -> None:

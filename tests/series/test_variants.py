@@ -17,6 +17,7 @@ from kvroles.places import default_cache_dir
 from kvroles.series import patchfile, project
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
+from support.cost import slow_but
 
 pytestmark = pytest.mark.upstream
 
@@ -110,7 +111,7 @@ def linted(archive: Callable[[str], Path], tmp_path: Path) -> Callable[[str, dic
     return run
 
 
-@pytest.mark.parametrize("release", [r if r in SOME else pytest.param(r, marks=pytest.mark.slow) for r in STARTS])
+@pytest.mark.parametrize("release", slow_but(SOME, STARTS))
 def test_the_release_s_own_linter_finds_nothing_new(
     linted: Callable[[str, dict[str, bytes]], set[tuple[str, str]]], release: str
 ) -> None:

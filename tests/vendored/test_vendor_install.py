@@ -238,6 +238,7 @@ def test_two_at_once_leave_one_patched_installation(site: Path, tiny: Tiny, vend
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
 @pytest.mark.parametrize("then", ["install", "uninstall"])
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_is_finished_by_either_command(
     vendor: Vendor, site: Path, tmp_path: Path, command: str, then: str
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_folder_without_an_index_serves_it(folder: Path, tmp_path: Path, tool:
 
 
 @pytest.mark.parametrize("tool", ["pip", "uv"])
+@pytest.mark.slow
 def test_beside_the_official_wheel_every_pin_but_the_arbitrary_one_takes_the_vendored(
     folder: Path, wheel: Path, tmp_path: Path, tool: str
 ) -> None:
@@ -82,6 +83,7 @@ def test_beside_the_official_wheel_every_pin_but_the_arbitrary_one_takes_the_ven
     assert installs(tool, tmp_path, *both, "-c", "constraints.txt", "vllm") == OURS
 
 
+@pytest.mark.slow
 def test_a_pin_with_hashes_takes_what_has_the_hash_or_fails(
     vendor: Vendor, folder: Path, wheel: Path, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ from support.files import contents
 
 __all__ = ["cpu_wheel"]
 
-pytestmark = [pytest.mark.upstream, pytest.mark.slow]
+pytestmark = [pytest.mark.upstream, pytest.mark.sweep]
 
 VENDOR = Path(__file__).resolve().parents[2] / "tools" / "vendor.py"
 OLD = "vllm/distributed/kv_transfer/kv_connector/v1/nixl_connector.py"

@@ -102,6 +102,7 @@ def test_a_future_release_that_fits_gets_a_lock_row_and_no_variant(project: Path
     assert row.topics["stragglers"].variant == SERIES.topic("stragglers").variants[-1]
 
 
+@pytest.mark.slow
 def test_an_archive_that_no_index_holds_is_at_hand_once_it_is_ported(project: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs" / "data", project / "docs" / "data")
     source = archive(tmp_path, NEXT, {**files_of(NEWEST), "vllm/logger.py": b"import logging\n"})
@@ -116,6 +117,7 @@ def test_an_archive_that_no_index_holds_is_at_hand_once_it_is_ported(project: Pa
     assert made.returncode == 0, made.stderr
 
 
+@pytest.mark.slow
 def test_a_reworded_neighbour_is_merged_into_a_new_variant(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     # The line above the hunk is reworded, two lines away from the change: exact context fails, a merge does not.
@@ -144,6 +146,7 @@ def test_a_reworded_neighbour_is_merged_into_a_new_variant(project: Path, tmp_pa
         assert any(KVLAYOUT in item for item in report["left"])
 
 
+@pytest.mark.slow
 def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     future[KVLAYOUT] = future[KVLAYOUT].replace(b'kv_role="kv_both"', b'kv_role = "kv_both"')
@@ -179,6 +182,7 @@ def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) ->
     assert now[newest].replace(f",<{NEXT}".encode(), b"") == was[newest]
 
 
+@pytest.mark.slow
 def test_a_change_that_is_no_topics_business_is_refused_before_anything_is_written(
     project: Path, tmp_path: Path
 ) -> None:
@@ -213,6 +217,7 @@ def surveyed(project: Path, tmp_path: Path, future: dict[str, bytes]) -> dict[st
     return report
 
 
+@pytest.mark.slow
 def test_a_moved_connector_is_reported_with_its_new_place(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     home = CONNECTOR.replace("connector.py", "pull_connector.py")
@@ -227,6 +232,7 @@ def test_a_moved_connector_is_reported_with_its_new_place(project: Path, tmp_pat
     assert "tools/kvroles/contract/terms.py" in clause
 
 
+@pytest.mark.slow
 def test_a_split_connector_is_reported_with_where_the_warning_went(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     text = future[CONNECTOR]
@@ -241,6 +247,7 @@ def test_a_split_connector_is_reported_with_where_the_warning_went(project: Path
     assert not any(CONNECTOR in item and "conflicts" in item and "topic" not in item for item in report["left"])
 
 
+@pytest.mark.slow
 def test_words_upstream_changed_cost_the_refusal_alone(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     assert WARNING in future[CONNECTOR]
@@ -252,6 +259,7 @@ def test_words_upstream_changed_cost_the_refusal_alone(project: Path, tmp_path: 
     assert b"<<<<<<< the tree" in kept.read_bytes()
 
 
+@pytest.mark.slow
 def test_words_upstream_dropped_are_missed(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     future[CONNECTOR] = future[CONNECTOR].replace(WARNING, b"NixlConnector would rather not see kv_both ")
@@ -261,6 +269,7 @@ def test_words_upstream_dropped_are_missed(project: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("path", [EDGE_CASES, "tests/v1/kv_connector/unit/test_nixl_connector.py"])
+@pytest.mark.slow
 def test_a_renamed_file_is_reported_with_its_new_name(project: Path, tmp_path: Path, path: str) -> None:
     future = files_of(NEWEST)
     folder, _, name = path.rpartition("/")
@@ -271,6 +280,7 @@ def test_a_renamed_file_is_reported_with_its_new_name(project: Path, tmp_path: P
     assert new in json.dumps(report["by_meaning"]), "the file under its new name is given its roles"
 
 
+@pytest.mark.slow
 def test_a_script_that_is_gone_ends_its_variant(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     del future[EDGE_CASES]
@@ -282,6 +292,7 @@ def test_a_script_that_is_gone_ends_its_variant(project: Path, tmp_path: Path) -
     assert stragglers.patch(STRAGGLERS).trailers["Applies-To"] == f">={STRAGGLERS},<{NEXT}"
 
 
+@pytest.mark.slow
 def test_a_topic_upstream_has_made_its_own_ends(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     plan = engine.plan(future.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
@@ -297,6 +308,7 @@ def test_a_topic_upstream_has_made_its_own_ends(project: Path, tmp_path: Path) -
     assert lint(project) == "The patches are clean.\n"
 
 
+@pytest.mark.slow
 def test_a_topic_that_comes_back_leaves_the_release_between_alone(project: Path, tmp_path: Path) -> None:
     own = files_of(NEWEST)
     plan = engine.plan(own.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
@@ -311,6 +323,7 @@ def test_a_topic_that_comes_back_leaves_the_release_between_alone(project: Path,
     assert (states[NEXT], states[AFTER_NEXT]) == ("absent", "variant")
 
 
+@pytest.mark.slow
 def test_an_optional_topic_is_resolved_by_hand_and_the_port_is_then_done(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     old, new = b"if multiple_inflight_batches and kv_transfer_config.is_kv_consumer:", b"if self._overlaps() and "
@@ -348,6 +361,7 @@ def test_an_optional_topic_is_resolved_by_hand_and_the_port_is_then_done(project
     assert (patches(project), (project / "patches" / "lock.json").read_bytes()) == (now, lock)
 
 
+@pytest.mark.slow
 def test_with_needs_a_tree_and_an_optional_topic(project: Path, tmp_path: Path) -> None:
     assert port(project, "--to", NEWEST, "--with", "bidirectional-fence").returncode == 2
     wrong = port(project, "--to", NEWEST, "--from-tree", tmp_path, "--with", "stragglers")
@@ -359,6 +373,7 @@ def lint(project: Path) -> str:
     return run(project, "verify.py", "--lint").stdout
 
 
+@pytest.mark.slow
 def test_a_new_kv_both_upstream_is_left_to_a_person_with_its_line(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     future["examples/new_nixl.sh"] = (

@@ -50,6 +50,7 @@ def spoil(file: Path, old: bytes, new: bytes) -> None:
     file.write_bytes(data.replace(old, new, 1))
 
 
+@pytest.mark.slow
 def test_all_releases_are_proven_and_compat_json_says_so() -> None:
     count = len(load_project()[1].releases)
     done = verify(ROOT, "--all")
@@ -165,6 +166,7 @@ def read_all(terminal: int) -> str:
     return out.decode()
 
 
+@pytest.mark.slow
 def test_the_patches_are_lint_clean() -> None:
     done = verify(ROOT, "--lint")
     assert done.returncode == 0, done.stdout

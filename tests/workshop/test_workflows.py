@@ -156,6 +156,7 @@ def test_what_a_workflow_names_is_there(job: Job) -> None:
 
 
 @pytest.mark.upstream
+@pytest.mark.slow
 def test_actionlint_finds_nothing(tmp_path: Path) -> None:
     try:
         assert actionlint.lint(sorted(FOLDER.glob("*.yml")), tmp_path) == []

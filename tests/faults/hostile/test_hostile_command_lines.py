@@ -83,7 +83,7 @@ def test_a_command_line_ends_in_a_traceback(tool: str, drivers: Drivers, place: 
     ends_in_words(tool, data.draw(commands(tool)), data.draw(_ENVIRONMENT), drivers, place)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @figures_of(350)
 @given(st.data())
 @pytest.mark.parametrize("tool", list(_OPTIONS))

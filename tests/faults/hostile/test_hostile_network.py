@@ -88,6 +88,7 @@ def dripping() -> Iterator[Callable[[bytes, bytes], str]]:
     ],
     ids=["100 Continue", "status", "headers", "a header", "a chunk size", "a trailer", "a body", "a redirect"],
 )
+@pytest.mark.slow
 def test_a_server_that_drips_holds_a_run_for_ever(
     fetching: Apply, dripping: Callable[[bytes, bytes], str], tmp_path: Path, start: bytes, drop: bytes
 ) -> None:
