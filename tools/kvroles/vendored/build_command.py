@@ -131,9 +131,10 @@ def run(args: argparse.Namespace) -> int:
     if args.command in COMMANDS:
         return in_place_command.run(args)
     try:
+        from kvroles.vendored.image import oci  # lazy: as those below
+
         # lazy: they want libraries that an image lacks
         from kvroles.vendored.image import context as image
-        from kvroles.vendored.image import oci
         from kvroles.vendored.wheel import build
         from kvroles.vendored.wheel import report as wheel_report
     except ModuleNotFoundError as e:
