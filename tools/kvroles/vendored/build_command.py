@@ -131,12 +131,11 @@ def run(args: argparse.Namespace) -> int:
     if args.command in COMMANDS:
         return in_place_command.run(args)
     try:
-        from kvroles.vendored.image import oci  # lazy: as those below
-
         # lazy: they want libraries that an image lacks
         from kvroles.vendored.image import context as image
-        from kvroles.vendored.wheel import build
-        from kvroles.vendored.wheel import report as wheel_report
+        from kvroles.vendored.image import oci  # lazy: the same
+        from kvroles.vendored.wheel import build  # lazy: the same
+        from kvroles.vendored.wheel import report as wheel_report  # lazy: the same
     except ModuleNotFoundError as e:
         raise UsageError(
             f"vendor.py {args.command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
