@@ -9,6 +9,7 @@ from typing import NamedTuple
 from kvroles.evidence import argv
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
@@ -18,11 +19,11 @@ from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 
-_LINE = re.compile(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
-_SECTION = re.compile(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
-_DESCRIPTION = re.compile(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
-_ENVIRONMENT = re.compile(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
-_COMMENT = re.compile(r"(?m)^[ \t]*[#;].*$")
+_LINE = regex(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
+_SECTION = regex(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
+_DESCRIPTION = regex(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
+_ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
+_COMMENT = regex(r"(?m)^[ \t]*[#;].*$")
 
 
 class _Ini:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kvroles.evidence import argv
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 from kvroles.migrate import connectors
 from kvroles.migrate.readers.base import File
 
 # ``key=value``, alone or one of several that commas part, as Helm and Hydra take them.
-_PART = re.compile(r"(?:^|(?<!\\),)[-+~]*([A-Za-z_][\w.@/\[\]-]*)=[\"']?((?:[^,\"']|\\,)*)")
-_KEY_BEFORE = re.compile(r"(?:^|(?<!\\),)([-+~]*[A-Za-z_][\w.@/\[\]-]*)=[\"']?$")
-_VALUE_AFTER = re.compile(r"[\"']?\s*(?:,[-+~]*[A-Za-z_][\w.@/\[\]-]*=|$)")
+_PART = regex(r"(?:^|(?<!\\),)[-+~]*([A-Za-z_][\w.@/\[\]-]*)=[\"']?((?:[^,\"']|\\,)*)")
+_KEY_BEFORE = regex(r"(?:^|(?<!\\),)([-+~]*[A-Za-z_][\w.@/\[\]-]*)=[\"']?$")
+_VALUE_AFTER = regex(r"[\"']?\s*(?:,[-+~]*[A-Za-z_][\w.@/\[\]-]*=|$)")
 
 
 _REACH = 200  # words before and behind: nobody writes a longer command by hand

@@ -8,6 +8,7 @@ from functools import partial
 from kvroles.evidence import comments, pickers
 from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines
@@ -107,7 +108,7 @@ def _in_comment(s: str, i: int) -> bool:
 
 # --- inside template actions -----------------------------------------------------------------------------------------
 
-_SET = re.compile(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
+_SET = regex(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
 
 
 def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Site]:
@@ -148,7 +149,7 @@ def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up
     return Scope("variable", name, around, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up, ctx))
 
 
-_NOTE = re.compile(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
+_NOTE = regex(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
 
 
 def _noted(t: Text, action: tuple[int, int], up: Scope, ctx: File) -> Scope:
