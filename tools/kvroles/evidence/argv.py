@@ -60,6 +60,7 @@ _OTHER_END = regex(
 )
 _PORT_FLAG = regex(r"^--?(?:port|http-port|server-port|p|publish)$")
 _ENV = regex(r"^([A-Za-z_]\w*)=(.*)$", re.S)
+_EXPORT = regex(r"^--\w+=")
 _ENV_ROLE = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE|SIDE)$"
 )
@@ -100,6 +101,9 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
                 for side in named
                 if len(named) == 1
             ]
+            for part in w.s.split(","):  # of several that one word sets, those beside the role
+                if (given := _ENV.match(_EXPORT.sub("", part))) is not None:
+                    out += env_cues(given.group(1), given.group(2), w.pos, ctx)
             flag = ""
             continue
         s = w.s

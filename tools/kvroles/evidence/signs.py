@@ -155,6 +155,9 @@ _ITEM_BEFORE = regex(rf"(?:^|\n)[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}[^\n]*\r?\n[
 _ITEM_AFTER = regex(rf"^{_Q}[^\n]*\r?\n[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}")
 _ITEM_MARK = regex(rf"^[ \t]*([-(\[])[ \t]*{_Q}$")
 _LOOPED = regex(r"\bfor\b[^\n]*\b(?:in|of)\s*$")
+# What a role is given in turn: ``kv_role=choice(kv_both,kv_producer)``, ``kv_role: [kv_both, kv_producer]`` of a matrix.
+_SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
+_SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{_Q}$")
 _LISTED = frozenset(
     {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "choice", "contains", "sorted",
      "of", "aslist", "arrayof", "in", "toset", "anyof"}
@@ -258,6 +261,8 @@ def _listed(p: Place) -> bool:
     """Beside the other roles in a list, a set, a union or a sentence; the arguments of a call, and what a loop runs over, are
     no list of what there is."""
     below, mark = _ITEM_AFTER.match(p.after), _ITEM_MARK.match(p.line)
+    if mark is not None and _SWEPT_BELOW.search(p.before):
+        return False
     if _ITEM_BEFORE.search(p.before) or (below is not None and mark is not None and below["mark"] == mark[1]):
         return True
     beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
@@ -272,7 +277,7 @@ def _listed(p: Place) -> bool:
             depth -= 1
             if depth < 0:
                 name = re.search(r"(\w+)\s*$", p.before[max(0, k - 60) : k])
-                if _LOOPED.search(p.before[max(0, k - 120) : k]):
+                if _LOOPED.search(p.before[max(0, k - 120) : k]) or _SWEPT.search(p.before[max(0, k - 120) : k]):
                     return False
                 return ch != "(" or name is None or name.group(1).lower() in _LISTED
     return beside["sep"].strip() != "," or _sentence(p)

@@ -202,10 +202,9 @@ def settings(obj: Map) -> dict[str, str]:
 
 
 def one_role(obj: Map) -> bool:
-    """Whether ``kv_both`` is the value of one role key only, and no ``pd_role`` beside it, a fork's setting that asks for it."""
-    return len(role_pairs(obj)) <= 1 and not any(plain(k.value) == "pdrole" for k, _ in obj.pairs)
-
-
-def role_pairs(obj: Map) -> list[Scalar]:
-    """The values ``kv_both`` of the role keys of one object (not of what is nested in it)."""
-    return [v for k, v in obj.pairs if isinstance(v, Scalar) and v.value == TOKEN and is_role_key(k.value)]
+    """Whether ``kv_both`` is the value of one role key only, or of several that are each named for a side, and no ``pd_role``,
+    a fork's setting that asks for it, stands beside it."""
+    held = [k.value for k, v in obj.pairs if isinstance(v, Scalar) and v.value == TOKEN and is_role_key(k.value)]
+    return (len(held) <= 1 or all(mentioned(k) for k in held)) and not any(
+        plain(k.value) == "pdrole" for k, _ in obj.pairs
+    )

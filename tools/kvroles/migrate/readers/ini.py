@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from functools import partial
 from typing import NamedTuple
 
 from kvroles.evidence import argv
@@ -110,7 +111,21 @@ class _Unit:
                 scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, word, t.at(entry.start)))
         scope = Scope("environment", "", scope, told)
         scope.cues += self._said(entry.start)
+        if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
+            scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
         return self._value(entry, start, end, scope), entry.end
+
+    def _commands(self, variable: str, start: int, end: int) -> list[Scope]:
+        """The commands between two indices that are given ``variable``, each with what its words say."""
+        use = re.compile(rf"\$(?:\{{{variable}\}}|{variable}\b)")
+        out: list[Scope] = []
+        for e in self.entries[bisect_left(self._starts, start) : bisect_left(self._starts, end)][:MANY]:
+            if e.key.startswith("Exec") and use.search(self.t.s, e.value, e.end):
+                words = [
+                    argv.Word(w, self.t.at(e.start)) for w in self.t.s[e.value : e.end].split() if not use.search(w)
+                ]
+                out.append(Scope("command", "", self.up, argv.cues(words, self.ctx), place=self.t.at(e.start)))
+        return out
 
     def _loose(self, i: int, n: int) -> _Entry:
         """The line of ``i``, which sets no key: the rest of entry ``n`` above that it is indented below, or a command."""
@@ -140,6 +155,11 @@ class _Unit:
         """The sites of one entry; what its section sets, and the file's head, is set beside it."""
         value = self.t.slice(entry.value, entry.end)
         near = self._beside(-1, self.sections[0][0]) if self.sections else []
+        for n, (place, name) in enumerate(self.sections):
+            if name.strip().upper() == "DEFAULT":  # its keys are every section's
+                near = near + self._beside(
+                    place, self.sections[n + 1][0] if n + 1 < len(self.sections) else len(self.t.s)
+                )
         near = near + self._beside(start, end)
         if (site := pairs.role(entry.key, value, near, scope, self.ctx)) is not None:
             return [site]

@@ -40,11 +40,12 @@ class Code:
         unit = Unit(text, owner, file, SPECS[self._lang])
         out: list[Site] = []
         done = -1
-        for i in text.tokens():
-            if i >= done:
-                sites, end = _at(unit, i)
-                out += sites
-                done = max(done, end)
+        with file.knowing(unit.value_of):
+            for i in text.tokens():
+                if i >= done:
+                    sites, end = _at(unit, i)
+                    out += sites
+                    done = max(done, end)
         return out
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:

@@ -187,7 +187,8 @@ class Unit(Lender):
             self.may_be_lent(scope, scope.name, node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
-        scope.cues += self._picked(name, inner, site) if self._picks(inner) else self._words(name, inner)
+        picks = (pickers.by_name(name) and inner.named_child_count == 3) or self._picks(inner)
+        scope.cues += self._picked(name, inner, site) if picks else self._words(name, inner)
         return scope
 
     def _picks(self, given: Node) -> bool:

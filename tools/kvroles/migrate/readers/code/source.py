@@ -228,7 +228,7 @@ class Reader:
         source = grammar.text(self.t, node)
         if source in {"True", "False", "true", "false"}:
             return Scalar(Text(source, self.t.at(node.start_byte)), node.start_byte, node.end_byte)
-        resolved = self._constant(source) if re.fullmatch(r"[A-Za-z_]\w*", source) else None
+        resolved = self.value_of(source) if re.fullmatch(r"[A-Za-z_]\w*", source) else None
         return Scalar(Text(resolved or "$" + source[:60], self.t.at(node.start_byte)), node.start_byte, node.end_byte)
 
     def _is_text(self, node: Node) -> bool:
@@ -241,7 +241,7 @@ class Reader:
             node.end_byte,
         )
 
-    def _constant(self, name: str) -> str | None:
+    def value_of(self, name: str) -> str | None:
         """The one string a name is set to in this text, or None."""
         if name not in self._constants:
             s = self.t.s
@@ -352,7 +352,9 @@ _ITEM = regex(r"(\w+)(?:\[[\"'][\w-]+[\"']\]|\.\w+)$")
 _SPREADS = frozenset({"dictionary_splat", "spread_element"})
 _LOOKS_UP = regex(r"(?:^|\.)(?:get|getenv|pop|getOrDefault|get_or)$")
 _PLAIN_SET = regex(r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]")
-_SET_TO = regex(r"\s*(?::[^=\n]+)?:?=\s*[\"'`]([\w.-]+)[\"'`]")
+_SET_TO = regex(
+    r"\s*(?::[^=\n]+)?:?=\s*(?:os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
+)
 _INSIDE = regex(r"[\w.]")  # before a word: it is part of a longer one, or of another's
 _WORTH_IT = 8_000
 

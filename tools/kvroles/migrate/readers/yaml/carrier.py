@@ -68,8 +68,19 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         elif _in_comment(t.s, i):
             out.append(Site(t.at(i), up, "comment"))
         else:
-            out.append(_unread(t, i, up, ctx))
+            out.append(_in_branch(t, i, branches, trees, up, ctx) or _unread(t, i, up, ctx))
     return out
+
+
+def _in_branch(
+    t: Text, i: int, branches: list[template.Branch], trees: list[Tree], up: Scope, ctx: File
+) -> Site | None:
+    """The role in a value that one of a line's conditionals chooses: ``kv: {{ if ... }}'{...}'{{ else }}'{...}'{{ end }}``."""
+    own = next((b for b in reversed(branches) if b.start <= i < b.end), None)
+    if own is None or "\n" in t.s[own.start : own.end] or "{" not in t.s[own.start : i]:
+        return None
+    found = ctx.read(t.slice(own.start, own.end), _chain_at(t, trees, i, up, ctx), "json")
+    return next((site for site in found if site.pos == t.at(i) and site.kind == "role"), None)
 
 
 def roots(t: Text) -> list[Node]:
