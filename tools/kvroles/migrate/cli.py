@@ -16,6 +16,7 @@ from kvroles import console
 from kvroles.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from kvroles.migrate.review.terminal import Terminal
     from kvroles.migrate.run import FileResult
     from kvroles.migrate.search import Coverage
     from kvroles.migrate.settings import Known, Options
@@ -73,6 +74,11 @@ def parser(prog: str = "kv-roles") -> _Parser:
     do.add_argument("--write", action="store_true", help="rewrite in place what is certain (- goes to standard output)")
     do.add_argument("--diff", action="store_true", help="show what --write would change")
     p.add_argument("--check", action="store_true", help="exit with 1 if anything is left to do")
+    p.add_argument(
+        "--review",
+        action="store_true",
+        help="ask on the terminal for what is open, and keep the answers in .kv-roles.toml",
+    )
     p.add_argument("--target-vllm", metavar="RELEASE", help="add what that release does with the role")
     p.add_argument(
         "--side",
@@ -99,7 +105,9 @@ def main(argv: list[str] | None = None, prog: str = "kv-roles") -> int:
     p = parser(prog)
     p.given = sys.argv[1:] if argv is None else argv
     try:
-        return console.guarded(p, _run, argv, interrupted="every file is as it was, or done; run again for the rest")
+        kept = ", and every answer given is kept" if "--review" in p.given else ""
+        done = f"every file is as it was, or done{kept}; run again for the rest"
+        return console.guarded(p, _run, argv, interrupted=done)
     finally:
         gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
         gc.enable()
@@ -117,9 +125,10 @@ def _run(args: argparse.Namespace) -> int:
         from kvroles.migrate import hazards
 
         release = hazards.target(args.target_vllm)
+    terminal = _terminal(args) if args.review else None
     known = settings.Known(args.side, args.config)
-    proof = args.write or args.diff or args.json
-    options = settings.Options(known.of("-", "."), release, proof=proof, known=known)
+    proof = args.write or args.diff or args.json or args.review
+    options = settings.Options(known.of("-", "."), release, proof=proof, known=known, keys=args.review)
     if "-" in args.paths:
         if os.path.lexists("-"):  # a gate that is given the names of files would else pass on an empty input
             raise UsageError(
@@ -138,12 +147,35 @@ def _run(args: argparse.Namespace) -> int:
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
     gc.enable()
+    looked_at = coverage.copy()
     results = run.each(found, options, coverage)
     run.check_sides(known, coverage, results)
-    whole = _write(results) if args.write else True
+    write = args.write
+    if terminal is not None:
+        # lazy: only a review needs it
+        from kvroles.migrate.review import review
+
+        known = review.held(results, found, known, terminal)
+        coverage = looked_at
+        results = run.each(found, options._replace(known=known), coverage)
+        write = review.agreed(results, terminal, ask=not args.write)
+    whole = _write(results) if write else True
     _report(args, results, coverage)
     _account(args.paths, results, coverage, known)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
+
+
+def _terminal(args: argparse.Namespace) -> Terminal:
+    """The terminal of a review. Raises ``UsageError`` where there is none, or nothing to ask on it."""
+    for given, option in ((args.json, "--json"), (args.format, f"--{args.format}"), (args.diff, "--diff")):
+        if given:
+            raise UsageError(f"--review asks on the terminal, and goes not with {option}", fix="Run it by itself")
+    if "-" in args.paths:
+        raise UsageError("--review reads keys from standard input, which can be no text too", fix="Name a file")
+    # lazy: only a review needs it
+    from kvroles.migrate.review.terminal import Terminal
+
+    return Terminal()
 
 
 def _standard_input(args: argparse.Namespace, options: Options, known: Known) -> int:

@@ -84,7 +84,7 @@ def _kept(result: FileResult, data: bytes, options: Options) -> FileResult:
     """A file's result with what is answered of it, although no reader came to the end of it."""
     answers = options.settings.answers_of(result.path)
     if answers or options.keys:
-        answer.name_places(result.findings, data.decode("latin-1"))
+        answer.name_unread(result.findings, data)
     answer.keep(result.findings, answers, f"{options.settings.file}: [[answer]]")
     findings.keep_by_settings(result.findings, options)
     return result

@@ -42,6 +42,12 @@ class Coverage:
         if self.names is not None:
             self.names.append((reason, path))
 
+    def copy(self) -> Coverage:
+        """What was looked at so far, to count from once more."""
+        new = Coverage(names=self.names is not None)
+        new.add(self)
+        return new
+
     def add(self, other: Coverage) -> None:
         """Take over what another process looked at."""
         self.files += other.files

@@ -76,6 +76,7 @@ class Known:
     repository (without one: up to the path that was named, or to the current folder), else of the current folder."""
 
     def __init__(self, sides: Sequence[str] = (), config: str | None = None) -> None:
+        self._asked = sides, config
         self.given = tuple(parse_side(s, "--side") for s in sides)
         self._all = load(config, self.given, (os.path.dirname(config) or ".", ".")) if config is not None else None
         self._of: dict[tuple[str, str], Settings] = {}
@@ -97,11 +98,23 @@ class Known:
             self._of[key] = self._files[file]
         return self._of[key]
 
+    def home(self, path: str, root: str) -> str:
+        """The settings file that keeps an answer about ``path``, found at or below ``root``; it need not exist yet."""
+        if file := self.of(path, root).file:
+            return file
+        top = _top(os.path.realpath(os.path.dirname(path) or "."), os.path.realpath(root))
+        near = os.path.relpath(os.path.join(top, NAME))
+        return os.path.join(top, NAME) if near.startswith("..") else near
+
     def all(self, paths: Sequence[str]) -> list[Settings]:
         """The settings that hold at ``paths``, each once."""
         if self._all is not None:
             return [self._all]
         return list({id(s): s for s in (self.of(p, p) for p in paths)}.values())
+
+    def anew(self) -> Known:
+        """The same, from the settings files as they are now."""
+        return Known(*self._asked)
 
     def open_sides(self, found: set[int]) -> bool:
         """Whether an answer of the command line has not met a file that its glob names."""
@@ -112,15 +125,21 @@ class Known:
         return {n for n, (glob, _, _) in enumerate(self.given) if n not in found and named(path, glob, (".",))}
 
 
-def _nearest(folder: str, root: str) -> str:
-    """The settings file that holds in ``folder``, both paths being real ones; empty if there is none."""
+def _top(folder: str, root: str) -> str:
+    """The folder up to which settings hold in ``folder``, both paths being real ones: the top of its repository, else what was
+    named, else the current one."""
     top = folder
     while top != os.path.dirname(top) and not os.path.lexists(os.path.join(top, ".git")):
         top = os.path.dirname(top)
-    if not os.path.lexists(os.path.join(top, ".git")):
-        here = os.getcwd()
-        ends = [root if os.path.isdir(root) else os.path.dirname(root), here]
-        top = min((e for e in ends if folder == e or folder.startswith(e.rstrip("/") + "/")), key=len, default=folder)
+    if os.path.lexists(os.path.join(top, ".git")):
+        return top
+    ends = [root if os.path.isdir(root) else os.path.dirname(root), os.getcwd()]
+    return min((e for e in ends if folder == e or folder.startswith(e.rstrip("/") + "/")), key=len, default=folder)
+
+
+def _nearest(folder: str, root: str) -> str:
+    """The settings file that holds in ``folder``, both paths being real ones; empty if there is none."""
+    top = _top(folder, root)
     while True:
         file = os.path.join(folder, NAME)
         if os.path.isfile(file):

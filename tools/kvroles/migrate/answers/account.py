@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kvroles.migrate import walk
-from kvroles.migrate.answers import answer
+from kvroles.migrate.answers import answer, identity
 from kvroles.migrate.answers.answer import Answer
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def gone(
 
 
 def _of_file(path: str, answers: Iterable[Answer]) -> list[Answer]:
-    hit = walk.look(path)
-    return answer.gone({a.key: a for a in answers}, hit.data.decode("utf-8-sig", "replace"))
+    return answer.gone({a.key: a for a in answers}, identity.decoded(walk.look(path).data))
 
 
 def _path(file: str, bases: tuple[str, ...]) -> str:

@@ -79,6 +79,17 @@ def name_places(found: list[Finding], text: str) -> None:
             f.key = identity.of_file(f"{f.code} {f.message}")
 
 
+def name_unread(found: list[Finding], data: bytes) -> None:
+    """The same for a file that was not read to its end: its findings are as many as it has places, or it is one finding."""
+    places = [p for p in identity.places(identity.decoded(data)) if p.word == TOKEN]
+    if len(places) == len(found):
+        for f, place in zip(found, places, strict=True):
+            f.key, f.excerpt = place.key, place.excerpt
+    else:
+        for f in found:
+            f.key = identity.of_file(f"{f.code} {f.message}")
+
+
 def keep(found: list[Finding], answers: Mapping[str, Answer], rule: str) -> None:
     """Mark the findings that an answer says to leave as they are."""
     for f in found:

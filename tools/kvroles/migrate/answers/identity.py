@@ -14,14 +14,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 
-_ROLE = regex(r"kv_(?:both|producer|consumer)")
-_COMMENT = regex(r"\s*(?:#|//|;|--|/\*|\*|<!--|\{\{-?\s*/\*|\{#)")
-_KIND = regex(r"(?m)^kind:[ \t]*(\S+)")
-_NAME = regex(r"(?m)^ {1,8}name:[ \t]*(\S+)")
-_BETWEEN = regex(r"(?m)^---(?=\s|$)")
+_ROLE = re.compile(r"kv_(?:both|producer|consumer)")
+_COMMENT = re.compile(r"\s*(?:#|//|;|--|/\*|\*|<!--|\{\{-?\s*/\*|\{#)")
+_KIND = re.compile(r"(?m)^kind:[ \t]*(\S+)")
+_NAME = re.compile(r"(?m)^ {1,8}name:[ \t]*(\S+)")
+_BETWEEN = re.compile(r"(?m)^---(?=\s|$)")
 _NEAR = 3  # lines above
 _EXCERPT = 100
 _ANY = "kv_*"  # for the word in an excerpt, which is no place of its own where it is kept
@@ -68,6 +67,14 @@ def places(s: str) -> list[Place]:
     return [
         Place(p.pos, _digest(k), p.word, _excerpt(lines[p.line])) for p, k in zip(seen, keys, strict=True)
     ]  # fmt: skip
+
+
+def decoded(data: bytes) -> str:
+    """The text in which the places of a file are known by what they are, whether or not its bytes are UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def of_file(why: str) -> str:

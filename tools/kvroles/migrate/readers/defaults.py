@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kvroles.evidence.patterns import regex
+import re
 
 _Q = r"\\*[\"']?"
-_WHOLE = regex(
+_WHOLE = re.compile(
     rf"""(?x)^\s* (?:
       \$\{{ (?P<shell>[\w.]+) :?[-=]? {_Q}kv_both{_Q} \}}
     | \{{\{{-?\s* (?P<piped>[\w.$\[\]"']+) \s*\|\s* (?:d|default)\b [\s(]* {_Q}kv_both{_Q} \s* (?:,\s*[Tt]rue\s*)? \)? \s*-?\}}\}}

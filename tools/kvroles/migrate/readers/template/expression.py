@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvroles.evidence.data import Map, Node, Scalar, Seq
-from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, join
 from kvroles.migrate.readers.mapping import objects
 
-_TOKEN = regex(
+_TOKEN = re.compile(
     r"""(?xs) \s+ | (?P<string> "(?:[^"\\]|\\.)*" | `[^`]*` | '(?:[^'\\]|\\.)*' ) | (?P<sign> [()|,] | :?=(?!=) )
     | (?P<word> [^\s()|,"'`=]+ (?: ==? [^\s()|,"'`=]* )?? ) | ."""
 )
-_HEAD = regex(
+_HEAD = re.compile(
     r"(?s)\s*-?\s*(?:(?:if|else\s+if|with|return|template|block|define)\b|(?:range\s+)?(?:\$\w*\s*,\s*)?\$\w*\s*:?=(?!=))?"
 )
 _PASSES = frozenset(

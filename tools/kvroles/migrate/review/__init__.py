@@ -1,0 +1,1 @@
+"""``migrate --review``: one open case at a time, answered by a key, as ``git add -p`` does."""

@@ -1,0 +1,126 @@
+"""One open case as a person sees it: where it is, its lines, what speaks for each side, what can be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from kvroles.evidence.frames import Cue, Side
+from kvroles.evidence.text import TOKEN
+from kvroles.migrate import walk
+from kvroles.migrate.answers import identity
+from kvroles.migrate.codes import CODES
+from kvroles.migrate.model import Finding
+from kvroles.migrate.review.terminal import Terminal, cut
+from kvroles.said import said
+
+if TYPE_CHECKING:
+    from kvroles.migrate.run import FileResult
+
+_AROUND = 3  # lines shown above and below
+_CUES = 4  # pieces of evidence shown for each side
+_BY_KEY = "run again with --side"  # how advice begins that the keys stand for
+
+
+class Case(NamedTuple):
+    """A finding that a person has to decide, and its file's result."""
+
+    finding: Finding
+    result: FileResult
+
+    @property
+    def path(self) -> str:
+        return self.finding.path
+
+
+def cases(results: Iterable[FileResult]) -> list[Case]:
+    """What is open in ``results``, in order: all that a gate fails on and that is not certain."""
+    return [
+        Case(f, r)
+        for r in results
+        for f in r.findings
+        if CODES[f.code].actionable and f.role is None and not f.suppressed and f.key
+    ]
+
+
+def as_it_was(case: Case) -> bool:
+    """Whether the file still has the line that the case is about."""
+    if not case.finding.excerpt:
+        return True  # about a file as a whole
+    text = identity.decoded(walk.look(case.path).data)
+    return any(p.key == case.finding.key for p in identity.places(text))
+
+
+def shown(case: Case, terminal: Terminal, progress: str) -> Iterator[str]:
+    """The lines that show a case, none wider than the terminal where that can be."""
+    f = case.finding
+    yield terminal.paint("-" * min(terminal.width, 80), "36")
+    place = f"{f.path}:{f.line}" if f.pos >= 0 else f.path
+    yield f"{terminal.paint(place, '1')}  {progress}"
+    connector = f" [{f.connector}]" if f.connector else ""
+    yield from wrapped(f"{f.code} {f.message}{connector}", terminal.width)
+    if f.pos >= 0:
+        yield ""
+        yield from _context(f, terminal)
+    yield ""
+    yield from _evidence(case, terminal)
+    if f.fix and not f.fix.startswith(_BY_KEY):
+        yield from wrapped(f"to do by hand: {f.fix}", terminal.width, "    ")
+
+
+def _context(f: Finding, terminal: Terminal) -> Iterator[str]:
+    """The line with the word, marked, and the lines round it."""
+    lines = identity.decoded(walk.look(f.path).data).split("\n")
+    first, last = max(1, f.line - _AROUND), min(len(lines), f.line + _AROUND)
+    if last == len(lines) and not lines[last - 1]:
+        last -= 1
+    gutter = len(str(last)) + 3
+    room = terminal.width - gutter
+    for number in range(first, last + 1):
+        own = number == f.line
+        # Made safe before it is cut: an escape is longer than what it stands for.
+        raw = lines[number - 1].rstrip("\r").expandtabs(4)
+        text = said(raw)
+        if not own:
+            yield f"  {number:>{gutter - 3}} {cut(text, room)[0]}"
+            continue
+        before = len(said(lines[number - 1][: f.column - 1].expandtabs(4)))
+        text, column = cut(text, room, before, len(TOKEN))
+        at = text.find(TOKEN, max(0, column - len(TOKEN)))
+        marked = text
+        if terminal.colours and at >= 0:
+            marked = text[:at] + terminal.paint(TOKEN, "1;33") + text[at + len(TOKEN) :]
+        yield f"> {number:>{gutter - 3}} {marked}"
+        yield f"{'':{gutter + column}}{'^' * len(TOKEN)}"
+
+
+def _evidence(case: Case, terminal: Terminal) -> Iterator[str]:
+    f = case.finding
+    for side, colour in ((Side.PREFILL, "32"), (Side.DECODE, "34")):
+        yield from _cues(case, [c for c in f.cues if c.side is side], f"for {side.value}:", colour, terminal)
+    if others := [c for c in f.cues if c.side not in (Side.PREFILL, Side.DECODE)]:
+        yield from _cues(case, others, "for neither:", "35", terminal)
+    if f.suggested in (Side.PREFILL, Side.DECODE):
+        yield f"  {'suggestion:':<13}{terminal.paint(f.suggested.value, '33')}, by words too weak to act on"
+
+
+def _cues(case: Case, cues: list[Cue], head: str, colour: str, terminal: Terminal) -> Iterator[str]:
+    said_already: list[str] = []
+    for c in cues:
+        where = f"line {case.result.lines.get(c.pos, 1)}: " if c.pos >= 0 else ""
+        text = said(f"{where}{c.kind}: {' '.join(c.words.split())}")
+        if text not in said_already:
+            said_already.append(text)
+    for n, text in enumerate(said_already[:_CUES] or ["nothing"]):
+        label = f"{'' if n else head:<13}"
+        yield f"  {terminal.paint(label, colour)}{cut(text, terminal.width - 15)[0]}"
+    if len(said_already) > _CUES:
+        yield f"  {'':<13}and {len(said_already) - _CUES} more"
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """``text``, made safe, in lines of at most ``width`` columns."""
+    # lazy: only a review wraps
+    import textwrap
+
+    return textwrap.wrap(said(text), width, subsequent_indent=indent, break_on_hyphens=False) or [""]

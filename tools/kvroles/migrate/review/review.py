@@ -1,0 +1,71 @@
+"""A review from its first case to what is written in the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvroles.errors import Exit, KvRolesError
+from kvroles.migrate.report import text as report
+from kvroles.migrate.review.case import cases
+from kvroles.migrate.review.session import Session
+from kvroles.migrate.review.terminal import ClosedError, Terminal
+from kvroles.said import said
+
+if TYPE_CHECKING:
+    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.search import Found
+    from kvroles.migrate.settings import Known
+
+_COLOURS = {"+": "32", "-": "31", "@": "36"}
+
+
+def held(results: list[FileResult], found: list[Found], known: Known, terminal: Terminal) -> Known:
+    """Ask for what is open in ``results``; the settings with the answers. Raises ``KvRolesError`` if the terminal is closed."""
+    roots = {f.path: f.root for f in found}
+    session = Session(cases(results), terminal, lambda path: known.home(path, roots[path]))
+    try:
+        with terminal.keys():
+            session.run()
+            _said(session, terminal)
+    except ClosedError:
+        raise _closed() from None
+    return known.anew()
+
+
+def _said(session: Session, terminal: Terminal) -> None:
+    if session.answered:
+        answers = "1 answer is" if session.answered == 1 else f"{session.answered} answers are"
+        terminal.say(f"\n{answers} kept in {', '.join(map(said, session.files))}.")
+
+
+def agreed(results: list[FileResult], terminal: Terminal, *, ask: bool) -> bool:
+    """Show what would be written; whether it may be, which is asked where ``ask`` is true. Raises ``KvRolesError`` if the
+    terminal is closed."""
+    changes = [r for r in results if r.after is not None]
+    try:
+        for r in changes:
+            for line in report.unified(r).splitlines():
+                heading = line.startswith(("+++", "---"))
+                terminal.say(terminal.paint(line, "1" if heading else _COLOURS.get(line[:1], "0")))
+        if not changes or not ask:
+            return bool(changes)
+        roles = sum(f.role is not None for r in changes for f in r.findings)
+        what = f"{roles} role{'s' if roles > 1 else ''} in {len(changes)} file{'s' if len(changes) > 1 else ''}"
+        with terminal.keys():
+            while True:
+                terminal.say(f"Write {what}? [y,n] ", end="")
+                key = terminal.key()
+                terminal.say(key if key.isprintable() else "")
+                if key in {"y", "n", "q", "\x04"}:
+                    return key == "y"
+    except ClosedError:
+        raise _closed() from None
+
+
+def _closed() -> KvRolesError:
+    return KvRolesError(
+        Exit.DOES_NOT_APPLY,
+        "The terminal was closed in the midst of the review",
+        found="nothing written to the files; the answers given so far are kept",
+        fix="Run it again for the rest",
+    )
