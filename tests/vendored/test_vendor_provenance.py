@@ -20,8 +20,8 @@ from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenan
 from in_toto_attestation.v1.statement import Statement
 from kvroles.vendored import purl
 from packageurl import PackageURL
+from support import oci, wheels
 from support import tiny as tiny_project
-from support import wheels
 from support.driver import Ran
 from support.files import put, snapshot
 from support.tiny import Tiny
@@ -223,6 +223,8 @@ def test_results_and_receipts_are_as_their_schemas_say(vendor: Vendor, wheel: Pa
     results = jsonschema.Draft202012Validator(json.loads((SCHEMAS / "vendor.schema.json").read_text()))
     receipts = jsonschema.Draft202012Validator(json.loads((SCHEMAS / "vendor-receipt.schema.json").read_text()))
     base = f"example/vllm@sha256:{'0' * 64}"
+    made = oci.Layout(tmp_path / "layout")
+    layout = made.name(made.image([oci.tar(oci.folder(site, "opt/site-packages"))], "amd64", {}))
     for argv in (
         ("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", tmp_path / "out"),
         ("install", "--site-packages", site),
@@ -230,6 +232,7 @@ def test_results_and_receipts_are_as_their_schemas_say(vendor: Vendor, wheel: Pa
         ("verify", "--site-packages", site),
         ("uninstall", "--site-packages", site),
         ("image", "--vllm-rev", "0.22.1", "--base", base, "--output", tmp_path / "image"),
+        ("oci", "--vllm-rev", "0.22.1", "--base", layout, "--output", tmp_path / "oci", "--no-strict"),
     ):
         results.validate(json.loads(vendor(*argv, "--json").ok().out))
         for path in site.glob("*/kv-roles/receipt.json"):

@@ -10,6 +10,7 @@ from kvroles.evidence import pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side, Weight
 from kvroles.evidence.names import mentioned, name_sides
+from kvroles.evidence.patterns import regex
 
 
 class Word(NamedTuple):
@@ -19,7 +20,7 @@ class Word(NamedTuple):
     pos: int
 
 
-_ROLE_FLAG = re.compile(
+_ROLE_FLAG = regex(
     r"^--?(?:disaggregation-mode|disagg(?:regation)?-(?:mode|role|type)|role|mode|worker-(?:type|role|mode)|server-(?:role|type)|node-(?:role|type)"
     r"|instance-(?:role|type)|engine-(?:role|type)|pd-(?:role|mode)|sub-component-type|stage|component)$"
 )
@@ -40,33 +41,34 @@ _SIDE_FLAG: dict[str, Side] = {
 _ON = frozenset({"true", "1", "yes", "on"})
 _NO_VALUE = frozenset("-|>&;<)")  # what stands behind a switch that is given no value
 # Flags whose values never say which side this server is.
-_MUTE = re.compile(
+_MUTE = regex(
     r"^--?(?:model|tokenizer|compilation-config|attention-config|additional-config|speculative-config|hf-overrides|override-\S*"
     r"|kv-transfer-config\S*|kv-events-config|quantization\S*|chat-template|image|cudagraph\S*|dtype|ec-transfer-config|label|l"
     r"|reasoning-parser|tool-call-parser|lora-modules|code-revision|revision|served-model-name|all2all-backend|config|from-literal)$"
 )
 # Flags that name this server, its job or its output; a plain word elsewhere (a model, a backend) says nothing.
-_NAMING = re.compile(
+_NAMING = regex(
     r"^--?(?:name|hostname|host|container-name|job-name|[Jowstnh]|d?ms|output|error|log-file|log-dir|logfile|log-path|log|nodelist|session|title"
     r"|window-name|unit|instance-name|engine-id|node-name|worker-name|server-name|app|group|task|file|env-file)$"
 )
 # Flags that take no value: the word after them is an argument of its own.
-_BARE = re.compile(
+_BARE = regex(
     r"^(?:-[itd]{2,3}|-[id]|--(?:install|wait|create-namespace|rm|interactive|tty|detach|privileged|init|atomic))$"
 )
-_OTHER_END = re.compile(
+_OTHER_END = regex(
     r"(?i)(?:^|[-_])(?:peers?|remote|upstream|proxy|router|connect\w*|target|dest\w*|bootstrap|registry|backend|backends|from|to|next|prev\w*|other)(?:[-_]|$)"
 )
-_PORT_FLAG = re.compile(r"^--?(?:port|http-port|server-port|p|publish)$")
-_ENV = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.S)
-_ENV_ROLE = re.compile(
+_PORT_FLAG = regex(r"^--?(?:port|http-port|server-port|p|publish)$")
+_ENV = regex(r"^([A-Za-z_]\w*)=(.*)$", re.S)
+_EXPORT = regex(r"^--\w+=")
+_ENV_ROLE = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE|SIDE)$"
 )
-_HOST_FLAG = re.compile(r"^--?(?:host|name|hostname|container-name)$")
-_OBJECT = re.compile(
+_HOST_FLAG = regex(r"^--?(?:host|name|hostname|container-name)$")
+_OBJECT = regex(
     r"^(?:deploy(?:ments?)?|statefulsets?|sts|daemonsets?|ds|pods?|po|jobs?|leaderworkersets?|lws|configmaps?|cm|secrets?)/[\w.-]+$"
 )  # as kubectl takes it
-_PATHLIKE = re.compile(r"\.(?:log|out|err|txt|pid)\b")
+_PATHLIKE = regex(r"\.(?:log|out|err|txt|pid)\b")
 
 
 def flags_of(words: Sequence[Word]) -> dict[str, str]:
@@ -99,6 +101,9 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
                 for side in named
                 if len(named) == 1
             ]
+            for part in w.s.split(","):  # of several that one word sets, those beside the role
+                if (given := _ENV.match(_EXPORT.sub("", part))) is not None:
+                    out += env_cues(given.group(1), given.group(2), w.pos, ctx)
             flag = ""
             continue
         s = w.s

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import alike_said, starts_something
 
-_CONFIG = re.compile(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
-_ENDS = re.compile(r"[.:;!?。：；！？)]\s*$")
+_CONFIG = regex(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
+_ENDS = regex(r"[.:;!?。：；！？)]\s*$")
 _LONGEST = 4  # lines: in a longer comment only the last line is still about what comes next
 _SHOWN = 80
 
@@ -42,7 +43,7 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
     return [Cue(side, Weight.SAID, "comment", text[:_SHOWN], place)]
 
 
-_BEHIND = re.compile(r"\s(?:#+|//+|;)[ \t]*([^'\"{}\[\]]*?)[ \t]*\r?\n?\Z")
+_BEHIND = regex(r"\s(?:#+|//+|;)[ \t]*([^'\"{}\[\]]*?)[ \t]*\r?\n?\Z")
 
 
 def behind(line: str) -> tuple[int, str] | None:

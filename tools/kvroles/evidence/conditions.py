@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from kvroles.evidence.frames import Side
 from kvroles.evidence.names import PD, condition_side, count_side, role_key, role_value, side_word, split_name
+from kvroles.evidence.patterns import regex
 
 _STRING = r"r?\"(?:[^\"\\]|\\.)*\"|r?'(?:[^'\\]|\\.)*'|`[^`]*`"
-_TOKEN = re.compile(
+_TOKEN = regex(
     rf"""(?xs)\s*(?:
       (?P<string>{_STRING})
     | (?P<op>===|!==|==|!=|<>|=~|!~|<=|>=|&&|\|\||->|=>|<<|>>|[=<>!()\[\],|^?:+*/%&{{}}~;])
@@ -229,12 +230,12 @@ class _Parser:
                 return tuple(out)
 
 
-_HEAD = re.compile(r"^\s*(?:if|elif|elsif|while|when|with)\b(?!\s*=)(?![.(])\s*|^\s*if\s*(?=\()")
-_BRACED = re.compile(r"\$\{#?(\w+)(?::?[-=+?][^{}]*|,,|\^\^)?\}")
-_VARIABLE = re.compile(r"\$[\w@*]+")
-_RUN = re.compile(r"\$\((\w+)[^()]*\)")
-_MATCHED = re.compile(r"=~\s*(?![\"'])(\S+)")
-_GITHUB = re.compile(r"^\s*\$\{\{(.*)\}\}\s*$", re.S)
+_HEAD = regex(r"^\s*(?:if|elif|elsif|while|when|with)\b(?!\s*=)(?![.(])\s*|^\s*if\s*(?=\()")
+_BRACED = regex(r"\$\{#?(\w+)(?::?[-=+?][^{}]*|,,|\^\^)?\}")
+_VARIABLE = regex(r"\$[\w@*]+")
+_RUN = regex(r"\$\((\w+)[^()]*\)")
+_MATCHED = regex(r"=~\s*(?![\"'])(\S+)")
+_GITHUB = regex(r"^\s*\$\{\{(.*)\}\}\s*$", re.S)
 
 
 @lru_cache(maxsize=1024)

@@ -20,31 +20,32 @@ from kvroles.evidence.names import (
     twins,
     unknown_words,
 )
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import by_trade, depends, prose_sides, title_side
 from kvroles.evidence.text import Text, occurrences
 
 MAX_NESTING = 12
 
 # A proxy or router names its prefill and decode servers; what it names is a side. The value runs to the next flag.
-_PROXY = re.compile(
+_PROXY = regex(
     r"""(?ix)
     (?<![\w-])--(?P<flag>(?:prefill(?:er)?|decoder?)s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
     (?:\s*=\s*|[\s\\]+|["']?,\s*["']?|["'],?\s*(?:-\s*)?["']?)
     (?P<value>(?:(?![\s"',]--?[a-z])[^\n\\]|\\\r?\n)*)
     """
 )
-_PROXY_VAR = re.compile(
+_PROXY_VAR = regex(
     r"""(?ix)(?P<flag>(?:prefill(?:er)?|decoder?)s?[-_]?(?:urls?|endpoints?|addr(?:ess)?|base_url|api_base|instances?)?)
     ["']?\s*[:=]\s*[\["'(]*\s*(?P<value>https?://[^\s"')]+)""",
 )
-_PORT = re.compile(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
-_HOST = re.compile(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
-_HOSTS = re.compile(r"(?i)(?:hosts?|addr(?:ess|s)?|servers?|instances?|backends?)$")
-_BARE_HOST = re.compile(r"(?<![\w./:$\{-])(?!localhost\b)[A-Za-z][\w.-]*[A-Za-z0-9](?![\w:/}])")
-_SERVICE = re.compile(r"//(?!localhost|127\.|0\.0\.0\.0)[A-Za-z][\w.-]*:$")
-_LOOPBACK = re.compile(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
+_PORT = regex(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
+_HOST = regex(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
+_HOSTS = regex(r"(?i)(?:hosts?|addr(?:ess|s)?|servers?|instances?|backends?)$")
+_BARE_HOST = regex(r"(?<![\w./:$\{-])(?!localhost\b)[A-Za-z][\w.-]*[A-Za-z0-9](?![\w:/}])")
+_SERVICE = regex(r"//(?!localhost|127\.|0\.0\.0\.0)[A-Za-z][\w.-]*:$")
+_LOOPBACK = regex(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 # Prefill as an instance: a name, a key, a flag, or "prefill worker"; "the prefill of a step" is a phase of any server.
-_PREFILL_SAID = re.compile(
+_PREFILL_SAID = regex(
     r"""(?ix)
     (?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?<!cudnn_)(?<!deepseek_)(?<!trtllm_)
     (?<!ragged_)(?<!cutlass_)(?<!triton_)(?<!aiter_)
@@ -59,14 +60,14 @@ _PREFILL_SAID = re.compile(
           |gpu|host|role|vllm)))""",
 )
 _PREFILL_ABROAD = ("预填", "プレフィル", "프리필")
-_PD_SAID = re.compile(
+_PD_SAID = regex(
     r"""(?ix)
     (?<!no[ ])(?<!non-)(?<!not[ ])(?<!without[ ])(?<!without[ ]any[ ])(?<!disable[ ])
     (?: disaggregat | (?<![a-z])disagg(?![a-z]) | (?<![a-z])p/d(?![a-z])
       | (?:prefill|decode)[- ]side | PD分离 | \d+p\d+d )"""
 )
 # ``PREFILL_REPLICAS=0``, ``--set prefill.create=false``, ``prefill: {replicas: 0}``: there is no prefill side here.
-_PREFILL_OFF = re.compile(
+_PREFILL_OFF = regex(
     r"""(?imx)
     (?<![\w.-])   # names have a length, so that a line of a megabyte without a blank is gone through once
     (?P<name> (?:[\w.-]{0,60}[_.-])?(?<!chunked[_-])prefill(?:er)?s?[\w.-]{0,60}?[_.]?(?:replicas?|count|create|enabled?)
@@ -77,19 +78,20 @@ _PREFILL_OFF = re.compile(
     | ^(?P<block>[ ]*-?[ ]*(?:prefill(?:er)?s?|pd|disagg\w*):[ ]*(?:\#.*)?\r?\n)
       (?=(?P<in>[ ]+)(?P<key>replicas?|create|enabled?):[ ]*(?P<set>\w+))"""
 )
+_SETTINGS_OFF = ("replica", "count", "create", "enable", "num")  # a line without any of them is no such setting
 # One side's text made from the other's: ``sed 's/prefill/decode/'``, ``${X//prefill/decode}``, ``.replace("prefill", "decode")``.
-_SUBSTITUTED = re.compile(
+_SUBSTITUTED = regex(
     r"""(?imx)
     \bs([/|\#,@!])[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1
     | \$\{\w+//?[^\n/}]*(?:prefill|decode)[^\n/}]*/[^\n/}]*(?:prefill|decode)[^\n}]*\}
     | \b(?:cp|ln[ ]-s\w*)[ ]+[^\s;|&]*(?:prefill|decode)[^\s;|&]*(?<!\.log)[ ]+
       [^\s;|&]*(?:prefill|decode)[^\s;|&]*[ \r]*(?:$|[;&|\#])"""
 )
-_REPLACED = re.compile(
+_REPLACED = regex(
     r"""(?i)\breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)"""
 )
 # A server that is told to change its role while it runs has to send and to receive.
-_SWITCHES = re.compile(
+_SWITCHES = regex(
     r"""(?ix)
     (?<!no[ ])(?<!not[ ])(?<!without[ ])(?<!disable[-_])(?<!no[-_])
     (?<![a-z]) (?: role[-_ ]?(?:switch|flip|swap)\w*
@@ -98,10 +100,10 @@ _SWITCHES = re.compile(
       | dual[-_ ]?mode | (?:dual|dynamic)[-_ ]?roles? ) (?![a-z])
     (?!["']?\s*[:=]\s*["']?(?:0|false|no|off)\b)"""
 )
-_FENCED = re.compile(r"(?m)^[ \t>]*(?:```|~~~)")
-_DISAGG_DECODE = re.compile(r"(?i)disagg\w*[-_ ]decod")
+_FENCED = regex(r"(?m)^[ \t>]*(?:```|~~~)")
+_DISAGG_DECODE = regex(r"(?i)disagg\w*[-_ ]decod")
 _OFF = frozenset({"0", "false", "no", "off"})
-_PD_PATH = re.compile(
+_PD_PATH = regex(
     r"(?i)(?:^|(?<!non)(?<!not)(?<!no)[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)"
 )
 
@@ -109,46 +111,46 @@ _PD_PATH = re.compile(
 _SERVERS = "(?:node|instance|worker|server|pod|engine)"
 # What says decode (False) or prefill (True's other) by a word of other trades or by a letter.
 _TRADES = {
-    False: re.compile(
+    False: regex(
         r"(?i)(?<![a-z])producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:node|instance|worker|server|pod|engine))|生产者"
     ),
-    True: re.compile(
+    True: regex(
         r"(?i)(?<![a-z])consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:node|instance|worker|server|pod|engine))|消费者"
     ),
 }
-_DEFAULTS = re.compile(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
-_VALUES = re.compile(r"(?:^|/)values\.ya?ml$")
-_VALUES_OF = re.compile(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
-_PD_KEY = re.compile(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
-_OPEN = re.compile(r"\$\{\w+:?[-=]")
+_DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
+_VALUES = regex(r"(?:^|/)values\.ya?ml$")
+_VALUES_OF = regex(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
+_PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
+_OPEN = regex(r"\$\{\w+:?[-=]")
 # The other side asked for as a truth of its own (``is_decode``): a server may then be neither.
 _TRUTHS = {
-    Side.PREFILL: re.compile(r"(?i)(?<![a-z])is[-_.]?prefill"),
-    Side.DECODE: re.compile(r"(?i)(?<![a-z])is[-_.]?decod"),
+    Side.PREFILL: regex(r"(?i)(?<![a-z])is[-_.]?prefill"),
+    Side.DECODE: regex(r"(?i)(?<![a-z])is[-_.]?decod"),
 }
 # Both sides in a list of what there is: ``["prefill", "decode"]``, ``prefill|decode``, ``enum Role { Prefill, Decode }``,
 # ``for role in prefill decode``.
 _A_SIDE = r"(?:\w{1,40}(?:\.|::))?[\"'`]?(?:prefill(?:er)?|decode(?:r)?)[\"'`]?"
-_LISTED = re.compile(
+_LISTED = regex(
     rf"""(?ix) (?<![\w.|/-]) {_A_SIDE} (?: [ \t]*\|[ \t]* | \s*,\s* | [ \t]*\r?\n[ \t]*-[ \t]+ | [ \t]+(?:or[ \t]+)? )
     {_A_SIDE} (?![\w.|/-]*[\w/-])"""
 )
-_LIST_OPEN = re.compile(r"(?:[\[({<:=]|\bin|\blist|\btuple)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
-_BARE_OPEN = re.compile(r"(?:[\[({<]|\bin)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
-_LIST_GOES = re.compile(r"(?:[|/,]|\b(?:or|and))\s*[\"'`]?\Z")
-_LIST_ON = re.compile(r"[ \t]*(?:\||/|,\s*[\w\"'`]|(?:or|and)\b|\r?\n[ \t]*-[ \t])")
-_WORDS_ON = re.compile(r"[ \t]+[\"'\w]")
-_LIST_END = re.compile(r"\s*(?:,\s*)?[\])}>;]|[ \t]*(?:#.*)?(?:\r?\n|\Z)|[ \t]*;")
+_LIST_OPEN = regex(r"(?:[\[({<:=]|\bin|\blist|\btuple)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
+_BARE_OPEN = regex(r"(?:[\[({<]|\bin)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
+_LIST_GOES = regex(r"(?:[|/,]|\b(?:or|and))\s*[\"'`]?\Z")
+_LIST_ON = regex(r"[ \t]*(?:\||/|,\s*[\w\"'`]|(?:or|and)\b|\r?\n[ \t]*-[ \t])")
+_WORDS_ON = regex(r"[ \t]+[\"'\w]")
+_LIST_END = regex(r"\s*(?:,\s*)?[\])}>;]|[ \t]*(?:#.*)?(?:\r?\n|\Z)|[ \t]*;")
 # A third role without quotes.
-_THIRD = re.compile(
+_THIRD = regex(
     r"""(?imx) (?:role|mode|type|stage|side)[\"']?[ \t]*[:=]{1,3}[ \t]*
       (?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)\b
     | ^[ \t]*\(?(?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)[ \t]*(?:\||\))
     | (?<![a-z])(?:is|as|run|num|non)?[-_.]?(?<!dis)agg(?:regat(?:ed|e|ion))?(?![a-z]) | (?<![a-z])monolithic(?![a-z])"""
 )
 _NAME_LENGTH = 200
-_BEFORE = re.compile(r"[\w.-]*\Z")
-_AFTER = re.compile(r"[\w.-]*")
+_BEFORE = regex(r"[\w.-]*\Z")
+_AFTER = regex(r"[\w.-]*")
 
 
 def _holds(text: str, name: str) -> bool:
@@ -187,6 +189,7 @@ class FileCtx:
         self.text = text
         self.nixl = nixl
         self.neighbours = neighbours  # the names beside a path, itself included
+        self._counted = 0, 0  # the last place whose line was asked for, and the line feeds before it: the next is near
         self.depth = 0  # how many strings in strings are being read
         # While a part of a document is read: the owners of what names a file in its other parts.
         self.elsewhere: Callable[[str], list[Scope]] | None = None
@@ -245,6 +248,7 @@ class FileCtx:
         found = (
             m
             for start, end, below in self._lines("prefill", "pd", "disagg")
+            if any(word in self.low[start:below] for word in _SETTINGS_OFF)
             for m in _PREFILL_OFF.finditer(s, start, below)
             if m.start() <= end
         )
@@ -501,5 +505,7 @@ class FileCtx:
 
     def line(self, place: int) -> tuple[int, int]:
         """The 1-based line and column (in characters) of a place in the file."""
-        s = self.text.s
-        return s.count("\n", 0, place) + 1, place - s.rfind("\n", 0, place)
+        s, (known, feeds) = self.text.s, self._counted
+        feeds += s.count("\n", known, place) if place >= known else -s.count("\n", place, known)
+        self._counted = place, feeds
+        return feeds + 1, place - s.rfind("\n", 0, place)

@@ -10,6 +10,7 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned, name_sides, role_key
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import prose_side
 
 _NAME_KEYS = frozenset(
@@ -25,10 +26,10 @@ _SAID_KEYS = frozenset(
 _ARG_KEYS = frozenset(
     {"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"}
 )
-_NOT_OWN = re.compile(
+_NOT_OWN = regex(
     r"(?i)model|account|secret|scheduler|class|image|user|file|volume|repo|chart|peer|remote|proxy|router|claim|config|topic|tokenizer|queue|display"
 )
-_IS_SIDE = re.compile(
+_IS_SIDE = regex(
     r"(?i)(?:^|/)(?:is[-_]?)?(?:prefill|decode)(?:er|r)?(?:[-_]?(?:worker|node|pod|instance|server|only|role))?$"
 )
 _EXTENDS = frozenset(

@@ -6,16 +6,16 @@ any other word nobody has listed, is of none.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from kvroles.evidence.frames import Side
 from kvroles.evidence.knowledge import lexicon, rows
+from kvroles.evidence.patterns import regex
 
 P, D, AGG, ENC = Side.PREFILL, Side.DECODE, Side.AGGREGATED, Side.ENCODE
 PD = (P, D)
 
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_WORD = regex(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _NAMES: dict[str, Side] = {word: Side(side) for word, side, _ in rows(lexicon.SIDES)}
 _TRADES = frozenset(word for word, _, takes in rows(lexicon.SIDES) if takes == "company")
 _NEUTRAL = frozenset(word for row in rows(lexicon.NEUTRAL) for word in row[0].split())
@@ -84,7 +84,7 @@ def unknown_words(name: str) -> frozenset[str]:
     return frozenset(out)
 
 
-_DENIED = re.compile(r"[!~^]|\(\?")  # of a selector or a pattern: no name
+_DENIED = regex(r"[!~^]|\(\?")  # of a selector or a pattern: no name
 
 
 def of_trade(name: str) -> bool:
@@ -185,7 +185,7 @@ def role_value(value: str) -> Side | None:
     return _ROLE_VALUES.get(value.strip().strip("\"'").lower())
 
 
-_ROLE_KEY = re.compile(
+_ROLE_KEY = regex(
     r"(?i)^(?:.*[/._-])?(?:role|roles|mode|disaggregation[-_]?mode|disagg(?:regation)?[-_]?(?:mode|role|type)|worker[-_]?(?:type|role|mode)"
     r"|sub[-_]?component[-_]?type|component[-_]?type|node[-_]?(?:type|role)|instance[-_]?(?:type|role)|server[-_]?(?:type|role|mode)"
     r"|engine[-_]?(?:role|type)|pd[-_]?role|pd[-_]?mode|nixl[-_]?role|serving[-_]?role|side|stage|phase|type|kind[-_]?of|group)$"

@@ -14,15 +14,16 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side, Weight
 from kvroles.evidence.knowledge import pickers as known
 from kvroles.evidence.names import PD, condition_side, mentioned, split_name
+from kvroles.evidence.patterns import regex
 
 _LONGEST = 4000  # characters: what is longer is no choice between two configs
-_CONFIG = re.compile(r"kv_(?:both|producer|consumer)|kv_role")
+_CONFIG = regex(r"kv_(?:both|producer|consumer)|kv_role")
 _VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`|\((?:[^()\"'`]|\"[^\"]*\"|'[^']*')*\)|[^\s,()|\"'`]+)"
-_TERNARY = re.compile(
+_TERNARY = regex(
     rf"(?:(?P<before>[^|{{}}]*?)\|\s*)?\bternary\b\s*\(?\s*(?P<a>{_VALUE})\s*,?\s*(?P<b>{_VALUE})\s*,?\s*(?P<after>{_VALUE})?",
     re.S,
 )
-_INLINE = re.compile(rf"(?P<a>{_VALUE})\s+if\s+(?P<c>.*?)\s+else\s+(?P<b>{_VALUE})", re.S)
+_INLINE = regex(rf"(?P<a>{_VALUE})\s+if\s+(?P<c>.*?)\s+else\s+(?P<b>{_VALUE})", re.S)
 
 
 def many(values: Iterable[str]) -> bool:

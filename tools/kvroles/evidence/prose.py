@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from kvroles.evidence.frames import Side
 from kvroles.evidence.knowledge import rows, titles
+from kvroles.evidence.patterns import regex
 
 P, D, AGG, ENC = Side.PREFILL, Side.DECODE, Side.AGGREGATED, Side.ENCODE
 PD = (P, D)
@@ -28,7 +29,7 @@ _NEUTRAL = re.compile(
 _PROSE: list[tuple[Side, re.Pattern[str]]] = [
     (
         P,
-        re.compile(
+        regex(
             r"""(?ix)
             (?<![a-z])prefill(?:er|ers|s|ing)?(?![a-z]) | (?<![a-z_])(?:kv\s+)?producers?(?![a-z_])
             | 预填充 | 预填 | 預填充 | P\s*节点 | P\s*實例 | P\s*实例 | P\s*端 | P\s*侧 | 生产者
@@ -41,7 +42,7 @@ _PROSE: list[tuple[Side, re.Pattern[str]]] = [
     ),
     (
         D,
-        re.compile(
+        regex(
             r"""(?ix)
             (?<![a-z])decod(?:e|er|ers|es|ing)(?![a-z]) | (?<![a-z_])(?:kv\s+)?consumers?(?![a-z_])
             | 解码 | 解碼 | 译码 | D\s*节点 | D\s*實例 | D\s*实例 | D\s*端 | D\s*侧 | 消费者
@@ -54,21 +55,21 @@ _PROSE: list[tuple[Side, re.Pattern[str]]] = [
     ),
     (
         AGG,
-        re.compile(
+        regex(
             r"(?i)(?<![a-z-])(?:aggregated|monolithic|co-?located|non-disaggregated|single[- ]instance baseline)(?![a-z])"
         ),
     ),
     (ENC, re.compile(r"(?i)(?<![a-z])(?:encode|encoder|encoding)(?![a-z])|编码|エンコード|인코")),
 ]
-_LETTERS = re.compile(
+_LETTERS = regex(
     r"(?<![\w/.-])P\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*D(?![\w/.-])|(?<![\w/.-])D\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*P(?![\w/.-])|(?<![a-z])xPyD(?![a-z])"
 )
-_AND = re.compile(
+_AND = regex(
     r"(?i)^\s*(?:and|or|&|/|-|\+|,|、|和|と|및|->|→|y|et|und|e|&amp;|then|nodes? and|instances? and|workers? and)\s*"
 )
 
 
-_JOINED = re.compile(
+_JOINED = regex(
     r"(?i)\bprefill\w*\s*(?:\+|&|/|and|und|y|et|和|と)\s*decod|\bdecod\w*\s*(?:\+|&|/|and|und|y|et|和|と)\s*prefill"
 )
 
@@ -78,11 +79,11 @@ def joined(text: str) -> bool:
     return _JOINED.search(text) is not None
 
 
-_BOTH = re.compile(
+_BOTH = regex(
     r"(?i)\bboth\s+(?:the\s+)?(?:servers|instances|workers|nodes|sides|roles|engines|pods|machines|hosts|boxes|processes"
     r"|terminals|containers)\b"
 )
-_ALIKE = re.compile(r"(?i)\b(?:both|same|shared?|common|either|each|alike|identical)\b|两|双方|両方|모두")
+_ALIKE = regex(r"(?i)\b(?:both|same|shared?|common|either|each|alike|identical)\b|两|双方|両方|모두")
 
 
 def both_said(text: str) -> bool:
@@ -96,7 +97,7 @@ def alike_said(text: str) -> bool:
 
 
 # What every ASCII match of the patterns above holds: most comments and lines hold none of it.
-_STEMS = re.compile(
+_STEMS = regex(
     r"prefill|decod|dekod|produc|consum|aggregat|monolithic|located|baseline|encod|rempli|llenado|relleno|preenchimento"
     r"|precompilazione|riempimento|vorab|xpyd|(?<![a-z0-9])[pd](?![a-z0-9])"
 )
@@ -168,7 +169,7 @@ _NOT_A_TITLE_ABROAD = (  # in scripts that set no blanks between words; compiled
     r"|不是|不同|参见|参考|見よ|参照|ではない|以外|아닌|제외|참고|节点见|实例见"
     r"|기다|대기|연결|종료|확인|준비되|이후|되면|하면|된 후|한 후"
 )
-_STARTS = re.compile(
+_STARTS = regex(
     r"(?i)\b(?:start\w*|launch\w*|run\w*|serv\w+|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|instances?|workers?|nodes?|pods?|engines?|vllm"
     r"|config\w*|settings?|section|side|role|terminal|gpus?|commands?|args)\b|启动|起動|시작|节点|实例|ノード|запуск|инстанс|инициал"
 )
@@ -177,8 +178,8 @@ _STARTS = re.compile(
 # "Prefill is on node 1; this is node 2".
 _THIS_ONE = r"(?i)[;,.]\s*(?:but\s+|and\s+)?this\b(?!.*(?:prefill|decod))"
 # "After prefill is up, start decode" is about what it starts.
-_FIRST = re.compile(r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|launch|run|serve|deploy)\b)")
-_DEPENDS = re.compile(
+_FIRST = regex(r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|launch|run|serve|deploy)\b)")
+_DEPENDS = regex(
     r"(?i)\b(?:needs?|needed|requires?|required|expects?|depends?|connect\w*|talk\w*|address\w*|urls?|points?|peers?|remote|receiv\w*"
     r"|pull\w*|fetch\w*|behind|offload\w*|from|before|for the other|between|via|through)\b"
 )
@@ -193,9 +194,9 @@ _LEAD = frozenset(word for row in rows(titles.LEAD) for word in row[0].split())
 _HEADS = frozenset(word for row in rows(titles.HEADS) for word in row[0].split())
 _TAIL = frozenset(word for row in rows(titles.TAIL) for word in row[0].split())
 _LONGEST = 2000  # characters: what is longer is no title
-_DECORATED = re.compile(r"[#=*\-–—_/\\>|<+~`]{2,}")
-_LETTER_WORDS = re.compile(r"[^\W_][\w'.]*")
-_STOP = re.compile(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
+_DECORATED = regex(r"[#=*\-–—_/\\>|<+~`]{2,}")
+_LETTER_WORDS = regex(r"[^\W_][\w'.]*")
+_STOP = regex(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
 
 
 @lru_cache(maxsize=512)
@@ -278,12 +279,12 @@ def by_trade(text: str) -> bool:
     return not any(pattern.search(_TRADE.sub(" ", text)) for _, pattern in _PROSE[:2])
 
 
-_TRADE = re.compile(
+_TRADE = regex(
     r"(?i)(?<!kv[ _-])(?<![a-z_])(?:producer|consumer)s?(?![a-z_])|(?-i:(?<![\w/.-])[PD](?![\w/.]))|生产者|消费者"
 )
 
 
-_PAST = re.compile(
+_PAST = regex(
     r"(?i)\b(?:started|launched|deployed|pid)\b|\b(?:is|are|now)\s+(?:up|running)\b"
 )  # said of what stands before it
 
@@ -305,11 +306,11 @@ def excludes(text: str) -> bool:
     )
 
 
-_ANNOUNCES = re.compile(
+_ANNOUNCES = regex(
     r"(?i)\b(?:start\w*|launch\w*|run(?:s|ning)?|serv(?:e|ing)|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|creat\w*|set(?:ting)?\s*up"
     r"|configur\w*|initiali[sz]\w*)\b|启动|起動|시작|部署|配置"
 )
-_STARTING = re.compile(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
+_STARTING = regex(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
 
 
 def starts_something(text: str) -> bool:
@@ -317,7 +318,7 @@ def starts_something(text: str) -> bool:
     return _STARTING.match(text) is not None
 
 
-_BANNER = re.compile(
+_BANNER = regex(
     r"(?i)[\W\d]*(?:kv )?(?:prefill(?:er)?|decoder?|producer|consumer)"
     r"(?:[\W\d]|node|server|instance|worker|engine|pod|side|config\w*|deployment|process)*|[\W\d]*[PD][\W\d]*(?:节点|实例|端|侧)?\W*|\W*(?:预填充|解码)(?:节点|实例|端|侧)?\W*"
 )

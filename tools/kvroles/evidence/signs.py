@@ -8,26 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cached_property
 from typing import NamedTuple
 
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 
 _NEAR = 240  # characters before and after the word that a sign may stand in
 _LINES = 12  # lines above that a block's key is looked for in
 _Q = r"(?:\\*[\"'`])*"
 _OTHER = rf"{_Q}kv_(?:producer|consumer){_Q}"
-
-
-class _Pattern:
-    """A regular expression that is compiled when it is first asked: all of them take longer than to read a dozen files."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-
-    @cached_property
-    def re(self) -> re.Pattern[str]:
-        return re.compile(self._pattern)
 
 
 class Sign(NamedTuple):
@@ -133,11 +122,11 @@ def _open_quote(part: str) -> bool:
 
 # --- what stands right before and behind --------------------------------------------------------------------------------
 
-_LONGER = _Pattern(r"[A-Za-z0-9_]")
+_LONGER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 # An escape that ends in a letter or digit: ``\nkv_both`` is the word itself.
-_ESCAPED = _Pattern(r"(?:\\[abfnrtv0]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|&\w{2,6};|%[sdvq])$")
+_ESCAPED = regex(r"(?:\\[abfnrtv0]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|&\w{2,6};|%[sdvq])$")
 
-_COMPARED_BEFORE = _Pattern(
+_COMPARED_BEFORE = regex(
     rf"""(?x)
     (?: [=!]=[=~]? | =~ | !~ | \|= | \|~ | <> | \bis\ not | \bis | \bnot\ in
       | (?<![\w.-])(?:eq|ne|equals?|matches|isEqual) (?:\s+[^\s"'()]+)? )
@@ -147,46 +136,49 @@ _COMPARED_BEFORE = _Pattern(
     | \bcase\s+(?:[^:\n]*,\s*)?{_Q}$
     """
 )
-_COMPARED_AFTER = _Pattern(rf"^{_Q}\)?[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
-_ARM_AFTER = _Pattern(rf"^{_Q}\s*(?:\|[^)\n]{{0,80}})?\)")
-_ARM_BEFORE = _Pattern(rf"(?:^|\n|;;)[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{_Q}$")
-_PATTERN_AFTER = _Pattern(rf"^{_Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
-_PATTERN_BEFORE = _Pattern(rf"(?:\.\*|\.\+|\\b|\(\?i\)){_Q}$")
-_CALLED = _Pattern(
+_COMPARED_AFTER = regex(rf"^{_Q}\)?[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
+_ARM_AFTER = regex(rf"^{_Q}\s*(?:\|[^)\n]{{0,80}})?\)")
+_ARM_BEFORE = regex(rf"(?:^|\n|;;)[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{_Q}$")
+_PATTERN_AFTER = regex(rf"^{_Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
+_PATTERN_BEFORE = regex(rf"(?:\.\*|\.\+|\\b|\(\?i\)){_Q}$")
+_CALLED = regex(
     r"""(?ix)
     \b(?:contains(?:String)?|matches|match|startsWith|endsWith|has_?prefix|has_?suffix|includes|indexOf|index|search
     |find(?:all)?|fullmatch|regexp?(?:p|_match|_search|Match)?|like|count|assert\w*|expect\w*|toBe|toEqual|re_match)
     \s*\(\s*[^()\n]*$"""
 )
-_SED = _Pattern(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
+_SED = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
 _LIST_SEP = r"\s*(?:,|\||/|\bor\b|\band\b|\bvs\b\.?)+\s*(?:\b(?:or|and)\b\s*)?"
-_BETWEEN_BEFORE = _Pattern(rf"{_OTHER}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_Q}$")
-_BETWEEN_AFTER = _Pattern(rf"^{_Q}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_OTHER}")
-_ITEM_BEFORE = _Pattern(rf"(?:^|\n)[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}[^\n]*\r?\n[ \t]*(?P=mark)[ \t]*{_Q}$")
-_ITEM_AFTER = _Pattern(rf"^{_Q}[^\n]*\r?\n[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}")
-_ITEM_MARK = _Pattern(rf"^[ \t]*([-(\[])[ \t]*{_Q}$")
-_LOOPED = _Pattern(r"\bfor\b[^\n]*\b(?:in|of)\s*$")
+_BETWEEN_BEFORE = regex(rf"{_OTHER}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_Q}$")
+_BETWEEN_AFTER = regex(rf"^{_Q}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_OTHER}")
+_ITEM_BEFORE = regex(rf"(?:^|\n)[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}[^\n]*\r?\n[ \t]*(?P=mark)[ \t]*{_Q}$")
+_ITEM_AFTER = regex(rf"^{_Q}[^\n]*\r?\n[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}")
+_ITEM_MARK = regex(rf"^[ \t]*([-(\[])[ \t]*{_Q}$")
+_LOOPED = regex(r"\bfor\b[^\n]*\b(?:in|of)\s*$")
+# What a role is given in turn: ``kv_role=choice(kv_both,kv_producer)``, ``kv_role: [kv_both, kv_producer]`` of a matrix.
+_SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
+_SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{_Q}$")
 _LISTED = frozenset(
     {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "choice", "contains", "sorted",
      "of", "aslist", "arrayof", "in", "toset", "anyof"}
 )  # fmt: skip
-_KEY_BEFORE = _Pattern(rf"(?:^|\n|[{{,])[ \t]*{_Q}$")
-_KEY_AFTER = _Pattern(rf"^{_Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
-_NAMED_BEFORE = _Pattern(rf"(?i)(?<![A-Za-z0-9])\w{{0,40}}both(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_Q}$")
-_NAMES_OTHER = _Pattern(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_OTHER}")
-_CALLED_OLD = _Pattern(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
-_OPERATOR = _Pattern(r"(?m)^[ \t]*(?:-[ \t]+)?[\"']?operator[\"']?:")
-_VALUE_OF = _Pattern(rf"(?:^|\n)[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{_Q}$")
+_KEY_BEFORE = regex(rf"(?:^|\n|[{{,])[ \t]*{_Q}$")
+_KEY_AFTER = regex(rf"^{_Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
+_NAMED_BEFORE = regex(rf"(?i)(?<![A-Za-z0-9])\w{{0,40}}both(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_Q}$")
+_NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_OTHER}")
+_CALLED_OLD = regex(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
+_OPERATOR = regex(r"(?m)^[ \t]*(?:-[ \t]+)?[\"']?operator[\"']?:")
+_VALUE_OF = regex(rf"(?:^|\n)[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{_Q}$")
 
 # Keys and arguments whose value is told to people or asked of a store, and sets no role.
 _TOLD = (
     r"(?:expr(?:ession)?|query|message(?:Expression)?|msg|summary|description|desc|help|usage|title|epilog|doc|docstring"
     r"|notes?|reason|error|hint|regexp?|pattern|match_phrase|match|label|tooltip|caption|alert|logql|promql|rule)"
 )
-_TOLD_OPEN = _Pattern(rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}(?:\\*([\"'`]))(?:(?!\1)[^\n])*$")
-_TOLD_PLAIN = _Pattern(rf"(?i)^\s*(?:-\s+)?{_TOLD}:\s+[^\s{{\[\"'|>&*!][^\n]*$")
-_TOLD_BLOCK = _Pattern(rf"(?i)^\s*(?:-\s+)?[\"']?{_TOLD}[\"']?:\s*[|>][+-]?\d*\s*(?:#.*)?$")
-_SAYS_CALL = _Pattern(
+_TOLD_OPEN = regex(rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}(?:\\*([\"'`]))(?:(?!\1)[^\n])*$")
+_TOLD_PLAIN = regex(rf"(?i)^\s*(?:-\s+)?{_TOLD}:\s+[^\s{{\[\"'|>&*!][^\n]*$")
+_TOLD_BLOCK = regex(rf"(?i)^\s*(?:-\s+)?[\"']?{_TOLD}[\"']?:\s*[|>][+-]?\d*\s*(?:#.*)?$")
+_SAYS_CALL = regex(
     r"""(?ix)
     (?: \b(?:log(?:ger|ging)?|logs?|slog|klog|console|warnings?|zap|tracing|sys|err|stderr|stdout|t|b|tb|parser)(?:\.|::)
         (?:debug|info|warn(?:ing)?(?:_once|f|w|ln)?|error(?:f|w|ln)?|critical|exception|fatal(?:f)?|print(?:f|ln)?|log(?:f)?
@@ -196,12 +188,12 @@ _SAYS_CALL = _Pattern(
           |deprecate\w*|write-(?:host|output|error|warning)) )
     \s*\(?\s* (?:[^()\n"'`]*,\s*)? [rbfu]{0,2} (["'`])(?:(?!\1)[^\n])*$"""
 )
-_NOT_NIXL = _Pattern(
+_NOT_NIXL = regex(
     rf"""(?x)\bif\s+ (?: [\w.]+\.startswith\(\s*["'][Nn]ixl\w*["']\s*\) | ["'][Nn]ixl\w*["']\s+in\s+[\w.()]+
     | [\w.]+\s*==\s*["']Nixl\w*Connector["'] ) \s+else\s+{_Q}$"""
 )
-_NO_SENTENCE = _Pattern(r"--|[={}$;&|]")
-_PLAIN_WORD = _Pattern(r"(?<![\w.$/{}=-])[A-Za-z][a-z']*(?=[ ,.;:)]|$)")
+_NO_SENTENCE = regex(r"--|[={}$;&|]")
+_PLAIN_WORD = regex(r"(?<![\w.$/{}=-])[A-Za-z][a-z']*(?=[ ,.;:)]|$)")
 _SENTENCE = frozenset(
     {"the", "a", "an", "is", "are", "to", "for", "with", "and", "or", "in", "of", "not", "when", "use", "this", "that", "be",
      "no", "as", "from", "by", "it", "was", "were", "does", "will", "should", "must", "if", "uses", "used", "on"}
@@ -234,19 +226,18 @@ def sign_of(s: str, i: int, lang: str) -> str:
 def longer(s: str, i: int) -> bool:
     """Whether the seven letters at ``i`` are part of a longer word: an escape's letter before them is none of it."""
     end = i + len(TOKEN)
-    if end < len(s) and _LONGER.re.match(s[end]):
+    if s[end : end + 1] in _LONGER:
         return True
-    return i > 0 and _LONGER.re.match(s[i - 1]) is not None and _ESCAPED.re.search(s[max(0, i - 8) : i]) is None
+    return s[max(0, i - 1) : i] in _LONGER and _ESCAPED.search(s[max(0, i - 8) : i]) is None
 
 
 def _compared(p: Place) -> bool:
-    if _COMPARED_BEFORE.re.search(p.line) or _COMPARED_AFTER.re.match(p.after):
+    if _COMPARED_BEFORE.search(p.line) or _COMPARED_AFTER.match(p.after):
         return True
-    if p.lang == "shell" and _ARM_AFTER.re.match(p.after) and _ARM_BEFORE.re.search(p.before):
+    if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
         return True
     return (
-        _VALUE_OF.re.search(p.before) is not None
-        and _OPERATOR.re.search(p.before[-160:] + TOKEN + p.after[:160]) is not None
+        _VALUE_OF.search(p.before) is not None and _OPERATOR.search(p.before[-160:] + TOKEN + p.after[:160]) is not None
     )
 
 
@@ -254,10 +245,10 @@ def _searched(p: Place) -> bool:
     return any(
         found is not None
         for found in (
-            _PATTERN_AFTER.re.match(p.after),
-            _PATTERN_BEFORE.re.search(p.line),
-            _CALLED.re.search(p.line) if "(" in p.line else None,
-            _SED.re.search(p.line) if _has_sed(p.line) else None,
+            _PATTERN_AFTER.match(p.after),
+            _PATTERN_BEFORE.search(p.line),
+            _CALLED.search(p.line) if "(" in p.line else None,
+            _SED.search(p.line) if _has_sed(p.line) else None,
         )
     )
 
@@ -269,10 +260,12 @@ def _has_sed(line: str) -> bool:
 def _listed(p: Place) -> bool:
     """Beside the other roles in a list, a set, a union or a sentence; the arguments of a call, and what a loop runs over, are
     no list of what there is."""
-    below, mark = _ITEM_AFTER.re.match(p.after), _ITEM_MARK.re.match(p.line)
-    if _ITEM_BEFORE.re.search(p.before) or (below is not None and mark is not None and below["mark"] == mark[1]):
+    below, mark = _ITEM_AFTER.match(p.after), _ITEM_MARK.match(p.line)
+    if mark is not None and _SWEPT_BELOW.search(p.before):
+        return False
+    if _ITEM_BEFORE.search(p.before) or (below is not None and mark is not None and below["mark"] == mark[1]):
         return True
-    beside = _BETWEEN_BEFORE.re.search(p.before) or _BETWEEN_AFTER.re.match(p.after)
+    beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
     if beside is None:
         return False
     depth = 0
@@ -284,7 +277,7 @@ def _listed(p: Place) -> bool:
             depth -= 1
             if depth < 0:
                 name = re.search(r"(\w+)\s*$", p.before[max(0, k - 60) : k])
-                if _LOOPED.re.search(p.before[max(0, k - 120) : k]):
+                if _LOOPED.search(p.before[max(0, k - 120) : k]) or _SWEPT.search(p.before[max(0, k - 120) : k]):
                     return False
                 return ch != "(" or name is None or name.group(1).lower() in _LISTED
     return beside["sep"].strip() != "," or _sentence(p)
@@ -293,27 +286,27 @@ def _listed(p: Place) -> bool:
 def _defined(p: Place) -> bool:
     return (
         "both" in p.line.lower()
-        and _NAMED_BEFORE.re.search(p.line) is not None
-        and _NAMES_OTHER.re.search(p.before + TOKEN + p.after) is not None
+        and _NAMED_BEFORE.search(p.line) is not None
+        and _NAMES_OTHER.search(p.before + TOKEN + p.after) is not None
     )
 
 
 def _keyed(p: Place) -> bool:
-    return _KEY_AFTER.re.match(p.after) is not None and _KEY_BEFORE.re.search(p.before) is not None
+    return _KEY_AFTER.match(p.after) is not None and _KEY_BEFORE.search(p.before) is not None
 
 
 def _told(p: Place) -> bool:
     """In a text for people, or in what is asked of a store of logs or metrics."""
-    if _CALLED_OLD.re.match(p.after) and not re.search(r"[{]|--", p.line[-60:]):
+    if "deprecat" in p.after.lower() and _CALLED_OLD.match(p.after) and not re.search(r"[{]|--", p.line[-60:]):
         return True
-    if _TOLD_OPEN.re.search(p.line) or (p.lang in {"yaml", "json", "toml", "unit"} and _TOLD_PLAIN.re.match(p.line)):
+    if _TOLD_OPEN.search(p.line) or (p.lang in {"yaml", "json", "toml", "unit"} and _TOLD_PLAIN.match(p.line)):
         return True
     if (
-        _SAYS_CALL.re.search(p.line)
-        and len(_PLAIN_WORD.re.findall(p.line + " " + p.after.split("\n", 1)[0])) >= _SENTENCE_WORDS
+        _SAYS_CALL.search(p.line)
+        and len(_PLAIN_WORD.findall(p.line + " " + p.after.split("\n", 1)[0])) >= _SENTENCE_WORDS
     ):
         return True
-    return p.lang in {"yaml", "json"} and _TOLD_BLOCK.re.match(_over(p.s, p.i)) is not None
+    return p.lang in {"yaml", "json"} and _TOLD_BLOCK.match(_over(p.s, p.i)) is not None
 
 
 def _sentence(p: Place) -> bool:
@@ -323,7 +316,7 @@ def _sentence(p: Place) -> bool:
     near = " ".join(found.group() for found in (before, after) if found is not None)
     if _is_sentence(near, _SENTENCE_WORDS, 1):
         return True
-    return _NO_SENTENCE.re.search(p.line) is None and _is_sentence(" ".join(_PLAIN_WORD.re.findall(p.line)), 6, 2)
+    return _NO_SENTENCE.search(p.line) is None and _is_sentence(" ".join(_PLAIN_WORD.findall(p.line)), 6, 2)
 
 
 def _is_sentence(text: str, words: int, telling: int) -> bool:
@@ -332,7 +325,7 @@ def _is_sentence(text: str, words: int, telling: int) -> bool:
 
 
 def _elsewhere(p: Place) -> bool:
-    return "else" in p.line and _NOT_NIXL.re.search(p.line) is not None
+    return "else" in p.line and _NOT_NIXL.search(p.line) is not None
 
 
 def _headed(p: Place) -> bool:

@@ -113,6 +113,15 @@ def occurrences(s: str, word: str, start: int = 0, end: int | None = None) -> It
         i = s.find(word, i + 1, end)
 
 
+def first_in_lines(s: str, word: str) -> Iterator[tuple[int, int]]:
+    """Each line that holds ``word``: where the line begins, and where the word stands first in it."""
+    i = s.find(word)
+    while i >= 0:
+        yield s.rfind("\n", 0, i) + 1, i
+        end = s.find("\n", i)
+        i = s.find(word, end) if end >= 0 else -1
+
+
 def join(parts: Iterable[Text]) -> Text:
     """The concatenation of ``parts``, each character keeping its place in the file."""
     starts: list[int] = []

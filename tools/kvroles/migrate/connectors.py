@@ -10,6 +10,7 @@ from itertools import chain
 
 from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.names import mentioned, split_name
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, occurrences
 
 
@@ -26,7 +27,7 @@ class Kind(Enum):
 # subclasses that plugins register (vllm-rbln, vllm-gaudi, vllm-spyre style "<Device>Nixl..."), and the short name that
 # charts and launchers use for it in their own settings.
 NIXL = frozenset({"NixlConnector", "NixlPullConnector", "NixlPushConnector", "NixlConnectorV1"})
-PLUGIN_NIXL = re.compile(r"^(?:Rbln|RBLN|Hpu|HPU|Gaudi|Tpu|TPU|Xpu|XPU|Npu|NPU)Nixl(?:Pull|Push)?Connector(?:V1)?$")
+PLUGIN_NIXL = regex(r"^(?:Rbln|RBLN|Hpu|HPU|Gaudi|Tpu|TPU|Xpu|XPU|Npu|NPU)Nixl(?:Pull|Push)?Connector(?:V1)?$")
 SHORT = frozenset({"nixl", "nixlconnector", "nixl_connector", "nixl-connector"})
 WRAPPERS = frozenset({"MultiConnector", "PdConnector", "DynamoPdConnector", "PDConnector"})
 # The names that charts, launchers and routers use for other connectors in their own settings.
@@ -34,14 +35,15 @@ SHORT_OTHER = frozenset(
     {"lmcache", "lmcachemp", "mooncake", "mooncakestore", "kvbm", "offloading", "sharedstorage", "shared-storage", "p2pnccl",
      "hf3fs", "flexkv", "moriio", "aibrix", "simplecpuoffload", "cpuoffload"}
 )  # fmt: skip
-_CLASS = re.compile(r"^(?:[\w.]+[.:])?[A-Z]\w*Connector\w*$")
-_PLACEHOLDER = re.compile(r"[$<{%@]|^$|^__")
-_CLASS_NAMED = re.compile(
+_CLASS = regex(r"^(?:[\w.]+[.:])?[A-Z]\w*Connector\w*$")
+_PLACEHOLDER = regex(r"[$<{%@]|^$|^__")
+_CLASS_NAMED = regex(
     r"(?<![A-Za-z0-9_])([A-Z][A-Za-z0-9]{0,80}Connector(?:V\d+)?)(?:Worker|Scheduler|Metadata|Stats)?(?![A-Za-z0-9_])"
 )
-_SAID = re.compile(  # from the second letter on
+_SAID = regex(  # from the second letter on
     r"(?i)onnector(?:_?(?:name|type|class))?\\*[\"']?[ \t]*[:=]{1,2}[ \t]*(?P<value>\\*[\"']*[^\s,;)}\]\"'\\]+)"
 )
+_SAID_NEXT = frozenset("_nNtTcC\\\"' \t:=")  # what may follow those letters
 _LONGEST = 90  # letters of a class's name
 _BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
 
@@ -68,26 +70,29 @@ def is_placeholder(name: str) -> bool:
     return _PLACEHOLDER.search(name) is not None
 
 
-@lru_cache(maxsize=4)
-def all_other(s: str, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """The connectors that a text names, if it names any and each is another one than NIXL's; else nothing.
+def all_other(s: str, low: str, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """The connectors that a text names, if it names any and each is another one than NIXL's; else nothing. ``low`` is the
+    text in lower case.
 
     A wrapper is none by itself, and a placeholder in a connector's place may stand for NIXL's.
     """
-    if "nixl" in s or "Nixl" in s or "nixl" in s.lower():
+    if "nixl" in low:
         return ()
-    found: dict[str, Kind] = {}
+    others: dict[str, Kind] = {}
     for i in chain(occurrences(s, "onnector"), occurrences(s, "ONNECTOR")):
         start = i
         while start and i - start < _LONGEST and s[start - 1].isalnum():
             start -= 1
-        if (m := _CLASS_NAMED.match(s, start)) and m[1] not in _BASES:
-            found[m[1]] = kind_of(m[1], known)
-        if (m := _SAID.match(s, i)) and (_PLACEHOLDER.search(value := m["value"].lstrip("\\\"'")) or value in known):
-            return ()
-    if not all(kind in (Kind.OTHER, Kind.WRAPPER) for kind in found.values()):
-        return ()
-    return tuple(name for name, kind in found.items() if kind is Kind.OTHER)
+        m = _CLASS_NAMED.match(s, start) if s[start].isupper() else None
+        if m is not None and (name := m[1]) not in others and name not in _BASES:
+            if (kind := kind_of(name, known)) not in (Kind.OTHER, Kind.WRAPPER):
+                return ()
+            others[name] = kind
+        if s[i + 8 : i + 9] in _SAID_NEXT and (m := _SAID.match(s, i)):
+            value = m["value"].lstrip("\\\"'")
+            if _PLACEHOLDER.search(value) or value in known:
+                return ()
+    return tuple(name for name, kind in others.items() if kind is Kind.OTHER)
 
 
 @lru_cache(maxsize=4096)
@@ -97,10 +102,10 @@ def plain(key: str) -> str:
 
 
 _SIDE = r"(?:prefill(?:er)?|decoder?|producer|consumer|[pd])?$"
-_ROLE_KEY = re.compile("role" + _SIDE)
-_CONNECTOR_KEY = re.compile("connector(?:type|name|class)?" + _SIDE)
+_ROLE_KEY = regex("role" + _SIDE)
+_CONNECTOR_KEY = regex("connector(?:type|name|class)?" + _SIDE)
 # What is set unless another value is given: ``${CONN:-NixlConnector}``, ``{{ conn | default("NixlConnector") }}``.
-_DEFAULT = re.compile(
+_DEFAULT = regex(
     r"""(?x)^\s* (?: \$\{ [\w.]+ :?[-=]? | \{\{ [^{}]* \bd(?:efault)?\b [\s(]* ) \\*["']? (\w+) \\*["']? [^{}"']* \}\}? \s*$"""
 )
 
@@ -197,10 +202,9 @@ def settings(obj: Map) -> dict[str, str]:
 
 
 def one_role(obj: Map) -> bool:
-    """Whether ``kv_both`` is the value of one role key only, and no ``pd_role`` beside it, a fork's setting that asks for it."""
-    return len(role_pairs(obj)) <= 1 and not any(plain(k.value) == "pdrole" for k, _ in obj.pairs)
-
-
-def role_pairs(obj: Map) -> list[Scalar]:
-    """The values ``kv_both`` of the role keys of one object (not of what is nested in it)."""
-    return [v for k, v in obj.pairs if isinstance(v, Scalar) and v.value == TOKEN and is_role_key(k.value)]
+    """Whether ``kv_both`` is the value of one role key only, or of several that are each named for a side, and no ``pd_role``,
+    a fork's setting that asks for it, stands beside it."""
+    held = [k.value for k, v in obj.pairs if isinstance(v, Scalar) and v.value == TOKEN and is_role_key(k.value)]
+    return (len(held) <= 1 or all(mentioned(k) for k in held)) and not any(
+        plain(k.value) == "pdrole" for k, _ in obj.pairs
+    )

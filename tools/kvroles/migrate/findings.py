@@ -214,7 +214,7 @@ def _of_site(
         sign = SIGNS[site.kind]
         return [finding(sign.code, sign.says)]
     if site.kind == "unread":
-        return [_not_understood(site, ctx, options, finding)]
+        return [_not_understood(site, ctx, finding)]
     if verdict is None and _connector_unknown(site, options):
         by_user = settled or options.settings.side_of(ctx.path, line, of_the_line=True)
         if by_user is not None:
@@ -282,7 +282,7 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: Make) -> Finding
     if site.connector:
         said = "is a placeholder" if connectors.is_placeholder(site.connector) else "is no connector known here"
         return _unread(f"the connector {site.connector!r} {said}", site, ctx, finding)
-    if other := connectors.all_other(ctx.text.s, known):
+    if other := ctx.others:
         return finding("KVR121", f"no connector beside it, and the file names only {', '.join(other[:3])}: not NIXL")
     return _unread("which connector's role this is, is not said here", site, ctx, finding)
 
@@ -300,8 +300,8 @@ def _unread(why: str, site: Site, ctx: File, finding: Make) -> Finding:
     )
 
 
-def _not_understood(site: Site, ctx: File, options: Options, finding: Make) -> Finding:
-    if other := connectors.all_other(ctx.text.s, options.settings.connectors):
+def _not_understood(site: Site, ctx: File, finding: Make) -> Finding:
+    if other := ctx.others:
         return finding("KVR121", f"the file names only {', '.join(other[:3])}: not NIXL")
     if read.language(ctx.name, ctx.text) == "unknown":
         return _unread(f"no reader for {_kind_of_file(ctx)}", site, ctx, finding)

@@ -184,6 +184,40 @@ def put_in_place(staged: Staged, target: Path) -> None:
         raise os_error(f"The tree could not be moved to {target}", e) from None
 
 
+_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): since Linux 3.15, not on every file system
+
+
+def exchange(staging: Path, target: Path) -> None:
+    """Put the finished folder ``staging`` at ``target``, over the folder of ours that may be there: old state or new.
+
+    Raises OSError. ``staging`` is then still there.
+    """
+    if not os.path.lexists(target):
+        os.rename(staging, target)
+        return
+    aside = target.with_name(f".{target.name}.kv-roles-old")
+    discard(aside)
+    if not _swapped(staging, target):  # two steps: a kill in between leaves the old folder beside the place
+        os.rename(target, aside)
+        try:
+            os.rename(staging, target)
+        except OSError:
+            os.rename(aside, target)
+            raise
+        staging = aside
+    discard(staging)
+
+
+def _swapped(a: Path, b: Path) -> bool:
+    import ctypes  # lazy: two commands of a build machine need it
+
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    return int(rename(-100, os.fsencode(a.absolute()), -100, os.fsencode(b.absolute()), _EXCHANGE)) == 0
+
+
 def discard(staging: Path) -> None:
     """Delete a staging folder that this or a killed run left behind."""
     if staging.is_symlink() or staging.is_file():

@@ -1,4 +1,4 @@
-"""``vendor.py``: ``wheel`` and ``image``, which want the libraries of the extra "vendor", and those of ``in_place_command``."""
+"""``vendor.py``: ``wheel``, ``image``, ``oci``, which want the extra "vendor", and the commands of ``in_place_command``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ from kvroles.vendored.in_place_command import CODES, COMMANDS, common, tell
 
 EXTRA = "python -m pip install -e '.[vendor]'"
 ABOUT = "Vendored builds of vLLM with the deprecation in them: a wheel, an installed package, an image context, and their proof."
-REST = f"install, uninstall and verify run on Python >= 3.11 alone; wheel and image want libraries: {EXTRA}. {CODES}"
+REST = (
+    f"install, uninstall and verify run on Python >= 3.11 alone; wheel, image and oci want libraries: {EXTRA}. {CODES}"
+)
 WHEEL = f"""The official wheel of a release, fetched and checked against the lock, or a wheel of your own (--wheel), comes out
 as version R+kvroles.N with the connector patched. All other members keep their bytes, the same input gives the same file,
 and a CycloneDX SBOM and an in-toto statement lie beside it. Needs: {EXTRA}"""
 IMAGE = f"""A build context for a patched image: Dockerfile, docker-bake.hcl for amd64 and arm64, apply.pyz with the patches,
 SBOM, in-toto statement, and Kubernetes examples with explicit roles. Needs: {EXTRA}"""
+
+OCI = f"""The same image without a container engine: an OCI image layout of the base in (a folder, or an archive of one), one of
+the patched image out, the base plus one layer. Every layer is read whole and held against its digest, every file of
+vLLM against RECORD. No code of the image is run:
+no Python was asked, nothing was constructed. Run 'verify' in the result for that. Needs: {EXTRA}"""
 
 
 def parser(prog: str = "vendor.py") -> argparse.ArgumentParser:
@@ -37,6 +44,11 @@ def parser(prog: str = "vendor.py") -> argparse.ArgumentParser:
     _image(
         commands.add_parser(
             "image", help="write the build context of a patched image", description=IMAGE, allow_abbrev=False
+        )
+    )
+    _oci(
+        commands.add_parser(
+            "oci", help="an OCI image layout in, a patched one out", description=OCI, allow_abbrev=False
         )
     )
     return p
@@ -89,6 +101,31 @@ def _image(p: argparse.ArgumentParser) -> None:
     common(p)
 
 
+def _oci(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--base", metavar="PATH", type=Path, required=True, help="the layout, a folder or a tar archive")
+    p.add_argument("--ref", metavar="NAME", help="the name of the image in it, where it holds more than one")
+    p.add_argument("--vllm-rev", metavar="R", required=True, help="the release in the base image")
+    p.add_argument("--base-name", metavar="IMAGE", default="", help="where the base came from, for the label base.name")
+    p.add_argument(
+        "--platform", metavar="OS/ARCH", action="append", default=[], help="only this one, or these (default: all)"
+    )
+    p.add_argument("--output", metavar="DIR", type=Path, help="default: build/oci-R")
+    p.add_argument(
+        "--site-packages", metavar="DIR", help="the folder in the image that holds vllm/ (default: the only one)"
+    )
+    p.add_argument(
+        "--part", choices=("package", "runtime"), default="package", help="as of install, which patches the same files"
+    )
+    p.add_argument(
+        "--strict",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="refuse files that others changed in the base (default), or list them",
+    )
+    p.add_argument("--sign-with", metavar="CMD", help="run CMD on the provenance statement ({} stands for its path)")
+    common(p)
+
+
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     if args.command in COMMANDS:
@@ -96,8 +133,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         # lazy: they want libraries that an image lacks
         from kvroles.vendored.image import context as image
-        from kvroles.vendored.wheel import build
-        from kvroles.vendored.wheel import report as wheel_report
+        from kvroles.vendored.image import oci  # lazy: the same
+        from kvroles.vendored.wheel import build  # lazy: the same
+        from kvroles.vendored.wheel import report as wheel_report  # lazy: the same
     except ModuleNotFoundError as e:
         raise UsageError(
             f"vendor.py {args.command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
@@ -117,6 +155,21 @@ def run(args: argparse.Namespace) -> int:
             args.require_construction,
         )
         return tell(args, image.as_json, image.text, image.write(request, series, lock))
+    if args.command == "oci":
+        asked = oci.Request(
+            args.vllm_rev,
+            args.base,
+            args.ref,
+            args.base_name,
+            tuple(args.platform),
+            args.output,
+            args.site_packages,
+            args.part,
+            args.strict,
+            args.sign_with,
+            args.quiet or args.json,
+        )
+        return tell(args, oci.as_json, oci.text, oci.write(asked, series, lock))
     outcome = build.run(
         build.Request(
             revision=args.vllm_rev,

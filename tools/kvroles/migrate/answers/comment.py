@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 
+from kvroles.evidence.patterns import regex
 from kvroles.migrate.model import Kept
 
 SIGN = "kv-roles:"  # what every such comment has in it, in lower case
-_IGNORE = re.compile(r"kv-roles:\s*ignore(?:\[\s*([A-Za-z0-9_,\s]*?)\s*\])?", re.I)
-_BOTH = re.compile(r"kv-roles:\s*keep\s+both\b(?:\s+because\b[\s:,]*(.*))?", re.I)
+_IGNORE = regex(r"kv-roles:\s*ignore(?:\[\s*([A-Za-z0-9_,\s]*?)\s*\])?", re.I)
+_BOTH = regex(r"kv-roles:\s*keep\s+both\b(?:\s+because\b[\s:,]*(.*))?", re.I)
 # What ends a comment, or the string of one: none of it is the reason.
-_END = re.compile(r"\s*(?:\*/\s*(?:-?\}\})?|-->|#\}|\\n\"?|[\"']\s*[,}\]]*)?\s*$")
+_END = regex(r"\s*(?:\*/\s*(?:-?\}\})?|-->|#\}|\\n\"?|[\"']\s*[,}\]]*)?\s*$")
 # A comment alone on its line, in any language; in a notebook behind the quote of its string, in JSON as a comment's key.
-_ALONE = re.compile(
-    r"""[\s>]*"?(?:\#|//|--|;|<!--|/\*|\{\{-?\s*/\*|\{\#|\.\.|(?:_?comment|\$comment)"\s*:)""", re.X | re.I
-)
-_FENCE = re.compile(r"[\s>]*(?:```|~~~|\.\. (?:code|sourcecode))")
+_ALONE = regex(r"""[\s>]*"?(?:\#|//|--|;|<!--|/\*|\{\{-?\s*/\*|\{\#|\.\.|(?:_?comment|\$comment)"\s*:)""", re.X | re.I)
+_FENCE = regex(r"[\s>]*(?:```|~~~|\.\. (?:code|sourcecode))")
 
 
 def kept(lines: list[str], line: int, code: str) -> Kept | None:

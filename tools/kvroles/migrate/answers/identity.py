@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 
-_ROLE = re.compile(r"kv_(?:both|producer|consumer)")
-_COMMENT = re.compile(r"\s*(?:#|//|;|--|/\*|\*|<!--|\{\{-?\s*/\*|\{#)")
-_KIND = re.compile(r"(?m)^kind:[ \t]*(\S+)")
-_NAME = re.compile(r"(?m)^ {1,8}name:[ \t]*(\S+)")
-_BETWEEN = re.compile(r"(?m)^---(?=\s|$)")
+_ROLE = regex(r"kv_(?:both|producer|consumer)")
+_COMMENT = regex(r"\s*(?:#|//|;|--|/\*|\*|<!--|\{\{-?\s*/\*|\{#)")
+_KIND = regex(r"(?m)^kind:[ \t]*(\S+)")
+_NAME = regex(r"(?m)^ {1,8}name:[ \t]*(\S+)")
+_BETWEEN = regex(r"(?m)^---(?=\s|$)")
 _NEAR = 3  # lines above
 _EXCERPT = 100
 _ANY = "kv_*"  # for the word in an excerpt, which is no place of its own where it is kept

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Protocol, TypeVar, cast
 
 from kvroles.evidence.context import MAX_NESTING, FileCtx
 from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text
 from kvroles.migrate import connectors, walk
 from kvroles.migrate.readers import lines, sniff
@@ -18,7 +18,7 @@ from kvroles.migrate.readers.registry import READERS, USUAL
 
 _T = TypeVar("_T")
 # $NAME, ${NAME}, ${NAME:-other}, $(NAME), ${local.name}
-_VARIABLE = re.compile(r"\$[({]?([\w.]+)(?::?[-=][^{}]*)?[)}]?|\{\{-?\s*\.?([\w.]+)\s*-?\}\}")
+_VARIABLE = regex(r"\$[({]?([\w.]+)(?::?[-=][^{}]*)?[)}]?|\{\{-?\s*\.?([\w.]+)\s*-?\}\}")
 
 
 class Reader(Protocol):
@@ -43,6 +43,11 @@ class File(FileCtx):
         self._kept: dict[Hashable, object] = {}
         self._meanings: list[Callable[[str], str | None]] = []
         self._pairs: list[list[tuple[str, str]]] = []
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """The connectors that the file names, if it names any and each is another one than NIXL's."""
+        return connectors.all_other(self.text.s, self.low, self.nixl)
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from kvroles.evidence.patterns import regex
 
 _Q = r"\\*[\"']?"
-_WHOLE = re.compile(
+_WHOLE = regex(
     rf"""(?x)^\s* (?:
       \$\{{ (?P<shell>[\w.]+) :?[-=]? {_Q}kv_both{_Q} \}}
     | \{{\{{-?\s* (?P<piped>[\w.$\[\]"']+) \s*\|\s* (?:d|default)\b [\s(]* {_Q}kv_both{_Q} \s* (?:,\s*[Tt]rue\s*)? \)? \s*-?\}}\}}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from functools import partial
 from typing import NamedTuple
 
 from kvroles.evidence import argv
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
@@ -18,11 +20,11 @@ from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 
-_LINE = re.compile(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
-_SECTION = re.compile(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
-_DESCRIPTION = re.compile(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
-_ENVIRONMENT = re.compile(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
-_COMMENT = re.compile(r"(?m)^[ \t]*[#;].*$")
+_LINE = regex(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
+_SECTION = regex(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
+_DESCRIPTION = regex(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
+_ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
+_COMMENT = regex(r"(?m)^[ \t]*[#;].*$")
 
 
 class _Ini:
@@ -109,7 +111,21 @@ class _Unit:
                 scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, word, t.at(entry.start)))
         scope = Scope("environment", "", scope, told)
         scope.cues += self._said(entry.start)
+        if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
+            scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
         return self._value(entry, start, end, scope), entry.end
+
+    def _commands(self, variable: str, start: int, end: int) -> list[Scope]:
+        """The commands between two indices that are given ``variable``, each with what its words say."""
+        use = re.compile(rf"\$(?:\{{{variable}\}}|{variable}\b)")
+        out: list[Scope] = []
+        for e in self.entries[bisect_left(self._starts, start) : bisect_left(self._starts, end)][:MANY]:
+            if e.key.startswith("Exec") and use.search(self.t.s, e.value, e.end):
+                words = [
+                    argv.Word(w, self.t.at(e.start)) for w in self.t.s[e.value : e.end].split() if not use.search(w)
+                ]
+                out.append(Scope("command", "", self.up, argv.cues(words, self.ctx), place=self.t.at(e.start)))
+        return out
 
     def _loose(self, i: int, n: int) -> _Entry:
         """The line of ``i``, which sets no key: the rest of entry ``n`` above that it is indented below, or a command."""
@@ -139,6 +155,11 @@ class _Unit:
         """The sites of one entry; what its section sets, and the file's head, is set beside it."""
         value = self.t.slice(entry.value, entry.end)
         near = self._beside(-1, self.sections[0][0]) if self.sections else []
+        for n, (place, name) in enumerate(self.sections):
+            if name.strip().upper() == "DEFAULT":  # its keys are every section's
+                near = near + self._beside(
+                    place, self.sections[n + 1][0] if n + 1 < len(self.sections) else len(self.t.s)
+                )
         near = near + self._beside(start, end)
         if (site := pairs.role(entry.key, value, near, scope, self.ctx)) is not None:
             return [site]

@@ -8,10 +8,11 @@ from kvroles.evidence import argv
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data_cues import one_side
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 
-_WORD = re.compile(r"[^\s\"'`,]+")
-_HEAD = re.compile(
+_WORD = regex(r"[^\s\"'`,]+")
+_HEAD = regex(
     r"(?m)^(?:FROM[ \t]+\S+[ \t]+AS[ \t]+(?P<stage>\S+)|\[(?P<section>[^\]\n]+)\]"
     r"|(?P<target>[\w.-]+)[ \t]*[^\n:=]*:(?![=:]))"
 )
@@ -57,7 +58,7 @@ def owner(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
 def headed(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
     """The target of a Makefile, the stage of a Dockerfile or the section of a unit that ``i`` stands in."""
     last: re.Match[str] | None = None
-    for m in re.finditer(_HEAD, t.s[:i]):
+    for m in _HEAD.finditer(t.s[:i]):
         last = m
     if last is None:
         return up

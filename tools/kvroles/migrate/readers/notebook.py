@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import lines, mentions
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 
-_ROLE = re.compile("kv_both|kv_producer|kv_consumer")
+_ROLE = regex("kv_both|kv_producer|kv_consumer")
 
 
 class _Notebook:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import re
-
 from kvroles.evidence import signs
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import split_name
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import connectors
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers import registry, sniff
 from kvroles.migrate.readers.base import File
 
-_TEST_FILE = re.compile(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
-_RECORD_NAME = re.compile(
+_TEST_FILE = regex(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
+_RECORD_NAME = regex(
     r"(?i)\.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|csv|tsv|jsonl|ndjson)(?:\.\w+)?$|(?:^|/)(?:change-?log|news|history|release[-_]?notes)\b"
 )
-_RECORD_DIR = re.compile(
+_RECORD_DIR = regex(
     r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$"
 )
-_PATCH = re.compile(r"(?:diff --git |From [0-9a-f]{40} |Index: |--- \S)")
+_PATCH = regex(r"(?:diff --git |From [0-9a-f]{40} |Index: |--- \S)")
 _KIND_NAMES = frozenset(
     {"dockerfile", "containerfile", "makefile", "justfile", ".env"}
 )  # what follows their dot is a name
@@ -64,7 +63,7 @@ def read(ctx: File) -> list[Site]:
     t = ctx.text
     if recorded(ctx.below) or (recorded(ctx.name) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in occurrences(t.s, TOKEN)]
-    if connectors.all_other(t.s, ctx.nixl):  # nothing in it can be NIXL's, whatever a reader would make of it
+    if ctx.others:  # nothing in it can be NIXL's, whatever a reader would make of it
         return [Site(t.at(i), up, "unread") for i in occurrences(t.s, TOKEN)]
     lang = language(ctx.name, t)
     seen: dict[int, Site] = {}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers import lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 
-_ROLE_BEFORE = re.compile(r"kv_role\\*[\"']\s*:\s*\\*[\"']$")  # part of an object whose rest stands elsewhere
+_ROLE_BEFORE = regex(r"kv_role\\*[\"']\s*:\s*\\*[\"']$")  # part of an object whose rest stands elsewhere
 
 
 class _Plain:

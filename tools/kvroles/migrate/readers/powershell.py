@@ -11,6 +11,7 @@ from tree_sitter import Node
 from kvroles.evidence import argv, comments, data_cues
 from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar, lines
@@ -288,7 +289,7 @@ class _Script:
         return Scope("block", "", up, cues) if cues else up
 
 
-_SET = re.compile(
+_SET = regex(
     r"(?im)^\s*(?:\[\w+\]\s*)?\$(?:env:|script:|global:)?(\w+)\s*=\s*(?:\"([^\"$`\n]*)\"|'([^'\n]*)')\s*;?\s*$"
 )
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import mentioned, role_key
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
@@ -23,18 +24,18 @@ from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
 
-_HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
-_DOCKER = re.compile(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
-_ENV = re.compile(r"(?im)^[ \t]*(?:ENV|ARG)[ \t]+((?:[^\n\\]|\\.|\\\n)*)")
-_ENV_PAIR = re.compile(r"(?:^|\s)(\w+)(?:=|\s+(?=\S+\s*$))[\"']?([^\s\"'\\]+)")
-_FROM = re.compile(r"(?i)\bAS\s+(\S+)")
-_RULE = re.compile(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
-_RECIPE = re.compile(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
-_MAKE_VAR = re.compile(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
-_TARGET_VAR = re.compile(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]+)\s*[:?+!]?=\s*")
-_CONDITIONAL = re.compile(r"^ *(?P<word>ifeq|ifneq|ifdef|ifndef|else|endif)\b(?P<test>.*)")
-_EQUAL = re.compile(r"(ifn?eq)\s*(?:\((.*),(.*)\)|[\"'](.*)[\"']\s+[\"'](.*)[\"'])\s*$")
-_JUST_VAR = re.compile(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
+_HEREDOC = regex(r"<<-?\s*[\"']?(\w+)[\"']?")
+_DOCKER = regex(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
+_ENV = regex(r"(?im)^[ \t]*(?:ENV|ARG)[ \t]+((?:[^\n\\]|\\.|\\\n)*)")
+_ENV_PAIR = regex(r"(?:^|\s)(\w+)(?:=|\s+(?=\S+\s*$))[\"']?([^\s\"'\\]+)")
+_FROM = regex(r"(?i)\bAS\s+(\S+)")
+_RULE = regex(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
+_RECIPE = regex(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
+_MAKE_VAR = regex(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
+_TARGET_VAR = regex(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]+)\s*[:?+!]?=\s*")
+_CONDITIONAL = regex(r"^ *(?P<word>ifeq|ifneq|ifdef|ifndef|else|endif)\b(?P<test>.*)")
+_EQUAL = regex(r"(ifn?eq)\s*(?:\((.*),(.*)\)|[\"'](.*)[\"']\s+[\"'](.*)[\"'])\s*$")
+_JUST_VAR = regex(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
 
 class _Recipes:

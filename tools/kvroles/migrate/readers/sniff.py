@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 
-KEYED = re.compile(r"([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")  # decode.kv={...}, as helm and docker take it
-_FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.M)
-_HOLE = re.compile(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
-_YAML_HEAD = re.compile(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
-_PYTHON_HEAD = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
-_FLAGGED = re.compile(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
-_SHELL_SIGN = re.compile(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^\s*export |\$\{?\w|=", re.M)
-_LOG_LINE = re.compile(
+KEYED = regex(r"([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")  # decode.kv={...}, as helm and docker take it
+_FENCE = regex(r"^[ \t>]*(?:```|~~~)", re.M)
+_HOLE = regex(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
+_YAML_HEAD = regex(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
+_PYTHON_HEAD = regex(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
+_FLAGGED = regex(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
+_SHELL_SIGN = regex(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^\s*export |\$\{?\w|=", re.M)
+_LOG_LINE = regex(
     r"""(?x)^\s*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
     | (?:INFO|WARNING|ERROR|DEBUG)\s+\d\d-\d\d | \d\d:\d\d:\d\d[.,\s] | \[\d\d/\d\d )"""
 )
-_SHELL_LINE = re.compile(r"\b(?:ba|z|k|da)?sh\b")
+_SHELL_LINE = regex(r"\b(?:ba|z|k|da)?sh\b")
 
 
 def language(s: str) -> str:

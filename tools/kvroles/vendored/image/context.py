@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -19,14 +18,14 @@ from kvroles.said import said
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve
 from kvroles.series.topics import Series
-from kvroles.tree.stage import discard
+from kvroles.tree.stage import discard, exchange
 from kvroles.tree.writer import one_writer
 from kvroles.vendored import bill, part
-from kvroles.vendored.image import pyz
+from kvroles.vendored.image import labels, pyz
 from kvroles.vendored.installed.proof import BYTES_PROVEN, PATCH_PROVEN, VERIFIED
 from kvroles.vendored.installed.report import SCHEMA
 from kvroles.vendored.provenance import files as provenance
-from kvroles.vendored.provenance import source, statement
+from kvroles.vendored.provenance import statement
 
 # The reference grammar of the OCI distribution specification, cut to what a Dockerfile's FROM takes.
 _NAME = r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:[._-]|__)[a-z0-9]+|/[a-z0-9]+)*"
@@ -128,28 +127,32 @@ def _values(request: Request, release: str, base: str, mails: dict[str, str], pr
     if request.part == "runtime" and proof == VERIFIED:
         proof = PATCH_PROVEN  # nothing need vouch for the files beside the patched one
     built = "NixlConnector was constructed in every role, or the build failed."
+    facts = labels.Facts(
+        release,
+        native,
+        qualified(base),
+        digest or "not pinned",
+        tuple(sorted(mails)),
+        proof,
+        "constructed in every role" if request.require_construction else "not required",
+    )
+    told = {**labels.of(facts), f"{labels.OURS}.payload.sha256": sha256(program)}
     return {
         "release": release,
         "base": base,
-        "base_name": qualified(base),
-        "base_digest": digest or "not pinned",
         "python": request.python,
-        "patches": " ".join(sorted(mails)) or "none: this release warns by itself",
         "payload": sha256(program),
         "tag": f"vllm-kv-roles:{release}",
         "archive": f"vllm-kv-roles-{release}.oci.tar",
-        "what": "kv_role='kv_both' is deprecated by vLLM itself"
-        if native
-        else "kv_role='kv_both' deprecated for NixlConnector",
-        "description": "NixlConnector warns once when kv_role is kv_both",
-        "state": "native: no file was changed" if native else "patched",
+        "what": facts.what,
+        "state": facts.state,
         "proof": proof,
-        "construction": "constructed in every role" if request.require_construction else "not required",
+        "construction": facts.construction,
         "proof_comment": built if request.require_construction else "NixlConnector need not be constructed.",
         "install_words": _words(flags),
         "verify_words": _words(flags + asked),
         "verify_flags": flags + asked,
-        "revision": (source.checkout() or source.Checkout("", clean=True)).commit,
+        "labels": " \\\n      ".join(f'{name}="{value}"' for name, value in told.items()),
     }
 
 
@@ -189,9 +192,7 @@ def _put(output: Path, files: dict[str, bytes], sign_with: str | None) -> None:
                 path.chmod(0o644)
             if sign_with:
                 provenance.sign(staging / _SIGNED, sign_with)
-            if output.exists():
-                shutil.rmtree(output)
-            staging.rename(output)
+            exchange(staging, output)
     except OSError as e:
         raise os_error(f"{output} could not be written", e) from None
     finally:

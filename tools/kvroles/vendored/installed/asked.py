@@ -5,6 +5,7 @@ No module of vLLM is imported for it: each finder on ``sys.meta_path`` is asked 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvroles.errors import Unproven
+from kvroles.errors import DoesNotApply, Unproven
 from kvroles.vendored import again
 from kvroles.vendored.installed.search import Run, Search
 
@@ -74,12 +75,24 @@ def command(search: Search, script: str, *argv: str, site: Path | None) -> list[
     return [*search.run.through, str(search.interpreter.python), *isolated, "-B", "-c", script, *argv]
 
 
+def passing_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for question and answer, gone at the end. Raises DoesNotApply where no place can be written."""
+    for place in (None, "/dev/shm"):  # a root that is read-only still has the latter
+        with contextlib.suppress(OSError):
+            return tempfile.TemporaryDirectory(prefix="kv-roles-", dir=place)
+    raise DoesNotApply(
+        "The environment cannot be asked: there is no folder that this user may write its question and answer to",
+        expected="TMPDIR, /tmp, /var/tmp, /usr/tmp, /dev/shm or the working directory, writable",
+        fix="Give it one, such as a container's '--tmpfs /tmp'",
+    )
+
+
 def ask(search: Search, names: Collection[str], site: Path | None) -> Answer:
     """Where ``search`` really finds the modules ``names`` (parents before children).
 
     Raises Unproven when it gives no answer: an interpreter that cannot start runs no vLLM either.
     """
-    with tempfile.TemporaryDirectory(prefix="kv-roles-") as work:
+    with passing_folder() as work:
         answer, question = os.path.join(work, "answer.json"), os.path.join(work, "question.json")
         os.chmod(work, 0o755)
         with open(question, "w", encoding="utf-8") as f:

@@ -24,8 +24,8 @@ from kvroles.tree import journal
 from kvroles.tree.change import Change
 from kvroles.tree.tree import Tree
 from kvroles.tree.writer import one_writer
-from kvroles.vendored import bill, part, purl, receipt
-from kvroles.vendored.installed import bytecode
+from kvroles.vendored import part, receipt
+from kvroles.vendored.installed import addition, bytecode
 from kvroles.vendored.installed.construction import construct
 from kvroles.vendored.installed.distribution import Installed
 from kvroles.vendored.installed.proof import look, refuse, through_links, version_made
@@ -103,35 +103,15 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
             refuse(looked.warnings, found)
         construction = _constructed(found, planned.changes) if wish.require_construction else receipt.NOT_ASKED
         _own_copies(tree, found, [c.path for c in planned.changes])
-        made = receipt.make(
-            "install",
-            whole,
-            planned,
-            found.name,
-            found.version,
-            read=looked.sentence,
-            construction=construction,
-            kind=receipt.RUNTIME if wish.runtime else receipt.PACKAGE,
+        original = (tree.read(found.record) or b"") if found.info else None
+        added = addition.of(
+            found, whole, planned, original, read=looked.sentence, construction=construction, runtime=wish.runtime
         )
-        extra = {found.receipt: made.dumps()}
-        extra[found.bill] = bill.distribution(
-            whole,
-            planned.topics,
-            found.name,
-            found.version,
-            made.files,
-            (purl.generic(found.name, found.version), None),
-        )
-        for c in planned.changes:
-            assert c.before is not None  # the lock's topics create nothing below vllm/
-            extra[f"{found.originals}/{c.path}"] = c.before
+        extra = added.files
         changed = {c.path: c.after or b"" for c in planned.changes}
         steps = list(planned.changes)
-        if found.info:
-            original = tree.read(found.record) or b""
-            extra[f"{found.originals}/RECORD"] = original
-            new_record = Record.parse(original, str(found.site / found.info)).replaced({**changed, **extra}).dumps()
-            steps.append(Change(found.record, original, new_record))
+        if added.record is not None:
+            steps.append(Change(found.record, original, added.record))
         steps[len(planned.changes) : len(planned.changes)] = [Change(p, None, d) for p, d in sorted(extra.items())]
         dropped = _commit(tree, found, steps, list(changed))
         topics = tuple(after(list(planned.topics)))

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +105,7 @@ def construct(found: Installed, connector: str, instead: bytes | None = None) ->
     if found.python is None:
         return Construction({}, "no interpreter for these packages is known; name one with --python")
     search = found.search or search_of(ask(found.python, os.environ), Run())
-    with tempfile.TemporaryDirectory(prefix="kv-roles-") as work:
+    with asked.passing_folder() as work:
         file = ""
         if instead is not None:
             file = os.path.join(work, "connector.py")

@@ -228,7 +228,7 @@ def _not_in_place(folder: Path, place: Place, search: Search | None, run: Run, *
     )
 
 
-_VERSION = re.compile(rb"""^(?:__version__\s*=\s*)(?:version\s*=\s*)?["']([^"']{1,100})["']""", re.MULTILINE)
+VERSION = re.compile(rb"""^(?:__version__\s*=\s*)(?:version\s*=\s*)?["']([^"']{1,100})["']""", re.MULTILINE)
 
 
 def _told(found: list[importlib.metadata.Distribution], folder: Path, search: Search | None) -> tuple[str, str]:
@@ -239,7 +239,7 @@ def _told(found: list[importlib.metadata.Distribution], folder: Path, search: Se
         if dist in found or (tree is not None and same(tree, folder)):
             return _field(dist, "Name"), _field(dist, "Version")
     for file in ("_version.py", "__init__.py"):
-        m = _VERSION.search(read(folder / "vllm" / file) or b"")
+        m = VERSION.search(read(folder / "vllm" / file) or b"")
         if m:
             return "vllm", m[1].decode("utf-8", "replace")
     return "vllm", ""

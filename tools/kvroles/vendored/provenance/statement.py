@@ -50,6 +50,20 @@ def for_image(files: dict[str, bytes], row: ReleaseRow, base: str, mails: dict[s
     )
 
 
+def for_oci(subjects: dict[str, str], release: str, base: str, inputs: dict[str, str], mails: dict[str, str]) -> bytes:
+    """The statement for an OCI layout: ``subjects`` and ``inputs`` are name -> ``sha256:...`` of images made and taken."""
+    taken = [
+        _resource(n, d.removeprefix("sha256:"), purl.oci(base, d) if base else None) for n, d in sorted(inputs.items())
+    ]
+    return _statement(
+        "oci-layout",
+        [_resource(name, digest.removeprefix("sha256:")) for name, digest in sorted(subjects.items())],
+        {"release": release, "base": base},
+        [*taken, *_inputs(mails)],
+        [],
+    )
+
+
 def _inputs(mails: dict[str, str]) -> list[dict[str, Any]]:
     """What was opened: the patches, the lock, and the program itself, by its files and, in a clean checkout, its commit."""
     found = checkout.checkout()

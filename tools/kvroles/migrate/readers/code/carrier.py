@@ -9,6 +9,7 @@ from tree_sitter import Node
 
 from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.connectors import plain
@@ -21,11 +22,11 @@ from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.words import role_set
 
-_EXPECTS = re.compile(
+_EXPECTS = regex(
     r"(?i)^(?:assert\w*|expect\w*|require\w*|contains?\w*|equals?\w*|match\w*|havekey\w*|tobe\w*|toequal|containsubstring|deepequal|diff"
     r"|should\w*|cmp|eq|ne|check\w*|verify\w*|notcontains|hasprefix|hassuffix|index|count|replace\w*|raises|findall|search|startswith|endswith)!?$"
 )
-_WANT = re.compile(r"(?i)^(?:want\w*|expected?\w*|golden\w*|exp_\w+|\w+_expected|\w+_want|expectations?)$")
+_WANT = regex(r"(?i)^(?:want\w*|expected?\w*|golden\w*|exp_\w+|\w+_expected|\w+_want|expectations?)$")
 
 
 class Code:
@@ -39,11 +40,12 @@ class Code:
         unit = Unit(text, owner, file, SPECS[self._lang])
         out: list[Site] = []
         done = -1
-        for i in text.tokens():
-            if i >= done:
-                sites, end = _at(unit, i)
-                out += sites
-                done = max(done, end)
+        with file.knowing(unit.value_of):
+            for i in text.tokens():
+                if i >= done:
+                    sites, end = _at(unit, i)
+                    out += sites
+                    done = max(done, end)
         return out
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from tree_sitter import Node
 
 from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.patterns import regex
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
 
-_SETS = re.compile(r"(?i)(?:^|\.|::)(?:setenv|set_env|set_var|setdefault|env|with_?env|put|set)$")
+_SETS = regex(r"(?i)(?:^|\.|::)(?:setenv|set_env|set_var|setdefault|env|with_?env|put|set)$")
 
 
 class Set(NamedTuple):

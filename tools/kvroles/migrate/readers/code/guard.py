@@ -6,18 +6,19 @@ import re
 
 from tree_sitter import Node
 
+from kvroles.evidence.patterns import regex
 from kvroles.migrate.connectors import is_connector_key
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
 
 # ``cfg["kv_connector"] == "NixlConnector"``: what is compared, how, with what. Nothing else may stand in the condition.
-_COMPARED = re.compile(
+_COMPARED = regex(
     r"""(?x)^\(*\s* (?P<what>[\w.]+ (?: \[ ["'] \w+ ["'] \] | \.get\( ["'] \w+ ["'] \) )? ) \s*
     (?P<how>===?|!==?) \s* ["'`] (?P<name>\w+) ["'`] \s*\)*$"""
 )
-_LEAVES = re.compile(r"^\s*(?:return|raise|continue|break|throw|panic|sys\.exit|os\.Exit|process\.exit)\b")
-_CONJUNCT = re.compile(r"\band\b|&&")
-_OTHER = re.compile(r"\bor\b|\|\||\bnot\b|!(?!=)")
+_LEAVES = regex(r"^\s*(?:return|raise|continue|break|throw|panic|sys\.exit|os\.Exit|process\.exit)\b")
+_CONJUNCT = regex(r"\band\b|&&")
+_OTHER = regex(r"\bor\b|\|\||\bnot\b|!(?!=)")
 
 
 def connector(unit: Reader, statement: Node) -> str | None:

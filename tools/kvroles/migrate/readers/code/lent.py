@@ -9,17 +9,18 @@ from tree_sitter import Node
 
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import mentioned, split_name
+from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
 
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
-_ALONE = re.compile(r"^[\"'`]([\w./-]+)[\"'`]$")
-_NAMED = re.compile(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
+_ALONE = regex(r"^[\"'`]([\w./-]+)[\"'`]$")
+_NAMED = regex(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
 NAMES = frozenset(
     {"identifier", "type_identifier", "field_identifier", "property_identifier", "shorthand_property_identifier"}
 )
 # ``start_prefill``, ``DecodeWorker``, ``make_decode_args``; never ``json.decode`` or ``NewDecoder``.
-ABOUT_A_SERVER = re.compile(
+ABOUT_A_SERVER = regex(
     r"(?:^|_)(?:start|launch|run|make|build|deploy|spawn|serve|worker|server|instance|node|config|engine|args|pod|replica|service|spec|stage|role)s?(?:_|$)"
 )
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import partial
 
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
-from kvroles.evidence.text import Text
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import Text, first_in_lines
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code.carrier import Code
 
-_CELL = re.compile(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
-_BANG = re.compile(r"^[ \t]*[!%](?:sx\s|system\s)?(?P<cmd>(?:[^\n\\]|\\\r?\n|\\.)*)", re.M)
+_CELL = regex(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
+_BANG = regex(r"^[ \t]*[!%](?:sx\s|system\s)?(?P<cmd>(?:[^\n\\]|\\\r?\n|\\.)*)", re.M)
 
 
 class _Python(Code):
@@ -38,7 +40,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         return ctx.read(body, up, lang)
     out: list[Site] = []
     holes: list[tuple[int, int]] = []
-    for m in _BANG.finditer(t.s) if _has_magic(t.s) else ():
+    for m in _magic(t.s):
         if re.match(r"\s*[!%]\s*[\w./{$-]", m.group()) and "=" not in m.group()[:2]:
             holes.append((m.start(), m.end()))
             out += ctx.read(t.slice(m.start("cmd"), m.end("cmd")), up, "shell") if "kv_both" in m.group() else []
@@ -53,15 +55,15 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     return out + _CODE.read(t, up, ctx)
 
 
-def _has_magic(s: str) -> bool:
-    """Whether any line begins with ``!`` or ``%``: looking for the signs first is many times faster than line by line."""
-    for sign in "!%":
-        i = s.find(sign)
-        while i >= 0:
-            if not s[s.rfind("\n", 0, i) + 1 : i].strip(" \t"):
-                return True
-            i = s.find(sign, i + 1)
-    return False
+def _magic(s: str) -> Iterator[re.Match[str]]:
+    """The lines that begin with ``!`` or ``%``, with those they go on in: looking for the signs first is many times faster than
+    line by line."""
+    starts = {line for sign in "!%" for line, i in first_in_lines(s, sign) if not s[line:i].strip(" \t")}
+    end = 0
+    for start in sorted(starts):
+        if start >= end and (m := _BANG.match(s, start)):
+            end = m.end()
+            yield m
 
 
 _CODE = Code("python")

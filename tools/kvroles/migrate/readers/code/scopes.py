@@ -12,24 +12,23 @@ from kvroles.evidence import argv, comments, data_cues, pickers
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import mentioned, split_name
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES, Lender
 
-_TEST_NAME = re.compile(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
-_WRITES = re.compile(r"\.write(?:_text|_bytes|_all|lines)?$")
-_SETS = re.compile(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
-_IDENTIFIER = re.compile(
-    r"_|[a-z][A-Z]|^[A-Z]+$"
-)  # no common word: by that name another cell or fence means the variable
+_TEST_NAME = regex(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
+_WRITES = regex(r"\.write(?:_text|_bytes|_all|lines)?$")
+_SETS = regex(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
+_IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")  # no common word: by that name another cell or fence means the variable
 _MANY = 60
-_PART = re.compile(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
-_CALLED = re.compile(r"\b\s*\(")
-_NOT_SET = re.compile(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
+_PART = regex(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
+_CALLED = regex(r"\b\s*\(")
+_NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
-_SAYS = re.compile(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
-_PLAIN = re.compile(r"^[\"'`]?([\w./-]+)[\"'`]?$")
+_SAYS = regex(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
+_PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
 
 class Unit(Lender):
@@ -188,7 +187,8 @@ class Unit(Lender):
             self.may_be_lent(scope, scope.name, node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
-        scope.cues += self._picked(name, inner, site) if self._picks(inner) else self._words(name, inner)
+        picks = (pickers.by_name(name) and inner.named_child_count == 3) or self._picks(inner)
+        scope.cues += self._picked(name, inner, site) if picks else self._words(name, inner)
         return scope
 
     def _picks(self, given: Node) -> bool:

@@ -10,7 +10,8 @@ from tree_sitter import Node
 from kvroles.evidence import argv
 from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Scope
-from kvroles.evidence.text import Text, occurrences
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import Text, first_in_lines, occurrences
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import File
@@ -227,7 +228,7 @@ class Reader:
         source = grammar.text(self.t, node)
         if source in {"True", "False", "true", "false"}:
             return Scalar(Text(source, self.t.at(node.start_byte)), node.start_byte, node.end_byte)
-        resolved = self._constant(source) if re.fullmatch(r"[A-Za-z_]\w*", source) else None
+        resolved = self.value_of(source) if re.fullmatch(r"[A-Za-z_]\w*", source) else None
         return Scalar(Text(resolved or "$" + source[:60], self.t.at(node.start_byte)), node.start_byte, node.end_byte)
 
     def _is_text(self, node: Node) -> bool:
@@ -240,7 +241,7 @@ class Reader:
             node.end_byte,
         )
 
-    def _constant(self, name: str) -> str | None:
+    def value_of(self, name: str) -> str | None:
         """The one string a name is set to in this text, or None."""
         if name not in self._constants:
             s = self.t.s
@@ -342,21 +343,31 @@ class Reader:
 
 
 _ARGUMENTS = frozenset({"arguments", "argument_list"})
-_COPIES = re.compile(r"(?:^|\.)(?:dict|replace|copy_with)$")
-_COPIED = re.compile(
+_COPIES = regex(r"(?:^|\.)(?:dict|replace|copy_with)$")
+_COPIED = regex(
     r"(?s)(?:dict|copy\.deepcopy|deepcopy|copy\.copy|copy)\(\s*(\w+)\s*\)|(\w+)\.(?:copy|model_copy|deepcopy)\(\s*\)"
 )
-_UPDATES = re.compile(r"(\w+)\.update")
-_ITEM = re.compile(r"(\w+)(?:\[[\"'][\w-]+[\"']\]|\.\w+)$")
+_UPDATES = regex(r"(\w+)\.update")
+_ITEM = regex(r"(\w+)(?:\[[\"'][\w-]+[\"']\]|\.\w+)$")
 _SPREADS = frozenset({"dictionary_splat", "spread_element"})
-_LOOKS_UP = re.compile(r"(?:^|\.)(?:get|getenv|pop|getOrDefault|get_or)$")
-_PLAIN_SET = re.compile(
-    r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]"
+_LOOKS_UP = regex(r"(?:^|\.)(?:get|getenv|pop|getOrDefault|get_or)$")
+_PLAIN_SET = regex(r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]")
+_SET_TO = regex(
+    r"\s*(?::[^=\n]+)?:?=\s*(?:os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
 )
-_SET_TO = re.compile(r"\s*(?::[^=\n]+)?:?=\s*[\"'`]([\w.-]+)[\"'`]")
-_INSIDE = re.compile(r"[\w.]")  # before a word: it is part of a longer one, or of another's
-_DEFINITION = re.compile(r"\n([ \t]*)(@|def |class |async def )")
+_INSIDE = regex(r"[\w.]")  # before a word: it is part of a longer one, or of another's
 _WORTH_IT = 8_000
+
+
+def _definitions(s: str) -> list[tuple[int, int]]:
+    """The lines, the first left out, that begin with a decorator, a function or a class: where each begins, and how far in."""
+    found: set[tuple[int, int]] = set()
+    for word in ("@", "def ", "class "):
+        for line, i in first_in_lines(s, word):
+            lead = s[line:i].removesuffix("async ") if word == "def " else s[line:i]
+            if line and not lead.strip(" \t"):
+                found.add((line, len(lead)))
+    return sorted(found)
 
 
 def _without_token(t: Text) -> list[tuple[int, int]]:
@@ -371,11 +382,11 @@ def _without_token(t: Text) -> list[tuple[int, int]]:
         return []
     starts: list[tuple[int, int]] = [(0, 0)]  # where, and how far in
     decorated = False
-    for m in _DEFINITION.finditer(s):
+    for line, indent in _definitions(s):
         begin = starts[-1][0]
-        if not decorated and (s.count('"""', begin, m.start()) + s.count("'''", begin, m.start())) % 2 == 0:
-            starts.append((m.start() + 1, len(m.group(1))))
-        decorated = m.group(2) == "@"  # the next of these lines belongs to it
+        if not decorated and (s.count('"""', begin, line) + s.count("'''", begin, line)) % 2 == 0:
+            starts.append((line, indent))
+        decorated = s[line + indent] == "@"  # the next of these lines belongs to it
     last = starts[-1][0]
     if (s.count('"""', last) + s.count("'''", last)) % 2:
         return []

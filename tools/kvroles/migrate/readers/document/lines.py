@@ -6,17 +6,18 @@ import re
 from typing import NamedTuple
 
 from kvroles.evidence.frames import Side
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, depends, excludes, prose_sides
 
-FENCE = re.compile(
+FENCE = regex(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
 )
-ATX = re.compile(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6}(?![ \t]*\x22))[ \t]+(?P<title>.*\S)[ \t]*\r?$")
-UNDERLINE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*\r?$")
-DIRECTIVE = re.compile(
+ATX = regex(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6}(?![ \t]*\x22))[ \t]+(?P<title>.*\S)[ \t]*\r?$")
+UNDERLINE = regex(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*\r?$")
+DIRECTIVE = regex(
     r"^(?P<indent>[ \t]*)\.\.[ \t]+(?:code-block|code|sourcecode|parsed-literal|highlight)::[ \t]*(?P<lang>\S*)"
 )
-TAB = re.compile(
+TAB = regex(
     r"""(?x) ^[ \t]*(?: ===\+?[!+]?[ \t]*"(?P<a>[^"]+)"
     | \.\.[ \t]+(?:tab-item|tab|group-tab)::[ \t]*(?P<b>.+)
     | :{3,}\{?(?:tab-item|tab)\}?[ \t]+(?P<c>.+)
@@ -24,26 +25,26 @@ TAB = re.compile(
     | .*<summary>(?P<e>.*?)</summary>
     | (?:\?\?\?\+?|!!!)[ \t]+\w+[ \t]+"(?P<f>[^"]+)" )"""
 )
-CLOSED = re.compile(r"[ \t]*(?:.*</(?:details|TabItem|Tab|Accordion)>|:{3,}[ \t]*$)")
-INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
+CLOSED = regex(r"[ \t]*(?:.*</(?:details|TabItem|Tab|Accordion)>|:{3,}[ \t]*$)")
+INLINE = regex(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 _FILE_NAME = (
     r"(?<![\w./-])(?:[\w.-]+/)*[\w-][\w.-]*\.(?:ya?ml|json5?|env|sh|toml|conf|ini|py|cfg|service|tpl|j2)(?![\w.-]|/\w)"
 )
 SPECIAL = frozenset("`~:#=.<?![-*+0123456789|")
 UNDERLINES = frozenset("=-~^\"'`#*+")
-LIST = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
-CODE_FENCE_DIRECTIVE = re.compile(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
+LIST = regex(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
+CODE_FENCE_DIRECTIVE = regex(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
 
-FIRST = re.compile(
+FIRST = regex(
     r"(?i)^\W*(?:first|now|next|then)?\W*(?:start|launch|run|serve|bring|deploy)\w*\b.*\b(?:same|then|again)\b"
 )
-SETS = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
+SETS = regex(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
 _BELOW = (
     r"(?i)\b(?:below|(?:the|this)\s+following|this\s+(?:command|config\w*|file|is|shows|starts|one)|here\s+is)\b"
     r"|下面|以下|如下|아래"
 )
 _BELOW_WORDS = ("below", "following", "this ", "here is", "下", "아래")
-OTHER = re.compile(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
+OTHER = regex(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
 
 
 class State:

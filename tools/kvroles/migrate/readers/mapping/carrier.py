@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers import lines
 from kvroles.migrate.readers.base import File
@@ -12,7 +11,7 @@ from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.plain import loose
 
-_QUOTED_OR_NOTE = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|(?P<note>(?<![:\w])//)")
+_QUOTED_OR_NOTE = regex(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|(?P<note>(?<![:\w])//)")
 
 
 def hashed(s: str) -> str:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 
 from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 
 MAX_DEPTH = 200
-_SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/|\\\r?\n)+", re.S)
-_QUOTE = re.compile(r"""(\\*)(["'])""")
-_BARE = re.compile(
+_SPACE = regex(r"(?:\s|//[^\n]*|/\*.*?\*/|\\\r?\n)+", re.S)
+_QUOTE = regex(r"""(\\*)(["'])""")
+_BARE = regex(
     r"""(?x)(?: \{\{.*?\}\} | \{%.*?%\} | \$\{[^{}]*\} | \$\([^()]*\) | <[^<>\n{}"]*> | [^\s{}\[\],:"'\\] | \\(?!["'\\]) )+""",
 )
-_START = re.compile(r"""(?<![${%])\{(?![{%])(?=\s*(?:\\*["']|[A-Za-z_}]|//|/\*))""")
+_START = regex(r"""(?<![${%])\{(?![{%])(?=\s*(?:\\*["']|[A-Za-z_}]|//|/\*))""")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\": "\\", '"': '"', "'": "'"}
 
 

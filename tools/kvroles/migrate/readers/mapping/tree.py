@@ -10,6 +10,7 @@ from itertools import islice
 from kvroles.evidence import argv, comments, data_cues, pickers
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, lines, mentions
@@ -18,7 +19,7 @@ from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template.actions import Branch
 from kvroles.migrate.readers.words import role_set
 
-_TEMPLATE_KEY = re.compile(
+_TEMPLATE_KEY = regex(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
 )
 

@@ -156,7 +156,10 @@ def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) ->
     if found is None:
         return [Site(pos, scope, "value")] if alone else None
     scope = lines.keyed(found.key, word.at(0), scope, script.ctx)
-    return [Site(pos, scope, "role", found.connector, (), found.extra, exact)]
+    connector, wrapped = found.connector, tuple[str, ...]()
+    if connector is None and re.fullmatch(r"\w+", found.key):  # a variable, which the script may set the rest of
+        connector, wrapped = script.connector_of_role(found.key)
+    return [Site(pos, scope, "role", connector, wrapped, found.extra, exact)]
 
 
 def _default(script: Script, node: Node, i: int) -> list[Site]:

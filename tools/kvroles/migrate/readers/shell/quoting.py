@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from tree_sitter import Node
 
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, join
 
 _ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "b": "\b", "e": "\x1b"}
@@ -80,8 +79,8 @@ def _escapes(t: Text, a: int, b: int, *, ansi: bool) -> Text:
     return t.pick("".join(out), at, b)
 
 
-_PLACEHOLDER = re.compile(r"<(?![<(&\s])(?:[^<>\n'\"`;&|$()]{0,60}[^<>\n\s'\"`;&|$()=-]|[\w.|:-]{1,60})>(?!\()")
-_DOTS = re.compile(r"(?<=\s)\.\.\.(?=\s|$)")
+_PLACEHOLDER = regex(r"<(?![<(&\s])(?:[^<>\n'\"`;&|$()]{0,60}[^<>\n\s'\"`;&|$()=-]|[\w.|:-]{1,60})>(?!\()")
+_DOTS = regex(r"(?<=\s)\.\.\.(?=\s|$)")
 
 
 def mask_placeholders(s: bytes) -> bytes:

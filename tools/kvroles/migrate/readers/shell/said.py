@@ -9,6 +9,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, comments
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import past, without_past
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
@@ -16,9 +17,9 @@ from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned,
 
 REACH = 40  # lines; from further up only the one comment of a script with one server is heard
 MOST = 16  # servers that one comment is heard of
-_BANNER = re.compile(r"[-=─━═*~_#]{4,}")
-_STARTING = re.compile(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
-_INSTANCE = re.compile(
+_BANNER = regex(r"[-=─━═*~_#]{4,}")
+_STARTING = regex(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
+_INSTANCE = regex(
     r"(?i)\b(?:start|launch|run|bring|spin|deploy|boot|serv|instance|worker|node|server|pod|engine|terminal)\w*\b|节点|实例|ノード"
 )
 _NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight")
@@ -26,7 +27,7 @@ _COUNT = re.compile(
     rf"(?i)^\W*(?:(?:start|launch|run)\w*\s+)?(\d{{1,2}}|{'|'.join(_NUMBERS)})\s+(?:\w+\s+)?(?:prefill|decod)\w*\s+"
     r"(?:worker|instance|server|node|engine|replica)s\b"
 )
-_PID = re.compile(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
+_PID = regex(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
 
 
 def before(source: Source, inner: Node, up: Scope) -> Scope:

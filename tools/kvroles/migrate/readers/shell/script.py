@@ -10,6 +10,7 @@ from tree_sitter import Node
 from kvroles.evidence import argv
 from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Scope
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
@@ -22,7 +23,7 @@ from kvroles.migrate.readers.template import actions as template
 BLOCKS = frozenset(
     {"program", "do_group", "compound_statement", "subshell", "if_statement", "else_clause", "elif_clause", "case_item", "list"}
 )  # fmt: skip
-SERVER = re.compile(
+SERVER = regex(
     r"\bvllm\s+serve\b|--kv[-_]transfer[-_]config|\bkv_(?:both|producer|consumer)\b|-m\s+(?:vllm|dynamo)\.|api_server|dynamo\.vllm"
 )
 SAYS = frozenset(

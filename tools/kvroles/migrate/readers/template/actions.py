@@ -6,12 +6,14 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-_ACTION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
-_ANY = re.compile(r"\{\{(?<!\$\{\{)(?:[^{}]*|-?\s*[\w.$\"'(][^\n]{0,2000}?)\}\}|\{%-?\s*\w+")
-_CONTROL = re.compile(
+from kvroles.evidence.patterns import regex
+
+_ACTION = regex(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
+_ANY = regex(r"\{\{(?<!\$\{\{)(?:[^{}]*|-?\s*[\w.$\"'(][^\n]{0,2000}?)\}\}|\{%-?\s*\w+")
+_CONTROL = regex(
     r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?="
 )
-_INCLUDE = re.compile(r"^\{\{-?\s*(?:include|template|tpl|toYaml|range|with|\.)")
+_INCLUDE = regex(r"^\{\{-?\s*(?:include|template|tpl|toYaml|range|with|\.)")
 
 
 class Branch(NamedTuple):
@@ -63,12 +65,12 @@ def actions(s: str) -> list[tuple[int, int]]:
     return [m.span() for m in _ACTION.finditer(s) if s[max(0, m.start() - 1) : m.start()] != "$"]
 
 
-_OPEN = re.compile(
+_OPEN = regex(
     r"^\{[{%][-+]?\s*(if|range|with|for|define|block|macro|raw|call|filter|autoescape|set(?=[^=]*$))\b(.*?)-?[}%]\}$",
     re.S,
 )
-_ELSE = re.compile(r"^\{[{%][-+]?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
-_END = re.compile(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
+_ELSE = regex(r"^\{[{%][-+]?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
+_END = regex(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
 
 
 @lru_cache(maxsize=8)

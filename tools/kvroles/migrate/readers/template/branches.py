@@ -8,10 +8,11 @@ from kvroles.evidence import pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers.template.actions import Branch
 
-_NAMES_SOMETHING = re.compile(r"(?:range|for|define|macro|set|block)\b")
+_NAMES_SOMETHING = regex(r"(?:range|for|define|macro|set|block)\b")
 
 
 def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, join
 from kvroles.migrate.readers.mapping import objects
 
-_TOKEN = re.compile(
+_TOKEN = regex(
     r"""(?xs) \s+ | (?P<string> "(?:[^"\\]|\\.)*" | `[^`]*` | '(?:[^'\\]|\\.)*' ) | (?P<sign> [()|,] | :?=(?!=) )
     | (?P<word> [^\s()|,"'`=]+ (?: ==? [^\s()|,"'`=]* )?? ) | ."""
 )
-_HEAD = re.compile(
+_HEAD = regex(
     r"(?s)\s*-?\s*(?:(?:if|else\s+if|with|return|template|block|define)\b|(?:range\s+)?(?:\$\w*\s*,\s*)?\$\w*\s*:?=(?!=))?"
 )
 _PASSES = frozenset(

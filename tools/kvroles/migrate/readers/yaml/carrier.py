@@ -8,6 +8,7 @@ from functools import partial
 from kvroles.evidence import comments, pickers
 from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines
@@ -67,8 +68,19 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         elif _in_comment(t.s, i):
             out.append(Site(t.at(i), up, "comment"))
         else:
-            out.append(_unread(t, i, up, ctx))
+            out.append(_in_branch(t, i, branches, trees, up, ctx) or _unread(t, i, up, ctx))
     return out
+
+
+def _in_branch(
+    t: Text, i: int, branches: list[template.Branch], trees: list[Tree], up: Scope, ctx: File
+) -> Site | None:
+    """The role in a value that one of a line's conditionals chooses: ``kv: {{ if ... }}'{...}'{{ else }}'{...}'{{ end }}``."""
+    own = next((b for b in reversed(branches) if b.start <= i < b.end), None)
+    if own is None or "\n" in t.s[own.start : own.end] or "{" not in t.s[own.start : i]:
+        return None
+    found = ctx.read(t.slice(own.start, own.end), _chain_at(t, trees, i, up, ctx), "json")
+    return next((site for site in found if site.pos == t.at(i) and site.kind == "role"), None)
 
 
 def roots(t: Text) -> list[Node]:
@@ -107,7 +119,7 @@ def _in_comment(s: str, i: int) -> bool:
 
 # --- inside template actions -----------------------------------------------------------------------------------------
 
-_SET = re.compile(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
+_SET = regex(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
 
 
 def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Site]:
@@ -148,7 +160,7 @@ def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up
     return Scope("variable", name, around, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up, ctx))
 
 
-_NOTE = re.compile(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
+_NOTE = regex(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
 
 
 def _noted(t: Text, action: tuple[int, int], up: Scope, ctx: File) -> Scope:

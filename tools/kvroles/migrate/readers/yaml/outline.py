@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 
 from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate.readers.mapping import objects
 
-_KEY = re.compile(r"""("[^"\n]*"|'[^'\n]*'|[^\s#&*!|>%@`"'{}\[\],:-][^\n:#]*?|-?[\w./$<>@-]+)[ \t]*:(?=[ \t\r\n]|$)""")
-_BLOCK = re.compile(r"(?:&\S+[ \t]+)?[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")
-_ANCHOR = re.compile(r"&(\S+)[ \t]*")
+_KEY = regex(r"""("[^"\n]*"|'[^'\n]*'|[^\s#&*!|>%@`"'{}\[\],:-][^\n:#]*?|-?[\w./$<>@-]+)[ \t]*:(?=[ \t\r\n]|$)""")
+_BLOCK = regex(r"(?:&\S+[ \t]+)?[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")
+_ANCHOR = regex(r"&(\S+)[ \t]*")
 _MAX = 100
 
 
