@@ -101,7 +101,7 @@ _SWITCHES = regex(
     (?!["']?\s*[:=]\s*["']?(?:0|false|no|off)\b)"""
 )
 _FENCED = regex(r"(?m)^[ \t>]*(?:```|~~~)")
-_DISAGG_DECODE = regex(r"(?i)disagg\w*[-_ ]decod")
+_DISAGG_DECODE = regex(r"(?i)disagg[a-z]{0,12}[-_ ]?decod")
 _OFF = frozenset({"0", "false", "no", "off"})
 _PD_PATH = regex(
     r"(?i)(?:^|(?<!non)(?<!not)(?<!no)[^a-z])(?:pd|p-d|p_d|disagg\w*|\d*p\d+d|xpyd|pd-?disagg\w*)(?:[^a-z]|$)"
@@ -500,8 +500,16 @@ class FileCtx:
         return _THIRD.search(self.text.s) is not None
 
     def has_twin(self, name: str) -> bool:
-        """Whether the same name with the other side's word or letter in it stands in the file, or beside it in its folder."""
-        return any(_holds(text, twin) for twin in twins(name) for text in (self.text.s, *self.siblings))
+        """Whether the same name with the other side's word or letter in it stands in the file or, of a name that a part of the
+        file's path has too, beside it in its folder."""
+        beside = self.siblings if name in self._stems else ()
+        return any(_holds(text, twin) for twin in twins(name) for text in (self.text.s, *beside))
+
+    @cached_property
+    def _stems(self) -> frozenset[str]:
+        """The parts of the file's path, with and without what stands behind a dot."""
+        parts = self.name.split("/")
+        return frozenset([*parts, *(p.split(".", 1)[0] for p in parts), *(p.rsplit(".", 1)[0] for p in parts)])
 
     def line(self, place: int) -> tuple[int, int]:
         """The 1-based line and column (in characters) of a place in the file."""

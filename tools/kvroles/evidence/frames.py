@@ -76,6 +76,7 @@ class Scope:
         # What hands this scope's value on to the side that its name does not say (``decode_args = prefill_args + [...]``).
         self.find_lent: Callable[[], Cue | None] | None = None
         self.place = place  # of a use: where in the file's text it stands
+        self.span: tuple[int, int] | None = None  # of a function: from where to where it goes in the file's text
         self.flags: dict[str, str] = {}  # the flags of the command, for the hazards
         self.launch = False  # this scope is one server (a command, a container): evidence further in is its own
         self._make: Callable[[], Scope] | None = None  # of a stand-in: what makes the scope it stands for

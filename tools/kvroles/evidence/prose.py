@@ -196,6 +196,10 @@ _TAIL = frozenset(word for row in rows(titles.TAIL) for word in row[0].split())
 _LONGEST = 2000  # characters: what is longer is no title
 _DECORATED = regex(r"[#=*\-–—_/\\>|<+~`]{2,}")
 _LETTER_WORDS = regex(r"[^\W_][\w'.]*")
+# A setting that is told, no title: "prefill: no", "decode = false".
+_SETTING = regex(
+    r"(?i)\s*[:=]+\s*[\"'`]?(?:true|false|yes|no|on|off|none|null|n/a|(?:en|dis)abled|-?\d+)[\"'`]?\s*(?:$|[,;.(])"
+)
 _STOP = regex(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
 
 
@@ -262,7 +266,7 @@ def _follows(behind: str) -> bool:
         behind = re.sub(rf"\A\s*(?:{titles.ABROAD})+", "", behind)
     while True:
         if _STOP.match(behind):
-            return True
+            return _SETTING.match(behind) is None
         m = re.match(r"[-_\s]*([^\W_][\w']*)", behind)
         if m is None:
             return True

@@ -65,6 +65,7 @@ CODES: dict[str, Code] = {
         Code("KVR124", "mention", _N, "A comment or sentence mentions kv_both; it configures nothing."),
         Code("KVR125", "record", _N, "A log, report or patch records what once was."),
         Code("KVR126", "vocabulary", _N, "Code that compares, lists or searches for roles; it sets none."),
+        Code("KVR127", "half-a-pair", _W, "One side of a pair is not rewritten while its other side is not decided."),
         Code("KVR131", "bidirectional-prefill", _W, "Bidirectional transfer needs kv_both on prefill from 0.24.0 on."),
         Code(
             "KVR132",

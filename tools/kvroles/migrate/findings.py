@@ -11,7 +11,7 @@ from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.signs import SIGNS
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import connectors, dumps, hazards
+from kvroles.migrate import connectors, dumps, hazards, together
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
 from kvroles.migrate.codes import CODES, Means
@@ -30,7 +30,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
     verdicts = _handed_over(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
-    verdicts = _expected(sites, _taken_over(sites, verdicts, ctx))
+    verdicts = together.expected(sites, _taken_over(sites, verdicts, ctx), ctx)
     answers = options.settings.answers_of(ctx.path)
     answered = {p.pos: answers[p.key] for p in identity.places(ctx.text.s) if p.key in answers} if answers else {}
     for verdict in verdicts:
@@ -42,6 +42,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     if answers or options.keys:
         answer.name_places(out, ctx.text.s)
     _keep(out, answers, ctx, options)
+    together.pairs(sites, out, ctx)
     for f in out:
         if f.role is not None and any(o.suppressed for o in out if o.pos == f.pos):
             f.role = None
@@ -176,24 +177,6 @@ def _taken_over(sites: list[Site], verdicts: list[Verdict | None], ctx: File) ->
                 v = Verdict(None, "shared", [*v.cues, found[1]])
         out.append(v)
     return out
-
-
-def _expected(sites: list[Site], verdicts: list[Verdict | None]) -> list[Verdict | None]:
-    """What a test sets up and expects moves together or not at all: a config is left where its function expects kv_both."""
-    expecting = {f: s.pos for s in reversed(sites) if s.kind == "expectation" and (f := _function(s))}
-    out: list[Verdict | None] = []
-    for site, v in zip(sites, verdicts, strict=True):
-        if expecting and v is not None and v.side is not None and (f := _function(site)) in expecting:
-            place = expecting[f]
-            v = Verdict(None, "expected", v.cues, uses=[(v.side, place)], suggested=v.side)
-        out.append(v)
-    return out
-
-
-def _function(site: Site) -> str:
-    """The function that a site stands in, with its class; empty outside of one."""
-    names = [s.name for s in site.scope.chain() if s.kind in {"function", "class"}]
-    return ".".join(reversed(names)) if any(s.kind == "function" for s in site.scope.chain()) else ""
 
 
 def _of_site(

@@ -88,6 +88,7 @@ class Unit(Lender):
         name = self.name_of(node)
         bare = split_name(name) == ["decode"] and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
         scope = Scope("function", name, up) if bare else self._named("function", name, up, node)
+        scope.span = self.t.at(node.start_byte), self.t.at(node.end_byte)
         if follow and name and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
         self.may_be_lent(scope, name, node)

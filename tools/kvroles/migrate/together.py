@@ -1,0 +1,94 @@
+"""What moves together or not at all: a test's input with what the test expects of it, and the two sides of one pair."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.evidence.decide import Verdict
+from kvroles.evidence.frames import Side, Site
+from kvroles.evidence.names import twins
+from kvroles.evidence.patterns import regex
+from kvroles.migrate.codes import CODES
+from kvroles.migrate.model import Finding
+from kvroles.migrate.readers.base import File
+
+_OPEN = frozenset({"KVR110", "KVR111", "KVR112", "KVR118"})  # not decided, or not read
+_NAMED = frozenset(
+    {"key", "variable", "function", "class", "section", "target", "stage", "option", "mapping", "container", "call",
+     "file written"}
+)  # fmt: skip
+_TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest)(?:[/_.-]|$)")
+_MANY = 400  # roles in one file: nobody writes more pairs by hand
+
+
+def expected(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """The verdicts, but that a config is left where the function it is in, or one that uses it by its name, expects
+    ``kv_both``: with one of the two rewritten the test fails."""
+    expecting = {span: s.pos for s in reversed(sites) if s.kind == "expectation" and (span := _function(s)) is not None}
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        place = _expects(site, expecting, ctx) if expecting and v is not None and v.side is not None else None
+        if v is not None and v.side is not None and place is not None:
+            v = Verdict(None, "expected", v.cues, uses=[(v.side, place)], suggested=v.side)
+        out.append(v)
+    return out
+
+
+def _expects(site: Site, expecting: dict[tuple[int, int], int], ctx: File) -> int | None:
+    """Where it is expected of a site that it says ``kv_both``; None if it is not."""
+    own = _function(site)
+    if own is not None and (own in expecting or not _is_test(ctx)):
+        return expecting.get(own)
+    for scope in site.scope.chain() if _is_test(ctx) else ():
+        name = scope.name.rsplit(".", 1)[-1]
+        if scope.kind in {"variable", "function"} and re.fullmatch(r"\w+", name):
+            before = r"(?:self|this)\." if own is not None and scope.kind == "variable" else r"(?<!\w)"
+            used = re.compile(rf"{before}{name}(?!\w)")
+            if (
+                place := next((at for span, at in expecting.items() if used.search(ctx.text.s, *span)), None)
+            ) is not None:
+                return place
+    return None
+
+
+def _is_test(ctx: File) -> bool:
+    return _TEST.search(ctx.name) is not None or "#[test]" in ctx.text.s
+
+
+def _function(site: Site) -> tuple[int, int] | None:
+    """The innermost function that a site stands in, as a span of the file; None outside of one."""
+    return next((s.span for s in site.scope.chain() if s.span is not None), None)
+
+
+def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
+    """Take back what is to be written of one side of a pair whose other side, the same but for the side's word or letter in
+    its names, stays as it is because it is not decided or not read."""
+    written = {f.pos: f for f in found if f.role is not None and not any(c.kind == "answer" for c in f.cues)}
+    left = {f.pos: f for f in found if f.code in _OPEN and f.kept is None}
+    if not written or not left or len(sites) > _MANY:
+        return
+    names = {site.pos: _names(site) for site in sites if site.pos in written or site.pos in left}
+    for pos, f in written.items():
+        twin = next((left[p] for p in left if _twin(names[pos], names[p], f.side)), None)
+        if twin is None or f.side is None or f.role is None:
+            continue
+        other = f.side.other.role
+        f.fix = (
+            f"decide line {twin.line} first: then both move; or write {f.role} here and {other} there by hand, "
+            f"or answer for this line alone with --side '{ctx.path}:{f.line}={f.side.value}'"
+        )
+        f.message = (
+            f"{f.side.value}, but line {twin.line}, its pair, is not decided ({twin.code}): one alone is not rewritten"
+        )
+        f.code, f.level, f.role = "KVR127", CODES["KVR127"].level, None
+
+
+def _names(site: Site) -> tuple[str, ...]:
+    return tuple(s.name for s in site.scope.chain() if s.name and s.kind in _NAMED)
+
+
+def _twin(names: tuple[str, ...], others: tuple[str, ...], side: Side | None) -> bool:
+    """Whether two places are named alike but for the side."""
+    if side is None or len(names) != len(others) or names == others:
+        return False
+    return all(a == b or b in twins(a) for a, b in zip(names, others, strict=True))
