@@ -16,6 +16,7 @@ from kvroles import console
 from kvroles.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from kvroles.migrate.answers.baseline import Entry
     from kvroles.migrate.review.terminal import Terminal
     from kvroles.migrate.run import FileResult
     from kvroles.migrate.search import Coverage
@@ -87,7 +88,13 @@ def parser(prog: str = "kv-roles") -> _Parser:
         metavar="GLOB=SIDE",
         help="prefill or decode, where the files do not say (GLOB:LINE for one place)",
     )
-    p.add_argument("--config", metavar="FILE", help="settings for all paths (default: the nearest .kv-roles.toml)")
+    trust = p.add_mutually_exclusive_group()
+    trust.add_argument("--config", metavar="FILE", help="settings for all paths (default: the nearest .kv-roles.toml)")
+    trust.add_argument(
+        "--no-config", action="store_true", help="no settings: a gate that does not trust the tree's own"
+    )
+    p.add_argument("--baseline", metavar="FILE", help="what is open there already fails no --check")
+    p.add_argument("--write-baseline", action="store_true", help="write what is open now to the file of --baseline")
     form = p.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="findings as JSON")
     form.add_argument("--sarif", action="store_const", const="sarif", dest="format", help="findings as SARIF 2.1.0")
@@ -126,9 +133,14 @@ def _run(args: argparse.Namespace) -> int:
 
         release = hazards.target(args.target_vllm)
     terminal = _terminal(args) if args.review else None
-    known = settings.Known(args.side, args.config)
+    if args.write_baseline and args.baseline is None:
+        raise UsageError("--write-baseline goes with --baseline", fix="Name the file: --baseline FILE --write-baseline")
+    entries = _entries(args)
+    known = settings.Known(args.side, args.config, trust=not args.no_config)
     proof = args.write or args.diff or args.json or args.review
-    options = settings.Options(known.of("-", "."), release, proof=proof, known=known, keys=args.review)
+    options = settings.Options(
+        known.of("-", "."), release, proof=proof, known=known, keys=args.review or args.baseline is not None
+    )
     if "-" in args.paths:
         if os.path.lexists("-"):  # a gate that is given the names of files would else pass on an empty input
             raise UsageError(
@@ -136,11 +148,13 @@ def _run(args: argparse.Namespace) -> int:
             )
         if len(args.paths) > 1:
             raise UsageError("- stands for standard input and goes with no other path")
-        return _standard_input(args, options, known)
+        return _standard_input(args, options, known, entries)
     for path in args.paths:
         if not os.path.lexists(path):
             raise UsageError(f"{path} does not exist")
     found, coverage = search.over(args.paths, known, names=args.verbose)
+    if args.baseline is not None:
+        found = search.without(args.baseline, found, coverage)
     # lazy: not before: what it needs is loaded while other processes look for files
     from kvroles.migrate import run
 
@@ -160,6 +174,7 @@ def _run(args: argparse.Namespace) -> int:
         results = run.each(found, options._replace(known=known), coverage)
         write = review.agreed(results, terminal, ask=not args.write)
     whole = _write(results) if write else True
+    _baseline(args, entries, results)
     _report(args, results, coverage)
     _account(args.paths, results, coverage, known)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
@@ -170,6 +185,8 @@ def _terminal(args: argparse.Namespace) -> Terminal:
     for given, option in ((args.json, "--json"), (args.format, f"--{args.format}"), (args.diff, "--diff")):
         if given:
             raise UsageError(f"--review asks on the terminal, and goes not with {option}", fix="Run it by itself")
+    if args.no_config:
+        raise UsageError("--review keeps answers in the settings, and goes not with --no-config", fix="Leave that out")
     if "-" in args.paths:
         raise UsageError("--review reads keys from standard input, which can be no text too", fix="Name a file")
     # lazy: only a review needs it
@@ -178,7 +195,37 @@ def _terminal(args: argparse.Namespace) -> Terminal:
     return Terminal()
 
 
-def _standard_input(args: argparse.Namespace, options: Options, known: Known) -> int:
+def _entries(args: argparse.Namespace) -> list[Entry]:
+    """What the baseline holds; nothing where there is none, or none yet."""
+    if args.baseline is None or (args.write_baseline and not os.path.lexists(args.baseline)):
+        return []
+    # lazy: most runs have no baseline
+    from kvroles.migrate.answers import baseline
+
+    return baseline.load(args.baseline)
+
+
+def _baseline(args: argparse.Namespace, entries: list[Entry], results: list[FileResult]) -> None:
+    """Write the baseline where that is asked for; mark the findings it knows, and say which entries are none any more."""
+    if args.baseline is None:
+        return
+    # lazy: most runs have no baseline
+    from kvroles.migrate.answers import baseline
+
+    baseline.keep(results, entries, args.baseline)
+    gone = baseline.gone(results, entries, args.baseline, args.paths)
+    if args.write_baseline:
+        kept = baseline.write(args.baseline, results, [e for e in entries if e not in gone])
+        console.note(f"{args.baseline}: {kept} written, {len(gone)} taken out")
+        baseline.keep(results, baseline.load(args.baseline), args.baseline)
+    elif gone:
+        console.note(
+            f"{args.baseline}: {len(gone)} no finding any more (written, answered, or the line is gone), first "
+            f"{gone[0].file}: {gone[0].line or gone[0].code}. --write-baseline takes them out."
+        )
+
+
+def _standard_input(args: argparse.Namespace, options: Options, known: Known, entries: list[Entry]) -> int:
     # lazy: most runs need it late, or not at all
     from kvroles.migrate import run, search, walk
 
@@ -199,6 +246,7 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known) ->
         while data and console.can_say():
             console.say_exactly(data)
             data = sys.stdin.buffer.read(1 << 20)
+    _baseline(args, entries, results)
     _report(args, results, coverage)
     _account([], results, coverage, known)
     return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)

@@ -57,6 +57,24 @@ def write(path: str, before: bytes, after: bytes) -> None:
         os.close(at)
 
 
+def create(path: str, data: bytes) -> None:
+    """Put a new file where none is, whole or not at all. Raises ``NotWrittenError``, also if there is one by now."""
+    temp = f"{path}.{os.getpid()}"
+    try:
+        with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        os.link(temp, path)  # unlike a rename, it takes the place of nothing
+    except FileExistsError:
+        raise NotWrittenError("it changed since it was read") from None
+    except OSError as e:
+        raise NotWrittenError(f"{e.strerror or e}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temp)
+
+
 def _replace(folder: int, name: str, before: bytes, after: bytes) -> None:
     # Always the same name, so that what a killed run leaves is found by the next; the lock makes it ours alone.
     temp = walk.UNFINISHED + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]

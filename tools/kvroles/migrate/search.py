@@ -78,6 +78,16 @@ def over(paths: list[str], known: Known, *, names: bool = False) -> tuple[list[F
     return list(out.values()), whole
 
 
+def without(baseline: str, found: list[Found], coverage: Coverage) -> list[Found]:
+    """``found`` less the baseline itself, whose names of files may hold the word."""
+    own = os.path.realpath(baseline)
+    out = [f for f in found if os.path.realpath(f.path) != own]
+    if len(out) < len(found):
+        coverage.pass_over("baseline", baseline)
+        coverage.files -= 1
+    return out
+
+
 def _add(found: list[Found | Coverage], whole: Coverage, out: dict[str, Found], links: list[str]) -> None:
     hits = [f for f in found if isinstance(f, Found)]
     for f in sorted(hits, key=lambda f: walk.order(f.path)):

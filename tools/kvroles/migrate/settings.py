@@ -73,12 +73,18 @@ class Settings:
 
 class Known:
     """The settings of every file of a run: of ``--config``, else of the nearest ``.kv-roles.toml`` up to the top of the file's
-    repository (without one: up to the path that was named, or to the current folder), else of the current folder."""
+    repository (without one: up to the path that was named, or to the current folder), else of the current folder. Without
+    ``trust`` no settings file of a tree is read."""
 
-    def __init__(self, sides: Sequence[str] = (), config: str | None = None) -> None:
+    def __init__(self, sides: Sequence[str] = (), config: str | None = None, *, trust: bool = True) -> None:
         self._asked = sides, config
+        self.trust = trust
         self.given = tuple(parse_side(s, "--side") for s in sides)
-        self._all = load(config, self.given, (os.path.dirname(config) or ".", ".")) if config is not None else None
+        self._all: Settings | None = None
+        if config is not None:
+            self._all = load(config, self.given, (os.path.dirname(config) or ".", "."))
+        elif not trust:
+            self._all = Settings(self.given)
         self._of: dict[tuple[str, str], Settings] = {}
         self._files: dict[str, Settings] = {}
 

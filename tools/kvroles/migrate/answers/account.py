@@ -25,6 +25,8 @@ _SHOWN = 10  # files of settings, and answers without a line, that are named
 def lines(paths: list[str], results: list[FileResult], coverage: Coverage, known: Known) -> list[str]:
     """What to say of the settings beside the report, each as one line; nothing where they decided nothing."""
     out = []
+    if not known.trust and coverage.settings:
+        out.append(f"--no-config: {len(coverage.settings)} settings files not read, such as {min(coverage.settings)}")
     rules = _rules(results, coverage)
     for file in sorted(rules)[:_SHOWN]:
         out.append(f"{file} decided: " + "; ".join(f"{row}: {what}" for row, what in sorted(rules[file].items())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -42,7 +41,10 @@ class SettingsFile:
             after = self._document.as_string().encode("utf-8")
             try:
                 self._proven(after, answer)
-                self._write(before, after)
+                if before is None:
+                    rewrite.create(self.path, after)
+                else:
+                    rewrite.write(self.path, before, after)
             except rewrite.NotWrittenError as e:
                 self._bytes = None
                 if last or "changed" not in str(e):
@@ -106,25 +108,6 @@ class SettingsFile:
             raise self._refused(f"it would be no TOML any more: {e}") from None
         if answer is not None and answer not in [_answer(row) for row in rows]:
             raise self._refused("it would not say what was answered")
-
-    def _write(self, before: bytes | None, after: bytes) -> None:
-        if before is not None:
-            rewrite.write(self.path, before, after)
-            return
-        temp = f"{self.path}.{os.getpid()}"
-        try:
-            with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as f:
-                f.write(after)
-                f.flush()
-                os.fsync(f.fileno())
-            os.link(temp, self.path)  # unlike a rename, it takes the place of nothing
-        except FileExistsError:
-            raise rewrite.NotWrittenError("it changed since it was read") from None
-        except OSError as e:
-            raise rewrite.NotWrittenError(e.strerror or str(e)) from None
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temp)
 
     def _refused(self, why: str) -> KvRolesError:
         return KvRolesError(
