@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from kvroles.digest import sha256
 from support import tiny as project
-from support.driver import Ran
+from support.driver import Driver, Ran
 from support.files import contents
 from support.tiny import Tiny
 
@@ -52,3 +52,77 @@ def test_a_guide_edited_after_an_earlier_series_is_still_an_edit(
 ) -> None:
     (patched_before / project.OVERLAY).write_bytes(OLDER + b"Ours.\n")
     untouched(lambda: apply("--into", patched_before), 1, f"{project.OVERLAY} in {patched_before} is edited")
+
+
+NOW, THEN = b"is deprecated for NixlConnector: set ", b"is deprecated: set "
+
+
+@pytest.fixture
+def later(tiny: Tiny, tmp_path: Path) -> Iterator[Apply]:
+    """The next version of the project: series 1 warned in other words, and had another guide."""
+    root = tiny.copy(tmp_path / "later").root
+    kept = root / "patches" / "earlier"
+    kept.mkdir()
+    for mail in (root / "patches" / "connector-warning").iterdir():
+        old = mail.read_bytes().replace(NOW, THEN)
+        (kept / f"1-connector-warning-{mail.name}").write_bytes(old)
+    (kept / "overlay").write_text(f"{sha256(OLDER)}  1  {project.OVERLAY}\n")
+    driver = Driver(root / "tools", tmp_path)
+    yield lambda *argv: driver.run(*argv, "--cache-dir", tiny.cache, "--offline", cwd=tmp_path)
+    driver.close()
+
+
+@pytest.fixture(params=["an archive", "a checkout", "a fork"])
+def of_series_1(request: pytest.FixtureRequest, apply: Apply, tree: Path) -> Path:
+    """A tree that series 1 patched, without a receipt, as ``git am`` leaves it; and what it was before."""
+    if request.param != "an archive":
+        (tree / "PKG-INFO").unlink()
+    if request.param == "a fork":
+        connector = tree / project.CONNECTOR
+        connector.write_bytes(b"# A fork's own line.\n" + connector.read_bytes())
+    apply("--into", tree).ok()
+    (tree / project.OVERLAY).write_bytes(OLDER)
+    connector = tree / project.CONNECTOR
+    assert NOW in connector.read_bytes()
+    connector.write_bytes(connector.read_bytes().replace(NOW, THEN))
+    for own in (tree / ".kv-roles").iterdir():
+        own.unlink()
+    (tree / ".kv-roles").rmdir()
+    return tree
+
+
+def test_a_changed_patch_of_an_earlier_series_is_named_and_replaced(later: Apply, of_series_1: Path) -> None:
+    told = json.loads(later("--into", of_series_1, "--check", "--json").ok().out)
+    states = {f["path"]: (f["state"], f.get("series")) for t in told["topics"] for f in t["files"]}
+    assert states[project.CONNECTOR] == states[project.OVERLAY] == ("earlier", 1)
+    assert states[project.SCRIPT] == ("applied", None)
+    said = later("--into", of_series_1).ok().out
+    assert "patched by series 1" in said
+    assert "series 2" in said
+    assert NOW in (of_series_1 / project.CONNECTOR).read_bytes()
+    assert json.loads((of_series_1 / ".kv-roles" / "receipt.json").read_bytes())["series"] == 2
+    assert "nothing was changed" in later("--into", of_series_1).ok().out
+
+
+def test_reverse_takes_an_earlier_series_out_whole(later: Apply, of_series_1: Path) -> None:
+    later("--into", of_series_1, "--reverse").ok()
+    fork = b"# A fork's own line.\n" if b"fork" in (of_series_1 / project.CONNECTOR).read_bytes() else b""
+    pristine = project.pristine("0.22.1") | {project.CONNECTOR: fork + project.pristine("0.22.1")[project.CONNECTOR]}
+    have = contents(of_series_1)
+    assert have == {p: d for p, d in pristine.items() if p in have}
+    assert pristine.keys() - have.keys() <= {"PKG-INFO"}
+
+
+def test_an_edit_on_an_earlier_series_is_still_an_edit(later: Apply, tree: Path, apply: Apply) -> None:
+    apply("--into", tree).ok()
+    connector = tree / project.CONNECTOR
+    connector.write_bytes(connector.read_bytes().replace(NOW, THEN) + b"# ours\n")
+    later("--into", tree).refused(1, "is edited", "an earlier series of this project made")
+
+
+def test_a_tree_of_a_later_series_is_told_from_an_edit(later: Apply, apply: Apply, tree: Path) -> None:
+    later("--into", tree).ok()
+    receipt = tree / ".kv-roles" / "receipt.json"
+    (tree / project.CONNECTOR).write_bytes(b"# as series 2 makes it\n" + (tree / project.CONNECTOR).read_bytes())
+    assert json.loads(receipt.read_bytes())["series"] == 2
+    apply("--into", tree).refused(1, "patched by series 2", "series 1")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kvroles.apply import receipt
 from kvroles.apply.plan import Reader
 from kvroles.digest import sha256
+from kvroles.series import patchfile
 from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.release import Version, version
 from kvroles.series.topics import Series
@@ -26,12 +27,12 @@ def release_of(tree: Tree, lock: Lock, series: Series) -> str | None:
     stated = stated_release(tree, lock)
     if stated is not None:
         return stated
-    hashes: dict[str, str | None] = {}
+    hashes: dict[str, set[str]] = {}
 
-    def have(path: str) -> str | None:
+    def have(path: str) -> set[str]:
         if path not in hashes:
             data = tree.read(path)
-            hashes[path] = None if data is None else sha256(data)
+            hashes[path] = set() if data is None else {sha256(data), *_below(data, path, series)}
         return hashes[path]
 
     default = [t.name for t in series.chosen()]
@@ -47,14 +48,23 @@ def stated_release(tree: Tree, lock: Lock) -> str | None:
     return None if stated is None else next((r for r in lock.releases if version(r) == stated), None)
 
 
-def _all_known(row: ReleaseRow, default: list[str], have: object) -> bool:
-    assert callable(have)
+def _below(data: bytes, path: str, series: Series) -> set[str]:
+    """The SHA-256 of the file without what an earlier series, and the topics above that, made of it."""
+    out: set[str] = set()
+    for change in series.earlier.changes.get(path, ()):
+        undone = patchfile.taken_out(data, change.patch)
+        if undone is not None and undone[0] is not None:
+            out |= {sha256(undone[0]), *_below(undone[0], path, series)}
+    return out
+
+
+def _all_known(row: ReleaseRow, default: list[str], have: Callable[[str], set[str]]) -> bool:
     known: dict[str, set[str | None]] = {p: set() for n in default if n in row.topics for p in row.topics[n].files}
     for topic in row.topics.values():
         for path, f in topic.files.items():
             if path in known:
                 known[path].update({f.before, f.after})
-    return bool(known) and all(have(path) is not None and have(path) in hashes for path, hashes in known.items())
+    return bool(known) and all(not hashes.isdisjoint(have(path)) for path, hashes in known.items())
 
 
 def _stated(tree: Tree) -> Version | None:

@@ -17,7 +17,7 @@ from kvroles.apply.plan import FileStatus, Plan, Reader, State, TopicStatus
 from kvroles.contract import clauses, terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply
-from kvroles.series import patchfile
+from kvroles.series import earlier, patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.patchfile import FilePatch, HunkMismatch
 from kvroles.series.topics import OVERLAY, Series, Topic
@@ -47,6 +47,7 @@ class _Found:
     status: FileStatus
     result: bytes | None = None
     unclear: meaning.Unclear | None = None
+    back: bytes | None = None  # of what an earlier series made: the file without it
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class _Ways:
     recorded: Recorded
     kept: Kept
     exact: bool
+    earlier: Mapping[str, tuple[earlier.Change, ...]]  # path -> what earlier series made of it
 
 
 _Candidate = tuple[Topic, str, FilePatch]
@@ -98,12 +100,14 @@ def plan(
     orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional}
     peeled: dict[Topic, optional.Layer] = {}
     for topic, order in reversed(orders.items()):
-        found_on_top = optional.peel(current, topic, order)
+        found_on_top = optional.peel(current, topic, order, series.earlier)
         if found_on_top:
             peeled[topic] = found_on_top
             now.update(found_on_top.result)
+            if found_on_top.status.state is State.EARLIER:
+                result.shipped.update(found_on_top.result)
     default = series.chosen()
-    ways = _Ways(None if reverse else merge, recorded or {}, kept or {}, exact or reverse)
+    ways = _Ways(None if reverse else merge, recorded or {}, kept or {}, exact or reverse, series.earlier.changes)
     found = _layer(current, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
@@ -111,8 +115,13 @@ def plan(
         if f.unclear is not None:
             raise _unclear(f, where)
         undo = State.APPLIED if reverse else State.PRISTINE
+        if f.status.state is State.APPLIED and f.status.path in result.shipped:
+            result.shipped[f.status.path] = f.result
         if f.status.state is undo or (f.status.state is State.EDITED and not reverse):
             now[f.status.path] = f.result
+        elif f.status.state is State.EARLIER:
+            now[f.status.path] = f.back if reverse else f.result
+            result.shipped[f.status.path] = f.back
     result.topics += _by_topic(default, found)
     for topic, order in orders.items():
         told = peeled.get(topic)
@@ -171,8 +180,8 @@ def _overlay(
 ) -> TopicStatus:
     files = []
     for path, want in series.overlay.items():
-        state = engine.overlay_state(read(path), want, recorded.get(path, (None, None))[1])
-        if state is State.EDITED and not replace:
+        found = engine.overlay_status(read(path), path, want, recorded.get(path, (None, None))[1], series.earlier)
+        if found.state is State.EDITED and not replace:
             raise DoesNotApply(
                 f"{path} in {where} is edited",
                 expected="no such file, or the project's own",
@@ -180,7 +189,7 @@ def _overlay(
                 fix="Move it away and run again, or run again with --3way to replace it",
             )
         now[path] = None if reverse else want
-        files.append(FileStatus(OVERLAY, path, state))
+        files.append(found)
     return TopicStatus(OVERLAY, None, engine.combine([f.state for f in files]), tuple(files))
 
 
@@ -220,13 +229,15 @@ def _layer(
         data = read(path)
         if data is None:
             continue  # files come and go between releases; the contract tells whether one is missed
-        tried = _shipped_first(candidates.get(path, []), path, data, lock)
-        fitting = _file(path, data, tried, native_in.get(path), ways)
+        mine = candidates.get(path, [])
+        fitting = _of_earlier(path, data, mine, native_in.get(path), ways, lock)
+        if fitting is None:
+            fitting = _file(path, data, _shipped_first(mine, path, data, lock), native_in.get(path), ways)
         if fitting is not None:
             found.append(fitting)
     # Upstream's one-line changes read like ours reversed, and files that never said kv_both read like upstream's own:
     # the first file of a topic, which upstream changed at length, tells which of the two the others are.
-    native = {t.name for t in layer if _upstream_holds(read, t, ways.kept)}
+    native = {t.name for t in layer if _upstream_holds(read, t, ways)}
     out = []
     for entry in found:
         state = entry.status.state
@@ -237,13 +248,14 @@ def _layer(
     return out
 
 
-def _upstream_holds(read: Reader, topic: Topic, kept: Kept) -> bool:
+def _upstream_holds(read: Reader, topic: Topic, ways: _Ways) -> bool:
     for path in terms.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
         data = read(path)
         if data is None or not engine.is_native(topic.name, path, data):
             continue
         ours = [f for v in topic.variants for f in topic.patch(v).files if f.path == path]
-        ours += [kept[path]] if path in kept else []
+        ours += [c.patch for c in ways.earlier.get(path, ()) if c.topic == topic.name]
+        ours += [ways.kept[path]] if path in ways.kept else []
         if not any(_undo(data, f) for f in ours):
             return True
     return False
@@ -260,6 +272,38 @@ def _shipped_first(tried: list[_Candidate], path: str, data: bytes, lock: Lock) 
     }
     known = [c for c in tried if (c[0].name, c[1]) in serving]
     return known or tried
+
+
+def _of_earlier(
+    path: str, data: bytes, candidates: list[_Candidate], native: str | None, ways: _Ways, lock: Lock
+) -> _Found | None:
+    """What replaces a file that an earlier series has patched; None where none has.
+
+    A release's hash of the file below, or the receipt's, is the proof. Without either it has to be a file that needs nothing
+    now, in which all of the earlier change stands, and the present one in its place.
+    """
+    known = ways.recorded.get(path)
+    names = {topic.name for topic, _, _ in candidates}
+    for change in ways.earlier.get(path, ()):
+        undone = _undo(data, change.patch) if change.topic in names else None
+        if undone is None:
+            continue
+        below = sha256(undone[0])
+        vouched = known == (below, sha256(data)) or _is_shipped(path, below, lock)
+        if not vouched and (_needs(path, data) or (known is not None and known[1] == sha256(data))):
+            continue
+        forth = _file(path, undone[0], _shipped_first(candidates, path, undone[0], lock), native, ways)
+        if forth is not None and forth.status.state is State.PRISTINE and forth.result not in (None, data):
+            status = forth.status._replace(state=State.EARLIER, series=change.number)
+            return _Found(forth.topic, forth.variant, status, forth.result, back=undone[0])
+    return None
+
+
+def _is_shipped(path: str, sha: str, lock: Lock) -> bool:
+    """Whether some release ships ``path`` with this SHA-256."""
+    return any(
+        path in t.files and t.files[path].before == sha for row in lock.releases.values() for t in row.topics.values()
+    )
 
 
 def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | None, ways: _Ways) -> _Found | None:
@@ -350,19 +394,9 @@ def _unclear(found: _Found, where: str) -> DoesNotApply:
 
 
 def _undo(data: bytes, patch: FilePatch) -> tuple[bytes, tuple[patchfile.HunkFit, ...]] | None:
-    """``data`` with ``patch`` taken out, or None when it is not in it.
-
-    What a hunk leaves may stand in several places where what it found stood in one, so the way back is proven by going
-    forth again.
-    """
-    try:
-        result, fits = patchfile.apply(data, patch.reversed())
-        if result is None:
-            return None
-        forth, _ = patchfile.apply(result, patch, unique=True)
-    except HunkMismatch:
-        return None
-    return (result, fits) if forth == data else None
+    """``data`` with ``patch`` taken out, or None when it is not in it, or made the whole file."""
+    undone = patchfile.taken_out(data, patch)
+    return None if undone is None or undone[0] is None else (undone[0], undone[1])
 
 
 def _needs(path: str, data: bytes) -> bool:

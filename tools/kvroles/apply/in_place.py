@@ -27,7 +27,7 @@ from kvroles.tree import journal
 from kvroles.tree.tree import Tree
 from kvroles.tree.writer import no_writer, one_writer
 
-_THERE = (State.APPLIED, State.MERGED)
+_THERE = (State.APPLIED, State.MERGED, State.EARLIER)
 _SKIPPED = frozenset({".git", OWN, "node_modules", "__pycache__"})
 
 
@@ -88,12 +88,18 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
     if not request.check and journal.recover(tree):
         notes.append("An interrupted run was finished first.")
     release = _release(request, target, tree, project, release)
-    planned = _plan(request, target, tree, project, release)
-    plan, held = planned.plan, journal.read_receipt(tree)
+    held = journal.read_receipt(tree)
+    try:
+        planned = _plan(request, target, tree, project, release)
+    except DoesNotApply as e:
+        raise _of_later_series(e, target, held, project) from None
+    plan = planned.plan
     row = project.lock.releases[release] if release else None
     if row is not None and not request.reverse:
         notes += detect.of_no_use(request.extra, row)
     optional = {t.name for t in project.series.topics if t.optional}
+    if (told := plans.replaced(plan.topics, project.series.earlier)) is not None:
+        notes.append(told)
     if not request.reverse:
         notes += [
             f"Topic {t.topic} is in the tree too, and stays; '{request.again(target, '--reverse', '--only', t.topic)}' "
@@ -138,6 +144,18 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
     write_back(tree, plan.changes, text)
     did = "reversed" if request.reverse else "applied"
     return outcome._replace(did=did, tree=None, receipt=target / OWN / receipt.NAME if text else None)
+
+
+def _of_later_series(e: DoesNotApply, target: Path, held: bytes | None, project: Project) -> DoesNotApply:
+    """``e``, or where a later series has patched the tree, that: what looks edited is what that one made."""
+    theirs, ours = receipt.series_of(held), project.series.earlier.number
+    if theirs is None or theirs <= ours:
+        return e
+    return DoesNotApply(
+        f"{target} was patched by series {theirs} of this project, which is later than the series {ours} at hand",
+        found=e.what,
+        fix="Run the version of this project that patched the tree, or a later one",
+    )
 
 
 def _release(request: Request, target: Path, tree: Tree, project: Project, release: str | None) -> str | None:

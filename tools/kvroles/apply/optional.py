@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kvroles.apply import plan
 from kvroles.apply.plan import FileStatus, Reader, State, TopicStatus
 from kvroles.series import patchfile
+from kvroles.series.earlier import Earlier
 from kvroles.series.patchfile import FilePatch, HunkMismatch
 from kvroles.series.topics import Topic
 
@@ -19,13 +20,29 @@ class Layer:
     result: dict[str, bytes | None]
 
 
-def peel(read: Reader, topic: Topic, order: list[str]) -> Layer | None:
-    """The topic taken out of a tree, by the first variant of ``order`` that is in it as a whole; None when none is."""
+def peel(read: Reader, topic: Topic, order: list[str], earlier: Earlier) -> Layer | None:
+    """The topic taken out of a tree, by the first variant of ``order`` that is in it as a whole; None when none is.
+
+    A file may hold what an ``earlier`` series made of it instead.
+    """
     for variant in order:
         files = _there(read, topic, variant)
-        result = {f.path: _without(read(f.path), f) for f in files}
-        if files and all(f.creates or result[f.path] is not None for f in files) and _created(read, files):
-            return Layer(_status(topic, variant, files, State.APPLIED, {}), result)
+        result: dict[str, bytes | None] = {}
+        statuses = []
+        for f in files:
+            past = [(c.number, c.patch) for c in earlier.changes.get(f.path, ()) if c.topic == topic.name]
+            for number, patch in [(None, f), *past]:
+                undone = patchfile.taken_out(read(f.path), patch)
+                if undone is not None and (patch.creates or undone[0] is not None):
+                    result[f.path] = undone[0]
+                    state = State.APPLIED if number is None else State.EARLIER
+                    statuses.append(FileStatus(topic.name, f.path, state, series=number))
+                    break
+            else:
+                break
+        if files and len(statuses) == len(files):
+            state = plan.combine([s.state for s in statuses])
+            return Layer(TopicStatus(topic.name, variant, state, tuple(statuses)), result)
     return None
 
 
@@ -56,23 +73,6 @@ def _there(read: Reader, topic: Topic, variant: str) -> list[FilePatch]:
 def _tests(read: Reader, patch: FilePatch) -> bool:
     """Whether a test file the topic creates has a place: its folder is known by the tests' helpers."""
     return patch.creates and read(patch.path.rpartition("/")[0] + "/utils.py") is not None
-
-
-def _without(data: bytes | None, patch: FilePatch) -> bytes | None:
-    """``data`` without what ``patch`` brought, proven by going forth again; None when it is not in it."""
-    if data is None or patch.creates:
-        return None
-    try:
-        back, _ = patchfile.apply(data, patch.reversed())
-        forth, _ = patchfile.apply(back, patch, unique=True)
-    except HunkMismatch:
-        return None
-    return back if forth == data else None
-
-
-def _created(read: Reader, files: list[FilePatch]) -> bool:
-    """Whether each file that the topic creates is there, as it was created."""
-    return all(read(f.path) == patchfile.apply(None, f)[0] for f in files if f.creates)
 
 
 def _status(

@@ -15,6 +15,7 @@ from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import program, restored
 from kvroles.series import line_ends, patchfile
+from kvroles.series.earlier import Earlier
 from kvroles.series.lock import ReleaseRow, TopicRow
 from kvroles.series.patchfile import FilePatch, HunkFit, HunkMismatch
 from kvroles.series.topics import OVERLAY, Series, Topic
@@ -34,7 +35,7 @@ class State(StrEnum):
     NATIVE = "native"  # upstream holds the change
     EDITED = "edited"  # neither: somebody's own change
     PARTIAL = "partial"  # some files of the topic applied, some not
-    EARLIER = "earlier"  # as an earlier series of ours left it, by the receipt: a run replaces it
+    EARLIER = "earlier"  # as an earlier series of ours left it: a run replaces it
     MERGED = "merged"  # somebody's own change and the series' beside each other: merged by a run of ours, and proven
 
 
@@ -42,6 +43,7 @@ class FileStatus(NamedTuple):
     """One file of one topic: its state, where the hunks go, and for ``edited`` why they do not.
 
     ``variant`` is set in trees that are no release: which variant serves the file, or that the change was made by meaning.
+    ``series`` is the number of the earlier series that left a file ``earlier``, where it is known.
     """
 
     topic: str
@@ -50,6 +52,7 @@ class FileStatus(NamedTuple):
     fits: tuple[HunkFit, ...] = ()
     mismatch: HunkMismatch | None = None
     variant: str | None = None
+    series: int | None = None
 
 
 class TopicStatus(NamedTuple):
@@ -62,21 +65,30 @@ class TopicStatus(NamedTuple):
 
 
 class Plan:
-    """What a run would do: the topics' states before it, and the changes that lead to the state after it."""
+    """What a run would do: the topics' states before it, and the changes that lead to the state after it.
+
+    ``shipped`` is what the contract compares a file with that an earlier series had changed: the file as it was before that.
+    """
 
     def __init__(self, release: str | None, topics: list[TopicStatus] | None = None) -> None:
         self.release = release
         self.topics = topics or []
         self.changes: list[Change] = []
+        self.shipped: dict[str, bytes | None] = {}
 
 
 def combine(states: list[State]) -> State:
-    """The state of a topic from those of its files; edited wins, then a mixture is partial."""
+    """The state of a topic from those of its files; edited wins, then a mixture is partial.
+
+    Every series changes the same files of a release, and many of them alike: those are applied, in an earlier one too.
+    """
     kinds = set(states)
     if State.EDITED in kinds:
         return State.EDITED
     if len(kinds) > 1:
         kinds.discard(State.NATIVE)
+    if kinds == {State.APPLIED, State.EARLIER}:
+        return State.EARLIER
     if kinds == {State.APPLIED, State.MERGED}:
         return State.MERGED
     return kinds.pop() if len(kinds) == 1 else State.PARTIAL
@@ -108,9 +120,14 @@ def status(
                 data = read(path)
                 hashes[path] = None if data is None else sha256(data)
             state = _state(read, topic, entry, path, hashes[path], chains[path], row, series)
-            if state is State.EDITED and hashes[path] == merged.get((topic.name, path), (None, ""))[1]:
+            number = None
+            if state is State.EDITED and (shipped := as_shipped(read(path), path, row, series)) is not None:
+                there = topic.name in shipped.topics
+                state = State.EARLIER if there else State.NATIVE if entry.state == "native" else State.PRISTINE
+                number = shipped.number if there else None
+            elif state is State.EDITED and hashes[path] == merged.get((topic.name, path), (None, ""))[1]:
                 state = State.MERGED
-            files.append(FileStatus(topic.name, path, state))
+            files.append(FileStatus(topic.name, path, state, series=number))
         out.append(TopicStatus(topic.name, entry.variant, combine([f.state for f in files]), tuple(files)))
     if series.overlay:  # a wheel's part of the series has none
         out.append(_overlay_status(read, series, merged))
@@ -122,7 +139,7 @@ def with_present(
 ) -> tuple[Topic, ...]:
     """``topics`` and the optional ones an earlier run left in the tree: they lie on top, so nothing can be done without."""
     others = tuple(t for t in series.topics if t.optional and t not in topics)
-    there = (State.APPLIED, State.PARTIAL, State.MERGED)
+    there = (State.APPLIED, State.PARTIAL, State.MERGED, State.EARLIER)
     found = {s.topic for s in status(read, row, series, others, merged) if s.state in there}
     return tuple(t for t in series.topics if t in topics or t.name in found)
 
@@ -178,6 +195,50 @@ def _reverses(
     return data is not None and sha256(data) == before
 
 
+class Shipped(NamedTuple):
+    """A file that an earlier series had changed, as upstream ships it; which topics had, and the last such series' number."""
+
+    data: bytes | None
+    topics: tuple[str, ...]
+    number: int
+
+
+def as_shipped(data: bytes | None, path: str, row: ReleaseRow, series: Series) -> Shipped | None:
+    """``data``, the file ``path`` of a release, without what an earlier series made of it; None where no earlier one did.
+
+    The proof is the hash of what upstream ships: no text that fits by chance gives it.
+    """
+    if data is None or path not in series.earlier.changes:
+        return None
+    names = [name for name, topic in row.topics.items() if path in topic.files and topic.state == "variant"]
+    before = row.topics[names[0]].files[path].before if names else None
+    for top in range(len(names), 0, -1):
+        found = _peeled(data, path, names[:top], before, row, series)
+        if found is not None:
+            return found
+    return None
+
+
+def _peeled(
+    data: bytes | None, path: str, names: list[str], before: str | None, row: ReleaseRow, series: Series
+) -> Shipped | None:
+    """``data`` without the changes of all the topics ``names``, last first, if that has the hash ``before``."""
+    if not names:
+        have = None if data is None else sha256(data)
+        return Shipped(data, (), 0) if have == before else None
+    name = names[-1]
+    made = [(c.number, c.patch) for c in series.earlier.changes.get(path, ()) if c.topic == name]
+    variant = row.topics[name].variant
+    if variant is not None and name in {t.name for t in series.topics}:
+        made += [(0, f) for f in series.topic(name).patch(variant).files if f.path == path]
+    for number, patch in made:
+        undone = patchfile.taken_out(data, patch)
+        below = None if undone is None else _peeled(undone[0], path, names[:-1], before, row, series)
+        if below is not None:
+            return below._replace(topics=(*below.topics, name), number=max(number, below.number))
+    return None
+
+
 def is_native(topic: str, path: str, data: bytes | None) -> bool:
     """Whether upstream's own text of ``path`` holds what ``topic`` would bring: decided from content, never from a version."""
     if data is None:
@@ -195,18 +256,29 @@ def is_native(topic: str, path: str, data: bytes | None) -> bool:
 def _overlay_status(read: Reader, series: Series, ours: Merged) -> TopicStatus:
     files = []
     for path, want in series.overlay.items():
-        state = overlay_state(read(path), want, ours.get((OVERLAY, path), (None, None))[1])
-        files.append(FileStatus(OVERLAY, path, state))
+        files.append(overlay_status(read(path), path, want, ours.get((OVERLAY, path), (None, None))[1], series.earlier))
     return TopicStatus(OVERLAY, None, combine([f.state for f in files]), tuple(files))
 
 
-def overlay_state(have: bytes | None, want: bytes, left: str | None) -> State:
+def overlay_status(have: bytes | None, path: str, want: bytes, left: str | None, earlier: Earlier) -> FileStatus:
     """The state of a file of the overlay that is ``have``; ``left`` is the SHA-256 that the receipt says a run of ours left."""
     if have is None:
-        return State.PRISTINE
+        return FileStatus(OVERLAY, path, State.PRISTINE)
     if have == want:
-        return State.APPLIED
-    return State.EARLIER if sha256(have) == left else State.EDITED
+        return FileStatus(OVERLAY, path, State.APPLIED)
+    number = earlier.overlay.get(path, {}).get(sha256(have))
+    ours = number is not None or sha256(have) == left
+    return FileStatus(OVERLAY, path, State.EARLIER if ours else State.EDITED, series=number)
+
+
+def replaced(topics: list[TopicStatus], earlier: Earlier) -> str | None:
+    """A sentence on the earlier series that left files of ``topics``; None where none did."""
+    files = [f for t in topics for f in t.files if f.state is State.EARLIER]
+    if not files:
+        return None
+    number = max((f.series for f in files if f.series is not None), default=None)
+    which = "an earlier series" if number is None else f"series {number}"
+    return f"The tree was patched by {which} of this project, of which {len(files)} files differ from series {earlier.number}."
 
 
 def plan(
@@ -227,6 +299,7 @@ def plan(
     result = Plan(row.release, status(read, row, series, topics, merged))
     if only is not None:
         _on_top_of(only, result.topics, row, where)
+    old = {f.path for t in result.topics if t.topic != OVERLAY for f in t.files if f.state is State.EARLIER}
     now: dict[str, bytes | None] = {}
     was: dict[str, bytes | None] = {}
     by_name = {t.name: t for t in topics}
@@ -234,7 +307,7 @@ def plan(
         if only is not None and entry.topic != only:
             continue
         if entry.state in (State.EDITED, State.PARTIAL):
-            raise refusal(entry, read, row, by_name, where, reverse=reverse)
+            raise refusal(entry, read, row, series, by_name, where, reverse=reverse)
         goal = State.PRISTINE if reverse else State.APPLIED
         if entry.state in (State.NATIVE, goal) or (entry.state is State.MERGED and not reverse):
             continue
@@ -244,10 +317,15 @@ def plan(
                 now[path] = None if reverse else want
             continue
         assert entry.variant is not None
+        states = {f.path: f.state for f in entry.files}
         for file_patch in by_name[entry.topic].patch(entry.variant).files:
             path = file_patch.path
             if path not in was:
                 was[path] = now[path] = read(path)
+                if path in old and (shipped := as_shipped(was[path], path, row, series)) is not None:
+                    now[path] = result.shipped[path] = shipped.data
+            if states.get(path) is goal or (reverse and path in old):
+                continue
             try:
                 now[path], _ = patchfile.apply(now[path], file_patch.reversed() if reverse else file_patch)
             except HunkMismatch as e:  # the hashes had said that it fits
@@ -266,7 +344,13 @@ def plan(
 
 
 def _on_top_of(only: str, topics: list[TopicStatus], row: ReleaseRow, where: str) -> None:
-    """Raise DoesNotApply when another topic lies on ``only`` in one of its files, and so has to go first."""
+    """Raise DoesNotApply when another topic lies on ``only`` in one of its files, and so has to go first, or when an earlier
+    series left it: what that one made is taken out whole or not at all."""
+    if any(t.state is State.EARLIER for t in topics if t.topic != OVERLAY):
+        raise DoesNotApply(
+            f"{where} was patched by an earlier series, from which one topic is not taken out alone",
+            fix=f"Bring the tree up to date first: '{command(where)}'",
+        )
     files = set(row.topics[only].files)
     names = [t.topic for t in topics]
     for later in topics[names.index(only) + 1 :]:
@@ -316,6 +400,7 @@ def refusal(
     entry: TopicStatus,
     read: Reader,
     row: ReleaseRow,
+    series: Series,
     by_name: Mapping[str, Topic],
     where: str,
     *,
@@ -325,7 +410,7 @@ def refusal(
     merge = merging(where, reverse=reverse)
     fresh = f"'{program('apply', '--vllm-rev', row.release, '--output', 'DIR')}' makes a new tree beside it"
     if entry.state is State.PARTIAL:
-        applied = [f.path for f in entry.files if f.state is State.APPLIED]
+        applied = [f.path for f in entry.files if f.state in (State.APPLIED, State.EARLIER)]
         pristine = [f.path for f in entry.files if f.state is State.PRISTINE]
         return DoesNotApply(
             f"Topic {entry.topic} is partial in {where}: it is applied to {len(applied)} of {len(entry.files)} files",
@@ -355,6 +440,13 @@ def refusal(
         try:
             patchfile.apply(data, file_patch, unique=True)
         except HunkMismatch as e:
+            if entry.topic in _earlier_topics(data, path, series):
+                return DoesNotApply(
+                    f"{path} in {where} is edited",
+                    expected=f"what vLLM {row.release} ships, or what some series of this project makes of it",
+                    found="what an earlier series of this project made of it, and another edit beside that",
+                    fix="Take the series out with the version of this project that applied it, and apply this one",
+                )
             if not _holds(data, file_patch):
                 return hunk_refusal(entry.topic, e, where, reverse=reverse)
             beside = "the topic's change is in it, and another beside it"
@@ -375,6 +467,12 @@ def command(where: str, *more: str) -> str:
 def merging(where: str, *, reverse: bool) -> str:
     """The command that merges in the tree at ``where``."""
     return command(where, *(["--reverse"] if reverse else []), "--3way")
+
+
+def _earlier_topics(data: bytes, path: str, series: Series) -> set[str]:
+    """The topics of which an earlier series' change can be taken out of ``data``."""
+    changes = series.earlier.changes.get(path, ())
+    return {c.topic for c in changes if patchfile.taken_out(data, c.patch) is not None}
 
 
 def _holds(data: bytes, patch: FilePatch) -> bool:

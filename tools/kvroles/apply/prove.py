@@ -38,7 +38,7 @@ def prove_plan(
     now: dict[str, bytes | None] = {**files, **{c.path: c.after for c in plan.changes}}
     if proven is not None and terms.key({p: sha256(d) for p in touched if (d := now.get(p)) is not None}) == proven:
         return Verdict((), {})
-    before: dict[str, bytes | None] = {**files, **{c.path: c.before for c in plan.changes}}
+    before: dict[str, bytes | None] = {**files, **{c.path: c.before for c in plan.changes}, **plan.shipped}
     verdict = check.check(
         {p: d for p, d in now.items() if d is not None and p in touched},
         before,

@@ -48,6 +48,7 @@ def make(
         files[c.path] = (first if last == before else before, after)
     data: dict[str, Any] = {
         "schema": SCHEMA,
+        "series": series.earlier.number,
         "release": release,
         "revision": revision,
         "archive": row.archive._asdict() if row and row.archive else None,
@@ -86,7 +87,7 @@ def after(topics: list[TopicStatus], *, reverse: bool = False, only: str | None 
         return State.MERGED if state in (State.MERGED, State.EDITED) else State.APPLIED
 
     def done(t: TopicStatus) -> TopicStatus:
-        files = tuple(f._replace(state=moved(f.state), mismatch=None) for f in t.files)
+        files = tuple(f._replace(state=moved(f.state), mismatch=None, series=None) for f in t.files)
         return t._replace(state=combine([f.state for f in files]) if files else moved(t.state), files=files)
 
     return [t if only is not None and t.topic != only else done(t) for t in topics]
@@ -102,12 +103,23 @@ def tree_of(text: bytes | None) -> str | None:
     return _text_at(text, "tree")
 
 
+def series_of(text: bytes | None) -> int | None:
+    """The number of the series that the receipt ``text`` names; None where it names none, as those of old do."""
+    value = _at(text, "series")
+    return value if isinstance(value, int) else None
+
+
 def _text_at(text: bytes | None, key: str) -> str | None:
+    value = _at(text, key)
+    return value if isinstance(value, str) else None
+
+
+def _at(text: bytes | None, key: str) -> object:
     try:
-        value = json.loads(text or b"{}").get(key)
+        value: object = json.loads(text or b"{}").get(key)
     except (ValueError, AttributeError, RecursionError):
         return None
-    return value if isinstance(value, str) else None
+    return value
 
 
 def merged(text: bytes | None, row: ReleaseRow, series: Series) -> dict[tuple[str, str], tuple[str | None, str | None]]:

@@ -74,7 +74,9 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
 
 
 def _served(file: FileStatus, topic: TopicStatus) -> str:
-    """Which variant serves a file, where it is not the topic's."""
+    """Which variant serves a file, where it is not the topic's; which earlier series left it."""
+    if file.series is not None:
+        return f" (series {file.series})"
     return "" if file.variant in (None, topic.variant) else f" ({file.variant})"
 
 
@@ -121,6 +123,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
                         "path": f.path,
                         "state": f.state.value,
                         **({"variant": f.variant} if f.variant else {}),
+                        **({"series": f.series} if f.series is not None else {}),
                         "hunks": [{"number": h.number, "line": h.line, "offset": h.offset} for h in f.fits],
                     }
                     for f in t.files

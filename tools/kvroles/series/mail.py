@@ -59,6 +59,16 @@ def plain_mail(
     subject: str, body: str, before: Files, after: Files, context: int = MOST_CONTEXT, grow: Grow = Grow.BOTH
 ) -> bytes:
     """A mail for ``git am`` with any ``subject`` and ``body``, that turns ``before`` into ``after``."""
+    diff = b"".join(
+        _file_diff(path, before.get(path), after[path], context, grow)
+        for path in sorted(after)
+        if before.get(path) != after[path]
+    )
+    return around(subject, body, diff)
+
+
+def around(subject: str, body: str, diff: bytes) -> bytes:
+    """A mail for ``git am`` with any ``subject`` and ``body`` around ``diff``."""
     lines = [
         f"From {'0' * 40} Mon Sep 17 00:00:00 2001",
         f"From: {_SENDER}",
@@ -69,11 +79,7 @@ def plain_mail(
         "---",
         "",
     ]
-    out = "\n".join(lines).encode()
-    for path in sorted(after):
-        if before.get(path) != after[path]:
-            out += _file_diff(path, before.get(path), after[path], context, grow)
-    return out + b"-- \nvllm-kv-roles\n"
+    return "\n".join(lines).encode() + diff + b"-- \nvllm-kv-roles\n"
 
 
 def _file_diff(path: str, before: bytes | None, after: bytes | None, context: int, grow: Grow) -> bytes:

@@ -295,6 +295,20 @@ def apply(data: bytes | None, patch: FilePatch, *, unique: bool = False) -> tupl
     return b"".join(out), tuple(fits)
 
 
+def taken_out(data: bytes | None, patch: FilePatch) -> tuple[bytes | None, tuple[HunkFit, ...]] | None:
+    """``data`` without what ``patch`` brought, and where each hunk was; None when it is not in it.
+
+    What a hunk leaves may stand in several places where what it found stood in one, so the way back is proven by going
+    forth again.
+    """
+    try:
+        back, fits = apply(data, patch.reversed())
+        forth, _ = apply(back, patch, unique=True)
+    except HunkMismatch:
+        return None
+    return (back, fits) if forth == data else None
+
+
 def places_of(data: bytes, block: bytes, start: int = 0, *, at_end: bool = False) -> list[int]:
     """Every offset >= ``start`` at which the whole lines ``block`` stand in ``data``; with ``at_end`` only at its end."""
     if at_end:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from kvroles.errors import Unproven, UsageError
 from kvroles.places import Readable, project_root, restored
-from kvroles.series import line_ends, patchfile
+from kvroles.series import earlier, line_ends, patchfile
+from kvroles.series.earlier import Earlier
 from kvroles.series.release import in_range, version
 
 OVERLAY = "overlay"  # the name under which reports and the lock speak of vllm_overlay/
@@ -68,10 +69,11 @@ def _patch(topic: Topic, variant: str) -> patchfile.Patch:
 
 
 class Series(NamedTuple):
-    """All topics in order, and the overlay's files (path in the vLLM tree -> bytes)."""
+    """All topics in order, the overlay's files (path in the vLLM tree -> bytes), and what earlier series made otherwise."""
 
     topics: tuple[Topic, ...]
     overlay: dict[str, bytes]
+    earlier: Earlier = earlier.NONE
 
     @classmethod
     def load(cls, root: Readable | None = None) -> Series:
@@ -105,7 +107,8 @@ class Series(NamedTuple):
                     fix="Name it <first-release>.patch",
                 ) from None
             topics.append(Topic(words[0], words[1:] == ["optional"], tuple(names), folder))
-        return cls(tuple(topics), dict(sorted(_files_below(root / "vllm_overlay"))))
+        overlay = dict(sorted(_files_below(root / "vllm_overlay")))
+        return cls(tuple(topics), overlay, Earlier(patches / earlier.FOLDER))
 
     def topic(self, name: str) -> Topic:
         """The topic called ``name``; UsageError names the ones there are."""

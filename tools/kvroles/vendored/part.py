@@ -56,7 +56,7 @@ def of(row: ReleaseRow, series: Series) -> Part:
             continue
         rows[topic.name] = entry._replace(files=files)
         topics.append(_InPackage(*topic))
-    return Part(row._replace(topics=rows), Series(tuple(topics), {}), (*left_out, OVERLAY))
+    return Part(row._replace(topics=rows), Series(tuple(topics), {}, series.earlier), (*left_out, OVERLAY))
 
 
 def choose(
@@ -143,7 +143,7 @@ def _by_context(text: str, nearest: str | None, series: Series, lock: Lock, read
     """The part by exact context: a row with the hashes of the very files that ``read`` gives, before and after."""
     touching = {n for row in lock.releases.values() for n, t in row.topics.items() if any(map(_in_package, t.files))}
     topics = tuple(_InPackage(*t) for t in series.chosen() if t.name in touching)
-    local = Series(topics, {})
+    local = Series(topics, {}, series.earlier)
 
     def inside(path: str) -> bytes | None:
         return read(path) if _in_package(path) else None
@@ -176,7 +176,7 @@ def _by_context(text: str, nearest: str | None, series: Series, lock: Lock, read
     row = ReleaseRow(text or "unknown", None, None, rows)
     chosen = tuple(t for t in topics if t.name in rows)
     note = "the lock knows no hash of its files: they were fitted by exact context, and proven by the contract"
-    return Part(row, Series(chosen, {}), (*left_out, OVERLAY), note)
+    return Part(row, Series(chosen, {}, series.earlier), (*left_out, OVERLAY), note)
 
 
 def _in_package(path: str) -> bool:

@@ -17,7 +17,7 @@ from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.sources.release_files import Options
 
-from kvworkshop.port import port
+from kvworkshop.port import keep, port
 from kvworkshop.port import report as porting_report
 
 
@@ -27,6 +27,11 @@ def parser(prog: str = "port.py") -> argparse.ArgumentParser:
     job = p.add_mutually_exclusive_group(required=True)
     job.add_argument("--to", metavar="R|PATH", help="a release on the index, its archive, or an unpacked tree of it")
     job.add_argument("--relock", action="store_true", help="make the lock's rows anew from the archives")
+    job.add_argument(
+        "--keep",
+        metavar="REV",
+        help="the series of commit or tag REV becomes an earlier one: keep what this one makes otherwise",
+    )
     job.add_argument(
         "--export-upstream", metavar="TOPIC", help="a topic as a patch for vLLM itself, on the newest release"
     )
@@ -59,7 +64,11 @@ def run(args: argparse.Namespace) -> int:
         say(porting_report.export(args.export_upstream, folder, series, lock, options))
         return Exit.DONE
     if args.relock:
-        say(porting_report.written(port.relock_all(root, series, lock, options, check=args.check)))
+        kept = keep.keep(root, "HEAD", series, lock) if (root / ".git").exists() and not args.check else []
+        say(porting_report.written([*kept, *port.relock_all(root, series, lock, options, check=args.check)]))
+        return Exit.DONE
+    if args.keep:
+        say(porting_report.written(keep.keep(root, args.keep, series, lock)))
         return Exit.DONE
     if args.from_tree and args.check:
         raise UsageError("--from-tree writes variants, which --check forbids", fix="Choose one of the two")

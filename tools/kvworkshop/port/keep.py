@@ -1,0 +1,142 @@
+"""Keep a series that was given out, before the present one takes its place: what it made otherwise, and its overlay's hashes.
+
+A series is given out with the commit that holds it. ``port.py --relock`` keeps the last commit's, where a patch or the overlay
+has been changed since.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from kvroles.digest import sha256
+from kvroles.errors import DoesNotApply, NoSource
+from kvroles.series import earlier, mail, patchfile
+from kvroles.series.lock import Lock
+from kvroles.series.topics import Series
+
+_PATCHES, _OVERLAY = "patches/", "vllm_overlay/"
+_BODY = "What this variant made of these files, where the present series makes something else of them."
+
+
+_Key = tuple[str, str, tuple[patchfile.Hunk, ...]]  # topic, path, and what is changed there
+
+
+class _Part(NamedTuple):
+    """The change that a variant makes to one file, as its mail holds it."""
+
+    topic: str
+    variant: str
+    path: str
+    raw: bytes
+
+
+def keep(root: Path, revision: str, series: Series, lock: Lock) -> list[str]:
+    """Write what the series of ``revision``, a commit of this repository, made otherwise to ``patches/earlier``.
+
+    Returns the names written: none where all of it is known already. Raises NoSource when the revision cannot be read,
+    DoesNotApply where a topic changed other files then than it does now: such a tree could not be taken back.
+    """
+    then = _files(root, revision)
+    parts = [part for p, d in sorted(then.items()) for part in _parts_of(p, d)]
+    now = {
+        (topic.name, f.path, f.hunks) for topic in series.topics for v in topic.variants for f in topic.patch(v).files
+    }
+    folder = root / "patches" / earlier.FOLDER
+    kept = {_key(part): (past, part) for past, part in _kept(folder)}
+    hashes = {path: dict(known) for path, known in series.earlier.overlay.items()}
+    parts = [part for part in parts if _key(part) not in now]
+    overlay = {p.removeprefix(_OVERLAY): sha256(d) for p, d in then.items() if p.startswith(_OVERLAY)}
+    overlay = {p: sha for p, sha in overlay.items() if p in series.overlay and sha != sha256(series.overlay[p])}
+    if all(_key(part) in kept for part in parts) and all(sha in hashes.get(p, {}) for p, sha in overlay.items()):
+        return []
+    _need_same_files(revision, then, lock)
+    number = series.earlier.number
+    kept.update({_key(part): (number, part) for part in parts})
+    for path, sha in overlay.items():
+        hashes.setdefault(path, {})[sha] = number
+    return _written(folder, kept.values(), hashes)
+
+
+def _written(folder: Path, kept: Iterable[tuple[int, _Part]], hashes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Write the folder anew; the names written."""
+    mails: dict[tuple[int, str, str], list[_Part]] = {}
+    for number, part in kept:
+        mails.setdefault((number, part.topic, part.variant), []).append(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    names = []
+    for (number, topic, variant), parts in sorted(mails.items()):
+        diff = b"".join(part.raw for part in sorted(parts, key=lambda part: part.path))
+        names.append(f"{number}-{topic}-{variant}.patch")
+        (folder / names[-1]).write_bytes(mail.around(f"{topic}, variant {variant}, up to series {number}", _BODY, diff))
+    listed = sorted((n, path, sha) for path, known in hashes.items() for sha, n in known.items())
+    text = "".join(f"{sha}  {number}  {path}\n" for number, path, sha in listed)
+    (folder / earlier.OVERLAY_LIST).write_text(text, encoding="utf-8")
+    return [f"patches/{earlier.FOLDER}/{name}" for name in [*names, earlier.OVERLAY_LIST]]
+
+
+def _kept(folder: Path) -> Iterator[tuple[int, _Part]]:
+    """(number, part) of what is kept already, the earliest first."""
+    names = [p.name for p in folder.glob("*.patch")] if folder.is_dir() else []
+    for name in sorted(names, key=lambda n: int(n.partition("-")[0])):
+        number, _, rest = name.removesuffix(".patch").partition("-")
+        topic, _, variant = rest.rpartition("-")
+        yield from ((int(number), part) for part in _split(topic, variant, (folder / name).read_bytes()))
+
+
+def _parts_of(path: str, data: bytes) -> Iterator[_Part]:
+    if path.startswith(_PATCHES) and path.endswith(".patch") and path.count("/") == 2:
+        _, topic, name = path.split("/")
+        if topic != earlier.FOLDER:
+            yield from _split(topic, name.removesuffix(".patch"), data)
+
+
+def _split(topic: str, variant: str, raw: bytes) -> Iterator[_Part]:
+    """A mail, file by file."""
+    begin = b"\ndiff --git "
+    text = raw[: raw.rindex(b"\n-- \n") + 1]
+    for piece in text.split(begin)[1:]:
+        piece = b"diff --git " + piece.rstrip(b"\n") + b"\n"
+        path = piece.split(b"\n", 1)[0].rpartition(b" b/")[2].decode()
+        yield _Part(topic, variant, path, piece)
+
+
+def _key(part: _Part) -> _Key:
+    raw = mail.around(part.variant, _BODY, part.raw)
+    return part.topic, part.path, patchfile.parse(raw, f"{part.topic}/{part.variant}").files[0].hunks
+
+
+def _need_same_files(revision: str, then: Mapping[str, bytes], lock: Lock) -> None:
+    """Raise DoesNotApply where a topic of ``revision`` changed other files of a release than it does now."""
+    for release, row in json.loads(then["patches/lock.json"])["releases"].items():
+        present = lock.releases[release].topics if release in lock.releases else {}
+        for name, topic in row["topics"].items():
+            if name in present and topic["files"].keys() != present[name].files.keys():
+                raise DoesNotApply(
+                    f"Topic {name} of {revision} and the present one do not change the same files of vLLM {release}",
+                    found=f"{min(topic['files'].keys() ^ present[name].files.keys())} in one of the two",
+                    fix="A tree patched then could not be told from one patched in part: give the change to another topic",
+                )
+
+
+def _files(root: Path, revision: str) -> dict[str, bytes]:
+    """The patches, the lock and the overlay of ``revision``."""
+
+    def git(*args: str) -> bytes:
+        done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, check=False)
+        if done.returncode:
+            raise NoSource(
+                f"{revision} cannot be read from {root}: {done.stderr.decode('utf-8', 'replace').strip()[:200]}",
+                fix="Name a commit or tag that this repository holds",
+            )
+        return done.stdout
+
+    commit = git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+    listed = git("ls-tree", "-r", "-z", "--full-tree", commit, "--", "patches", "vllm_overlay").split(b"\0")
+    ids = {line.partition(b"\t")[2].decode(): line.split()[2].decode() for line in listed if line}
+    return {path: git("cat-file", "blob", id_) for path, id_ in ids.items()}
