@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,40 +55,29 @@ def test_a_guide_edited_after_an_earlier_series_is_still_an_edit(
     untouched(lambda: apply("--into", patched_before), 1, f"{project.OVERLAY} in {patched_before} is edited")
 
 
-NOW, THEN = b"is deprecated for NixlConnector: set ", b"is deprecated: set "
+NOW, THEN = b"is deprecated: set ", b"is deprecated for NixlConnector: set "
 
 
 @pytest.fixture
 def later(tiny: Tiny, tmp_path: Path) -> Iterator[Apply]:
-    """The next version of the project: series 1 warned in other words, and had another guide."""
-    root = tiny.copy(tmp_path / "later").root
-    kept = root / "patches" / "earlier"
-    kept.mkdir()
-    for mail in (root / "patches" / "connector-warning").iterdir():
-        old = mail.read_bytes().replace(NOW, THEN)
-        (kept / f"1-connector-warning-{mail.name}").write_bytes(old)
-    (kept / "overlay").write_text(f"{sha256(OLDER)}  1  {project.OVERLAY}\n")
-    driver = Driver(root / "tools", tmp_path)
+    """The next version of the project, which warns in other words and has another guide."""
+    root = project.next_series(tiny, tmp_path / "later").root
+    driver = Driver(root / "tools", root)
     yield lambda *argv: driver.run(*argv, "--cache-dir", tiny.cache, "--offline", cwd=tmp_path)
     driver.close()
 
 
-@pytest.fixture(params=["an archive", "a checkout", "a fork"])
+@pytest.fixture(params=["with a receipt", "by git am", "a checkout", "a fork"])
 def of_series_1(request: pytest.FixtureRequest, apply: Apply, tree: Path) -> Path:
-    """A tree that series 1 patched, without a receipt, as ``git am`` leaves it; and what it was before."""
-    if request.param != "an archive":
+    """A tree that series 1 patched."""
+    if request.param in ("a checkout", "a fork"):
         (tree / "PKG-INFO").unlink()
     if request.param == "a fork":
         connector = tree / project.CONNECTOR
         connector.write_bytes(b"# A fork's own line.\n" + connector.read_bytes())
     apply("--into", tree).ok()
-    (tree / project.OVERLAY).write_bytes(OLDER)
-    connector = tree / project.CONNECTOR
-    assert NOW in connector.read_bytes()
-    connector.write_bytes(connector.read_bytes().replace(NOW, THEN))
-    for own in (tree / ".kv-roles").iterdir():
-        own.unlink()
-    (tree / ".kv-roles").rmdir()
+    if request.param in ("by git am", "a fork"):
+        shutil.rmtree(tree / ".kv-roles")
     return tree
 
 
@@ -97,11 +87,22 @@ def test_a_changed_patch_of_an_earlier_series_is_named_and_replaced(later: Apply
     assert states[project.CONNECTOR] == states[project.OVERLAY] == ("earlier", 1)
     assert states[project.SCRIPT] == ("applied", None)
     said = later("--into", of_series_1).ok().out
-    assert "patched by series 1" in said
+    assert "Patched by series 1" in said
     assert "series 2" in said
     assert NOW in (of_series_1 / project.CONNECTOR).read_bytes()
     assert json.loads((of_series_1 / ".kv-roles" / "receipt.json").read_bytes())["series"] == 2
     assert "nothing was changed" in later("--into", of_series_1).ok().out
+
+
+def test_an_optional_topic_of_an_earlier_series_stays_and_is_brought_up_to_date(
+    later: Apply, apply: Apply, tree: Path, tmp_path: Path
+) -> None:
+    apply("--into", tree, "--with", "louder").ok()
+    later("--into", tree).ok()
+    later("--vllm-rev", "0.22.1", "--output", tmp_path / "fresh", "--with", "louder").ok()
+    shutil.rmtree(tree / ".kv-roles")
+    shutil.rmtree(tmp_path / "fresh" / ".kv-roles")
+    assert contents(tree) == contents(tmp_path / "fresh")
 
 
 def test_reverse_takes_an_earlier_series_out_whole(later: Apply, of_series_1: Path) -> None:
@@ -113,16 +114,18 @@ def test_reverse_takes_an_earlier_series_out_whole(later: Apply, of_series_1: Pa
     assert pristine.keys() - have.keys() <= {"PKG-INFO"}
 
 
+def test_one_topic_is_not_taken_out_of_an_earlier_series(later: Apply, apply: Apply, tree: Path) -> None:
+    apply("--into", tree, "--with", "fence").ok()
+    later("--into", tree, "--reverse", "--only", "fence").refused(1, "earlier series", f"--into {tree}")
+
+
 def test_an_edit_on_an_earlier_series_is_still_an_edit(later: Apply, tree: Path, apply: Apply) -> None:
     apply("--into", tree).ok()
     connector = tree / project.CONNECTOR
-    connector.write_bytes(connector.read_bytes().replace(NOW, THEN) + b"# ours\n")
+    connector.write_bytes(connector.read_bytes() + b"# ours\n")
     later("--into", tree).refused(1, "is edited", "an earlier series of this project made")
 
 
 def test_a_tree_of_a_later_series_is_told_from_an_edit(later: Apply, apply: Apply, tree: Path) -> None:
     later("--into", tree).ok()
-    receipt = tree / ".kv-roles" / "receipt.json"
-    (tree / project.CONNECTOR).write_bytes(b"# as series 2 makes it\n" + (tree / project.CONNECTOR).read_bytes())
-    assert json.loads(receipt.read_bytes())["series"] == 2
     apply("--into", tree).refused(1, "patched by series 2", "series 1")

@@ -21,8 +21,9 @@ from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series.topics import Series
 from kvroles.series.upstream_files import UPSTREAM_FILES, paths_of_interest
 from kvroles.sources import extracts
+from kvroles.sources.git import in_scratch
 from kvworkshop import checker
-from kvworkshop.port import lock_rows
+from kvworkshop.port import keep, lock_rows
 
 from .files import put
 
@@ -306,17 +307,43 @@ def make(folder: Path) -> Tiny:
         until = "0.33.0" if not _after(topic, "0.33.0") else None
         for first, raw in mail.fewest(_message(topic), _goals(topic), until).items():
             (patches / topic / f"{first}.patch").write_bytes(raw)
-    series = Series.load(root)
     cache = folder / "cache"
     (cache / "archives").mkdir(parents=True)
+    for release in RELEASES:
+        (cache / "archives" / f"vllm-{release}.tar.gz").write_bytes(
+            tarball(f"vllm-{release}", pristine(release), {SCRIPT})
+        )
+    made = Tiny(root, cache)
+    _lock(made)
+    return made
+
+
+def _lock(made: Tiny) -> None:
+    """Write the lock of a small project from its archives."""
+    series = made.series()
     rows = {}
     for release in RELEASES:
-        name = f"vllm-{release}.tar.gz"
-        blob = tarball(f"vllm-{release}", pristine(release), {SCRIPT})
-        (cache / "archives" / name).write_bytes(blob)
-        row = ArchiveRow(name, sha256(blob), len(blob))
+        blob = made.archive(release).read_bytes()
+        row = ArchiveRow(made.archive(release).name, sha256(blob), len(blob))
         extract = extracts.of_archive(blob, row, row.top, paths_of_interest(series))
         rows[release] = lock_rows.row(extract, row, (), release, series)
     overlay = {path: sha256(data) for path, data in series.overlay.items()}
-    (patches / "lock.json").write_bytes(Lock(overlay, rows, checker.current(None)).dumps())
-    return Tiny(root, cache)
+    (made.root / "patches" / "lock.json").write_bytes(Lock(overlay, rows, checker.current(None)).dumps())
+
+
+def next_series(tiny: Tiny, where: Path) -> Tiny:
+    """The project as it is one series later: it warns in other words, has another guide, and keeps what ``tiny`` made."""
+    made = tiny.copy(where)
+    in_scratch(where, "init", "-q")
+    in_scratch(where, "add", "-A", "patches", "vllm_overlay")
+    in_scratch(where, "commit", "-q", "-m", "Series 1")
+    for topic in ("connector-warning", "louder"):
+        for mail_ in (where / "patches" / topic).iterdir():
+            mail_.write_bytes(
+                mail_.read_bytes().replace(b"is deprecated for NixlConnector: set ", b"is deprecated: set ")
+            )
+    guide = where / "vllm_overlay" / OVERLAY
+    guide.write_bytes(guide.read_bytes() + b"\nA later guide.\n")
+    keep.keep(where, "HEAD", made.series(), tiny.lock())
+    _lock(made)
+    return made

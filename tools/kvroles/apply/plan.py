@@ -278,7 +278,9 @@ def replaced(topics: list[TopicStatus], earlier: Earlier) -> str | None:
         return None
     number = max((f.series for f in files if f.series is not None), default=None)
     which = "an earlier series" if number is None else f"series {number}"
-    return f"The tree was patched by {which} of this project, of which {len(files)} files differ from series {earlier.number}."
+    return (
+        f"Patched by {which} of this project: {len(files)} of its files differ from what series {earlier.number} makes."
+    )
 
 
 def plan(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from kvroles.apply import fit
 from kvroles.apply import plan as engine
@@ -185,10 +186,14 @@ def _in_package(path: str) -> bool:
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to change, the topics before it, and whether the package warns by itself."""
+    """What is to change, the topics before it, and whether the package warns by itself.
+
+    ``shipped`` are the files that an earlier series of ours had changed, as vLLM ships them.
+    """
 
     topics: tuple[TopicStatus, ...]
     changes: tuple[Change, ...]
+    shipped: Mapping[str, bytes | None] = field(default_factory=dict)
 
     @property
     def native(self) -> bool:
@@ -216,10 +221,10 @@ def plan(part: Part, read: Reader, where: str) -> Planned:
         ) from None
     before = {path: read(path) for path in part.paths}
     after = {**before, **{c.path: c.after for c in planned.changes}}
-    breach = broken({p: d for p, d in after.items() if d is not None}, before)
+    breach = broken({p: d for p, d in after.items() if d is not None}, {**before, **planned.shipped})
     if breach:
         raise Unproven(f"The contract would not hold in {where}: {breach}", fix="Nothing was written")
-    return Planned(tuple(planned.topics), tuple(planned.changes))
+    return Planned(tuple(planned.topics), tuple(planned.changes), planned.shipped)
 
 
 def broken(after: dict[str, bytes], before: dict[str, bytes | None]) -> str | None:

@@ -147,6 +147,12 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
     whole = part.choose(found.installed.version, request.revision, series, lock, found.read, where, by_context=runtime)
     planned = part.plan(whole, found.read, where)
     layer: bytes | None = None
+    if planned.shipped:
+        raise DoesNotApply(
+            f"{where} was patched by an earlier series of this project",
+            found=f"{planned.changes[0].path} as that series left it",
+            fix="Name the image that it was made from, and make it anew from that",
+        )
     if planned.changes:
         record = None if found.record is None else found.read(found.installed.record)
         added = addition.of(

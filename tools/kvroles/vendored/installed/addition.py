@@ -27,8 +27,12 @@ def of(
     read: str,
     construction: str,
     runtime: bool,
+    first: bytes | None = None,
 ) -> Addition:
-    """What goes with ``planned``; ``record`` is RECORD as it is, ``read`` and ``construction`` are words of the receipt."""
+    """What goes with ``planned``; ``record`` is RECORD as it is, ``read`` and ``construction`` are words of the receipt.
+
+    ``first`` is RECORD as it was before an earlier run, where there was one.
+    """
     made = receipt.make(
         "install",
         whole,
@@ -48,7 +52,7 @@ def of(
         files[f"{found.originals}/{c.path}"] = c.before
     if record is None:
         return Addition(files, None)
-    files[f"{found.originals}/RECORD"] = record
+    files[f"{found.originals}/RECORD"] = record if first is None else first
     changed = {c.path: c.after or b"" for c in planned.changes}
     new = Record.parse(record, str(found.site / found.info)).replaced({**changed, **files}).dumps()
     return Addition(files, new)

@@ -8,12 +8,13 @@ cannot change in one step with the files, and who requires ``vllm==R`` goes on b
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvroles.apply.plan import TopicStatus
+from kvroles.apply.plan import TopicStatus, replaced
 from kvroles.apply.receipt import after
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, KvRolesError, Unproven, os_error
@@ -97,6 +98,9 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
             return Outcome(
                 "nothing", found, whole.row.release, planned.topics, (), tuple(dropped), whole.left_out, finished, notes
             )
+        if (told := replaced(list(planned.topics), series.earlier)) is not None:
+            notes += (told,)
+            _need_originals(made, found)
         _writable(found, [c.path for c in planned.changes])
         looked = look(found, whole.paths, compiled=False)
         if wish.strict:
@@ -105,20 +109,55 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
         _own_copies(tree, found, [c.path for c in planned.changes])
         original = (tree.read(found.record) or b"") if found.info else None
         added = addition.of(
-            found, whole, planned, original, read=looked.sentence, construction=construction, runtime=wish.runtime
+            found,
+            whole,
+            dataclasses.replace(planned, changes=_from_originals(tree, found, planned, made)),
+            original,
+            read=looked.sentence,
+            construction=construction,
+            runtime=wish.runtime,
+            first=tree.read(f"{found.originals}/RECORD"),
         )
         extra = added.files
         changed = {c.path: c.after or b"" for c in planned.changes}
         steps = list(planned.changes)
         if added.record is not None:
             steps.append(Change(found.record, original, added.record))
-        steps[len(planned.changes) : len(planned.changes)] = [Change(p, None, d) for p, d in sorted(extra.items())]
+        steps[len(planned.changes) : len(planned.changes)] = [
+            Change(p, was, d) for p, d in sorted(extra.items()) if (was := tree.read(p)) != d
+        ]
         dropped = _commit(tree, found, steps, list(changed))
         topics = tuple(after(list(planned.topics)))
         return Outcome(
             "installed", found, whole.row.release, topics, tuple(changed), tuple(dropped), whole.left_out, finished, notes,
             looked.sentence, looked.warnings, construction, tuple(sorted(extra)),
         )  # fmt: skip
+
+
+def _need_originals(made: Receipt | None, found: Installed) -> None:
+    """Raise DoesNotApply for what an earlier series patched as a wheel: there are no originals, and pip has recorded that one."""
+    if made is not None and made.how == "wheel":
+        raise DoesNotApply(
+            f"{found.name} {found.version} in {found.site} was installed from a vendored wheel that an earlier series of this "
+            "project patched",
+            fix="Build the wheel anew with 'vendor.py wheel', from the official one, and install that",
+        )
+
+
+def _from_originals(tree: Tree, found: Installed, planned: part.Planned, made: Receipt | None) -> tuple[Change, ...]:
+    """The changes from what vLLM ships, where an earlier run of ours lies between; files that run left right are among them."""
+    changes = {c.path: c._replace(before=planned.shipped.get(c.path, c.before)) for c in planned.changes}
+    for path, (before, _) in made.files.items() if made is not None and planned.shipped else ():
+        original = tree.read(f"{found.originals}/{path}")
+        if original is None or sha256(original) != before:
+            raise Unproven(
+                f"The stored original of {path} in {found.site} is missing or damaged",
+                expected=f"SHA-256 {before}",
+                found="no file" if original is None else f"SHA-256 {sha256(original)}",
+                fix=found.reinstall,
+            )
+        changes.setdefault(path, Change(path, original, tree.read(path)))
+    return tuple(changes[path] for path in sorted(changes))
 
 
 def _constructed(found: Installed, changes: tuple[Change, ...]) -> str:

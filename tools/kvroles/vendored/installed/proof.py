@@ -278,6 +278,12 @@ def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:
     read = through_links(found)
     topics = part.plan_states(whole, read)
     for file in (f for t in topics for f in t.files):
+        if file.state is State.EARLIER:
+            raise Unproven(
+                f"{file.path} in {found.site} was patched by series {file.series} of this project, of which the present one, "
+                f"{whole.series.earlier.number}, makes something else",
+                fix=f"Bring it up to date with '{found.again('install')}'",
+            )
         if file.state is State.EDITED:
             data = read(file.path)
             raise Unproven(

@@ -11,7 +11,7 @@ from packaging.utils import parse_wheel_filename
 
 from kvroles.apply.plan import TopicStatus
 from kvroles.apply.receipt import after
-from kvroles.errors import NoSource, Unproven, UsageError, os_error
+from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError, os_error
 from kvroles.progress import Progress
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series.release import Version, resolve
@@ -74,6 +74,12 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
         source = wheel.read(request.wheel, series, lock, request.revision)
     release = source.part.row.release
     topics = source.planned.topics
+    if source.planned.shipped:
+        raise DoesNotApply(
+            f"{source.path} was patched by an earlier series of this project",
+            found=f"{source.planned.changes[0].path} as that series left it",
+            fix="Take the wheel from the index, and build from that",
+        )
     if source.already and source.planned.changes:
         raise Unproven(
             f"{source.path} holds the receipt of a vendored build, but files that are not patched",
