@@ -100,6 +100,7 @@ _SWITCHES = regex(
       | dual[-_ ]?mode | (?:dual|dynamic)[-_ ]?roles? ) (?![a-z])
     (?!["']?\s*[:=]\s*["']?(?:0|false|no|off)\b)"""
 )
+_SWITCHING = ("switch", "flip", "swap", "dual", "dynamic")  # a line without any of them tells it of none
 _FENCED = regex(r"(?m)^[ \t>]*(?:```|~~~)")
 _DISAGG_DECODE = regex(r"(?i)disagg[a-z]{0,12}[-_ ]?decod")
 _OFF = frozenset({"0", "false", "no", "off"})
@@ -268,7 +269,8 @@ class FileCtx:
     def substituted(self) -> tuple[str, int] | None:
         """The words by which the file makes one side's config from the other's, and their index; None if it does not."""
         s = self.text.s
-        made = [m for start, end, _ in self._lines("prefill") if (m := _SUBSTITUTED.search(s, start, end))]
+        lines = [(a, b) for a, b, _ in self._lines("prefill") if "decode" in self.low[a:b]]
+        made = [m for start, end in lines if (m := _SUBSTITUTED.search(s, start, end))]
         made += _REPLACED.finditer(s) if "replace(" in self.low else ()
         for m in made:
             words = m.group().lower()
@@ -279,8 +281,8 @@ class FileCtx:
     @cached_property
     def _switches(self) -> list[tuple[str, int]]:
         s = self.text.s
-        lines = self._lines("role", "dual")
-        return [(m.group(), m.start()) for start, end, _ in lines for m in _SWITCHES.finditer(s, start, end)]
+        lines = [(a, b) for a, b, _ in self._lines("role", "dual") if any(w in self.low[a:b] for w in _SWITCHING)]
+        return [(m.group(), m.start()) for start, end in lines for m in _SWITCHES.finditer(s, start, end)]
 
     def switching(self, place: int) -> tuple[str, int] | None:
         """The words by which the file, or the block of it that ``place`` is in, says that a server's role changes while it

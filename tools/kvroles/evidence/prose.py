@@ -14,7 +14,7 @@ PD = (P, D)
 
 # --- prose -----------------------------------------------------------------------------------------------------------
 
-_NEUTRAL = re.compile(
+_NEUTRAL = regex(
     r"""(?ix)
     (?<![a-z])disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine))
     | (?:chunked|partial|remote|conditional|no|without)[\s_-]+prefills?
@@ -59,7 +59,7 @@ _PROSE: list[tuple[Side, re.Pattern[str]]] = [
             r"(?i)(?<![a-z-])(?:aggregated|monolithic|co-?located|non-disaggregated|single[- ]instance baseline)(?![a-z])"
         ),
     ),
-    (ENC, re.compile(r"(?i)(?<![a-z])(?:encode|encoder|encoding)(?![a-z])|编码|エンコード|인코")),
+    (ENC, regex(r"(?i)(?<![a-z])(?:encode|encoder|encoding)(?![a-z])|编码|エンコード|인코")),
 ]
 _LETTERS = regex(
     r"(?<![\w/.-])P\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*D(?![\w/.-])|(?<![\w/.-])D\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*P(?![\w/.-])|(?<![a-z])xPyD(?![a-z])"
@@ -153,7 +153,7 @@ def prose_side(text: str) -> Side | None:
 
 # --- comments and echoes ---------------------------------------------------------------------------------------------
 
-_NOT_A_TITLE = re.compile(
+_NOT_A_TITLE = regex(
     r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"
     r"|uncomment|todo|fixme|note|e\.g|see|only if|instead of|without|not|don't|like|same|as in|similar|unlike|compar\w*|versus"
     r"|(?:benchmark|measur|profil)\w*\s+(?:the\s+)?(?:prefill|decod)\w*|by another|elsewhere|already|disabled?|off|unused"

@@ -301,12 +301,13 @@ def _rest_has(fd: int) -> bool:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise OSError(SPECIAL)
     tail = bytes(_buffer[_CHUNK - len(_NEEDLE) + 1 : _CHUNK])
-    return any(_NEEDLE in piece for piece, _ in _pieces(fd, _CHUNK, tail))
+    has = _search()
+    return any(has(n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))] for n, old in _pieces(fd, _CHUNK, tail))
 
 
-def _pieces(fd: int, at: int, tail: bytes = b"") -> Iterator[tuple[bytes, int]]:
-    """What a file holds from offset ``at`` on, piece by piece, each with the end of the one before it, which is ``tail`` at
-    first, and how long that is. Holes are not read."""
+def _pieces(fd: int, at: int, tail: bytes = b"") -> Iterator[tuple[int, bytes]]:
+    """Read what a file holds from offset ``at`` on into the buffer, piece by piece: how many bytes that are, and the end of
+    the piece before, which is ``tail`` at first. Holes are not read."""
     while True:
         try:
             data_at = os.lseek(fd, at, os.SEEK_DATA)
@@ -319,16 +320,16 @@ def _pieces(fd: int, at: int, tail: bytes = b"") -> Iterator[tuple[bytes, int]]:
         n = os.readv(fd, _into)
         if not n:
             return
-        piece = tail + bytes(_buffer[:n])
-        yield piece, len(tail)
+        yield n, tail
         at += n
-        tail = piece[-len(_NEEDLE) + 1 :]
+        tail = (tail + bytes(_buffer[max(0, n - len(_NEEDLE)) : n]))[-len(_NEEDLE) + 1 :]
 
 
 def _first(fd: int) -> str:
     """Where a large file has the needle, in words: the first line, and how often."""
     found = feeds = line = 0
-    for piece, old in _pieces(fd, 0):
+    for n, tail in _pieces(fd, 0):
+        piece, old = tail + bytes(_buffer[:n]), len(tail)
         i = piece.find(_NEEDLE)
         while i >= 0 and found < _COUNTED:
             line = line or feeds + piece.count(b"\n", old, i) + 1

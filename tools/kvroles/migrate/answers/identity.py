@@ -8,7 +8,6 @@ answered. The role's word is no part of it: a place stays what it is when its ro
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -139,6 +138,8 @@ def _plain(line: str) -> str:
 
 
 def _digest(what: object) -> str:
+    import hashlib  # lazy: it loads OpenSSL, and most runs have no answers to find
+
     return hashlib.sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

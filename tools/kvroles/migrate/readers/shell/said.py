@@ -23,7 +23,7 @@ _INSTANCE = regex(
     r"(?i)\b(?:start|launch|run|bring|spin|deploy|boot|serv|instance|worker|node|server|pod|engine|terminal)\w*\b|节点|实例|ノード"
 )
 _NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight")
-_COUNT = re.compile(
+_COUNT = regex(
     rf"(?i)^\W*(?:(?:start|launch|run)\w*\s+)?(\d{{1,2}}|{'|'.join(_NUMBERS)})\s+(?:\w+\s+)?(?:prefill|decod)\w*\s+"
     r"(?:worker|instance|server|node|engine|replica)s\b"
 )

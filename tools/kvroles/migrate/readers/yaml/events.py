@@ -42,15 +42,21 @@ def _build(t: Text, events: Iterator[Any]) -> list[Node]:
     roots: list[Node] = []
     stack: list[Map | Seq] = []
     keys: list[Scalar | None] = []
+    scalar, mapping, sequence = yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
     for e in events:
         kind = type(e)
         node: Node
-        if kind is yaml.ScalarEvent:
-            node = _scalar(t, e.value, e.style or "", e.start_mark.index, e.end_mark.index, e.anchor or "")
-        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+        if kind is scalar:
+            value, start, style = e.value, e.start_mark.index, e.style or ""
+            if TOKEN in value:
+                node = _scalar(t, value, style, start, e.end_mark.index, e.anchor or "")
+            else:  # nearly all of them
+                text = Text(value, t.at(start))
+                node = Scalar(text, start, e.end_mark.index, style in _QUOTED, style in _BLOCK, e.anchor or "", False)
+        elif kind is mapping or kind is sequence:
             if len(stack) >= MAX_DEPTH:
                 raise NotYamlError("nested too deep")
-            opened = Map if kind is yaml.MappingStartEvent else Seq
+            opened = Map if kind is mapping else Seq
             stack.append(opened(start=e.start_mark.index, anchor=e.anchor or "", flow=bool(e.flow_style)))
             keys.append(None)
             continue
@@ -75,9 +81,7 @@ def _build(t: Text, events: Iterator[Any]) -> list[Node]:
 
 
 def _scalar(t: Text, value: str, style: str, start: int, end: int, anchor: str) -> Scalar:
-    """A scalar whose text is laid over its source; only those that hold the token are laid over at all."""
-    if TOKEN not in value:
-        return Scalar(Text(value, t.at(start)), start, end, style in _QUOTED, style in _BLOCK, anchor, False)
+    """A scalar whose text is laid over its source, which is needed of those only that hold the token."""
     quoted, block = style in _QUOTED, style in _BLOCK
     if style == '"':
         laid = _double(t, start, end)
