@@ -28,6 +28,7 @@ PAGES = [
     "howto/handshake/",
     "howto/platforms/",
     "howto/rewrite-configs/",
+    "playground/",
     "first-tree/",
     "howto/air-gapped/",
     "howto/write-a-topic/",
@@ -278,6 +279,12 @@ def test_a_heading_has_a_permanent_link(reader: Callable[..., Watched]) -> None:
     assert page.url.endswith("#the-contract")
 
 
+def _clipboard(page: playwright.Page) -> str:
+    """What was copied, once the page says that it was. (A policy stops the polling of ``wait_for_function``.)"""
+    page.locator(".md-dialog--active").wait_for()
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
 PROMPTED = ["howto/rewrite-configs/", "first-tree/", "howto/air-gapped/"]
 
 
@@ -293,8 +300,7 @@ def test_copying_gives_the_commands_and_nothing_else(path: str, reader: Callable
         page.evaluate("navigator.clipboard.writeText('')")
         page.locator(".language-console").nth(number).hover()
         buttons.nth(number).click()
-        page.wait_for_function("async () => (await navigator.clipboard.readText()) !== ''")
-        copied = page.evaluate("navigator.clipboard.readText()")
+        copied = _clipboard(page)
         assert copied.strip() == commands.strip()
         done = subprocess.run(["bash", "-n"], input=copied + "\n", capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), copied
@@ -305,7 +311,7 @@ def test_a_code_block_can_be_copied(reader: Callable[..., Watched]) -> None:
     page = visit.open("howto/port/")
     page.locator(".highlight").first.hover()
     page.locator(".highlight .md-clipboard, .highlight .md-code__button").first.click()
-    page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('tools/port.py')")
+    assert "tools/port.py" in _clipboard(page)
 
 
 def test_the_reader_can_switch_to_dark_and_it_stays(reader: Callable[..., Watched]) -> None:
@@ -321,7 +327,7 @@ def test_the_reader_can_switch_to_dark_and_it_stays(reader: Callable[..., Watche
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_diagrams_are_drawn(path: str, scheme: str, reader: Callable[..., Watched]) -> None:
     page = reader(color_scheme=scheme).open(path)
-    page.wait_for_function("!document.querySelector('pre.mermaid')")
+    page.locator("pre.mermaid").first.wait_for(state="detached")
     drawn = page.locator("div.mermaid")
     assert drawn.count() > 0
     for number, diagram in enumerate(drawn.all()):

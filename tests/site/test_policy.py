@@ -101,7 +101,7 @@ def test_search_and_palette_work_under_the_policy_of_zensical(
         page.get_by_title("Switch to dark mode").click()
         page.locator("body[data-md-color-scheme=slate]").wait_for()
         page.goto(address + "explanation/states/")
-        page.wait_for_function("!document.querySelector('pre.mermaid')")
+        page.locator("pre.mermaid").first.wait_for(state="detached")
         assert not said
 
 

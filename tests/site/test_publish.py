@@ -35,6 +35,9 @@ class Remote:
         work = self.clone("first")
         (work / "docs").mkdir()
         (work / "docs" / "index.md").write_text("# Hello\n")
+        (work / "docs" / "playground.md").write_text("# Playground\n")
+        (work / "docs" / "assets" / "playground").mkdir(parents=True)
+        (work / "docs" / "assets" / "playground" / "kvroles.zip").write_text("large")
         (work / "overrides").mkdir()
         shutil.copy(docs.ROOT / "overrides" / "redirect.html", work / "overrides")
         (work / "mkdocs.yml").write_text("site_name: x\nextra: {version: {provider: mike}}\nplugins: []\n")
@@ -54,6 +57,7 @@ class Remote:
             "IS_TAG": str(tag).lower(),
             "SITE_URL": "https://example.github.io/x/",
             "RUNNER_TEMP": str(temp),
+            "GITHUB_WORKSPACE": str(self.folder / f"{name} build"),
         }
         self._bash(_script("build", "Commit the pages with mike"), self.clone(f"{name} build"), env)
         (temp / "pages.bundle").rename(temp / "pages" / "pages.bundle")
@@ -68,6 +72,9 @@ class Remote:
 
     def show(self, path: str) -> str:
         return self._run("git", "show", f"gh-pages:{path}", cwd=self.bare)
+
+    def names(self, path: str) -> str:
+        return self._run("git", "ls-tree", "-r", "--name-only", f"gh-pages:{path}", cwd=self.bare)
 
     def _run(self, *words: str, cwd: Path, **env: str) -> str:
         path = os.pathsep.join([str(Path(sys.executable).parent), str(self.folder / "bin"), os.environ["PATH"]])
@@ -107,6 +114,10 @@ def test_main_and_tags_are_published_beside_each_other(tmp_path: Path) -> None:
     assert versions() == {"1.3": ["latest"], "1.2": [], "dev": []}
     assert 'url=latest/"' in remote.show("index.html")
     assert "Hello" in remote.show("1.2/index.html")
+    assert remote.show("1.3/assets/playground/kvroles.zip") == "large"
+    for old in ("1.2", "dev"):
+        assert 'href="../../latest/playground/"' in remote.show(f"{old}/playground/index.html")
+        assert "kvroles.zip" not in remote.names(old)
     assert remote.show("404.html") == remote.show("1.3/404.html")  # the one that the host shows
 
 

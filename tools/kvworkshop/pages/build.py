@@ -12,6 +12,7 @@ from kvroles.series import project
 from kvworkshop.effects import claims as evidence
 from kvworkshop.effects import run
 from kvworkshop.pages import claims, codes, effects, home, matrix, path, reference, results, summary, topics
+from kvworkshop.playground import page, provide
 
 FRAGMENTS = Path("build") / "pages"
 DATA = Path("docs") / "data"
@@ -37,6 +38,7 @@ def contents(root: Path) -> dict[str, bytes]:
     pages |= claims.pages(said, _data(root, run.LINES.name), role_effects["releases"])
     fragments |= results.fragments(_json(root, RESULTS), root)
     fragments |= summary.fragments(_json(root, RESULTS))
+    fragments["playground.md"] = page.fragment(there=provide.is_there(root / "docs"))
     out = {f"docs/{path}": text.encode() for path, text in pages.items()}
     out |= {f"docs/{path}": raw for path, raw in topics.downloads(series).items()}
     out["docs/reference/lock.json"] = (root / "patches" / "lock.json").read_bytes()

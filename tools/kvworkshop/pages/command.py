@@ -1,7 +1,7 @@
 """Write the generated part of the site (docs/patches, docs/reference, build/pages) and fetch what the pages need.
 
-Run it before 'mkdocs build' or 'zensical build'. With --no-diagrams nothing is fetched. After 'zensical build', run it again
-with --seal: MkDocs gives each page its Content-Security-Policy by itself, zensical does not.
+Run it before 'mkdocs build' or 'zensical build'. With --no-diagrams and --no-playground nothing is fetched. After
+'zensical build', run it again with --seal: MkDocs gives each page its Content-Security-Policy by itself, zensical does not.
 Exit codes: 0 done; 2 wrong usage; 3 a fetched file is not the pinned one; 4 a source cannot be had.
 """
 
@@ -11,11 +11,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import Parser, guarded, say
+from kvroles.console import Parser, guarded, note, say
 from kvroles.errors import Exit, NoSource
 from kvroles.places import default_cache_dir
 
 from kvworkshop.pages import build, diagrams, policy
+from kvworkshop.playground import provide
 
 
 def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
@@ -24,6 +25,7 @@ def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
     drawing = p.add_mutually_exclusive_group()
     drawing.add_argument("--mermaid", metavar="FILE", type=Path, help="take the diagram script from FILE, not from npm")
     drawing.add_argument("--no-diagrams", action="store_true", help="leave the diagram script out: diagrams stay text")
+    p.add_argument("--no-playground", action="store_true", help="leave the playground out: its page says so")
     p.add_argument(
         "--seal",
         metavar="DIR",
@@ -40,9 +42,17 @@ def run(args: argparse.Namespace) -> int:
     if args.seal is not None:
         return _seal(args.seal)
     root = Path(__file__).resolve().parents[3]
+    cache = args.cache_dir or default_cache_dir()
+    if args.no_playground:
+        provide.remove(root / "docs")
+    else:
+        try:
+            provide.provide(root / "docs", root / "tools", cache)
+        except NoSource as e:
+            note(f"The playground is left out. {e}")
     count, changed = build.write(root)
     if not args.no_diagrams:
-        diagrams.provide(root / "docs", args.cache_dir or default_cache_dir(), args.mermaid)
+        diagrams.provide(root / "docs", cache, args.mermaid)
     if not args.quiet:
         say(f"{count} files generated, {changed} of them changed")
     return Exit.DONE

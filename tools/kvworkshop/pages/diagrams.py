@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import subprocess
-import tarfile
-import tempfile
 from pathlib import Path
 
-from kvroles import places
 from kvroles.errors import NoSource, Unproven, os_error
 from kvroles.tree import handles
+
+from kvworkshop import npm
 
 VERSION = "11.17.2"
 SHA256 = "581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8"
@@ -67,20 +64,6 @@ def _digest(data: bytes) -> str:
 
 
 def _from_npm() -> bytes:
-    """``dist/mermaid.min.js`` of the pinned package, by the npm client (``npm pack`` runs no scripts)."""
+    """``dist/mermaid.min.js`` of the pinned package, by the npm client."""
     way_out = f"Install npm, or give --mermaid the file dist/mermaid.min.js of npm package mermaid@{VERSION}"
-    npm = places.find_program("npm")
-    if npm is None:
-        raise NoSource("The site's diagrams need Mermaid, and there is no npm here to fetch it", fix=way_out)
-    with tempfile.TemporaryDirectory() as name:
-        done = subprocess.run(
-            [npm, "pack", f"mermaid@{VERSION}", "--silent"], cwd=name, capture_output=True, text=True, check=False
-        )
-        packed = next(Path(name).glob("mermaid-*.tgz"), None)
-        if done.returncode or packed is None:
-            said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-            raise NoSource(f"npm could not fetch mermaid {VERSION}", found=said, fix=way_out)
-        with tarfile.open(fileobj=io.BytesIO(packed.read_bytes())) as tar:
-            member = tar.extractfile("package/dist/mermaid.min.js")
-            assert member is not None
-            return member.read()
+    return npm.members(npm.pack("mermaid", VERSION, way_out), ["dist/mermaid.min.js"])["dist/mermaid.min.js"]

@@ -21,7 +21,7 @@ _HEAD = re.compile(r'<meta charset="?utf-8"?\s*/?>', re.IGNORECASE)
 _OURS = re.compile(r'<meta http-equiv="Content-Security-Policy" content="[^"]*">')
 _SCRIPT = re.compile(r"<script\b(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL | re.IGNORECASE)
 _WRITES_STYLES = re.compile(r'<pre class="mermaid"|<meta name="?generator"? content="zensical')
-_PLAYGROUND = re.compile(r'<form id="playground"')
+_PLAYGROUND = re.compile(r'<form id="playground-form"')
 
 _serving = False
 
