@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -34,7 +35,15 @@ class Screen:
         if env.get("NO_COLOR") == "":
             environment.pop("NO_COLOR")
         self.child = pexpect.spawn(
-            TOOL[0], [*TOOL[1:], "--review", *args], env=environment, dimensions=(24, 80), encoding="utf-8", timeout=60
+            TOOL[0],
+            [*TOOL[1:], "--review", *args],
+            env=environment,
+            dimensions=(24, 80),
+            encoding="utf-8",
+            timeout=60,
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            ),  # ignored where tests run in the background
         )
         self.text = ""
 

@@ -11,7 +11,7 @@ from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.signs import SIGNS
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import connectors, dumps, hazards, together
+from kvroles.migrate import arguments, connectors, dumps, hazards, together
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
 from kvroles.migrate.codes import CODES, Means
@@ -223,8 +223,10 @@ def _of_site(
     found: list[Finding] = []
     blocked = next((h for h in out if h.blocks), None)
     if blocked is not None:
-        found.append(finding(blocked.code, f"{side.value}: {blocked.message}", side=side, cues=verdict.cues))
-    elif not site.exact:
+        fix = f"keep kv_both here and say so: {_comment(ctx)}"
+        found.append(finding(blocked.code, f"{side.value}: {blocked.message}", side=side, cues=verdict.cues, fix=fix))
+        return found  # what a move changes is of no use beside the advice not to move
+    if not site.exact:
         found.append(
             finding(
                 "KVR117",
@@ -239,8 +241,7 @@ def _of_site(
         if options.release is not None:
             text += f" ({hazards.effect(side, options.release)})"
         found.append(finding(code, text, side=side, cues=verdict.cues, role=side.role))
-    found += [finding(h.code, h.message, side=side) for h in out if not h.blocks]
-    return found
+    return found + [finding(h.code, h.message, side=side) for h in out if not h.blocks]
 
 
 def _connector_unknown(site: Site, options: Options) -> bool:
@@ -297,7 +298,10 @@ def _kind_of_file(ctx: File) -> str:
 
 
 def _undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding:
-    answer = f"run again with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode)"
+    answer = (
+        f"run again with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode); if it is for both, "
+        f"leave it and say so: {_comment(ctx)}"
+    )
     match verdict.why:
         case "shared":
             carrier = verdict.carrier
@@ -351,6 +355,27 @@ def _undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Findin
             return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)
 
 
+_SLASHES = frozenset({"go", "rust", "javascript", "typescript", "tsx"})
+
+
+def _comment(ctx: File) -> str:
+    """The comment that keeps both, as the file's language writes it, and where it goes."""
+    says = "kv-roles: keep both because ..."
+    match read.language(ctx.name, ctx.text):
+        case "markdown":
+            return (
+                f"<!-- {says} --> above the block" if not ctx.name.endswith((".rst", ".adoc")) else f"{says} above it"
+            )
+        case "json":
+            return f'"_comment": "{says}" in the line above'
+        case "shell" | "docker" | "make" | "just":
+            return f"# {says} above the command"
+        case lang if lang in _SLASHES:
+            return f"// {says} in the line above"
+        case _:
+            return f"# {says} in the line above"
+
+
 _SPLIT = frozenset(
     {"variable", "class", "option", "anchor", "function", "template", "target", "file", "ConfigMap", "Secret"}
 )
@@ -360,7 +385,16 @@ def _split(verdict: Verdict, ctx: File) -> str:
     """The split to make, with names and the lines where each side puts the value to use."""
     carrier = verdict.carrier
     if carrier is None or not carrier.name or carrier.kind not in _SPLIT:
-        return "give each side a value of its own, this one with kv_producer for prefill and a copy with kv_consumer for decode"
+        own = "give each side a value of its own, this one with kv_producer for prefill and a copy with kv_consumer for decode"
+        if read.language(ctx.name, ctx.text) == "markdown":
+            own += f"; if the text is for both, leave it and say so: {_comment(ctx)}"
+        return own
+
+    if carrier.kind == "function" and (told := arguments.told_by(ctx.text.s, carrier.name, verdict.uses)):
+        return (
+            f"derive the role in {carrier.name} from {told}, by which its calls say their side: kv_producer where it is "
+            "prefill, kv_consumer where it is decode"
+        )
 
     def at(side: Side) -> str:
         lines = sorted({ctx.line(place)[0] for s, place in verdict.uses if s is side and place >= 0})
