@@ -21,7 +21,6 @@ setup(
     package_dir={"": "tools", **_data},
     package_data={
         "kvroles": ["py.typed"],
-        "kvroles.migrate": ["schema.json"],
         "kvroles.vendored.image": ["templates/*"],
         **{package: ["*"] for package in _data},
     },

@@ -87,7 +87,7 @@ def test_an_answer_finds_its_line_wherever_it_stands(capsys: pytest.CaptureFixtu
     Path("a.sh").write_text(UNSAID)
     Path(".kv-roles.toml").write_text(_answer("a.sh", "prefill"))
     Path("a.sh").write_text("#!/bin/bash\nset -e\n\nexport X=1\n" + UNSAID + "echo done\n")
-    code, out, err = _run(capsys, "--check", "--write", ".")
+    code, out, err = _run(capsys, "-v", "--check", "--write", ".")
     assert code == 0, out
     assert "kv_producer" in Path("a.sh").read_text()
     assert "answer: .kv-roles.toml: [[answer]] -> prefill" in out

@@ -37,7 +37,7 @@ def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]
 
 def test_report_names_place_code_side_and_evidence_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
-    code, out, err = _run(capsys, "run.sh")
+    code, out, err = _run(capsys, "-v", "run.sh")
     assert (code, err) == (0, "")
     assert "run.sh:2:91: KVR101 prefill instance: kv_both -> kv_producer [NixlConnector]" in out
     assert "line 1: comment: prefill -> prefill" in out
@@ -142,7 +142,7 @@ def test_the_settings_file_keeps_answers(capsys: pytest.CaptureFixture[str]) -> 
     Path(".kv-roles.toml").write_text(
         'exclude = ["old/**"]\nconnectors = ["OurNixl"]\n[side]\n"a.sh" = "decode"\n"c.sh" = "prefill"\n'
     )
-    code, out, _ = _run(capsys, "--check", "--write", ".")
+    code, out, _ = _run(capsys, "--check", "--write", "-v", ".")
     assert (code, out.count("(written)")) == (0, 2)
     assert "kv_both" in Path("old/b.sh").read_text()
 
@@ -245,9 +245,9 @@ def test_a_silenced_role_is_not_written(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_target_release_says_what_it_does_with_the_role(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
-    _, out, _ = _run(capsys, "--target-vllm", "0.22.1", "run.sh")
+    _, out, _ = _run(capsys, "--target-vllm", "0.22.1", "-v", "run.sh")
     assert "the move changes nothing there" in out
-    _, out, _ = _run(capsys, "--target-vllm", "v0.33.0", "run.sh")
+    _, out, _ = _run(capsys, "--target-vllm", "v0.33.0", "-v", "run.sh")
     assert "warns of kv_both" in out
     assert "KVR136" in out
 
@@ -296,14 +296,14 @@ def test_bidirectional_prefill_waits_for_a_safe_release(
 ) -> None:
     extra = ',"kv_connector_extra_config":{"bidirectional_kv_xfer":true}}'
     Path("prefill.sh").write_text("# prefill\n" + UNSAID.replace('"kv_both"}', '"kv_both"' + extra))
-    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "prefill.sh")
+    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "-v", "prefill.sh")
     assert code in out
 
 
 @pytest.mark.parametrize(("release", "code"), [(None, "KVR132"), ("0.25.1", "KVR102"), ("0.26.0", "KVR132")])
 def test_pipeline_parallel_decode_waits(capsys: pytest.CaptureFixture[str], release: str | None, code: str) -> None:
     Path("d.sh").write_text("# decode node\n" + UNSAID.replace("serve m", "serve m --pipeline-parallel-size=4"))
-    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "d.sh")
+    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "-v", "d.sh")
     assert code in out
 
 
@@ -334,14 +334,14 @@ def test_standard_input_is_rewritten_to_standard_output(
     capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _stdin(monkeypatch, SCRIPT.encode())
-    assert cli.main(["--write", "-"]) == 0
+    assert cli.main(["--write", "-v", "-"]) == 0
     out, err = capfdbinary.readouterr()
     assert out.decode() == SCRIPT.replace("kv_both", "kv_producer", 1).replace("kv_both", "kv_consumer")
     assert b"KVR101" in err
 
 
 def test_json_follows_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
-    schema = json.loads((REPO / "tools/kvroles/migrate/schema.json").read_text())
+    schema = json.loads((REPO / "docs/data/migrate.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     Path("run.sh").write_text(SCRIPT + "\n" + UNSAID)
     for args in (["--json", "run.sh"], ["--json", str(REPO / "tests/corpus")], ["--json", "--write", "run.sh"]):

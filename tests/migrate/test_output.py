@@ -129,7 +129,7 @@ def test_a_file_is_written_although_nothing_can_be_printed() -> None:
 def test_an_error_is_an_object_with_json(args: list[str]) -> None:
     ran = _run("--json", *args)
     error = json.loads(ran.stdout)
-    assert (ran.returncode, error["code"], set(error)) == (2, 2, {"error", "code"})
+    assert (ran.returncode, error["code"], set(error)) == (2, 2, {"version", "error", "code"})
     assert error["error"][:20] in " ".join(ran.stderr.decode().split())
 
 
@@ -174,6 +174,9 @@ def test_sarif_places_are_relative_to_a_named_base_or_whole() -> None:
     found = [r["locations"][0]["physicalLocation"]["artifactLocation"] for r in log["results"]]
     assert found == [
         {"uri": "a%20b.sh", "uriBaseId": "%SRCROOT%"},
-        {"uri": Path("out.sh").absolute().as_uri()},
+        {"uri": "out.sh", "uriBaseId": "%SRCROOT2%"},
     ]
-    assert log["originalUriBaseIds"] == {"%SRCROOT%": {"uri": f"{Path('in').absolute().as_uri()}/"}}
+    assert log["originalUriBaseIds"] == {
+        "%SRCROOT%": {"uri": f"{Path('in').absolute().as_uri()}/"},
+        "%SRCROOT2%": {"uri": f"{Path.cwd().as_uri()}/"},
+    }

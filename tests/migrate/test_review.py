@@ -227,8 +227,8 @@ def test_a_suggestion_is_shown_and_not_written() -> None:
     ("args", "words"),
     [
         ([], "asks on a terminal, and standard input or output is none"),
-        (["--json"], "goes not with --json"),
-        (["--sarif"], "goes not with --sarif"),
+        (["--json"], "goes not with -o json"),
+        (["--sarif"], "goes not with -o sarif"),
         (["--diff"], "goes not with --diff"),
     ],
 )

@@ -106,7 +106,7 @@ def test_many_processes_find_what_one_finds_in_the_order_of_names(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("good.sh").unlink()
-    for n in range(walk._MANY + 40):
+    for n in range(search._FOLDERS + 40):
         folder = Path(f"a{n % 7}", f"b{n % 60}", f"c{n}")
         folder.mkdir(parents=True)
         (folder / "x.sh").write_text(GOOD if n % 5 == 0 else "echo\n")
@@ -118,7 +118,7 @@ def test_many_processes_find_what_one_finds_in_the_order_of_names(
         assert cli.main(["--json", "."]) == 0
         said.append(capsys.readouterr().out)
     paths = [f["path"] for f in json.loads(said[0])["findings"]]
-    assert len(paths) == (walk._MANY + 40 + 4) // 5 + 12
+    assert len(paths) == (search._FOLDERS + 40 + 4) // 5 + 12
     assert paths == sorted(paths, key=lambda p: (p.count("/") > 0, p.split("/")))
     assert said[0] == said[1]
 
@@ -223,14 +223,14 @@ def test_a_link_given_by_name_is_written_where_it_points(capsys: pytest.CaptureF
     Path("real").mkdir()
     Path("good.sh").rename("real/run.sh")
     Path("good.sh").symlink_to("real/run.sh")
-    _written(capsys, "good.sh")
+    _written(capsys, "-v", "good.sh")
     assert Path("good.sh").is_symlink()
 
 
 def test_pipes_and_sockets_do_not_hang(capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo("pipe.sh")
     _written(capsys)
-    _written(capsys, "good.sh", "pipe.sh")
+    _written(capsys, "-v", "good.sh", "pipe.sh")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self/status").exists(), reason="needs a way to be refused")
@@ -315,7 +315,7 @@ def test_a_file_that_another_run_is_writing_is_left(capsys: pytest.CaptureFixtur
         fcntl.flock(f, fcntl.LOCK_EX)
         assert "held.sh:1:1: KVR190 skipped: not written, another run is writing it" in _written(capsys, code=1)
     assert Path("held.sh").read_text() == GOOD
-    assert "held.sh:2" in _written(capsys)
+    assert "held.sh:2" in _written(capsys, "-v", ".")
 
 
 def test_what_a_killed_run_left_is_neither_read_nor_kept(capsys: pytest.CaptureFixture[str]) -> None:
@@ -346,7 +346,7 @@ def test_a_file_with_two_names_is_left(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_file_given_twice_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _written(capsys, "good.sh", "./good.sh", ".").count("KVR101") == 1
+    assert _written(capsys, "-v", "good.sh", "./good.sh", ".").count("KVR101") == 1
 
 
 def test_a_carrier_that_fails_costs_one_file(

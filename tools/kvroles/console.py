@@ -48,11 +48,13 @@ def guarded(
     run: Callable[[argparse.Namespace], int],
     argv: Sequence[str] | None = None,
     *,
+    version: int | None = None,
     interrupted: str = "the target is as it was, or the next run finishes it",
 ) -> int:
     """Parse, run, and turn a KvRolesError into its paragraph on standard error and its exit code.
 
-    With ``--json`` the error is printed as ``{"error": ..., "code": N}`` on standard output too. Output that cannot be
+    With ``--json`` the error is printed as ``{"error": ..., "code": N}`` on standard output too, with the ``version`` of the
+    document that it stands for. Output that cannot be
     written makes 1 of 0 and is said on standard error; a reader that hung up (``| head``) changes nothing.
     """
     start()
@@ -63,7 +65,7 @@ def guarded(
     try:
         code = run(args)
     except KvRolesError as e:
-        code = _failed(parser, args, e)
+        code = _failed(parser, args, version, e)
     except KeyboardInterrupt:
         note(f"{parser.prog}: interrupted; {interrupted}.")
         code = 130
@@ -71,10 +73,10 @@ def guarded(
         code = without_library(parser.prog, e)
     except OSError as e:  # what the operating system refuses is the user's to mend, wherever it came up
         where = f"{e.filename}: " if e.filename is not None else ""
-        code = _failed(parser, args, KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}"))
+        code = _failed(parser, args, version, KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}"))
     except (MemoryError, RecursionError) as e:
         lack = "memory" if isinstance(e, MemoryError) else "stack: an input is nested too deeply"
-        code = _failed(parser, args, KvRolesError(Exit.DOES_NOT_APPLY, f"The run ended for lack of {lack}"))
+        code = _failed(parser, args, version, KvRolesError(Exit.DOES_NOT_APPLY, f"The run ended for lack of {lack}"))
     return finish(parser.prog, code)
 
 
@@ -178,9 +180,9 @@ def without_library(prog: str, e: ModuleNotFoundError) -> int:
     return lack.code
 
 
-def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, e: KvRolesError) -> int:
+def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, version: int | None, e: KvRolesError) -> int:
     if getattr(args, "json", False):
-        say_json({"error": str(e), "code": int(e.code)})
+        say_json(({"version": version} if version else {}) | {"error": str(e), "code": int(e.code)})
     _write(sys.stdout, "")
     _paragraph(parser.prog, e)
     return e.code

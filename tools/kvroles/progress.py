@@ -15,12 +15,15 @@ _EVERY_S = 0.1
 
 
 class Progress:
-    """``with Progress("Fetching x", total) as p: p.at(done)``; units are bytes. ``quiet`` silences it."""
+    """``with Progress("Fetching x", total) as p: p.at(done)``; units are bytes, or what ``unit`` says. ``quiet`` silences it."""
 
-    def __init__(self, label: str, total: int, *, quiet: bool = False, out: TextIO | None = None) -> None:
+    def __init__(
+        self, label: str, total: int, *, quiet: bool = False, out: TextIO | None = None, unit: str = ""
+    ) -> None:
         self._out = out or sys.stderr
         self._label = said(label)
         self._total = max(total, 1)
+        self._of = f"{total} {unit}" if unit else f"{self._total / 1e6:.0f} MB"
         self._shown = False
         self._next = time.monotonic() + _FIRST_S
         self._done = 0
@@ -42,7 +45,7 @@ class Progress:
         self._shown = True
         part = min(done / self._total, 1.0)
         bar = "#" * int(part * _WIDTH)
-        self._write(f"\r{self._label}  [{bar:<{_WIDTH}}] {part:4.0%} of {self._total / 1e6:.0f} MB")
+        self._write(f"\r{self._label}  [{bar:<{_WIDTH}}] {part:4.0%} of {self._of}")
 
     def __exit__(self, *_: object) -> None:
         if self._shown:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kvroles import console
 from kvroles.errors import Exit, UsageError
+from kvroles.migrate.report import SCHEMA
 
 if TYPE_CHECKING:
     from kvroles.migrate.answers.baseline import Entry
@@ -54,11 +55,29 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 class _Parser(console.Parser):
     def error(self, message: str) -> NoReturn:
         """As every tool does, and as an object too where the report would have been one."""
-        if "--json" in self.given:
-            console.say_json({"error": message, "code": int(Exit.USAGE)})
+        if _asks_for_json(self.given):
+            console.say_json({"version": SCHEMA, "error": message, "code": int(Exit.USAGE)})
         super().error(message)
 
     given: Sequence[str] = ()
+
+
+class _Form(argparse.Action):
+    """``-o FORM``, or the option that is short for it; ``json`` is what an error is printed as, too."""
+
+    def __call__(self, parser: object, args: argparse.Namespace, value: object, _option: str | None = None) -> None:  # noqa: ARG002
+        args.format = self.const or value
+        args.json = args.format == "json"
+
+
+def _asks_for_json(given: Sequence[str]) -> bool:
+    """Whether a command line that cannot be parsed asks for JSON."""
+    words = list(given)[: list(given).index("--")] if "--" in given else list(given)
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    return any(
+        w in {"--json", "-ojson", "--output=json"} or (w in {"-o", "--output"} and following == "json")
+        for w, following in pairs
+    )
 
 
 def parser(prog: str = "kv-roles") -> _Parser:
@@ -70,7 +89,11 @@ def parser(prog: str = "kv-roles") -> _Parser:
         epilog=_EPILOG,
         formatter_class=_Formatter,
     )
-    p.add_argument("paths", nargs="+", metavar="PATH", help="files and folders; - reads standard input")
+    p.add_argument("paths", nargs="*", metavar="PATH", help="files and folders; - reads standard input")
+    p.add_argument("--from-list", metavar="FILE", help="more paths from a file, one a line; - is standard input")
+    p.add_argument(
+        "-0", "--null", action="store_true", help="the list's paths end with a zero byte, as of find -print0"
+    )
     do = p.add_mutually_exclusive_group()
     do.add_argument("--write", action="store_true", help="rewrite in place what is certain (- goes to standard output)")
     do.add_argument("--diff", action="store_true", help="show what --write would change")
@@ -96,12 +119,24 @@ def parser(prog: str = "kv-roles") -> _Parser:
     p.add_argument("--baseline", metavar="FILE", help="what is open there already fails no --check")
     p.add_argument("--write-baseline", action="store_true", help="write what is open now to the file of --baseline")
     form = p.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="findings as JSON")
-    form.add_argument("--sarif", action="store_const", const="sarif", dest="format", help="findings as SARIF 2.1.0")
     form.add_argument(
-        "--github", action="store_const", const="github", dest="format", help="findings as GitHub annotations"
+        "-o",
+        "--output",
+        action=_Form,
+        choices=("text", "json", "sarif", "github", "csv", "markdown"),
+        help="the report's form; csv and markdown are the summary alone, a row for each repository",
     )
-    p.add_argument("-v", "--verbose", action="store_true", help="notes as well: other connectors, wrappers, mentions")
+    for name, what in (
+        ("json", "findings as JSON"),
+        ("sarif", "findings as SARIF 2.1.0"),
+        ("github", "findings as GitHub annotations"),
+    ):
+        form.add_argument(f"--{name}", action=_Form, nargs=0, const=name, help=f"{what} (-o {name})")
+    p.set_defaults(format="text", json=False)
+    p.add_argument("--html", metavar="FILE", help="also write the report as one page that can be sent")
+    p.add_argument(
+        "-v", "--verbose", action="store_true", help="all findings: what is certain with its evidence, and notes"
+    )
     p.add_argument("-q", "--quiet", action="store_true", help="the summary only")
     return p
 
@@ -114,7 +149,7 @@ def main(argv: list[str] | None = None, prog: str = "kv-roles") -> int:
     try:
         kept = ", and every answer given is kept" if "--review" in p.given else ""
         done = f"every file is as it was, or done{kept}; run again for the rest"
-        return console.guarded(p, _run, argv, interrupted=done)
+        return console.guarded(p, _run, argv, version=SCHEMA, interrupted=done)
     finally:
         gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
         gc.enable()
@@ -122,7 +157,7 @@ def main(argv: list[str] | None = None, prog: str = "kv-roles") -> int:
 
 def _run(args: argparse.Namespace) -> int:
     # lazy: most runs need it late, or not at all
-    from kvroles.migrate import search, settings
+    from kvroles.migrate import paths, search, settings
 
     if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
@@ -137,10 +172,21 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError("--write-baseline goes with --baseline", fix="Name the file: --baseline FILE --write-baseline")
     entries = _entries(args)
     known = settings.Known(args.side, args.config, trust=not args.no_config)
-    proof = args.write or args.diff or args.json or args.review
+    proof = args.write or args.diff or args.json or args.review or args.html is not None
     options = settings.Options(
-        known.of("-", "."), release, proof=proof, known=known, keys=args.review or args.baseline is not None
+        known.of("-", "."),
+        release,
+        proof=proof,
+        known=known,
+        keys=args.review or args.baseline is not None or args.format == "sarif",
+        lines=args.format == "sarif" or args.html is not None,
     )
+    if args.html is not None:
+        # lazy: most runs write no page
+        from kvroles.migrate.report import html
+
+        html.check_place(args.html)
+    args.paths = paths.given(args.paths, args.from_list, null=args.null)
     if "-" in args.paths:
         if os.path.lexists("-"):  # a gate that is given the names of files would else pass on an empty input
             raise UsageError(
@@ -149,10 +195,7 @@ def _run(args: argparse.Namespace) -> int:
         if len(args.paths) > 1:
             raise UsageError("- stands for standard input and goes with no other path")
         return _standard_input(args, options, known, entries)
-    for path in args.paths:
-        if not os.path.lexists(path):
-            raise UsageError(f"{path} does not exist")
-    found, coverage = search.over(args.paths, known, names=args.verbose)
+    found, coverage = search.over(args.paths, known, names=args.verbose, quiet=args.quiet)
     if args.baseline is not None:
         found = search.without(args.baseline, found, coverage)
     # lazy: not before: what it needs is loaded while other processes look for files
@@ -162,7 +205,7 @@ def _run(args: argparse.Namespace) -> int:
     gc.set_threshold(*_COLLECT_AFTER)
     gc.enable()
     looked_at = coverage.copy()
-    results = run.each(found, options, coverage)
+    results = run.each(found, options, coverage, quiet=args.quiet)
     run.check_sides(known, coverage, results)
     write = args.write
     if terminal is not None:
@@ -175,19 +218,19 @@ def _run(args: argparse.Namespace) -> int:
         write = review.agreed(results, terminal, ask=not args.write)
     whole = _write(results) if write else True
     _baseline(args, entries, results)
-    _report(args, results, coverage)
+    whole = _report(args, results, coverage) and whole
     _account(args.paths, results, coverage, known)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
 
 
 def _terminal(args: argparse.Namespace) -> Terminal:
     """The terminal of a review. Raises ``UsageError`` where there is none, or nothing to ask on it."""
-    for given, option in ((args.json, "--json"), (args.format, f"--{args.format}"), (args.diff, "--diff")):
+    for given, option in ((args.format != "text", f"-o {args.format}"), (args.diff, "--diff")):
         if given:
             raise UsageError(f"--review asks on the terminal, and goes not with {option}", fix="Run it by itself")
     if args.no_config:
         raise UsageError("--review keeps answers in the settings, and goes not with --no-config", fix="Leave that out")
-    if "-" in args.paths:
+    if "-" in args.paths or args.from_list == "-":
         raise UsageError("--review reads keys from standard input, which can be no text too", fix="Name a file")
     # lazy: only a review needs it
     from kvroles.migrate.review.terminal import Terminal
@@ -234,8 +277,10 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
     data = sys.stdin.buffer.read(walk.MAX_BYTES + 1)
     result = run.of_input(data, options)
     results = [result] if result is not None else []
+    for r in results:
+        r.repository = "-"
     coverage = search.Coverage()
-    coverage.files = 1
+    coverage.looked["-"] = 1
     coverage.sides = known.named_by("-", set())
     run.check_sides(known, coverage, results)
     if args.write:
@@ -247,9 +292,9 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
             console.say_exactly(data)
             data = sys.stdin.buffer.read(1 << 20)
     _baseline(args, entries, results)
-    _report(args, results, coverage)
+    whole = _report(args, results, coverage)
     _account([], results, coverage, known)
-    return int(Exit.DOES_NOT_APPLY if args.check and run.left(results) else Exit.DONE)
+    return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
 
 
 def _write(results: list[FileResult]) -> bool:
@@ -284,18 +329,57 @@ def _account(paths: list[str], results: list[FileResult], coverage: Coverage, kn
         console.note(line)
 
 
-def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> None:
-    # lazy: most runs need it late, or not at all
-    from kvroles.migrate.report import text as report
-
-    form = "json" if args.json else args.format or "text"
+def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> bool:
+    """Print the report, and write the page that is asked for; whether that could be written."""
     if args.write and args.paths == ["-"]:  # standard output has the text
-        console.note(report.text(results, coverage, verbose=args.verbose, quiet=args.quiet))
-    elif form in {"json", "sarif"}:
-        console.say_json(report.document(results, coverage, form))
-    elif form == "github":
-        console.say_exactly("".join(f"{line}\n" for line in report.github(results)))
-    elif args.diff:
-        console.say_exactly(report.diffs(results))
+        console.note(_text(args, results, coverage))
+    elif args.diff and args.format == "text":
+        # lazy: most runs show no change
+        from kvroles.migrate.report import diff
+
+        console.say_exactly(diff.diffs(results))
+    elif args.format == "text":
+        console.say(_text(args, results, coverage))
     else:
-        console.say(report.text(results, coverage, verbose=args.verbose, quiet=args.quiet))
+        _machine(args.format, results, coverage)
+    if args.html is None:
+        return True
+    # lazy: most runs write no page
+    from kvroles.migrate.report import html
+
+    try:
+        html.write(args.html, html.page(results, coverage))
+    except OSError as e:
+        console.note(f"kv-roles: {args.html} cannot be written: {e.strerror or e}. What was there is as it was.")
+        return False
+    return True
+
+
+def _text(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> str:
+    # lazy: not before all is read
+    from kvroles.migrate.report import text
+
+    return text.text(results, coverage, verbose=args.verbose, quiet=args.quiet, check=args.check)
+
+
+def _machine(form: str, results: list[FileResult], coverage: Coverage) -> None:
+    """Print the report in one of the forms for programs."""
+    # lazy: only the form that is asked for
+    match form:
+        case "json":
+            from kvroles.migrate.report import json  # lazy: see above
+
+            console.say_json(json.as_json(results, coverage))
+        case "sarif":
+            from kvroles.migrate.report import sarif  # lazy: see above
+
+            console.say_json(sarif.log(results))
+        case "github":
+            from kvroles.migrate.report import github  # lazy: see above
+
+            console.say_exactly("".join(f"{line}\n" for line in github.github(results)))
+        case _:
+            from kvroles.migrate.report import table  # lazy: see above
+
+            rows = table.rows(results, coverage)
+            console.say_exactly(table.csv(rows) if form == "csv" else table.markdown(rows))

@@ -89,3 +89,31 @@ CODES: dict[str, Code] = {
 }
 # Codes of earlier versions, and what is said in their place.
 RETIRED = {"KVR122": "KVR118"}
+# What to do about each, in one or two sentences; the code's page says more.
+TO_DO = {
+    "KVR101": "Let kv-roles migrate --write change it, or set kv_producer yourself.",
+    "KVR102": "Let kv-roles migrate --write change it, or set kv_consumer yourself.",
+    "KVR110": "Answer once: kv-roles migrate --review, or --side 'FILE=prefill' or decode; for good in .kv-roles.toml.",
+    "KVR111": "Correct the statement that is wrong, or answer with --side. Where both sides use one value, split it.",
+    "KVR112": "Look at what the words suggest, and answer with --side or --review.",
+    "KVR113": "Make two values of it, kv_producer for prefill and kv_consumer for decode.",
+    "KVR114": "Remove the NIXL config if no KV cache is transferred; answer with --side if the server is one of a pair.",
+    "KVR115": "Remove the NIXL config of the encode worker.",
+    "KVR116": "Write the role that the finding names in both lines.",
+    "KVR117": "Change the role by hand, where the value is put together.",
+    "KVR118": "Look at the line. If the role is NIXL's, set it by hand or answer with --side; if not, say so in a comment.",
+    "KVR119": "Change what the object was made from (chart, kustomization, manifest), and apply that.",
+    "KVR120": "Nothing: the wrapper's own role drives other behaviour.",
+    "KVR121": "Nothing: another connector's role is not deprecated.",
+    "KVR123": "Change the expectation together with the configuration that it describes.",
+    "KVR124": "Nothing, or bring the sentence up to date.",
+    "KVR125": "Nothing: a record says what once was.",
+    "KVR126": "Nothing. Code that asks for kv_both may have to ask for the two new roles too.",
+    "KVR131": "Keep kv_both on this prefill instance, or run a vLLM with the topic bidirectional-fence.",
+    "KVR132": "Run decode without pipeline parallelism, then set kv_consumer.",
+    "KVR133": "Nothing on prefill; on decode remove prefill context parallelism.",
+    "KVR134": "Add --enable-mm-embeds to prefill if clients send embeddings.",
+    "KVR135": "Leave the wrapper's role as it is, and look at the behaviour that the finding names.",
+    "KVR136": "Read the metric from decode instances in dashboards and alerts.",
+    "KVR190": "Look at the file by hand if it may configure NIXL, or save it so that it can be read.",
+}

@@ -60,6 +60,8 @@ class Finding:
         self.cues = cues if cues is not None else []
         self.fix = fix
         self.written = False
+        self.shown = ""  # its line as a report may show it, before and after the change, where a run asks for it
+        self.shown_after = ""
         self.kept: Kept | None = None  # left as it is, and no gate fails on it
         self.key = ""  # what its place is (``answers.identity``), where a run asks for it
         self.excerpt = ""  # its line, as an answer keeps it for a person

@@ -21,25 +21,32 @@ def shared(
     *,
     worth: bool = True,
     meanwhile: Callable[[], object] | None = None,
+    done: Callable[[int], object] | None = None,
 ) -> list[R]:
     """What ``work`` makes of each of ``items``, one after another, in order. What it raises is raised here.
 
     If that is ``worth`` it the work is shared; what is to be done ``meanwhile`` this process does before its own share.
+    ``done`` is told how many items were begun, as far as this process knows.
     """
     count = min(os.cpu_count() or 1, _MAX_PROCESSES)
     if count < 2 or len(items) < 2 or not worth or not hasattr(os, "fork"):
-        return [made for item in items for made in work(item)]
+        out: list[R] = []
+        for number, item in enumerate(items):
+            if done is not None:
+                done(number)
+            out += work(item)
+        return out
     step = len(items) // _TURNS + 1
     turns, write = os.pipe()  # whoever is free reads the next number: a large item holds nobody else up
     os.write(write, b"".join(n.to_bytes(4, "big") for n in range(0, len(items), step)))
     os.close(write)
     children = [_child(work, items, turns, step) for _ in range(1, count)]
     failure: BaseException | None = None
-    done: list[tuple[int, list[R]]] = []
+    got: list[tuple[int, list[R]]] = []
     try:
         if meanwhile is not None:
             meanwhile()
-        done = _share(work, items, turns, step)
+        got = _share(work, items, turns, step, done)
     except BaseException as e:
         failure = e
     finally:
@@ -51,14 +58,14 @@ def shared(
         with os.fdopen(pipe, "rb") as f:
             blob = f.read()
         _, status = os.waitpid(pid, 0)
-        got = pickle.loads(blob) if blob and not status else _killed(status)
-        if isinstance(got, BaseException):
-            failure = failure or got
+        theirs = pickle.loads(blob) if blob and not status else _killed(status)
+        if isinstance(theirs, BaseException):
+            failure = failure or theirs
         else:
-            done += got
+            got += theirs
     if failure is not None:
         raise failure
-    return [r for _, made in sorted(done, key=lambda d: d[0]) for r in made]
+    return [r for _, made in sorted(got, key=lambda d: d[0]) for r in made]
 
 
 def _killed(status: int) -> KvRolesError:
@@ -69,13 +76,21 @@ def _killed(status: int) -> KvRolesError:
     )
 
 
-def _share(work: Callable[[T], list[R]], items: Sequence[T], turns: int, step: int) -> list[tuple[int, list[R]]]:
-    done: list[tuple[int, list[R]]] = []
+def _share(
+    work: Callable[[T], list[R]],
+    items: Sequence[T],
+    turns: int,
+    step: int,
+    begun: Callable[[int], object] | None = None,
+) -> list[tuple[int, list[R]]]:
+    out: list[tuple[int, list[R]]] = []
     while number := os.read(turns, 4):
         first = int.from_bytes(number, "big")
+        if begun is not None:
+            begun(first)
         if made := [m for item in items[first : first + step] for m in work(item)]:
-            done.append((first, made))
-    return done
+            out.append((first, made))
+    return out
 
 
 def _child(work: Callable[[T], list[R]], items: Sequence[T], turns: int, step: int) -> tuple[int, int]:

@@ -8,8 +8,9 @@ from functools import partial
 from itertools import islice
 
 from kvroles.errors import Exit, KvRolesError, UsageError
-from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
-from kvroles.migrate import findings, settings, walk, workers
+from kvroles.evidence.frames import Cue
+from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
+from kvroles.migrate import findings, redact, settings, walk, workers
 from kvroles.migrate.answers import answer
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
@@ -17,6 +18,7 @@ from kvroles.migrate.readers import base
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.search import Coverage, Found
 from kvroles.migrate.settings import Known, Options
+from kvroles.progress import Progress
 
 _LIMIT = 1000  # brackets within brackets: a parser's own stack holds some thousands
 _SECONDS, _SECONDS_A_MB = 2.0, 1.0  # of processor time, for one file
@@ -37,25 +39,42 @@ class FileResult:
         self.path = path
         self.findings = findings
         self.lines = lines if lines is not None else {}
+        self.repository = ""  # as ``search.repository`` names it
+        self.patch = ""  # the change as a patch, where something is to be written
         self.before = b""
         self.after: bytes | None = None
         self.used: frozenset[int] = frozenset()  # the answers of the command line that decided something, by number
 
+    def line(self, cue: Cue) -> int:
+        """The line of a piece of evidence, from 1; 0 if it is none of the file's text."""
+        return self.lines.get(cue.pos, 1) if cue.pos >= 0 else 0
 
-def each(found: list[Found], options: Options, coverage: Coverage) -> list[FileResult]:
-    """The result of every file found that has one, in order. Files are read in processes that may die of one."""
+
+def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: bool = True) -> list[FileResult]:
+    """The result of every file found that has one, in order. Files are read in processes that may die of one.
+
+    Without ``quiet`` a bar shows how far the run is.
+    """
     sizes = {f.path: _size(f.path) for f in found if not f.skipped}
-    made = workers.each(partial(_one, options), found, budget=lambda f: budget(sizes.get(f.path, 0)), load=base.load)
+    with Progress("Reading", len(found), quiet=quiet, unit="files with kv_both") as bar:
+        made = workers.each(
+            partial(_one, options),
+            found,
+            budget=lambda f: budget(sizes.get(f.path, 0)),
+            load=base.load,
+            told=bar.at,
+        )
     out: list[FileResult] = []
     for f, result in zip(found, made, strict=True):
         if isinstance(result, workers.Lost):
             hit = walk.look(f.path)
             lost = skipped(f.path, hit.skipped, hit.data) if hit.skipped else unread(f.path, hit.data, result.why)
-            out.append(_kept(lost, hit.data, _options_of(f, options)))
-        elif isinstance(result, str):
-            coverage.pass_over(result, f.path)
-            coverage.files -= 1
+            result = _kept(lost, hit.data, _options_of(f, options))
+        if isinstance(result, str):
+            coverage.pass_over(result, f.path, f.repository)
+            coverage.looked[f.repository] -= 1
         elif result is not None:
+            result.repository = f.repository
             out.append(result)
     return out
 
@@ -184,14 +203,38 @@ def of_bytes(
     except KvRolesError:
         raise
     except Exception as e:  # one odd file must not cost the report on all the others
-        why = f"reading it failed ({type(e).__name__}: {e}); nothing in it was changed"
+        why = f"reading it failed ({type(e).__name__}: {redact.masked(str(e))}); nothing in it was changed"
         return _kept(unread(path, data, why), data, options)
     result = FileResult(path, found, lines={c.pos: ctx.line(c.pos)[0] for f in found for c in f.cues if c.pos >= 0})
     result.used = frozenset(options.settings.used)
     if options.proof and any(f.role for f in found):
         result.after = _checked(result, data, ctx, options)
         result.before = data if result.after is not None else b""
+    _show(result, data, options)
     return result
+
+
+def _show(result: FileResult, data: bytes, options: Options) -> None:
+    """Mask what the findings quote of the file, and make what a report shows of its text."""
+    mark = len(BOM.decode()) if data.startswith(BOM) else 0
+    before = redact.Shown(data.decode("utf-8"))
+    after = None
+    if result.after is not None:
+        # lazy: only where a change is proposed
+        from kvroles.migrate.report import diff
+
+        after = redact.Shown(result.after.decode("utf-8"))
+        result.patch = diff.unified(result.path, before, after)
+    for f in result.findings:
+        f.message = redact.masked(f.message, prose=True)
+        f.connector = redact.masked(f.connector) if f.connector else f.connector
+        f.cues = [
+            c if c.kind == "answer" else c._replace(words=before.words(c.words, c.pos + mark if c.pos >= 0 else -1))
+            for c in f.cues
+        ]
+        if options.lines and f.pos >= 0:
+            f.shown = before.excerpt(f.line)
+            f.shown_after = after.excerpt(f.line) if after is not None and f.role else ""
 
 
 def _nested(data: bytes) -> bool:

@@ -3,42 +3,61 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections import Counter, deque
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import NamedTuple
 
 from kvroles.migrate import parallel, walk
 from kvroles.migrate.settings import NAME, Known
+from kvroles.progress import Progress
 
 _AT_ONCE = 32  # files a process takes at a time
 _WORTH_SHARING = 400  # files; fewer are read in the time that a process takes to start
+_FOLDERS = 256  # that are handed out one by one: enough that none holds a large part of what is below them all
 _LINK = "link"
 
 
 class Found(NamedTuple):
-    """A file to judge, and the argument it was found below; ``skipped`` says why it cannot be."""
+    """A file to judge, the argument it was found below, and its repository; ``skipped`` says why it cannot be judged."""
 
     root: str
     path: str
     skipped: str = ""
+    repository: str = ""
 
 
 class Coverage:
-    """What a run looked at: how many files, and what it passed over, by reason; with ``names`` by path as well."""
+    """What a run looked at: how many files of each repository, and what it passed over, by reason; with ``names`` by path as
+    well.
+
+    A repository is the nearest folder upward with a ``.git``; without one the path that was named.
+    """
 
     def __init__(self, *, names: bool = False) -> None:
-        self.files = 0
-        self.passed: Counter[str] = Counter()
+        self.looked: Counter[str] = Counter()  # files, by repository
+        self.aside: Counter[tuple[str, str]] = Counter()  # files and folders, by repository and reason
         self.names: list[tuple[str, str]] | None = [] if names else None
         self.settings: set[str] = set()  # the settings files that were met
         self.rules: Counter[str] = Counter()  # how many files each row of them left out that hold the word
         self.sides: set[int] = set()  # the answers of the command line whose glob names a file that was looked at
 
-    def pass_over(self, reason: str, path: str) -> None:
+    @property
+    def files(self) -> int:
+        """How many files were looked at."""
+        return self.looked.total()
+
+    @property
+    def passed(self) -> Counter[str]:
+        """How much was passed over, by reason."""
+        out: Counter[str] = Counter()
+        for (_, reason), number in self.aside.items():
+            out[reason] += number
+        return out
+
+    def pass_over(self, reason: str, path: str, repository: str) -> None:
         """Count ``path`` as passed over."""
-        self.passed[reason] += 1
+        self.aside[repository, reason] += 1
         if self.names is not None:
             self.names.append((reason, path))
 
@@ -50,8 +69,8 @@ class Coverage:
 
     def add(self, other: Coverage) -> None:
         """Take over what another process looked at."""
-        self.files += other.files
-        self.passed.update(other.passed)
+        self.looked.update(other.looked)
+        self.aside.update(other.aside)
         self.settings |= other.settings
         self.rules.update(other.rules)
         self.sides |= other.sides
@@ -59,38 +78,52 @@ class Coverage:
             self.names += other.names
 
 
-def over(paths: list[str], known: Known, *, names: bool = False) -> tuple[list[Found], Coverage]:
+class _Share(NamedTuple):
+    """What a process does at a time: a folder, or some files; of the path ``root`` and of one repository."""
+
+    root: str
+    repository: str
+    what: str | list[str]
+
+
+def over(paths: list[str], known: Known, *, names: bool = False, quiet: bool = True) -> tuple[list[Found], Coverage]:
     """The files at or below ``paths`` that hold ``kv_both`` or cannot be read, each once, in order; and what was looked at.
 
     A link to what is below one of the paths is read where it leads. One that leads elsewhere is named if it leads to a folder,
-    or to a file that holds ``kv_both``.
+    or to a file that holds ``kv_both``. Without ``quiet`` a bar shows how far the search is.
     """
     whole = Coverage(names=names)
     out: dict[str, Found] = {}
-    links: list[str] = []
-    for root in paths:
-        _add(_below(root, known, names), whole, out, links)
-    roots = [(os.path.realpath(p), p) for p in paths]
+    links: deque[str] = deque()
+    paths = list(dict.fromkeys(paths))
+    _add(paths, _below(paths, known, names, quiet=quiet), whole, out, links)
+    roots = {os.path.realpath(p): p for p in reversed(paths)}
     followed: set[str] = set()
     while links:
-        link = links.pop(0)
-        _add(_followed(link, roots, followed, known, names), whole, out, links)
+        link = links.popleft()
+        _add([link], _followed(link, roots, followed, known, names), whole, out, links)
     return list(out.values()), whole
 
 
 def without(baseline: str, found: list[Found], coverage: Coverage) -> list[Found]:
     """``found`` less the baseline itself, whose names of files may hold the word."""
     own = os.path.realpath(baseline)
-    out = [f for f in found if os.path.realpath(f.path) != own]
-    if len(out) < len(found):
-        coverage.pass_over("baseline", baseline)
-        coverage.files -= 1
+    out = []
+    for f in found:
+        if os.path.realpath(f.path) == own:
+            coverage.pass_over("baseline", baseline, f.repository)
+            coverage.looked[f.repository] -= 1
+        else:
+            out.append(f)
     return out
 
 
-def _add(found: list[Found | Coverage], whole: Coverage, out: dict[str, Found], links: list[str]) -> None:
+def _add(
+    roots: list[str], found: list[Found | Coverage], whole: Coverage, out: dict[str, Found], links: deque[str]
+) -> None:
+    number = {root: n for n, root in enumerate(roots)}
     hits = [f for f in found if isinstance(f, Found)]
-    for f in sorted(hits, key=lambda f: walk.order(f.path)):
+    for f in sorted(hits, key=lambda f: (number[f.root], walk.order(f.path))):
         if f.skipped == _LINK:
             links.append(f.path)
         else:
@@ -100,119 +133,147 @@ def _add(found: list[Found | Coverage], whole: Coverage, out: dict[str, Found], 
             whole.add(seen)
 
 
-def _below(root: str, known: Known, names: bool) -> list[Found | Coverage]:
-    """What is at or below ``root``, links not followed."""
-    top = walk.spread(root)
-    shares: list[str | list[str]] = [*top.dirs]  # the folders first: what is small goes last, and evens out the ends
-    shares += [top.files[i : i + _AT_ONCE] for i in range(0, len(top.files), _AT_ONCE)]
-    worth = bool(top.dirs) or len(top.files) >= _WORTH_SHARING
-    found = parallel.shared(partial(_look, known, root, names), shares, worth=worth, meanwhile=_load_judges)
-    top.files = []
-    return [*_listed(root, top, known, names), *found]
-
-
-def _look(known: Known, root: str, names: bool, share: str | list[str]) -> list[Found | Coverage]:
-    seen = Coverage(names=names)
-    if isinstance(share, list):
-        return _searched(root, share, known, seen)
+def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -> list[Found | Coverage]:
+    """What is at or below ``roots``, links not followed."""
+    many = max(1, _FOLDERS // len(roots))
+    shares: list[_Share] = []
+    files: list[_Share] = []
     out: list[Found | Coverage] = []
-
-    def files() -> Iterator[str]:
-        for listed in walk.below(share):
-            if listed.aside or listed.links:
-                out.extend(_aside(root, listed, known, seen))
-            yield from listed.files
-
-    found = _searched(root, files(), known, seen)
-    return out + found
-
-
-def _listed(root: str, listed: walk.Listed, known: Known, names: bool) -> list[Found | Coverage]:
     seen = Coverage(names=names)
-    return [*_aside(root, listed, known, seen), seen]
+    count = 0
+    for root in roots:
+        top = walk.spread(root, many)
+        tops = set(top.tops)
+        of = repository(root)
+        shares += [_Share(root, _within(d, tops, of), d) for d in top.dirs]
+        by: dict[str, list[str]] = {}
+        for path in top.files:
+            by.setdefault(_within(path, tops, of), []).append(path)
+        for repo, those in by.items():
+            files += [_Share(root, repo, those[i : i + _AT_ONCE]) for i in range(0, len(those), _AT_ONCE)]
+        count += len(top.files)
+        out += _aside(root, top, of, known, seen)
+    worth = bool(shares) or count >= _WORTH_SHARING
+    shares += files  # the folders first: what is small goes last, and evens out the ends
+    with Progress("Searching", len(shares), quiet=quiet, unit="folders") as bar:
+        out += parallel.shared(partial(_look, known, names), shares, worth=worth, meanwhile=_load_judges, done=bar.at)
+    return [*out, seen]
 
 
-def _searched(root: str, files: Iterable[str], known: Known, seen: Coverage) -> list[Found | Coverage]:
-    """Those of ``files`` that hold the word, and ``seen``, in which the rest is counted."""
+def _within(path: str, tops: set[str], of: str) -> str:
+    """The repository of ``path``: the nearest of ``tops`` at or above it, else ``of``."""
+    here = path
+    while tops and here not in tops:
+        up = os.path.dirname(here)
+        if up == here:
+            return of
+        here = up
+    return here if tops else of
+
+
+@lru_cache(maxsize=1024)
+def repository(path: str) -> str:
+    """The repository that a path named by the user is of: the nearest folder upward with a ``.git``, as a path from the current
+    folder if it is in that; without one the path itself, or the folder of a file."""
+    folder = os.path.normpath(path)
+    if not os.path.isdir(folder):
+        folder = os.path.dirname(folder) or "."
+    here = os.path.realpath(folder)
+    while not os.path.lexists(os.path.join(here, ".git")):
+        if here == os.path.dirname(here):
+            return folder
+        here = os.path.dirname(here)
+    near = os.path.relpath(here)
+    return here if os.path.isabs(path) else "." if set(near.split(os.sep)) == {".."} else near
+
+
+def _look(known: Known, names: bool, share: _Share) -> list[Found | Coverage]:
+    seen = Coverage(names=names)
+    root, repo, what = share
+    if isinstance(what, list):
+        return [*_searched(root, what, repo, known, seen), seen]
     out: list[Found | Coverage] = []
-    for path in walk.holding(_counted(files, known, seen)):
+    for listed in walk.below(what, repo):
+        if listed.aside or listed.links:
+            out += _aside(root, listed, listed.repository, known, seen)
+        out += _searched(root, listed.files, listed.repository, known, seen)
+    return [*out, seen]
+
+
+def _searched(root: str, files: list[str], repo: str, known: Known, seen: Coverage) -> list[Found]:
+    """Those of ``files`` that hold the word; the rest is counted in ``seen``."""
+    out: list[Found] = []
+    looked = len(files)
+    if known.given and known.open_sides(seen.sides):
+        for path in files:
+            seen.sides |= known.named_by(path, seen.sides)
+    for path in walk.holding(files):
         if os.path.basename(path) == NAME:
-            seen.pass_over("settings of kv-roles", path)
-            seen.files -= 1
-        elif _excluded(path, root, known, seen):
-            seen.files -= 1
+            seen.pass_over("settings of kv-roles", path, repo)
+            looked -= 1
+        elif _excluded(path, root, repo, known, seen):
+            looked -= 1
         else:
-            out.append(Found(root, path))
-    out.append(seen)
+            out.append(Found(root, path, repository=repo))
+    seen.settings.update(path for path in files if path.endswith(NAME))
+    if looked:
+        seen.looked[repo] += looked
     return out
 
 
-def _excluded(path: str, root: str, known: Known, seen: Coverage) -> bool:
+def _excluded(path: str, root: str, repo: str, known: Known, seen: Coverage) -> bool:
     """Whether the settings leave ``path`` out, which is then counted in ``seen``, for the row that does too."""
     settings = known.of(path, root)
     row = settings.excluded(path)
     if row is None:
         return False
-    seen.pass_over("excluded by the settings", path)
+    seen.pass_over("excluded by the settings", path, repo)
     seen.rules[f"{settings.file}: exclude {row}"] += 1
     return True
 
 
-def _counted(files: Iterable[str], known: Known, seen: Coverage) -> Iterator[str]:
-    """``files``, counted in ``seen``, with the answers of the command line that name one of them."""
-    asked = bool(known.given)
-    number = 0
-    for path in files:
-        number += 1
-        if path.endswith(NAME):
-            seen.settings.add(path)
-        if asked and known.open_sides(seen.sides):
-            seen.sides |= known.named_by(path, seen.sides)
-        yield path
-    seen.files += number
-
-
-def _aside(root: str, listed: walk.Listed, known: Known, seen: Coverage) -> list[Found]:
+def _aside(root: str, listed: walk.Listed, repo: str, known: Known, seen: Coverage) -> list[Found]:
     """The links of a folder, and what in it is neither file nor folder; the rest that is put aside is counted in ``seen``."""
     out: list[Found] = []
     for reason, path in listed.aside:
         if reason in walk.REASONS:
-            seen.pass_over(reason, path)
-        elif not _excluded(path, root, known, seen):
-            out.append(Found(root, path, reason))
-    return out + [Found(root, path, _LINK) for path in listed.links]
+            seen.pass_over(reason, path, repo)
+        elif not _excluded(path, root, repo, known, seen):
+            out.append(Found(root, path, reason, repo))
+    return out + [Found(root, path, _LINK, repo) for path in listed.links]
 
 
 def _followed(
-    link: str, roots: list[tuple[str, str]], followed: set[str], known: Known, names: bool
+    link: str, roots: dict[str, str], followed: set[str], known: Known, names: bool
 ) -> list[Found | Coverage]:
     """What a link adds: nothing if what it leads to is read by its own name, all of it if it would be passed over there."""
     seen = Coverage(names=names)
     target = os.path.realpath(link)
+    repo = repository(os.path.dirname(link) or ".")
     if not os.path.exists(target):
-        seen.pass_over("link that leads nowhere", link)
+        seen.pass_over("link that leads nowhere", link, repo)
         return [seen]
-    if _excluded(link, roots[0][1], known, seen):
+    if _excluded(link, next(iter(roots.values())), repo, known, seen):
         return [seen]
-    inside = next((real for real, _ in roots if target == real or target.startswith(real.rstrip("/") + "/")), None)
-    if inside is not None:
+    inside = target
+    while inside not in roots and inside != os.path.dirname(inside):
+        inside = os.path.dirname(inside)
+    if inside in roots:
         if target in followed or not walk.is_passed_over(target, inside):
             return [seen]
         followed.add(target)
-        return _below(link, known, names)
+        return _below([link], known, names)
     reason = walk.PASSED_OVER.get(os.path.basename(link)) or walk.PASSED_OVER.get(os.path.basename(target))
     if reason is not None:
-        seen.pass_over(reason, link)
+        seen.pass_over(reason, link, repo)
     elif os.path.isdir(target):
-        return [
-            Found(link, link, f"a link to {target}, which is outside what was searched: name it as a path too"),
-            seen,
-        ]
+        why = f"a link to {target}, which is outside what was searched: name it as a path too"
+        return [Found(link, link, why, repo), seen]
     elif os.path.isfile(target) and any(True for _ in walk.holding([target])):
         why = f"a link to {target}, which holds kv_both and is outside what was searched: name it as a path too"
-        return [Found(link, link, why), seen]
+        return [Found(link, link, why, repo), seen]
     else:
-        seen.pass_over("link to a file outside, without kv_both", link)
+        seen.pass_over("link to a file outside, without kv_both", link, repo)
     return [seen]
 
 

@@ -163,6 +163,7 @@ class Options(NamedTuple):
     proof: bool = True  # make the change in memory and read it again; a plain report does without
     known: Known | None = None  # the settings of each file, where they differ
     keys: bool = False  # say of each finding what its place is
+    lines: bool = False  # and show its line
 
 
 def named(path: str, glob: str, bases: Sequence[str]) -> bool:

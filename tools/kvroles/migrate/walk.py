@@ -41,7 +41,6 @@ _UNFINISHED = re.compile(rf"{re.escape(UNFINISHED)}[0-9a-f]{{16}}")
 SPECIAL = "not a regular file"
 MAX_BYTES = 8 << 20
 _COUNTED = 1000  # occurrences in a file too large to be read; the rest are not counted
-_MANY = 256  # folders: enough that none holds a large part of what is below them all
 _CHUNK = 1 << 20
 _SAMPLE = 512  # bytes: of UTF-16 nearly half of them are zeros
 _NEEDLE = b"kv_both"
@@ -64,9 +63,11 @@ class Hit(NamedTuple):
 class Listed:
     """What a folder holds: files to search, folders to go into, links, and what is put aside with the reason."""
 
-    __slots__ = ("aside", "dirs", "files", "links")
+    __slots__ = ("aside", "dirs", "files", "links", "repository", "tops")
 
     def __init__(self) -> None:
+        self.tops: list[str] = []  # the folders among these that are the top of a repository
+        self.repository = ""  # the nearest top at or above, as ``below`` knows it
         self.files: list[str] = []
         self.dirs: list[str] = []
         self.links: list[str] = []
@@ -78,19 +79,23 @@ class Listed:
         self.dirs += other.dirs
         self.links += other.links
         self.aside += other.aside
+        self.tops += other.tops
 
 
-def below(root: str) -> Iterator[Listed]:
-    """What ``root`` and every folder below it hold, a folder at a time. Links are named, not followed."""
-    stack = [os.path.normpath(root)]
+def below(root: str, repository: str = "") -> Iterator[Listed]:
+    """What ``root``, which is of ``repository``, and every folder below it hold, a folder at a time. Links are named, not
+    followed."""
+    stack = [(os.path.normpath(root), repository)]
     while stack:
-        found = _listed(stack.pop())
-        stack += found.dirs
+        folder, of = stack.pop()
+        found = _listed(folder)
+        found.repository = found.tops[0] if found.tops else of
+        stack += [(d, found.repository) for d in found.dirs]
         yield found
 
 
-def spread(root: str) -> Listed:
-    """What is at or below ``root``, whatever its name, as some files and many folders to be walked with ``below``."""
+def spread(root: str, many: int) -> Listed:
+    """What is at or below ``root``, whatever its name, as some files and about so many folders to be walked with ``below``."""
     root = os.path.normpath(root)
     if root in _SYSTEM or os.path.realpath(root).startswith(("/proc/", "/sys/")):
         whole = Listed()
@@ -98,7 +103,7 @@ def spread(root: str) -> Listed:
         return whole
     whole = _listed(root, named=True)
     dirs = deque(whole.dirs)
-    while dirs and len(dirs) < _MANY:
+    while dirs and len(dirs) < many:
         found = _listed(dirs.popleft())
         dirs += found.dirs
         whole.add(found)
@@ -133,6 +138,8 @@ def _listed(here: str, *, named: bool = False) -> Listed:
         with os.scandir(here) as entries:
             for entry in entries:
                 name = entry.name
+                if name == ".git":  # a folder, or the file of a worktree or submodule
+                    out.tops.append(here)
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         if name in PASSED_OVER:

@@ -48,11 +48,17 @@ class _Process(Generic[T]):
 
 
 def each(
-    work: Callable[[T], R], items: Sequence[T], *, budget: Callable[[T], float], load: Callable[[], object]
+    work: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    budget: Callable[[T], float],
+    load: Callable[[], object],
+    told: Callable[[int], object] | None = None,
 ) -> list[R | Lost]:
     """What ``work`` makes of each of ``items`` in a process of its own, in order. What it raises is raised here.
 
     ``budget`` is the processor time in seconds that an item may take; ``load`` runs first in every process and counts for none.
+    ``told`` hears how many are done.
     """
     done: dict[int, R | Lost] = {}
     todo = deque(range(len(items)))
@@ -77,6 +83,8 @@ def each(
                 if p.given:
                     done[p.given.popleft()] = Lost(why)
                 todo.extendleft(reversed(p.given))
+            if told is not None:
+                told(len(done))
     finally:
         for p in running:
             os.kill(p.pid, signal.SIGKILL)

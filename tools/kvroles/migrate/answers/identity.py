@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
+from kvroles.migrate import redact
 
 _ROLE = regex(r"kv_(?:both|producer|consumer)")
 _COMMENT = regex(r"\s*(?:#|//|;|--|/\*|\*|<!--|\{\{-?\s*/\*|\{#)")
@@ -64,8 +65,9 @@ def places(s: str) -> list[Place]:
         if all(number == 1 for number in count.values()):
             break
         keys = [k if count[k] == 1 else (*k, more(n)) for n, k in enumerate(keys)]
+    shown = redact.Shown(s)  # an excerpt is kept in a file that others read
     return [
-        Place(p.pos, _digest(k), p.word, _excerpt(lines[p.line])) for p, k in zip(seen, keys, strict=True)
+        Place(p.pos, _digest(k), p.word, _excerpt(shown.own(p.line + 1))) for p, k in zip(seen, keys, strict=True)
     ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import walk
+from kvroles.migrate import redact, walk
 from kvroles.migrate.answers import identity
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
@@ -70,21 +70,19 @@ def shown(case: Case, terminal: Terminal, progress: str) -> Iterator[str]:
 
 def _context(f: Finding, terminal: Terminal) -> Iterator[str]:
     """The line with the word, marked, and the lines round it."""
-    lines = identity.decoded(walk.look(f.path).data).split("\n")
-    first, last = max(1, f.line - _AROUND), min(len(lines), f.line + _AROUND)
-    if last == len(lines) and not lines[last - 1]:
-        last -= 1
-    gutter = len(str(last)) + 3
+    text_of = redact.Shown(identity.decoded(walk.look(f.path).data))
+    around = text_of.context(f.line, _AROUND)
+    if around[-1][0] == len(text_of.lines) and not around[-1][1]:
+        around.pop()
+    gutter = len(str(around[-1][0])) + 3
     room = terminal.width - gutter
-    for number in range(first, last + 1):
-        own = number == f.line
+    for number, line in around:
         # Made safe before it is cut: an escape is longer than what it stands for.
-        raw = lines[number - 1].rstrip("\r").expandtabs(4)
-        text = said(raw)
-        if not own:
+        text = said(line.expandtabs(4))
+        if number != f.line:
             yield f"  {number:>{gutter - 3}} {cut(text, room)[0]}"
             continue
-        before = len(said(lines[number - 1][: f.column - 1].expandtabs(4)))
+        before = len(said(line[: _column(text_of.lines[number - 1], line, f.column)].expandtabs(4)))
         text, column = cut(text, room, before, len(TOKEN))
         at = text.find(TOKEN, max(0, column - len(TOKEN)))
         marked = text
@@ -92,6 +90,14 @@ def _context(f: Finding, terminal: Terminal) -> Iterator[str]:
             marked = text[:at] + terminal.paint(TOKEN, "1;33") + text[at + len(TOKEN) :]
         yield f"> {number:>{gutter - 3}} {marked}"
         yield f"{'':{gutter + column}}{'^' * len(TOKEN)}"
+
+
+def _column(line: str, masked: str, column: int) -> int:
+    """The index in the line as it is shown of the word that stands in a column of the line itself."""
+    at = -1
+    for _ in range(line.count(TOKEN, 0, column - 1) + 1):
+        at = masked.find(TOKEN, at + 1)
+    return max(at, 0)
 
 
 def _evidence(case: Case, terminal: Terminal) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kvroles.errors import Exit, KvRolesError
-from kvroles.migrate.report import text as report
 from kvroles.migrate.review.case import cases
 from kvroles.migrate.review.session import Session
 from kvroles.migrate.review.terminal import ClosedError, Terminal
@@ -44,7 +43,7 @@ def agreed(results: list[FileResult], terminal: Terminal, *, ask: bool) -> bool:
     changes = [r for r in results if r.after is not None]
     try:
         for r in changes:
-            for line in report.unified(r).splitlines():
+            for line in r.patch.splitlines():
                 heading = line.startswith(("+++", "---"))
                 terminal.say(terminal.paint(line, "1" if heading else _COLOURS.get(line[:1], "0")))
         if not changes or not ask:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kvroles.errors import KvRolesError
 from kvroles.migrate import run
+from kvroles.migrate.report import json as form
 from kvroles.migrate.report import text
 from kvroles.migrate.search import Coverage
 from kvroles.migrate.settings import Options, Settings
@@ -27,10 +28,8 @@ def migrate(name: str, source: str) -> str:
         return json.dumps(out)
     results = [result] if result is not None else []
     coverage = Coverage()
-    coverage.files = 1
-    out["findings"] = text.as_json(results, coverage)["findings"]
-    out["summary"] = (
-        text.text(results, coverage, verbose=False, quiet=True).replace(" (--write rewrites them)", "").strip()
-    )
-    out["diff"] = "".join(map(text.unified, results))
+    coverage.looked[""] = 1
+    out["findings"] = form.as_json(results, coverage)["findings"]
+    out["summary"] = text.text(results, coverage, quiet=True).replace(" (--write rewrites them)", "").strip()
+    out["diff"] = "".join(r.patch for r in results)
     return json.dumps(out)

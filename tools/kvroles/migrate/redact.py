@@ -1,0 +1,258 @@
+"""What of a file's text may be shown: values that may be secrets are masked, and of Secrets and live objects only a role's
+own line is shown.
+
+Every report is made of what this module lets through, so that a report can be sent. A value is masked for the name it is
+given to (``HF_TOKEN``, ``password``), for its shape (``hf_...``, ``Bearer ...``, the user of an address), or because it is the
+value of an environment variable or of a Secret's data and is no number, path, side or switch. Masking too much costs a
+line of context; masking too little gives a secret away.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import pairwise
+
+from kvroles.evidence.text import TOKEN
+
+MASK = "***"
+HIDDEN = "[not shown: values of env or data]"
+_ROLES = re.compile(r"kv_(?:both|producer|consumer)")
+_LONG = 240  # characters of a line that are shown round a role
+
+# What secrets are called. Not "tokens" (a count) and not "tokenizer".
+_SECRET = (
+    r"[\w.-]*(?:token(?!s\b|iz|s_|-s)|secret|passw(?:or)?d|passphrase|\bpwd|api[-_.]?key|access[-_.]?key|private[-_.]?key"
+    r"|credential|authorization|\bauth\b|_auth\b|license[-_.]?key|\bdsn\b|connection[-_.]?string|cookie)[\w.-]*"
+)
+_QUOTE = r"(?:\\*[\"'])"
+_VALUE = rf"(?:(?P<q>{_QUOTE})(?P<in>.*?)(?P=q)|(?P<bare>[^\s\"',;}}\])]+))"
+_NAMED = (
+    re.compile(rf"(?i)(?P<name>{_SECRET}){_QUOTE}?\]?\)?\s*(?::=|=>|[:=])\s*(?:-\s+)?{_VALUE}"),
+    re.compile(rf"(?i)(?P<name>(?<![\w-])--?{_SECRET}){_QUOTE}?[\s,]+{_VALUE}"),
+    re.compile(rf"(?i)(?P<name>{_SECRET})\s+is\s+{_VALUE}"),
+    re.compile(rf"(?i)\b(?:ENV|ARG)\s+(?P<name>{_SECRET})\s+{_VALUE}"),
+)
+_ENV = re.compile(
+    rf"(?<![\w$.-])(?P<name>[A-Z][A-Z0-9_]{{2,}}){_QUOTE}?\]?(?:\s*(?:=>|=)\s*(?!=)|(?<=\bENV )\s*){_VALUE}"
+)
+_ENV_KEY = re.compile(rf"(?:^\s*(?:-\s+)?|[{{,]\s*){_QUOTE}?(?P<name>[A-Z][A-Z0-9_]{{2,}}){_QUOTE}?\s*:\s+{_VALUE}")
+_OF_ENV = re.compile(rf"(?<![\w-]){_QUOTE}?\b[vV]alue{_QUOTE}?\s*[:=]\s*{_VALUE}")
+_INLINE = re.compile(
+    rf"(?i){_QUOTE}?\b(?:env|environment|env_?vars|extra_?env\w*|data|string_?data|binary_?data|secrets?){_QUOTE}?\s*[:=]\s*[\[{{]"
+)
+_PAIR = re.compile(rf"(?<!name)(?<!name[\"'])(?<!name\\\\[\"'])[:=]\s*{_VALUE}")
+_SHAPES = re.compile(
+    r"""\bhf_(?:(?=\w*[A-Z0-9])\w{6,}|\w{16,})
+    | (?<=://)[^\s/@"']+(?=@)
+    | (?i:(?<=\bbearer[ ])|(?<=\bbasic[ ]))[\w.~+/=-]{6,}
+    | \b(?:sk|pk|rk)-[\w-]{8,} | \bgh[pousr]_\w{8,} | \bgithub_pat_\w{8,} | \bglpat-[\w-]{8,} | \bnvapi-[\w-]{8,}
+    | \bxox[abeprs]-[\w-]{8,} | \bA[KS]IA[0-9A-Z]{12,} | \bAIza[\w-]{20,} | \beyJ[\w-]{8,}(?:\.[\w-]+)*
+    | (?<![\w+/=.-])(?=[\w+/=-]*[0-9])(?=[\w+/=-]*[A-Z])(?=[\w+/=-]*[a-z])[A-Za-z0-9+/=_-]{32,}(?![\w+/=.-])""",
+    re.X,
+)
+# Values of the environment that give nothing away, and variables whose value is no secret.
+_HARMLESS = re.compile(
+    r"""(?ix) [\d.,:%-]* | \d+[kmgt]?i?b?s? | true|false|yes|no|on|off|none|null|auto|info|debug|warning|error
+    | [\w./-]*(?:prefill|decode|producer|consumer|encode|nixl|connector|kv_both|disagg)\w*
+    | \$\(?\{?\w*\}?\)? | \$\{?\w+(?::?-\w*)?\}? | \{\{.* | [<%@]\w+[>%@] | \.{0,2}/[\w./-]* | localhost | [{\[].* | [|>][+-]? """
+)
+_PUBLIC = re.compile(
+    r"(?:VLLM|UCX|NCCL|CUDA|NIXL|GLOO|OMP|PYTHON|RAY|LMCACHE|TORCH|TRITON|ROCM|HIP|FLASHINFER|TP|DP|PP)_\w+|PYTHON\w*"
+    r"|PATH|LD_LIBRARY_PATH|MODEL\w*|PORT|HOST|ROLE|HF_HOME|HF_HUB_\w+|IMAGE|NAMESPACE|KV_\w+|\w*(?:CONFIG|ROLE|PORT|CONNECTOR|HOST)\w*"
+)
+_SIDE_WORD = re.compile(r"(?i)prefill\w*|decod\w*|producer|consumer|encod\w*|disagg\w*|aggregat\w*|\bP/D\b|预填充|解码")
+# Blocks whose lines are values: of the environment, of data, and what a secret's name stands over.
+_BLOCK = re.compile(
+    rf"""(?ix) ^(?P<indent>\s*)(?:-\s+)?["']?(?: (?P<values>env|environment|env_?vars|extra_?env\w*|data|string_?data
+    |binary_?data|secrets?|secret_?env\w*) | {_SECRET} )["']?\s*[:=]\s*(?:[|>][+-]?\d*|[{{\[])?\s*(?:\#.*)?$"""
+)
+_WAITS = re.compile(rf"(?i)(?:^|[\s\"'\[,=-])--?{_SECRET}[\"']?,?\s*\\?$")
+_PEM = re.compile(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
+_SECRET_KIND = re.compile(r"""(?m)["']?\bkind["']?\s*[:=]\s*\\?["']?(?:Secret|SecretList)\b""")
+_LIVE = re.compile(
+    r"""(?m)["']?\b(?:resourceVersion|managedFields|selfLink|uid|last-applied-configuration)\b["']?\s*:"""
+)
+_DOCUMENT = re.compile(r"(?m)^---(?=\s|$)")
+
+
+def masked(text: str, *, prose: bool = False) -> str:
+    """``text``, a line or a piece of one, without the values that may be secrets; what holds a role is kept.
+
+    With ``prose`` a word in capitals before a colon is no variable.
+    """
+    spans = sorted(_spans(text, prose))
+    if not spans:
+        return text
+    out: list[str] = []
+    last = 0
+    for start, end in spans:
+        if end <= last:
+            continue
+        out += [text[last : max(start, last)], MASK if start >= last else ""]
+        last = end
+    return "".join([*out, text[last:]])
+
+
+def _spans(text: str, prose: bool) -> Iterator[tuple[int, int]]:
+    """Where in a line the values stand that are masked; they may overlap."""
+    for m in _SHAPES.finditer(text):
+        yield m.span()
+    for pattern in _NAMED:
+        yield from _values(pattern, text, 0, len(text), False)
+    for pattern in (_ENV, _OF_ENV) if prose else (_ENV, _ENV_KEY, _OF_ENV):
+        yield from _values(pattern, text, 0, len(text), True)
+    for m in _INLINE.finditer(text):
+        yield from _values(_PAIR, text, m.end(), _closing(text, m.end()), True)
+
+
+def _values(pattern: re.Pattern[str], text: str, at: int, end: int, harmless: bool) -> Iterator[tuple[int, int]]:
+    while (m := pattern.search(text, at, end)) is not None:
+        group = "bare" if m["bare"] is not None else "in"
+        value = m[group]
+        at = m.start(group)  # a value that holds a role is looked into
+        if _ROLES.search(value):
+            at += 1
+            continue
+        at = max(m.end(group), at + 1)
+        name = m.groupdict().get("name") or ""
+        plain = harmless and (_HARMLESS.fullmatch(value) or (name and _PUBLIC.fullmatch(name)))
+        if value and value != MASK and not plain and not (value[0] in "{[|>" and group == "bare"):
+            yield m.span(group)
+
+
+def _closing(text: str, at: int) -> int:
+    """Behind the bracket that closes the one before ``at``; the end of the text if none does."""
+    depth = 1
+    for i in range(at, len(text)):
+        if text[i] in "[{":
+            depth += 1
+        elif text[i] in "]}":
+            depth -= 1
+            if not depth:
+                return i + 1
+    return len(text)
+
+
+class Shown:
+    """What of one file's text may be shown."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._guarded: list[tuple[int, int]] | None = None
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines, without their ends; a line ends where git ends one."""
+        return self.text.split("\n")
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts = [0]
+        for line in self.lines:
+            starts.append(starts[-1] + len(line) + 1)
+        return starts
+
+    def number(self, pos: int) -> int:
+        """The line, from 1, that index ``pos`` of the text stands in."""
+        return bisect_right(self._starts, pos)
+
+    def guarded(self, pos: int) -> bool:
+        """Whether a place is in a document that holds a Secret or a live object."""
+        if self._guarded is None:
+            self._guarded = list(self._documents())
+        return any(a <= pos < b for a, b in self._guarded)
+
+    def _documents(self) -> Iterator[tuple[int, int]]:
+        if not (_SECRET_KIND.search(self.text) or _LIVE.search(self.text)):
+            return
+        ends = [0, *(m.start() for m in _DOCUMENT.finditer(self.text)), len(self.text) + 1]
+        for a, b in pairwise(ends):
+            part = self.text[a:b]
+            if _SECRET_KIND.search(part) or ("apiVersion" in part and _LIVE.search(part)):
+                yield a, b
+
+    @cached_property
+    def _values(self) -> frozenset[int]:
+        """The lines, from 1, that are values of the environment, of data or of a secret's name."""
+        out: set[int] = set()
+        indent: int | None = None
+        pem = waits = False
+        for n, line in enumerate(self.lines, 1):
+            deep = len(line) - len(line.lstrip())
+            item = line.lstrip().startswith("- ")
+            if indent is not None and line.strip() and (deep < indent or (deep == indent and not item)):
+                indent = None
+            if indent is not None or pem or waits:
+                out.add(n)
+            if m := _PEM.search(line):
+                pem = m[1] == "BEGIN"
+                out.add(n)
+            waits = _WAITS.search(line) is not None
+            if indent is None and (m := _BLOCK.match(line)):
+                indent = len(m["indent"])
+        return frozenset(out)
+
+    def hidden(self, number: int) -> bool:
+        """Whether a line that holds no role is not shown: its values are masked, or it is of a Secret or a live object."""
+        line = self.lines[number - 1]
+        return number in self._values or self.guarded(self._starts[number - 1]) or masked(line) != line
+
+    def own(self, number: int) -> str:
+        """The line of a role: masked, and of a Secret or a live object no more than the role's own object."""
+        line = self.lines[number - 1].removesuffix("\r")
+        if not self.guarded(self._starts[number - 1]):
+            return masked(line)
+        found = list(_ROLES.finditer(line))
+        if not found:
+            return HIDDEN
+        out = ""
+        last = 0
+        for m in found:
+            start, end = _object(line, m.start(), m.end())
+            if start >= last:
+                out += (" ... " if line[last:start].strip() else line[last:start]) + masked(line[start:end])
+                last = end
+        return out + (" ..." if line[last:].strip() else "")
+
+    def excerpt(self, number: int) -> str:
+        """The line of a role as a report shows it: no longer than a few rows."""
+        line = self.own(number).strip()
+        m = _ROLES.search(line)
+        if len(line) <= _LONG or m is None:
+            return line if len(line) <= _LONG else f"{line[:_LONG]} ..."
+        start, end = max(0, m.start() - _LONG // 2), m.end() + _LONG // 2
+        return ("... " if start else "") + line[start:end] + (" ..." if end < len(line) else "")
+
+    def context(self, number: int, around: int = 3) -> list[tuple[int, str]]:
+        """The lines round a role's with their numbers, each as it may be shown."""
+        first, last = max(1, number - around), min(len(self.lines), number + around)
+        out = []
+        for n in range(first, last + 1):
+            role = n == number or TOKEN in self.lines[n - 1]
+            out.append((n, self.own(n) if role else HIDDEN if self.hidden(n) else self.lines[n - 1].removesuffix("\r")))
+        return out
+
+    def words(self, words: str, pos: int) -> str:
+        """The words of a piece of evidence that stands at ``pos``: of a Secret's or a live object's values only those that
+        name a side."""
+        if pos >= 0 and self.guarded(pos) and self.number(pos) in self._values and not _ROLES.search(words):
+            said = _SIDE_WORD.findall(words)
+            return " ... ".join(dict.fromkeys(said)) if said else MASK
+        return masked(words, prose=True)
+
+
+def _object(line: str, start: int, end: int) -> tuple[int, int]:
+    """The innermost braces round a role on its line; without any the key and the word."""
+    depth = 0
+    for i in range(start - 1, -1, -1):
+        if line[i] == "}":
+            depth += 1
+        elif line[i] == "{":
+            if not depth:
+                return i, _closing(line, i + 1)
+            depth -= 1
+    m = re.search(r"[\w.\"'\\-]+\s*[:=]?\s*[\"'\\]*$", line[:start])
+    return (m.start() if m else start), end

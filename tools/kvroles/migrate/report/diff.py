@@ -1,0 +1,108 @@
+"""The change to a file as a patch that git takes, without the lines beside it that may hold secrets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from kvroles.said import said
+
+if TYPE_CHECKING:
+    from kvroles.migrate.redact import Shown
+    from kvroles.migrate.run import FileResult
+
+_AROUND = 3
+_MASKED = (
+    "kv-roles: values in the lines below are masked, so that git cannot apply this; --write changes the file itself"
+)
+_BARE = "kv-roles: what follows a line below is not shown; apply this with git apply --unidiff-zero"
+
+
+def unified(path: str, before: Shown, after: Shown) -> str:
+    """A unified diff of two texts of the same number of lines; empty if they are equal.
+
+    A line of context that may hold a secret ends the context there. Where a changed line itself holds one it is masked, and a
+    line before the patch says that it cannot be applied.
+    """
+    old, new = before.lines, after.lines
+    changed = [n for n in range(1, len(old) + 1) if old[n - 1] != new[n - 1]]
+    if not changed:
+        return ""
+    last = len(old) - (old[-1] == "")  # what follows the last line feed is no line
+    notes: set[str] = set()
+    hunks: list[str] = []
+    for start, end in _hunks(changed, last, before):
+        if end in changed and end < last:
+            notes.add(_BARE)
+        hunks += [
+            f"@@ -{_range(start, end)} +{_range(start, end)} @@\n",
+            *_lines(before, after, start, end, last, notes),
+        ]
+    head = [f"{note}\n" for note in ((_MASKED,) if _MASKED in notes else sorted(notes))]
+    return "".join([*head, f"--- {_name(f'a/{path}')}\n", f"+++ {_name(f'b/{path}')}\n", *hunks])
+
+
+def _hunks(changed: list[int], last: int, text: Shown) -> list[tuple[int, int]]:
+    """The first and last line of each hunk: what changed, and round it the lines that may be shown."""
+    changes = set(changed)
+    out: list[tuple[int, int]] = []
+    for n in changed:
+        start = end = n
+        while start > max(1, n - _AROUND) and (start - 1 in changes or not text.hidden(start - 1)):
+            start -= 1
+        while end < min(last, n + _AROUND) and (end + 1 in changes or not text.hidden(end + 1)):
+            end += 1
+        if out and start <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def _lines(before: Shown, after: Shown, start: int, end: int, last: int, notes: set[str]) -> list[str]:
+    """The lines of a hunk: those removed before those added, as git writes them."""
+    out: list[str] = []
+    added: list[str] = []
+
+    def line(sign: str, text: Shown, n: int) -> str:
+        shown = text.own(n) + ("\r" if text.lines[n - 1].endswith("\r") else "") if sign != " " else text.lines[n - 1]
+        if shown != text.lines[n - 1]:
+            notes.add(_MASKED)
+        no_end = n == last and n == len(text.lines)
+        return f"{sign}{shown}\n" + ("\\ No newline at end of file\n" if no_end else "")
+
+    for n in range(start, end + 1):
+        if before.lines[n - 1] == after.lines[n - 1]:
+            out += added
+            added = []
+            out.append(line(" ", before, n))
+        else:
+            out.append(line("-", before, n))
+            added.append(line("+", after, n))
+    return out + added
+
+
+def _range(start: int, end: int) -> str:
+    return f"{start}" if start == end else f"{start},{end - start + 1}"
+
+
+def _name(path: str) -> str:
+    """A path in a patch, quoted as git does where it holds what a line cannot."""
+    if said(path) == path and path.isprintable() and '"' not in path:
+        return path
+    quoted = "".join(
+        chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in path.encode("utf-8", "surrogateescape")
+    )
+    return f'"{quoted}"'
+
+
+def diffs(results: list[FileResult]) -> str:
+    """The changes as a patch; on a terminal without what it would obey, in GitHub's log without commands to it."""
+    patch = "".join(r.patch for r in results)
+    if sys.stdout.isatty():
+        return "".join(said(ln) + "\n" for ln in patch.splitlines())
+    if patch and os.environ.get("GITHUB_ACTIONS") == "true":
+        token = os.urandom(16).hex()
+        return f"::stop-commands::{token}\n{patch}::{token}::\n"
+    return patch
