@@ -13,6 +13,7 @@ from kvroles.console import Parser, guarded, note, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir, program
 from kvroles.series import project
+from kvroles.series.parts import Part
 from kvroles.series.release import resolve
 
 ABOUT = "Give a vLLM revision explicit KV roles: a revision in, a patched and proven tree out."
@@ -22,7 +23,7 @@ nothing to do; 1 does not apply; 2 wrong usage; 3 a hash or the contract does no
 # What a run is: the options that have an effect in it, beside those that say where things are and how much is printed.
 _EFFECT = {
     "--list": {"vllm_rev", "list", "export", "extra", "json"},
-    "--into": {"vllm_rev", "into", "extra", "check", "reverse", "only", "three_way", "exact", "json"},
+    "--into": {"vllm_rev", "into", "extra", "check", "reverse", "only", "part", "three_way", "exact", "json"},
     "a new tree": {
         "vllm_rev",
         "upstream",
@@ -31,6 +32,7 @@ _EFFECT = {
         "check",
         "reverse",
         "only",
+        "part",
         "three_way",
         "exact",
         "json",
@@ -54,6 +56,11 @@ def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
     p.add_argument("--check", action="store_true", help="say what would be done, and write nothing")
     p.add_argument("--reverse", action="store_true", help="take the series back out of a tree")
     p.add_argument("--only", metavar="TOPIC", help="with --reverse: take this topic out, and leave the others")
+    p.add_argument(
+        "--part",
+        choices=[part.value for part in Part],
+        help="only vllm/ (runtime), only tests/, or only the rest (docs: guides, recipes, examples)",
+    )
     p.add_argument(
         "--3way", dest="three_way", action="store_true", help="merge into files that are edited or do not fit"
     )
@@ -95,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
             check=args.check,
             reverse=args.reverse,
             only=args.only,
+            part=Part(args.part) if args.part else None,
             three_way=args.three_way,
             exact=args.exact,
             offline=args.offline,

@@ -78,7 +78,7 @@ def row_of(read: Reader, lock: Lock) -> ReleaseRow | None:
     for row in reversed(lock.releases.values()):
         # The first topic that touches a file knows it as upstream ships it; those after it, as that topic leaves it.
         known = {p: f.before for t in reversed(row.topics.values()) for p, f in t.files.items()}
-        if all(_sha(read(path)) == before for path, before in known.items()):
+        if known and all(_sha(read(path)) == before for path, before in known.items()):
             return row
     return None
 

@@ -17,7 +17,7 @@ from kvroles.apply.plan import FileStatus, Plan, Reader, State, TopicStatus
 from kvroles.contract import clauses, terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply
-from kvroles.series import earlier, patchfile
+from kvroles.series import earlier, parts, patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.patchfile import FilePatch, HunkMismatch
 from kvroles.series.topics import OVERLAY, Series, Topic
@@ -97,7 +97,7 @@ def plan(
         return now[path]
 
     # In one release a file belongs to one default topic; optional topics lie on top of what those leave.
-    orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional}
+    orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional and _has_files(t)}
     peeled: dict[Topic, optional.Layer] = {}
     for topic, order in reversed(orders.items()):
         found_on_top = optional.peel(current, topic, order, series.earlier)
@@ -150,6 +150,11 @@ def need_connector(read: Reader, where: str) -> None:
             found="neither: the tree predates NIXL (0.9.0), or has moved it",
             fix="Name the release it is with --vllm-rev; where the module was moved, 'python tools/port.py --to DIR' says more",
         )
+
+
+def _has_files(topic: Topic) -> bool:
+    """Whether the topic changes anything in the part of the tree that it is kept to."""
+    return topic.part is None or any(topic.patch(v).files for v in topic.variants)
 
 
 def _order(topic: Topic, nearest: str | None, lock: Lock) -> list[str]:
@@ -223,7 +228,9 @@ def _layer(
     for topic, variant in by_distance([(t, v) for t in layer for v in t.variants], nearest, list(lock.releases)):
         for f in topic.patch(variant).files:
             candidates.setdefault(f.path, []).append((topic, variant, f))
-    native_in = {p: t.name for t in layer for p in UPSTREAM_FILES.get(t.name, ())}
+    native_in = {
+        p: t.name for t in layer for p in UPSTREAM_FILES.get(t.name, ()) if t.part is None or parts.of(p) is t.part
+    }
     found: list[_Found] = []
     for path in sorted(set(candidates) | set(native_in)):
         data = read(path)

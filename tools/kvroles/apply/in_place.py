@@ -18,7 +18,9 @@ from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
 from kvroles.places import OWN, program
+from kvroles.series import parts
 from kvroles.series.lock import ReleaseRow
+from kvroles.series.parts import Part
 from kvroles.series.project import Project
 from kvroles.series.release import resolve
 from kvroles.series.topics import Topic
@@ -110,7 +112,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
     left = receipt.after(plan.topics, reverse=request.reverse, only=request.only)
     if row is not None and planned.row is None and not request.reverse:
         left = _merged(left, plan, row)
-    stays = any(t.state in _THERE for t in left)
+    stays = any(t.state in _THERE for t in left) or receipt.holds_other_parts(held, request.part)
     # What a default topic brings, the contract asks for: without it there is nothing to prove.
     meant: dict[str, str] = {}
     if planned.row is None and not request.reverse:
@@ -119,7 +121,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
 
         meant = meaning.diffs(plan.topics, plan.changes)
     proves = bool(plan.changes) and (not request.reverse or request.only in optional)
-    verdict = _verdict(tree, planned, project, request.only) if proves else None
+    verdict = _verdict(tree, planned, project, request) if proves else None
     outcome = Outcome(
         release,
         target,
@@ -131,6 +133,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         notes=notes,
         nearest=planned.nearest if planned.row is None else None,
         receipt=target / OWN / receipt.NAME if held is not None else None,
+        part=request.part,
         meant=meant,
     )
     if not plan.changes:
@@ -140,7 +143,19 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         return outcome._replace(did=did, topics=plan.topics, tree=None, receipt=None)
     text = None
     if stays:
-        text = receipt.make(release, row, project.series, left, plan.changes, verdict, None, earlier=held, meant=meant)
+        text = receipt.make(
+            release,
+            row,
+            project.series,
+            left,
+            plan.changes,
+            verdict,
+            None,
+            earlier=held,
+            meant=meant,
+            part=request.part,
+            reverse=request.reverse,
+        )
     write_back(tree, plan.changes, text)
     did = "reversed" if request.reverse else "applied"
     return outcome._replace(did=did, tree=None, receipt=target / OWN / receipt.NAME if text else None)
@@ -181,7 +196,15 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
         if request.only is not None:
             _need_topic(request.only, topics, row, target)
         plan = plans.plan(
-            tree.read, row, series, topics, reverse=request.reverse, only=request.only, merged=merged, where=str(target)
+            tree.read,
+            row,
+            series,
+            topics,
+            reverse=request.reverse,
+            only=request.only,
+            merged=merged,
+            complete=request.part is None and receipt.parts_of(held) is not None,
+            where=str(target),
         )
         return _Planned(plan, row, release)
     if request.only is not None:
@@ -193,7 +216,8 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
     from kvroles.apply import fit
 
     nearest = release or detect.most_alike(tree.read, lock)
-    fit.need_connector(tree.read, str(target))
+    if request.part in (None, Part.RUNTIME):
+        fit.need_connector(tree.read, str(target))
     topics = series.topics if request.reverse else series.chosen(request.extra)
     if not request.three_way:
         known = receipt.recorded(held)
@@ -240,25 +264,30 @@ def _merged(left: list[TopicStatus], plan: Plan, row: ReleaseRow) -> list[TopicS
     return out
 
 
-def _verdict(tree: Tree, planned: _Planned, project: Project, only: str | None) -> Verdict:
+def _verdict(tree: Tree, planned: _Planned, project: Project, request: Request) -> Verdict:
     """The contract's verdict on the tree as the plan leaves it."""
     if planned.row is not None:
         touched = plans.touched_paths(planned.row, project.series)
         files = {p: d for p in touched if (d := tree.read(p)) is not None}
-        return prove_plan(files, planned.plan, set(touched), planned.row.contract, without=only)
+        return prove_plan(
+            files, planned.plan, set(touched), planned.row.contract, without=request.only, part=request.part
+        )
     touched_by_plan = {f.path for t in planned.plan.topics for f in t.files}
     files = {p: d for p in touched_by_plan if (d := tree.read(p)) is not None}
-    return prove_plan({**_mentions(tree.path), **files}, planned.plan, touched_by_plan, locked=False)
+    mentions = _mentions(tree.path, request.part)
+    return prove_plan({**mentions, **files}, planned.plan, touched_by_plan, locked=False, part=request.part)
 
 
-def _mentions(root: Path) -> dict[str, bytes]:
-    """Every regular file of the tree that holds ``kv_both``: no lock row vouches for those the series did not touch."""
+def _mentions(root: Path, part: Part | None) -> dict[str, bytes]:
+    """Every regular file of the tree, or of ``part``, that holds ``kv_both``: no lock row vouches for what no topic touches."""
     found = {}
     for folder, names, entries in os.walk(root):
         names[:] = [n for n in names if n not in _SKIPPED]
         for entry in entries:
             file = Path(folder) / entry
             if file.is_symlink() or not file.is_file():
+                continue
+            if part is not None and parts.of(file.relative_to(root).as_posix()) is not part:
                 continue
             try:
                 data = file.read_bytes()

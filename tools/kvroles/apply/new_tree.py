@@ -18,10 +18,12 @@ from kvroles.digest import sha256, tree_digest
 from kvroles.errors import DoesNotApply, NoSource, Unproven
 from kvroles.places import OWN, program, restored
 from kvroles.progress import Progress
+from kvroles.series import parts
 from kvroles.series.lock import ReleaseRow
+from kvroles.series.parts import Part
 from kvroles.series.project import Project
 from kvroles.series.upstream_files import paths_of_interest
-from kvroles.sources import address, archive, cache, upstream
+from kvroles.sources import address, archive, cache, objects, upstream
 from kvroles.tree import stage
 from kvroles.tree.member import Member
 from kvroles.tree.stage import Staged
@@ -36,6 +38,7 @@ class Source(Protocol):
     name: str  # in messages
     row: ReleaseRow | None  # of a release whose files are known before they are read
     commit: str | None
+    lacking: tuple[str, ...]  # files outside of the part asked for that could not be had, once it has been read
 
     def stage(self, staging: Path, keep: Keep) -> Staged:
         """All files, written to the new folder ``staging``; those ``keep`` is true of are handed back too."""
@@ -50,6 +53,7 @@ class Archive:
     """The verified archive of a release. Raises NoSource for a release that has none."""
 
     commit: str | None = None
+    lacking: tuple[str, ...] = ()
 
     def __init__(self, request: Request, row: ReleaseRow) -> None:
         if row.archive is None:
@@ -79,9 +83,10 @@ class Archive:
 
 
 class Commit:
-    """A commit of a git upstream."""
+    """A commit of a git upstream. For one part of a tree, what a partial clone lacks of the others is left out."""
 
     row: ReleaseRow | None = None
+    lacking: tuple[str, ...] = ()
 
     def __init__(self, request: Request) -> None:
         assert request.revision is not None
@@ -89,12 +94,25 @@ class Commit:
         self._commit = upstream.find(where, request.revision, request.cache_dir, offline=request.offline)
         self.commit: str | None = self._commit.sha
         self.name = f"{request.revision} of {address.shown(where)}"
+        self._part = request.part
 
     def stage(self, staging: Path, keep: Keep) -> Staged:
-        return stage.write_members(self._commit.members(), staging, keep)
+        return stage.write_members(self._members(None), staging, keep)
 
     def read(self, keep: Keep) -> dict[str, bytes]:
-        return {m.path: m.data for m in self._commit.members() if m.kind == "file" and keep(m.path, m.data)}
+        members = self._members(None if self._part is None else self._in_part)
+        return {m.path: m.data for m in members if m.kind == "file" and keep(m.path, m.data)}
+
+    def _in_part(self, path: str) -> bool:
+        return parts.of(path) is self._part
+
+    def _members(self, wanted: Callable[[str], bool] | None) -> Iterator[Member]:
+        try:
+            yield from self._commit.members(wanted)
+        except objects.Lacks as e:
+            if self._part is None or not e.paths or any(map(self._in_part, e.paths)):
+                raise
+            self.lacking = tuple(e.paths)
 
 
 def run(request: Request, output: Path, project: Project, source: Source) -> Outcome:
@@ -108,6 +126,8 @@ def run(request: Request, output: Path, project: Project, source: Source) -> Out
         interest = set(plans.touched_paths(source.row, project.series))
 
     def keep(path: str, data: bytes) -> bool:
+        if request.part is not None and parts.of(path) is not request.part:
+            return False
         return path in interest or b"kv_both" in data
 
     if request.check:
@@ -125,7 +145,7 @@ def run(request: Request, output: Path, project: Project, source: Source) -> Out
                 if change.after is not None and staged.hashes[change.path] != sha256(change.after):
                     raise Unproven(f"{change.path} was read back from {staging} with other bytes than were written")
             row = project.lock.releases[outcome.release] if outcome.release else None
-            if not request.extra:
+            if not request.extra and request.part is None:
                 _same("The patched tree", source.row and source.row.tree and source.row.tree.after, staged)
             digest = tree_digest(staged.hashes)
             after = receipt.after(plan.topics)
@@ -139,6 +159,8 @@ def run(request: Request, output: Path, project: Project, source: Source) -> Out
                 digest,
                 source.commit,
                 meant=outcome.meant,
+                part=request.part,
+                lacking=source.lacking,
             )
             stage.own_folder(staged, text)
             stage.settle(staged)
@@ -166,13 +188,14 @@ def _proven(
         # lazy: brings the parsers and the model of evidence, which a release does without
         from kvroles.apply import fit, meaning
 
-        fit.need_connector(files.get, source.name)
+        if request.part in (None, Part.RUNTIME):
+            fit.need_connector(files.get, source.name)
         plan = fit.plan(
             files.get, project.series, project.lock, topics, nearest=nearest, exact=request.exact, where=source.name
         )
         touched = {f.path for t in plan.topics for f in t.files}
         meant = meaning.diffs(plan.topics, plan.changes)
-    verdict = prove_plan(files, plan, touched, row.contract if row else None, locked=row is not None)
+    verdict = prove_plan(files, plan, touched, row.contract if row else None, locked=row is not None, part=request.part)
     outcome = Outcome(
         row.release if row else None,
         output,
@@ -180,12 +203,20 @@ def _proven(
         plan.topics,
         len(plan.changes),
         verdict,
-        notes=detect.of_no_use(request.extra, row) if row else (),
+        notes=[*(detect.of_no_use(request.extra, row) if row else ()), *_lacks(source.lacking)],
         revision=source.commit,
         nearest=nearest if source.row is None else None,
+        part=request.part,
         meant=meant,
     )
     return outcome, plan
+
+
+def _lacks(paths: tuple[str, ...]) -> list[str]:
+    if not paths:
+        return []
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return [f"The clone lacks {', '.join(paths[:3])}{more}, which the tree is therefore without."]
 
 
 def _of_release(files: dict[str, bytes], row: ReleaseRow, project: Project, request: Request, where: str) -> Plan:

@@ -14,7 +14,7 @@ from kvroles.contract import terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import program, restored
-from kvroles.series import line_ends, patchfile
+from kvroles.series import line_ends, parts, patchfile
 from kvroles.series.earlier import Earlier
 from kvroles.series.lock import ReleaseRow, TopicRow
 from kvroles.series.patchfile import FilePatch, HunkFit, HunkMismatch
@@ -292,11 +292,13 @@ def plan(
     reverse: bool = False,
     only: str | None = None,
     merged: Merged = NOTHING_MERGED,
+    complete: bool = False,
     where: str = "the tree",
 ) -> Plan:
     """Plan to apply (or ``reverse``) ``topics`` on a tree of a locked release; with ``only``, to reverse that one alone.
 
-    Raises DoesNotApply when a topic is edited or partial, naming the file, the hunk, and what was expected and found.
+    Raises DoesNotApply when a topic is edited or partial, naming the file, the hunk, and what was expected and found. With
+    ``complete`` a partial topic is finished: the caller knows why it is one.
     """
     result = Plan(row.release, status(read, row, series, topics, merged))
     if only is not None:
@@ -308,7 +310,7 @@ def plan(
     for entry in reversed(result.topics) if reverse else result.topics:
         if only is not None and entry.topic != only:
             continue
-        if entry.state in (State.EDITED, State.PARTIAL):
+        if entry.state is State.EDITED or (entry.state is State.PARTIAL and not complete):
             raise refusal(entry, read, row, series, by_name, where, reverse=reverse)
         goal = State.PRISTINE if reverse else State.APPLIED
         if entry.state in (State.NATIVE, goal) or (entry.state is State.MERGED and not reverse):
@@ -435,7 +437,7 @@ def refusal(
     if data is None:
         return DoesNotApply(
             f"{path} is missing from {where}, though vLLM {row.release} ships it",
-            fix=f"Put the release's own file back, and run again; {fresh}",
+            fix=f"Put the release's own file back, and run again; {fresh}{_package_alone(path, where)}",
         )
     beside = "every hunk of the topic would still fit"
     if file_patch is not None:
@@ -469,6 +471,12 @@ def command(where: str, *more: str) -> str:
 def merging(where: str, *, reverse: bool) -> str:
     """The command that merges in the tree at ``where``."""
     return command(where, *(["--reverse"] if reverse else []), "--3way")
+
+
+def _package_alone(path: str, where: str) -> str:
+    if parts.of(path) is parts.Part.RUNTIME:
+        return ""
+    return f"; of a tree without tests or docs, '{command(where, '--part', 'runtime')}' patches what runs"
 
 
 def _earlier_topics(data: bytes, path: str, series: Series) -> set[str]:

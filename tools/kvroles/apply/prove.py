@@ -7,6 +7,7 @@ from kvroles.contract import check, terms
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
+from kvroles.series.parts import Part
 from kvroles.tree import journal
 from kvroles.tree.change import Change
 from kvroles.tree.tree import Tree
@@ -28,9 +29,11 @@ def prove_plan(
     *,
     without: str | None = None,
     locked: bool = True,
+    part: Part | None = None,
 ) -> Verdict:
     """Check the contract on ``files`` as ``plan`` leaves them.
 
+    With ``part`` only what that part of the tree can show is asked for, and the verdict says what was not.
     ``without`` is the optional topic that the plan takes out, if it is one that does. ``proven`` is the key the lock has for
     these files: where theirs is the same, the verdict is known. Raises Unproven at the first breach in a release that is
     ``locked``, and DoesNotApply in any other tree: nobody has said that the series serves its text.
@@ -45,8 +48,16 @@ def prove_plan(
         {p: d for p, d in now.items() if d is not None and p not in touched},
         topics=[t.topic for t in plan.topics if t.topic != without],
     )
+    if part is not None:
+        verdict = _of_part(verdict, part)
     if verdict.breaches:
         more = f" ({len(verdict.breaches) - 1} more)" if len(verdict.breaches) > 1 else ""
+        first = verdict.breaches[0]
+        if not locked and first.clause == 2 and first.path not in files:
+            raise DoesNotApply(
+                f"{first.path} is missing from this tree, which is no release",
+                fix="Nothing was written. Of a tree without tests or docs, '--part runtime' patches what runs",
+            )
         if not locked:
             raise DoesNotApply(
                 f"The series does not give this tree, which is no release, explicit roles throughout{more}",
@@ -60,3 +71,15 @@ def prove_plan(
             fix="Nothing was written; see 'The contract' in docs/explanation/design.md",
         )
     return verdict
+
+
+_SHOWN_BY = {1: Part.RUNTIME, 2: Part.TESTS}  # the clauses that are about files of one part
+
+
+def _of_part(verdict: Verdict, part: Part) -> Verdict:
+    """``verdict`` on a tree of which only ``part`` was looked at."""
+    elsewhere = {n: f"it is about {of.value}, and only {part.value} was looked at" for n, of in _SHOWN_BY.items()}
+    elsewhere = {n: why for n, why in elsewhere.items() if _SHOWN_BY[n] is not part}
+    breaches = tuple(b for b in verdict.breaches if b.clause not in elsewhere)
+    rest = dict.fromkeys((3, 4), f"outside of {part.value}, which was not looked at")
+    return Verdict(breaches, {**rest, **verdict.unchecked, **elsewhere})

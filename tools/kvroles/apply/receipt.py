@@ -6,15 +6,16 @@ It holds no time and no path, so that equal inputs give equal bytes. Its schema 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvroles.apply.plan import State, TopicStatus, combine
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.errors import KvRolesError
-from kvroles.series import patchfile
+from kvroles.series import parts, patchfile
 from kvroles.series.lock import ReleaseRow
+from kvroles.series.parts import Part
 from kvroles.series.topics import OVERLAY, Series
 from kvroles.tree.change import Change
 
@@ -33,13 +34,18 @@ def make(
     revision: str | None = None,
     earlier: bytes | None = None,
     meant: Mapping[str, str] | None = None,
+    part: Part | None = None,
+    reverse: bool = False,
+    lacking: Sequence[str] = (),
 ) -> bytes:
     """The receipt's bytes.
 
     ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from,
     ``earlier`` the receipt of the run before this one, which knows the files as they were before any run. ``verdict`` is
     None where the contract was not asked: a topic that it needs was taken out. ``meant`` are the changes made by meaning
-    (path -> mail): they are kept whole, because no variant holds them.
+    (path -> mail): they are kept whole, because no variant holds them. ``part`` is the only part of the tree that the run was
+    about (``reverse``: that it took out); of the others the receipt keeps what it said. ``lacking`` are files that could not
+    be had.
     """
     files = recorded(earlier)
     for c in changes:
@@ -67,6 +73,14 @@ def make(
         else {"holds": not verdict.breaches, "unchecked": {str(k): v for k, v in verdict.unchecked.items()}},
         "tree": tree,
     }
+    if part is not None:
+        data["topics"] = _with_others(data["topics"], earlier, part, [t.name for t in series.topics])
+        had = parts_of(earlier) or (frozenset(Part) if earlier else frozenset())
+        has = had - {part} if reverse else had | {part}
+        if has != frozenset(Part):
+            data["parts"] = sorted(p.value for p in has)
+    if lacking:
+        data["lacking"] = sorted(lacking)
     served = {f.path: f.variant for t in topics for f in t.files if f.variant is not None}
     if served:
         data["variants"] = dict(sorted(served.items()))
@@ -74,6 +88,40 @@ def make(
     if meant or kept:
         data["by_meaning"] = dict(sorted({**kept, **(meant or {})}.items()))
     return (json.dumps(data, indent=1) + "\n").encode()
+
+
+def _with_others(
+    topics: dict[str, dict[str, Any]], earlier: bytes | None, part: Part, order: list[str]
+) -> dict[str, dict[str, Any]]:
+    """``topics`` of a run on ``part``, with what the receipt before says of the files of other parts."""
+    told = _at(earlier, "topics")
+    for name, entry in told.items() if isinstance(told, dict) else ():
+        files = entry.get("files") if isinstance(entry, dict) else None
+        rest = {p: s for p, s in files.items() if parts.of(p) is not part} if isinstance(files, dict) else {}
+        if not rest:
+            continue
+        mine = topics.setdefault(name, {**entry, "files": {}})
+        mine["files"] = dict(sorted({**mine["files"], **rest}.items()))
+        try:
+            mine["state"] = combine([State(s) for s in mine["files"].values()]).value
+        except ValueError:
+            mine["state"] = State.PARTIAL.value
+    place = {name: i for i, name in enumerate([*order, OVERLAY])}
+    return dict(sorted(topics.items(), key=lambda kv: place.get(kv[0], len(place))))
+
+
+def parts_of(text: bytes | None) -> frozenset[Part] | None:
+    """The parts of the tree that the series is in, as the receipt ``text`` says; None where it is about the whole tree."""
+    told = _at(text, "parts")
+    known = {p.value: p for p in Part}
+    return frozenset(known[p] for p in told if p in known) if isinstance(told, list) else None
+
+
+def holds_other_parts(text: bytes | None, part: Part | None) -> bool:
+    """Whether the receipt ``text`` says that the series is in another part of the tree than ``part``."""
+    if part is None or text is None:
+        return False
+    return bool((parts_of(text) or frozenset(Part)) - {part})
 
 
 def after(topics: list[TopicStatus], *, reverse: bool = False, only: str | None = None) -> list[TopicStatus]:

@@ -51,7 +51,8 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
         headline = f"{state} already, nothing was changed"
     else:
         headline = _SAYS[outcome.did].format(n=outcome.changed)
-    lines = [f"vLLM {_name(outcome)} in {said(outcome.target)}: {headline}", ""]
+    part = f"{outcome.part.value} of " if outcome.part is not None else ""
+    lines = [f"{part}vLLM {_name(outcome)} in {said(outcome.target)}: {headline}", ""]
     for topic in outcome.topics:
         lines.append(f"  {paint(topic.state, 9, on)} {topic.topic}{_variant(topic)}")
         lines += [f"    {paint(f.state, 9, on)} {said(f.path)}{_served(f, topic)}" for f in topic.files]
@@ -111,6 +112,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "revision": outcome.revision,
         "nearest": outcome.nearest,
         "target": str(outcome.target),
+        **({"part": outcome.part.value} if outcome.part is not None else {}),
         "did": outcome.did,
         "changed": outcome.changed,
         "topics": [

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kvroles.apply.plan import TopicStatus
 from kvroles.contract.terms import Verdict
 from kvroles.places import program
+from kvroles.series.parts import Part
 
 
 class Request(NamedTuple):
@@ -23,6 +24,7 @@ class Request(NamedTuple):
     check: bool = False
     reverse: bool = False
     only: str | None = None
+    part: Part | None = None
     three_way: bool = False
     exact: bool = False
     offline: bool = False
@@ -53,4 +55,5 @@ class Outcome(NamedTuple):
     revision: str | None = None  # the commit, of trees that come from git
     nearest: str | None = None  # the release a tree that is none was taken to be nearest to
     receipt: Path | None = None
+    part: Part | None = None  # the only part of the tree that was looked at
     meant: Mapping[str, str] = MappingProxyType({})  # path -> the change made to it by meaning, as a mail

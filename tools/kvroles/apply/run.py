@@ -18,6 +18,8 @@ def run(request: Request) -> Outcome:
     if request.only is not None:
         own.series.topic(request.only)
     own.series.chosen(request.extra)
+    if request.part is not None:
+        own = own.only(request.part)
     if request.into is not None:
         return in_place.run(request, request.into, own)
     from_git = request.upstream is not None or _is_git_name(request.revision or "")

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
 from kvroles.places import program, restored
-from kvroles.series import line_ends
-from kvroles.series.lock import Lock
+from kvroles.series import line_ends, parts
+from kvroles.series.lock import Lock, ReleaseRow, TopicRow
+from kvroles.series.parts import Part
 from kvroles.series.topics import Series
 
 
@@ -17,6 +18,23 @@ class Project(NamedTuple):
 
     series: Series
     lock: Lock
+
+    def only(self, part: Part) -> Project:
+        """The project where the series changes the files of ``part`` alone; the lock then knows no contract's key."""
+        series, lock = self
+        topics = tuple(t._replace(part=part) for t in series.topics)
+        overlay = {p: d for p, d in series.overlay.items() if parts.of(p) is part}
+        rows = {release: _only(row, part) for release, row in lock.releases.items()}
+        hashes = {p: sha for p, sha in lock.overlay.items() if parts.of(p) is part}
+        return Project(series._replace(topics=topics, overlay=overlay), lock._replace(overlay=hashes, releases=rows))
+
+
+def _only(row: ReleaseRow, part: Part) -> ReleaseRow:
+    topics = {}
+    for name, topic in row.topics.items():
+        files = {p: f for p, f in topic.files.items() if parts.of(p) is part}
+        topics[name] = topic._replace(files=files) if files else TopicRow("absent", None, {})
+    return row._replace(topics=topics, contract=None)
 
 
 def load() -> Project:

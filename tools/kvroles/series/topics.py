@@ -12,20 +12,23 @@ from typing import NamedTuple
 
 from kvroles.errors import Unproven, UsageError
 from kvroles.places import Readable, project_root, restored
-from kvroles.series import earlier, line_ends, patchfile
+from kvroles.series import earlier, line_ends, parts, patchfile
 from kvroles.series.earlier import Earlier
+from kvroles.series.parts import Part
 from kvroles.series.release import in_range, version
 
 OVERLAY = "overlay"  # the name under which reports and the lock speak of vllm_overlay/
 
 
 class Topic(NamedTuple):
-    """One reason to change vLLM. ``variants`` are the first releases served, oldest first."""
+    """One reason to change vLLM. ``variants`` are the first releases served, oldest first; ``part`` the only part of a tree
+    that it changes here."""
 
     name: str
     optional: bool
     variants: tuple[str, ...]
     folder: Readable
+    part: Part | None = None
 
     def raw(self, variant: str) -> bytes:
         """The bytes of one variant's mail."""
@@ -33,7 +36,10 @@ class Topic(NamedTuple):
 
     def patch(self, variant: str) -> patchfile.Patch:
         """One variant, parsed. Raises Unproven when the file is missing or damaged."""
-        return _patch(self, variant)
+        whole = _patch(self, variant)
+        if self.part is None:
+            return whole
+        return whole._replace(files=tuple(f for f in whole.files if parts.of(f.path) is self.part))
 
     def variant_for(self, release: str) -> str | None:
         """The variant that serves ``release`` (by the variants' names and ``Applies-To`` trailers), or None."""

@@ -111,6 +111,7 @@ class Lacks(NoSource):
 
     def __init__(self, name: str, ids: list[str], paths: list[str] | None = None) -> None:
         self.ids = ids
+        self.paths = paths or []
         named = paths or [f"object {i}" for i in ids]
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         super().__init__(

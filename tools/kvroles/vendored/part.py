@@ -11,22 +11,14 @@ from kvroles.apply.plan import Reader, State, TopicStatus
 from kvroles.contract import check
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
+from kvroles.series import parts
 from kvroles.series.lock import FileRow, Lock, ReleaseRow, TopicRow
-from kvroles.series.patchfile import Patch
 from kvroles.series.release import FIRST_WITH_NIXL, Version, resolve, version
-from kvroles.series.topics import OVERLAY, Series, Topic
+from kvroles.series.topics import OVERLAY, Series
 from kvroles.tree.change import Change
 
 PACKAGE = "vllm/"
 LABEL = "kvroles"  # of the local version: R+kvroles.N (PEP 440, "Local version identifiers")
-
-
-class _InPackage(Topic):
-    """A topic of which only the package's files are patched."""
-
-    def patch(self, variant: str) -> Patch:
-        whole = super().patch(variant)
-        return whole._replace(files=tuple(f for f in whole.files if f.path.startswith(PACKAGE)))
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ def of(row: ReleaseRow, series: Series) -> Part:
             left_out.append(topic.name)
             continue
         rows[topic.name] = entry._replace(files=files)
-        topics.append(_InPackage(*topic))
+        topics.append(topic._replace(part=parts.Part.RUNTIME))
     return Part(row._replace(topics=rows), Series(tuple(topics), {}, series.earlier), (*left_out, OVERLAY))
 
 
@@ -143,7 +135,7 @@ def plan_states(whole: Part, read: Reader) -> tuple[TopicStatus, ...]:
 def _by_context(text: str, nearest: str | None, series: Series, lock: Lock, read: Reader, where: str) -> Part:
     """The part by exact context: a row with the hashes of the very files that ``read`` gives, before and after."""
     touching = {n for row in lock.releases.values() for n, t in row.topics.items() if any(map(_in_package, t.files))}
-    topics = tuple(_InPackage(*t) for t in series.chosen() if t.name in touching)
+    topics = tuple(t._replace(part=parts.Part.RUNTIME) for t in series.chosen() if t.name in touching)
     local = Series(topics, {}, series.earlier)
 
     def inside(path: str) -> bytes | None:
