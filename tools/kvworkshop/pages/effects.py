@@ -29,6 +29,9 @@ FEATURES = {
     "push": "push mode",
 }
 
+# Effect -> the guide's section on what to do; the others are a row of its table.
+SECTIONS = {"block-fence": "bidirectional-transfer", "pp-guard": "my-server-runs-pipeline-parallelism-what-now"}
+
 ALWAYS = frozenset({"async-scheduling"})  # on unless switched off, so nobody is asked
 
 
@@ -84,7 +87,13 @@ def _row(effect: Mapping[str, Any], known: Sequence[str]) -> str:
     asked = "" if ALWAYS & set(effect["features"]) else " ".join(effect["features"])
     matters = f"<p><small>Matters with: {escape(uses)}.</small></p>" if uses else ""
     action = effect["action"]
-    act = f"<strong>Yes</strong>, if: {_text(action['when'])}<br>{_text(action['do'])}" if action["needed"] else "no"
+    more = SECTIONS.get(effect["id"], "what-changes-in-your-release")
+    act = (
+        f"<strong>Yes</strong>, if: {_text(action['when'])}<br>{_text(action['do'])}"
+        f' <a href="../migration/#{more}">In the guide</a>'
+        if action["needed"]
+        else "no"
+    )
     sides = "".join(
         f'<td class="{s}" data-label="{s.capitalize()}">{_text(effect[s])}</td>' for s in ("prefill", "decode")
     )
