@@ -173,6 +173,31 @@ def test_the_gate_is_on_however_true_is_written(repository: Path, action: Action
     assert action(check=check).code == 1
 
 
+def test_what_the_settings_of_a_pull_request_decided_is_in_the_log_and_can_be_left_out(
+    repository: Path, action: Action
+) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    (repository / ".kv-roles.toml").write_text(EVIL)
+    ran = action()
+    assert ran.code == 0
+    assert ".kv-roles.toml decided: exclude **: 1 file not read" in ran.log
+    assert action(settings="false").code == 1
+    assert action(settings="maybe").code == 2
+    (repository / "trusted.toml").write_text('exclude = ["run.sh"]\n')
+    assert action(settings="false", config="trusted.toml").code == 0
+
+
+def test_what_is_in_the_baseline_does_not_fail_the_gate(repository: Path, action: Action) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    script = console_script("kv-roles", repository.parent / "bin")
+    subprocess.run([script, "migrate", "--baseline", "b.json", "--write-baseline", "."], cwd=repository, check=True)
+    assert action(baseline="b.json").code == 0
+    (repository / "new.sh").write_text(UNSAID)
+    ran = action(baseline="b.json")
+    assert ran.code == 1
+    assert "run.sh" not in ran.log
+
+
 @pytest.mark.parametrize("check", ["False", "no"])
 def test_the_gate_is_off_only_where_that_is_written(repository: Path, action: Action, check: str) -> None:
     (repository / "run.sh").write_text(SCRIPT)

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli
-from kvroles.migrate.answers import identity
+from kvroles.errors import KvRolesError
+from kvroles.evidence.frames import Side
+from kvroles.migrate import cli, settings
+from kvroles.migrate.answers import identity, settings_file
+from kvroles.migrate.answers.answer import Answer
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
@@ -198,3 +201,40 @@ def test_what_the_settings_of_a_tree_left_out_is_said_row_by_row(capsys: pytest.
         ".kv-roles.toml decided: exclude b.sh: 1 file not read; exclude old/**: 1 file not read; ignore KVR110: 1 finding silenced"
         in err
     )
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "# mine", "# x\r\nexclude = []\r\n", "[[answer]]\nfile = 'a'\nkey = 'k'\nside = 'decode' # sure\n\n[both]\n# why\n'y' = 'r'\n"],
+    ids=["empty", "no end", "crlf", "answers"],
+)  # fmt: skip
+def test_answers_go_into_the_settings_and_all_else_stays(before: str) -> None:
+    file = Path(".kv-roles.toml")
+    file.write_bytes(before.encode())
+    kept = settings_file.SettingsFile(str(file))
+    new = [Answer("b", "k", Side.PREFILL, "", "a line"), Answer("c", "k", None, "because \x01\"'\n", "#")]
+    for answer in new:
+        kept.put(answer)
+    assert file.read_bytes().startswith(before.encode())
+    assert set(new) <= {a for of in settings.load(str(file)).answers.values() for a in of.values()}
+    assert (b"\r\n" in file.read_bytes()) == ("\r\n" in before)
+    assert kept.put(Answer("b", "k", None, "after all", "a line")) == new[0]
+    if "sure" in before:
+        kept.put(Answer("a", "k", None, "z"))
+        assert "# sure" in file.read_text()
+        assert "# why" in file.read_text()
+        kept.take_back()
+    for _ in range(3):
+        kept.take_back()
+    assert file.read_bytes() == before.encode()
+
+
+def test_an_answer_that_cannot_be_kept_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
+    file = Path(".kv-roles.toml")
+    file.write_text("[broken\n")
+    with pytest.raises(KvRolesError, match="cannot be kept"):
+        settings_file.SettingsFile(str(file)).put(Answer("b", "k", Side.PREFILL))
+    assert file.read_text() == "[broken\n"
+    with pytest.raises(KvRolesError, match="cannot be kept"):
+        settings_file.SettingsFile("no/where.toml").put(Answer("b", "k", Side.PREFILL))
+    assert [p.name for p in Path().iterdir()] == [".kv-roles.toml"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, Table
+from tomlkit.items import Table
 
 from kvroles.errors import Exit, KvRolesError
 from kvroles.migrate import rewrite
@@ -23,90 +22,87 @@ class SettingsFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._bytes: bytes | None = None
-        self._document = tomlkit.TOMLDocument()
+        self._steps: list[tuple[bytes | None, bytes]] = []  # the bytes before and after each change
 
     def put(self, answer: Answer) -> Answer | None:
         """Keep an answer in place of the one that its line had, which is returned. Raises ``KvRolesError`` if it cannot be."""
-        return self._change(answer.file, answer.key, answer)
-
-    def take_out(self, file: str, key: str) -> None:
-        """Forget the answer of a line. Raises ``KvRolesError`` if the file cannot be written."""
-        self._change(file, key, None)
-
-    def _change(self, file: str, key: str, answer: Answer | None) -> Answer | None:
         for last in (*[False] * (_TRIES - 1), True):
             before = self._read()
-            previous = self._replaced(file, key, answer)
-            after = self._document.as_string().encode("utf-8")
-            try:
-                self._proven(after, answer)
-                if before is None:
-                    rewrite.create(self.path, after)
-                else:
-                    rewrite.write(self.path, before, after)
-            except rewrite.NotWrittenError as e:
-                self._bytes = None
-                if last or "changed" not in str(e):
-                    raise self._refused(str(e)) from None
-            else:
-                self._bytes = after
+            previous, after = self._with(before, answer)
+            self._proven(after, answer)
+            if self._replace(before, after.encode("utf-8"), last=last):
+                self._steps.append((before, after.encode("utf-8")))
                 return previous
         raise AssertionError("the last try returns or raises")
 
+    def take_back(self) -> None:
+        """Undo the last change that was not undone. Raises ``KvRolesError`` if the file was changed by others since."""
+        before, after = self._steps.pop()
+        if before is not None:
+            self._replace(after, before, last=True)
+        elif self._read() == after:
+            os.unlink(self.path)
+
     def _read(self) -> bytes | None:
-        """The file's bytes, None if there is none; ``_document`` is what they say."""
+        """The file's bytes; None if there is none."""
         if os.path.islink(self.path):
             raise self._refused("it is a link, and what it leads to may be anybody's")
         try:
             with open(self.path, "rb") as f:
-                data = f.read()
+                return f.read()
         except FileNotFoundError:
-            self._document = tomlkit.parse(_HEAD)
             return None
         except OSError as e:
             raise self._refused(e.strerror or str(e)) from None
-        if data != self._bytes:
-            try:
-                text = data.decode("utf-8")
-                self._document = tomlkit.parse(text if text.endswith("\n") else f"{text}\n")
-            except (TOMLKitError, UnicodeDecodeError, RecursionError) as e:
-                raise self._refused(f"it is no TOML: {e}") from None
-        return data
 
-    def _replaced(self, file: str, key: str, answer: Answer | None) -> Answer | None:
-        """Put ``answer`` into the document, or take out the one of that line; what was answered there before."""
-        rows = self._document.get("answer")
-        if rows is not None and not isinstance(rows, AoT):
-            raise self._refused("answer is no list of tables")
-        at = next((n for n, r in enumerate(rows or []) if (r.get("file"), r.get("key")) == (file, key)), None)
-        previous = None if at is None or rows is None else _answer(rows[at])
-        if answer is None:
-            if at is not None and rows is not None:
-                del rows[at]
-                if not len(rows):
-                    self._document.remove("answer")
-        elif at is not None and rows is not None:
-            _fill(rows[at], answer)  # in its place: what was written beside it stays
-        else:
+    def _with(self, data: bytes | None, answer: Answer) -> tuple[Answer | None, str]:
+        """The answer that a line has in the file's bytes, and its text with the new one in that place, else at the end."""
+        try:
+            text = data.decode("utf-8") if data is not None else _HEAD
+            rows = tomllib.loads(text).get("answer", [])
+            known = parse(rows, self.path)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, KvRolesError) as e:
+            raise self._refused(str(e)) from None
+        previous = known.get(answer.file, {}).get(answer.key)
+        if previous is None:
+            document = tomlkit.document()
             table = tomlkit.table()
             _fill(table, answer)
-            table.add(tomlkit.nl())
-            if rows is None:
-                rows = tomlkit.aot()
-                rows.append(table)
-                self._document.append("answer", rows)
-            else:
-                rows.append(table)
-        return previous
-
-    def _proven(self, after: bytes, answer: Answer | None) -> None:
-        """What is about to be written is read once more, by another reader: it has to say what was answered."""
+            tables = tomlkit.aot()
+            tables.append(table)
+            document.append("answer", tables)
+            end = "\r\n" if "\r\n" in text else "\n"
+            gap = "" if not text or text.endswith(end * 2) else end if text.endswith("\n") else end * 2
+            return None, text + gap + document.as_string().strip().replace("\n", end) + end
         try:
-            rows = tomllib.loads(after.decode("utf-8")).get("answer", [])
+            whole = tomlkit.parse(text)
+        except (TOMLKitError, RecursionError) as e:
+            raise self._refused(str(e)) from None
+        for row in whole["answer"]:
+            if isinstance(row, Table) and (row.get("file"), row.get("key")) == (answer.file, answer.key):
+                _fill(row, answer)  # in its place: what was written beside it stays
+        return previous, whole.as_string()
+
+    def _replace(self, before: bytes | None, after: bytes, *, last: bool) -> bool:
+        """Write the file; False if it changed meanwhile and this is not the ``last`` try."""
+        try:
+            if before is None:
+                rewrite.create(self.path, after)
+            else:
+                rewrite.write(self.path, before, after)
+        except rewrite.NotWrittenError as e:
+            if last or "changed" not in str(e):
+                raise self._refused(str(e)) from None
+            return False
+        return True
+
+    def _proven(self, text: str, answer: Answer) -> None:
+        """What is about to be written is read once more: it has to say what was answered."""
+        try:
+            rows = tomllib.loads(text).get("answer", [])
         except tomllib.TOMLDecodeError as e:
             raise self._refused(f"it would be no TOML any more: {e}") from None
-        if answer is not None and answer not in [_answer(row) for row in rows]:
+        if answer not in parse(rows, self.path).get(answer.file, {}).values():
             raise self._refused("it would not say what was answered")
 
     def _refused(self, why: str) -> KvRolesError:
@@ -124,8 +120,3 @@ def _fill(table: Table, answer: Answer) -> None:
             table[name] = value
         elif name in table:
             del table[name]
-
-
-def _answer(row: Mapping[str, object]) -> Answer:
-    ((_, of_file),) = parse([dict(row)], "the settings").items()
-    return next(iter(of_file.values()))

@@ -25,11 +25,10 @@ _SIDES = {"p": Side.PREFILL, "d": Side.DECODE}
 
 
 class _Step(NamedTuple):
-    """One case that was passed: its number, and the answer that was kept there with the one it took the place of."""
+    """One case that was passed: its number, and whether an answer was kept."""
 
     at: int
-    kept: Answer | None = None
-    before: Answer | None = None
+    kept: bool = False
 
 
 class Session:
@@ -44,12 +43,12 @@ class Session:
 
     @property
     def answered(self) -> int:
-        return sum(step.kept is not None for step in self._done)
+        return sum(step.kept for step in self._done)
 
     @property
     def files(self) -> list[str]:
         """The settings files that hold the answers that were given."""
-        return sorted({self._home(self._cases[s.at].path) for s in self._done if s.kept is not None})
+        return sorted({self._home(self._cases[s.at].path) for s in self._done if s.kept})
 
     def run(self) -> None:
         """Ask until all cases were passed, or to quit. Raises ``ClosedError``; what was answered is kept."""
@@ -108,17 +107,14 @@ class Session:
             self._say("The file's name is not UTF-8, which no settings file holds. Rename it, or answer in the file.")
             return False
         answer = Answer(name, f.key, side, because, f.excerpt or f.message)
-        self._done.append(_Step(at, answer, self._file(home).put(answer)))
+        self._file(home).put(answer)
+        self._done.append(_Step(at, kept=True))
         return True
 
     def _undo(self) -> int:
         step = self._done.pop()
-        if step.kept is not None:
-            file = self._file(self._home(self._cases[step.at].path))
-            if step.before is not None:
-                file.put(step.before)
-            else:
-                file.take_out(step.kept.file, step.kept.key)
+        if step.kept:
+            self._file(self._home(self._cases[step.at].path)).take_back()
         return step.at
 
     def _file(self, path: str) -> SettingsFile:
