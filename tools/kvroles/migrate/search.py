@@ -16,6 +16,7 @@ _AT_ONCE = 32  # files a process takes at a time
 _WORTH_SHARING = 400  # files; fewer are read in the time that a process takes to start
 _FOLDERS = 256  # that are handed out one by one: enough that none holds a large part of what is below them all
 _LINK = "link"
+EXCLUDED = "excluded by the settings"
 
 
 class Found(NamedTuple):
@@ -227,7 +228,7 @@ def _excluded(path: str, root: str, repo: str, known: Known, seen: Coverage) -> 
     row = settings.excluded(path)
     if row is None:
         return False
-    seen.pass_over("excluded by the settings", path, repo)
+    seen.pass_over(EXCLUDED, path, repo)
     seen.rules[f"{settings.file}: exclude {row}"] += 1
     return True
 

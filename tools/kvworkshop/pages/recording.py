@@ -69,7 +69,7 @@ def recorded() -> str:
 def _session(folder: Path) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "tools"), "TERM": "xterm", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "tools"), "TERM": "dumb", "NO_COLOR": "1", "PYTHONUTF8": "1"}
     env.pop("COLUMNS", None)
     words = [sys.executable, "-m", "kvcommand.main", *COMMAND.split()[1:]]
     child = subprocess.Popen(words, cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs)

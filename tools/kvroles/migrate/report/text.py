@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kvroles.migrate.codes import CODES, EFFECTS
 from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.migrate.report import table
+from kvroles.migrate.search import EXCLUDED
 from kvroles.said import said
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def summary(results: list[FileResult], coverage: Coverage, rows: list[table.Row]
     """One line: what was found, what can be or was written, what is left, and what it was read from."""
     _, _, written, left, open_, unread, kept, _ = table.total(rows)
     how = Counter(f.kept.how for r in results for f in r.findings if f.kept is not None)
-    if not written and not left and not open_ and not unread and not kept:
+    excluded = coverage.passed[EXCLUDED]  # files that hold the word, and that nobody looked into
+    if not written and not left and not open_ and not unread and not kept and not excluded:
         text = "no NIXL role says kv_both"
     elif written:
         text = f"{_of(written, 'role')} written, {left} not written, {open_} to look at"
