@@ -151,15 +151,16 @@ def members(layer: bytes) -> dict[str, tarfile.TarInfo]:
         return {m.name: m for m in t}
 
 
-def unpacked(layers: list[bytes], to: Path) -> Path:
-    """The layers laid one over the other, whiteouts obeyed."""
+def unpacked(layers: list[bytes], to: Path, *, whiteouts: bool = True) -> Path:
+    """The layers laid one over the other, whiteouts obeyed or passed over."""
     to.mkdir()
     for layer in layers:
         with tarfile.open(fileobj=io.BytesIO(layer)) as t:
             for member in t:
                 folder, _, name = member.name.rpartition("/")
                 if name.startswith(".wh."):
-                    (to / folder / name[4:]).unlink()
+                    if whiteouts:
+                        (to / folder / name[4:]).unlink()
                     continue
                 t.extract(member, to, filter="fully_trusted", set_attrs=False)
     return to

@@ -28,6 +28,17 @@ SUBJECTS = {
         "`verify.py --all` beside the floor: decompressing every archive once, with `gzip -dc` and with zlib in process.",
     ),
     "vendor": ("A vendored wheel", "`vendor.py wheel` beside unpacking the wheel, patching it and packing it again."),
+    "installed": (
+        "An installed vLLM, read",
+        (
+            "Every file against RECORD, beside `sha256sum` over the same files; and bytecode compared with what its source "
+            "compiles to."
+        ),
+    ),
+    "image": (
+        "An image without a container engine",
+        "`vendor.py oci` from a layout to a patched one, beside `buildah from`, `copy` and `commit` with the same files.",
+    ),
     "migrate": ("Rewriting configurations", "`migrate.py` over trees of files, beside a plain text search."),
     "growth": ("How cost grows", "With the number of releases, the size of the tree and the number of patches."),
     "kills": (

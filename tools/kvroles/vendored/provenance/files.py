@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import filecmp
 import glob
 import json
@@ -12,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles.tree.stage import discard
 from kvroles.vendored import bill
 from kvroles.vendored.provenance import statement
 from kvroles.vendored.wheel.wheel import Built, Source, of_wheel
@@ -44,28 +46,59 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def publish(staging: Path, output: Path) -> tuple[Path, ...]:
-    """Move a finished set (a wheel, and what lies beside it) from ``staging`` over the one of the wheel ``output``.
+    """Put a finished set (a wheel, and what lies beside it) from ``staging`` in place of the one of the wheel ``output``.
+
+    From the one rename here on the set is to come whole: ``finish`` does the rest, now or in the next run. Returns what lies
+    beside the wheel. Raises OSError when the disk refuses.
+    """
+    names = sorted(p.name for p in staging.iterdir() if p.is_file() and not p.name.startswith("."))
+    write(staging, {_NAMES: "".join(f"{n}\n" for n in names).encode()})
+    _flush(staging)
+    staging.rename(_ready(output))
+    _flush(output.parent)
+    finish(output)
+    return tuple(output.parent / n for n in names if n != output.name)
+
+
+def finish(output: Path) -> None:
+    """Finish the publication of the wheel ``output`` that a killed run began, if there is one.
 
     At no moment does a wheel lie beside another's provenance: another wheel of this name goes first, the new one comes last.
-    A signature of another statement goes too. Returns what lies beside the wheel. Raises OSError when the disk refuses.
+    A signature of another statement goes too.
     """
-    folder, name = output.parent, output.name
-    fresh = sorted(p for p in staging.iterdir() if p.is_file() and not p.name.startswith("."))
-    if output.exists() and not _equal(output, staging / name):
+    ready, folder, name = _ready(output), output.parent, output.name
+    if not ready.is_dir():
+        return
+    names: list[str] = []
+    with contextlib.suppress(FileNotFoundError):  # all were moved, and the folder was being deleted
+        names = (ready / _NAMES).read_text(encoding="utf-8").splitlines()
+    statement_name = f"{name}{STATEMENT}"
+    if output.exists() and (ready / name).exists() and not _equal(output, ready / name):
         output.unlink()
-    if not _equal(folder / f"{name}{STATEMENT}", staging / f"{name}{STATEMENT}"):
+    if (ready / statement_name).exists() and not _equal(folder / statement_name, ready / statement_name):
         for stale in folder.glob(f"{glob.escape(name)}{STATEMENT}*"):
-            if stale.is_file() or stale.is_symlink():
+            if stale.name not in names and (stale.is_file() or stale.is_symlink()):
                 stale.unlink()
-    beside = [p for p in fresh if p.name != name]
-    for path in [*beside, staging / name]:
-        os.replace(path, folder / path.name)
+    for one in [*(n for n in names if n not in (name, statement_name)), statement_name, name]:
+        if (ready / one).exists():
+            os.replace(ready / one, folder / one)
+    _flush(folder)
+    discard(ready)
+
+
+_NAMES = ".names"  # of the files of a set, one a line
+
+
+def _ready(output: Path) -> Path:
+    return output.with_name(f".{output.name}.kv-roles.ready")
+
+
+def _flush(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
-    return tuple(folder / p.name for p in beside)
 
 
 def _equal(a: Path, b: Path) -> bool:

@@ -98,6 +98,7 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
     try:
         with one_writer(output):
             try:
+                files.finish(output)
                 discard(staging)
                 staging.mkdir(parents=True)
                 built = wheel.build(source, staging / output.name, request.number)
