@@ -68,7 +68,7 @@ class Ways:
     def __init__(self, release: str, work: Path) -> None:
         series, lock = project.load()
         self.official = build.pick(lock.releases[release], "x86_64")
-        self.wheel, self.release, self.work = cache.archive_file(self.official, default_cache_dir()), release, work
+        self.wheel, self.release, self.work = cache.archive_file(self.official, default_cache_dir()).path, release, work
         with zipfile.ZipFile(self.wheel) as z:
             names = set(z.namelist())
             whole = part.of(lock.releases[release], series)
@@ -148,7 +148,7 @@ def unpacked(to: Path) -> tuple[str, Path]:
     """The official wheel of INSTALLED laid out in a new folder ``to`` as pip lays it out, bytecode included."""
     _, lock = project.load()
     official = build.pick(lock.releases[INSTALLED], "x86_64")
-    with zipfile.ZipFile(cache.archive_file(official, default_cache_dir())) as z:
+    with zipfile.ZipFile(cache.archive_file(official, default_cache_dir()).path) as z:
         z.extractall(to)
     subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", str(CORES), str(to / "vllm")], check=False)
     return official.name, to

@@ -48,7 +48,7 @@ def had(release: str) -> Path:
     _, lock = project.load()
     row = build.pick(lock.releases[release], "x86_64")
     try:
-        return cache.archive_file(row, default_cache_dir())
+        return cache.archive_file(row, default_cache_dir()).path
     except NoSource as e:
         cannot(f"{row.name} cannot be had: {e}")
         raise

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, os_error
@@ -52,11 +52,9 @@ def archive_file(
     index_url: str | None = None,
     offline: bool = False,
     progress: Callable[[int], None] = lambda _: None,
-) -> Path:
-    """The same for files too large for memory (wheels): the checked file in ``cache_dir``/wheels."""
-    return _cached_or_fetched(
-        row, cache_dir / "wheels", _path_of, project, index_url, offline=offline, progress=progress
-    )
+) -> Held:
+    """The same for files too large for memory (wheels): the checked file in ``cache_dir``/wheels, open."""
+    return _cached_or_fetched(row, cache_dir / "wheels", _held, project, index_url, offline=offline, progress=progress)
 
 
 def keep(row: ArchiveRow, blob: bytes, cache_dir: Path) -> Path | None:
@@ -77,7 +75,14 @@ def keep(row: ArchiveRow, blob: bytes, cache_dir: Path) -> Path | None:
     return folder / row.name
 
 
-_T = TypeVar("_T", bytes, Path)
+class Held(NamedTuple):
+    """A file whose hash was checked: the very ``file``, from its start, and the ``path`` it was opened by."""
+
+    path: Path
+    file: BufferedReader
+
+
+_T = TypeVar("_T", bytes, Held)
 _Use = Callable[[BufferedReader, Path, ArchiveRow], _T | None]  # what a cached file gives, if it has the right hash
 
 
@@ -157,8 +162,11 @@ def _bytes_of(f: BufferedReader, _: Path, row: ArchiveRow) -> bytes | None:
     return blob if sha256(blob) == row.sha256 else None
 
 
-def _path_of(f: BufferedReader, file: Path, row: ArchiveRow) -> Path | None:
-    return file if hashlib.file_digest(f, "sha256").hexdigest() == row.sha256 else None
+def _held(f: BufferedReader, file: Path, row: ArchiveRow) -> Held | None:
+    if hashlib.file_digest(f, "sha256").hexdigest() != row.sha256:
+        return None
+    f.seek(0)
+    return Held(file, open(os.dup(f.fileno()), "rb"))
 
 
 def _fetch(

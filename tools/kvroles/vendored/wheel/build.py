@@ -62,14 +62,14 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
         release = _published(request.revision, lock)
         official = pick(lock.releases[release], request.arch or platform.machine())
         with Progress(f"Fetching {official.name}", official.size, quiet=request.quiet) as p:
-            path = archive_file(
+            held = archive_file(
                 official,
                 request.cache_dir,
                 index_url=request.index_url,
                 offline=request.offline,
                 progress=p.at,
             )
-        source = wheel.read(path, series, lock, release, official)
+        source = wheel.read(held.path, series, lock, release, official, held.file)
     else:
         source = wheel.read(request.wheel, series, lock, request.revision)
     release = source.part.row.release

@@ -26,6 +26,7 @@ from packaging.version import InvalidVersion, Version
 from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
 from kvroles.series.lock import ArchiveRow, Lock
 from kvroles.series.topics import Series
+from kvroles.tree import handles
 from kvroles.vendored import bill, part, purl, receipt
 from kvroles.vendored.part import LABEL, Part, Planned
 from kvroles.vendored.record import Record, digest, is_bytecode
@@ -40,6 +41,8 @@ class Source:
     """An opened wheel, checked: it is vLLM, whole, unsigned, and of the release asked for."""
 
     path: Path
+    file: BufferedReader  # what was checked, and what is built from
+    stamp: tuple[int, ...]
     sha256: str
     official: ArchiveRow | None  # its row in the lock, when it is the very file on the index
     distribution: str
@@ -64,18 +67,27 @@ class Built:
     receipt: bytes
 
 
-def read(path: Path, series: Series, lock: Lock, asked: str | None, official: ArchiveRow | None = None) -> Source:
+def read(
+    path: Path,
+    series: Series,
+    lock: Lock,
+    asked: str | None,
+    official: ArchiveRow | None = None,
+    file: BufferedReader | None = None,
+) -> Source:
     """Check the wheel ``path`` and plan what to do to it; nothing is written, no member is held in memory but small ones.
 
-    ``official`` is its row in the lock where its hash has been checked already.
+    ``official`` is its row in the lock where its hash has been checked already, on the open ``file``.
     Raises UsageError (not a wheel of vLLM), DoesNotApply (signed, another release, edited) and Unproven (damaged).
     """
-    if not path.is_file():
-        why = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise UsageError(f"{path} {why}", fix="Give --wheel the path of a wheel of vLLM")
+    if file is None:
+        if not path.is_file():
+            why = "is a folder, not a file" if path.is_dir() else "does not exist"
+            raise UsageError(f"{path} {why}", fix="Give --wheel the path of a wheel of vLLM")
+        file = handles.given(path)
     try:
-        with path.open("rb") as f, zipfile.ZipFile(f) as z:
-            return _read(path, f, z, series, lock, asked, official)
+        with zipfile.ZipFile(file) as z:
+            return _read(path, file, z, series, lock, asked, official)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, UnicodeDecodeError) as e:
         raise Unproven(f"{path} is damaged: {e}", expected="a wheel (a zip file)", fix="Fetch it again") from None
     except OSError as e:
@@ -126,7 +138,20 @@ def _read(
     planned = part.plan(whole, member, str(path))
     already = f"{info}/{receipt.NAME}" in names
     date = _date(z.getinfo(f"{info}/METADATA"), path)
-    return Source(path, sha, official, distribution, version, info, whole, planned, record, metadata, already, date)
+    return Source(
+        path, f, _stamp(f), sha, official, distribution, version, info, whole, planned, record, metadata, already, date
+    )
+
+
+def _stamp(f: BufferedReader) -> tuple[int, ...]:
+    """Another one after any write to the file, whoever sets its times back, and after it has lost its name."""
+    st = os.fstat(f.fileno())
+    return st.st_size, st.st_mtime_ns, st.st_ctime_ns
+
+
+def _rehashed(f: BufferedReader) -> str:
+    f.seek(0)
+    return digest(f)
 
 
 def _named_alike(path: Path, version: str) -> None:
@@ -237,11 +262,16 @@ def build(source: Source, output: Path, number: int) -> Built:
     changed |= {f"{info}/METADATA": metadata, **own}
     changed[f"{info}/RECORD"] = source.record.replaced(changed, rename=rename).dumps()
     try:
-        with source.path.open("rb") as f, zipfile.ZipFile(f) as z, _Hashing(output) as sink:
-            writer = Writer(f, sink.put, source.path.name)
+        with zipfile.ZipFile(source.file) as z, _Hashing(output) as sink:
+            writer = Writer(source.file, sink.put, source.path.name)
             for extent in extents(z, source.path.name):
                 _put(writer, extent, rename(extent.info.filename), changed, list(own))
             writer.finish()
+            if _stamp(source.file) != source.stamp and _rehashed(source.file) != source.sha256:
+                raise Unproven(
+                    f"{source.path} was written to while a wheel was built from it, so that its hash says nothing of the result",
+                    fix="Run again once nobody writes to it",
+                )
     except BaseException as e:
         with contextlib.suppress(OSError):
             output.unlink(missing_ok=True)
