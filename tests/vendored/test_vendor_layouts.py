@@ -108,12 +108,28 @@ def test_a_connector_that_an_image_edited_is_fitted_by_context_when_asked(
     vendor: Vendor, site: Path, tiny: Tiny
 ) -> None:
     put(site, {CONNECTOR: (site / CONNECTOR).read_bytes() + EDIT})
+    shutil.rmtree((site / CONNECTOR).with_name("__pycache__"), ignore_errors=True)
     before = snapshot(site)
-    vendor("install", "--site-packages", site).refused(1, CONNECTOR, "is edited", "'install --part runtime'")
+    refused = vendor("install", "--site-packages", site).refused(1, CONNECTOR, "is edited", "--part runtime'")
     assert snapshot(site) == before
-    (site / CONNECTOR).with_name("__pycache__").exists() and shutil.rmtree((site / CONNECTOR).with_name("__pycache__"))
-    refused = vendor("install", "--site-packages", site, "--part", "runtime")
-    refused.refused(3, "RECORD", CONNECTOR, "disagree")
+    pasted(fix_of(refused).replace("’", "'"), site)
+    assert (site / CONNECTOR).read_bytes() == tiny.applied()[CONNECTOR] + EDIT
+    proven = vendor("verify", "--site-packages", site).ok()
+    assert ": patch proven, " in proven.out
+    assert f"{CONNECTOR} was not what RECORD says before it was patched" in proven.out
+    vendor("verify", "--site-packages", site, "--strict").refused(3, CONNECTOR, "--strict refuses that")
+    vendor("uninstall", "--site-packages", site).ok()
+    shutil.rmtree((site / CONNECTOR).with_name("__pycache__"), ignore_errors=True)
+    assert snapshot(site) == before
+
+
+def test_a_connector_that_an_image_edited_where_the_patch_goes_is_refused(vendor: Vendor, site: Path) -> None:
+    """Exact context means that: no patch is guessed beside such an edit."""
+    text = (site / CONNECTOR).read_bytes()
+    put(site, {CONNECTOR: text.replace(b"\n        ", b"\n        # theirs\n        ")})
+    before = snapshot(site)
+    vendor("install", "--site-packages", site, "--part", "runtime").refused(1, "No patch here fits these files")
+    assert snapshot(site) == before
 
 
 def test_a_package_without_dist_info(vendor: Vendor, tiny: Tiny, spaced: Path) -> None:

@@ -196,9 +196,10 @@ class Planned:
         return not self.native and not self.changes
 
 
-def plan(part: Part, read: Reader, where: str) -> Planned:
+def plan(part: Part, read: Reader, where: str, beside: str | None = None) -> Planned:
     """Plan to apply the part to what ``read`` gives; the contract is proven on the result before it is handed back.
 
+    ``beside`` is the command that fits the patch beside an edit, where there is one.
     Raises DoesNotApply for edited files, Unproven when the contract would not hold.
     """
     try:
@@ -208,8 +209,8 @@ def plan(part: Part, read: Reader, where: str) -> Planned:
             e.what,
             expected=e.expected,
             found=e.found,
-            fix=f"Take {where} as vLLM published it, and lay the edit over the patched file; or, in an installation, let the "
-            "patch be fitted beside the edit by exact context: 'install --part runtime'",
+            fix=f"Take {where} as vLLM published it, and lay the edit over the patched file"
+            + (f"; or let the patch be fitted beside the edit, by exact context: '{beside}'" if beside else ""),
         ) from None
     before = {path: read(path) for path in part.paths}
     after = {**before, **{c.path: c.after for c in planned.changes}}

@@ -145,7 +145,7 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
             fix="List them and go on with '--no-strict'",
         )
     whole = part.choose(found.installed.version, request.revision, series, lock, found.read, where, by_context=runtime)
-    planned = part.plan(whole, found.read, where)
+    planned = part.plan(whole, found.read, where, "--part runtime --no-strict")
     layer: bytes | None = None
     if planned.shipped:
         raise DoesNotApply(

@@ -90,7 +90,7 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
             by_context=by_context,
             recorded=None if made is None else made.release,
         )
-        planned = part.plan(whole, read, str(found.site))
+        planned = part.plan(whole, read, str(found.site), found.again("install", "--part", receipt.RUNTIME))
         notes: tuple[str, ...] = () if whole.note is None else (whole.note,)
         if not planned.changes:
             notes += _nothing_to_do(planned, made is not None)
@@ -102,7 +102,7 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
             notes += (told,)
             _need_originals(made, found)
         _writable(found, [c.path for c in planned.changes])
-        looked = look(found, whole.paths, compiled=False)
+        looked = look(found, whole.paths, compiled=False, vouched=not wish.runtime)
         if wish.strict:
             refuse(looked.warnings, found)
         construction = _constructed(found, planned.changes) if wish.require_construction else receipt.NOT_ASKED

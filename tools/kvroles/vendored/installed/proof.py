@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvroles.apply.plan import Reader, State, TopicStatus
@@ -118,6 +118,7 @@ def verify(
         tree.close()
     ours = [*whole.paths, *([found.receipt] if made and found.info else [])]
     looked = look(found, ours)
+    looked = replace(looked, warnings=(*_edited_before(found, made), *looked.warnings))
     built = construct(found, whole.paths[0])
     if built.wrong:
         raise Unproven(f"NixlConnector in {found.site} is not what its bytes promise: {built.wrong}")
@@ -131,6 +132,20 @@ def verify(
     if strict:
         refuse(looked.warnings, found)
     return Proof(found, whole.row.release, how, topics, built, looked, whole.note)
+
+
+def _edited_before(found: Installed, made: Receipt | None) -> list[str]:
+    """What RECORD, as it was before the patch, did not vouch for in the files that were patched."""
+    text = through_links(found)(f"{found.originals}/RECORD") if made is not None and found.info else None
+    if made is None or text is None:
+        return []
+    record = Record.parse(text, str(found.site / found.originals))
+    listed = {e.path: e.sha256 for e in record.entries}
+    return [
+        f"{path} was not what RECORD says before it was patched beside that change"
+        for path, (before, _) in made.files.items()
+        if listed.get(path) != before
+    ]
 
 
 def through_links(found: Installed) -> Reader:
@@ -163,19 +178,20 @@ def refuse(warnings: Sequence[str], found: Installed) -> None:
         )
 
 
-def look(found: Installed, ours: Sequence[str], *, compiled: bool = True) -> Look:
+def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouched: bool = True) -> Look:
     """Read every byte, then ask the environment. Raises Unproven for what is wrong with ``ours``, the files of the series and
     the receipt, for bytecode that is not its source's, and for files that others would be imported in place of. ``compiled``:
-    compare bytecode with its source, which takes longer than all the rest."""
+    compare bytecode with its source, which takes longer than all the rest. ``vouched``: RECORD has to agree with ``ours``; else
+    they are fitted by what they hold, and listed where it does not."""
     data = through_links(found)(found.record) if found.info else None
     if found.info and data is None:
         raise Unproven(f"{found.record} is missing from {found.site}", fix=found.reinstall)
     record = Record.parse(data, str(found.site / found.info)) if data is not None else None
     read = census.take(found, record)
     for odd in read.odd:
-        if odd.path in ours or odd.path.startswith(f"{found.info}/METADATA"):
+        if (vouched and odd.path in ours) or odd.path.startswith(f"{found.info}/METADATA"):
             raise _disagree(found, odd, record, read)
-    if record is not None:
+    if record is not None and vouched:
         _recorded(found, record, ours, read)
     warnings = [f"{odd.path} {odd.what}" for odd in read.odd]
     search = found.search
