@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
+from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib import import_module
 from typing import NamedTuple
@@ -153,7 +154,7 @@ def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -
         for repo, those in by.items():
             files += [_Share(root, repo, those[i : i + _AT_ONCE]) for i in range(0, len(those), _AT_ONCE)]
         count += len(top.files)
-        out += _aside(root, top, of, known, seen)
+        out += _aside(root, top, partial(_within, tops=tops, of=of), known, seen)
     worth = bool(shares) or count >= _WORTH_SHARING
     shares += files  # the folders first: what is small goes last, and evens out the ends
     with Progress("Searching", len(shares), quiet=quiet, unit="folders") as bar:
@@ -196,7 +197,7 @@ def _look(known: Known, names: bool, share: _Share) -> list[Found | Coverage]:
     out: list[Found | Coverage] = []
     for listed in walk.below(what, repo):
         if listed.aside or listed.links:
-            out += _aside(root, listed, listed.repository, known, seen)
+            out += _aside(root, listed, partial(_same, listed.repository), known, seen)
         out += _searched(root, listed.files, listed.repository, known, seen)
     return [*out, seen]
 
@@ -233,15 +234,21 @@ def _excluded(path: str, root: str, repo: str, known: Known, seen: Coverage) -> 
     return True
 
 
-def _aside(root: str, listed: walk.Listed, repo: str, known: Known, seen: Coverage) -> list[Found]:
-    """The links of a folder, and what in it is neither file nor folder; the rest that is put aside is counted in ``seen``."""
+def _same(repository: str, _path: str) -> str:
+    return repository
+
+
+def _aside(root: str, listed: walk.Listed, of: Callable[[str], str], known: Known, seen: Coverage) -> list[Found]:
+    """The links of a folder, and what in it is neither file nor folder; the rest that is put aside is counted in ``seen``. ``of``
+    says of which repository a path is."""
     out: list[Found] = []
     for reason, path in listed.aside:
+        repo = of(path)
         if reason in walk.REASONS:
             seen.pass_over(reason, path, repo)
         elif not _excluded(path, root, repo, known, seen):
             out.append(Found(root, path, reason, repo))
-    return out + [Found(root, path, _LINK, repo) for path in listed.links]
+    return out + [Found(root, path, _LINK, of(path)) for path in listed.links]
 
 
 def _followed(
