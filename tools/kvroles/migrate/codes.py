@@ -109,6 +109,7 @@ TO_DO = {
     "KVR124": "Nothing, or bring the sentence up to date.",
     "KVR125": "Nothing: a record says what once was.",
     "KVR126": "Nothing. Code that asks for kv_both may have to ask for the two new roles too.",
+    "KVR127": "Decide the line that the finding names: then both sides are written. Or write both roles by hand.",
     "KVR131": "Keep kv_both on this prefill instance, or run a vLLM with the topic bidirectional-fence.",
     "KVR132": "Run decode without pipeline parallelism, then set kv_consumer.",
     "KVR133": "Nothing on prefill; on decode remove prefill context parallelism.",

@@ -157,7 +157,7 @@ def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -
         out += _aside(root, top, partial(_within, tops=tops, of=of), known, seen)
     worth = bool(shares) or count >= _WORTH_SHARING
     shares += files  # the folders first: what is small goes last, and evens out the ends
-    with Progress("Searching", len(shares), quiet=quiet, unit="folders") as bar:
+    with Progress("Searching", len(shares), quiet=quiet, unit="parts") as bar:
         out += parallel.shared(partial(_look, known, names), shares, worth=worth, meanwhile=_load_judges, done=bar.at)
     return [*out, seen]
 
