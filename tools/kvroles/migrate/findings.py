@@ -223,7 +223,8 @@ def _of_site(
     found: list[Finding] = []
     blocked = next((h for h in out if h.blocks), None)
     if blocked is not None:
-        fix = f"keep kv_both here and say so: {_comment(ctx)}"
+        other = "run decode with --pipeline-parallel-size 1, or " if blocked.code == "KVR132" else ""
+        fix = f"{other}keep kv_both here and say so: {_comment(ctx)}"
         found.append(finding(blocked.code, f"{side.value}: {blocked.message}", side=side, cues=verdict.cues, fix=fix))
         return found  # what a move changes is of no use beside the advice not to move
     if not site.exact:
