@@ -2,7 +2,7 @@
 """What the series makes of commits drawn from a clone of vLLM or a fork of it: proven, by meaning, or refused and why.
 
 The draw is even over the months between --since and --until, and the same for the same --seed. Only the files that matter
-are read, as ``apply --upstream CLONE --vllm-rev COMMIT --check`` plans and proves them. Exit code: 0 when the share of
+are read, as ``apply --upstream CLONE --range A..B`` reads them. Exit code: 0 when the share of
 commits with NIXL that are proven, by meaning included, reaches --goal percent, else 1.
 """
 
@@ -13,29 +13,15 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from harness import ROOT
-from kvroles.apply import detect, fit, meaning
-from kvroles.apply import plan as plans
-from kvroles.apply.prove import prove_plan
-from kvroles.contract import terms
-from kvroles.errors import KvRolesError
-from kvroles.series import project
-from kvroles.series.upstream_files import paths_of_interest
+from kvroles.apply import many
+from kvroles.apply.request import Request
+from kvroles.places import default_cache_dir
+from kvroles.sources.history import Named
 
 assert ROOT  # harness puts the tools on the path
-
-
-class Row(NamedTuple):
-    """One commit: ``outcome`` is proven, by meaning, refused or no NIXL; ``note`` the files changed by meaning, or why not."""
-
-    month: str
-    commit: str
-    outcome: str
-    note: str
 
 
 def _git(clone: Path, *args: str) -> bytes:
@@ -57,40 +43,6 @@ def draw(clone: Path, since: str, until: str, seed: int, count: int) -> list[tup
     return sorted(drawn)
 
 
-def files_of(clone: Path, commit: str, wanted: set[str]) -> dict[str, bytes]:
-    """The files of ``commit`` that the series is about, and those that hold ``kv_both``."""
-    held = _git(clone, "grep", "-l", "-a", "-z", "kv_both", commit).split(b"\0")
-    paths = {p.decode("utf-8", "surrogateescape").partition(":")[2] for p in held if p} | wanted
-    found = {}
-    for entry in _git(clone, "ls-tree", "-r", "-z", commit).split(b"\0"):
-        head, _, name = entry.partition(b"\t")
-        path = name.decode("utf-8", "surrogateescape")
-        if path in paths and head.startswith(b"100"):
-            found[path] = _git(clone, "cat-file", "blob", head.split()[2].decode())
-    return found
-
-
-def judge(job: tuple[Path, str, str]) -> Row:
-    """The outcome for one commit."""
-    clone, month, commit = job
-    series, lock = project.load()[:2]
-    files = files_of(clone, commit, paths_of_interest(series))
-    if not any(path in files for path in terms.CONNECTORS):
-        return Row(month, commit, "no NIXL", "")
-    row = detect.row_of(files.get, lock)
-    try:
-        if row is not None:
-            plan = plans.plan(files.get, row, series, series.chosen(), where=commit)
-        else:
-            nearest = detect.most_alike(files.get, lock)
-            plan = fit.plan(files.get, series, lock, series.chosen(), nearest=nearest, where=commit)
-        prove_plan(files, plan, {f.path for t in plan.topics for f in t.files}, locked=row is not None)
-    except KvRolesError as e:
-        return Row(month, commit, "refused", " ".join(str(e).split()))
-    meant = sorted(f.path for t in plan.topics for f in t.files if f.variant == meaning.VARIANT)
-    return Row(month, commit, "by meaning" if meant else "proven", ", ".join(meant))
-
-
 def main() -> int:
     """Draw, judge and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
@@ -101,14 +53,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--goal", type=float, default=97, metavar="PERCENT")
     args = parser.parse_args()
-    jobs = [(args.clone, m, c) for m, c in draw(args.clone, args.since, args.until, args.seed, args.count)]
-    with ProcessPoolExecutor(2) as pool:
-        rows = list(pool.map(judge, jobs))
-    for row in rows:
-        print(f"{row.month}  {row.commit[:12]}  {row.outcome:<10}  {row.note}".rstrip())
-    of = {o: sum(r.outcome == o for r in rows) for o in ("proven", "by meaning", "refused", "no NIXL")}
-    print(", ".join(f"{n} {o}" for o, n in of.items()))
-    share = 100 * (of["proven"] + of["by meaning"]) / max(1, len(rows) - of["no NIXL"])
+    names = [Named(commit, month) for month, commit in draw(args.clone, args.since, args.until, args.seed, args.count)]
+    request = Request(upstream=str(args.clone), offline=True, cache_dir=default_cache_dir())
+    rows = list(many.judged(request, names))
+    print(many.text(rows), end="")
+    nixl = [r for r in rows if "There is no NixlConnector" not in (r.why or "")]
+    share = 100 * sum(r.outcome != many.REFUSED for r in nixl) / max(1, len(nixl))
+    print(f"{share:.1f} % of {len(nixl)} commits with NIXL")
     return 0 if share >= args.goal else 1
 
 

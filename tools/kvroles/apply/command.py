@@ -24,6 +24,7 @@ nothing to do; 1 does not apply; 2 wrong usage; 3 a hash or the contract does no
 _EFFECT = {
     "--list": {"vllm_rev", "list", "export", "extra", "json"},
     "--into": {"vllm_rev", "into", "extra", "check", "reverse", "only", "part", "three_way", "exact", "json"},
+    "a range": {"vllm_rev", "upstream", "range", "since", "extra", "part", "exact", "json"},
     "a new tree": {
         "vllm_rev",
         "upstream",
@@ -48,6 +49,13 @@ def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
     p.add_argument("--vllm-rev", metavar="REV", help="a release (0.22.1, v0.22.1, latest), or a tag, branch or commit")
     p.add_argument(
         "--upstream", metavar="URL|DIR", help="take --vllm-rev from this git repository or clone, not from an archive"
+    )
+    span = p.add_mutually_exclusive_group()
+    span.add_argument(
+        "--range", metavar="A..B", help="judge each commit of a range of the clone --upstream, and write nothing"
+    )
+    span.add_argument(
+        "--since", metavar="DAY", help="judge each commit before --vllm-rev (default: HEAD) since YYYY-MM-DD"
     )
     where = p.add_mutually_exclusive_group()
     where.add_argument("--output", metavar="DIR", type=Path, help="the tree to make (default: build/vllm-REV)")
@@ -88,29 +96,13 @@ def run(args: argparse.Namespace) -> int:
     _refuse_without_effect(args)
     if args.list:
         return _list(args)
+    if args.range or args.since:
+        return _range(args)
     if not args.vllm_rev and not args.into:
         raise UsageError(
             "Name a revision with --vllm-rev or a tree with --into", fix=f"See '{program('apply', '--help')}'"
         )
-    outcome = apply(
-        Request(
-            revision=args.vllm_rev,
-            upstream=args.upstream,
-            output=args.output,
-            into=args.into,
-            extra=tuple(args.extra),
-            check=args.check,
-            reverse=args.reverse,
-            only=args.only,
-            part=Part(args.part) if args.part else None,
-            three_way=args.three_way,
-            exact=args.exact,
-            offline=args.offline,
-            quiet=args.quiet or args.json,
-            index_url=args.index_url,
-            cache_dir=args.cache_dir or default_cache_dir(),
-        )
-    )
+    outcome = apply(_request(args))
     if args.json:
         say_json(report.as_json(outcome))
     elif not args.quiet:
@@ -118,9 +110,44 @@ def run(args: argparse.Namespace) -> int:
     return Exit.DONE
 
 
+def _request(args: argparse.Namespace) -> Request:
+    return Request(
+        revision=args.vllm_rev,
+        upstream=args.upstream,
+        output=args.output,
+        into=args.into,
+        extra=tuple(args.extra),
+        check=args.check,
+        reverse=args.reverse,
+        only=args.only,
+        part=Part(args.part) if args.part else None,
+        three_way=args.three_way,
+        exact=args.exact,
+        offline=args.offline,
+        quiet=args.quiet or args.json,
+        index_url=args.index_url,
+        cache_dir=args.cache_dir or default_cache_dir(),
+    )
+
+
+def _range(args: argparse.Namespace) -> int:
+    # lazy: starts processes, which no other run does
+    from kvroles.apply import many
+
+    if args.range and args.vllm_rev:
+        raise UsageError("--vllm-rev has no effect with --range, which names both ends", fix="Leave it out")
+    rows = many.run(_request(args), args.range, args.since)
+    if args.json:
+        say_json(many.as_json(rows))
+    elif not args.quiet:
+        say(many.text(rows))
+    return many.code(rows)
+
+
 def _refuse_without_effect(args: argparse.Namespace) -> None:
     """Raise UsageError for an option that the run would pass over: who gave it expects something of it."""
-    job = "--list" if args.list else "--into" if args.into else "a new tree"
+    ranged = args.range or args.since
+    job = "--list" if args.list else "--into" if args.into else "a range" if ranged else "a new tree"
     idle = [name for name in _JOB if getattr(args, name) and name not in _EFFECT[job]]
     if idle:
         option = _NAMES.get(idle[0], "--" + idle[0].replace("_", "-"))
