@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterator
+from typing import NamedTuple, TypeVar, cast
 
 from kvroles.evidence.text import Text
+
+_T = TypeVar("_T")
+_FEW = 16  # children: so few are looked through as quickly as they are looked up
 
 
 class Scalar:
@@ -47,23 +52,53 @@ class Alias:
         self.anchor = ""
 
 
-class Seq:
+class _Known(NamedTuple):
+    """What was made of a node's children, and of how many."""
+
+    children: int
+    made: dict[Hashable, object]
+
+
+class _Holder:
+    """A node with children, of which whatever is asked again and again is made once."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: _Known | None = None
+
+    def _kept(self, name: Hashable, children: int, make: Callable[[], _T]) -> _T:
+        if self._known is None or self._known.children != children:
+            self._known = _Known(children, {})
+        made = self._known.made
+        if name not in made:
+            made[name] = make()
+        return cast(_T, made[name])
+
+
+class Seq(_Holder):
     __slots__ = ("anchor", "end", "flow", "items", "start")
 
     def __init__(
         self, items: list[Node] | None = None, start: int = 0, end: int = 0, anchor: str = "", flow: bool = False
     ) -> None:
+        super().__init__()
         self.items = items if items is not None else []
         self.start = start
         self.end = end
         self.anchor = anchor
         self.flow = flow
 
+    def kept(self, name: Hashable, make: Callable[[], _T]) -> _T:
+        """What ``make`` makes of the items: made once, for ``name``, while there are as many."""
+        return self._kept(name, len(self.items), make)
 
-class Map:
+
+class Map(_Holder):
     __slots__ = ("anchor", "end", "flow", "pairs", "start")
 
     def __init__(self, start: int = 0, end: int = 0, anchor: str = "", flow: bool = False) -> None:
+        super().__init__()
         self.pairs: list[tuple[Scalar, Node]] = []
         self.start = start
         self.end = end
@@ -72,10 +107,22 @@ class Map:
 
     def get(self, key: str) -> Node | None:
         """The value of the first pair with that key."""
+        if len(self.pairs) > _FEW:
+            return self.kept("keys", lambda: {k.value: v for k, v in reversed(self.pairs)}).get(key)
         for k, v in self.pairs:
             if k.value == key:
                 return v
         return None
+
+    def pair_of(self, child: Node) -> tuple[Scalar, Node] | None:
+        """The first pair that ``child`` is the key or the value of."""
+        if len(self.pairs) > _FEW:
+            return self.kept("children", lambda: {id(c): p for p in reversed(self.pairs) for c in p}).get(id(child))
+        return next((p for p in self.pairs if p[1] is child or p[0] is child), None)
+
+    def kept(self, name: Hashable, make: Callable[[], _T]) -> _T:
+        """What ``make`` makes of the pairs: made once, for ``name``, while there are as many."""
+        return self._kept(name, len(self.pairs), make)
 
     def scalar(self, key: str) -> str | None:
         """The value of ``key`` if it is a scalar."""
@@ -130,13 +177,40 @@ def path_to(root: Node, target: int) -> list[Node]:
 def _holding(node: Node, target: int) -> Node | None:
     """The child of ``node`` whose source span holds index ``target``."""
     if isinstance(node, Map):
+        if len(node.pairs) > _FEW:
+            return node.kept("spans", lambda: _Spans([c for k, v in node.pairs for c in (v, k)])).at(target)
         for key, value in node.pairs:
             if value.start <= target < value.end:
                 return value
             if key.start <= target < key.end:
                 return key
     elif isinstance(node, Seq):
+        if len(node.items) > _FEW:
+            return node.kept("spans", lambda: _Spans(node.items)).at(target)
         for item in node.items:
             if item.start <= target < item.end:
                 return item
     return None
+
+
+class _Spans:
+    """Which of many children an index is in: the first, where some lie round others."""
+
+    def __init__(self, children: list[Node]) -> None:
+        spans = sorted((c.start, c.end, n) for n, c in enumerate(children) if c.start < c.end)
+        self._children = children
+        self._apart: list[tuple[int, int, int]] = []  # one behind the other
+        self._round: list[tuple[int, int, int]] = []  # those that reach into the ones behind them
+        for n, span in enumerate(spans):
+            inside = self._apart and span[0] < self._apart[-1][1]
+            reaches = n + 1 < len(spans) and span[1] > spans[n + 1][0]
+            (self._round if inside or reaches else self._apart).append(span)
+        self._starts = [start for start, _, _ in self._apart]
+
+    def at(self, target: int) -> Node | None:
+        """The first child whose span holds ``target``."""
+        n = bisect_right(self._starts, target) - 1
+        found = [span[2] for span in self._round if span[0] <= target < span[1]]
+        if n >= 0 and target < self._apart[n][1]:
+            found.append(self._apart[n][2])
+        return self._children[min(found)] if found else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from kvroles.evidence import argv, conditions
 from kvroles.evidence.conditions import selector_side
@@ -74,19 +75,19 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
     elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
         scope.cues.append(Cue(host, Weight.NAMED, "host", f"{key.value} is the proxy's {host.value} server", pos))
     if side in (Side.PREFILL, Side.DECODE):
+        takers = owner.kept("takers", lambda: [(k, v, _extends(v)) for k, v in owner.pairs if isinstance(v, Map)])
         scope.cues += [
             Cue(Side.SHARED, Weight.FLAG, "extends", f"{k.value} extends {key.value}", k.text.at(0))
-            for k, v in owner.pairs
-            if isinstance(v, Map)
-            and key.value in _extends(v)
+            for k, v, taken in takers
+            if key.value in taken
             and one_side(k.value, ctx) is not side
             and not any(v.get(a) is not None for a in _ARG_KEYS)
             and not any(scalars_with(v, role) for role in ("kv_both", "kv_producer", "kv_consumer"))
         ]
         scope.cues += [
             Cue(Side.SHARED, Weight.FLAG, "task", f"{k.value} runs {key.value}", k.text.at(0))
-            for k, v in owner.pairs
-            if v is not value and one_side(k.value, ctx) not in (None, side) and _runs(v, key.value)
+            for k, v, _ in takers
+            if v is not value and _runs(v, key.value) and one_side(k.value, ctx) not in (None, side)
         ]
     if side is Side.DECODE:
         for k, v in owner.pairs:
@@ -142,37 +143,53 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
     ``through`` is the key by which the config is reached.
     """
     scope = Scope("mapping", m.scalar("name") or m.scalar("kind") or "", up)
-    patch = m.get("op") is not None
-    for k, v in m.pairs:
-        key = k.value
-        if isinstance(v, Scalar):
-            scope.cues += _scalar_cues(key, v, ctx, op=patch, is_through=key == through)
-        elif key in {"metadata", "target"} and isinstance(v, Map):
-            scope.cues += _metadata(v, ctx)
-        elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"} and key != through:
-            scope.cues += _labels(v, ctx, roles_only=key == "annotations")
-        elif key in ENV_KEYS - {"vars", "params", "variables"}:
-            # A task's ``envs`` are what it is started with unless told otherwise: one that asks for them serves both.
-            cues = _env(v, ctx)
-            scope.cues += [
-                c for c in cues if key != "envs" or f"${c.words.split('=')[0]}" not in ctx.text.s.replace("{", "")
-            ]
-        if key in _LOOPS and (both := _both_in(v)):
-            scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", f"{key}: {both}", k.text.at(0)))
+    for said in m.kept("said", lambda: _said(m, ctx)):
+        if not (said.of_itself and said.key == through):
+            scope.cues += said.cues
     profiles = m.get("profiles") if not scope.cues else None
     started = seq_words(profiles) if isinstance(profiles, Seq) else None
     if started and len(started) == 1 and (side := ctx.role_of(started[0].s)) in (Side.PREFILL, Side.DECODE):
         scope.cues.append(Cue(side, Weight.NAMED, "label", f"profiles: {started[0].s}", started[0].pos))
     if through in _ELSE_KEYS:
         scope.cues = [c for c in scope.cues if c.kind != "condition"]
-    words, has_args = container_words(m)
+    words, has_args = m.kept("words", lambda: container_words(m))
     if has_args:
         scope.kind, scope.launch = "container", True
-        scope.cues += argv.cues(words, ctx)
-        scope.flags = argv.flags_of(words)
+        scope.cues += m.kept("words say", lambda: argv.cues(words, ctx))
+        scope.flags = m.kept("flags", lambda: argv.flags_of(words))
     elif m.get("image") is not None:
         scope.kind, scope.launch = "container", True
     return scope
+
+
+class _Said(NamedTuple):
+    """What one pair of a mapping says; ``of_itself`` if it does not say it of what is reached by its own key."""
+
+    key: str
+    cues: list[Cue]
+    of_itself: bool = False
+
+
+def _said(m: Map, ctx: FileCtx) -> list[_Said]:
+    """What the pairs of a mapping say, of those that say anything."""
+    out: list[_Said] = []
+    patch = m.get("op") is not None
+    for k, v in m.pairs:
+        key = k.value
+        if isinstance(v, Scalar):
+            out.append(_Said(key, _scalar_cues(key, v, ctx, op=patch), of_itself=True))
+        elif key in {"metadata", "target"} and isinstance(v, Map):
+            out.append(_Said(key, _metadata(v, ctx)))
+        elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"}:
+            out.append(_Said(key, _labels(v, ctx, roles_only=key == "annotations"), of_itself=True))
+        elif key in ENV_KEYS - {"vars", "params", "variables"}:
+            # A task's ``envs`` are what it is started with unless told otherwise: one that asks for them serves both.
+            cues = _env(v, ctx)
+            asked = ctx.text.s.replace("{", "") if key == "envs" and cues else ""
+            out.append(_Said(key, [c for c in cues if f"${c.words.split('=')[0]}" not in asked]))
+        if key in _LOOPS and (both := _both_in(v)):
+            out.append(_Said(key, [Cue(Side.SHARED, Weight.NAMED, "loop", f"{key}: {both}", k.text.at(0))]))
+    return [said for said in out if said.cues]
 
 
 def _both_in(node: Node) -> str:
@@ -190,9 +207,9 @@ def _both_in(node: Node) -> str:
     return ""
 
 
-def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool, is_through: bool) -> list[Cue]:
+def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
     pos = v.text.at(0)
-    if is_through or len(v.value) > 200:
+    if len(v.value) > 200:
         return []
     if key in _CONDITION_KEYS:
         words = f"{key}: {v.value}"[:80]
@@ -235,7 +252,7 @@ def _metadata(m: Map, ctx: FileCtx) -> list[Cue]:
     out: list[Cue] = []
     for k, v in m.pairs:
         if k.value in {"name", "generateName"} and isinstance(v, Scalar):
-            out += _scalar_cues("name", v, ctx, op=False, is_through=False)
+            out += _scalar_cues("name", v, ctx, op=False)
         elif k.value in {"labels", "annotations"}:
             out += _labels(v, ctx, roles_only=k.value == "annotations")
         elif k.value == "labelSelector" and isinstance(v, Scalar) and (side := selector_side(v.value)):

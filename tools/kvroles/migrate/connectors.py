@@ -171,6 +171,10 @@ def _parts(key: str) -> tuple[frozenset[str], frozenset[str]]:
 
 def connector_of(obj: Map) -> str | None:
     """The connector an object configures, by the key that names it, else by a value that is a connector class."""
+    return obj.kept("connector", lambda: _connector_of(obj))
+
+
+def _connector_of(obj: Map) -> str | None:
     said = [named(v.value) for k, v in obj.pairs if isinstance(v, Scalar) and is_connector_key(k.value)]
     if said:
         return said[0] if len(set(said)) == 1 else None
@@ -184,11 +188,22 @@ def connector_of(obj: Map) -> str | None:
 
 def names_connector(obj: Map) -> bool:
     """Whether an object has a key that names a connector."""
-    return any(isinstance(v, Scalar) and is_connector_key(k.value) for k, v in obj.pairs)
+    return obj.kept(
+        "names connector", lambda: any(isinstance(v, Scalar) and is_connector_key(k.value) for k, v in obj.pairs)
+    )
+
+
+def names_role(obj: Map) -> bool:
+    """Whether an object has a key that holds a role."""
+    return obj.kept("names role", lambda: any(isinstance(v, Scalar) and is_role_key(k.value) for k, v in obj.pairs))
 
 
 def settings(obj: Map) -> dict[str, str]:
     """The scalar settings of a config object and of its extra config, which the hazards are read from."""
+    return obj.kept("settings", lambda: _settings(obj))
+
+
+def _settings(obj: Map) -> dict[str, str]:
     out: dict[str, str] = {}
     todo = [obj]
     while todo:
@@ -204,6 +219,10 @@ def settings(obj: Map) -> dict[str, str]:
 def one_role(obj: Map) -> bool:
     """Whether ``kv_both`` is the value of one role key only, or of several that are each named for a side, and no ``pd_role``,
     a fork's setting that asks for it, stands beside it."""
+    return obj.kept("one role", lambda: _one_role(obj))
+
+
+def _one_role(obj: Map) -> bool:
     held = [k.value for k, v in obj.pairs if isinstance(v, Scalar) and v.value == TOKEN and is_role_key(k.value)]
     return (len(held) <= 1 or all(mentioned(k) for k in held)) and not any(
         plain(k.value) == "pdrole" for k, _ in obj.pairs

@@ -293,15 +293,17 @@ class _HclTree(Tree):
             out += [s for s in self.ctx.read(leaf.text, scope) if s.pos in held]
         return out
 
-    def _merged(self, m: Map) -> Map:
+    def _merge(self, m: Map) -> Map:
         """A mapping with what ``merge(local.base, {...})`` takes from a local; what stands further back comes first."""
         if m.start not in self._built.merges:
             return m
         named = [v for k, v in m.pairs if k.value == "<<" and isinstance(v, Scalar)]
         taken = [found for v in named if isinstance(found := self._meant(v.value.strip("${}")), Map)]
         out = Map(m.start, m.end)
+        known = {"<<"}
         for k, v in [*reversed(m.pairs), *(pair for t in reversed(taken) for pair in reversed(t.pairs))]:
-            if k.value != "<<" and out.get(k.value) is None:
+            if k.value not in known:
+                known.add(k.value)
                 out.pairs.append((k, v))
         return out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from kvroles.evidence import argv
@@ -87,6 +87,7 @@ class _Unit:
         self.entries = [_Entry(m["key"], m.start(), m.start("value"), m.end("value")) for m in _LINE.finditer(t.s)]
         self._starts = [e.start for e in self.entries]
         self._set: dict[int, list[tuple[str, str]]] = {}
+        self._tells: dict[int, list[Cue]] = {}
 
     def at(self, i: int) -> tuple[list[Site], int]:
         """The sites of the entry or line that index ``i`` is in, and the index after it."""
@@ -96,7 +97,7 @@ class _Unit:
         section = bisect_right(self.sections, (entry.start, "")) - 1
         start, name = self.sections[section] if section >= 0 else (0, "")
         end = self.sections[section + 1][0] if section + 1 < len(self.sections) else len(t.s)
-        told = _environment(t, start, min(end, start + _REACH), ctx)
+        told = self._told(start, min(end, start + _REACH))
         scope = _described(
             t, self.up, Weight.NAMED if told else Weight.SAID, ctx
         )  # it counts against what the unit is told
@@ -109,11 +110,17 @@ class _Unit:
                 scope.cues += self._said(start)
             if len(sides := ctx.sides_of(word)) == 1:
                 scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, word, t.at(entry.start)))
-        scope = Scope("environment", "", scope, told)
+        scope = Scope("environment", "", scope, [*told])
         scope.cues += self._said(entry.start)
         if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
             scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
         return self._value(entry, start, end, scope), entry.end
+
+    def _told(self, start: int, end: int) -> list[Cue]:
+        """What the variables say that the section between two indices sets."""
+        if start not in self._tells:
+            self._tells[start] = _environment(self.t, start, end, self.ctx)
+        return self._tells[start]
 
     def _commands(self, variable: str, start: int, end: int) -> list[Scope]:
         """The commands between two indices that are given ``variable``, each with what its words say."""
@@ -154,19 +161,23 @@ class _Unit:
     def _value(self, entry: _Entry, start: int, end: int, scope: Scope) -> list[Site]:
         """The sites of one entry; what its section sets, and the file's head, is set beside it."""
         value = self.t.slice(entry.value, entry.end)
-        near = self._beside(-1, self.sections[0][0]) if self.sections else []
-        for n, (place, name) in enumerate(self.sections):
-            if name.strip().upper() == "DEFAULT":  # its keys are every section's
-                near = near + self._beside(
-                    place, self.sections[n + 1][0] if n + 1 < len(self.sections) else len(self.t.s)
-                )
-        near = near + self._beside(start, end)
+        near = self._for_all + self._beside(start, end)
         if (site := pairs.role(entry.key, value, near, scope, self.ctx)) is not None:
             return [site]
         bare = pairs.plain(value.s)
         with self.ctx.among(near):
             lang = "json" if bare.startswith(("{", "[")) and value.s.strip() == bare else "shell"
             return self.ctx.read(value, scope, lang)
+
+    @cached_property
+    def _for_all(self) -> list[tuple[str, str]]:
+        """The connectors that the text's head and the sections DEFAULT name: their keys are every section's."""
+        ends = [place for place, _ in self.sections[1:]] + [len(self.t.s)]
+        near = self._beside(-1, self.sections[0][0]) if self.sections else []
+        for (place, name), end in zip(self.sections, ends, strict=True) if self.sections else ():
+            if name.strip().upper() == "DEFAULT" and len(near) < MANY:
+                near = near + self._beside(place, end)
+        return near
 
     def _beside(self, start: int, end: int) -> list[tuple[str, str]]:
         """The connectors that the entries between two indices name, as far as anybody writes them by hand."""

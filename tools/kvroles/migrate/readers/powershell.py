@@ -278,13 +278,14 @@ class _Script:
             line = self.t.s[start : first - 1].strip()
             if not line.startswith("#"):
                 break
-            above.insert(0, (self.t.at(start), line.strip("# ")))
+            above.append((self.t.at(start), line.strip("# ")))
             first = start
-        cues = comments.said(above, self.ctx)
+        cues = comments.said(above[::-1], self.ctx)
         start = self.t.s.rfind("\n", 0, statement.end_byte) + 1  # the tree counts a comment to the statement
         end = self.t.s.find("\n", statement.end_byte)
-        trailing = comments.behind(self.t.s[start : end if end >= 0 else len(self.t.s)])
-        if trailing is not None and not self.t.s[start:].lstrip().startswith("#"):
+        line = self.t.s[start : end if end >= 0 else len(self.t.s)]
+        trailing = comments.behind(line)
+        if trailing is not None and not line.lstrip().startswith("#"):
             cues += comments.said([(self.t.at(start + trailing[0]), trailing[1])], self.ctx)
         return Scope("block", "", up, cues) if cues else up
 

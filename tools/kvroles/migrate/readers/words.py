@@ -23,7 +23,7 @@ _VALUE_AFTER = regex(r"[\"']?\s*(?:,[-+~]*[A-Za-z_][\w.@/\[\]-]*=|$)")
 
 
 _DEFAULT = regex(r"=[\"']?(\$\{[^{}]*\}|\{\{[^{}]*\}\})")  # of a value: ``KV_ROLE=${KV_ROLE:-kv_both}``
-_REACH = 200  # words before and behind: nobody writes a longer command by hand
+REACH = 200  # words before and behind: nobody writes a longer command by hand
 
 
 class Set(NamedTuple):
@@ -51,7 +51,7 @@ def role_set(words: Sequence[argv.Word], index: int, file: File) -> Set | None:
             return None
     if not connectors.is_role_key(key):
         return None
-    near = [w.s for w in words[max(0, index - _REACH) : index + _REACH]]
+    near = [w.s for w in words[max(0, index - REACH) : index + REACH]]
     return Set(key, file.connector_beside(key, pairs(near)), settings(near))
 
 

@@ -17,7 +17,7 @@ from kvroles.migrate.readers import defaults, lines, mentions
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template.actions import Branch
-from kvroles.migrate.readers.words import role_set
+from kvroles.migrate.readers.words import REACH, role_set
 
 _TEMPLATE_KEY = regex(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
@@ -46,6 +46,8 @@ class Tree:
         self.branches = branches
         self.branch_scope = branch_scope
         self._anchored: dict[str, Map] | None = None
+        self._aliased: dict[str, list[Alias]] | None = None
+        self._head: list[Cue] | None = None  # what the comment at the document's head says
         self._words: dict[int, list[argv.Word] | None] = {}
         self._places: dict[int, dict[int, int]] = {}
         self.beside = beside  # the documents of the same file, this one among them
@@ -97,7 +99,9 @@ class Tree:
         scope = self.up
         pending = [b for b in self.branches if b.start <= path[-1].start < b.end]
         keys: list[str] = []
-        said = self._document_cues(path[0]) if self.has_comments else []
+        if self._head is None:
+            self._head = self._document_cues(path[0]) if self.has_comments else []
+        said = self._head
         said = [c for c in said if c.side is not Side.SHARED]  # what tells of both at the head of a file is its subject
         if said:
             scope = Scope("document", "", scope, said)
@@ -109,7 +113,7 @@ class Tree:
                 scope = Scope("anchor", node.anchor, scope)
                 scope.find_uses = partial(self._uses, node, path)
             if isinstance(node, Map):
-                pair = next(((k, v) for k, v in node.pairs if v is nxt or k is nxt), None)
+                pair = node.pair_of(nxt) if nxt is not None else None
                 scope = data_cues.map_scope(node, scope, self.ctx, pair[0].value if pair else None)
                 if i == 0 and follow and (name := data_cues.mounted_name(node)):
                     scope.kind, scope.name = node.scalar("kind") or "", name
@@ -133,15 +137,17 @@ class Tree:
 
     def _item(self, seq: Seq, item: Node, up: Scope) -> Scope:
         scope = Scope("item", "", up)
-        words = data_cues.seq_words(seq)
+        words = self._words_of(seq)
         if (picked := self._picked(seq, item, up)) is not None:
             scope.cues += picked
         elif words is not None and len(words) > 1:
-            index = next(i for i, n in enumerate(seq.items) if n is item)
-            if any(w.s.startswith("-") for w in words):
+            index = self._places[id(seq)][id(item)]
+            first = max(0, index - REACH)
+            near = words[first : index + REACH]
+            if any(w.s.startswith("-") for w in near):
                 scope.launch = True
-            scope.cues += argv.cues(words, self.ctx, skip=index)
-            scope.flags = argv.flags_of(words)
+            scope.cues += argv.cues(near, self.ctx, skip=index - first)
+            scope.flags = argv.flags_of(near)
         scope.cues += data_cues.off_beside(seq, item, self.ctx)
         if self.has_comments and (not seq.flow or self._opens_line(item.start)):
             scope.cues += self._comment_cues(item.start)
@@ -164,10 +170,15 @@ class Tree:
     def _uses(self, node: Node, path: list[Node]) -> list[Scope]:
         """The owners of every alias of an anchored node, and its own place unless that is a mere template."""
         out: list[Scope] = []
-        aliases = (n for n in walk(self.root) if isinstance(n, Alias) and n.name == node.anchor)
+        if self._aliased is None:
+            self._aliased = {}
+            for n in walk(self.root):
+                if isinstance(n, Alias):
+                    self._aliased.setdefault(n.name, []).append(n)
+        aliases = self._aliased.get(node.anchor, [])
         inner = path[path.index(node) + 1] if path[-1] is not node else None
         held = next((k.value for k, v in node.pairs if v is inner), "") if isinstance(node, Map) else ""
-        for other in islice(aliases, MANY):
+        for other in aliases[:MANY]:
             taker = path_to(self.root, other.start)
             if len(taker) > 1 and isinstance(taker[-2], Map) and held and taker[-2].get(held) is not None:
                 continue  # merged into a mapping that sets that key anew
@@ -287,9 +298,9 @@ class Tree:
             above = s[prev : line - 1]
             if not above.lstrip().startswith("#") or (indent >= 0 and len(above) - len(above.lstrip()) != indent):
                 break
-            out.insert(0, (self.source.at(prev + len(above) - len(above.lstrip())), above.strip().lstrip("#").strip()))
+            out.append((self.source.at(prev + len(above) - len(above.lstrip())), above.strip().lstrip("#").strip()))
             line = prev
-        return out
+        return out[::-1]
 
     def _comment_cues(self, start: int) -> list[Cue]:
         """Comments right above the line that index ``start`` is on, at its indentation, and at that line's end."""
@@ -311,7 +322,8 @@ class Tree:
         parent = path[-2] if len(path) > 1 else None
         if not isinstance(parent, Map):
             return [Site(pos, scope, "value")]
-        key = next((k.value for k, v in parent.pairs if v is leaf), "")
+        pair = parent.pair_of(leaf)
+        key = pair[0].value if pair is not None and pair[1] is leaf else ""
         connector = self._connector(parent, path)
         if key == "value" and (name := parent.scalar("name") or parent.scalar("path")):
             if not connectors.is_role_key(name.rsplit("/", 1)[-1]):
@@ -328,10 +340,7 @@ class Tree:
 
     def _in_words(self, leaf: Scalar, seq: Seq, scope: Scope) -> Site | None:
         """The role that one of a list's strings sets, as a flag, an override or a variable."""
-        if id(seq) not in self._words:
-            self._words[id(seq)] = data_cues.seq_words(seq)
-            self._places[id(seq)] = {id(n): i for i, n in enumerate(seq.items)}
-        words = self._words[id(seq)]
+        words = self._words_of(seq)
         if words is None:
             return None
         index = self._places[id(seq)][id(leaf)]
@@ -343,17 +352,19 @@ class Tree:
         exact = leaf.exact and leaf.text.exact(k, len(TOKEN))
         return Site(leaf.text.at(k), scope, "role", found.connector, (), found.extra, exact)
 
+    def _words_of(self, seq: Seq) -> list[argv.Word] | None:
+        """The words of a list of strings, or None if it is not one; its items' places are known from then on."""
+        if id(seq) not in self._words:
+            self._words[id(seq)] = data_cues.seq_words(seq)
+            self._places[id(seq)] = {id(n): i for i, n in enumerate(seq.items)}
+        return self._words[id(seq)]
+
     def _env_connector(self, name: str, path: list[Node]) -> str | None:
         """The connector set by another entry of the same env list or patch."""
         for node in reversed(path):
             if not isinstance(node, Seq):
                 continue
-            pairs: list[tuple[str, str]] = []
-            for item in (inner for given in node.items for inner in _given(given)):
-                key = (item.scalar("name") or item.scalar("path") or "") if isinstance(item, Map) else ""
-                value = item.scalar("value") if isinstance(item, Map) else None
-                if value is not None:
-                    pairs.append((key.strip("/").replace("/", "."), value))
+            pairs = node.kept("connectors", partial(_connectors_set, node))
             if (found := connectors.beside(name.strip("/").replace("/", "."), pairs)) is not None:
                 return found
         return None
@@ -367,13 +378,17 @@ class Tree:
             for node in reversed(path[:-2]):
                 if isinstance(node, Map) and connectors.names_connector(node := self._merged(node)):
                     above = connectors.connector_of(node)
-                    roles = any(connectors.is_role_key(k.value) for k, v in node.pairs if isinstance(v, Scalar))
+                    roles = connectors.names_role(node)
                     wraps = above is not None and connectors.kind_of(above) is connectors.Kind.WRAPPER
                     found = None if roles or wraps else above
                     break
         return self.ctx.named(found)
 
     def _merged(self, m: Map) -> Map:
+        """A mapping with what is merged into it."""
+        return m.kept("merged", partial(self._merge, m))
+
+    def _merge(self, m: Map) -> Map:
         """A mapping with what ``<<: *anchor`` merges into it; what it sets itself comes first."""
         names = [a.name for k, v in m.pairs if k.value == "<<" for a in _aliases(v)]
         if not names:
@@ -388,6 +403,17 @@ class Tree:
             out.pairs += [(k, v) for k, v in taken.pairs if k.value not in own]
             own |= {k.value for k, _ in taken.pairs}
         return out
+
+
+def _connectors_set(entries: Seq) -> list[tuple[str, str]]:
+    """The connectors that the entries of an env list or patch name, as far as anybody writes them by hand."""
+    out: list[tuple[str, str]] = []
+    for item in (inner for given in entries.items for inner in _given(given)):
+        key = (item.scalar("name") or item.scalar("path") or "") if isinstance(item, Map) else ""
+        value = item.scalar("value") if isinstance(item, Map) else None
+        if value is not None and connectors.is_connector_key(key := key.strip("/").replace("/", ".")):
+            out.append((key, value))
+    return out[:MANY]
 
 
 def _given(item: Node) -> list[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from functools import partial
 
 from kvroles.evidence import comments, pickers
@@ -62,7 +63,8 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     for i in t.tokens():
         if t.at(i) in known:
             continue
-        action = next((a for a in actions if a[0] <= i < a[1]), None)
+        n = bisect_right(actions, (i, len(t.s) + 1)) - 1
+        action = actions[n] if n >= 0 and i < actions[n][1] else None
         if action is not None:
             out += _in_action(t, i, action, trees, up, ctx)
         elif _in_comment(t.s, i):
@@ -187,8 +189,8 @@ def _chain_at(t: Text, trees: list[Tree], place: int, up: Scope, ctx: File) -> S
     """The owners of the place that an action stands in: those of the tree, and the conditionals round it."""
     scope, start = up, -1
     for tree in trees:
-        path = path_to(tree.root, place)
-        if path and tree.root.start <= place < tree.root.end:
+        if tree.root.start <= place < tree.root.end:
+            path = path_to(tree.root, place)
             scope, start = tree.scopes(path), path[-1].start
             break
     for branch in template.branches(t.s):
