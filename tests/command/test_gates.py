@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support import composite
+from support.cost import slow_but
 from support.docs import ROOT
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
@@ -167,7 +168,7 @@ def test_the_action_annotates_fails_and_writes_its_log_into_a_folder_it_makes(re
     assert {r["ruleId"] for r in log["runs"][0]["results"]} >= {"KVR101", "KVR102"}
 
 
-@pytest.mark.parametrize("check", ["True", "TRUE", "yes", ""])
+@pytest.mark.parametrize("check", slow_but(["True"], ["True", "TRUE", "yes", ""]))
 def test_the_gate_is_on_however_true_is_written(repository: Path, action: Action, check: str) -> None:
     (repository / "run.sh").write_text(SCRIPT)
     assert action(check=check).code == 1
@@ -198,7 +199,7 @@ def test_what_is_in_the_baseline_does_not_fail_the_gate(repository: Path, action
     assert "run.sh" not in ran.log
 
 
-@pytest.mark.parametrize("check", ["False", "no"])
+@pytest.mark.parametrize("check", slow_but(["False"], ["False", "no"]))
 def test_the_gate_is_off_only_where_that_is_written(repository: Path, action: Action, check: str) -> None:
     (repository / "run.sh").write_text(SCRIPT)
     ran = action(check=check)
@@ -206,14 +207,14 @@ def test_the_gate_is_off_only_where_that_is_written(repository: Path, action: Ac
     assert "::error file=run.sh" in ran.log
 
 
-@pytest.mark.parametrize("check", ["flase", "true\nfalse", "$(echo false)"])
+@pytest.mark.parametrize("check", slow_but(["flase"], ["flase", "true\nfalse", "$(echo false)"]))
 def test_what_is_neither_true_nor_false_is_an_error(repository: Path, action: Action, check: str) -> None:
     ran = action(check=check)
     assert ran.code == 2
     assert ran.log.startswith("kv-roles: the input check is true or false, and not ")
 
 
-@pytest.mark.parametrize("paths", ["", "./\n\n", "run.sh\r\n"])
+@pytest.mark.parametrize("paths", slow_but([""], ["", "./\n\n", "run.sh\r\n"]))
 def test_no_paths_means_all_of_the_repository(repository: Path, action: Action, paths: str) -> None:
     (repository / "run.sh").write_text(SCRIPT)
     ran = action(paths=paths)
@@ -239,7 +240,7 @@ def test_the_action_is_turned_off_by_no_path(repository: Path, action: Action) -
     assert sorted(p.name for p in repository.iterdir()) == names, "a path was run"
 
 
-@pytest.mark.parametrize("name", ["--write", "$(touch owned)"])
+@pytest.mark.parametrize("name", slow_but(["--write"], ["--write", "$(touch owned)"]))
 @pytest.mark.parametrize("option", ["config", "target_vllm"])
 def test_no_other_input_is_taken_for_an_option(repository: Path, action: Action, option: str, name: str) -> None:
     (repository / "run.sh").write_text(SCRIPT)
@@ -254,7 +255,7 @@ def test_a_path_that_is_not_there_fails(repository: Path, action: Action) -> Non
     assert "gone does not exist" in ran.log
 
 
-@pytest.mark.parametrize("name", ["-log.sarif", "-d/log.sarif"])
+@pytest.mark.parametrize("name", slow_but(["-d/log.sarif"], ["-log.sarif", "-d/log.sarif"]))
 def test_the_log_is_written_where_it_is_asked_for(repository: Path, action: Action, name: str) -> None:
     (repository / "run.sh").write_text(SCRIPT)
     assert action(paths="run.sh", sarif=name).code == 1

@@ -56,6 +56,7 @@ def exchangeable(path: str, after: bytes) -> list[roles_in_text.Site]:
 
 
 @pytest.mark.upstream
+@pytest.mark.slow
 def test_each_role_exchanged_in_turn_is_a_breach(patched: list[tuple[str, bytes, bytes]]) -> None:
     missed = []
     for path, before, after in patched:

@@ -36,6 +36,7 @@ def test_a_kill_at_every_moment_or_at_500(scenario: Scenario, tmp_path: Path, fi
     figures("kills", scenario.name, {**left, "lost_or_mixed": 0})
 
 
+@pytest.mark.slow
 def test_two_kills_in_a_row(scenario: Scenario, tmp_path: Path) -> None:
     for first in (scenario.points // 3, scenario.points // 2, scenario.points - 5):
         shop = scenario.fresh(tmp_path / "shop")

@@ -35,6 +35,7 @@ def context(vendor: Vendor, tmp_path: Path) -> Path:
     return tmp_path / "context"
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(vendor: Vendor, context: Path, tmp_path: Path) -> None:
     before = contents(context)
     vendor("image", "--vllm-rev", "0.22.1", "--base", BASE, "--output", tmp_path / "two").ok()

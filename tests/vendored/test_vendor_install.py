@@ -225,6 +225,7 @@ def test_a_vendored_wheel_is_not_uninstalled_in_place(vendor: Vendor, wheel: Pat
     vendor("uninstall", "--site-packages", site).refused(1, "installed from a vendored wheel", "pip install")
 
 
+@pytest.mark.slow
 def test_two_at_once_leave_one_patched_installation(site: Path, tiny: Tiny, vendor: Vendor) -> None:
     before = sources(site)
     argv = [sys.executable, str(tiny.root / "tools" / "vendor.py"), "install", "--site-packages", str(site), "--json"]

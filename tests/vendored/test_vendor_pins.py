@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import wheels
+from support.cost import slow_but
 from support.driver import Ran
 
 Vendor = Callable[..., Ran]
@@ -54,7 +55,7 @@ def installs(tool: str, tmp_path: Path, *argv: str) -> str | None:
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("tool", ["pip", "uv"])
+@pytest.mark.parametrize("tool", slow_but(["uv"], ["pip", "uv"]))
 def test_an_index_of_ones_own_serves_the_vendored_wheel(folder: Path, tmp_path: Path, tool: str) -> None:
     index = ("--index-url", f"{folder.as_uri()}/simple")
     assert installs(tool, tmp_path, *index, "vllm==0.22.1") == OURS
@@ -62,12 +63,12 @@ def test_an_index_of_ones_own_serves_the_vendored_wheel(folder: Path, tmp_path: 
     assert installs(tool, tmp_path, *index, "vllm===0.22.1") is None
 
 
-@pytest.mark.parametrize("tool", ["pip", "uv"])
+@pytest.mark.parametrize("tool", slow_but(["uv"], ["pip", "uv"]))
 def test_a_folder_without_an_index_serves_it(folder: Path, tmp_path: Path, tool: str) -> None:
     assert installs(tool, tmp_path, "--no-index", "--find-links", str(folder), "vllm==0.22.1") == OURS
 
 
-@pytest.mark.parametrize("tool", ["pip", "uv"])
+@pytest.mark.parametrize("tool", slow_but(["uv"], ["pip", "uv"]))
 @pytest.mark.slow
 def test_beside_the_official_wheel_every_pin_but_the_arbitrary_one_takes_the_vendored(
     folder: Path, wheel: Path, tmp_path: Path, tool: str

@@ -384,5 +384,6 @@ def test_a_new_kv_both_upstream_is_left_to_a_person_with_its_line(project: Path,
     assert "examples/new_nixl.sh:1" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_lock_is_what_the_archives_make_it(project: Path) -> None:
     assert port(project, "--relock", "--check").stdout == "Nothing changed.\n"

@@ -118,6 +118,12 @@ def parser(prog: str = "kv-roles") -> _Parser:
     )
     p.add_argument("--baseline", metavar="FILE", help="what is open there already fails no --check")
     p.add_argument("--write-baseline", action="store_true", help="write what is open now to the file of --baseline")
+    add_forms(p)
+    return p
+
+
+def add_forms(p: argparse.ArgumentParser) -> None:
+    """Add the options that say how the findings are reported."""
     form = p.add_mutually_exclusive_group()
     form.add_argument(
         "-o",
@@ -138,7 +144,6 @@ def parser(prog: str = "kv-roles") -> _Parser:
         "-v", "--verbose", action="store_true", help="all findings: what is certain with its evidence, and notes"
     )
     p.add_argument("-q", "--quiet", action="store_true", help="the summary only")
-    return p
 
 
 def main(argv: list[str] | None = None, prog: str = "kv-roles") -> int:
@@ -218,7 +223,7 @@ def _run(args: argparse.Namespace) -> int:
         write = review.agreed(results, terminal, ask=not args.write)
     whole = _write(results) if write else True
     _baseline(args, entries, results)
-    whole = _report(args, results, coverage) and whole
+    whole = report(args, results, coverage) and whole
     _account(args.paths, results, coverage, known)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
 
@@ -292,7 +297,7 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
             console.say_exactly(data)
             data = sys.stdin.buffer.read(1 << 20)
     _baseline(args, entries, results)
-    whole = _report(args, results, coverage)
+    whole = report(args, results, coverage)
     _account([], results, coverage, known)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
 
@@ -329,7 +334,7 @@ def _account(paths: list[str], results: list[FileResult], coverage: Coverage, kn
         console.note(line)
 
 
-def _report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> bool:
+def report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> bool:
     """Print the report, and write the page that is asked for; whether that could be written."""
     if args.write and args.paths == ["-"]:  # standard output has the text
         console.note(_text(args, results, coverage))

@@ -59,6 +59,8 @@ class Finding:
         self.pos = pos  # the place of the role in the file's text
         self.cues = cues if cues is not None else []
         self.fix = fix
+        self.object = ""  # the Kubernetes object it is of, and what made that, where it came from a stream or a cluster
+        self.field = ""  # the field of that object
         self.written = False
         self.shown = ""  # its line as a report may show it, before and after the change, where a run asks for it
         self.shown_after = ""

@@ -57,6 +57,7 @@ def _one(f: Finding, r: FileResult) -> dict[str, object]:
     }
     if f.kept is not None:
         out["kept"] = {"by": f.kept.how, "because": f.kept.because, "rule": f.kept.rule}
-    if f.fix:
-        out["fix"] = f.fix
+    for name, value in (("object", f.object), ("field", f.field), ("fix", f.fix)):
+        if value:
+            out[name] = value
     return out

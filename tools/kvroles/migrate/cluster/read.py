@@ -1,0 +1,222 @@
+"""The objects of a cluster that hold ``kv_both``, each judged like a file and told by its name."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+from kvroles.evidence.text import TOKEN, Text
+from kvroles.migrate import run, workers
+from kvroles.migrate.cluster import helm, objects
+from kvroles.migrate.cluster.kubectl import NO_CONFIGURATION, SECRETS, Kubectl, Unlisted
+from kvroles.migrate.readers import base
+from kvroles.migrate.readers.mapping import objects as mappings
+from kvroles.migrate.run import FileResult
+from kvroles.migrate.search import Coverage
+from kvroles.migrate.settings import Options
+from kvroles.progress import Progress
+
+# Of an object what the API server or a client's history adds: it configures nothing. Its uid stays, by which it is known to
+# be live, so that no report shows a value of it.
+_ADDED = ("managedFields", "resourceVersion", "selfLink", "generation", "creationTimestamp")
+_HISTORY = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision-history")
+
+
+WHOLE = "(cluster)"  # stands for a namespace where there is none
+_AT_ONCE = 8  # kinds that are asked for at the same time
+
+
+class Place(NamedTuple):
+    """A text to judge: the object it is of, what of it, and the text."""
+
+    of: objects.Object
+    part: str
+    text: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.of.name} ({self.part})" if self.part else str(self.of.name)
+
+
+def cluster(kubectl: Kubectl, options: Options, coverage: Coverage, *, quiet: bool = True) -> list[FileResult]:
+    """The results for all objects that ``kubectl`` lists. Without ``quiet`` a bar shows how many kinds were asked for.
+
+    A namespace is what a repository is in other reports. What was made from an object that is told of itself (a ReplicaSet and its pods from their Deployment) is counted as
+    passed over. A kind that could not be listed, and a Helm release that could not be read, is a finding.
+    """
+    kinds, unlisted = kubectl.kinds()
+    for kind in kinds:
+        if kind in NO_CONFIGURATION:
+            coverage.pass_over("kind without configuration", kind, WHOLE)
+        elif kind == SECRETS:
+            coverage.pass_over("kind but for Helm's releases", kind, WHOLE)
+    asked = [kind for kind in kinds if kind not in NO_CONFIGURATION]
+    seen = _Seen(coverage)
+    with (
+        Progress("Listing", len(asked), quiet=quiet, unit="kinds") as bar,
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
+        for n, (kind, got) in enumerate(zip(asked, pool.map(partial(_ask, kubectl), asked), strict=True)):
+            bar.at(n)
+            if isinstance(got, Unlisted):
+                unlisted.append(got)
+            elif kind == SECRETS:
+                seen.releases(got)
+            else:
+                seen.objects(got)
+    lost = [*seen.lost, *(run.skipped(u.kind, f"it cannot be listed: {u.why}") for u in unlisted)]
+    for r in lost:
+        r.repository = r.repository or WHOLE
+    return [*judged(seen.places(), options), *lost]
+
+
+def _ask(kubectl: Kubectl, kind: str) -> list[dict[str, Any]] | Unlisted:
+    return kubectl.objects(kind, *([f"--field-selector=type={helm.TYPE}"] if kind == SECRETS else []))
+
+
+class _Seen:
+    """What of the objects listed is to be judged: those that hold the word, less what was made from one that does."""
+
+    def __init__(self, coverage: Coverage) -> None:
+        self._coverage = coverage
+        self._hits: dict[str, tuple[objects.Object, dict[str, Any]]] = {}
+        self._live: set[objects.Name] = set()
+        self._of_helm: list[Place] = []
+        self.lost: list[FileResult] = []
+
+    def objects(self, items: Sequence[dict[str, Any]]) -> None:
+        for item in items:
+            found = objects.of_mapping(item)
+            if found is None:
+                continue
+            self._coverage.looked[found.name.namespace or WHOLE] += 1
+            self._live.add(found.name)
+            if TOKEN in json.dumps(_bare(item)):
+                uid = (item.get("metadata") or {}).get("uid")
+                self._hits[uid if isinstance(uid, str) else str(found.name)] = found, item
+
+    def releases(self, secrets: Sequence[dict[str, Any]]) -> None:
+        for name, release in helm.deployed(secrets):
+            self._coverage.looked[name.partition("/")[0] or WHOLE] += 1
+            if isinstance(release, helm.BrokenReleaseError):
+                self.lost.append(run.skipped(f"Secret/{name}", f"of a Helm release; {release}"))
+            else:
+                self._of_helm += _of_release(release)
+
+    def places(self) -> list[Place]:
+        out: list[Place] = []
+        for found, item in self._hits.values():
+            if _owner(item) in self._hits:
+                namespace = found.name.namespace or WHOLE
+                self._coverage.pass_over("object made from one that is told of", str(found.name), namespace)
+            else:
+                out.append(Place(found, "", _text(_bare(item))))
+        return out + [p for p in self._of_helm if p.part != _MANIFEST or p.of.name not in self._live]
+
+
+_MANIFEST = "in a Helm release's manifest"
+
+
+def _of_release(release: helm.Release) -> Iterable[Place]:
+    name = objects.Name("HelmRelease", release.namespace, release.name)
+    for part, values in release.values.items():
+        live = {"apiVersion": helm.TYPE, "kind": "HelmRelease", "metadata": {"uid": "of a Secret"}, "values": values}
+        if TOKEN in (text := _text(live)):
+            yield Place(objects.Object(name), part, text)
+    if TOKEN not in release.manifest:
+        return
+    # lazy: few releases hold the word in what they made
+    import yaml
+
+    try:
+        made = list(yaml.load_all(release.manifest, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except (yaml.YAMLError, RecursionError):
+        yield Place(objects.Object(name), "manifest", release.manifest)
+        return
+    for item in made:
+        if isinstance(item, dict) and TOKEN in (text := _text(item)):
+            found = objects.of_mapping(item)
+            if found is None:
+                yield Place(objects.Object(name), "manifest", text)
+            else:
+                at = found.name if found.name.namespace else found.name._replace(namespace=release.namespace)
+                yield Place(objects.Object(at, f"Helm release {release.name}"), _MANIFEST, text)
+
+
+def _bare(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what it did not configure: its status, and what the server and a client's history added."""
+    out = {k: v for k, v in item.items() if k != "status"}
+    metadata = out.get("metadata")
+    if isinstance(metadata, Mapping):
+        kept = {k: v for k, v in metadata.items() if k not in _ADDED}
+        if isinstance(notes := kept.get("annotations"), Mapping):
+            kept["annotations"] = {k: v for k, v in notes.items() if k not in _HISTORY}
+        out["metadata"] = kept
+    return out
+
+
+def _owner(item: Mapping[str, Any]) -> str:
+    owners = (item.get("metadata") or {}).get("ownerReferences")
+    for owner in owners if isinstance(owners, list) else ():
+        if isinstance(owner, Mapping) and owner.get("controller") is True and isinstance(owner.get("uid"), str):
+            return str(owner["uid"])
+    return ""
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False, default=str)
+
+
+def judged(places: list[Place], options: Options) -> list[FileResult]:
+    """The results, by place, read in processes that may die of one.
+
+    The objects of a namespace are read as one list, as ``kubectl get -o json`` prints it: a decode server is known by the
+    prefill server that runs beside it.
+    """
+    together: dict[str, list[Place]] = {}
+    for place in places:
+        alone = place.part and place.part != _MANIFEST
+        together.setdefault(place.path if alone else f" {place.of.name.namespace}", []).append(place)
+    lists = list(together.values())
+
+    def of_list(group: list[Place]) -> list[FileResult]:
+        return _of_list(group, options)
+
+    made = workers.each(of_list, lists, budget=lambda g: run.budget(sum(len(p.text) for p in g)), load=base.load)
+    out: list[FileResult] = []
+    for group, result in zip(lists, made, strict=True):
+        if isinstance(result, workers.Lost):
+            out += [run.unread(p.path, p.text.encode("utf-8", "replace"), result.why) for p in group]
+        else:
+            out += result
+    return out
+
+
+_OPEN, _BETWEEN, _CLOSE = '{"apiVersion": "v1", "kind": "List", "items": [\n', ",\n", "\n]}\n"
+
+
+def _of_list(group: list[Place], options: Options) -> list[FileResult]:
+    starts = [len(_OPEN)]
+    for place in group[:-1]:
+        starts.append(starts[-1] + len(place.text) + len(_BETWEEN))
+    text = group[0].text if len(group) == 1 else _OPEN + _BETWEEN.join(p.text for p in group) + _CLOSE
+    if len(group) == 1:
+        starts = [0]
+    whole = run.of_bytes("-", "-", text.encode("utf-8", "replace"), options._replace(proof=False))
+    if whole is None:
+        return []
+    results = [FileResult(p.path, [], whole.lines) for p in group]
+    for r, place in zip(results, group, strict=True):
+        r.repository = place.of.name.namespace or WHOLE
+    for f in whole.findings:
+        n = max(0, bisect_right(starts, f.pos) - 1)
+        place = group[n]
+        root = mappings.read(Text.of_file(place.text.encode("utf-8", "replace")), 0)
+        f.path, f.object = place.path, str(place.of)
+        f.field = objects.field(root[0], f.pos - starts[n]) if root is not None and f.pos >= 0 else ""
+        results[n].findings.append(f)
+    return results
