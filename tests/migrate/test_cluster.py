@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.docs import ROOT
 from support.kube_api import KubeApi
 
 KUBECTL = shutil.which("kubectl")
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed here")]
 ROLE = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 TOKEN = "hf_ThisIsASecretOfTheCluster"
 Json = dict[str, Any]
@@ -140,8 +141,27 @@ def test_a_finding_names_the_field_and_what_made_the_object(ask: Ask) -> None:
     by = {f["path"]: f for f in json.loads(ask("-A", "--json").stdout)["findings"]}
     assert by["Deployment/llm/prefill"]["object"] == "Deployment/llm/prefill, made by Helm release models"
     assert by["Deployment/llm/prefill"]["field"] == "spec.template.spec.containers[0].args[3]"
-    text = ask("-A").stdout
+    text = ask("-A", "-v").stdout
     assert "Deployment/llm/prefill, made by Helm release models: spec.template.spec.containers[0].args[3]" in text
+
+
+def test_a_certain_role_says_where_to_change_it_and_of_no_option_that_writes(ask: Ask) -> None:
+    done = ask("-A", "--check")
+    assert "to do: change it where it is made, in Helm release models" in done.stdout
+    assert "--write" not in done.stdout
+
+
+def test_a_stream_of_objects_is_told_by_their_names(tmp_path: Path) -> None:
+    listed = {"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "apps/v1", "kind": "Deployment", **deployment("prefill", "prefill")},
+        {"apiVersion": "v1", "kind": "Pod", **template("decode"), "metadata": meta("by-hand")},
+    ]}  # fmt: skip
+    for text in (json.dumps(listed), yaml.safe_dump(listed), "---\n".join(map(yaml.safe_dump, listed["items"]))):
+        command = [sys.executable, ROOT / "tools/migrate.py", "--check", "--json", "-"]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 1
+        objects = [f["object"] for f in json.loads(done.stdout)["findings"]]
+        assert objects == ["Deployment/llm/prefill", "Pod/llm/by-hand"]
 
 
 def test_the_namespace_is_the_contexts_unless_one_is_named(ask: Ask) -> None:
@@ -166,6 +186,17 @@ def test_what_may_not_be_listed_is_named_as_not_read_and_fails_the_gate(ask: Ask
     assert "no NIXL role says kv_both" not in done.stdout
 
 
+def test_the_summary_has_a_row_for_each_namespace(ask: Ask) -> None:
+    rows = [line.split(",")[0].strip('"') for line in ask("-A", "-o", "csv").stdout.splitlines()]
+    assert rows == ["repository", "(cluster)", "elsewhere", "llm"]
+
+
+def test_a_role_in_binary_data_is_seen(ask: Ask, api: KubeApi) -> None:
+    packed = base64.b64encode(b"KV_ROLE=kv_both\n").decode()
+    api.objects = {"configmaps": [{"metadata": meta("kv"), "binaryData": {"kv.env": packed, "logo": "iVBORw0KGgo="}}]}
+    assert found(ask("-A", "--json")) == {"ConfigMap/llm/kv": [("KVR118", None)]}
+
+
 def test_a_helm_release_that_cannot_be_read_is_named(ask: Ask, api: KubeApi) -> None:
     secret = release("models", {})
     secret["data"]["release"] = base64.b64encode(b"bm90IGEgcmVsZWFzZQ==").decode()
@@ -175,10 +206,11 @@ def test_a_helm_release_that_cannot_be_read_is_named(ask: Ask, api: KubeApi) -> 
     assert "Secret/llm/sh.helm.release.v1.models.v1" in done.stdout
 
 
-def test_no_value_beside_a_role_is_shown(ask: Ask) -> None:
-    for form in ((), ("-v",), ("--json",)):
+def test_no_value_beside_a_role_is_shown(ask: Ask, tmp_path: Path) -> None:
+    for form in ((), ("-v",), ("--json",), ("--sarif",), ("--github",), ("--html", "a.html")):
         done = ask("-A", *form)
         assert TOKEN not in done.stdout + done.stderr
+    assert TOKEN not in (tmp_path / "a.html").read_text()
 
 
 def test_a_cluster_that_does_not_answer_ends_in_one_paragraph(ask: Ask, tmp_path: Path) -> None:

@@ -17,15 +17,9 @@ def spans(text: Text, lang: str) -> list[tuple[int, int]]:
 
     A live object has an identity or a version that the API server gave it, or a status that is not empty.
     """
-    s = text.s
-    if lang not in {"yaml", "json"} or "apiVersion" not in s or not any(word in s for word in _SIGNS):
+    if not any(word in text.s for word in _SIGNS):
         return []
-    if lang == "json":
-        got = objects.read(text, len(s) - len(s.lstrip()))
-        roots: list[Node] = [got[0]] if got is not None else []
-    else:
-        roots = yaml.roots(text)
-    todo: list[Node] = list(roots)
+    todo = roots(text, lang)
     out: list[tuple[int, int]] = []
     while todo and len(out) < _MANY:
         node = todo.pop()
@@ -37,6 +31,17 @@ def spans(text: Text, lang: str) -> list[tuple[int, int]]:
         elif _live(node):
             out.append((node.start, node.end))
     return out
+
+
+def roots(text: Text, lang: str) -> list[Node]:
+    """The documents of a YAML or JSON text that holds Kubernetes objects; none of any other text."""
+    s = text.s
+    if lang not in {"yaml", "json"} or "apiVersion" not in s:
+        return []
+    if lang == "json":
+        got = objects.read(text, len(s) - len(s.lstrip()))
+        return [got[0]] if got is not None else []
+    return list(yaml.roots(text))
 
 
 def _live(obj: Map) -> bool:

@@ -14,10 +14,12 @@ from kvroles.evidence.text import TOKEN
 from kvroles.migrate import arguments, connectors, dumps, hazards, together
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
+from kvroles.migrate.cluster import objects
 from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.migrate.readers import of_file as read
+from kvroles.migrate.readers import sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.settings import Options
 
@@ -39,6 +41,8 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     for site, verdict in zip(sites, verdicts, strict=True):
         out += _of_site(site, verdict, ctx, options, answered)
     _left_alone(out, ctx)
+    if ctx.path == "-":
+        _name_objects(out, ctx)
     if answers or options.keys:
         answer.name_places(out, ctx.text.s)
     _keep(out, answers, ctx, options)
@@ -74,6 +78,14 @@ def keep_by_settings(found: list[Finding], options: Options) -> None:
             f.kept = Kept("answer", *row)
         elif f.code in settings.ignore:
             f.kept = Kept("silenced", "", f"{settings.file}: ignore {f.code}")
+
+
+def _name_objects(found: list[Finding], ctx: File) -> None:
+    """Say of each finding in a stream of Kubernetes objects which one it is of, and what made that."""
+    for node, of in objects.in_nodes(dumps.roots(ctx.text, sniff.language(ctx.text.s))):
+        for f in found:
+            if node.start <= f.pos < node.end:
+                f.object = str(of)
 
 
 def _left_alone(found: list[Finding], ctx: File) -> None:

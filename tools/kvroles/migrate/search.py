@@ -37,6 +37,7 @@ class Coverage:
     """
 
     def __init__(self, *, names: bool = False) -> None:
+        self.unit = "file"  # what was looked at
         self.looked: Counter[str] = Counter()  # files, by repository
         self.aside: Counter[tuple[str, str]] = Counter()  # files and folders, by repository and reason
         self.names: list[tuple[str, str]] | None = [] if names else None

@@ -42,11 +42,10 @@ def main(argv: list[str] | None = None, prog: str = "kubectl kv-roles") -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    # lazy: --help needs none of it
-    from kvroles.migrate import run, settings
-    from kvroles.migrate.cluster import read
-    from kvroles.migrate.cluster.kubectl import Kubectl
-    from kvroles.migrate.search import Coverage
+    from kvroles.migrate import run, settings  # lazy: --help needs none of it
+    from kvroles.migrate.cluster import read  # lazy: --help needs none of it
+    from kvroles.migrate.cluster.kubectl import Kubectl  # lazy: --help needs none of it
+    from kvroles.migrate.search import Coverage  # lazy: --help needs none of it
 
     release = None
     if args.target_vllm is not None:
@@ -57,6 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     cluster = [f"--{name}={value}" for name in ("context", "kubeconfig") if (value := getattr(args, name))]
     scope = ["--all-namespaces"] if args.all_namespaces else [f"--namespace={args.namespace}"] if args.namespace else []
     coverage = Coverage(names=args.verbose)
+    coverage.unit = "object"
     options = settings.Options(settings.Settings(), release, lines=args.format == "sarif" or args.html is not None)
     if args.html is not None:
         # lazy: most runs write no page
@@ -66,4 +66,3 @@ def _run(args: argparse.Namespace) -> int:
     results = read.cluster(Kubectl(cluster, scope), options, coverage, quiet=args.quiet)
     whole = cli.report(args, results, coverage)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +15,7 @@ from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import run, workers
 from kvroles.migrate.cluster import helm, objects
 from kvroles.migrate.cluster.kubectl import NO_CONFIGURATION, SECRETS, Kubectl, Unlisted
+from kvroles.migrate.codes import CODES
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.mapping import objects as mappings
 from kvroles.migrate.run import FileResult
@@ -45,15 +48,16 @@ class Place(NamedTuple):
 def cluster(kubectl: Kubectl, options: Options, coverage: Coverage, *, quiet: bool = True) -> list[FileResult]:
     """The results for all objects that ``kubectl`` lists. Without ``quiet`` a bar shows how many kinds were asked for.
 
-    A namespace is what a repository is in other reports. What was made from an object that is told of itself (a ReplicaSet and its pods from their Deployment) is counted as
-    passed over. A kind that could not be listed, and a Helm release that could not be read, is a finding.
+    A namespace is what a repository is in other reports. What was made from an object that is told of itself (a ReplicaSet
+    and its pods from their Deployment) is counted as passed over. A kind that could not be listed, and a Helm release that
+    could not be read, is a finding.
     """
     kinds, unlisted = kubectl.kinds()
     for kind in kinds:
         if kind in NO_CONFIGURATION:
-            coverage.pass_over("kind without configuration", kind, WHOLE)
+            coverage.pass_over("without configuration", kind, WHOLE)
         elif kind == SECRETS:
-            coverage.pass_over("kind but for Helm's releases", kind, WHOLE)
+            coverage.pass_over("but for Helm's releases", kind, WHOLE)
     asked = [kind for kind in kinds if kind not in NO_CONFIGURATION]
     seen = _Seen(coverage)
     with (
@@ -112,7 +116,7 @@ class _Seen:
         for found, item in self._hits.values():
             if _owner(item) in self._hits:
                 namespace = found.name.namespace or WHOLE
-                self._coverage.pass_over("object made from one that is told of", str(found.name), namespace)
+                self._coverage.pass_over("made from an object that is told of", str(found.name), namespace)
             else:
                 out.append(Place(found, "", _text(_bare(item))))
         return out + [p for p in self._of_helm if p.part != _MANIFEST or p.of.name not in self._live]
@@ -148,7 +152,8 @@ def _of_release(release: helm.Release) -> Iterable[Place]:
 
 
 def _bare(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An object without what it did not configure: its status, and what the server and a client's history added."""
+    """An object without what it did not configure: its status, and what the server and a client's history added; a
+    ConfigMap's ``binaryData`` as text."""
     out = {k: v for k, v in item.items() if k != "status"}
     metadata = out.get("metadata")
     if isinstance(metadata, Mapping):
@@ -156,7 +161,17 @@ def _bare(item: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(notes := kept.get("annotations"), Mapping):
             kept["annotations"] = {k: v for k, v in notes.items() if k not in _HISTORY}
         out["metadata"] = kept
+    if isinstance(packed := out.pop("binaryData", None), Mapping):
+        texts = out.get("data") if isinstance(out.get("data"), Mapping) else {}
+        out["data"] = {**texts, **{k: _unpacked(v) for k, v in packed.items()}}
     return out
+
+
+def _unpacked(value: object) -> str:
+    try:
+        return base64.b64decode(str(value)).decode("utf-8", "replace")
+    except binascii.Error:
+        return str(value)
 
 
 def _owner(item: Mapping[str, Any]) -> str:
@@ -217,6 +232,8 @@ def _of_list(group: list[Place], options: Options) -> list[FileResult]:
         place = group[n]
         root = mappings.read(Text.of_file(place.text.encode("utf-8", "replace")), 0)
         f.path, f.object = place.path, str(place.of)
+        if CODES[f.code].actionable and not f.fix:
+            f.fix = f"change it where it is made{f', in {place.of.made_by}' if place.of.made_by else ''}"
         f.field = objects.field(root[0], f.pos - starts[n]) if root is not None and f.pos >= 0 else ""
         results[n].findings.append(f)
     return results

@@ -118,15 +118,15 @@ def summary(results: list[FileResult], coverage: Coverage, rows: list[table.Row]
         text = f"{_of(written, 'role')} written, {left} not written, {open_} to look at"
     else:
         files = sum(any(table.state(f) == "left" for f in r.findings) for r in results)
-        text = f"{_of(left, 'role')} certain in {_of(files, 'file')}"
-        text += f"{' (--write rewrites them)' if left else ''}, {open_} to look at"
+        text = f"{_of(left, 'role')} certain in {_of(files, coverage.unit)}"
+        text += f"{' (--write rewrites them)' if left and coverage.unit == 'file' else ''}, {open_} to look at"
     text += f", {unread} unread" if unread else ""
     notes = sum(CODES[f.code].level is Level.NOTE and not f.suppressed for r in results for f in r.findings)
     text += f"; {_of(notes, 'note')}" if notes else ""
     if by := [f"{how[h]} by {h}" for h in ("answer", "baseline") if how[h]]:
         text += "; " + ", ".join([by[0].replace(" by", " kept by"), *by[1:]])
     text += f"; {how['silenced']} silenced" if how["silenced"] else ""
-    text += f"; {_of(coverage.files, 'file')} looked at"
+    text += f"; {_of(coverage.files, coverage.unit)} looked at"
     if coverage.passed:
         text += "; passed over: " + ", ".join(f"{n} {reason}" for reason, n in sorted(coverage.passed.items()))
     return text
