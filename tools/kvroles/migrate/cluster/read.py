@@ -162,8 +162,11 @@ def _bare(item: Mapping[str, Any]) -> dict[str, Any]:
             kept["annotations"] = {k: v for k, v in notes.items() if k not in _HISTORY}
         out["metadata"] = kept
     if isinstance(packed := out.pop("binaryData", None), Mapping):
-        texts = out.get("data") if isinstance(out.get("data"), Mapping) else {}
-        out["data"] = {**texts, **{k: _unpacked(v) for k, v in packed.items()}}
+        texts = out.get("data")
+        out["data"] = {
+            **(texts if isinstance(texts, Mapping) else {}),
+            **{k: _unpacked(v) for k, v in packed.items()},
+        }
     return out
 
 
