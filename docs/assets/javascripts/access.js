@@ -7,7 +7,7 @@
 
   // On a phone each row of a table is a card, and each cell says which column it is of (site.css).
   for (const table of document.querySelectorAll(".md-typeset table:not([class])")) {
-    const heads = Array.from(table.querySelectorAll("thead th"), (th) => th.textContent.trim());
+    const heads = Array.from(table.querySelectorAll("thead th"), (th) => th.textContent.trim().replace(/\?$/, ""));
     if (!heads.length) continue;
     table.setAttribute("data-cards", "");
     for (const row of table.querySelectorAll("tbody tr"))

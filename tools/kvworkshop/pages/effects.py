@@ -106,7 +106,7 @@ def _row(effect: Mapping[str, Any], known: Sequence[str]) -> str:
         f'<span class="span">{spans(mine, known)}</span>'
         f"<p>{_text(effect['what'])}</p>{matters}"
         f"<p><small>Under MultiConnector {READS[effect['reads']]}.</small></p>{''.join(_evidence(effect))}</td>"
-        f'{sides}<td data-label="Act?">{act}</td></tr>'
+        f'{sides}<td data-label="Act">{act}</td></tr>'
     )
 
 
