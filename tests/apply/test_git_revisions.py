@@ -268,6 +268,27 @@ def test_reverse_of_a_fork_restores_its_bytes(tmp_path: Path) -> None:
         assert (tree / path).read_bytes() == data
 
 
+def test_a_release_of_which_a_file_could_not_be_had_is_fitted_not_guessed(tmp_path: Path) -> None:
+    """0.15.1 has no archive; at its tag the guide's configs hold a key that the variant for it does not know."""
+    assert [r for r, row in LOCK.releases.items() if not row.whole] == ["0.15.0", "0.15.1"]
+    guide = "docs/features/nixl_connector_usage.md"
+    told = pristine("0.14.1")[guide].replace(
+        b'"kv_role":"kv_both"}', b'"kv_role":"kv_both","kv_load_failure_policy":"fail"}'
+    )
+    files = {
+        **pristine("0.14.1"),
+        **release_files.files_of(LOCK.releases["0.15.1"], SERIES, LOCK, OPTIONS),
+        guide: told,
+    }
+    tree = fork(tmp_path, files)
+    done = tool("--into", tree, "--vllm-rev", "0.15.1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b'"kv_role":"kv_producer","kv_load_failure_policy":"fail"' in (tree / guide).read_bytes()
+    assert "nothing was changed" in tool("--into", tree, "--vllm-rev", "0.15.1", cwd=tmp_path).stdout
+    assert tool("--into", tree, "--vllm-rev", "0.15.1", "--reverse", cwd=tmp_path).returncode == 0
+    assert (tree / guide).read_bytes() == told
+
+
 @pytest.mark.parametrize(("revision", "code", "says"), [("nosuch", 2, "no tag, branch or commit"), ("--help", 2, "")])
 def test_unknown_revisions(repository: Path, tmp_path: Path, revision: str, code: int, says: str) -> None:
     done = tool("--upstream", repository, f"--vllm-rev={revision}", cwd=tmp_path)

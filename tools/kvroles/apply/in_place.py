@@ -190,7 +190,7 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
     series, lock = project
     row = lock.releases[release] if release else None
     held = journal.read_receipt(tree)
-    if row is not None and not request.three_way:
+    if row is not None and row.whole and not request.three_way:
         merged = receipt.merged(held, row, series)
         topics = plans.with_present(tree.read, row, series, series.chosen(request.extra), merged)
         if request.only is not None:
@@ -254,7 +254,7 @@ def _merged(left: list[TopicStatus], plan: Plan, row: ReleaseRow) -> list[TopicS
 
     def state(topic: str, f: FileStatus) -> FileStatus:
         known = row.topics[topic].files.get(f.path) if topic in row.topics else None
-        edited = f.state is State.APPLIED and known and f.path in made and made[f.path] != known.after
+        edited = f.state is State.APPLIED and known and f.path in made and made[f.path] != known.after is not None
         return f._replace(state=State.MERGED) if edited else f
 
     out = []

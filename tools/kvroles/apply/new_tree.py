@@ -179,6 +179,7 @@ def _proven(
     """What a run would do to ``files``, with the contract's verdict on it, and the plan it would follow."""
     row = source.row or detect.row_of(files.get, project.lock)
     nearest = row.release if row else detect.most_alike(files.get, project.lock)
+    row = row if row and row.whole else None
     topics = project.series.chosen(request.extra)
     meant: dict[str, str] = {}
     if row is not None:

@@ -71,6 +71,16 @@ class ReleaseRow(NamedTuple):
     wheels: tuple[ArchiveRow, ...] = ()
     contract: str | None = None
 
+    @property
+    def whole(self) -> bool:
+        """Whether every file is known after the series. Where some could not be had (0.15.x), that a variant fits is a guess."""
+        return all(
+            f.after is not None or f.before is None
+            for t in self.topics.values()
+            if t.state == "variant"
+            for f in t.files.values()
+        )
+
 
 class Checker(NamedTuple):
     """The contract's checker that the rows' keys were made with: ``contract.CHECKER``, and the SHA-256 of its tokens."""

@@ -11,7 +11,7 @@ from kvroles.series import project
 
 from kvworkshop.effects import claims as evidence
 from kvworkshop.effects import run
-from kvworkshop.pages import claims, codes, effects, home, matrix, path, reference, results, summary, topics
+from kvworkshop.pages import claims, codes, effects, elsewhere, home, matrix, path, reference, results, summary, topics
 from kvworkshop.playground import page, provide
 
 FRAGMENTS = Path("build") / "pages"
@@ -27,6 +27,7 @@ def contents(root: Path) -> dict[str, bytes]:
     pages |= codes.pages()
     pages["reference/tools.md"] = reference.tools_page(root)
     pages["reference/exit-codes.md"] = reference.exit_codes_page()
+    pages["reference/forks.md"] = elsewhere.page(_data(root, "forks.json"))
     pages["reference/data.md"] = reference.data_page(root)
     fragments = home.fragments(series, lock)
     fragments |= matrix.fragments(_data(root, "compat.json"), series)
@@ -38,6 +39,7 @@ def contents(root: Path) -> dict[str, bytes]:
     pages |= claims.pages(said, _data(root, run.LINES.name), role_effects["releases"])
     fragments |= results.fragments(_json(root, RESULTS), root)
     fragments |= summary.fragments(_json(root, RESULTS))
+    fragments["ports.md"] = elsewhere.ports(_data(root, "ports.json"))
     fragments["playground.md"] = page.fragment(there=provide.is_there(root / "docs"))
     out = {f"docs/{path}": text.encode() for path, text in pages.items()}
     out |= {f"docs/{path}": raw for path, raw in topics.downloads(series).items()}
