@@ -35,7 +35,7 @@ def page(forks: Mapping[str, Any]) -> str:
         front_matter(
             "Forks and release candidates",
             "docs/data/forks.json",
-            description="Which forks' branches and which release candidates of vLLM the series was proven on, and at which commit",
+            description="Which branches of forks and which release candidates the series was proven on, and at which commit",
         )
         + "# Forks and release candidates\n\n"
         + f"Tried on {forks['tried']} with series {forks['series']}: {proven} of {len(forks['rows'])} proven. Each row is one "
