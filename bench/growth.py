@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Time how cost grows: ``verify.py`` with the number of releases, ``apply.py`` with the size of a tree and the number of patches.
+"""Time how cost grows: ``verify.py`` with the number of releases, ``apply.py`` with the size of a tree and the number of patches,
+``migrate.py`` with the number of repositories.
 
 Releases from 1 to 43, warm and cold; a tree of a project made for the purpose ten times as large, most of it files that no
 patch is about; a series fifty times as long, a topic a file. A growth of 1 is none; one that is linear in what was multiplied
-would be 43, 10 and 50. Writes to bench/results.json under "growth". Exit code: 0; the figures have no goal but to be no worse
-than linear, else 3.
+would be 43, 10, 50 and 4. The repositories have a thousand files each, two of which hold a role; the largest process's memory
+is measured beside the time, and is not to grow by more than half. ``--only fleet`` measures these alone. Writes to
+bench/results.json under "growth". Exit code: 0; the figures have no goal but to be no worse than linear, else 3.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ from kvworkshop.port import lock_rows
 from support import tiny
 
 RELEASES = (1, 2, 5, 10, 20, 43)
+FLEETS = (10, 40)  # repositories
 FILES, TOPICS = 200, 2  # of the project that is made larger
 
 
@@ -104,10 +108,66 @@ def apply(made: tiny.Tiny, rounds: int, work: Path) -> dict[str, dict[str, float
     }
 
 
+def repositories(folder: Path, count: int) -> Path:
+    """A list of ``count`` new repositories of a thousand files each."""
+    text = "# a line of padding\n" * 50
+    role = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+    names = [folder / f"r{n:04}" for n in range(count)]
+    for n, top in enumerate(names):
+        (top / ".git").mkdir(parents=True)
+        for k in range(20):
+            (top / f"d{k}").mkdir()
+            for i in range(50):
+                (top / f"d{k}" / f"{i}.txt").write_text(f"{n} {k} {i}\n{text}")
+        (top / "d0" / "prefill.sh").write_text(f"# prefill\nvllm serve m --kv-transfer-config '{role}'\n")
+        (top / "d1" / "run.sh").write_text(f"vllm serve m --kv-transfer-config '{role}'\n")
+    listed = folder / "list"
+    listed.write_text("".join(f"{name}\n" for name in names))
+    return listed
+
+
+def fleet(rounds: int, work: Path) -> dict[str, Any]:
+    """``migrate.py`` on lists of 10 and 40 repositories: time above Python's start, and the largest process's memory."""
+    out: dict[str, Any] = {}
+    for count in FLEETS:
+        (work / f"fleet-{count}").mkdir()
+        command = (
+            sys.executable,
+            TOOLS / "migrate.py",
+            "-q",
+            "--from-list",
+            repositories(work / f"fleet-{count}", count),
+        )
+        times = [timed(command) for _ in range(rounds + 1)][1:]
+        starts = [timed(BARE_START) for _ in range(rounds)]
+        out[str(count)] = {
+            "files": count * 1002,
+            "wall_s": median([t.wall for t in times]),
+            "cpu_above_start_s": round(median([t.cpu for t in times]) - median([t.cpu for t in starts]), 3),
+            "peak_mb": median([t.peak_mb for t in times]),
+        }
+    first, last = (out[str(n)] for n in (FLEETS[0], FLEETS[-1]))
+    out["growth"] = {what: round(last[what] / first[what], 2) for what in ("wall_s", "cpu_above_start_s", "peak_mb")}
+    return out
+
+
+def _in_bounds(found: Mapping[str, Any]) -> bool:
+    """Whether the fleet's time grew with its size, a fifth allowed for the machine, and its memory by no more than half."""
+    growth = found["growth"]
+    return growth["cpu_above_start_s"] <= FLEETS[-1] / FLEETS[0] * 1.2 and growth["peak_mb"] <= 1.5
+
+
 def main() -> int:
     p = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--only", choices=["fleet"], help="measure this alone")
     args = p.parse_args()
+    if args.only == "fleet":
+        with tempfile.TemporaryDirectory(prefix="kv-roles-bench-") as name:
+            measured = fleet(args.rounds, Path(name))
+        write("growth", {"fleet": measured}, merge=True)
+        print(measured)
+        return 0 if _in_bounds(measured) else 3
     found: dict[str, Any] = {
         "rounds": args.rounds,
         "cores": CORES,
@@ -127,6 +187,7 @@ def main() -> int:
         cache.mkdir()
         (cache / "archives").symlink_to(default_cache_dir() / "archives")
         found["verify_releases"] = releases(args.rounds, cache)
+        found["fleet"] = fleet(args.rounds, work)
 
     def growth(label: str, way: str) -> float:
         return round(found[label][way]["cpu_above_start_s"] / max(found["once"][way]["cpu_above_start_s"], 0.001), 2)
@@ -141,7 +202,8 @@ def main() -> int:
     linear = {"tree_x10": 10, "patches_x50": 50, "releases_x43": 43}
     return (
         0
-        if all(v <= linear[next(k for k in linear if key.startswith(k))] for key, v in found["growth_cpu"].items())
+        if _in_bounds(found["fleet"])
+        and all(v <= linear[next(k for k in linear if key.startswith(k))] for key, v in found["growth_cpu"].items())
         else 3
     )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from kvroles.errors import UsageError
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate.codes import CODES, EFFECTS, TO_DO
+from kvroles.migrate.codes import EFFECTS, TO_DO
 from kvroles.migrate.model import Finding
 from kvroles.migrate.report import table
 from kvroles.migrate.report.text import evidence, summary
@@ -37,10 +37,14 @@ _STATES = {
 }
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #b8bec6; --soft: #f1f3f5; --bad: #a40e26; --good: #1a6630; --link: #0b57a4 }
+:root { color-scheme: light dark; --line: #b8bec6; --soft: #f1f3f5; --bad: #a40e26; --good: #1a6630; --link: #0b57a4;
+  --paper: #fff; --ink: #16191d }
 @media (prefers-color-scheme: dark) {
-  :root { --line: #4b535c; --soft: #22272d; --bad: #ff9aa5; --good: #8fdb9f; --link: #8ec5ff }
+  :root { --line: #4b535c; --soft: #22272d; --bad: #ff9aa5; --good: #8fdb9f; --link: #8ec5ff; --paper: #14171b;
+    --ink: #e8eaed }
 }
+html { background: var(--paper); color: var(--ink) }
+.wide { overflow-x: auto }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
 h1, h2, h3, h4 { line-height: 1.25; margin: 1.5em 0 .5em } h4 { font-size: 1rem; margin-top: 0 }
 a { color: var(--link) } :focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
@@ -52,11 +56,14 @@ pre { background: var(--soft); padding: .5rem; white-space: pre-wrap; margin: .5
 del, ins { text-decoration: none; display: block } del { color: var(--bad) } ins { color: var(--good) }
 del::before { content: "- " } ins::before { content: "+ " }
 article { border: 1px solid var(--line); border-radius: .25rem; padding: .75rem; margin: .75rem 0 }
-form { display: flex; flex-wrap: wrap; gap: .75rem 1.5rem; background: var(--soft); padding: .75rem; position: sticky; top: 0 }
+form { display: flex; flex-wrap: wrap; gap: .75rem 1.5rem; background: var(--soft); padding: .75rem }
+form { position: sticky; top: 0 }
 form[hidden], [hidden] { display: none } label { display: flex; gap: .5rem; align-items: center; flex-wrap: wrap }
-input, select { font: inherit; padding: .25rem .5rem; min-height: 2rem; max-width: 100% }
+label { max-width: 100% } input, select { font: inherit; padding: .25rem .5rem; min-height: 2rem; min-width: 0 }
+select, input { max-width: min(24rem, 100%) }
 @media print {
-  form, .skip { display: none } article { break-inside: avoid } body { max-width: none }
+  html { background: none } .wide { overflow: visible } form, .skip { display: none }
+  article { break-inside: avoid } body { max-width: none }
 }
 @media (max-width: 40rem) { form { position: static } th, td { padding: .25rem } table { font-size: .8rem } }
 """
@@ -163,7 +170,7 @@ def _table(rows: list[table.Row], number: dict[str, int]) -> str:
     out.append("</tbody>\n")
     if len(rows) > 1:
         out.append(f"<tfoot>{_cells('total', table.total(rows)[1:])}</tfoot>\n")
-    return "".join([*out, "</table>\n"])
+    return _wide("All counts", [*out, "</table>\n"])
 
 
 def _folders(cases: list[tuple[FileResult, Finding]]) -> str:
@@ -177,7 +184,12 @@ def _folders(cases: list[tuple[FileResult, Finding]]) -> str:
     out = [_cells(_h(folder), of.values()) for folder, of in sorted(count.items())]
     if not out:
         return "<p>No folder holds a case.</p>\n"
-    return "".join(["<table>\n", _heads(["folder", *states]), *out, "</tbody>\n</table>\n"])
+    return _wide("Counts by folder", ["<table>\n", _heads(["folder", *states]), *out, "</tbody>\n</table>\n"])
+
+
+def _wide(label: str, parts: list[str]) -> str:
+    """What may be wider than a phone, as a region that the keyboard can scroll."""
+    return "".join([f'<div class="wide" role="region" aria-label="{label}" tabindex="0">\n', *parts, "</div>\n"])
 
 
 def _form(rows: list[table.Row], cases: list[tuple[FileResult, Finding]], number: dict[str, int]) -> str:
@@ -213,8 +225,7 @@ def _case(r: FileResult, f: Finding, repository: int) -> str:
         out.append(f"<p>Kept by {_h(f.kept.how)}: {_h(f.kept.because or f.kept.rule)}</p>\n")
     elif not f.written:
         out.append(f"<p>To do: {_h(f.fix or TO_DO[f.code])}</p>\n")
-    out.append(f"<p>{_h(CODES[f.code].summary)}</p>\n</article>\n")
-    return "".join(out)
+    return "".join([*out, "</article>\n"])
 
 
 def check_place(path: str) -> None:
