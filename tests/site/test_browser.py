@@ -28,6 +28,7 @@ PAGES = [
     "howto/handshake/",
     "howto/platforms/",
     "howto/rewrite-configs/",
+    "howto/many-repositories/",
     "playground/",
     "first-tree/",
     "howto/air-gapped/",
