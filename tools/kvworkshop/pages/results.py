@@ -40,7 +40,10 @@ SUBJECTS = {
         "`vendor.py oci` from a layout to a patched one, beside `buildah from`, `copy` and `commit` with the same files.",
     ),
     "migrate": ("Rewriting configurations", "`migrate.py` over trees of files, beside a plain text search."),
-    "growth": ("How cost grows", "With the number of releases, the size of the tree and the number of patches."),
+    "growth": (
+        "How cost grows",
+        "With the number of releases, of patches and of repositories, and the size of the tree.",
+    ),
     "kills": (
         "Kills",
         (
