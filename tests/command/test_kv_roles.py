@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import own_wheel
 from support.tiny import Tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,25 +38,7 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture(scope="module")
 def installed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an environment that holds the wheel of the small project, and the libraries of the one that tests."""
-    folder = tmp_path_factory.mktemp("installed")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, source / name)
-    for name in ("tools", "patches", "vllm_overlay"):
-        shutil.copytree(tiny.root / name, source / name, ignore=shutil.ignore_patterns("*.egg-info"))
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, source]
-    subprocess.run(build, check=True, capture_output=True, text=True, cwd=folder)
-    (wheel,) = folder.glob("*.whl")
-    env = folder / "env"
-    venv.create(env, with_pip=False, symlinks=True)
-    site = next(env.glob("lib/python*/site-packages"))
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel]
-    subprocess.run(install, check=True, capture_output=True, text=True, cwd=folder)
-    # The libraries come last on the path: what stands before them is what the wheel brought.
-    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    shutil.rmtree(source)
-    return env
+    return own_wheel.installed(tiny.root, tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from support import scenarios
-from support.driver import Driver, Ran
+from support.driver import IMPATIENT, Driver, Ran
+from support.index_server import IndexServer
 from support.scenarios import Scenario
 from support.tiny import Tiny
 
@@ -17,6 +18,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 import harness
 
 COMMAND = "TMPDIR=/dev/shm python -m pytest tests/faults -m '' --figures"
+
+
+@pytest.fixture
+def fetching(apply: Callable[..., Ran], index: IndexServer, tmp_path: Path) -> Callable[..., Ran]:
+    """``fetching()``: build the small 0.22.1 with an empty cache, from the faulty index, with little patience."""
+
+    def run(*argv: str, url: str | None = None, timeout_s: float = 30, **kw: object) -> Ran:
+        where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new", "--index-url", url or index.url)
+        patience = {**IMPATIENT, "kvroles.sources.http.TIMEOUT_S": timeout_s}
+        return apply("--vllm-rev", "0.22.1", *where, *argv, online=True, set_=patience, **kw)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from kvroles.series.lock import ArchiveRow
 from kvroles.sources import address, cache, http
 from kvroles.sources import index as index_module
 from support import index_server as answers
-from support.driver import IMPATIENT, Ran
+from support.driver import Ran
 from support.files import contents
 from support.index_server import IndexServer
 from support.mounts import Mounts
@@ -29,18 +29,6 @@ Apply = Callable[..., Ran]
 NAME = "vllm-0.22.1.tar.gz"
 FILE = f"/files/{NAME}"
 PAGE = "/simple/vllm/"
-
-
-@pytest.fixture
-def fetching(apply: Apply, index: IndexServer, tmp_path: Path) -> Callable[..., Ran]:
-    """``fetching()``: build the small 0.22.1 with an empty cache, from the faulty index, with little patience."""
-
-    def run(*argv: str, url: str | None = None, timeout_s: float = 30, **kw: object) -> Ran:
-        where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new", "--index-url", url or index.url)
-        patience = {**IMPATIENT, "kvroles.sources.http.TIMEOUT_S": timeout_s}
-        return apply("--vllm-rev", "0.22.1", *where, *argv, online=True, set_=patience, **kw)
-
-    return run
 
 
 Fetching = Callable[..., Ran]

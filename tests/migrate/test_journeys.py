@@ -1,4 +1,5 @@
-"""From a fresh install to a green gate: one repository that is reviewed, and twenty that are reported on and answered."""
+"""From a fresh install to the end: a repository reviewed until its gates are green, twenty reported on and answered, and a
+live cluster with a dump of it."""
 
 from __future__ import annotations
 
@@ -9,15 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tomllib
-import venv
 from pathlib import Path
 
 import pexpect
 import pytest
 import yaml
-from support import composite
+from support import composite, own_wheel
+from support.kube_api import KubeApi
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -29,28 +29,8 @@ REPOSITORIES = 20
 @pytest.fixture(scope="module")
 def kv_roles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command ``kv-roles`` of an environment that holds the wheel of this project; the libraries come from the tests' own."""
-    folder = tmp_path_factory.mktemp("installed")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, source / name)
-    for name in ("tools", "patches", "vllm_overlay"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, source]
-    subprocess.run(build, check=True, capture_output=True, cwd=folder)
-    (wheel,) = folder.glob("*.whl")
-    env = folder / "env"
-    venv.create(env, with_pip=False, symlinks=True)
-    site = next(env.glob("lib/python*/site-packages"))
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel]
-    subprocess.run(install, check=True, capture_output=True, cwd=folder)
-    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    shutil.rmtree(source)
-    command = folder / "kv-roles" / "bin" / "kv-roles"
-    command.parent.mkdir(parents=True)
-    command.write_text(f'#!/bin/sh\nexec "{env}/bin/python" -I -m kvcommand.main "$@"\n')
-    command.chmod(0o755)
-    return command
+    env = own_wheel.installed(ROOT, tmp_path_factory.mktemp("installed"))
+    return own_wheel.command(env, "kv-roles")
 
 
 def _run(command: Path, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -163,3 +143,39 @@ def test_twenty_repositories_are_reported_on_answered_and_stay_answered(kv_roles
     assert f"; {answered} kept by answer" in after.stdout
     assert "no NIXL role says kv_both" not in after.stdout
     assert "decides nothing" not in after.stderr
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed here")
+def test_a_live_cluster_is_read_changed_at_its_source_and_clean(kv_roles: Path, tmp_path: Path) -> None:
+    own_wheel.command(kv_roles.parents[1], "kubectl-kv_roles")
+    template = {"containers": [{"name": "vllm", "args": ["serve", "m", "--kv-transfer-config", NIXL]}]}
+    helm = {"meta.helm.sh/release-name": "models"}
+    pod = {"metadata": {"name": "prefill", "namespace": "llm", "uid": "1", "annotations": helm}, "spec": template}
+    api = KubeApi({"pods": [pod]})
+    env = {**os.environ, "PATH": f"{kv_roles.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    env["KUBECONFIG"] = str(api.kubeconfig(tmp_path / "config", "llm"))
+
+    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    try:
+        first = run("kubectl", "kv-roles", "--check")
+        assert first.returncode == 1, first.stderr
+        assert "change it where it is made, in Helm release models" in first.stdout
+        dump = run("kubectl", "get", "pods", "-o", "yaml").stdout
+        assert "Pod/llm/prefill, made by Helm release models" in _piped(kv_roles, tmp_path, dump).stdout
+        (tmp_path / "dump.yaml").write_text(dump)
+        kept = _run(kv_roles, tmp_path, "--check", "--write", "dump.yaml")  # a dump in a file is a record
+        assert (kept.returncode, (tmp_path / "dump.yaml").read_text()) == (1, dump)
+        assert "KVR119" in kept.stdout
+        template["containers"][0]["args"] = ["serve", "m", "--kv-transfer-config", NIXL.replace("both", "producer")]
+        last = run("kubectl", "kv-roles", "--check")
+        assert (last.returncode, "no NIXL role says kv_both" in last.stdout) == (0, True), last.stdout
+        assert _piped(kv_roles, tmp_path, run("kubectl", "get", "pods", "-o", "yaml").stdout).returncode == 0
+    finally:
+        api.close()
+
+
+def _piped(command: Path, folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    command_line = [command, "migrate", "--check", "-"]
+    return subprocess.run(command_line, input=text, cwd=folder, capture_output=True, text=True, check=False)

@@ -15,23 +15,13 @@ from hypothesis import strategies as st
 from kvroles.errors import KvRolesError, NoSource
 from kvroles.sources import address, credentials, http, index
 from support import index_server as answers
-from support.driver import IMPATIENT, Ran
+from support.driver import Ran
 from support.index_server import IndexServer
 from support.tiny import Tiny
 
 Apply = Callable[..., Ran]
 NAME = "vllm-0.22.1.tar.gz"
 SECRET = "s3cret"
-
-
-@pytest.fixture
-def fetching(apply: Apply, index: IndexServer, tmp_path: Path) -> Callable[..., Ran]:
-    def run(*argv: str, url: str | None = None, timeout_s: float = 30, **kw: object) -> Ran:
-        where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new", "--index-url", url or index.url)
-        patience = {**IMPATIENT, "kvroles.sources.http.TIMEOUT_S": timeout_s}
-        return apply("--vllm-rev", "0.22.1", *where, *argv, online=True, set_=patience, **kw)
-
-    return run
 
 
 # Time.
