@@ -298,6 +298,26 @@ def test_bidirectional_prefill_waits_for_a_safe_release(
     Path("prefill.sh").write_text("# prefill\n" + UNSAID.replace('"kv_both"}', '"kv_both"' + extra))
     _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "-v", "prefill.sh")
     assert code in out
+    assert ("KVR137" in out) == (release == "0.23.0")
+
+
+@pytest.mark.parametrize("release", [None, "0.23.0", "0.33.0"])
+def test_bidirectional_prefill_without_two_steps_in_flight_moves(
+    capsys: pytest.CaptureFixture[str], release: str | None
+) -> None:
+    extra = ',"kv_connector_extra_config":{"bidirectional_kv_xfer":true}}'
+    command = UNSAID.replace('"kv_both"}', '"kv_both"' + extra).replace("serve m", "serve m --no-async-scheduling")
+    Path("prefill.sh").write_text("# prefill\n" + command)
+    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "prefill.sh")
+    assert ("KVR101" in out, "KVR131" in out, "KVR137" in out) == (True, False, False)
+
+
+def test_a_placeholder_is_shown_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.yaml").write_text('a: {kv_connector: "{{ .Values.kv.connector }}", kv_role: kv_both}\n')
+    _, out, _ = _run(capsys, "a.yaml")
+    assert (
+        "KVR118 unread: the connector '{{ .Values.kv.connector }}' is a placeholder [{{ .Values.kv.connector }}]" in out
+    )
 
 
 @pytest.mark.parametrize(("release", "code"), [(None, "KVR132"), ("0.25.1", "KVR102"), ("0.26.0", "KVR132")])
@@ -373,6 +393,8 @@ def test_github_annotations_escape_what_would_break_them(capsys: pytest.CaptureF
     first = out.splitlines()[0]
     assert first.startswith("::error file=a%2Cb%3Ac.sh,line=2,col=91,title=KVR101 prefill-says-both::prefill instance")
     assert "%0Aline 1" in first
+    Path("::error::x.sh").write_text(SCRIPT)
+    assert "::error file=%3A%3Aerror%3A%3Ax.sh,line=2," in _run(capsys, "--github", "./::error::x.sh")[1]
 
 
 def test_verbose_tells_of_what_was_left_alone(capsys: pytest.CaptureFixture[str]) -> None:

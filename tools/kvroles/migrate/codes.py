@@ -38,7 +38,7 @@ class Code(NamedTuple):
         return self.level is not Level.NOTE
 
 
-EFFECTS = frozenset({"KVR133", "KVR134", "KVR135", "KVR136"})
+EFFECTS = frozenset({"KVR133", "KVR134", "KVR135", "KVR136", "KVR137"})
 _E, _W, _N = Level.ERROR, Level.WARNING, Level.NOTE
 CODES: dict[str, Code] = {
     c.id: c
@@ -83,6 +83,12 @@ CODES: dict[str, Code] = {
             "A prefill instance no longer gets multimodal embeddings switched on for it.",
         ),
         Code("KVR135", "wrapper-drives", _N, "Some behaviour follows the wrapper's role, not the NIXL connector's."),
+        Code(
+            "KVR137",
+            "bidirectional-async",
+            _N,
+            "Before 0.24.0 a bidirectional prefill instance needs --no-async-scheduling under every role.",
+        ),
         Code("KVR136", "metric-gone", _N, "A metric disappears from prefill instances."),
         Code("KVR190", "skipped", _W, "The file could not be read and was skipped: it may say kv_both."),
     )
@@ -110,11 +116,12 @@ TO_DO = {
     "KVR125": "Nothing: a record says what once was.",
     "KVR126": "Nothing. Code that asks for kv_both may have to ask for the two new roles too.",
     "KVR127": "Decide the line that the finding names: then both sides are written. Or write both roles by hand.",
-    "KVR131": "Keep kv_both on this prefill instance, or run a vLLM with the topic bidirectional-fence.",
+    "KVR131": "Keep kv_both on this prefill instance, or start it with --no-async-scheduling and without pipeline parallelism.",
     "KVR132": "Run decode without pipeline parallelism, then set kv_consumer.",
     "KVR133": "Nothing on prefill; on decode remove prefill context parallelism.",
     "KVR134": "Add --enable-mm-embeds to prefill if clients send embeddings.",
     "KVR135": "Leave the wrapper's role as it is, and look at the behaviour that the finding names.",
     "KVR136": "Read the metric from decode instances in dashboards and alerts.",
+    "KVR137": "Start the prefill instance with --no-async-scheduling, whatever its role.",
     "KVR190": "Look at the file by hand if it may configure NIXL, or save it so that it can be read.",
 }

@@ -24,6 +24,7 @@ from kvroles.migrate.readers.base import File
 from kvroles.migrate.settings import Options
 
 Make = Callable[..., Finding]
+_NEAR = 4_000  # characters round a role in which its connector stands
 
 
 def of_file(ctx: File, options: Options) -> list[Finding]:
@@ -199,8 +200,10 @@ def _of_site(
     given = answered.get(site.pos)
     settled = (given.side, f"{options.settings.file}: [[answer]]") if given is not None and given.side else None
 
+    connector = _as_written(site, ctx) or None
+
     def finding(code: str, message: str, **kw: Any) -> Finding:
-        f = Finding(code, CODES[code].level, ctx.path, line, column, message, connector=site.connector, pos=site.pos)
+        f = Finding(code, CODES[code].level, ctx.path, line, column, message, connector=connector, pos=site.pos)
         for k, v in kw.items():
             setattr(f, k, v)
         return f
@@ -278,10 +281,20 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: Make) -> Finding
             return finding("KVR117", f"{site.connector}: no reader for {_kind_of_file(ctx)}, set the role by hand")
     if site.connector:
         said = "is a placeholder" if connectors.is_placeholder(site.connector) else "is no connector known here"
-        return _unread(f"the connector {site.connector!r} {said}", site, ctx, finding)
+        return _unread(f"the connector {_as_written(site, ctx)!r} {said}", site, ctx, finding)
     if other := ctx.others:
         return finding("KVR121", f"no connector beside it, and the file names only {', '.join(other[:3])}: not NIXL")
     return _unread("which connector's role this is, is not said here", site, ctx, finding)
+
+
+def _as_written(site: Site, ctx: File) -> str:
+    """A site's connector as the file has it: where a template's actions had to be masked, the nearest text that fits."""
+    name, s = site.connector or "", ctx.text.s
+    if "__" not in name or name in s:
+        return name
+    near = max(0, site.pos - _NEAR)
+    fits = re.compile(re.escape(name).replace("_", r"[\W_]")).finditer(s, near, site.pos + _NEAR)
+    return min((m.group() for m in fits), key=lambda t: abs(s.index(t, near) - site.pos), default=name)
 
 
 def _unread(why: str, site: Site, ctx: File, finding: Make) -> Finding:

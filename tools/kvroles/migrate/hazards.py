@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kvroles.series.release import Version
 
 FIRST = "0.9.0"
+BIDIRECTIONAL = "0.21.0"
 WARNS = "0.23.0"
 FENCE = "0.24.0"
 PP = "0.26.0"
@@ -95,21 +96,33 @@ def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
 
     bidirectional = site.extra.get("bidirectional_kv_xfer", "").strip().lower() in {"true", "1", "yes"}
     push = site.connector == "NixlPushConnector"
-    if bidirectional and side is Side.PREFILL and since(FENCE) and not push:
+    pipelined = _over_one(flags, "pipeline-parallel-size", "pp")
+    serial = "no-async-scheduling" in flags and not pipelined  # no two steps in flight
+    if bidirectional and side is Side.PREFILL and release is not None and not push and not serial:
+        if at_least(release, BIDIRECTIONAL) and not since(FENCE):
+            out.append(
+                Hazard(
+                    "KVR137",
+                    f"with bidirectional_kv_xfer a prefill instance of {release.text} can load KV into blocks that a step is "
+                    "still writing, under every role: start it with --no-async-scheduling",
+                )
+            )
+    if bidirectional and side is Side.PREFILL and since(FENCE) and not push and not serial:
         out.append(
             Hazard(
                 "KVR131",
                 "with bidirectional_kv_xfer a prefill instance still loads KV from decode, but from 0.24.0 on only "
                 "consumers hold freed blocks back until a step in flight is done; as kv_producer it was seen to load into "
-                "blocks still being written: keep kv_both here",
+                "blocks still being written: keep kv_both here, or start it with --no-async-scheduling and without pipeline "
+                "parallelism",
                 blocks=True,
             )
         )
-    if side is Side.DECODE and since(PP) and (pp := _over_one(flags, "pipeline-parallel-size", "pp")):
+    if side is Side.DECODE and since(PP) and pipelined:
         out.append(
             Hazard(
                 "KVR132",
-                f"{pp}: from 0.26.0 on a kv_consumer with pipeline parallelism does not start, which kv_both got past",
+                f"{pipelined}: from 0.26.0 on a kv_consumer with pipeline parallelism does not start, which kv_both got past",
                 blocks=True,
             )
         )

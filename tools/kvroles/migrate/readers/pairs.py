@@ -40,4 +40,6 @@ def used_in(text: Text, use: str) -> str | None:
         roles = [v for k, v in obj.pairs if connectors.is_role_key(k.value)] if obj is not None else []
         if obj is not None and any(isinstance(v, Scalar) and re.search(use, v.value) for v in roles):
             found.add(connectors.connector_of(obj))
+    if len(found) > 1 and all(connectors.kind_of(name) is connectors.Kind.OTHER for name in found):
+        return min(name for name in found if name is not None)  # whichever it is
     return found.pop() if len(found) == 1 else None

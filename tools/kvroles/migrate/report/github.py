@@ -35,4 +35,4 @@ def _data(s: str) -> str:
 
 
 def _property(s: str) -> str:
-    return said(s.replace("%", "%25")).replace(":", "%3A").replace(",", "%2C")
+    return said(s.replace("%", "%25").replace(":", "%3A").replace(",", "%2C"))

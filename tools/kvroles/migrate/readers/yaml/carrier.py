@@ -12,7 +12,7 @@ from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import lines
+from kvroles.migrate.readers import lines, pairs
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
@@ -124,6 +124,7 @@ def _in_comment(s: str, i: int) -> bool:
 _SET = regex(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
 
 
+_BARE = regex(r"\{[{%]-?\s*(?:set\s+)?\$?\w+\s*:?=\s*[\"'`](kv_both)[\"'`]\s*-?[%}]\}")
 _DEFAULTED = regex(
     r"\{\{-?\s*([\w.]+)\s*\|\s*(?:d|default)\b"
     r"|\{\{-?\s*default\s+(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|`[^`]*`)\s+\(?([\w.$]+)\)?\s*(?:\||-?\}\})"
@@ -146,6 +147,9 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     picked, side = pickers.in_action(body.s, k, ctx)
     if picked:
         scope = Scope("branch", body.s[:80], scope, pickers.cue(side, body.s, t.at(action[0])))
+    if (value := _BARE.match(body.s)) is not None and value.start(1) == k:
+        use = rf"\{{\{{[^{{}}]*(?<![\w.]){re.escape(changed)}\b[^{{}}]*\}}\}}"
+        return [Site(t.at(i), scope, "role", pairs.used_in(t, use), exact=t.exact(i, len(TOKEN)), feeds=changed)]
     inner = body.slice(2, max(2, len(body.s) - 2))
     found: Node | None = objects.enclosing(inner, k - 2)
     if found is None and (found := expression.read(body)) is not None and changed and isinstance(found, Map):
