@@ -20,9 +20,9 @@ _STRING = r"r?\"(?:[^\"\\]|\\.)*\"|r?'(?:[^'\\]|\\.)*'|`[^`]*`"
 _TOKEN = regex(
     rf"""(?xs)\s*(?:
       (?P<string>{_STRING})
-    | (?P<op>===|!==|==|!=|<>|=~|!~|<=|>=|&&|\|\||->|=>|<<|>>|[=<>!()\[\],|^?:+*/%&{{}}~;])
+    | (?P<op>===|!==|==|!=|<>|=~|!~|<=|>=|&&|\|\||->|=>|<<|>>|[=<>!()\[\],|^?:+*%&{{}};]|~(?!/\w)|/(?!\w))
     | (?P<flag>-{{1,2}}[A-Za-z][\w-]*)
-    | (?P<word>[$.@]?[\w$][\w.$@/-]*(?:(?:::|\?\.)[\w.]+)*)
+    | (?P<word>(?:~?/|[$.@])?[\w$][\w.$@/-]*(?:(?:::|\?\.)[\w.]+)*)
     )"""
 )
 _NESTING = 40
@@ -235,6 +235,7 @@ _BRACED = regex(r"\$\{#?(\w+)(?::?[-=+?][^{}]*|,,|\^\^)?\}")
 _VARIABLE = regex(r"\$[\w@*]+")
 _RUN = regex(r"\$\((\w+)[^()]*\)")
 _MATCHED = regex(r"=~\s*(?![\"'])(\S+)")
+_MATCHES = regex(r"\bmatches!\(")  # Rust's test of a value against a pattern
 _GITHUB = regex(r"^\s*\$\{\{(.*)\}\}\s*$", re.S)
 
 
@@ -244,7 +245,7 @@ def _parsed(words: str, shell: bool) -> _Node | None:
         return None
     if m := _GITHUB.match(words):
         words = m.group(1)
-    words = _RUN.sub(r"$\1", words)
+    words = _MATCHES.sub("eq(", _RUN.sub(r"$\1", words))
     words = _BRACED.sub(r"$\1", _HEAD.sub("", words.strip().rstrip(";:"), count=1))
     if shell:
         words = _MATCHED.sub(r"=~ '\1'", words)

@@ -178,6 +178,9 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
         key = k.value
         if isinstance(v, Scalar):
             out.append(_Said(key, _scalar_cues(key, v, ctx, op=patch), of_itself=True))
+        elif key in _CONDITION_KEYS and isinstance(v, Seq):  # each has to hold
+            each = [_scalar_cues(key, item, ctx, op=False) for item in v.items if isinstance(item, Scalar)]
+            out.append(_Said(key, [cue for cues in each for cue in cues]))
         elif key in {"metadata", "target"} and isinstance(v, Map):
             out.append(_Said(key, _metadata(v, ctx)))
         elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"}:

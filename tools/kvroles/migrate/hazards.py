@@ -98,16 +98,16 @@ def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
     push = site.connector == "NixlPushConnector"
     pipelined = _over_one(flags, "pipeline-parallel-size", "pp")
     serial = "no-async-scheduling" in flags and not pipelined  # no two steps in flight
-    if bidirectional and side is Side.PREFILL and release is not None and not push and not serial:
-        if at_least(release, BIDIRECTIONAL) and not since(FENCE):
-            out.append(
-                Hazard(
-                    "KVR137",
-                    f"with bidirectional_kv_xfer a prefill instance of {release.text} can load KV into blocks that a step is "
-                    "still writing, under every role: start it with --no-async-scheduling",
-                )
+    overlaps = bidirectional and side is Side.PREFILL and not push and not serial
+    if overlaps and release is not None and at_least(release, BIDIRECTIONAL) and not since(FENCE):
+        out.append(
+            Hazard(
+                "KVR137",
+                f"with bidirectional_kv_xfer a prefill instance of {release.text} can load KV into blocks that a step is "
+                "still writing, under every role: start it with --no-async-scheduling",
             )
-    if bidirectional and side is Side.PREFILL and since(FENCE) and not push and not serial:
+        )
+    if overlaps and since(FENCE):
         out.append(
             Hazard(
                 "KVR131",
