@@ -126,7 +126,7 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
             continue
         if m := _ENV.match(s):
             out += env_cues(m.group(1), m.group(2), w.pos, ctx)
-        elif flag or (plain and not (i and words[i - 1].s == "serve")):  # behind it stands the model
+        elif flag or (plain and ("$" in s or not (i and words[i - 1].s == "serve"))):  # behind it stands the model
             out += _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
         flag = ""
     return out
