@@ -308,7 +308,7 @@ def test_bidirectional_prefill_without_two_steps_in_flight_moves(
     extra = ',"kv_connector_extra_config":{"bidirectional_kv_xfer":true}}'
     command = UNSAID.replace('"kv_both"}', '"kv_both"' + extra).replace("serve m", "serve m --no-async-scheduling")
     Path("prefill.sh").write_text("# prefill\n" + command)
-    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "prefill.sh")
+    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "-v", "prefill.sh")
     assert ("KVR101" in out, "KVR131" in out, "KVR137" in out) == (True, False, False)
 
 
