@@ -82,3 +82,36 @@ def test_a_comment_of_the_same_words_says_the_same_in_every_carrier(said: tuple[
             lines.append(f"{plain} {comment}" if behind else f"{comment}\n{plain}")
         found[name] = verdict(carrier, carrier.whole.replace("{}", "\n".join(lines), 1) + "\n")
     assert len(set(found.values())) == 1, found
+
+
+_NAMES = ["kv_one", "kv_prefill", "kv_decode", "vllm_prefill_0", "non_prefill", "sans_decode"]
+_SAID = ["", "Prefill worker", "Start the decode server", "not the prefill worker", "wait for decode"]
+_ASKED = ["", "prefill", "decode"]
+
+
+@st.composite
+def _trees(draw: st.DrawFn) -> list[tuple[str, str, str]]:
+    """Places in a file: the side that a condition round each asks for, the comment above it, its name. All are asked for or none."""
+    asked = draw(st.booleans())
+    places = st.tuples(
+        st.sampled_from(_ASKED[1:] if asked else _ASKED[:1]), st.sampled_from(_SAID), st.sampled_from(_NAMES)
+    )
+    return draw(st.lists(places, min_size=1, max_size=3, unique_by=lambda place: place[2]))
+
+
+def _printed(carrier: Carrier, tree: list[tuple[str, str, str]]) -> str | None:
+    parts: list[str] = []
+    for asked, said, name in tree:
+        if (asked and carrier.branch is None) or (said and carrier.comment is None):
+            return None
+        part = carrier.setting(carrier.name(name))
+        part = f"{carrier.comment.format(said)}\n{part}" if said and carrier.comment is not None else part
+        parts.append(carrier.branch(asked, part) if asked and carrier.branch is not None else part)
+    return carrier.whole.replace("{}", "\n".join(parts), 1) + "\n"
+
+
+@given(tree=_trees())
+@settings(max_examples=30, deadline=None)
+def test_a_tree_of_evidence_says_the_same_in_every_carrier_that_can_hold_it(tree: list[tuple[str, str, str]]) -> None:
+    said = {name: verdict(carrier, text) for name, carrier in CARRIERS.items() if (text := _printed(carrier, tree))}
+    assert len(set(said.values())) == 1, said

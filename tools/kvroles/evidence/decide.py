@@ -15,7 +15,10 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
-_LABELS = frozenset({"name", "label", "key", "role", "patch path", "file written"})
+_LABELS = frozenset(
+    {"name", "label", "key", "role", "patch path", "file written", "variable", "section", "function", "target", "stage",
+     "option", "beside", "call"}
+)  # fmt: skip
 _TITLES = frozenset({"folder", "file name", "class"})
 OVER = frozenset({"heading", "tab", "text above", "sentence", "cell above"})  # of a document: the nearer one goes
 _VETO = (Side.AGGREGATED, Side.ENCODE)
@@ -81,9 +84,9 @@ def of_use(scope: Scope) -> Verdict:
 
 
 def _needs_company(side: Side, cues: list[Cue]) -> str:
-    """Which words, if no others than these decide, take a sign that the other side runs as well: "label" for the name or
-    label of an object that aggregated servers carry too (they are often called decode), "name" for that of a file or
-    class; empty for all others."""
+    """Which words, if no others than these decide, take a sign that the other side runs as well: "label" for a name or label
+    that aggregated servers carry too (they are often called decode), whatever bears it; "name" for that of a file or class;
+    empty for all others."""
     if not cues or any(c.weight >= Weight.FLAG for c in cues):
         return ""
     kinds = {c.kind.removeprefix("used by: ") for c in cues}

@@ -105,13 +105,13 @@ class _Unit:
             if branch.start <= entry.start < branch.end:
                 scope = branches_of.scope_of(branch, scope, t, ctx)
         for kind, word in (("section", name), ("key", entry.key)):
+            place = entry.start if kind == "key" else start
+            if (kind == "key" or name) and (said := self._said(place)):
+                scope = Scope("line", "", scope, said)
             scope = Scope(kind, word, scope)
-            if kind == "section" and name:
-                scope.cues += self._said(start)
             if len(sides := ctx.sides_of(word)) == 1:
                 scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, word, t.at(entry.start)))
         scope = Scope("environment", "", scope, [*told])
-        scope.cues += self._said(entry.start)
         if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
             scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
         return self._value(entry, start, end, scope), entry.end

@@ -122,11 +122,12 @@ class Tree:
                     scope = Scope("variable", name, scope)
                     scope.find_uses, scope.only_doubts = partial(self._expansions, name, node), True
                 if pair and pair[1] is nxt:
+                    noted = self.has_comments and (not node.flow or self._opens_line(pair[0].start))
+                    if noted and (above := self._comment_cues(pair[0].start)):
+                        scope = Scope("line", "", scope, above)  # a name says more than what is said of it
                     scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
                     scope.cues += self._referenced(pair[0], node, scope)
                     keys.append(pair[0].value)
-                    if self.has_comments and (not node.flow or self._opens_line(pair[0].start)):
-                        scope.cues += self._comment_cues(pair[0].start)
                     if len(keys) == 2 and follow:
                         self._handed_out(keys, path[0], scope)
                     if len(keys) == 2 and (cue := data_cues.kserve(path[0], keys)):
