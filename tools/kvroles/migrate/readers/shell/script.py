@@ -31,6 +31,10 @@ SAYS = frozenset(
 )  # fmt: skip
 
 
+# A command's word that looks for the others: ``git grep``, ``gh search code``.
+_SEARCHES = regex(r"(?:git\s+(?:-[Cc]\s+\S+\s+|-\S+\s+)*(?:grep|log)|gh\s+search|hub\s+search)\b")
+
+
 def assigned(t: Text, node: Node) -> str:
     """The variable that an assignment sets."""
     name = node.child_by_field_name("name")
@@ -47,7 +51,7 @@ def is_pattern(t: Text, node: Node) -> bool:
     name = command_name(t, node)
     if name in {"jq", "yq"} and re.search(r"\s(?:-\w*n\w*|--null-input)\s", t.s[node.start_byte : node.end_byte]):
         return False  # it makes the object
-    return name in {
+    return _SEARCHES.match(t.s, node.start_byte, node.end_byte) is not None or name in {
         "grep",
         "egrep",
         "rg",
@@ -65,7 +69,18 @@ def is_pattern(t: Text, node: Node) -> bool:
 
 def looks_only(t: Text, node: Node) -> bool:
     """Whether a command looks for its words and cannot write them anywhere, as sed and yq can."""
-    return command_name(t, node) in {"grep", "egrep", "fgrep", "zgrep", "rg", "ag", "pgrep", "pkill", "test", "["}
+    return _SEARCHES.match(t.s, node.start_byte, node.end_byte) is not None or command_name(t, node) in {
+        "grep",
+        "egrep",
+        "fgrep",
+        "zgrep",
+        "rg",
+        "ag",
+        "pgrep",
+        "pkill",
+        "test",
+        "[",
+    }
 
 
 def says_only(t: Text, node: Node) -> bool:
