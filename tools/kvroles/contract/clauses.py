@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import os
 import re
-import shutil
 import subprocess
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from kvroles.contract import roles_in_text, settled, sides, terms
 from kvroles.contract.terms import Breach
 from kvroles.digest import sha256
+from kvroles.places import find_program
 
 
 def warns(source: bytes) -> str | None:
@@ -273,6 +274,8 @@ def settled_role(path: str, text: str, at: int) -> str | None:
 
 
 _compiled: dict[tuple[str, str], list[Breach]] = {}
+# BASHOPTS and SHELLOPTS would change what bash takes for a script, BASH_ENV and exported functions what it runs.
+_BASH = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
 _refused: dict[str, str | None] = {}  # a script's SHA-256 -> what bash -n says against it, if anything
 
 
@@ -344,13 +347,16 @@ def shells_parse(scripts: Mapping[str, bytes]) -> tuple[list[Breach], str | None
     """Clause 5 for shell: breaches, and why the check could not be made (no bash on this machine), or None."""
     if not scripts:
         return [], None
-    bash = shutil.which("bash")
+    bash = find_program("bash")
     if bash is None:
         return [], "no bash on this machine"
     hashes = {path: sha256(data) for path, data in scripts.items()}
     new = {hashes[path]: data for path, data in scripts.items() if hashes[path] not in _refused}
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-    running = {sha: subprocess.Popen([bash, "-n"], stdin=pipe, stdout=nowhere, stderr=pipe) for sha in new}
+    running = {
+        sha: subprocess.Popen([bash, "--norc", "-n"], stdin=pipe, stdout=nowhere, stderr=pipe, env=_BASH, cwd="/")
+        for sha in new
+    }
     for sha, process in running.items():
         _, stderr = process.communicate(new[sha])
         first = stderr.decode("utf-8", "replace").strip().partition("\n")[0]

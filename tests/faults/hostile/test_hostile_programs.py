@@ -1,0 +1,98 @@
+"""The programs that are run (bash, zstd, the signing command) are the machine's own, and the environment changes nothing of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kvroles.contract import clauses
+from support import oci
+from support.driver import Ran, script
+from support.tiny import Tiny
+
+Apply = Callable[..., Ran]
+
+
+def planted(folder: Path, name: str) -> Path:
+    """A program in ``folder`` that leaves a mark there."""
+    program = folder / name
+    program.write_text(f"#!/bin/sh\ntouch '{folder}/canary'\n")
+    program.chmod(0o755)
+    return folder / "canary"
+
+
+@pytest.mark.parametrize("path", [":.:", ".:", "../here:"])
+def test_a_bash_of_the_current_folder_is_run(tiny: Tiny, tmp_path: Path, path: str) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    canary = planted(here, "bash")
+    env = {**os.environ, "PATH": f"{path}{os.environ['PATH']}"}
+    script(
+        tiny.apply, "--vllm-rev", "0.22.1", "--output", "new", "--cache-dir", tiny.cache, "--offline", cwd=here, env=env
+    ).ok()
+    assert not canary.exists()
+
+
+def test_a_zstd_of_the_current_folder_is_run(tiny: Tiny, tmp_path: Path) -> None:
+    canary = planted(tmp_path, "zstd")
+    made = oci.Layout(tmp_path / "base")
+    frame = b"\x28\xb5\x2f\xfd" + bytes(20)
+    base = made.name(made.image([oci.tar({"a": b""})], "amd64", {}, lambda _: frame))
+    env = {**os.environ, "PATH": f".:{os.environ['PATH']}"}
+    ran = script(tiny.root / "tools/vendor.py", "oci", "--vllm-rev", "0.22.1", "--base", base, cwd=tmp_path, env=env)
+    assert ran.code in (3, 4)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BASH_ENV",
+        "ENV",
+        "PS4",
+        "PROMPT_COMMAND",
+        "BASH_FUNC_if%%",
+        "BASH_FUNC_set%%",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "POSIXLY_CORRECT",
+    ],
+)
+def test_the_environment_of_a_shell_runs_code_or_changes_the_verdict(tiny: Tiny, tmp_path: Path, name: str) -> None:
+    (tmp_path / "rc").write_text(f"touch '{tmp_path}/canary'\n")
+    value = {
+        "BASH_ENV": f"{tmp_path}/rc", "ENV": f"{tmp_path}/rc", "PS4": f"$(touch '{tmp_path}/canary')",
+        "PROMPT_COMMAND": f"touch '{tmp_path}/canary'", "SHELLOPTS": "posix:xtrace:verbose", "BASHOPTS": "extglob",
+        "POSIXLY_CORRECT": "1",
+    }.get(name, f"() {{ touch '{tmp_path}/canary'; }}")  # fmt: skip
+    command = ("--vllm-rev", "0.22.1", "--output", "new", "--cache-dir", tiny.cache, "--offline", "--json")
+    ran = script(tiny.apply, *command, cwd=tmp_path, env={**os.environ, name: value}).ok()
+    assert "contract" in ran.out
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("name", ["BASHOPTS", "SHELLOPTS", "POSIXLY_CORRECT"])
+def test_a_verdict_on_a_script_is_the_environment_s(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    scripts = {"a.sh": b"echo !(a)\n", "b.sh": b"diff <(ls) <(ls)\n", "c.sh": b"a() { b\n"}
+
+    def verdict() -> list[str]:
+        monkeypatch.setattr(clauses, "_refused", {})
+        return [b.path for b in clauses.shells_parse(scripts)[0]]
+
+    before = verdict()
+    assert "c.sh" in before
+    monkeypatch.setenv(name, {"BASHOPTS": "extglob", "SHELLOPTS": "posix"}.get(name, "1"))
+    assert verdict() == before
+
+
+def test_a_checker_of_scripts_is_looked_up_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = planted(tmp_path, "bash")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".:{os.environ['PATH']}")
+    monkeypatch.setattr(clauses, "_refused", {})
+    assert clauses.shells_parse({"a.sh": b"echo\n"}) == ([], None)
+    assert not canary.exists()
