@@ -144,6 +144,28 @@ def test_a_page_is_sound(path: str, reader: Callable[..., Watched]) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.parametrize("folder", ["", "howto", "explanation", "reference", "kvr", "patches"])
+def test_axe_finds_nothing_on_any_other_page(folder: str, reader: Callable[..., Watched], built: Built) -> None:
+    """Light and dark, on every page that is not looked at one by one above; of patches, one for each topic."""
+    visit = reader(color_scheme="light", reduced_motion="reduce")
+    found: list[str] = []
+    seen: set[str] = set()
+    for html in sorted(built.html.rglob("*.html")):
+        path = html.relative_to(built.html).as_posix().removesuffix("index.html")
+        top = path.partition("/")[0] if "/" in path.strip("/") else ""
+        kind = path.rsplit("/", 2)[0] if top == "patches" and path.count("/") > 2 else path
+        if path in PAGES or top != folder or kind in seen:
+            continue
+        seen.add(kind)
+        page = visit.page
+        page.goto(visit.address + path, wait_until="load")
+        for button in ("Switch to dark mode", "Switch to light mode"):
+            found += [f"{path}: {f}" for f in _faults(page)]
+            page.get_by_title(button).click()
+    assert seen or folder in ("reference",)
+    assert not found, "\n".join(found)
+
+
 def test_home_answers_a_stranger_on_the_first_screen(reader: Callable[..., Watched]) -> None:
     """Whom it concerns, whether it breaks today, by when to move, what to change, and the command: without scrolling."""
     page = reader().open("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -157,6 +158,34 @@ def test_zensical_builds_the_same_pages(zensical: Path, pages: dict[str, Page]) 
         ours = {a for a in page.anchors if not a.startswith("__")}
         lost = {a for a in ours - theirs[name].anchors if not a.startswith(("search", "data-md"))}
         assert not lost, f"{name}: {sorted(lost)[:5]}"
+
+
+def test_both_builders_work_without_a_network(built: Built, tmp_path: Path) -> None:
+    """What the pages need is in the user's cache after the first time, the playground too."""
+    isolated = shutil.which("unshare")
+    if isolated is None or subprocess.run([isolated, "-rn", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("unshare cannot take the network away here")
+    checkout = tmp_path / "checkout"
+    shutil.copytree(built.checkout, checkout, ignore=shutil.ignore_patterns(".git", "site", ".cache"))
+    script = """set -e
+python tools/pages.py
+mkdocs build --strict -d mkdocs-site
+zensical build --clean --strict
+python tools/pages.py --seal site"""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [isolated, "-rn", "bash", "-c", script],
+        cwd=checkout,
+        env={**os.environ, "PATH": path, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for site in ("mkdocs-site", "site"):
+        made = checkout / site
+        assert "Content-Security-Policy" in (made / "migration" / "index.html").read_text()
+        assert (made / "assets" / "playground").is_dir() == (built.html / "assets" / "playground").is_dir()
 
 
 def test_a_build_reports_a_broken_link(built: Built, tmp_path: Path) -> None:
