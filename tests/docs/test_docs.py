@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -92,6 +93,22 @@ def test_every_threat_names_its_guard_and_tests_that_exist() -> None:
         assert "**In the way:**" in threat, threat
         assert named, threat
         assert named <= known, f"{threat.splitlines()[0]}: {named - known}"
+
+
+def test_every_claim_of_the_security_page_names_attacks_that_exist() -> None:
+    table = (docs.ROOT / "SECURITY.md").read_text().partition("| who | cannot | shown by |")[2].partition("\n\n")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
+    assert len(rows) >= 8
+    named: set[Path] = set()
+    for who, _, shown in rows:
+        files = re.findall(r"`([\w/]+\.py)`", shown)
+        assert files, who
+        for file in files:
+            path = docs.ROOT / (file if "/" in file else f"tests/faults/hostile/{file}")
+            assert re.search(r"^def test_\w+", path.read_text(), re.MULTILINE), f"{who}: {file}"
+            named.add(path)
+    there = set((docs.ROOT / "tests/faults/hostile").glob("test_*.py"))
+    assert there <= named, "an attack that no claim speaks of"
 
 
 EXAMPLES = [b for b in docs.all_blocks("json", "yaml", "python", "toml", "bash", "shell") if "{{" not in b.text]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -401,6 +402,30 @@ def test_a_certificate_nobody_vouches_for_is_refused_at_once(
 ) -> None:
     fetching(url=secure.url).refused(4, "certificate of https://127.0.0.1", "not trusted", "SSL_CERT_FILE")
     no_trace(tmp_path)
+
+
+def test_a_certificate_that_only_a_strict_python_refuses_is_told_so(
+    secure: IndexServer, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.13 on the usual advice is a dead end: the bundle is named already. Here any Python is made that strict."""
+    lax, leaf, plain = tmp_path / "lax.pem", tmp_path / "leaf.pem", tmp_path / "plain.cnf"
+    plain.write_text("[req]\ndistinguished_name = dn\n[dn]\n")
+    shutil.copy(certificate.with_suffix(".key"), leaf.with_suffix(".key"))
+    request = ["openssl", "req", "-config", plain, "-x509", "-days", "2"]
+    for command in (
+        [*request, "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "lax.key", "-subj", "/CN=an authority",
+         "-addext", "basicConstraints=CA:TRUE", "-out", lax],
+        [*request, "-key", leaf.with_suffix(".key"), "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-CA", lax, "-CAkey", tmp_path / "lax.key", "-out", leaf],
+    ):  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+    context = ssl.create_default_context(cafile=str(lax))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    monkeypatch.setattr(http, "_certificates", lambda: context)
+    with IndexServer() as server:
+        server.speak_tls(leaf)
+        with pytest.raises(NoSource, match=r"is not trusted .*RFC 5280.*Python 3\.11 or 3\.12"):
+            http.get_page(f"{server.url}/vllm/", "text/html", "")
 
 
 def test_a_bundle_that_cannot_be_read_is_named(fetching: Fetching, certificate: Path, tmp_path: Path) -> None:

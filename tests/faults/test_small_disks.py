@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kvroles.errors import DoesNotApply
+from kvroles.tree import stage
 from support.driver import Ran
 from support.files import contents, put, series_of, snapshot
 from support.mounts import Mounts
@@ -76,3 +79,27 @@ def test_a_failure_while_a_decided_change_is_carried_out_says_that_the_next_run_
     mounts.close()
     apply("--into", tree).ok()
     assert series_of(tree) == tiny.applied()
+
+
+def test_a_mount_point_as_the_output_is_named_before_anything_is_fetched(
+    apply: Apply, tiny: Tiny, tmp_path: Path, mounts: Mounts
+) -> None:
+    """Nothing can be renamed to one; the advice, pasted, ends in a tree."""
+    disk = mounts.small_disk(tmp_path / "a disk", "4m")
+    argv = ("--vllm-rev", "0.22.1", "--cache-dir", tiny.cache)
+    refused = apply(*argv, "--output", disk).refused(1, "is a mount point", f"--output '{disk}/vllm'")
+    assert list(disk.iterdir()) == []
+    (way,) = re.findall(r"--output '([^']+)'", refused.said)
+    apply(*argv, "--output", way).ok()
+    assert Path(way, "vllm/__init__.py").is_file()
+
+
+def test_an_empty_folder_of_ours_below_one_that_is_not(
+    apply: Apply, tiny: Tiny, tmp_path: Path, mounts: Mounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = tmp_path / "theirs" / "our own"
+    ours.mkdir(parents=True)
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda p, *a, **kw: Path(p) != ours.parent and real(p, *a, **kw))
+    with pytest.raises(DoesNotApply, match=r"is empty, and .*/theirs, .* --output '.*our own/vllm'"):
+        stage.may_take(ours)

@@ -136,6 +136,7 @@ def run(request: Request, output: Path, project: Project, source: Source) -> Out
         if output.exists() and any(output.iterdir()):  # a run we waited for has built it
             release = source.row.release if source.row else None
             return in_place.run(request, output, project, release, locked=True)
+        stage.may_take(output)
         try:
             staged = source.stage(staging, keep)
             _same("The tree that was unpacked", source.row and source.row.tree and source.row.tree.before, staged)

@@ -283,12 +283,25 @@ def retrying(url: str, attempt: Callable[[], _T], fix: str) -> _T:
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise NoSource(
                     f"The certificate of {address.shown(url)} is not trusted ({reason.verify_message})",
-                    fix="Name your organisation's certificate bundle in SSL_CERT_FILE",
+                    fix=_certificate_fix(reason),
                 ) from None
             last, pause = getattr(reason, "strerror", None) or str(reason)[:200] or type(reason).__name__, None
         if number < ATTEMPTS - 1:
             time.sleep(min(pause if pause is not None else _PAUSES_S[number], _LONGEST_PAUSE_S))
     raise NoSource(f"{address.shown(url)} could not be read in {number + 1} attempts: {last}", fix=fix)
+
+
+# What OpenSSL refuses under X509_V_FLAG_X509_STRICT alone, which Python sets from 3.13 on (x509_vfy.h).
+_STRICT = range(79, 95)
+
+
+def _certificate_fix(error: ssl.SSLCertVerificationError) -> str:
+    if getattr(error, "verify_code", 0) not in _STRICT:
+        return "Name your organisation's certificate bundle in SSL_CERT_FILE"
+    return (
+        "The authority is known, and its certificate lacks what RFC 5280 asks for, on which Python insists from 3.13 on: have it "
+        "issued anew, or run this with Python 3.11 or 3.12"
+    )
 
 
 def _retry_after(headers: Message | None) -> float | None:

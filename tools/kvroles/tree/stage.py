@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -168,6 +169,19 @@ def settle(staged: Staged) -> None:
         os.utime(fd, stamp)
 
 
+def may_take(target: Path) -> None:
+    """Raise DoesNotApply, before anything is fetched or written, where no rename can put a tree at ``target``."""
+    way = f"Name a folder in it, with --output {shlex.quote(str(target / 'vllm'))}"
+    if os.path.ismount(target):
+        raise DoesNotApply(f"{target} is a mount point, which nothing can be renamed to", fix=way)
+    above = target.absolute().parent
+    if target.is_dir() and not os.access(above, os.W_OK) and os.access(target, os.W_OK):
+        raise DoesNotApply(
+            f"{target} is empty, and {above}, where the tree would be made and renamed from, is not yours to write to",
+            fix=way,
+        )
+
+
 def put_in_place(staged: Staged, target: Path) -> None:
     """Rename the staged tree to ``target``, which must not exist or be an empty folder. One step: old state or new."""
     try:
@@ -176,7 +190,7 @@ def put_in_place(staged: Staged, target: Path) -> None:
         os.rename(staged.path, target)
     except OSError as e:
         discard(staged.path)
-        if target.exists():
+        if e.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise DoesNotApply(
                 f"{target} came to hold files while the tree was being built",
                 fix="Choose another folder with --output, or move that one away",
