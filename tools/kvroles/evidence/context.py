@@ -149,6 +149,7 @@ _THIRD = regex(
     | ^[ \t]*\(?(?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)[ \t]*(?:\||\))
     | (?<![a-z])(?:is|as|run|num|non)?[-_.]?(?<!dis)agg(?:regat(?:ed|e|ion))?(?![a-z]) | (?<![a-z])monolithic(?![a-z])"""
 )
+_TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest)(?:[/_.-]|$)")
 _NAME_LENGTH = 200
 _BEFORE = regex(r"[\w.-]*\Z")
 _AFTER = regex(r"[\w.-]*")
@@ -500,6 +501,11 @@ class FileCtx:
         if any(role_value(w) not in {None, *PD} and w.lower() not in {"none", "regular", "all"} for w in set(words)):
             return True
         return _THIRD.search(self.text.s) is not None
+
+    @cached_property
+    def is_test(self) -> bool:
+        """Whether the file holds tests, by its name or a folder's, or by Rust's sign of one."""
+        return _TEST.search(self.name) is not None or "#[test]" in self.text.s
 
     def has_twin(self, name: str) -> bool:
         """Whether the same name with the other side's word or letter in it stands in the file or, of a name that a part of the

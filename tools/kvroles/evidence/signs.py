@@ -154,7 +154,17 @@ _BETWEEN_AFTER = regex(rf"^{_Q}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_OTHER}")
 _ITEM_BEFORE = regex(rf"(?:^|\n)[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}[^\n]*\r?\n[ \t]*(?P=mark)[ \t]*{_Q}$")
 _ITEM_AFTER = regex(rf"^{_Q}[^\n]*\r?\n[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}")
 _ITEM_MARK = regex(rf"^[ \t]*([-(\[])[ \t]*{_Q}$")
-_LOOPED = regex(r"\bfor\b[^\n]*\b(?:in|of)\s*$")
+_LOOPED = regex(
+    r"\bfor\b[^\n]*\b(?:in|of)\s*$|\bfor_each\s*=\s*(?:\w+\(\s*)?$|\brange\b[^\n{}]*$|\bparametrize\([^\n()]*$"
+)
+_CLOSED = regex(r"[)\]}]")
+_ROLES = regex(r"kv_(?:producer|consumer)")
+# What a list stands behind that holds what there is, though not all of it: ``VALID_ROLES = [``, ``choices=[``, ``Literal[``.
+_VOCABULARY = regex(
+    r"""(?ix) (?<![a-z]) (?: (?:valid|allowed|supported|known|possible|accepted|legal|deprecated|default|permitted|all) [\w-]*
+    | \w*(?:choices?|enum|literal|options|members|oneof|anyof|union|contains|kvrole) )
+    ["']? \s* (?::[^=\n]{0,60})? [:=(\[{,]{0,3} \s* (?:\w+\s*[(\[{]\s*)* $"""
+)
 # What a role is given in turn: ``kv_role=choice(kv_both,kv_producer)``, ``kv_role: [kv_both, kv_producer]`` of a matrix.
 _SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
 _SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{_Q}$")
@@ -276,10 +286,18 @@ def _listed(p: Place) -> bool:
         elif ch in "([{":
             depth -= 1
             if depth < 0:
-                name = re.search(r"(\w+)\s*$", p.before[max(0, k - 60) : k])
-                if _LOOPED.search(p.before[max(0, k - 120) : k]) or _SWEPT.search(p.before[max(0, k - 120) : k]):
+                near = p.before[max(0, k - 120) : k]
+                name = re.search(r"(\w+)\s*$", near)
+                if _LOOPED.search(near) or _SWEPT.search(near):
                     return False
-                return ch != "(" or name is None or name.group(1).lower() in _LISTED
+                if ch == "(" and name is not None and name.group(1).lower() not in _LISTED:
+                    return False
+                if beside["sep"].strip() != "," and p.lang not in {"yaml", "json", "toml", "shell"}:
+                    return True  # a union of types
+                inside = p.before[k:] + TOKEN + _CLOSED.split(p.after, maxsplit=1)[0]
+                return {"kv_producer", "kv_consumer"} <= set(_ROLES.findall(inside)) or _VOCABULARY.search(
+                    near
+                ) is not None
     return beside["sep"].strip() != "," or _sentence(p)
 
 
@@ -309,8 +327,13 @@ def _told(p: Place) -> bool:
     return p.lang in {"yaml", "json"} and _TOLD_BLOCK.match(_over(p.s, p.i)) is not None
 
 
+_LOOP = regex(r"(?i)^\s*for(?:each)?\b[ (]*\$?\w+\s+in\b")
+
+
 def _sentence(p: Place) -> bool:
     """Whether plain words, one of them such as only sentences have, stand right round it, or its line begins as a sentence."""
+    if _LOOP.match(p.line):
+        return False
     before = re.search(r"(?:[A-Za-z][A-Za-z']*[,;:]?[ ]+){1,8}[`*\"']*$", p.line)
     after = re.match(r"[`*\"']*[.,;:]?(?:[ ]+[A-Za-z][A-Za-z']*[,;:.]?){1,8}", p.after)
     near = " ".join(found.group() for found in (before, after) if found is not None)

@@ -7,7 +7,6 @@ import re
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Side, Site
 from kvroles.evidence.names import twins
-from kvroles.evidence.patterns import regex
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers.base import File
@@ -17,7 +16,6 @@ _NAMED = frozenset(
     {"key", "variable", "function", "class", "section", "target", "stage", "option", "mapping", "container", "call",
      "file written"}
 )  # fmt: skip
-_TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest)(?:[/_.-]|$)")
 _MANY = 400  # roles in one file: nobody writes more pairs by hand
 
 
@@ -37,9 +35,9 @@ def expected(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
 def _expects(site: Site, expecting: dict[tuple[int, int], int], ctx: File) -> int | None:
     """Where it is expected of a site that it says ``kv_both``; None if it is not."""
     own = _function(site)
-    if own is not None and (own in expecting or not _is_test(ctx)):
+    if own is not None and (own in expecting or not ctx.is_test):
         return expecting.get(own)
-    for scope in site.scope.chain() if _is_test(ctx) else ():
+    for scope in site.scope.chain() if ctx.is_test else ():
         name = scope.name.rsplit(".", 1)[-1]
         if scope.kind in {"variable", "function"} and re.fullmatch(r"\w+", name):
             before = r"(?:self|this)\." if own is not None and scope.kind == "variable" else r"(?<!\w)"
@@ -49,10 +47,6 @@ def _expects(site: Site, expecting: dict[tuple[int, int], int], ctx: File) -> in
             ) is not None:
                 return place
     return None
-
-
-def _is_test(ctx: File) -> bool:
-    return _TEST.search(ctx.name) is not None or "#[test]" in ctx.text.s
 
 
 def _function(site: Site) -> tuple[int, int] | None:

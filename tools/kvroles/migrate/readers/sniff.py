@@ -11,6 +11,7 @@ KEYED = regex(r"([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")  # decode.kv={..
 _FENCE = regex(r"^[ \t>]*(?:```|~~~)", re.M)
 _HOLE = regex(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
 _YAML_HEAD = regex(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
+_KEYED_OBJECT = regex(r"[\w./-]+:[ \t]+[\"']?\{[ \t]*[\"']")  # of one line: ``prefill: {"kv_connector": ...}``
 _PYTHON_HEAD = regex(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
 _FLAGGED = regex(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
 _SHELL_SIGN = regex(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^\s*export |\$\{?\w|=", re.M)
@@ -39,6 +40,8 @@ def language(s: str) -> str:
     if multiline and _PYTHON_HEAD.match(first):
         return "python"
     if multiline and _YAML_HEAD.match(first) and not first.endswith("\\"):
+        return "yaml"
+    if not multiline and _KEYED_OBJECT.match(first):
         return "yaml"
     if _SHELL_SIGN.search(s):
         return "shell"

@@ -111,9 +111,9 @@ def _expected(unit: Unit, node: Node) -> bool:
             name = unit.called(owner).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
             if _EXPECTS.match(name):
                 return True
-        if owner.type in unit.spec.assign and any(_WANT.match(n) for n in unit.targets(owner)):
+        if unit.ctx.is_test and owner.type in unit.spec.assign and any(_WANT.match(n) for n in unit.targets(owner)):
             return True
-        if owner.type in unit.spec.pair and inner is not owner and _WANT.match(unit.key_of(owner)):
+        if unit.ctx.is_test and owner.type in unit.spec.pair and inner is not owner and _WANT.match(unit.key_of(owner)):
             return True
         if owner.type in unit.spec.loop and unit.spec.grammar == "go":
             head = grammar.text(unit.t, owner).split("{", 1)[0]

@@ -24,6 +24,10 @@ _TEMPLATE_KEY = regex(
 )
 
 
+_DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
+_DENIES = regex(r"\bNot\b")
+
+
 class Tree:
     """One document: its root, its source, and what surrounds it."""
 
@@ -164,6 +168,9 @@ class Tree:
         if not named or len(seq.items) != 3:
             return [] if named or pickers.is_test(first.value) else None
         a = seq.items[1]
+        defined = re.search(_DEFINED.format(re.escape(first.value)), self.source.s)
+        if defined is not None and _DENIES.search(defined.group(1)):
+            return []  # a condition that is not what it is called
         value = self.source.s[a.start : a.end]
         side = pickers.side_of(first.value, value, seq.items.index(item) - 1, self.ctx)
         return pickers.cue(side, f"If {first.value}", self.source.at(first.start))
