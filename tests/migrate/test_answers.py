@@ -238,3 +238,10 @@ def test_an_answer_that_cannot_be_kept_leaves_the_settings_as_they_were(tmp_path
     with pytest.raises(KvRolesError, match="cannot be kept"):
         settings_file.SettingsFile("no/where.toml").put(Answer("b", "k", Side.PREFILL))
     assert [p.name for p in Path().iterdir()] == [".kv-roles.toml"]
+
+
+@pytest.mark.parametrize("text", ["kv_both " * 2_000, "{kv_both," + "x" * 4_000_000 + "}", "a: kv_both\n" * 2_000])
+def test_to_know_a_place_takes_time_in_proportion_to_its_file(text: str) -> None:
+    found = identity.places(text)  # minutes, where each place goes through its whole line
+    assert len({p.key for p in found}) == len(found)
+    assert all(len(p.excerpt) <= 100 for p in found)

@@ -22,8 +22,10 @@ _COMMENT = regex(r"\s*(?:#|//|;|--|/\*|\*|<!--|\{\{-?\s*/\*|\{#)")
 _KIND = regex(r"(?m)^kind:[ \t]*(\S+)")
 _NAME = regex(r"(?m)^ {1,8}name:[ \t]*(\S+)")
 _BETWEEN = regex(r"(?m)^---(?=\s|$)")
+_SAYS = re.compile(r"\w")
 _NEAR = 3  # lines above
 _EXCERPT = 100
+_LONGEST = 2_000  # characters: nobody reads a longer line, and to look for secrets in it takes long
 _ANY = "kv_*"  # for the word in an excerpt, which is no place of its own where it is kept
 
 
@@ -66,9 +68,8 @@ def places(s: str) -> list[Place]:
             break
         keys = [k if count[k] == 1 else (*k, more(n)) for n, k in enumerate(keys)]
     shown = redact.Shown(s)  # an excerpt is kept in a file that others read
-    return [
-        Place(p.pos, _digest(k), p.word, _excerpt(shown.own(p.line + 1))) for p, k in zip(seen, keys, strict=True)
-    ]  # fmt: skip
+    excerpts = {n: _excerpt(shown, n) for n in {p.line for p in seen}}
+    return [Place(p.pos, _digest(k), p.word, excerpts[p.line]) for p, k in zip(seen, keys, strict=True)]
 
 
 def decoded(data: bytes) -> str:
@@ -93,16 +94,16 @@ def _seen(s: str, lines: list[str]) -> list[_Seen]:
     for number, line in enumerate(lines):
         if start in names:
             document, owners = names[start], []
-        found = list(_ROLE.finditer(line))
+        found = list(_ROLE.finditer(line)) if "kv_" in line else []
         if line.strip() and (found or not _COMMENT.match(line)):
             indent = _indent(line)
             while owners and owners[-1][0] >= indent:
                 owners.pop()
-            above = tuple(text for _, text in owners)
-            for nth, m in enumerate(found):
-                out.append(_Seen(start + m.start(), m.group(), number, (document, above, _plain(line), nth)))
-            if re.search(r"\w", line):
-                owners.append((indent, _plain(line)))
+            if found:
+                what = _digest([document, *(_plain(text) for _, text in owners), "line", _plain(line)])
+                out += [_Seen(start + m.start(), m.group(), number, (what, nth)) for nth, m in enumerate(found)]
+            if _SAYS.search(line):
+                owners.append((indent, line))
         start += len(line) + 1
     return out
 
@@ -131,8 +132,8 @@ def _numbers(seen: list[_Seen]) -> list[str]:
 
 
 def _indent(line: str) -> int:
-    line = line.expandtabs(8)
-    return len(line) - len(line.lstrip())
+    blank = line[: len(line) - len(line.lstrip())]
+    return len(blank.expandtabs(8))
 
 
 def _plain(line: str) -> str:
@@ -145,9 +146,11 @@ def _digest(what: object) -> str:
     return hashlib.sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _excerpt(line: str) -> str:
+def _excerpt(shown: redact.Shown, line: int) -> str:
     """The line for a person to know it by, cut round the word where it is long."""
-    text = _plain(line)
+    if len(shown.lines[line]) > _LONGEST:
+        return f"(a line of {len(shown.lines[line])} characters)"
+    text = _plain(shown.own(line + 1))
     if len(text) > _EXCERPT:
         at = text.find(TOKEN)
         start = max(0, min(at - _EXCERPT // 2, len(text) - _EXCERPT))
