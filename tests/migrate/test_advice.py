@@ -26,7 +26,7 @@ OPEN = {
     "KVR110 json": ("a.json", f'{{\n  "kv": {NIXL}\n}}\n'),
     "KVR110 document": ("a.md", f"# Start\n\nRun it:\n\n```bash\n{SERVE}```\n"),
     "KVR110 rst": ("a.rst", f"Start\n=====\n\n.. code-block:: bash\n\n   {SERVE}"),
-    "KVR111": ("a.sh", f"# prefill\nvllm serve decode-model --served-model-name decode --kv-transfer-config '{NIXL}'\n"),
+    "KVR111": ("a.sh", f"start_prefill() {{\n  vllm serve m --disaggregation-mode decode --kv-transfer-config '{NIXL}'\n}}\n"),
     "KVR112": ("decode.yaml", f"name: decode\nargs: ['--kv-transfer-config', '{NIXL}']\n"),
     "KVR113 document": ("a.md", f"Use the same config on both the prefill and the decode instances:\n\n```json\n{NIXL}\n```\n"),
     "KVR131": ("a.sh", f"# prefill\nvllm serve m --kv-transfer-config '{BIDIRECTIONAL}'\n"),
