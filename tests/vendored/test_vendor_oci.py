@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -449,3 +451,45 @@ def test_a_header_larger_than_any_name_is_refused(vendor: Vendor, tmp_path: Path
     made = oci.Layout(tmp_path / "base")
     base = made.name(made.image([oci.tar({"a": b""}, huge)], "amd64", CONFIG))
     vendor("oci", "--vllm-rev", "0.22.1", "--base", base).refused(3, "larger than 1 MiB")
+
+
+@pytest.mark.parametrize("kind", ["edited", "pythonpath", "unvouched", "compressed"])
+def test_the_way_out_that_a_refusal_names_leads_out(
+    vendor: Vendor, files: oci.Files, tiny: Tiny, tmp_path: Path, kind: str
+) -> None:
+    """The options between the quotes, pasted behind the command that was refused; in a folder with a blank in its name."""
+    config: dict[str, Any] = CONFIG
+    members = dict(files)
+    tail = b""
+    if kind == "edited":
+        tail = b"\n\ndef added_by_the_image():\n    return 1\n"
+        members[f"{AT}/{CONNECTOR}"] = (files[f"{AT}/{CONNECTOR}"] or b"") + tail
+    elif kind == "pythonpath":
+        config = {**CONFIG, "Env": ["PYTHONPATH=/opt/overlay"]}
+        overlay = {p.replace(AT, "opt/overlay"): d for p, d in files.items() if p.startswith(AT)}
+        members |= {"opt/overlay": None} | overlay
+    elif kind == "unvouched":
+        del members[f"{AT}/{INFO}/RECORD"]
+    made = oci.Layout(tmp_path / "a base")
+    base = made.name(made.image([oci.tar(members)], "amd64", config))
+    command: tuple[str | Path, ...] = ("oci", "--vllm-rev", "0.22.1", "--base", base, "--output", tmp_path / "an image")
+    if kind == "compressed":
+        packed = tmp_path / "a base.tar.gz"
+        packed.write_bytes(gzip.compress(oci.archive(base, tmp_path / "b.tar").read_bytes()))
+        refused = vendor(*command[:4], packed, *command[5:])
+        (way,) = re.findall(r"'(tar [^']+)'", refused.refused(4, "compressed archive").said)
+        (tmp_path / "DIR").mkdir()
+        way = way.replace("ARCHIVE", f"'{packed}'")
+        subprocess.run(["sh", "-euc", way], cwd=tmp_path, check=True)
+        command, options = (*command[:4], tmp_path / "DIR", *command[5:]), []
+    else:
+        if kind == "edited":
+            command = (*command, "--no-strict")
+        refused = vendor(*command)
+        assert refused.code in (1, 3)
+        options = shlex.split(re.findall(r"'(--[^']+)'", refused.said)[-1])
+    told = said(vendor(*command, *options, "--json"))
+    assert told["platforms"][0]["did"] == "patched"
+    layer = oci.regular(oci.Read.of(tmp_path / "an image").layers()[-1])
+    (patched,) = (d for p, d in layer.items() if p.endswith(CONNECTOR) and "originals" not in p)
+    assert patched == tiny.applied()[CONNECTOR] + tail

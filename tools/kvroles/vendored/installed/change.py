@@ -285,8 +285,7 @@ def _writable(found: Installed, paths: list[str]) -> None:
         if not os.access(folder, os.W_OK):
             raise DoesNotApply(
                 f"{folder} is read-only for this user; nothing was changed",
-                fix="Run as the user that owns the packages (in an image's build: 'USER 0'), or make an image of it: "
-                "'python tools/vendor.py image --help'",
+                fix="Run as the user that owns the packages (in an image's build: 'USER 0')",
             )
 
 
