@@ -419,3 +419,17 @@ def test_the_program_says_what_it_needs_and_when_it_is_damaged(tiny: Tiny, tmp_p
     assert "Traceback" not in done.stderr
     assert b"It needs Python 3.11 or later" in pyz._MAIN
     assert Lock.load(tiny.root).releases
+
+
+def test_an_interpreter_that_does_not_answer_about_bytecode(vendor: Vendor, wheel: Path, spaced: Path) -> None:
+    """The way out deletes what could not be compared; its path holds a blank."""
+    site = wheels.installed(spaced / "env", wheel)
+    python = site.parents[2] / "bin" / "python"
+    vendor("install", "--python", python).ok()
+    python.unlink()
+    python.write_text(f'#!/bin/sh\ncase "$*" in *marshal*) exit 1;; esac\nexec {shlex.quote(str(python))}3 "$@"\n')
+    python.chmod(0o755)
+    refused = vendor("verify", "--python", python).refused(3, "gave no answer about the bytecode")
+    (way,) = re.findall(r"(find .* -delete)'", refused.said)
+    pasted(way, spaced)
+    vendor("verify", "--python", python).ok()

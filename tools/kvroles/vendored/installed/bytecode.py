@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -146,7 +147,7 @@ def check(search: Search, site: Path, pycs: Collection[str], sources: Collection
             jobs.append((source, str(site / pyc), int(level) if level.isdecimal() else 0))
     parts = [jobs[i::_WORKERS] for i in range(_WORKERS)] if len(jobs) > 50 else [jobs] if jobs else []
     with ThreadPoolExecutor(_WORKERS) as pool:
-        told = list(pool.map(lambda part: _run(search, part), parts))
+        told = list(pool.map(lambda part: _run(search, site, part), parts))
     return Checked(
         sum(t["same"] for t in told),
         sum(t["unused"] for t in told),
@@ -163,7 +164,7 @@ def _prefixed(root: Path, source: Path) -> list[Path]:
     return []
 
 
-def _run(search: Search, jobs: list[tuple[str, str, int]]) -> dict[str, Any]:
+def _run(search: Search, site: Path, jobs: list[tuple[str, str, int]]) -> dict[str, Any]:
     python = search.interpreter.python
     try:
         done = subprocess.run(
@@ -174,5 +175,6 @@ def _run(search: Search, jobs: list[tuple[str, str, int]]) -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError, ValueError) as e:
         raise Unproven(
             f"{python} gave no answer about the bytecode it would load ({type(e).__name__})",
-            fix=f"Delete the bytecode: 'find {search.run.folder} -name __pycache__' shows where it lies",
+            fix="Delete the bytecode, which Python makes again: "
+            f"'{shlex.join(['find', str(site / 'vllm'), '-name', '*.pyc', '-delete'])}'",
         ) from None
