@@ -131,9 +131,26 @@ def test_globs_of_a_repositorys_settings_match_however_its_path_is_written(
     assert "KVR101" in _run(capsys, "-v", path)[1]
 
 
-def test_a_row_of_the_settings_is_for_all_runs_and_an_option_for_this_one(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("../one/.kv-roles.toml").write_text('[side]\n"deploy/*.sh" = "prefill"\n"gone/*.sh" = "decode"\n')
+@pytest.mark.parametrize("row", ['[side]\n"gone/*.sh" = "decode"\n', '[both]\n"gone.sh" = "it is a demo"\n'])
+def test_a_row_of_the_settings_that_names_no_file_is_an_error_where_the_run_covers_its_folder(
+    capsys: pytest.CaptureFixture[str], row: str
+) -> None:
+    settings = Path("../one/.kv-roles.toml")
+    settings.write_text(row)
     assert _run(capsys, "../one/deploy/run.sh")[0] == 0, "a hook passes a few files"
+    assert _run(capsys, "../one/deploy")[0] == 0
+    for paths in (["../one"], ["../two", "../one"], [".."]):
+        code, out, err = _run(capsys, "--write", *paths)
+        assert (code, out) == (2, "")
+        assert "names no file" in err
+        assert "one/.kv-roles.toml: [" in err
+    assert Path("../two/deploy/run.sh").read_text() == UNSAID
+    settings.write_text('[side]\n"deploy/*.sh" = "prefill"\n')
+    assert _run(capsys, "--write", "--check", "../one")[0] == 0
+    assert _run(capsys, "--check", "../one")[0] == 0, "a row for a file that needs it no more is none without a file"
+
+
+def test_an_option_that_names_no_file_is_always_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = _run(capsys, "--side", "gone/*.sh=decode", "../one/deploy/run.sh")
     assert (code, "names no file that was looked at" in err) == (2, True)
 

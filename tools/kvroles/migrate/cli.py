@@ -205,6 +205,7 @@ def _run(args: argparse.Namespace) -> int:
         found = search.without(args.baseline, found, coverage)
     # lazy: not before: what it needs is loaded while other processes look for files
     from kvroles.migrate import run
+    from kvroles.migrate.answers import rows  # lazy: see above
 
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
@@ -212,6 +213,7 @@ def _run(args: argparse.Namespace) -> int:
     looked_at = coverage.copy()
     results = run.each(found, options, coverage, quiet=args.quiet)
     run.check_sides(known, coverage, results)
+    rows.check(args.paths, results, coverage, known)
     write = args.write
     if terminal is not None:
         # lazy: only a review needs it
