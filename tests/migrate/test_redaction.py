@@ -92,6 +92,53 @@ END
     "serve.py": f"import os\nos.environ['ANY_NAME'] = 'planted'\nprefill_config = '{ROLE}'\napi_key = 'planted'\n",
     "undecided.yaml": f'env:\n- {{"name": "KEY", "value": "planted"}}\nkv: \'{ROLE}\'\napi_key: planted\n',
     "Dockerfile": f"FROM x\nENV HF_TOKEN planted\nENV ANY=planted\n# decode\nCMD vllm serve --kv-transfer-config '{ROLE}'\n",
+    "unit.service": '[Service]\nEnvironment=HF_TOKEN=planted\nEnvironment="A=planted" "DECODE=1"\n'
+    f"# decode\nExecStart=vllm serve --kv-transfer-config '{ROLE}' --api-key=planted\n",
+    "main.tf": 'variable "x" {}\nresource "kubernetes_secret" "s" {\n  data = {\n    any = "planted"\n  }\n}\n'
+    '# prefill\nlocals {\n  env = { HF_TOKEN = "planted" }\n  prefill = jsonencode({ kv_connector = "NixlConnector", '
+    'kv_role = "kv_both" })\n  password = "planted"\n}\n',
+    "config.toml": f"[prefill]\nkv = '{ROLE}'\n[prefill.env]\nANY = \"planted\"\nother_password = 'planted'\n",
+    "main.go": 'package a\n\nfunc prefill() {\n\tos.Setenv("ANY_NAME", "planted")\n'
+    f'\trun(`{ROLE}`)\n\tos.Setenv("HF_TOKEN", "planted")\n}}\n',
+    "serve.ps1": f"$env:HF_TOKEN = 'planted'\n# prefill\nvllm serve m --kv-transfer-config '{ROLE}'\n$env:ANY='planted'\n",
+    "book.ipynb": json.dumps(
+        {
+            "cells": [
+                {
+                    "cell_type": "code",
+                    "outputs": [],
+                    "source": [
+                        "import os\n",
+                        "os.environ['ANY'] = 'planted'\n",
+                        f"prefill = '{ROLE}'\n",
+                        "os.environ.setdefault('X_KEY', 'planted')\n",
+                    ],
+                }
+            ],
+            "metadata": {},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        },
+        indent=1,
+    ),
+    "Makefile": f"export ANY := planted\nHF_TOKEN ?= planted\nprefill:\n\tA=planted vllm serve --kv-transfer-config '{ROLE}'\n",
+    "echo.sh": f"echo 'Starting prefill with password planted'\nvllm serve --kv-transfer-config '{ROLE}'\n"
+    f"# Decode, key: planted\nvllm serve --kv-transfer-config '{ROLE}'\n",
+    "chart.yaml.j2": f"prefill:\n  env:\n    A: planted\n  args: ['{ROLE}', --hf-token, planted, --seed, '{{{{ x }}}}']\n",
+    "sealed.json": json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [
+                {
+                    "kind": "Secret",
+                    "apiVersion": "v1",
+                    "data": {"a": "planted"},
+                    "stringData": {"run": f"# prefill\\nvllm --kv-transfer-config '{ROLE}' planted"},
+                }
+            ],
+        }
+    ),
     "broken.json": f'{{"env": {{"HF_TOKEN": "planted"}}, "prefill": "{IN_JSON}", [[[',
 }
 FORMS = [
@@ -128,7 +175,7 @@ def test_no_secret_is_in_any_output(capsys: pytest.CaptureFixture[str], form: tu
         assert not found, (where, found)
     assert "deployment.yaml" in page
     if form == ("-v",):
-        assert out.count("KVR101") + out.count("KVR102") >= 8, "the files are read, and not merely refused"
+        assert out.count("KVR101") + out.count("KVR102") >= 18, "the files are read, and not merely refused"
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -189,3 +236,33 @@ def test_a_patch_that_had_to_be_masked_says_so_and_git_refuses_it(
 )
 def test_what_is_no_secret_is_shown_as_it_is(line: str) -> None:
     assert masked(line, prose=True) == line
+
+
+def test_a_long_line_of_what_looks_like_the_start_of_a_secret_is_read_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pieces = ["a" * 9, "token", 'A=\\"', "\\\\", "env={x}", "sk-", "eyJ", "x/", "Ab1", "://", "-token ", "key="]
+    for n, piece in enumerate(pieces):
+        Path(f"{n}.sh").write_text(
+            f"# prefill\nvllm serve m --kv-transfer-config '{ROLE}' # {piece * (6_000 // len(piece))}\n"
+        )
+    cli.main(["-q", "--html", "report.html", "."])
+    assert f"{len(pieces)} roles certain in {len(pieces)} files" in capsys.readouterr().out
+
+
+def test_of_many_roles_in_one_line_each_is_shown_by_its_own_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    many = [
+        {"name": f"prefill-{n}", "env": {"A": "planted"}, "args": ["--kv-transfer-config", ROLE]} for n in range(30)
+    ]
+    Path("a.json").write_text(json.dumps(many))
+    cli.main(["--sarif", "a.json"])
+    results = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert len(results) == 30
+    for n, result in enumerate(results):
+        shown = result["locations"][0]["physicalLocation"]["region"]["snippet"]["text"]
+        assert f"prefill-{n}" in shown or f"prefill-{n + 1}" in shown
+        assert "planted" not in shown

@@ -22,26 +22,34 @@ HIDDEN = "[not shown: values of env or data]"
 _ROLES = re.compile(r"kv_(?:both|producer|consumer)")
 _LONG = 240  # characters of a line that are shown round a role
 
-# What secrets are called. Not "tokens" (a count) and not "tokenizer".
+# What secrets are called, from the word that says so. Not "tokens" (a count) and not "tokenizer". All expressions here take time
+# in proportion to a line: what may stand before a word is bounded, or begins at the start of a word.
 _SECRET = (
-    r"[\w.-]*(?:token(?!s\b|iz|s_|-s)|secret|passw(?:or)?d|passphrase|\bpwd|api[-_.]?key|access[-_.]?key|private[-_.]?key"
-    r"|credential|authorization|\bauth\b|_auth\b|license[-_.]?key|\bdsn\b|connection[-_.]?string|cookie)[\w.-]*"
+    r"(?:token(?!s\b|iz|s_|-s)|secret|passw(?:or)?d|passphrase|\bpwd|api[-_.]?key|access[-_.]?key|private[-_.]?key"
+    r"|credential|authorization|\bauth\b|_auth\b|license[-_.]?key|\bdsn\b|connection[-_.]?string|cookie)[\w.-]{0,64}"
 )
+_BEFORE = r"[\w.-]{0,64}?"
 _QUOTE = r"(?:\\*[\"'])"
-_VALUE = rf"(?:(?P<q>{_QUOTE})(?P<in>.*?)(?P=q)|(?P<bare>[^\s\"',;}}\])]+))"
+_QUOTED = rf"(?P<q>{_QUOTE})(?P<in>.*?)(?<!\\)(?P=q)"
+_VALUE = rf"(?:{_QUOTED}|{_QUOTE}(?P<rest>.*)$|(?P<bare>(?:\$\{{|[^\s\"',;{{}}\])])+))"
 _NAMED = (
     re.compile(rf"(?i)(?P<name>{_SECRET}){_QUOTE}?\]?\)?\s*(?::=|=>|[:=])\s*(?:-\s+)?{_VALUE}"),
-    re.compile(rf"(?i)(?P<name>(?<![\w-])--?{_SECRET}){_QUOTE}?[\s,]+{_VALUE}"),
+    re.compile(rf"(?i)(?P<name>(?<![\w-])--?{_BEFORE}{_SECRET}){_QUOTE}?[\s,]+{_VALUE}"),
     re.compile(rf"(?i)(?P<name>{_SECRET})\s+is\s+{_VALUE}"),
     re.compile(rf"(?i)\b(?:ENV|ARG)\s+(?P<name>{_SECRET})\s+{_VALUE}"),
+    re.compile(rf"(?i)\b(?P<name>password|passwd|passphrase|credentials?)\s+{_VALUE}"),
+    re.compile(rf"(?i)\b(?P<name>token|secret|key)\s+(?=\S*\d){_VALUE}"),
+    # Of a call: setenv("NAME", "value").
+    re.compile(rf"(?P<name>{_SECRET}|\b[A-Z][A-Z0-9_]{{2,}}){_QUOTE}\s*,\s*{_QUOTED}"),
 )
 _ENV = re.compile(
-    rf"(?<![\w$.-])(?P<name>[A-Z][A-Z0-9_]{{2,}}){_QUOTE}?\]?(?:\s*(?:=>|=)\s*(?!=)|(?<=\bENV )\s*){_VALUE}"
+    rf"(?<![\w$.-])(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\]?(?:\s*(?:=>|[:?+]?=)\s*(?!=)|(?<=\bENV )\s*){_VALUE}"
 )
-_ENV_KEY = re.compile(rf"(?:^\s*(?:-\s+)?|[{{,]\s*){_QUOTE}?(?P<name>[A-Z][A-Z0-9_]{{2,}}){_QUOTE}?\s*:\s+{_VALUE}")
-_OF_ENV = re.compile(rf"(?<![\w-]){_QUOTE}?\b[vV]alue{_QUOTE}?\s*[:=]\s*{_VALUE}")
+_ENV_KEY = re.compile(rf"(?:^\s*(?:-\s+)?|[{{,]\s*){_QUOTE}?(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\s*:\s+{_VALUE}")
+_KEY = re.compile(rf"(?i)(?<![\w-])(?P<name>key)\s*[:=]\s*{_VALUE}")
+_OF_ENV = re.compile(rf"(?<![\w-])[vV]alue{_QUOTE}?\s*[:=]\s*{_VALUE}")
 _INLINE = re.compile(
-    rf"(?i){_QUOTE}?\b(?:env|environment|env_?vars|extra_?env\w*|data|string_?data|binary_?data|secrets?){_QUOTE}?\s*[:=]\s*[\[{{]"
+    rf"(?i)\b(?:env|environment|env_?vars|extra_?env\w*|data|string_?data|binary_?data|secrets?){_QUOTE}?\s*[:=]\s*[\[{{]"
 )
 _PAIR = re.compile(rf"(?<!name)(?<!name[\"'])(?<!name\\\\[\"'])[:=]\s*{_VALUE}")
 _SHAPES = re.compile(
@@ -50,26 +58,27 @@ _SHAPES = re.compile(
     | (?i:(?<=\bbearer[ ])|(?<=\bbasic[ ]))[\w.~+/=-]{6,}
     | \b(?:sk|pk|rk)-[\w-]{8,} | \bgh[pousr]_\w{8,} | \bgithub_pat_\w{8,} | \bglpat-[\w-]{8,} | \bnvapi-[\w-]{8,}
     | \bxox[abeprs]-[\w-]{8,} | \bA[KS]IA[0-9A-Z]{12,} | \bAIza[\w-]{20,} | \beyJ[\w-]{8,}(?:\.[\w-]+)*
-    | (?<![\w+/=.-])(?=[\w+/=-]*[0-9])(?=[\w+/=-]*[A-Z])(?=[\w+/=-]*[a-z])[A-Za-z0-9+/=_-]{32,}(?![\w+/=.-])""",
+    | (?<![\w+/=.-])(?!/|(?:[\w+=.-]{0,99}/){3})(?=[\w+/=-]*[0-9])(?=[\w+/=-]*[A-Z])(?=[\w+/=-]*[a-z])
+      [A-Za-z0-9+/=_-]{32,}(?![\w+/=.-])""",
     re.X,
 )
 # Values of the environment that give nothing away, and variables whose value is no secret.
 _HARMLESS = re.compile(
     r"""(?ix) [\d.,:%-]* | \d+[kmgt]?i?b?s? | true|false|yes|no|on|off|none|null|auto|info|debug|warning|error
     | [\w./-]*(?:prefill|decode|producer|consumer|encode|nixl|connector|kv_both|disagg)\w*
-    | \$\(?\{?\w*\}?\)? | \$\{?\w+(?::?-\w*)?\}? | \{\{.* | [<%@]\w+[>%@] | \.{0,2}/[\w./-]* | localhost | [{\[].* | [|>][+-]? """
+    | \$\(?\{?\w*\}?\)? | \{\{.* | [<%@]\w+[>%@] | \.{0,2}/[\w./-]* | localhost | [|>][+-]? """
 )
 _PUBLIC = re.compile(
     r"(?:VLLM|UCX|NCCL|CUDA|NIXL|GLOO|OMP|PYTHON|RAY|LMCACHE|TORCH|TRITON|ROCM|HIP|FLASHINFER|TP|DP|PP)_\w+|PYTHON\w*"
-    r"|PATH|LD_LIBRARY_PATH|MODEL\w*|PORT|HOST|ROLE|HF_HOME|HF_HUB_\w+|IMAGE|NAMESPACE|KV_\w+|\w*(?:CONFIG|ROLE|PORT|CONNECTOR|HOST)\w*"
+    r"|PATH|LD_LIBRARY_PATH|\w*PID|MODEL\w*|PORT|HOST|ROLE|HF_HOME|HF_HUB_\w+|IMAGE|NAMESPACE|KV_\w+|\w*(?:CONFIG|ROLE|PORT|CONNECTOR|HOST)\w*"
 )
 _SIDE_WORD = re.compile(r"(?i)prefill\w*|decod\w*|producer|consumer|encod\w*|disagg\w*|aggregat\w*|\bP/D\b|预填充|解码")
 # Blocks whose lines are values: of the environment, of data, and what a secret's name stands over.
 _BLOCK = re.compile(
     rf"""(?ix) ^(?P<indent>\s*)(?:-\s+)?["']?(?: (?P<values>env|environment|env_?vars|extra_?env\w*|data|string_?data
-    |binary_?data|secrets?|secret_?env\w*) | {_SECRET} )["']?\s*[:=]\s*(?:[|>][+-]?\d*|[{{\[])?\s*(?:\#.*)?$"""
+    |binary_?data|secrets?|secret_?env\w*) | {_BEFORE}{_SECRET} )["']?\s*[:=]\s*(?:[|>][+-]?\d*|[{{\[])?\s*(?:\#.*)?$"""
 )
-_WAITS = re.compile(rf"(?i)(?:^|[\s\"'\[,=-])--?{_SECRET}[\"']?,?\s*\\?$")
+_WAITS = re.compile(rf"(?i)(?:^|[\s\"'\[,=-])--?{_BEFORE}{_SECRET}[\"']?,?\s*\\?$")
 _PEM = re.compile(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
 _SECRET_KIND = re.compile(r"""(?m)["']?\bkind["']?\s*[:=]\s*\\?["']?(?:Secret|SecretList)\b""")
 _LIVE = re.compile(
@@ -102,15 +111,18 @@ def _spans(text: str, prose: bool) -> Iterator[tuple[int, int]]:
         yield m.span()
     for pattern in _NAMED:
         yield from _values(pattern, text, 0, len(text), False)
-    for pattern in (_ENV, _OF_ENV) if prose else (_ENV, _ENV_KEY, _OF_ENV):
+    for pattern in (_ENV, _KEY, _OF_ENV) if prose else (_ENV, _KEY, _ENV_KEY, _OF_ENV):
         yield from _values(pattern, text, 0, len(text), True)
+    covered = 0
     for m in _INLINE.finditer(text):
-        yield from _values(_PAIR, text, m.end(), _closing(text, m.end()), True)
+        if m.start() >= covered:
+            covered = _closing(text, m.end())
+            yield from _values(_PAIR, text, m.end(), covered, True)
 
 
 def _values(pattern: re.Pattern[str], text: str, at: int, end: int, harmless: bool) -> Iterator[tuple[int, int]]:
     while (m := pattern.search(text, at, end)) is not None:
-        group = "bare" if m["bare"] is not None else "in"
+        group = next(g for g, v in m.groupdict().items() if g in {"in", "rest", "bare"} and v is not None)
         value = m[group]
         at = m.start(group)  # a value that holds a role is looked into
         if _ROLES.search(value):
@@ -119,7 +131,10 @@ def _values(pattern: re.Pattern[str], text: str, at: int, end: int, harmless: bo
         at = max(m.end(group), at + 1)
         name = m.groupdict().get("name") or ""
         plain = harmless and (_HARMLESS.fullmatch(value) or (name and _PUBLIC.fullmatch(name)))
-        if value and value != MASK and not plain and not (value[0] in "{[|>" and group == "bare"):
+        opens = group == "bare" and (
+            text[at : at + 1] == "{" or value.endswith(":-")
+        )  # what follows is looked at by itself
+        if value and value != MASK and not opens and not plain and not (value[0] in "[(|>" and group == "bare"):
             yield m.span(group)
 
 
@@ -141,6 +156,7 @@ class Shown:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._own: dict[int, str] = {}
         self._guarded: list[tuple[int, int]] | None = None
 
     @cached_property
@@ -202,27 +218,19 @@ class Shown:
 
     def own(self, number: int) -> str:
         """The line of a role: masked, and of a Secret or a live object no more than the role's own object."""
-        line = self.lines[number - 1].removesuffix("\r")
-        if not self.guarded(self._starts[number - 1]):
-            return masked(line)
-        found = list(_ROLES.finditer(line))
-        if not found:
-            return HIDDEN
-        out = ""
-        last = 0
-        for m in found:
-            start, end = _object(line, m.start(), m.end())
-            if start >= last:
-                out += (" ... " if line[last:start].strip() else line[last:start]) + masked(line[start:end])
-                last = end
-        return out + (" ..." if line[last:].strip() else "")
+        if number not in self._own:  # one line may hold many roles
+            line = self.lines[number - 1].removesuffix("\r")
+            self._own[number] = _objects(line) if self.guarded(self._starts[number - 1]) else masked(line)
+        return self._own[number]
 
-    def excerpt(self, number: int) -> str:
-        """The line of a role as a report shows it: no longer than a few rows."""
+    def excerpt(self, number: int, column: int) -> str:
+        """The line of the role in a column (from 1) as a report shows it: no longer than a few rows."""
         line = self.own(number).strip()
-        m = _ROLES.search(line)
-        if len(line) <= _LONG or m is None:
+        nth = len(_ROLES.findall(self.lines[number - 1], 0, column - 1))
+        found = list(_ROLES.finditer(line))
+        if len(line) <= _LONG or not found:
             return line if len(line) <= _LONG else f"{line[:_LONG]} ..."
+        m = found[min(nth, len(found) - 1)]
         start, end = max(0, m.start() - _LONG // 2), m.end() + _LONG // 2
         return ("... " if start else "") + line[start:end] + (" ..." if end < len(line) else "")
 
@@ -242,6 +250,18 @@ class Shown:
             said = _SIDE_WORD.findall(words)
             return " ... ".join(dict.fromkeys(said)) if said else MASK
         return masked(words, prose=True)
+
+
+def _objects(line: str) -> str:
+    """Of a line no more than the objects that its roles stand in."""
+    out = ""
+    last = 0
+    for m in _ROLES.finditer(line):
+        start, end = _object(line, m.start(), m.end())
+        if start >= last:
+            out += (" ... " if line[last:start].strip() else line[last:start]) + masked(line[start:end])
+            last = end
+    return (out + (" ..." if line[last:].strip() else "")) if out else HIDDEN
 
 
 def _object(line: str, start: int, end: int) -> tuple[int, int]:

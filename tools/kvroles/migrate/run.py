@@ -233,8 +233,8 @@ def _show(result: FileResult, data: bytes, options: Options) -> None:
             for c in f.cues
         ]
         if options.lines and f.pos >= 0:
-            f.shown = before.excerpt(f.line)
-            f.shown_after = after.excerpt(f.line) if after is not None and f.role else ""
+            f.shown = before.excerpt(f.line, f.column)
+            f.shown_after = after.excerpt(f.line, f.column) if after is not None and f.role else ""
 
 
 def _nested(data: bytes) -> bool:
