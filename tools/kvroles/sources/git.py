@@ -9,6 +9,7 @@ helper, mirrors by ``insteadOf``), because those say how this machine reaches th
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -28,6 +29,7 @@ from kvroles.said import said
 from kvroles.tree import handles
 
 OLDEST = (2, 32)  # GIT_CONFIG_GLOBAL; GIT_CONFIG_COUNT is of 2.31, fetch --stdin of 2.29
+_PIPE = 1 << 20  # bytes; any user may ask for as much: pipe(7)
 _DEADLINE_S = 1800.0  # one call, whatever trickles; all of vLLM's tree is 30 MB
 # Where things lie is ours to say, also where the user's own settings count.
 _WHERE = re.compile(
@@ -127,6 +129,8 @@ def started(args: Sequence[str], env: Mapping[str, str], stdin: IO[bytes] | int)
             start_new_session=True,
         )
         assert process.stdout is not None
+        with contextlib.suppress(AttributeError, OSError):  # Linux, and as far as this user may have large pipes
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)  # git reads ahead while its last words are written
         git = Started(process, process.stdout, complaints)
         late = threading.Timer(_DEADLINE_S, git.end)
         late.daemon = True
