@@ -320,3 +320,30 @@ def test_an_old_git_is_refused_and_says_so(repository: Path, tmp_path: Path) -> 
 def test_paths_of_interest_are_those_the_lock_knows() -> None:
     known = {p for row in LOCK.releases.values() for t in row.topics.values() for p in t.files}
     assert known <= paths_of_interest(SERIES)
+
+
+SCRIPT = "tests/v1/kv_connector/nixl_integration/run_tpu_edge_case_test.sh"
+REWORDED = (
+    b"kv_role='kv_both' is deprecated for NixlConnector: set ",
+    b"kv_role='kv_both' is deprecated with NIXL, so set ",
+)
+
+
+def test_a_reworded_backport_is_kept_and_what_lacks_is_added() -> None:
+    """A fork that cherry-picked the warning in words of its own: it stays, and tests, scripts and guides follow."""
+    files, whole = pristine("0.22.1"), patched("0.22.1")
+    files[CONNECTOR] = whole[CONNECTOR].replace(*REWORDED)
+    assert files[CONNECTOR] != whole[CONNECTOR]
+    result = fitted(files, "0.22.1")
+    assert result[CONNECTOR] == files[CONNECTOR]
+    assert {p for p in whole if result.get(p) != whole[p]} == {CONNECTOR}
+
+
+def test_one_side_of_a_script_that_is_there_already_is_kept_and_the_other_added() -> None:
+    files = pristine("0.14.1")
+    before = files[SCRIPT]
+    half = before.replace(b"kv_both", b"kv_producer", 1)
+    files[SCRIPT] = half
+    result = fitted(files, "0.14.1")[SCRIPT]
+    assert result == half.replace(b"kv_both", b"kv_consumer")
+    assert result == patched("0.14.1")[SCRIPT]
