@@ -99,7 +99,9 @@ def at(folder: Path) -> Clone:
             if private is not None:
                 return _checked(folder, place, private)
     raise NoSource(
-        f"{folder} is not a git repository", fix="Give --upstream the folder of a clone, or the address of a repository"
+        f"{folder} is not a git repository",
+        fix="Give --upstream the folder of a clone, or the address of a repository; an unpacked tree without git is patched "
+        "where it lies, with --into",
     )
 
 
