@@ -93,6 +93,8 @@ def test_another_parser_reads_the_same_in_our_patches(file: Path) -> None:
     for f, other in zip(ours.files, theirs, strict=True):
         assert [len(h.old) for h in f.hunks] == [h.source_length for h in other]
         assert [len(h.new) for h in f.hunks] == [h.target_length for h in other]
+    if file.parent.name == "earlier":
+        return  # kept for what it changes, by files named for their topic
     assert ours.trailers.keys() >= {"Topic", "Origin", "Upstream-Status", "Applies-To", "Native-Since", "Remove-When"}
     assert ours.trailers["Topic"] == file.parent.name
 

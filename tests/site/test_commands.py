@@ -22,7 +22,7 @@ from kvroles.series import project
 from kvroles.series.lock import ArchiveRow, Lock
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
-from support import docs, files, tiny, transcripts, wheels
+from support import docs, files, oci, tiny, transcripts, wheels
 
 SERIES, LOCK = project.load()
 MESSAGE = """\
@@ -163,6 +163,31 @@ def test_home(world: World) -> None:
     assert "applied, 21 files changed" in world.run(apply)
 
 
+def test_playground(world: World) -> None:
+    world.check_out()
+    files.put(world.checkout / "deploy", {"prefill.sh": b"vllm serve M --kv-transfer-config.kv_role kv_both\n"})
+    world.stands_for["PATH"] = "deploy"
+    (migrate,) = blocks("playground.md")
+    world.run(migrate)
+
+
+def test_review_with_settings_that_the_tree_cannot_change(world: World) -> None:
+    world.check_out()
+    trusted = b'exclude = ["deploy/old/**"]\n'
+    files.put(
+        world.checkout,
+        {".kv-roles.toml": trusted, "deploy/old/a.sh": b"vllm serve M --kv-transfer-config.kv_role kv_both\n"},
+    )
+    world.run(
+        "git init -q && git add -f .kv-roles.toml && git commit -qm x && git update-ref refs/remotes/origin/main HEAD"
+    )
+    (world.checkout / ".kv-roles.toml").write_bytes(b"")  # as a pull request would
+    world.stands_for["/tmp/trusted.toml"] = str(world.folder / "trusted.toml")
+    (gate,) = blocks("howto/review.md")
+    world.run(gate)
+    assert (world.folder / "trusted.toml").read_bytes() == trusted
+
+
 def test_relock_as_a_finding_of_the_lint_asks_for(world: World) -> None:
     world.check_out()
     world.cached_all()
@@ -190,7 +215,11 @@ def test_fork_or_commit(world: World) -> None:
     world.commit(pristine("0.14.1"), "v0.15.1")
     world.commit(pristine("0.22.1"), "my-branch")
     world.stands_for["https://github.com/vllm-project/vllm"] = str(world.vllm)
-    upstream, am = blocks("howto/fork-or-commit.md")
+    files.put(world.folder / "source", {**pristine("0.22.1"), "vllm/__init__.py": b""})
+    world.stands_for["/opt/vllm-source"] = str(world.folder / "source")
+    part, upstream, am = blocks("howto/fork-or-commit.md")
+    assert "applied" in world.run(part)
+    assert b"kv_both" in (world.folder / "source" / tiny.CONNECTOR).read_bytes()
     assert world.run(upstream).count("contract  holds") == 2
     world.run("python tools/apply.py --list --export build/mails --vllm-rev 0.22.1")
     world.run(am)
@@ -240,7 +269,7 @@ def test_vendor(world: World) -> None:
     rows = {**lock.releases, "0.22.1": lock.releases["0.22.1"]._replace(wheels=(known,))}
     (world.checkout / "patches/lock.json").write_bytes(lock._replace(releases=rows).dumps())
     world.publish(wheel)
-    build, pip_install, in_place, signed = [b for b in blocks("howto/vendor-an-image.md") if "tools/" in b]
+    build, pip_install, in_place, layout, signed = [b for b in blocks("howto/vendor-an-image.md") if "tools/" in b]
     (shown,) = [b.text for b in docs.blocks(docs.ROOT / "docs/howto/vendor-an-image.md") if b.info == "text"]
     assert transcripts.matches(re.sub(r"variant [\d.]+", "variant ...", shown), world.run(build))
     (own_index,) = blocks("howto/vendored-versions.md")
@@ -252,6 +281,14 @@ def test_vendor(world: World) -> None:
     world.run(signed)
     (bundle,) = (world.checkout / "build/wheels").glob("*.bundle")
     assert bundle.read_bytes() == bundle.with_suffix("").read_bytes()
+
+    image = wheels.installed(world.folder / "image", wheel)
+    base = oci.Layout(world.folder / "base")
+    base.name(base.image([oci.tar(oci.folder(image, "opt/venv/lib/python3.12/site-packages"))], "amd64", {}))
+    copies = f'#!/bin/sh\ncase "$3" in docker://*) cp -r {base.path} base ;; *) test -f build/oci-0.22.1/index.json ;; esac\n'
+    skopeo = files.put(world.folder / "bin", {"skopeo": copies.encode()}) / "skopeo"
+    skopeo.chmod(0o755)
+    world.run(layout)
 
     site = wheels.environment(world.folder / "env")
     python = site.parents[2] / "bin" / "python"

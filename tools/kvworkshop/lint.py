@@ -11,7 +11,7 @@ from pathlib import Path
 from kvroles.contract import terms
 from kvroles.errors import KvRolesError
 from kvroles.said import said
-from kvroles.series import mail, patchfile, project
+from kvroles.series import earlier, mail, patchfile, project
 from kvroles.series.lock import Lock
 from kvroles.series.release import in_range, version
 from kvroles.series.topics import Series, Topic
@@ -79,7 +79,7 @@ def _folders(series: Series) -> Iterator[Finding]:
         if not topic.variants:
             yield Finding("KVR007", "patches/series", f"{topic.name} has no variant")
     for folder in sorted(p for p in root.iterdir() if p.is_dir()):
-        if folder.name not in names:
+        if folder.name not in {*names, earlier.FOLDER}:
             yield Finding("KVR007", f"patches/{folder.name}", "it is not listed in patches/series")
 
 
