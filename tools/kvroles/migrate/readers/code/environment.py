@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -12,6 +14,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
+from kvroles.migrate.readers.mentions import MANY
 
 _SETS = regex(r"(?i)(?:^|\.|::)(?:setenv|set_env|set_var|setdefault|env|with_?env|put|set)$")
 
@@ -32,14 +35,19 @@ def set_by(unit: Reader, value: Node, arguments: Node) -> Set | None:
     last = arguments.named_children[-1]
     if not name or not connectors.is_role_key(name) or not last.start_byte <= value.start_byte < last.end_byte:
         return None
-    pairs: list[tuple[str, str]] = []
     home = next((o for o in grammar.owners(call) if o.type in unit.spec.function or o.parent is None), unit.root)
-    called = re.escape(unit.called(call).rsplit(".", 1)[-1])
-    for m in re.compile(rf"\b{called}\s*\(\s*[\"'](\w+)[\"']\s*,\s*[\"']([\w.-]+)[\"']").finditer(
+    called = unit.called(call).rsplit(".", 1)[-1]
+    return Set(
+        name, unit.ctx.connector_beside(name, unit.kept(("set", called), home, partial(_set, unit, home, called)))
+    )
+
+
+def _set(unit: Reader, home: Node, called: str) -> list[tuple[str, str]]:
+    """The connectors that the calls of ``called`` in a function set, as far as anybody writes them by hand."""
+    calls = re.compile(rf"\b{re.escape(called)}\s*\(\s*[\"'](\w+)[\"']\s*,\s*[\"']([\w.-]+)[\"']").finditer(
         unit.t.s, home.start_byte, home.end_byte
-    ):
-        pairs.append((m[1], m[2]))
-    return Set(name, unit.ctx.connector_beside(name, pairs))
+    )
+    return list(islice(((m[1], m[2]) for m in calls if connectors.is_connector_key(m[1])), MANY))
 
 
 def entry(unit: Reader, pair: Node) -> Set | None:
@@ -48,16 +56,22 @@ def entry(unit: Reader, pair: Node) -> Set | None:
     name = _named(unit.mapping(owner), "name") if owner is not None else None
     if owner is None or name is None or not connectors.is_role_key(name):
         return None
-    pairs: list[tuple[str, str]] = []
     holder = owner.parent
     while holder is not None and holder.type not in unit.spec.sequence:
         holder = holder.parent
-    for item in holder.named_children if holder is not None else ():
+    pairs = unit.kept("entries", holder, partial(_entries, unit, holder)) if holder is not None else []
+    return Set(name, unit.ctx.connector_beside(name, pairs))
+
+
+def _entries(unit: Reader, holder: Node) -> list[tuple[str, str]]:
+    """The connectors that the entries of a list of variables set, as far as anybody writes them by hand."""
+    out: list[tuple[str, str]] = []
+    for item in holder.named_children:
         inner = _mapping_in(unit, item)
         key, value = _named(inner, "name"), _named(inner, "value")
-        if key is not None and value is not None:
-            pairs.append((key, value))
-    return Set(name, unit.ctx.connector_beside(name, pairs))
+        if key is not None and value is not None and connectors.is_connector_key(key):
+            out.append((key, value))
+    return out[:MANY]
 
 
 def _mapping_in(unit: Reader, item: Node) -> Map:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from tree_sitter import Node
 
@@ -45,9 +46,13 @@ def _inside(unit: Reader, branch: Node, inner: Node) -> str | None:
 
 def _before(unit: Reader, block: Node, inner: Node) -> str | None:
     """What a statement before ``inner`` compares a connector with, if it leaves the function where the two differ."""
+    start, name = unit.kept("guard", block, partial(_first, unit, block))
+    return name if start < inner.start_byte else None
+
+
+def _first(unit: Reader, block: Node) -> tuple[int, str | None]:
+    """Where the first statement of a block stands that compares a connector and may leave, and with what it does."""
     for node in block.named_children:
-        if node.start_byte >= inner.start_byte:
-            return None
         if node.type == "assert_statement" and node.named_children:
             name = _compared(grammar.text(unit.t, node.named_children[0]), "=")
         elif node.type in unit.spec.branch and node.child_by_field_name("alternative") is None:
@@ -57,8 +62,8 @@ def _before(unit: Reader, block: Node, inner: Node) -> str | None:
         else:
             continue
         if name is not None:
-            return name
-    return None
+            return node.start_byte, name
+    return 0, None
 
 
 def _compared(condition: str, sign: str) -> str | None:

@@ -32,7 +32,8 @@ class Lender(Reader):
         """Have it looked up, when it matters, whether what is named for one side is handed on to the other."""
         side = scope.cues[0].side if len(scope.cues) == 1 else None
         if side in (Side.PREFILL, Side.DECODE):
-            scope.find_lent = partial(self._lent, name, node, side.other)
+            find = partial(self._lent, name, node, side.other)
+            scope.find_lent = partial(self.kept, ("lent", name, side), node, find)
 
     def _lent(self, name: str, node: Node, other: Side) -> Cue | None:
         """The name, key, function or class of side ``other`` that takes the value of ``name`` over as it is."""

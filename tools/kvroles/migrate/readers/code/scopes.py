@@ -9,7 +9,6 @@ from itertools import islice
 from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, data_cues, pickers
-from kvroles.evidence.data import Scalar
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.patterns import regex
@@ -17,6 +16,7 @@ from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES, Lender
+from kvroles.migrate.readers.words import REACH
 
 _TEST_NAME = regex(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
 _WRITES = regex(r"\.write(?:_text|_bytes|_all|lines)?$")
@@ -119,10 +119,7 @@ class Unit(Lender):
         """The owners of every use of a variable, or of every call of a function; of a local's, in its function only."""
         home = None if call else next((o for o in grammar.owners(node) if o.type in self.spec.function), None)
         a, b = (home.start_byte, home.end_byte) if home is not None else (0, len(self.t.s))
-        s, tail = self.t.s, _CALLED if call else _NOT_SET
-        found = [
-            i for i in occurrences(s, name, a, b) if not _PART.match(s[i - 1 : i]) and tail.match(s, i + len(name), b)
-        ]
+        found = self.kept((name, call, a, b), None, partial(self._found, name, a, b, _CALLED if call else _NOT_SET))
         if len(found) > _MANY:
             return [Scope("uses", name, None)]  # a word like any other: nothing can be concluded from where it stands
         beyond = self.elsewhere if not call and _IDENTIFIER.search(name) else None
@@ -143,6 +140,12 @@ class Unit(Lender):
         if mentioned(name) or len({c.side for scope in told for c in scope.cues}) > 1:
             out += told  # else a function that is told its side here may be told the other elsewhere
         return out
+
+    def _found(self, name: str, a: int, b: int, tail: re.Pattern[str]) -> list[int]:
+        """Where ``name`` stands between two indices as a word of its own, with ``tail`` behind it."""
+        s = self.t.s
+        found = (i for i in occurrences(s, name, a, b) if not _PART.match(s[i - 1 : i]))
+        return list(islice((i for i in found if tail.match(s, i + len(name), b)), _MANY + 1))
 
     def _attributes(self, name: str, node: Node) -> list[Scope]:
         """The owners of every use of a config that the class ``name`` holds: ``DecodeConfig.kv``."""
@@ -232,13 +235,9 @@ class Unit(Lender):
         return up if node.type.endswith("parameter") else self._named("key", key, up, node)
 
     def _list(self, node: Node, inner: Node, up: Scope) -> Scope:
-        words: list[argv.Word] = []
-        index = -1
-        for c in node.named_children:
-            if c.start_byte <= inner.start_byte < c.end_byte:
-                index = len(words)
-            value = self._value(c)
-            words.append(argv.Word(value.value if isinstance(value, Scalar) else "{", self.t.at(c.start_byte)))
+        words, index = self.words_of(node, inner)
+        first = max(0, index - REACH)
+        words, index = words[first : index + REACH], index - first if index >= 0 else -1
         arguments = any(w.s.startswith("-") for w in words)
         if not arguments and len(words) > 1 and inner.type in self.spec.call and up.kind == "variable":
             up = Scope(

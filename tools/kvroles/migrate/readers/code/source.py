@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
+from collections.abc import Callable, Hashable
+from functools import partial
+from itertools import islice
+from typing import TypeVar, cast
 
 from tree_sitter import Node
 
@@ -17,6 +21,9 @@ from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code.langs import Spec, literal
 from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mentions import MANY
+
+_T = TypeVar("_T")
 
 
 class Reader:
@@ -34,6 +41,14 @@ class Reader:
         self.scopes: dict[tuple[int, int, str], Scope] = {}
         self._constants: dict[str, str | None] = {}
         self._mappings: dict[tuple[int, int], Map] = {}
+        self._kept: dict[Hashable, object] = {}
+
+    def kept(self, name: Hashable, node: Node | None, make: Callable[[], _T]) -> _T:
+        """What ``make`` makes of ``node``, or of the whole text: made once, for ``name``."""
+        key = (name, node.start_byte, node.end_byte, node.type) if node is not None else (name,)
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast(_T, self._kept[key])
 
     def at(self, i: int, n: int = 1) -> Node:
         """The smallest node at index ``i``; what was left out of the tree at first is read now."""
@@ -269,14 +284,18 @@ class Reader:
         holder = self.value_parent(node)
         if holder is None or holder.type not in self.spec.sequence:
             return None, -1
-        words: list[argv.Word] = []
-        index = -1
-        for c in holder.named_children:
-            if c.start_byte <= node.start_byte < c.end_byte:
-                index = len(words)
-            value = self._value(c)
-            words.append(argv.Word(value.value if isinstance(value, Scalar) else "{", self.t.at(c.start_byte)))
-        return words, index
+        return self.words_of(holder, node)
+
+    def words_of(self, holder: Node, node: Node) -> tuple[list[argv.Word], int]:
+        """The strings of a list, a bracket for each item that is none, and which item ``node`` stands in; -1 if in none."""
+        words, starts, ends = self.kept("words", holder, partial(self._listed, holder))
+        n = bisect(starts, node.start_byte) - 1
+        return words, n if n >= 0 and node.start_byte < ends[n] else -1
+
+    def _listed(self, holder: Node) -> tuple[list[argv.Word], list[int], list[int]]:
+        values = [(self._value(c), c.start_byte, c.end_byte) for c in holder.named_children]
+        words = [argv.Word(v.value if isinstance(v, Scalar) else "{", self.t.at(start)) for v, start, _ in values]
+        return words, [start for _, start, _ in values], [end for _, _, end in values]
 
     def connector_near(self, assign: Node) -> str | None:
         """The connector set on the same object by a neighbouring assignment (``cfg.kv_connector = ...``)."""
@@ -285,22 +304,27 @@ class Reader:
             block = block.parent
         if block is None:
             return None
-        body = grammar.text(self.t, block)
         left = grammar.text(self.t, assign).split("=", 1)[0].rstrip(": \t")
         if re.fullmatch(r"\w+", left.split(":")[0].strip()):
             return self._named_beside(block)
-        stem = re.escape(re.sub(r"(?:\[[\"'][\w-]+[\"']\]|\.\w+)$", "", left))
+        stem = re.sub(r"(?:\[[\"'][\w-]+[\"']\]|\.\w+)$", "", left)
         found = {
-            m.group(2)
-            for m in re.finditer(rf"{stem}(?:\[[\"']([\w-]+)[\"']\]|\.\w+)\s*=\s*[\"']([\w.-]+)[\"']", body)
-            if connectors.is_connector_key(
-                re.sub(r".*[\[.\"']([\w-]+)[\"']?\]?\s*$", r"\1", m.group().split("=")[0].strip())
-            )
+            value
+            for place, value in self.kept("connectors", block, partial(self._connectors_set, block))
+            if self.t.s.endswith(stem, block.start_byte, place)
         }
         return next(iter(found)) if len(found) == 1 else None
 
+    def _connectors_set(self, block: Node) -> list[tuple[int, str]]:
+        """The connectors that a block sets of objects, as far as anybody writes them by hand: where the object's name ends."""
+        set_ = _MEMBER_SET.finditer(self.t.s, block.start_byte, block.end_byte)
+        return list(islice(((m.start(), m[3]) for m in set_ if connectors.is_connector_key(m[1] or m[2])), MANY))
+
     def connector_of_uses(self, name: str) -> str | None:
         """The connector of the configs whose role is the variable ``name``; None if there is none, or more than one."""
+        return self.kept(("uses", name), None, partial(self._connector_of_uses, name))
+
+    def _connector_of_uses(self, name: str) -> str | None:
         found: set[str | None] = set()
         for i in occurrences(self.t.s, name):
             if _INSIDE.match(self.t.s[i - 1 : i]) or re.match(r"\w", self.t.s[i + len(name) : i + len(name) + 1]):
@@ -335,6 +359,9 @@ class Reader:
 
     def _named_beside(self, block: Node) -> str | None:
         """The connector that a class's or module's own name is set to (``kv_connector: str = "NixlConnector"``)."""
+        return self.kept("named", block, partial(self._find_named, block))
+
+    def _find_named(self, block: Node) -> str | None:
         found: set[str] = set()
         for m in _PLAIN_SET.finditer(grammar.text(self.t, block)):
             if connectors.is_connector_key(m.group(1)):
@@ -342,6 +369,7 @@ class Reader:
         return found.pop() if len(found) == 1 else None
 
 
+_MEMBER_SET = regex(r"(?:\[[\"']([\w-]+)[\"']\]|\.(\w+))\s*=\s*[\"']([\w.-]+)[\"']")
 _ARGUMENTS = frozenset({"arguments", "argument_list"})
 _COPIES = regex(r"(?:^|\.)(?:dict|replace|copy_with)$")
 _COPIED = regex(
