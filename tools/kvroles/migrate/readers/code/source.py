@@ -169,15 +169,17 @@ class Reader:
         """The mapping that a name is set to, once, in the function that ``use`` is in or else in the text; None if it is not."""
         homes = [o for o in grammar.owners(use) if o.type in self.spec.function or o.parent is None]
         for home in homes:
-            pattern = rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=(?!=)\s*(?=[\w{{&])"
-            found = [
-                m.end()
-                for m in re.compile(pattern).finditer(self.t.s, home.start_byte, home.end_byte)
-                if self._home(self.at(m.start())) == (home.start_byte, home.end_byte)
-            ]
+            found = self.kept(("set", name), home, partial(self._mappings_set, name, home))
             if found:
                 return self._mapping_at(found[0], hops) if len(found) == 1 and hops else None
         return None
+
+    def _mappings_set(self, name: str, home: Node) -> list[int]:
+        """Where a function, or the text outside of any, sets ``name`` to what may be a mapping: the first two places."""
+        pattern = re.compile(rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=(?!=)\s*(?=[\w{{&])")
+        span = (home.start_byte, home.end_byte)
+        found = (m.end() for m in pattern.finditer(self.t.s, *span) if self._home(self.at(m.start())) == span)
+        return list(islice(found, 2))
 
     def _home(self, node: Node) -> tuple[int, int]:
         """The function that a node is in, as a span; the text's if it is in none."""
