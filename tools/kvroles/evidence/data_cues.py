@@ -117,14 +117,21 @@ def _extends(m: Map) -> set[str]:
 
 def off_beside(seq: Seq, item: Node, ctx: FileCtx) -> list[Cue]:
     """What a list of named roles says of one that is not prefill: that its prefill is switched off."""
-    out: list[Cue] = []
+    off = seq.kept("off", lambda: _prefill_off(seq, ctx))
+    if not off or not isinstance(item, Map) or one_side(item.scalar("name") or "", ctx) is not Side.DECODE:
+        return []
+    return [cue for other, cue in off if other is not item]
+
+
+def _prefill_off(seq: Seq, ctx: FileCtx) -> list[tuple[Map, Cue]]:
+    """The entries of a list that are named for prefill and switched off, each with what that says of the others."""
+    out: list[tuple[Map, Cue]] = []
     for other in seq.items:
-        if other is item or not isinstance(other, Map) or not isinstance(item, Map):
-            continue
-        name = other.scalar("name") or ""
-        own = item.scalar("name") or ""
-        if one_side(name, ctx) is Side.PREFILL and one_side(own, ctx) is Side.DECODE and (why := switched_off(other)):
-            out.append(Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", f"{name}.{why}", other.pairs[0][0].text.at(0)))
+        if isinstance(other, Map) and (why := switched_off(other)):
+            name = other.scalar("name") or ""
+            if one_side(name, ctx) is Side.PREFILL:
+                place = other.pairs[0][0].text.at(0)
+                out.append((other, Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", f"{name}.{why}", place)))
     return out
 
 

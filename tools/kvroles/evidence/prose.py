@@ -16,11 +16,11 @@ PD = (P, D)
 
 _NEUTRAL = regex(
     r"""(?ix)
-    (?<![a-z])disagg\w*[\s_-]+prefill(?:ing)?(?!\w*[\s_-]*(?:worker|node|instance|server|pod|engine))
+    (?<![a-z])disagg\w{0,40}[\s_-]+prefill(?:ing)?(?!\w{0,40}[\s_-]{0,9}(?:worker|node|instance|server|pod|engine))
     | (?:chunked|partial|remote|conditional|no|without)[\s_-]+prefills?
     | (?:prefill|decode)[\s_-]+(?:quer|token|backend|chunk|cudagraph|context|batch|cache|heavy|bound|intensive|dominant
       |latenc|throughput|length|step|kernel|attention|time|speed|rate|perf|phase)\w*
-    | spec(?:ulative)?[\s_-]+decod\w+ | (?<![a-z])decod\w*[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
+    | spec(?:ulative)?[\s_-]+decod\w+ | (?<![a-z])decod\w{0,40}[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
     | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
     | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decoder-only | encoder-decoder | FULL_DECODE_ONLY
     | kv_producer | kv_consumer | --[a-z][\w.-]* | enable_chunked_prefill

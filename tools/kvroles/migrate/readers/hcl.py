@@ -68,8 +68,9 @@ class _Builder:
         self.merges: set[int] = set()  # where each ``merge`` begins
         self.chained: set[int] = set()  # where each conditional begins that is what another one gives otherwise
         self.root = Map(end=len(t.s))
-        self._comments(self.parsed)
-        self.comments.sort()
+        if any(mark in t.s for mark in ("#", "//", "/*")):  # else there is no need to look at every node
+            self._comments(self.parsed)
+            self.comments.sort()
         for child in self.parsed.named_children:
             if child.type == "body":
                 self._body(child, self.root)
@@ -89,8 +90,8 @@ class _Builder:
     def _body(self, body: TsNode, into: Map) -> None:
         repeated: dict[str, list[Map]] = {}
         for child in body.named_children:
-            if child.type == "attribute" and len(child.named_children) >= 2:
-                key, value = child.named_children[0], child.named_children[-1]
+            if child.type == "attribute" and len(parts := child.named_children) >= 2:
+                key, value = parts[0], parts[-1]
                 into.pairs.append((self._key(key), self.value(value)))
             elif child.type == "block":
                 self._block(child, into, repeated)
@@ -134,8 +135,8 @@ class _Builder:
             case "object":
                 out = Map(start=a, end=b, flow=False)
                 for elem in node.named_children:
-                    if elem.type == "object_elem" and len(elem.named_children) >= 2:
-                        out.pairs.append((self._key(elem.named_children[0]), self.value(elem.named_children[-1])))
+                    if elem.type == "object_elem" and len(parts := elem.named_children) >= 2:
+                        out.pairs.append((self._key(parts[0]), self.value(parts[-1])))
                 return out
             case "tuple":
                 items = [self.value(c) for c in node.named_children if c.type == "expression"]

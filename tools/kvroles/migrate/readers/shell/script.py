@@ -108,6 +108,7 @@ class Source:
         templated = template.is_template(t.s)
         self.branches = template.branches(t.s) if templated else []
         self._values: list[tuple[str, str]] | None = None
+        self._words: dict[tuple[int, int, str], tuple[list[argv.Word], list[Node], list[argv.Word]]] = {}
         self._naming: list[tuple[str, str]] | None = None
         self._of_role: dict[str, tuple[str | None, tuple[str, ...]]] = {}
         source = t.ascii()
@@ -131,6 +132,12 @@ class Source:
 
     def words_and_targets(self, node: Node) -> tuple[list[argv.Word], list[Node], list[argv.Word]]:
         """A command's words in order, their nodes, and the files it writes to (pipes into tee included)."""
+        key = (node.start_byte, node.end_byte, node.type)
+        if key not in self._words:
+            self._words[key] = self._find_words(node)
+        return self._words[key]
+
+    def _find_words(self, node: Node) -> tuple[list[argv.Word], list[Node], list[argv.Word]]:
         nodes: list[Node] = []
         targets: list[argv.Word] = []
         parts = [node] if node.type != "redirected_statement" else list(node.children)
@@ -193,7 +200,11 @@ class Source:
         nodes = self.words(call)[1]
         index = next((i for i, n in enumerate(nodes) if n.start_byte <= use.start_byte < n.end_byte), 0)
         name = re.escape(command_name(self.t, call))
-        m = re.search(rf"(?m)^\s*(?:function\s+)?({name})\s*(?:\(\s*\)\s*)?\{{", self.t.s) if name and index else None
+        m = (
+            re.search(rf"(?m)^[ \t]*(?:function\s+)?({name})\s*(?:\(\s*\)\s*)?\{{", self.t.s)
+            if name and index
+            else None
+        )
         if m is None:
             return []
         function = next(

@@ -1,0 +1,63 @@
+"""A file takes work in proportion to its length, whatever is repeated in it: calls are counted, no time is taken."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+import pytest
+from kvroles.migrate import run, settings
+from kvroles.migrate.readers import base
+
+CONFIG = '"kv_connector": "NixlConnector", "kv_role": "kv_both"'
+# What a line is repeated in. Each was once read anew, or looked through whole, for every one of its lines.
+REPEATED = {
+    "attributes of a .tf file": ("a.tf", 'x = "kv_both"\n'),
+    "set blocks of a .tf file": ("a.tf", 'set {\n  name = "a.kv_role"\n  value = "kv_both"\n}\n'),
+    "roles of one connector in a .tf file": ("a.tf", 'x = {kv_connector = "NixlConnector", kv_role = "kv_both"}\n'),
+    "a YAML template's actions": ("a.yaml", '{{ $x := "kv_both" }}\n'),
+    "a YAML list": ("a.yaml", f"- {{{CONFIG}}}\n"),
+    "a YAML environment": ("a.yaml", "- name: KV_ROLE\n  value: kv_both\n"),
+    "keys of an ini file": ("a.ini", "KV_ROLE=kv_both\n"),
+    "sections of an ini file": ("a.ini", "[a]\nKV_ROLE=kv_both\n"),
+    "calls in TypeScript": ("a.ts", 'f("kv_both")\n'),
+    "members in TypeScript": ("a.ts", 'x.kv_role = "kv_both"\n'),
+    "a list in TypeScript": ("a.ts", 'f(["--kv-role", "kv_both"])\n'),
+    "words of one command": ("a.sh", "kv_both "),
+    "assignments in a script": ("a.sh", "KV_ROLE=kv_both\n"),
+    "commands in PowerShell": ("a.ps1", 'f "kv_both"\n'),
+    "dicts in Python": ("a.py", f"x = {{{CONFIG}}}\n"),
+    "members in Python": ("a.py", 'x["kv_role"] = "kv_both"\n'),
+}
+FEW, MANY = 40, 160
+
+
+def _calls(name: str, text: str) -> int:
+    """How many calls it takes to read a file, of Python's functions and of C's."""
+    count = 0
+
+    def counted(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    options = settings.Options(settings.Settings())
+    sys.setprofile(counted)
+    try:
+        run.of_bytes(name, name, text.encode(), options)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(("name", "line"), REPEATED.values(), ids=REPEATED.keys())
+def test_four_times_as_many_lines_take_four_times_the_work(name: str, line: str) -> None:
+    base.load()
+    _calls(name, line)  # what is loaded and compiled at first is not counted
+    assert _calls(name, line * MANY) < _calls(name, line * FEW) * 5
+
+
+@pytest.mark.parametrize("length", [2_000, 8_000])
+def test_a_long_word_is_gone_through_once(length: int) -> None:
+    """A pattern that goes back letter by letter takes minutes here, and not a moment."""
+    text = "prefill_decode_" * length + f"\n\n```bash\nvllm serve m --kv-transfer-config '{{{CONFIG}}}'\n```\n"
+    assert run.of_bytes("a.md", "a.md", text.encode(), settings.Options(settings.Settings())) is not None
