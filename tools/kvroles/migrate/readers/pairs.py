@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from itertools import islice
 
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.frames import Scope, Site
@@ -12,6 +14,7 @@ from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mentions import MANY
 
 
 def role(key: str, value: Text, pairs: Iterable[tuple[str, str]], scope: Scope, file: File) -> Site | None:
@@ -32,10 +35,11 @@ def plain(value: str) -> str:
     return value.strip().strip("\"'")
 
 
+@lru_cache(maxsize=8)  # asked once for each place that sets what is used
 def used_in(text: Text, use: str) -> str | None:
     """The connector of the objects in ``text`` whose role is what the pattern ``use`` finds; None if they disagree."""
     found: set[str | None] = set()
-    for m in re.finditer(use, text.s):
+    for m in islice(re.finditer(use, text.s), MANY):
         obj = objects.nearest(text, m.start())
         roles = [v for k, v in obj.pairs if connectors.is_role_key(k.value)] if obj is not None else []
         if obj is not None and any(isinstance(v, Scalar) and re.search(use, v.value) for v in roles):
