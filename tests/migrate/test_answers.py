@@ -245,3 +245,10 @@ def test_to_know_a_place_takes_time_in_proportion_to_its_file(text: str) -> None
     found = identity.places(text)  # minutes, where each place goes through its whole line
     assert len({p.key for p in found}) == len(found)
     assert all(len(p.excerpt) <= 100 for p in found)
+
+
+def test_a_key_is_the_same_in_every_version() -> None:
+    """Answers and baselines are kept for years: a change of these keys would open all of them again."""
+    text = f"start() {{\n  {UNSAID}}}\n{UNSAID}{UNSAID}"
+    assert [p.key for p in identity.places(text)] == ["3be8612e3f4bac21", "70d47d424c429303", "d513b38ef42fb14e"]
+    assert identity.of_file("KVR190 skipped: not UTF-8") == "a6b76b87c6eba624"
