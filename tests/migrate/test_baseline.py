@@ -35,6 +35,10 @@ def test_only_what_is_new_fails_wherever_the_old_lines_move(capsys: pytest.Captu
     kept = Path("known.json").read_text()
     Path("a.sh").write_text("#!/bin/sh\n\n" + UNSAID)
     assert _run(capsys, *BASE, "--check", ".")[0] == 0
+    Path("a.sh").write_text("#!/bin/sh\n\n" + UNSAID + UNSAID.replace("serve m", "serve new"))
+    code, out, _ = _run(capsys, *BASE, "--check", "a.sh")
+    assert (code, "a.sh:4:" in out, "a.sh:3:" in out) == (1, True, False)
+    Path("a.sh").write_text("#!/bin/sh\n\n" + UNSAID)
     Path("kv_both.sh").write_text(UNSAID.replace("serve m", "serve n"))
     code, out, _ = _run(capsys, *BASE, "--check", ".")
     assert code == 1
