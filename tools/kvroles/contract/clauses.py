@@ -338,7 +338,7 @@ def _broken_json(data: bytes) -> list[tuple[int, str]]:
             continue  # a template; what it expands to is not here to be parsed
         try:
             json.loads(m[1])
-        except ValueError:
+        except (ValueError, RecursionError):
             out.append((text.count("\n", 0, m.start()) + 1, m[1]))
     return out
 

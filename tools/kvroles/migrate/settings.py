@@ -293,12 +293,19 @@ def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = 
     return settings
 
 
+_MAX_BYTES, _MAX_DOTS = 1 << 20, 1000
+
+
 def _toml(path: str) -> dict[str, object]:
     # lazy: only here: most runs have no such file
     import tomllib
 
     with open(path, "rb") as f:
-        return tomllib.load(f)
+        data = f.read(_MAX_BYTES + 1)
+    # tomllib takes time by the square of a key's dots
+    if len(data) > _MAX_BYTES or max((line.count(b".") for line in data.splitlines()), default=0) > _MAX_DOTS:
+        raise tomllib.TOMLDecodeError("it is larger, or a line in it has more dots, than any settings have")
+    return tomllib.loads(data.decode("utf-8"))
 
 
 def _strings(data: dict[str, object], key: str, path: str) -> list[str]:

@@ -199,7 +199,7 @@ def _editable(dist: importlib.metadata.Distribution) -> Path | None:
         if not origin.get("dir_info", {}).get("editable"):
             return None
         tree = Path(unquote(urlsplit(origin["url"]).path))
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
     return tree if name == "vllm" or (tree / _PROVES).is_file() else None
 
