@@ -209,6 +209,11 @@ _SENTENCE = frozenset(
      "no", "as", "from", "by", "it", "was", "were", "does", "will", "should", "must", "if", "uses", "used", "on"}
 )  # fmt: skip
 _SENTENCE_WORDS = 3
+_QUOTES = frozenset("\"'`")
+# Texts for people: quotes and backticks set a word off from the sentence it stands in.
+_DOCUMENTS = frozenset(
+    {"", "markdown", "prose", "log", "txt", "text", "rst", "adoc", "asciidoc", "org", "html", "htm", "tex"}
+)
 
 
 class Place(NamedTuple):
@@ -278,6 +283,8 @@ def _listed(p: Place) -> bool:
     beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
     if beside is None:
         return False
+    if _whole_string(p) and re.search(r"\b(?:and|or)\b", beside["sep"]):
+        return False  # "kv_both" or "kv_consumer": a choice between two values
     depth = 0
     for k in range(len(p.before) - 1, -1, -1):
         ch = p.before[k]
@@ -330,8 +337,15 @@ def _told(p: Place) -> bool:
 _LOOP = regex(r"(?i)^\s*for(?:each)?\b[ (]*\$?\w+\s+in\b")
 
 
+def _whole_string(p: Place) -> bool:
+    """Whether the word is all of a quoted string, in a language where such a string is a value and not a quotation."""
+    return p.lang not in _DOCUMENTS and p.after[:1] in _QUOTES and p.line.endswith(p.after[:1])
+
+
 def _sentence(p: Place) -> bool:
     """Whether plain words, one of them such as only sentences have, stand right round it, or its line begins as a sentence."""
+    if _whole_string(p):
+        return False  # "kv_both" if ... else: words of the language round a value
     if _LOOP.match(p.line):
         return False
     before = re.search(r"(?:[A-Za-z][A-Za-z']*[,;:]?[ ]+){1,8}[`*\"']*$", p.line)

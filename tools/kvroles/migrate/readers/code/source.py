@@ -73,6 +73,9 @@ class Reader:
                 ):
                     current = parent.parent
                     continue
+            if self._is_chosen(current, parent):
+                current = parent
+                continue
             if self._is_default(current, parent):
                 current = parent if parent.parent is None or parent.type not in _ARGUMENTS else parent.parent
                 continue
@@ -81,6 +84,13 @@ class Reader:
                 continue
             return parent
         return None
+
+    @staticmethod
+    def _is_chosen(node: Node, parent: Node) -> bool:
+        """Whether ``node`` is one of the two values that a conditional expression chooses from."""
+        if parent.type == "conditional_expression":  # Python's: value, condition, other value
+            return parent.named_child_count == 3 and parent.named_children[1] != node
+        return parent.type == "ternary_expression" and parent.child_by_field_name("condition") != node
 
     def _is_default(self, node: Node, parent: Node) -> bool:
         """Whether ``node`` is what ``parent`` comes to where nothing else is given: ``x or "a"``, ``x ?? "a"``, and the last
