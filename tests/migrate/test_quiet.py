@@ -41,6 +41,7 @@ OWN_UNREAD = {
     "docs/symptoms.md": TELLS,
     "tools/kvroles/apply/meaning.py": READS,
     "tools/kvroles/contract/clauses.py": READS,
+    "tools/kvroles/evidence/data_cues.py": READS,
     "tools/kvroles/evidence/text.py": READS,
     "tools/kvroles/migrate/findings.py": READS,
     "tools/kvroles/migrate/hazards.py": READS,
@@ -51,6 +52,7 @@ OWN_UNREAD = {
     "tools/kvroles/migrate/walk.py": READS,
     "tools/kvworkshop/pages/home.py": TELLS,
     "tools/kvworkshop/runtime/construct.py": "a case that is started on purpose",
+    "tools/kvworkshop/pages/summary.py": TELLS,
 }
 
 

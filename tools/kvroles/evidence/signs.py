@@ -209,7 +209,9 @@ _SENTENCE = frozenset(
      "no", "as", "from", "by", "it", "was", "were", "does", "will", "should", "must", "if", "uses", "used", "on"}
 )  # fmt: skip
 _SENTENCE_WORDS = 3
-_QUOTES = frozenset("\"'`")
+_BACKTICKS = frozenset(
+    {"go", "javascript", "typescript", "tsx", "js", "mjs", "cjs", "jsx", "ts", "mts", "cts"}
+)  # a string's
 # Texts for people: quotes and backticks set a word off from the sentence it stands in.
 _DOCUMENTS = frozenset(
     {"", "markdown", "prose", "log", "txt", "text", "rst", "adoc", "asciidoc", "org", "html", "htm", "tex"}
@@ -339,7 +341,9 @@ _LOOP = regex(r"(?i)^\s*for(?:each)?\b[ (]*\$?\w+\s+in\b")
 
 def _whole_string(p: Place) -> bool:
     """Whether the word is all of a quoted string, in a language where such a string is a value and not a quotation."""
-    return p.lang not in _DOCUMENTS and p.after[:1] in _QUOTES and p.line.endswith(p.after[:1])
+    quote = p.after[:1]
+    quotes = "\"'`" if p.lang in _BACKTICKS else "\"'"
+    return p.lang not in _DOCUMENTS and quote != "" and quote in quotes and p.line.endswith(quote)
 
 
 def _sentence(p: Place) -> bool:
