@@ -72,6 +72,12 @@ def test_a_range_that_is_all_proven_succeeds(apply: Apply, clone: Path) -> None:
     ]
 
 
+def test_an_end_may_be_named_by_how_far_it_lies_behind(apply: Apply, clone: Path) -> None:
+    told = rows(apply("--upstream", clone, "--range", "main~4..main~3", "--json").ok())
+    assert [r["commit"] for r in told] == [git(clone, "rev-parse", "c1")]
+    apply("--upstream", clone, "--range", "main~9..main").refused(4, "history")
+
+
 def test_exact_and_part_count_for_each_commit(apply: Apply, clone: Path) -> None:
     assert apply("--upstream", clone, "--range", "c1..c2", "--exact").code == 1
     apply("--upstream", clone, "--range", "c0..c4", "--part", "runtime").ok()

@@ -33,12 +33,14 @@ def commits(folder: Path, span: str | None, since: str | None, tip: str | None, 
     if since is not None and _day(since) is None:
         raise UsageError(f"--since {since} is not a day", expected="YYYY-MM-DD, such as 2026-05-01")
     first, last = _ends(span) if span is not None else (None, tip or "HEAD")
-    end = upstream.find(str(folder), last, cache_dir, offline=True)
+    end, back = _named(folder, last, cache_dir)
     limits = [f"--since={since}T00:00:00Z"] if since is not None else []
     if first is not None:
-        limits.append(f"^{upstream.find(str(folder), first, cache_dir, offline=True).sha}")
+        start, before = _named(folder, first, cache_dir)
+        limits.append(f"^{start.sha}~{before}")
     with git.directory(end.store.folders[0]) as where:
-        done = git.run(["rev-list", "--first-parent", "--timestamp", *limits, end.sha, "--"], git.reading(where))
+        asked = ["rev-list", "--first-parent", "--timestamp", *limits, f"{end.sha}~{back}", "--"]
+        done = git.run(asked, git.reading(where))
     if done.returncode:
         raise NoSource(
             f"The history of {folder} cannot be followed from {said(last)}: {git.last_words(done.stderr, done.returncode)}",
@@ -49,6 +51,14 @@ def commits(folder: Path, span: str | None, since: str | None, tip: str | None, 
         what = f"{span}" if span is not None else f"{last} since {since}"
         raise UsageError(f"{said(what)} holds no commit of {folder}", fix="Name the older commit first: OLD..NEW")
     return [Named(sha, _date(int(time))) for time, sha in reversed(found)]
+
+
+def _named(folder: Path, name: str, cache_dir: Path) -> tuple[upstream.Commit, int]:
+    """The commit of ``NAME`` or ``NAME~N``, and N: how many first parents to go back from it."""
+    m = re.fullmatch(r"(.+?)~([0-9]{1,6})?", name)
+    if m is None:
+        return upstream.find(str(folder), name, cache_dir, offline=True), 0
+    return upstream.find(str(folder), m[1], cache_dir, offline=True), int(m[2] or 1)
 
 
 def _ends(span: str) -> tuple[str, str]:
