@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kvroles.evidence import names, pickers, prose
+from kvroles.evidence import argv, names, pickers, prose
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Side
 from kvroles.evidence.text import Text
@@ -26,6 +26,8 @@ _TABLES = [
     (names, "_ASKING", {"test"}),
     (names, "_COUNTING", {"count"}),
     (names, "_ROLE_VALUES", {"value"}),
+    (argv, "_ROLES", {"flag"}),
+    (argv, "_SIDES", {"flag"}),
     (prose, "_LEAD", {"title"}),
     (prose, "_HEADS", {"title"}),
     (prose, "_TAIL", {"title"}),
@@ -51,6 +53,9 @@ def _said(kind: str, text: str) -> str:
             found = frozenset({side} if (side := names.count_side(text)) else ())
         case "value":
             found = frozenset({side} if (side := names.role_value(text)) else ())
+        case "flag":
+            words = [argv.Word(word, 0) for word in text.split()]
+            found = frozenset(cue.side for cue in argv.cues(words, FileCtx("-", "-", Text(text))))
         case "picker":
             return "yes" if pickers.by_name(text) else "-"
         case _:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from kvroles.evidence import pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.knowledge import flags, rows
 from kvroles.evidence.names import mentioned, name_sides
 from kvroles.evidence.patterns import regex
 
@@ -20,24 +21,8 @@ class Word(NamedTuple):
     pos: int
 
 
-_ROLE_FLAG = regex(
-    r"^--?(?:disaggregation-mode|disagg(?:regation)?-(?:mode|role|type)|role|mode|worker-(?:type|role|mode)|server-(?:role|type)|node-(?:role|type)"
-    r"|instance-(?:role|type)|engine-(?:role|type)|pd-(?:role|mode)|sub-component-type|stage|component)$"
-)
-_SIDE_FLAG: dict[str, Side] = {
-    "is-prefill-worker": Side.PREFILL,
-    "prefill-worker": Side.PREFILL,
-    "is-prefill": Side.PREFILL,
-    "prefill-only": Side.PREFILL,
-    "is-decode-worker": Side.DECODE,
-    "decode-worker": Side.DECODE,
-    "is-decode": Side.DECODE,
-    "decode-only": Side.DECODE,
-    "multimodal-decode-worker": Side.DECODE,
-    "multimodal-encode-worker": Side.ENCODE,
-    "multimodal-encode-prefill-worker": Side.PREFILL,
-    "route-to-encoder": Side.AGGREGATED,
-}
+_ROLES = frozenset(flags.ROLES.split())
+_SIDES: dict[str, Side] = {flag: Side(side) for flag, side in rows(flags.SIDES)}
 _ON = frozenset({"true", "1", "yes", "on"})
 _NO_VALUE = frozenset("-|>&;<)")  # what stands behind a switch that is given no value
 # Flags whose values never say which side this server is.
@@ -111,11 +96,11 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
             name, eq, value = s.partition("=")
             name = _norm(name)
             bare = name.lstrip("-")
-            if bare in _SIDE_FLAG:
+            if bare in _SIDES:
                 nxt = words[i + 1].s if not eq and i + 1 < len(words) and i + 1 != skip else "-"
                 if (value if eq else nxt).lower() in _ON or (not eq and nxt[:1] in _NO_VALUE):
-                    weight = Weight.SAID if _SIDE_FLAG[bare] is Side.AGGREGATED else Weight.FLAG
-                    out.append(Cue(_SIDE_FLAG[bare], weight, "flag", s, w.pos))
+                    weight = Weight.SAID if _SIDES[bare] is Side.AGGREGATED else Weight.FLAG
+                    out.append(Cue(_SIDES[bare], weight, "flag", s, w.pos))
                 flag = ""
                 continue
             if eq:
@@ -152,13 +137,18 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
     return []
 
 
+def _is_role(flag: str) -> bool:
+    """Whether the value of a flag, given with its one or two dashes, is the side."""
+    return flag.startswith("-") and flag[1:].removeprefix("-") in _ROLES
+
+
 def name_is_vague(name: str) -> bool:
     """``MODE=none`` says nothing; ``DISAGGREGATION_MODE=none`` does."""
     return name.upper() in {"MODE", "TYPE", "STAGE", "ROLE"}
 
 
 def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
-    if _ROLE_FLAG.match(flag):
+    if _is_role(flag):
         side = ctx.role_of(value, flag)
         if side is None:
             named = ctx.sides_of(value)
