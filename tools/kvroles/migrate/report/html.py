@@ -20,7 +20,7 @@ from kvroles.evidence.text import TOKEN
 from kvroles.migrate.codes import EFFECTS, TO_DO
 from kvroles.migrate.model import Finding
 from kvroles.migrate.report import table
-from kvroles.migrate.report.text import evidence, summary
+from kvroles.migrate.report.text import evidence, place, summary
 from kvroles.said import said
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _case(r: FileResult, f: Finding, repository: int) -> str:
     state = _state(f)
     out = [
         f'<article data-state="{state}" data-repository="{repository}">\n'
-        f"<h4>{_h(f.path)}:{f.line}:{f.column}</h4>\n"
+        f"<h4>{_h(place(f))}</h4>\n"
         f"<p><strong>{_STATES[state]}.</strong> {_h(f.code)}: {_h(f.message)}"
         + (f" [{_h(f.connector)}]" if f.connector else "")
         + "</p>\n"

@@ -68,14 +68,14 @@ def _finding(f: Finding, r: FileResult) -> list[str]:
     """The lines of one finding: where and what, the evidence that decided, and what to do."""
     state = " (written)" if f.written else f" ({_kept(f.kept)})" if f.kept is not None else ""
     connector = f" [{f.connector}]" if f.connector else ""
-    out = [f"{said(_place(f))}: {said(f'{f.code} {f.message}{connector}{state}')}"]
+    out = [f"{said(place(f))}: {said(f'{f.code} {f.message}{connector}{state}')}"]
     out += [f"    {line}" for line in evidence(f, r)]
     if f.fix and not f.written:
         out.append(f"    to do: {said(f.fix)}")
     return out
 
 
-def _place(f: Finding) -> str:
+def place(f: Finding) -> str:
     """Where a finding is: a line of a file, or the field of an object."""
     if f.object and f.path != "-":
         return f"{f.object}: {f.field}" if f.field else f.object
