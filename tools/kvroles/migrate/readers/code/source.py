@@ -269,13 +269,22 @@ class Reader:
         )
 
     def value_of(self, name: str) -> str | None:
-        """The one string a name is set to in this text, or None."""
+        """The one string a name is set to in this text, or None. What a caller or the environment may replace is it only if it is
+        NIXL's connector."""
         if name not in self._constants:
             s = self.t.s
             ends = (i + len(name) for i in occurrences(s, name) if not _INSIDE.match(s[i - 1 : i]))
-            found = {m.group(1) for end in ends if (m := _SET_TO.match(s, end))}
-            self._constants[name] = found.pop() if len(found) == 1 else None
+            said = {(m[2], m[1] is not None or self._given_by(end)) for end in ends if (m := _SET_TO.match(s, end))}
+            values = {value for value, _ in said}
+            value = values.pop() if len(values) == 1 else None
+            nixl = connectors.kind_of(value, self.ctx.nixl) is connectors.Kind.NIXL
+            self._constants[name] = value if nixl or not any(other for _, other in said) else None
         return self._constants[name]
+
+    def _given_by(self, end: int) -> bool:
+        """Whether a name that ends at an index is a parameter, or an argument of a call: another may be given."""
+        holder = self.at(end - 1).parent
+        return holder is not None and (holder.type.endswith("parameter") or holder.type in _GIVEN)
 
     def mappings_around(self, node: Node | None) -> list[Map]:
         """The mappings that hold ``node``, nearest first, up to the statement."""
@@ -382,6 +391,7 @@ class Reader:
 
 
 _MEMBER_SET = regex(r"(?:\[[\"']([\w-]+)[\"']\]|\.(\w+))\s*=\s*[\"']([\w.-]+)[\"']")
+_GIVEN = frozenset({"keyword_argument", "assignment_pattern"})
 _ARGUMENTS = frozenset({"arguments", "argument_list"})
 _COPIES = regex(r"(?:^|\.)(?:dict|replace|copy_with)$")
 _COPIED = regex(
@@ -393,7 +403,7 @@ _SPREADS = frozenset({"dictionary_splat", "spread_element"})
 _LOOKS_UP = regex(r"(?:^|\.)(?:get|getenv|pop|getOrDefault|get_or)$")
 _PLAIN_SET = regex(r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]")
 _SET_TO = regex(
-    r"\s*(?::[^=\n]+)?:?=\s*(?:os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
+    r"\s*(?::[^=\n]+)?:?=\s*(os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
 )
 _INSIDE = regex(r"[\w.]")  # before a word: it is part of a longer one, or of another's
 _WORTH_IT = 8_000
