@@ -18,7 +18,7 @@ GUIDE = " ".join(docs.GUIDE.read_text(encoding="utf-8").split())
 
 # What the guide says; the release it came with; what shows it in that release's source.
 DATED = [
-    ("`KV Transfer metrics` with successful transfers (0.11.0 and later)", "0.11.0", rb"KV Transfer metrics"),
+    ("from 0.11.0 on, lines with `KV Transfer metrics` and successful transfers", "0.11.0", rb"KV Transfer metrics"),
     ("Separate encode workers exist from 0.11.1 on.", "0.11.1", rb"\bec_role\b"),
     ("`ECSharedStorageConnector` before 0.13.0", "0.13.0", rb"class ECExampleConnector\b"),
     ("`kv_load_failure_policy` set to `recompute` (0.13.0 and later)", "0.13.0", rb"\bkv_load_failure_policy\b"),
