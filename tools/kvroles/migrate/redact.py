@@ -12,14 +12,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 
 MASK = "***"
 HIDDEN = "[not shown: values of env or data]"
-_ROLES = re.compile(r"kv_(?:both|producer|consumer)")
+_ROLES = regex(r"kv_(?:both|producer|consumer)")
 _LONG = 240  # characters of a line that are shown round a role
 
 # What secrets are called, from the word that says so. Not "tokens" (a count) and not "tokenizer". All expressions here take time
@@ -33,26 +34,24 @@ _QUOTE = r"(?:\\*[\"'])"
 _QUOTED = rf"(?P<q>{_QUOTE})(?P<in>.*?)(?<!\\)(?P=q)"
 _VALUE = rf"(?:{_QUOTED}|{_QUOTE}(?P<rest>.*)$|(?P<bare>(?:\$\{{|[^\s\"',;{{}}\])])+))"
 _NAMED = (
-    re.compile(rf"(?i)(?P<name>{_SECRET}){_QUOTE}?\]?\)?\s*(?::=|=>|[:=])\s*(?:-\s+)?{_VALUE}"),
-    re.compile(rf"(?i)(?P<name>(?<![\w-])--?{_BEFORE}{_SECRET}){_QUOTE}?[\s,]+{_VALUE}"),
-    re.compile(rf"(?i)(?P<name>{_SECRET})\s+is\s+{_VALUE}"),
-    re.compile(rf"(?i)\b(?:ENV|ARG)\s+(?P<name>{_SECRET})\s+{_VALUE}"),
-    re.compile(rf"(?i)\b(?P<name>password|passwd|passphrase|credentials?)\s+{_VALUE}"),
-    re.compile(rf"(?i)\b(?P<name>token|secret|key)\s+(?=\S*\d){_VALUE}"),
+    regex(rf"(?i)(?P<name>{_SECRET}){_QUOTE}?\]?\)?\s*(?::=|=>|[:=])\s*(?:-\s+)?{_VALUE}"),
+    regex(rf"(?i)(?P<name>(?<![\w-])--?{_BEFORE}{_SECRET}){_QUOTE}?[\s,]+{_VALUE}"),
+    regex(rf"(?i)(?P<name>{_SECRET})\s+is\s+{_VALUE}"),
+    regex(rf"(?i)\b(?:ENV|ARG)\s+(?P<name>{_SECRET})\s+{_VALUE}"),
+    regex(rf"(?i)\b(?P<name>password|passwd|passphrase|credentials?)\s+{_VALUE}"),
+    regex(rf"(?i)\b(?P<name>token|secret|key)\s+(?=\S*\d){_VALUE}"),
     # Of a call: setenv("NAME", "value").
-    re.compile(rf"(?P<name>{_SECRET}|\b[A-Z][A-Z0-9_]{{2,}}){_QUOTE}\s*,\s*{_QUOTED}"),
+    regex(rf"(?P<name>{_SECRET}|\b[A-Z][A-Z0-9_]{{2,}}){_QUOTE}\s*,\s*{_QUOTED}"),
 )
-_ENV = re.compile(
-    rf"(?<![\w$.-])(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\]?(?:\s*(?:=>|[:?+]?=)\s*(?!=)|(?<=\bENV )\s*){_VALUE}"
-)
-_ENV_KEY = re.compile(rf"(?:^\s*(?:-\s+)?|[{{,]\s*){_QUOTE}?(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\s*:\s+{_VALUE}")
-_KEY = re.compile(rf"(?i)(?<![\w-])(?P<name>key)\s*[:=]\s*{_VALUE}")
-_OF_ENV = re.compile(rf"(?<![\w-])[vV]alue{_QUOTE}?\s*[:=]\s*{_VALUE}")
-_INLINE = re.compile(
+_ENV = regex(rf"(?<![\w$.-])(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\]?(?:\s*(?:=>|[:?+]?=)\s*(?!=)|(?<=\bENV )\s*){_VALUE}")
+_ENV_KEY = regex(rf"(?:^\s*(?:-\s+)?|[{{,]\s*){_QUOTE}?(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\s*:\s+{_VALUE}")
+_KEY = regex(rf"(?i)(?<![\w-])(?P<name>key)\s*[:=]\s*{_VALUE}")
+_OF_ENV = regex(rf"(?<![\w-])[vV]alue{_QUOTE}?\s*[:=]\s*{_VALUE}")
+_INLINE = regex(
     rf"(?i)\b(?:env|environment|env_?vars|extra_?env\w*|data|string_?data|binary_?data|secrets?){_QUOTE}?\s*[:=]\s*[\[{{]"
 )
-_PAIR = re.compile(rf"(?<!name)(?<!name[\"'])(?<!name\\\\[\"'])[:=]\s*{_VALUE}")
-_SHAPES = re.compile(
+_PAIR = regex(rf"(?<!name)(?<!name[\"'])(?<!name\\\\[\"'])[:=]\s*{_VALUE}")
+_SHAPES = regex(
     r"""\bhf_(?:(?=\w*[A-Z0-9])\w{6,}|\w{16,})
     | (?<=://)[^\s/@"']+(?=@)
     | (?i:(?<=\bbearer[ ])|(?<=\bbasic[ ]))[\w.~+/=-]{6,}
@@ -63,30 +62,29 @@ _SHAPES = re.compile(
     re.X,
 )
 # Values of the environment that give nothing away, and variables whose value is no secret.
-_HARMLESS = re.compile(
+_HARMLESS = regex(
     r"""(?ix) [\d.,:%-]* | \d+[kmgt]?i?b?s? | true|false|yes|no|on|off|none|null|auto|info|debug|warning|error
     | [\w./-]*(?:prefill|decode|producer|consumer|encode|nixl|connector|kv_both|disagg)\w*
     | \$\(?\{?\w*\}?\)? | \{\{.* | [<%@]\w+[>%@] | \.{0,2}/[\w./-]* | localhost | [|>][+-]? """
 )
-_PUBLIC = re.compile(
+_PUBLIC = regex(
     r"(?:VLLM|UCX|NCCL|CUDA|NIXL|GLOO|OMP|PYTHON|RAY|LMCACHE|TORCH|TRITON|ROCM|HIP|FLASHINFER|TP|DP|PP)_\w+|PYTHON\w*"
     r"|PATH|LD_LIBRARY_PATH|\w*PID|MODEL\w*|PORT|HOST|ROLE|HF_HOME|HF_HUB_\w+|IMAGE|NAMESPACE|KV_\w+|\w*(?:CONFIG|ROLE|PORT|CONNECTOR|HOST)\w*"
 )
-_SIDE_WORD = re.compile(r"(?i)prefill\w*|decod\w*|producer|consumer|encod\w*|disagg\w*|aggregat\w*|\bP/D\b|预填充|解码")
+_SIDE_WORD = regex(r"(?i)prefill\w*|decod\w*|producer|consumer|encod\w*|disagg\w*|aggregat\w*|\bP/D\b|预填充|解码")
 # Blocks whose lines are values: of the environment, of data, and what a secret's name stands over.
-_BLOCK = re.compile(
+_BLOCK = regex(
     rf"""(?ix) ^(?P<indent>\s*)(?:-\s+)?["']?(?: (?P<values>env|environment|env_?vars|extra_?env\w*|data|string_?data
     |binary_?data|secrets?|secret_?env\w*) | {_BEFORE}{_SECRET} )["']?\s*[:=]\s*(?:[|>][+-]?\d*|[{{\[])?\s*(?:\#.*)?$"""
 )
-_WAITS = re.compile(rf"(?i)(?:^|[\s\"'\[,=-])--?{_BEFORE}{_SECRET}[\"']?,?\s*\\?$")
-_PEM = re.compile(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
-_SECRET_KIND = re.compile(r"""(?m)["']?\bkind["']?\s*[:=]\s*\\?["']?(?:Secret|SecretList)\b""")
-_LIVE = re.compile(
-    r"""(?m)["']?\b(?:resourceVersion|managedFields|selfLink|uid|last-applied-configuration)\b["']?\s*:"""
-)
-_DOCUMENT = re.compile(r"(?m)^---(?=\s|$)")
+_WAITS = regex(rf"(?i)(?:^|[\s\"'\[,=-])--?{_BEFORE}{_SECRET}[\"']?,?\s*\\?$")
+_PEM = regex(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
+_SECRET_KIND = regex(r"""(?m)["']?\bkind["']?\s*[:=]\s*\\?["']?(?:Secret|SecretList)\b""")
+_LIVE = regex(r"""(?m)["']?\b(?:resourceVersion|managedFields|selfLink|uid|last-applied-configuration)\b["']?\s*:""")
+_DOCUMENT = regex(r"(?m)^---(?=\s|$)")
 
 
+@lru_cache(maxsize=4096)
 def masked(text: str, *, prose: bool = False) -> str:
     """``text``, a line or a piece of one, without the values that may be secrets; what holds a role is kept.
 
@@ -203,10 +201,10 @@ class Shown:
                 indent = None
             if indent is not None or pem or waits:
                 out.add(n)
-            if m := _PEM.search(line):
+            if "-----" in line and (m := _PEM.search(line)):
                 pem = m[1] == "BEGIN"
                 out.add(n)
-            waits = _WAITS.search(line) is not None
+            waits = "-" in line and _WAITS.search(line) is not None
             if indent is None and (m := _BLOCK.match(line)):
                 indent = len(m["indent"])
         return frozenset(out)
