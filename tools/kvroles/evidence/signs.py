@@ -128,7 +128,7 @@ _ESCAPED = regex(r"(?:\\[abfnrtv0]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa
 
 _COMPARED_BEFORE = regex(
     rf"""(?x)
-    (?: [=!]=[=~]? | =~ | !~ | \|= | \|~ | <> | \bis\ not | \bis | \bnot\ in
+    (?: [=!]=[=~]? | =~ | !~ | \}}[ \t]*\|= | \|~ | <> | \bis\ not | \bis | \bnot\ in
       | (?<![\w.-])(?:eq|ne|equals?|matches|isEqual) (?:\s+[^\s"'()]+)? )
     [ \t]* \(? [ \t]* [rbfu]{{0,2}}{_Q}\*? $
     | (?:\[\[? | \btest)\s [^\]\n;{{,]* \$ [^\]\n;{{,]* \s(?:=|==|!=)\s* {_Q}$
@@ -148,6 +148,8 @@ _CALLED = regex(
     \s*\(\s*[^()\n]*$"""
 )
 _SED = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
+# The same in what is put in its place.
+_SED_NEW = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*\1(?:(?!\1)[^\n])*$")
 _LIST_SEP = r"\s*(?:,|\||/|\bor\b|\band\b|\bvs\b\.?)+\s*(?:\b(?:or|and)\b\s*)?"
 _BETWEEN_BEFORE = regex(rf"{_OTHER}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_Q}$")
 _BETWEEN_AFTER = regex(rf"^{_Q}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_OTHER}")
@@ -174,7 +176,9 @@ _LISTED = frozenset(
 )  # fmt: skip
 _KEY_BEFORE = regex(rf"(?:^|\n|[{{,])[ \t]*{_Q}$")
 _KEY_AFTER = regex(rf"^{_Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
-_NAMED_BEFORE = regex(rf"(?i)(?<![A-Za-z0-9])\w{{0,40}}both(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_Q}$")
+_NAMED_BEFORE = regex(
+    rf"(?i)(?<![A-Za-z0-9])(?P<name>\w{{0,40}}both)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_Q}$"
+)
 _NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_OTHER}")
 _CALLED_OLD = regex(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
 _OPERATOR = regex(r"(?m)^[ \t]*(?:-[ \t]+)?[\"']?operator[\"']?:")
@@ -285,6 +289,8 @@ def _listed(p: Place) -> bool:
     beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
     if beside is None:
         return False
+    if _has_sed(p.line) and _SED_NEW.search(p.line):
+        return False
     if _whole_string(p) and re.search(r"\b(?:and|or)\b", beside["sep"]):
         return False  # "kv_both" or "kv_consumer": a choice between two values
     depth = 0
@@ -311,11 +317,12 @@ def _listed(p: Place) -> bool:
 
 
 def _defined(p: Place) -> bool:
-    return (
-        "both" in p.line.lower()
-        and _NAMED_BEFORE.search(p.line) is not None
-        and _NAMES_OTHER.search(p.before + TOKEN + p.after) is not None
-    )
+    """Where the roles are given names, of which the text gives none to a role's key."""
+    named = _NAMED_BEFORE.search(p.line) if "both" in p.line.lower() else None
+    if named is None or _NAMES_OTHER.search(p.before + TOKEN + p.after) is None:
+        return False
+    used = rf"(?i)\bkv_?role[\"']?\]?\s*(?::=|[:=])\s*(?:\w+(?:\.|::))*{re.escape(named['name'])}\b"
+    return re.search(used, p.s) is None
 
 
 def _keyed(p: Place) -> bool:

@@ -22,9 +22,14 @@ from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.words import role_set
 
+# A call that expects what it is given, wherever it stands; one that does so in a test; one that looks for its argument.
 _EXPECTS = regex(
-    r"(?i)^(?:assert\w*|expect\w*|require\w*|contains?\w*|equals?\w*|match\w*|havekey\w*|tobe\w*|toequal|containsubstring|deepequal|diff"
-    r"|should\w*|cmp|eq|ne|check\w*|verify\w*|notcontains|hasprefix|hassuffix|index|count|replace\w*|raises|findall|search|startswith|endswith)!?$"
+    r"(?i)^(?:assert\w*|expect\w*|should\w*|tobe\w*|toequal|havekey\w*|containsubstring|deepequal|raises)!?$"
+)
+_TESTS = regex(r"(?i)^(?:require\w*|check\w*|verify\w*|contains?\w*|notcontains|equals?\w*|match\w*|diff|cmp|eq|ne)!?$")
+_LOOKS_FOR = regex(
+    r"(?i)^(?:contains?\w*|notcontains|equals?\w*|match(?:es)?|diff|cmp|eq|ne|hasprefix|hassuffix|startswith|endswith|index\w*|count"
+    r"|find\w*|search|includes|replace\w*)$"
 )
 _WANT = regex(r"(?i)^(?:want\w*|expected?\w*|golden\w*|exp_\w+|\w+_expected|\w+_want|expectations?)$")
 
@@ -102,15 +107,17 @@ def _string(unit: Unit, node: Node) -> list[Site]:
 def _expected(unit: Unit, node: Node) -> bool:
     """Whether a string is what a test expects or a search looks for: it has to change with its source, not here."""
     inner = node
+    called = False  # the string went into a call: what is compared is what comes out of that
     for owner in grammar.owners(node):
-        if owner.type in {"assert_statement", "comparison_operator"}:
-            return True
-        if owner.type == "binary_expression" and re.search(r"[=!]=", grammar.text(unit.t, owner)):
+        if _compares(unit, owner) and (not called or (unit.ctx.is_test and not _with_a_result(owner))):
             return True
         if owner.type in unit.spec.call and owner is not node:
             name = unit.called(owner).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
-            if _EXPECTS.match(name):
+            if _EXPECTS.match(name) or (unit.ctx.is_test and _TESTS.match(name)):
                 return True
+            if _LOOKS_FOR.match(name) and _looked_for(unit, node, owner):
+                return True
+            called = True
         if unit.ctx.is_test and owner.type in unit.spec.assign and any(_WANT.match(n) for n in unit.targets(owner)):
             return True
         if unit.ctx.is_test and owner.type in unit.spec.pair and inner is not owner and _WANT.match(unit.key_of(owner)):
@@ -123,6 +130,33 @@ def _expected(unit: Unit, node: Node) -> bool:
             return False
         inner = owner
     return False
+
+
+def _compares(unit: Unit, node: Node) -> bool:
+    """Whether an expression compares two values, or asserts one."""
+    if node.type == "binary_expression":
+        operator = node.child_by_field_name("operator")
+        return operator is not None and re.fullmatch(r"[=!]==?", grammar.text(unit.t, operator)) is not None
+    return node.type in {"assert_statement", "comparison_operator"}
+
+
+def _with_a_result(comparison: Node) -> bool:
+    """Whether something is compared with a number or with nothing: with how a run ended, not with what a test expects."""
+    return comparison.type == "assert_statement" or any(
+        c.type in {"integer", "int_literal", "integer_literal", "number", "none", "nil", "null", "true", "false"}
+        for c in comparison.named_children
+    )
+
+
+def _looked_for(unit: Unit, node: Node, call: Node) -> bool:
+    """Whether a string is an argument of ``call`` itself that it looks for: of a replacement all but the last string."""
+    arguments = node.parent
+    if arguments is None or arguments.type not in {"arguments", "argument_list"} or arguments.parent != call:
+        return False
+    if not unit.called(call).lower().rpartition(".")[2].startswith("replace"):
+        return True
+    strings = [c for c in arguments.named_children if c.type in unit.spec.string]
+    return strings[-1] != node
 
 
 def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope) -> list[Site]:
