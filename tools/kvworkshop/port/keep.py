@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from kvroles import places
 from kvroles.digest import sha256
-from kvroles.errors import DoesNotApply, NoSource
+from kvroles.errors import DoesNotApply
 from kvroles.series import earlier, mail, patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
+from kvroles.sources import upstream
 
 _PATCHES, _OVERLAY = "patches/", "vllm_overlay/"
 _BODY = "What this variant made of these files, where the present series makes something else of them."
@@ -38,8 +39,8 @@ class _Part(NamedTuple):
 def keep(root: Path, revision: str, series: Series, lock: Lock) -> list[str]:
     """Write what the series of ``revision``, a commit of this repository, made otherwise to ``patches/earlier``.
 
-    Returns the names written: none where all of it is known already. Raises NoSource when the revision cannot be read,
-    DoesNotApply where a topic changed other files then than it does now: such a tree could not be taken back.
+    Returns the names written: none where all of it is known already. Raises NoSource or UsageError when the revision cannot be
+    read, DoesNotApply where a topic changed other files then than it does now: such a tree could not be taken back.
     """
     then = _files(root, revision)
     parts = [part for p, d in sorted(then.items()) for part in _parts_of(p, d)]
@@ -126,17 +127,5 @@ def _need_same_files(revision: str, then: Mapping[str, bytes], lock: Lock) -> No
 
 def _files(root: Path, revision: str) -> dict[str, bytes]:
     """The patches, the lock and the overlay of ``revision``."""
-
-    def git(*args: str) -> bytes:
-        done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, check=False)
-        if done.returncode:
-            raise NoSource(
-                f"{revision} cannot be read from {root}: {done.stderr.decode('utf-8', 'replace').strip()[:200]}",
-                fix="Name a commit or tag that this repository holds",
-            )
-        return done.stdout
-
-    commit = git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
-    listed = git("ls-tree", "-r", "-z", "--full-tree", commit, "--", "patches", "vllm_overlay").split(b"\0")
-    ids = {line.partition(b"\t")[2].decode(): line.split()[2].decode() for line in listed if line}
-    return {path: git("cat-file", "blob", id_) for path, id_ in ids.items()}
+    commit = upstream.find(str(root), revision, places.default_cache_dir(), offline=True)
+    return {m.path: m.data for m in commit.members(lambda path: path.startswith((_PATCHES, _OVERLAY)))}
