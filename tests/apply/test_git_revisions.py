@@ -189,6 +189,7 @@ def test_what_does_not_fit_is_refused_with_the_hunk() -> None:
     assert "engine_id is not None" in (e.value.expected or "")
 
 
+@pytest.mark.slow
 def test_three_way_merges_what_exact_context_refuses(tmp_path: Path) -> None:
     files = pristine("0.22.1")
     # The context line is reworded two lines above the insertion: no exact fit, yet no conflict either.
@@ -210,6 +211,7 @@ def test_three_way_merges_what_exact_context_refuses(tmp_path: Path) -> None:
         assert b"kv_role='kv_both' is deprecated" in (tree / CONNECTOR).read_bytes()
 
 
+@pytest.mark.slow
 def test_three_way_keeps_an_edit_elsewhere_in_the_file(tmp_path: Path) -> None:
     files = pristine("0.22.1")
     files[CONNECTOR] += b"\n# our own addition\n"
@@ -256,6 +258,7 @@ def test_native_is_decided_from_content_not_from_a_version(tmp_path: Path) -> No
     assert (tree / CONNECTOR).read_bytes() == pristine("0.23.0")[CONNECTOR]
 
 
+@pytest.mark.slow
 def test_reverse_of_a_fork_restores_its_bytes(tmp_path: Path) -> None:
     files = {p: b"# moved\n" + d if p.endswith(".py") else d for p, d in pristine("0.20.2").items()}
     tree = fork(tmp_path, files)
@@ -268,6 +271,7 @@ def test_reverse_of_a_fork_restores_its_bytes(tmp_path: Path) -> None:
         assert (tree / path).read_bytes() == data
 
 
+@pytest.mark.slow
 def test_a_release_of_which_a_file_could_not_be_had_is_fitted_not_guessed(tmp_path: Path) -> None:
     """0.15.1 has no archive; at its tag the guide's configs hold a key that the variant for it does not know."""
     assert [r for r, row in LOCK.releases.items() if not row.whole] == ["0.15.0", "0.15.1"]

@@ -18,6 +18,8 @@ from support.files import BARE, contents, readable, snapshot
 from support.index_server import IndexServer
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 OWN = {".kv-roles/.gitignore", ".kv-roles/receipt.json"}
 

@@ -21,6 +21,8 @@ from support.files import series_of
 from support.index_server import IndexServer
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 Keep = Callable[[str, str, dict[str, Any]], None]
 ENDS_S = 300  # a deadlock ends here
@@ -65,7 +67,6 @@ def test_runs_at_once_on_an_existing_tree_change_it_once(tiny: Tiny, tree: Path,
         assert [p.name for p in tmp_path.iterdir()] == ["vllm"]
 
 
-@pytest.mark.slow
 def test_runs_at_once_in_both_directions_leave_one_of_the_two_states(tiny: Tiny, tree: Path, tmp_path: Path) -> None:
     for _ in range(2):
         commands = [("--into", tree), ("--into", tree, "--reverse")] * 3
@@ -131,7 +132,6 @@ def test_runs_that_build_one_tree_from_one_empty_cache(
 
 
 @pytest.mark.parametrize("count", MANY)
-@pytest.mark.slow
 def test_runs_that_install_uninstall_and_verify_one_package(
     tiny: Tiny, tmp_path: Path, count: int, figures: Keep
 ) -> None:

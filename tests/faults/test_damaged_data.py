@@ -21,6 +21,8 @@ from support.driver import Ran, script
 from support.files import series_of, snapshot
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 
 

@@ -29,6 +29,8 @@ from support.driver import Ran
 from support.files import snapshot
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 TOP = "vllm-0.22.1"
 

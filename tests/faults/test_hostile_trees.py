@@ -21,6 +21,8 @@ from support.files import contents, put, snapshot
 from support.scenarios import SITE, Scenario
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 SOME, MANY = 12, 500
 SITE_INFO = f"{SITE}/vllm-0.22.1.dist-info"
 VICTIMS = [
@@ -60,7 +62,6 @@ def swapped(scenario: Scenario, victim: str, at_most: int, tmp_path: Path) -> in
 
 
 @pytest.mark.parametrize(("scenario", "victim"), VICTIMS, indirect=["scenario"])
-@pytest.mark.slow
 def test_a_folder_swapped_for_a_link_at_some_moments(scenario: Scenario, victim: str, tmp_path: Path) -> None:
     swapped(scenario, victim, SOME, tmp_path)
 

@@ -17,6 +17,8 @@ from support import wheels
 from support.files import snapshot
 from support.tiny import CONNECTOR, Tiny
 
+pytestmark = pytest.mark.slow
+
 INFO = "vllm-0.22.1.dist-info"
 NAMES = {
     "parent": "vllm/../../evil", "parent first": "../evil", "absolute": "/evil", "backslashes": "vllm\\..\\evil", "a drive": "C:\\evil",

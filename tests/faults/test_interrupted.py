@@ -12,6 +12,8 @@ from support.driver import KILLED, Ran
 from support.files import snapshot
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 
 

@@ -17,6 +17,8 @@ from support.driver import How, Spoil
 from support.files import snapshot
 from support.scenarios import Scenario, spoilt, sweep
 
+pytestmark = pytest.mark.slow
+
 Keep = Callable[[str, str, dict[str, Any]], None]
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES}
 WAYS = [
@@ -33,7 +35,6 @@ def faults(scenario: Scenario, at_most: int) -> list[Spoil]:
     return [Spoil(how, moment, ERRORS[name]) for how, name in WAYS for moment in scenario.moments(at_most)]
 
 
-@pytest.mark.slow
 def test_a_fault_at_some_moments(scenario: Scenario, tmp_path: Path) -> None:
     sweep(scenario, faults(scenario, SOME), tmp_path)
 

@@ -16,6 +16,8 @@ from support.driver import How, Spoil
 from support.files import snapshot
 from support.scenarios import Scenario, sweep
 
+pytestmark = pytest.mark.slow
+
 Keep = Callable[[str, str, dict[str, Any]], None]
 SOME, MANY = 4, 500  # moments per scenario in the default run, and in the sweep; all of them where there are fewer
 
@@ -36,7 +38,6 @@ def test_a_kill_at_every_moment_or_at_500(scenario: Scenario, tmp_path: Path, fi
     figures("kills", scenario.name, {**left, "lost_or_mixed": 0})
 
 
-@pytest.mark.slow
 def test_two_kills_in_a_row(scenario: Scenario, tmp_path: Path) -> None:
     for first in (scenario.points // 3, scenario.points // 2, scenario.points - 5):
         shop = scenario.fresh(tmp_path / "shop")

@@ -26,6 +26,8 @@ from support.index_server import IndexServer
 from support.mounts import Mounts
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 NAME = "vllm-0.22.1.tar.gz"
 FILE = f"/files/{NAME}"

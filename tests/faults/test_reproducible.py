@@ -24,6 +24,8 @@ from support.cost import slow_but
 from support.files import contents, readable, snapshot
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Way:

@@ -18,6 +18,8 @@ from support.files import contents, put, series_of, snapshot
 from support.mounts import Mounts
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 
 

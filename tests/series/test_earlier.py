@@ -20,6 +20,8 @@ from kvroles.series.release import version
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SERIES, LOCK = project.load()
 OPTIONS = Options(default_cache_dir())

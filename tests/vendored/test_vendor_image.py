@@ -24,6 +24,8 @@ from support.driver import Ran
 from support.files import contents, put
 from support.tiny import CONNECTOR, Tiny
 
+pytestmark = pytest.mark.slow
+
 Vendor = Callable[..., Ran]
 _CHROOT = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
 BASE = f"registry.example:5000/team/vllm-openai:v0.22.1@sha256:{'ab' * 32}"
@@ -35,7 +37,6 @@ def context(vendor: Vendor, tmp_path: Path) -> Path:
     return tmp_path / "context"
 
 
-@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(vendor: Vendor, context: Path, tmp_path: Path) -> None:
     before = contents(context)
     vendor("image", "--vllm-rev", "0.22.1", "--base", BASE, "--output", tmp_path / "two").ok()

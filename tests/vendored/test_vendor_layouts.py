@@ -22,6 +22,8 @@ from support.driver import Ran
 from support.files import contents, put, snapshot
 from support.tiny import CONNECTOR, Tiny
 
+pytestmark = pytest.mark.slow
+
 Vendor = Callable[..., Ran]
 INFO = "vllm-0.22.1.dist-info"
 EDIT = b"\n\ndef added_by_the_image():\n    return 1\n"

@@ -22,6 +22,8 @@ from support.driver import Ran
 from support.files import put, snapshot
 from support.tiny import CONNECTOR, Tiny
 
+pytestmark = pytest.mark.slow
+
 Vendor = Callable[..., Ran]
 WORKER = CONNECTOR.replace("connector.py", "worker.py")
 INFO = "vllm-0.22.1.dist-info"

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from support.driver import Ran
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Drivers = Mapping[str, Callable[..., Ran]]
 
 _ODD = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), max_size=12)

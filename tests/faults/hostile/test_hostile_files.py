@@ -16,6 +16,8 @@ from support.driver import Ran
 from support.index_server import IndexServer
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 NAME = "vllm-0.22.1.tar.gz"
 

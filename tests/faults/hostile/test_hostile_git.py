@@ -20,6 +20,8 @@ from kvroles.sources import address, clone, git, upstream
 from support.driver import Ran, script
 from support.tiny import CONNECTOR, SCRIPT, Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 
 

@@ -13,6 +13,8 @@ from support.driver import Ran, script
 from support.files import put, snapshot
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 DEEP = 200_000
 BOMBS = {
     "lists": b"[" * DEEP,

@@ -19,6 +19,8 @@ from support.driver import Ran
 from support.index_server import IndexServer
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 NAME = "vllm-0.22.1.tar.gz"
 SECRET = "s3cret"
@@ -78,7 +80,6 @@ def dripping() -> Iterator[Callable[[bytes, bytes], str]]:
     ],
     ids=["100 Continue", "status", "headers", "a header", "a chunk size", "a trailer", "a body", "a redirect"],
 )
-@pytest.mark.slow
 def test_a_server_that_drips_holds_a_run_for_ever(
     fetching: Apply, dripping: Callable[[bytes, bytes], str], tmp_path: Path, start: bytes, drop: bytes
 ) -> None:

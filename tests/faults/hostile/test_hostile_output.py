@@ -18,6 +18,8 @@ from kvroles.said import as_json, page, said
 from support.driver import Ran, is_a_paragraph, script
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 TOOLS = Path(__file__).resolve().parents[3] / "tools"
 # What writes to a standard stream itself, and why.
 _ITSELF = {

@@ -12,6 +12,8 @@ from support import oci
 from support.driver import Ran, script
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 
 

@@ -17,6 +17,8 @@ from support import oci, wheels
 from support.driver import Ran, script
 from support.tiny import CONNECTOR, Tiny
 
+pytestmark = pytest.mark.slow
+
 Vendor = Callable[..., Ran]
 
 
