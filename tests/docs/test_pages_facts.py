@@ -115,7 +115,7 @@ def test_a_breach_and_an_unchecked_clause_show_in_the_matrix() -> None:
 def test_the_effects_table_shows_every_effect_and_all_of_its_evidence() -> None:
     data = _data("role_effects.json")
     page = effects.fragments(data)["effects.md"]
-    assert data["releases"] == list(LOCK.releases)
+    assert data["releases"] == list(LOCK.releases)[: len(data["releases"])]  # a new release is read by a person first
     for effect in data["effects"]:
         row = page.split(f'<tr id="{effect["id"]}"')[1].split("</tr>")[0]
         assert f'data-releases="{" ".join(effects.releases_of(effect, data["releases"]))}"' in row

@@ -264,9 +264,9 @@ def test_a_release_newer_than_any_known_is_not_answered_from_the_newest(capsys: 
         code, out, err = _run(capsys, "--write", "--target-vllm", release, "run.sh")
         assert (code, out) == (2, "")
         assert f"{release} is newer than any release known here" in err
-        assert f"--target-vllm {newest}" in err
+        assert f"--target-vllm {hazards.NEWEST}" in err
     assert Path("run.sh").read_text() == SCRIPT
-    assert _run(capsys, "--target-vllm", newest, "run.sh")[0] == 0
+    assert _run(capsys, "--target-vllm", hazards.NEWEST, "run.sh")[0] == 0
 
 
 def test_check_fails_on_a_file_that_was_skipped_and_may_say_kv_both(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,13 +105,16 @@ def test_a_future_release_that_fits_gets_a_lock_row_and_no_variant(project: Path
 @pytest.mark.slow
 def test_an_archive_that_no_index_holds_is_at_hand_once_it_is_ported(project: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs" / "data", project / "docs" / "data")
+    shutil.copy(ROOT / "README.md", project)
     source = archive(tmp_path, NEXT, {**files_of(NEWEST), "vllm/logger.py": b"import logging\n"})
     assert "kept " not in port(project, "--to", source, "--check").stdout
     done = port(project, "--to", source)
     assert f"  kept   {tmp_path / f'caches/vllm-kv-roles/archives/vllm-{NEXT}.tar.gz'}\n" in done.stdout
+    assert "  wrote  docs/data/compat.json\n" in done.stdout
+    assert f"{next(iter(LOCK.releases))} to {NEXT}" in (project / "README.md").read_text()
     source.unlink()
-    proven = run(project, "verify.py", "--release", NEXT, "--offline", "--write")
-    assert proven.returncode == 0, proven.stderr
+    proven = run(project, "verify.py", "--release", NEXT, "--offline")
+    assert (proven.returncode, proven.stderr) == (0, "")
     assert port(project, "--to", NEXT, "--offline").returncode == 0
     made = run(project, "apply.py", "--vllm-rev", NEXT, "--offline", "--output", "new", "-q")
     assert made.returncode == 0, made.stderr

@@ -1,0 +1,32 @@
+"""What the documentation says of all releases, brought up to a release that was ported: the table of proofs, README's range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvroles.series.lock import Lock
+from kvroles.sources.release_files import Options
+
+from kvworkshop.verify import compat
+
+_README = "README.md"
+
+
+def write(root: Path, release: str, before: Lock, options: Options) -> list[str]:
+    """Prove ``release`` for ``docs/data/compat.json`` and name it in README; returns what changed.
+
+    Nothing where ``root`` has no documentation. ``before`` is the lock that README's sentence is of.
+    """
+    changed: dict[str, bytes] = {}
+    table, readme = root / compat.COMPAT, root / _README
+    if table.exists():
+        proofs = compat.prove_all([release], options, 1, lambda _: None)
+        changed[str(compat.COMPAT)] = compat.dumps(compat.merge(proofs, compat.unit_counts(root), compat.read(root)))
+    if readme.exists():
+        old, new = list(before.releases), list(Lock.load(root).releases)
+        said = f"{old[0]} to {old[-1]}".encode()
+        changed[_README] = readme.read_bytes().replace(said, f"{new[0]} to {new[-1]}".encode())
+    written = [path for path, data in changed.items() if (root / path).read_bytes() != data]
+    for path in written:
+        (root / path).write_bytes(changed[path])
+    return written
