@@ -17,7 +17,7 @@ from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.sources.release_files import Options
 
-from kvworkshop.port import facts, keep, port
+from kvworkshop.port import keep, port
 from kvworkshop.port import report as porting_report
 
 
@@ -78,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         root, args.to, args.as_release, args.from_tree, args.extra, args.output, args.check, series, lock, options
     )
     if report.written and not report.left:
+        from kvworkshop.port import facts  # lazy: to prove a release takes libraries, which --help does without
+
         report.written += facts.write(root, report.release, lock, options)
     if args.json:
         say_json(report.as_json())
