@@ -165,13 +165,7 @@ def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -
 
 def _within(path: str, tops: set[str], of: str) -> str:
     """The repository of ``path``: the nearest of ``tops`` at or above it, else ``of``."""
-    here = path
-    while tops and here not in tops:
-        up = os.path.dirname(here)
-        if up == here:
-            return of
-        here = up
-    return here if tops else of
+    return next((above for above in walk.upward(path) if above in tops), of) if tops else of
 
 
 @lru_cache(maxsize=1024)
@@ -181,11 +175,9 @@ def repository(path: str) -> str:
     folder = os.path.normpath(path)
     if not os.path.isdir(folder):
         folder = os.path.dirname(folder) or "."
-    here = os.path.realpath(folder)
-    while not os.path.lexists(os.path.join(here, ".git")):
-        if here == os.path.dirname(here):
-            return folder
-        here = os.path.dirname(here)
+    here = walk.top_of(os.path.realpath(folder))
+    if here is None:
+        return folder
     near = os.path.relpath(here)
     return here if os.path.isabs(path) else "." if set(near.split(os.sep)) == {".."} else near
 
@@ -264,10 +256,8 @@ def _followed(
         return [seen]
     if _excluded(link, next(iter(roots.values())), repo, known, seen):
         return [seen]
-    inside = target
-    while inside not in roots and inside != os.path.dirname(inside):
-        inside = os.path.dirname(inside)
-    if inside in roots:
+    inside = next((above for above in walk.upward(target) if above in roots), None)
+    if inside is not None:
         if target in followed or not walk.is_passed_over(target, inside):
             return [seen]
         followed.add(target)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
 from kvroles.evidence.frames import Side
+from kvroles.migrate import walk
 from kvroles.migrate.codes import CODES, RETIRED
 
 if TYPE_CHECKING:
@@ -134,10 +135,7 @@ class Known:
 def _top(folder: str, root: str) -> str:
     """The folder up to which settings hold in ``folder``, both paths being real ones: the top of its repository, else what was
     named, else the current one."""
-    top = folder
-    while top != os.path.dirname(top) and not os.path.lexists(os.path.join(top, ".git")):
-        top = os.path.dirname(top)
-    if os.path.lexists(os.path.join(top, ".git")):
+    if (top := walk.top_of(folder)) is not None:
         return top
     ends = [root if os.path.isdir(root) else os.path.dirname(root), os.getcwd()]
     return min((e for e in ends if folder == e or folder.startswith(e.rstrip("/") + "/")), key=len, default=folder)
@@ -146,13 +144,13 @@ def _top(folder: str, root: str) -> str:
 def _nearest(folder: str, root: str) -> str:
     """The settings file that holds in ``folder``, both paths being real ones; empty if there is none."""
     top = _top(folder, root)
-    while True:
-        file = os.path.join(folder, NAME)
+    for here in walk.upward(folder):
+        file = os.path.join(here, NAME)
         if os.path.isfile(file):
             return file
-        if folder == top or folder == os.path.dirname(folder):
-            return ""
-        folder = os.path.dirname(folder)
+        if here == top:
+            break
+    return ""
 
 
 class Options(NamedTuple):

@@ -111,6 +111,21 @@ def spread(root: str, many: int) -> Listed:
     return whole
 
 
+def upward(path: str) -> Iterator[str]:
+    """``path`` and every folder above it, the nearest first."""
+    while True:
+        yield path
+        up = os.path.dirname(path)
+        if up == path:
+            return
+        path = up
+
+
+def top_of(folder: str) -> str | None:
+    """The top of the repository of ``folder``, a whole path: the nearest folder upward with a ``.git``; None without one."""
+    return next((d for d in upward(folder) if os.path.lexists(os.path.join(d, ".git"))), None)
+
+
 def is_passed_over(path: str, root: str) -> bool:
     """Whether a folder between ``root`` and ``path``, both without links, is one that is passed over."""
     here = os.path.dirname(path) if not os.path.isdir(path) else path

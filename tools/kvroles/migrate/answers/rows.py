@@ -24,18 +24,8 @@ def check(paths: list[str], results: list[FileResult], coverage: Coverage, known
     inside = [os.path.join(p, "x") for p in paths if os.path.isdir(p)]
     for settings in known.all([*inside, *coverage.settings]):
         folder = os.path.realpath(settings.bases[0])
-        if settings.file and _covered(folder, roots):
+        if settings.file and any(above in roots for above in walk.upward(folder)):
             _check(settings, folder, results)
-
-
-def _covered(folder: str, roots: set[str]) -> bool:
-    here = folder
-    while here not in roots:
-        up = os.path.dirname(here)
-        if up == here:
-            return False
-        here = up
-    return True
 
 
 def _check(settings: Settings, folder: str, results: list[FileResult]) -> None:

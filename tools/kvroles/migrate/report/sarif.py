@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kvroles.evidence.text import TOKEN
+from kvroles.migrate import walk
 from kvroles.migrate.codes import CODES, TO_DO
 from kvroles.migrate.model import Finding
 
@@ -100,14 +101,10 @@ class _Bases:
 
 def _top(folder: str) -> str:
     """The top of a folder's repository; without one the current folder if it lies below that, else itself."""
-    here = folder
-    while not os.path.lexists(os.path.join(here, ".git")):
-        up = os.path.dirname(here)
-        if up == here:
-            cwd = os.getcwd()
-            return cwd if folder == cwd or folder.startswith(cwd.rstrip("/") + "/") else folder
-        here = up
-    return here
+    if (top := walk.top_of(folder)) is not None:
+        return top
+    cwd = os.getcwd()
+    return cwd if folder == cwd or folder.startswith(cwd.rstrip("/") + "/") else folder
 
 
 def _result(f: Finding, index: int, bases: _Bases) -> dict[str, object]:
