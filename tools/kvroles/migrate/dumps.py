@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from kvroles.evidence.data import Map, Node, Seq
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers.mapping import objects
@@ -19,29 +22,28 @@ def spans(text: Text, lang: str) -> list[tuple[int, int]]:
     """
     if not any(word in text.s for word in _SIGNS):
         return []
-    todo = roots(text, lang)
-    out: list[tuple[int, int]] = []
-    while todo and len(out) < _MANY:
+    return list(islice(((n.start, n.end) for n in each(text, lang) if _live(n)), _MANY))
+
+
+def each(text: Text, lang: str) -> Iterator[Map]:
+    """The mappings that are documents of a YAML or JSON text with Kubernetes objects, or stand in a list that is one."""
+    s = text.s
+    if lang not in {"yaml", "json"} or "apiVersion" not in s:
+        return
+    todo: list[Node] = []
+    if lang == "yaml":
+        todo += yaml.roots(text)
+    elif (got := objects.read(text, len(s) - len(s.lstrip()))) is not None:
+        todo.append(got[0])
+    while todo:
         node = todo.pop()
         if not isinstance(node, Map):
             continue
         items = node.get("items")
         if isinstance(items, Seq):
             todo += items.items
-        elif _live(node):
-            out.append((node.start, node.end))
-    return out
-
-
-def roots(text: Text, lang: str) -> list[Node]:
-    """The documents of a YAML or JSON text that holds Kubernetes objects; none of any other text."""
-    s = text.s
-    if lang not in {"yaml", "json"} or "apiVersion" not in s:
-        return []
-    if lang == "json":
-        got = objects.read(text, len(s) - len(s.lstrip()))
-        return [got[0]] if got is not None else []
-    return list(yaml.roots(text))
+        else:
+            yield node
 
 
 def _live(obj: Map) -> bool:

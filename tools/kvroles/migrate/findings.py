@@ -14,7 +14,6 @@ from kvroles.evidence.text import TOKEN
 from kvroles.migrate import arguments, connectors, dumps, hazards, together
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
-from kvroles.migrate.cluster import objects
 from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.model import Finding, Kept, Level
@@ -83,9 +82,13 @@ def keep_by_settings(found: list[Finding], options: Options) -> None:
 
 def _name_objects(found: list[Finding], ctx: File) -> None:
     """Say of each finding in a stream of Kubernetes objects which one it is of, and what made that."""
-    for node, of in objects.in_nodes(dumps.roots(ctx.text, sniff.language(ctx.text.s))):
-        for f in found:
-            if node.start <= f.pos < node.end:
+    # lazy: files have names, and need none
+    from kvroles.migrate.cluster import objects
+
+    for node in dumps.each(ctx.text, sniff.language(ctx.text.s)):
+        inside = [f for f in found if node.start <= f.pos < node.end]
+        if inside and (of := objects.of_node(node)) is not None:
+            for f in inside:
                 f.object = str(of)
 
 

@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from kvroles.migrate.cluster.objects import Name
+
 TYPE = "helm.sh/release.v1"
 _MAX_BYTES = 64 << 20  # of a release, unpacked; Helm itself cannot store more than 1 MB packed
 
@@ -30,13 +32,13 @@ class BrokenReleaseError(Exception):
     """A Secret that says it is a Helm release and is none; the message says why."""
 
 
-def deployed(secrets: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Release | BrokenReleaseError]]:
-    """The releases among ``secrets`` that are in force, each with its Secret's name."""
+def deployed(secrets: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Name, Release | BrokenReleaseError]]:
+    """The releases among ``secrets`` that are in force, each with its Secret."""
     for secret in secrets:
         metadata = secret.get("metadata") or {}
         labels = metadata.get("labels") or {}
         if secret.get("type") == TYPE and labels.get("status", "deployed") == "deployed":
-            name = f"{metadata.get('namespace', '')}/{metadata.get('name', '?')}"
+            name = Name("Secret", str(metadata.get("namespace", "")), str(metadata.get("name", "?")))
             try:
                 yield name, read((secret.get("data") or {}).get("release", ""))
             except BrokenReleaseError as e:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kvroles.evidence.data import Map, Node, Scalar, Seq
@@ -15,7 +15,6 @@ _MANAGERS = {
     "argocd.argoproj.io/tracking-id": "Argo CD application {}",
     "argocd.argoproj.io/instance": "Argo CD application {}",
 }
-_MANY = 10_000  # objects in a list
 
 
 class Name(NamedTuple):
@@ -59,29 +58,13 @@ def of_mapping(data: Mapping[str, Any]) -> Object | None:
     return Object(name)
 
 
-def in_nodes(roots: list[Node]) -> Iterator[tuple[Map, Object]]:
-    """The objects in parsed text, those in lists among them."""
-    todo = list(roots)
-    for _ in range(_MANY):
-        if not todo:
-            return
-        node = todo.pop(0)
-        if not isinstance(node, Map):
-            continue
-        items = node.get("items")
-        if isinstance(items, Seq) and (node.scalar("kind") or "").endswith("List"):
-            todo += items.items
-        elif (found := of_mapping(_head(node))) is not None:
-            yield node, found
-
-
-def _head(node: Map) -> dict[str, Any]:
-    """What of an object says its name and where it is made."""
-    out: dict[str, Any] = {key: node.scalar(key) for key in ("apiVersion", "kind")}
+def of_node(node: Map) -> Object | None:
+    """The same of a mapping in parsed text."""
+    head: dict[str, Any] = {key: node.scalar(key) for key in ("apiVersion", "kind")}
     metadata = node.get("metadata")
     if isinstance(metadata, Map):
-        out["metadata"] = _plain(metadata, 4)
-    return out
+        head["metadata"] = _plain(metadata, 4)
+    return of_mapping(head)
 
 
 def _plain(node: Node, depth: int) -> Any:

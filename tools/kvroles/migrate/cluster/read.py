@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from kvroles.evidence.text import TOKEN, Text
@@ -16,6 +17,7 @@ from kvroles.migrate import run, workers
 from kvroles.migrate.cluster import helm, objects
 from kvroles.migrate.cluster.kubectl import NO_CONFIGURATION, SECRETS, Kubectl, Unlisted
 from kvroles.migrate.codes import CODES
+from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.mapping import objects as mappings
 from kvroles.migrate.run import FileResult
@@ -99,15 +101,16 @@ class _Seen:
                 continue
             self._coverage.looked[found.name.namespace or WHOLE] += 1
             self._live.add(found.name)
-            if TOKEN in json.dumps(_bare(item)):
+            bare = _bare(item)
+            if TOKEN in json.dumps(bare):
                 uid = (item.get("metadata") or {}).get("uid")
-                self._hits[uid if isinstance(uid, str) else str(found.name)] = found, item
+                self._hits[uid if isinstance(uid, str) else str(found.name)] = found, bare
 
     def releases(self, secrets: Sequence[dict[str, Any]]) -> None:
         for name, release in helm.deployed(secrets):
-            self._coverage.looked[name.partition("/")[0] or WHOLE] += 1
+            self._coverage.looked[name.namespace or WHOLE] += 1
             if isinstance(release, helm.BrokenReleaseError):
-                self.lost.append(run.skipped(f"Secret/{name}", f"of a Helm release; {release}"))
+                self.lost.append(run.skipped(str(name), f"of a Helm release; {release}"))
             else:
                 self._of_helm += _of_release(release)
 
@@ -118,7 +121,7 @@ class _Seen:
                 namespace = found.name.namespace or WHOLE
                 self._coverage.pass_over("made from an object that is told of", str(found.name), namespace)
             else:
-                out.append(Place(found, "", _text(_bare(item))))
+                out.append(Place(found, "", _text(item)))
         return out + [p for p in self._of_helm if p.part != _MANIFEST or p.of.name not in self._live]
 
 
@@ -218,25 +221,27 @@ _OPEN, _BETWEEN, _CLOSE = '{"apiVersion": "v1", "kind": "List", "items": [\n', "
 
 
 def _of_list(group: list[Place], options: Options) -> list[FileResult]:
-    starts = [len(_OPEN)]
-    for place in group[:-1]:
-        starts.append(starts[-1] + len(place.text) + len(_BETWEEN))
-    text = group[0].text if len(group) == 1 else _OPEN + _BETWEEN.join(p.text for p in group) + _CLOSE
-    if len(group) == 1:
-        starts = [0]
+    starts, text = [0], group[0].text
+    if len(group) > 1:
+        starts = list(accumulate((len(p.text) + len(_BETWEEN) for p in group[:-1]), initial=len(_OPEN)))
+        text = _OPEN + _BETWEEN.join(p.text for p in group) + _CLOSE
     whole = run.of_bytes("-", "-", text.encode("utf-8", "replace"), options._replace(proof=False))
     if whole is None:
         return []
-    results = [FileResult(p.path, [], whole.lines) for p in group]
-    for r, place in zip(results, group, strict=True):
-        r.repository = place.of.name.namespace or WHOLE
+    by_place: dict[int, list[Finding]] = {}
     for f in whole.findings:
-        n = max(0, bisect_right(starts, f.pos) - 1)
-        place = group[n]
-        root = mappings.read(Text.of_file(place.text.encode("utf-8", "replace")), 0)
+        by_place.setdefault(max(0, bisect_right(starts, f.pos) - 1), []).append(f)
+    return [_of_place(group[n], starts[n], found, whole.lines) for n, found in by_place.items()]
+
+
+def _of_place(place: Place, start: int, found: list[Finding], lines: dict[int, int]) -> FileResult:
+    """The findings of one object, whose text begins at index ``start`` of what was read."""
+    root = mappings.read(Text.of_file(place.text.encode("utf-8", "replace")), 0)
+    for f in found:
         f.path, f.object = place.path, str(place.of)
+        f.field = objects.field(root[0], f.pos - start) if root is not None and f.pos >= 0 else ""
         if CODES[f.code].actionable and not f.fix:
             f.fix = f"change it where it is made{f', in {place.of.made_by}' if place.of.made_by else ''}"
-        f.field = objects.field(root[0], f.pos - starts[n]) if root is not None and f.pos >= 0 else ""
-        results[n].findings.append(f)
-    return results
+    result = FileResult(place.path, found, lines)
+    result.repository = place.of.name.namespace or WHOLE
+    return result
