@@ -35,7 +35,7 @@ def files(package: Package, cache: Path, wanted: list[str]) -> dict[str, bytes]:
 
     Raises NoSource when npm is missing or fails, Unproven for other bytes than the pinned.
     """
-    kept = _kept(cache / "npm", package.file)
+    kept = kept_in(cache / "npm", package.file)
     data = kept if kept is not None else pack(package.name, package.version)
     if sha256(data) != package.sha256:
         raise Unproven(
@@ -45,8 +45,7 @@ def files(package: Package, cache: Path, wanted: list[str]) -> dict[str, bytes]:
             fix="Delete it and run this again" if kept is not None else "Fetch it from another registry",
         )
     if kept is None:
-        with handles.folder(cache / "npm", create=True) as folder, handles.new(folder, package.file) as f:
-            f.write(data)
+        keep_in(cache / "npm", package.file, data)
     return members(data, wanted)
 
 
@@ -79,7 +78,14 @@ def members(data: bytes, wanted: list[str]) -> dict[str, bytes]:
     return out
 
 
-def _kept(cache: Path, name: str) -> bytes | None:
+def keep_in(cache: Path, name: str, data: bytes) -> None:
+    """Put a file into folder ``cache``, which is made where it is not there."""
+    with handles.folder(cache, create=True) as folder, handles.new(folder, name) as f:
+        f.write(data)
+
+
+def kept_in(cache: Path, name: str) -> bytes | None:
+    """A file that ``cache`` holds, or None. Raises NoSource when it cannot be read."""
     try:
         with handles.folder(cache) as folder, handles.regular(name, at=folder) as f:
             return f.read(_LARGEST)

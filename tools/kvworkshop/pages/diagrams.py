@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from kvroles.errors import NoSource, Unproven, os_error
-from kvroles.tree import handles
+from kvroles.digest import sha256
+from kvroles.errors import NoSource, Unproven
 
 from kvworkshop import npm
 
 VERSION = "11.17.2"
 SHA256 = "581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8"
-_LARGEST = 64 << 20
 NAME = f"mermaid-{VERSION}.min.js"  # in the user's cache
 SERVED = Path("assets") / "javascripts" / "mermaid.min.js"  # below docs/
 
@@ -23,7 +21,7 @@ def provide(docs: Path, cache: Path, given: Path | None = None) -> Path:
     Returns the path below ``docs``. Raises NoSource when npm is missing or fails, Unproven for other bytes than the pinned.
     """
     target = docs / SERVED
-    if given is None and target.exists() and _digest(target.read_bytes()) == SHA256:
+    if given is None and target.exists() and sha256(target.read_bytes()) == SHA256:
         return target
     stored = cache / NAME
     kept: bytes | None = None
@@ -32,35 +30,20 @@ def provide(docs: Path, cache: Path, given: Path | None = None) -> Path:
         if data is None:
             raise NoSource(f"{given} does not exist", fix="Give --mermaid the file dist/mermaid.min.js of the package")
     else:
-        kept = _kept(cache)
+        kept = npm.kept_in(cache, NAME)
         data = kept if kept is not None else _from_npm()
-    if _digest(data) != SHA256:
+    if sha256(data) != SHA256:
         raise Unproven(
             f"{given or stored} is not mermaid {VERSION}",
             expected=f"SHA-256 {SHA256}",
-            found=f"SHA-256 {_digest(data)}",
+            found=f"SHA-256 {sha256(data)}",
             fix=f"Delete it, or give --mermaid the file dist/mermaid.min.js of npm package mermaid@{VERSION}",
         )
     if given is None and not kept:
-        with handles.folder(cache, create=True) as folder, handles.new(folder, NAME) as f:
-            f.write(data)
+        npm.keep_in(cache, NAME, data)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(data)
     return target
-
-
-def _kept(cache: Path) -> bytes | None:
-    try:
-        with handles.folder(cache) as folder, handles.regular(NAME, at=folder) as f:
-            return f.read(_LARGEST)
-    except FileNotFoundError:
-        return None
-    except OSError as e:
-        raise os_error(f"{cache / NAME} cannot be read", e, "Choose another cache with --cache-dir", NoSource) from None
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _from_npm() -> bytes:
