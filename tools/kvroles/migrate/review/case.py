@@ -113,7 +113,7 @@ def _evidence(case: Case, terminal: Terminal) -> Iterator[str]:
 def _cues(case: Case, cues: list[Cue], head: str, colour: str, terminal: Terminal) -> Iterator[str]:
     said_already: list[str] = []
     for c in cues:
-        where = f"line {case.result.lines.get(c.pos, 1)}: " if c.pos >= 0 else ""
+        where = f"line {line}: " if (line := case.result.line(c)) else ""
         text = said(f"{where}{c.kind}: {' '.join(c.words.split())}")
         if text not in said_already:
             said_already.append(text)

@@ -401,7 +401,7 @@ def text(outcome: Outcome) -> str:
     lines += [f"  passed over: {said(one)}" for one in outcome.passed]
     folder = shlex.quote(str(outcome.path))
     lines.append(
-        f"  load it with 'skopeo copy --all oci:{folder}:{outcome.name} docker://...', or 'podman load'; then run "
+        f"  load it with 'skopeo copy --all oci:{folder}:{outcome.name} docker://...', or 'podman load'; then run 'verify' in "
+        "it: only that asks its Python"
     )
-    lines[-1] += "'verify' in it: only that asks its Python"
     return "\n".join(lines) + "\n"

@@ -148,15 +148,7 @@ def _from_originals(tree: Tree, found: Installed, planned: part.Planned, made: R
     """The changes from what vLLM ships, where an earlier run of ours lies between; files that run left right are among them."""
     changes = {c.path: c._replace(before=planned.shipped.get(c.path, c.before)) for c in planned.changes}
     for path, (before, _) in made.files.items() if made is not None and planned.shipped else ():
-        original = tree.read(f"{found.originals}/{path}")
-        if original is None or sha256(original) != before:
-            raise Unproven(
-                f"The stored original of {path} in {found.site} is missing or damaged",
-                expected=f"SHA-256 {before}",
-                found="no file" if original is None else f"SHA-256 {sha256(original)}",
-                fix=found.reinstall,
-            )
-        changes.setdefault(path, Change(path, original, tree.read(path)))
+        changes.setdefault(path, Change(path, _original(tree, found, path, before), tree.read(path)))
     return tuple(changes[path] for path in sorted(changes))
 
 
@@ -238,7 +230,6 @@ def uninstall(found: Installed) -> Outcome:
 
 def _back(tree: Tree, found: Installed, path: str, before: str, after: str) -> Change:
     now = tree.read(path)
-    original = tree.read(f"{found.originals}/{path}")
     if now is None or sha256(now) != after:
         raise DoesNotApply(
             f"{path} in {found.site} was changed since it was patched",
@@ -246,14 +237,20 @@ def _back(tree: Tree, found: Installed, path: str, before: str, after: str) -> C
             found="no file" if now is None else f"SHA-256 {sha256(now)}",
             fix=f"Keep your change elsewhere. {found.reinstall}",
         )
+    return Change(path, now, _original(tree, found, path, before))
+
+
+def _original(tree: Tree, found: Installed, path: str, before: str) -> bytes:
+    """The stored original of a patched file, whose SHA-256 is ``before``. Raises Unproven when it is not that."""
+    original = tree.read(f"{found.originals}/{path}")
     if original is None or sha256(original) != before:
         raise Unproven(
-            f"The stored original of {path} is damaged",
+            f"The stored original of {path} in {found.site} is missing or damaged",
             expected=f"SHA-256 {before}",
             found="no file" if original is None else f"SHA-256 {sha256(original)}",
             fix=found.reinstall,
         )
-    return Change(path, now, original)
+    return original
 
 
 def _record_back(tree: Tree, found: Installed, paths: list[str], ours: list[str]) -> Change:
