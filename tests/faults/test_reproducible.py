@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 from support import wheels
-from support.cost import slow_but
 from support.files import contents, readable, snapshot
 from support.tiny import Tiny
 
@@ -167,7 +166,7 @@ def products(tiny: Tiny, wheel: Path, way: Way, room: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", slow_but(("again", "a strict umask"), WAYS))
+@pytest.mark.parametrize("name", WAYS)
 def test_the_same_bytes(
     tiny: Tiny,
     tmp_path: Path,

@@ -17,7 +17,6 @@ import pytest
 from kvroles.series.lock import Lock
 from kvroles.vendored.image import pyz
 from support import wheels
-from support.cost import slow_but
 from support.driver import Ran
 from support.files import contents, put, snapshot
 from support.tiny import CONNECTOR, Tiny
@@ -65,7 +64,7 @@ def spaced(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("how", slow_but(["a finder"], ["a path in a .pth", "a finder"]))
+@pytest.mark.parametrize("how", ["a path in a .pth", "a finder"])
 def test_an_editable_install_whose_tests_and_docs_were_deleted(
     vendor: Vendor, tiny: Tiny, spaced: Path, tmp_path: Path, how: str
 ) -> None:
@@ -156,7 +155,7 @@ def test_a_link_to_the_package(vendor: Vendor, tiny: Tiny, spaced: Path) -> None
     assert (tree / CONNECTOR).read_bytes() == tiny.applied()[CONNECTOR]
 
 
-@pytest.mark.parametrize("mode", slow_but(["symlink"], ["symlink", "hardlink", "copy"]))
+@pytest.mark.parametrize("mode", ["symlink", "hardlink", "copy"])
 def test_what_uv_installs_in_each_of_its_ways(
     vendor: Vendor, wheel: Path, tiny: Tiny, spaced: Path, tmp_path: Path, mode: str
 ) -> None:
@@ -188,7 +187,7 @@ def test_what_uv_installs_in_each_of_its_ways(
 
 @pytest.mark.parametrize(
     "version",
-    slow_but(["0.22.2rc1"], ["0.22.1.post1", "0.22.2rc1", "0.22.2.dev41+gabc1234.cu130", "0.1.dev1+g0f3c1a2"]),
+    ["0.22.1.post1", "0.22.2rc1", "0.22.2.dev41+gabc1234.cu130", "0.1.dev1+g0f3c1a2"],
 )
 def test_a_version_that_the_lock_does_not_know_goes_by_its_files(
     vendor: Vendor, tiny: Tiny, tmp_path: Path, version: str
@@ -292,7 +291,7 @@ def test_packages_that_conda_installed(vendor: Vendor, wheel: Path, tiny: Tiny, 
 # What is no installation that can be spoken of: one paragraph, the documented code, nothing changed.
 
 
-@pytest.mark.parametrize("verb", slow_but(["verify"], ["install", "verify"]))
+@pytest.mark.parametrize("verb", ["install", "verify"])
 @pytest.mark.parametrize(
     ("record", "code", "said"),
     [

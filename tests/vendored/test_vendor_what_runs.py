@@ -17,7 +17,6 @@ import pytest
 from kvroles.vendored.installed import search
 from kvroles.vendored.installed.interpreter import Interpreter
 from support import wheels
-from support.cost import slow_but
 from support.driver import Ran
 from support.files import put, snapshot
 from support.tiny import CONNECTOR, Tiny
@@ -96,7 +95,7 @@ def test_the_working_directory_is_looked_at(vendor: Vendor, patched: Path, tmp_p
     vendor(*ask, "--workdir", tmp_path / "nowhere").refused(2, "--workdir", "is not a folder")
 
 
-@pytest.mark.parametrize("where", slow_but(["a .pth"], ["a .pth", "sitecustomize", "a finder"]))
+@pytest.mark.parametrize("where", ["a .pth", "sitecustomize", "a finder"])
 def test_what_start_up_code_puts_first_is_seen_when_python_is_asked(
     vendor: Vendor, patched: Path, wheel: Path, tmp_path: Path, where: str
 ) -> None:
@@ -238,7 +237,7 @@ def test_start_up_code_of_an_installed_distribution_is_listed_and_vouched_for(ve
 
 
 @pytest.mark.parametrize("name", ["connector/__init__.py", f"connector{importlib.machinery.EXTENSION_SUFFIXES[0]}"])
-@pytest.mark.parametrize("of", slow_but([CONNECTOR], [CONNECTOR, WORKER]))
+@pytest.mark.parametrize("of", [CONNECTOR, WORKER])
 def test_a_file_that_python_prefers_to_a_module_is_refused(vendor: Vendor, patched: Path, name: str, of: str) -> None:
     shadow = of.replace("connector.py" if of == CONNECTOR else "worker.py", name)
     if of == WORKER:
@@ -247,8 +246,8 @@ def test_a_file_that_python_prefers_to_a_module_is_refused(vendor: Vendor, patch
     vendor("verify", "--site-packages", patched).refused(3, f"would import {patched / shadow} in place of {of}")
 
 
-@pytest.mark.parametrize("how", slow_but(["unchecked"], ["timestamp", "unchecked", "checked"]))
-@pytest.mark.parametrize("of", slow_but([CONNECTOR], [CONNECTOR, WORKER]))
+@pytest.mark.parametrize("how", ["timestamp", "unchecked", "checked"])
+@pytest.mark.parametrize("of", [CONNECTOR, WORKER])
 def test_bytecode_of_another_source_that_python_would_run_is_refused(
     vendor: Vendor, patched: Path, tmp_path: Path, how: str, of: str
 ) -> None:
