@@ -1,13 +1,20 @@
-"""Give NIXL's progress thread a pause between looks. Python imports this when it starts, where it is on the path.
+"""Give waiting threads a pause between looks. Python imports this when it starts, where it is on the path.
 
 NIXL's Python API asks for no pause (``pthrDelay = 0``), so that every server with a connector keeps a core busy while
 it has nothing to do: four of them leave two cores no time for the work that is tested. What arrives wakes the thread
-in a pause too. Nothing else of NIXL changes, and nothing of vLLM.
+in a pause too.
+
+A vLLM worker looks for its next message in a loop around ``os.sched_yield`` for a second after each message (0.30.0,
+distributed/device_communicators/shm_broadcast.py:204), and the worker of a prefill instance gets messages for as long as
+it keeps blocks for decode. Two cores then go to workers that wait: on some kernels the worker of decode was never run
+while the other yielded, and a push came to nothing. Nothing else of NIXL or vLLM changes.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -40,4 +47,9 @@ class Paused(MetaPathFinder):
         return spec
 
 
+def _sched_yield() -> None:
+    time.sleep(PAUSE_US / 1e6)
+
+
 sys.meta_path.insert(0, Paused())
+os.sched_yield = _sched_yield
