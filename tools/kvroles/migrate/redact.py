@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN
+from kvroles.evidence.text import TOKEN, occurrences
 
 MASK = "***"
 HIDDEN = "[not shown: values of env or data]"
@@ -79,8 +79,10 @@ _BLOCK = regex(
 )
 _WAITS = regex(rf"(?i)(?:^|[\s\"'\[,=-])--?{_BEFORE}{_SECRET}[\"']?,?\s*\\?$")
 _PEM = regex(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
-_SECRET_KIND = regex(r"""(?m)["']?\bkind["']?\s*[:=]\s*\\?["']?(?:Secret|SecretList)\b""")
-_LIVE = regex(r"""(?m)["']?\b(?:resourceVersion|managedFields|selfLink|uid|last-applied-configuration)\b["']?\s*:""")
+# The letters first, what may not stand before them after: the machine then looks for the letters.
+_SECRET_KIND = regex(r"""kind(?<!\wkind)["']?\s*[:=]\s*\\?["']?(?:Secret|SecretList)\b""")
+_OF_LIVE = ("resourceVersion", "managedFields", "selfLink", "uid", "last-applied-configuration")
+_COLON = regex(r"""["']?\s*:""")
 _DOCUMENT = regex(r"(?m)^---(?=\s|$)")
 
 
@@ -136,6 +138,15 @@ def _values(pattern: re.Pattern[str], text: str, at: int, end: int, harmless: bo
             yield m.span(group)
 
 
+def _live(text: str) -> bool:
+    """Whether a text has a key that only a running cluster's objects have."""
+    return any(
+        _COLON.match(text, i + len(word)) is not None and not re.match(r"\w", text[i - 1 : i])
+        for word in _OF_LIVE
+        for i in occurrences(text, word)
+    )
+
+
 def _closing(text: str, at: int) -> int:
     """Behind the bracket that closes the one before ``at``; the end of the text if none does."""
     depth = 1
@@ -180,12 +191,12 @@ class Shown:
         return any(a <= pos < b for a, b in self._guarded)
 
     def _documents(self) -> Iterator[tuple[int, int]]:
-        if not (_SECRET_KIND.search(self.text) or _LIVE.search(self.text)):
+        if not (_SECRET_KIND.search(self.text) or _live(self.text)):
             return
         ends = [0, *(m.start() for m in _DOCUMENT.finditer(self.text)), len(self.text) + 1]
         for a, b in pairwise(ends):
             part = self.text[a:b]
-            if _SECRET_KIND.search(part) or ("apiVersion" in part and _LIVE.search(part)):
+            if _SECRET_KIND.search(part) or ("apiVersion" in part and _live(part)):
                 yield a, b
 
     @cached_property
