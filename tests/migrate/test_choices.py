@@ -65,6 +65,66 @@ SETS = {
         "a.py",
         'ROLE_BOTH = "kv_both"\nROLE_PRODUCER = "kv_producer"\ncfg = {"kv_connector": "NixlConnector", "kv_role": ROLE_BOTH}\n',
     ),
+    "a list that one role is taken out of": (
+        "a.py",
+        'role = ["kv_producer", "kv_consumer", "kv_both"][i]\ncfg = {"kv_connector": "NixlConnector", "kv_role": role}\n',
+    ),
+    "a list with a name that is gone through": (
+        "a.py",
+        'roles = ["kv_producer", "kv_consumer", "kv_both"]\nfor r in roles:\n    nixl(kv_role=r)\n',
+    ),
+    "a list that a call draws from": ("a.py", 'role = random.choice(["kv_producer", "kv_consumer", "kv_both"])  # nixl\n'),
+    "a list of Go with an index": ("a.go", 'package a\nvar r = []string{"kv_producer", "kv_consumer", "kv_both"}[i] // nixl\n'),
+    "a list of Rust with an index": (
+        "a.rs",
+        'const R: [&str; 3] = ["kv_producer", "kv_consumer", "kv_both"];\nfn f(i: usize) { nixl(R[i]) }\n',
+    ),
+    "rows of a table of cases": (
+        "a.py",
+        '@pytest.mark.parametrize("role,n", [\n    ("kv_producer", 1),\n    ("kv_both", 2),\n])\ndef f(role, n): nixl(role)\n',
+    ),
+    "a name of it that a call is given": (
+        "a.go",
+        'package a // nixl\nconst (\n\tRoleProducer = "kv_producer"\n\tRoleBoth     = "kv_both"\n)\n\nfunc f(c *C) { c.set(RoleBoth) }\n',
+    ),
+    "the last of several values that may be given": ("a.js", 'const r = p && "kv_producer" || "kv_both"; // nixl\n'),
+    "a value on the line below its condition": ("a.js", 'start(nixl, p ?\n  "kv_both" : "kv_consumer");\n'),
+    "the same in HCL": ("a.tf", 'locals {\n  nixl = (var.p ?\n    "kv_both" : "kv_consumer")\n}\n'),
+    "a variable with the name of a text for people": ("a.py", 'label = "kv_both"\nstart_nixl(label)\n'),
+    "an argument of a call whose result is compared": ("a.py", 'ok = start_nixl("kv_both") == 0\n'),
+    "the same in Go": ("a.go", 'package a\n\nfunc f() bool { return startNixl("kv_both") == nil }\n'),
+    "the body of Nix's let": ("a.nix", 'let c = "NixlConnector"; in { kv_connector = c; kv_role = "kv_both"; }\n'),
+    "all but one form of NIXL's connector": ("a.py", 'kv_role = "kv_producer" if name == "NixlPushConnector" else "kv_both"\n'),
+    "a default in a comment that a tool reads": (
+        "a.go",
+        'package a // nixl\n\ntype C struct {\n\t// +kubebuilder:default="kv_both"\n\tKVRole string\n}\n',
+    ),
+    "what an assertion starts": ("tests/test_a.py", 'self.assertEqual(start_nixl(role="kv_both"), 0)\n'),
+    "what an assertion of Rust starts": (
+        "a.rs",
+        'fn f() { assert!(run(&["--kv-transfer-config", r#"{"kv_connector":"NixlConnector","kv_role":"kv_both"}"#]).success()); }\n',
+    ),
+    "what is started or else it panics": (
+        "a.rs",
+        'fn f() { run(r#"{"kv_connector":"NixlConnector","kv_role":"kv_both"}"#).expect("it starts"); }\n',
+    ),
+    "what an assertion of JavaScript starts": ("a.js", 'expect(startNixl("kv_both")).toBe(0);\n'),
+    "what a test wants and starts": ("tests/test_a.py", 'def f():\n    want = nixl(kv_role="kv_both")\n    start(want)\n'),
+    "what is started to get what a test wants": ("tests/test_a.py", 'def f():\n    want = start(nixl, "kv_both")\n'),
+    "what a test checks by starting it": ("tests/test_a.py", 'def f():\n    verify_server_starts(nixl, kv_role="kv_both")\n'),
+    "a connector that is an argument, beside a comment of another": (
+        "a.py",
+        '# MooncakeConnector is another one\ndef f(c): return {"kv_connector": c, "kv_role": "kv_both"}\n',
+    ),
+    "a connector from the environment": (
+        "a.py",
+        'kv = {"kv_connector": os.getenv("C", "MooncakeConnector"), "kv_role": "kv_both"}\n',
+    ),
+    "a connector that is set twice": (
+        "a.py",
+        'c = "MooncakeConnector"\nc = known.get(n, c)  # nixl\nkv = {"kv_connector": c, "kv_role": "kv_both"}\n',
+    ),
+    "a connector beside a parameter's default": ("a.py", '# MooncakeConnector\ndef f(kv_connector, kv_role="kv_both"): ...\n'),
 }  # fmt: skip
 LOOKS = {
     "a comparison": ("a.py", 'if cfg.kv_role == "kv_both": warn()\n'),
@@ -74,6 +134,31 @@ LOOKS = {
     "what a test expects": (
         "tests/test_a.py",
         'assert cfg == KVTransferConfig(kv_connector="NixlConnector", kv_role="kv_both")\n',
+    ),
+    "a list of all roles that is asked": (
+        "a.py",
+        'ROLES = ["kv_producer", "kv_consumer", "kv_both"]  # nixl\nif role not in ROLES:\n    raise ValueError(f"one of {ROLES}")\n',
+    ),
+    "an argument's choices": (
+        "a.py",
+        'ROLES = ("kv_producer", "kv_consumer", "kv_both")  # nixl\np.add_argument("--kv-role", choices=ROLES)\n',
+    ),
+    "names of all roles that are compared": (
+        "a.go",
+        'package a // nixl\nconst (\n\tRoleProducer = "kv_producer"\n\tRoleBoth     = "kv_both"\n)\n\nfunc f(r string) bool { return r == RoleBoth }\n',
+    ),
+    "a union of types": (
+        "a.ts",
+        'const ROLES = ["kv_producer", "kv_consumer", "kv_both"] as const; // nixl\ntype R = (typeof ROLES)[number];\n',
+    ),
+    "what an assertion of Rust expects": ("a.rs", 'fn f() { assert_eq!(nixl["kv_role"], "kv_both"); }\n'),
+    "what a test wants and compares": (
+        "tests/test_a.py",
+        'def f():\n    want = dict(nixl=1, kv_role="kv_both")\n    assert got == want\n',
+    ),
+    "a variable named for another connector": (
+        "a.py",
+        'def f(lmcache_connector): # LMCacheConnectorV1\n    return {"kv_connector": lmcache_connector, "kv_role": "kv_both"}\nx = "LMCacheConnectorV1"\n',
     ),
     "names of all roles": ("a.py", 'ROLE_BOTH = "kv_both"\nROLE_PRODUCER = "kv_producer"\n'),
 }

@@ -71,6 +71,8 @@ _COMMENT_MARKS: dict[str, tuple[str, ...]] = {
     "tex": ("%",),
     "erl": ("%",),
 }  # fmt: skip
+# Comments that a tool reads as settings: ``// +kubebuilder:default=kv_both``, ``//go:generate ...``.
+_MARKERS = {"go": regex(r"//(?:go:|\s*\+(?:[\w:]*:)?default\b)")}
 _LINE_ONLY = frozenset(
     {"unit", "ini", "cfg", "conf", "properties", "bat", "cmd", "docker", "vim"}
 )  # none behind a value
@@ -92,6 +94,8 @@ def commented(s: str, i: int, lang: str) -> bool:
     start = s.rfind("\n", 0, i) + 1
     line = s[max(start, i - 2000) : i]
     lead = line.lstrip().lower()
+    if sets_by_comment(lead, lang):
+        return False
     for mark in _COMMENT_MARKS.get(lang, ()):
         if lead.startswith(mark):
             return True
@@ -105,6 +109,11 @@ def commented(s: str, i: int, lang: str) -> bool:
         return False
     line = s[s.rfind("\n", 0, opened) + 1 : opened]
     return not _open_quote(line)
+
+
+def sets_by_comment(comment: str, lang: str) -> bool:
+    """Whether a comment in ``lang``, its sign included, is one that a tool reads a setting from."""
+    return lang in _MARKERS and _MARKERS[lang].match(comment) is not None
 
 
 def _mark_at(line: str, mark: str) -> int:
@@ -132,11 +141,12 @@ _COMPARED_BEFORE = regex(
       | (?<![\w.-])(?:eq|ne|equals?|matches|isEqual) (?:\s+[^\s"'()]+)? )
     [ \t]* \(? [ \t]* [rbfu]{{0,2}}{_Q}\*? $
     | (?:\[\[? | \btest)\s [^\]\n;{{,]* \$ [^\]\n;{{,]* \s(?:=|==|!=)\s* {_Q}$
-    | ^(?!.*\bfor\b) .* \bin\s*[(\[{{] [^()\[\]{{}}]* {_Q}$
+    | ^(?!.*\bfor\b) .* [\w\])"'] [ \t]+ in\s*[(\[{{] [^()\[\]{{}}=:;]* {_Q}$
     | \bcase\s+(?:[^:\n]*,\s*)?{_Q}$
     """
 )
-_COMPARED_AFTER = regex(rf"^{_Q}\)?[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
+_COMPARED_AFTER = regex(rf"^{_Q}(?P<closed>\)?)[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
+_IN_BRACKETS = regex(r"(?<![\w\])])[ \t]*\([ \t]*[rbfu]{0,2}(?:\\*[\"'`])*$")  # of no call
 _ARM_AFTER = regex(rf"^{_Q}\s*(?:\|[^)\n]{{0,80}})?\)")
 _ARM_BEFORE = regex(rf"(?:^|\n|;;)[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{_Q}$")
 _PATTERN_AFTER = regex(rf"^{_Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
@@ -144,7 +154,8 @@ _PATTERN_BEFORE = regex(rf"(?:\.\*|\.\+|\\b|\(\?i\)){_Q}$")
 _CALLED = regex(
     r"""(?ix)
     \b(?:contains(?:String)?|matches|match|startsWith|endsWith|has_?prefix|has_?suffix|includes|indexOf|index|search
-    |find(?:all)?|fullmatch|regexp?(?:p|_match|_search|Match)?|like|count|assert\w*|expect\w*|toBe|toEqual|re_match)
+    |find(?:all)?|fullmatch|regexp?(?:p|_match|_search|Match)?|like|count|assert(?:_?(?:equals?|eq|ne|that|true|in|same|contains))?
+    |expect|toBe|toEqual|re_match)
     \s*\(\s*[^()\n]*$"""
 )
 _SED = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
@@ -153,9 +164,9 @@ _SED_NEW = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*\1(?:(?
 _LIST_SEP = r"\s*(?:,|\||/|\bor\b|\band\b|\bvs\b\.?)+\s*(?:\b(?:or|and)\b\s*)?"
 _BETWEEN_BEFORE = regex(rf"{_OTHER}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_Q}$")
 _BETWEEN_AFTER = regex(rf"^{_Q}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{_OTHER}")
-_ITEM_BEFORE = regex(rf"(?:^|\n)[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}[^\n]*\r?\n[ \t]*(?P=mark)[ \t]*{_Q}$")
-_ITEM_AFTER = regex(rf"^{_Q}[^\n]*\r?\n[ \t]*(?P<mark>[-(\[])[ \t]*{_OTHER}")
-_ITEM_MARK = regex(rf"^[ \t]*([-(\[])[ \t]*{_Q}$")
+_ITEM_BEFORE = regex(rf"(?:^|\n)[ \t]*(?P<mark>-)[ \t]*{_OTHER}[^\n]*\r?\n[ \t]*(?P=mark)[ \t]*{_Q}$")
+_ITEM_AFTER = regex(rf"^{_Q}[^\n]*\r?\n[ \t]*(?P<mark>-)[ \t]*{_OTHER}")
+_ITEM_MARK = regex(rf"^[ \t]*(-)[ \t]*{_Q}$")
 _LOOPED = regex(
     r"\bfor\b[^\n]*\b(?:in|of)\s*$|\bfor_each\s*=\s*(?:\w+\(\s*)?$|\brange\b[^\n{}]*$|\bparametrize\([^\n()]*$"
 )
@@ -171,7 +182,7 @@ _VOCABULARY = regex(
 _SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
 _SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{_Q}$")
 _LISTED = frozenset(
-    {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "choice", "contains", "sorted",
+    {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "contains", "sorted",
      "of", "aslist", "arrayof", "in", "toset", "anyof"}
 )  # fmt: skip
 _KEY_BEFORE = regex(rf"(?:^|\n|[{{,])[ \t]*{_Q}$")
@@ -181,6 +192,35 @@ _NAMED_BEFORE = regex(
 )
 _NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_OTHER}")
 _CALLED_OLD = regex(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
+# What else is done with the name of a role or of a list of roles, where nothing is set by it.
+_MANY = 200
+_ASKED_BEFORE = regex(
+    r"""(?x) (?: [=!]==? | \bis(?:\s+not)? | \bcase | \b(?:not\s+)?in | -(?:eq|ne|c?in|notin|contains) | \binstanceof | \btypeof
+      | \bchoices\s*=
+      | (?<![a-z])(?: [cC]ontains\w* | (?<!\.)(?:len | set | frozenset | tuple | list | sorted) | join | get_args | Literal
+        | Choice | [eE]num | oneOf | one_of | ValidateSet | NewString | [iI]s_?[vV]alid\w* ) \s* [(\[{]
+      | ["'`] | \b(?:raise|throw|log\w*|warn\w*|error\w*|print\w*|Errorf|panic)\b [^\n]* )
+    \s* [(\[{&*]? \s* (?:\w+(?:\.|::))* $"""
+)
+_ASKED_AFTER = regex(
+    r"""(?x) \s* (?: [=!]==? | \bin\b | \bis\b | => | \)?\s*\[number\] | :?=(?!=) | :\s*[\w.<>\[\], &|"']{0,160}=(?!=)
+      | (?:\s+\w+)?\s*=(?!=)
+      | \.(?:includes|contains|indexOf|index|count|has|some|every|join|length|len|value|as_str)\b | ["'`] )"""
+)
+_LOOPS = regex(r"\bfor\b|\bforeach\b|\brange\b")
+_IMPORTED = regex(r"\s*(?:import|from|use|export\s*\{|using)\b")
+_KEY_OF = regex(r"(?:[{,]|(?<![?\s])\s*\n)\s*(?:\w+(?:\.|::))*$")
+_AMONG = regex(r"(?:^|[^\w\s(]|=)\s*[\[{]\s*(?:[\w.:]+\s*,\s*)*(?:\w+(?:\.|::))*$")
+# A list that is a call's argument, is indexed or gone through at once, or has a name.
+_IN_CALL = regex(r"(\w+)\s*!?\(\s*(?:[^()\n\[\]{}]*,\s*)?(?:[&*]|\[\]\w+|new\s+\w+\[\])?\s*$")
+_TAKES = regex(
+    r"\s*\)?\s*(?:\[(?!number)|\.(?!includes|contains|indexOf|index\b|count|has\b|some|every|join|length|len\b|iter\(\)\.any))"
+)
+_LIST_NAMED = regex(r"(\w+)\s*(?::[^=\n]{0,60})?:?=\s*(?:[&*]|vec!|\[\d*\]\w+|@|list|tuple|set|frozenset|\(|\s)*$")
+_CODE = frozenset(
+    {"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", "hcl", "kt", "kts", "java", "rb", "lua"}
+)
+_CHOOSES = regex(r"\b(?:and|or)\b|\|\||//")
 _OPERATOR = regex(r"(?m)^[ \t]*(?:-[ \t]+)?[\"']?operator[\"']?:")
 _VALUE_OF = regex(rf"(?:^|\n)[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{_Q}$")
 
@@ -203,8 +243,8 @@ _SAYS_CALL = regex(
     \s*\(?\s* (?:[^()\n"'`]*,\s*)? [rbfu]{0,2} (["'`])(?:(?!\1)[^\n])*$"""
 )
 _NOT_NIXL = regex(
-    rf"""(?x)\bif\s+ (?: [\w.]+\.startswith\(\s*["'][Nn]ixl\w*["']\s*\) | ["'][Nn]ixl\w*["']\s+in\s+[\w.()]+
-    | [\w.]+\s*==\s*["']Nixl\w*Connector["'] ) \s+else\s+{_Q}$"""
+    rf"""(?x)\bif\s+ (?: [\w.]+\.startswith\(\s*["'][Nn]ixl["']\s*\) | ["'][Nn]ixl["']\s+in\s+[\w.()]+
+    | [\w.]+\s*==\s*["']NixlConnector["'] ) \s+else\s+{_Q}$"""
 )
 _NO_SENTENCE = regex(r"--|[={}$;&|]")
 _PLAIN_WORD = regex(r"(?<![\w.$/{}=-])[A-Za-z][a-z']*(?=[ ,.;:)]|$)")
@@ -253,7 +293,8 @@ def longer(s: str, i: int) -> bool:
 
 
 def _compared(p: Place) -> bool:
-    if _COMPARED_BEFORE.search(p.line) or _COMPARED_AFTER.match(p.after):
+    after = _COMPARED_AFTER.match(p.after)
+    if _COMPARED_BEFORE.search(p.line) or (after is not None and (not after["closed"] or _IN_BRACKETS.search(p.line))):
         return True
     if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
         return True
@@ -279,8 +320,8 @@ def _has_sed(line: str) -> bool:
 
 
 def _listed(p: Place) -> bool:
-    """Beside the other roles in a list, a set, a union or a sentence; the arguments of a call, and what a loop runs over, are
-    no list of what there is."""
+    """Beside the other roles in a list, a set, a union or a sentence. The arguments of a call are no list of what there is, nor
+    is what a loop runs over, what a call draws from, or a list that the text takes one role out of."""
     below, mark = _ITEM_AFTER.match(p.after), _ITEM_MARK.match(p.line)
     if mark is not None and _SWEPT_BELOW.search(p.before):
         return False
@@ -291,7 +332,7 @@ def _listed(p: Place) -> bool:
         return False
     if _has_sed(p.line) and _SED_NEW.search(p.line):
         return False
-    if _whole_string(p) and re.search(r"\b(?:and|or)\b", beside["sep"]):
+    if _whole_string(p) and _CHOOSES.search(beside["sep"]):
         return False  # "kv_both" or "kv_consumer": a choice between two values
     depth = 0
     for k in range(len(p.before) - 1, -1, -1):
@@ -305,7 +346,9 @@ def _listed(p: Place) -> bool:
                 name = re.search(r"(\w+)\s*$", near)
                 if _LOOPED.search(near) or _SWEPT.search(near):
                     return False
-                if ch == "(" and name is not None and name.group(1).lower() not in _LISTED:
+                if ch == "(" and name is not None and not _lists(name.group(1)):
+                    return False
+                if p.lang in _CODE and ch != "(" and _drawn_from(p, near):
                     return False
                 if beside["sep"].strip() != "," and p.lang not in {"yaml", "json", "toml", "shell"}:
                     return True  # a union of types
@@ -316,23 +359,65 @@ def _listed(p: Place) -> bool:
     return beside["sep"].strip() != "," or _sentence(p)
 
 
+def _lists(call: str) -> bool:
+    """Whether a call of this name makes or names a list of what there is; ``choice`` draws one, ``Choice`` is a type."""
+    return call.lower() in _LISTED or call == "Choice"
+
+
+def _drawn_from(p: Place, near: str) -> bool:
+    """Whether a list in source code, which ``near`` stands before, has one of its roles taken out of it."""
+    called = _IN_CALL.search(near)
+    if called is not None and not (_lists(called[1]) or _CALLED.search(near)):
+        return True
+    if (closed := _CLOSED.search(p.after)) is not None and _TAKES.match(p.after, closed.end()):
+        return True
+    named = _LIST_NAMED.search(near)
+    return named is not None and put_to_use(p.s, named[1], p.lang)
+
+
 def _defined(p: Place) -> bool:
-    """Where the roles are given names, of which the text gives none to a role's key."""
+    """Where the roles are given names, of which the text puts none to use."""
     named = _NAMED_BEFORE.search(p.line) if "both" in p.line.lower() else None
     if named is None or _NAMES_OTHER.search(p.before + TOKEN + p.after) is None:
         return False
-    used = rf"(?i)\bkv_?role[\"']?\]?\s*(?::=|[:=])\s*(?:\w+(?:\.|::))*{re.escape(named['name'])}\b"
-    return re.search(used, p.s) is None
+    return not put_to_use(p.s, named["name"], p.lang)
+
+
+def put_to_use(s: str, name: str, lang: str) -> bool:
+    """Whether a text does more with the name of a role, or of a list of roles, than to set it, to compare it, to list it with
+    others, to ask what is in it, or to tell of it. More places than anybody looks through are taken for a use."""
+    plain = name.lower() == "both"  # any word of a sentence, but for a member
+    for n, m in enumerate(re.finditer(rf"(?<![\w-]){re.escape(name)}(?![\w-])", s)):
+        if n > _MANY:
+            return True
+        start, end = s.rfind("\n", 0, m.start()) + 1, s.find("\n", m.end())
+        before, after = s[max(start, m.start() - _NEAR) : m.start()], s[m.end() : end if end >= 0 else len(s)][:_NEAR]
+        if plain and not before.endswith((".", ":", "->")):
+            continue
+        asked = _ASKED_BEFORE.search(before) is not None and not _LOOPS.search(before)
+        if asked or _ASKED_AFTER.match(after) or _IMPORTED.match(before) or commented(s, m.start(), lang):
+            continue
+        if _KEY_OF.search(s[max(0, m.start() - _NEAR) : m.start()]) and re.match(r"\s*:(?![:=])", after):
+            continue
+        if _AMONG.search(before) and re.match(r"\s*[,\])}]", after):
+            continue
+        if re.search(r"(?<!\|)\|\s*$", before) or re.match(r"\s*\|(?!\|)", after):  # of a set or a type
+            continue
+        return True
+    return False
 
 
 def _keyed(p: Place) -> bool:
-    return _KEY_AFTER.match(p.after) is not None and _KEY_BEFORE.search(p.before) is not None
+    before = _KEY_BEFORE.search(p.before) if _KEY_AFTER.match(p.after) else None
+    return before is not None and not p.before[: before.start()].rstrip().endswith("?")  # ``c ?`` on the line above
 
 
 def _told(p: Place) -> bool:
     """In a text for people, or in what is asked of a store of logs or metrics."""
     if "deprecat" in p.after.lower() and _CALLED_OLD.match(p.after) and not re.search(r"[{]|--", p.line[-60:]):
         return True
+    if p.lang in _CODE and _whole_string(p) and not _open_quote(p.line[:-1]):
+        return False  # a text for people says more than the one word
     if _TOLD_OPEN.search(p.line) or (p.lang in {"yaml", "json", "toml", "unit"} and _TOLD_PLAIN.match(p.line)):
         return True
     if (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
 from itertools import chain
@@ -41,7 +41,12 @@ _CLASS_NAMED = regex(
     r"(?<![A-Za-z0-9_])([A-Z][A-Za-z0-9]{0,80}Connector(?:V\d+)?)(?:Worker|Scheduler|Metadata|Stats)?(?![A-Za-z0-9_])"
 )
 _SAID = regex(  # from the second letter on
-    r"(?i)onnector(?:_?(?:name|type|class))?\\*[\"']?[ \t]*[:=]{1,2}[ \t]*(?P<value>\\*[\"']*[^\s,;)}\]\"'\\]+)"
+    r"(?i)onnector(?:_?(?:name|type|class))?\\*[\"']?[ \t]*[:=]{1,2}[ \t]*(?P<value>(?P<quote>\\*[\"']*)[^\s,;)}\]\"'\\]+)"
+)
+_KV = regex(r"(?i)kv[-_]?c\Z")
+_VARIABLE = regex(r"[a-z_]\w*(?:\??\.\w+)*(?:\[[\w.]*)?")  # ``kv_connector=conn``, ``kv_connector: args.connector``
+_TYPES = frozenset(
+    {"str", "string", "any", "bool", "int", "null", "none", "nil", "undefined", "self", "optional", "type"}
 )
 _SAID_NEXT = frozenset("_nNtTcC\\\"' \t:=")  # what may follow those letters
 _LONGEST = 90  # letters of a class's name
@@ -70,11 +75,19 @@ def is_placeholder(name: str) -> bool:
     return _PLACEHOLDER.search(name) is not None
 
 
-def all_other(s: str, low: str, known: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """The connectors that a text names, if it names any and each is another one than NIXL's; else nothing. ``low`` is the
-    text in lower case.
+def placeholder_of_other(name: str) -> bool:
+    """Whether a placeholder is a variable that is named for another connector than NIXL's: ``lmcache_connector``."""
+    words = split_name(name)
+    return "connector" in words and "".join(words[: words.index("connector")]) in SHORT_OTHER
 
-    A wrapper is none by itself, and a placeholder in a connector's place may stand for NIXL's.
+
+def all_other(
+    s: str, low: str, known: frozenset[str] = frozenset(), silent: Callable[[int], bool] = lambda _: False
+) -> tuple[str, ...]:
+    """The connectors that a text names, if it names any and each is another one than NIXL's; else nothing. ``low`` is the
+    text in lower case; what stands at an index that is ``silent`` (in a comment) names none.
+
+    A wrapper is none by itself, and a placeholder or variable in a connector's place may stand for NIXL's.
     """
     if "nixl" in low:
         return ()
@@ -87,12 +100,19 @@ def all_other(s: str, low: str, known: frozenset[str] = frozenset()) -> tuple[st
         if m is not None and (name := m[1]) not in others and name not in _BASES:
             if (kind := kind_of(name, known)) not in (Kind.OTHER, Kind.WRAPPER):
                 return ()
-            others[name] = kind
+            if not silent(start):
+                others[name] = kind
         if s[i + 8 : i + 9] in _SAID_NEXT and (m := _SAID.match(s, i)):
             value = m["value"].lstrip("\\\"'")
             if _PLACEHOLDER.search(value) or value in known:
                 return ()
+            if m["quote"] == "" and _KV.search(s, max(0, i - 4), i) and _is_variable(value):
+                return ()
     return tuple(name for name, kind in others.items() if kind is Kind.OTHER)
+
+
+def _is_variable(value: str) -> bool:
+    return _VARIABLE.fullmatch(value) is not None and value not in _TYPES and not placeholder_of_other(value)
 
 
 @lru_cache(maxsize=4096)

@@ -8,12 +8,13 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import Protocol, TypeVar, cast
 
+from kvroles.evidence import signs
 from kvroles.evidence.context import MAX_NESTING, FileCtx
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text
 from kvroles.migrate import connectors, walk
-from kvroles.migrate.readers import lines, sniff
+from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
 
 _T = TypeVar("_T")
@@ -47,7 +48,8 @@ class File(FileCtx):
     @cached_property
     def others(self) -> tuple[str, ...]:
         """The connectors that the file names, if it names any and each is another one than NIXL's."""
-        return connectors.all_other(self.text.s, self.low, self.nixl)
+        lang = registry.lang_of_name(self.name)
+        return connectors.all_other(self.text.s, self.low, self.nixl, lambda i: signs.commented(self.text.s, i, lang))
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or

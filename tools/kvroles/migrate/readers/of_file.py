@@ -63,15 +63,30 @@ def read(ctx: File) -> list[Site]:
     t = ctx.text
     if recorded(ctx.below) or (recorded(ctx.name) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in occurrences(t.s, TOKEN)]
-    if ctx.others:  # nothing in it can be NIXL's, whatever a reader would make of it
-        return [Site(t.at(i), up, "unread") for i in occurrences(t.s, TOKEN)]
     lang = language(ctx.name, t)
+    if ctx.others:
+        return _of_others(ctx, t, up, lang)
     seen: dict[int, Site] = {}
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)
     copies = signs.last_applied(t.s)
     spoken = lang if lang not in {"", "unknown"} else _spoken(ctx)
     return [_accounted(t, i, seen.get(t.at(i)), spoken, copies, up, ctx) for i in occurrences(t.s, TOKEN)]
+
+
+def _of_others(ctx: File, t: Text, up: Scope, lang: str) -> list[Site]:
+    """The sites of a file that names other connectors only: none is NIXL's, but where a connector's place holds what is filled
+    in later."""
+    filled = {s.pos: s for s in ctx.read(t, up, lang) if s.kind == "role" and _filled_later(s.connector)}
+    return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in occurrences(t.s, TOKEN)]
+
+
+def _filled_later(connector: str | None) -> bool:
+    return (
+        connector is not None
+        and connectors.is_placeholder(connector)
+        and not connectors.placeholder_of_other(connector)
+    )
 
 
 def _spoken(ctx: File) -> str:

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 from tree_sitter import Node
 
+from kvroles.evidence import signs
 from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
-from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.connectors import plain
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code import environment, guard
+from kvroles.migrate.readers.code.expectation import expected
 from kvroles.migrate.readers.code.langs import SPECS, literal
 from kvroles.migrate.readers.code.scopes import Unit
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.words import role_set
-
-# A call that expects what it is given, wherever it stands; one that does so in a test; one that looks for its argument.
-_EXPECTS = regex(
-    r"(?i)^(?:assert\w*|expect\w*|should\w*|tobe\w*|toequal|havekey\w*|containsubstring|deepequal|raises)!?$"
-)
-_TESTS = regex(r"(?i)^(?:require\w*|check\w*|verify\w*|contains?\w*|notcontains|equals?\w*|match\w*|diff|cmp|eq|ne)!?$")
-_LOOKS_FOR = regex(
-    r"(?i)^(?:contains?\w*|notcontains|equals?\w*|match(?:es)?|diff|cmp|eq|ne|hasprefix|hassuffix|startswith|endswith|index\w*|count"
-    r"|find\w*|search|includes|replace\w*)$"
-)
-_WANT = regex(r"(?i)^(?:want\w*|expected?\w*|golden\w*|exp_\w+|\w+_expected|\w+_want|expectations?)$")
 
 
 class Code:
@@ -67,9 +56,8 @@ def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
     top: Node | None = None
     for node in grammar.owners(unit.at(i, len(TOKEN))):
         if node.type in spec.comment:
-            return [
-                Site(t.at(k), unit.up, "comment") for k in t.tokens_in(node.start_byte, node.end_byte)
-            ], node.end_byte
+            kind = "value" if signs.sets_by_comment(grammar.text(t, node), spec.grammar) else "comment"
+            return [Site(t.at(k), unit.up, kind) for k in t.tokens_in(node.start_byte, node.end_byte)], node.end_byte
         if node.type in spec.string or (top is not None and node.type in spec.joined and _joins(unit, node)):
             top = node
         elif top is not None:
@@ -92,7 +80,7 @@ def _string(unit: Unit, node: Node) -> list[Site]:
         return []
     scope = Scope.deferred(partial(unit.chain, node))
     holder = unit.value_parent(node)
-    if _expected(unit, node):
+    if expected(unit, node):
         return [Site(word.at(k), scope, "expectation") for k in word.tokens()]
     alone = node.parent is not None and node.parent.type in {"expression_statement", "module", "block"}
     if alone and spec.grammar == "python":
@@ -102,61 +90,6 @@ def _string(unit: Unit, node: Node) -> list[Site]:
     if (site := _in_words(unit, node, word, scope)) is not None:
         return [site]
     return ctx.read(word, scope)
-
-
-def _expected(unit: Unit, node: Node) -> bool:
-    """Whether a string is what a test expects or a search looks for: it has to change with its source, not here."""
-    inner = node
-    called = False  # the string went into a call: what is compared is what comes out of that
-    for owner in grammar.owners(node):
-        if _compares(unit, owner) and (not called or (unit.ctx.is_test and not _with_a_result(owner))):
-            return True
-        if owner.type in unit.spec.call and owner is not node:
-            name = unit.called(owner).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
-            if _EXPECTS.match(name) or (unit.ctx.is_test and _TESTS.match(name)):
-                return True
-            if _LOOKS_FOR.match(name) and _looked_for(unit, node, owner):
-                return True
-            called = True
-        if unit.ctx.is_test and owner.type in unit.spec.assign and any(_WANT.match(n) for n in unit.targets(owner)):
-            return True
-        if unit.ctx.is_test and owner.type in unit.spec.pair and inner is not owner and _WANT.match(unit.key_of(owner)):
-            return True
-        if owner.type in unit.spec.loop and unit.spec.grammar == "go":
-            head = grammar.text(unit.t, owner).split("{", 1)[0]
-            if re.search(r"(?i)\b(want|expect\w*)\b", head):
-                return True
-        if owner.type in unit.spec.function:
-            return False
-        inner = owner
-    return False
-
-
-def _compares(unit: Unit, node: Node) -> bool:
-    """Whether an expression compares two values, or asserts one."""
-    if node.type == "binary_expression":
-        operator = node.child_by_field_name("operator")
-        return operator is not None and re.fullmatch(r"[=!]==?", grammar.text(unit.t, operator)) is not None
-    return node.type in {"assert_statement", "comparison_operator"}
-
-
-def _with_a_result(comparison: Node) -> bool:
-    """Whether something is compared with a number or with nothing: with how a run ended, not with what a test expects."""
-    return comparison.type == "assert_statement" or any(
-        c.type in {"integer", "int_literal", "integer_literal", "number", "none", "nil", "null", "true", "false"}
-        for c in comparison.named_children
-    )
-
-
-def _looked_for(unit: Unit, node: Node, call: Node) -> bool:
-    """Whether a string is an argument of ``call`` itself that it looks for: of a replacement all but the last string."""
-    arguments = node.parent
-    if arguments is None or arguments.type not in {"arguments", "argument_list"} or arguments.parent != call:
-        return False
-    if not unit.called(call).lower().rpartition(".")[2].startswith("replace"):
-        return True
-    strings = [c for c in arguments.named_children if c.type in unit.spec.string]
-    return strings[-1] != node
 
 
 def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope) -> list[Site]:

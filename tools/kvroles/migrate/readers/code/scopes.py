@@ -147,6 +147,13 @@ class Unit(Lender):
         found = (i for i in occurrences(s, name, a, b) if not _PART.match(s[i - 1 : i]))
         return list(islice((i for i in found if tail.match(s, i + len(name), b)), _MANY + 1))
 
+    def uses_within(self, name: str, node: Node) -> list[Node]:
+        """The places, in the function that ``node`` is in or else in the text, where ``name`` stands and is not set."""
+        home = next((o for o in grammar.owners(node) if o.type in self.spec.function), self.root)
+        found = self.kept((name, "within"), home, partial(self._found, name, home.start_byte, home.end_byte, _NOT_SET))
+        uses = (self.at(i, len(name)) for i in found if not node.start_byte <= i < node.end_byte)
+        return [use for use in uses if use.type in NAMES]
+
     def _attributes(self, name: str, node: Node) -> list[Scope]:
         """The owners of every use of a config that the class ``name`` holds: ``DecodeConfig.kv``."""
         held = re.findall(r"(?m)^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=.*kv_both", grammar.text(self.t, node))

@@ -274,8 +274,13 @@ class Reader:
         if name not in self._constants:
             s = self.t.s
             ends = (i + len(name) for i in occurrences(s, name) if not _INSIDE.match(s[i - 1 : i]))
-            said = {(m[2], m[1] is not None or self._given_by(end)) for end in ends if (m := _SET_TO.match(s, end))}
-            values = {value for value, _ in said}
+            said: set[tuple[str | None, bool]] = set()
+            for end in ends:
+                if m := _SET_TO.match(s, end):
+                    said.add((m[2], m[1] is not None or self._given_by(end)))
+                elif _SET_ANEW.match(s, end):
+                    said.add((None, True))
+            values = {value for value, _ in said if value is not None}
             value = values.pop() if len(values) == 1 else None
             nixl = connectors.kind_of(value, self.ctx.nixl) is connectors.Kind.NIXL
             self._constants[name] = value if nixl or not any(other for _, other in said) else None
@@ -405,6 +410,7 @@ _PLAIN_SET = regex(r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[
 _SET_TO = regex(
     r"\s*(?::[^=\n]+)?:?=\s*(os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
 )
+_SET_ANEW = regex(r"\s*(?::[^=\n]+)?:?=(?![=>])\s*(?!None\b|null\b|nil\b)")
 _INSIDE = regex(r"[\w.]")  # before a word: it is part of a longer one, or of another's
 _WORTH_IT = 8_000
 
