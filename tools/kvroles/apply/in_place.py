@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from kvroles.apply import detect, receipt
 from kvroles.apply import plan as plans
-from kvroles.apply.merge import Merges
 from kvroles.apply.plan import FileStatus, Plan, State, TopicStatus
 from kvroles.apply.prove import prove_plan, write_back
 from kvroles.apply.request import Outcome, Request
@@ -24,7 +23,6 @@ from kvroles.series.parts import Part
 from kvroles.series.project import Project
 from kvroles.series.release import resolve
 from kvroles.series.topics import Topic
-from kvroles.sources.release_files import Options
 from kvroles.tree import journal
 from kvroles.tree.tree import Tree
 from kvroles.tree.writer import no_writer, one_writer
@@ -116,7 +114,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
     # What a default topic brings, the contract asks for: without it there is nothing to prove.
     meant: dict[str, str] = {}
     if planned.row is None and not request.reverse:
-        # lazy: as fit
+        # lazy: brings Python's parser and the model of evidence, which a tree of a release does without
         from kvroles.apply import meaning
 
         meant = meaning.diffs(plan.topics, plan.changes)
@@ -212,7 +210,7 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
             f"--only {request.only} needs a tree of a known release, and {target} is none, or --3way is given",
             fix=f"Take the whole series out with '{request.again(target, '--reverse')}', then apply what is to stay",
         )
-    # lazy: brings the parsers and the model of evidence, which a tree of a release does without
+    # lazy: brings Python's parser and the model of evidence, which a tree of a release does without
     from kvroles.apply import fit
 
     nearest = release or detect.most_alike(tree.read, lock)
@@ -226,6 +224,10 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
             kept=receipt.by_meaning(held), exact=request.exact, where=str(target),
         )  # fmt: skip
         return _Planned(plan, None, nearest)
+    # lazy: reads archives and asks git, which a run without --3way does not
+    from kvroles.apply.merge import Merges
+    from kvroles.sources.release_files import Options
+
     options = Options(request.cache_dir, request.index_url, request.offline)
     beside = tree.path.parent / f"{tree.path.name}.kv-roles-conflicts"
     merges = Merges(options, series, lock, nearest, beside)

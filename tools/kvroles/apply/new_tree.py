@@ -1,6 +1,6 @@
 """A revision -> a new tree: staged beside the target, patched, proven, and put in place with one rename.
 
-A release comes from its archive, any other revision from git. What differs between the two is in ``Source``; the run is one.
+A release comes from its archive (``Archive``), any other revision from git (``commit.Commit``). The run is the same.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from kvroles.series import parts
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.parts import Part
 from kvroles.series.project import Project
-from kvroles.series.upstream_files import paths_of_interest
-from kvroles.sources import address, archive, cache, objects, upstream
+from kvroles.series.upstream_files import REPOSITORY, paths_of_interest
+from kvroles.sources import archive, cache
 from kvroles.tree import stage
 from kvroles.tree.member import Member
 from kvroles.tree.stage import Staged
@@ -59,7 +59,7 @@ class Archive:
         if row.archive is None:
             raise NoSource(
                 f"vLLM {row.release} was published without a source archive",
-                fix=f"Use its git tag: '{program('apply', '--upstream', upstream.DEFAULT, '--vllm-rev', f'v{row.release}')}'; "
+                fix=f"Use its git tag: '{program('apply', '--upstream', REPOSITORY, '--vllm-rev', f'v{row.release}')}'; "
                 f"for the connector alone, '{program('vendor', 'wheel', '--vllm-rev', row.release)}'",
             )
         self.row: ReleaseRow | None = row
@@ -80,39 +80,6 @@ class Archive:
 
     def _members(self) -> Iterator[Member]:
         return archive.unpacked(self._blob, self._archive.name, self._archive.top)
-
-
-class Commit:
-    """A commit of a git upstream. For one part of a tree, what a partial clone lacks of the others is left out."""
-
-    row: ReleaseRow | None = None
-    lacking: tuple[str, ...] = ()
-
-    def __init__(self, request: Request) -> None:
-        assert request.revision is not None
-        where = request.upstream or upstream.DEFAULT
-        self._commit = upstream.find(where, request.revision, request.cache_dir, offline=request.offline)
-        self.commit: str | None = self._commit.sha
-        self.name = f"{request.revision} of {address.shown(where)}"
-        self._part = request.part
-
-    def stage(self, staging: Path, keep: Keep) -> Staged:
-        return stage.write_members(self._members(None), staging, keep)
-
-    def read(self, keep: Keep) -> dict[str, bytes]:
-        members = self._members(None if self._part is None else self._in_part)
-        return {m.path: m.data for m in members if m.kind == "file" and keep(m.path, m.data)}
-
-    def _in_part(self, path: str) -> bool:
-        return parts.of(path) is self._part
-
-    def _members(self, wanted: Callable[[str], bool] | None) -> Iterator[Member]:
-        try:
-            yield from self._commit.members(wanted)
-        except objects.Lacks as e:
-            if self._part is None or not e.paths or any(map(self._in_part, e.paths)):
-                raise
-            self.lacking = tuple(e.paths)
 
 
 def run(request: Request, output: Path, project: Project, source: Source) -> Outcome:
@@ -139,16 +106,18 @@ def run(request: Request, output: Path, project: Project, source: Source) -> Out
         stage.may_take(output)
         try:
             staged = source.stage(staging, keep)
-            _same("The tree that was unpacked", source.row and source.row.tree and source.row.tree.before, staged)
+            known = source.row.tree if source.row else None
+            if known is not None:
+                _same("The tree that was unpacked", known.before, tree_digest(staged.hashes))
             outcome, plan = _proven(request, output, project, source, staged.kept)
             for change in plan.changes:
                 stage.write(staged, change.path, change.after)
                 if change.after is not None and staged.hashes[change.path] != sha256(change.after):
                     raise Unproven(f"{change.path} was read back from {staging} with other bytes than were written")
             row = project.lock.releases[outcome.release] if outcome.release else None
-            if not request.extra and request.part is None:
-                _same("The patched tree", source.row and source.row.tree and source.row.tree.after, staged)
             digest = tree_digest(staged.hashes)
+            if known is not None and not request.extra and request.part is None:
+                _same("The patched tree", known.after, digest)
             after = receipt.after(plan.topics)
             text = receipt.make(
                 outcome.release,
@@ -234,10 +203,9 @@ def _of_release(files: dict[str, bytes], row: ReleaseRow, project: Project, requ
         ) from None
 
 
-def _same(what: str, want: str | None, staged: Staged) -> None:
-    """Raise Unproven when the lock knows the tree's digest, and it is another."""
-    have = tree_digest(staged.hashes)
-    if want and have != want:
+def _same(what: str, want: str, have: str) -> None:
+    """Raise Unproven when a tree's digest is not the one that the lock knows."""
+    if have != want:
         raise Unproven(
             f"{what} is not the one in the lock", expected=want, found=have, fix=restored("patches", "vllm_overlay")
         )

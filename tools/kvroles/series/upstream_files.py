@@ -1,9 +1,11 @@
-"""Which files of vLLM the series is about, beside those that a variant names."""
+"""Where vLLM's own repository is, and which files of it the series is about beside those that a variant names."""
 
 from __future__ import annotations
 
 from kvroles.contract import terms
 from kvroles.series.topics import Series
+
+REPOSITORY = "https://github.com/vllm-project/vllm"
 
 # What vLLM PR #43874 itself moved, by topic: where a release holds all of it, the topic is native there.
 UPSTREAM_FILES = {

@@ -6,7 +6,6 @@ bytes after the series are not known.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from kvroles.errors import NoSource, Unproven
 from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.topics import Series
 from kvroles.series.upstream_files import paths_of_interest
-from kvroles.sources import archive, extracts, http, index
+from kvroles.sources import archive, extracts
 from kvroles.sources.cache import archive_bytes
 
 # Published as wheels only. Which of their files equal those of 0.14.1 was read off the git tags; of the two that
@@ -89,6 +88,11 @@ def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
                 "fetching them",
                 fix="Run once without --offline",
             )
+        # lazy: two releases are read so, and only until the cache holds their files
+        import zipfile
+
+        from kvroles.sources import http, index
+
         wheel = next(w for w in row.wheels if _WHEEL_PLATFORM in w.name)
         url = index.locate(wheel.name, "vllm", options.index_url)
         with http.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:

@@ -19,7 +19,6 @@ from kvroles.tree import handles
 from kvroles.tree.member import Member
 from kvroles.tree.writer import one_writer
 
-DEFAULT = "https://github.com/vllm-project/vllm"
 _MOST_REMOTES = 4  # a clone of a clone of a clone
 
 

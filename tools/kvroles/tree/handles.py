@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shlex
 import stat
 from collections.abc import Iterator
@@ -88,7 +87,7 @@ def new(at: int, name: str, mode: int = 0o644) -> Iterator[IO[bytes]]:
 
     It is gone when the block raises. Raises OSError.
     """
-    passing = f".{name}.{secrets.token_hex(8)}.part"
+    passing = f".{name}.{os.urandom(8).hex()}.part"
     fd = os.open(passing, _NEW, mode, dir_fd=at)
     try:
         with open(fd, "w+b") as f:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A file of the tree: ``path`` below the top folder, whether it is executable, its bytes.
 
     From git a member may be a ``link``, whose target is the bytes, or an empty ``folder`` too; from an archive never.

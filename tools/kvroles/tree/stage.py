@@ -9,7 +9,6 @@ import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kvroles.digest import sha256
@@ -20,19 +19,18 @@ from kvroles.tree.member import Member
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass
 class Staged:
     """An unpacked tree that is not in place yet. ``hashes`` is path -> SHA-256 of every file, as unpacked.
 
-    What is written goes to the folder that was at ``path`` at first (``fd``), whatever is put in its place meanwhile.
+    ``kept`` are the bytes of the files that the caller asked to see. What is written goes to the folder that was at
+    ``path`` at first (``fd``), whatever is put in its place meanwhile.
     """
 
-    path: Path
-    mtime: int = 0
-    hashes: dict[str, str] = field(default_factory=dict)
-    kept: dict[str, bytes] = field(default_factory=dict)  # files the caller asked to see
-
-    def __post_init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mtime = 0
+        self.hashes: dict[str, str] = {}
+        self.kept: dict[str, bytes] = {}
         self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def __del__(self) -> None:
