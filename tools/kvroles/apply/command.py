@@ -6,13 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.apply import report
 from kvroles.apply.request import Request
-from kvroles.apply.run import run as apply
 from kvroles.console import Parser, guarded, note, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir, program
-from kvroles.series import project
 from kvroles.series.parts import Part
 from kvroles.series.release import resolve
 
@@ -94,6 +91,10 @@ def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     _refuse_without_effect(args)
+    # lazy: --help, and a command line that is refused, are answered in half the time without what a run needs
+    from kvroles.apply import report
+    from kvroles.apply.run import run as apply
+
     if args.list:
         return _list(args)
     if args.range or args.since:
@@ -169,6 +170,10 @@ def _refuse_without_effect(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
+    # lazy: as in run
+    from kvroles.apply import report
+    from kvroles.series import project
+
     series, lock = project.load()
     if args.export:
         # lazy: makes mails, which no other run does

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kvroles.apply.plan import TopicStatus
-from kvroles.contract.terms import Verdict
 from kvroles.places import program
 from kvroles.series.parts import Part
+
+if TYPE_CHECKING:
+    from kvroles.apply.plan import TopicStatus
+    from kvroles.contract.terms import Verdict
 
 
 class Request(NamedTuple):
