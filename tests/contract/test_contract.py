@@ -118,7 +118,7 @@ def test_kv_both_is_allowed_where_it_is_spoken_of(tiny: Tiny) -> None:
 
 def test_the_deprecation_tests_may_say_kv_both_and_their_neighbours_may_not(tiny: Tiny) -> None:
     data = tiny.applied()[project.UNIT]
-    assert clauses.kv_both_left(project.UNIT, data) == []
+    assert clauses.kv_both_left(project.UNIT, data) == ()
     more = data + b'\n\ndef test_more():\n    config(kv_connector="NixlConnector", kv_role="kv_both")\n'
     assert [s.line for s in clauses.kv_both_left(project.UNIT, more)] == [more.count(b"\n")]
 
@@ -127,7 +127,7 @@ def test_other_connectors_keep_their_roles(tiny: Tiny) -> None:
     path = "tests/multi.json"
     before = b'{"connectors": [{"kv_connector":"NixlConnector","kv_role":"kv_both"},\n {"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}]}'
     good = before.replace(b'"NixlConnector","kv_role":"kv_both"', b'"NixlConnector","kv_role":"kv_consumer"')
-    assert clauses.roles_kept(path, before, good) == []
+    assert clauses.roles_kept(path, before, good) == ()
     (one, two) = clauses.roles_kept(path, before, good.replace(b"kv_both", b"kv_producer"))
     assert {one.clause, two.clause} == {4}
     assert "LMCacheConnectorV1 became kv_producer" in one.why
@@ -135,14 +135,14 @@ def test_other_connectors_keep_their_roles(tiny: Tiny) -> None:
 
 def test_a_script_that_uses_a_variable_it_no_longer_sets(tiny: Tiny) -> None:
     before = b'CONFIG="x"\nvllm serve $CONFIG\n'
-    assert clauses.well_formed("a.sh", before, b'PREFILL="x"\nvllm serve $PREFILL\n') == []
+    assert clauses.well_formed("a.sh", before, b'PREFILL="x"\nvllm serve $PREFILL\n') == ()
     (breach,) = clauses.well_formed("a.sh", before, b'PREFILL="x"\nvllm serve $CONFIG\n')
     assert "still uses $CONFIG" in breach.why
 
 
 def test_json_that_never_parsed_is_not_ours_to_mend() -> None:
     broken = b"`'{\"kv_connector\": ...}'`\n"
-    assert clauses.well_formed("a.md", broken, broken + b"more\n") == []
+    assert clauses.well_formed("a.md", broken, broken + b"more\n") == ()
     assert len(clauses.well_formed("a.md", b"", broken)) == 1
 
 

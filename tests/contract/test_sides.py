@@ -41,7 +41,7 @@ def test_each_role_that_the_series_sets_is_of_the_side_its_surroundings_name(
     patched: list[tuple[str, bytes, bytes]],
 ) -> None:
     for path, before, after in patched:
-        assert clauses.sides_named(path, before, after) == []
+        assert clauses.sides_named(path, before, after) == ()
 
 
 def exchangeable(path: str, after: bytes) -> list[roles_in_text.Site]:

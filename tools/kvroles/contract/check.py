@@ -9,7 +9,7 @@
    side its surroundings name, or that ``settled`` gives it. Wrappers and other connectors are as before.
 5. Python compiles, shell passes ``bash -n``, JSON snippets in Markdown parse.
 
-That nothing else in the tree changed is the writer's to show: see ``engine.py``.
+That nothing else in the tree changed is not checked here: ``apply.plan`` names every change, and the writer makes no other.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def check(
     among them changes clauses 1 and 2. ``tests`` is False where no tests are shipped (wheels);
     ``missing`` are files that exist but cannot be had.
     """
-    # lazy: parsers and all: where the key is known, nothing is checked
+    # lazy: a release whose key is in the lock is not checked, and needs no parser
     from kvroles.contract import clauses
 
     out: list[Breach] = []

@@ -22,7 +22,11 @@ def warns(source: bytes) -> str | None:
     return _init_of_nixl(source, _init_warns, "warns once when kv_role == 'kv_both'")
 
 
-@functools.lru_cache(maxsize=4)  # the same module stands in every choice of topics that leaves it alone
+# Every choice of topics is checked, and most files are the same in each: a verdict on one is kept.
+_kept = functools.lru_cache(maxsize=256)
+
+
+@_kept
 def _parse(source: bytes) -> ast.Module:
     return ast.parse(source)
 
@@ -150,6 +154,7 @@ def has_deprecation_tests(source: bytes) -> bool:
 
 
 def defines(source: bytes, names: tuple[str, ...]) -> bool:
+    """Whether ``source`` defines every function of ``names`` at its top level."""
     return all(re.search(rb"^def " + name.encode() + rb"\(", source, re.MULTILINE) for name in names)
 
 
@@ -164,17 +169,18 @@ def helper_takes_no_role(tests: bytes, helpers: bytes | None) -> bool:
     return head is not None and re.search(rb"\bkv_role\b|\*\*", head["head"]) is None
 
 
-def kv_both_left(path: str, data: bytes) -> list[roles_in_text.Site]:
+@_kept
+def kv_both_left(path: str, data: bytes) -> tuple[roles_in_text.Site, ...]:
     """NIXL configs in ``data`` that still say ``kv_both`` where clause 3 forbids it."""
     if path.startswith("vllm/") or path == terms.GUIDE or b"kv_both" not in data:
-        return []
+        return ()
     allowed = _lines_about_kv_both(path, data)
     helper_default = path.startswith("tests/") and "nixl" in path.rpartition("/")[2] and path.endswith(".py")
-    return [
+    return tuple(
         s
         for s in roles_in_text.sites(data)
         if s.role == "kv_both" and s.line not in allowed and (s.is_nixl or (helper_default and s.connector is None))
-    ]
+    )
 
 
 _TEST = re.compile(
@@ -184,21 +190,23 @@ _TEST = re.compile(
 )
 
 
-def _lines_about_kv_both(path: str, data: bytes) -> set[int]:
+@_kept
+def _lines_about_kv_both(path: str, data: bytes) -> frozenset[int]:
     """The lines (1-based) of the tests of the warning or refusal, decorators included, if ``path`` is their file.
 
     Read as text: parsing 5,000 lines takes 50 ms.
     """
-    lines: set[int] = set()
     if path != terms.TEST_FILE:
-        return lines
+        return frozenset()
+    lines: set[int] = set()
     for m in _TEST.finditer(data):
         first = data.count(b"\n", 0, m.start()) + 1
         lines.update(range(first, first + m[0].count(b"\n")))
-    return lines
+    return frozenset(lines)
 
 
-def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
+@_kept
+def roles_kept(path: str, before: bytes | None, after: bytes) -> tuple[Breach, ...]:
     """Clause 4: other connectors' roles are as before."""
     out = []
     was = {(s.connector, s.role) for s in roles_in_text.sites(before or b"") if s.connector and not s.is_nixl}
@@ -209,16 +217,17 @@ def roles_kept(path: str, before: bytes | None, after: bytes) -> list[Breach]:
             out.append(Breach(4, path, s.line, f"{s.connector} became {s.role}, but only NIXL's own role may change"))
     missing = was - {(s.connector, s.role) for s in now}
     out += [Breach(4, path, 0, f"{connector} is no longer {role}") for connector, role in sorted(missing)]
-    return out
+    return tuple(out)
 
 
-def sides_named(path: str, before: bytes | None, after: bytes) -> list[Breach]:
+@_kept
+def sides_named(path: str, before: bytes | None, after: bytes) -> tuple[Breach, ...]:
     """Clause 4: every NIXL role that ``before`` does not have in the same place is that of the side its surroundings name.
 
     Where they name none, ``settled`` says what is set; a role that it does not know of either is a breach.
     """
     if path == terms.GUIDE or path.startswith("vllm/"):
-        return []
+        return ()
     about = _lines_about_kv_both(path, after)
     text, was = after.decode("latin-1"), (before or b"").decode("latin-1")
     lines = text.split("\n")
@@ -243,15 +252,14 @@ def sides_named(path: str, before: bytes | None, after: bytes) -> list[Breach]:
     about = _lines_about_kv_both(path, before or b"")
     left = (_up_to(text, s) for s in roles_in_text.sites(after) if s.role in terms.SIDES)
     for s in roles_in_text.sites(before or b""):
-        if (
-            s.role in terms.SIDES and s.line not in about and _up_to(was, s) not in left
-        ):  # reads on to the next that is equal
+        # ``left`` is read on from where the last role was found: upstream's roles have to follow each other as they did.
+        if s.role in terms.SIDES and s.line not in about and _up_to(was, s) not in left:
             out.append(Breach(4, path, 0, f"upstream's own role is gone: {_up_to(was, s).strip()[-60:]}"))
             break
     for line, old, new, side in sides.handed_on(text):
         if terms.SIDES.get(new) not in (None, side.value) or terms.SIDES.get(old) not in (None, side.other.value):
             out.append(Breach(4, path, line, f"{old} is made {new} for {side.value}"))
-    return out
+    return tuple(out)
 
 
 def _among(lines: list[str], first: int, line: int, was: str) -> bool:
@@ -273,45 +281,43 @@ def settled_role(path: str, text: str, at: int) -> str | None:
     return settled.UNIT_TESTS if path.startswith("tests/") and path.endswith(".py") else None
 
 
-_compiled: dict[tuple[str, str], list[Breach]] = {}
 # BASHOPTS and SHELLOPTS would change what bash takes for a script, BASH_ENV and exported functions what it runs.
 _BASH = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
 _refused: dict[str, str | None] = {}  # a script's SHA-256 -> what bash -n says against it, if anything
 
 
-def _compile(path: str, source: bytes) -> list[Breach]:
+@functools.cache  # the same module stands in many releases
+def _compile(path: str, source: bytes) -> tuple[Breach, ...]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compile(source, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as e:
-        return [Breach(5, path, getattr(e, "lineno", 0) or 0, f"it does not compile ({e})")]
-    return []
+        return (Breach(5, path, getattr(e, "lineno", 0) or 0, f"it does not compile ({e})"),)
+    return ()
 
 
-def well_formed(path: str, before: bytes | None, after: bytes) -> list[Breach]:
+@_kept
+def well_formed(path: str, before: bytes | None, after: bytes) -> tuple[Breach, ...]:
     """Clause 5 for one file: Python compiles, shell sets the variables it uses, JSON configs in Markdown parse.
 
     JSON that did not parse before need not afterwards.
     """
     if path.endswith(".py"):
-        key = path, sha256(after)
-        if key not in _compiled:  # the same file stands in many releases, and with every choice of topics
-            _compiled[key] = _compile(path, after)
-        return _compiled[key]
+        return _compile(path, after)
     if path.endswith(".sh"):
-        return [
+        return tuple(
             Breach(5, path, 0, f"it still uses ${name}, which it no longer sets")
             for name in orphans(before or b"", after)
-        ]
+        )
     if path.endswith(".md"):
         known_bad = {_without_roles(text) for _, text in _broken_json(before or b"")}
-        return [
+        return tuple(
             Breach(5, path, line, "a JSON config in it does not parse")
             for line, text in _broken_json(after)
             if _without_roles(text) not in known_bad
-        ]
-    return []
+        )
+    return ()
 
 
 def _without_roles(text: str) -> str:

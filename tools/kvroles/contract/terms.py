@@ -8,38 +8,25 @@ from typing import NamedTuple
 
 # The number of this checker: part of every key in the lock. Raise it with any change to what the checker does;
 # 'verify.py --lint' fails while its code has changed and the number has not (KVR011).
-CHECKER = 7
-
+CHECKER = 8
 
 QUERY = r"kv_role='kv_both'.*deprecated"  # the log query that finds patched and native instances alike
-
 
 CONNECTORS = (
     "vllm/distributed/kv_transfer/kv_connector/v1/nixl/connector.py",  # from 0.20.0
     "vllm/distributed/kv_transfer/kv_connector/v1/nixl_connector.py",  # up to 0.19.1
 )
 
-
 TEST_FILE = "tests/v1/kv_connector/unit/test_nixl_connector.py"
-
-
 TEST_HELPERS = "tests/v1/kv_connector/unit/utils.py"  # where create_vllm_config is
-
 
 GUIDE = "docs/features/nixl_kv_role_migration.md"  # the overlay's page: its "before" examples say kv_both
 
-
 TESTS = ("test_kv_both_deprecation_warning", "test_explicit_kv_role_no_deprecation_warning")
 
-
 REJECT = "reject-kv-both"  # the topic that replaces the warning by a refusal
-
-
-REFUSAL = "vllm/distributed/kv_transfer/nixl_roles.py"  # the file of its own it brings
-
-
-EARLY = "vllm/engine/arg_utils.py"  # asked before any process of the engine starts
-
+REFUSAL = "vllm/distributed/kv_transfer/nixl_roles.py"  # the new file that REJECT brings
+EARLY = "vllm/engine/arg_utils.py"  # its engine arguments ask for the refusal before any process of the engine starts
 
 REFUSAL_TESTS = (
     "test_kv_both_is_refused",
@@ -48,12 +35,11 @@ REFUSAL_TESTS = (
     "test_kv_both_stays_with_other_connectors",
 )
 
-
 SIDES = {"kv_producer": "prefill", "kv_consumer": "decode"}
 
 
 class Breach(NamedTuple):
-    """One broken clause: ``clause`` is its number above; ``line`` is 0 where the whole file is meant."""
+    """One broken clause: ``clause`` is its number in ``check``; ``line`` is 0 where the whole file is meant."""
 
     clause: int
     path: str
