@@ -116,6 +116,28 @@ def test_an_answer_whose_line_is_gone_is_reported_and_decides_nothing(capsys: py
     assert _run(capsys, "--check", "c.sh")[2].count("decides nothing") == 0  # of files that the run does not cover
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        UNSAID.replace("kv_both", "kv_producer"),  # no kv_both in the file
+        f"echo first\n{UNSAID.replace('serve m', 'serve m --port 1')}",  # one elsewhere in it
+        "",
+    ],
+    ids=["rewritten", "moved away", "deleted"],
+)
+def test_a_comment_to_keep_both_that_stands_at_nothing_is_reported(
+    capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    Path("a.sh").write_text(f"#!/bin/bash\n# kv-roles: keep both because it is\n\n{text}")
+    Path("b.sh").write_text(f"# kv-roles: keep both because it is\n{UNSAID}")
+    Path("a.md").write_text("Write `kv-roles: keep both because it is` above the line.\n")
+    _, out, err = _run(capsys, ".")
+    assert "1 kept by answer" in out
+    assert err == "a.sh:2: the comment to keep both stands at no kv_both and decides nothing. Delete it."
+    Path(".kv-roles.toml").write_text('exclude = ["a.sh"]\n')
+    assert "the comment" not in _run(capsys, ".")[2]
+
+
 def test_of_lines_that_are_alike_none_takes_the_answer_of_another(capsys: pytest.CaptureFixture[str]) -> None:
     block = f"start() {{\n  vllm serve m \\\n    --kv-transfer-config '{NIXL}'\n}}\n"
     other = block.replace("start()", "stop()")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from support.mounts import Mounts
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
@@ -261,3 +263,62 @@ def test_a_line_that_changed_meanwhile_is_not_answered() -> None:
     screen.press("s")
     assert screen.end() == 0
     assert not ANSWERS.exists()
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_answers_file_as_it_was_and_says_so(tmp_path: Path) -> None:
+    """The disk fills up between two answers: the first is kept, the second is refused, and no file is half written."""
+    mounts = Mounts()
+    try:
+        disk = mounts.small_disk(tmp_path / "disk", "256k")
+        for name in "abc":
+            (disk / f"{name}.sh").write_text(f"#!/bin/bash\n# server {name}\n{UNSAID}")
+        (disk / ".git").mkdir()
+        os.chdir(disk)
+        screen = Screen("--write", ".")
+        screen.until("(1 of 3) Which side? ")
+        screen.press("p")
+        screen.until("(2 of 3) Which side? ")
+        before = {p: p.read_bytes() for p in disk.iterdir() if p.is_file()}
+        assert [a["file"] for a in _answers()] == ["a.sh"]
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(b"x" * 4096)
+        screen.press("d")
+        assert screen.end() == 1
+        said = " ".join(screen.text.split())
+        assert "The answer cannot be kept in " in said
+        assert "No space left on device" in said
+        assert "The answers before it are kept. Mend that and run again" in said
+        assert "Traceback" not in said
+        (disk / "filler").unlink()
+        assert {p: p.read_bytes() for p in disk.iterdir() if p.is_file()} == before
+        again = Screen("--write", ".")
+        again.until("(1 of 2) Which side? ")  # it goes on with the rest
+        again.press("dd")
+        assert again.end() == 0
+        assert [(a["file"], a["side"]) for a in _answers()] == [("a.sh", "prefill"), ("b.sh", "decode"), ("c.sh", "decode")]
+    finally:
+        os.chdir(tmp_path)
+        mounts.close()
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_from_the_start_keeps_no_answers_file_at_all(tmp_path: Path) -> None:
+    mounts = Mounts()
+    try:
+        disk = mounts.small_disk(tmp_path / "disk", "64k")
+        (disk / "a.sh").write_text(UNSAID)
+        os.chdir(disk)
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(b"x" * 4096)
+        screen = Screen(".")
+        screen.until("(1 of 1) Which side? ")
+        screen.press("p")
+        assert screen.end() == 1
+        assert "No space left on device" in " ".join(screen.text.split())
+        assert sorted(p.name for p in disk.iterdir()) == ["a.sh", "filler"]
+    finally:
+        os.chdir(tmp_path)
+        mounts.close()

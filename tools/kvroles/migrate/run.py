@@ -11,7 +11,7 @@ from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence.frames import Cue
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
 from kvroles.migrate import findings, redact, settings, walk, workers
-from kvroles.migrate.answers import answer
+from kvroles.migrate.answers import answer, comment
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
@@ -43,6 +43,7 @@ class FileResult:
         self.patch = ""  # the change as a patch, where something is to be written
         self.before = b""
         self.after: bytes | None = None
+        self.stale: list[int] = []  # the lines with a comment to keep both that stands at no kv_both
         self.used: frozenset[int] = frozenset()  # the answers of the command line that decided something, by number
 
     def line(self, cue: Cue) -> int:
@@ -207,6 +208,8 @@ def of_bytes(
         return _kept(unread(path, data, why), data, options)
     result = FileResult(path, found, lines={c.pos: ctx.line(c.pos)[0] for f in found for c in f.cues if c.pos >= 0})
     result.used = frozenset(options.settings.used)
+    if comment.SIGN in ctx.low:
+        result.stale = comment.without_line(ctx.text.s.split("\n"), [f.line for f in found])
     if options.proof and any(f.role for f in found):
         result.after = _checked(result, data, ctx, options)
         result.before = data if result.after is not None else b""

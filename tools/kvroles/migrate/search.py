@@ -43,6 +43,7 @@ class Coverage:
         self.names: list[tuple[str, str]] | None = [] if names else None
         self.settings: set[str] = set()  # the settings files that were met
         self.rules: Counter[str] = Counter()  # how many files each row of them left out that hold the word
+        self.answered: list[str] = []  # files with a comment to keep both, and without kv_both
         self.sides: set[int] = set()  # the answers of the command line whose glob names a file that was looked at
 
     @property
@@ -77,6 +78,7 @@ class Coverage:
         self.settings |= other.settings
         self.rules.update(other.rules)
         self.sides |= other.sides
+        self.answered += other.answered
         if self.names is not None and other.names is not None:
             self.names += other.names
 
@@ -202,7 +204,8 @@ def _searched(root: str, files: list[str], repo: str, known: Known, seen: Covera
     if known.given and known.open_sides(seen.sides):
         for path in files:
             seen.sides |= known.named_by(path, seen.sides)
-    for path in walk.holding(files):
+    answered: list[str] = []
+    for path in walk.holding(files, answered):
         if os.path.basename(path) == NAME:
             seen.pass_over("settings of kv-roles", path, repo)
             looked -= 1
@@ -210,6 +213,7 @@ def _searched(root: str, files: list[str], repo: str, known: Known, seen: Covera
             looked -= 1
         else:
             out.append(Found(root, path, repository=repo))
+    seen.answered += [p for p in answered if known.of(p, root).excluded(p) is None]
     seen.settings.update(path for path in files if path.endswith(NAME))
     if looked:
         seen.looked[repo] += looked

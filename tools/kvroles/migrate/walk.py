@@ -44,6 +44,7 @@ _COUNTED = 1000  # occurrences in a file too large to be read; the rest are not 
 _CHUNK = 1 << 20
 _SAMPLE = 512  # bytes: of UTF-16 nearly half of them are zeros
 _NEEDLE = b"kv_both"
+_KEEPS = b"kv-roles: keep both because"  # what a comment says that keeps a line as it is
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WIDE_NEEDLE = re.compile(b"\0{0,3}".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -210,8 +211,8 @@ def _why(e: OSError) -> str:
 
 
 @cache
-def _search() -> Callable[[int], bool]:
-    """Whether the needle is in the first bytes of the buffer, so many of them.
+def _search(needle: bytes = _NEEDLE) -> Callable[[int], bool]:
+    """Whether ``needle`` is in the first bytes of the buffer, so many of them.
 
     Asked by the C library's ``strstr``, which takes a fifth of the time of ``bytearray.find``. It ends at a zero: where one
     stands before the end, and where there is no such library, ``find`` is asked.
@@ -222,16 +223,16 @@ def _search() -> Callable[[int], bool]:
 
         strstr = ctypes.CDLL(None).strstr
     except (ImportError, OSError, TypeError, AttributeError):  # no ctypes; no library to ask (Windows); not in it
-        return lambda n: _buffer.find(_NEEDLE, 0, n) >= 0
+        return lambda n: _buffer.find(needle, 0, n) >= 0
     strstr.restype = ctypes.c_void_p
     strstr.argtypes = ctypes.c_void_p, ctypes.c_char_p
     start = ctypes.addressof(ctypes.c_char.from_buffer(_buffer))
 
     def has(n: int) -> bool:
         _buffer[n] = 0
-        if strstr(start, _NEEDLE) is not None:
+        if strstr(start, needle) is not None:
             return True
-        return _buffer.find(0, 0, n) >= 0 and _buffer.find(_NEEDLE, 0, n) >= 0
+        return _buffer.find(0, 0, n) >= 0 and _buffer.find(needle, 0, n) >= 0
 
     return has
 
@@ -242,9 +243,13 @@ def _wide(n: int) -> bool:
     return _WIDE_NEEDLE.search(_buffer, 0, n) is not None
 
 
-def holding(paths: Iterable[str]) -> Iterator[str]:
-    """Those of ``paths`` that have the needle in them, or cannot be read. One loop: here most of a run's time goes."""
+def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator[str]:
+    """Those of ``paths`` that have the needle in them, or cannot be read. One loop: here most of a run's time goes.
+
+    ``answered`` gets those without the needle that say, in their first piece, to keep it.
+    """
     has = _search()
+    keeps = _search(_KEEPS)
     for path in paths:
         try:
             fd = os.open(path, _FLAGS)
@@ -256,6 +261,8 @@ def holding(paths: Iterable[str]) -> Iterator[str]:
             held = has(n) or (n == _CHUNK and _rest_has(fd))
             if not held and n > 1 and (_buffer[0] > 0xFD or not _buffer[0] or not _buffer[1]):
                 held = _wide(n)
+            if not held and answered is not None and keeps(n):
+                answered.append(path)
         except OSError:
             held = True
         finally:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kvroles.migrate import walk
-from kvroles.migrate.answers import answer, identity
+from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
 
 if TYPE_CHECKING:
@@ -40,7 +40,24 @@ def lines(paths: list[str], results: list[FileResult], coverage: Coverage, known
         )
     if len(lost) > _SHOWN:
         out.append(f"... and {len(lost) - _SHOWN} more answers whose line is gone")
+    stale = sorted(_stale(results, coverage))
+    out += [
+        f"{path}:{line}: the comment to keep both stands at no kv_both and decides nothing. Delete it."
+        for path, line in stale[:_SHOWN]
+    ]
+    if len(stale) > _SHOWN:
+        out.append(f"... and {len(stale) - _SHOWN} more such comments")
     return out
+
+
+def _stale(results: list[FileResult], coverage: Coverage) -> Iterator[tuple[str, int]]:
+    """The comments to keep both, by file and line, that stand at no ``kv_both`` any more."""
+    for r in results:
+        yield from ((r.path, line) for line in r.stale)
+    for path in coverage.answered:
+        yield from (
+            (path, line) for line in comment.without_line(identity.decoded(walk.look(path).data).split("\n"), [])
+        )
 
 
 def _rules(results: list[FileResult], coverage: Coverage) -> dict[str, dict[str, str]]:

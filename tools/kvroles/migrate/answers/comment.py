@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.model import Kept
@@ -14,6 +15,8 @@ _BOTH = regex(r"kv-roles:\s*keep\s+both\b(?:\s+because\b[\s:,]*(.*))?", re.I)
 _END = regex(r"\s*(?:\*/\s*(?:-?\}\})?|-->|#\}|\\n\"?|[\"']\s*[,}\]]*)?\s*$")
 # A comment alone on its line, in any language; in a notebook behind the quote of its string, in JSON as a comment's key.
 _ALONE = regex(r"""[\s>]*"?(?:\#|//|--|;|<!--|/\*|\{\{-?\s*/\*|\{\#|\.\.|(?:_?comment|\$comment)"\s*:)""", re.X | re.I)
+# The sign of a comment right before the words: where a sentence quotes them there is none.
+_COMMENTED = regex(r"""(?:\#|//|--|;|/\*|\.\.|_comment"\s*:\s*")\s*kv-roles:""", re.X | re.I)
 _FENCE = regex(r"[\s>]*(?:```|~~~|\.\. (?:code|sourcecode))")
 
 
@@ -22,7 +25,7 @@ def kept(lines: list[str], line: int, code: str) -> Kept | None:
 
     It stands on the line, or alone above it: above the command that a backslash continues to it, above the fence it is in.
     """
-    for text in _places(lines, line):
+    for text in (lines[n] for n in _places(lines, line)):
         m = _BOTH.search(text)
         if m is not None and (reason := _reason(m)):
             return Kept("answer", reason, "comment")
@@ -33,22 +36,35 @@ def kept(lines: list[str], line: int, code: str) -> Kept | None:
 
 def without_reason(lines: list[str], line: int) -> bool:
     """Whether a comment says to keep a line's ``kv_both`` and does not say why."""
-    return any((m := _BOTH.search(text)) is not None and not _reason(m) for text in _places(lines, line))
+    return any((m := _BOTH.search(lines[n])) is not None and not _reason(m) for n in _places(lines, line))
 
 
-def _places(lines: list[str], line: int) -> list[str]:
-    """The lines whose comment is about a line: itself, the one above, the one above its fence."""
+def without_line(lines: list[str], holding: Iterable[int]) -> list[int]:
+    """The lines (from 1) with a comment to keep both that is about none of the lines ``holding`` a ``kv_both``."""
+    about = {n for line in holding for n in _places(lines, line)}
+    return [
+        n + 1
+        for n, text in enumerate(lines)
+        if n not in about
+        and (m := _BOTH.search(text)) is not None
+        and _reason(m)
+        and _COMMENTED.search(text) is not None
+    ]
+
+
+def _places(lines: list[str], line: int) -> list[int]:
+    """The indices of the lines whose comment is about a line: itself, the one above, the one above its fence."""
     if line > len(lines):
         return []
     above = line - 1  # how many lines stand above
     while above and lines[above - 1].rstrip().endswith("\\"):
         above -= 1
-    out = [lines[line - 1]]
+    out = [line - 1]
     if above > 0 and _ALONE.match(lines[above - 1]) is not None:
-        out.append(lines[above - 1])
+        out.append(above - 1)
     fence = next((n for n in range(above, 0, -1) if _FENCE.match(lines[n - 1])), 0)
-    over_fence = next((ln for ln in reversed(lines[: max(fence - 1, 0)]) if ln.strip()), "")
-    if over_fence.lstrip(" >\t").startswith(("<!--", "..", "{/*")):
+    over_fence = next((n for n in range(fence - 2, -1, -1) if lines[n].strip()), -1)
+    if over_fence >= 0 and lines[over_fence].lstrip(" >\t").startswith(("<!--", "..", "{/*")):
         out.append(over_fence)
     return out
 
