@@ -282,6 +282,23 @@ def test_the_log_is_not_written_through_a_link_of_the_repository(
     assert sorted(p.name for p in outside.iterdir()) == ["kept", "log.sarif"]
 
 
+def test_the_summary_of_the_job_has_the_table_of_counts(repository: Path, action: Action) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    (repository / "new.sh").write_text(UNSAID)
+    ran = action()
+    head, _, table = ran.summary.partition("\n\n")
+    assert head == "### kv-roles"
+    columns, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()]
+    assert len(rows) == 1
+    row = dict(zip(columns, rows[0], strict=True))
+    assert (row["left"], row["to decide"], row["unread"]) == ("2", "1", "0")
+
+
+def test_a_run_that_fails_writes_no_table(repository: Path, action: Action) -> None:
+    ran = action(target_vllm="nothing")
+    assert (ran.code, ran.summary) == (2, "")
+
+
 def test_annotations_that_github_drops_are_counted(repository: Path, action: Action) -> None:
     (repository / "run.sh").write_text(SCRIPT * 6)
     ran = action()
@@ -289,7 +306,7 @@ def test_annotations_that_github_drops_are_counted(repository: Path, action: Act
     assert count > 10
     said = f"kv-roles: GitHub shows 10 of {count} annotations of level error; this log has them all.\n"
     assert said in ran.log
-    assert ran.summary == said
+    assert ran.summary.endswith(f"|\n\n{said}")
     (repository / "run.sh").write_text(SCRIPT)
     assert "GitHub shows" not in action().log
 

@@ -29,6 +29,7 @@ OPEN = {
     "KVR111": ("a.sh", f"start_prefill() {{\n  vllm serve m --disaggregation-mode decode --kv-transfer-config '{NIXL}'\n}}\n"),
     "KVR112": ("decode.yaml", f"name: decode\nargs: ['--kv-transfer-config', '{NIXL}']\n"),
     "KVR113 document": ("a.md", f"Use the same config on both the prefill and the decode instances:\n\n```json\n{NIXL}\n```\n"),
+    "KVR114": ("a.sh", f"# Aggregated: one server does both\n{SERVE}"),
     "KVR131": ("a.sh", f"# prefill\nvllm serve m --kv-transfer-config '{BIDIRECTIONAL}'\n"),
     "KVR132": ("a.sh", f"# decode, beside a prefill server\nDISAGG=1 vllm serve m -pp 2 --pipeline-parallel-size 2 --kv-transfer-config '{NIXL}'\n"),
 }  # fmt: skip
@@ -41,7 +42,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _finding(name: str, text: str, code: str) -> Finding:
     Path(name).write_text(text)
-    result = run.of_bytes(name, name, text.encode(), Options(Settings()))
+    result = run.of_bytes(name, name, text.encode(), Options(Settings()), named=True)
     assert result is not None
     (f,) = [f for f in result.findings if f.code == code.partition(" ")[0]]
     return f
@@ -71,13 +72,45 @@ def test_the_comment_that_is_offered_keeps_both(case: str) -> None:
     assert "kv_both" in Path(name).read_text()
 
 
-@pytest.mark.parametrize("case", [c for c in OPEN if c.partition(" ")[0] in {"KVR110", "KVR111", "KVR112"}])
+@pytest.mark.parametrize("case", [c for c in OPEN if c.partition(" ")[0] in {"KVR110", "KVR111", "KVR112", "KVR114"}])
 def test_the_answer_that_is_offered_settles_the_side(case: str) -> None:
     name, text = OPEN[case]
     m = re.search(r"--side '([^']+)' \(or =decode\)", _finding(name, text, case).fix)
     assert m is not None
     assert cli.main(["--check", "--write", "--side", m.group(1), name]) == 0
     assert Path(name).read_text() == text.replace("kv_both", "kv_producer")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (OPEN["KVR114"][1], "KVR114"),
+        (f"# encode worker\nencode() {{\n  vllm serve m --kv-transfer-config '{NIXL}'\n}}\n", "KVR115"),
+    ],
+)
+def test_what_has_no_side_is_removed_and_a_gate_passes(text: str, code: str) -> None:
+    assert _finding("a.sh", text, code).fix.startswith("remove the NIXL config")
+    assert cli.main(["--check", "a.sh"]) == 1
+    Path("a.sh").write_text(text.replace(f" --kv-transfer-config '{NIXL}'", ""))
+    assert cli.main(["--check", "a.sh"]) == 0
+
+
+def test_a_dump_is_mended_where_its_object_was_made_from() -> None:
+    """The manifest is rewritten and applied; what the cluster then holds passes, as does the manifest."""
+    manifest = (
+        f"apiVersion: v1\nkind: Pod\nmetadata:\n  name: prefill\n{{}}spec:\n  containers:\n  - args: ['{NIXL}']\n"
+    )
+    live = "  uid: 1-2\n  resourceVersion: '7'\n"
+    Path("pod.yaml").write_text(manifest.replace("{}", ""))
+    assert _finding("dump.yaml", manifest.replace("{}", live), "KVR119").fix == (
+        "change what the object was made from, and apply that"
+    )
+    assert cli.main(["--check", "--write", "pod.yaml", "dump.yaml"]) == 1
+    assert Path("dump.yaml").read_text() == manifest.replace("{}", live)  # never rewritten
+    applied = Path("pod.yaml").read_text()
+    assert "kv_producer" in applied
+    Path("dump.yaml").write_text(applied.replace("spec:", f"{live}spec:", 1))
+    assert cli.main(["--check", "pod.yaml", "dump.yaml"]) == 0
 
 
 def test_a_function_that_is_told_its_side_derives_the_role_from_that() -> None:

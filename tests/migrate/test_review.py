@@ -297,7 +297,11 @@ def test_a_full_disk_leaves_the_answers_file_as_it_was_and_says_so(tmp_path: Pat
         again.until("(1 of 2) Which side? ")  # it goes on with the rest
         again.press("dd")
         assert again.end() == 0
-        assert [(a["file"], a["side"]) for a in _answers()] == [("a.sh", "prefill"), ("b.sh", "decode"), ("c.sh", "decode")]
+        assert [(a["file"], a["side"]) for a in _answers()] == [
+            ("a.sh", "prefill"),
+            ("b.sh", "decode"),
+            ("c.sh", "decode"),
+        ]
     finally:
         os.chdir(tmp_path)
         mounts.close()

@@ -112,7 +112,11 @@ def test_the_published_schema_is_that_of_version_2_1_0_and_finds_faults(capsys: 
     text = capsys.readouterr().out
     check = jsonschema.Draft4Validator(PUBLISHED)
     assert check.is_valid(json.loads(text))
-    for a, b in (('"level": "warning"', '"level": "bad"'), ('"startLine": 1', '"startLine": 0'), ('"ruleId"', '"rule"')):
+    for a, b in (
+        ('"level": "warning"', '"level": "bad"'),
+        ('"startLine": 1', '"startLine": 0'),
+        ('"ruleId"', '"rule"'),
+    ):
         assert a in text
         assert not check.is_valid(json.loads(text.replace(a, b)))
 

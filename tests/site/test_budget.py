@@ -18,7 +18,16 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is mi
 from .test_browser import browser  # noqa: E402, F401 - a fixture
 
 LIMIT = 300_000  # bytes of the guide and all that it loads, compressed
-PAGES = ["migration/", "", "does-my-release-care/", "howto/rewrite-configs/", "symptoms/", "playground/", "404.html"]
+PAGES = [
+    "migration/",
+    "",
+    "does-my-release-care/",
+    "howto/rewrite-configs/",
+    "symptoms/",
+    "playground/",
+    "howto/many-repositories/",
+    "404.html",
+]
 
 
 class _Packed(http.server.SimpleHTTPRequestHandler):
