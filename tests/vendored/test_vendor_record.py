@@ -23,7 +23,7 @@ TEXT = (
 
 
 def test_a_change_is_one_line_and_new_rows_go_before_records_own() -> None:
-    record = Record.parse(TEXT, "x")
+    record = Record.parse(TEXT, "x", "")
     changed = record.replaced({"pkg/x.py": b"new", "x.dist-info/added": b""})
     lines = changed.dumps().split(b"\r\n")
     old = TEXT.split(b"\r\n")
@@ -45,7 +45,7 @@ def test_changing_and_putting_back_gives_the_same_bytes(files: dict[str, bytes],
     for path, content in files.items():
         rows.writerow(RecordEntry(path, Hash("sha256", _b64(hashlib.sha256(content).digest())), len(content)).to_row())
     text = out.getvalue().encode()
-    record = Record.parse(text, "x")
+    record = Record.parse(text, "x", "")
     assert [(e.path, e.sha256, e.size) for e in record.entries] == [
         (p, hashlib.sha256(c).hexdigest(), len(c)) for p, c in files.items()
     ]
@@ -65,4 +65,4 @@ def _b64(digest: bytes) -> str:
 )
 def test_what_is_no_record_is_said_to_be_damaged(line: bytes) -> None:
     with pytest.raises(Unproven, match="damaged"):
-        Record.parse(line, "x")
+        Record.parse(line, "x", "")

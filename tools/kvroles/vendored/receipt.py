@@ -66,8 +66,8 @@ class Receipt:
         return (json.dumps(data, indent=1) + "\n").encode()
 
     @classmethod
-    def loads(cls, data: bytes, where: str) -> Receipt:
-        """The receipt in ``data``; raises Unproven when it is none of ours or damaged."""
+    def loads(cls, data: bytes, where: str, fix: str) -> Receipt:
+        """The receipt in ``data``; raises Unproven, naming ``where`` and ``fix``, when it is none of ours or damaged."""
         try:
             raw = json.loads(data)
             if raw["schema"] != SCHEMA or raw["how"] not in ("wheel", "install"):
@@ -93,7 +93,7 @@ class Receipt:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             raise Unproven(
                 f"The receipt {where} is damaged ({type(e).__name__}: {e})",
-                fix="Reinstall vLLM ('pip install --force-reinstall --no-deps') and run install again",
+                fix=fix,
             ) from None
 
 

@@ -36,8 +36,8 @@ class Record:
     entries: tuple[Entry, ...]
 
     @classmethod
-    def parse(cls, data: bytes, where: str) -> Record:
-        """Read RECORD; raises Unproven, naming ``where``, when a line is no row of it or a path comes twice."""
+    def parse(cls, data: bytes, where: str, fix: str) -> Record:
+        """Read RECORD; raises Unproven, naming ``where`` and ``fix``, when a line is no row of it or a path comes twice."""
         lines, entries = [], []
         seen: set[str] = set()
         for number, line in enumerate(data.splitlines(keepends=True), 1):
@@ -48,9 +48,11 @@ class Record:
                 path, digest, size = rows[0]
                 entry = Entry(path, _hex(digest) if digest else None, _size(size) if size else None)
             except (ValueError, csv.Error, binascii.Error):
-                raise _damaged(where, f"line {number} is {line[:80].decode('utf-8', 'replace').strip()!r}") from None
+                raise _damaged(
+                    where, f"line {number} is {line[:80].decode('utf-8', 'replace').strip()!r}", fix
+                ) from None
             if path in seen:
-                raise _damaged(where, f"{path} twice")
+                raise _damaged(where, f"{path} twice", fix)
             seen.add(path)
             lines.append(line)
             entries.append(entry)
@@ -140,10 +142,10 @@ def _line(entry: Entry, ending: bytes) -> bytes:
     return out.getvalue().encode()
 
 
-def _damaged(where: str, found: str) -> Unproven:
+def _damaged(where: str, found: str, fix: str) -> Unproven:
     return Unproven(
         f"RECORD of {where} is damaged",
         expected="a path, its sha256 and its size on every line",
         found=found,
-        fix="Fetch the wheel again, or reinstall vLLM",
+        fix=fix,
     )

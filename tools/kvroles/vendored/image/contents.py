@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 from kvroles.errors import NoSource, Unproven
 from kvroles.places import find_program
 from kvroles.sources.archive import ahead
-from kvroles.vendored.image.layout import Descriptor, Image, wrong
+from kvroles.vendored.image.layout import ANEW, Descriptor, Image, wrong
 
 _CHUNK = 1 << 20
 _MAX_LAYER = 256 << 30  # unpacked; the largest published one has some 20 GB
@@ -66,7 +66,7 @@ def read(image: Image, blobs: Path, keep: frozenset[str]) -> dict[str, Entry]:
         try:
             fresh, gone, emptied = _layer(chunks, keep, merged)
         except (tarfile.TarError, ValueError, OverflowError, RecursionError) as e:
-            raise Unproven(f"The layer {descriptor['digest']} is damaged: {e}", fix="Copy the image anew") from None
+            raise Unproven(f"The layer {descriptor['digest']} is damaged: {e}", fix=ANEW) from None
         gone |= {p for p, e in fresh.items() if e.kind != "folder" and merged.get(p, e).kind == "folder"}
         if gone or emptied:
             merged = {p: e for p, e in merged.items() if not _is_gone(p, gone, emptied)}
@@ -192,7 +192,7 @@ class _Chunks:
                 f"The layer {self._descriptor['digest']} is not the one that the configuration names",
                 expected=self._diff_id,
                 found=f"sha256:{self._plain.hexdigest()}, unpacked",
-                fix="Copy the image anew",
+                fix=ANEW,
             )
 
     def _unpacked(self) -> Iterator[bytes]:
@@ -233,11 +233,9 @@ class _Chunks:
                     if out:
                         yield out
             if not unzip.eof:
-                raise Unproven(f"The layer {self._descriptor['digest']} ends in the middle", fix="Copy the image anew")
+                raise Unproven(f"The layer {self._descriptor['digest']} ends in the middle", fix=ANEW)
         except zlib.error as e:
-            raise Unproven(
-                f"The layer {self._descriptor['digest']} is damaged: {e}", fix="Copy the image anew"
-            ) from None
+            raise Unproven(f"The layer {self._descriptor['digest']} is damaged: {e}", fix=ANEW) from None
 
     def _by_zstd(self, f: IO[bytes]) -> Iterator[bytes]:
         program = find_program("zstd")
@@ -258,4 +256,4 @@ class _Chunks:
                 unpack.stdout.close()
                 unpack.wait()
         if unpack.returncode:
-            raise Unproven(f"The layer {self._descriptor['digest']} is damaged", fix="Copy the image anew")
+            raise Unproven(f"The layer {self._descriptor['digest']} is damaged", fix=ANEW)

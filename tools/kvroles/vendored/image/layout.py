@@ -34,6 +34,7 @@ _MAX_JSON = 16 << 20  # manifests and configurations; registries take 4 MiB
 _MAX_DEPTH = 3  # of an index in an index
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK = 1 << 20
+ANEW = "Copy the image anew: 'skopeo copy --all docker://IMAGE oci:DIR:NAME'"
 Descriptor = dict[str, Any]
 
 
@@ -134,7 +135,7 @@ class Layout:
                 f"{name} in {self.path} is not what it is named for",
                 expected=f"{descriptor['digest']}, {descriptor.get('size')} bytes",
                 found=f"sha256:{sha256(data)}, {len(data)} bytes",
-                fix="Copy the image anew",
+                fix=ANEW,
             )
         return self._object(name, data)
 
@@ -259,7 +260,7 @@ def wrong(descriptor: Descriptor, found: str) -> Unproven:
         "A blob of the base image is not what it is named for",
         expected=descriptor["digest"],
         found=found,
-        fix="Copy the image anew",
+        fix=ANEW,
     )
 
 

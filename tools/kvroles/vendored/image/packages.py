@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
 from kvroles.vendored.image.contents import Entry
-from kvroles.vendored.image.layout import Image
+from kvroles.vendored.image.layout import ANEW, Image
 from kvroles.vendored.installed.distribution import VERSION, Installed
 from kvroles.vendored.record import Record, is_bytecode
 
@@ -136,7 +136,7 @@ def _vouched(image: Image, top: str, entries: dict[str, Entry], where: str, *, r
         if name == "RECORD" and folder.rpartition("/")[0] == top and folder.endswith(".dist-info") and entry.data:
             info = folder.rpartition("/")[2]
             if _PROVES.encode() in entry.data:
-                record = Record.parse(entry.data, f"/{folder}")
+                record = Record.parse(entry.data, f"/{folder}", ANEW)
                 if _PROVES in record:
                     infos.append((info, record))
     if len(infos) > 1:
@@ -159,7 +159,7 @@ def _vouched(image: Image, top: str, entries: dict[str, Entry], where: str, *, r
     fields = BytesHeaderParser().parsebytes((metadata.data if metadata else None) or b"")
     name, number = str(fields["Name"] or "").strip(), str(fields["Version"] or "").strip()
     if not name or not number:
-        raise Unproven(f"METADATA in /{top}/{info} of {where} names no name and version", fix="Take an undamaged image")
+        raise Unproven(f"METADATA in /{top}/{info} of {where} names no name and version", fix=ANEW)
     return Found(image, top, Installed(site, info, name, number, None), entries, record)
 
 

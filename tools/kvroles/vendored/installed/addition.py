@@ -54,5 +54,5 @@ def of(
         return Addition(files, None)
     files[f"{found.originals}/RECORD"] = record if first is None else first
     changed = {c.path: c.after or b"" for c in planned.changes}
-    new = Record.parse(record, str(found.site / found.info)).replaced({**changed, **files}).dumps()
+    new = Record.parse(record, str(found.site / found.info), found.reinstall).replaced({**changed, **files}).dumps()
     return Addition(files, new)

@@ -78,7 +78,7 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
         where = f"{found.name} in {found.site}"
         read = through_links(found)
         text = tree.read(found.receipt)
-        made = None if text is None else Receipt.loads(text, str(found.site / found.receipt))
+        made = None if text is None else Receipt.loads(text, str(found.site / found.receipt), found.reinstall)
         by_context = wish.runtime or (made is not None and made.part == receipt.RUNTIME)
         whole = part.choose(
             found.version,
@@ -209,7 +209,7 @@ def uninstall(found: Installed) -> Outcome:
             return Outcome(
                 "nothing", found, found.version, (), (), (), (), finished, ("there is no patch to take back",)
             )
-        made = Receipt.loads(text, str(found.site / found.receipt))
+        made = Receipt.loads(text, str(found.site / found.receipt), found.reinstall)
         if made.how == "wheel":
             python = shlex.quote(str(found.python or "python3"))
             # ===: the local version of a vendored wheel satisfies == too (PEP 440), so an index that holds it would give it back
@@ -253,11 +253,15 @@ def _original(tree: Tree, found: Installed, path: str, before: str) -> bytes:
     return original
 
 
+def _rows(data: bytes, found: Installed) -> Record:
+    return Record.parse(data, found.info, found.reinstall)
+
+
 def _record_back(tree: Tree, found: Installed, paths: list[str], ours: list[str]) -> Change:
     """RECORD as it was, save for what others have changed in it since."""
     now = tree.read(found.record) or b""
     stored = tree.read(f"{found.originals}/RECORD") or b""
-    restored = Record.parse(now, found.info).restored(Record.parse(stored, found.info), paths, ours)
+    restored = _rows(now, found).restored(_rows(stored, found), paths, ours)
     return Change(found.record, now, restored.dumps())
 
 

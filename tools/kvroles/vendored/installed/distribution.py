@@ -59,11 +59,12 @@ class Installed:
         """The step that brings the files back as they were installed."""
         if not self.info:
             return f"Restore {self.site / 'vllm'} from where it came from (a checkout, the image's layer)"
+        python = shlex.quote(str(self.python or "python3"))
         if "kvroles" in self.version:
             return (
-                f"Install the vendored wheel of {self.name} {self.version} again, with 'pip install --force-reinstall'"
+                f"Install the vendored wheel again: '{python} -m pip install --force-reinstall --no-deps "
+                f"{self.name}=={self.version}', with --no-index --find-links and the folder it lies in"
             )
-        python = shlex.quote(str(self.python or "python3"))
         return f"Reinstall: '{python} -m pip install --force-reinstall --no-deps {self.name}=={self.version}'"
 
     @property
@@ -138,8 +139,8 @@ def _in(place: Place, search: Search | None, run: Run, *, runtime: bool) -> Inst
         raise DoesNotApply(
             f"{folder} holds two distributions that both provide vllm",
             found=" and ".join(labels),
-            fix="Uninstall both and install the one you want: "
-            f"'{shlex.quote(str(python or 'python3'))} -m pip uninstall {names}'",
+            fix="Uninstall both, then install the one you want: "
+            f"'{shlex.quote(str(python or 'python3'))} -m pip uninstall --yes {names}'",
         )
     package = folder / "vllm"
     if not (package / "__init__.py").is_file() and not found:

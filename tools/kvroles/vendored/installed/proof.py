@@ -77,6 +77,11 @@ class Proof:
         return VERIFIED
 
 
+def _anew(found: Installed) -> str:
+    """The way back to a patched installation, whatever became of this one."""
+    return f"{found.reinstall}, then '{found.again('install')}'"
+
+
 def verify(
     found: Installed,
     series: Series,
@@ -106,7 +111,7 @@ def verify(
         where = f"{found.name} in {found.site}"
         read = through_links(found)
         text = tree.read(found.receipt)
-        made = None if text is None else Receipt.loads(text, str(found.site / found.receipt))
+        made = None if text is None else Receipt.loads(text, str(found.site / found.receipt), _anew(found))
         by_context = runtime or (made is not None and made.part == receipt.RUNTIME)
         release = asked_release or version_made(made, found)
         recorded = None if made is None else made.release
@@ -139,7 +144,7 @@ def _edited_before(found: Installed, made: Receipt | None) -> list[str]:
     text = through_links(found)(f"{found.originals}/RECORD") if made is not None and found.info else None
     if made is None or text is None:
         return []
-    record = Record.parse(text, str(found.site / found.originals))
+    record = Record.parse(text, str(found.site / found.originals), _anew(found))
     listed = {e.path: e.sha256 for e in record.entries}
     return [
         f"{path} was not what RECORD says before it was patched beside that change"
@@ -186,7 +191,7 @@ def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouche
     data = through_links(found)(found.record) if found.info else None
     if found.info and data is None:
         raise Unproven(f"{found.record} is missing from {found.site}", fix=found.reinstall)
-    record = Record.parse(data, str(found.site / found.info)) if data is not None else None
+    record = Record.parse(data, str(found.site / found.info), _anew(found)) if data is not None else None
     read = census.take(found, record)
     for odd in read.odd:
         if (vouched and odd.path in ours) or odd.path.startswith(f"{found.info}/METADATA"):
@@ -226,7 +231,7 @@ def _disagree(found: Installed, odd: Odd, record: Record | None, read: Census) -
         f"{found.record} and {odd.path} in {found.site} disagree: it {odd.what}",
         expected="no row" if entry is None else f"SHA-256 {entry.sha256}",
         found="no file" if have is None else f"SHA-256 {have}",
-        fix=f"{found.reinstall}, then '{found.again('install')}'",
+        fix=_anew(found),
     )
 
 
@@ -306,7 +311,7 @@ def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:
                 f"{file.path} in {found.site} is edited: neither as vLLM {whole.row.release} ships it nor as patched",
                 expected=f"SHA-256 {' or '.join(sorted(part.known_after(whole)[file.path]))}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix=f"{found.reinstall}, then '{found.again('install')}'",
+                fix=_anew(found),
             )
     return topics
 
@@ -331,7 +336,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
             return "native"
         raise Unproven(
             f"{files[0].path} in {found.site} is patched, but there is no receipt in {found.site / found.receipt}",
-            fix=f"{found.reinstall}, then '{found.again('install')}'",
+            fix=_anew(found),
         )
     if made.release != whole.row.release:
         raise Unproven(
@@ -347,7 +352,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
                 f"{path} in {found.site} is not what the receipt says",
                 expected=f"SHA-256 {after}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix=f"{found.reinstall}, then '{found.again('install')}'",
+                fix=_anew(found),
             )
     wanted = {t.topic for t in topics if t.state is State.APPLIED}
     promised = {name.partition("/")[0] for name in made.patches}

@@ -162,7 +162,7 @@ def _owner(path: Path, data: bytes) -> str | None:
             if path.name.encode() not in text:
                 continue
             with contextlib.suppress(Exception):
-                entry = Record.parse(text, str(info)).entry(path.name)
+                entry = Record.parse(text, str(info), "").entry(path.name)
                 if entry is not None and entry.sha256 == sha256(data):
                     return info.name.removesuffix(".dist-info")
         if path.is_relative_to("/usr"):

@@ -20,7 +20,7 @@ from kvroles.sources.cache import archive_file
 from kvroles.tree.stage import discard
 from kvroles.tree.writer import one_writer
 from kvroles.vendored.provenance import files
-from kvroles.vendored.wheel import index, wheel
+from kvroles.vendored.wheel import index, published, wheel
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
         raise DoesNotApply(
             f"{source.path} was patched by an earlier series of this project",
             found=f"{source.planned.changes[0].path} as that series left it",
-            fix="Take the wheel from the index, and build from that",
+            fix=published.again(source.path.name),
         )
     if source.already and source.planned.changes:
         raise Unproven(
             f"{source.path} holds the receipt of a vendored build, but files that are not patched",
             expected="the patched files, or a wheel without a receipt",
             found=f"{source.planned.changes[0].path} as vLLM {release} ships it",
-            fix="Take the wheel from the index again",
+            fix=published.again(source.path.name),
         )
     if source.already or source.planned.applied:
         note = "it is vendored already" if source.already else "it is patched already, but not by this tool"

