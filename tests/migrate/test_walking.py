@@ -75,8 +75,16 @@ def test_a_path_that_is_named_is_read_whatever_its_name(capsys: pytest.CaptureFi
 def test_a_record_that_is_named_is_read(capsys: pytest.CaptureFixture[str], name: str, code: str) -> None:
     _put("results/run.sh")
     _put("run.log", "kv_both\n")
-    assert "2 notes" in _run(capsys, ".")[1]
+    assert "1 note;" in _run(capsys, ".")[1]
     assert code in _run(capsys, name)[1]
+
+
+def test_a_script_in_a_folder_that_runs_write_to_is_asked_about_and_left(capsys: pytest.CaptureFixture[str]) -> None:
+    _put("results/run.sh", GOOD)
+    code, out = _run(capsys, "--write", ".")
+    assert (code, "KVR117" in out, Path("results/run.sh").read_text()) == (1, True, GOOD)
+    code, out = _run(capsys, "--write", "--side", "results/run.sh=prefill", ".")
+    assert (code, "kv_producer" in Path("results/run.sh").read_text()) == (0, True)
 
 
 def test_a_record_that_is_named_is_not_rewritten(capsys: pytest.CaptureFixture[str]) -> None:

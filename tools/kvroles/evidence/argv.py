@@ -53,6 +53,9 @@ _HOST_FLAG = regex(r"^--?(?:host|name|hostname|container-name)$")
 _OBJECT = regex(
     r"^(?:deploy(?:ments?)?|statefulsets?|sts|daemonsets?|ds|pods?|po|jobs?|leaderworkersets?|lws|configmaps?|cm|secrets?)/[\w.-]+$"
 )  # as kubectl takes it
+# A command's script, and what may stand before it: ``KV=... bash scripts/prefill.sh``.
+_SCRIPT = regex(r"(?:[\w./$\{}~-]*/)?([\w.-]+)\.(?:sh|bash|sbatch|slurm)$")
+_RUNNER = regex(r"(?:\w+=.*|(?:.*/)?(?:env|exec|nohup|sudo|time|nice|bash|sh|zsh|sbatch|srun|-\S*))$", re.S)
 _PATHLIKE = regex(r"\.(?:log|out|err|txt|pid)\b")
 
 
@@ -78,6 +81,11 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
     out: list[Cue] = []
     flag = ""
     plain = not pickers.many(w.s for w in words)
+    run = next((i for i, w in enumerate(words) if not _RUNNER.match(w.s)), -1)
+    if plain and run >= 0 and run != skip and (script := _SCRIPT.match(words[run].s)) is not None:
+        named = ctx.sides_of(script.group(1)) - {Side.ENCODE, Side.AGGREGATED}
+        if len(named) == 1:
+            out.append(Cue(next(iter(named)), Weight.SAID, "argument", words[run].s[:80], words[run].pos))
     for i, w in enumerate(words):
         if i == skip:
             named = ctx.sides_of(flag or (w.s.partition("=")[0] if w.s.startswith("-") else ""))

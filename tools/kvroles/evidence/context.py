@@ -123,7 +123,11 @@ _DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)
 _VALUES = regex(r"(?:^|/)values\.ya?ml$")
 _VALUES_OF = regex(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
 _PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
-_OPEN = regex(r"\$\{\w+:?[-=]")
+# A value that whoever starts it may replace: ${ROLE:-prefill}, ${{ inputs.role || 'prefill' }}, {{ role | default('prefill') }},
+# the last also as the word that a masked action leaves.
+_OPEN = regex(
+    r"\$\{\w+:?[-=]|\$\{\{[^{}]*\|\||^\{\{[^{}]*\bd(?:efault)?\b[^{}]*\}\}$|^__[\w.]*_(?:_d|default)_[\w.]*__$"
+)
 # The other side asked for as a truth of its own (``is_decode``): a server may then be neither.
 _TRUTHS = {
     Side.PREFILL: regex(r"(?i)(?<![a-z])is[-_.]?prefill"),

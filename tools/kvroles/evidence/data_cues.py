@@ -12,7 +12,6 @@ from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned, name_sides, role_key
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import prose_side
 
 _NAME_KEYS = frozenset(
     {
@@ -22,7 +21,7 @@ _NAME_KEYS = frozenset(
     }
 )  # fmt: skip
 _SAID_KEYS = frozenset(
-    {"description", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"}
+    {"description", "desc", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"}
 )
 _ARG_KEYS = frozenset(
     {"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"}
@@ -248,7 +247,7 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         if side is not None and not (side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}):
             strong = re.search(r"(?i)disagg|sub_?component|pd_?role|worker|nixl", key) is not None
             return [Cue(side, Weight.FLAG if strong else Weight.NAMED, "role", f"{key}: {v.value}", pos)]
-    if key in _SAID_KEYS and (side := prose_side(v.value)):
+    if key in _SAID_KEYS and (side := ctx.title_side(v.value)):
         return [Cue(side, Weight.SAID, "text", f"{key}: {v.value[:80]}", pos)]
     if (
         re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key)

@@ -106,7 +106,8 @@ class Site(NamedTuple):
 
     pos: int
     scope: Scope
-    kind: str  # "role": a connector's role; else why it is none: "comment", "prose", "expectation", "value"
+    # "role": a connector's role; else why it is none: "comment", "prose", "expectation", "value", "word" (of a script's command)
+    kind: str
     connector: str | None = None
     wrappers: tuple[str, ...] = ()  # connectors this one is nested in, nearest first
     extra: Mapping[str, str] = MappingProxyType({})  # scalar settings of the config object, by key

@@ -221,8 +221,10 @@ _CODE = frozenset(
     {"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", "hcl", "kt", "kts", "java", "rb", "lua"}
 )
 _CHOOSES = regex(r"\b(?:and|or)\b|\|\||//")
-_OPERATOR = regex(r"(?m)^[ \t]*(?:-[ \t]+)?[\"']?operator[\"']?:")
-_VALUE_OF = regex(rf"(?:^|\n)[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{_Q}$")
+_OPERATOR = regex(r"[\"']?operator[\"']?[ \t]*:")
+_VALUE_OF = regex(rf"(?:^|[\n{{,])[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{_Q}$")
+
+_VALUE_KEY = regex(r"(?m)(?:^|(?<=[\s{,]))([\"']?values?[\"']?):")
 
 # Keys and arguments whose value is told to people or asked of a store, and sets no role.
 _TOLD = (
@@ -230,6 +232,7 @@ _TOLD = (
     r"|notes?|reason|error|hint|regexp?|pattern|match_phrase|match|label|tooltip|caption|alert|logql|promql|rule)"
 )
 _TOLD_OPEN = regex(rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}(?:\\*([\"'`]))(?:(?!\1)[^\n])*$")
+_OBJECT_OPEN = regex(r"\{[^{}]*kv_connector\\*[\"']?\s*:[^{}]*$")  # a config, whatever the key it stands behind
 _TOLD_PLAIN = regex(rf"(?i)^\s*(?:-\s+)?{_TOLD}:\s+[^\s{{\[\"'|>&*!][^\n]*$")
 _TOLD_BLOCK = regex(rf"(?i)^\s*(?:-\s+)?[\"']?{_TOLD}[\"']?:\s*[|>][+-]?\d*\s*(?:#.*)?$")
 _SAYS_CALL = regex(
@@ -298,9 +301,38 @@ def _compared(p: Place) -> bool:
         return True
     if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
         return True
-    return (
-        _VALUE_OF.search(p.before) is not None and _OPERATOR.search(p.before[-160:] + TOKEN + p.after[:160]) is not None
-    )
+    return _VALUE_OF.search(p.before) is not None and _beside_operator(p)
+
+
+def _beside_operator(p: Place) -> bool:
+    """Whether the mapping whose ``value`` or ``values`` hold the word has an ``operator`` too: it selects, and sets nothing."""
+    key = list(_VALUE_KEY.finditer(p.before))[-1].start()
+    start = p.before.rfind("\n", 0, key) + 1
+    lead = p.before[start:key]
+    if "{" in lead:
+        return _OPERATOR.search(lead[lead.rfind("{") :] + p.after.split("}", 1)[0]) is not None
+    for line in reversed(p.before[:start].splitlines() if "-" not in lead else ()):
+        if _content(line) < len(lead):
+            break
+        if _content(line) == len(lead) and _OPERATOR.match(line.lstrip(" -")):
+            return True
+        if _indent(line) < len(lead):
+            break  # the item's first line
+    for line in p.after.splitlines()[1:]:
+        if line.strip() and _indent(line) < len(lead):
+            break
+        if _indent(line) == len(lead) and _OPERATOR.match(line.lstrip()):
+            return True
+    return False
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _content(line: str) -> int:
+    """The column at which what a line of YAML holds begins, behind the dash of an item."""
+    return len(line) - len(line.lstrip(" -"))
 
 
 def _searched(p: Place) -> bool:
@@ -322,11 +354,12 @@ def _has_sed(line: str) -> bool:
 def _listed(p: Place) -> bool:
     """Beside the other roles in a list, a set, a union or a sentence. The arguments of a call are no list of what there is, nor
     is what a loop runs over, what a call draws from, or a list that the text takes one role out of."""
-    below, mark = _ITEM_AFTER.match(p.after), _ITEM_MARK.match(p.line)
+    mark = _ITEM_MARK.match(p.line)
     if mark is not None and _SWEPT_BELOW.search(p.before):
         return False
+    below = _ITEM_AFTER.match(p.after)
     if _ITEM_BEFORE.search(p.before) or (below is not None and mark is not None and below["mark"] == mark[1]):
-        return True
+        return p.lang != "yaml" or _of_all(p)
     beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
     if beside is None:
         return False
@@ -375,12 +408,25 @@ def _drawn_from(p: Place, near: str) -> bool:
     return named is not None and put_to_use(p.s, named[1], p.lang)
 
 
+def _of_all(p: Place) -> bool:
+    """Whether the items of YAML round the word are all the roles there are, or stand below a key that says so."""
+    above = p.before.split("\n")[:-1]
+    n = next((k for k in range(len(above), 0, -1) if not above[k - 1].lstrip().startswith("- ")), 0)
+    below = p.after.split("\n")
+    end = next((k for k in range(1, len(below)) if not below[k].lstrip().startswith("- ")), len(below))
+    items = "\n".join([*above[n:], *below[:end]])
+    return {"kv_producer", "kv_consumer"} <= set(_ROLES.findall(items)) or (
+        n > 0 and _VOCABULARY.search(above[n - 1].rstrip()) is not None
+    )
+
+
 def _defined(p: Place) -> bool:
     """Where the roles are given names, of which the text puts none to use."""
     named = _NAMED_BEFORE.search(p.line) if "both" in p.line.lower() else None
     if named is None or _NAMES_OTHER.search(p.before + TOKEN + p.after) is None:
         return False
-    return not put_to_use(p.s, named["name"], p.lang)
+    used = rf"(?i)\bkv_?role\\*[\"']?\]?\s*(?::=|[:=])[\s\"'\\${{(]*(?:\w*(?:\.|::))*{re.escape(named['name'])}\b"
+    return re.search(used, p.s) is None and not put_to_use(p.s, named["name"], p.lang)
 
 
 def put_to_use(s: str, name: str, lang: str) -> bool:
@@ -418,6 +464,8 @@ def _told(p: Place) -> bool:
         return True
     if p.lang in _CODE and _whole_string(p) and not _open_quote(p.line[:-1]):
         return False  # a text for people says more than the one word
+    if _OBJECT_OPEN.search(p.line):
+        return False
     if _TOLD_OPEN.search(p.line) or (p.lang in {"yaml", "json", "toml", "unit"} and _TOLD_PLAIN.match(p.line)):
         return True
     if (

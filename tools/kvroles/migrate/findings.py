@@ -40,7 +40,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
             verdict.cues = [_unmasked(c, ctx) for c in verdict.cues]
     for site, verdict in zip(sites, verdicts, strict=True):
         out += _of_site(site, verdict, ctx, options, answered)
-    _left_alone(out, ctx)
+    _left_alone(out, ctx, lambda f: f.pos in answered or options.settings.side_of(ctx.path, f.line) is not None)
     if ctx.path == "-":
         _name_objects(out, ctx)
     if answers or options.keys:
@@ -92,8 +92,9 @@ def _name_objects(found: list[Finding], ctx: File) -> None:
                 f.object = str(of)
 
 
-def _left_alone(found: list[Finding], ctx: File) -> None:
-    """Say of what stands in a live object's dump, and of a role in what is a record by its name, that it is not rewritten."""
+def _left_alone(found: list[Finding], ctx: File, answered: Callable[[Finding], bool]) -> None:
+    """Say of what stands in a live object's dump, of a role in what is a record by its name, and of one that is not
+    ``answered`` in a folder of records, that it is not rewritten."""
     if ctx.path != "-" and (live := dumps.spans(ctx.text, read.language(ctx.name, ctx.text))):
         code = "KVR119" if ctx.asked_for else "KVR125"
         for f in found:
@@ -101,11 +102,16 @@ def _left_alone(found: list[Finding], ctx: File) -> None:
                 f.code, f.level, f.role = code, CODES[code].level, None
                 f.message = "in a dump of a live object, left as it is"
                 f.fix = "change what the object was made from, and apply that" if ctx.asked_for else ""
-    if ctx.asked_for and read.recorded(ctx.name.rsplit("/", 1)[-1]):
-        for f in found:
-            if f.role is not None:
-                f.code, f.level, f.role = "KVR117", CODES["KVR117"].level, None
-                f.message += "; not rewritten in what is a record by its name"
+    recorded = ctx.asked_for and read.recorded(ctx.name.rsplit("/", 1)[-1])
+    place = "what is a record by its name" if recorded else ""
+    if not ctx.asked_for and read.among_records(ctx.below):
+        place = "a folder that runs write to, where it may be a copy of what once ran"
+    for f in found if place else ():
+        if f.role is not None and (recorded or not answered(f)):
+            f.code, f.level, f.role = "KVR117", CODES["KVR117"].level, None
+            f.message += f"; not rewritten in {place}"
+            if not recorded:
+                f.fix = f"if it is in use, answer with --side '{ctx.path}={f.side.value if f.side else 'prefill'}'"
 
 
 def _verdict(site: Site, ctx: File, options: Options) -> Verdict | None:

@@ -24,6 +24,7 @@ _LINE = regex(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|
 _SECTION = regex(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
 _DESCRIPTION = regex(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
 _ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
+_NAME = regex(r"(?m)^[ \t]*(?:ContainerName|HostName|SyslogIdentifier)[ \t]*=[ \t]*([\w.-]+)[ \t]*$")
 _COMMENT = regex(r"(?m)^[ \t]*[#;].*$")
 
 
@@ -192,12 +193,16 @@ class _Unit:
 
 
 def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:
-    """What the variables say that a section sets: ``Environment="ROLE=decode"``, or ``environment=ROLE="decode"``."""
+    """What a section's variables and names say: ``Environment="ROLE=decode"``, ``environment=ROLE="decode"``."""
     out: list[Cue] = []
     for line in _ENVIRONMENT.finditer(t.s, start, end):
         for m in re.finditer(r"(\w+)=[\"']?([^\s\"',%]+)", line.group(1)):
             out += argv.env_cues(m.group(1), m.group(2), t.at(line.start()), ctx)
-    return [c for c in out if c.weight == Weight.FLAG]
+    out = [c for c in out if c.weight == Weight.FLAG]
+    for m in _NAME.finditer(t.s, start, end):
+        if len(sides := ctx.sides_of(m.group(1))) == 1:
+            out.append(Cue(next(iter(sides)), Weight.NAMED, "name", m.group().strip(), t.at(m.start())))
+    return out
 
 
 def _described(t: Text, up: Scope, weight: int, ctx: File) -> Scope:

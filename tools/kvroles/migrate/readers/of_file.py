@@ -13,13 +13,22 @@ from kvroles.migrate.readers import registry, sniff
 from kvroles.migrate.readers.base import File
 
 _TEST_FILE = regex(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
+# Records by their own name: what a console or a patch tool writes, what tells of releases, tables of what was measured.
 _RECORD_NAME = regex(
-    r"(?i)\.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|sarif|csv|tsv|jsonl|ndjson)(?:\.\w+)?$|(?:^|/)(?:change-?log|news|history|release[-_]?notes)\b"
+    r"""(?ix)
+    \.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|sarif)(?:\.(?:\d+|gz|txt|old|bak))?$
+    | (?:^|/)(?:change-?logs?|news|history|release[-_]?notes)\b(?:.*\.(?:md|mdx|rst|txt|adoc|html?))?$
+    | (?:^|[/_.-])(?:results?|bench\w*|metrics|reports?|summary|stats|traces?)[^/]*\.(?:csv|tsv|jsonl|ndjson)$
+    | (?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$"""
 )
-_RECORD_DIR = regex(
-    r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?|__snapshots__|snapshots|goldens?|recorded)/|(?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$"
+# Folders of what tests expect to be rendered; and those that runs write to, beside which configs in use may lie.
+_RENDERED_DIR = regex(r"(?i)(?:^|/)(?:__snapshots?__|snapshots|goldens?|recorded)/")
+_RUN_DIR = regex(r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?)/")
+_RUN_FORMAT = regex(
+    r"(?i)(?:^|/)[^/.]+$|\.(?:md|mdx|rst|adoc|txt|log|json|jsonl|ndjson|csv|tsv|html?|xml|svg|ipynb|gz)$"
 )
 _PATCH = regex(r"(?:diff --git |From [0-9a-f]{40} |Index: |--- \S)")
+_BARE = frozenset({"value", "word"})  # no role by anything that stands with it
 _KIND_NAMES = frozenset(
     {"dockerfile", "containerfile", "makefile", "justfile", ".env"}
 )  # what follows their dot is a name
@@ -46,7 +55,14 @@ def file_scope(name: str, ctx: File) -> Scope:
 
 def recorded(name: str) -> bool:
     """Whether a file records what once ran (a log, a report, a patch, a change log), by its name."""
-    return _RECORD_NAME.search(name) is not None or _RECORD_DIR.search(name) is not None
+    if _RECORD_NAME.search(name) is not None or _RENDERED_DIR.search(name) is not None:
+        return True
+    return among_records(name) and _RUN_FORMAT.search(name) is not None
+
+
+def among_records(name: str) -> bool:
+    """Whether a file lies in a folder that runs write to: a script or a manifest there may be a copy, or in use."""
+    return _RUN_DIR.search(name) is not None
 
 
 def _records(s: str) -> bool:
@@ -102,12 +118,14 @@ def _accounted(
     """The site of the word at ``i``: what a reader made of it, else its sign, else that it is unread."""
     if any(a <= i < b for a, b in copies):
         return Site(t.at(i), up, "last-applied")
-    if site is not None and site.kind not in {"role", "unknown", "value"}:
+    if site is not None and site.kind not in {"role", "unknown", *_BARE}:
         return site
-    if site is not None and site.kind != "value" and connectors.kind_of(site.connector, ctx.nixl) is not Kind.UNKNOWN:
+    if site is not None and site.kind not in _BARE and connectors.kind_of(site.connector, ctx.nixl) is not Kind.UNKNOWN:
         return site
     sign = signs.sign_of(t.s, i, lang)
-    if site is not None and site.kind != "value":  # a role by its key, whoever's it is: a sentence near by is no sign
+    if site is not None and site.kind == "word" and sign == "prose":
+        sign = ""
+    if site is not None and site.kind not in _BARE:  # a role by its key, whoever's it is: a sentence near by is no sign
         return site if sign in {"", "prose", "key"} else site._replace(kind=sign)
     return Site(t.at(i), site.scope if site is not None else up, sign or "unread", site.connector if site else None)
 

@@ -17,7 +17,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
-from kvroles.migrate.readers import pairs
+from kvroles.migrate.readers import pairs, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
@@ -25,6 +25,7 @@ from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
 
 _HEREDOC = regex(r"<<-?\s*[\"']?(\w+)[\"']?")
+_WRITTEN = regex(r"\s*(?:--\S+\s+)*<<-?\s*[\"']?\w+[\"']?[ \t]+(?P<target>\S+)[ \t]*\r?\n")  # of COPY and ADD
 _DOCKER = regex(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
 _ENV = regex(r"(?im)^[ \t]*(?:ENV|ARG)[ \t]+((?:[^\n\\]|\\.|\\\n)*)")
 _ENV_PAIR = regex(r"(?:^|\s)(\w+)(?:=|\s+(?=\S+\s*$))[\"']?([^\s\"'\\]+)")
@@ -158,7 +159,12 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
                 stage.cues += [Cue(side, Weight.NAMED, name.lower(), m.group(), t.at(a))] if side else []
         elif TOKEN_RE.search(body.s):
             scope = _said(comments, stage, ctx)
-            if body.s.lstrip().startswith("["):
+            if name in {"COPY", "ADD"} and (written := _WRITTEN.match(body.s)) is not None:
+                target = written.group("target")
+                file = _name_cue(Scope("file written", target, scope), "file written", target, t.at(a), ctx)
+                held = body.slice(written.end(), body.s.rstrip().rfind("\n") + 1)
+                out += ctx.read(held, file, registry.lang_of_name(target))
+            elif body.s.lstrip().startswith("["):
                 got = objects.read(body, body.s.index("["))
                 out += Tree(got[0], body, scope, ctx).sites() if got else ctx.read(body, scope, "json")
             elif name in {"ENV", "ARG", "LABEL"} and not re.match(r"\s*[\w.-]+=", body.s):
@@ -200,7 +206,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
         rule = None if var else (_RULE if lang == "make" else _RECIPE).match(line)
         if rule is not None and not line.startswith((" ", "\t")):
             scope = _name_cue(
-                Scope("target", rule.group("name"), _said(comments, up, ctx)),
+                Scope("target", rule.group("name"), _of_line(t, a, b, comments, up, ctx)),
                 "target",
                 rule.group("name"),
                 t.at(a),

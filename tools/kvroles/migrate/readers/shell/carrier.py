@@ -112,7 +112,8 @@ def _printed(script: Script, command: Node) -> list[Site] | None:
     name = shell_script.command_name(script.t, command)
     if name not in {"printf", "jq"} or shell_script.says_only(script.t, command):
         return None
-    nodes = script.words(command)[1][1:]
+    variable = shell_script.variable_printed(script.t, command)
+    nodes = script.words(command)[1][3 if variable else 1 :]
     words = [shell_words.unquote(script.t, n) for n in nodes]
     parts: list[Text] = []
     start = 0
@@ -124,13 +125,14 @@ def _printed(script: Script, command: Node) -> list[Site] | None:
         flags = [n for n, w in enumerate(words) if w.s == "--arg" and n + 2 < len(words)]
         given = {words[n + 1].s: join([Text('"'), words[n + 2], Text('"')]) for n in flags}
         filled = [(m, given[m[1]]) for m in re.finditer(r"\$(\w+)", form.s) if m[1] in given]
-    if not filled:
+    if not nodes or not (filled or variable):
         return None
     for m, value in filled:
         parts += [form.slice(start, m.start()), value]
         start = m.end()
     made = join([*parts, form.slice(start, len(form.s))])
     scope = Scope.deferred(partial(script.chain, nodes[0]))
+    scope = lines.keyed(variable, script.t.at(command.start_byte), scope, script.ctx) if variable else scope
     return [s for s in script.ctx.read(made, scope, "json") if s.kind == "role"]
 
 
@@ -154,7 +156,7 @@ def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) ->
     index = next((n for n, w in enumerate(nodes) if w.start_byte <= node.start_byte < w.end_byte), -1)
     found = role_set(words, index, script.ctx) if index >= 0 else None
     if found is None:
-        return [Site(pos, scope, "value")] if alone else None
+        return [Site(pos, scope, "word" if script.t is script.ctx.text else "value")] if alone else None
     scope = lines.keyed(found.key, word.at(0), scope, script.ctx)
     connector, wrapped = found.connector, tuple[str, ...]()
     if connector is None and re.fullmatch(r"\w+", found.key):  # a variable, which the script may set the rest of

@@ -13,7 +13,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import past, without_past
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
-from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name
+from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name, variable_printed
 
 REACH = 40  # lines; from further up only the one comment of a script with one server is heard
 MOST = 16  # servers that one comment is heard of
@@ -180,7 +180,7 @@ def _echoed(source: Source, node: Node) -> str | None:
     """What a command prints for a reader, its variables left out; None if it prints nothing."""
     if node.type == "redirected_statement":
         node = next((c for c in node.children if c.type == "command"), node)
-    if node.type != "command" or command_name(source.t, node) not in SAYS:
+    if node.type != "command" or command_name(source.t, node) not in SAYS or variable_printed(source.t, node):
         return None
     return re.sub(r"\$\{?\w+\}?", " ", " ".join(w.s for w in source.words(node)[0][1:]))
 

@@ -33,6 +33,7 @@ SAYS = frozenset(
 
 # A command's word that looks for the others: ``git grep``, ``gh search code``.
 _SEARCHES = regex(r"(?:git\s+(?:-[Cc]\s+\S+\s+|-\S+\s+)*(?:grep|log)|gh\s+search|hub\s+search)\b")
+_PRINTS_INTO = regex(r"printf\s+-v\s+(\w+)\s")
 
 
 def assigned(t: Text, node: Node) -> str:
@@ -83,9 +84,15 @@ def looks_only(t: Text, node: Node) -> bool:
     }
 
 
+def variable_printed(t: Text, node: Node) -> str:
+    """The variable that ``printf -v`` sets; empty for every other command."""
+    m = _PRINTS_INTO.match(t.s, node.start_byte, node.end_byte)
+    return m.group(1) if m is not None else ""
+
+
 def says_only(t: Text, node: Node) -> bool:
     """Whether a command prints its words for a reader: an echo whose output goes nowhere."""
-    if command_name(t, node) not in SAYS:
+    if command_name(t, node) not in SAYS or variable_printed(t, node):
         return False
     for owner in grammar.owners(node):
         if owner.type in {"command_substitution", "pipeline", "redirected_statement"}:
