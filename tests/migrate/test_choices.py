@@ -61,6 +61,23 @@ SETS = {
         "a.js",
         'if (run({ kv_connector: "NixlConnector", kv_role: "kv_both" }) === null) stop();\n',
     ),
+    "a name in a let": ("a.dhall", 'let role = "kv_both" in { connector = "NixlConnector", kv_role = role }\n'),
+    "a constant that is handed on": (
+        "a.rb",
+        'PRODUCER = "kv_producer"\nBOTH = "kv_both"\nserver(connector: "NixlConnector", mode: BOTH)\n',
+    ),
+    "a constant of an object": (
+        "a.scala",
+        'object R { val Producer = "kv_producer"; val Both = "kv_both" }\nlaunch("NixlConnector", R.Both)\n',
+    ),
+    "a row of a table of roles": (
+        "a.js",
+        'const R = { PRODUCER: "kv_producer", BOTH: "kv_both" };\nserve({ kv_connector: "NixlConnector", role: R["BOTH"] });\n',
+    ),
+    "an argument of what only sounds as if it expected it": (
+        "a.groovy",
+        'expectServer(connector: "NixlConnector", kvRole: "kv_both")\n',
+    ),
     "a name of it that a role is given": (
         "a.py",
         'ROLE_BOTH = "kv_both"\nROLE_PRODUCER = "kv_producer"\ncfg = {"kv_connector": "NixlConnector", "kv_role": ROLE_BOTH}\n',
@@ -159,6 +176,22 @@ LOOKS = {
     "a variable named for another connector": (
         "a.py",
         'def f(lmcache_connector): # LMCacheConnectorV1\n    return {"kv_connector": lmcache_connector, "kv_role": "kv_both"}\nx = "LMCacheConnectorV1"\n',
+    ),
+    "what is asked whether it is a member": ("a.py", 'known = "kv_both" in roles\n'),
+    "names of roles that are compared": (
+        "a.go",
+        """package a
+const Producer = "kv_producer"
+const Both = "kv_both"
+
+func known(r string) bool {
+	switch r {
+	case Both:
+		return true
+	}
+	return r == Both
+}
+""",
     ),
     "names of all roles": ("a.py", 'ROLE_BOTH = "kv_both"\nROLE_PRODUCER = "kv_producer"\n'),
 }

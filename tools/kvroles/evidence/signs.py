@@ -146,6 +146,9 @@ _COMPARED_BEFORE = regex(
     """
 )
 _COMPARED_AFTER = regex(rf"^{_Q}(?P<closed>\)?)[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
+# ``let role = "kv_both" in ...`` gives the word a name; in Python it asks whether the word is a member.
+_GIVEN_BEFORE = regex(rf"(?<![=!<>])[:=][ \t]*{_Q}$")
+_IN_AFTER = regex(rf"^{_Q}\s*in\b")
 _IN_BRACKETS = regex(r"(?<![\w\])])[ \t]*\([ \t]*[rbfu]{0,2}(?:\\*[\"'`])*$")  # of no call
 _ARM_AFTER = regex(rf"^{_Q}\s*(?:\|[^)\n]{{0,80}})?\)")
 _ARM_BEFORE = regex(rf"(?:^|\n|;;)[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{_Q}$")
@@ -207,6 +210,7 @@ _ASKED_AFTER = regex(
       | (?:\s+\w+)?\s*=(?!=)
       | \.(?:includes|contains|indexOf|index|count|has|some|every|join|length|len|value|as_str)\b | ["'`] )"""
 )
+_INDEXED = regex(r"\w\[[\"'`]$")  # ROLES["BOTH"]
 _LOOPS = regex(r"\bfor\b|\bforeach\b|\brange\b")
 _IMPORTED = regex(r"\s*(?:import|from|use|export\s*\{|using)\b")
 _KEY_OF = regex(r"(?:[{,]|(?<![?\s])\s*\n)\s*(?:\w+(?:\.|::))*$")
@@ -297,6 +301,8 @@ def longer(s: str, i: int) -> bool:
 
 def _compared(p: Place) -> bool:
     after = _COMPARED_AFTER.match(p.after)
+    if p.lang != "python" and _IN_AFTER.match(p.after) and _GIVEN_BEFORE.search(p.line):
+        return False
     if _COMPARED_BEFORE.search(p.line) or (after is not None and (not after["closed"] or _IN_BRACKETS.search(p.line))):
         return True
     if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
@@ -432,7 +438,7 @@ def _defined(p: Place) -> bool:
 def put_to_use(s: str, name: str, lang: str) -> bool:
     """Whether a text does more with the name of a role, or of a list of roles, than to set it, to compare it, to list it with
     others, to ask what is in it, or to tell of it. More places than anybody looks through are taken for a use."""
-    plain = name.lower() == "both"  # any word of a sentence, but for a member
+    plain = name in {"both", "Both"}  # any word of a sentence, but for a member
     for n, m in enumerate(re.finditer(rf"(?<![\w-]){re.escape(name)}(?![\w-])", s)):
         if n > _MANY:
             return True
@@ -441,6 +447,8 @@ def put_to_use(s: str, name: str, lang: str) -> bool:
         if plain and not before.endswith((".", ":", "->")):
             continue
         asked = _ASKED_BEFORE.search(before) is not None and not _LOOPS.search(before)
+        if _INDEXED.search(before):
+            return True
         if asked or _ASKED_AFTER.match(after) or _IMPORTED.match(before) or commented(s, m.start(), lang):
             continue
         if _KEY_OF.search(s[max(0, m.start() - _NEAR) : m.start()]) and re.match(r"\s*:(?![:=])", after):
