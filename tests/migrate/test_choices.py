@@ -35,12 +35,12 @@ CHOSEN = {
     "Python, joined to a text": (
         "a.py",
         'c = \'{"kv_connector":"NixlConnector","kv_role":"\' + ("kv_both" if p else "kv_consumer") + \'"}\'\n',
-        ["KVR118"],
+        ["KVR110"],
     ),
     "Python, in a format": (
         "a.py",
         'c = \'{"kv_connector":"NixlConnector","kv_role":"%s"}\' % ("kv_both" if p else "kv_consumer")\n',
-        ["KVR118"],
+        ["KVR110"],
     ),
 }
 

@@ -94,6 +94,12 @@ class Seq(_Holder):
         return self._kept(name, len(self.items), make)
 
 
+class Choice(Seq):
+    """Values of which a condition takes one."""
+
+    __slots__ = ()
+
+
 class Map(_Holder):
     __slots__ = ("anchor", "end", "flow", "pairs", "start")
 
@@ -159,7 +165,7 @@ def scalars_with(root: Node, word: str) -> list[Scalar]:
         elif type(n) is Map:
             for pair in n.pairs:
                 stack += pair
-        elif type(n) is Seq:
+        elif isinstance(n, Seq):
             stack += n.items
     return out
 

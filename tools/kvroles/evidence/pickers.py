@@ -52,8 +52,9 @@ def side_of(condition: str, first: str, index: int, ctx: FileCtx) -> Side | None
 
 def otherwise(condition: str, first: str, ctx: FileCtx, *, shell: bool = False) -> Side | None:
     """The side of what is given or done where a condition does not hold; ``first`` is what is where it holds. If that is
-    no config, the condition may be about something else."""
-    if len(first) > _LONGEST or not _CONFIG.search(first):
+    no config, the condition may be about something else, unless it says itself of which side the rest is (``!= "prefill"``)."""
+    side, own = conditions.told(condition, value=False, shell=shell)
+    if not (own and side in PD) and (len(first) > _LONGEST or not _CONFIG.search(first)):
         return None
     side = ctx.branch_side(condition, taken=False, shell=shell)
     return side if side in PD else None

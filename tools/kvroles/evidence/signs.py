@@ -185,7 +185,7 @@ _VOCABULARY = regex(
 _SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
 _SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{_Q}$")
 _LISTED = frozenset(
-    {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "contains", "sorted",
+    {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "contains", "sorted", "validateset",
      "of", "aslist", "arrayof", "in", "toset", "anyof"}
 )  # fmt: skip
 _KEY_BEFORE = regex(rf"(?:^|\n|[{{,])[ \t]*{_Q}$")
@@ -193,6 +193,8 @@ _KEY_AFTER = regex(rf"^{_Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
 _NAMED_BEFORE = regex(
     rf"(?i)(?<![A-Za-z0-9])(?P<name>\w{{0,40}}both)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_Q}$"
 )
+_RENAMED = regex(r"\(\s*rename\s*=\s*\"$")  # #[serde(rename = "kv_both")] Both
+_RENAMES = regex(r"^\"\s*\)\s*\]\s*(?P<name>\w+)\s*[,}\n]")
 _NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_OTHER}")
 _CALLED_OLD = regex(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
 # What else is done with the name of a role or of a list of roles, where nothing is set by it.
@@ -429,6 +431,9 @@ def _of_all(p: Place) -> bool:
 def _defined(p: Place) -> bool:
     """Where the roles are given names, of which the text puts none to use."""
     named = _NAMED_BEFORE.search(p.line) if "both" in p.line.lower() else None
+    if named is None and p.lang == "rust" and _RENAMED.search(p.line):
+        named = _RENAMES.match(p.after)
+        return named is not None and not put_to_use(p.s, named["name"], p.lang)
     if named is None or _NAMES_OTHER.search(p.before + TOKEN + p.after) is None:
         return False
     used = rf"(?i)\bkv_?role\\*[\"']?\]?\s*(?::=|[:=])[\s\"'\\${{(]*(?:\w*(?:\.|::))*{re.escape(named['name'])}\b"

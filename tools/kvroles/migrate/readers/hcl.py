@@ -11,13 +11,13 @@ import os
 import re
 from bisect import bisect_right
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 
 from tree_sitter import Node as TsNode
 
-from kvroles.evidence.data import Map, Node, Scalar, Seq, path_to
+from kvroles.evidence.data import Choice, Map, Node, Scalar, Seq, path_to
 from kvroles.evidence.frames import Scope, Site
-from kvroles.evidence.text import Text, join
+from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors, walk
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
@@ -168,7 +168,7 @@ class _Builder:
             self.chained.add(more.start_byte)
         first = None if chained else (yes.start_byte, yes.end_byte)
         self.branches.append(Branch(no.start_byte, no.end_byte, words, True, first))
-        return Seq([self.value(yes), self.value(no)], node.start_byte, node.end_byte)
+        return Choice([self.value(yes), self.value(no)], node.start_byte, node.end_byte)
 
     def _call(self, node: TsNode) -> Node:
         name = self._source(node.named_children[0])
@@ -293,6 +293,76 @@ class _HclTree(Tree):
             held = {self._built.t.at(i) for i, around in inside.items() if around == branches}
             out += [s for s in self.ctx.read(leaf.text, scope) if s.pos in held]
         return out
+
+    # -- roles that stand in no config themselves -------------------------------------------------------------------------
+
+    def _role(self, leaf: Scalar, path: list[Node], scope: Scope) -> list[Site]:
+        """The role that a value sets where it stands, or where the local or variable that it is of is put."""
+        held: Node = leaf
+        around = path[:-1]
+        while around and isinstance(around[-1], Choice):
+            held = around.pop()
+        owner = around[-1] if around else None
+        if held is not leaf and isinstance(owner, Map):
+            taken = Map(owner.start, owner.end, owner.anchor, owner.flow)
+            taken.pairs = [(k, leaf if v is held else v) for k, v in owner.pairs]
+            path = [*around[:-1], taken, leaf]
+        sites = super()._role(leaf, path, scope)
+        if len(sites) == 1 and sites[0].kind in {"role", "value"} and (found := self._becomes([*around, held])):
+            connector = next(iter(found)) if len(found) == 1 else None
+            exact = leaf.exact and leaf.text.exact(leaf.value.index(TOKEN), len(TOKEN))
+            return [Site(sites[0].pos, sites[0].scope, "role", connector, exact=exact)]
+        return sites
+
+    def _becomes(self, path: list[Node]) -> set[str | None]:
+        """The connectors of the configs whose role the value at the end of ``path`` becomes by a name."""
+        pairs = [(node.pair_of(inner), inner) for node, inner in pairwise(path) if isinstance(node, Map)]
+        if not all(pair is not None and pair[1] is inner for pair, inner in pairs):
+            return set()  # a key
+        keys = [pair[0].value for pair, _ in pairs if pair is not None]
+        if "for_each" in keys and (at := keys.index("for_each")) and len(keys) == at + 2:
+            block = next(n for n, inner in pairwise(path) if isinstance(n, Map) and n.get("for_each") is inner)
+            return self._put(r"each\.value(?![\w.\[])", block)
+        match keys:
+            case ["locals", name] | ["variable", name, "default"]:
+                kind = "local" if keys[0] == "locals" else "var"
+                return self._put(rf"(?<![\w.]){kind}\.{re.escape(name)}(?![\w.\[-])", self.root)
+            case ["variable", name, "default", _]:
+                return self._put(rf"(?<![\w.])var\.{re.escape(name)}(?=[\[.,])", self.root)
+            case ["locals", name, _]:
+                each = rf"\bfor_each\s*=\s*local\.{re.escape(name)}(?![\w.-])"
+                blocks = [path_to(self.root, m.start())[-2:] for m in islice(re.finditer(each, self.source.s), MANY)]
+                found = self._put(rf"(?<![\w.])local\.{re.escape(name)}(?=[\[.,])", self.root)
+                for block in (n for end in blocks for n in end if isinstance(n, Map)):
+                    found |= self._put(r"each\.value(?![\w.\[])", block)
+                return found
+        return set()
+
+    def _put(self, pattern: str, within: Node) -> set[str | None]:
+        """The connectors of the configs in a node whose role is what ``pattern`` finds."""
+        found: set[str | None] = set()
+        for m in islice(re.compile(pattern).finditer(self.source.s, within.start, within.end), MANY):
+            path = path_to(self.root, m.start())
+            if self.commented(m.start()) or not isinstance(path[-1], Scalar):
+                continue
+            leaf = path[-1]
+            held: Node = leaf
+            place = self.source.at(self.source.s.rfind("${", 0, m.start()))
+            inner = objects.round_place(leaf.text, place) if leaf.quoted or leaf.block else None
+            if inner is not None:
+                found |= (
+                    {self.ctx.named(connectors.connector_of(inner[0]))} if connectors.is_role_key(inner[1]) else set()
+                )
+                continue
+            for n in range(len(path) - 2, -1, -1):
+                node = path[n]
+                pair = node.pair_of(held) if isinstance(node, Map) else None
+                if isinstance(node, Map) and pair is not None and pair[1] is held and pair[0].value != "lookup":
+                    if connectors.is_role_key(pair[0].value):
+                        found.add(self._connector(node, path[: n + 2]))
+                    break
+                held = node
+        return found
 
     def _merge(self, m: Map) -> Map:
         """A mapping with what ``merge(local.base, {...})`` takes from a local; what stands further back comes first."""

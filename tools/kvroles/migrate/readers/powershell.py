@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property, partial
 from itertools import islice, pairwise
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -16,6 +18,7 @@ from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
@@ -28,6 +31,79 @@ _STRINGS = frozenset(
 _WORDS = _STRINGS | {"generic_token", "command_parameter", "variable", "decimal_integer_literal"}
 _BARE = frozenset({"generic_token", "command_parameter"})
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
+
+
+_VALUE = r"(?:\"(?:[^\"`\n]|`.|\"\")*\"|'[^'\n]*'|\$[\w:]+)"
+_CHOICE = regex(rf"\?\s*(?P<a>{_VALUE})\s*(?P<colon>:)\s*(?P<b>{_VALUE})")
+_CONDITION = regex(r"[^\n;{}=]*\Z")
+_LONGEST = 200  # characters of a condition
+_PLACES = regex(r"\{\{|\}\}|\{(\d+)[^{}\n]{0,20}\}")
+_HOPS = 3  # from variable to variable
+
+
+class _Choice(NamedTuple):
+    """``c ? a : b``: where its condition, its signs and its values stand."""
+
+    start: int
+    mark: int
+    colon: int
+    a: tuple[int, int]
+    b: tuple[int, int]
+
+    def holds(self, node: Node) -> bool:
+        """Whether a node is a part of it, or the whole."""
+        return self.start <= node.start_byte and node.end_byte <= self.b[1]
+
+    def index_of(self, i: int) -> int | None:
+        """Which of its values index ``i`` is in."""
+        return next((n for n, (start, end) in enumerate((self.a, self.b)) if start <= i < end), None)
+
+    def branch(self, s: str, i: int) -> Branch:
+        """The value that index ``i`` is in, as a branch of the condition."""
+        words = "if " + s[self.start : self.mark].strip()
+        if self.index_of(i) == 0:
+            return Branch(*self.a, words, False)
+        return Branch(*self.b, words, True, self.a)
+
+
+def _choices(s: str) -> Iterator[_Choice]:
+    """Every ``c ? a : b`` of two strings or variables."""
+    for m in _CHOICE.finditer(s):
+        before = _CONDITION.search(s, max(0, m.start() - _LONGEST), m.start())
+        words = before.group() if before is not None else ""
+        depth, start = 0, m.start()
+        for n, ch in enumerate(reversed(words)):
+            depth += (ch == ")") - (ch == "(")
+            if depth < 0:
+                break
+            start = m.start() - n - 1
+        start += len(s[start : m.start()]) - len(s[start : m.start()].lstrip())
+        if start < m.start():
+            yield _Choice(start, m.start(), m.start("colon"), m.span("a"), m.span("b"))
+
+
+def _operands(node: Node) -> list[Node]:
+    """What an expression of ``+`` or of commas is made of."""
+    if node.type in {"additive_expression", "array_literal_expression"} and node.named_child_count > 1:
+        return [operand for c in node.named_children for operand in _operands(c)]
+    if node.named_child_count == 1 and node.type.endswith("_expression") and node.type != "parenthesized_expression":
+        return _operands(node.named_children[0])
+    return [node]
+
+
+def _filled(template: Text, given: list[Text]) -> Text:
+    """A template of ``-f`` with what is put into it."""
+    parts: list[Text] = []
+    at = 0
+    for m in _PLACES.finditer(template.s):
+        parts.append(template.slice(at, m.start()))
+        at = m.end()
+        if m[1] is None:
+            parts.append(template.slice(m.start(), m.start() + 1))
+        else:
+            known = int(m[1]) < len(given)
+            parts.append(given[int(m[1])] if known else template.pick("${_}", [m.start()] * 4, m.end()))
+    return join([*parts, template.slice(at, len(template.s))])
 
 
 class _PowerShell:
@@ -55,7 +131,11 @@ class _Script:
         self.t = t
         self.up = up
         self.ctx = file
-        self.root = grammar.parse("powershell", t)
+        self.choices = list(_choices(t.s))
+        masked = bytearray(t.ascii())
+        for choice in self.choices:  # the grammar knows no ``c ? a : b``: it is parsed as a list of three
+            masked[choice.mark] = masked[choice.colon] = ord(",")
+        self.root = grammar.parse("powershell", t, masked=bytes(masked) if self.choices else None)
 
     def at(self, i: int) -> tuple[list[Site], int]:
         """The sites of the string or word that holds index ``i``, and the index after it."""
@@ -75,19 +155,32 @@ class _Script:
             return []
         scope = Scope.deferred(partial(self.chain, node))
         k = word.tokens()[0]
+        choice = self._choice(node)
+        if (made := self._put_together(node, choice)) is not None:
+            a, b = self.t.at(node.start_byte), self.t.at(node.end_byte)
+            return [s for s in self.ctx.read(made, scope) if a <= s.pos < b]
         for owner in grammar.owners(node):
+            if choice is not None and choice.holds(owner):
+                continue
             if (
                 owner.type == "comparison_expression" and owner.child_count > 1
             ) or owner.type == "switch_clause_condition":
                 return [Site(word.at(n), scope, "comparison") for n in word.tokens()]
             if owner.type == "hash_entry" and word.s.strip() == TOKEN:
                 return [self._entry(owner, word, scope)]
-            if owner.type == "assignment_expression" and word.s.strip() == TOKEN and not self._listed(node, owner):
+            if (
+                owner.type == "assignment_expression"
+                and word.s.strip() == TOKEN
+                and not self._listed(node, owner, choice)
+            ):
                 name = self._target(owner)
-                if not connectors.is_role_key(name):
-                    return [Site(word.at(k), scope, "value")]
-                connector = self.ctx.connector_beside(name, self._connectors)
-                return [Site(word.at(k), scope, "role", connector, exact=word.exact(k, len(TOKEN)), feeds=name)]
+                beside = self.ctx.connector_beside(name, self._connectors) if connectors.is_role_key(name) else None
+                return [self._named_site(name, word, k, scope, beside)]
+            if owner.type == "script_parameter" and owner.parent is not None and word.s.strip() == TOKEN:
+                held = next((c for c in owner.named_children if c.type == "variable"), None)
+                default = next((c for c in owner.named_children if c.type == "script_parameter_default"), None)
+                if held is not None and default is not None and default.start_byte <= node.start_byte:
+                    return [self._named_site(grammar.text(self.t, held).strip("${}"), word, k, scope, None)]
             words = self._words(owner)
             if words:
                 index = next((n for n, w in enumerate(words) if w.start_byte <= node.start_byte < w.end_byte), -1)
@@ -101,15 +194,18 @@ class _Script:
                 break
         return self.ctx.read(word, scope)
 
-    def _listed(self, node: Node, assignment: Node) -> bool:
-        """Whether a string of an assignment is one of several."""
-        return any(self._words(o) for o in grammar.owners(node) if o.start_byte > assignment.start_byte)
+    def _listed(self, node: Node, assignment: Node, choice: _Choice | None) -> bool:
+        """Whether a string of an assignment is one of several, and not what a ``choice`` gives."""
+        owners = (o for o in grammar.owners(node) if choice is None or not choice.holds(o))
+        return any(self._words(o) for o in owners if o.start_byte > assignment.start_byte)
 
     def _entry(self, entry: Node, word: Text, scope: Scope) -> Site:
         k = word.s.index(TOKEN)
         m = self._mapping(entry.parent)
         if not connectors.is_role_key(self._key(entry)):
-            return Site(word.at(k), scope, "value")
+            table = next((o for o in grammar.owners(entry) if o.type == "assignment_expression"), None)
+            name = self._target(table) if table is not None and self.ctx.side_of(self._key(entry)) else ""
+            return self._named_site(name, word, k, scope, None, element=True)
         around = [
             self._mapping(o) for o in grammar.owners(entry) if o.type == "hash_literal_body" and o != entry.parent
         ]
@@ -117,6 +213,84 @@ class _Script:
         connector = self.ctx.named(connectors.connector_of(m))
         exact = word.exact(k, len(TOKEN)) and connectors.one_role(m)
         return Site(word.at(k), scope, "role", connector, wrappers, connectors.settings(m), exact)
+
+    def _named_site(
+        self, name: str, word: Text, k: int, scope: Scope, connector: str | None, *, element: bool = False
+    ) -> Site:
+        """The site of a role that a variable or a table of that name holds: ``connector`` is that beside it, else of its uses."""
+        found = self._fed(name, element, _HOPS) if connector is None and name else set()
+        connector = connector if connector is not None else next(iter(found)) if len(found) == 1 else None
+        kind = "role" if connector is not None or (connectors.is_role_key(name) and not element) else "value"
+        return Site(word.at(k), scope, kind, connector, exact=word.exact(k, len(TOKEN)), feeds=name)
+
+    def _fed(self, name: str, element: bool, hops: int) -> set[str | None]:
+        """The connectors of the configs whose role is a variable, or an ``element`` of one."""
+        found: set[str | None] = set()
+        tail = r"(?=[\[.])" if element else r"(?![\w\[.])"
+        for m in islice(re.finditer(rf"(?i)\$\{{?(?:\w+:)?{re.escape(name)}\}}?{tail}", self.t.s), MANY):
+            use = grammar.at(self.root, m.start(), 2)
+            for owner in grammar.owners(use):
+                if owner.type in _STRINGS:
+                    round_it = objects.round_place(self._text(owner), self.t.at(m.start()))
+                    if round_it is not None and connectors.is_role_key(round_it[1]):
+                        found.add(self.ctx.named(connectors.connector_of(round_it[0])))
+                    break
+                if owner.type == "hash_entry":
+                    if connectors.is_role_key(self._key(owner)):
+                        found.add(self.ctx.named(connectors.connector_of(self._mapping(owner.parent))))
+                    break
+                if owner.type == "assignment_expression":
+                    value = owner.child_by_field_name("value")
+                    taker = self._target(owner)
+                    if (
+                        hops
+                        and taker
+                        and taker.lower() != name.lower()
+                        and value is not None
+                        and value.start_byte <= m.start()
+                    ):
+                        found |= self._fed(taker, False, hops - 1)
+                    break
+                if owner.type in {"command", "function_statement"}:
+                    break
+        return found
+
+    def _choice(self, node: Node) -> _Choice | None:
+        """The ``c ? a : b`` of which a node is a value."""
+        return next((c for c in self.choices if c.index_of(node.start_byte) is not None), None)
+
+    def _put_together(self, node: Node, choice: _Choice | None) -> Text | None:
+        """The whole text that an expression makes of ``node`` and others; None if it is put into none."""
+        made: Text | None = None
+        for owner in grammar.owners(node):
+            if owner.type in {"command", "hash_entry", "assignment_expression", "statement_list"}:
+                break
+            if choice is None or not choice.holds(owner):
+                made = found if (found := self._made(owner, node)) is not None else made
+        return made
+
+    def _made(self, owner: Node, node: Node) -> Text | None:
+        """The text that an expression makes of ``node`` and others, by ``-f`` or by ``+``; None of any other."""
+        if owner.type == "format_expression" and (
+            at := next((c for c in owner.named_children if c.type == "format_operator"), None)
+        ):
+            template = _inner(owner.named_children[0], _STRINGS)
+            if node.start_byte < at.end_byte or len(template) != 1:
+                return None
+            given = [self._part(c, node) for c in _operands(owner.named_children[-1])]
+            return _filled(self._text(template[0]), given)
+        if owner.type == "additive_expression" and owner.named_child_count > 1:
+            return join(self._part(c, node) for c in _operands(owner))
+        return None
+
+    def _part(self, operand: Node, node: Node) -> Text:
+        """What an operand puts into a text: ``node`` itself if it holds that, its own string, or a placeholder."""
+        if operand.start_byte <= node.start_byte < operand.end_byte:
+            return self._text(node)
+        strings = _inner(operand, _STRINGS) if operand.type not in _STRINGS else [operand]
+        if len(strings) == 1 and grammar.text(self.t, operand).strip() == grammar.text(self.t, strings[0]):
+            return self._text(strings[0])
+        return self.t.pick("${_}", [operand.start_byte] * 4, operand.end_byte)
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -197,7 +371,8 @@ class _Script:
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
         """The scopes that own ``node``."""
         scope = self.up
-        owners = list(grammar.owners(node))[::-1]
+        choice = self._choice(node)
+        owners = [o for o in grammar.owners(node) if choice is None or o == node or not choice.holds(o)][::-1]
         for owner, inner in pairwise(owners):
             match owner.type:
                 case "function_statement":
@@ -225,6 +400,8 @@ class _Script:
                     scope = self._command(words, node, scope)
             if owner.type == "statement_list":
                 scope = self._before(inner, scope)
+        if choice is not None:
+            scope = branches_of.scope_of(choice.branch(self.t.s, node.start_byte), scope, self.t, self.ctx)
         return scope
 
     def _named(self, kind: str, name: str, up: Scope, node: Node) -> Scope:

@@ -14,9 +14,10 @@ from kvroles.migrate import connectors
 from kvroles.migrate.connectors import plain
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.code import environment, guard
+from kvroles.migrate.readers.code import environment, feeds, guard
 from kvroles.migrate.readers.code.expectation import expected
-from kvroles.migrate.readers.code.langs import SPECS, literal
+from kvroles.migrate.readers.code.langs import SPECS
+from kvroles.migrate.readers.code.literals import around, literal
 from kvroles.migrate.readers.code.scopes import Unit
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
@@ -53,32 +54,26 @@ class Code:
 
 def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
     t, spec = unit.t, unit.spec
-    top: Node | None = None
     for node in grammar.owners(unit.at(i, len(TOKEN))):
         if node.type in spec.comment:
             kind = "value" if signs.sets_by_comment(grammar.text(t, node), spec.grammar) else "comment"
             return [Site(t.at(k), unit.up, kind) for k in t.tokens_in(node.start_byte, node.end_byte)], node.end_byte
-        if node.type in spec.string or (top is not None and node.type in spec.joined and _joins(unit, node)):
-            top = node
-        elif top is not None:
-            break
-    if top is None:
-        return [Site(t.at(i), unit.up, "value")], i + 1
-    return _string(unit, top), top.end_byte
+        if node.type in spec.string:
+            top, chosen = around(t, node, spec, unit.string_named)
+            if not chosen:
+                return _string(unit, top, top), top.end_byte
+            a, b = t.at(node.start_byte), t.at(node.end_byte)
+            return [s for s in _string(unit, top, node) if a <= s.pos < b], node.end_byte
+    return [Site(t.at(i), unit.up, "value")], i + 1
 
 
-def _joins(unit: Unit, node: Node) -> bool:
-    """Whether an expression makes one text of its strings: it does not compare them or choose between them."""
-    operator = node.child_by_field_name("operator")
-    return operator is None or grammar.text(unit.t, operator) in {"+", "%"}
-
-
-def _string(unit: Unit, node: Node) -> list[Site]:
+def _string(unit: Unit, node: Node, inner: Node) -> list[Site]:
+    """The sites of the text that ``node`` makes; ``inner`` is itself, or the string of it that is one of several."""
     t, spec, ctx = unit.t, unit.spec, unit.ctx
-    word = literal(t, node, spec)
+    word = literal(t, node, spec, inner.start_byte, unit.string_named)
     if not word.tokens():
         return []
-    scope = Scope.deferred(partial(unit.chain, node))
+    scope = Scope.deferred(partial(unit.chain, inner))
     holder = unit.value_parent(node)
     if expected(unit, node):
         return [Site(word.at(k), scope, "expectation") for k in word.tokens()]
@@ -102,8 +97,10 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
         key = unit.key_of(holder)
         if plain(key) == "value" and (set_by := environment.entry(unit, holder)) is not None:
             return [Site(pos, scope, "role", set_by.connector, exact=exact, feeds=set_by.name)]
+        if plain(key) == "default" and (set_by := environment.option(unit, holder)) is not None:
+            return [Site(pos, scope, "role", set_by.connector, exact=exact, feeds=set_by.name)]
         if not connectors.is_role_key(key):
-            return [Site(pos, scope, "value")]
+            return [_fed(unit, node, holder, pos, scope, exact)]
         owner = holder.parent
         m = unit.mapping(owner) if owner is not None else Map()
         connector = unit.ctx.named(connectors.connector_of(m))
@@ -115,18 +112,26 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
     if holder.type in spec.assign:
         names = unit.targets(holder)
         if len(names) == 1 and connectors.is_role_key(names[0]):
-            connector = unit.connector_near(holder) or guard.connector(unit, holder) or unit.connector_of_uses(names[0])
+            connector = (
+                unit.connector_near(holder) or guard.connector(unit, holder) or feeds.connector(unit, node, holder)
+            )
             if connector is None and (added_to := unit.mapping_beside(holder)) is not None:
                 connector = connectors.connector_of(added_to)
             return [Site(pos, scope, "role", connector, exact=exact, feeds=names[0])]
-        return [Site(pos, scope, "value")]
+        return [_fed(unit, node, holder, pos, scope, exact)]
     if holder.type in {"arguments", "argument_list"} and (set_by := environment.set_by(unit, node, holder)) is not None:
         return [Site(pos, scope, "role", set_by.connector, exact=exact, feeds=set_by.name)]
     if holder.type in {"token_tree"}:  # a macro's tokens: json!({...})
         return _macro(unit, node, scope)
     if holder.type in spec.sequence and (site := _in_words(unit, node, word, scope)) is not None:
         return [site]
-    return [Site(pos, scope, "value")]
+    return [_fed(unit, node, holder, pos, scope, exact)]
+
+
+def _fed(unit: Unit, node: Node, holder: Node, pos: int, scope: Scope, exact: bool) -> Site:
+    """The site of a value that becomes a config's role elsewhere, as far as the text shows."""
+    connector = feeds.connector(unit, node, holder)
+    return Site(pos, scope, "role" if connector is not None else "value", connector, exact=exact)
 
 
 def _macro(unit: Unit, node: Node, scope: Scope) -> list[Site]:

@@ -16,7 +16,11 @@ from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
 from kvroles.migrate.readers.mentions import MANY
 
-_SETS = regex(r"(?i)(?:^|\.|::)(?:setenv|set_env|set_var|setdefault|env|with_?env|put|set)$")
+_SETS = regex(r"(?i)(?:^|\.|::)(?:setenv|set_env|set_var|setdefault|setattr|env|with_?env|put|set)$")
+_OPTIONS = regex(r"(?:^|\.)(?:add_argument|add_option|option)$")
+_OPTION = regex(
+    r"(?:add_argument|add_option|option)\s*\([^()]*?[\"'](--[\w-]+)[\"'][^()]*?\bdefault\s*=\s*[\"']([\w.-]+)[\"']"
+)
 
 
 class Set(NamedTuple):
@@ -44,10 +48,38 @@ def set_by(unit: Reader, value: Node, arguments: Node) -> Set | None:
 
 def _set(unit: Reader, home: Node, called: str) -> list[tuple[str, str]]:
     """The connectors that the calls of ``called`` in a function set, as far as anybody writes them by hand."""
-    calls = re.compile(rf"\b{re.escape(called)}\s*\(\s*[\"'](\w+)[\"']\s*,\s*[\"']([\w.-]+)[\"']").finditer(
-        unit.t.s, home.start_byte, home.end_byte
-    )
+    calls = re.compile(
+        rf"\b{re.escape(called)}\s*\(\s*(?:\w+\s*,\s*)?[\"'](\w+)[\"']\s*,\s*[\"']([\w.-]+)[\"']"
+    ).finditer(unit.t.s, home.start_byte, home.end_byte)
     return list(islice(((m[1], m[2]) for m in calls if connectors.is_connector_key(m[1])), MANY))
+
+
+def option(unit: Reader, pair: Node) -> Set | None:
+    """The option whose default ``pair`` is, if that is a role: ``add_argument("--kv-role", default="kv_both")``.
+    The connector is that of another option; what the user may replace is it only if it is NIXL's."""
+    given = pair.parent
+    call = given.parent if given is not None else None
+    if given is None or call is None or not _OPTIONS.search(unit.called(call)):
+        return None
+    name = next((w for c in given.named_children if (w := _flag(unit, c))), "")
+    if not connectors.is_role_key(name):
+        return None
+    pairs = unit.kept("options", None, partial(_options, unit))
+    return Set(name.lstrip("-").replace("-", "_"), unit.ctx.connector_beside(name, pairs))
+
+
+def _options(unit: Reader) -> list[tuple[str, str]]:
+    """The options whose default is a connector, as far as anybody writes them by hand."""
+    found = ((m[1], m[2]) for m in _OPTION.finditer(unit.t.s) if connectors.is_connector_key(m[1]))
+    nixl = connectors.Kind.NIXL
+    return list(
+        islice(((k, v if connectors.kind_of(v) is nixl else "${" + k.strip("-") + "}") for k, v in found), MANY)
+    )
+
+
+def _flag(unit: Reader, node: Node) -> str:
+    m = re.fullmatch(r"[\"'](--[\w-]+)[\"']", grammar.text(unit.t, node))
+    return m[1] if m is not None else ""
 
 
 def entry(unit: Reader, pair: Node) -> Set | None:

@@ -19,8 +19,8 @@ from kvroles.evidence.text import Text, first_in_lines, occurrences
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.code.langs import Spec, literal
-from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.code.langs import Spec
+from kvroles.migrate.readers.code.literals import literal, makes_text
 from kvroles.migrate.readers.mentions import MANY
 
 _T = TypeVar("_T")
@@ -73,7 +73,7 @@ class Reader:
                 ):
                     current = parent.parent
                     continue
-            if self._is_chosen(current, parent):
+            if self._is_chosen(current, parent) or self._is_last(current, parent):
                 current = parent
                 continue
             if self._is_default(current, parent):
@@ -91,6 +91,22 @@ class Reader:
         if parent.type == "conditional_expression":  # Python's: value, condition, other value
             return parent.named_child_count == 3 and parent.named_children[1] != node
         return parent.type == "ternary_expression" and parent.child_by_field_name("condition") != node
+
+    def _is_last(self, node: Node, parent: Node) -> bool:
+        """Whether ``node`` is what a branch of Rust's ``if`` or ``match`` comes to, or the whole of one that gives a value."""
+        if self.spec.grammar != "rust":
+            return False
+        if parent.type == "block":
+            return (
+                parent.named_children[-1] == node and parent.parent is not None and parent.parent.type in _GIVES_A_VALUE
+            )
+        if parent.type == "match_arm":
+            return parent.child_by_field_name("value") == node
+        if parent.type == "if_expression":
+            return parent.child_by_field_name("condition") != node
+        return parent.type in {"else_clause", "match_block", "match_expression", "expression_statement"} and (
+            parent.type != "match_expression" or parent.child_by_field_name("value") != node
+        )
 
     def _is_default(self, node: Node, parent: Node) -> bool:
         """Whether ``node`` is what ``parent`` comes to where nothing else is given: ``x or "a"``, ``x ?? "a"``, and the last
@@ -172,6 +188,9 @@ class Reader:
         names = [c.named_children[-1] for c in node.named_children if c.type in _SPREADS and c.named_children]
         if node.parent is not None and node.parent.type == "call" and _COPIES.search(self.called(node.parent)):
             names += [c for c in node.named_children[:1] if c.type == "identifier"]
+        taker = node.parent if node.parent is not None and node.parent.type == "arguments" else None
+        if taker is not None and taker.parent is not None and self.called(taker.parent) == "Object.assign":
+            names += [c for c in taker.named_children if c.type == "identifier"]
         out = [self.mapping_named(grammar.text(self.t, n), node) for n in names if n.type == "identifier"]
         return [m for m in out if m is not None and not m.start <= node.start_byte < m.end]
 
@@ -232,8 +251,8 @@ class Reader:
     def _value(self, node: Node) -> Scalar | Map | Seq:
         while node.type in self.spec.through and node.named_child_count == 1 and node.named_children:
             node = node.named_children[0]
-        if node.type in self.spec.string or (node.type in self.spec.joined and self._is_text(node)):
-            return Scalar(literal(self.t, node, self.spec), node.start_byte, node.end_byte)
+        if makes_text(self.t, node, self.spec, self.string_named):
+            return Scalar(literal(self.t, node, self.spec, -1, self.string_named), node.start_byte, node.end_byte)
         if node.type in {"dictionary", "object"}:
             return self.mapping(node)
         if node.type == "composite_literal" and (body := node.child_by_field_name("body")) is not None:
@@ -252,14 +271,44 @@ class Reader:
             first = inner.named_children[0] if inner is not None and inner.named_children else None
             if first is not None and first.type in self.spec.string:
                 return Scalar(literal(self.t, first, self.spec), node.start_byte, node.end_byte)
+        if (
+            node.type in {"conditional_expression", "ternary_expression"}
+            and (nixl := self._both_nixl(node)) is not None
+        ):
+            return nixl
         source = grammar.text(self.t, node)
         if source in {"True", "False", "true", "false"}:
             return Scalar(Text(source, self.t.at(node.start_byte)), node.start_byte, node.end_byte)
         resolved = self.value_of(source) if re.fullmatch(r"[A-Za-z_]\w*", source) else None
         return Scalar(Text(resolved or "$" + source[:60], self.t.at(node.start_byte)), node.start_byte, node.end_byte)
 
-    def _is_text(self, node: Node) -> bool:
-        return any(c.type in self.spec.string for c in node.children)
+    def _both_nixl(self, choice: Node) -> Scalar | None:
+        """The first value of a choice between two that are both NIXL's connector; None for any other."""
+        fields = ("consequence", "alternative")
+        branches = [c for f in fields if (c := choice.child_by_field_name(f)) is not None] or choice.named_children[::2]
+        values = [self._value(c) for c in branches]
+        held = [
+            v
+            for v in values
+            if isinstance(v, Scalar) and connectors.kind_of(v.value, self.ctx.nixl) is connectors.Kind.NIXL
+        ]
+        return held[0] if len(held) == len(values) == 2 else None
+
+    def string_named(self, name: str) -> Node | None:
+        """The string that a name is set to in this text, if it is set once."""
+        return self.kept(("string", name), None, partial(self._string_named, name))
+
+    def _string_named(self, name: str) -> Node | None:
+        set_ = re.compile(rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=(?!=)\s*\(?\s*").finditer(self.t.s)
+        places = [m.end() for m in islice(set_, 2)]
+        if len(places) != 1:
+            return None
+        whole = None
+        for owner in grammar.owners(self.at(places[0])):
+            if owner.start_byte < places[0]:
+                break
+            whole = owner if owner.type in self.spec.string | self.spec.joined else whole
+        return whole
 
     def _seq(self, node: Node) -> Seq:
         return Seq(
@@ -346,43 +395,6 @@ class Reader:
         set_ = _MEMBER_SET.finditer(self.t.s, block.start_byte, block.end_byte)
         return list(islice(((m.start(), m[3]) for m in set_ if connectors.is_connector_key(m[1] or m[2])), MANY))
 
-    def connector_of_uses(self, name: str) -> str | None:
-        """The connector of the configs whose role is the variable ``name``; None if there is none, or more than one."""
-        return self.kept(("uses", name), None, partial(self._connector_of_uses, name))
-
-    def _connector_of_uses(self, name: str) -> str | None:
-        found: set[str | None] = set()
-        for i in occurrences(self.t.s, name):
-            if _INSIDE.match(self.t.s[i - 1 : i]) or re.match(r"\w", self.t.s[i + len(name) : i + len(name) + 1]):
-                continue
-            node = self.at(i, len(name))
-            holder = self.value_parent(node) if node.type == "identifier" else None
-            if holder is None or holder.parent is None:
-                continue
-            if holder.type in self.spec.pair and connectors.is_role_key(self.key_of(holder)):
-                key = holder.child_by_field_name("key") or holder.child_by_field_name("name")
-                if key is None or not key.start_byte <= i < key.end_byte:
-                    found.add(connectors.connector_of(self.mapping(holder.parent)))
-            elif holder.type in {"interpolation", "template_substitution"}:
-                found |= self._connector_in_string(holder)
-        return found.pop() if len(found) == 1 else None
-
-    def _connector_in_string(self, hole: Node) -> set[str | None]:
-        """The connector of the object that a string writes round ``hole``, if that is its role."""
-        owner = hole.parent
-        while owner is not None and owner.type not in self.spec.string:
-            owner = owner.parent
-        if owner is None:
-            return set()
-        text = literal(self.t, owner, self.spec)
-        place = self.t.at(hole.start_byte)
-        k = next((n for n in range(len(text.s)) if text.at(n) == place), -1)
-        root = objects.nearest(text, k) if k >= 0 else None
-        role = [k for k, v in root.pairs if isinstance(v, Scalar) and "$" in v.value] if root is not None else []
-        if root is None or not any(connectors.is_role_key(key.value) for key in role):
-            return set()
-        return {connectors.connector_of(root)}
-
     def _named_beside(self, block: Node) -> str | None:
         """The connector that a class's or module's own name is set to (``kv_connector: str = "NixlConnector"``)."""
         return self.kept("named", block, partial(self._find_named, block))
@@ -397,6 +409,7 @@ class Reader:
 
 _MEMBER_SET = regex(r"(?:\[[\"']([\w-]+)[\"']\]|\.(\w+))\s*=\s*[\"']([\w.-]+)[\"']")
 _GIVEN = frozenset({"keyword_argument", "assignment_pattern"})
+_GIVES_A_VALUE = frozenset({"if_expression", "else_clause", "match_arm", "function_item", "closure_expression"})
 _ARGUMENTS = frozenset({"arguments", "argument_list"})
 _COPIES = regex(r"(?:^|\.)(?:dict|replace|copy_with)$")
 _COPIED = regex(

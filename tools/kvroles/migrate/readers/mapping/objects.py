@@ -166,6 +166,15 @@ def nearest(t: Text, target: int, *, tries: int = 40) -> Map | None:
     return None
 
 
+def round_place(t: Text, place: int) -> tuple[Map, str] | None:
+    """The innermost object in ``t`` round what stands for ``place`` of the file, and the key of which that is the value; None if
+    it is no value of an object."""
+    k = next((n for n in range(len(t.s)) if t.at(n) == place), -1)
+    root = nearest(t, k) if k >= 0 else None
+    held = [key.value for key, v in root.pairs if v.start <= k < max(v.end, v.start + 1)] if root is not None else []
+    return (root, held[0]) if root is not None and held else None
+
+
 def enclosing(t: Text, target: int, *, tries: int = 400) -> Map | None:
     """The outermost object in ``t`` that holds index ``target``, or None."""
     found = None
