@@ -170,6 +170,7 @@ class _Chunks:
     def __init__(self, descriptor: Descriptor, path: Path, diff_id: str) -> None:
         self._descriptor, self._path, self._diff_id = descriptor, path, diff_id
         self._packed, self._plain = hashlib.sha256(), hashlib.sha256()
+        self._size = 0  # packed
         self._chunks = ahead(self._unpacked())
         self._rest = b""
 
@@ -187,6 +188,8 @@ class _Chunks:
         found = f"sha256:{self._packed.hexdigest()}"
         if found != self._descriptor["digest"]:
             raise wrong(self._descriptor, found)
+        if self._descriptor.get("size", self._size) != self._size:
+            raise wrong(self._descriptor, f"{self._size} bytes, where the manifest says {self._descriptor['size']}")
         if f"sha256:{self._plain.hexdigest()}" != self._diff_id:
             raise Unproven(
                 f"The layer {self._descriptor['digest']} is not the one that the configuration names",
@@ -218,6 +221,7 @@ class _Chunks:
     def _raw(self, f: IO[bytes]) -> Iterator[bytes]:
         while chunk := f.read(_CHUNK):
             self._packed.update(chunk)
+            self._size += len(chunk)
             yield chunk
 
     def _gunzipped(self, f: IO[bytes]) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from typing import IO, Any
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, UsageError
 from kvroles.tree import handles
+from kvroles.vendored.image import shape
 
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -82,7 +83,8 @@ class Layout:
             marker = json.loads(self._read("oci-layout", _MAX_JSON))
             if not str(marker["imageLayoutVersion"]).startswith("1."):
                 raise ValueError
-            self.index = self._object("index.json", self._read("index.json", _MAX_JSON))
+            index = self._object("index.json", self._read("index.json", _MAX_JSON))
+            self.index = self._shaped(index, shape.INDEX, "index.json")
         except FileNotFoundError as e:
             raise self._none(str(e.filename)) from None
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -117,14 +119,22 @@ class Layout:
     def _object(self, name: str, data: bytes) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(data)
-            if not isinstance(found, dict):
-                raise TypeError
-        except (ValueError, TypeError, RecursionError):
+            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # it is written again: no half characters
+        except (ValueError, RecursionError):
             raise Unproven(f"{name} in {self.path} is damaged: it is no JSON object") from None
+        return self._shaped(found, dict, name)
+
+    def _shaped(self, found: dict[str, Any], wanted: shape.Shape, name: str) -> dict[str, Any]:
+        if other := shape.wrong(found, wanted):
+            raise Unproven(
+                f"{name} in {self.path} is not as image-spec has it",
+                found=f"{other} is of another kind",
+                fix="Copy the image anew",
+            )
         return found
 
-    def json(self, descriptor: Descriptor) -> dict[str, Any]:
-        """The JSON object that ``descriptor`` names, its digest and size checked."""
+    def json(self, descriptor: Descriptor, wanted: shape.Shape = dict) -> dict[str, Any]:
+        """The JSON object that ``descriptor`` names, its digest, size and shape checked."""
         name = blob(descriptor, self.path)
         try:
             data = self._read(name, _MAX_JSON)
@@ -137,7 +147,7 @@ class Layout:
                 found=f"sha256:{sha256(data)}, {len(data)} bytes",
                 fix=ANEW,
             )
-        return self._object(name, data)
+        return self._shaped(self._object(name, data), wanted, name)
 
     def _lacks(self, descriptor: Descriptor) -> NoSource:
         return NoSource(
@@ -189,7 +199,7 @@ class Layout:
             return
         if depth > _MAX_DEPTH:
             raise Unproven(f"{self.path} holds an index in an index, deeper than {_MAX_DEPTH}")
-        index: dict[str, Any] = descriptor[""] if "" in descriptor else self.json(descriptor)
+        index: dict[str, Any] = descriptor[""] if "" in descriptor else self.json(descriptor, shape.INDEX)
         for one in _list(index, "manifests"):
             yield from self._flat(one, depth + 1)
 
@@ -200,11 +210,13 @@ class Layout:
             return None
         if descriptor.get("mediaType") not in MANIFESTS:
             return None
-        manifest = self.json(descriptor)
-        config = self.json(manifest.get("config") or {})
+        manifest = self.json(descriptor, shape.MANIFEST)
+        described = manifest.get("config") or {}
+        config = self.json(described)
         if "rootfs" not in config or manifest.get("artifactType"):
             return None
-        ids = _list(config["rootfs"] if isinstance(config["rootfs"], dict) else {}, "diff_ids")
+        self._shaped(config, shape.CONFIGURATION, blob(described, self.path))
+        ids = _list(config["rootfs"] or {}, "diff_ids")
         if len(ids) != len(_list(manifest, "layers")):
             raise Unproven(
                 f"The image {descriptor['digest']} in {self.path} has not as many layers as its configuration says",
@@ -215,10 +227,10 @@ class Layout:
 
     def take(self, descriptor: Descriptor, folder: Path) -> Path:
         """The blob as a file in ``folder``: linked where the file system can, else copied; not checked yet."""
-        target = folder / str(descriptor["digest"]).removeprefix("sha256:")
+        name = blob(descriptor, self.path)
+        target = folder / Path(name).name
         if target.exists():
             return target
-        name = blob(descriptor, self.path)
         try:
             if self._archive is None:
                 with contextlib.suppress(OSError):

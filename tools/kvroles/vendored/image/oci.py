@@ -126,12 +126,12 @@ def _free(output: Path, base: Path) -> None:
 
 
 def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, series: Series, lock: Lock) -> Patched:
-    size = sum(int(d.get("size", 0)) for d in image.manifest["layers"])
+    size = sum(d.get("size") or 0 for d in image.manifest["layers"])
     with Progress(f"Reading {image.platform}", size, quiet=request.quiet) as bar:
         have = 0
         for descriptor in image.manifest["layers"]:
             source.take(descriptor, blobs)
-            have += int(descriptor.get("size", 0))
+            have += descriptor.get("size") or 0
             bar.at(have)
         entries = contents.read(image, blobs, _kept(lock))
     runtime = request.part == receipt.RUNTIME

@@ -1,0 +1,51 @@
+"""The shape of an image's JSON, as image-spec has it: held once where it is read, so that whoever uses it need not ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# A type, [SHAPE] for a list, {str: SHAPE} for any keys, {"key": SHAPE} for known keys beside others. Each key may be missing or null.
+Shape = Any
+TEXTS = {str: str}
+PLATFORM = {"os": str, "architecture": str, "variant": str}
+DESCRIPTOR = {
+    "mediaType": str,
+    "digest": str,
+    "size": int,
+    "platform": PLATFORM,
+    "annotations": TEXTS,
+    "artifactType": str,
+}
+INDEX = {"manifests": [DESCRIPTOR]}
+MANIFEST = {
+    "mediaType": str,
+    "config": DESCRIPTOR,
+    "layers": [DESCRIPTOR],
+    "annotations": TEXTS,
+    "artifactType": str,
+}
+CONFIGURATION = {
+    **PLATFORM,
+    "rootfs": {"diff_ids": [str]},
+    "config": {"Env": [str], "Labels": TEXTS, "WorkingDir": str},
+    "history": [dict],
+}
+
+
+def wrong(value: object, shape: Shape, at: str = "") -> str:
+    """Where ``value`` has another shape, as ``layers[0].size``; empty where it has none other."""
+    if isinstance(shape, type):
+        fits = isinstance(value, shape) and (shape is not int or (not isinstance(value, bool) and value >= 0))  # type: ignore[operator]
+        return "" if fits else at or "all of it"
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return at
+        return next((found for n, one in enumerate(value) if (found := wrong(one, shape[0], f"{at}[{n}]"))), "")
+    if not isinstance(value, dict):
+        return at or "all of it"
+    every = shape.get(str)
+    for key, one in value.items():
+        inner = shape.get(key, every)
+        if one is not None and inner is not None and (found := wrong(one, inner, f"{at}.{key}".removeprefix("."))):
+            return found
+    return ""
