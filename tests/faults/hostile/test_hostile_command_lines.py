@@ -23,7 +23,7 @@ _VALUES = st.one_of(
         ["", " ", "-", "--", ".", "vllm", "file", "pipe", "loop", "0.22.1", "v0.22.1", "latest", "main", "HEAD", "0", "1", "-1",
          "1/0", "9" * 400, "0." * 200, "a" * 300, "\x1b[2J", "a\nb", "::error::x", "\u202e", "\udcff", "\ud800"[:0] or "x",
          "http://[", "http://u:p@h:0/", "file://x", "file:///", "ext::x", "u:p@h:x", "https:/x", "louder", "fence", "a=b",
-         "*=prefill", "**=decode", "[=prefill", "x:9=prefill", "image@sha256:" + "0" * 64, "image:tag", "x86_64", "python3"]
+         "*=prefill", "**=decode", "[=prefill", "x:9=prefill", f"x:{'9' * 5000}=prefill", "image@sha256:" + "0" * 64, "image:tag", "x86_64", "python3"]
     ),
     _ODD,
     st.binary(max_size=6).map(lambda b: os.fsdecode(b.replace(b"\0", b"").replace(b"/", b""))),
@@ -41,7 +41,7 @@ _ENVIRONMENT = st.dictionaries(
         ["HOME", "XDG_CACHE_HOME", "TERM", "COLUMNS", "NO_COLOR", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "NETRC", "SSL_CERT_FILE",
          "PIP_CERT", "http_proxy", "no_proxy", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_DIR", "SUDO_UID", "LANG", "TMPDIR_"]
     ),
-    st.one_of(_ODD, st.sampled_from(["", "0", "-1", "9" * 40, "http://u:p@h:x", "dumb", "C"])),
+    st.one_of(_ODD, st.sampled_from(["", "0", "-1", "9" * 40, "9" * 5000, "http://u:p@h:x", "dumb", "C"])),
     max_size=3,
 )  # fmt: skip
 

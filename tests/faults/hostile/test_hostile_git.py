@@ -597,3 +597,20 @@ def test_a_git_of_the_current_folder_is_run(repository: Path, tiny: Tiny, tmp_pa
     script(tiny.apply, *argv, cwd=tmp_path, env=env).ok()
     assert not (tmp_path / "canary").exists()
     assert clone.at(repository).private == repository / ".git"
+
+
+@pytest.mark.parametrize("name", ["SUDO_UID", "GIT_CONFIG_COUNT"])
+@pytest.mark.parametrize("value", ["9" * 5000, "\u00b2", "-1", "x"])
+def test_a_number_of_the_environment_that_is_none_ends_in_a_traceback(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert clone.at(repository).objects.is_dir()
+    git.need_git()
+    git.fetching({})
+
+
+def test_a_tag_of_a_thousand_digits_ends_in_a_traceback(repository: Path) -> None:
+    with (repository / ".git/packed-refs").open("a") as f:
+        f.write(f"{'0' * 40} refs/tags/v0.22.{'9' * 5000}\n")
+    assert len(clone.at(repository).tags_like("0.22.7")) > 0

@@ -20,7 +20,22 @@ pytestmark = pytest.mark.slow
 
 AT = "opt/site-packages"
 NAME = "org.opencontainers.image.ref.name"
-VALUES: list[Any] = [None, True, -1, 10**30, 1.5, float("inf"), "", "x\n::error::y", "\ud800", [], ["a"], {}, {"a": "b"}, [{}]]
+VALUES: list[Any] = [
+    None,
+    True,
+    -1,
+    10**30,
+    1.5,
+    float("inf"),
+    "",
+    "x\n::error::y",
+    "\ud800",
+    [],
+    ["a"],
+    {},
+    {"a": "b"},
+    [{}],
+]
 
 
 @pytest.fixture(scope="module")

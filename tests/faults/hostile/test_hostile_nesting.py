@@ -74,7 +74,17 @@ def test_a_manifest_of_an_image_crashes_what_reads_it(run: Callable[..., Ran], t
 
 
 @pytest.mark.parametrize(
-    "text", ["a = " + "[" * DEEP, "[" + "a." * DEEP + "b]\n", "a" + ".a" * DEEP + " = 1\n", "a = " + "{a=" * DEEP]
+    "text",
+    [
+        "a = " + "[" * DEEP,
+        "[" + "a." * DEEP + "b]\n",
+        "a" + ".a" * DEEP + " = 1\n",
+        "a = " + "{a=" * DEEP,
+        f'[side]\n"a:{"9" * 5000}" = "prefill"\n',
+        f'[both]\n"a:{"9" * 5000}" = "why"\n',
+        f"exclude = {'9' * 5000}\n",
+    ],
+    ids=["lists", "table", "key", "tables", "line of a side", "line of both", "number"],
 )
 def test_settings_crash_what_reads_them(tmp_path: Path, text: str) -> None:
     tools = Path(__file__).resolve().parents[3] / "tools"

@@ -81,7 +81,7 @@ def _flags(scope: Scope) -> dict[str, str]:
 def _over_one(flags: dict[str, str], *names: str) -> str:
     for n in names:
         v = flags.get(n, "")
-        if re.fullmatch(r"\d+", v) and int(v) > 1:
+        if re.fullmatch(r"[0-9]{1,9}", v) and int(v) > 1:
             return f"--{n} {v}"
     return ""
 

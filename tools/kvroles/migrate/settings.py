@@ -242,8 +242,13 @@ def parse_side(text: str, where: str) -> tuple[str, int, Side]:
             found=text,
             fix="For example: --side 'deploy/worker-a.yaml=prefill'",
         )
-    m = re.fullmatch(r"(.*?):(\d+)", glob)
-    return (m.group(1), int(m.group(2)), Side(value)) if m else (glob, 0, Side(value))
+    return *_place(glob), Side(value)
+
+
+def _place(text: str) -> tuple[str, int]:
+    """``GLOB[:LINE]``: the glob, and the line or 0. A number that no file has as a line is part of the glob."""
+    m = re.fullmatch(r"(.*?):([0-9]{1,9})", text)
+    return (m[1], int(m[2])) if m else (text, 0)
 
 
 def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = (".",)) -> Settings:
@@ -278,8 +283,7 @@ def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = 
     for glob, reason in both_table.items():
         if not isinstance(reason, str) or not reason.strip():
             raise UsageError(f"{path}: [both] gives no reason for {glob!r}", expected=f'"{glob}" = "why it stays"')
-        m = re.fullmatch(r"(.*?):(\d+)", glob)
-        settings.both.append((m.group(1), int(m.group(2)), reason) if m else (glob, 0, reason))
+        settings.both.append((*_place(glob), reason))
     if "answer" in data:
         # lazy: most settings hold no answers
         from kvroles.migrate.answers import answer

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from kvroles.errors import Unproven
 from kvroles.places import leaves, program, restored
 
-_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@(.*)")
+_HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(.*)")
 _TRAILER = re.compile(r"([A-Z][A-Za-z-]+): (.+)")
 _NO_EOL = b"\\ No newline at end of file"
 

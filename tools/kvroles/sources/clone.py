@@ -88,7 +88,7 @@ class Clone:
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() and len(part) < 10 else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def at(folder: Path) -> Clone:
@@ -162,7 +162,7 @@ def _odd_object(objects: Path) -> str | None:
 def _check_owner(top: Path, places: list[Path]) -> None:
     """Refuse a clone that somebody else owns, unless ``safe.directory`` names it (as git does)."""
     us = {os.geteuid()}
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdecimal():
+    if os.geteuid() == 0 and re.fullmatch("[0-9]{1,10}", os.environ.get("SUDO_UID", "")):
         us.add(int(os.environ["SUDO_UID"]))
     strange = next((p for p in places if p.lstat().st_uid not in us), None)
     if strange is None:

@@ -94,7 +94,7 @@ def fetching(where: Mapping[str, str], settings: Sequence[tuple[str, str]] = ())
     ``settings`` go by the environment, which other users cannot see, not by the command line, which they can.
     """
     clean = {k: v for k, v in os.environ.items() if not _WHERE.fullmatch(k)}
-    count = int(count) if (count := clean.get("GIT_CONFIG_COUNT", "0")).isdecimal() else 0
+    count = int(count) if (count := clean.get("GIT_CONFIG_COUNT", "0")).isdecimal() and len(count) < 10 else 0
     ours = _settings([*_FETCHING.items(), *settings], after=count)
     return {"GIT_ALLOW_PROTOCOL": _TRANSPORTS, **clean, **_common(), **where, **ours, "GIT_TERMINAL_PROMPT": "0"}
 

@@ -35,14 +35,18 @@ class BrokenReleaseError(Exception):
 def deployed(secrets: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Name, Release | BrokenReleaseError]]:
     """The releases among ``secrets`` that are in force, each with its Secret."""
     for secret in secrets:
-        metadata = secret.get("metadata") or {}
-        labels = metadata.get("labels") or {}
+        metadata = _table(secret.get("metadata"))
+        labels = _table(metadata.get("labels"))
         if secret.get("type") == TYPE and labels.get("status", "deployed") == "deployed":
             name = Name("Secret", str(metadata.get("namespace", "")), str(metadata.get("name", "?")))
             try:
-                yield name, read((secret.get("data") or {}).get("release", ""))
+                yield name, read(_table(secret.get("data")).get("release", ""))
             except BrokenReleaseError as e:
                 yield name, e
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def read(text: str) -> Release:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kvroles.errors import Exit, KvRolesError, NoSource
+from kvroles.places import find_program
 from kvroles.said import said
 
 _SECONDS = 300  # for one answer
@@ -33,7 +33,7 @@ class Kubectl:
     """``kubectl`` with the options that say which cluster and which namespaces."""
 
     def __init__(self, cluster: Sequence[str], scope: Sequence[str]) -> None:
-        program = shutil.which("kubectl")
+        program = find_program("kubectl")
         if program is None:
             raise KvRolesError(
                 Exit.NO_SOURCE,

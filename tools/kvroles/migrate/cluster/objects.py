@@ -44,18 +44,25 @@ def of_mapping(data: Mapping[str, Any]) -> Object | None:
     kind = data.get("kind")
     if not isinstance(kind, str) or not isinstance(metadata, Mapping) or not isinstance(data.get("apiVersion"), str):
         return None
-    text = {k: v for k, v in metadata.items() if isinstance(v, str)}
-    name = Name(kind, text.get("namespace", ""), text.get("name") or text.get("generateName", "") or "(no name)")
+    text = {k: _whole(v) for k, v in metadata.items() if isinstance(v, str)}
+    name = Name(
+        _whole(kind), text.get("namespace", ""), text.get("name") or text.get("generateName", "") or "(no name)"
+    )
     owners = metadata.get("ownerReferences")
     for owner in owners if isinstance(owners, list) else ():
         if isinstance(owner, Mapping) and owner.get("controller") is True:
-            return Object(name, f"{owner.get('kind', '?')} {owner.get('name', '?')}")
+            return Object(name, _whole(f"{owner.get('kind', '?')} {owner.get('name', '?')}"))
     for key, words in _MANAGERS.items():
         for where in ("annotations", "labels"):
             table = metadata.get(where)
             if isinstance(table, Mapping) and isinstance(table.get(key), str):
-                return Object(name, words.format(str(table[key]).partition(":")[0]))
+                return Object(name, words.format(_whole(str(table[key])).partition(":")[0]))
     return Object(name)
+
+
+def _whole(text: str) -> str:
+    """``text`` with a question mark for half a character, which JSON can say and no file name and no report can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def of_node(node: Map) -> Object | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from kvroles.migrate.readers.mapping import objects as mappings
 from kvroles.migrate.run import FileResult
 from kvroles.migrate.search import Coverage
 from kvroles.migrate.settings import Options
+from kvroles.migrate.walk import MAX_BYTES
 from kvroles.progress import Progress
 
 # Of an object what the API server or a client's history adds: it configures nothing. Its uid stays, by which it is known to
@@ -139,13 +139,14 @@ def _of_release(release: helm.Release) -> Iterable[Place]:
     # lazy: few releases hold the word in what they made
     import yaml
 
-    try:
-        made = list(yaml.load_all(release.manifest, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except (yaml.YAMLError, RecursionError):
+    try:  # every scalar as the text it is: a number or a date may be none
+        read = yaml.load_all(release.manifest, getattr(yaml, "CBaseLoader", yaml.BaseLoader))
+        made = [(item, _written_out(item)) for item in read]
+    except (yaml.YAMLError, RecursionError, ValueError):  # ValueError: an alias of what it stands in, or too large
         yield Place(objects.Object(name), "manifest", release.manifest)
         return
-    for item in made:
-        if isinstance(item, dict) and TOKEN in (text := _text(item)):
+    for item, text in made:
+        if isinstance(item, dict) and TOKEN in text:
             found = objects.of_mapping(item)
             if found is None:
                 yield Place(objects.Object(name), "manifest", text)
@@ -176,7 +177,7 @@ def _bare(item: Mapping[str, Any]) -> dict[str, Any]:
 def _unpacked(value: object) -> str:
     try:
         return base64.b64decode(str(value)).decode("utf-8", "replace")
-    except binascii.Error:
+    except ValueError:
         return str(value)
 
 
@@ -190,6 +191,18 @@ def _owner(item: Mapping[str, Any]) -> str:
 
 def _text(data: Any) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False, default=str)
+
+
+def _written_out(data: Any) -> str:
+    """The same of YAML, whose aliases are written out. Raises ValueError where they make more of it than is read of any file."""
+    pieces: list[str] = []
+    size = 0
+    for piece in json.JSONEncoder(indent=1, ensure_ascii=False, default=str).iterencode(data):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} characters")
+    return "".join(pieces)
 
 
 def judged(places: list[Place], options: Options) -> list[FileResult]:

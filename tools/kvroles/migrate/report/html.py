@@ -243,7 +243,7 @@ def write(path: str, text: str) -> None:
     temp = f"{target}.kv-roles-{os.urandom(8).hex()}"
     try:
         with open(temp, "xb") as f:
-            f.write(text.encode())
+            f.write(text.encode("utf-8", "replace"))  # half a character, as JSON can say it, is text of a config
             f.flush()
             os.fsync(f.fileno())
         os.replace(temp, target)

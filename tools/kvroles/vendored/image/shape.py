@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# A type, [SHAPE] for a list, {str: SHAPE} for any keys, {"key": SHAPE} for known keys beside others. Each key may be missing or null.
+# A type; [SHAPE] for a list; {str: SHAPE} for any keys; {"key": SHAPE} for known keys beside others, missing, null or so shaped.
 Shape = Any
 TEXTS = {str: str}
 PLATFORM = {"os": str, "architecture": str, "variant": str}
