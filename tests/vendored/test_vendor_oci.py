@@ -320,7 +320,7 @@ def test_a_member_that_leads_out_of_the_image_is_refused(vendor: Vendor, tmp_pat
         ({"manifest.json": "[]"}, 4, "docker-archive"),
         ({"oci-layout": '{"imageLayoutVersion": "2"}', "index.json": "{}"}, 3, "version 1"),
         ({"oci-layout": '{"imageLayoutVersion": "1.0.0"}', "index.json": "[" * 100_000}, 3, "index.json"),
-        ({"oci-layout": '{"imageLayoutVersion": "1.0.0"}', "index.json": '{"manifests": 7}'}, 3, "manifests is no list"),
+        ({"oci-layout": '{"imageLayoutVersion": "1.0.0"}', "index.json": '{"manifests": 7}'}, 3, "manifests is of another kind"),
         ({"oci-layout": '{"imageLayoutVersion": "1.0.0"}', "index.json": '{"manifests": []}'}, 2, "holds no image"),
         ({"oci-layout": '{"imageLayoutVersion": "1.0.0"}',
           "index.json": json.dumps({"manifests": [{"mediaType": oci.MANIFEST, "digest": "sha256:../../../../etc/passwd"}]})},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kvroles.console import search_path
+from kvroles.errors import UsageError
 
 OWN = ".kv-roles"  # our folder in a tree: receipt, and while a run is writing, its journal
 
@@ -64,8 +65,16 @@ def restored(*paths: str) -> str:
 
 
 def default_cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/vllm-kv-roles``, or ``~/.cache/vllm-kv-roles`` (XDG Base Directory, section "cache")."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    """``$XDG_CACHE_HOME/vllm-kv-roles``, or ``~/.cache/vllm-kv-roles`` (XDG Base Directory, section "cache").
+
+    Raises UsageError for a user without a home.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if base == "~/.cache":
+        raise UsageError(
+            f"User {os.geteuid()} has no home folder in which archives could be kept",
+            fix="Set HOME, or name a folder with --cache-dir",
+        )
     return Path(base) / "vllm-kv-roles"
 
 

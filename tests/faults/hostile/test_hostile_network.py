@@ -76,9 +76,20 @@ def dripping() -> Iterator[Callable[[bytes, bytes], str]]:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", b"x"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", b"x"),
         (b"HTTP/1.1 302 Found\r\nLocation: ", b"x"),
     ],
-    ids=["100 Continue", "status", "headers", "a header", "a chunk size", "a trailer", "a body", "a redirect"],
+    ids=[
+        "100 Continue",
+        "status",
+        "headers",
+        "a header",
+        "a chunk size",
+        "a trailer",
+        "a body",
+        "a body without measure",
+        "a redirect",
+    ],
 )
 def test_a_server_that_drips_holds_a_run_for_ever(
     fetching: Apply, dripping: Callable[[bytes, bytes], str], tmp_path: Path, start: bytes, drop: bytes

@@ -59,9 +59,13 @@ def write(path: str, before: bytes, after: bytes) -> None:
 
 def create(path: str, data: bytes) -> None:
     """Put a new file where none is, whole or not at all. Raises ``NotWrittenError``, also if there is one by now."""
-    temp = f"{path}.{os.getpid()}"
+    temp = f"{path}.kv-roles-{os.urandom(8).hex()}"
     try:
-        with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as f:
+        made = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as e:
+        raise NotWrittenError(f"{e.strerror or e}") from None
+    try:
+        with open(made, "wb") as f:
             f.write(data)
             f.flush()
             os.fsync(f.fileno())

@@ -8,6 +8,7 @@ import os
 
 from kvroles.sources.address import Address
 
+_LARGEST = 1 << 20  # bytes of a netrc
 _named: set[str] = set()  # hosts that the user named, as the index to ask
 
 
@@ -31,9 +32,12 @@ def authorization(address: Address) -> str | None:
 
 
 def _entry(host: str) -> tuple[str, str] | None:
-    """(login, password) for ``host`` in ``$NETRC`` or ``~/.netrc``."""
+    """(login, password) for ``host`` in ``$NETRC`` or ``~/.netrc``; a pipe or a device there is not waited for."""
+    file = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
+    if not os.path.isfile(file) or os.path.getsize(file) > _LARGEST:
+        return None
     try:
-        known = netrc.netrc(os.environ.get("NETRC"))
+        known = netrc.netrc(file)
     except (OSError, ValueError, netrc.NetrcParseError):  # ValueError: not in the locale's encoding
         return None
     entry = known.hosts.get(host) or (known.hosts.get("default") if host in _named else None)

@@ -208,7 +208,7 @@ def _followed(there: Address, headers: dict[str, str], deadline: Deadline) -> It
                 said(body.headers.get_content_type()),
                 body.headers.get("Content-Encoding", "").strip().lower(),
                 body.status,
-                int(length) if length and length.isascii() and length.isdigit() else None,
+                int(length) if length and length.isascii() and length.isdigit() and len(length) < 19 else None,
                 body,
                 deadline,
             )

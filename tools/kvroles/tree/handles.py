@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shlex
 import stat
 from collections.abc import Iterator
 from io import BufferedRandom, BufferedReader
@@ -56,7 +55,7 @@ def _safe(path: Path, fd: int) -> None:
         f"The cache {path} belongs to user {st.st_uid}, and others than you may write to it, so that what is in it may change "
         "while it is used",
         fix="Share a cache read-only (owned by root or by the user who fills it, no write access for others), or give each "
-        f"user one of their own: --cache-dir {shlex.quote(str(Path.home() / '.cache' / 'vllm-kv-roles'))}",
+        "user one of their own: --cache-dir ~/.cache/vllm-kv-roles",
     )
 
 

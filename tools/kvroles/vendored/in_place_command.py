@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kvroles.console import Parser, guarded, say, say_json
+from kvroles.console import Parser, guarded, say, say_json, start
 from kvroles.errors import Exit, UsageError
 from kvroles.series import project
 from kvroles.vendored.installed import change, distribution, layer, proof, report
@@ -175,7 +175,7 @@ def without_startup_code(module: str, argv: Sequence[str], prog: str) -> None:
         return
     home = str(Path(__file__).resolve().parents[2])
     script = f"import sys; sys.path.append({home!r}); from {module} import main; sys.exit(main(prog={prog!r}))"
-    sys.stdout.flush()
+    start()  # a closed stream would be the next file that is opened
     os.execv(sys.executable, [sys.executable, "-I", "-S", "-B", "-c", script, *argv])
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _KEYS = {"code", "key", "line"}
+_MAX_BYTES = 256 << 20
 _FIX = "Write it anew with --write-baseline"
 
 
@@ -37,11 +38,16 @@ def load(path: str) -> list[Entry]:
     # lazy: most runs have no baseline
     import json
 
+    if not os.path.lexists(path):
+        raise UsageError(f"--baseline {path} does not exist", fix="Write it with --write-baseline")
+    if not os.path.isfile(path) or os.path.getsize(path) > _MAX_BYTES:
+        raise UsageError(
+            f"--baseline {path} is no regular file of at most {_MAX_BYTES >> 20} MB",
+            fix="Name the file that was written",
+        )
     try:
         with open(path, "rb") as f:
             document = json.loads(f.read())
-    except FileNotFoundError:
-        raise UsageError(f"--baseline {path} does not exist", fix="Write it with --write-baseline") from None
     except OSError as e:
         raise UsageError(f"--baseline {path} cannot be read", found=e.strerror or str(e)) from None
     except (ValueError, RecursionError) as e:
