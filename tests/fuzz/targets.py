@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
+import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -18,7 +20,7 @@ import struct
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -31,18 +33,21 @@ from feed import Feed, changed_json
 from kvroles.apply import detect, receipt
 from kvroles.errors import KvRolesError, Unproven
 from kvroles.migrate import run, settings
+from kvroles.migrate.answers import baseline
 from kvroles.migrate.findings import Options
 from kvroles.places import leaves
 from kvroles.series import patchfile, release
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.sources import address, archive, http, index
+from kvroles.sources import objects as git_objects
 from kvroles.tree import journal, stage
 from kvroles.tree import tree as target
 from kvroles.vendored import receipt as vendor_receipt
+from kvroles.vendored.image import oci as oci_command
 from kvroles.vendored.record import Record
 from kvroles.vendored.wheel import wheel
-from support import tiny, wheels
+from support import oci, tiny, wheels
 
 
 @dataclass(frozen=True)
@@ -480,6 +485,12 @@ CARRIERS = {
     "toml": ("a.toml",),
     "markdown": ("a.md", "a.rst", "a.adoc", "a.txt"),
     "code": ("a.go", "a.rs"),
+    "web": ("a.js", "a.ts", "a.tsx"),
+    "hcl": ("a.tf", "a.tfvars", "a.nomad"),
+    "unit": ("a.service", "a.container", "a.ini", "a.properties"),
+    "powershell": ("a.ps1",),
+    "recipe": ("Dockerfile", "Makefile", "justfile"),
+    "notebook": ("a.ipynb",),
 }
 _ROLE = re.compile(rb"kv_both|kv_producer|kv_consumer")
 
@@ -516,6 +527,143 @@ def _carrier_seeds(kind: str) -> list[bytes]:
     ]
 
 
+# --- what a baseline, answers and settings hold ----------------------------------------------------------------------
+
+
+def kept(data: bytes) -> None:
+    """A baseline or settings with answers that a hand wrote are read or refused, and what was read names places."""
+    feed = Feed(data)
+    file = ground() / "kept"
+    file.write_bytes(changed_json(feed, _BASELINE_SEED) if (way := feed.byte() % 3) == 0 else feed.rest())
+    with contextlib.suppress(KvRolesError):
+        if way < 2:
+            baseline.gone([], baseline.load(str(file)), str(file), ["."])
+        else:
+            read = settings.load(str(file), [])
+            for at in ("a.yaml", "deploy/prefill.yaml"):
+                read.answers_of(at)
+                read.both_of(at, 3)
+                read.side_of(at, 3)
+                read.excluded(at)
+
+
+_BASELINE_SEED = b"""{"kv-roles-baseline": 1, "findings": {"a.yaml": [{"code": "KVR110", "key": "k", "line": "x"}]}}"""
+
+
+def _kept_seeds() -> list[bytes]:
+    answer = b'[[answer]]\nfile = "a.yaml"\nkey = "k"\nside = "both"\nbecause = "x"\nline = "y"\n'
+    rows = b'[side]\n"a.yaml:3" = "prefill"\n[both]\n"deploy/**:3" = "both"\n'
+    return [b"\0\1\2\3", b"\1" + _BASELINE_SEED, b"\2" + answer, b"\2" + rows]
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def image(data: bytes) -> None:
+    """A layout whose digests are true, whatever its JSON and its layer say, is patched or refused; nothing is left of a refusal."""
+    feed = Feed(data)
+    room = ground() / "image"
+    shutil.rmtree(room, ignore_errors=True)
+    room.mkdir()
+    made = oci.Layout(room / "base")
+    way = feed.byte() % 4
+    layer = _site_layer()
+    if way == 0:
+        layer = _tar(feed)
+    elif way == 1:
+        layer = _bent_tar(layer, feed)
+    top = made.image([layer], "amd64", {"Env": ["PYTHONPATH=/x"]}, lambda d: d)
+    manifest = made.read(top)
+    config = made.read(manifest["config"])
+    if way == 2:
+        manifest["config"] = made.put(changed_json(feed, json.dumps(config).encode()), oci.CONFIG)
+    text = json.dumps(manifest).encode()
+    index = {"schemaVersion": 2, "manifests": [made.put(changed_json(feed, text) if way == 3 else text, oci.MANIFEST)]}
+    text = json.dumps(index).encode()
+    (room / "base/index.json").write_bytes(changed_json(feed, text) if feed.byte() % 4 == 0 else text)
+    asked = oci_command.Request("0.22.1", room / "base", None, "", (), room / "out", None, "whole", False, None, True)
+    try:
+        oci_command.write(asked, project().series(), project().lock())
+    except KvRolesError:
+        assert not (room / "out").exists()
+        return
+    oci.Read.of(room / "out")
+
+
+@functools.cache
+def _site_layer() -> bytes:
+    built = wheels.make(ground() / "wheel of an image")
+    return oci.tar(oci.folder(wheels.installed(ground() / "env", built), "opt/site-packages"))
+
+
+def _bent_tar(layer: bytes, feed: Feed) -> bytes:
+    """``layer`` with a few bytes of its headers overwritten, their sums put right."""
+    out = bytearray(layer)
+    for _ in range(feed.byte() % 4):
+        at = (feed.byte() << 8 | feed.byte()) % (len(out) // 512) * 512
+        field = at + feed.byte() * 2
+        out[field : field + 1] = feed.take(1) or b"0"
+        head = out[at : at + 512]
+        out[at + 148 : at + 156] = b"%06o\0 " % (sum(head[:148]) + 256 + sum(head[156:]))
+    return bytes(out)
+
+
+def _image_seeds() -> list[bytes]:
+    return [bytes([way, n, k, n, k, n, k, 9, 0, 1]) for way in range(4) for n in range(1, 4) for k in range(0, 60, 5)]
+
+
+# --- objects of a clone ------------------------------------------------------------------------------------------------
+
+
+def objects(data: bytes) -> None:
+    """A commit, a tag and a tree that anybody made give paths inside the tree, or are refused."""
+    feed = Feed(data)
+    store = _Objects()
+    blob = store.put("blob", b"x")
+    ways = (
+        lambda: b"%s %s\0" % (feed.one_of((b"100644", b"40000", b"120000", b"160000", b"0", b"777777777", feed.take(3))), feed.take(feed.byte() % 12)),
+        lambda: feed.take(feed.byte() % 40),
+    )  # fmt: skip
+    tree = b"".join(ways[feed.byte() % 8 == 7]() + bytes.fromhex(blob) for _ in range(feed.byte() % 5))
+    tree_id = store.put("tree", tree)
+    if feed.byte() % 3 == 0:
+        tree_id = store.put("tree", b"40000 a\0" + bytes.fromhex(tree_id))
+    commit = b"tree %s\n" % tree_id.encode() if feed.byte() % 8 else feed.take(feed.byte())
+    commit += b"committer a <a> " + (feed.take(feed.byte() % 30) if feed.byte() % 2 else b"1700000000 +0000") + b"\n\n"
+    start = store.put("commit", commit)
+    if feed.byte() % 3 == 0:
+        start = store.put("tag", b"object %s\ntype commit\n\n" % start.encode())
+    with contextlib.suppress(KvRolesError):
+        _, root, seconds = git_objects.commit_of(store, start, "x")
+        assert seconds >= 0
+        found = git_objects.entries(store, root)
+        assert not any(leaves(path) for path in found), found
+
+
+class _Objects(git_objects.Store):
+    """Objects in memory."""
+
+    def __init__(self) -> None:
+        super().__init__("fuzzed", [])
+        self._held: dict[str, tuple[str, bytes]] = {}
+
+    def put(self, kind: str, data: bytes) -> str:
+        id_ = hashlib.sha1(f"{kind} {len(data)}\0".encode() + data, usedforsecurity=False).hexdigest()
+        self._held[id_] = kind, data
+        return id_
+
+    def read(self, ids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+        wanted = list(dict.fromkeys(ids))
+        if lacking := [i for i in wanted if i not in self._held]:
+            raise git_objects.Lacks(self.name, lacking)
+        for id_ in wanted:
+            yield id_, *self._held[id_]
+
+
+def _object_seeds() -> list[bytes]:
+    return [bytes([n, k, 5]) + b"nameofafile" + bytes([k, n, 1, 2, 3]) * 4 for n in range(1, 5) for k in range(6)]
+
+
 _WORDS = (b"kv_both", b"NixlConnector", b"kv_role", b"kv_connector", b"prefill", b"decode", b"--kv-transfer-config", b"{{", b"}}",
           b"{%", b"```", b"<<EOF", b"$(", b"&a ", b"*a", b"<<:", b"|-", b">-", b'r#"', b'"""', b"\\u006b", b"kv_producer")  # fmt: skip
 
@@ -527,6 +675,9 @@ TARGETS: dict[str, Target] = {
     "index": Target(answers, _index_seeds, (b"<a href=", b"<base href=", b'"files"', b"//[", b"&#x", b"<![", b"<!--")),
     "archive": Target(source, _source_seeds, (b"ustar\0", b"top/", b"path=", b"\x1f\x8b\x08")),
     "wheel": Target(whl, _wheel_seeds, (b"PK\3\4", b"PK\1\2", b"PK\5\6", b"sha256=", b'",', b"\r\n")),
+    "kept": Target(kept, _kept_seeds, (b"[[answer]]", b"[side]", b"[both]", b'"kv-roles-baseline"', b"findings")),
+    "image": Target(image, _image_seeds, (b"mtime=nan\n", b"size=", b"path=", b".wh.")),
+    "objects": Target(objects, _object_seeds, (b"..", b".git", b"40000 ", b"120000 ")),
     **{
         f"migrate-{kind}": Target(functools.partial(carrier, kind), functools.partial(_carrier_seeds, kind), _WORDS)
         for kind in CARRIERS

@@ -58,6 +58,11 @@ class Layout:
         (self.path / "blobs/sha256" / digest).write_bytes(data)
         return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(data)}
 
+    def read(self, descriptor: dict[str, Any]) -> dict[str, Any]:
+        """The JSON that ``descriptor`` names."""
+        found: dict[str, Any] = json.loads((self.path / "blobs/sha256" / descriptor["digest"][7:]).read_bytes())
+        return found
+
     def image(
         self, layers: list[bytes], arch: str, config: dict[str, Any], pack: Callable[[bytes], bytes] | None = None
     ) -> dict[str, Any]:

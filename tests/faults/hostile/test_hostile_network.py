@@ -251,6 +251,15 @@ def test_a_redirect_leads_to_a_file_or_gives_away_a_password(fetching: Apply, in
     assert SECRET not in ran.err
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("scheme", ["file://", "FILE://localhost", "file:"])
+def test_an_index_leads_to_a_file_of_this_machine(
+    fetching: Apply, index: IndexServer, tiny: Tiny, scheme: str, as_json: bool
+) -> None:
+    index.serve(NAME, tiny.archive().read_bytes(), href=f"{scheme}{tiny.archive()}", as_json=as_json)
+    fetching().refused(4, "a file of this machine")
+
+
 def test_a_redirect_carries_credentials_to_another_port(fetching: Apply, index: IndexServer, tiny: Tiny) -> None:
     with IndexServer() as other:
         path = other.serve(NAME, tiny.archive().read_bytes())

@@ -94,6 +94,8 @@ def files(project: str, index_url: str | None) -> list[IndexFile]:
         found = files_of(body, content_type, base)
     except ValueError:
         raise NoSource(f"{page.shown} answers with something that is no index page ({content_type})", fix=ASK) from None
+    if there.scheme != "file" and (local := next((f for f in found if f.url[:5].lower() == "file:"), None)):
+        raise NoSource(f"{page.shown} says that {local.name} is a file of this machine, which no index knows", fix=ASK)
     return [IndexFile(f.name, _with_credentials(f.url, there), f.sha256, f.size) for f in found]
 
 
@@ -148,10 +150,12 @@ def _with_credentials(url: str, index: Address) -> str:
 
 
 def _json_files(body: bytes) -> list[IndexFile]:
-    return [
-        IndexFile(str(f["filename"]), str(f["url"]), f.get("hashes", {}).get("sha256"), f.get("size"))
-        for f in json.loads(body)["files"]
-    ]
+    out = []
+    for f in json.loads(body)["files"]:
+        sha256, size = f.get("hashes", {}).get("sha256"), f.get("size")
+        known = sha256 if isinstance(sha256, str) else None
+        out.append(IndexFile(str(f["filename"]), str(f["url"]), known, size if isinstance(size, int) else None))
+    return out
 
 
 class _Anchors(html.parser.HTMLParser):
