@@ -61,6 +61,10 @@ SETS = {
         "a.js",
         'if (run({ kv_connector: "NixlConnector", kv_role: "kv_both" }) === null) stop();\n',
     ),
+    "a value among short keys": (
+        "a.yaml",
+        "patches:\n- transforms:\n  - map: {a: kv_both, b: kv_producer}\nbase: {connector: NixlConnector}\n",
+    ),
     "a name in a let": ("a.dhall", 'let role = "kv_both" in { connector = "NixlConnector", kv_role = role }\n'),
     "a constant that is handed on": (
         "a.rb",
@@ -176,6 +180,10 @@ LOOKS = {
     "a variable named for another connector": (
         "a.py",
         'def f(lmcache_connector): # LMCacheConnectorV1\n    return {"kv_connector": lmcache_connector, "kv_role": "kv_both"}\nx = "LMCacheConnectorV1"\n',
+    ),
+    "a query in a string of JSON": (
+        "a.json",
+        '{"targets":[{"expr":"sum(info{kv_role=\\"kv_both\\",kv_connector=\\"NixlConnector\\"})"}]}\n',
     ),
     "what is asked whether it is a member": ("a.py", 'known = "kv_both" in roles\n'),
     "names of roles that are compared": (

@@ -237,7 +237,7 @@ _TOLD = (
     r"(?:expr(?:ession)?|query|message(?:Expression)?|msg|summary|description|desc|help|usage|title|epilog|doc|docstring"
     r"|notes?|reason|error|hint|regexp?|pattern|match_phrase|match|label|tooltip|caption|alert|logql|promql|rule)"
 )
-_TOLD_OPEN = regex(rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}(?:\\*([\"'`]))(?:(?!\1)[^\n])*$")
+_TOLD_OPEN = regex(rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}(?:\\*([\"'`]))(?:\\.|(?!\1)[^\n\\])*$")
 _OBJECT_OPEN = regex(r"\{[^{}]*kv_connector\\*[\"']?\s*:[^{}]*$")  # a config, whatever the key it stands behind
 _TOLD_PLAIN = regex(rf"(?i)^\s*(?:-\s+)?{_TOLD}:\s+[^\s{{\[\"'|>&*!][^\n]*$")
 _TOLD_BLOCK = regex(rf"(?i)^\s*(?:-\s+)?[\"']?{_TOLD}[\"']?:\s*[|>][+-]?\d*\s*(?:#.*)?$")
@@ -262,6 +262,10 @@ _SENTENCE = frozenset(
      "no", "as", "from", "by", "it", "was", "were", "does", "will", "should", "must", "if", "uses", "used", "on"}
 )  # fmt: skip
 _SENTENCE_WORDS = 3
+# The word is all that a key or an item of data holds: ``{a: kv_both, b: ...}``.
+_DATA = frozenset({"yaml", "json", "toml"})
+_VALUE_BEFORE = regex(r"(?:^|[{,\s])(?:-|[\w.\"'-]+[:=])[ \t]+$")
+_VALUE_AFTER = regex(r"[ \t]*(?:[,}\]\r\n]|$|#)")
 _BACKTICKS = frozenset(
     {"go", "javascript", "typescript", "tsx", "js", "mjs", "cjs", "jsx", "ts", "mts", "cts"}
 )  # a string's
@@ -501,7 +505,7 @@ def _whole_string(p: Place) -> bool:
 
 def _sentence(p: Place) -> bool:
     """Whether plain words, one of them such as only sentences have, stand right round it, or its line begins as a sentence."""
-    if _whole_string(p):
+    if _whole_string(p) or (p.lang in _DATA and _VALUE_BEFORE.search(p.line) and _VALUE_AFTER.match(p.after)):
         return False  # "kv_both" if ... else: words of the language round a value
     if _LOOP.match(p.line):
         return False
