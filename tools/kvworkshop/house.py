@@ -35,7 +35,7 @@ FLOORS = (
     "kvworkshop",
 )
 # House 2 has libraries of its own; of house 1 it may know this much.
-OF_HOUSE_1 = {"errors", "said", "digest", "places", "progress", "console", "evidence", "series"}
+OF_HOUSE_1 = {"errors", "said", "digest", "places", "progress", "console", "evidence", "series", "tree"}
 # The parts of house 1 that run on a build machine only; everything else needs the standard library alone.
 WITH_LIBRARIES = ("kvroles.vendored.wheel", "kvroles.vendored.image", "kvroles.vendored.provenance", "kvroles.migrate")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -132,6 +133,33 @@ def test_a_file_swapped_after_its_hash_is_what_is_used(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(cache, "sha256", swapping)
     assert cache.archive_bytes(row, tmp_path, offline=True) == good
+
+
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        handles.write(tmp_path / "x", b"new")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x", b"old")]
+
+
+def test_a_link_in_place_of_a_file_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    (tmp_path / "x").symlink_to("theirs")
+    handles.write(tmp_path / "x", b"new")
+    assert (tmp_path / "theirs").read_bytes() == b"theirs"
+    assert (tmp_path / "x").read_bytes() == b"new"
+
+
+def test_a_new_file_takes_the_place_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"theirs")
+    with handles.folder(tmp_path) as fd, pytest.raises(FileExistsError), handles.new(fd, "x", over=False) as f:
+        f.write(b"ours")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x", b"theirs")]
 
 
 def test_names_of_files_in_the_making_can_be_foreseen(tmp_path: Path) -> None:

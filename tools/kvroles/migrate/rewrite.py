@@ -12,6 +12,7 @@ from typing import BinaryIO
 from kvroles.evidence.text import TOKEN, Text, byte_offset
 from kvroles.migrate import walk
 from kvroles.migrate.model import Finding
+from kvroles.tree import handles
 
 _OLD = TOKEN.encode()
 
@@ -59,24 +60,18 @@ def write(path: str, before: bytes, after: bytes) -> None:
 
 def create(path: str, data: bytes) -> None:
     """Put a new file where none is, whole or not at all. Raises ``NotWrittenError``, also if there is one by now."""
-    temp = f"{path}.kv-roles-{os.urandom(8).hex()}"
+    folder, name = os.path.split(os.path.abspath(path))
     try:
-        made = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except OSError as e:
-        raise NotWrittenError(f"{e.strerror or e}") from None
-    try:
-        with open(made, "wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.link(temp, path)  # unlike a rename, it takes the place of nothing
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with handles.new(at, name, over=False) as f:
+                f.write(data)
+        finally:
+            os.close(at)
     except FileExistsError:
         raise NotWrittenError("it changed since it was read") from None
     except OSError as e:
         raise NotWrittenError(f"{e.strerror or e}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temp)
 
 
 def _replace(folder: int, name: str, before: bytes, after: bytes) -> None:
@@ -86,23 +81,15 @@ def _replace(folder: int, name: str, before: bytes, after: bytes) -> None:
         info = _held(f)
         if f.read() != before:
             raise NotWrittenError("it changed since it was read")
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temp, dir_fd=folder)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(temp, flags, 0o600, dir_fd=folder), "wb") as out:
-                out.write(after)
-                out.flush()
-                if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(out.fileno(), info.st_uid, info.st_gid)
-                os.fchmod(out.fileno(), stat.S_IMODE(info.st_mode))
-                _copy_attributes(f.fileno(), out.fileno())
-                os.fsync(out.fileno())
-            os.replace(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temp, dir_fd=folder)
-            raise
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temp, dir_fd=folder)
+        with handles.new(folder, name, 0o600, passing=temp) as out:
+            out.write(after)
+            out.flush()
+            if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(out.fileno(), info.st_uid, info.st_gid)
+            os.fchmod(out.fileno(), stat.S_IMODE(info.st_mode))
+            _copy_attributes(f.fileno(), out.fileno())
 
 
 def _held(f: BinaryIO) -> os.stat_result:

@@ -80,20 +80,39 @@ def given(path: Path) -> BufferedReader:
     return open(fd, "rb")
 
 
-@contextlib.contextmanager
-def new(at: int, name: str, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """A new file to write, under a name that nobody can foresee; it gets its ``name`` in folder ``at`` in one step at the end.
+def write(path: str | Path, data: bytes) -> None:
+    """Let the file ``path`` hold ``data``: whoever reads it, also after a kill or a full disk, finds the old bytes or the new.
 
-    It is gone when the block raises. Raises OSError.
+    A link at ``path`` is replaced, not followed. Raises OSError.
     """
-    passing = f".{name}.{os.urandom(8).hex()}.part"
+    folder_name, name = os.path.split(os.path.abspath(path))
+    at = os.open(folder_name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with new(at, name) as f:
+            f.write(data)
+    finally:
+        os.close(at)
+
+
+@contextlib.contextmanager
+def new(at: int, name: str, mode: int = 0o644, *, passing: str | None = None, over: bool = True) -> Iterator[IO[bytes]]:
+    """A new file to write; it gets its ``name`` in folder ``at`` in one step at the end, and is gone when the block raises.
+
+    Until then it has the name ``passing``, by default one that nobody can foresee. With ``over`` it takes the place of a file
+    of that name; without, FileExistsError is raised. Raises OSError.
+    """
+    passing = passing or f".{name}.{os.urandom(8).hex()}.part"
     fd = os.open(passing, _NEW, mode, dir_fd=at)
     try:
         with open(fd, "w+b") as f:
             yield f
             f.flush()
             os.fsync(f.fileno())
-        os.rename(passing, name, src_dir_fd=at, dst_dir_fd=at)
+        if over:
+            os.rename(passing, name, src_dir_fd=at, dst_dir_fd=at)
+        else:
+            os.link(passing, name, src_dir_fd=at, dst_dir_fd=at)  # unlike a rename, it takes the place of nothing
+            os.unlink(passing, dir_fd=at)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(passing, dir_fd=at)

@@ -22,7 +22,7 @@ PARTS = {
     PARSER: ["web-tree-sitter.js", "web-tree-sitter.wasm"],
     SHELL: ["tree-sitter-bash.wasm"],
 }
-_PROGRAM = ("*.py", "evidence/**/*.py", "series/**/*.py", "migrate/**/*.py")  # below tools/kvroles
+_PROGRAM = ("*.py", "evidence/**/*.py", "series/**/*.py", "tree/*.py", "migrate/**/*.py")  # below tools/kvroles
 _BINDING = 'def language():\n    return "bash"\n'  # a grammar by its name: browser/tree_sitter.py asks the page for it
 
 

@@ -8,14 +8,14 @@ the models that upstream's unit tests name (:func:`write_hub`; no weights, these
 from __future__ import annotations
 
 import json
-import os
 import random
 import struct
-import tempfile
 from array import array
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from kvroles.tree import handles
 
 HIDDEN = 128
 HEADS = 2
@@ -149,9 +149,7 @@ def settle(path: Path, text: str) -> None:
     with suppress(FileNotFoundError):
         if path.read_text(encoding="utf-8") == text:
             return
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as part:
-        part.write(text)
-    os.replace(part.name, path)
+    handles.write(path, text.encode())
 
 
 def _write_json(path: Path, value: object) -> None:

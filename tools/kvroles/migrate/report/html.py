@@ -6,7 +6,6 @@ Every string from a file goes through ``_h``. The page's policy allows this very
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import os
 import stat
@@ -22,6 +21,7 @@ from kvroles.migrate.model import Finding
 from kvroles.migrate.report import table
 from kvroles.migrate.report.text import evidence, place, summary
 from kvroles.said import said
+from kvroles.tree import handles
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
@@ -239,15 +239,7 @@ def check_place(path: str) -> None:
 
 def write(path: str, text: str) -> None:
     """Put the page at ``path`` by one rename: a disk that is full leaves what was there. Raises ``OSError``."""
-    target = os.path.realpath(path)
-    temp = f"{target}.kv-roles-{os.urandom(8).hex()}"
-    try:
-        with open(temp, "xb") as f:
-            f.write(text.encode("utf-8", "replace"))  # half a character, as JSON can say it, is text of a config
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temp, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temp)
-        raise
+    handles.write(
+        os.path.realpath(path),
+        text.encode("utf-8", "replace"),  # half a character, as JSON can say it, is text of a config
+    )

@@ -18,6 +18,7 @@ from kvroles.said import said
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve
 from kvroles.series.topics import Series
+from kvroles.tree import handles
 from kvroles.tree.stage import discard, exchange
 from kvroles.tree.writer import one_writer
 from kvroles.vendored import bill, part
@@ -188,7 +189,7 @@ def _put(output: Path, files: dict[str, bytes], sign_with: str | None) -> None:
             for name, data in files.items():
                 path = staging / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
+                handles.write(path, data)
                 path.chmod(0o644)
             if sign_with:
                 provenance.sign(staging / _SIGNED, sign_with)

@@ -18,7 +18,7 @@ from kvroles.progress import Progress
 from kvroles.said import said
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
-from kvroles.tree import stage
+from kvroles.tree import handles, stage
 from kvroles.tree.writer import one_writer
 from kvroles.vendored import part, receipt
 from kvroles.vendored.image import contents, labels, layout, packages
@@ -300,11 +300,7 @@ def _put(blobs: Path, data: bytes, media: str) -> Descriptor:
 
 
 def _file(path: Path, data: bytes) -> None:
-    path.unlink(missing_ok=True)
-    with path.open("xb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
+    handles.write(path, data)
     path.chmod(0o644)
 
 

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles.tree import handles
 from kvroles.tree.stage import discard
 from kvroles.vendored import bill
 from kvroles.vendored.provenance import statement
@@ -37,12 +38,9 @@ def for_wheel(source: Source, built: Built) -> dict[str, bytes]:
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write ``files`` into ``folder``, flushed."""
+    """Write ``files`` (name -> bytes) into ``folder``. Raises OSError."""
     for name, data in files.items():
-        with (folder / name).open("wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
+        handles.write(folder / name, data)
 
 
 def publish(staging: Path, output: Path) -> tuple[Path, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import zipfile
 from email.parser import BytesParser
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import quote
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from kvroles.errors import os_error
+from kvroles.tree import handles
 from kvroles.vendored.record import digest
 
 FOLDER = "simple"
@@ -69,6 +69,4 @@ def _file(wheel: Path) -> dict[str, Any]:
 
 def _put(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    handles.write(path, data)
