@@ -12,6 +12,8 @@ from kvroles.migrate import cli, run
 from kvroles.migrate.model import Finding
 from kvroles.migrate.settings import Options, Settings
 
+pytestmark = pytest.mark.usefixtures("here")
+
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 BIDIRECTIONAL = (
     '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_connector_extra_config":{"bidirectional_kv_xfer":true}}'
@@ -33,11 +35,6 @@ OPEN = {
     "KVR131": ("a.sh", f"# prefill\nvllm serve m --kv-transfer-config '{BIDIRECTIONAL}'\n"),
     "KVR132": ("a.sh", f"# decode, beside a prefill server\nDISAGG=1 vllm serve m -pp 2 --pipeline-parallel-size 2 --kv-transfer-config '{NIXL}'\n"),
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def _finding(name: str, text: str, code: str) -> Finding:

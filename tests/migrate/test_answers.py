@@ -12,14 +12,11 @@ from kvroles.migrate import cli, settings
 from kvroles.migrate.answers import identity, settings_file
 from kvroles.migrate.answers.answer import Answer
 
+pytestmark = pytest.mark.usefixtures("here")
+
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
 UNREAD = "kv_role = kv_both\n"
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:

@@ -14,8 +14,7 @@ BASE = ("--baseline", "known.json")
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(here: Path) -> None:
     Path("a.sh").write_text(UNSAID)
     Path("x.lua").write_text("role = kv_both\n")
     Path("p.sh").write_text(f"# prefill\n{UNSAID}")

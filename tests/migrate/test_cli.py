@@ -12,6 +12,8 @@ import jsonschema
 import pytest
 from kvroles.migrate import cli
 
+pytestmark = pytest.mark.usefixtures("here")
+
 REPO = Path(__file__).parents[2]
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 SCRIPT = f"""\
@@ -21,11 +23,6 @@ vllm serve m --port 8100 --kv-transfer-config '{NIXL}' &
 vllm serve m --port 8200 --kv-transfer-config '{NIXL}' &
 """
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:

@@ -15,8 +15,7 @@ GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConn
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(here: Path) -> None:
     for n in range(6):
         Path(f"good{n}.sh").write_text(GOOD)
     Path("bad.sh").write_text(f"\n{GOOD}")

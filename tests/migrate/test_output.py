@@ -11,15 +11,12 @@ from pathlib import Path
 import pytest
 from support.cost import slow_but
 
+pytestmark = pytest.mark.usefixtures("here")
+
 TOOL = Path(__file__).parents[2] / "tools/migrate.py"
 CONFIG = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 GOOD = f"# prefill\nvllm serve m --kv-transfer-config '{CONFIG}'\n"
 FORMS = [(), ("--json",), ("--sarif",), ("--github",), ("--diff",), ("-v",)]
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def _run(*args: str | bytes, encoding: str = "utf-8", **kw: object) -> subprocess.CompletedProcess[bytes]:

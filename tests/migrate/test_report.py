@@ -19,17 +19,14 @@ import pytest
 from kvroles.migrate import cli, run
 from kvroles.migrate.settings import Options, Settings
 
+pytestmark = pytest.mark.usefixtures("here")
+
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools/migrate.py"
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
 CERTAIN = f"# prefill\n{UNSAID}"
 UNREAD = UNSAID.replace("NixlConnector", "$CONNECTOR_OF_OURS")
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def _put(files: dict[str, str]) -> None:

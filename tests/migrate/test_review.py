@@ -22,8 +22,7 @@ ANSWERS = Path(".kv-roles.toml")
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(here: Path) -> None:
     for name in "abc":
         Path(f"{name}.sh").write_text(f"#!/bin/bash\n# server {name}\n{UNSAID}")
 

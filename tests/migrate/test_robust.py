@@ -25,8 +25,7 @@ NIXL = b'NixlConnector "kv_role":"kv_both"'
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(here: Path) -> None:
     Path("good.sh").write_text(GOOD)
 
 

@@ -12,6 +12,8 @@ import pytest
 from kvroles.migrate import cli
 from kvroles.migrate.codes import CODES, TO_DO
 
+pytestmark = pytest.mark.usefixtures("here")
+
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
 
@@ -85,11 +87,6 @@ def _log(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
         place = result["locations"][0]["physicalLocation"]["artifactLocation"]
         assert place.get("uriBaseId") in run["originalUriBaseIds"]
     return run  # type: ignore[no-any-return]
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_the_log_of_every_kind_of_file_has_the_shape_of_sarif(capsys: pytest.CaptureFixture[str]) -> None:

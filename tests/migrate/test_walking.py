@@ -14,9 +14,10 @@ GOOD = f"# prefill\nvllm serve m --kv-transfer-config '{CONFIG}'\n"
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "in").mkdir()
-    monkeypatch.chdir(tmp_path / "in")
+def _below(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests run in a folder of the test's own folder, so that there is a place beside it."""
+    (here / "in").mkdir()
+    monkeypatch.chdir(here / "in")
 
 
 def _put(path: str, text: str = GOOD) -> Path:

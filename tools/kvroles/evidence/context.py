@@ -507,7 +507,7 @@ class FileCtx:
         return _THIRD.search(self.text.s) is not None
 
     @cached_property
-    def is_test(self) -> bool:
+    def holds_tests(self) -> bool:
         """Whether the file holds tests, by its name or a folder's, or by Rust's sign of one."""
         return _TEST.search(self.name) is not None or "#[test]" in self.text.s
 

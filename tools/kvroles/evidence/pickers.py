@@ -36,8 +36,8 @@ def by_name(name: str) -> bool:
     return name.rsplit(".", 1)[-1].rsplit("::", 1)[-1].lstrip("!").lower() in known.PICKERS
 
 
-def is_test(word: str) -> bool:
-    """Whether a name is that of a truth (``is_prefill``), which tells a server's side only to what picks by it."""
+def is_yes_or_no(word: str) -> bool:
+    """Whether a name stands for a yes or no (``is_prefill``). It tells a server's side only to what picks by it."""
     words = split_name(word.rsplit(".", 1)[-1])
     return condition_side(word.rsplit(".", 1)[-1]) is not None and len(words) > 1 and words[0] in {"is", "as", "run"}
 

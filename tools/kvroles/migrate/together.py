@@ -35,9 +35,9 @@ def expected(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
 def _expects(site: Site, expecting: dict[tuple[int, int], int], ctx: File) -> int | None:
     """Where it is expected of a site that it says ``kv_both``; None if it is not."""
     own = _function(site)
-    if own is not None and (own in expecting or not ctx.is_test):
+    if own is not None and (own in expecting or not ctx.holds_tests):
         return expecting.get(own)
-    for scope in site.scope.chain() if ctx.is_test else ():
+    for scope in site.scope.chain() if ctx.holds_tests else ():
         name = scope.name.rsplit(".", 1)[-1]
         if scope.kind in {"variable", "function"} and re.fullmatch(r"\w+", name):
             before = r"(?:self|this)\." if own is not None and scope.kind == "variable" else r"(?<!\w)"

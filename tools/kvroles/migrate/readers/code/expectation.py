@@ -58,12 +58,12 @@ def expected(unit: Unit, node: Node) -> bool:
     for owner in grammar.owners(node):
         if owner.type in unit.spec.function:
             return False
-        if _compares(unit, owner) and (not called or (unit.ctx.is_test and made and not _with_a_result(owner))):
+        if _compares(unit, owner) and (not called or (unit.ctx.holds_tests and made and not _with_a_result(owner))):
             return True
         if owner.type in unit.spec.call and owner is not node:
             name = _last(unit.called(owner))
             if _given(owner, node):
-                if made and _expects(name, unit.ctx.is_test):
+                if made and _expects(name, unit.ctx.holds_tests):
                     return True
                 if _LOOKS_FOR.match(name) and _looked_for(unit, node, owner):
                     return True
@@ -72,7 +72,7 @@ def expected(unit: Unit, node: Node) -> bool:
             if _LOOKS_FOR.match(name):
                 return True
             called, made = True, made and _MAKES.match(name) is not None
-        if made and unit.ctx.is_test and _wanted(unit, owner, inner):
+        if made and unit.ctx.holds_tests and _wanted(unit, owner, inner):
             return True
         inner = owner
     return False

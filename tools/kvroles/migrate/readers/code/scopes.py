@@ -204,7 +204,7 @@ class Unit(Lender):
 
     def _picks(self, given: Node) -> bool:
         """Whether a call is given a truth by its position: it then picks by it, or does what is not known here."""
-        return any(pickers.is_test(grammar.text(self.t, c)) for c in given.named_children if c.type in NAMES)
+        return any(pickers.is_yes_or_no(grammar.text(self.t, c)) for c in given.named_children if c.type in NAMES)
 
     def _picked(self, name: str, given: Node, site: Node) -> list[Cue]:
         """What a picker's condition says of the argument that ``site`` stands in."""

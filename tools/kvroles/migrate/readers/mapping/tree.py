@@ -166,7 +166,7 @@ class Tree:
         tag = re.search(r"!([\w:]+)[\s\[\"'-]*\Z", self.source.s[max(0, first.start - 60) : first.start])
         named = (up.kind == "key" and pickers.by_name(up.name)) or (tag is not None and pickers.by_name(tag.group(1)))
         if not named or len(seq.items) != 3:
-            return [] if named or pickers.is_test(first.value) else None
+            return [] if named or pickers.is_yes_or_no(first.value) else None
         a = seq.items[1]
         defined = re.search(_DEFINED.format(re.escape(first.value)), self.source.s)
         if defined is not None and _DENIES.search(defined.group(1)):
