@@ -295,14 +295,14 @@ def test_a_write_that_fails_leaves_the_file_and_no_litter(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("bad.sh").write_text(GOOD)
-    real = os.replace
+    real = os.rename
 
     def refuse(source: str, target: str, **folders: int) -> None:
         if str(target).endswith("bad.sh"):
             raise OSError(28, "No space left on device")
         real(source, target, **folders)
 
-    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
     assert "bad.sh:1:1: KVR190 skipped: not written, No space left on device" in _written(capsys, code=1)
     assert Path("bad.sh").read_text() == GOOD
     assert sorted(p.name for p in Path().iterdir()) == ["bad.sh", "good.sh"]
