@@ -223,3 +223,17 @@ def test_a_connector_without_a_logger_is_refused() -> None:
 def test_a_fork_may_lack_what_is_no_topic_s_business(apply: Apply, fork: Path) -> None:
     put(fork, {"notes.txt": b"kv_both is a word\n"})
     apply("--into", fork).ok()
+
+
+def test_a_connector_that_is_a_parameter_has_an_explicit_role_where_it_is_nixl() -> None:
+    before = b"""def config(kv_connector):
+    return KVTransferConfig(kv_connector=kv_connector, kv_role="kv_both")
+
+
+config(kv_connector="NixlConnector")
+config(kv_connector="OffloadingConnector")
+"""
+    made = meaning.change("tests/v1/kv_connector/unit/test_config.py", before)
+    roles: dict[str, str] = {}
+    exec(made, {"KVTransferConfig": lambda kv_connector, kv_role: roles.update({kv_connector: kv_role})})
+    assert roles == {"NixlConnector": "kv_consumer", "OffloadingConnector": "kv_both"}

@@ -146,6 +146,33 @@ def test_json_that_never_parsed_is_not_ours_to_mend() -> None:
     assert len(clauses.well_formed("a.md", b"", broken)) == 1
 
 
+def test_a_config_whose_quote_a_backtick_ends_hides_no_broken_one_behind_it() -> None:
+    """Upstream's sentence of September 2025: the first config lacks its quote, the second a brace."""
+    first, second = '\'{"kv_connector":"N","kv_role":"kv_both"}`', '`\'{"kv_connector":"N","kv_role":"kv_both"\'`'
+    before = f"Add `{first} or {second}\n".encode()
+    after = before.replace(b"kv_both", b"kv_producer").replace(b"}`", b"}'`")
+    assert not clauses.well_formed("a.md", before, after)
+    assert len(clauses.well_formed("a.md", before, after.replace(b'"N"', b'"N', 1))) == 1
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [
+        'config(kv_connector="NixlConnector")',
+        'def test(kv_connector: str = "NixlConnector"): ...',
+        'config(size=1, kv_connector="NixlPushConnector")',
+        '@pytest.mark.parametrize("kv_connector", [\n    "OffloadingConnector",\n    "NixlConnector",\n])',
+        "@pytest.mark.parametrize('a,kv_connector', [(1, 'NixlConnector')])",
+    ],
+)
+def test_a_connector_that_a_test_takes_as_a_parameter_is_seen_to_be_nixl(gives: str) -> None:
+    taken = 'def config(kv_connector):\n    return C(\n        kv_connector=kv_connector, kv_role="kv_both"\n    )\n\n'
+    path = "tests/v1/kv_connector/unit/test_config.py"
+    assert [s.line for s in clauses.kv_both_left(path, f"{taken}{gives}\n".encode())] == [3]
+    assert clauses.kv_both_left(path, f"{taken}{gives.replace('Nixl', 'Lmcache')}\n".encode()) == ()
+    assert clauses.kv_both_left(path, f"{taken}{gives}\n".replace('"kv_both"', 'ROLE or "kv_both"').encode()) == ()
+
+
 # Finding roles.
 
 

@@ -279,6 +279,9 @@ def _role(path: str, text: str, site: Site) -> str:
     role = _ROLES[named.side] if named is not None else clauses.settled_role(path, text, site.start)
     if path.endswith("/utils.py") and (helper := _helper(text, site)) is not None:
         return helper
+    if role is not None and site.given is not None and clauses.may_be_nixl(path, text.encode("latin-1"), site):
+        quote = text[site.end]
+        return f'{text[: site.start]}{role}{quote} if str({site.given}).startswith("Nixl") else {quote}kv_both{text[site.end :]}'
     if role is not None:
         return text[: site.start] + role + text[site.end :]
     if path.endswith(".sh"):

@@ -179,7 +179,24 @@ def kv_both_left(path: str, data: bytes) -> tuple[roles_in_text.Site, ...]:
     return tuple(
         s
         for s in roles_in_text.sites(data)
-        if s.role == "kv_both" and s.line not in allowed and (s.is_nixl or (helper_default and s.connector is None))
+        if s.role == "kv_both"
+        and s.line not in allowed
+        and (s.is_nixl or (s.connector is None and (helper_default or may_be_nixl(path, data, s))))
+    )
+
+
+def may_be_nixl(path: str, data: bytes, site: roles_in_text.Site) -> bool:
+    """Whether the connector of ``site`` is a name of a Python file that is given NIXL's in that file: by a call, a default, an
+    assignment, or the values that a test is run with."""
+    if site.given is None or not path.endswith(".py"):
+        return False
+    name = re.escape(site.given)
+    return (
+        re.search(
+            rf"""\b{name}\s*(?::[^=\n]*)?=\s*["']Nixl|parametrize\(\s*["'][^"']*\b{name}\b[^"']*["'],[^@]*?["']Nixl""",
+            data.decode("latin-1"),
+        )
+        is not None
     )
 
 
@@ -333,7 +350,8 @@ def orphans(before: bytes, after: bytes) -> list[str]:
     return sorted(n.decode() for n in gone if re.search(rb"\$\{?" + n + rb"\b", after))
 
 
-_QUOTED_JSON = re.compile(r"'(\{[^']*\"kv_connector\"[^']*)'")
+# A backtick ends a config too: upstream has left out the quote before one.
+_QUOTED_JSON = re.compile(r"'(\{[^'`]*\"kv_connector\"[^'`]*)['`]")
 
 
 def _broken_json(data: bytes) -> list[tuple[int, str]]:

@@ -20,6 +20,7 @@ _ROLE = re.compile(
 _CONNECTOR = re.compile(
     r"kv_connector\\*[\"']?(?:\s*:\s*str)?(?:\s*[:=]\s*|(?<=kv_connector)\s+)\\*[\"']?(?P<name>(?:[A-Za-z_]\w*\.)*[A-Z]\w*)"
 )
+_GIVEN = re.compile(r"\bkv_connector=(?P<name>[A-Za-z_]\w*)(?=\s*[,)\n]|$)")
 _OPEN, _CLOSE = "{(", "})"
 _BRACKET = re.compile(r"[{}()]")
 NIXL = re.compile(r"(?:.*\.)?Nixl(?:Pull|Push)?Connector")
@@ -27,13 +28,17 @@ _REACH = 6000  # characters either side that a bracket group may span
 
 
 class Site(NamedTuple):
-    """A role set at ``line`` (1-based); ``connector`` is None when the text beside it names none literally."""
+    """A role set at ``line`` (1-based); ``connector`` is None when the text beside it names none literally.
+
+    ``given`` is then the name that stands for it in a call, as in ``KVTransferConfig(kv_connector=name, ...)``.
+    """
 
     line: int
     role: str
     connector: str | None
     start: int  # offset of the role's value
     end: int
+    given: str | None = None
 
     @property
     def is_nixl(self) -> bool:
@@ -63,7 +68,17 @@ def _sites(text: str) -> list[Site]:
             group = _group(text, m.start(), m.end())
             near = group if group is not None else _mapping(text, m.start()) if _starts_line(text, m.start()) else ""
         found = _CONNECTOR.search(near)
-        out.append(Site(line, m["role"], found["name"] if found else None, m.start("role"), m.end("role")))
+        given = None if found else _GIVEN.search(near)
+        out.append(
+            Site(
+                line,
+                m["role"],
+                found["name"] if found else None,
+                m.start("role"),
+                m.end("role"),
+                given["name"] if given else None,
+            )
+        )
     return out
 
 
