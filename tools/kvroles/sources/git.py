@@ -30,6 +30,7 @@ from kvroles.tree import handles
 
 OLDEST = (2, 32)  # GIT_CONFIG_GLOBAL; GIT_CONFIG_COUNT is of 2.31, fetch --stdin of 2.29
 _PIPE = 1 << 20  # bytes; any user may ask for as much: pipe(7)
+_READ = 1 << 16  # bytes of one read from it: what stays in a processor's cache
 _DEADLINE_S = 1800.0  # one call, whatever trickles; all of vLLM's tree is 30 MB
 # Where things lie is ours to say, also where the user's own settings count.
 _WHERE = re.compile(
@@ -126,6 +127,7 @@ def started(args: Sequence[str], env: Mapping[str, str], stdin: IO[bytes] | int)
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=complaints,
+            bufsize=_READ,
             start_new_session=True,
         )
         assert process.stdout is not None

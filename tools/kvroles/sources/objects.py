@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from kvroles.errors import NoSource
@@ -19,6 +23,8 @@ from kvroles.tree.member import Member
 FILE, EXECUTABLE, LINK, FOLDER, SUBMODULE = "100644", "100755", "120000", "40000", "160000"
 _LARGEST_TREE = 16 << 20  # one folder's list of names
 _LONGEST_CHAIN = 16  # tags of tags
+_MOST_FOLDERS = 20_000  # that are read ahead; a release has 1100
+_HEX = re.compile("[0-9a-f]{40}")
 
 Lacking = Callable[[list[str]], bool]  # asked to have these ids fetched into the store; whether it could
 
@@ -61,6 +67,23 @@ class Store:
                 return answer
         return None
 
+    def folders_of(self, tree: str) -> dict[str, tuple[str, bytes]]:
+        """id -> (type, bytes) of ``tree`` and the folders below it, in two calls of git: as many as it can name, which may be
+        none, and as many as are soon read."""
+        with git.directory(self.folders[0]) as where:
+            asked = ["rev-list", "--objects", "--no-object-names", "--filter=blob:none", tree, "--"]
+            with git.started(asked, git.reading(where), subprocess.DEVNULL) as running:
+                named = running.out.read(_MOST_FOLDERS * 41).decode("ascii", "replace").split()
+        out: dict[str, tuple[str, bytes]] = {}
+        size = 0
+        with contextlib.suppress(Lacks):
+            for id_, kind, data in self.read(name for name in named if _HEX.fullmatch(name)):
+                out[id_] = kind, data
+                size += len(data)
+                if size > _LARGEST_TREE:
+                    break
+        return out
+
     def _from(self, folder: Path, ids: list[str]) -> Generator[tuple[str, str, bytes], None, list[str]]:
         """Yield what ``folder`` holds of ``ids``; returns what it lacks."""
         lacking: list[str] = []
@@ -84,8 +107,8 @@ class Store:
             raise NoSource(
                 f"Object {id_} in {self.name} is larger than {MAX_MEMBER >> 20} MiB, which no file of vLLM is"
             )
-        data = running.out.read(size + 1)[:-1]
-        if len(data) != size:
+        data = running.out.read(size)
+        if len(data) != size or running.out.read(1) != b"\n":
             raise self._damaged(id_, running.last_words())
         if (have := _id_of(kind, data)) != id_:
             raise self._damaged(id_, f"its bytes have the id {have}")
@@ -154,9 +177,11 @@ def entries(store: Store, tree: str) -> dict[str, tuple[str, str]]:
     out: dict[str, tuple[str, str]] = {}
     level: dict[str, list[str]] = {tree: [""]}  # a tree may stand at several places
     count = 0
+    ahead = store.folders_of(tree)  # else each level of folders is a call of git, and vLLM has ten
     for _ in range(MAX_DEPTH):
         below: dict[str, list[str]] = {}
-        for id_, kind, data in store.read(level):
+        at_hand = ((id_, *ahead[id_]) for id_ in level if id_ in ahead)
+        for id_, kind, data in chain(at_hand, store.read(id_ for id_ in level if id_ not in ahead)):
             if kind != "tree" or len(data) > _LARGEST_TREE:
                 raise _odd(store, f"object {id_}, a {kind}, stands for a folder")
             listed = list(_listed(data, store))
@@ -180,18 +205,27 @@ def _listed(data: bytes, store: Store) -> Iterator[tuple[str, str, str]]:
     """(mode, name, id) of each entry of a tree object: gitformat-pack(5) does not say it, git's tree-walk.c does."""
     at, names = 0, set()
     while at < len(data):
-        space, nul = data.find(b" ", at), data.find(b"\0", at)
-        if not 0 < space < nul or nul + 21 > len(data):
+        m = _ENTRY.match(data, at)
+        if m is None:
             raise _odd(store, "a list of files is cut")
-        name = os.fsdecode(data[space + 1 : nul])
+        at = m.end()
+        name = os.fsdecode(m[2])
         if leaves(name) or "/" in name or name in names:
             raise _odd(store, f"{name!r} is no name for a file, or comes twice")
         names.add(name)
-        mode = data[at:space].decode("ascii", "replace")
-        if mode not in (LINK, FOLDER, SUBMODULE):  # git takes any other for a file, and one bit of it
-            mode = EXECUTABLE if re.fullmatch("[0-7]{1,6}", mode) and int(mode, 8) & 0o100 else FILE
-        yield mode, name, data[nul + 1 : nul + 21].hex()
-        at = nul + 21
+        yield _mode(m[1]), name, m[3].hex()
+
+
+_ENTRY = re.compile(rb"([^ \0]++) ([^\0]++)\0(.{20})", re.DOTALL)
+
+
+@functools.cache
+def _mode(text: bytes) -> str:
+    mode = text.decode("ascii", "replace")
+    if mode in (LINK, FOLDER, SUBMODULE):
+        return mode
+    # git takes any other for a file, and one bit of it
+    return EXECUTABLE if re.fullmatch("[0-7]{1,6}", mode) and int(mode, 8) & 0o100 else FILE
 
 
 def _odd(store: Store, why: str) -> NoSource:

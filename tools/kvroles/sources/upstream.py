@@ -61,15 +61,18 @@ def find(upstream: str, revision: str, cache_dir: Path, *, offline: bool = False
 
 def store_of(folder: Path, cache_dir: Path, *, offline: bool) -> Store:
     """Where the objects of the clone ``folder`` are read from. Raises NoSource where it is none."""
-    found = clone.at(folder)
-    store = Store(str(folder), [found.objects])
+    return _store(clone.at(folder), cache_dir, offline=offline)
+
+
+def _store(found: clone.Clone, cache_dir: Path, *, offline: bool) -> Store:
+    store = Store(str(found.folder), [found.objects])
     store.fetch = _lacking(found, store, cache_dir, offline=offline)
     return store
 
 
 def _in_clone(folder: Path, revision: str, cache_dir: Path, *, offline: bool) -> Commit:
     found = clone.at(folder)
-    store = store_of(folder, cache_dir, offline=offline)
+    store = _store(found, cache_dir, offline=offline)
     id_ = found.resolve(revision)
     if id_ is None and re.fullmatch(r"[0-9a-f]{7,39}", revision):
         id_ = store.full_id(revision)

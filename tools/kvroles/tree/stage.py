@@ -54,8 +54,10 @@ def write_members(
         discard(staging)
         staging.mkdir(parents=True)
         staged = Staged(staging)
+        # What the umask, or an access list of the folder above, takes from a new folder it takes from each new file too.
+        masked = os.fstat(staged.fd).st_mode & 0o755 != 0o755
         os.fchmod(staged.fd, 0o755)
-        _unpack_into(staged, files, keep, progress)
+        _unpack_into(staged, files, keep, progress, masked)
     except OSError as e:
         discard(staging)
         raise os_error(f"The tree could not be unpacked to {staging}", e) from None
@@ -70,6 +72,7 @@ def _unpack_into(
     files: Iterator[Member],
     keep: Callable[[str, bytes], bool],
     progress: Callable[[int], None],
+    masked: bool,
 ) -> None:
     made = {""}
     links: list[Member] = []
@@ -78,17 +81,19 @@ def _unpack_into(
             links.append(member)
             continue
         if member.kind == "folder":
-            _make_folders(staged.fd, member.path, made)
+            _make_folders(staged.fd, member.path, made, masked)
             continue
         folder = member.path.rpartition("/")[0]
         if folder not in made:
-            _make_folders(staged.fd, folder, made)
-        fd = os.open(member.path, _NEW, 0o644, dir_fd=staged.fd)
+            _make_folders(staged.fd, folder, made, masked)
+        mode = 0o755 if member.executable else 0o644
+        fd = os.open(member.path, _NEW, mode, dir_fd=staged.fd)
         try:
-            view = memoryview(member.data)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fchmod(fd, 0o755 if member.executable else 0o644)
+            left = member.data
+            while left:
+                left = left[os.write(fd, left) :]
+            if masked:
+                os.fchmod(fd, mode)
         finally:
             os.close(fd)
         staged.hashes[member.path] = sha256(member.data)
@@ -97,17 +102,18 @@ def _unpack_into(
             staged.kept[member.path] = member.data
         progress(len(member.data))
     for link in links:
-        _make_folders(staged.fd, link.path.rpartition("/")[0], made)
+        _make_folders(staged.fd, link.path.rpartition("/")[0], made, masked)
         os.symlink(link.data, os.fsencode(link.path), dir_fd=staged.fd)
 
 
-def _make_folders(root: int, folder: str, made: set[str]) -> None:
+def _make_folders(root: int, folder: str, made: set[str], masked: bool) -> None:
     parts = folder.split("/") if folder else []
     for i in range(1, len(parts) + 1):
         part = "/".join(parts[:i])
         if part not in made:
             os.mkdir(part, 0o755, dir_fd=root)
-            os.chmod(part, 0o755, dir_fd=root)
+            if masked:
+                os.chmod(part, 0o755, dir_fd=root)
             made.add(part)
 
 
