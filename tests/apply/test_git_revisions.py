@@ -355,7 +355,7 @@ def test_one_side_of_a_script_that_is_there_already_is_kept_and_the_other_added(
 
 def test_a_commit_of_a_clone_is_patched_without_what_fetches_releases() -> None:
     """HTTP, TLS and mail parsers would take a third of the time that a run needs to start."""
-    asked = "from kvroles.apply import command, new_tree, fit, meaning; import sys; print(*sys.modules)"
+    asked = "from kvroles.apply import command, commit, fit, meaning; import sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r}); {asked}"],
         capture_output=True,
