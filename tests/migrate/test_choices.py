@@ -156,6 +156,14 @@ LOOKS = {
         "tests/test_a.py",
         'assert cfg == KVTransferConfig(kv_connector="NixlConnector", kv_role="kv_both")\n',
     ),
+    "an error over several lines": (
+        "a.py",
+        'raise ValueError("NixlConnector takes `kv_producer`, "\n                 "`kv_consumer`, and `kv_both`")\n',
+    ),
+    "an error that quotes a setting": (
+        "a.py",
+        "raise ValueError(\"it takes mixed mode (kv_role='kv_both'), not NixlConnector\")\n",
+    ),
     "a list of all roles that is asked": (
         "a.py",
         'ROLES = ["kv_producer", "kv_consumer", "kv_both"]  # nixl\nif role not in ROLES:\n    raise ValueError(f"one of {ROLES}")\n',

@@ -105,12 +105,84 @@ ONE = {
         'const base = { kv_connector: "NixlConnector" };\nconst prefill = Object.assign({}, base, { kv_role: "kv_both" });\n',
     ),
     "one of two connectors of NIXL": ("a.py", 'prefill = {"kv_connector": "NixlConnector" if x else "NixlPushConnector", "kv_role": "kv_both"}\n'),
+    "an arrow function": (
+        "a.ts",
+        ('const r = (side: string) => side === "prefill" ? "kv_both" : "kv_consumer";\n'
+        'const kv = { kv_connector: "NixlConnector", kv_role: r(side) };\n'),
+    ),
+    "a table that is asked where it stands": (
+        "a.py",
+        'kv = {"kv_connector": "NixlConnector", "kv_role": {"prefill": "kv_both", "decode": "kv_consumer"}[side]}\n',
+    ),
+    "a parameter's default": (
+        "a.py",
+        'def start_prefill(kv_role: str = "kv_both"):\n    return {"kv_connector": "NixlConnector", "kv_role": kv_role}\n',
+    ),
+    "what a copy of a model takes": (
+        "a.py",
+        'BASE = KVTransferConfig(kv_connector="NixlConnector")\nprefill = BASE.model_copy(update={"kv_role": "kv_both"})\n',
+    ),
+    "two mappings that are joined": (
+        "a.py",
+        'kv = {"kv_connector": "NixlConnector"} | {"kv_role": "kv_both" if side == "prefill" else "kv_consumer"}\n',
+    ),
+    "a default of a settings library": (
+        "a.go",
+        'package a\n\nfunc prefill() { viper.SetDefault("kv.connector", "NixlConnector"); viper.SetDefault("kv.role", "kv_both") }\n',
+    ),
     "a local in a text": (
         "a.tf",
         'locals {\n  r  = var.is_prefill ? "kv_both" : "kv_consumer"\n  kv = "{\\"kv_connector\\":\\"NixlConnector\\",\\"kv_role\\":\\"${local.r}\\"}"\n}\n',
     ),
 }  # fmt: skip
 NOT_WRITTEN = {
+    "a variable with the name of another function's parameter": (
+        "a.py",
+        ('def prefill_cache():\n    role = "kv_both"\n    store(role)\n\n'
+        'def f(role): return {"kv_connector": "NixlConnector", "kv_role": role}\n'),
+    ),
+    "the same in Go": (
+        "a.go",
+        ('package a\n\nfunc prefillCache() {\n\trole := "kv_both"\n\tstore(role)\n}\n\n'
+        'func f(role string) Cfg { return Cfg{KVConnector: "NixlConnector", KVRole: role} }\n'),
+    ),
+    "the same in Rust": (
+        "a.rs",
+        ('fn prefill_cache() { let role = "kv_both"; store(role); }\n'
+        'fn f(role: &str) -> Value { json!({"kv_connector": "NixlConnector", "kv_role": role}) }\n'),
+    ),
+    "the same in PowerShell": (
+        "a.ps1",
+        ('function Start-PrefillCache { $role = "kv_both"; Save $role }\n'
+        'function Start-It($role) { $kv = @{ kv_connector = "NixlConnector"; kv_role = $role } }\n'),
+    ),
+    "a variable that a function sets anew": (
+        "a.py",
+        'role = "kv_both"\ndef prefill():\n    role = pick()\n    return {"kv_connector": "NixlConnector", "kv_role": role}\n',
+    ),
+    "an attribute of another class": (
+        "a.py",
+        ('class PrefillCache:\n    def __init__(self):\n        self.role = "kv_both"\n\n\nclass Other:\n    def f(self):\n'
+        '        return {"kv_connector": "NixlConnector", "kv_role": self.role}\n'),
+    ),
+    "a method of another class": (
+        "a.py",
+        ('class PrefillCache:\n    def role(self):\n        return "kv_both"\n\n\nclass Other:\n    def f(self):\n'
+        '        return {"kv_connector": "NixlConnector", "kv_role": self.role()}\n'),
+    ),
+    "what both sides take of a table": (
+        "a.py",
+        'R = {"prefill": "kv_both"}\ndecode = {"kv_connector": "NixlConnector", "kv_role": R["prefill"]}\n',
+    ),
+    "a key that is not of its side": (
+        "a.py",
+        'R = {"not_prefill": "kv_both"}\nkv = {"kv_connector": "NixlConnector", "kv_role": R[x]}\n',
+    ),
+    "what a function gives back where it is not of the side": (
+        "a.py",
+        ('def r(side):\n    if side != "prefill":\n        return "kv_both"\n    return "kv_producer"\n\n'
+        'kv = {"kv_connector": "NixlConnector", "kv_role": r(x)}\n'),
+    ),
     "a table of another connector": ("a.py", TABLE.format('kv = {"kv_connector": "MooncakeConnector", "kv_role": R[x]}  # nixl')),
     "a local of another connector": (
         "a.tf",

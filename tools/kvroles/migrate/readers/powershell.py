@@ -38,6 +38,7 @@ _CHOICE = regex(rf"\?\s*(?P<a>{_VALUE})\s*(?P<colon>:)\s*(?P<b>{_VALUE})")
 _CONDITION = regex(r"[^\n;{}=]*\Z")
 _LONGEST = 200  # characters of a condition
 _PLACES = regex(r"\{\{|\}\}|\{(\d+)[^{}\n]{0,20}\}")
+_PARAM = regex(r"(?is)\bparam\s*\([^{}]*?\)\s*\n")
 _HOPS = 3  # from variable to variable
 
 
@@ -175,12 +176,12 @@ class _Script:
             ):
                 name = self._target(owner)
                 beside = self.ctx.connector_beside(name, self._connectors) if connectors.is_role_key(name) else None
-                return [self._named_site(name, word, k, scope, beside)]
+                return [self._named_site(name, owner, word, scope, beside)]
             if owner.type == "script_parameter" and owner.parent is not None and word.s.strip() == TOKEN:
                 held = next((c for c in owner.named_children if c.type == "variable"), None)
                 default = next((c for c in owner.named_children if c.type == "script_parameter_default"), None)
                 if held is not None and default is not None and default.start_byte <= node.start_byte:
-                    return [self._named_site(grammar.text(self.t, held).strip("${}"), word, k, scope, None)]
+                    return [self._named_site(grammar.text(self.t, held).strip("${}"), owner, word, scope, None)]
             words = self._words(owner)
             if words:
                 index = next((n for n, w in enumerate(words) if w.start_byte <= node.start_byte < w.end_byte), -1)
@@ -205,7 +206,7 @@ class _Script:
         if not connectors.is_role_key(self._key(entry)):
             table = next((o for o in grammar.owners(entry) if o.type == "assignment_expression"), None)
             name = self._target(table) if table is not None and self.ctx.side_of(self._key(entry)) else ""
-            return self._named_site(name, word, k, scope, None, element=True)
+            return self._named_site(name, entry, word, scope, None, element=True)
         around = [
             self._mapping(o) for o in grammar.owners(entry) if o.type == "hash_literal_body" and o != entry.parent
         ]
@@ -215,20 +216,24 @@ class _Script:
         return Site(word.at(k), scope, "role", connector, wrappers, connectors.settings(m), exact)
 
     def _named_site(
-        self, name: str, word: Text, k: int, scope: Scope, connector: str | None, *, element: bool = False
+        self, name: str, holder: Node, word: Text, scope: Scope, connector: str | None, *, element: bool = False
     ) -> Site:
         """The site of a role that a variable or a table of that name holds: ``connector`` is that beside it, else of its uses."""
-        found = self._fed(name, element, _HOPS) if connector is None and name else set()
+        k = word.tokens()[0]
+        home = next((o for o in grammar.owners(holder) if o.type == "function_statement"), self.root)
+        found = self._fed(name, element, home, _HOPS) if connector is None and name else set()
         connector = connector if connector is not None else next(iter(found)) if len(found) == 1 else None
         kind = "role" if connector is not None or (connectors.is_role_key(name) and not element) else "value"
         return Site(word.at(k), scope, kind, connector, exact=word.exact(k, len(TOKEN)), feeds=name)
 
-    def _fed(self, name: str, element: bool, hops: int) -> set[str | None]:
-        """The connectors of the configs whose role is a variable, or an ``element`` of one."""
+    def _fed(self, name: str, element: bool, home: Node, hops: int) -> set[str | None]:
+        """The connectors of the configs whose role is a variable of the function or script ``home``, or an ``element`` of one."""
         found: set[str | None] = set()
         tail = r"(?=[\[.])" if element else r"(?![\w\[.])"
         for m in islice(re.finditer(rf"(?i)\$\{{?(?:\w+:)?{re.escape(name)}\}}?{tail}", self.t.s), MANY):
             use = grammar.at(self.root, m.start(), 2)
+            if not home.start_byte <= m.start() < home.end_byte or self._means_another(use, name, home):
+                continue
             for owner in grammar.owners(use):
                 if owner.type in _STRINGS:
                     round_it = objects.round_place(self._text(owner), self.t.at(m.start()))
@@ -249,11 +254,24 @@ class _Script:
                         and value is not None
                         and value.start_byte <= m.start()
                     ):
-                        found |= self._fed(taker, False, hops - 1)
+                        found |= self._fed(taker, False, home, hops - 1)
                     break
                 if owner.type in {"command", "function_statement"}:
                     break
         return found
+
+    def _means_another(self, use: Node, name: str, home: Node) -> bool:
+        """Whether a function between a use and ``home`` has a parameter or a variable of that name."""
+        for owner in grammar.owners(use):
+            if owner == home:
+                return False
+            if owner.type == "function_statement":
+                source = grammar.text(self.t, owner)
+                head = source[: source.find("{")] + (m[0] if (m := _PARAM.search(source)) else "")
+                own = rf"(?i)\$\{{?{re.escape(name)}\b"
+                if re.search(own, head) or re.search(rf"{own}\}}?\s*=(?!=)", source):
+                    return True
+        return False
 
     def _choice(self, node: Node) -> _Choice | None:
         """The ``c ? a : b`` of which a node is a value."""

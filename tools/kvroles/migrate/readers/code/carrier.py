@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from tree_sitter import Node
@@ -15,7 +16,7 @@ from kvroles.migrate.connectors import plain
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code import environment, feeds, guard
-from kvroles.migrate.readers.code.expectation import expected
+from kvroles.migrate.readers.code.expectation import expected, raised
 from kvroles.migrate.readers.code.langs import SPECS
 from kvroles.migrate.readers.code.literals import around, literal
 from kvroles.migrate.readers.code.scopes import Unit
@@ -80,6 +81,8 @@ def _string(unit: Unit, node: Node, inner: Node) -> list[Site]:
     alone = node.parent is not None and node.parent.type in {"expression_statement", "module", "block"}
     if alone and spec.grammar == "python":
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
+    if raised(unit, node) and not re.search(r"[{}]|--\w", word.s):
+        return [Site(word.at(k), scope, "message") for k in word.tokens()]
     if word.s.strip() == TOKEN:
         return _role(unit, node, holder, word, scope)
     if (site := _in_words(unit, node, word, scope)) is not None:
@@ -106,6 +109,8 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
         connector = unit.ctx.named(connectors.connector_of(m))
         if connector is None and (added_to := unit.mapping_beside(holder)) is not None:
             connector = connectors.connector_of(added_to)
+        if connector is None and holder.type.endswith("parameter"):
+            connector = feeds.connector(unit, node, holder)
         exact = exact and connectors.one_role(m)
         wrappers = tuple(c for c in (connectors.connector_of(w) for w in unit.mappings_around(owner)) if c)
         return [Site(pos, scope, "role", connector, wrappers, connectors.settings(m), exact)]

@@ -49,7 +49,7 @@ def set_by(unit: Reader, value: Node, arguments: Node) -> Set | None:
 def _set(unit: Reader, home: Node, called: str) -> list[tuple[str, str]]:
     """The connectors that the calls of ``called`` in a function set, as far as anybody writes them by hand."""
     calls = re.compile(
-        rf"\b{re.escape(called)}\s*\(\s*(?:\w+\s*,\s*)?[\"'](\w+)[\"']\s*,\s*[\"']([\w.-]+)[\"']"
+        rf"\b{re.escape(called)}\s*\(\s*(?:\w+\s*,\s*)?[\"']([\w.-]+)[\"']\s*,\s*[\"']([\w.-]+)[\"']"
     ).finditer(unit.t.s, home.start_byte, home.end_byte)
     return list(islice(((m[1], m[2]) for m in calls if connectors.is_connector_key(m[1])), MANY))
 
@@ -123,5 +123,5 @@ def _named(m: Map, key: str) -> str | None:
 
 def _word(unit: Reader, node: Node) -> str:
     """The string that a node is; empty if it is none."""
-    m = re.fullmatch(r"[\"'`](\w+)[\"'`]", grammar.text(unit.t, node))
+    m = re.fullmatch(r"[\"'`]([\w.-]+)[\"'`]", grammar.text(unit.t, node))
     return m[1] if m is not None else ""

@@ -46,6 +46,9 @@ _MAKES = regex(
 _TELLS = regex(
     r"(?i)^(?:print\w*|\w*error\w*|fatal\w*|log\w*|info|debug|warn\w*|skip\w*|fail\w*|sprint\w*|repr|len|sort\w*|run)$"
 )
+_MAKES_ERRORS = regex(
+    r"^(?:fmt\.Errorf|errors\.(?:New|Errorf|Wrapf?)|bail|anyhow|panic|unimplemented|unreachable|todo)$"
+)
 _BEFORE_BRACKETS = regex(r"(\w+)!?\s*$")
 _RESULTS = frozenset({"integer", "int_literal", "integer_literal", "number", "none", "nil", "null", "true", "false"})
 
@@ -76,6 +79,17 @@ def expected(unit: Unit, node: Node) -> bool:
             return True
         inner = owner
     return False
+
+
+def raised(unit: Unit, node: Node) -> bool:
+    """Whether the string ``node`` is what an error says that is raised or made there."""
+    given = node.parent
+    call = given.parent if given is not None and given.type in {"argument_list", "arguments", "token_tree"} else None
+    if call is None or call.type not in unit.spec.call:
+        return False
+    if call.parent is not None and call.parent.type in {"raise_statement", "throw_statement"}:
+        return True
+    return _MAKES_ERRORS.match(unit.called(call)) is not None
 
 
 def _wanted(unit: Unit, owner: Node, inner: Node) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -23,7 +24,8 @@ from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mentions import MANY
 
 _HOPS = 3  # from name to name
-_PART = regex(r"[\w.]")
+_SETS = regex(r"(?:mut\s+)?(self\.|this\.)?([A-Za-z_]\w*)")
+_LAMBDA = frozenset({"lambda", "closure_expression"})
 _NAMES = frozenset({"identifier", "shorthand_property_identifier", "type_identifier", "property_identifier"})
 _INDEXES = frozenset({"subscript", "index_expression", "subscript_expression"})
 _MEMBERS = frozenset({"attribute", "member_expression", "selector_expression", "field_expression"})
@@ -41,77 +43,133 @@ def connector(unit: Reader, value: Node, holder: Node | None) -> str | None:
     return next(iter(found)) if len(found) == 1 else None
 
 
+class _Name(NamedTuple):
+    """A name, or with ``member`` one of ``self`` or ``this``, and the function, class or text in which it means the same."""
+
+    word: str
+    member: bool
+    home: Node
+
+
 def _of_holder(unit: Reader, value: Node, holder: Node | None, hops: int) -> set[str | None]:
     """The connectors of the roles that a value becomes by way of ``holder``."""
     if holder is None or not hops:
         return set()
     spec = unit.spec
+    if holder.type.endswith("parameter") and connectors.is_role_key(unit.key_of(holder)):
+        return _uses(unit, _Name(unit.key_of(holder), False, _home(unit, holder)), hops - 1)
     if holder.type in spec.pair and (table := _table_of(unit, holder)) is not None:
-        return _uses(unit, table, hops - 1, element=True)
+        if (taken := _element(unit, table)) is not None:
+            return _given(unit, taken, hops - 1)
+        return _uses(unit, _name_of(unit, table), hops - 1, element=True)
     if holder.type in spec.assign:
-        names = unit.targets(holder)
-        return _uses(unit, names[0], hops - 1) if len(names) == 1 else set()
-    function = _returned_by(unit, value, holder)
-    return _uses(unit, function, hops - 1, call=True) if function else set()
+        return _uses(unit, _set_by(unit, holder), hops - 1)
+    return _uses(unit, _returned_by(unit, value, holder), hops - 1, call=True)
 
 
-def _table_of(unit: Reader, pair: Node) -> str | None:
-    """The name of the table that an entry is of: a mapping of sides to roles."""
+def _home(unit: Reader, node: Node) -> Node:
+    """The function that a node is in, else the text."""
+    functions = unit.spec.function | _LAMBDA
+    return next((o for o in grammar.owners(node) if o.type in functions and o != node), unit.root)
+
+
+def _class(unit: Reader, node: Node) -> Node | None:
+    """The class that a node is in; None outside of one."""
+    return next((o for o in grammar.owners(node) if o.type in unit.spec.class_), None)
+
+
+def _set_by(unit: Reader, assign: Node) -> _Name | None:
+    """The one name that an assignment sets."""
+    left = (
+        assign.child_by_field_name("left")
+        or assign.child_by_field_name("name")
+        or assign.child_by_field_name("pattern")
+    )
+    m = _SETS.fullmatch(grammar.text(unit.t, left)) if left is not None else None
+    if m is None:
+        return None
+    if m[1] is None:
+        return _Name(m[2], False, _home(unit, assign))
+    return _Name(m[2], True, _class(unit, assign) or unit.root)
+
+
+def _table_of(unit: Reader, pair: Node) -> Node | None:
+    """The table that an entry is of: a mapping of sides to roles."""
     table = pair.parent
     if table is None or table.type not in unit.spec.mapping:
         return None
     values = [v.value for _, v in unit.mapping(table).pairs if isinstance(v, Scalar)]
     if unit.ctx.side_of(unit.key_of(pair)) is None or not all(v in _ROLES for v in values):
         return None
-    for owner in islice(grammar.owners(table), 1, 8):
+    return table
+
+
+def _name_of(unit: Reader, value: Node) -> _Name | None:
+    """The name that a table or a function without one is set to."""
+    for owner in islice(grammar.owners(value), 1, 8):
         if owner.type in unit.spec.assign:
-            names = unit.targets(owner)
-            return names[0] if len(names) == 1 else None
+            return _set_by(unit, owner)
         if owner.type in unit.spec.block:
             return None
     return None
 
 
-def _returned_by(unit: Reader, value: Node, holder: Node) -> str:
-    """The function that gives a value back; empty if ``holder`` is not what does so."""
+def _returned_by(unit: Reader, value: Node, holder: Node) -> _Name | None:
+    """The function that gives a value back; None if ``holder`` is not what does so."""
     returned = holder.type in _RETURNS or (
         holder.type == "expression_list" and holder.parent is not None and holder.parent.type in _RETURNS
     )
-    if not returned and not (unit.spec.grammar == "rust" and holder.type in unit.spec.function):
-        return ""
-    function = next((o for o in grammar.owners(value) if o.type in unit.spec.function), None)
-    return unit.name_of(function) if function is not None else ""
+    if not returned and holder.type not in unit.spec.function | _LAMBDA:
+        return None
+    function = _home(unit, value)
+    if function == unit.root:
+        return None
+    if not (name := unit.name_of(function)):
+        return _name_of(unit, function)
+    within = _class(unit, function)
+    return _Name(name, within is not None, within or _home(unit, function))
 
 
-def _uses(unit: Reader, name: str, hops: int, *, element: bool = False, call: bool = False) -> set[str | None]:
+def _uses(unit: Reader, name: _Name | None, hops: int, *, element: bool = False, call: bool = False) -> set[str | None]:
     """The connectors of the configs whose role is ``name``, an ``element`` of it, or what a ``call`` of it gives back."""
-    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+    if name is None:
         return set()
-    return unit.kept(("fed", name, element, call, hops), None, partial(_find_uses, unit, name, hops, element, call))
+    find = partial(_find_uses, unit, name, hops, element, call)
+    return unit.kept(("fed", name.word, name.member, element, call, hops), name.home, find)
 
 
-def _find_uses(unit: Reader, name: str, hops: int, element: bool, call: bool) -> set[str | None]:
+def _find_uses(unit: Reader, name: _Name, hops: int, element: bool, call: bool) -> set[str | None]:
     found: set[str | None] = set()
-    s = unit.t.s
-    for i in islice(occurrences(s, name), MANY):
-        if (
-            re.match(r"\w", s[i + len(name) : i + len(name) + 1])
-            or (s[i - 1 : i] == "." and not s[:i].endswith(("self.", "this.")))
-            or re.match(r"\w", s[i - 1 : i])
-        ):
+    s, word = unit.t.s, name.word
+    for i in islice(occurrences(s, word, name.home.start_byte, name.home.end_byte), MANY):
+        if re.match(r"\w", s[i - 1 : i]) or re.match(r"\w", s[i + len(word) : i + len(word) + 1]):
             continue
-        node = unit.at(i, len(name))
-        if node.type == "string_content":
+        if name.member != s.endswith(("self.", "this."), 0, i) or (not name.member and s[i - 1 : i] == "."):
             continue
-        if _in_macro(node):
-            found |= _macro(unit, i, name, element or call)
+        node = unit.at(i, len(word))
+        if node.type not in _NAMES or (not name.member and _means_another(unit, node, name)):
             continue
-        if node.type not in _NAMES:
-            continue
-        taken = _taken(unit, node, element, call)
-        if taken is not None:
+        if node.parent is not None and node.parent.type == "token_tree":
+            found |= _macro(unit, i, word, element or call)
+        elif (taken := _taken(unit, node, element, call)) is not None:
             found |= _given(unit, taken, hops)
     return found
+
+
+def _means_another(unit: Reader, use: Node, name: _Name) -> bool:
+    """Whether a function between a use and the name's home has a parameter or a variable of that name."""
+    word = re.escape(name.word)
+    for owner in grammar.owners(use):
+        if owner == name.home:
+            return False
+        if owner.type not in unit.spec.function | _LAMBDA:
+            continue
+        given = owner.child_by_field_name("parameters") or owner.child_by_field_name("parameter")
+        if given is not None and re.search(rf"(?<![\w.]){word}\b", grammar.text(unit.t, given)):
+            return True
+        if re.search(rf"(?<![\w.]){word}\s*(?::[^=\n,)]*)?:?=(?![=>])", grammar.text(unit.t, owner)):
+            return True
+    return False
 
 
 def _taken(unit: Reader, name: Node, element: bool, call: bool) -> Node | None:
@@ -125,18 +183,28 @@ def _taken(unit: Reader, name: Node, element: bool, call: bool) -> Node | None:
         node = node.parent
     if not (element or call):
         return node
+    if element:
+        return _element(unit, node)
+    step = node.parent
+    if step is not None and step.type in unit.spec.call and step.child_by_field_name("function") == node:
+        return _unwrapped(unit, step)
+    return None
+
+
+def _element(unit: Reader, node: Node) -> Node | None:
+    """What an expression takes out of a table: by an index, a member's name, or a call that looks it up."""
+    while node.parent is not None and node.parent.type in unit.spec.through:
+        node = node.parent
     step = node.parent
     if step is None:
         return None
-    if element and step.type in _INDEXES and step.named_children[0] == node:
+    if step.type in _INDEXES and step.named_children[0] == node:
         return _unwrapped(unit, step)
-    if step.type in _MEMBERS and element and step.named_children[0] == node:
+    if step.type in _MEMBERS and step.named_children[0] == node:
         called = step.parent
         if called is not None and called.type in unit.spec.call and called.child_by_field_name("function") == step:
             return _unwrapped(unit, called) if _LOOKS_UP.search(unit.called(called)) else None
         return step
-    if call and step.type in unit.spec.call and step.child_by_field_name("function") == node:
-        return _unwrapped(unit, step)
     return None
 
 
@@ -172,8 +240,9 @@ def _given(unit: Reader, node: Node, hops: int) -> set[str | None]:
             return set()
         if connectors.is_role_key(names[0]) and not re.fullmatch(r"\w+", grammar.text(unit.t, left)):
             near = unit.connector_near(holder) or guard.connector(unit, holder)
-            return {near} if near is not None else set()
-        return _uses(unit, names[0], hops - 1) if hops else set()
+            if near is not None:
+                return {near}
+        return _uses(unit, _set_by(unit, holder), hops - 1) if hops else set()
     top, _ = around(unit.t, node, unit.spec, unit.string_named)
     if top is not node and top != node:
         text = literal(unit.t, top, unit.spec, node.start_byte, unit.string_named)
@@ -187,10 +256,6 @@ def in_text(unit: Reader, text: Text, place: int) -> set[str | None]:
     if found is None or not connectors.is_role_key(found[1]):
         return set()
     return {unit.ctx.named(connectors.connector_of(found[0]))}
-
-
-def _in_macro(node: Node) -> bool:
-    return node.parent is not None and node.parent.type == "token_tree"
 
 
 def _macro(unit: Reader, i: int, name: str, indexed: bool) -> set[str | None]:

@@ -238,12 +238,16 @@ class Reader:
             m = _ITEM.match(grammar.text(self.t, left)) if left is not None else None
             return self.mapping_named(m[1], holder) if m is not None else None
         node = holder.parent
-        while node is not None and node.parent is not None and node.type in self.spec.mapping | _ARGUMENTS:
+        while node is not None and node.parent is not None and node.type in self.spec.mapping | _ARGUMENTS | _GIVEN:
             node = node.parent
         if node is None:
             return None
         if node.type in self.spec.call and (updated := _UPDATES.fullmatch(self.called(node))):
             return self.mapping_named(updated[1], holder)
+        if node.type == "binary_operator" and (written := [c for c in node.named_children if c.type == "dictionary"]):
+            others = [c for c in written if not c.start_byte <= holder.start_byte < c.end_byte]
+            if others:
+                return self.mapping(others[0])
         if node.type == "binary_operator" and (operands := [c for c in node.named_children if c.type == "identifier"]):
             return self.mapping_named(grammar.text(self.t, operands[0]), holder)
         return None
@@ -415,7 +419,7 @@ _COPIES = regex(r"(?:^|\.)(?:dict|replace|copy_with)$")
 _COPIED = regex(
     r"(?s)(?:dict|copy\.deepcopy|deepcopy|copy\.copy|copy)\(\s*(\w+)\s*\)|(\w+)\.(?:copy|model_copy|deepcopy)\(\s*\)"
 )
-_UPDATES = regex(r"(\w+)\.update")
+_UPDATES = regex(r"(\w+)\.(?:update|model_copy|copy|_replace)")
 _ITEM = regex(r"(\w+)(?:\[[\"'][\w-]+[\"']\]|\.\w+)$")
 _SPREADS = frozenset({"dictionary_splat", "spread_element"})
 _LOOKS_UP = regex(r"(?:^|\.)(?:get|getenv|pop|getOrDefault|get_or)$")
