@@ -193,6 +193,10 @@ LOOKS = {
         "a.json",
         '{"targets":[{"expr":"sum(info{kv_role=\\"kv_both\\",kv_connector=\\"NixlConnector\\"})"}]}\n',
     ),
+    "a default that a help text tells of": (
+        "a.sh",
+        "usage() { cat <<EOF\n  --role ROLE  kv_producer, kv_consumer or kv_both (default: kv_both)\nEOF\n}\n",
+    ),
     "what is asked whether it is a member": ("a.py", 'known = "kv_both" in roles\n'),
     "names of roles that are compared": (
         "a.go",
@@ -242,3 +246,9 @@ def test_in_a_document_the_same_words_are_a_sentence(text: str) -> None:
     result = run.of_bytes("a.md", "a.md", text.encode(), Options(Settings()))
     assert result is not None
     assert {CODES[f.code].means for f in result.findings} == {Means.HARMLESS}
+
+
+def test_a_sentence_of_data_is_called_text_and_no_comparison() -> None:
+    result = run.of_bytes("a.yaml", "a.yaml", b"note: kv_both is for NixlConnector here\n", Options(Settings()))
+    assert result is not None
+    assert [f.code for f in result.findings] == ["KVR124"]

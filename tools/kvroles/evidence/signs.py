@@ -148,6 +148,7 @@ _COMPARED_BEFORE = regex(
 _COMPARED_AFTER = regex(rf"^{_Q}(?P<closed>\)?)[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
 # ``let role = "kv_both" in ...`` gives the word a name; in Python it asks whether the word is a member.
 _GIVEN_BEFORE = regex(rf"(?<![=!<>])[:=][ \t]*{_Q}$")
+_SAID_AFTER = regex(r"\s*(?:not|in|is)\b")
 _IN_AFTER = regex(rf"^{_Q}\s*in\b")
 _IN_BRACKETS = regex(r"(?<![\w\])])[ \t]*\([ \t]*[rbfu]{0,2}(?:\\*[\"'`])*$")  # of no call
 _ARM_AFTER = regex(rf"^{_Q}\s*(?:\|[^)\n]{{0,80}})?\)")
@@ -239,6 +240,7 @@ _TOLD = (
 )
 _TOLD_OPEN = regex(rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}(?:\\*([\"'`]))(?:\\.|(?!\1)[^\n\\])*$")
 _OBJECT_OPEN = regex(r"\{[^{}]*kv_connector\\*[\"']?\s*:[^{}]*$")  # a config, whatever the key it stands behind
+_DEFAULT_TOLD = regex(r"(?i)[(\[]default:? +$")  # of a help text: ``(default: kv_both)``
 _TOLD_PLAIN = regex(rf"(?i)^\s*(?:-\s+)?{_TOLD}:\s+[^\s{{\[\"'|>&*!][^\n]*$")
 _TOLD_BLOCK = regex(rf"(?i)^\s*(?:-\s+)?[\"']?{_TOLD}[\"']?:\s*[|>][+-]?\d*\s*(?:#.*)?$")
 _SAYS_CALL = regex(
@@ -309,6 +311,8 @@ def _compared(p: Place) -> bool:
     after = _COMPARED_AFTER.match(p.after)
     if p.lang != "python" and _IN_AFTER.match(p.after) and _GIVEN_BEFORE.search(p.line):
         return False
+    if after is not None and p.lang in _DATA | _DOCUMENTS and _SAID_AFTER.match(p.after):
+        after = None  # a word of a sentence, and no operator
     if _COMPARED_BEFORE.search(p.line) or (after is not None and (not after["closed"] or _IN_BRACKETS.search(p.line))):
         return True
     if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
@@ -483,6 +487,8 @@ def _told(p: Place) -> bool:
         return False  # a text for people says more than the one word
     if _OBJECT_OPEN.search(p.line):
         return False
+    if _DEFAULT_TOLD.search(p.line) and p.after[:1] in {")", "]"}:
+        return True
     if _TOLD_OPEN.search(p.line) or (p.lang in {"yaml", "json", "toml", "unit"} and _TOLD_PLAIN.match(p.line)):
         return True
     if (
