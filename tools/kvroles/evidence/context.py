@@ -123,11 +123,15 @@ _DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)
 _VALUES = regex(r"(?:^|/)values\.ya?ml$")
 _VALUES_OF = regex(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
 _PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
-# A value that whoever starts it may replace: ${ROLE:-prefill}, ${{ inputs.role || 'prefill' }}, {{ role | default('prefill') }},
-# the last also as the word that a masked action leaves.
-_OPEN = regex(
-    r"\$\{\w+:?[-=]|\$\{\{[^{}]*\|\||^\{\{[^{}]*\bd(?:efault)?\b[^{}]*\}\}$|^__[\w.]*_(?:_d|default)_[\w.]*__$"
-)
+# A value that whoever starts it may replace: ${ROLE:-prefill}, ${{ inputs.role || 'prefill' }}.
+_OPEN = regex(r"\$\{\w+:?[-=]|\$\{\{[^{}]*\|\|")
+# The same of a template, {{ role | default('prefill') }}, also as the word that a masked action leaves; and its twin in the
+# file, which makes it one of two workers that are told their sides.
+_DEFAULTED = regex(r"^\{\{[^{}]*\bd(?:efault)?\b[^{}]*\}\}$|^__[\w.]*_(?:_d|default)_[\w.]*__$")
+_DEFAULTS_OF = {
+    Side.PREFILL: regex(r"\bd(?:efault)?\b[\s(]{0,4}[\"'][\w-]{0,60}prefill"),
+    Side.DECODE: regex(r"\bd(?:efault)?\b[\s(]{0,4}[\"'][\w-]{0,60}decode"),
+}
 # The other side asked for as a truth of its own (``is_decode``): a server may then be neither.
 _TRUTHS = {
     Side.PREFILL: regex(r"(?i)(?<![a-z])is[-_.]?prefill"),
@@ -397,6 +401,8 @@ class FileCtx:
         """
         if _OPEN.search(name):
             return frozenset()  # ${ROLE:-prefill}: whoever starts it may set another
+        if _DEFAULTED.match(name) and not all(p.search(self.text.s) for p in _DEFAULTS_OF.values()):
+            return frozenset()
         found = name_sides(name, disagg_pair=self.disagg_pair)
         if not found:
             found = mentioned(name, disagg_pair=self.disagg_pair)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvroles.evidence import argv, conditions
@@ -16,7 +17,7 @@ from kvroles.evidence.patterns import regex
 _NAME_KEYS = frozenset(
     {
         "name", "generateName", "container_name", "containerName", "hostname", "serviceName", "service", "component", "app",
-        "id", "workload", "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
+        "id", "workload", "namePrefix", "nameSuffix", "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
         "hosts", "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
     }
 )  # fmt: skip
@@ -189,7 +190,7 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
             out.append(_Said(key, [cue for cues in each for cue in cues]))
         elif key in {"metadata", "target"} and isinstance(v, Map):
             out.append(_Said(key, _metadata(v, ctx)))
-        elif key in {"labels", "matchLabels", "podLabels", "annotations", "tags"}:
+        elif key in {"labels", "commonLabels", "matchLabels", "podLabels", "annotations", "tags"}:
             out.append(_Said(key, _labels(v, ctx, roles_only=key == "annotations"), of_itself=True))
         elif key in ENV_KEYS - {"vars", "params", "variables"}:
             # A task's ``envs`` are what it is started with unless told otherwise: one that asks for them serves both.
@@ -271,25 +272,33 @@ def _metadata(m: Map, ctx: FileCtx) -> list[Cue]:
 
 def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
     out: list[Cue] = []
-    if not isinstance(node, Map):
-        return out
-    for k, v in node.pairs:
-        if not isinstance(v, Scalar) or len(v.value) > 100:
+    for key, value, pos in _labelled(node):
+        if len(value) > 100 or argv.other_end(key):
             continue
-        if argv.other_end(k.value):
-            continue
-        side = ctx.role_of(v.value, k.value) if role_key(k.value) else None
-        if side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}:
+        side = ctx.role_of(value, key) if role_key(key) else None
+        if side is Side.AGGREGATED and value.lower() in {"none", "all", "regular"}:
             side = None
         if side is None and not roles_only:
-            side = one_side(v.value, ctx) or (
-                one_side(k.value.rsplit("/", 1)[-1], ctx)
-                if v.value.lower() in {"true", "1", "yes", "enabled"} and _IS_SIDE.search(k.value)
+            side = one_side(value, ctx) or (
+                one_side(key.rsplit("/", 1)[-1], ctx)
+                if value.lower() in {"true", "1", "yes", "enabled"} and _IS_SIDE.search(key)
                 else None
             )
         if side is not None:
-            out.append(Cue(side, Weight.NAMED, "label", f"{k.value}: {v.value}", v.text.at(0)))
+            out.append(Cue(side, Weight.NAMED, "label", f"{key}: {value}", pos))
     return out
+
+
+def _labelled(node: Node) -> Iterator[tuple[str, str, int]]:
+    """Labels with their values and places: of a mapping, of compose's list of ``key=value``, of Kustomize's list of ``pairs``."""
+    if isinstance(node, Map):
+        yield from ((k.value, v.value, v.text.at(0)) for k, v in node.pairs if isinstance(v, Scalar))
+    for item in node.items if isinstance(node, Seq) else ():
+        if isinstance(item, Scalar) and "=" in item.value:
+            key, _, value = item.value.partition("=")
+            yield key, value, item.text.at(0)
+        elif isinstance(item, Map) and isinstance(pairs := item.get("pairs"), Map):
+            yield from _labelled(pairs)
 
 
 def _env(node: Node, ctx: FileCtx) -> list[Cue]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 
 from kvroles.evidence import argv, comments, data_cues, pickers
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
@@ -13,7 +13,7 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import defaults, lines, mentions
+from kvroles.migrate.readers import defaults, lines, mentions, pairs
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template.actions import Branch
@@ -336,10 +336,11 @@ class Tree:
         if key == "value" and (name := parent.scalar("name") or parent.scalar("path")):
             if not connectors.is_role_key(name.rsplit("/", 1)[-1]):
                 return [Site(pos, scope, "value")]
-            connector = self.ctx.named(self._env_connector(name, path))
+            connector = self.ctx.named(self._env_connector(name, path)) or self._expanded(name, path)
             return [Site(pos, scope, "role", connector, exact=exact, feeds=name)]
         if not connectors.is_role_key(key):
             return [Site(pos, scope, "value", connector)]
+        connector = connector or self._expanded(key, path)
         parent = self._merged(parent)
         exact = exact and connectors.one_role(parent)
         around = [connectors.connector_of(n) for n in reversed(path[:-2]) if isinstance(n, Map)]
@@ -358,7 +359,8 @@ class Tree:
         k = leaf.value.index(TOKEN)
         scope = lines.keyed(found.key, leaf.text.at(0), scope, self.ctx)
         exact = leaf.exact and leaf.text.exact(k, len(TOKEN))
-        return Site(leaf.text.at(k), scope, "role", found.connector, (), found.extra, exact)
+        connector = found.connector or self._expanded(found.key, path_to(self.root, leaf.start))
+        return Site(leaf.text.at(k), scope, "role", connector, (), found.extra, exact)
 
     def _words_of(self, seq: Seq) -> list[argv.Word] | None:
         """The words of a list of strings, or None if it is not one; its items' places are known from then on."""
@@ -372,9 +374,18 @@ class Tree:
         for node in reversed(path):
             if not isinstance(node, Seq):
                 continue
-            pairs = node.kept("connectors", partial(_connectors_set, node))
-            if (found := connectors.beside(name.strip("/").replace("/", "."), pairs)) is not None:
+            given = node.kept("connectors", partial(_connectors_set, node))
+            if (found := connectors.beside(name.strip("/").replace("/", "."), given)) is not None:
                 return found
+        return None
+
+    def _expanded(self, name: str, path: list[Node]) -> str | None:
+        """The connector of the configs whose role is the environment variable ``name``, below the mapping that sets it."""
+        for node, inner in pairwise(path):
+            pair = node.pair_of(inner) if isinstance(node, Map) else None
+            if pair is not None and pair[0].value in data_cues.ENV_KEYS:
+                text = self.source.slice(node.start, node.end)
+                return pairs.used_in(text, rf"\$+[({{]?{re.escape(name)}\b")
         return None
 
     def _connector(self, owner: Map, path: list[Node]) -> str | None:
