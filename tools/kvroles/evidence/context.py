@@ -111,13 +111,10 @@ _PD_PATH = regex(
 
 _SERVERS = "(?:node|instance|worker|server|pod|engine)"
 # What says decode (False) or prefill (True's other) by a word of other trades or by a letter.
+_TRADE_NOUN = "node|instance|worker|server|pod|engine|节点|实例|實例|端|侧"
 _TRADES = {
-    False: regex(
-        r"(?i)(?<![a-z])producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:node|instance|worker|server|pod|engine))|生产者"
-    ),
-    True: regex(
-        r"(?i)(?<![a-z])consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:node|instance|worker|server|pod|engine))|消费者"
-    ),
+    False: regex(rf"(?i)(?<![a-z])producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:{_TRADE_NOUN}))|生产者"),
+    True: regex(rf"(?i)(?<![a-z])consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:{_TRADE_NOUN}))|消费者"),
 }
 _DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
 _VALUES = regex(r"(?:^|/)values\.ya?ml$")

@@ -17,7 +17,8 @@ from kvroles.evidence.patterns import regex
 _NAME_KEYS = frozenset(
     {
         "name", "generateName", "container_name", "containerName", "hostname", "serviceName", "service", "component", "app",
-        "id", "workload", "namePrefix", "nameSuffix", "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
+        "id", "workload", "namePrefix", "nameSuffix",
+        "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
         "hosts", "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
     }
 )  # fmt: skip

@@ -153,6 +153,8 @@ _IN_AFTER = regex(rf"^{_Q}\s*in\b")
 _IN_BRACKETS = regex(r"(?<![\w\])])[ \t]*\([ \t]*[rbfu]{0,2}(?:\\*[\"'`])*$")  # of no call
 _ARM_AFTER = regex(rf"^{_Q}\s*(?:\|[^)\n]{{0,80}})?\)")
 _ARM_BEFORE = regex(rf"(?:^|\n|;;)[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{_Q}$")
+_GLOB_AFTER = regex(r"\*[\"'\s]")  # "*kv_both*"
+_PATTERN_KEY = regex(rf"\bpattern(?:[-_]regexp?)?[\"']?:[ \t]*{_Q}$")
 _PATTERN_AFTER = regex(rf"^{_Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
 _PATTERN_BEFORE = regex(rf"(?:\.\*|\.\+|\\b|\(\?i\)){_Q}$")
 _CALLED = regex(
@@ -238,10 +240,14 @@ _TOLD = (
     r"(?:expr(?:ession)?|query|message(?:Expression)?|msg|summary|description|desc|help|usage|title|epilog|doc|docstring"
     r"|notes?|reason|error|hint|regexp?|pattern|match_phrase|match|label|tooltip|caption|alert|logql|promql|rule)"
 )
-_TOLD_OPEN = regex(rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}(?:\\*([\"'`]))(?:\\.|(?!\1)[^\n\\])*$")
+_TOLD_OPEN = regex(
+    rf"(?i)\b{_TOLD}\\*[\"']?\s*[:=]\s*[rbfu]{{0,2}}"
+    r"(?:([\"'`])(?:\\.|(?!\1)[^\n\\])*|\\+([\"'`])(?:(?!\2)[^\n])*)$"
+)
 _OBJECT_OPEN = regex(r"\{[^{}]*kv_connector\\*[\"']?\s*:[^{}]*$")  # a config, whatever the key it stands behind
 _DEFAULT_TOLD = regex(r"(?i)[(\[]default:? +$")  # of a help text: ``(default: kv_both)``
 _TOLD_PLAIN = regex(rf"(?i)^\s*(?:-\s+)?{_TOLD}:\s+[^\s{{\[\"'|>&*!][^\n]*$")
+_TOLD_FIRST = regex(r"(?i)^\s*(?:-\s+)?(?:summary|description|desc|help|usage|notes?):\s+$")
 _TOLD_BLOCK = regex(rf"(?i)^\s*(?:-\s+)?[\"']?{_TOLD}[\"']?:\s*[|>][+-]?\d*\s*(?:#.*)?$")
 _SAYS_CALL = regex(
     r"""(?ix)
@@ -357,6 +363,8 @@ def _searched(p: Place) -> bool:
         for found in (
             _PATTERN_AFTER.match(p.after),
             _PATTERN_BEFORE.search(p.line),
+            _PATTERN_KEY.search(p.line),
+            _GLOB_AFTER.match(p.after) if p.line.endswith("*") else None,
             _CALLED.search(p.line) if "(" in p.line else None,
             _SED.search(p.line) if _has_sed(p.line) else None,
         )
@@ -490,6 +498,8 @@ def _told(p: Place) -> bool:
     if _DEFAULT_TOLD.search(p.line) and p.after[:1] in {")", "]"}:
         return True
     if _TOLD_OPEN.search(p.line) or (p.lang in {"yaml", "json", "toml", "unit"} and _TOLD_PLAIN.match(p.line)):
+        return True
+    if _TOLD_FIRST.match(p.line) and re.match(r"[,;]?[ \t]+\w", p.after):
         return True
     if (
         _SAYS_CALL.search(p.line)

@@ -10,11 +10,17 @@ from functools import partial
 from itertools import accumulate
 
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import alike_said, both_said, depends, excludes, joined, opens_with, prose_side, prose_sides
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import lines, mentions, registry, sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.document import lines as md
+
+_SETS_FOR = regex(
+    r"\s*(?:[A-Za-z_]\w*=\S*\s+)+[\w./-]"
+)  # KV_ROLE=... ./serve.sh: a command, not a setting that is spoken of
+_HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
 
 
 class _Documents:
@@ -45,7 +51,9 @@ class _Document:
         i = 0
         while i < len(self.lines):
             i = self._line(i)
-        return self.out
+        hidden = [m.span() for m in _HIDDEN.finditer(self.t.s)] if "<!--" in self.t.s else []
+        places = {self.t.at(k) for a, b in hidden for k in self.t.tokens_in(a, b)}
+        return [s._replace(kind="comment") if s.pos in places else s for s in self.out]
 
     def _line(self, i: int) -> int:
         line = self.lines[i]
@@ -368,7 +376,10 @@ class _Document:
             if TOKEN_RE.search(m.group(2)):
                 body = self.t.slice(base + a, base + b)
                 found = self.ctx.read(body, scope)
-                self.out += [s if s.kind == "role" and s.connector else Site(s.pos, scope, "prose") for s in found]
+                run = _SETS_FOR.match(body.s) is not None
+                self.out += [
+                    s if s.kind == "role" and (s.connector or run) else Site(s.pos, scope, "prose") for s in found
+                ]
         bare_tokens = [m for m in TOKEN_RE.finditer(line) if not any(a <= m.start() < b for a, b in covered)]
         # An object in a line of text is a config all the same: a command that nobody put into a block.
         held = (

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from functools import partial
 
-from kvroles.evidence import comments, pickers
+from kvroles.evidence import comments, pickers, signs
 from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.patterns import regex
@@ -67,7 +67,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         action = actions[n] if n >= 0 and i < actions[n][1] else None
         if action is not None:
             out += _in_action(t, i, action, trees, up, ctx)
-        elif _in_comment(t.s, i):
+        elif signs.commented(t.s, i, "yaml"):
             out.append(Site(t.at(i), up, "comment"))
         else:
             out.append(_in_branch(t, i, branches, trees, up, ctx) or _unread(t, i, up, ctx))
@@ -112,11 +112,6 @@ def _unread(t: Text, i: int, up: Scope, ctx: File) -> Site:
         if site.pos == t.at(i) and site.kind == "role":
             return Site(site.pos, up, "role", site.connector, site.wrappers, site.extra, exact=False)
     return Site(t.at(i), up, "value")
-
-
-def _in_comment(s: str, i: int) -> bool:
-    line = s[s.rfind("\n", 0, i) + 1 : i]
-    return re.search(r"(?:^|\s)#", line) is not None
 
 
 # --- inside template actions -----------------------------------------------------------------------------------------
