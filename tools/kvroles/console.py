@@ -65,7 +65,7 @@ def guarded(
     try:
         code = run(args)
     except KvRolesError as e:
-        code = _failed(parser, args, version, e)
+        code = _failed(parser, args, version, _without_passwords(e, sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         note(f"{parser.prog}: interrupted; {interrupted}.")
         code = 130
@@ -162,6 +162,16 @@ def _drop(stream: TextIO) -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())
         os.close(nothing)
+
+
+def _without_passwords(e: KvRolesError, argv: Sequence[str]) -> KvRolesError:
+    """``e`` without what stands before the host in an argument like ``https://USER:PASSWORD@HOST``, whatever it was given for."""
+    text = str(e)
+    for word in argv:
+        for m in re.finditer(r"[^@\s/=]+:[^@\s]*@", word):
+            for given in {m[0], re.sub("/+", "/", m[0])}:  # as a path it has lost a slash
+                text = text.replace(given, "...@").replace(said(given), "...@")
+    return e if text == str(e) else KvRolesError(e.code, text)
 
 
 def without_library(prog: str, e: ModuleNotFoundError) -> int:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvroles.console import Parser
 from kvroles.errors import UsageError
+from kvroles.migrate import cli as migrate
 from kvroles.said import as_json, page, said
 from support.driver import Ran, is_a_paragraph, script
 from support.tiny import Tiny
@@ -111,6 +112,30 @@ def test_an_argument_nobody_asked_for_gives_away_no_credential(
         parser.parse_args(argv)
     assert e.value.code == 2
     assert "secret" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize(
+    "given", ["http://u:secret@h/x", "u:secret@h", "https:/u:secret@h", "u:sec/ret@h", "ssh://u:secret@h:1"]
+)
+@pytest.mark.parametrize(
+    "option",
+    ["", "--config=", "--baseline=", "--from-list=", "--target-vllm=", "--side="],
+    ids=lambda o: o or "path",
+)
+def test_an_address_given_for_something_else_gives_away_its_password(
+    option: str,
+    given: str,
+    form: tuple[str, ...],
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A repository's address where a path is asked for is a slip of every day."""
+    monkeypatch.chdir(tmp_path)
+    assert migrate.main([f"{option}{given}", *form, *(["."] if option else [])]) == 2
+    out, err = capfd.readouterr()
+    assert "secret" not in (out + err).replace("sec/ret", "secret")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
