@@ -6,8 +6,10 @@ import sys
 from types import FrameType
 
 import pytest
+from kvroles.evidence.text import Text
 from kvroles.migrate import run, settings
 from kvroles.migrate.readers import base
+from kvroles.migrate.readers.mapping import objects
 
 CONFIG = '"kv_connector": "NixlConnector", "kv_role": "kv_both"'
 # What a line is repeated in. Each was once read anew, or looked through whole, for every one of its lines.
@@ -17,6 +19,9 @@ REPEATED = {
     "roles of one connector in a .tf file": ("a.tf", 'x = {kv_connector = "NixlConnector", kv_role = "kv_both"}\n'),
     "a YAML template's actions": ("a.yaml", '{{ $x := "kv_both" }}\n'),
     "a YAML list": ("a.yaml", f"- {{{CONFIG}}}\n"),
+    "a YAML line that is none": ("a.yaml", f"{{{CONFIG}}}, "),
+    "objects on one line of JSON": ("a.json", f"{{{CONFIG}}}, "),
+    "lines of JSON": ("a.json", f"{{{CONFIG}}}\n"),
     "a YAML environment": ("a.yaml", "- name: KV_ROLE\n  value: kv_both\n"),
     "keys of an ini file": ("a.ini", "KV_ROLE=kv_both\n"),
     "sections of an ini file": ("a.ini", "[a]\nKV_ROLE=kv_both\n"),
@@ -61,3 +66,16 @@ def test_a_long_word_is_gone_through_once(length: int) -> None:
     """A pattern that goes back letter by letter takes minutes here, and not a moment."""
     text = "prefill_decode_" * length + f"\n\n```bash\nvllm serve m --kv-transfer-config '{{{CONFIG}}}'\n```\n"
     assert run.of_bytes("a.md", "a.md", text.encode(), settings.Options(settings.Settings())) is not None
+
+
+def test_objects_of_one_text_are_looked_for_once() -> None:
+    """What is never closed is looked through a number of times that has a bound, whatever is repeated in it."""
+    text = Text('{"a": "kv_both", ' * 20_000)
+    assert [objects.enclosing(text, i) for i in text.tokens()] == [None] * 20_000
+    assert objects._outermost(text)._left > -objects._LOOKED_AT
+
+
+def test_the_five_hundredth_object_of_a_text_is_found() -> None:
+    text = Text(f"{{{CONFIG}}}\n" * 500)
+    found = [objects.enclosing(text, i) for i in text.tokens()]
+    assert len({id(o) for o in found if o is not None}) == 500

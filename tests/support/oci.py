@@ -135,7 +135,7 @@ class Read:
             layers = [blob(d) for d in manifest["layers"]]
             layers = [gzip.decompress(d) if d.startswith(b"\x1f\x8b") else d for d in layers]
             assert [f"sha256:{hashlib.sha256(d).hexdigest()}" for d in layers] == config["rootfs"]["diff_ids"]
-            images[config["architecture"]] = (manifest, config, layers)
+            images[config.get("architecture", "")] = (manifest, config, layers)
         return cls(index, images)
 
     def layers(self) -> list[bytes]:

@@ -8,6 +8,8 @@ parser keeps positions, so this one reader serves files and embedded objects ali
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from functools import lru_cache
 
 from kvroles.evidence.data import Map, Node, Scalar, Seq
 from kvroles.evidence.patterns import regex
@@ -105,6 +107,12 @@ class _Frame:
 
 def read(t: Text, i: int = 0) -> tuple[Node, int] | None:
     """The value that starts at ``i`` and the index after it, or None if it is not closed."""
+    node, end = _parsed(t, i)
+    return None if node is None else (node, end)
+
+
+def _parsed(t: Text, i: int) -> tuple[Node | None, int]:
+    """The value that starts at ``i``, None if it is not closed; and the index up to which was looked."""
     s = t.s
     stack: list[_Frame] = []
     n = len(s)
@@ -118,13 +126,13 @@ def read(t: Text, i: int = 0) -> tuple[Node, int] | None:
         top = stack[-1] if stack else None
         if ch in "{[" and not s.startswith(("{{", "{%"), i):
             if len(stack) >= MAX_DEPTH:
-                return None
+                return None, i
             stack.append(_Frame(Map(start=i, flow=True) if ch == "{" else Seq(start=i, flow=True)))
             i += 1
             continue
         if ch in "}]":
             if top is None or isinstance(top.node, Map) != (ch == "}"):
-                return None
+                return None, i
             i += 1
             top.node.end = i
             stack.pop()
@@ -139,7 +147,7 @@ def read(t: Text, i: int = 0) -> tuple[Node, int] | None:
         if ch == "," or s.startswith("\\,", i):  # helm --set: a comma of the value's own
             i += ch == "\\"
             if top is None:
-                return None
+                return None, i
             top.key, top.awaits = None, False
             i += 1
             continue
@@ -147,13 +155,13 @@ def read(t: Text, i: int = 0) -> tuple[Node, int] | None:
         if got is None:
             m = _BARE.match(s, i)
             if m is None:
-                return None
+                return None, i
             got = Scalar(t.slice(i, m.end()), i, m.end()), m.end()
         scalar, i = got
         if top is None:
             return scalar, i
         top.add(scalar)
-    return None
+    return None, n
 
 
 def nearest(t: Text, target: int, *, tries: int = 40) -> Map | None:
@@ -175,15 +183,45 @@ def round_place(t: Text, place: int) -> tuple[Map, str] | None:
     return (root, held[0]) if root is not None and held else None
 
 
-def enclosing(t: Text, target: int, *, tries: int = 400) -> Map | None:
-    """The outermost object in ``t`` that holds index ``target``, or None."""
-    found = None
-    for m in _START.finditer(t.s, 0, target):
-        tries -= 1
-        if tries < 0:
+class _Outermost:
+    """The outermost objects of a text, found once, from its start as far as was asked."""
+
+    def __init__(self, t: Text) -> None:
+        self._t = t
+        self._found: list[Map] = []
+        self._ends: list[int] = []
+        self._next = 0  # where to look on
+        self._tries, self._left = _TRIES, _LOOKED_AT
+
+    def at(self, target: int) -> Map | None:
+        while (self._ends[-1] if self._ends else -1) <= target and self._next < target:
+            start = _START.search(self._t.s, self._next, target)
+            if start is None:
+                return None
+            if not self._tries or self._left < 0:
+                return None
+            node, end = _parsed(self._t, start.start())
+            if isinstance(node, Map):
+                self._found.append(node)
+                self._ends.append(end)
+                self._next = end
+            else:
+                self._next = start.start() + 1
+                self._tries -= 1
+                self._left -= end - start.start()
+        k = bisect_right(self._ends, target)
+        if k == len(self._found) or not _START.match(self._t.s, self._found[k].start, target):
             return None
-        got = read(t, m.start())
-        if got is not None and isinstance(got[0], Map) and got[1] > target:
-            found = got[0]
-            break
-    return found
+        return self._found[k]
+
+
+_TRIES, _LOOKED_AT = (
+    400,
+    4_000_000,
+)  # objects that are not closed, and characters of them: in a text of many each may be looked through
+_outermost = lru_cache(maxsize=8)(_Outermost)
+
+
+def enclosing(t: Text, target: int) -> Map | None:
+    """The outermost object in ``t`` that holds index ``target``, or None."""
+    return _outermost(t).at(target)

@@ -60,6 +60,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     out: list[Site] = [site for tree in trees for site in tree.sites()]
     known = {s.pos for s in out}
     actions = template.actions(t.s) if source is not t else []
+    unread = _Unread(t, up, ctx)
     for i in t.tokens():
         if t.at(i) in known:
             continue
@@ -70,7 +71,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         elif signs.commented(t.s, i, "yaml"):
             out.append(Site(t.at(i), up, "comment"))
         else:
-            out.append(_in_branch(t, i, branches, trees, up, ctx) or _unread(t, i, up, ctx))
+            out.append(_in_branch(t, i, branches, trees, up, ctx) or unread.site(i))
     return out
 
 
@@ -104,14 +105,25 @@ def _branch(t: Text, trees: list[Tree], top: Scope, ctx: File, b: template.Branc
     return scope
 
 
-def _unread(t: Text, i: int, up: Scope, ctx: File) -> Site:
-    """A role where the structure round it could not be read: reported, never rewritten."""
-    start = t.s.rfind("\n", 0, i) + 1
-    end = t.s.find("\n", i)
-    for site in ctx.read(t.slice(start, len(t.s) if end < 0 else end), up, "json"):
-        if site.pos == t.at(i) and site.kind == "role":
-            return Site(site.pos, up, "role", site.connector, site.wrappers, site.extra, exact=False)
-    return Site(t.at(i), up, "value")
+class _Unread:
+    """The roles where the structure round them could not be read: reported, never rewritten. Each line is read once."""
+
+    def __init__(self, t: Text, up: Scope, ctx: File) -> None:
+        self._t, self._up, self._ctx = t, up, ctx
+        self._end = -1  # of the line that was read last
+        self._roles: dict[int, Site] = {}
+
+    def site(self, i: int) -> Site:
+        if i >= self._end:
+            start = self._t.s.rfind("\n", 0, i) + 1
+            end = self._t.s.find("\n", i)
+            self._end = len(self._t.s) if end < 0 else end
+            read = self._ctx.read(self._t.slice(start, self._end), self._up, "json")
+            self._roles = {site.pos: site for site in read if site.kind == "role"}
+        at = self._t.at(i)
+        if (site := self._roles.get(at)) is None:
+            return Site(at, self._up, "value")
+        return Site(at, self._up, "role", site.connector, site.wrappers, site.extra, exact=False)
 
 
 # --- inside template actions -----------------------------------------------------------------------------------------
