@@ -177,31 +177,34 @@ class TestRoles:
         assert answer.tokens == pair.complete(fleet.aggregated, asked, TOKENS).tokens
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Prefill and decode with bidirectional transfer, and as children of a MultiConnector."""
-
-    aggregated: Server
-    bidirectional: tuple[Server, Server]
-    nested: tuple[Server, Server]
-
-
-@pytest.fixture(scope="module")
-def pairs(setup: Setup, aggregated: Server, say: Say, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
-    say(f"vLLM {setup.release}: starting a bidirectional pair and a pair of nested connectors")
-    began = time.monotonic()
+@pytest.fixture(scope="class")
+def bidirectional(setup: Setup, aggregated: Server, say: Say) -> Iterator[tuple[Server, Server]]:
+    """Prefill and decode with bidirectional transfer."""
+    say(f"vLLM {setup.release}: starting a bidirectional pair")
     # As the guide has it: from 0.24.0 on a prefill instance that also loads keeps kv_both.
     role = "kv_producer" if setup.release == "0.22.1" else "kv_both"
     servers = [
         start(setup, "bidirectional-prefill", nixl(role, bidirectional_kv_xfer=True), 1),
         start(setup, "bidirectional-decode", nixl("kv_consumer", bidirectional_kv_xfer=True), 0),
+    ]
+    with running(servers):
+        wait_ready([aggregated])
+        yield servers[0], servers[1]
+
+
+@pytest.fixture(scope="class")
+def children(
+    setup: Setup, aggregated: Server, say: Say, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Server]]:
+    """Prefill and decode whose NIXL connector is the child of a MultiConnector."""
+    say(f"vLLM {setup.release}: starting a pair of nested connectors")
+    servers = [
         start(setup, "nested-prefill", nested("kv_producer", tmp_path_factory.mktemp("store")), 1),
         start(setup, "nested-decode", nested("kv_consumer", tmp_path_factory.mktemp("store")), 0),
     ]
     with running(servers):
         wait_ready([aggregated])
-        say(f"vLLM {setup.release}: four servers ready after {time.monotonic() - began:.0f} s")
-        yield Pairs(aggregated, (servers[0], servers[1]), (servers[2], servers[3]))
+        yield servers[0], servers[1]
 
 
 def nested(role: str, folder: Path) -> dict[str, Any]:
@@ -217,32 +220,36 @@ def nested(role: str, folder: Path) -> dict[str, Any]:
 
 
 class TestBidirectional:
-    def test_a_second_turn_loads_what_decode_kept(self, pairs: Pairs) -> None:
-        prefiller, decoder = pairs.bidirectional
+    def test_a_second_turn_loads_what_decode_kept(
+        self, bidirectional: tuple[Server, Server], aggregated: Server
+    ) -> None:
+        prefiller, decoder = bidirectional
         first = prompt(300)
         turn = pair.through(prefiller, decoder, first, TOKENS)
-        assert turn.tokens == pair.complete(pairs.aggregated, first, TOKENS).tokens
+        assert turn.tokens == pair.complete(aggregated, first, TOKENS).tokens
         assert turn.transfer, "decode says what it kept"
         assert moved_bytes(prefiller) == 0
 
         second = [*first, *turn.tokens, *prompt(200)]
         next_turn = pair.through(prefiller, decoder, second, TOKENS, known=turn.transfer)
-        assert next_turn.tokens == pair.complete(pairs.aggregated, second, TOKENS).tokens
+        assert next_turn.tokens == pair.complete(aggregated, second, TOKENS).tokens
         assert moved_bytes(prefiller) > 0, "prefill has loaded from decode"
 
 
 class TestMultiConnector:
-    def test_an_explicit_child_serves_under_a_wrapper_of_both(self, pairs: Pairs) -> None:
-        prefiller, decoder = pairs.nested
+    def test_an_explicit_child_serves_under_a_wrapper_of_both(
+        self, children: tuple[Server, Server], aggregated: Server
+    ) -> None:
+        prefiller, decoder = children
         asked = prompt(100)
-        alone = pair.complete(pairs.aggregated, asked, TOKENS)
+        alone = pair.complete(aggregated, asked, TOKENS)
         assert pair.through(prefiller, decoder, asked, TOKENS).tokens == alone.tokens
         assert moved_bytes(decoder) > 0
-        for server in pairs.nested:
+        for server in children:
             assert [line for line in server.text().splitlines() if re.search(QUERY, line)] == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def push(setup: Setup, aggregated: Server, say: Say) -> Iterator[tuple[Server, Server]]:
     """Prefill and decode in push mode, in the new roles; decode gives a transfer up after 20 s."""
     if setup.release == "0.22.1":
