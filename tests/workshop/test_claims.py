@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from textwrap import dedent
 
@@ -11,7 +12,7 @@ from kvroles.errors import UsageError
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
 from kvroles.sources.release_files import Options
-from kvworkshop.effects import claims, run
+from kvworkshop.effects import claims, elsewhere, run
 from kvworkshop.effects.source import release_files
 from support import docs
 from support.cost import slow_but
@@ -129,6 +130,41 @@ def test_a_test_that_is_gone_and_a_release_without_evidence_are_found(tmp_path: 
     later = ONE.replace('file = "vllm', 'releases = ["0.24.0"]\nfile = "vllm')
     found = claims.problems_of_evidence(made(tmp_path, later), tmp_path, ["0.23.0", "0.24.0"])
     assert found == ["Claim warns has no evidence for 0.23.0."]
+
+
+def test_a_page_that_no_machine_reads_is_no_evidence(tmp_path: Path) -> None:
+    only = ONE.partition("[[claim.evidence]]")[0] + 'sources = ["https://github.com/a/b"]\n'
+    found = claims.problems_of_evidence(made(tmp_path, only), tmp_path, ["0.23.0"])
+    assert found[0] == "Claim warns has no evidence that a machine reads."
+
+
+def test_what_is_said_of_another_project_is_read_in_a_clone_of_it(tmp_path: Path) -> None:
+    """At its commit, whatever came later; a clone that is not there is named, and so is a pattern that is or is not there."""
+    clone = tmp_path / "clones" / "acme" / "x"
+    clone.mkdir(parents=True)
+    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@example.invalid"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    commits = []
+    for text in ("role = both\n", "role = gone\n"):
+        (clone / "a.py").write_text(text)
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", "x"], check=True)
+        commits.append(subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip())
+    shape = {"repository": "acme/x", "commit": commits[0], "file": "a.py", "pattern": "^role = both$"}
+    holds = elsewhere.load(shape)
+    wrong = [
+        elsewhere.load({**shape, "commit": commits[1]}),
+        elsewhere.load({**shape, "absent": True}),
+        elsewhere.load({**shape, "file": "b.py"}),
+    ]
+    absent = elsewhere.load({**shape, "commit": commits[1], "absent": True})
+    other = elsewhere.load({**shape, "repository": "acme/y"})
+    found, missing = elsewhere.problems([holds, absent, *wrong, other], tmp_path / "clones")
+    assert [f.rpartition(" at ")[2].partition(" ")[2].partition(" ")[0] for f in found] == ["does", "holds", "cannot"]
+    assert missing == ["acme/y"]
+    for bad in ({"commit": "main"}, {"repository": "x"}):
+        with pytest.raises(ValueError, match="40 hexadecimal"):
+            elsewhere.load({**shape, **bad})
 
 
 def test_a_file_of_claims_of_another_shape_is_said_in_one_paragraph(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 ``docs/data/claims.toml`` holds the claims. A sentence of the guide names its claims in a comment behind it
 (``<!-- c: id, id -->``) or says that it makes none (``<!-- no-claim -->``); a comment covers the text of its block back to the
 comment before it. Evidence is a test of this project, or a file of vLLM and a pattern that is found in it (or, with
-``absent``, in none of the files) in every release of a range. What only another project's page says is named as such.
+``absent``, in none of the files) in every release of a range. What is said of another project rests
+on a file of it at a fixed commit (``effects.elsewhere``); a page that no machine reads is named beside that, and is no evidence.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from typing import Any
 
 from kvroles.errors import UsageError
 from kvroles.series.release import version
+
+from kvworkshop.effects import elsewhere
+from kvworkshop.effects.elsewhere import Elsewhere
 
 MODES = ("pull", "push")
 SIDES = ("prefill", "decode")
@@ -71,6 +75,7 @@ class Claim:
     tests: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     sources: tuple[str, ...]
+    elsewhere: tuple[Elsewhere, ...] = ()
     change: Change | None = None
 
     def releases(self, known: Iterable[str]) -> list[str]:
@@ -118,6 +123,7 @@ def _claim(raw: dict[str, Any]) -> Claim:
         "tests",
         "evidence",
         "sources",
+        "elsewhere",
         "change",
     }
     if unknown:
@@ -139,6 +145,7 @@ def _claim(raw: dict[str, Any]) -> Claim:
         tuple(raw.get("tests", ())),
         evidence,
         tuple(raw.get("sources", ())),
+        tuple(elsewhere.load(e) for e in raw.get("elsewhere", ())),
         Change(raw["change"]["at"], raw["change"]["says"], raw["change"].get("do")) if "change" in raw else None,
     )
 
@@ -223,9 +230,9 @@ def problems_of_evidence(claims: Sequence[Claim], root: Path, known: Sequence[st
         out += [f"Claim {claim.id}: the test {t} does not exist." for t in claim.tests if not _test_exists(root, t)]
         if not claim.releases(known):
             out.append(f"Claim {claim.id} is about no release.")
-        if not (claim.tests or claim.evidence or claim.sources):
-            out.append(f"Claim {claim.id} has no evidence.")
-        if claim.tests or claim.sources:
+        if not (claim.tests or claim.evidence or claim.elsewhere):
+            out.append(f"Claim {claim.id} has no evidence that a machine reads.")
+        if claim.tests or claim.elsewhere:
             continue
         bare = [r for r in claim.releases(known) if not any(e.covers(r) for e in claim.evidence)]
         if bare:

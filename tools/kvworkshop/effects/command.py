@@ -36,6 +36,9 @@ def parser(prog: str = "effects.py") -> argparse.ArgumentParser:
     p.add_argument("--offline", action="store_true", help="never touch the network: archives come from the cache")
     p.add_argument("--index-url", metavar="URL", help="the package index (default: the one pip is set to use)")
     p.add_argument("--cache-dir", metavar="DIR", type=Path, help="where archives are kept (default: the user's cache)")
+    p.add_argument(
+        "--clones", metavar="DIR", type=Path, help="with --check: read what is said of other projects in DIR/OWNER/NAME"
+    )
     p.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
     return p
 
@@ -50,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     job = effects.Job(Lock.load(), options, tuple(args.release), progress)
     summary = (
-        effects.write(job, claims_path=effects.CLAIMS) if args.write else effects.check(job, claims_path=effects.CLAIMS)
+        effects.write(job, claims_path=effects.CLAIMS)
+        if args.write
+        else effects.check(job, claims_path=effects.CLAIMS, clones=args.clones)
     )
     if not args.quiet:
         say(summary)

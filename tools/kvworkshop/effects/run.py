@@ -12,7 +12,7 @@ from kvroles.series.lock import Lock
 from kvroles.series.release import resolve, version
 from kvroles.sources.release_files import Options
 
-from kvworkshop.effects import claims
+from kvworkshop.effects import claims, elsewhere
 from kvworkshop.effects.check import Reading, evidence, problems, read
 from kvworkshop.effects.claims import Claim
 from kvworkshop.effects.source import is_python, release_files
@@ -68,8 +68,9 @@ def examine(table: Table, job: Job, said: Sequence[Claim] = ()) -> Examined:
     return out
 
 
-def check(job: Job, path: Path = TABLE, claims_path: Path | None = None) -> str:
-    """Hold the table in ``path``, and the claims in ``claims_path``, against the releases; returns a summary.
+def check(job: Job, path: Path = TABLE, claims_path: Path | None = None, clones: Path | None = None) -> str:
+    """Hold the table in ``path``, and the claims in ``claims_path``, against the releases, and what these say of other projects
+    against the ``clones`` of those; returns a summary.
 
     Raises Unproven if something does not hold, after every problem has been said.
     """
@@ -78,6 +79,9 @@ def check(job: Job, path: Path = TABLE, claims_path: Path | None = None) -> str:
     examined = examine(table, job, said)
     complete = not job.only
     found = problems(table, examined.readings, tuple(job.lock.releases), complete=complete)
+    others = [e for c in said for e in c.elsewhere]
+    wrong, missing = elsewhere.problems(others, clones) if clones is not None else ([], [])
+    examined.contradicted.extend(wrong)
     for problem in [*found, *examined.contradicted]:
         job.say(problem)
     if found:
@@ -91,7 +95,18 @@ def check(job: Job, path: Path = TABLE, claims_path: Path | None = None) -> str:
             f"The claims do not hold in {_count(examined.contradicted, 'place')}, first: {examined.contradicted[0]}",
             fix="Mend the claim's range or pattern in docs/data/claims.toml, and the sentences that name it",
         )
-    return _summary(table, examined, said)
+    return f"{_summary(table, examined, said)}{_of_others(others, clones, missing)}"
+
+
+def _of_others(others: Sequence[elsewhere.Elsewhere], clones: Path | None, missing: Sequence[str]) -> str:
+    """What was read of other projects, and what was not, in words."""
+    if not others:
+        return ""
+    if clones is None:
+        return f" Not read: {_count(others, 'place')} in other projects (--clones DIR reads them)."
+    read_ = [e for e in others if e.repository not in missing]
+    left_out = f" Not read, no clone: {', '.join(missing)}." if missing else ""
+    return f" {_count(read_, 'place')} in other projects hold.{left_out}"
 
 
 def write(job: Job, path: Path = TABLE, claims_path: Path | None = None, lines_path: Path = LINES) -> str:

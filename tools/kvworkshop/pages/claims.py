@@ -45,6 +45,7 @@ def _claim(claim: Claim, lines: Mapping[str, Sequence[str]], known: Sequence[str
     parts = [f"\n## {claim.id} {{ #{claim.id} }}\n\n{_plain(claim.says)}\n\n- Holds in: {'; '.join(where)}\n"]
     parts.append(f"- Connectors: {', '.join(map(code, claim.connectors))}\n")
     parts += [f"- Test: {code(t)}\n" for t in claim.tests]
+    parts += [f"- {'Not in' if e.absent else 'In'} <{e.address}>: {code(e.pattern)}\n" for e in claim.elsewhere]
     parts += [f"- Not checked by a machine: <{s}>\n" for s in claim.sources]
     parts += [f"- Not in {code(e.file)}: {code(e.pattern)}, {_ranges(e.ranges)}\n" for e in claim.evidence if e.absent]
     if lines:
