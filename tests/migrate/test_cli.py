@@ -68,6 +68,21 @@ def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
+def test_diff_says_beside_the_patch_what_is_open(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who runs it first, as the pages say, learns of what no patch shows; a pipe gets the patch alone."""
+    Path("run.sh").write_text(SCRIPT)
+    assert _run(capsys, "--diff", ".")[2].startswith("2 roles certain in 1 file")
+    Path("open.sh").write_text(f"vllm serve m --kv-transfer-config '{NIXL}'\n")
+    Path("a.lua").write_text('x = "NixlConnector"\nkv_role = "kv_both"\n')
+    assert cli.main(["--diff", "."]) == 0
+    out, err = capsys.readouterr()
+    assert "open.sh" not in out
+    assert "open.sh:1:" in err
+    assert "KVR110" in err
+    assert "a.lua:2:" in err
+    assert ", 1 to look at, 1 unread;" in err
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

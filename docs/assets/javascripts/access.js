@@ -11,7 +11,7 @@
     if (!heads.length) continue;
     table.setAttribute("data-cards", "");
     for (const row of table.querySelectorAll("tbody tr"))
-      Array.from(row.cells).forEach((cell, n) => cell.setAttribute("data-label", n ? heads[n] : ""));
+      Array.from(row.cells).forEach((cell, n) => cell.setAttribute("data-label", n && cell.textContent.trim() ? heads[n] : ""));
   }
 
   // Copying a console block gives what can be run: lines behind "$ ", and behind "> " where they go on; no output.

@@ -345,6 +345,8 @@ def report(args: argparse.Namespace, results: list[FileResult], coverage: Covera
         from kvroles.migrate.report import diff
 
         console.say_exactly(diff.diffs(results))
+        if console.can_say():
+            _beside_the_patch(args, results, coverage)
     elif args.format == "text":
         console.say(_text(args, results, coverage))
     else:
@@ -360,6 +362,15 @@ def report(args: argparse.Namespace, results: list[FileResult], coverage: Covera
         console.note(f"kv-roles: {args.html} cannot be written: {e.strerror or e}. What was there is as it was.")
         return False
     return True
+
+
+def _beside_the_patch(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> None:
+    """Say on standard error what is no change: what somebody has to decide or could not be read, and the summary."""
+    # lazy: not before all is read
+    from kvroles.migrate.report import table, text
+
+    needs = any(table.state(f) in {"unread", "to decide"} for r in results for f in r.findings)
+    console.note(text.text(results, coverage, quiet=args.quiet or not needs))
 
 
 def _text(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> str:
