@@ -111,6 +111,19 @@ def test_every_claim_of_the_security_page_names_attacks_that_exist() -> None:
     assert there <= named, "an attack that no claim speaks of"
 
 
+def test_every_attack_that_got_through_once_names_a_test_that_exists() -> None:
+    table = (docs.ROOT / "SECURITY.md").read_text().partition("| of | attack | shown by |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines() if "test_" in line]
+    known = {
+        name
+        for path in (docs.ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert len(rows) >= 66
+    assert len({attack for _, attack, _ in rows}) == len(rows)
+    assert {test.strip(" `") for _, _, test in rows} <= known
+
+
 EXAMPLES = [b for b in docs.all_blocks("json", "yaml", "python", "toml", "bash", "shell") if "{{" not in b.text]
 
 

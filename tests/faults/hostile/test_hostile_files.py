@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -9,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles.errors import NoSource
+from kvroles.digest import sha256
+from kvroles.errors import KvRolesError, NoSource
 from kvroles.series.lock import ArchiveRow
 from kvroles.sources import cache, extracts
 from kvroles.tree import handles
+from kvworkshop.pages import diagrams
 from support.driver import Ran
 from support.index_server import IndexServer
 from support.tiny import Tiny
@@ -195,6 +198,20 @@ def test_the_cache_s_lock_follows_a_link(fetching: Apply, tmp_path: Path) -> Non
     (folder / f".{NAME}.lock").symlink_to(tmp_path / "made")
     fetching().refused(4)
     assert not (tmp_path / "made").exists()
+
+
+def test_a_link_in_place_of_the_diagram_script_is_written_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / diagrams.NAME).symlink_to(precious)
+    monkeypatch.setattr(diagrams, "_from_npm", lambda: b"script")
+    monkeypatch.setattr(diagrams, "SHA256", sha256(b"script"))
+    with contextlib.suppress(KvRolesError):
+        diagrams.provide(tmp_path / "docs", tmp_path / "cache")
+    assert precious.read_bytes() == b"mine"
 
 
 def test_a_file_of_a_wrong_size_is_named_offline_without_being_read(apply: Apply, tmp_path: Path) -> None:

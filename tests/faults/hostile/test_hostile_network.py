@@ -192,6 +192,22 @@ def test_a_link_of_an_index_gives_away_its_password(fetching: Apply, index: Inde
     assert SECRET not in ran.err
 
 
+@pytest.mark.parametrize("where", ["filename", "url", "digest"])
+def test_half_a_character_in_an_index_ends_in_a_traceback(
+    fetching: Apply, index: IndexServer, tiny: Tiny, where: str
+) -> None:
+    half = {"filename": f"\ud800{NAME}", "url": "../../files/\ud800", "digest": "\ud800"}
+    file = {"filename": NAME, "url": f"../../files/{NAME}", "hashes": {}}
+    file |= {"hashes": {"sha256": half["digest"]}} if where == "digest" else {where: half[where]}
+    index.serve(NAME, tiny.archive().read_bytes())
+    body = json.dumps({"meta": {"api-version": "1.1"}, "files": [file]}).encode()
+    kind = "application/vnd.pypi.simple.v1+json"
+    index.on("/simple/vllm/", lambda r: r.reply(200, body, Content_Type=kind))
+    ran = fetching()
+    assert ran.code == (0 if where == "digest" else 4)  # the lock's hash counts, not the index's
+    assert "Traceback" not in ran.err
+
+
 def test_an_index_address_of_other_letters_ends_in_a_traceback(fetching: Apply) -> None:
     fetching(url="http://\u4f8b\u5b50.invalid/\u4f8b", timeout_s=2).refused(4, "xn--")
 
