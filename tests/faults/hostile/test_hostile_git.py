@@ -599,6 +599,26 @@ def test_a_git_of_the_current_folder_is_run(repository: Path, tiny: Tiny, tmp_pa
     assert clone.at(repository).private == repository / ".git"
 
 
+@pytest.mark.parametrize("way", ["named", "named in turn", "in a circle", "in quotes"])
+def test_a_pipe_among_the_objects_that_a_clone_borrows_is_waited_for_without_end(
+    making: Making, repository: Path, tmp_path: Path, way: str
+) -> None:
+    lent, between = tmp_path / "lent", tmp_path / "between"
+    id_ = in_(repository, "rev-parse", f"HEAD:{CONNECTOR}")
+    own = repository / ".git/objects"
+    (own / id_[:2] / id_[2:]).unlink()
+    for folder in (lent / id_[:2], lent / "info", between / "info"):
+        folder.mkdir(parents=True)
+    os.mkfifo(lent / id_[:2] / id_[2:])
+    (between / "info/alternates").write_text(f"# a note\n{lent}\n")
+    if way == "in a circle":
+        (lent / "info/alternates").write_text(f"{between}\n")
+    named = {"named": f"{lent}", "in quotes": f'"{lent}"'}.get(way, os.path.relpath(between, own))
+    (own / "info/alternates").write_text(f"{named}\n")
+    making(repository).refused(4, "in quotes" if way == "in quotes" else "is a device or a pipe")
+    nothing_left(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["SUDO_UID", "GIT_CONFIG_COUNT"])
 @pytest.mark.parametrize("value", ["9" * 5000, "\u00b2", "-1", "x"])
 def test_a_number_of_the_environment_that_is_none_ends_in_a_traceback(

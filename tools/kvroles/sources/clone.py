@@ -130,7 +130,7 @@ def _checked(folder: Path, top: Path, private: Path) -> Clone:
     _check_owner(top, [p for p in (top, top / ".git", private, common) if p.exists()])
     if not (common / "objects").is_dir():
         raise NoSource(f"{folder} is a damaged clone: it has no objects", fix="Clone it again")
-    odd = _odd_object(common / "objects")
+    odd = next((found for store in _stores(common / "objects") if (found := _odd_object(store)) is not None), None)
     if odd is not None:
         raise NoSource(f"{odd} is a device or a pipe, which no clone holds", fix="Clone the repository again")
     settings = dict(git.config_of(common / "config"))
@@ -144,6 +144,26 @@ def _checked(folder: Path, top: Path, private: Path) -> Clone:
                 fix=f"Clone it anew: 'git clone --{'ref' if name == 'refstorage' else 'object'}-format={known} URL'",
             )
     return Clone(folder, private, common)
+
+
+def _stores(objects: Path) -> list[Path]:
+    """The folders in which git looks for the objects of a clone: its own, and in turn those that ``info/alternates`` names."""
+    out: list[Path] = []
+    todo = [(objects, 0)]
+    while todo:
+        folder, depth = todo.pop()
+        if folder in out or depth > _MOST_LINKED:  # git follows five of them, one behind the other
+            continue
+        out.append(folder)
+        for line in (_read(folder / "info" / "alternates", _SMALL) or "").splitlines():
+            if line.startswith('"'):
+                raise NoSource(
+                    f"{folder}/info/alternates names a folder in quotes, which is not read here",
+                    fix="Write it there without quotes",
+                )
+            if line and not line.startswith("#") and "\0" not in line:
+                todo.append((Path(os.path.realpath(folder / line)), depth + 1))
+    return out
 
 
 def _odd_object(objects: Path) -> str | None:
