@@ -151,3 +151,26 @@ def test_a_connector_in_an_image_that_is_a_link_leads_out(vendor: Vendor, tmp_pa
     made = oci.Layout(tmp_path / "base")
     base = made.name(made.image([oci.tar(files, linked)], "amd64", {}))
     vendor("oci", "--vllm-rev", "0.22.1", "--base", base, "--no-strict").refused(3, "is a link")
+
+
+@pytest.mark.parametrize("name", ["METADATA", "direct_url.json", "RECORD", "INSTALLER"])
+@pytest.mark.parametrize("kind", ["bytes", "escapes", "pipe", "device", "loop"])
+def test_a_file_that_describes_an_installation_crashes_what_reads_it_or_is_waited_for(
+    vendor: Vendor, tmp_path: Path, name: str, kind: str
+) -> None:
+    site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in"))
+    file = next(site.glob("vllm-*.dist-info")) / name
+    file.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind in ("device", "loop"):
+        file.symlink_to("/dev/zero" if kind == "device" else file)
+    else:
+        file.write_bytes(
+            b"Name: \xff\nVersion: \xfe\n\n" if kind == "bytes" else b"Name: vllm\x1b[2J\nVersion: ::error::x\n\n"
+        )
+    ran = vendor("verify", "--site-packages", site)
+    assert ran.code in (0, 1, 3, 4), ran
+    assert "Traceback" not in ran.err
+    assert "\x1b" not in ran.out + ran.err
+    assert not any(line.startswith("::") for line in (ran.out + ran.err).splitlines())

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
+from email.parser import BytesHeaderParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -182,11 +183,16 @@ def _info(dist: importlib.metadata.Distribution) -> str:
 
 
 def _field(dist: importlib.metadata.Distribution, name: str) -> str:
-    return str(dist.metadata[name] or "")
+    return str(BytesHeaderParser().parsebytes(_file(dist, "METADATA"))[name] or "").strip()
+
+
+def _file(dist: importlib.metadata.Distribution, name: str) -> bytes:
+    """A file of the distribution; empty where there is none, or something else than a file."""
+    return read(Path(str(dist._path)) / name) or b""  # type: ignore[attr-defined]
 
 
 def _provides(dist: importlib.metadata.Distribution) -> bool:
-    record = (read(Path(str(dist._path)) / "RECORD") or b"").decode("utf-8", "replace")  # type: ignore[attr-defined]
+    record = _file(dist, "RECORD").decode("utf-8", "replace")
     return any(line.partition(",")[0] in (_PROVES, f'"{_PROVES}"') for line in record.splitlines())
 
 
@@ -196,7 +202,7 @@ def _editable(dist: importlib.metadata.Distribution) -> Path | None:
     if not name.startswith("vllm"):
         return None
     try:
-        origin = json.loads(dist.read_text("direct_url.json") or "")
+        origin = json.loads(_file(dist, "direct_url.json"))
         if not origin.get("dir_info", {}).get("editable"):
             return None
         tree = Path(unquote(urlsplit(origin["url"]).path))
