@@ -171,6 +171,8 @@ def beside(key: str, pairs: Iterable[tuple[str, str]]) -> str | None:
             rank = len(own) + 2
         elif kind_of(value) is Kind.WRAPPER or (its_group and its_group != group):
             continue
+        elif "nixl" in own - words and kind_of(value) is Kind.OTHER:
+            continue  # NIXL_KV_ROLE beside the KV_CONNECTOR of another
         elif words <= own | group:
             rank = len(words) + 1
         elif mentioned(" ".join(words - own)) or kind_of(value) is not Kind.NIXL:
