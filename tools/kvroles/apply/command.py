@@ -45,7 +45,10 @@ def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
     p = Parser(prog=prog, description=ABOUT, epilog=CODES, allow_abbrev=False)
     p.add_argument("--vllm-rev", metavar="REV", help="a release (0.22.1, v0.22.1, latest), or a tag, branch or commit")
     p.add_argument(
-        "--upstream", metavar="URL|DIR", help="take --vllm-rev from this git repository or clone, not from an archive"
+        "--upstream",
+        metavar="URL|DIR|FILE",
+        help="take --vllm-rev from this git repository or clone; or the one source tree that a tar.gz, "
+        "or a folder without git, holds",
     )
     span = p.add_mutually_exclusive_group()
     span.add_argument(
@@ -99,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(args)
     if args.range or args.since:
         return _range(args)
-    if not args.vllm_rev and not args.into:
+    if not args.vllm_rev and not args.into and not _is_snapshot(args.upstream):
         raise UsageError(
             "Name a revision with --vllm-rev or a tree with --into", fix=f"See '{program('apply', '--help')}'"
         )
@@ -109,6 +112,16 @@ def run(args: argparse.Namespace) -> int:
     elif not args.quiet:
         say(report.text(outcome, verbose=args.verbose))
     return Exit.DONE
+
+
+def _is_snapshot(upstream: str | None) -> bool:
+    """Whether ``--upstream`` is of one revision alone, which then needs no name."""
+    if upstream is None:
+        return False
+    # lazy: for what is no release
+    from kvroles.sources import snapshot
+
+    return snapshot.is_one(upstream)
 
 
 def _request(args: argparse.Namespace) -> Request:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kvroles.apply import in_place
 from kvroles.apply.request import Outcome, Request
 from kvroles.errors import UsageError
+from kvroles.said import said
 from kvroles.series import project
 from kvroles.series.release import resolve
+
+if TYPE_CHECKING:
+    from kvroles.sources.snapshot import Snapshot
 
 
 def run(request: Request) -> Outcome:
@@ -23,8 +28,17 @@ def run(request: Request) -> Outcome:
     if request.into is not None:
         return in_place.run(request, request.into, own)
     from_git = request.upstream is not None or _is_git_name(request.revision or "")
+    snapshot = None
+    if request.upstream is not None:
+        # lazy: for what is no release
+        from kvroles.sources import snapshot as snapshots
+
+        if snapshots.is_one(request.upstream):
+            snapshot = snapshots.Snapshot(Path(request.upstream))
+            snapshot.need(request.revision or "")
     if from_git:
-        release, name = None, (request.revision or "").replace("/", "-")
+        label = snapshot.label if snapshot else ""
+        release, name = None, (request.revision or label).replace("/", "-")
     else:
         release = name = resolve(request.revision or "latest", own.lock.releases)
     output = request.output or Path("build") / f"vllm-{name}"
@@ -44,14 +58,31 @@ def run(request: Request) -> Outcome:
     from kvroles.apply import new_tree
 
     source: new_tree.Source
-    if release is None:
+    if snapshot is not None:
+        # lazy: as commit
+        from kvroles.apply.unpacked import Unpacked
+
+        source = Unpacked(snapshot, Path(request.upstream or ""))
+    elif release is None:
         # lazy: a release comes from its archive, and needs no git
         from kvroles.apply.commit import Commit
 
         source = Commit(request)
     else:
         source = new_tree.Archive(request, own.lock.releases[release])
-    return new_tree.run(request, output.resolve() if output.is_symlink() else output, own, source)
+    outcome = new_tree.run(request, output.resolve() if output.is_symlink() else output, own, source)
+    return outcome._replace(notes=[*outcome.notes, *_unchecked(request, snapshot)])
+
+
+def _unchecked(request: Request, snapshot: Snapshot | None) -> list[str]:
+    """What nobody has checked of a source tree without git."""
+    if snapshot is None:
+        return []
+    says = f"says that it is commit {snapshot.commit}" if snapshot.commit else "does not say which commit it is"
+    asked = f"; {said(request.revision)} is your word" if request.revision and not snapshot.commit else ""
+    return [
+        f"{said(request.upstream or '')} {says}{asked}, which nothing in it can prove: the receipt names no commit."
+    ]
 
 
 def _is_git_name(revision: str) -> bool:

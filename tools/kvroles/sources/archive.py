@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from kvroles.errors import Unproven
@@ -88,18 +90,32 @@ def inflate(blob: bytes, name: str, library: Any = zlib) -> Iterator[bytes]:
         raise _broken(name, str(e)) from None
 
 
+@dataclass
+class Head:
+    """What an archive that git made says of itself: its one folder, and the commit, as ``git archive`` writes it."""
+
+    top: str | None = None
+    commit: str | None = None
+
+
 def members(
-    chunks: Iterator[bytes], name: str, top: str, wanted: Callable[[str], bool] | None = None
+    chunks: Iterator[bytes],
+    name: str,
+    top: str | None,
+    wanted: Callable[[str], bool] | None = None,
+    head: Head | None = None,
 ) -> Iterator[Member]:
     """The regular files of a tar stream, in its order; those ``wanted`` refuses are passed over unread.
 
     ``top`` is the one folder everything must lie in. Raises Unproven for members that are absolute, hold ``..`` or NUL,
-    lie outside ``top``, come twice, or are links or devices; and for a damaged stream.
+    lie outside ``top``, come twice, or are links or devices; and for a damaged stream. With ``head``, which is filled in, the
+    stream is one that git made: it may hold symbolic links, which are handed out as such, and ``top`` is its first folder.
     """
     stream = _Stream(chunks, name)
     seen: set[str] = set()
     folders = {""}
     long_path: str | None = None
+    long_link: str | None = None
     count = 0
     while True:
         header = stream.read(512)
@@ -124,15 +140,21 @@ def members(
             if kind == b"x":
                 pax = _pax(body, name)
                 long_path = pax.get("path", long_path)
+                long_link = pax.get("linkpath")
                 if "size" in pax:
                     raise _broken(name, "a member is larger than 8 GiB")
             elif kind == b"L":
                 long_path = body.rstrip(b"\0").decode("utf-8", "surrogateescape")
+            elif kind == b"g" and head is not None:
+                said = _pax(body, name).get("comment", "")
+                head.commit = said if re.fullmatch("[0-9a-f]{40}", said) else None
             continue
         path = long_path if long_path is not None else _ustar_path(header)
-        long_path = None
-        inside = _inside(path, top, name)
-        if kind not in (b"0", b"\0", b"5"):
+        link, long_path, long_link = long_link, None, None
+        if head is not None and top is None:
+            top = head.top = path.partition("/")[0]
+        inside = _inside(path, top or "", name)
+        if kind not in ((b"0", b"\0", b"5") if head is None else (b"0", b"\0", b"5", b"2")):
             raise _broken(
                 name, f"{path!r} is a {_KINDS.get(kind, 'member of unknown type')}, which a source tree never holds"
             )
@@ -152,7 +174,11 @@ def members(
             raise _broken(name, f"{path!r} is both a file and a folder, or lies below what is")
         if size > MAX_MEMBER:
             raise _broken(name, f"{path!r} is larger than {MAX_MEMBER >> 20} MiB")
-        if wanted is None or wanted(inside):
+        if kind == b"2":
+            target = header[157:257].split(b"\0", 1)[0] if link is None else link.encode("utf-8", "surrogateescape")
+            stream.skip(size + -size % 512)
+            yield Member(inside, False, _number(header[136:148], name), target, "link")
+        elif wanted is None or wanted(inside):
             data = stream.read(size)
             stream.skip(-size % 512)
             yield Member(inside, bool(_number(header[100:108], name) & 0o100), _number(header[136:148], name), data)

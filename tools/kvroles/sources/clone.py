@@ -100,8 +100,7 @@ def at(folder: Path) -> Clone:
                 return _checked(folder, place, private)
     raise NoSource(
         f"{folder} is not a git repository",
-        fix="Give --upstream the folder of a clone, or the address of a repository; an unpacked tree without git is patched "
-        "where it lies, with --into",
+        fix="Give --upstream a clone, the address of a repository, or the top folder or the tar.gz of a source tree",
     )
 
 
