@@ -114,6 +114,7 @@ def _made(kind: bytes, name: str, target: str = "") -> bytes:
         (_made(tarfile.FIFOTYPE, "vllm-x/a"), "named pipe"),
         (_made(tarfile.SYMTYPE, "vllm-x/.git/hooks", "/tmp"), "leaves the tree"),
     ],
+    ids=["nothing", "a zip", "a damaged gzip", "a file outside", "a hard link", "a pipe", "a link in .git"],
 )
 def test_what_is_no_archive_of_a_tree_is_refused_in_words(apply: Apply, tmp_path: Path, blob: bytes, says: str) -> None:
     (tmp_path / "a.tar.gz").write_bytes(blob)

@@ -655,7 +655,7 @@ class _Objects(git_objects.Store):
     def read(self, ids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
         wanted = list(dict.fromkeys(ids))
         if lacking := [i for i in wanted if i not in self._held]:
-            raise git_objects.Lacks(self.name, lacking)
+            raise git_objects.Lacks(self, lacking)
         for id_ in wanted:
             yield id_, *self._held[id_]
 

@@ -356,6 +356,58 @@ def test_a_tag_of_a_tree_is_a_commit(making: Making, repository: Path, tmp_path:
     nothing_left(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["HEAD", "refs/tags/v0.22.1", "refs/heads/main"])
+def test_a_damaged_name_is_taken_for_one_that_is_not_there(
+    making: Making, repository: Path, tmp_path: Path, name: str
+) -> None:
+    (repository / ".git" / name).write_text("zzz\n")
+    making(repository, rev="v0.22.1" if "tags" in name else "HEAD").refused(4, "is a damaged clone", "fsck")
+    nothing_left(tmp_path)
+
+
+def test_a_repository_without_a_commit_is_refused_for_a_name(making: Making, tmp_path: Path) -> None:
+    in_(tmp_path, "init", "-q", "-b", "main", "empty")
+    for rev in ("main", "HEAD"):
+        making(tmp_path / "empty", rev=rev).refused(4, "holds no commit yet")
+    nothing_left(tmp_path)
+
+
+def test_what_lacks_an_object_says_how_it_comes_by_it(making: Making, repository: Path, tmp_path: Path) -> None:
+    first = in_(repository, "rev-parse", "HEAD")
+    place = shallow(repository, tmp_path / "shallow")
+    making(place, rev=first).refused(4, "lacks", "fetch --unshallow")
+    id_ = in_(repository, "rev-parse", f"HEAD:{CONNECTOR}")
+    (repository / ".git/objects" / id_[:2] / id_[2:]).unlink()
+    making(repository).refused(4, "lacks", "fsck")
+    nothing_left(tmp_path)
+
+
+def test_an_abbreviated_id_is_one_object_s_or_refused(
+    making: Making, repository: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    id_ = in_(repository, "rev-parse", "v0.22.1^{commit}")
+    making(repository, rev=id_[:6].upper()).ok()
+    right(tmp_path / "new", tiny)
+    shutil.rmtree(tmp_path / "new")
+    seen: dict[str, bytes] = {}
+    for data in (str(n).encode() for n in range(10_000)):
+        short = hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest()[:4]
+        if short in seen:
+            break
+        seen[short] = data
+    for twin in (seen[short], data):
+        (tmp_path / "twin").write_bytes(twin)
+        in_(repository, "hash-object", "-w", str(tmp_path / "twin"))
+    assert making(repository, rev=short).refused(2, "several objects", "more digits")
+    nothing_left(tmp_path)
+
+
+def test_a_bundle_is_no_clone(making: Making, repository: Path, tmp_path: Path) -> None:
+    in_(repository, "bundle", "create", "-q", str(tmp_path / "a.bundle"), "HEAD")
+    making(tmp_path / "a.bundle").refused(4, "is a bundle", "git clone --bare")
+    nothing_left(tmp_path)
+
+
 def test_a_commit_without_nixl_leaves_a_tree(making: Making, repository: Path, tmp_path: Path) -> None:
     in_(repository, "rm", "-qr", "--cached", "vllm/distributed")
     in_(repository, "commit", "-qm", "x")
@@ -517,7 +569,7 @@ def test_a_blobless_clone_is_fetched_one_file_at_a_time(
     right(tmp_path / "new", tiny)
     assert (tmp_path / "asked").read_text().count("Request upload-pack") == before + 1
     shutil.rmtree(tmp_path / "new")
-    making(partial).refused(4, "lacks", "could not fetch")
+    making(partial).refused(4, "lacks", "could not be fetched", "--filter=blob:limit")
     nothing_left(tmp_path)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kvroles.errors import NoSource
+from kvroles.said import said
 from kvroles.sources import git
 from kvroles.tree import handles
 
@@ -63,6 +64,20 @@ class Clone:
             names |= {e.name for e in os.scandir(self.common / "refs" / "tags")}
         return sorted((n for n in names if part in n), key=_by_number, reverse=True)[:4]
 
+    def is_empty(self) -> bool:
+        """Whether no name in it stands for anything, as in a repository without a commit."""
+        refs = self.common / "refs"
+        return not self._packed() and not any(names for _, _, names in os.walk(refs))
+
+    def made_whole(self) -> str:
+        """How it comes to hold the objects that it lacks: the beginning of a sentence."""
+        here = f"git -C {shlex.quote(str(self.folder))}"
+        if self.promised_by():
+            return f"Fetch what it lacks ('{here} fetch --refetch --filter=blob:limit=1g' makes it whole)"
+        if (self.common / "shallow").exists():
+            return f"Fetch the history that this shallow clone lacks ('{here} fetch --unshallow')"
+        return f"It is damaged ('{here} fsck' names what it lacks): clone the repository again"
+
     def promised_by(self) -> list[str]:
         """The addresses of the remotes from which a partial clone may fetch what it lacks."""
         values = git.config_of(self.common / "config")
@@ -84,6 +99,12 @@ class Clone:
             inside = target.startswith("refs/") and ".." not in target and "\0" not in target
             return self._ref(target, packed, links + 1) if inside and links < _MOST_LINKED else None
         first = text.split(maxsplit=1)[0] if text else ""  # FETCH_HEAD says more on its line
+        if first and not _HEX.fullmatch(first) and (shared or name == "HEAD"):
+            raise NoSource(
+                f"{self.folder} is a damaged clone: {name} holds no id and no name",
+                found=said(first[:60]),
+                fix=f"See 'git -C {shlex.quote(str(self.folder))} fsck', or clone it again",
+            )
         return first if _HEX.fullmatch(first) else packed.get(name)
 
 

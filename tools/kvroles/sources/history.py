@@ -121,7 +121,7 @@ class Files:
         except objects.Lacks as e:
             if not mine.isdisjoint(e.ids):
                 away = sorted(path for path, id_ in entries.items() if id_ in mine and id_ in e.ids)
-                raise objects.Lacks(self._store.name, e.ids, away) from None
+                raise objects.Lacks(self._store, e.ids, away) from None
             self._away.update(e.ids)
             self._plain.update(e.ids)
         self.unread = sorted(p for p, i in entries.items() if i in self._away and not p.lower().endswith(_PICTURES))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from kvroles.errors import NoSource
+from kvroles.errors import NoSource, UsageError
 from kvroles.places import leaves
 from kvroles.sources import git
 from kvroles.sources.archive import MAX_BYTES, MAX_DEPTH, MAX_MEMBER, MAX_MEMBERS
@@ -36,6 +36,7 @@ class Store:
     name: str  # in messages
     folders: list[Path]
     fetch: Lacking | None = None
+    way_out: Callable[[], str | None] = lambda: None  # what makes the store whole; None: nothing is known of it
     _asked: set[str] = field(default_factory=set)
 
     def read(self, ids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
@@ -49,7 +50,7 @@ class Store:
             if self.fetch(lacking):
                 lacking = yield from self._from(self.folders[-1], lacking)
         if lacking:
-            raise Lacks(self.name, lacking)
+            raise Lacks(self, lacking)
 
     def one(self, id_: str) -> tuple[str, bytes]:
         """(type, bytes) of one object."""
@@ -65,14 +66,20 @@ class Store:
             answer = done.stdout.decode("ascii", "replace").strip()
             if len(answer) == 40 and answer.startswith(short):
                 return answer
+            if answer.endswith(" ambiguous"):
+                raise UsageError(f"{short} is the beginning of several objects of {self.name}", fix="Give more digits")
         return None
 
     def folders_of(self, tree: str) -> dict[str, tuple[str, bytes]]:
         """id -> (type, bytes) of ``tree`` and the folders below it, in two calls of git: as many as it can name, which may be
         none, and as many as are soon read."""
-        with git.directory(self.folders[0]) as where:
+        named: list[str] = []
+        for folder in self.folders[:1]:
             asked = ["rev-list", "--objects", "--no-object-names", "--filter=blob:none", tree, "--"]
-            with git.started(asked, git.reading(where), subprocess.DEVNULL) as running:
+            with (
+                git.directory(folder) as where,
+                git.started(asked, git.reading(where), subprocess.DEVNULL) as running,
+            ):
                 named = running.out.read(_MOST_FOLDERS * 41).decode("ascii", "replace").split()
         out: dict[str, tuple[str, bytes]] = {}
         size = 0
@@ -132,15 +139,14 @@ def blob_id(data: bytes) -> str:
 class Lacks(NoSource):
     """Objects that a clone does not hold and that could not be fetched."""
 
-    def __init__(self, name: str, ids: list[str], paths: list[str] | None = None) -> None:
+    def __init__(self, store: Store, ids: list[str], paths: list[str] | None = None) -> None:
         self.ids = ids
         self.paths = paths or []
         named = paths or [f"object {i}" for i in ids]
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         super().__init__(
-            f"{name} lacks {', '.join(named[:3])}{more} and could not fetch {'them' if len(named) > 1 else 'it'}",
-            fix="Fetch what it lacks there ('git fetch --refetch --filter=blob:limit=1g' makes it whole), or name the "
-            "address of the repository with --upstream",
+            f"{store.name} lacks {', '.join(named[:3])}{more}, which could not be fetched",
+            fix=f"{store.way_out() or 'Clone the repository again'}, or name the address of the repository with --upstream",
         )
 
 
@@ -256,4 +262,4 @@ def members(store: Store, tree: str, mtime: int, wanted: Callable[[str], bool] |
                     raise _odd(store, f"it holds more than {MAX_BYTES >> 30} GiB")
                 yield Member(path, mode == EXECUTABLE, mtime, data, "link" if mode == LINK else "file")
     except Lacks as e:
-        raise Lacks(store.name, e.ids, sorted(path for i in e.ids for path, _ in places.get(i, []))) from None
+        raise Lacks(store, e.ids, sorted(path for i in e.ids for path, _ in places.get(i, []))) from None

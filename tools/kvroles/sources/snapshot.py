@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ def is_one(upstream: str) -> bool:
     try:
         if path.is_dir():
             return (path / "vllm" / "__init__.py").is_file() and not os.path.lexists(path / ".git")
-        return path.is_file() and not path.name.endswith((".git", ".bundle"))
+        return path.is_file() and path.name != ".git"
     except (OSError, ValueError):  # a name too long, or with a NUL in it
         return False
 
@@ -117,6 +118,11 @@ def _bytes(file: Path) -> bytes:
             blob = f.read(_LARGEST + 1)
     except OSError as e:
         raise os_error(f"{file} cannot be read", e, None, NoSource) from None
+    if blob.startswith((b"# v2 git bundle", b"# v3 git bundle")):
+        clone = shlex.join(["git", "clone", "--bare", str(file), f"{file.name}.git"])
+        raise NoSource(
+            f"{file} is a bundle, which is not read as it is", fix=f"Clone it ('{clone}'), and name that clone"
+        )
     if len(blob) > _LARGEST or not (blob.startswith(_GZIP) or blob[257:262] == _TAR):
         raise NoSource(
             f"{file} is neither a clone nor an archive of one",

@@ -67,6 +67,7 @@ def store_of(folder: Path, cache_dir: Path, *, offline: bool) -> Store:
 def _store(found: clone.Clone, cache_dir: Path, *, offline: bool) -> Store:
     store = Store(str(found.folder), [found.objects])
     store.fetch = _lacking(found, store, cache_dir, offline=offline)
+    store.way_out = found.made_whole
     return store
 
 
@@ -74,8 +75,11 @@ def _in_clone(folder: Path, revision: str, cache_dir: Path, *, offline: bool) ->
     found = clone.at(folder)
     store = _store(found, cache_dir, offline=offline)
     id_ = found.resolve(revision)
-    if id_ is None and re.fullmatch(r"[0-9a-f]{7,39}", revision):
-        id_ = store.full_id(revision)
+    if id_ is None and re.fullmatch(r"[0-9A-Fa-f]{4,40}", revision):
+        digits = revision.lower()
+        id_ = digits if len(digits) == 40 else store.full_id(digits)
+    if id_ is None and found.is_empty():
+        raise NoSource(f"{folder} holds no commit yet", fix="Name a clone that does, or the address of a repository")
     if id_ is None:
         like = found.tags_like(revision)
         raise UsageError(

@@ -78,9 +78,10 @@ def run(args: argparse.Namespace) -> int:
         root, args.to, args.as_release, args.from_tree, args.extra, args.output, args.check, series, lock, options
     )
     if report.written and not report.left:
-        from kvworkshop.port import facts  # lazy: to prove a release takes libraries, which --help does without
+        from kvworkshop.port import facts  # lazy: the table of proofs takes libraries, which --help does without
 
-        report.written += facts.write(root, report.release, lock, options)
+        assert report.proof is not None  # of a release whose row was written
+        report.written += facts.write(root, report.proof, lock)
     if args.json:
         say_json(report.as_json())
     else:

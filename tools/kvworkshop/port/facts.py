@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvroles.series.lock import Lock
-from kvroles.sources.release_files import Options
 
 from kvworkshop.verify import compat
+from kvworkshop.verify.prove import Proof
 
 _README = "README.md"
 
 
-def write(root: Path, release: str, before: Lock, options: Options) -> list[str]:
-    """Prove ``release`` for ``docs/data/compat.json`` and name it in README; returns what changed.
+def write(root: Path, proof: Proof, before: Lock) -> list[str]:
+    """Put ``proof`` into ``docs/data/compat.json`` and name its release in README; returns what changed.
 
     Nothing where ``root`` has no documentation. ``before`` is the lock that README's sentence is of.
     """
     changed: dict[str, bytes] = {}
     table, readme = root / compat.COMPAT, root / _README
     if table.exists():
-        proofs = compat.prove_all([release], options, 1, lambda _: None)
-        changed[str(compat.COMPAT)] = compat.dumps(compat.merge(proofs, compat.unit_counts(root), compat.read(root)))
+        changed[str(compat.COMPAT)] = compat.dumps(compat.merge([proof], compat.unit_counts(root), compat.read(root)))
     if readme.exists():
         old, new = list(before.releases), list(Lock.load(root).releases)
         said = f"{old[0]} to {old[-1]}".encode()

@@ -313,9 +313,9 @@ def port(
     report.written += lock_in(root, src, fresh, lock, options, all_rows=bool(report.written))
     if src.archive and src.blob:  # no index need hold it yet: what comes after this run finds it by the row's hash
         report.kept = cache.keep(src.archive, src.blob, options.cache_dir)
-    proof = prove.prove_release(src.release, fresh, Lock.load(root), options, src.extract)
-    if proof.problem:
-        report.left.append(proof.problem)
+    report.proof = prove.prove_release(src.release, fresh, Lock.load(root), options, src.extract)
+    if report.proof.problem:
+        report.left.append(report.proof.problem)
     return report
 
 

@@ -25,7 +25,8 @@ from kvroles.sources.extracts import Extract
 from kvroles.sources.release_files import Options
 from kvroles.tree.change import Change
 
-from kvworkshop.port import lock_rows
+from kvworkshop.port import definitions, lock_rows
+from kvworkshop.verify.prove import Proof
 
 _ALIKE = 0.5  # a file that holds this share of a vanished file's lines is taken for what became of it
 
@@ -67,6 +68,7 @@ class Report:
     left: list[str] = field(default_factory=list)
     diffs: dict[str, str] = field(default_factory=dict)  # path -> what was done to it by meaning, for review
     kept: Path | None = None  # where the archive is found from now on
+    proof: Proof | None = None  # of the release as it is locked
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -242,6 +244,10 @@ def _merged(
         merged[f.path], conflicts = git.merge(ours or b"", base.get(f.path) or b"", other)
         if conflicts and ours is not None and (loose := meaning.loosely(ours, f)) is not None:
             merged[f.path], conflicts = loose, 0
+        if conflicts and ours is not None:
+            whole = definitions.carried(topic.name, f.path, ours, base.get(f.path) or b"", other)
+            if whole is not None:
+                merged[f.path], conflicts = whole, 0
         if conflicts or ours is None:
             bad.append(f.path)
     return merged, bad
