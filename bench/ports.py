@@ -102,12 +102,14 @@ def main() -> int:
         "release", nargs="*", help="only these (default: every one that has an archive, but for the first)"
     )
     parser.add_argument("--goal", type=int, default=0, metavar="N", help="how many have to need no person")
-    parser.add_argument("--write", action="store_true", help="keep the table in docs/data/ports.json")
+    parser.add_argument(
+        "--write", action="store_true", help="keep the table in docs/data/ports.json, other rows as they are"
+    )
     args = parser.parse_args()
     lock = project.load()[1]
     every = [r for r, row in lock.releases.items() if row.archive][1:]
     with ProcessPoolExecutor(2) as pool:
-        table = {}
+        table = json.loads(DATA.read_bytes())["releases"] if args.release and DATA.exists() else {}
         for release, told in pool.map(one, args.release or every):
             table[release] = told
             print(release, "; ".join(told["left"]) or "nothing is left", flush=True)
