@@ -120,6 +120,18 @@ SETS = {
         "a.go",
         'package a // nixl\n\ntype C struct {\n\t// +kubebuilder:default="kv_both"\n\tKVRole string\n}\n',
     ),
+    "a list of Java that is indexed": (
+        "a.java",
+        'List<String> ROLES = List.of("kv_producer", "kv_consumer", "kv_both"); // nixl\nvoid f(int i) { run(ROLES.get(i)); }\n',
+    ),
+    "a list of Jinja with an index": (
+        "a.yaml.j2",
+        """kv: {"kv_connector": "NixlConnector", "kv_role": "{{ ['kv_producer', 'kv_consumer', 'kv_both'][i] }}"}\n""",
+    ),
+    "a list of Jinja with a name": (
+        "a.yaml.j2",
+        "{% set r = ['kv_producer', 'kv_consumer', 'kv_both'] %}\nkv: {kv_connector: NixlConnector, kv_role: '{{ r[i] }}'}\n",
+    ),
     "what an assertion starts": ("tests/test_a.py", 'self.assertEqual(start_nixl(role="kv_both"), 0)\n'),
     "what an assertion of Rust starts": (
         "a.rs",
@@ -167,6 +179,10 @@ LOOKS = {
     "a list of all roles that is asked": (
         "a.py",
         'ROLES = ["kv_producer", "kv_consumer", "kv_both"]  # nixl\nif role not in ROLES:\n    raise ValueError(f"one of {ROLES}")\n',
+    ),
+    "a list of Helm that is asked": (
+        "templates/a.yaml",
+        '# nixl\n{{- if not (has .Values.role (list "kv_producer" "kv_consumer" "kv_both")) }}{{ fail "which?" }}{{ end }}\n',
     ),
     "an argument's choices": (
         "a.py",

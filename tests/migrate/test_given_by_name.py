@@ -69,6 +69,15 @@ BY_SIDE = {
         ('p.add_argument("--kv-connector", default="NixlConnector")\np.add_argument("--prefill-kv-role", default="kv_both")\n'
         'p.add_argument("--decode-kv-role", default="kv_both")\n'),
     ),
+    "a table of Jinja": (
+        "a.yaml.j2",
+        """kv: {"kv_connector": "NixlConnector", "kv_role": "{{ {'prefill': 'kv_both', 'decode': 'kv_both'}[role] }}"}\n""",
+    ),
+    "a table of Helm": (
+        "templates/a.yaml",
+        ('{{- $r := dict "prefill" "kv_both" "decode" "kv_both" }}\n'
+        """args: ["--kv", '{"kv_connector":"NixlConnector","kv_role":"{{ index $r .Values.role }}"}']\n"""),
+    ),
     "one condition and its negation": (
         "a.tf",
         ('locals {\n  a = jsonencode({ kv_connector = "NixlConnector", kv_role = var.side == "prefill" ? "kv_both" : null })\n'
@@ -105,6 +114,20 @@ ONE = {
         'const base = { kv_connector: "NixlConnector" };\nconst prefill = Object.assign({}, base, { kv_role: "kv_both" });\n',
     ),
     "one of two connectors of NIXL": ("a.py", 'prefill = {"kv_connector": "NixlConnector" if x else "NixlPushConnector", "kv_role": "kv_both"}\n'),
+    "a choice of Helm": (
+        "templates/a.yaml",
+        """kv: ['{"kv_connector":"NixlConnector","kv_role":"{{ ternary "kv_both" "kv_consumer" (eq .Values.role "prefill") }}"}']\n""",
+    ),
+    "a variable that Helm chooses": (
+        "templates/a.yaml",
+        ('{{- $r := ternary "kv_both" "kv_consumer" (eq .Values.role "prefill") }}\n'
+        """kv: ['{"kv_connector":"NixlConnector","kv_role":"{{ $r }}"}']\n"""),
+    ),
+    "a variable that Jinja chooses": (
+        "a.yaml.j2",
+        ("{% set r = 'kv_both' if role == 'prefill' else 'kv_consumer' %}\n"
+        'kv: {"kv_connector": "NixlConnector", "kv_role": "{{ r }}"}\n'),
+    ),
     "an arrow function": (
         "a.ts",
         ('const r = (side: string) => side === "prefill" ? "kv_both" : "kv_consumer";\n'

@@ -32,6 +32,10 @@ REPEATED = {
     "assignments in a script": ("a.sh", "KV_ROLE=kv_both\n"),
     "commands in PowerShell": ("a.ps1", 'f "kv_both"\n'),
     "dicts in Python": ("a.py", f"x = {{{CONFIG}}}\n"),
+    "lists of roles in Python": ("a.py", 'R = ["kv_producer", "kv_consumer", "kv_both"]\n'),
+    "choices in a .tf file": ("a.tf", 'x = v ? "kv_both" : "b"\n'),
+    "choices in PowerShell": ("a.ps1", '$x = $p ? "kv_both" : "b"\n'),
+    "formats in Python": ("a.py", """x = '{"kv_connector":"NixlConnector","kv_role":"%s"}' % "kv_both"\n"""),
     "members in Python": ("a.py", 'x["kv_role"] = "kv_both"\n'),
 }
 FEW, MANY = 40, 160

@@ -53,6 +53,8 @@ OWN_UNREAD = {
     "tools/kvroles/migrate/redact.py": READS,
     "tools/kvroles/migrate/run.py": READS,
     "tools/kvroles/migrate/walk.py": READS,
+    "tools/kvroles/vendored/installed/construction.py": "a case that is started on purpose",
+    "tools/kvworkshop/pages/effects.py": READS,
     "tools/kvworkshop/pages/home.py": TELLS,
     "tools/kvworkshop/runtime/construct.py": "a case that is started on purpose",
     "tools/kvworkshop/pages/summary.py": TELLS,

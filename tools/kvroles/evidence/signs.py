@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from kvroles.evidence.patterns import regex
@@ -143,6 +144,7 @@ _COMPARED_BEFORE = regex(
     | (?:\[\[? | \btest)\s [^\]\n;{{,]* \$ [^\]\n;{{,]* \s(?:=|==|!=)\s* {_Q}$
     | ^(?!.*\bfor\b) .* [\w\])"'] [ \t]+ in\s*[(\[{{] [^()\[\]{{}}=:;]* {_Q}$
     | \bcase\s+(?:[^:\n]*,\s*)?{_Q}$
+    | \bhas\s+[^\s()"']+\s*\(\s*(?:list|tuple)\s[^()]*{_Q}$
     """
 )
 _COMPARED_AFTER = regex(rf"^{_Q}(?P<closed>\)?)[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
@@ -210,6 +212,7 @@ _ASKED_BEFORE = regex(
       | ["'`] | \b(?:raise|throw|log\w*|warn\w*|error\w*|print\w*|Errorf|panic)\b [^\n]* )
     \s* [(\[{&*]? \s* (?:\w+(?:\.|::))* $"""
 )
+_WORDS = regex(r"(?<![\w-])\w+(?![\w-])")
 _ASKED_AFTER = regex(
     r"""(?x) \s* (?: [=!]==? | \bin\b | \bis\b | => | \)?\s*\[number\] | :?=(?!=) | :\s*[\w.<>\[\], &|"']{0,160}=(?!=)
       | (?:\s+\w+)?\s*=(?!=)
@@ -226,6 +229,7 @@ _TAKES = regex(
     r"\s*\)?\s*(?:\[(?!number)|\.(?!includes|contains|indexOf|index\b|count|has\b|some|every|join|length|len\b|iter\(\)\.any))"
 )
 _LIST_NAMED = regex(r"(\w+)\s*(?::[^=\n]{0,60})?:?=\s*(?:[&*]|vec!|\[\d*\]\w+|@|list|tuple|set|frozenset|\(|\s)*$")
+_QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
 _CODE = frozenset(
     {"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", "hcl", "kt", "kts", "java", "rb", "lua"}
 )
@@ -405,7 +409,10 @@ def _listed(p: Place) -> bool:
                     return False
                 if ch == "(" and name is not None and not _lists(name.group(1)):
                     return False
-                if p.lang in _CODE and ch != "(" and _drawn_from(p, near):
+                held = near
+                if ch == "(" and name is not None:  # ROLES = List.of(
+                    held = _QUALIFIED.sub("", near[: name.start()].rstrip(".:"))
+                if (p.lang in _CODE or _in_action(p.before)) and _drawn_from(p, held):
                     return False
                 if beside["sep"].strip() != "," and p.lang not in {"yaml", "json", "toml", "shell"}:
                     return True  # a union of types
@@ -432,6 +439,11 @@ def _drawn_from(p: Place, near: str) -> bool:
     return named is not None and put_to_use(p.s, named[1], p.lang)
 
 
+def _in_action(before: str) -> bool:
+    """Whether an action of a template is open at the end of a text."""
+    return max(before.rfind("{{"), before.rfind("{%")) > max(before.rfind("}}"), before.rfind("%}"))
+
+
 def _of_all(p: Place) -> bool:
     """Whether the items of YAML round the word are all the roles there are, or stand below a key that says so."""
     above = p.before.split("\n")[:-1]
@@ -456,23 +468,37 @@ def _defined(p: Place) -> bool:
     return re.search(used, p.s) is None and not put_to_use(p.s, named["name"], p.lang)
 
 
+@lru_cache(maxsize=2)
+def _words(s: str) -> dict[str, list[int]]:
+    """Where each word of a text stands, as often as anybody looks."""
+    out: dict[str, list[int]] = {}
+    for m in _WORDS.finditer(s):
+        places = out.setdefault(m.group(), [])
+        if len(places) <= _MANY:
+            places.append(m.start())
+    return out
+
+
+@lru_cache(maxsize=512)
 def put_to_use(s: str, name: str, lang: str) -> bool:
     """Whether a text does more with the name of a role, or of a list of roles, than to set it, to compare it, to list it with
     others, to ask what is in it, or to tell of it. More places than anybody looks through are taken for a use."""
     plain = name in {"both", "Both"}  # any word of a sentence, but for a member
-    for n, m in enumerate(re.finditer(rf"(?<![\w-]){re.escape(name)}(?![\w-])", s)):
-        if n > _MANY:
-            return True
-        start, end = s.rfind("\n", 0, m.start()) + 1, s.find("\n", m.end())
-        before, after = s[max(start, m.start() - _NEAR) : m.start()], s[m.end() : end if end >= 0 else len(s)][:_NEAR]
+    places = _words(s).get(name, ())
+    if len(places) > _MANY:
+        return True
+    for i in places:
+        behind = i + len(name)
+        start, end = s.rfind("\n", 0, i) + 1, s.find("\n", behind)
+        before, after = s[max(start, i - _NEAR) : i], s[behind : min(behind + _NEAR, end if end >= 0 else len(s))]
         if plain and not before.endswith((".", ":", "->")):
             continue
         asked = _ASKED_BEFORE.search(before) is not None and not _LOOPS.search(before)
         if _INDEXED.search(before):
             return True
-        if asked or _ASKED_AFTER.match(after) or _IMPORTED.match(before) or commented(s, m.start(), lang):
+        if asked or _ASKED_AFTER.match(after) or _IMPORTED.match(before) or commented(s, i, lang):
             continue
-        if _KEY_OF.search(s[max(0, m.start() - _NEAR) : m.start()]) and re.match(r"\s*:(?![:=])", after):
+        if _KEY_OF.search(s[max(0, i - _NEAR) : i]) and re.match(r"\s*:(?![:=])", after):
             continue
         if _AMONG.search(before) and re.match(r"\s*[,\])}]", after):
             continue

@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
-from functools import partial
+from collections.abc import Iterable, Iterator
+from functools import cached_property, partial
 from itertools import islice, pairwise
 
 from tree_sitter import Node as TsNode
 
 from kvroles.evidence.data import Choice, Map, Node, Scalar, Seq, path_to
 from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors, walk
 from kvroles.migrate.readers import grammar, lines
@@ -304,15 +306,28 @@ class _HclTree(Tree):
             held = around.pop()
         owner = around[-1] if around else None
         if held is not leaf and isinstance(owner, Map):
-            taken = Map(owner.start, owner.end, owner.anchor, owner.flow)
-            taken.pairs = [(k, leaf if v is held else v) for k, v in owner.pairs]
-            path = [*around[:-1], taken, leaf]
-        sites = super()._role(leaf, path, scope)
+            sites = [self._chosen(leaf, held, owner, around, scope)]
+        else:
+            sites = super()._role(leaf, path, scope)
         if len(sites) == 1 and sites[0].kind in {"role", "value"} and (found := self._becomes([*around, held])):
             connector = next(iter(found)) if len(found) == 1 else None
             exact = leaf.exact and leaf.text.exact(leaf.value.index(TOKEN), len(TOKEN))
             return [Site(sites[0].pos, sites[0].scope, "role", connector, exact=exact)]
         return sites
+
+    def _chosen(self, leaf: Scalar, held: Node, owner: Map, around: list[Node], scope: Scope) -> Site:
+        """The role that one value of ``held``, a choice, sets in the mapping ``owner``."""
+        pair = owner.pair_of(held)
+        k = leaf.value.index(TOKEN)
+        if pair is None or pair[1] is not held or not connectors.is_role_key(pair[0].value):
+            return Site(leaf.text.at(k), scope, "value")
+        found = (connectors.connector_of(n) for n in reversed(around[:-1]) if isinstance(n, Map))
+        wrappers = tuple(c for c in found if c and connectors.kind_of(c) is not connectors.Kind.NIXL)
+        exact = leaf.exact and leaf.text.exact(k, len(TOKEN))
+        connector = self._connector(owner, [*around, leaf])
+        return Site(
+            leaf.text.at(k), scope, "role", connector, wrappers, connectors.settings(self._merged(owner)), exact
+        )
 
     def _becomes(self, path: list[Node]) -> set[str | None]:
         """The connectors of the configs whose role the value at the end of ``path`` becomes by a name."""
@@ -322,32 +337,46 @@ class _HclTree(Tree):
         keys = [pair[0].value for pair, _ in pairs if pair is not None]
         if "for_each" in keys and (at := keys.index("for_each")) and len(keys) == at + 2:
             block = next(n for n, inner in pairwise(path) if isinstance(n, Map) and n.get("for_each") is inner)
-            return self._put(r"each\.value(?![\w.\[])", block)
+            return self._put(self._each(block))
         match keys:
             case ["locals", name] | ["variable", name, "default"]:
-                kind = "local" if keys[0] == "locals" else "var"
-                return self._put(rf"(?<![\w.]){kind}\.{re.escape(name)}(?![\w.\[-])", self.root)
-            case ["variable", name, "default", _]:
-                return self._put(rf"(?<![\w.])var\.{re.escape(name)}(?=[\[.,])", self.root)
-            case ["locals", name, _]:
-                each = rf"\bfor_each\s*=\s*local\.{re.escape(name)}(?![\w.-])"
-                blocks = [path_to(self.root, m.start())[-2:] for m in islice(re.finditer(each, self.source.s), MANY)]
-                found = self._put(rf"(?<![\w.])local\.{re.escape(name)}(?=[\[.,])", self.root)
-                for block in (n for end in blocks for n in end if isinstance(n, Map)):
-                    found |= self._put(r"each\.value(?![\w.\[])", block)
+                named = self._named.get(("local." if keys[0] == "locals" else "var.") + name, [])
+                return self._put(m.start() for m in named if not _TAKES_PART.match(self.source.s, m.end()))
+            case ["locals", name, _] | ["variable", name, "default", _]:
+                found: set[str | None] = set()
+                for m in self._named.get(("local." if keys[0] == "locals" else "var.") + name, []):
+                    if _TAKES_PART.match(self.source.s, m.end()):
+                        found |= self._put([m.start()])
+                    elif m["each"]:
+                        blocks = [n for n in path_to(self.root, m.start())[-2:] if isinstance(n, Map)]
+                        found |= {c for block in blocks for c in self._put(self._each(block))}
                 return found
         return set()
 
-    def _put(self, pattern: str, within: Node) -> set[str | None]:
-        """The connectors of the configs in a node whose role is what ``pattern`` finds."""
+    @cached_property
+    def _named(self) -> dict[str, list[re.Match[str]]]:
+        """Where each local and variable is named, as often as anybody writes it by hand."""
+        out: dict[str, list[re.Match[str]]] = {}
+        for m in _NAMED.finditer(self.source.s):
+            places = out.setdefault(m["name"], [])
+            if len(places) < MANY:
+                places.append(m)
+        return out
+
+    def _each(self, block: Node) -> Iterator[int]:
+        """Where a block names the value that it is made for."""
+        return (m.start() for m in islice(_EACH.finditer(self.source.s, block.start, block.end), MANY))
+
+    def _put(self, places: Iterable[int]) -> set[str | None]:
+        """The connectors of the configs whose role is what stands at ``places``."""
         found: set[str | None] = set()
-        for m in islice(re.compile(pattern).finditer(self.source.s, within.start, within.end), MANY):
-            path = path_to(self.root, m.start())
-            if self.commented(m.start()) or not isinstance(path[-1], Scalar):
+        for i in places:
+            path = path_to(self.root, i)
+            if self.commented(i) or not isinstance(path[-1], Scalar):
                 continue
             leaf = path[-1]
             held: Node = leaf
-            place = self.source.at(self.source.s.rfind("${", 0, m.start()))
+            place = self.source.at(self.source.s.rfind("${", max(0, i - _NEAR), i))
             inner = objects.round_place(leaf.text, place) if leaf.quoted or leaf.block else None
             if inner is not None:
                 found |= (
@@ -431,6 +460,12 @@ class _HclTree(Tree):
         for key in keys[1:]:
             found = found.get(key) if isinstance(found, Map) else None
         return found
+
+
+_NAMED = regex(r"(?P<each>\bfor_each\s*=\s*)?(?<![\w.])(?P<name>(?:local|var)\.\w[\w-]*)")
+_EACH = regex(r"each\.value(?![\w.\[])")
+_TAKES_PART = regex(r"[\[.,]")
+_NEAR = 200  # characters before a name in which its ``${`` stands
 
 
 def _hashes(s: str, comments: list[tuple[int, int]]) -> str:

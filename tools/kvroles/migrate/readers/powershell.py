@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property, partial
 from itertools import islice, pairwise
@@ -132,6 +133,7 @@ class _Script:
         self.t = t
         self.up = up
         self.ctx = file
+        self._known: dict[tuple[str, bool, int, int, int], set[str | None]] = {}
         self.choices = list(_choices(t.s))
         masked = bytearray(t.ascii())
         for choice in self.choices:  # the grammar knows no ``c ? a : b``: it is parsed as a list of three
@@ -228,6 +230,12 @@ class _Script:
 
     def _fed(self, name: str, element: bool, home: Node, hops: int) -> set[str | None]:
         """The connectors of the configs whose role is a variable of the function or script ``home``, or an ``element`` of one."""
+        key = name.lower(), element, home.start_byte, home.end_byte, hops
+        if key not in self._known:
+            self._known[key] = self._find_fed(name, element, home, hops)
+        return self._known[key]
+
+    def _find_fed(self, name: str, element: bool, home: Node, hops: int) -> set[str | None]:
         found: set[str | None] = set()
         tail = r"(?=[\[.])" if element else r"(?![\w\[.])"
         for m in islice(re.finditer(rf"(?i)\$\{{?(?:\w+:)?{re.escape(name)}\}}?{tail}", self.t.s), MANY):
@@ -275,7 +283,8 @@ class _Script:
 
     def _choice(self, node: Node) -> _Choice | None:
         """The ``c ? a : b`` of which a node is a value."""
-        return next((c for c in self.choices if c.index_of(node.start_byte) is not None), None)
+        n = bisect_right(self.choices, node.start_byte, key=lambda c: c.start) - 1
+        return self.choices[n] if n >= 0 and self.choices[n].index_of(node.start_byte) is not None else None
 
     def _put_together(self, node: Node, choice: _Choice | None) -> Text | None:
         """The whole text that an expression makes of ``node`` and others; None if it is put into none."""

@@ -14,14 +14,13 @@ from tree_sitter import Node
 
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN, Text, occurrences
+from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import guard
 from kvroles.migrate.readers.code.literals import around, literal
 from kvroles.migrate.readers.code.source import Reader
 from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.mentions import MANY
 
 _HOPS = 3  # from name to name
 _SETS = regex(r"(?:mut\s+)?(self\.|this\.)?([A-Za-z_]\w*)")
@@ -141,8 +140,8 @@ def _uses(unit: Reader, name: _Name | None, hops: int, *, element: bool = False,
 def _find_uses(unit: Reader, name: _Name, hops: int, element: bool, call: bool) -> set[str | None]:
     found: set[str | None] = set()
     s, word = unit.t.s, name.word
-    for i in islice(occurrences(s, word, name.home.start_byte, name.home.end_byte), MANY):
-        if re.match(r"\w", s[i - 1 : i]) or re.match(r"\w", s[i + len(word) : i + len(word) + 1]):
+    for i in unit.places(word):
+        if not name.home.start_byte <= i < name.home.end_byte:
             continue
         if name.member != s.endswith(("self.", "this."), 0, i) or (not name.member and s[i - 1 : i] == "."):
             continue

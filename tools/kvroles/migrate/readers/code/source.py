@@ -298,13 +298,25 @@ class Reader:
         ]
         return held[0] if len(held) == len(values) == 2 else None
 
+    def places(self, word: str) -> list[int]:
+        """Where a word stands in the text, as often as anybody writes it by hand."""
+        return self.kept("all words", None, self._all_words).get(word, [])
+
+    def _all_words(self) -> dict[str, list[int]]:
+        out: dict[str, list[int]] = {}
+        for m in _WORD.finditer(self.t.s):
+            places = out.setdefault(m.group(), [])
+            if len(places) < MANY:
+                places.append(m.start())
+        return out
+
     def string_named(self, name: str) -> Node | None:
         """The string that a name is set to in this text, if it is set once."""
         return self.kept(("string", name), None, partial(self._string_named, name))
 
     def _string_named(self, name: str) -> Node | None:
-        set_ = re.compile(rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=(?!=)\s*\(?\s*").finditer(self.t.s)
-        places = [m.end() for m in islice(set_, 2)]
+        set_ = (_SETS.match(self.t.s, i + len(name)) for i in self.places(name) if self.t.s[i - 1 : i] != ".")
+        places = [m.end() for m in islice((m for m in set_ if m is not None), 2)]
         if len(places) != 1:
             return None
         whole = None
@@ -427,6 +439,8 @@ _PLAIN_SET = regex(r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[
 _SET_TO = regex(
     r"\s*(?::[^=\n]+)?:?=\s*(os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
 )
+_SETS = regex(r"\s*(?::[^=\n]+)?:?=(?!=)\s*\(?\s*")
+_WORD = regex(r"\w+")
 _SET_ANEW = regex(r"\s*(?::[^=\n]+)?:?=(?![=>])\s*(?!None\b|null\b|nil\b)")
 _INSIDE = regex(r"[\w.]")  # before a word: it is part of a longer one, or of another's
 _WORTH_IT = 8_000

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kvroles.evidence.patterns import regex
 
 _ACTION = regex(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
-_ANY = regex(r"\{\{(?<!\$\{\{)(?:[^{}]*|-?\s*[\w.$\"'(][^\n]{0,2000}?)\}\}|\{%-?\s*\w+")
+_ANY = regex(r"\{\{(?<!\$\{\{)(?:[^{}]*|(?:-?\s*[\w.$\"'(]|-?[ \t]+[\[{])[^\n]{0,2000}?)\}\}|\{%-?\s*\w+")
 _CONTROL = regex(
     r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?="
 )

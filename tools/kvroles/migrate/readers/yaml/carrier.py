@@ -154,11 +154,14 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     picked, side = pickers.in_action(body.s, k, ctx)
     if picked:
         scope = Scope("branch", body.s[:80], scope, pickers.cue(side, body.s, t.at(action[0])))
+    use = rf"\{{\{{[^{{}}]*(?<![\w.]){re.escape(changed)}\b[^{{}}]*\}}\}}"
     if (value := _BARE.match(body.s)) is not None and value.start(1) == k:
-        use = rf"\{{\{{[^{{}}]*(?<![\w.]){re.escape(changed)}\b[^{{}}]*\}}\}}"
         return [Site(t.at(i), scope, "role", pairs.used_in(t, use), exact=t.exact(i, len(TOKEN)), feeds=changed)]
     inner = body.slice(2, max(2, len(body.s) - 2))
     found: Node | None = objects.enclosing(inner, k - 2)
+    quoted = re.match(r"[\"'`]", body.s[k + len(TOKEN) :]) and re.search(r"[\"'`]$", body.s[:k])
+    if picked and found is None and quoted:
+        return [_put(t, i, use if changed else "", trees, scope, scope)]
     if found is None and (found := expression.read(body)) is not None and changed and isinstance(found, Map):
         place = Scalar(Text("", body.at(0)), -1, -1)
         found.pairs += [
@@ -168,9 +171,27 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
         ]
     if found is not None:
         sites = [s for s in Tree(found, inner, scope, ctx).sites() if s.pos == t.at(i)]
+        if sites and sites[0].kind == "value" and isinstance(found, Map) and _by_side(found, i - action[0] - 2, ctx):
+            return [_put(t, i, use if changed else "", trees, scope, sites[0].scope)]
         if sites or not isinstance(found, Map):
             return sites or [Site(t.at(i), scope, "value")]
     return [_default(t, i, trees, scope)]
+
+
+def _put(t: Text, i: int, use: str, trees: list[Tree], scope: Scope, own: Scope) -> Site:
+    """The role that a value in an action sets where the action stands, or where ``use`` finds the variable that it is given to;
+    ``own`` is the value's owner."""
+    if use:
+        connector = pairs.used_in(t, use)
+        return Site(t.at(i), own, "role" if connector is not None else "value", connector, exact=t.exact(i, len(TOKEN)))
+    return _default(t, i, trees, scope)._replace(scope=own)
+
+
+def _by_side(table: Map, k: int, ctx: File) -> bool:
+    """Whether the value at index ``k`` is of a table of sides to roles."""
+    key = next((key.value for key, v in table.pairs if v.start <= k < v.end), "")
+    roles = {v.value for _, v in table.pairs if isinstance(v, Scalar)}
+    return ctx.side_of(key) is not None and roles <= {TOKEN, "kv_producer", "kv_consumer"}
 
 
 def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> Scope:
