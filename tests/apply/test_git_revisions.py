@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.apply import fit
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.apply.prove import prove_plan
 from kvroles.errors import DoesNotApply, KvRolesError
 from kvroles.places import default_cache_dir
@@ -39,7 +39,7 @@ def pristine(release: str) -> Files:
 
 def patched(release: str) -> Files:
     files = pristine(release)
-    plan = engine.plan(files.get, LOCK.releases[release], SERIES, SERIES.chosen())
+    plan = plans.plan(files.get, LOCK.releases[release], SERIES, SERIES.chosen())
     return files | {c.path: c.after for c in plan.changes if c.after is not None}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kvroles.apply import fit
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.apply.plan import State
 from kvroles.apply.prove import prove_plan
 from kvroles.contract import check, clauses, terms
@@ -38,13 +38,13 @@ def pristine(release: str) -> Files:
     return dict(release_files.extract(LOCK.releases[release], SERIES, OPTIONS).files)
 
 
-def run(files: Files, release: str, *extra: str, reverse: bool = False) -> tuple[engine.Plan, Files]:
+def run(files: Files, release: str, *extra: str, reverse: bool = False) -> tuple[plans.Plan, Files]:
     """The plan for a tree as ``apply.py --into`` makes it, and the tree after it; the contract is proven."""
     row = LOCK.releases[release]
-    topics = engine.with_present(files.get, row, SERIES, SERIES.chosen(extra))
-    plan = engine.plan(files.get, row, SERIES, topics, reverse=reverse)
+    topics = plans.with_present(files.get, row, SERIES, SERIES.chosen(extra))
+    plan = plans.plan(files.get, row, SERIES, topics, reverse=reverse)
     if not reverse:
-        prove_plan(files, plan, set(engine.touched_paths(row, SERIES)))
+        prove_plan(files, plan, set(plans.touched_paths(row, SERIES)))
     after = {**files, **{c.path: c.after for c in plan.changes}}
     return plan, {p: d for p, d in after.items() if d is not None}
 
@@ -53,7 +53,7 @@ def connector(files: Files) -> str:
     return next(p for p in terms.CONNECTORS if p in files)
 
 
-def states(plan: engine.Plan) -> dict[str, State]:
+def states(plan: plans.Plan) -> dict[str, State]:
     return {t.topic: t.state for t in plan.topics}
 
 
@@ -174,7 +174,7 @@ def test_the_contract_notices_when(broken: str, release: str) -> None:
     path = path or connector(after)
     assert after[path].count(old) >= 1
     after[path] = after[path].replace(old, new)
-    touched = engine.touched_paths(LOCK.releases[release], SERIES)
+    touched = plans.touched_paths(LOCK.releases[release], SERIES)
     verdict = check.check({p: after[p] for p in touched if p in after}, files, {}, topics=[REJECT])
     assert min(b.clause for b in verdict.breaches) == clause, [str(b) for b in verdict.breaches]
 
@@ -207,7 +207,7 @@ def test_an_edit_in_a_file_only_an_optional_topic_touches_is_nobodys_business() 
         run(files, release, FENCE)
 
 
-def fitted(files: Files, *extra: str, nearest: str, reverse: bool = False) -> tuple[engine.Plan, Files]:
+def fitted(files: Files, *extra: str, nearest: str, reverse: bool = False) -> tuple[plans.Plan, Files]:
     """The same for a fork: no lock row vouches for it."""
     plan = fit.plan(files.get, SERIES, LOCK, SERIES.chosen(extra), nearest=nearest, reverse=reverse)
     if not reverse:

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 
 import pytest
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.migrate import run
 from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
@@ -56,7 +56,7 @@ def _settled(f: Finding, old: str, new: str | None) -> str | None:
 def test_migrate_reaches_the_answers_of_the_series(release: str) -> None:
     row = LOCK.releases[release]
     files = dict(release_files.extract(row, SERIES, SourceOptions(default_cache_dir())).files)
-    plan = engine.plan(files.get, row, SERIES, SERIES.chosen())
+    plan = plans.plan(files.get, row, SERIES, SERIES.chosen())
     patched = files | {c.path: c.after for c in plan.changes if c.after is not None}
     count: Counter[str] = Counter()
     for path, data in files.items():

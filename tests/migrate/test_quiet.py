@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.migrate import run
 from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.settings import Options, Settings
@@ -73,7 +73,7 @@ def test_nothing_in_a_patched_tree_is_unread_without_a_reason(release: str) -> N
     series, lock = project.load()
     row = lock.releases[release]
     files = dict(release_files.extract(row, series, SourceOptions(default_cache_dir())).files)
-    plan = engine.plan(files.get, row, series, series.chosen())
+    plan = plans.plan(files.get, row, series, series.chosen())
     patched = release_verdicts.saying_both(release) | {c.path: c.after for c in plan.changes if c.after is not None}
     found = {p: n for p, data in patched.items() if (n := _unread(p, data))}
     assert found == {path: n for (r, path), (n, _) in UNREAD.items() if r == release}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.apply import fit
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.apply.plan import State
 from kvroles.apply.prove import prove_plan
 from kvroles.digest import sha256
@@ -38,7 +38,7 @@ def pristine(release: str) -> Files:
     return dict(release_files.extract(LOCK.releases[release], SERIES, OPTIONS).files)
 
 
-def carried_out(files: Files, plan: engine.Plan) -> Files:
+def carried_out(files: Files, plan: plans.Plan) -> Files:
     after = {**files, **{c.path: c.after for c in plan.changes}}
     return {p: d for p, d in after.items() if d is not None}
 
@@ -69,7 +69,7 @@ def left_by(number: int, release: str, extra: tuple[str, ...]) -> Files:
 def applied(release: str, extra: tuple[str, ...]) -> Files:
     """A release's files as the present series leaves them."""
     files = pristine(release)
-    return carried_out(files, engine.plan(files.get, LOCK.releases[release], SERIES, SERIES.chosen(extra)))
+    return carried_out(files, plans.plan(files.get, LOCK.releases[release], SERIES, SERIES.chosen(extra)))
 
 
 def differing(one: Files, other: Files) -> set[str]:
@@ -88,11 +88,11 @@ def test_a_tree_of_an_earlier_series_is_known_replaced_and_taken_back(number: in
         if not otherwise:
             continue
         seen += 1
-        plan = engine.plan(files.get, row, SERIES, SERIES.chosen(extra), where=release)
+        plan = plans.plan(files.get, row, SERIES, SERIES.chosen(extra), where=release)
         assert {f.path for t in plan.topics for f in t.files if f.state is State.EARLIER} == otherwise, release
-        prove_plan(files, plan, set(engine.touched_paths(row, SERIES)))
+        prove_plan(files, plan, set(plans.touched_paths(row, SERIES)))
         assert carried_out(files, plan) == goal, release
-        back = engine.plan(files.get, row, SERIES, SERIES.chosen(extra), reverse=True)
+        back = plans.plan(files.get, row, SERIES, SERIES.chosen(extra), reverse=True)
         assert carried_out(files, back) == pristine(release), release
     assert seen or (not extra and number < max(NUMBERS)), "no release shows a difference: why is it kept?"
 

@@ -12,7 +12,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.places import default_cache_dir
 from kvroles.series import patchfile, project
 from kvroles.sources import release_files
@@ -35,7 +35,7 @@ def changes(release: str, *extra: str) -> dict[str, Change]:
     """What the series makes of the files of a release that ship before it and after it."""
     row = LOCK.releases[release]
     files = dict(release_files.extract(row, SERIES, OPTIONS).files)
-    plan = engine.plan(files.get, row, SERIES, SERIES.chosen(extra))
+    plan = plans.plan(files.get, row, SERIES, SERIES.chosen(extra))
     return {c.path: (c.before or b"", c.after or b"") for c in plan.changes}
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.digest import sha256
 from kvroles.places import default_cache_dir
 from kvroles.series import project
@@ -224,7 +224,7 @@ def test_fork_or_commit(world: World) -> None:
     world.run("python tools/apply.py --list --export build/mails --vllm-rev 0.22.1")
     world.run(am)
     row = LOCK.releases["0.22.1"]
-    plan = engine.plan(pristine("0.22.1").get, row, SERIES, SERIES.chosen())
+    plan = plans.plan(pristine("0.22.1").get, row, SERIES, SERIES.chosen())
     for change in plan.changes:
         assert (world.vllm / change.path).read_bytes() == change.after
 

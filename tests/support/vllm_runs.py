@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.series import project
 from kvroles.series.lock import ReleaseRow
 from kvworkshop.runtime import wheels
@@ -62,7 +62,7 @@ def patched_connector(row: ReleaseRow, data: bytes) -> bytes:
     series, _ = project.load()
     path = connector_path(row)
     topics = (series.topic("connector-warning"),)
-    plan = engine.plan(
+    plan = plans.plan(
         lambda p: data if p == path else None, row, series, topics, where=f"the connector of {row.release}"
     )
     return next((c.after for c in plan.changes if c.path == path and c.after is not None), data)

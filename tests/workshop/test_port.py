@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
 from kvroles.series.project import load as load_project
@@ -155,7 +155,7 @@ def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) ->
     future[KVLAYOUT] = future[KVLAYOUT].replace(b'kv_role="kv_both"', b'kv_role = "kv_both"')
     source = archive(tmp_path, NEXT, future)
     options = Options(default_cache_dir())
-    plan = engine.plan(
+    plan = plans.plan(
         release_files.extract(LOCK.releases[NEWEST], SERIES, options).files.get,
         LOCK.releases[NEWEST],
         SERIES,
@@ -298,7 +298,7 @@ def test_a_script_that_is_gone_ends_its_variant(project: Path, tmp_path: Path) -
 @pytest.mark.slow
 def test_a_topic_upstream_has_made_its_own_ends(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
-    plan = engine.plan(future.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
+    plan = plans.plan(future.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
     future |= {c.path: c.after for c in plan.changes if c.before is not None and c.after is not None}
     done = port(project, "--to", archive(tmp_path, NEXT, future), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -314,7 +314,7 @@ def test_a_topic_upstream_has_made_its_own_ends(project: Path, tmp_path: Path) -
 @pytest.mark.slow
 def test_a_topic_that_comes_back_leaves_the_release_between_alone(project: Path, tmp_path: Path) -> None:
     own = files_of(NEWEST)
-    plan = engine.plan(own.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
+    plan = plans.plan(own.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
     done_upstream = {c.path: c.after for c in plan.changes if c.before is not None and c.after is not None}
     for release, files in ((NEXT, own | done_upstream), (AFTER_NEXT, own)):
         done = port(project, "--to", archive(tmp_path, release, files))
@@ -338,7 +338,7 @@ def test_an_optional_topic_is_resolved_by_hand_and_the_port_is_then_done(project
     assert "--from-tree DIR --with bidirectional-fence" in done.stdout
 
     row = LOCK.releases[NEWEST]
-    plan = engine.plan(files_of(NEWEST).get, row, SERIES, SERIES.chosen(("bidirectional-fence",)))
+    plan = plans.plan(files_of(NEWEST).get, row, SERIES, SERIES.chosen(("bidirectional-fence",)))
     resolved = {**future, **{c.path: c.after for c in plan.changes if c.path != SCHEDULER and c.after is not None}}
     resolved[SCHEDULER] = future[SCHEDULER].replace(
         new + b"kv_transfer_config.is_kv_consumer:", new + b"self.connector.loads_kv:"

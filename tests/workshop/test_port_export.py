@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.places import default_cache_dir
 from kvroles.series import project
 from kvroles.sources import release_files
@@ -55,7 +55,7 @@ def test_an_export_is_a_commit_on_the_pristine_newest_release(
     assert "Topic:" not in said
     assert "Applies-To:" not in said
     row = LOCK.releases[newest]
-    plan = engine.plan(pristine.get, row, SERIES, SERIES.chosen((topic,)))
+    plan = plans.plan(pristine.get, row, SERIES, SERIES.chosen((topic,)))
     made = {c.path: c.after for c in plan.changes}
     ours = set(row.topics[topic].files) | (set(SERIES.overlay) if page else set())
     assert set(git("show", "--name-only", "--format=").split()) == ours

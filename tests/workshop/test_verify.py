@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.errors import Unproven
 from kvroles.places import default_cache_dir
 from kvroles.series.project import load as load_project
@@ -113,7 +113,7 @@ def test_a_way_back_that_leads_elsewhere_is_found(spoilt: dict[str, bytes]) -> N
     series, lock = load_project()
     row = lock.releases["0.22.1"]
     files = release_files.extract(row, series, Options(default_cache_dir())).files
-    plan = engine.plan(files.get, row, series, series.chosen())
+    plan = plans.plan(files.get, row, series, series.chosen())
     after = {**files, **{c.path: c.after for c in plan.changes if c.after is not None}}
     prove._reverse(row, after, files, series, ())
     with pytest.raises(Unproven, match=r"does not restore the bytes of vLLM 0\.22\.1"):

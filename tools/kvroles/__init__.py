@@ -1,6 +1,6 @@
-"""The library behind tools/*.py: one module per arrow of the pipeline, or per job.
+"""The library behind the command ``kv-roles`` and tools/*.py, a folder for each stage; CONTRIBUTING.md shows the folders.
 
-What ``tools/apply.py`` imports stays on the standard library and git, because it must run in a bare image.
+What ``tools/apply.py`` imports needs the standard library and git alone, because it must run in a bare image.
 """
 
 import sys

@@ -49,7 +49,7 @@ class KvRolesError(Exception):
     def __str__(self) -> str:
         parts = [self.what.removesuffix(".") + "."]
         if self.expected is not None:
-            parts.append(f"Expected {self.expected.removesuffix('.')}.")  # one only: three stand for what is left out
+            parts.append(f"Expected {self.expected.removesuffix('.')}.")  # removes one dot: "..." at the end stays
         if self.found is not None:
             parts.append(f"Found {self.found.removesuffix('.')}.")
         if self.fix is not None:

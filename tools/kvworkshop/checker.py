@@ -1,6 +1,6 @@
 """Has the contract's checker changed? The SHA-256 of its code, comments and docstrings aside.
 
-``contract.CHECKER`` is a number that a person raises; the lock holds it beside this hash, and ``verify.py --lint`` compares
+``contract.terms.CHECKER`` is a number that a person raises; the lock holds it beside this hash, and ``verify.py --lint`` compares
 the two. The hash is the same on every Python from 3.11 on: a formatted string is one token here, as it was before
 PEP 701 (3.12) took it apart.
 """

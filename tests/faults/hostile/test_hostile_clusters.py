@@ -69,7 +69,7 @@ MANIFESTS = {
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS.values(), ids=MANIFESTS)
-def test_a_helm_release_ends_the_report_of_the_cluster(asked: Asked, manifest: str) -> None:
+def test_no_helm_release_ends_the_report_of_the_cluster(asked: Asked, manifest: str) -> None:
     release = {"name": "r", "namespace": "n", "manifest": HEAD + manifest}
     code, out, err = asked("--json", secrets=[secret(release)], configmaps=[GOOD])
     assert (code, err) == (1, "")
@@ -97,7 +97,7 @@ def test_a_secret_that_is_no_helm_release_ends_the_report(asked: Asked, one: Jso
 
 
 @pytest.mark.parametrize("packed", ["\u00e9", "%%%", 5, None, "a"])
-def test_binary_data_that_is_none_ends_the_report(asked: Asked, packed: object) -> None:
+def test_binary_data_that_is_none_does_not_end_the_report(asked: Asked, packed: object) -> None:
     odd = {**GOOD, "metadata": {"name": "odd", "uid": "2"}, "binaryData": {"x": packed}}
     code, out, err = asked(configmaps=[odd, GOOD])
     assert (code, err) == (1, "")
@@ -105,7 +105,7 @@ def test_binary_data_that_is_none_ends_the_report(asked: Asked, packed: object) 
     assert "ConfigMap/good" in out
 
 
-def test_a_name_in_a_cluster_puts_something_into_a_terminal(
+def test_no_name_in_a_cluster_puts_anything_into_a_terminal(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -123,7 +123,7 @@ def test_a_name_in_a_cluster_puts_something_into_a_terminal(
 
 
 @pytest.mark.parametrize("path", ["", ".", ":.:", "bin"])
-def test_a_kubectl_of_the_current_folder_is_run(
+def test_a_kubectl_of_the_current_folder_is_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], path: str
 ) -> None:
     for at in (tmp_path / "kubectl", tmp_path / "bin/kubectl"):

@@ -45,7 +45,7 @@ def part_name(tiny: Tiny) -> str:
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder of another mode"])
-def test_a_planted_part_overwrites_a_file_elsewhere(fetching: Apply, tiny: Tiny, tmp_path: Path, kind: str) -> None:
+def test_a_planted_part_overwrites_no_file_elsewhere(fetching: Apply, tiny: Tiny, tmp_path: Path, kind: str) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"mine")
     part = tmp_path / "cache/archives" / part_name(tiny)
@@ -65,7 +65,7 @@ def test_a_planted_part_overwrites_a_file_elsewhere(fetching: Apply, tiny: Tiny,
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "device"])
-def test_something_else_in_place_of_an_archive_is_read_without_end(
+def test_something_else_in_place_of_an_archive_is_not_read_without_end(
     fetching: Apply, tiny: Tiny, tmp_path: Path, kind: str
 ) -> None:
     file = tmp_path / "cache/archives" / NAME
@@ -84,7 +84,7 @@ def test_something_else_in_place_of_an_archive_is_read_without_end(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_file_as_large_as_the_disk_is_taken_into_memory(fetching: Apply, tmp_path: Path) -> None:
+def test_a_file_as_large_as_the_disk_is_not_taken_into_memory(fetching: Apply, tmp_path: Path) -> None:
     file = tmp_path / "cache/archives" / NAME
     file.parent.mkdir(parents=True)
     with file.open("wb") as f:
@@ -92,7 +92,7 @@ def test_a_file_as_large_as_the_disk_is_taken_into_memory(fetching: Apply, tmp_p
     fetching().ok()
 
 
-def test_a_cache_of_ours_stays_open_to_others(fetching: Apply, tmp_path: Path) -> None:
+def test_a_cache_of_ours_is_closed_to_others(fetching: Apply, tmp_path: Path) -> None:
     folder = tmp_path / "cache/archives"
     folder.mkdir(parents=True)
     for place in (folder.parent, folder):
@@ -101,7 +101,7 @@ def test_a_cache_of_ours_stays_open_to_others(fetching: Apply, tmp_path: Path) -
     assert [p.stat().st_mode & 0o777 for p in (folder.parent, folder)] == [0o700, 0o700]
 
 
-def test_a_cache_that_others_may_write_is_used(fetching: Apply, tmp_path: Path) -> None:
+def test_a_cache_that_others_may_write_is_refused(fetching: Apply, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("giving a folder to somebody else needs root")
     folder = tmp_path / "cache/archives"
@@ -112,7 +112,7 @@ def test_a_cache_that_others_may_write_is_used(fetching: Apply, tmp_path: Path) 
     assert not (tmp_path / "new").exists()
 
 
-def test_an_extract_that_somebody_else_made_is_taken_at_its_word(tmp_path: Path) -> None:
+def test_an_extract_that_somebody_else_made_is_not_used(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("giving a file to somebody else needs root")
     extracts.store(tmp_path, "k", {"a"}, extracts.Extract({"a": b"x"}, b""))
@@ -121,7 +121,7 @@ def test_an_extract_that_somebody_else_made_is_taken_at_its_word(tmp_path: Path)
     assert extracts.load(tmp_path, "k", {"a"}) is None
 
 
-def test_a_file_swapped_after_its_hash_is_what_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_swapped_after_its_hash_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kvroles.digest import sha256
 
     good = b"good"
@@ -165,7 +165,7 @@ def test_a_new_file_takes_the_place_of_nothing(tmp_path: Path) -> None:
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x", b"theirs")]
 
 
-def test_names_of_files_in_the_making_can_be_foreseen(tmp_path: Path) -> None:
+def test_names_of_files_in_the_making_cannot_be_foreseen(tmp_path: Path) -> None:
     seen = set()
     for _ in range(3):
         with handles.folder(tmp_path) as fd, handles.new(fd, "x") as f:
@@ -176,13 +176,13 @@ def test_names_of_files_in_the_making_can_be_foreseen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/mem"])
-def test_a_device_that_a_user_names_is_read_without_end(path: str) -> None:
+def test_a_device_that_a_user_names_is_not_read_without_end(path: str) -> None:
     if path == "/dev/zero":
         with pytest.raises(NoSource, match="not a regular file"):
             handles.given(Path(path))
 
 
-def test_an_index_of_a_pipe_or_a_device_is_read_without_end(apply: Apply, tmp_path: Path) -> None:
+def test_an_index_that_is_a_pipe_or_a_device_is_not_read_without_end(apply: Apply, tmp_path: Path) -> None:
     (tmp_path / "simple/vllm").mkdir(parents=True)
     os.mkfifo(tmp_path / "simple/vllm/index.html")
     where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new")
@@ -192,7 +192,7 @@ def test_an_index_of_a_pipe_or_a_device_is_read_without_end(apply: Apply, tmp_pa
     apply("--vllm-rev", "0.22.1", *where, "--index-url", f"file://{tmp_path}/simple", online=True).refused(4)
 
 
-def test_the_cache_s_lock_follows_a_link(fetching: Apply, tmp_path: Path) -> None:
+def test_the_cache_s_lock_follows_no_link(fetching: Apply, tmp_path: Path) -> None:
     folder = tmp_path / "cache/archives"
     folder.mkdir(parents=True)
     (folder / f".{NAME}.lock").symlink_to(tmp_path / "made")

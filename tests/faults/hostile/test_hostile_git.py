@@ -157,7 +157,7 @@ def set_everything(folder: Path, canary: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [(), ("--check",)])
-def test_a_clone_s_settings_run_a_command(
+def test_a_clone_s_settings_run_no_command(
     making: Making, repository: Path, tiny: Tiny, tmp_path: Path, form: tuple[str, ...]
 ) -> None:
     canary = tmp_path / "canary"
@@ -171,7 +171,7 @@ def test_a_clone_s_settings_run_a_command(
         assert list((tmp_path / "new/third_party/sub").iterdir()) == []
 
 
-def test_a_partial_clone_s_settings_run_a_command_when_it_lacks_a_file(
+def test_a_partial_clone_s_settings_run_no_command_when_it_lacks_a_file(
     making: Making, repository: Path, tmp_path: Path
 ) -> None:
     canary = tmp_path / "canary"
@@ -183,7 +183,7 @@ def test_a_partial_clone_s_settings_run_a_command_when_it_lacks_a_file(
     nothing_left(tmp_path)
 
 
-def test_every_call_of_git_runs_something_of_a_clone(repository: Path, tmp_path: Path) -> None:
+def test_no_call_of_git_runs_anything_of_a_clone(repository: Path, tmp_path: Path) -> None:
     """The calls one by one, from inside the clone as well."""
     canary = tmp_path / "canary"
     set_everything(repository, canary)
@@ -200,7 +200,7 @@ def test_every_call_of_git_runs_something_of_a_clone(repository: Path, tmp_path:
     assert not canary.exists()
 
 
-def test_no_call_of_git_goes_round_the_one_module() -> None:
+def test_git_is_called_by_one_module_alone() -> None:
     tools = Path(git.__file__).resolve().parents[2]
     for path in tools.rglob("*.py"):
         text = path.read_text()
@@ -210,7 +210,7 @@ def test_no_call_of_git_goes_round_the_one_module() -> None:
 # What changes the bytes.
 
 
-def test_a_replaced_object_is_taken_for_the_commit_asked_for(
+def test_a_replaced_object_is_not_taken_for_the_commit_asked_for(
     making: Making, repository: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
     commit = in_(repository, "rev-parse", "HEAD")
@@ -223,7 +223,9 @@ def test_a_replaced_object_is_taken_for_the_commit_asked_for(
     assert json.loads((tmp_path / "new/.kv-roles/receipt.json").read_text())["revision"] == commit
 
 
-def test_settings_of_the_user_change_the_bytes(making: Making, repository: Path, tiny: Tiny, tmp_path: Path) -> None:
+def test_settings_of_the_user_do_not_change_the_bytes(
+    making: Making, repository: Path, tiny: Tiny, tmp_path: Path
+) -> None:
     (tmp_path / "attributes").write_text("* text eol=crlf ident\n")
     (tmp_path / "config").write_text(
         f"[core]\n\tattributesFile = {tmp_path}/attributes\n\tautocrlf = true\n[alias]\n\tcat-file = !false\n"
@@ -242,7 +244,7 @@ def hidden_under(repository: Path, id_: str, kind: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("what", ["HEAD", "HEAD^{tree}", f"HEAD:{CONNECTOR}", "HEAD:vllm"])
-def test_other_bytes_under_an_id_are_taken_for_it(making: Making, repository: Path, tmp_path: Path, what: str) -> None:
+def test_other_bytes_under_an_id_are_refused(making: Making, repository: Path, tmp_path: Path, what: str) -> None:
     id_ = in_(repository, "rev-parse", what)
     kind = in_(repository, "cat-file", "-t", id_)
     data = (
@@ -260,7 +262,7 @@ def test_other_bytes_under_an_id_are_taken_for_it(making: Making, repository: Pa
 
 
 @pytest.mark.parametrize("kind", ["missing", "cut", "empty", "pack"])
-def test_a_damaged_clone_gives_half_a_tree(making: Making, repository: Path, tmp_path: Path, kind: str) -> None:
+def test_a_damaged_clone_gives_no_tree(making: Making, repository: Path, tmp_path: Path, kind: str) -> None:
     id_ = in_(repository, "rev-parse", f"HEAD:{CONNECTOR}")
     file = repository / ".git/objects" / id_[:2] / id_[2:]
     if kind == "pack":
@@ -282,7 +284,7 @@ def test_a_damaged_clone_gives_half_a_tree(making: Making, repository: Path, tmp
     nothing_left(tmp_path)
 
 
-def test_a_pipe_among_the_objects_is_waited_for_without_end(making: Making, repository: Path, tmp_path: Path) -> None:
+def test_a_pipe_among_the_objects_is_not_waited_for(making: Making, repository: Path, tmp_path: Path) -> None:
     id_ = in_(repository, "rev-parse", f"HEAD:{CONNECTOR}")
     file = repository / ".git/objects" / id_[:2] / id_[2:]
     file.unlink()
@@ -292,7 +294,7 @@ def test_a_pipe_among_the_objects_is_waited_for_without_end(making: Making, repo
 
 
 @pytest.mark.parametrize("name", ["HEAD", "refs/tags/v0.22.1", "packed-refs", "config", "commondir"])
-def test_a_pipe_in_place_of_a_ref_is_waited_for_without_end(making: Making, repository: Path, name: str) -> None:
+def test_a_pipe_in_place_of_a_ref_is_not_waited_for(making: Making, repository: Path, name: str) -> None:
     file = repository / ".git" / name
     file.unlink(missing_ok=True)
     os.mkfifo(file)
@@ -312,7 +314,9 @@ def tree_of(repository: Path, *entries: tuple[str, bytes, str]) -> str:
     [[b".."], [b"."], [b""], [b".git"], [b".GIT"], [b".kv-roles"], [b"a/c"], [b"../../x"], [b"a", b"a"]],
     ids=repr,
 )
-def test_a_name_in_a_tree_leads_out_of_it(making: Making, repository: Path, tmp_path: Path, names: list[bytes]) -> None:
+def test_no_name_in_a_tree_leads_out_of_it(
+    making: Making, repository: Path, tmp_path: Path, names: list[bytes]
+) -> None:
     blob = in_(repository, "hash-object", "-w", "--stdin", data=b"x")
     making(repository, rev=tree_of(repository, *[("100644", n, blob) for n in names])).refused(
         4, "none that can be written"
@@ -321,13 +325,15 @@ def test_a_name_in_a_tree_leads_out_of_it(making: Making, repository: Path, tmp_
 
 
 @pytest.mark.parametrize("mode", ["999999", "", "x", "0", "77777777777"])
-def test_a_mode_that_is_none_ends_in_a_traceback(making: Making, repository: Path, tmp_path: Path, mode: str) -> None:
+def test_a_mode_that_is_none_is_read_as_git_reads_it(
+    making: Making, repository: Path, tmp_path: Path, mode: str
+) -> None:
     blob = in_(repository, "hash-object", "-w", "--stdin", data=b"x")
     assert making(repository, rev=tree_of(repository, (mode, b"a", blob))).code in (1, 4)
     nothing_left(tmp_path)
 
 
-def test_a_link_and_a_folder_of_one_name_lead_out_of_the_tree(making: Making, repository: Path, tmp_path: Path) -> None:
+def test_a_link_and_a_folder_of_one_name_are_refused(making: Making, repository: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     link = in_(repository, "hash-object", "-w", "--stdin", data=str(outside).encode())
@@ -337,7 +343,7 @@ def test_a_link_and_a_folder_of_one_name_lead_out_of_the_tree(making: Making, re
     nothing_left(tmp_path)
 
 
-def test_a_tree_of_a_thousand_trees_fills_the_memory(making: Making, repository: Path, tmp_path: Path) -> None:
+def test_a_tree_of_a_thousand_trees_does_not_fill_the_memory(making: Making, repository: Path, tmp_path: Path) -> None:
     id_ = in_(repository, "hash-object", "-w", "--stdin", data=b"x")
     mode = "100644"
     for _ in range(40):
@@ -348,7 +354,7 @@ def test_a_tree_of_a_thousand_trees_fills_the_memory(making: Making, repository:
     nothing_left(tmp_path)
 
 
-def test_a_tag_of_a_tree_is_a_commit(making: Making, repository: Path, tmp_path: Path) -> None:
+def test_a_tag_of_a_tree_is_no_commit(making: Making, repository: Path, tmp_path: Path) -> None:
     in_(repository, "tag", "t", "HEAD^{tree}")
     in_(repository, "tag", "-a", "-m", "x", "u", "HEAD^{tree}")
     for rev in ("t", "u", "HEAD^{tree}"):
@@ -408,7 +414,7 @@ def test_a_bundle_is_no_clone(making: Making, repository: Path, tmp_path: Path) 
     nothing_left(tmp_path)
 
 
-def test_a_commit_without_nixl_leaves_a_tree(making: Making, repository: Path, tmp_path: Path) -> None:
+def test_a_commit_without_nixl_leaves_no_tree(making: Making, repository: Path, tmp_path: Path) -> None:
     in_(repository, "rm", "-qr", "--cached", "vllm/distributed")
     in_(repository, "commit", "-qm", "x")
     making(repository, rev="main").refused(1)
@@ -467,12 +473,12 @@ def test_a_clone_of_any_layout_gives_the_same_tree(
         shutil.rmtree(tmp_path / "new")
 
 
-def test_a_clone_of_sha256_is_misread(making: Making, tmp_path: Path) -> None:
+def test_a_clone_of_sha256_is_refused(making: Making, tmp_path: Path) -> None:
     in_(tmp_path, "init", "-q", "--object-format=sha256", "other")
     making(tmp_path / "other").refused(4, "objectformat = sha256")
 
 
-def test_a_clone_with_reftables_is_misread(making: Making, repository: Path) -> None:
+def test_a_clone_with_reftables_is_refused(making: Making, repository: Path) -> None:
     in_(repository, "config", "core.repositoryFormatVersion", "1")
     in_(repository, "config", "extensions.refStorage", "reftable")
     making(repository).refused(4, "refstorage = reftable")
@@ -481,7 +487,7 @@ def test_a_clone_with_reftables_is_misread(making: Making, repository: Path) -> 
 # Whose clone, whose cache.
 
 
-def test_somebody_else_s_clone_is_trusted(making: Making, repository: Path, tiny: Tiny, tmp_path: Path) -> None:
+def test_somebody_else_s_clone_is_not_trusted(making: Making, repository: Path, tiny: Tiny, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("giving a folder to somebody else needs root")
     os.chown(repository, 4711, 4711)
@@ -526,7 +532,7 @@ def served(repository: Path, tmp_path: Path) -> Iterator[str]:
     daemon.wait()
 
 
-def test_a_planted_repository_in_a_cache_runs_a_command(
+def test_a_planted_repository_in_a_cache_runs_no_command(
     making: Making, repository: Path, served: str, tiny: Tiny, tmp_path: Path
 ) -> None:
     canary = tmp_path / "canary"
@@ -553,13 +559,13 @@ def test_an_address_is_fetched_once_and_served_offline_by_its_commit(
     right(tmp_path / "new", tiny)
 
 
-def test_a_failed_fetch_leaves_a_repository_in_the_cache(making: Making, served: str, tmp_path: Path) -> None:
+def test_a_failed_fetch_leaves_no_repository_in_the_cache(making: Making, served: str, tmp_path: Path) -> None:
     making(served, rev="nosuch", online=True).refused(4, "could not be fetched")
     assert list((tmp_path / "cache/upstream").iterdir()) == []
     nothing_left(tmp_path)
 
 
-def test_a_blobless_clone_is_fetched_one_file_at_a_time(
+def test_a_blobless_clone_is_fetched_in_one_request(
     making: Making, repository: Path, served: str, tiny: Tiny, tmp_path: Path
 ) -> None:
     partial = tmp_path / "partial"
@@ -596,7 +602,7 @@ def test_the_user_s_own_mirror_is_used(making: Making, served: str, tiny: Tiny, 
     right(tmp_path / "new", tiny)
 
 
-def test_a_credential_reaches_a_process_list_or_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credential_reaches_a_process_list_or_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = shutil.which("git")
     fake = tmp_path / "bin/git"
     fake.parent.mkdir()
@@ -632,7 +638,7 @@ def test_a_credential_reaches_a_process_list_or_a_message(tmp_path: Path, monkey
         "file://u:s3cret@h/x",
     ],
 )
-def test_an_address_that_is_none_gives_away_its_password(tiny: Tiny, tmp_path: Path, url: str) -> None:
+def test_an_address_that_is_none_keeps_its_password(tiny: Tiny, tmp_path: Path, url: str) -> None:
     ran = script(tiny.apply, f"--upstream={url}", "--vllm-rev=main", cwd=tmp_path)
     assert ran.code in (2, 4)
     assert "Traceback" not in ran.err
@@ -641,7 +647,7 @@ def test_an_address_that_is_none_gives_away_its_password(tiny: Tiny, tmp_path: P
     assert address.of_repository(url) is None
 
 
-def test_a_git_of_the_current_folder_is_run(repository: Path, tiny: Tiny, tmp_path: Path) -> None:
+def test_a_git_of_the_current_folder_is_not_run(repository: Path, tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "git").write_text(f"#!/bin/sh\ntouch '{tmp_path}/canary'\n")
     (tmp_path / "git").chmod(0o755)
     env = {**os.environ, "PATH": f":.:{os.environ['PATH']}"}
@@ -673,7 +679,7 @@ def test_a_pipe_among_the_objects_that_a_clone_borrows_is_waited_for_without_end
 
 @pytest.mark.parametrize("name", ["SUDO_UID", "GIT_CONFIG_COUNT"])
 @pytest.mark.parametrize("value", ["9" * 5000, "\u00b2", "-1", "x"])
-def test_a_number_of_the_environment_that_is_none_ends_in_a_traceback(
+def test_a_number_of_the_environment_that_is_none_is_no_traceback(
     repository: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -682,7 +688,7 @@ def test_a_number_of_the_environment_that_is_none_ends_in_a_traceback(
     git.fetching({})
 
 
-def test_a_tag_of_a_thousand_digits_ends_in_a_traceback(repository: Path) -> None:
+def test_a_tag_of_a_thousand_digits_is_no_traceback(repository: Path) -> None:
     with (repository / ".git/packed-refs").open("a") as f:
         f.write(f"{'0' * 40} refs/tags/v0.22.{'9' * 5000}\n")
     assert len(clone.at(repository).tags_like("0.22.7")) > 0

@@ -21,7 +21,7 @@ TOOLS = Path(__file__).resolve().parents[3] / "tools"
 
 @pytest.mark.parametrize("write", [[], ["--write-baseline"]], ids=["read", "written"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "sparse file of a terabyte", "loop"])
-def test_something_else_in_place_of_a_baseline_is_read_without_end(
+def test_something_else_in_place_of_a_baseline_is_not_read_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str, write: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -41,7 +41,7 @@ def test_something_else_in_place_of_a_baseline_is_read_without_end(
     assert "no regular file" in capfd.readouterr().err
 
 
-def test_a_file_beside_a_new_baseline_is_deleted(tmp_path: Path) -> None:
+def test_no_file_beside_a_new_baseline_is_deleted(tmp_path: Path) -> None:
     for name in (f"b.{os.getpid()}", "b.tmp", "b~"):
         (tmp_path / name).write_bytes(b"mine")
     rewrite.create(str(tmp_path / "b"), b"new")
@@ -50,7 +50,7 @@ def test_a_file_beside_a_new_baseline_is_deleted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_changes_the_exit_code_of_a_command_that_starts_again(tmp_path: Path, closed: str) -> None:
+def test_a_closed_stream_changes_no_exit_code_of_a_command_that_starts_again(tmp_path: Path, closed: str) -> None:
     command = f"'{sys.executable}' '{TOOLS / 'vendor.py'}' verify --site-packages '{tmp_path}' {closed}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 4
@@ -58,7 +58,7 @@ def test_a_closed_stream_changes_the_exit_code_of_a_command_that_starts_again(tm
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
-def test_something_else_in_place_of_netrc_is_read_without_end(
+def test_something_else_in_place_of_netrc_is_not_read_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     file = tmp_path / "netrc"
@@ -74,7 +74,7 @@ def test_something_else_in_place_of_netrc_is_read_without_end(
     assert credentials.authorization(asked) is None
 
 
-def test_a_user_without_a_home_gets_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_gets_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("nobody")))

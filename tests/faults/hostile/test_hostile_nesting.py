@@ -38,7 +38,7 @@ def run(tiny: Tiny, tmp_path: Path) -> Callable[..., Ran]:
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_receipt_of_a_tree_crashes_what_reads_it(
+def test_no_receipt_of_a_tree_crashes_what_reads_it(
     run: Callable[..., Ran], tiny: Tiny, tmp_path: Path, bomb: str
 ) -> None:
     tree = tmp_path / "tree"
@@ -50,7 +50,7 @@ def test_a_receipt_of_a_tree_crashes_what_reads_it(
 
 @pytest.mark.parametrize("bomb", ["closed lists", "a number of a million digits"])
 @pytest.mark.parametrize("name", ["kv-roles/receipt.json", "direct_url.json"])
-def test_a_file_in_dist_info_crashes_what_reads_it(
+def test_no_file_in_dist_info_crashes_what_reads_it(
     run: Callable[..., Ran], tmp_path: Path, bomb: str, name: str
 ) -> None:
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in"))
@@ -62,7 +62,7 @@ def test_a_file_in_dist_info_crashes_what_reads_it(
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_manifest_of_an_image_crashes_what_reads_it(run: Callable[..., Ran], tmp_path: Path, bomb: str) -> None:
+def test_no_manifest_of_an_image_crashes_what_reads_it(run: Callable[..., Ran], tmp_path: Path, bomb: str) -> None:
     made = oci.Layout(tmp_path / "base")
     for number, media in enumerate((oci.MANIFEST, oci.INDEX)):
         base = made.name(made.put(BOMBS[bomb], media))
@@ -86,7 +86,7 @@ def test_a_manifest_of_an_image_crashes_what_reads_it(run: Callable[..., Ran], t
     ],
     ids=["lists", "table", "key", "tables", "line of a side", "line of both", "number"],
 )
-def test_settings_crash_what_reads_them(tmp_path: Path, text: str) -> None:
+def test_no_settings_crash_what_reads_them(tmp_path: Path, text: str) -> None:
     tools = Path(__file__).resolve().parents[3] / "tools"
     (tmp_path / "x.yaml").write_text("kv_role: kv_both\n")
     for name, whole in ((".kv-roles.toml", text), ("pyproject.toml", f"[tool.kv-roles]\n{text}")):
@@ -97,6 +97,6 @@ def test_settings_crash_what_reads_them(tmp_path: Path, text: str) -> None:
         (tmp_path / name).unlink()
 
 
-def test_json_in_a_script_crashes_the_contract() -> None:
+def test_no_json_in_a_script_crashes_the_contract() -> None:
     text = b'vllm serve --kv-transfer-config \'{"kv_connector":"NixlConnector","x":' + b"[" * DEEP + b"'\n"
     assert [line for line, _ in clauses._broken_json(text)] == [1]

@@ -30,7 +30,7 @@ def vendor(tiny: Tiny, tmp_path: Path) -> Vendor:
     return run
 
 
-def test_a_cached_wheel_swapped_after_its_hash_is_what_is_built(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_cached_wheel_swapped_after_its_hash_is_not_built(tiny: Tiny, tmp_path: Path) -> None:
     good = wheels.make(tmp_path / "good")
     evil = wheels.make(tmp_path / "evil", change={"vllm/config/__init__.py": b"evil = True\n"})
     row = ArchiveRow(good.name, sha256(good.read_bytes()), good.stat().st_size)
@@ -46,7 +46,7 @@ def test_a_cached_wheel_swapped_after_its_hash_is_what_is_built(tiny: Tiny, tmp_
     assert b"evil" not in wheels.members(tmp_path / "built.whl")["vllm/config/__init__.py"]
 
 
-def test_a_wheel_swapped_after_its_check_is_what_is_built(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_wheel_swapped_after_its_check_is_not_built(tiny: Tiny, tmp_path: Path) -> None:
     path = wheels.make(tmp_path / "in")
     evil = wheels.make(tmp_path / "evil", change={"vllm/config/__init__.py": b"evil = True\n"})
     source = wheels_of.read(path, tiny.series(), tiny.lock(), "0.22.1")
@@ -56,7 +56,7 @@ def test_a_wheel_swapped_after_its_check_is_what_is_built(tiny: Tiny, tmp_path: 
 
 
 @pytest.mark.parametrize("hides", [False, True], ids=["openly", "times-set-back"])
-def test_a_wheel_written_to_after_its_check_is_built(tiny: Tiny, tmp_path: Path, hides: bool) -> None:
+def test_a_wheel_written_to_after_its_check_is_not_built(tiny: Tiny, tmp_path: Path, hides: bool) -> None:
     path = wheels.make(tmp_path / "in")
     source = wheels_of.read(path, tiny.series(), tiny.lock(), "0.22.1")
     st = path.stat()
@@ -73,7 +73,7 @@ def test_a_wheel_written_to_after_its_check_is_built(tiny: Tiny, tmp_path: Path,
 
 
 @pytest.mark.parametrize("kind", ["fifo", "zero", "folder", "loop"])
-def test_something_else_in_place_of_a_wheel_is_waited_for(vendor: Vendor, tmp_path: Path, kind: str) -> None:
+def test_something_else_in_place_of_a_wheel_is_not_waited_for(vendor: Vendor, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "vllm-0.22.1-py3-none-any.whl"
     if kind == "fifo":
         os.mkfifo(path)
@@ -85,13 +85,15 @@ def test_something_else_in_place_of_a_wheel_is_waited_for(vendor: Vendor, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["fifo", "zero", "loop"])
-def test_something_else_in_place_of_an_image_s_base_is_waited_for(vendor: Vendor, tmp_path: Path, kind: str) -> None:
+def test_something_else_in_place_of_an_image_s_base_is_not_waited_for(
+    vendor: Vendor, tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / "base.tar"
     os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero" if kind == "zero" else path)
     vendor("oci", "--vllm-rev", "0.22.1", "--base", path).refused(4)
 
 
-def test_the_code_of_an_image_is_run_on_the_build_machine(vendor: Vendor, tmp_path: Path) -> None:
+def test_no_code_of_an_image_is_run_on_the_build_machine(vendor: Vendor, tmp_path: Path) -> None:
     """Start-up code, an interpreter, and a vllm that leave a mark when they run."""
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in"))
     mark = tmp_path / "ran"
@@ -111,7 +113,7 @@ def test_the_code_of_an_image_is_run_on_the_build_machine(vendor: Vendor, tmp_pa
     assert not mark.exists()
 
 
-def test_a_blob_linked_from_an_output_is_written_through(vendor: Vendor, tmp_path: Path) -> None:
+def test_a_blob_linked_from_an_output_is_not_written_through(vendor: Vendor, tmp_path: Path) -> None:
     """Blobs are hard links to the base's: a second run over the output must not write into them."""
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in"))
     made = oci.Layout(tmp_path / "base")
@@ -122,7 +124,7 @@ def test_a_blob_linked_from_an_output_is_written_through(vendor: Vendor, tmp_pat
     assert {p.name: p.read_bytes() for p in (base / "blobs/sha256").iterdir()} == before
 
 
-def test_names_in_an_image_put_something_into_a_terminal(vendor: Vendor, tmp_path: Path) -> None:
+def test_names_in_an_image_put_nothing_into_a_terminal(vendor: Vendor, tmp_path: Path) -> None:
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in"))
     evil = "x\x1b[2J\n::error::y\u202e"
     files = {
@@ -140,7 +142,7 @@ def test_names_in_an_image_put_something_into_a_terminal(vendor: Vendor, tmp_pat
     vendor("oci", "--vllm-rev", "0.22.1", "--base", base, "--output", "b").refused(1, "not as RECORD says")
 
 
-def test_a_connector_in_an_image_that_is_a_link_leads_out(vendor: Vendor, tmp_path: Path) -> None:
+def test_a_connector_in_an_image_that_is_a_link_is_refused(vendor: Vendor, tmp_path: Path) -> None:
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in"))
     files = oci.folder(site, "opt/site-packages")
 

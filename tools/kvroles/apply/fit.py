@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kvroles.apply import meaning, optional
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.apply.plan import FileStatus, Plan, Reader, State, TopicStatus
 from kvroles.contract import clauses, terms
 from kvroles.digest import sha256
@@ -111,7 +111,7 @@ def plan(
     found = _layer(current, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
-            raise engine.hunk_refusal(f.topic, f.status.mismatch, where)
+            raise plans.hunk_refusal(f.topic, f.status.mismatch, where)
         if f.unclear is not None:
             raise _unclear(f, where)
         undo = State.APPLIED if reverse else State.PRISTINE
@@ -168,7 +168,7 @@ def _by_topic(layer: tuple[Topic, ...], found: list[_Found]) -> list[TopicStatus
         mine = [f for f in found if f.topic == topic.name]
         if mine:
             variant = next((f.variant for f in mine if f.variant not in (None, meaning.VARIANT)), None)
-            state = engine.combine([f.status.state for f in mine])
+            state = plans.combine([f.status.state for f in mine])
             out.append(TopicStatus(topic.name, variant, state, tuple(f.status for f in mine)))
     return out
 
@@ -185,7 +185,7 @@ def _overlay(
 ) -> TopicStatus:
     files = []
     for path, want in series.overlay.items():
-        found = engine.overlay_status(read(path), path, want, recorded.get(path, (None, None))[1], series.earlier)
+        found = plans.overlay_status(read(path), path, want, recorded.get(path, (None, None))[1], series.earlier)
         if found.state is State.EDITED and not replace:
             raise DoesNotApply(
                 f"{path} in {where} is edited",
@@ -195,7 +195,7 @@ def _overlay(
             )
         now[path] = None if reverse else want
         files.append(found)
-    return TopicStatus(OVERLAY, None, engine.combine([f.state for f in files]), tuple(files))
+    return TopicStatus(OVERLAY, None, plans.combine([f.state for f in files]), tuple(files))
 
 
 def by_distance(tried: list[tuple[Topic, str]], nearest: str | None, releases: list[str]) -> list[tuple[Topic, str]]:
@@ -258,7 +258,7 @@ def _layer(
 def _upstream_holds(read: Reader, topic: Topic, ways: _Ways) -> bool:
     for path in terms.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
         data = read(path)
-        if data is None or not engine.is_native(topic.name, path, data):
+        if data is None or not plans.is_native(topic.name, path, data):
             continue
         ours = [f for v in topic.variants for f in topic.patch(v).files if f.path == path]
         ours += [c.patch for c in ways.earlier.get(path, ()) if c.topic == topic.name]
@@ -317,7 +317,7 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
     needy = _needs(path, data)
     if not needy:  # asked first: a variant made for another release may well fit an applied file a second time
         known = ways.recorded.get(path)
-        tried = [(topic, variant, patch) for topic, variant, patch in candidates]
+        tried = list(candidates)
         if path in ways.kept and candidates:
             tried.insert(0, (candidates[0][0], meaning.VARIANT, ways.kept[path]))
         for topic, variant, patch in tried:
@@ -343,7 +343,7 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         if made is not None and meaning.holds(path, data, made):
             return found
         fitting.append(found)
-    if native is not None and engine.is_native(native, path, data):
+    if native is not None and plans.is_native(native, path, data):
         return _Found(native, None, FileStatus(native, path, State.NATIVE))
     if not needy:
         return fitting[0] if fitting else None  # it needs nothing of the series

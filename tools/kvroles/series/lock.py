@@ -60,7 +60,7 @@ class TreeRow(NamedTuple):
 class ReleaseRow(NamedTuple):
     """One release; ``archive`` and ``tree`` are None where no source archive was published (0.15.x).
 
-    ``contract`` is the key (``contract.key``) of the files the series is about, once patched, if the contract was proven
+    ``contract`` is the key (``contract.terms.key``) of the files the series is about, once patched, if the contract was proven
     for them.
     """
 
@@ -73,7 +73,7 @@ class ReleaseRow(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether every file is known after the series. Where some could not be had (0.15.x), that a variant fits is a guess."""
+        """Whether every file is known after the series; False where some could not be had (0.15.x)."""
         return all(
             f.after is not None or f.before is None
             for t in self.topics.values()
@@ -83,7 +83,7 @@ class ReleaseRow(NamedTuple):
 
 
 class Checker(NamedTuple):
-    """The contract's checker that the rows' keys were made with: ``contract.CHECKER``, and the SHA-256 of its tokens."""
+    """The contract's checker that the rows' keys were made with: ``contract.terms.CHECKER``, and the SHA-256 of its tokens."""
 
     number: int
     tokens: str

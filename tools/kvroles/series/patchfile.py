@@ -8,6 +8,7 @@ trees, archives and wheels share one engine.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from kvroles.errors import Unproven
@@ -167,8 +168,7 @@ def parse(raw: bytes, name: str) -> Patch:
     return Patch(subject, body, trailers, tuple(_files(lines, bad)), raw)
 
 
-def _files(lines: list[bytes], bad: object) -> list[FilePatch]:
-    assert callable(bad)
+def _files(lines: list[bytes], bad: Callable[[str], Unproven]) -> list[FilePatch]:
     out: list[FilePatch] = []
     i = 0
     while i < len(lines):
@@ -217,8 +217,7 @@ def _files(lines: list[bytes], bad: object) -> list[FilePatch]:
     return out
 
 
-def _hunk(lines: list[bytes], i: int, bad: object) -> tuple[Hunk, int]:
-    assert callable(bad)
+def _hunk(lines: list[bytes], i: int, bad: Callable[[str], Unproven]) -> tuple[Hunk, int]:
     m = _HUNK.fullmatch(lines[i])
     if m is None:
         raise bad(f"{_show(lines[i])} is not a hunk header")

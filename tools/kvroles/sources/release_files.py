@@ -27,18 +27,14 @@ WITHOUT_ARCHIVE = {
     }
     for release in ("0.15.0", "0.15.1")
 }
-
-
-LIKE_WITHOUT_ARCHIVE = "0.14.1"
+LIKE_WITHOUT_ARCHIVE = "0.14.1"  # the release whose other files they share
+_WHEEL_PLATFORM = "x86_64"
 
 
 def files_without_archive(release: str, shipped: Mapping[str, bytes], like: Mapping[str, bytes]) -> dict[str, bytes]:
     """The files of interest of a release that has wheels only, as far as they can be had."""
     rest = {p: d for p, d in like.items() if not p.startswith("vllm/") and p not in WITHOUT_ARCHIVE[release]}
     return {**rest, **shipped}
-
-
-_WHEEL_PLATFORM = "x86_64"
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _finish(tree: Tree) -> None:
                 tree.remove(path)
             else:
                 tree.move_in(f"{OWN}/stage/{staged}", path)
-        if not has_receipt:  # first of all: it must not outlive the change that it tells of
+        if not has_receipt:  # before the journal goes: a receipt must not outlive the change that it tells of
             tree.unlink(f"{OWN}/{_RECEIPT}")
         elif tree.read(f"{OWN}/stage/{_RECEIPT}") is not None:
             tree.move_in(f"{OWN}/stage/{_RECEIPT}", f"{OWN}/{_RECEIPT}")
@@ -183,7 +183,7 @@ def _write(name: str, folder: int, data: bytes, like: tuple[int, int, int] | Non
                 os.chown(fd, uid, gid)
             elif (
                 gid != os.fstat(fd).st_gid
-            ):  # only root gives files away: what others own becomes this user's, group kept
+            ):  # only root can keep another owner: the file becomes this user's, its group stays
                 os.chown(fd, -1, gid)
             os.fchmod(fd, mode)
         os.fsync(fd)

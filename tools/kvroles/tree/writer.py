@@ -13,8 +13,6 @@ from kvroles.errors import DoesNotApply, UsageError, os_error
 from kvroles.tree.tree import Tree
 
 _WAIT_S = 300.0  # how long a run waits for another on the same target; a whole run takes seconds
-
-
 _STEP_S = 0.05
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kvroles.apply import fit
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.apply.plan import Reader, State, TopicStatus
 from kvroles.contract import check
 from kvroles.digest import sha256
@@ -129,7 +129,7 @@ def _known(whole: Part, read: Reader) -> bool:
 
 def plan_states(whole: Part, read: Reader) -> tuple[TopicStatus, ...]:
     """The state of each topic."""
-    return tuple(engine.status(read, whole.row, whole.series, whole.series.topics))
+    return tuple(plans.status(read, whole.row, whole.series, whole.series.topics))
 
 
 def _by_context(text: str, nearest: str | None, series: Series, lock: Lock, read: Reader, where: str) -> Part:
@@ -203,8 +203,8 @@ def plan(part: Part, read: Reader, where: str, beside: str | None = None) -> Pla
     Raises DoesNotApply for edited files, Unproven when the contract would not hold.
     """
     try:
-        planned = engine.plan(read, part.row, part.series, part.series.topics, where=where)
-    except DoesNotApply as e:  # the engine's way out is a git checkout, which a wheel or an installation is not
+        planned = plans.plan(read, part.row, part.series, part.series.topics, where=where)
+    except DoesNotApply as e:  # the way out named there is a git checkout, which a wheel or an installation is not
         raise DoesNotApply(
             e.what,
             expected=e.expected,

@@ -23,10 +23,8 @@ NAME = f"{FOLDER}/receipt.json"
 ORIGINALS = f"{FOLDER}/originals"
 CONSTRUCTED = "constructed in every role"
 NOT_ASKED = "not constructed"
-PACKAGE, RUNTIME = (
-    "package",
-    "runtime",
-)  # files that RECORD vouches for; files of any origin, fitted by context if need be
+PACKAGE = "package"  # the part is files that RECORD vouches for
+RUNTIME = "runtime"  # the part is files of any origin, fitted by context if need be
 
 
 @dataclass(frozen=True)

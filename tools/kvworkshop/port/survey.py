@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kvroles.apply import fit, meaning, optional
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.apply.merge import Merges
 from kvroles.apply.plan import Plan, State, TopicStatus
 from kvroles.contract import check, clauses, terms
@@ -279,7 +279,7 @@ def _held(
         return TopicReport(
             topic, "moved", ", ".join(new if new != p else f"{p} is gone" for p, new in elsewhere.items())
         )
-    lost = [p for p in places if not engine.is_native(topic, p, files[p])]
+    lost = [p for p in places if not plans.is_native(topic, p, files[p])]
     return TopicReport(topic, "changed", ", ".join(lost)) if lost else TopicReport(topic, "native")
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from kvroles.apply import plan as engine
+from kvroles.apply import plan as plans
 from kvroles.apply.prove import prove_plan
 from kvroles.contract import check, terms
 from kvroles.digest import sha256
@@ -121,9 +121,9 @@ def _offsets(topic: Any, variant: str, files: dict[str, bytes], unknown: dict[st
 def _apply(proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Series) -> list[Change]:
     """Plan, prove and reverse the default series, alone and with optional topics on top; the default one's changes."""
     result: list[Change] | None = None
-    touched_paths = set(engine.touched_paths(row, series))
+    touched_paths = set(plans.touched_paths(row, series))
     for extra in choices(series):
-        plan = engine.plan(files.get, row, series, series.chosen(extra), where=f"vLLM {row.release}")
+        plan = plans.plan(files.get, row, series, series.chosen(extra), where=f"vLLM {row.release}")
         verdict = prove_plan(files, plan, touched_paths)
         after = {**files, **{c.path: c.after for c in plan.changes}}
         _reverse(row, {p: d for p, d in after.items() if d is not None}, files, series, extra)
@@ -145,7 +145,7 @@ def choices(series: Series) -> list[tuple[str, ...]]:
 def _reverse(
     row: ReleaseRow, after: dict[str, bytes], before: dict[str, bytes], series: Series, extra: tuple[str, ...]
 ) -> None:
-    plan = engine.plan(after.get, row, series, series.chosen(extra), reverse=True, where=f"vLLM {row.release}")
+    plan = plans.plan(after.get, row, series, series.chosen(extra), reverse=True, where=f"vLLM {row.release}")
     back: dict[str, bytes | None] = {**after, **{c.path: c.after for c in plan.changes}}
     if {p: d for p, d in back.items() if d is not None} != before:
         raise Unproven(f"Reversing the series does not restore the bytes of vLLM {row.release}")
