@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kvroles.apply import command
+from kvroles.errors import Exit
 from kvroles.migrate.codes import CODES
 from kvroles.series import project
 from kvworkshop import lint
@@ -34,6 +36,20 @@ def test_the_reference_has_every_option_of_every_tool() -> None:
         section = page.split(f"\n## {name} ")[1].split("\n## ")[0]
         for option in _options(parser):
             assert re.search(rf"^\| `[^`]*{re.escape(option)}\b", section, re.MULTILINE), f"{name} {option}"
+
+
+def test_every_page_and_every_topic_is_in_the_navigation() -> None:
+    """A KVR code's page is reached from the list of codes instead."""
+    listed = (docs.ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    pages = {p.relative_to(docs.ROOT / "docs").as_posix() for p in (docs.ROOT / "docs").rglob("*.md")}
+    by_hand = {p for p in pages if not p.startswith(("kvr/", "patches/", "reference/"))}
+    topics = {f"patches/{topic.name}/index.md" for topic in project.load().series.topics}
+    assert {page for page in by_hand | topics if f" {page}\n" not in f"{listed}\n"} == set()
+
+
+def test_every_exit_code_is_told_by_the_help_of_apply() -> None:
+    told = " ".join(command.CODES.split()).partition("Exit codes: ")[2]
+    assert re.findall(r"(?:^|; )(\d) ", told) == [str(int(code)) for code in Exit]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ CODES = """Runs on Python >= 3.11 with the standard library, and git for revisio
 nothing to do; 1 does not apply; 2 wrong usage; 3 a hash or the contract does not hold; 4 the source cannot be had."""
 
 # What a run is: the options that have an effect in it, beside those that say where things are and how much is printed.
-_EFFECT = {
+EFFECT = {
     "--list": {"vllm_rev", "list", "export", "extra", "json"},
     "--into": {"vllm_rev", "into", "extra", "check", "reverse", "only", "part", "three_way", "exact", "json"},
     "a range": {"vllm_rev", "upstream", "range", "since", "extra", "part", "exact", "json"},
@@ -37,7 +37,7 @@ _EFFECT = {
     },
 }
 _NAMES = {"extra": "--with", "three_way": "--3way"}
-_JOB = sorted(set().union(*_EFFECT.values()))
+_JOB = sorted(set().union(*EFFECT.values()))
 
 
 def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
@@ -162,7 +162,7 @@ def _refuse_without_effect(args: argparse.Namespace) -> None:
     """Raise UsageError for an option that the run would pass over: who gave it expects something of it."""
     ranged = args.range or args.since
     job = "--list" if args.list else "--into" if args.into else "a range" if ranged else "a new tree"
-    idle = [name for name in _JOB if getattr(args, name) and name not in _EFFECT[job]]
+    idle = [name for name in _JOB if getattr(args, name) and name not in EFFECT[job]]
     if idle:
         option = _NAMES.get(idle[0], "--" + idle[0].replace("_", "-"))
         fix = "Give --export with --list" if option == "--export" else f"Leave {option} out"
