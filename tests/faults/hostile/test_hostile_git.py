@@ -363,7 +363,7 @@ def test_a_tag_of_a_tree_is_no_commit(making: Making, repository: Path, tmp_path
 
 
 @pytest.mark.parametrize("name", ["HEAD", "refs/tags/v0.22.1", "refs/heads/main"])
-def test_a_damaged_name_is_taken_for_one_that_is_not_there(
+def test_a_damaged_name_is_not_taken_for_one_that_is_not_there(
     making: Making, repository: Path, tmp_path: Path, name: str
 ) -> None:
     (repository / ".git" / name).write_text("zzz\n")

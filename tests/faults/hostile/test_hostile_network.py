@@ -191,7 +191,7 @@ def test_a_link_of_an_index_keeps_its_password(fetching: Apply, index: IndexServ
 
 
 @pytest.mark.parametrize("where", ["filename", "url", "digest"])
-def test_half_a_character_in_an_index_ends_in_a_traceback(
+def test_half_a_character_in_an_index_ends_in_no_traceback(
     fetching: Apply, index: IndexServer, tiny: Tiny, where: str
 ) -> None:
     half = {"filename": f"\ud800{NAME}", "url": "../../files/\ud800", "digest": "\ud800"}
