@@ -157,6 +157,22 @@ SETS = {
         "a.py",
         'c = "MooncakeConnector"\nc = known.get(n, c)  # nixl\nkv = {"kv_connector": c, "kv_role": "kv_both"}\n',
     ),
+    "a connector that is set afterwards": (
+        "a.py",
+        'x = "LMCacheConnectorV1"\ncfg = {"kv_role": "kv_both"}\ncfg["kv_connector"] = name\n',
+    ),
+    "a connector that is a default": (
+        "a.py",
+        'x = "LMCacheConnectorV1"\ncfg = {"kv_role": "kv_both"}\ncfg.setdefault("kv_connector", name)\n',
+    ),
+    "a connector in short": (
+        "a.js",
+        'const x = "LMCacheConnectorV1";\nconst c = { kvRole: "kv_both", kvConnector };\n',
+    ),
+    "a connector that a flag takes from an argument": (
+        "a.sh",
+        'X=LMCacheConnectorV1\nlaunch --kv-connector "$1" --kv-role kv_both\n',
+    ),
     "a connector beside a parameter's default": ("a.py", '# MooncakeConnector\ndef f(kv_connector, kv_role="kv_both"): ...\n'),
 }  # fmt: skip
 LOOKS = {

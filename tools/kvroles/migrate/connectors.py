@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
@@ -48,7 +49,19 @@ _VARIABLE = regex(r"[a-z_]\w*(?:\??\.\w+)*(?:\[[\w.]*)?")  # ``kv_connector=conn
 _TYPES = frozenset(
     {"str", "string", "any", "bool", "int", "null", "none", "nil", "undefined", "self", "optional", "type"}
 )
+# ``c["kv_connector"] = name``, ``c.setdefault("kv_connector", name)``, ``{kvConnector, kvRole: ...}``.
+_FILLED = regex(r"(?i)onnector(?:[\"'`]\s*(?:\]\s*=(?!=)|,)\s*([a-z_][\w.]*)|\s*[,}])")
 _SAID_NEXT = frozenset("_nNtTcC\\\"' \t:=")  # what may follow those letters
+_BESIDE = 400  # characters round a role in which its connector is set, where it is no key of vLLM's own
+# From the second letter on: a key, argument or flag that sets a connector, and one that sets it to a class.
+_SET = regex(
+    r"""(?ix) onnector (?:_?(?:name|type|class))? (?:_?(?:prefill(?:er)?|decoder?|producer|consumer|[pd]))?
+    (?: \\*["'`]? \s* \]? \s* [:=] | \\*["'`]\s*,\s | \s+["'`]?[$%{<] )"""
+)
+_SET_TO_CLASS = regex(
+    r"(?i:onnector(?:_?(?:name|type|class))?)\\*[\"'`]?\s*\]?\s*[:=]{1,2}\s*\\*[\"'`]?[A-Z]\w*Connector(?:V\d+)?(?![\w.(\[])"
+    r"|(?<=[A-Za-z0-9]C)(?<!\bkvC)onnector(?:V\d+)?[\"'`],\s"  # a class in a list
+)
 _LONGEST = 90  # letters of a class's name
 _BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
 
@@ -108,7 +121,23 @@ def all_other(
                 return ()
             if m["quote"] == "" and _KV.search(s, max(0, i - 4), i) and _is_variable(value):
                 return ()
+        elif _KV.search(s, max(0, i - 4), i) and (m := _FILLED.match(s, i)) and _is_variable(m[1] or "it"):
+            return ()
     return tuple(name for name, kind in others.items() if kind is Kind.OTHER)
+
+
+def may_be_filled(s: str, roles: list[int]) -> bool:
+    """Whether a text sets a connector to anything but a class by its name, where one of ``roles`` stands, or by the key of vLLM's
+    own setting anywhere."""
+    for k in chain(occurrences(s, "onnector"), occurrences(s, "ONNECTOR")):
+        if _SET.match(s, k) is None or _SET_TO_CLASS.match(s, k) is not None:
+            continue
+        if _KV.search(s, max(0, k - 4), k):
+            return True
+        n = bisect_left(roles, k - _BESIDE)
+        if n < len(roles) and roles[n] <= k + _BESIDE:
+            return True
+    return False
 
 
 def _is_variable(value: str) -> bool:

@@ -93,8 +93,11 @@ def read(ctx: File) -> list[Site]:
 def _of_others(ctx: File, t: Text, up: Scope, lang: str) -> list[Site]:
     """The sites of a file that names other connectors only: none is NIXL's, but where a connector's place holds what is filled
     in later."""
-    filled = {s.pos: s for s in ctx.read(t, up, lang) if s.kind == "role" and _filled_later(s.connector)}
-    return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in occurrences(t.s, TOKEN)]
+    roles = list(occurrences(t.s, TOKEN))
+    filled: dict[int, Site] = {}
+    if connectors.may_be_filled(t.s, roles):  # else no parser is asked
+        filled = {s.pos: s for s in ctx.read(t, up, lang) if s.kind == "role" and _filled_later(s.connector)}
+    return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in roles]
 
 
 def _filled_later(connector: str | None) -> bool:
