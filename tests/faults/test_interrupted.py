@@ -21,6 +21,9 @@ Apply = Callable[..., Ran]
 def interrupted(apply: Apply, tiny: Tiny, tmp_path: Path) -> Path:
     """A tree whose change was decided and partly carried out when its run was killed."""
     tree = tmp_path / "vllm"
+    apply(
+        "--into", tiny.unpack(tmp_path / "first")
+    ).ok()  # the cache is warm for the run that is counted, as for those killed
     moment = apply("--into", tiny.unpack(tmp_path / "model"), count=True).ok().points
     while not (tree / ".kv-roles/journal.json").exists():
         moment -= 3

@@ -35,7 +35,7 @@ def child(request: dict[str, Any], tool: Any) -> int:
         os.umask(request["umask"])
     for name, value in request["set"].items():
         module, _, attribute = name.rpartition(".")
-        setattr(sys.modules[module], attribute, value)
+        setattr(importlib.import_module(module), attribute, value)
     if request["spoil"]:
         if request["swap"]:
             _shim().faults_swap(*(p.encode() for p in request["swap"]))

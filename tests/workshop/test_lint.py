@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kvroles.contract.terms import CHECKER
 from kvworkshop import lint
 from support.cost import slow_but
 from support.driver import script
@@ -91,7 +92,7 @@ SPOILT: list[tuple[str, Callable[[Path], None], str]] = [
     ("KVR009", the_same_file_in_two_topics, "unit-tests and guides in 0.22.1"),
     ("KVR010", edit("\n-- \nvllm-kv-roles\n", "\n"), "cut short"),
     ("KVR011", other_checker(tokens="0" * 64), "raise CHECKER by one"),
-    ("KVR011", other_checker(number=9), "the lock's 9"),
+    ("KVR011", other_checker(number=CHECKER + 1), f"the lock's {CHECKER + 1}"),
 ]  # fmt: skip
 
 

@@ -251,15 +251,19 @@ def test_a_split_connector_is_reported_with_where_the_warning_went(project: Path
 
 
 @pytest.mark.slow
-def test_words_upstream_changed_cost_the_refusal_alone(project: Path, tmp_path: Path) -> None:
+def test_words_upstream_changed_keep_the_refusal_all_the_same(project: Path, tmp_path: Path) -> None:
+    """No merge carries the refusal over the reworded warning: the statement is put in its place by syntax."""
     future = files_of(NEWEST)
     assert WARNING in future[CONNECTOR]
     future[CONNECTOR] = future[CONNECTOR].replace(WARNING, b"NixlConnector: kv_role='kv_both' has been deprecated ")
-    report = surveyed(project, tmp_path, future)
+    done = port(project, "--to", archive(tmp_path, NEXT, future), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
     assert outcomes(report)["connector-warning"] == ("native", "")
-    assert outcomes(report)["reject-kv-both"] == ("conflict", CONNECTOR)
-    kept = project / "build" / f"port-{NEXT}" / "reject-kv-both" / CONNECTOR
-    assert b"<<<<<<< the tree" in kept.read_bytes()
+    outcome, note = outcomes(report)["reject-kv-both"]
+    assert (outcome, CONNECTOR in note) == ("merged", True)
+    variant = (project / "patches" / "reject-kv-both" / f"{NEXT}.patch").read_text(encoding="utf-8")
+    assert "+            raise ValueError(KV_BOTH_REFUSED)" in variant
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def _bytes(file: Path) -> bytes:
     except OSError as e:
         raise os_error(f"{file} cannot be read", e, None, NoSource) from None
     if blob.startswith((b"# v2 git bundle", b"# v3 git bundle")):
-        clone = shlex.join(["git", "clone", "--bare", str(file), f"{file.name}.git"])
+        clone = f"git clone --bare {shlex.quote(str(file))} {shlex.quote(f'{file.name}.git')}"
         raise NoSource(
             f"{file} is a bundle, which is not read as it is", fix=f"Clone it ('{clone}'), and name that clone"
         )

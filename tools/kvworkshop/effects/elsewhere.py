@@ -1,17 +1,19 @@
 """Evidence that lies in other projects: a file of theirs at a fixed commit, and a pattern that it holds or does not hold.
 
-It is checked in clones, as ``git show COMMIT:FILE`` gives the file: a machine without a network can check it, and nothing that
+It is checked in clones, by their objects alone: a machine without a network can check it, and nothing that
 those projects change later makes a claim about that commit wrong.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from kvroles.errors import NoSource
+from kvroles.sources import clone, objects
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -42,16 +44,25 @@ def load(raw: dict[str, Any]) -> Elsewhere:
 
 def problem(at: Elsewhere, clones: Path) -> str | None:
     """What does not hold of it in ``clones``/OWNER/NAME, a sentence; None where it holds."""
-    shown = subprocess.run(
-        ["git", "-C", clones / at.repository, "show", f"{at.commit}:{at.file}"], capture_output=True, check=False
-    )
     where = f"{at.file} of {at.repository} at {at.commit[:12]}"
-    if shown.returncode:
-        return f"{where} cannot be read in {clones / at.repository}."
-    found = re.search(at.pattern, shown.stdout.decode("utf-8", "replace"), re.MULTILINE) is not None
+    try:
+        data = _file(clones / at.repository, at)
+    except NoSource as e:
+        return f"{where} cannot be read in {clones / at.repository}: {e}"
+    if data is None:
+        return f"{where} is not there."
+    found = re.search(at.pattern, data.decode("utf-8", "replace"), re.MULTILINE) is not None
     if found == at.absent:
         return f"{where} {'holds' if found else 'does not hold'} {at.pattern!r}."
     return None
+
+
+def _file(folder: Path, at: Elsewhere) -> bytes | None:
+    here = clone.at(folder)
+    store = objects.Store(str(folder), [here.objects])
+    _, tree, _ = objects.commit_of(store, at.commit, at.commit)
+    _, id_ = objects.entries(store, tree).get(at.file, ("", ""))
+    return store.one(id_)[1] if id_ else None
 
 
 def problems(all_of_them: Iterable[Elsewhere], clones: Path) -> tuple[list[str], list[str]]:
