@@ -75,6 +75,16 @@ def test_a_named_folder_that_another_shadows_is_refused(
     vendor("verify", "--site-packages", patched, "--isolated", env={"PYTHONPATH": str(first)}).ok()
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_start_up_code_without_an_end_is_not_waited_for(vendor: Vendor, site: Path, kind: str) -> None:
+    pth = site / "zz.pth"
+    os.mkfifo(pth) if kind == "pipe" else pth.symlink_to("/dev/zero")
+    ran = vendor("install", "--python", python(site))
+    ran.refused(3, "cannot be started", str(pth), f"rm {pth}")
+    pth.unlink()
+    vendor("install", "--python", python(site)).ok()
+
+
 def test_a_copy_without_record_is_not_patched_behind_ones_back(
     vendor: Vendor, site: Path, wheel: Path, tmp_path: Path
 ) -> None:

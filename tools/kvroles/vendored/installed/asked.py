@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Collection
@@ -92,6 +93,13 @@ def ask(search: Search, names: Collection[str], site: Path | None) -> Answer:
 
     Raises Unproven when it gives no answer: an interpreter that cannot start runs no vLLM either.
     """
+    if search.waits_for is not None:
+        raise Unproven(
+            f"{search.interpreter.python} cannot be started: at each start it reads {search.waits_for}, which does not end",
+            expected="a file",
+            found="a pipe or a device",
+            fix=f"Remove it: rm {shlex.quote(str(search.waits_for))}",
+        )
     with passing_folder() as work:
         answer, question = os.path.join(work, "answer.json"), os.path.join(work, "question.json")
         os.chmod(work, 0o755)

@@ -105,6 +105,8 @@ def construct(found: Installed, connector: str, instead: bytes | None = None) ->
     if found.python is None:
         return Construction({}, "no interpreter for these packages is known; name one with --python")
     search = found.search or search_of(ask(found.python, os.environ), Run())
+    if search.waits_for is not None:
+        return Construction({}, f"{found.python} cannot be started: {search.waits_for} is a pipe or a device")
     with asked.passing_folder() as work:
         file = ""
         if instead is not None:

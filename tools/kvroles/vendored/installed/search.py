@@ -64,6 +64,7 @@ class Search:
     run: Run
     places: tuple[Place, ...]
     startup: tuple[Startup, ...]
+    waits_for: Path | None = None  # a ``.pth`` that is a pipe or a device: Python does not come to the end of it
 
     def first(self, name: str = "vllm") -> tuple[Place, Path] | None:
         """The first place that holds the module or package ``name``, and what Python would load there."""
@@ -98,7 +99,16 @@ def of(interpreter: Interpreter, run: Run) -> Search:
             _folder(users, "the user's packages", places, pth)
         for site in group:
             _folder(site, "the environment's packages", places, pth)
-    return Search(interpreter, run, tuple(places), tuple(_startup(interpreter, places, pth, user=users is not None)))
+    startup = tuple(_startup(interpreter, places, pth, user=users is not None))
+    return Search(interpreter, run, tuple(places), startup, next(filter(_is_endless, pth), None))
+
+
+def _is_endless(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def _folder(site: str | None, why: str, places: list[Place], pth: list[Path]) -> None:
