@@ -14,6 +14,8 @@ from support.driver import Driver, Ran
 from support.files import contents
 from support.tiny import Tiny
 
+pytestmark = pytest.mark.slow
+
 Apply = Callable[..., Ran]
 Untouched = Callable[..., None]
 OLDER = b"# Explicit KV roles\n\nAn earlier guide.\n"

@@ -75,6 +75,7 @@ def test_zip64_members_and_a_large_directory_are_read_and_written(
         assert z.getinfo("19.txt").header_offset > 500
 
 
+@pytest.mark.slow
 def test_many_members(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as z:
