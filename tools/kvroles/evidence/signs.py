@@ -577,14 +577,14 @@ def _over(s: str, i: int) -> str:
     """The line above index ``i`` that its line is indented below, of the last few; empty if there is none."""
     start = s.rfind("\n", 0, i) + 1
     line = s[start : start + 2000]
-    indent = len(line) - len(line.lstrip())
+    indent = _indent(line)
     for _ in range(_LINES):
         if start <= 0:
             return ""
         end = start - 1
         start = s.rfind("\n", 0, end) + 1
         above = s[start : min(end, start + 2000)]
-        if above.strip() and len(above) - len(above.lstrip()) < indent:
+        if above.strip() and _indent(above) < indent:
             return above.rstrip("\r")
     return ""
 

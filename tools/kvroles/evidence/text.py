@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 TOKEN = "kv_both"
 # The letters first, what may not stand before them after: the machine then looks for the letters.
@@ -79,6 +79,26 @@ class Text:
         starts.append(len(s))
         places.append(self.at(end))
         return Text(s, 0, (starts, places))
+
+    def decoded(self, a: int, b: int, escape: Callable[[str, int], tuple[str, int, int]]) -> Text:
+        """The part from ``a`` to ``b`` with its backslashes read: for the index of one, ``escape`` gives what it and what follows
+        it say, the index where that stands, and the index behind."""
+        s = self.s
+        if "\\" not in s[a:b]:
+            return self.slice(a, b)
+        out: list[str] = []
+        at: list[int] = []
+        i = a
+        while i < b:
+            if s[i] == "\\" and i + 1 < b:
+                says, place, i = escape(s, i)
+                out.append(says)
+                at.extend([place] * len(says))
+            else:
+                out.append(s[i])
+                at.append(i)
+                i += 1
+        return self.pick("".join(out), at, b)
 
     def same_places(self, s: str) -> Text:
         """``s``, as long as this text and standing where it stands."""

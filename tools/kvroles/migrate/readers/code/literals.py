@@ -220,7 +220,7 @@ def _string(t: Text, node: Node, spec: Spec, focus: int, named: Named) -> Text:
         hashes = len(m.group(1)) if m else 0
         return t.slice(a + (m.end() if m else 1), b - 1 - hashes)
     start = a + (2 if s[a] in "bc" else 1)
-    return _decode(t, start, b - 1)
+    return t.decoded(start, b - 1, _escape)
 
 
 def _python(t: Text, node: Node, put: Callable[[Node], Text]) -> Text:
@@ -234,7 +234,7 @@ def _python(t: Text, node: Node, put: Callable[[Node], Text]) -> Text:
             if "f" in prefix:
                 parts += _f_string(t, c, raw)
             else:
-                parts.append(t.slice(c.start_byte, c.end_byte) if raw else _decode(t, c.start_byte, c.end_byte))
+                parts.append(t.slice(c.start_byte, c.end_byte) if raw else t.decoded(c.start_byte, c.end_byte, _escape))
         elif c.type == "interpolation":
             parts.append(put(c))
     return join(parts) if parts else t.slice(node.end_byte, node.end_byte)
@@ -246,9 +246,9 @@ def _template(t: Text, node: Node, put: Callable[[Node], Text]) -> Text:
     at = node.start_byte + 1
     for c in node.children:
         if c.type == "template_substitution":
-            parts += [_decode(t, at, c.start_byte), put(c)]
+            parts += [t.decoded(at, c.start_byte, _escape), put(c)]
             at = c.end_byte
-    return join([*parts, _decode(t, at, max(at, node.end_byte - 1))])
+    return join([*parts, t.decoded(at, max(at, node.end_byte - 1), _escape)])
 
 
 def _f_string(t: Text, node: Node, raw: bool) -> list[Text]:
@@ -257,10 +257,10 @@ def _f_string(t: Text, node: Node, raw: bool) -> list[Text]:
     i, b = node.start_byte, node.end_byte
     for m in re.finditer(r"\{\{|\}\}", t.s[i:b]):
         at = node.start_byte + m.start()
-        out.append(t.slice(i, at) if raw else _decode(t, i, at))
+        out.append(t.slice(i, at) if raw else t.decoded(i, at, _escape))
         out.append(t.slice(at, at + 1))
         i = at + 2
-    out.append(t.slice(i, b) if raw else _decode(t, i, b))
+    out.append(t.slice(i, b) if raw else t.decoded(i, b, _escape))
     return out
 
 
@@ -270,30 +270,11 @@ def _hole(t: Text, a: int, b: int) -> Text:
     return t.pick("${" + word + "}", [a] * (len(word) + 3), b)
 
 
-def _decode(t: Text, a: int, b: int) -> Text:
-    s = t.s
-    if "\\" not in s[a:b]:
-        return t.slice(a, b)
-    out: list[str] = []
-    at: list[int] = []
-    i = a
-    while i < b:
-        if s[i] == "\\" and i + 1 < b:
-            nxt = s[i + 1]
-            if nxt == "\n":
-                i += 2
-                continue
-            if nxt in "xuU" and (m := re.match(r"[0-9A-Fa-f]{2,8}", s[i + 2 : i + 2 + {"x": 2, "u": 4, "U": 8}[nxt]])):
-                code = int(m.group(), 16)
-                out.append(chr(code) if code < 0x110000 else "?")
-                at.append(i)
-                i += 2 + m.end()
-                continue
-            out.append(_ESC.get(nxt, "\\" + nxt))
-            at.extend([i] * len(out[-1]))
-            i += 2
-        else:
-            out.append(s[i])
-            at.append(i)
-            i += 1
-    return t.pick("".join(out), at, b)
+def _escape(s: str, i: int) -> tuple[str, int, int]:
+    nxt = s[i + 1]
+    if nxt == "\n":
+        return "", i, i + 2
+    if nxt in "xuU" and (m := re.match(r"[0-9A-Fa-f]{2,8}", s[i + 2 : i + 2 + {"x": 2, "u": 4, "U": 8}[nxt]])):
+        code = int(m.group(), 16)
+        return chr(code) if code < 0x110000 else "?", i, i + 2 + m.end()
+    return _ESC.get(nxt, "\\" + nxt), i, i + 2

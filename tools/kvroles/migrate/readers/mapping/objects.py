@@ -27,31 +27,14 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\
 
 def unescape(t: Text) -> Text:
     """``t``, the inside of a JSON or JSON5 string, decoded."""
-    s = t.s
-    if "\\" not in s:
-        return t
-    out: list[str] = []
-    at: list[int] = []
-    i = 0
-    while i < len(s):
-        ch = s[i]
-        if ch != "\\" or i + 1 >= len(s):
-            out.append(ch)
-            at.append(i)
-            i += 1
-            continue
-        nxt = s[i + 1]
-        if nxt == "u" and re.match(r"[0-9A-Fa-f]{4}", s[i + 2 : i + 6]):
-            out.append(chr(int(s[i + 2 : i + 6], 16)))
-            at.append(i)
-            i += 6
-        elif nxt == "\n":
-            i += 2
-        else:
-            out.append(_ESCAPES.get(nxt, nxt))
-            at.append(i)
-            i += 2
-    return t.pick("".join(out), at, len(s))
+    return t.decoded(0, len(t.s), _escape)
+
+
+def _escape(s: str, i: int) -> tuple[str, int, int]:
+    nxt = s[i + 1]
+    if nxt == "u" and re.match(r"[0-9A-Fa-f]{4}", s[i + 2 : i + 6]):
+        return chr(int(s[i + 2 : i + 6], 16)), i, i + 6
+    return "" if nxt == "\n" else _ESCAPES.get(nxt, nxt), i, i + 2
 
 
 def _string(t: Text, i: int) -> tuple[Scalar, int] | None:

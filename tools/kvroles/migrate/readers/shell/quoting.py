@@ -17,14 +17,14 @@ def unquote(t: Text, node: Node) -> Text:
     if kind == "raw_string":
         return t.slice(a + 1, max(a + 1, b - 1))
     if kind == "ansi_c_string":
-        return _escapes(t, a + 2, b - 1, ansi=True)
+        return t.decoded(a + 2, b - 1, _ansi)
     if kind in {"string", "translated_string"}:
         start = a + (2 if kind == "translated_string" else 1)
         return _double(t, start, b - 1, node)
     if kind in {"concatenation", "command_name", "array", "variable_assignment"} and node.children:
         return join(unquote(t, c) for c in node.children)
     if kind == "word":
-        return _escapes(t, a, b, ansi=False)
+        return t.decoded(a, b, _bare)
     return t.slice(a, b)
 
 
@@ -56,27 +56,12 @@ def _double(t: Text, a: int, b: int, node: Node) -> Text:
     return t.pick("".join(out), at, b)
 
 
-def _escapes(t: Text, a: int, b: int, *, ansi: bool) -> Text:
-    s = t.s
-    if "\\" not in s[a:b]:
-        return t.slice(a, b)
-    out: list[str] = []
-    at: list[int] = []
-    i = a
-    while i < b:
-        if s[i] == "\\" and i + 1 < b:
-            nxt = s[i + 1]
-            if not ansi and nxt == "\n":
-                i += 2
-                continue
-            out.append(_ANSI.get(nxt, "\\" + nxt) if ansi else nxt)
-            at.extend([i + 1] * len(out[-1]))
-            i += 2
-        else:
-            out.append(s[i])
-            at.append(i)
-            i += 1
-    return t.pick("".join(out), at, b)
+def _ansi(s: str, i: int) -> tuple[str, int, int]:
+    return _ANSI.get(s[i + 1], "\\" + s[i + 1]), i + 1, i + 2
+
+
+def _bare(s: str, i: int) -> tuple[str, int, int]:
+    return "" if s[i + 1] == "\n" else s[i + 1], i + 1, i + 2
 
 
 _PLACEHOLDER = regex(r"<(?![<(&\s])(?:[^<>\n'\"`;&|$()]{0,60}[^<>\n\s'\"`;&|$()=-]|[\w.|:-]{1,60})>(?!\()")
