@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
+from kvroles.evidence.marks import commented, open_quote
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
+from kvroles.evidence.uses import put_to_use
 
 _NEAR = 240  # characters before and after the word that a sign may stand in
 _LINES = 12  # lines above that a block's key is looked for in
@@ -46,89 +47,6 @@ SIGNS = {
         Sign("last-applied", "KVR125", "a copy that kubectl keeps of what was applied: it changes with the next apply"),
     )
 }
-
-# --- comments ----------------------------------------------------------------------------------------------------------
-
-# What begins a comment to the end of the line, by language or suffix. A language that is not here has no comments we know.
-_HASH, _SLASH, _DASH, _SEMI = ("#",), ("//",), ("--",), (";",)
-_COMMENT_MARKS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("shell", "yaml", "python", "toml", "make", "docker", "just"), _HASH),
-    **dict.fromkeys(
-        ("nix", "bzl", "bazel", "star", "tiltfile", "rb", "pl", "pm", "r", "ps1", "psm1", "psd1", "ex", "exs", "jl", "rego",
-         "graphql", "gql", "cmake", "fish", "tcl", "awk", "nu", "rake", "gemfile", "vagrantfile", "snakefile", "sub", "condor",
-         "gradle.properties", "coffee", "cr", "elv"), _HASH),
-    **dict.fromkeys(
-        ("go", "rust", "js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "java", "kt", "kts", "scala", "groovy", "gradle",
-         "jenkinsfile", "c", "h", "cc", "cpp", "hpp", "cu", "cuh", "hip", "cs", "swift", "dart", "json", "json5", "jsonc", "cue",
-         "proto", "zig", "bicep", "v", "d", "pkl"), _SLASH),
-    **dict.fromkeys(("tf", "tfvars", "hcl", "nomad", "jsonnet", "libsonnet", "php", "pkr"), ("#", "//")),
-    **dict.fromkeys(("lua", "sql", "hs", "elm", "dhall", "adb", "ads"), _DASH),
-    **dict.fromkeys(("unit", "ini", "cfg", "conf"), ("#", ";")),
-    **dict.fromkeys(("el", "lisp", "clj", "edn", "scm"), _SEMI),
-    "properties": ("#", "!"),
-    "bat": ("rem ", "::"),
-    "cmd": ("rem ", "::"),
-    "vim": ('"',),
-    "tex": ("%",),
-    "erl": ("%",),
-}  # fmt: skip
-# Comments that a tool reads as settings: ``// +kubebuilder:default=kv_both``, ``//go:generate ...``.
-_MARKERS = {"go": regex(r"//(?:go:|\s*\+(?:[\w:]*:)?default\b)")}
-_LINE_ONLY = frozenset(
-    {"unit", "ini", "cfg", "conf", "properties", "bat", "cmd", "docker", "vim"}
-)  # none behind a value
-_BLOCK_MARKS = {
-    **dict.fromkeys((k for k, v in _COMMENT_MARKS.items() if "//" in v), ("/*", "*/")),
-    **dict.fromkeys(("css", "scss", "less", "sql", "nix"), ("/*", "*/")),
-    **dict.fromkeys(("html", "htm", "xml", "svg", "vue", "xhtml", "markdown"), ("<!--", "-->")),
-    **dict.fromkeys(("ps1", "psm1", "psd1"), ("<#", "#>")),
-    "lua": ("--[[", "]]"),
-    "hs": ("{-", "-}"),
-}
-
-
-def commented(s: str, i: int, lang: str) -> bool:
-    """Whether index ``i`` of a text in ``lang`` (a reader's name, or a suffix without its dot) stands in a comment.
-
-    On a line of its own always; behind other text only where no quote is open there.
-    """
-    start = s.rfind("\n", 0, i) + 1
-    line = s[max(start, i - 2000) : i]
-    lead = line.lstrip().lower()
-    if sets_by_comment(lead, lang):
-        return False
-    for mark in _COMMENT_MARKS.get(lang, ()):
-        if lead.startswith(mark):
-            return True
-        if lang not in _LINE_ONLY and (at := _mark_at(line, mark)) >= 0 and not _open_quote(line[:at]):
-            return True
-    marks = _BLOCK_MARKS.get(lang)
-    if marks is None:
-        return False
-    opened = s.rfind(marks[0], 0, i)
-    if opened < 0 or s.find(marks[1], opened + len(marks[0]), i) >= 0:
-        return False
-    line = s[s.rfind("\n", 0, opened) + 1 : opened]
-    return not _open_quote(line)
-
-
-def sets_by_comment(comment: str, lang: str) -> bool:
-    """Whether a comment in ``lang``, its sign included, is one that a tool reads a setting from."""
-    return lang in _MARKERS and _MARKERS[lang].match(comment) is not None
-
-
-def _mark_at(line: str, mark: str) -> int:
-    """Where ``mark`` begins a comment in a line: after a blank, so that ``http://`` and ``a#b`` begin none."""
-    at = line.find(mark)
-    while at > 0 and not line[at - 1].isspace():
-        at = line.find(mark, at + 1)
-    return at
-
-
-def _open_quote(part: str) -> bool:
-    """Whether a quote of any kind is open at the end of ``part``."""
-    return any(part.count(q) % 2 for q in "\"'`")
-
 
 # --- what stands right before and behind --------------------------------------------------------------------------------
 
@@ -202,27 +120,6 @@ _RENAMED = regex(r"\(\s*rename\s*=\s*\"$")  # #[serde(rename = "kv_both")] Both
 _RENAMES = regex(r"^\"\s*\)\s*\]\s*(?P<name>\w+)\s*[,}\n]")
 _NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{_OTHER}")
 _CALLED_OLD = regex(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
-# What else is done with the name of a role or of a list of roles, where nothing is set by it.
-_MANY = 200
-_ASKED_BEFORE = regex(
-    r"""(?x) (?: [=!]==? | \bis(?:\s+not)? | \bcase | \b(?:not\s+)?in | -(?:eq|ne|c?in|notin|contains) | \binstanceof | \btypeof
-      | \bchoices\s*=
-      | (?<![a-z])(?: [cC]ontains\w* | (?<!\.)(?:len | set | frozenset | tuple | list | sorted) | join | get_args | Literal
-        | Choice | [eE]num | oneOf | one_of | ValidateSet | NewString | [iI]s_?[vV]alid\w* ) \s* [(\[{]
-      | ["'`] | \b(?:raise|throw|log\w*|warn\w*|error\w*|print\w*|Errorf|panic)\b [^\n]* )
-    \s* [(\[{&*]? \s* (?:\w+(?:\.|::))* $"""
-)
-_WORDS = regex(r"(?<![\w-])\w+(?![\w-])")
-_ASKED_AFTER = regex(
-    r"""(?x) \s* (?: [=!]==? | \bin\b | \bis\b | => | \)?\s*\[number\] | :?=(?!=) | :\s*[\w.<>\[\], &|"']{0,160}=(?!=)
-      | (?:\s+\w+)?\s*=(?!=)
-      | \.(?:includes|contains|indexOf|index|count|has|some|every|join|length|len|value|as_str)\b | ["'`] )"""
-)
-_INDEXED = regex(r"\w\[[\"'`]$")  # ROLES["BOTH"]
-_LOOPS = regex(r"\bfor\b|\bforeach\b|\brange\b")
-_IMPORTED = regex(r"\s*(?:import|from|use|export\s*\{|using)\b")
-_KEY_OF = regex(r"(?:[{,]|(?<![?\s])\s*\n)\s*(?:\w+(?:\.|::))*$")
-_AMONG = regex(r"(?:^|[^\w\s(]|=)\s*[\[{]\s*(?:[\w.:]+\s*,\s*)*(?:\w+(?:\.|::))*$")
 # A list that is a call's argument, is indexed or gone through at once, or has a name.
 _IN_CALL = regex(r"(\w+)\s*!?\(\s*(?:[^()\n\[\]{}]*,\s*)?(?:[&*]|\[\]\w+|new\s+\w+\[\])?\s*$")
 _TAKES = regex(
@@ -468,46 +365,6 @@ def _defined(p: Place) -> bool:
     return re.search(used, p.s) is None and not put_to_use(p.s, named["name"], p.lang)
 
 
-@lru_cache(maxsize=2)
-def _words(s: str) -> dict[str, list[int]]:
-    """Where each word of a text stands, as often as anybody looks."""
-    out: dict[str, list[int]] = {}
-    for m in _WORDS.finditer(s):
-        places = out.setdefault(m.group(), [])
-        if len(places) <= _MANY:
-            places.append(m.start())
-    return out
-
-
-@lru_cache(maxsize=512)
-def put_to_use(s: str, name: str, lang: str) -> bool:
-    """Whether a text does more with the name of a role, or of a list of roles, than to set it, to compare it, to list it with
-    others, to ask what is in it, or to tell of it. More places than anybody looks through are taken for a use."""
-    plain = name in {"both", "Both"}  # any word of a sentence, but for a member
-    places = _words(s).get(name, ())
-    if len(places) > _MANY:
-        return True
-    for i in places:
-        behind = i + len(name)
-        start, end = s.rfind("\n", 0, i) + 1, s.find("\n", behind)
-        before, after = s[max(start, i - _NEAR) : i], s[behind : min(behind + _NEAR, end if end >= 0 else len(s))]
-        if plain and not before.endswith((".", ":", "->")):
-            continue
-        asked = _ASKED_BEFORE.search(before) is not None and not _LOOPS.search(before)
-        if _INDEXED.search(before):
-            return True
-        if asked or _ASKED_AFTER.match(after) or _IMPORTED.match(before) or commented(s, i, lang):
-            continue
-        if _KEY_OF.search(s[max(0, i - _NEAR) : i]) and re.match(r"\s*:(?![:=])", after):
-            continue
-        if _AMONG.search(before) and re.match(r"\s*[,\])}]", after):
-            continue
-        if re.search(r"(?<!\|)\|\s*$", before) or re.match(r"\s*\|(?!\|)", after):  # of a set or a type
-            continue
-        return True
-    return False
-
-
 def _keyed(p: Place) -> bool:
     before = _KEY_BEFORE.search(p.before) if _KEY_AFTER.match(p.after) else None
     return before is not None and not p.before[: before.start()].rstrip().endswith("?")  # ``c ?`` on the line above
@@ -517,7 +374,7 @@ def _told(p: Place) -> bool:
     """In a text for people, or in what is asked of a store of logs or metrics."""
     if "deprecat" in p.after.lower() and _CALLED_OLD.match(p.after) and not re.search(r"[{]|--", p.line[-60:]):
         return True
-    if p.lang in _CODE and _whole_string(p) and not _open_quote(p.line[:-1]):
+    if p.lang in _CODE and _whole_string(p) and not open_quote(p.line[:-1]):
         return False  # a text for people says more than the one word
     if _OBJECT_OPEN.search(p.line):
         return False

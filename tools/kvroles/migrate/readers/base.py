@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import Protocol, TypeVar, cast
 
-from kvroles.evidence import signs
+from kvroles.evidence import marks
 from kvroles.evidence.context import MAX_NESTING, FileCtx
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
@@ -49,7 +49,7 @@ class File(FileCtx):
     def others(self) -> tuple[str, ...]:
         """The connectors that the file names, if it names any and each is another one than NIXL's."""
         lang = registry.lang_of_name(self.name)
-        return connectors.all_other(self.text.s, self.low, self.nixl, lambda i: signs.commented(self.text.s, i, lang))
+        return connectors.all_other(self.text.s, self.low, self.nixl, lambda i: marks.commented(self.text.s, i, lang))
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or

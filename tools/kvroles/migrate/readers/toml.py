@@ -6,7 +6,7 @@ import re
 
 from tree_sitter import Node as TsNode
 
-from kvroles.evidence import signs
+from kvroles.evidence import marks
 from kvroles.evidence.data import Map, Node, Scalar, Seq
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import Text
@@ -50,7 +50,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     known = {s.pos for s in out}
     for i in t.tokens():
         if t.at(i) not in known:
-            out.append(Site(t.at(i), up, "comment" if signs.commented(t.s, i, "toml") else "value"))
+            out.append(Site(t.at(i), up, "comment" if marks.commented(t.s, i, "toml") else "value"))
     return out
 
 

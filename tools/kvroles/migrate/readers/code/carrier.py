@@ -7,7 +7,7 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.evidence import signs
+from kvroles.evidence import marks
 from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text
@@ -57,7 +57,7 @@ def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
     t, spec = unit.t, unit.spec
     for node in grammar.owners(unit.at(i, len(TOKEN))):
         if node.type in spec.comment:
-            kind = "value" if signs.sets_by_comment(grammar.text(t, node), spec.grammar) else "comment"
+            kind = "value" if marks.sets_by_comment(grammar.text(t, node), spec.grammar) else "comment"
             return [Site(t.at(k), unit.up, kind) for k in t.tokens_in(node.start_byte, node.end_byte)], node.end_byte
         if node.type in spec.string:
             top, chosen = around(t, node, spec, unit.string_named)

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from functools import partial
 
-from kvroles.evidence import comments, pickers, signs
+from kvroles.evidence import comments, marks, pickers
 from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.patterns import regex
@@ -68,7 +68,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         action = actions[n] if n >= 0 and i < actions[n][1] else None
         if action is not None:
             out += _in_action(t, i, action, trees, up, ctx)
-        elif signs.commented(t.s, i, "yaml"):
+        elif marks.commented(t.s, i, "yaml"):
             out.append(Site(t.at(i), up, "comment"))
         else:
             out.append(_in_branch(t, i, branches, trees, up, ctx) or unread.site(i))

@@ -1,0 +1,72 @@
+"""What a text does with the name of a role, or of a list of roles: whether it puts it to use."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from kvroles.evidence.marks import commented
+from kvroles.evidence.patterns import regex
+
+_NEAR = 240  # characters of a line before and after a name that are looked at
+_MANY = 200  # places of one name: a text with more is taken to put it to use
+# What else is done with the name of a role or of a list of roles, where nothing is set by it.
+_ASKED_BEFORE = regex(
+    r"""(?x) (?: [=!]==? | \bis(?:\s+not)? | \bcase | \b(?:not\s+)?in | -(?:eq|ne|c?in|notin|contains) | \binstanceof | \btypeof
+      | \bchoices\s*=
+      | (?<![a-z])(?: [cC]ontains\w* | (?<!\.)(?:len | set | frozenset | tuple | list | sorted) | join | get_args | Literal
+        | Choice | [eE]num | oneOf | one_of | ValidateSet | NewString | [iI]s_?[vV]alid\w* ) \s* [(\[{]
+      | ["'`] | \b(?:raise|throw|log\w*|warn\w*|error\w*|print\w*|Errorf|panic)\b [^\n]* )
+    \s* [(\[{&*]? \s* (?:\w+(?:\.|::))* $"""
+)
+_WORDS = regex(r"(?<![\w-])\w+(?![\w-])")
+_ASKED_AFTER = regex(
+    r"""(?x) \s* (?: [=!]==? | \bin\b | \bis\b | => | \)?\s*\[number\] | :?=(?!=) | :\s*[\w.<>\[\], &|"']{0,160}=(?!=)
+      | (?:\s+\w+)?\s*=(?!=)
+      | \.(?:includes|contains|indexOf|index|count|has|some|every|join|length|len|value|as_str)\b | ["'`] )"""
+)
+_INDEXED = regex(r"\w\[[\"'`]$")  # ROLES["BOTH"]
+_LOOPS = regex(r"\bfor\b|\bforeach\b|\brange\b")
+_IMPORTED = regex(r"\s*(?:import|from|use|export\s*\{|using)\b")
+_KEY_OF = regex(r"(?:[{,]|(?<![?\s])\s*\n)\s*(?:\w+(?:\.|::))*$")
+_AMONG = regex(r"(?:^|[^\w\s(]|=)\s*[\[{]\s*(?:[\w.:]+\s*,\s*)*(?:\w+(?:\.|::))*$")
+
+
+@lru_cache(maxsize=2)
+def _words(s: str) -> dict[str, list[int]]:
+    """Where each word of a text stands, as often as anybody looks."""
+    out: dict[str, list[int]] = {}
+    for m in _WORDS.finditer(s):
+        places = out.setdefault(m.group(), [])
+        if len(places) <= _MANY:
+            places.append(m.start())
+    return out
+
+
+@lru_cache(maxsize=512)
+def put_to_use(s: str, name: str, lang: str) -> bool:
+    """Whether a text does more with the name of a role, or of a list of roles, than to set it, to compare it, to list it with
+    others, to ask what is in it, or to tell of it. More places than anybody looks through are taken for a use."""
+    plain = name in {"both", "Both"}  # any word of a sentence, but for a member
+    places = _words(s).get(name, ())
+    if len(places) > _MANY:
+        return True
+    for i in places:
+        behind = i + len(name)
+        start, end = s.rfind("\n", 0, i) + 1, s.find("\n", behind)
+        before, after = s[max(start, i - _NEAR) : i], s[behind : min(behind + _NEAR, end if end >= 0 else len(s))]
+        if plain and not before.endswith((".", ":", "->")):
+            continue
+        asked = _ASKED_BEFORE.search(before) is not None and not _LOOPS.search(before)
+        if _INDEXED.search(before):
+            return True
+        if asked or _ASKED_AFTER.match(after) or _IMPORTED.match(before) or commented(s, i, lang):
+            continue
+        if _KEY_OF.search(s[max(0, i - _NEAR) : i]) and re.match(r"\s*:(?![:=])", after):
+            continue
+        if _AMONG.search(before) and re.match(r"\s*[,\])}]", after):
+            continue
+        if re.search(r"(?<!\|)\|\s*$", before) or re.match(r"\s*\|(?!\|)", after):  # of a set or a type
+            continue
+        return True
+    return False
