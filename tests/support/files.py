@@ -64,3 +64,13 @@ def readable(folder: Path) -> None:
     above = [p for p in folder.parents if p.is_relative_to(tempfile.gettempdir()) and p != Path(tempfile.gettempdir())]
     for path in [*folder.rglob("*"), folder, *above]:
         path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
+
+
+def put_odd(path: Path, kind: str) -> None:
+    """Put at ``path`` what is no regular file: a pipe, a device, a folder, or a loop of links."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to({"device": Path("/dev/zero"), "loop": path}[kind])

@@ -18,7 +18,7 @@ from kvroles.vendored.installed import search
 from kvroles.vendored.installed.interpreter import Interpreter
 from support import wheels
 from support.driver import Ran
-from support.files import put, snapshot
+from support.files import put, put_odd, snapshot
 from support.tiny import CONNECTOR, Tiny
 
 pytestmark = pytest.mark.slow
@@ -78,7 +78,7 @@ def test_a_named_folder_that_another_shadows_is_refused(
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_start_up_code_without_an_end_is_not_waited_for(vendor: Vendor, site: Path, kind: str) -> None:
     pth = site / "zz.pth"
-    os.mkfifo(pth) if kind == "pipe" else pth.symlink_to("/dev/zero")
+    put_odd(pth, kind)
     ran = vendor("install", "--python", python(site))
     ran.refused(3, "cannot be started", str(pth), f"rm {pth}")
     pth.unlink()

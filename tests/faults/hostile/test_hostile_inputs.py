@@ -13,6 +13,7 @@ from kvroles import places
 from kvroles.errors import UsageError
 from kvroles.migrate import cli, rewrite
 from kvroles.sources import address, credentials
+from support.files import put_odd
 
 pytestmark = pytest.mark.slow
 
@@ -27,16 +28,11 @@ def test_something_else_in_place_of_a_baseline_is_not_read_without_end(
     monkeypatch.chdir(tmp_path)
     Path("x.yaml").write_text("kv_role: kv_both\n")
     baseline = tmp_path / "baseline"
-    match kind:
-        case "pipe":
-            os.mkfifo(baseline)
-        case "folder":
-            baseline.mkdir()
-        case "sparse file of a terabyte":
-            with baseline.open("wb") as f:
-                f.truncate(1 << 40)
-        case _:
-            baseline.symlink_to("/dev/zero" if kind == "device" else baseline)
+    if kind == "sparse file of a terabyte":
+        with baseline.open("wb") as f:
+            f.truncate(1 << 40)
+    else:
+        put_odd(baseline, kind)
     assert cli.main(["--baseline", "baseline", *write, "x.yaml"]) == 2
     assert "no regular file" in capfd.readouterr().err
 
@@ -62,12 +58,7 @@ def test_something_else_in_place_of_netrc_is_not_read_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     file = tmp_path / "netrc"
-    if kind == "pipe":
-        os.mkfifo(file)
-    elif kind == "folder":
-        file.mkdir()
-    else:
-        file.symlink_to("/dev/zero" if kind == "device" else file)
+    put_odd(file, kind)
     monkeypatch.setenv("NETRC", str(file))
     asked = address.parsed("http://host.invalid/", ("http",))
     assert asked is not None

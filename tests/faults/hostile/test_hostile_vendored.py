@@ -15,6 +15,7 @@ from kvroles.sources import cache
 from kvroles.vendored.wheel import wheel as wheels_of
 from support import oci, wheels
 from support.driver import Ran, script
+from support.files import put_odd
 from support.tiny import CONNECTOR, Tiny
 
 pytestmark = pytest.mark.slow
@@ -72,24 +73,19 @@ def test_a_wheel_written_to_after_its_check_is_not_built(tiny: Tiny, tmp_path: P
     assert not (tmp_path / "built.whl").exists()
 
 
-@pytest.mark.parametrize("kind", ["fifo", "zero", "folder", "loop"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
 def test_something_else_in_place_of_a_wheel_is_not_waited_for(vendor: Vendor, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "vllm-0.22.1-py3-none-any.whl"
-    if kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        path.symlink_to("/dev/zero" if kind == "zero" else path)
+    put_odd(path, kind)
     vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", path).refused(2, "path of a wheel")
 
 
-@pytest.mark.parametrize("kind", ["fifo", "zero", "loop"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop"])
 def test_something_else_in_place_of_an_image_s_base_is_not_waited_for(
     vendor: Vendor, tmp_path: Path, kind: str
 ) -> None:
     path = tmp_path / "base.tar"
-    os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero" if kind == "zero" else path)
+    put_odd(path, kind)
     vendor("oci", "--vllm-rev", "0.22.1", "--base", path).refused(4)
 
 
@@ -157,16 +153,14 @@ def test_a_connector_in_an_image_that_is_a_link_is_refused(vendor: Vendor, tmp_p
 
 @pytest.mark.parametrize("name", ["METADATA", "direct_url.json", "RECORD", "INSTALLER"])
 @pytest.mark.parametrize("kind", ["bytes", "escapes", "pipe", "device", "loop"])
-def test_a_file_that_describes_an_installation_crashes_what_reads_it_or_is_waited_for(
+def test_a_file_that_describes_an_installation_crashes_nothing_and_is_not_waited_for(
     vendor: Vendor, tmp_path: Path, name: str, kind: str
 ) -> None:
     site = wheels.installed(tmp_path / "env", wheels.make(tmp_path / "in"))
     file = next(site.glob("vllm-*.dist-info")) / name
     file.unlink(missing_ok=True)
-    if kind == "pipe":
-        os.mkfifo(file)
-    elif kind in ("device", "loop"):
-        file.symlink_to("/dev/zero" if kind == "device" else file)
+    if kind in ("pipe", "device", "loop"):
+        put_odd(file, kind)
     else:
         file.write_bytes(
             b"Name: \xff\nVersion: \xfe\n\n" if kind == "bytes" else b"Name: vllm\x1b[2J\nVersion: ::error::x\n\n"
