@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kvroles.evidence import pickers
+from kvroles.evidence import kinds, pickers
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.knowledge import flags, rows
 from kvroles.evidence.names import mentioned, name_sides
 from kvroles.evidence.patterns import regex
@@ -85,14 +85,12 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
     if plain and run >= 0 and run != skip and (script := _SCRIPT.match(words[run].s)) is not None:
         named = ctx.sides_of(script.group(1)) - {Side.ENCODE, Side.AGGREGATED}
         if len(named) == 1:
-            out.append(Cue(next(iter(named)), Weight.SAID, "argument", words[run].s[:80], words[run].pos))
+            out.append(kinds.ARGUMENT.cue(next(iter(named)), words[run].s[:80], words[run].pos))
     for i, w in enumerate(words):
         if i == skip:
             named = ctx.sides_of(flag or (w.s.partition("=")[0] if w.s.startswith("-") else ""))
             out += [
-                Cue(side, Weight.NAMED, "flag", flag or w.s.partition("=")[0], w.pos)
-                for side in named
-                if len(named) == 1
+                kinds.FLAG_NAME.cue(side, flag or w.s.partition("=")[0], w.pos) for side in named if len(named) == 1
             ]
             for part in w.s.split(","):  # of several that one word sets, those beside the role
                 if (given := _ENV.match(_EXPORT.sub("", part))) is not None:
@@ -107,8 +105,8 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
             if bare in _SIDES:
                 nxt = words[i + 1].s if not eq and i + 1 < len(words) and i + 1 != skip else "-"
                 if (value if eq else nxt).lower() in _ON or (not eq and nxt[:1] in _NO_VALUE):
-                    weight = Weight.SAID if _SIDES[bare] is Side.AGGREGATED else Weight.FLAG
-                    out.append(Cue(_SIDES[bare], weight, "flag", s, w.pos))
+                    kind = kinds.AGGREGATED_FLAG if _SIDES[bare] is Side.AGGREGATED else kinds.ROLE_FLAG
+                    out.append(kind.cue(_SIDES[bare], s, w.pos))
                 flag = ""
                 continue
             if eq:
@@ -133,7 +131,7 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
         named = ctx.sides_of(value)
         side = next(iter(named)) if len(named) == 1 else None
     if side is not None and not (side is Side.AGGREGATED and name_is_vague(name)):
-        return [Cue(side, Weight.FLAG, "variable", f"{name}={value[:60]}", pos)]
+        return [kinds.ROLE_VARIABLE.cue(side, f"{name}={value[:60]}", pos)]
     if "{" in value and "${" not in value:
         return []
     if "$" in value and len(value) < 120 and not _OTHER_END.search(name) and not mentioned(name):
@@ -141,7 +139,7 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
     if re.search(r"(?i)is_?(?:prefill|decode)|(?:prefill|decode)_?(?:only|worker|mode)$", name) and value.strip(
         "\"'"
     ).lower() in {"1", "true", "yes"}:
-        return [Cue(s, Weight.FLAG, "variable", f"{name}={value}", pos) for s in name_sides(name)]
+        return [kinds.ROLE_VARIABLE.cue(s, f"{name}={value}", pos) for s in name_sides(name)]
     return []
 
 
@@ -164,7 +162,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         if side is not None and not (
             side is Side.AGGREGATED and flag in {"--mode", "--role", "--stage"} and value == "none"
         ):
-            return [Cue(side, Weight.FLAG, "flag", words[:80], pos)]
+            return [kinds.ROLE_FLAG.cue(side, words[:80], pos)]
         return []
     if flag == "--export":  # Slurm's list of variables for the command
         given = [m for part in value.split(",") if (m := _ENV.match(part))]
@@ -178,16 +176,14 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         key = "$" + m.group(1) if (m := re.match(r"\$\{?(\w+)", number)) else number
         if key in ctx.proxied:
             return [
-                Cue(
+                kinds.PORT.cue(
                     ctx.proxied[key],
-                    Weight.NAMED,
-                    "port",
                     f"{words} is the proxy's {ctx.proxied[key].value} server",
                     pos,
                 )
             ]
     if _HOST_FLAG.match(flag) and (side := ctx.proxied.get(value.lower())):
-        return [Cue(side, Weight.NAMED, "host", f"{words} is the proxy's {side.value} server", pos)]
+        return [kinds.HOST.cue(side, f"{words} is the proxy's {side.value} server", pos)]
     if (
         "$" in value
         or "{{" in value
@@ -200,14 +196,16 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
 
 
 def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
-    weight = Weight.NAMED if re.match(r"--(?:name|container-name)[= ]", words) else Weight.SAID
     if "\n" in value or " " in value.strip() or (kind_of_address(value) and not words.startswith("-")):
         return []
     found = ctx.sides_of(value) - {Side.ENCODE, Side.AGGREGATED}
     if len(found) != 1:
         return []
-    kind = "log file" if _PATHLIKE.search(value) else "argument"
-    return [Cue(next(iter(found)), weight, kind, words[:80], pos)]
+    if re.match(r"--(?:name|container-name)[= ]", words):
+        kind = kinds.CONTAINER_NAME
+    else:
+        kind = kinds.LOG_FILE if _PATHLIKE.search(value) else kinds.ARGUMENT
+    return [kind.cue(next(iter(found)), words[:80], pos)]
 
 
 def other_end(name: str) -> bool:
@@ -226,5 +224,5 @@ def redirect_cues(targets: Iterable[Word], ctx: FileCtx) -> list[Cue]:
     for w in targets:
         found = ctx.sides_of(w.s) - {Side.ENCODE, Side.AGGREGATED}
         if len(found) == 1:
-            out.append(Cue(next(iter(found)), Weight.SAID, "log file", w.s[:80], w.pos))
+            out.append(kinds.LOG_FILE.cue(next(iter(found)), w.s[:80], w.pos))
     return out

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import alike_said, starts_something
 
@@ -27,7 +28,7 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
         return []
     for place, text in lines:
         if alike_said(text):
-            return [Cue(Side.SHARED, Weight.FLAG, "comment", text[:_SHOWN], place)]
+            return [kinds.BOTH_SAID.cue(Side.SHARED, text[:_SHOWN], place)]
     titles: list[tuple[Side, int, str]] = []
     for n, (place, text) in enumerate(lines):
         if (n == 0 or _begins(lines[n - 1][1], text)) and (side := ctx.title_side(text)) is not None:
@@ -40,7 +41,7 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
         return []
     if not last and len(lines) > _LONGEST:
         return []
-    return [Cue(side, Weight.SAID, "comment", text[:_SHOWN], place)]
+    return [kinds.COMMENT.cue(side, text[:_SHOWN], place)]
 
 
 _BEHIND = regex(r"\s(?:#+|//+|;)[ \t]*([^'\"{}\[\]]*?)[ \t]*\r?\n?\Z")

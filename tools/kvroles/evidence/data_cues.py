@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvroles.evidence import argv, conditions
+from kvroles.evidence import argv, conditions, kinds
 from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
@@ -72,13 +72,13 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
     pos = key.text.at(0)
     side = one_side(key.value, ctx)
     if (side is not None and not isinstance(value, Scalar)) or side in (Side.PREFILL, Side.DECODE):
-        scope.cues.append(Cue(side, Weight.NAMED, "key", key.value, pos))
+        scope.cues.append(kinds.KEY.cue(side, key.value, pos))
     elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
-        scope.cues.append(Cue(host, Weight.NAMED, "host", f"{key.value} is the proxy's {host.value} server", pos))
+        scope.cues.append(kinds.HOST.cue(host, f"{key.value} is the proxy's {host.value} server", pos))
     if side in (Side.PREFILL, Side.DECODE):
         takers = owner.kept("takers", lambda: [(k, v, _extends(v)) for k, v in owner.pairs if isinstance(v, Map)])
         scope.cues += [
-            Cue(Side.SHARED, Weight.FLAG, "extends", f"{k.value} extends {key.value}", k.text.at(0))
+            kinds.EXTENDED.cue(Side.SHARED, f"{k.value} extends {key.value}", k.text.at(0))
             for k, v, taken in takers
             if key.value in taken
             and one_side(k.value, ctx) is not side
@@ -86,14 +86,14 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
             and not any(scalars_with(v, role) for role in ("kv_both", "kv_producer", "kv_consumer"))
         ]
         scope.cues += [
-            Cue(Side.SHARED, Weight.FLAG, "task", f"{k.value} runs {key.value}", k.text.at(0))
+            kinds.RUN_BY_TASK.cue(Side.SHARED, f"{k.value} runs {key.value}", k.text.at(0))
             for k, v, _ in takers
             if v is not value and _runs(v, key.value) and one_side(k.value, ctx) not in (None, side)
         ]
     if side is Side.DECODE:
         for k, v in owner.pairs:
             if one_side(k.value, ctx) is Side.PREFILL and isinstance(v, Map) and (why := switched_off(v)):
-                scope.cues.append(Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", f"{k.value}.{why}", k.text.at(0)))
+                scope.cues.append(kinds.PREFILL_OFF.cue(Side.AGGREGATED, f"{k.value}.{why}", k.text.at(0)))
     return scope
 
 
@@ -132,7 +132,7 @@ def _prefill_off(seq: Seq, ctx: FileCtx) -> list[tuple[Map, Cue]]:
             name = other.scalar("name") or ""
             if one_side(name, ctx) is Side.PREFILL:
                 place = other.pairs[0][0].text.at(0)
-                out.append((other, Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", f"{name}.{why}", place)))
+                out.append((other, kinds.PREFILL_OFF.cue(Side.AGGREGATED, f"{name}.{why}", place)))
     return out
 
 
@@ -157,7 +157,7 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
     profiles = m.get("profiles") if not scope.cues else None
     started = seq_words(profiles) if isinstance(profiles, Seq) else None
     if started and len(started) == 1 and (side := ctx.role_of(started[0].s)) in (Side.PREFILL, Side.DECODE):
-        scope.cues.append(Cue(side, Weight.NAMED, "label", f"profiles: {started[0].s}", started[0].pos))
+        scope.cues.append(kinds.LABEL.cue(side, f"profiles: {started[0].s}", started[0].pos))
     if through in _ELSE_KEYS:
         scope.cues = [c for c in scope.cues if c.kind != "condition"]
     words, has_args = m.kept("words", lambda: container_words(m))
@@ -199,7 +199,7 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
             asked = ctx.text.s.replace("{", "") if key == "envs" and cues else ""
             out.append(_Said(key, [c for c in cues if f"${c.words.split('=')[0]}" not in asked]))
         if key in _LOOPS and (both := _both_in(v)):
-            out.append(_Said(key, [Cue(Side.SHARED, Weight.NAMED, "loop", f"{key}: {both}", k.text.at(0))]))
+            out.append(_Said(key, [kinds.LOOP_OVER_BOTH.cue(Side.SHARED, f"{key}: {both}", k.text.at(0))]))
     return [said for said in out if said.cues]
 
 
@@ -225,22 +225,20 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
     if key in _CONDITION_KEYS:
         words = f"{key}: {v.value}"[:80]
         if (side := ctx.branch_side(v.value, taken=True)) is not None:
-            return [Cue(side, Weight.NAMED, "condition", words, pos)] if side in PD else []
+            return [kinds.CONDITION.cue(side, words, pos)] if side in PD else []
         out, own = conditions.told(v.value, value=True)
-        return (
-            [Cue(out.other, Weight.HINT, "condition", words, pos)] if out is not None and out in PD and not own else []
-        )
+        return [kinds.RULED_OUT.cue(out.other, words, pos)] if out is not None and out in PD and not own else []
     if key in _NAME_KEYS or (
         key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not mentioned(key)
     ):
         # A step's name is a sentence: "Wait for prefill, then start the rest".
         if side := one_side(v.value, ctx) if len(v.value.split()) < 3 else ctx.title_side(v.value):
-            return [Cue(side, Weight.NAMED, "name", f"{key}: {v.value}", pos)]
+            return [kinds.NAME.cue(side, f"{key}: {v.value}", pos)]
         if (host := ctx.proxied.get(v.value.lower())) is not None:
-            return [Cue(host, Weight.NAMED, "host", f"{key}: {v.value} is the proxy's {host.value} server", pos)]
+            return [kinds.HOST.cue(host, f"{key}: {v.value} is the proxy's {host.value} server", pos)]
     if op and key == "path":
         if side := one_side(v.value, ctx):
-            return [Cue(side, Weight.NAMED, "patch path", v.value, pos)]
+            return [kinds.PATCH_PATH.cue(side, v.value, pos)]
         return []
     if role_key(key) and not ctx.overridable:
         side = ctx.role_of(v.value, key)
@@ -248,14 +246,14 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
             side = one_side(v.value, ctx)
         if side is not None and not (side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}):
             strong = re.search(r"(?i)disagg|sub_?component|pd_?role|worker|nixl", key) is not None
-            return [Cue(side, Weight.FLAG if strong else Weight.NAMED, "role", f"{key}: {v.value}", pos)]
+            return [(kinds.ROLE if strong else kinds.ROLE_SETTING).cue(side, f"{key}: {v.value}", pos)]
     if key in _SAID_KEYS and (side := ctx.title_side(v.value)):
-        return [Cue(side, Weight.SAID, "text", f"{key}: {v.value[:80]}", pos)]
+        return [kinds.TEXT.cue(side, f"{key}: {v.value[:80]}", pos)]
     if (
         re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key)
         and v.value.lower() == "true"
     ):
-        return [Cue(s, Weight.FLAG, "role", f"{key}: {v.value}", pos) for s in name_sides(key)]
+        return [kinds.ROLE.cue(s, f"{key}: {v.value}", pos) for s in name_sides(key)]
     return []
 
 
@@ -267,7 +265,7 @@ def _metadata(m: Map, ctx: FileCtx) -> list[Cue]:
         elif k.value in {"labels", "annotations"}:
             out += _labels(v, ctx, roles_only=k.value == "annotations")
         elif k.value == "labelSelector" and isinstance(v, Scalar) and (side := selector_side(v.value)):
-            out.append(Cue(side, Weight.NAMED, "label", f"labelSelector: {v.value}", v.text.at(0)))
+            out.append(kinds.LABEL.cue(side, f"labelSelector: {v.value}", v.text.at(0)))
     return out
 
 
@@ -286,7 +284,7 @@ def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
                 else None
             )
         if side is not None:
-            out.append(Cue(side, Weight.NAMED, "label", f"{key}: {value}", pos))
+            out.append(kinds.LABEL.cue(side, f"{key}: {value}", pos))
     return out
 
 
@@ -385,7 +383,7 @@ def kserve(root: Node, keys: list[str]) -> Cue | None:
     if any(
         k.value == "prefill" and not (isinstance(v, Scalar) and v.value in {"", "null", "~"}) for k, v in spec.pairs
     ):
-        return Cue(Side.DECODE, Weight.NAMED, "structure", f"spec.{keys[1]} beside spec.prefill (KServe)", pos)
+        return kinds.STRUCTURE.cue(Side.DECODE, f"spec.{keys[1]} beside spec.prefill (KServe)", pos)
     if root.scalar("kind") == "LLMInferenceService" and spec.get("baseRefs") is None:
-        return Cue(Side.AGGREGATED, Weight.NAMED, "structure", "no spec.prefill: one server does both (KServe)", pos)
+        return kinds.STRUCTURE.cue(Side.AGGREGATED, "no spec.prefill: one server does both (KServe)", pos)
     return None

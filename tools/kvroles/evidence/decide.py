@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
-_LABELS = frozenset(
-    {"name", "label", "key", "role", "patch path", "file written", "variable", "section", "function", "target", "stage",
-     "option", "beside", "call"}
-)  # fmt: skip
-_TITLES = frozenset({"folder", "file name", "class"})
-OVER = frozenset({"heading", "tab", "text above", "sentence", "cell above"})  # of a document: the nearer one goes
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
@@ -61,15 +56,13 @@ def weigh(site: Site, ctx: FileCtx) -> Verdict:
     undecided = verdict.side is None and verdict.why in {"unknown", "weak"}
     if (verdict.side is Side.DECODE or undecided) and ctx.prefill_off is not None:
         words, place = ctx.prefill_off
-        return Verdict(
-            None, "aggregated", [Cue(Side.AGGREGATED, Weight.FLAG, "prefill off", words, place), *verdict.cues]
-        )
+        return Verdict(None, "aggregated", [kinds.PREFILL_OFF.cue(Side.AGGREGATED, words, place), *verdict.cues])
     if (verdict.side in PD or verdict.why == "conflict") and ctx.substituted is not None:
         words, place = ctx.substituted
-        cue = Cue(Side.SHARED, Weight.FLAG, "made from the other", words, place)
+        cue = kinds.MADE_FROM_OTHER.cue(Side.SHARED, words, place)
         return Verdict(None, "shared", [cue, *verdict.cues])
     if verdict.side in PD and (switches := ctx.switching(site.pos)) is not None:
-        cue = Cue(Side.AGGREGATED, Weight.FLAG, "changes its role", *switches)
+        cue = kinds.CHANGES_ROLE.cue(Side.AGGREGATED, *switches)
         return Verdict(None, "conflict", [*verdict.cues, cue])
     if verdict.side is None or verdict.side not in PD or not (alone := _needs_company(verdict.side, verdict.cues)):
         return verdict
@@ -89,10 +82,10 @@ def _needs_company(side: Side, cues: list[Cue]) -> str:
     empty for all others."""
     if not cues or any(c.weight >= Weight.FLAG for c in cues):
         return ""
-    kinds = {c.kind.removeprefix("used by: ") for c in cues}
-    if kinds <= _TITLES:
+    takes = {kinds.ALONE.get(c.kind.removeprefix("used by: "), "") for c in cues}
+    if takes == {"name"}:
         return "name"
-    return "label" if side is Side.DECODE and kinds <= _LABELS | _TITLES else ""
+    return "label" if side is Side.DECODE and "" not in takes else ""
 
 
 def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
@@ -169,7 +162,7 @@ def _overrules(outer: _Level, inner: _Level) -> bool:
     if outer.side is Side.AGGREGATED:
         return inner.side is not Side.PREFILL or outer.weight > inner.weight or inner.weight <= Weight.SAID
     if outer.weight == inner.weight == Weight.SAID:  # the title over a command, and what the command itself says
-        return not {c.kind for c in inner.cues} & OVER
+        return not {c.kind for c in inner.cues} & kinds.GIVE_WAY
     if outer.weight == inner.weight:
         return inner.weight == Weight.NAMED
     if (outer.weight, inner.weight) == (Weight.NAMED, Weight.FLAG):  # a server named for one side, told to be the other
@@ -217,9 +210,9 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
             sides.setdefault(verdict.side, verdict.cues[0])
             places.append((verdict.side, use.place))
         elif verdict.why in {"shared", "aggregated", "encode"}:
-            for cue in verdict.cues or [Cue(Side(verdict.why), Weight.SAID, "use", scope.name, use.place)]:
+            for cue in verdict.cues:
                 sides.setdefault(cue.side, cue)
-            sides.setdefault(Side(verdict.why), verdict.cues[0] if verdict.cues else next(iter(sides.values())))
+            sides.setdefault(Side(verdict.why), verdict.cues[0])
         elif verdict.why == "conflict":
             return Verdict(
                 None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from kvroles.evidence import conditions
+from kvroles.evidence import conditions, kinds
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.knowledge import pickers as known
 from kvroles.evidence.names import PD, condition_side, mentioned, split_name
 from kvroles.evidence.patterns import regex
@@ -67,12 +67,12 @@ def else_cues(
     speaks of, if that is the other side and not the one that the condition asks for."""
     words = f"else of: {condition.strip()}"[:80]
     if last and (side := otherwise(condition, first, ctx, shell=shell)) is not None:
-        return [Cue(side, Weight.NAMED, "condition", words, pos)]
+        return [kinds.CONDITION.cue(side, words, pos)]
     side, own = conditions.told(condition, value=False, shell=shell)
     if side is None or side not in PD or own or len(body) > _LONGEST:
         return []
     said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in mentioned(w)}
-    return [Cue(side.other, Weight.SAID, "condition", words, pos)] if side.other in said and side not in said else []
+    return [kinds.LAST_BRANCH.cue(side.other, words, pos)] if side.other in said and side not in said else []
 
 
 def in_action(text: str, place: int, ctx: FileCtx) -> tuple[bool, Side | None]:
@@ -90,4 +90,4 @@ def in_action(text: str, place: int, ctx: FileCtx) -> tuple[bool, Side | None]:
 
 def cue(side: Side | None, condition: str, pos: int) -> list[Cue]:
     """The cue of a picked value."""
-    return [] if side is None else [Cue(side, Weight.NAMED, "condition", condition.strip()[:80], pos)]
+    return [] if side is None else [kinds.CONDITION.cue(side, condition.strip()[:80], pos)]

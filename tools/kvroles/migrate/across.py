@@ -11,9 +11,9 @@ import os
 import re
 from collections.abc import Iterator
 
-from kvroles.evidence import decide
+from kvroles.evidence import decide, kinds
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import name_sides
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import walk
@@ -61,7 +61,7 @@ def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
             sides = name_sides(taker[0]) if taker else frozenset()
             if given.get("file") == name and "service" in given and len(sides) == 1:
                 side, words = next(iter(sides)), f"{os.path.basename(path)}: {taker[0]} extends {given['service']}"
-                out.setdefault(given["service"], (side, Cue(Side.SHARED, Weight.FLAG, "extends", words)))
+                out.setdefault(given["service"], (side, kinds.EXTENDED.cue(Side.SHARED, words)))
     return out
 
 

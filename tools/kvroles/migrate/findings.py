@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kvroles.evidence import decide
+from kvroles.evidence import decide, kinds
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.signs import SIGNS
@@ -165,7 +165,7 @@ def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | No
         if (
             v is not None
             and side is not None
-            and all(c.weight <= Weight.SAID and c.kind not in decide.OVER for c in v.cues)
+            and all(c.weight <= Weight.SAID and c.kind not in kinds.GIVE_WAY for c in v.cues)
         ):
             if used is None:
                 # lazy: only few files are decided by so little
@@ -276,7 +276,7 @@ def _connector_unknown(site: Site, options: Options) -> bool:
 
 
 def _answer_cue(side: Side, where: str, site: Site) -> Cue:
-    return Cue(side, 4, "answer", where, site.pos)
+    return kinds.ANSWER.cue(side, where, site.pos)
 
 
 def _not_nixl(site: Site, ctx: File, options: Options, finding: Make) -> Finding:

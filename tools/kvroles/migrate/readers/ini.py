@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from functools import cached_property, partial
 from typing import NamedTuple
 
-from kvroles.evidence import argv
+from kvroles.evidence import argv, kinds
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Site, Weight
 from kvroles.evidence.patterns import regex
@@ -99,19 +99,17 @@ class _Unit:
         start, name = self.sections[section] if section >= 0 else (0, "")
         end = self.sections[section + 1][0] if section + 1 < len(self.sections) else len(t.s)
         told = self._told(start, min(end, start + _REACH))
-        scope = _described(
-            t, self.up, Weight.NAMED if told else Weight.SAID, ctx
-        )  # it counts against what the unit is told
+        scope = _described(t, self.up, kinds.DESCRIPTION_BESIDE_ROLE if told else kinds.DESCRIPTION, ctx)
         for branch in self.branches:
             if branch.start <= entry.start < branch.end:
                 scope = branches_of.scope_of(branch, scope, t, ctx)
-        for kind, word in (("section", name), ("key", entry.key)):
-            place = entry.start if kind == "key" else start
-            if (kind == "key" or name) and (said := self._said(place)):
+        for kind, word in ((kinds.SECTION, name), (kinds.KEY, entry.key)):
+            place = entry.start if kind is kinds.KEY else start
+            if (kind is kinds.KEY or name) and (said := self._said(place)):
                 scope = Scope("line", "", scope, said)
-            scope = Scope(kind, word, scope)
+            scope = Scope(kind.name, word, scope)
             if len(sides := ctx.sides_of(word)) == 1:
-                scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, word, t.at(entry.start)))
+                scope.cues.append(kind.cue(next(iter(sides)), word, t.at(entry.start)))
         scope = Scope("environment", "", scope, [*told])
         if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
             scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
@@ -201,17 +199,17 @@ def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:
     out = [c for c in out if c.weight == Weight.FLAG]
     for m in _NAME.finditer(t.s, start, end):
         if len(sides := ctx.sides_of(m.group(1))) == 1:
-            out.append(Cue(next(iter(sides)), Weight.NAMED, "name", m.group().strip(), t.at(m.start())))
+            out.append(kinds.NAME.cue(next(iter(sides)), m.group().strip(), t.at(m.start())))
     return out
 
 
-def _described(t: Text, up: Scope, weight: int, ctx: File) -> Scope:
+def _described(t: Text, up: Scope, kind: kinds.Kind, ctx: File) -> Scope:
     """What the unit's description says it is."""
     m = _DESCRIPTION.search(t.s)
     side = ctx.title_side(m.group(1)) if m else None
     if m is None or side is None:
         return up
-    return Scope("unit", "", up, [Cue(side, weight, "description", m.group(1).strip()[:80], t.at(m.start()))])
+    return Scope("unit", "", up, [kind.cue(side, m.group(1).strip()[:80], t.at(m.start()))])
 
 
 INI = _Ini()

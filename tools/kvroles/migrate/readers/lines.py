@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence import argv
+from kvroles.evidence import argv, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data_cues import one_side
-from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.frames import Scope, Side
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 
@@ -39,7 +39,7 @@ def line_at(s: str, i: int) -> str:
 def keyed(key: str, pos: int, up: Scope, ctx: FileCtx) -> Scope:
     """The scope of what the words ``key=...`` set."""
     side = one_side(key, ctx)
-    return Scope("key", key, up, [] if side is None else [Cue(side, Weight.NAMED, "key", key, pos)])
+    return Scope("key", key, up, [] if side is None else [kinds.KEY.cue(side, key, pos)])
 
 
 def owner(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
@@ -48,7 +48,7 @@ def owner(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
     line = t.s[start:end]
     if line.lstrip().startswith("#"):
         side = ctx.title_side(line)
-        cues = [Cue(side, Weight.SAID, "comment", line.strip("# ")[:80], t.at(i))] if side else []
+        cues = [kinds.COMMENT.cue(side, line.strip("# ")[:80], t.at(i))] if side else []
         return Scope("comment", "", up, cues)
     named = next((m.group() for m in _WORD.finditer(line) if m.start() <= i - start < m.end()), "")
     words = [argv.Word(m.group(), t.at(i)) for m in _WORD.finditer(line) if m.group() != named]
@@ -64,5 +64,5 @@ def headed(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
         return up
     title = next(g for g in last.groups() if g)
     sides = ctx.sides_of(title) & {Side.PREFILL, Side.DECODE}
-    cues = [Cue(s, Weight.NAMED, "target", title, t.at(last.start())) for s in sides if len(sides) == 1]
+    cues = [kinds.TARGET.cue(s, title, t.at(last.start())) for s in sides if len(sides) == 1]
     return Scope("target", title, up, cues)

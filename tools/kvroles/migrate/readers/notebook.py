@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from kvroles.evidence import kinds
 from kvroles.evidence.data import Map, Scalar, Seq
-from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import lines, mentions
@@ -81,10 +82,8 @@ def _said(source: Text, up: Scope, ctx: File) -> Scope:
     side = ctx.title_side(lines[-1]) or ctx.title_side(lines[0]) if lines else None
     if side is not None:
         scope.cues.append(
-            Cue(
+            kinds.CELL_ABOVE.cue(
                 side,
-                Weight.SAID,
-                "cell above",
                 (lines[-1] if ctx.title_side(lines[-1]) else lines[0])[:80],
                 source.at(0),
             )

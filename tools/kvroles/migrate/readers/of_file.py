@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kvroles.evidence import signs
-from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence import kinds, signs
+from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
@@ -46,7 +46,7 @@ def file_scope(name: str, ctx: File) -> Scope:
         stem = part if stem.lower() in _KIND_NAMES else stem
         sides = ctx.sides_of(stem) - ({Side.ENCODE, Side.AGGREGATED} if disagg else {Side.ENCODE})
         if len(sides) == 1:
-            scope.cues.append(Cue(next(iter(sides)), Weight.FILE, "file name" if depth == 0 else "folder", part))
+            scope.cues.append((kinds.FILE_NAME if depth == 0 else kinds.FOLDER).cue(next(iter(sides)), part))
             break
         if sides:
             break

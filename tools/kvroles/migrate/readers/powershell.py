@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, data_cues
+from kvroles.evidence import argv, comments, data_cues, kinds
 from kvroles.evidence.data import Map, Scalar
-from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors
@@ -405,7 +405,7 @@ class _Script:
                 case "function_statement":
                     said = next((c for c in owner.named_children if c.type == "function_name"), None)
                     word = grammar.text(self.t, said) if said is not None else ""
-                    scope = self._named("function", word, scope, owner)
+                    scope = self._named(kinds.FUNCTION, word, scope, owner)
                     if follow and word:
                         scope.find_uses = partial(
                             self._uses, re.compile(rf"(?i)(?<![\w-]){re.escape(word)}(?![\w-])"), owner
@@ -414,7 +414,7 @@ class _Script:
                     scope = self._branch(owner, inner, scope)
                 case "assignment_expression" if inner == owner.child_by_field_name("value"):
                     name = self._target(owner)
-                    scope = self._named("variable", name, scope, owner)
+                    scope = self._named(kinds.VARIABLE, name, scope, owner)
                     if follow and name:
                         used = re.compile(rf"(?i)[$@]\{{?(?:\w+:)?{re.escape(name)}(?!\w)(?!\s*\+?=(?!=))")
                         scope.find_uses = partial(self._uses, used, owner)
@@ -422,7 +422,7 @@ class _Script:
                     through = self._key(inner) if inner.type == "hash_entry" else None
                     scope = data_cues.map_scope(self._mapping(owner), scope, self.ctx, through)
                 case "hash_entry":
-                    scope = self._named("key", self._key(owner), scope, owner)
+                    scope = self._named(kinds.KEY, self._key(owner), scope, owner)
                 case "command" | "array_literal_expression" if words := self._words(owner):
                     scope = self._command(words, node, scope)
             if owner.type == "statement_list":
@@ -431,10 +431,10 @@ class _Script:
             scope = branches_of.scope_of(choice.branch(self.t.s, node.start_byte), scope, self.t, self.ctx)
         return scope
 
-    def _named(self, kind: str, name: str, up: Scope, node: Node) -> Scope:
+    def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
         sides = self.ctx.sides_of(name)
-        cues = [Cue(s, Weight.NAMED, kind, name, self.t.at(node.start_byte)) for s in sides if len(sides) == 1]
-        return Scope(kind, name, up, cues)
+        cues = [kind.cue(s, name, self.t.at(node.start_byte)) for s in sides if len(sides) == 1]
+        return Scope(kind.name, name, up, cues)
 
     def _uses(self, pattern: re.Pattern[str], own: Node) -> list[Scope]:
         """The owners of every place that ``pattern`` is found in, outside of ``own``."""

@@ -11,7 +11,8 @@ from functools import partial
 from typing import NamedTuple
 
 from kvroles.evidence import comments as evidence_of
-from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence import kinds
+from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.names import mentioned, role_key
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
@@ -61,12 +62,12 @@ def _lines(t: Text) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip(starts, [*starts[1:], len(t.s)], strict=True) if b > a]
 
 
-def _name_cue(scope: Scope, kind: str, name: str, pos: int, ctx: File) -> Scope:
+def _name_cue(scope: Scope, kind: kinds.Kind, name: str, pos: int, ctx: File) -> Scope:
     sides = ctx.sides_of(name)
     if len(sides) == 1:
-        scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, pos))
+        scope.cues.append(kind.cue(next(iter(sides)), name, pos))
     elif {Side.PREFILL, Side.DECODE} <= sides:
-        scope.cues.append(Cue(Side.SHARED, Weight.NAMED, kind, name, pos))
+        scope.cues.append(kind.cue(Side.SHARED, name, pos))
     return scope
 
 
@@ -76,11 +77,11 @@ def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:
     out: list[Cue] = []
     for m in re.finditer(rf"(?im)^[ \t]*FROM[ \t]+{re.escape(name)}[ \t]+AS[ \t]+(\S+)", t.s):
         if own and mentioned(m.group(1)) - own:
-            out.append(Cue(Side.SHARED, Weight.FLAG, "stage", m.group().strip(), t.at(m.start())))
+            out.append(kinds.BUILT_UPON.cue(Side.SHARED, m.group().strip(), t.at(m.start())))
     for m in re.finditer(rf"(?im)^[ \t]*COPY[ \t]+--from={re.escape(name)}[ \t].*", t.s):
         taker = [f.group(1) for f in re.finditer(r"(?im)^[ \t]*FROM[ \t].*\bAS[ \t]+(\S+)", t.s[: m.start()])][-1:]
         if own and taker and mentioned(taker[0]) - own:
-            out.append(Cue(Side.SHARED, Weight.FLAG, "stage", m.group().strip()[:80], t.at(m.start())))
+            out.append(kinds.BUILT_UPON.cue(Side.SHARED, m.group().strip()[:80], t.at(m.start())))
     return out
 
 
@@ -151,17 +152,17 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
         if name == "FROM":
             stage = up
             if s := _FROM.search(body.s):
-                stage = _name_cue(Scope("stage", s.group(1), up), "stage", s.group(1), t.at(a), ctx)
+                stage = _name_cue(Scope("stage", s.group(1), up), kinds.STAGE, s.group(1), t.at(a), ctx)
                 stage.cues += _built_upon(t, s.group(1), stage)
         elif name == "LABEL" and not TOKEN_RE.search(body.s):
             for m in re.finditer(r"([\w./-]+)=[\"']?([\w-]+)", body.s):
                 side = ctx.role_of(m.group(2)) if role_key(m.group(1)) else None
-                stage.cues += [Cue(side, Weight.NAMED, name.lower(), m.group(), t.at(a))] if side else []
+                stage.cues += [kinds.LABEL.cue(side, m.group(), t.at(a))] if side else []
         elif TOKEN_RE.search(body.s):
             scope = _said(comments, stage, ctx)
             if name in {"COPY", "ADD"} and (written := _WRITTEN.match(body.s)) is not None:
                 target = written.group("target")
-                file = _name_cue(Scope("file written", target, scope), "file written", target, t.at(a), ctx)
+                file = _name_cue(Scope("file written", target, scope), kinds.FILE_WRITTEN, target, t.at(a), ctx)
                 held = body.slice(written.end(), body.s.rstrip().rfind("\n") + 1)
                 out += ctx.read(held, file, registry.lang_of_name(target))
             elif body.s.lstrip().startswith("["):
@@ -172,7 +173,7 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
                 k = body.s.index(key) + len(key)
                 value, scope = (
                     body.slice(k, len(body.s)),
-                    _name_cue(Scope("variable", key, scope), "variable", key, t.at(a), ctx),
+                    _name_cue(Scope("variable", key, scope), kinds.VARIABLE, key, t.at(a), ctx),
                 )
                 site = pairs.role(key, value, env, scope, ctx)
                 out += [site] if site is not None else ctx.read(value, scope)
@@ -207,7 +208,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
         if rule is not None and not line.startswith((" ", "\t")):
             scope = _name_cue(
                 Scope("target", rule.group("name"), _of_line(t, a, b, comments, up, ctx)),
-                "target",
+                kinds.TARGET,
                 rule.group("name"),
                 t.at(a),
                 ctx,
@@ -264,7 +265,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
                 variables.append((var.group("name"), a, value, comments))
         elif TOKEN_RE.search(line) and lang == "make" and (own := _TARGET_VAR.match(line)):
             around = _of_line(t, a, b, comments, up, ctx)
-            scope = _name_cue(Scope("target", own["target"], around), "target", own["target"], t.at(a), ctx)
+            scope = _name_cue(Scope("target", own["target"], around), kinds.TARGET, own["target"], t.at(a), ctx)
             out += ctx.read(t.slice(a + own.end(), a + len(line)), Scope("variable", own["name"], scope))
         elif TOKEN_RE.search(line):
             out += [Site(t.at(a + m.start()), up, "value") for m in TOKEN_RE.finditer(line)]
@@ -279,7 +280,7 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
         around = _of_line(
             t, a, a + len(value.s) + value.at(0) - t.at(a), above, _within(conditions, a, -1, up, t, ctx), ctx
         )
-        scope = _name_cue(Scope("variable", name, around), "variable", name, t.at(a), ctx)
+        scope = _name_cue(Scope("variable", name, around), kinds.VARIABLE, name, t.at(a), ctx)
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
         scope.find_uses = partial(_uses, use, bodies, ctx)
         if scope.cues and scope.cues[0].side in (Side.PREFILL, Side.DECODE):
@@ -340,10 +341,10 @@ def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
         m = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])(?P<given>(?:\s+[\"'][^\"')]*[\"'])*)", rule.needs)
         if m is None or not (rule.empty or m.group("given")):
             continue
-        target = _name_cue(Scope("target", rule.name, up, place=rule.place), "target", rule.name, rule.place, ctx)
+        target = _name_cue(Scope("target", rule.name, up, place=rule.place), kinds.TARGET, rule.name, rule.place, ctx)
         words = re.findall(r"[\w.-]+", m.group("given"))
         sides = [(w, next(iter(s))) for w in words if len(s := ctx.sides_of(w)) == 1]
-        cues = [Cue(side, Weight.NAMED, "given", f"{name} {w}", rule.place) for w, side in sides]
+        cues = [kinds.GIVEN.cue(side, f"{name} {w}", rule.place) for w, side in sides]
         out.append(Scope("needed", name, target, cues, place=rule.place) if cues else target)
     return out
 
@@ -352,7 +353,7 @@ def _lent(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | None:
     """The variable of the other side that takes over the value that ``use`` stands for."""
     for name, value in assigned:
         if mentioned(name) == {side.other} and (m := re.search(use, value.s)) and not TOKEN_RE.search(value.s):
-            return Cue(side.other, Weight.NAMED, "handed on to", name, value.at(m.start()))
+            return kinds.HANDED_ON.cue(side.other, name, value.at(m.start()))
     return None
 
 

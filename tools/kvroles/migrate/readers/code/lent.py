@@ -7,7 +7,8 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence import kinds
+from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
@@ -56,7 +57,7 @@ class Lender(Reader):
                 if other not in said and not re.search(
                     r"kv_(?:role|producer|consumer)", source + self._after(owner, anew)
                 ):
-                    return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(m.start()))
+                    return kinds.HANDED_ON.cue(other, taker, self.t.at(m.start()))
                 break
         return None
 

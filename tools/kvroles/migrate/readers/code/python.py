@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence import kinds
+from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, first_in_lines
 from kvroles.migrate.readers import registry
@@ -33,7 +34,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
             else {"yaml": "yaml", "markdown": "markdown"}.get(m.group(1) or "", "shell")
         )
         if target:
-            cues = [Cue(s, Weight.SAID, "file written", target, t.at(m.start(2))) for s in ctx.sides_of(target)]
+            cues = [kinds.FILE_OPENED.cue(s, target, t.at(m.start(2))) for s in ctx.sides_of(target)]
             up = Scope("file", target, up, cues if len(cues) == 1 else [])
             if ctx.elsewhere is not None:
                 up.find_uses, up.only_doubts = partial(ctx.elsewhere, target.rsplit("/", 1)[-1]), True

@@ -8,8 +8,8 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, data_cues, pickers
-from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence import argv, comments, data_cues, kinds, pickers
+from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
@@ -48,7 +48,7 @@ class Unit(Lender):
             if kind in spec.function:
                 scope = self._function(owner, scope, follow)
             elif kind in spec.class_:
-                scope = self._named("class", self.name_of(owner), scope, owner)
+                scope = self._named(kinds.CLASS, self.name_of(owner), scope, owner)
                 self.may_be_lent(scope, scope.name, owner)
                 if follow and scope.name:
                     taken = self._attributes if scope.cues else self._subclasses
@@ -75,19 +75,19 @@ class Unit(Lender):
         self.scopes[key] = scope
         return scope
 
-    def _named(self, kind: str, name: str, up: Scope, node: Node) -> Scope:
-        scope = Scope(kind, name, up)
+    def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
+        scope = Scope(kind.name, name, up)
         if _TEST_NAME.match(name):
             return scope
         sides = self.ctx.sides_of(name)
         if len(sides) == 1:
-            scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, self.t.at(node.start_byte)))
+            scope.cues.append(kind.cue(next(iter(sides)), name, self.t.at(node.start_byte)))
         return scope
 
     def _function(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = self.name_of(node)
         bare = split_name(name) == ["decode"] and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
-        scope = Scope("function", name, up) if bare else self._named("function", name, up, node)
+        scope = Scope("function", name, up) if bare else self._named(kinds.FUNCTION, name, up, node)
         scope.span = self.t.at(node.start_byte), self.t.at(node.end_byte)
         if follow and name and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
@@ -104,7 +104,7 @@ class Unit(Lender):
         if len(names) != 1:
             return Scope("variable", "", up)
         whole = grammar.text(self.t, left)
-        scope = self._named("variable", names[0] if len(self.ctx.sides_of(whole)) != 1 else whole, up, node)
+        scope = self._named(kinds.VARIABLE, names[0] if len(self.ctx.sides_of(whole)) != 1 else whole, up, node)
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole):
             if not scope.cues:
                 scope.find_uses = partial(self._uses, whole, node, call=False)
@@ -163,7 +163,7 @@ class Unit(Lender):
     def _subclasses(self, name: str, _node: Node) -> list[Scope]:
         """The classes that take over what the class ``name`` holds."""
         found = re.finditer(rf"(?m)^[ \t]*class (\w+)\([^()\n]*\b{re.escape(name)}\b", self.t.s)
-        return [self._named("class", m.group(1), self.up, self.at(m.start(1), len(m.group(1)))) for m in found]
+        return [self._named(kinds.CLASS, m.group(1), self.up, self.at(m.start(1), len(m.group(1)))) for m in found]
 
     def _given(self, use: Node) -> Node | None:
         """What the function called at ``use`` is given."""
@@ -185,16 +185,16 @@ class Unit(Lender):
             return up
         scope = Scope("call", re.sub(r"\s+", "", name)[-80:], up)
         if ABOUT_A_SERVER.search("_".join(split_name(scope.name.rsplit(".", 1)[-1]))):
-            scope = self._named("call", scope.name, up, node)
+            scope = self._named(kinds.CALL, scope.name, up, node)
         if m := _WRITES.search(name):
             files = re.findall(r"[\"']([\w./-]+)[\"']", name[: m.start()])
             sides = {s for text in files for s in self.ctx.sides_of(text)}
-            scope.cues += [Cue(s, Weight.SAID, "file written", name[-60:], self.t.at(node.start_byte)) for s in sides]
+            scope.cues += [kinds.FILE_OPENED.cue(s, name[-60:], self.t.at(node.start_byte)) for s in sides]
             if files:
                 scope.kind, scope.name, scope.only_doubts = "file", files[-1], True
                 scope.find_uses = partial(self._mentions, files[-1], node)
         if name.endswith(".add_argument") and (flag := re.match(r"\(\s*[\"']--([\w-]+)", grammar.text(self.t, inner))):
-            scope = self._named("option", flag.group(1).replace("-", "_"), scope, node)
+            scope = self._named(kinds.OPTION, flag.group(1).replace("-", "_"), scope, node)
             self.may_be_lent(scope, scope.name, node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
@@ -234,12 +234,12 @@ class Unit(Lender):
             named = {side} if side else self.ctx.sides_of(m.group(1).rsplit(".", 1)[-1] if not quoted else m.group(1))
             if len(named) == 1:
                 words = f"{name[-40:]}({source[:60]})"
-                out.append(Cue(next(iter(named)), Weight.NAMED, "call", words, self.t.at(c.start_byte)))
+                out.append(kinds.CALL.cue(next(iter(named)), words, self.t.at(c.start_byte)))
         return out
 
     def _pair(self, node: Node, up: Scope) -> Scope:
         key = self.key_of(node)
-        return up if node.type.endswith("parameter") else self._named("key", key, up, node)
+        return up if node.type.endswith("parameter") else self._named(kinds.KEY, key, up, node)
 
     def _list(self, node: Node, inner: Node, up: Scope) -> Scope:
         words, index = self.words_of(node, inner)
@@ -268,7 +268,7 @@ class Unit(Lender):
             if i != index and 1 < len(w.s) < 40 and re.fullmatch(r"\$?[\w.-]+", w.s):
                 side = self.ctx.role_of(w.s.rsplit(".", 1)[-1])
                 sides = {side} if side else self.ctx.sides_of(w.s)
-                out += [Cue(s, Weight.NAMED, "beside", w.s.lstrip("$"), w.pos) for s in sides]
+                out += [kinds.BESIDE.cue(s, w.s.lstrip("$"), w.pos) for s in sides]
         return out if len({c.side for c in out}) == 1 else []
 
     def _open(self, node: Node, body: Node, up: Scope) -> Scope:
@@ -279,7 +279,7 @@ class Unit(Lender):
         sides = {s for name in opened for s in self.ctx.sides_of(name)}
         scope = Scope("with", "", up)
         if len(sides) == 1:
-            scope.cues.append(Cue(sides.pop(), Weight.SAID, "file written", opened[0], self.t.at(node.start_byte)))
+            scope.cues.append(kinds.FILE_OPENED.cue(sides.pop(), opened[0], self.t.at(node.start_byte)))
         if len(opened) == 1:
             scope.kind, scope.name, scope.only_doubts = "file", opened[0], True
             scope.find_uses = partial(self._mentions, opened[0], node)
@@ -323,7 +323,7 @@ class Unit(Lender):
         scope = Scope("branch", words[:80], up)
         side = self.ctx.pattern_side(words) if node.type in spec.case else self.ctx.branch_side(words, taken=True)
         if side is not None:
-            scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(node.start_byte)))
+            scope.cues.append(kinds.CONDITION.cue(side, words[:80], self.t.at(node.start_byte)))
         return scope
 
     def _else(self, head: Node | None, other: Node, up: Scope) -> Scope:
@@ -376,9 +376,9 @@ class Unit(Lender):
         scope = Scope("loop", words[:60], up)
         sides = {s for w in re.findall(r"[\w-]+", words[:400]) for s in mentioned(w)} & {Side.PREFILL, Side.DECODE}
         if len(sides) == 2:
-            scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", words[:80], self.t.at(node.start_byte)))
+            scope.cues.append(kinds.LOOP_OVER_BOTH.cue(Side.SHARED, words[:80], self.t.at(node.start_byte)))
         elif sides:
-            scope.cues.append(Cue(next(iter(sides)), Weight.SAID, "loop", words[:80], self.t.at(node.start_byte)))
+            scope.cues.append(kinds.LOOP_OVER_ONE.cue(next(iter(sides)), words[:80], self.t.at(node.start_byte)))
             if over is not None and over.type in NAMES:
                 self.may_be_lent(scope, words, node)
         return scope
@@ -405,11 +405,11 @@ class Unit(Lender):
             if gap.count("\n") > 1 and (crossed or not said):
                 break
             if said:
-                side = None if kind == "print" and past(said) else self.ctx.title_side(said)
+                side = None if kind is kinds.PRINT and past(said) else self.ctx.title_side(said)
                 if side is not None and crossed and not announces(said):
                     break
                 if side is not None:
-                    cue = Cue(side, Weight.SAID, kind, said.strip()[:80], self.t.at(node.start_byte))
+                    cue = kind.cue(side, said.strip()[:80], self.t.at(node.start_byte))
                     return Scope("block", "", up, [cue])
             elif (
                 block.type not in self.spec.block
@@ -429,17 +429,17 @@ class Unit(Lender):
             return before if before is not None and before.type in self.spec.comment else None
         return before
 
-    def _said(self, node: Node, source: str) -> tuple[str, str]:
-        """What a comment of its own line or a print says, and which of them it is; two empty strings for anything else."""
+    def _said(self, node: Node, source: str) -> tuple[str, kinds.Kind]:
+        """What a comment of its own line or a print says, and which of them it is; an empty string for anything else."""
         if node.type in self.spec.comment:
             alone = self.t.s[self.t.s.rfind("\n", 0, node.start_byte) + 1 : node.start_byte].strip() == ""
             text = source.lstrip("#/*! ").rstrip("*/ \n")
-            return (text if alone and "kv_both" not in text else " ", "comment")
+            return (text if alone and "kv_both" not in text else " ", kinds.COMMENT)
         if node.type == "expression_statement" and (
             doc := re.fullmatch(r"[rR]?(\"\"\"|\"|'''|')(.*?)\1", source, re.S)
         ):
-            return doc.group(2).strip().split("\n", 1)[0], "docstring"
+            return doc.group(2).strip().split("\n", 1)[0], kinds.DOCSTRING
         m = re.match(r"([\w.!]+)\((.*)\)$", source, re.S) if node.type == "expression_statement" else None
         if m and _SAYS.match(m.group(1)):
-            return m.group(2).strip("f\"'`") or " ", "print"
-        return "", ""
+            return m.group(2).strip("f\"'`") or " ", kinds.PRINT
+        return "", kinds.COMMENT

@@ -9,7 +9,8 @@ import re
 from functools import partial
 from itertools import accumulate
 
-from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence import kinds
+from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import alike_said, both_said, depends, excludes, joined, opens_with, prose_side, prose_sides
 from kvroles.evidence.text import TOKEN_RE, Text, join
@@ -117,13 +118,13 @@ class _Document:
 
     # -- owners -------------------------------------------------------------------------------------------------------
 
-    def _titled(self, kind: str, title: str, up: Scope, i: int) -> Scope:
-        scope = Scope(kind, title, up)
+    def _titled(self, kind: kinds.Kind, title: str, up: Scope, i: int) -> Scope:
+        scope = Scope(kind.name, title, up)
         if md.asks(title):
             return scope
         side = self.ctx.title_side(title)
         if side is not None:
-            scope.cues.append(Cue(side, Weight.SAID, kind, title.strip()[:80], self.t.at(self.starts[i])))
+            scope.cues.append(kind.cue(side, title.strip()[:80], self.t.at(self.starts[i])))
         return scope
 
     def _heading(self, level: int, title: str, i: int) -> None:
@@ -138,9 +139,9 @@ class _Document:
         """The scope of the headings and the tab that stand over what comes next."""
         scope = self.up
         for _, title, i in state.headings:
-            scope = self._titled("heading", title, scope, i)
+            scope = self._titled(kinds.HEADING, title, scope, i)
         if state.tab is not None:
-            scope = self._titled("tab", state.tab[0], scope, state.tab[1])
+            scope = self._titled(kinds.TAB, state.tab[0], scope, state.tab[1])
         return scope
 
     def _owner(self, state: md.State) -> Scope:
@@ -165,15 +166,13 @@ class _Document:
         if first is not None and prose_sides(whole) == {first} and md.FIRST.match(lines[-1]):
             # "First start prefill, then the same": of which of the two is the block?
             place = self.t.at(self.starts[said[-1][0]])
-            both = [Cue(s, Weight.SAID, "text above", lines[-1].strip()[:80], place) for s in (first, first.other)]
+            both = [kinds.TEXT_ABOVE.cue(s, lines[-1].strip()[:80], place) for s in (first, first.other)]
             return Scope("paragraph", "", scope, both)
         scope = Scope("paragraph", "", scope)
         if side is not None:
             scope.cues.append(
-                Cue(
+                kinds.TEXT_ABOVE.cue(
                     side,
-                    Weight.SAID,
-                    "text above",
                     (lines[-1] if self.ctx.title_side(lines[-1]) is side else whole).strip()[:80],
                     self.t.at(self.starts[said[-1][0]]),
                 )
@@ -183,7 +182,7 @@ class _Document:
             and (re.search(r"(?i)\b(?:both|each|all|every|same)\b|两|双方|両方|모두", whole) or joined(lines[-1]))
         ):
             scope.cues.append(
-                Cue(Side.SHARED, Weight.SAID, "text above", lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]]))
+                kinds.TEXT_ABOVE.cue(Side.SHARED, lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]]))
             )
         return scope
 
@@ -205,8 +204,8 @@ class _Document:
             scope.kind, scope.name, scope.only_doubts = "file", named, True
             scope.find_uses = partial(self._mentions, span, named.rsplit("/", 1)[-1])
         if named and len(sides := self.ctx.sides_of(named)) == 1:
-            weight, what = (Weight.NAMED, "title") if md.title(info) else (Weight.SAID, "file")
-            scope.cues.append(Cue(next(iter(sides)), weight, what, named, self.t.at(self.starts[first])))
+            what = kinds.FILE_TITLE if md.title(info) else kinds.FILE_NAMED
+            scope.cues.append(what.cue(next(iter(sides)), named, self.t.at(self.starts[first])))
         if names := md.SETS.findall(body.s):
             scope = Scope("variable", names[0], scope, list(owner.cues), only_doubts=True)
             scope.find_uses = partial(self._later_uses, names[0], span)
@@ -276,7 +275,7 @@ class _Document:
         """What the line of text at ``i`` says of a file that it names, or else its section does."""
         bare = md.without_files(lines.line_at(self.t.s, i))
         sides = prose_sides(bare) & {Side.PREFILL, Side.DECODE}
-        cues = [Cue(side, Weight.SAID, "sentence", bare[:80], self.t.at(i)) for side in sides]
+        cues = [kinds.SENTENCE.cue(side, bare[:80], self.t.at(i)) for side in sides]
         if len(sides) == 2:
             return Scope(
                 "line",
@@ -365,10 +364,12 @@ class _Document:
         side = prose_side(bare)
         if side in (Side.PREFILL, Side.DECODE):
             assert side is not None
-            weight = Weight.SAID if self.ctx.title_side(bare.lstrip("-*+ |")) is side else Weight.HINT
-            scope.cues.append(Cue(side, weight, "sentence", bare.strip()[:80], self.t.at(base)))
+            titled = self.ctx.title_side(bare.lstrip("-*+ |")) is side
+            scope.cues.append(
+                (kinds.SENTENCE if titled else kinds.REMARK).cue(side, bare.strip()[:80], self.t.at(base))
+            )
         elif {Side.PREFILL, Side.DECODE} <= prose_sides(bare):
-            scope.cues.append(Cue(Side.SHARED, Weight.SAID, "sentence", bare.strip()[:80], self.t.at(base)))
+            scope.cues.append(kinds.SENTENCE.cue(Side.SHARED, bare.strip()[:80], self.t.at(base)))
         covered: list[tuple[int, int]] = []
         for m in md.INLINE.finditer(line):
             a, b = m.start(2), m.end(2)

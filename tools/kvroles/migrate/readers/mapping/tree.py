@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice, pairwise
 
-from kvroles.evidence import argv, comments, data_cues, pickers
+from kvroles.evidence import argv, comments, data_cues, kinds, pickers
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
-from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
@@ -216,7 +216,7 @@ class Tree:
             return []
         taken = re.compile(rf"!reference\s*\[\s*[\"']?{re.escape(key.value)}\b")
         return [
-            Cue(Side.SHARED, Weight.FLAG, "reference", f"{k.value} refers to {key.value}", k.text.at(0))
+            kinds.REFERRED_TO.cue(Side.SHARED, f"{k.value} refers to {key.value}", k.text.at(0))
             for k, v in owner.pairs
             if k is not key and taken.search(self.source.s, v.start, v.end) and data_cues.one_side(k.value, self.ctx)
         ]

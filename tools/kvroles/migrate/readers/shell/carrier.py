@@ -7,8 +7,9 @@ from functools import partial
 
 from tree_sitter import Node
 
+from kvroles.evidence import kinds
 from kvroles.evidence.data import Map, Scalar, path_to
-from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, grammar, lines, registry, sniff
@@ -181,7 +182,7 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
     scope = Scope("variable", name, scope)
     sides = script.ctx.sides_of(name)
     if len(sides) == 1:
-        scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "variable", name, t.at(node.start_byte)))
+        scope.cues.append(kinds.VARIABLE.cue(next(iter(sides)), name, t.at(node.start_byte)))
     quoted = body.s.strip("\"' ")
     if quoted == TOKEN:
         k = body.s.index(TOKEN)
@@ -241,7 +242,7 @@ def _heredoc(script: Script, node: Node) -> list[Site]:
         writer = next((o for o in grammar.owners(node) if o.type == "redirected_statement"), node)
         scope = Scope("file", target, scope, find_uses=partial(script.read_back, target, writer), only_doubts=True)
         if len(sides) == 1:
-            scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, "file written", target, t.at(node.start_byte)))
+            scope.cues.append(kinds.FILE_WRITTEN.cue(next(iter(sides)), target, t.at(node.start_byte)))
     return script.ctx.read(body, scope, lang if lang != "notebook" else "")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments
+from kvroles.evidence import argv, comments, kinds
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import past, without_past
@@ -128,7 +128,7 @@ def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
             if (words := _echoed(source, node)) is not None:
                 side = None if past(words) else source.ctx.title_side(words)
                 if side is not None and (_STARTING.match(words) or side.other not in _echoed_before(source, node)):
-                    yield Cue(side, Weight.SAID, "echo", words.strip()[:80], source.t.at(node.start_byte)), row
+                    yield kinds.ECHO.cue(side, words.strip()[:80], source.t.at(node.start_byte)), row
                 elif side is not None:
                     return
             elif cue := _statement(source, node):
@@ -172,7 +172,7 @@ def _statement(source: Source, node: Node) -> Cue | None:
             continue  # whoever starts the script may set another: its default says nothing
         cues = [c for c in argv.env_cues(name, word, pos, source.ctx) if c.weight == Weight.FLAG]
         if cues:
-            return Cue(cues[0].side, Weight.NAMED, "variable", f"{name}={word}"[:80], pos)
+            return kinds.VARIABLE.cue(cues[0].side, f"{name}={word}"[:80], pos)
     return None
 
 
@@ -227,9 +227,7 @@ def after(source: Source, node: Node) -> list[Cue]:
         if m:
             sides = source.ctx.sides_of(m.group(1))
             if len(sides) == 1:
-                out.append(
-                    Cue(next(iter(sides)), Weight.SAID, "pid", m.group(0).strip(), source.t.at(follow.start_byte))
-                )
+                out.append(kinds.PID.cue(next(iter(sides)), m.group(0).strip(), source.t.at(follow.start_byte)))
             follow = follow.next_named_sibling
         words = _echoed(source, follow) if follow is not None else None
         if (
@@ -238,5 +236,5 @@ def after(source: Source, node: Node) -> list[Cue]:
             and past(words)
             and (side := source.ctx.title_side(without_past(words)))
         ):
-            out.append(Cue(side, Weight.SAID, "echo", words.strip()[:80], source.t.at(follow.start_byte)))
+            out.append(kinds.ECHO.cue(side, words.strip()[:80], source.t.at(follow.start_byte)))
     return out

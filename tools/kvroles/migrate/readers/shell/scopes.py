@@ -8,8 +8,8 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, pickers
-from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence import argv, kinds, pickers
+from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import mentioned
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.mentions import MANY
@@ -45,10 +45,10 @@ class Script(Source):
                     if owner.parent is None or owner.parent.type != "command":
                         scope = self._variable(owner, scope, follow)
                     elif inner is not None and inner.type != "variable_name":
-                        scope = self._named("variable", assigned(self.t, owner), scope, owner)
+                        scope = self._named(kinds.VARIABLE, assigned(self.t, owner), scope, owner)
                 case "concatenation" if owner.parent is not None and owner.parent.type == "array":
                     if key := re.match(r"\[[\"']?([\w-]+)[\"']?\]=", grammar.text(self.t, owner)):  # ([prefill]=...)
-                        scope = self._named("key", key.group(1), scope, owner)
+                        scope = self._named(kinds.KEY, key.group(1), scope, owner)
                 case "command":
                     if owner.parent is None or owner.parent.type != "redirected_statement":
                         scope = self._command(owner, node, scope)
@@ -62,17 +62,17 @@ class Script(Source):
 
     # -- owners -------------------------------------------------------------------------------------------------------
 
-    def _named(self, kind: str, name: str, up: Scope, node: Node) -> Scope:
-        scope = Scope(kind, name, up)
+    def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
+        scope = Scope(kind.name, name, up)
         sides = self.ctx.sides_of(name)
         if len(sides) == 1:
-            scope.cues.append(Cue(next(iter(sides)), Weight.NAMED, kind, name, self.t.at(node.start_byte)))
+            scope.cues.append(kind.cue(next(iter(sides)), name, self.t.at(node.start_byte)))
         return scope
 
     def _function(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = node.child_by_field_name("name")
         word = grammar.text(self.t, name) if name else ""
-        scope = self._named("function", word, up, node)
+        scope = self._named(kinds.FUNCTION, word, up, node)
         if follow and word:
             scope.find_uses = partial(self._calls, word, node)
         return scope
@@ -101,9 +101,7 @@ class Script(Source):
                         named = {side} if side else self.ctx.sides_of(w.s)
                         if len(named) == 1 and not w.s.startswith("-"):
                             s.cues.append(
-                                Cue(
-                                    next(iter(named)), Weight.NAMED, "call", f"{command_name(self.t, own)} {w.s}", w.pos
-                                )
+                                kinds.CALL.cue(next(iter(named)), f"{command_name(self.t, own)} {w.s}", w.pos)
                             )
                 break
         return scope
@@ -136,7 +134,7 @@ class Script(Source):
         scope = Scope("branch", words, up)
         side = self.ctx.branch_side(words, taken=True, shell=True)
         if side is not None:
-            scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], self.t.at(condition.start_byte)))
+            scope.cues.append(kinds.CONDITION.cue(side, words[:80], self.t.at(condition.start_byte)))
         return scope
 
     def _short_circuit(self, node: Node, inner: Node | None, up: Scope) -> Scope:
@@ -156,7 +154,7 @@ class Script(Source):
         if not taken:
             scope.cues = pickers.else_cues(words, first, "", self.ctx, place, shell=True)
         elif side := self.ctx.branch_side(words, taken=True, shell=True):
-            scope.cues.append(Cue(side, Weight.NAMED, "condition", words[:80], place))
+            scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
         return scope
 
     def _else(self, node: Node, up: Scope) -> Scope:
@@ -180,7 +178,7 @@ class Script(Source):
         if pattern.lstrip("( ").startswith("-") or re.search(r"(?:^|\|)\s*\*\s*(?:\||$)", pattern):
             return scope  # an option being parsed; the arm for everything else
         if (side := self.ctx.pattern_side(pattern.strip())) is not None:
-            scope.cues.append(Cue(side, Weight.NAMED, "condition", pattern.strip()[:60], self.t.at(node.start_byte)))
+            scope.cues.append(kinds.CONDITION.cue(side, pattern.strip()[:60], self.t.at(node.start_byte)))
         return scope
 
     def _loop(self, node: Node, up: Scope) -> Scope:
@@ -189,20 +187,18 @@ class Script(Source):
         over = re.sub(r"^\s*for\s+\w+\s+in", "", head)
         sides = {s for w in re.findall(r"[\w-]+", over) for s in mentioned(w)} & {Side.PREFILL, Side.DECODE}
         if len(sides) == 2:
-            scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", head.strip()[:80], self.t.at(node.start_byte)))
+            scope.cues.append(kinds.LOOP_OVER_BOTH.cue(Side.SHARED, head.strip()[:80], self.t.at(node.start_byte)))
         elif len(sides) == 1:
-            scope.cues.append(
-                Cue(next(iter(sides)), Weight.SAID, "loop", head.strip()[:80], self.t.at(node.start_byte))
-            )
+            scope.cues.append(kinds.LOOP_OVER_ONE.cue(next(iter(sides)), head.strip()[:80], self.t.at(node.start_byte)))
         return scope
 
     def _variable(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = assigned(self.t, node)
         key = re.match(r"\w+\[[\"']?([\w-]+)[\"']?\]", grammar.text(self.t, node))  # CMD[prefill]=...
-        scope = self._named("variable", key.group(1) if key and mentioned(key.group(1)) else name, up, node)
+        scope = self._named(kinds.VARIABLE, key.group(1) if key and mentioned(key.group(1)) else name, up, node)
         if said := shell_said.behind(self, node):
             scope = Scope("line", "", up, said)
-            scope = self._named("variable", name, scope, node)
+            scope = self._named(kinds.VARIABLE, name, scope, node)
         if follow and name:
             scope.find_uses = partial(self._put_to_use, name, node)
         side = scope.cues[0].side if len(scope.cues) == 1 else None
@@ -223,7 +219,7 @@ class Script(Source):
                 source = re.sub(rf"\b{re.escape(taker)}\b", "", grammar.text(self.t, owner))
                 said = {s for w in re.findall(r"\w+", source) for s in mentioned(w)}
                 if mentioned(taker) == {other} and other not in said:
-                    return Cue(other, Weight.NAMED, "handed on to", taker, self.t.at(use.start_byte))
+                    return kinds.HANDED_ON.cue(other, taker, self.t.at(use.start_byte))
         return None
 
     def _put_to_use(self, name: str, node: Node) -> list[Scope]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence import pickers
+from kvroles.evidence import kinds, pickers
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.frames import Cue, Scope, Side, Weight
+from kvroles.evidence.frames import Scope, Side
 from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
@@ -22,12 +22,12 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
     if _NAMES_SOMETHING.match(b.condition):
         words = re.findall(r"[\w.-]+", b.condition)
         if {s for w in words for s in mentioned(w)} >= set(PD):
-            scope.cues.append(Cue(Side.SHARED, Weight.NAMED, "loop", b.condition, pos))
+            scope.cues.append(kinds.LOOP_OVER_BOTH.cue(Side.SHARED, b.condition, pos))
         elif len(sides := {s for w in words for s in ctx.sides_of(w)}) == 1 and not b.negated:
-            scope.cues.append(Cue(sides.pop(), Weight.NAMED, b.condition.split()[0], b.condition, pos))
+            scope.cues.append(kinds.BLOCK.cue(sides.pop(), b.condition, pos))
     elif not b.negated:
         side = ctx.holds(b.condition) or ctx.branch_side(b.condition, taken=True)
-        scope.cues += [Cue(side, Weight.NAMED, "condition", b.condition, pos)] if side is not None else []
+        scope.cues += [kinds.CONDITION.cue(side, b.condition, pos)] if side is not None else []
     else:
         first = source.s[slice(*b.first)] if b.first is not None else ""
         body = source.s[b.start : b.end]

@@ -6,9 +6,9 @@ import re
 from bisect import bisect_right
 from functools import partial
 
-from kvroles.evidence import comments, marks, pickers
+from kvroles.evidence import comments, kinds, marks, pickers
 from kvroles.evidence.data import Map, Node, Scalar, path_to
-from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
@@ -197,7 +197,7 @@ def _by_side(table: Map, k: int, ctx: File) -> bool:
 def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> Scope:
     """The scope of a template's variable that ``action`` sets, where it is set."""
     sides = ctx.sides_of(name)
-    cues = [Cue(s, Weight.NAMED, "variable", name, t.at(action[0])) for s in sides if len(sides) == 1]
+    cues = [kinds.VARIABLE.cue(s, name, t.at(action[0])) for s in sides if len(sides) == 1]
     pattern = rf"(?<![\w.]){re.escape(name)}\b"
     around = _noted(t, action, _chain_at(t, trees, action[0], up, ctx), ctx)
     return Scope("variable", name, around, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up, ctx))

@@ -1,0 +1,105 @@
+"""What the words of a side are found in, one row each: how far they can be trusted, and what else they take.
+
+A reader says in what it found the words (``kinds.HEADING.cue(side, words, place)``); the row says the rest. Two rows with the
+same name in a report are the same thing said in two ways, one of which can be trusted further.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvroles.evidence.frames import Cue, Side, Weight
+
+
+class Kind(NamedTuple):
+    """One row: the name in a report, the weight, and what it takes or yields to.
+
+    ``alone`` says what it takes where nothing else decides: "label" of a name that aggregated servers carry as well, "name" of
+    that of a whole file or class. Of what ``gives_way``, in a document, the nearer one decides.
+    """
+
+    name: str
+    weight: int
+    alone: str = ""
+    gives_way: bool = False
+
+    def cue(self, side: Side, words: str, pos: int = -1) -> Cue:
+        """The evidence that ``words`` at index ``pos`` of the file's text are for ``side``."""
+        return Cue(side, self.weight, self.name, words, pos)
+
+
+# A flag, variable or setting whose meaning is the side, and what says in so many words that both sides use a value.
+ANSWER = Kind("answer", Weight.FLAG)
+ROLE = Kind("role", Weight.FLAG, "label")
+ROLE_FLAG = Kind("flag", Weight.FLAG)
+ROLE_VARIABLE = Kind("variable", Weight.FLAG, "label")
+PREFILL_OFF = Kind("prefill off", Weight.FLAG)
+CHANGES_ROLE = Kind("changes its role", Weight.FLAG)
+BOTH_SAID = Kind("comment", Weight.FLAG)
+EXTENDED = Kind("extends", Weight.FLAG)
+REFERRED_TO = Kind("reference", Weight.FLAG)
+RUN_BY_TASK = Kind("task", Weight.FLAG)
+BUILT_UPON = Kind("stage", Weight.FLAG, "label")
+MADE_FROM_OTHER = Kind("made from the other", Weight.FLAG)
+
+# A name, a label, a key, a branch, a port given to the proxy.
+NAME = Kind("name", Weight.NAMED, "label")
+LABEL = Kind("label", Weight.NAMED, "label")
+KEY = Kind("key", Weight.NAMED, "label")
+ROLE_SETTING = Kind("role", Weight.NAMED, "label")
+PATCH_PATH = Kind("patch path", Weight.NAMED, "label")
+SECTION = Kind("section", Weight.NAMED, "label")
+VARIABLE = Kind("variable", Weight.NAMED, "label")
+FUNCTION = Kind("function", Weight.NAMED, "label")
+CLASS = Kind("class", Weight.NAMED, "name")
+TARGET = Kind("target", Weight.NAMED, "label")
+STAGE = Kind("stage", Weight.NAMED, "label")
+OPTION = Kind("option", Weight.NAMED, "label")
+BESIDE = Kind("beside", Weight.NAMED, "label")
+CALL = Kind("call", Weight.NAMED, "label")
+FILE_WRITTEN = Kind("file written", Weight.NAMED, "label")
+FILE_TITLE = Kind("title", Weight.NAMED)
+FLAG_NAME = Kind("flag", Weight.NAMED)
+CONTAINER_NAME = Kind("argument", Weight.NAMED)
+GIVEN = Kind("given", Weight.NAMED)
+HANDED_ON = Kind("handed on to", Weight.NAMED)
+HOST = Kind("host", Weight.NAMED)
+PORT = Kind("port", Weight.NAMED)
+STRUCTURE = Kind("structure", Weight.NAMED)
+CONDITION = Kind("condition", Weight.NAMED)
+BLOCK = Kind("block", Weight.NAMED)
+LOOP_OVER_BOTH = Kind("loop", Weight.NAMED)
+DESCRIPTION_BESIDE_ROLE = Kind("description", Weight.NAMED)
+
+# What is said above or beside it, and the names of files and arguments.
+COMMENT = Kind("comment", Weight.SAID)
+DOCSTRING = Kind("docstring", Weight.SAID)
+PRINT = Kind("print", Weight.SAID)
+ECHO = Kind("echo", Weight.SAID)
+HEADING = Kind("heading", Weight.SAID, gives_way=True)
+TAB = Kind("tab", Weight.SAID, gives_way=True)
+TEXT_ABOVE = Kind("text above", Weight.SAID, gives_way=True)
+CELL_ABOVE = Kind("cell above", Weight.SAID, gives_way=True)
+SENTENCE = Kind("sentence", Weight.SAID, gives_way=True)
+TEXT = Kind("text", Weight.SAID)
+DESCRIPTION = Kind("description", Weight.SAID)
+PID = Kind("pid", Weight.SAID)
+ARGUMENT = Kind("argument", Weight.SAID)
+AGGREGATED_FLAG = Kind("flag", Weight.SAID)
+LOG_FILE = Kind("log file", Weight.SAID)
+FILE_NAMED = Kind("file", Weight.SAID)
+FILE_OPENED = Kind("file written", Weight.SAID, "label")
+LOOP_OVER_ONE = Kind("loop", Weight.SAID)
+LAST_BRANCH = Kind("condition", Weight.SAID)
+
+# The file's own name, and a folder's.
+FILE_NAME = Kind("file name", Weight.FILE, "name")
+FOLDER = Kind("folder", Weight.FILE, "name")
+
+# A suggestion for a person, never a role.
+RULED_OUT = Kind("condition", Weight.HINT)
+REMARK = Kind("sentence", Weight.HINT, gives_way=True)
+
+ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Kind))
+ALONE = {row.name: row.alone for row in ROWS if row.alone}
+GIVE_WAY = frozenset(row.name for row in ROWS if row.gives_way)
