@@ -39,6 +39,12 @@ def write(key: str, figures: Mapping[str, Any], *, merge: bool = False) -> None:
         f.write(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
+def kept(key: str) -> dict[str, Any]:
+    """What results.json holds under ``key``; nothing where it has none."""
+    found: dict[str, Any] = json.loads((ROOT / "bench" / "results.json").read_bytes()).get(key, {})
+    return found
+
+
 @dataclass(frozen=True)
 class Time:
     """Seconds on the wall clock and of the processor (children included), and the largest process's memory in MB."""

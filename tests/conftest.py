@@ -28,7 +28,13 @@ _HERE = {"127.0.0.1", "::1", "localhost"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--figures", action="store_true", help="keep what tests/faults measures in bench/results.json")
+    parser.addoption(
+        "--figures",
+        choices=["new", "add"],
+        nargs="?",
+        const="new",
+        help="keep what tests/faults measures in bench/results.json; add: to what an earlier run of other tests kept there",
+    )
 
 
 def pytest_configure() -> None:

@@ -86,14 +86,17 @@ def figures(
 ) -> Callable[[str, str, dict[str, Any]], None]:
     """``figures(subject, name, found)`` keeps what a test measured in bench/results.json, if the run has ``--figures``.
 
-    What several tests find under one name is added up, but for how many moments a command has.
+    What several tests find under one name is added up, but for how many moments a command has. ``--figures add`` goes on
+    from what the file has: a sweep that takes too long for one run is made in several.
     """
+    wanted = request.config.getoption("--figures")
 
     def keep(subject: str, name: str, found: dict[str, Any]) -> None:
-        known = _sums.setdefault((subject, name), {})
+        kept = harness.kept(subject).get(name, {}) if wanted == "add" else {}
+        known = _sums.setdefault((subject, name), dict(kept))
         for key, value in found.items():
             known[key] = known.get(key, 0) + value if key in known and key != "points" else value
-        if request.config.getoption("--figures"):
+        if wanted:
             harness.write(subject, {name: known, "command": COMMAND}, merge=True)
 
     return keep
