@@ -77,6 +77,7 @@ def plan(
     kept: Kept | None = None,
     exact: bool = False,
     where: str = "the tree",
+    ways_out: plans.Remedies | None = None,
 ) -> Plan:
     """Plan to apply (or ``reverse``) ``topics`` by exact context.
 
@@ -84,10 +85,12 @@ def plan(
     DoesNotApply, naming the hunk, for what does not fit.
     ``recorded`` is what the tree's receipt says of an earlier run: a file it knows is only ever taken back to those bytes.
     ``kept`` are the changes by meaning it made. ``exact`` refuses what no variant's text fits.
+    ``where`` is the tree's folder; where it is none, ``ways_out`` says what a refusal advises.
     A topic whose files are in part applied, or in part upstream's own, is completed: without hashes there is no telling
     the two apart, and every file is proven either way.
     """
     result = Plan(None)
+    ways_out = ways_out or plans.remedies(where)
     now: dict[str, bytes | None] = {}
     was: dict[str, bytes | None] = {}
 
@@ -111,9 +114,9 @@ def plan(
     found = _layer(current, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
-            raise plans.hunk_refusal(f.topic, f.status.mismatch, where)
+            raise plans.hunk_refusal(f.topic, f.status.mismatch, where, ways_out)
         if f.unclear is not None:
-            raise _unclear(f, where)
+            raise _unclear(f, where, ways_out)
         undo = State.APPLIED if reverse else State.PRISTINE
         if f.status.state is State.APPLIED and f.status.path in result.shipped:
             result.shipped[f.status.path] = f.result
@@ -126,7 +129,7 @@ def plan(
     for topic, order in orders.items():
         told = peeled.get(topic)
         if not reverse and (told or topic in topics):
-            layer = optional.lay(current, topic, order, where)
+            layer = optional.lay(current, topic, order, where, ways_out)
             now.update(layer.result)
             told = told or layer
         if told:
@@ -387,7 +390,7 @@ def _found(
     return _Found(topic.name, variant, FileStatus(topic.name, path, state, fits, variant=variant), result)
 
 
-def _unclear(found: _Found, where: str) -> DoesNotApply:
+def _unclear(found: _Found, where: str, ways_out: plans.Remedies) -> DoesNotApply:
     """The error for a file that no variant fits, and that cannot be read for certain either."""
     why = found.unclear
     assert why is not None
@@ -396,7 +399,7 @@ def _unclear(found: _Found, where: str) -> DoesNotApply:
         f"Topic {found.topic} does not apply to {found.status.path} in {where}: no variant's text stands in the file, and its "
         "change cannot be made by meaning",
         found=f"{why.why}{at}",
-        fix="Run again with --3way to merge, or give the file explicit roles by hand",
+        fix=f"{ways_out.merge}, or give the file explicit roles by hand",
     )
 
 

@@ -235,7 +235,7 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
         tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, merge=merges,
         exact=request.exact or release is not None, where=str(target),
     )  # fmt: skip
-    merges.settle(target)
+    merges.settle(target, check=request.check)
     return _Planned(plan, None, nearest)
 
 

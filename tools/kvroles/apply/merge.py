@@ -53,15 +53,25 @@ class Merges:
         except OSError as e:
             raise os_error(f"The conflicts could not be written to {self._folder}", e) from None
 
-    def settle(self, tree: Path) -> None:
-        """Raise DoesNotApply when there were conflicts, with each file's conflict text beside the target."""
+    def settle(self, tree: Path, *, checkout: str | None = None, check: bool = False) -> None:
+        """Raise DoesNotApply when there were conflicts, with each file's conflict text beside the target.
+
+        ``checkout`` says where conflicts are resolved that a new tree would have. With ``check`` nothing is written.
+        """
         if not self.conflicts:
             return
-        self.keep()
         first = next(iter(self.conflicts))
+        what = f"The series conflicts with {tree} in {len(self.conflicts)} files, {first} first"
+        if check:
+            raise DoesNotApply(
+                what, fix="Run again without --check: that writes each of them beside the tree, with both sides"
+            )
+        self.keep()
+        if checkout is not None:
+            raise DoesNotApply(f"{what}; {self._folder} has them with both sides, and no tree was made", fix=checkout)
         copy = shlex.join(["cp", "-R", f"{self._folder}/.", f"{tree}/"])
         raise DoesNotApply(
-            f"The series conflicts with {tree} in {len(self.conflicts)} files, {first} first; nothing in it was changed",
+            f"{what}; nothing in it was changed",
             fix=f"Resolve the conflicts in {self._folder}, copy the files over the tree's with '{copy}', and run again "
             "with --3way",
         )

@@ -5,9 +5,10 @@ A release comes from its archive (``Archive``), any other revision from git (``c
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kvroles.apply import detect, in_place, receipt
 from kvroles.apply import plan as plans
@@ -23,11 +24,14 @@ from kvroles.series.lock import ReleaseRow
 from kvroles.series.parts import Part
 from kvroles.series.project import Project
 from kvroles.series.upstream_files import REPOSITORY, paths_of_interest
-from kvroles.sources import archive, cache
+from kvroles.sources import archive, cache, clone
 from kvroles.tree import stage
 from kvroles.tree.member import Member
 from kvroles.tree.stage import Staged
 from kvroles.tree.writer import one_writer
+
+if TYPE_CHECKING:
+    from kvroles.apply.merge import Merges
 
 Keep = Callable[[str, bytes], bool]  # (path, bytes) -> whether the run has to see them
 
@@ -161,9 +165,13 @@ def _proven(
 
         if request.part in (None, Part.RUNTIME):
             fit.need_connector(files.get, source.name)
+        merges = _merges(request, output, project, nearest) if request.three_way else None
         plan = fit.plan(
-            files.get, project.series, project.lock, topics, nearest=nearest, exact=request.exact, where=source.name
-        )
+            files.get, project.series, project.lock, topics, nearest=nearest, exact=request.exact, where=source.name,
+            merge=merges, ways_out=_ways_out(request, source),
+        )  # fmt: skip
+        if merges is not None:
+            merges.settle(output, checkout=_checked_out(request, output, source), check=request.check)
         touched = {f.path for t in plan.topics for f in t.files}
         meant = meaning.diffs(plan.topics, plan.changes)
     verdict = prove_plan(files, plan, touched, row.contract if row else None, locked=row is not None, part=request.part)
@@ -181,6 +189,48 @@ def _proven(
         meant=meant,
     )
     return outcome, plan
+
+
+def _merges(request: Request, output: Path, project: Project, nearest: str | None) -> Merges:
+    # lazy: reads archives and asks git, which a run without --3way does not
+    from kvroles.apply.merge import Merges
+    from kvroles.sources.release_files import Options
+
+    options = Options(request.cache_dir, request.index_url, request.offline)
+    return Merges(options, *project, nearest, output.parent / f"{output.name}.kv-roles-conflicts")
+
+
+def _named(request: Request, source: Source) -> list[str] | None:
+    """The options that name the same revision once more; None where its address may hold a password."""
+    if request.upstream is not None and clone.local_path(request.upstream, Path()) is None:
+        return None
+    revision = source.commit or request.revision
+    given = {"--upstream": request.upstream, "--vllm-rev": revision}
+    return [word for option, value in given.items() if value is not None for word in (option, value)]
+
+
+def _ways_out(request: Request, source: Source) -> plans.Remedies:
+    """What gets out of a hunk that does not fit a revision: there is no tree to merge in yet."""
+    named = _named(request, source)
+    topics = [word for name in request.extra for word in ("--with", name)]
+    merge = (
+        "Run again with --3way"
+        if named is None
+        else f"Merge the two with '{program('apply', *named, *topics, '--3way')}'"
+    )
+    return plans.Remedies(
+        merge, f"The files of {source.name} hold CRLF: commit them with LF, as vLLM has them, and name that commit"
+    )
+
+
+def _checked_out(request: Request, output: Path, source: Source) -> str:
+    """Where conflicts of a revision are resolved: in a checkout of it, which may lie where the new tree would."""
+    folder = None if request.upstream is None else clone.local_path(request.upstream, Path())
+    merge = program("apply", "--into", str(output.absolute()), "--3way")
+    if folder is None or source.commit is None:
+        return f"Resolve them in a copy of it at {output}, with '{merge}'"
+    add = shlex.join(["git", "-C", str(folder), "worktree", "add", "--detach", str(output.absolute()), source.commit])
+    return f"Resolve them in a checkout: '{add}', then '{merge}'"
 
 
 def _lacks(paths: tuple[str, ...]) -> list[str]:

@@ -46,7 +46,7 @@ def peel(read: Reader, topic: Topic, order: list[str], earlier: Earlier) -> Laye
     return None
 
 
-def lay(read: Reader, topic: Topic, order: list[str], where: str) -> Layer:
+def lay(read: Reader, topic: Topic, order: list[str], where: str, ways_out: plan.Remedies) -> Layer:
     """The topic laid on a tree, by the first variant of ``order`` that fits; raises DoesNotApply, naming the hunk."""
     first: HunkMismatch | None = None
     for variant in order:
@@ -61,7 +61,7 @@ def lay(read: Reader, topic: Topic, order: list[str], where: str) -> Layer:
             continue
         return Layer(_status(topic, variant, files, State.PRISTINE, fits), result)
     assert first is not None  # a topic has a variant, and one with nothing to do in a tree fits it
-    raise plan.hunk_refusal(topic.name, first, where)
+    raise plan.hunk_refusal(topic.name, first, where, ways_out)
 
 
 def _there(read: Reader, topic: Topic, variant: str) -> list[FilePatch]:

@@ -64,6 +64,13 @@ class TopicStatus(NamedTuple):
     files: tuple[FileStatus, ...]
 
 
+class Remedies(NamedTuple):
+    """What gets out of a hunk that does not fit: how to merge it, and what to do where the file has other line ends."""
+
+    merge: str
+    line_ends: str
+
+
 class Plan:
     """What a run would do: the topics' states before it, and the changes that lead to the state after it.
 
@@ -335,7 +342,7 @@ def plan(
             except HunkMismatch as e:  # the hashes had said that it fits
                 expected, found = e.describe()
                 if (entry.topic, path) in merged:
-                    raise hunk_refusal(entry.topic, e, where, reverse=reverse) from None
+                    raise hunk_refusal(entry.topic, e, where, remedies(where, reverse=reverse)) from None
                 raise _parted(row, entry.topic, path, expected, found) from None
             if (entry.topic, path) in merged and reverse:
                 below = [t.topic for t in result.topics[: result.topics.index(entry)]]
@@ -452,7 +459,7 @@ def refusal(
                     fix="Take the series out with the version of this project that applied it, and apply this one",
                 )
             if not _holds(data, file_patch):
-                return hunk_refusal(entry.topic, e, where, reverse=reverse)
+                return hunk_refusal(entry.topic, e, where, remedies(where, reverse=reverse))
             beside = "the topic's change is in it, and another beside it"
     f = row.topics[entry.topic].files[path]
     return DoesNotApply(
@@ -494,18 +501,23 @@ def _holds(data: bytes, patch: FilePatch) -> bool:
     return True
 
 
-def hunk_refusal(topic: str, e: HunkMismatch, where: str, *, reverse: bool = False) -> DoesNotApply:
+def remedies(where: str, *, reverse: bool = False) -> Remedies:
+    """What gets out of a hunk that does not fit in the tree at ``where``, a folder."""
+    return Remedies(f"Merge the two with '{merging(where, reverse=reverse)}'", line_ends.taken_again(where))
+
+
+def hunk_refusal(topic: str, e: HunkMismatch, where: str, ways_out: Remedies) -> DoesNotApply:
     """The error for a hunk that does not fit."""
     if e.is_crlf:
         return DoesNotApply(
             f"{e.path} in {where} has CRLF line ends, where vLLM has LF: git's core.autocrlf rewrote the checkout, or a copy "
             "converted it",
-            fix=line_ends.taken_again(where),
+            fix=ways_out.line_ends,
         )
     expected, found = e.describe()
     return DoesNotApply(
         f"Topic {topic} does not apply to {e.path} in {where}: hunk {e.number} does not fit",
         expected=expected,
         found=found,
-        fix=f"Merge the two with '{merging(where, reverse=reverse)}'",
+        fix=ways_out.merge,
     )

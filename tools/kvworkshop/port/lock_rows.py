@@ -8,6 +8,7 @@ from kvroles.apply import plan
 from kvroles.contract import check, terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply
+from kvroles.places import program
 from kvroles.series import patchfile
 from kvroles.series.lock import ArchiveRow, FileRow, ReleaseRow, TopicRow, TreeRow
 from kvroles.series.release import version
@@ -78,13 +79,20 @@ def topic_rows(
             try:
                 result[f.path], _ = patchfile.apply(data, f, unique=True)
             except patchfile.HunkMismatch as e:
-                raise plan.hunk_refusal(topic.name, e, f"vLLM {release}") from None
+                raise plan.hunk_refusal(topic.name, e, f"vLLM {release}", _mend(topic, variant, release)) from None
             made = result[f.path]
             done[f.path] = FileRow(None if data is None else sha256(data), None if made is None else sha256(made))
         rows[topic.name] = TopicRow("variant", variant, done)
         if not topic.optional:
             now = result
     return rows, now
+
+
+def _mend(topic: Topic, variant: str, release: str) -> plan.Remedies:
+    """What gets out of a variant that does not fit a release that it says it serves."""
+    file = f"{topic.folder / variant}.patch"
+    other = f"Mend {file}, or its Applies-To; '{program('port', '--to', release)}' makes one for {release}"
+    return plan.Remedies(other, f"Write {file} with LF")
 
 
 def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) -> TopicRow:

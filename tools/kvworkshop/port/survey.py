@@ -194,13 +194,14 @@ def survey_optional(
 ) -> None:
     """Try the optional topics on ``files``, which are those of ``src`` as the default series leaves them."""
     near = nearest(src.release, lock)
+    where = f"vLLM {src.release}"
     for topic in series.topics:
         variant = near.topics[topic.name].variant if topic.optional and topic.name in near.topics else None
         if variant is None:
             continue
         order = dict.fromkeys(v for v in (topic.variant_for(src.release), variant) if v)
         try:
-            layer = optional.lay(files.get, topic, list(order), f"vLLM {src.release}")
+            layer = optional.lay(files.get, topic, list(order), where, plans.remedies(where))
         except DoesNotApply:
             merged, bad = _merged(src, topic, variant, files, near, series, lock, options)
             results[topic.name] = {p: d for p, d in merged.items() if p not in bad}
