@@ -11,6 +11,7 @@ from kvroles.evidence import argv, names, pickers, prose
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Side
 from kvroles.evidence.text import Text
+from kvroles.migrate import connectors
 
 _ROWS = [
     line.split("\t")
@@ -31,6 +32,8 @@ _TABLES = [
     (prose, "_LEAD", {"title"}),
     (prose, "_HEADS", {"title"}),
     (prose, "_TAIL", {"title"}),
+    (connectors, "OTHER", {"connector"}),
+    (connectors, "SHORT_OTHER", {"connector"}),
 ]
 _CACHED = (names.mentioned, names.unknown_words, prose.title_side, prose.prose_sides)
 
@@ -56,6 +59,8 @@ def _said(kind: str, text: str) -> str:
         case "flag":
             words = [argv.Word(word, 0) for word in text.split()]
             found = frozenset(cue.side for cue in argv.cues(words, FileCtx("-", "-", Text(text))))
+        case "connector":
+            return "other" if connectors.kind_of(text) is connectors.Kind.OTHER else "-"
         case "picker":
             return "yes" if pickers.by_name(text) else "-"
         case _:

@@ -10,6 +10,8 @@ from functools import lru_cache
 from itertools import chain
 
 from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.knowledge import connectors as known_connectors
+from kvroles.evidence.knowledge import rows
 from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, occurrences
@@ -31,12 +33,9 @@ NIXL = frozenset({"NixlConnector", "NixlPullConnector", "NixlPushConnector", "Ni
 PLUGIN_NIXL = regex(r"^(?:Rbln|RBLN|Hpu|HPU|Gaudi|Tpu|TPU|Xpu|XPU|Npu|NPU)Nixl(?:Pull|Push)?Connector(?:V1)?$")
 SHORT = frozenset({"nixl", "nixlconnector", "nixl_connector", "nixl-connector"})
 WRAPPERS = frozenset({"MultiConnector", "PdConnector", "DynamoPdConnector", "PDConnector"})
-# The names that charts, launchers and routers use for other connectors in their own settings.
-SHORT_OTHER = frozenset(
-    {"lmcache", "lmcachemp", "mooncake", "mooncakestore", "kvbm", "offloading", "sharedstorage", "shared-storage", "p2pnccl",
-     "hf3fs", "flexkv", "moriio", "aibrix", "simplecpuoffload", "cpuoffload"}
-)  # fmt: skip
-_CLASS = regex(r"^(?:[\w.]+[.:])?[A-Z]\w*Connector\w*$")
+OTHER = {row[0] for row in rows(known_connectors.OTHER)}
+SHORT_OTHER = {row[0] for row in rows(known_connectors.SHORT)}
+_CLASS = regex(r"^(?:[\w.]+[.:])?([A-Z]\w*?)Connector\w*$")
 _PLACEHOLDER = regex(r"[$<{%@]|^$|^__")
 _CLASS_NAMED = regex(
     r"(?<![A-Za-z0-9_])([A-Z][A-Za-z0-9]{0,80}Connector(?:V\d+)?)(?:Worker|Scheduler|Metadata|Stats)?(?![A-Za-z0-9_])"
@@ -69,7 +68,7 @@ _BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmCon
 def kind_of(name: str | None, known: frozenset[str] = frozenset()) -> Kind:
     """What ``name`` is; ``known`` are further NIXL subclasses the user declared.
 
-    Another connector is one by its known short name or by the form of a connector's class; any other name is unknown.
+    Another connector is one by its known short name or by how its class's name begins; any other name is unknown.
     """
     if name is None or _PLACEHOLDER.search(name):
         return Kind.UNKNOWN
@@ -80,7 +79,16 @@ def kind_of(name: str | None, known: frozenset[str] = frozenset()) -> Kind:
         return Kind.WRAPPER
     if "nixl" in name.lower():
         return Kind.UNKNOWN
-    return Kind.OTHER if _CLASS.match(name) or name.lower() in SHORT_OTHER else Kind.UNKNOWN
+    return Kind.OTHER if name.lower() in SHORT_OTHER or _known_class(name) else Kind.UNKNOWN
+
+
+def _known_class(name: str) -> bool:
+    """Whether a class's name begins as that of a known connector, at the end of one of its words."""
+    m = _CLASS.match(name)
+    if m is None:
+        return False
+    words = split_name(m[1])
+    return any("".join(words[:n]) in OTHER for n in range(1, len(words) + 1))
 
 
 def is_placeholder(name: str) -> bool:
@@ -110,11 +118,10 @@ def all_other(
         while start and i - start < _LONGEST and s[start - 1].isalnum():
             start -= 1
         m = _CLASS_NAMED.match(s, start) if s[start].isupper() else None
-        if m is not None and (name := m[1]) not in others and name not in _BASES:
+        if m is not None and (name := m[1]) not in others and name not in _BASES and not silent(start):
             if (kind := kind_of(name, known)) not in (Kind.OTHER, Kind.WRAPPER):
                 return ()
-            if not silent(start):
-                others[name] = kind
+            others[name] = kind
         if s[i + 8 : i + 9] in _SAID_NEXT and (m := _SAID.match(s, i)):
             value = m["value"].lstrip("\\\"'")
             if _PLACEHOLDER.search(value) or value in known:

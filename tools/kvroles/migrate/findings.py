@@ -288,11 +288,13 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: Make) -> Finding
             return finding("KVR121", f"{site.connector}: not NIXL, left as it is")
         case Kind.NIXL:
             return finding("KVR117", f"{site.connector}: no reader for {_kind_of_file(ctx)}, set the role by hand")
-    if site.connector:
+    if site.connector and not (connectors.placeholder_of_other(site.connector) and site.pos in ctx.of_others):
         said = "is a placeholder" if connectors.is_placeholder(site.connector) else "is no connector known here"
         return _unread(f"the connector {_as_written(site, ctx)!r} {said}", site, ctx, finding)
-    if other := ctx.others:
-        return finding("KVR121", f"no connector beside it, and the file names only {', '.join(other[:3])}: not NIXL")
+    if (other := ctx.others) and site.pos in ctx.of_others:
+        return finding(
+            "KVR121", f"no connector beside it, and what is round it names only {', '.join(other[:3])}: not NIXL"
+        )
     return _unread("which connector's role this is, is not said here", site, ctx, finding)
 
 
@@ -320,7 +322,7 @@ def _unread(why: str, site: Site, ctx: File, finding: Make) -> Finding:
 
 
 def _not_understood(site: Site, ctx: File, finding: Make) -> Finding:
-    if other := ctx.others:
+    if (other := ctx.others) and site.pos in ctx.of_others:
         return finding("KVR121", f"the file names only {', '.join(other[:3])}: not NIXL")
     if read.language(ctx.name, ctx.text) == "unknown":
         return _unread(f"no reader for {_kind_of_file(ctx)}", site, ctx, finding)

@@ -12,8 +12,8 @@ from kvroles.evidence import marks
 from kvroles.evidence.context import MAX_NESTING, FileCtx
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN_RE, Text
-from kvroles.migrate import connectors, walk
+from kvroles.evidence.text import TOKEN, TOKEN_RE, Text, occurrences
+from kvroles.migrate import connectors, regions, walk
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
 
@@ -48,8 +48,21 @@ class File(FileCtx):
     @cached_property
     def others(self) -> tuple[str, ...]:
         """The connectors that the file names, if it names any and each is another one than NIXL's."""
+        return connectors.all_other(self.text.s, self.low, self.nixl, self._silent)
+
+    @cached_property
+    def of_others(self) -> frozenset[int]:
+        """Where in the text the roles stand that one of ``others`` is meant for, unless they have a connector of their own."""
+        if not self.others:
+            return frozenset()
+        s = self.text.s
+        names = (i for name in self.others for i in occurrences(s, name) if not self._silent(i))
+        return regions.served(s, names, list(occurrences(s, TOKEN)))
+
+    @cached_property
+    def _silent(self) -> Callable[[int], bool]:
         lang = registry.lang_of_name(self.name)
-        return connectors.all_other(self.text.s, self.low, self.nixl, lambda i: marks.commented(self.text.s, i, lang))
+        return lambda i: marks.commented(self.text.s, i, lang)
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or

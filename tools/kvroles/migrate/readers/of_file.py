@@ -80,8 +80,8 @@ def read(ctx: File) -> list[Site]:
     if recorded(ctx.below) or (recorded(ctx.name) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in occurrences(t.s, TOKEN)]
     lang = language(ctx.name, t)
-    if ctx.others:
-        return _of_others(ctx, t, up, lang)
+    if ctx.others and len(ctx.of_others) == len(roles := list(occurrences(t.s, TOKEN))):
+        return _of_others(ctx, t, up, lang, roles)
     seen: dict[int, Site] = {}
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)
@@ -90,10 +90,9 @@ def read(ctx: File) -> list[Site]:
     return [_accounted(t, i, seen.get(t.at(i)), spoken, copies, up, ctx) for i in occurrences(t.s, TOKEN)]
 
 
-def _of_others(ctx: File, t: Text, up: Scope, lang: str) -> list[Site]:
-    """The sites of a file that names other connectors only: none is NIXL's, but where a connector's place holds what is filled
-    in later."""
-    roles = list(occurrences(t.s, TOKEN))
+def _of_others(ctx: File, t: Text, up: Scope, lang: str, roles: list[int]) -> list[Site]:
+    """The sites of a file whose every role another connector is meant for: none is NIXL's, but where a connector's place holds
+    what is filled in later."""
     filled: dict[int, Site] = {}
     if connectors.may_be_filled(t.s, roles):  # else no parser is asked
         filled = {s.pos: s for s in ctx.read(t, up, lang) if s.kind == "role" and _filled_later(s.connector)}

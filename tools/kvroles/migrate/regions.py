@@ -1,0 +1,110 @@
+"""Which of a file's roles a connector's name may be meant for that a reader ties to none of them.
+
+It is meant for the roles of the smallest region round it that holds any: its brackets, its line, its paragraph, the block
+of lines that are indented like it, its document. A name beside one role says nothing of a role elsewhere.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+from kvroles.evidence.patterns import regex
+
+_ROLE = regex("kv_(?:both|producer|consumer)")
+_BRACKET = regex(r"[()\[\]{}]")
+_CLOSES = {")": "(", "]": "[", "}": "{"}
+_DOCUMENT = regex(r"(?m)^---[ \t]*(?:#.*)?\r?$")
+# What parts paragraphs: a blank line, the mark of a document or a fence, the header of a section.
+_PARTS = regex(r"(?m)^(?:[ \t]*|---.*|[ \t>]*(?:```|~~~).*|[ \t]*\[+[^\[\]\n]*\]+[ \t]*(?:[#;].*)?)\r?$")
+_MANY = 200  # names that are looked at
+_LINES = 400  # of a block
+
+
+def served(s: str, names: Iterable[int], roles: list[int]) -> frozenset[int]:
+    """Those of the indices ``roles`` that a connector whose name stands at one of ``names`` is meant for."""
+    held = [m.start() for m in _ROLE.finditer(s)]
+    marks = [m.start() for m in _DOCUMENT.finditer(s)]
+    if len(held) == 1 and not marks:
+        return frozenset(roles)
+    brackets = _brackets(s)
+    parts = [m.start() for m in _PARTS.finditer(s)]
+    out: set[int] = set()
+    for _, i in zip(range(_MANY), names, strict=False):
+        regions = [*_round(brackets, i), _line(s, i), *_blocks(s, i), _between(parts, i, len(s))]
+        holding = [(a, b) for a, b in regions if _any(held, a, b)]
+        a, b = min(holding, key=lambda r: r[1] - r[0]) if holding else _between(marks, i, len(s))
+        out.update(roles[bisect_left(roles, a) : bisect_left(roles, b)])
+        if len(out) == len(roles):
+            break
+    return frozenset(out)
+
+
+def _any(held: list[int], a: int, b: int) -> bool:
+    return bisect_left(held, a) < bisect_left(held, b)
+
+
+def _between(marks: list[int], i: int, end: int) -> tuple[int, int]:
+    """The part of a text that index ``i`` is in, where ``marks`` begin new ones."""
+    n = bisect_left(marks, i + 1)
+    return marks[n - 1] if n else 0, marks[n] if n < len(marks) else end
+
+
+def _brackets(s: str) -> list[tuple[int, int]]:
+    """From where to where each pair of brackets goes; what is not closed goes to no end."""
+    out: list[tuple[int, int]] = []
+    opened: list[tuple[str, int]] = []
+    for m in _BRACKET.finditer(s):
+        mark = m.group()
+        if mark not in _CLOSES:
+            opened.append((mark, m.start()))
+        elif opened and opened[-1][0] == _CLOSES[mark]:
+            out.append((opened.pop()[1], m.end()))
+    return out
+
+
+def _round(brackets: list[tuple[int, int]], i: int) -> Iterator[tuple[int, int]]:
+    return ((a, b) for a, b in brackets if a < i < b)
+
+
+def _line(s: str, i: int) -> tuple[int, int]:
+    """The line of an index, with those that a backslash joins to it."""
+    a, b = s.rfind("\n", 0, i) + 1, s.find("\n", i)
+    while a and s[max(0, a - 3) : a].rstrip("\r\n").endswith("\\"):
+        a = s.rfind("\n", 0, a - 1) + 1
+    while b >= 0 and s[max(a, b - 2) : b].rstrip("\r").endswith("\\"):
+        b = s.find("\n", b + 1)
+    return a, b if b >= 0 else len(s)
+
+
+def _blocks(s: str, i: int) -> Iterator[tuple[int, int]]:
+    """The blocks of lines round an index that are indented no less than its line, than the line which that block is below,
+    and so on."""
+    a, b = s.rfind("\n", 0, i) + 1, s.find("\n", i)
+    b = b if b >= 0 else len(s)
+    indent = _indent(s[a:b])
+    left = _LINES
+    while indent and left:
+        while a and left:
+            start = s.rfind("\n", 0, a - 1) + 1
+            above = s[start : a - 1]
+            if above.strip() and _indent(above) < indent:
+                break
+            a, left = start, left - 1
+        while b < len(s) and left:
+            end = s.find("\n", b + 1)
+            end = end if end >= 0 else len(s)
+            below = s[b + 1 : end]
+            if below.strip() and _indent(below) < indent:
+                break
+            b, left = end, left - 1
+        yield a, b
+        if not a:
+            return
+        head = s.rfind("\n", 0, a - 1) + 1
+        a, indent = head, min(indent - 1, _indent(s[head : a - 1]))
+
+
+def _indent(line: str) -> int:
+    """The column where what a line holds begins."""
+    return len(line) - len(line.lstrip(" \t"))
