@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
+import importlib.util
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Start a process again when the kernel could not read the program's name; forget what moves bytecode elsewhere.
+    """Start a process again when the kernel could not read the program's name; keep bytecode where Python puts it by itself.
 
     EFAULT from execve is the virtual machine's fault, not a program's: it was seen once in some 100,000 starts, under two
     threads that start processes at once. The child has run nothing by then, so that another try changes nothing.
@@ -56,8 +59,32 @@ def pytest_configure() -> None:
                 return
 
     subprocess.Popen.__init__ = start_again  # type: ignore[method-assign]
-    os.environ.pop("PYTHONPYCACHEPREFIX", None)  # tests look for bytecode where Python puts it by itself
+    os.environ.pop("PYTHONPYCACHEPREFIX", None)  # tests look for bytecode beside its source
     sys.pycache_prefix = None
+    # Hundreds of interpreters are started: without bytecode each of them would compile the tools again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    _late_address_grammars()
+
+
+def _late_address_grammars() -> None:
+    """Let jsonschema build its grammars of internationalised addresses when one is asked for: all of them take two seconds.
+
+    jsonschema imports ``rfc3987_syntax`` wherever that is installed, and its import builds 38 grammars. Few tests check such
+    an address.
+    """
+    name = "rfc3987_syntax"
+    if name in sys.modules or importlib.util.find_spec(name) is None:
+        return
+
+    @functools.cache
+    def real() -> Any:
+        del sys.modules[name]
+        return importlib.import_module(name)
+
+    late: Any = types.ModuleType(name)
+    late.is_valid_syntax = lambda term, value: real().is_valid_syntax(term, value)
+    sys.modules[name] = late
 
 
 @pytest.hookimpl(trylast=True)

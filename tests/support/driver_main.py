@@ -63,6 +63,7 @@ def main() -> None:
     from kvroles.sources import cache, http, index  # noqa: F401 - so that requests can set what they hold
 
     tool, *_ = [importlib.import_module(name) for name in sys.argv[2:]]
+    sys.dont_write_bytecode = True  # a run's changes of the file system are counted, and bytecode is none of them
 
     for line in sys.stdin:
         request = json.loads(line)

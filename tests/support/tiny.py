@@ -296,7 +296,7 @@ class Tiny:
 def make(folder: Path) -> Tiny:
     """Build the small project below ``folder``: patches by our own writer, the lock from the archives."""
     root = folder / "project"
-    shutil.copytree(TOOLS, root / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(TOOLS, root / "tools")  # with its bytecode, which stays valid: it goes by a source's size and time
     patches = root / "patches"
     patches.mkdir()
     (patches / "series").write_text("".join(f"{line}\n" for line in SERIES))
