@@ -32,7 +32,11 @@ def changed(tree: Path) -> set[str]:
 
 @of_each
 def test_only_its_files_are_changed_in_a_tree_that_is_there(apply: Apply, tree: Path, tiny: Tiny, part: str) -> None:
-    apply("--into", tree, "--part", part).ok()
+    count = len(CHANGES[part])
+    assert (
+        f": applied, {'1 file' if count == 1 else f'{count} files'} changed\n"
+        in apply("--into", tree, "--part", part).ok().out
+    )
     assert changed(tree) == CHANGES[part]
     assert {p: d for p, d in contents(tree).items() if p in CHANGES[part]}.items() <= tiny.applied().items()
     assert "nothing was changed" in apply("--into", tree, "--part", part).ok().out

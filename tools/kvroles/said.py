@@ -26,6 +26,11 @@ def said(value: object) -> str:
     return _COMMAND.sub(lambda m: f"\\x{ord(m[0][0]):02x}{m[0][1:]}", text)
 
 
+def counted(number: int, noun: str) -> str:
+    """``number`` and ``noun`` as a sentence has them: ``1 file``, ``2 files``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def page(text: str) -> str:
     """The same for lines that we composed: line ends and our own colours stay."""
     return "".join(part if i % 2 else said(part) for i, part in enumerate(_OWN.split(text)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kvroles.contract import terms
 from kvroles.errors import KvRolesError
-from kvroles.said import said
+from kvroles.said import counted, said
 from kvroles.series import earlier, mail, patchfile, project
 from kvroles.series.lock import Lock
 from kvroles.series.release import in_range, version
@@ -53,7 +53,7 @@ class Finding:
 def text(findings: list[Finding]) -> str:
     """A line a finding, or that there is none."""
     lines = [f"{said(f.where)}: {f.code} {CODES[f.code]}: {said(f.why)}" for f in findings]
-    return "\n".join([*lines, f"{len(findings)} findings" if findings else "The patches are clean."]) + "\n"
+    return "\n".join([*lines, counted(len(findings), "finding") if findings else "The patches are clean."]) + "\n"
 
 
 def check(options: Options) -> list[Finding]:

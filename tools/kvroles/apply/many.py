@@ -13,7 +13,7 @@ from kvroles.apply import new_tree
 from kvroles.apply.request import Request
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.progress import Progress
-from kvroles.said import said
+from kvroles.said import counted, said
 from kvroles.series import parts, project
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.upstream_files import paths_of_interest
@@ -141,7 +141,7 @@ def text(rows: list[Row]) -> str:
         near = row.release or (f"near {row.nearest}" if row.nearest else "-")
         lines.append(f"{row.date}  {row.commit[:12]}  {row.outcome:<10}  {near:<12}  {said(note)}".rstrip())
     counts = [f"{sum(r.outcome == o for r in rows)} {o}" for o in (PROVEN, BY_MEANING, REFUSED)]
-    lines += ["", f"{len(rows)} commits: {', '.join(counts)}"]
+    lines += ["", f"{counted(len(rows), 'commit')}: {', '.join(counts)}"]
     unread = sorted({path for row in rows for path in row.unread})
     if unread:
         more = f" and {len(unread) - 3} more" if len(unread) > 3 else ""

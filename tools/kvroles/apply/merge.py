@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from kvroles.errors import DoesNotApply, os_error
+from kvroles.said import counted
 from kvroles.series import patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series, Topic
@@ -61,7 +62,7 @@ class Merges:
         if not self.conflicts:
             return
         first = next(iter(self.conflicts))
-        what = f"The series conflicts with {tree} in {len(self.conflicts)} files, {first} first"
+        what = f"The series conflicts with {tree} in {counted(len(self.conflicts), 'file')}, {first} first"
         if check:
             raise DoesNotApply(
                 what, fix="Run again without --check: that writes each of them beside the tree, with both sides"

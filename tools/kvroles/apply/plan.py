@@ -14,6 +14,7 @@ from kvroles.contract import terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import program, restored
+from kvroles.said import counted
 from kvroles.series import line_ends, parts, patchfile
 from kvroles.series.earlier import Earlier
 from kvroles.series.lock import ReleaseRow, TopicRow
@@ -285,9 +286,8 @@ def replaced(topics: list[TopicStatus], earlier: Earlier) -> str | None:
         return None
     number = max((f.series for f in files if f.series is not None), default=None)
     which = "an earlier series" if number is None else f"series {number}"
-    return (
-        f"Patched by {which} of this project: {len(files)} of its files differ from what series {earlier.number} makes."
-    )
+    files_ = counted(len(files), "file")
+    return f"Patched by {which} of this project: series {earlier.number} makes {files_} differently."
 
 
 def plan(
@@ -424,7 +424,7 @@ def refusal(
         applied = [f.path for f in entry.files if f.state in (State.APPLIED, State.EARLIER)]
         pristine = [f.path for f in entry.files if f.state is State.PRISTINE]
         return DoesNotApply(
-            f"Topic {entry.topic} is partial in {where}: it is applied to {len(applied)} of {len(entry.files)} files",
+            f"Topic {entry.topic} is partial in {where}: it is applied to {len(applied)} of {counted(len(entry.files), 'file')}",
             expected="all of its files pristine, or all applied",
             found=f"{applied[0]} applied and {pristine[0]} pristine",
             fix=f"Complete it with '{merge}'",

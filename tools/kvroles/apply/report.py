@@ -9,7 +9,7 @@ from typing import Any
 from kvroles.apply.plan import FileStatus, State, TopicStatus
 from kvroles.apply.request import Outcome
 from kvroles.contract import terms
-from kvroles.said import said
+from kvroles.said import counted, said
 from kvroles.series.lock import Lock
 from kvroles.series.topics import OVERLAY, Series
 
@@ -36,10 +36,10 @@ def paint(state: State, width: int, on: bool) -> str:
 
 
 _SAYS = {
-    "applied": "applied, {n} files changed",
-    "reversed": "reversed, {n} files changed back",
-    "would-apply": "would be applied, {n} files would change (--check: nothing was written)",
-    "would-reverse": "would be reversed, {n} files would change back (--check: nothing was written)",
+    "applied": "applied, {files} changed",
+    "reversed": "reversed, {files} changed back",
+    "would-apply": "would be applied, {files} would change (--check: nothing was written)",
+    "would-reverse": "would be reversed, {files} would change back (--check: nothing was written)",
 }
 
 
@@ -50,7 +50,7 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
         state = "applied" if any(t.state is not State.PRISTINE for t in outcome.topics) else "pristine"
         headline = f"{state} already, nothing was changed"
     else:
-        headline = _SAYS[outcome.did].format(n=outcome.changed)
+        headline = _SAYS[outcome.did].format(files=counted(outcome.changed, "file"))
     part = f"{outcome.part.value} of " if outcome.part is not None else ""
     lines = [f"{part}vLLM {_name(outcome)} in {said(outcome.target)}: {headline}", ""]
     for topic in outcome.topics:
@@ -60,7 +60,7 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
     if outcome.verdict is not None:
         lines.append(f"  contract  holds{_unchecked(outcome)}")
     if outcome.tree:
-        count = f", {outcome.files} files" if outcome.files else ""
+        count = f", {counted(outcome.files, 'file')}" if outcome.files else ""
         lines.append(f"  tree      sha256 {outcome.tree}{count}")
     if outcome.receipt is not None:
         lines.append(f"  receipt   {said(outcome.receipt)}")

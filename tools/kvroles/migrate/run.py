@@ -19,6 +19,7 @@ from kvroles.migrate.readers.base import File
 from kvroles.migrate.search import Coverage, Found
 from kvroles.migrate.settings import Known, Options
 from kvroles.progress import Progress
+from kvroles.said import counted
 
 _LIMIT = 1000  # brackets within brackets: a parser's own stack holds some thousands
 _SECONDS, _SECONDS_A_MB = 2.0, 1.0  # of processor time, for one file
@@ -295,7 +296,7 @@ def check_sides(known: Known, coverage: Coverage, results: list[FileResult]) -> 
         if not line or (not at and n not in coverage.sides):
             raise UsageError(
                 f"{given} names no file that was looked at",
-                found=f"{coverage.files} files at or below the paths",
+                found=f"{counted(coverage.files, 'file')} at or below the paths",
                 fix="Name the file as the findings do",
             )
         found = "; ".join(f"{f.code} {f.message}" for f in at) or "no kv_both in that line"

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from kvroles import places
 from kvroles.console import search_path
 from kvroles.errors import NoSource
+from kvroles.said import counted
 from kvroles.sources import address, credentials, http
 from kvroles.sources.address import Address
 
@@ -120,7 +121,7 @@ def locate(filename: str, project: str, index_url: str | None) -> str:
             return file.url
     raise NoSource(
         f"The package index {_index(index_url).shown} does not hold {filename}",
-        found=f"{len(found)} other file{'s' if len(found) > 1 else ''}" if found else "no file at all",
+        found=counted(len(found), "other file") if found else "no file at all",
         fix=ASK,
     )
 

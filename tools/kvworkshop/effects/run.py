@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kvroles.errors import NoSource, Unproven
+from kvroles.said import counted
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve, version
 from kvroles.sources.release_files import Options
@@ -86,13 +87,13 @@ def check(job: Job, path: Path = TABLE, claims_path: Path | None = None, clones:
         job.say(problem)
     if found:
         raise Unproven(
-            f"The table of role effects {path.name} does not hold in {_count(found, 'place')}, first: {found[0]}",
+            f"The table of role effects {path.name} does not hold in {counted(len(found), 'place')}, first: {found[0]}",
             fix="Give each unexplained site its effect, or the reason why it has none; then run "
             "'python tools/effects.py --write'",
         )
     if examined.contradicted:
         raise Unproven(
-            f"The claims do not hold in {_count(examined.contradicted, 'place')}, first: {examined.contradicted[0]}",
+            f"The claims do not hold in {counted(len(examined.contradicted), 'place')}, first: {examined.contradicted[0]}",
             fix="Mend the claim's range or pattern in docs/data/claims.toml, and the sentences that name it",
         )
     return f"{_summary(table, examined, said)}{_of_others(others, clones, missing)}"
@@ -103,10 +104,10 @@ def _of_others(others: Sequence[elsewhere.Elsewhere], clones: Path | None, missi
     if not others:
         return ""
     if clones is None:
-        return f" Not read: {_count(others, 'place')} in other projects (--clones DIR reads them)."
+        return f" Not read: {counted(len(others), 'place')} in other projects (--clones DIR reads them)."
     read_ = [e for e in others if e.repository not in missing]
     left_out = f" Not read, no clone: {', '.join(missing)}." if missing else ""
-    return f" {_count(read_, 'place')} in other projects hold.{left_out}"
+    return f" {counted(len(read_), 'place')} in other projects {'holds' if len(read_) == 1 else 'hold'}.{left_out}"
 
 
 def write(job: Job, path: Path = TABLE, claims_path: Path | None = None, lines_path: Path = LINES) -> str:
@@ -135,15 +136,10 @@ def _merged(path: Path, examined: Examined) -> str:
 
 
 def _summary(table: Table, examined: Examined, said: Sequence[Claim] = ()) -> str:
-    text = f"{_count(examined.readings, 'release')} read, {_count(table.effects, 'effect')} of the role."
+    text = f"{counted(len(examined.readings), 'release')} read, {counted(len(table.effects), 'effect')} of the role."
     if said:
         held = [c for c in said if c.evidence]
-        text += f" {_count(said, 'claim')}: {len(held)} held against these releases,"
+        text += f" {counted(len(said), 'claim')}: {len(held)} held against these releases,"
         text += f" {sum(1 for c in said if not c.evidence and c.tests)} by tests alone,"
         text += f" {sum(1 for c in said if not c.evidence and not c.tests)} by pages that no machine reads."
     return "\n".join([text, *(f"{release} not read: {why}." for release, why in examined.unread.items())])
-
-
-def _count(things: Iterable[object], noun: str) -> str:
-    n = len(list(things))
-    return f"{n} {noun}{'' if n == 1 else 's'}"

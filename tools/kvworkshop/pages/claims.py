@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from kvroles.said import counted
 from kvroles.series.release import version
 
 from kvworkshop.effects.claims import Claim
@@ -49,7 +50,7 @@ def _claim(claim: Claim, lines: Mapping[str, Sequence[str]], known: Sequence[str
     parts += [f"- Not checked by a machine: <{s}>\n" for s in claim.sources]
     parts += [f"- Not in {code(e.file)}: {code(e.pattern)}, {_ranges(e.ranges)}\n" for e in claim.evidence if e.absent]
     if lines:
-        parts.append(f"\n<details><summary>Lines found, in {len(lines)} releases</summary><ul>")
+        parts.append(f"\n<details><summary>Lines found, in {counted(len(lines), 'release')}</summary><ul>")
         for release, found in sorted(lines.items(), key=lambda kv: version(kv[0]), reverse=True):
             links = ", ".join(
                 f'<a href="{BLOB}{release}/{escape(line.replace(":", "#L"))}">{escape(line.removeprefix("vllm/"))}</a>'

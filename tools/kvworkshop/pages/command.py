@@ -14,6 +14,7 @@ from pathlib import Path
 from kvroles.console import Parser, guarded, note, say
 from kvroles.errors import Exit, NoSource
 from kvroles.places import default_cache_dir
+from kvroles.said import counted
 
 from kvworkshop.pages import build, diagrams, policy
 from kvworkshop.playground import provide
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_diagrams:
         diagrams.provide(root / "docs", cache, args.mermaid)
     if not args.quiet:
-        say(f"{count} files generated, {changed} of them changed")
+        say(f"{counted(count, 'file')} generated, {changed} of them changed")
     return Exit.DONE
 
 

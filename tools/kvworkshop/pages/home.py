@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kvroles.apply import plan
 from kvroles.contract import check, terms
+from kvroles.said import counted
 from kvroles.series.lock import Lock
 from kvroles.series.patchfile import Patch
 from kvroles.series.topics import Series
@@ -118,10 +119,10 @@ def _state_of_the_world(lock: Lock) -> str:
     silent = [r for r in known if r not in warns]
     newest = lock.releases[known[-1]].topics["stragglers"]
     rows = [
-        [f"{spans(silent, known)} ({len(silent)} releases)", "accepts `kv_both` in silence", "warns"],
+        [f"{spans(silent, known)} ({counted(len(silent), 'release')})", "accepts `kv_both` in silence", "warns"],
         [
-            f"{spans(warns, known)} ({len(warns)} releases)",
-            f"warns; {known[-1]} itself still uses `kv_both` in {len(newest.files)} files",
+            f"{spans(warns, known)} ({counted(len(warns), 'release')})",
+            f"warns; {known[-1]} itself still uses `kv_both` in {counted(len(newest.files), 'file')}",
             "warns, and uses it nowhere",
         ],
         ["a later one", "[is to refuse it](https://github.com/vllm-project/vllm/issues/43807)", _refusal(lock)],

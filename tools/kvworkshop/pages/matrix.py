@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from kvroles.said import counted
 from kvroles.series.topics import Series, Topic
 
 from kvworkshop.pages.text import badge, code, plain, table
@@ -129,7 +130,7 @@ def _offsets(releases: list[tuple[str, Any]]) -> str:
         ]
         if moved:
             out.append(
-                f"<details>\n<summary>{release}: {len(moved)} file{'s' if len(moved) > 1 else ''}</summary>\n"
+                f"<details>\n<summary>{release}: {counted(len(moved), 'file')}</summary>\n"
                 f"<ul>{''.join(moved)}</ul>\n</details>"
             )
     return "\n".join(out) + "\n"

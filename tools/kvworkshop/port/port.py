@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
+from kvroles.said import counted
 from kvroles.series import mail, patchfile
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series.release import Version, version
@@ -293,7 +294,7 @@ def port(
         if topic is not None and not topic.optional:
             raise UsageError(f"Topic {extra} is part of the default series, which --from-tree takes without --with")
         report, results = Report(src.release), from_tree(src, hand, series, lock, topic)
-        report.topics = [TopicReport(name, "by hand", f"{len(files)} files") for name, files in results.items()]
+        report.topics = [TopicReport(name, "by hand", counted(len(files), "file")) for name, files in results.items()]
         laid = _laid(src, series) if topic else {}
     report.written = write(root, src, results, laid, series, lock, options)
     if src.archive is None:  # an unpacked tree: what it holds was tried, but no hash can vouch for it

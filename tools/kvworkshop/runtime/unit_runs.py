@@ -14,6 +14,7 @@ from kvroles.apply import run as applying
 from kvroles.apply.request import Request
 from kvroles.errors import UsageError
 from kvroles.places import default_cache_dir
+from kvroles.said import counted
 from kvroles.series import project
 
 from kvworkshop.runtime import upstream_tests
@@ -70,7 +71,7 @@ def compare(release: str, folder: Path, say: Say) -> tuple[Comparison, dict[str,
     selected = upstream_tests.files(after)
 
     def run(name: str, tree: Path, files: list[str]) -> Run:
-        say(f"vLLM {release}, {name}: {len(files)} files of upstream's unit tests")
+        say(f"vLLM {release}, {name}: {counted(len(files), 'file')} of upstream's unit tests")
         done = upstream_tests.run(python, tree, release, files)
         say(f"vLLM {release}, {name}: {done.count()} in {done.seconds:.0f} s")
         return done

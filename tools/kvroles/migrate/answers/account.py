@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kvroles.migrate import walk
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
+from kvroles.said import counted
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
@@ -26,7 +27,9 @@ def lines(paths: list[str], results: list[FileResult], coverage: Coverage, known
     """What to say of the settings beside the report, each as one line; nothing where they decided nothing."""
     out = []
     if not known.trust and coverage.settings:
-        out.append(f"--no-config: {len(coverage.settings)} settings files not read, such as {min(coverage.settings)}")
+        out.append(
+            f"--no-config: {counted(len(coverage.settings), 'settings file')} not read, such as {min(coverage.settings)}"
+        )
     rules = _rules(results, coverage)
     for file in sorted(rules)[:_SHOWN]:
         out.append(f"{file} decided: " + "; ".join(f"{row}: {what}" for row, what in sorted(rules[file].items())))
@@ -76,7 +79,7 @@ def _rules(results: list[FileResult], coverage: Coverage) -> dict[str, dict[str,
     for (rule, what), number in sorted(count.items()):
         file, _, row = rule.partition(": ")
         thing, _, verb = what.partition(" ")
-        said = f"{number} {thing}{'s' if number > 1 else ''} {verb}"
+        said = f"{counted(number, thing)} {verb}"
         rows = out.setdefault(file, {})
         rows[row] = f"{rows[row]}, {said}" if row in rows else said
     return out

@@ -10,7 +10,7 @@ from kvroles.migrate.codes import CODES, EFFECTS
 from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.migrate.report import table
 from kvroles.migrate.search import EXCLUDED
-from kvroles.said import said
+from kvroles.said import counted, said
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
@@ -85,7 +85,9 @@ def place(f: Finding) -> str:
 def _effects(results: list[FileResult]) -> list[str]:
     """What changes with the roles, a line for each kind."""
     count = Counter(f.code for r in results for f in r.findings if f.code in EFFECTS and not f.suppressed)
-    return [f"{code} in {_of(n, 'place')}: {CODES[code].summary} (-v lists them)" for code, n in sorted(count.items())]
+    return [
+        f"{code} in {counted(n, 'place')}: {CODES[code].summary} (-v lists them)" for code, n in sorted(count.items())
+    ]
 
 
 def _kept(kept: Kept) -> str:
@@ -115,22 +117,18 @@ def summary(results: list[FileResult], coverage: Coverage, rows: list[table.Row]
     if not written and not left and not open_ and not unread and not kept and not excluded:
         text = "no NIXL role says kv_both"
     elif written:
-        text = f"{_of(written, 'role')} written, {left} not written, {open_} to look at"
+        text = f"{counted(written, 'role')} written, {left} not written, {open_} to look at"
     else:
         files = sum(any(table.state(f) == "left" for f in r.findings) for r in results)
-        text = f"{_of(left, 'role')} certain in {_of(files, coverage.unit)}"
+        text = f"{counted(left, 'role')} certain in {counted(files, coverage.unit)}"
         text += f"{' (--write rewrites them)' if left and coverage.unit == 'file' else ''}, {open_} to look at"
     text += f", {unread} unread" if unread else ""
     notes = sum(CODES[f.code].level is Level.NOTE and not f.suppressed for r in results for f in r.findings)
-    text += f"; {_of(notes, 'note')}" if notes else ""
+    text += f"; {counted(notes, 'note')}" if notes else ""
     if by := [f"{how[h]} by {h}" for h in ("answer", "baseline") if how[h]]:
         text += "; " + ", ".join([by[0].replace(" by", " kept by"), *by[1:]])
     text += f"; {how['silenced']} silenced" if how["silenced"] else ""
-    text += f"; {_of(coverage.files, coverage.unit)} looked at"
+    text += f"; {counted(coverage.files, coverage.unit)} looked at"
     if coverage.passed:
         text += "; passed over: " + ", ".join(f"{n} {reason}" for reason, n in sorted(coverage.passed.items()))
     return text
-
-
-def _of(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -8,7 +8,7 @@ from kvroles.errors import Exit, KvRolesError
 from kvroles.migrate.review.case import cases
 from kvroles.migrate.review.session import Session
 from kvroles.migrate.review.terminal import ClosedError, Terminal
-from kvroles.said import said
+from kvroles.said import counted, said
 
 if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
@@ -49,7 +49,7 @@ def agreed(results: list[FileResult], terminal: Terminal, *, ask: bool) -> bool:
         if not changes or not ask:
             return bool(changes)
         roles = sum(f.role is not None for r in changes for f in r.findings)
-        what = f"{roles} role{'s' if roles > 1 else ''} in {len(changes)} file{'s' if len(changes) > 1 else ''}"
+        what = f"{counted(roles, 'role')} in {counted(len(changes), 'file')}"
         with terminal.keys():
             while True:
                 terminal.say(f"Write {what}? [y,n] ", end="")

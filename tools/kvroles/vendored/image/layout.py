@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, UsageError
+from kvroles.said import counted
 from kvroles.tree import handles
 from kvroles.vendored.image import shape
 
@@ -185,7 +186,7 @@ class Layout:
             return {"mediaType": INDEXES[0], "": {"manifests": listed}}  # index.json is the image's own index
         if len(listed) != 1:
             raise UsageError(
-                f"{self.path} holds {'no image' if not listed else f'{len(listed)} images'}"
+                f"{self.path} holds {'no image' if not listed else counted(len(listed), 'image')}"
                 + (f" by the name {ref}" if ref else ""),
                 expected="one",
                 found=", ".join(sorted(names)) or "none with a name",
@@ -220,7 +221,7 @@ class Layout:
         if len(ids) != len(_list(manifest, "layers")):
             raise Unproven(
                 f"The image {descriptor['digest']} in {self.path} has not as many layers as its configuration says",
-                expected=f"{len(ids)} layers",
+                expected=counted(len(ids), "layer"),
                 found=f"{len(manifest['layers'])}",
             )
         return Image(descriptor, manifest, config)

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
+from kvroles.said import counted
 from kvroles.vendored import again, bill, receipt
 from kvroles.vendored.installed import interpreter
 from kvroles.vendored.installed.search import Place, Run, Search, command_python, of, read, same
@@ -116,7 +117,7 @@ def _first(search: Search, run: Run, *, runtime: bool) -> Installed:
                     return _in(Place(tree, "an editable install"), search, run, runtime=runtime)
         raise NoSource(
             f"There is no vLLM in the packages of {search.interpreter.python}",
-            found=f"{len(search.places)} places on its path, none with vllm",
+            found=f"{counted(len(search.places), 'place')} on its path, none with vllm",
             fix="Name the interpreter with --python or the folder with --site-packages",
         )
     place, file = first
