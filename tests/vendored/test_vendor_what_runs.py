@@ -71,7 +71,7 @@ def test_a_named_folder_that_another_shadows_is_refused(
     first = overlay(tmp_path / "overlay", wheel)
     for how in ({"env": {"PYTHONPATH": str(first)}}, {"more": ("--env", f"PYTHONPATH={first}")}):
         ran = vendor("verify", "--site-packages", patched, *how.get("more", ()), env=how.get("env"))
-        ran.refused(3, f"{first}/vllm/__init__.py", "PYTHONPATH puts it first", "--isolated'")
+        ran.refused(3, f"{first}/vllm/__init__.py", "PYTHONPATH puts it first", "'env -u PYTHONPATH ")
     vendor("verify", "--site-packages", patched, "--isolated", env={"PYTHONPATH": str(first)}).ok()
 
 
@@ -123,7 +123,7 @@ def test_what_start_up_code_puts_first_is_seen_when_python_is_asked(
                   "a finder": {"finder.py": finder, "zz.pth": b"import finder\n"}}[where])  # fmt: skip
     ask = ("verify", "--python", python(patched))
     vendor(*ask).refused(3, str(first), "run as vLLM will be")
-    (start,) = json.loads(_isolated_less(vendor, patched, first, where).out)["read"]["startup_code"]
+    start, *_ = json.loads(_isolated_less(vendor, patched, first, where).out)["read"]["startup_code"]
     assert (Path(start["path"]).parent, start["vouched_for_by"]) == (patched, None)
 
 

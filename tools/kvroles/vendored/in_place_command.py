@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     series, lock = project.load()
     runtime = args.part == "runtime"
-    found = distribution.find(args.python, args.site_packages, _run(args), runtime=runtime)
+    found = distribution.find(args.python, args.site_packages, _run(args), runtime=runtime, verb=args.command)
     if args.command == "install":
         if args.layer:
             layer.check(found, args.layer)

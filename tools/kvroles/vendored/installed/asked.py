@@ -23,7 +23,7 @@ _LIMIT_S = 120.0
 
 _SCRIPT = r"""
 import sys
-loaded = {n: str(getattr(m, "__file__", None)) for n, m in list(sys.modules.items()) if n.partition(".")[0] == "vllm"}
+loaded = {n: str(getattr(m, "__file__", None) or "") for n, m in list(sys.modules.items()) if n != "__main__"}
 import json, types
 with open(sys.argv[2]) as f:
     names = json.load(f)
@@ -53,7 +53,8 @@ with open(sys.argv[1], "w") as f:
 
 @dataclass(frozen=True)
 class Answer:
-    """``found`` is module -> the file Python would load it from, or None; ``loaded`` what start-up code loaded already."""
+    """``found`` is module -> the file Python would load it from, or None; ``loaded`` is module -> file, or "" where it has
+    none, of all that was there before the first line of a program ran."""
 
     found: dict[str, str | None]
     loaded: dict[str, str]

@@ -89,6 +89,15 @@ class Checked:
     wrong: tuple[str, ...]
     odd: tuple[str, ...]
 
+    def __add__(self, more: Checked) -> Checked:
+        return Checked(
+            self.same + more.same,
+            self.unused + more.unused,
+            self.others + more.others,
+            self.wrong + more.wrong,
+            self.odd + more.odd,
+        )
+
 
 def beside(site: Path, path: str) -> list[str]:
     """Every ``.pyc`` of the source ``path`` below ``site``, of any interpreter and optimisation, sorted."""

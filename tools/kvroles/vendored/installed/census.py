@@ -143,7 +143,7 @@ def _hash(site: Path, path: str) -> tuple[str | None, str]:
     try:
         fd = os.open(site / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None, "is missing"
+        return None, "is a link to nothing" if os.path.islink(site / path) else "is missing"
     except (OSError, ValueError) as e:
         return None, f"cannot be read ({getattr(e, 'strerror', None) or 'its name is none'})"
     with open(fd, "rb", buffering=0) as f:
@@ -155,9 +155,9 @@ def _hash(site: Path, path: str) -> tuple[str | None, str]:
 
 
 def modules(paths: Iterator[str] | list[str], suffixes: tuple[str, ...]) -> dict[str, str]:
-    """module -> path, parents first, for the Python files among ``paths``."""
+    """module -> path, parents first, for the Python files among ``paths``; bytecode in place of a source is one."""
     out: dict[str, str] = {}
-    endings = (*suffixes, ".py")
+    endings = (*suffixes, ".py", ".pyc")
     for path in paths:
         ending = next((e for e in endings if path.endswith(e)), None)
         if ending is None or not path.startswith(f"{PACKAGE}/"):

@@ -11,13 +11,14 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kvroles.contract import terms
 from kvroles.vendored.installed import asked
 from kvroles.vendored.installed.distribution import Installed
 from kvroles.vendored.installed.interpreter import ask
-from kvroles.vendored.installed.search import Run, Search
+from kvroles.vendored.installed.search import Run, Search, same
 from kvroles.vendored.installed.search import of as search_of
 
 # vLLM says a line once a process: the role that must warn comes last, so that a warning of the others' is seen as theirs.
@@ -117,16 +118,10 @@ def construct(found: Installed, connector: str, instead: bytes | None = None) ->
     if isinstance(told, str):
         return Construction({}, told)
     said = told["said"]
-    root = os.path.realpath(found.site / "vllm") + os.sep
-    foreign = [f"{n} from {f}" for n, f in told["files"].items() if not os.path.realpath(f).startswith(root)]
-    if _through_links(found):
-        foreign = []  # an installer that links files: 'asked' has compared each module's file with the one that was read
+    package = found.site / "vllm"  # a link below it leads to bytes that were read through it
+    foreign = [f"{n} from {f}" for n, f in told["files"].items() if not any(same(p, package) for p in Path(f).parents)]
     warned = {role: sum(1 for line in said[role] if re.search(terms.QUERY, line)) for role in ROLES}
     return Construction(warned, None, min(foreign, default=None))
-
-
-def _through_links(found: Installed) -> bool:
-    return os.path.islink(found.site / "vllm/__init__.py")
 
 
 def _run(found: Installed, search: Search, module: str, work: str, instead: str) -> dict[str, Any] | str:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
 from kvroles.said import counted
 from kvroles.vendored import again, bill, receipt
-from kvroles.vendored.installed import interpreter
+from kvroles.vendored.installed import interpreter, shadow
 from kvroles.vendored.installed.search import Place, Run, Search, command_python, of, read, same
 
 _PROVES = "vllm/__init__.py"  # who lists this in RECORD provides the package
@@ -76,12 +76,18 @@ class Installed:
 
 
 def find(
-    python: Path | None = None, site: Path | None = None, run: Run | None = None, *, runtime: bool = False
+    python: Path | None = None,
+    site: Path | None = None,
+    run: Run | None = None,
+    *,
+    runtime: bool = False,
+    verb: str = "install",
 ) -> Installed:
     """The vLLM that ``python`` (default: the running interpreter) imports when run as ``run`` says, or the one in ``site``.
 
     ``runtime`` takes a package that no RECORD vouches for too. Raises NoSource when there is none, DoesNotApply for what
-    cannot be changed in place, and Unproven when the command ``vllm`` is run by an interpreter that imports another.
+    cannot be changed in place, and Unproven when the command ``vllm`` is run by an interpreter that imports another, or, where
+    ``verb`` is verify, when something that no RECORD vouches for comes before the installed one.
     """
     run = run or Run()
     if site is not None:
@@ -93,7 +99,7 @@ def find(
         return _in(Place(site, "--site-packages"), search, run, runtime=runtime)
     named = python is not None
     search = of(interpreter.ask(python or interpreter.own(), run.environ), run)
-    found = _first(search, run, runtime=runtime)
+    found = _first(search, run, runtime=runtime, verb=verb)
     other = None if named or run.isolated else command_python(run)
     if other is not None and other != search.interpreter.python and os.access(other, os.X_OK):
         theirs = of(interpreter.ask(other, run.environ), run).first()
@@ -107,7 +113,7 @@ def find(
     return found
 
 
-def _first(search: Search, run: Run, *, runtime: bool) -> Installed:
+def _first(search: Search, run: Run, *, runtime: bool, verb: str) -> Installed:
     first = search.first()
     if first is None:
         for place in search.places:
@@ -121,13 +127,31 @@ def _first(search: Search, run: Run, *, runtime: bool) -> Installed:
             fix="Name the interpreter with --python or the folder with --site-packages",
         )
     place, file = first
-    if file.parent.name != "vllm":
+    installed = _vouched(search)
+    is_package = file.parent.name == "vllm"
+    if verb == "verify" and not runtime and installed is not None and not (is_package and _any_vouched(place.path)):
+        raise Unproven(
+            f"{search.interpreter.python} imports vllm from {file}, which {place.why} puts first",
+            expected=f"{installed / 'vllm'}, which is installed",
+            found=str(file),
+            fix=shadow.way_out(search, file, verb),
+        )
+    if not is_package:
         raise DoesNotApply(
             f"{search.interpreter.python} imports vllm from {file}, which {place.why} puts on its path",
             expected="a folder vllm/ with the package's files",
-            fix=f"Take it off the path, or ask without it: '{again.command('install', *run.words, '--isolated')}'",
+            fix=shadow.way_out(search, file, verb),
         )
     return _in(place, search, run, runtime=runtime)
+
+
+def _vouched(search: Search) -> Path | None:
+    """The first folder in which a RECORD vouches for a vLLM."""
+    return next((p.path for p in search.places if (p.path / _PROVES).is_file() and _any_vouched(p.path)), None)
+
+
+def _any_vouched(folder: Path) -> bool:
+    return any(_provides(d) for d in _distributions(folder.resolve()))
 
 
 def _in(place: Place, search: Search | None, run: Run, *, runtime: bool) -> Installed:
@@ -137,12 +161,17 @@ def _in(place: Place, search: Search | None, run: Run, *, runtime: bool) -> Inst
     found = [d for d in _distributions(folder) if _provides(d)]
     if len(found) > 1:
         labels = sorted(f"{_field(d, 'Name')} {_field(d, 'Version')}" for d in found)
-        names = " ".join(sorted({_field(d, "Name") for d in found}))
+        names = [_field(d, "Name") for d in found]
+        at_once = sorted(set(names))
+        pip = [str(python or "python3"), "-m", "pip", "uninstall", "--yes"]
+        runs = [
+            [*pip, *at_once],
+            *([*pip, n] for n in at_once for _ in range(names.count(n) - 1)),
+        ]  # one a run of each name
         raise DoesNotApply(
             f"{folder} holds two distributions that both provide vllm",
             found=" and ".join(labels),
-            fix="Uninstall both, then install the one you want: "
-            f"'{shlex.quote(str(python or 'python3'))} -m pip uninstall --yes {names}'",
+            fix=f"Uninstall both, then install the one you want: '{' && '.join(map(shlex.join, runs))}'",
         )
     package = folder / "vllm"
     if not (package / "__init__.py").is_file() and not found:

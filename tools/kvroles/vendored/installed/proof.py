@@ -20,12 +20,12 @@ from kvroles.series.topics import Series
 from kvroles.tree import journal
 from kvroles.tree.tree import Tree
 from kvroles.vendored import part, receipt
-from kvroles.vendored.installed import asked, bytecode, census
+from kvroles.vendored.installed import asked, bytecode, census, shadow
 from kvroles.vendored.installed.bytecode import Checked
 from kvroles.vendored.installed.census import Census, Odd
 from kvroles.vendored.installed.construction import Construction, construct
 from kvroles.vendored.installed.distribution import Installed
-from kvroles.vendored.installed.search import Startup, same
+from kvroles.vendored.installed.search import Search, Startup, same, started
 from kvroles.vendored.part import Part
 from kvroles.vendored.receipt import Receipt
 from kvroles.vendored.record import Record
@@ -123,7 +123,7 @@ def verify(
         tree.close()
     ours = [*whole.paths, *([found.receipt] if made and found.info else [])]
     looked = look(found, ours)
-    looked = replace(looked, warnings=(*_edited_before(found, made), *looked.warnings))
+    looked = replace(looked, warnings=(*_by_others(found, made), *looked.warnings))
     built = construct(found, whole.paths[0])
     if built.wrong:
         raise Unproven(f"NixlConnector in {found.site} is not what its bytes promise: {built.wrong}")
@@ -139,17 +139,24 @@ def verify(
     return Proof(found, whole.row.release, how, topics, built, looked, whole.note)
 
 
-def _edited_before(found: Installed, made: Receipt | None) -> list[str]:
-    """What RECORD, as it was before the patch, did not vouch for in the files that were patched."""
-    text = through_links(found)(f"{found.originals}/RECORD") if made is not None and found.info else None
+def _by_others(found: Installed, made: Receipt | None) -> list[str]:
+    """What RECORD, as it was before the patch, did not vouch for in the files that were patched, and in which rows of other
+    files RECORD says something else today."""
+    read = through_links(found)
+    text = read(f"{found.originals}/RECORD") if made is not None and found.info else None
     if made is None or text is None:
         return []
     record = Record.parse(text, str(found.site / found.originals), _anew(found))
     listed = {e.path: e.sha256 for e in record.entries}
+    today = Record.parse(read(found.record) or b"", str(found.site / found.info), _anew(found))
     return [
         f"{path} was not what RECORD says before it was patched beside that change"
         for path, (before, _) in made.files.items()
         if listed.get(path) != before
+    ] + [
+        f"{e.path} has another hash in RECORD than when vLLM was patched"
+        for e in today.entries
+        if e.path.startswith("vllm/") and e.path not in made.files and listed.get(e.path, e.sha256) != e.sha256
     ]
 
 
@@ -199,29 +206,53 @@ def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouche
     if record is not None and vouched:
         _recorded(found, record, ours, read)
     warnings = [f"{odd.path} {odd.what}" for odd in read.odd]
+    warnings += _namesakes(found)
     search = found.search
     if search is None:
         return Look(read, None, (), None, tuple(warnings))
     names = census.modules([p for p in read.hashes if p.startswith("vllm/")], search.interpreter.suffixes)
-    _no_shadow(found, names, record, read)
-    for start in search.startup:
+    _no_shadow(found, names, record)
+    checked = _compiled(search, found, read.bytecode, list(names.values())) if compiled else None
+    _earlier(found)
+    startup = (*search.startup, *_imports(found, names, ours))
+    sources = [str(s.path) for s in startup if s.path.suffix == ".py"]
+    if checked and sources:
+        pycs = [str(Path(s).parent / pyc) for s in sources for pyc in bytecode.beside(Path(s).parent, Path(s).name)]
+        checked += _compiled(search, found, pycs, sources)
+    for start in startup:
         if start.owner is None:
             warnings.append(
                 f"{start.path} ({start.kind}) is code that runs before vLLM, and no installer vouches for it"
             )
-    checked = bytecode.check(search, found.site, read.bytecode, list(names.values())) if compiled else None
-    if checked and checked.wrong:
+    warnings += [f"{one}: bytecode that could not be compared" for one in (checked.odd if checked else ())]
+    return Look(read, checked, startup, len(names), tuple(warnings))
+
+
+def _compiled(search: Search, found: Installed, pycs: Sequence[str], sources: Sequence[str]) -> Checked:
+    """Bytecode, compared; raises Unproven for what Python would run though no source says so."""
+    checked = bytecode.check(search, found.site, pycs, sources)
+    if checked.wrong:
         raise Unproven(
             f"{checked.wrong[0]} is not what its source compiles to, and Python would run it unasked"
             + (f" ({len(checked.wrong) - 1} more)" if len(checked.wrong) > 1 else ""),
             expected="bytecode of the source beside it",
             found="bytecode of something else",
-            fix=f"Delete it: 'rm -- {shlex.quote(checked.wrong[0])}'",
+            fix=f"Delete it: '{shlex.join(['rm', '--', *checked.wrong])}'",
         )
-    warnings += [f"{one}: bytecode that could not be compared" for one in (checked.odd if checked else ())]
-    _earlier(found)
-    _imports(found, names, ours)
-    return Look(read, checked, search.startup, len(names), tuple(warnings))
+    return checked
+
+
+def _namesakes(found: Installed) -> list[str]:
+    """Other metadata of the distribution's own name beside it, which a program may take for its version."""
+    if not found.info:
+        return []
+    own = found.name.lower().replace("-", "_")
+    others = (p.name for p in sorted(found.site.iterdir()) if p.suffix in (".dist-info", ".egg-info", ".egg-link"))
+    return [
+        f"{name} says too that it is {found.name}, and lists none of its files"
+        for name in others
+        if name != found.info and name.rpartition(".")[0].partition("-")[0].lower() == own
+    ]
 
 
 def _disagree(found: Installed, odd: Odd, record: Record | None, read: Census) -> Unproven:
@@ -243,29 +274,30 @@ def _recorded(found: Installed, record: Record, ours: Sequence[str], read: Censu
             raise _disagree(found, Odd(path, "is not what RECORD says"), record, read)
 
 
-def _no_shadow(found: Installed, names: dict[str, str], record: Record | None, read: Census) -> None:
-    """No file that RECORD does not know stands where Python looks before a module of the package."""
+def _no_shadow(found: Installed, names: dict[str, str], record: Record | None) -> None:
+    """No file that RECORD does not know stands where Python looks for a module of the package, before its file or instead."""
     assert found.search is not None
     if record is None:
         return
-    listed = [e.path for e in record.entries if e.path in read.hashes]
+    listed = [e.path for e in record.entries]
     for name, path in census.modules(listed, found.search.interpreter.suffixes).items():
         if names.get(name, path) != path:
             raise _shadowed(found, path, str(found.site / names[name]), "it stands before it in the same folder")
 
 
 def _shadowed(found: Installed, path: str, by: str, why: str) -> Unproven:
-    inside = Path(by).is_relative_to(found.site / "vllm")
-    gone = Path(by).parent if Path(by).name.startswith("__init__.") else Path(by)
-    way = (
-        f"Take it away: 'rm -r -- {shlex.quote(str(gone))}'"
-        if inside
-        else f"Take {by} off the path. Without the environment, which proves only that: '{found.again('verify', '--isolated')}'"
-    )
+    assert found.search is not None
+    if Path(by).is_relative_to(found.site / "vllm"):
+        gone = Path(by).parent if Path(by).name.startswith("__init__.") and not path.endswith("/__init__.py") else by
+        way = f"Take it away: '{shlex.join(['rm', '-r', '--', str(gone)])}'"
+        if not (found.site / path).is_file():
+            way += f". {_anew(found)}"
+    else:
+        way = shadow.way_out(found.search, Path(by) if by else None, "verify")
     return Unproven(
-        f"Python would import {by} in place of {path} in {found.site}: {why}",
+        f"Python would import {by or 'a module without a file'} in place of {path} in {found.site}: {why}",
         expected=f"{found.site / path}, whose bytes were read",
-        found=by,
+        found=by or "no file",
         fix=way,
     )
 
@@ -280,11 +312,14 @@ def _earlier(found: Installed) -> None:
         raise _shadowed(found, "vllm/__init__.py", str(first[1]), f"{first[0].why} puts it first")
 
 
-def _imports(found: Installed, names: dict[str, str], ours: Sequence[str]) -> None:
-    """Python, as it will run, imports each module from the file that was read, or not at all; ours it does import."""
+def _imports(found: Installed, names: dict[str, str], ours: Sequence[str]) -> tuple[Startup, ...]:
+    """Python, as it will run, imports each module from the file that was read, or not at all; ours it does import. Returns the
+    start-up code that only running it showed."""
     assert found.search is not None
     answer = asked.ask(found.search, list(names), found.missing_from_path)
     for name, file in answer.loaded.items():
+        if name.partition(".")[0] != census.PACKAGE:
+            continue
         if name not in names or not same(Path(file), found.site / names[name]):
             raise _shadowed(
                 found, names.get(name, "vllm/__init__.py"), file, f"start-up code has imported {name} already"
@@ -293,6 +328,7 @@ def _imports(found: Installed, names: dict[str, str], ours: Sequence[str]) -> No
         file = answer.found.get(name) or "nothing"
         if (file != "nothing" or path in ours) and not same(Path(file), found.site / path):
             raise _shadowed(found, path, file, "so it answered when it was asked, run as vLLM will be")
+    return started(found.search, {n: f for n, f in answer.loaded.items() if n.partition(".")[0] != census.PACKAGE})
 
 
 def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:

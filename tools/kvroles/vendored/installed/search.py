@@ -51,7 +51,7 @@ class Startup:
     """A file whose code Python runs before any program's. ``owner`` is who vouches for its bytes, or None."""
 
     path: Path
-    kind: str  # .pth, sitecustomize, usercustomize
+    kind: str  # .pth, sitecustomize, usercustomize, or module: imported by one of these
     sha256: str
     owner: str | None
 
@@ -157,6 +157,30 @@ def _startup(interpreter: Interpreter, places: list[Place], pth: list[Path], *, 
     return out
 
 
+def started(search: Search, loaded: Mapping[str, str]) -> tuple[Startup, ...]:
+    """What reading did not find of the start-up code: the modules (name -> file) that were ``loaded`` before any program ran,
+    less the standard library's and those that are known."""
+    library = [p.path for p in search.places if p.why == _STDLIB]
+    known = [s.path for s in search.startup]
+    out: dict[Path, Startup] = {}
+    for name, file in sorted(loaded.items()):
+        path = _on_disk(Path(file))
+        if path is None or _of_the_library(path, library) or any(same(path, k) for k in known):
+            continue
+        out.setdefault(path, _one(path, name if name in CUSTOMIZE else "module", None))
+    return tuple(out.values())
+
+
+def _of_the_library(path: Path, library: list[Path]) -> bool:
+    inside = (path.relative_to(folder).parts[:1] for folder in library if path.is_relative_to(folder))
+    return any(first not in (("site-packages",), ("dist-packages",)) for first in inside)
+
+
+def _on_disk(path: Path) -> Path | None:
+    """``path``, or the archive that holds it."""
+    return next((p for p in (path, *path.parents) if p.is_file()), None)
+
+
 def _one(path: Path, kind: str, owner: str | None) -> Startup:
     data = read(path) or b""
     return Startup(path, kind, sha256(data), owner or _owner(path, data))
@@ -167,12 +191,12 @@ def _owner(path: Path, data: bytes) -> str | None:
     from kvroles.vendored.record import Record  # lazy: only environments with start-up code need it
 
     with contextlib.suppress(OSError):
-        for info in sorted(path.parent.glob("*.dist-info")):
+        for info in sorted(info for folder in path.parents for info in folder.glob("*.dist-info")):
             text = read(info / "RECORD") or b""
             if path.name.encode() not in text:
                 continue
             with contextlib.suppress(Exception):
-                entry = Record.parse(text, str(info), "").entry(path.name)
+                entry = Record.parse(text, str(info), "").entry(path.relative_to(info.parent).as_posix())
                 if entry is not None and entry.sha256 == sha256(data):
                     return info.name.removesuffix(".dist-info")
         if path.is_relative_to("/usr"):
@@ -186,15 +210,13 @@ def _owner(path: Path, data: bytes) -> str | None:
 def held(folder: Path, name: str, suffixes: tuple[str, ...]) -> Path | None:
     """The file Python would load for ``import name`` from ``folder``: a package before a module, compiled before source
     (``importlib.machinery.FileFinder``); for an archive, the archive. None where there is none."""
-    try:
-        mode = os.stat(folder).st_mode
-    except OSError:
-        return None
-    if stat.S_ISREG(mode):
-        with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(folder) as z:
+    if not folder.is_dir():
+        archive = _on_disk(folder)  # zipimport: a folder in an archive may stand on the path too
+        with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(archive or "") as z:
+            inside = "".join(f"{part}/" for part in folder.relative_to(archive or "").parts)
             wanted = (f"{name}/__init__.py", f"{name}.py", f"{name}/__init__.pyc", f"{name}.pyc")
-            if not set(wanted).isdisjoint(z.namelist()):
-                return folder
+            if not {inside + one for one in wanted}.isdisjoint(z.namelist()):
+                return archive
         return None
     endings = (*suffixes, ".py", ".pyc")
     candidates = [folder / name / f"__init__{e}" for e in endings] + [folder / f"{name}{e}" for e in endings]
