@@ -24,6 +24,7 @@ _TABLES = [
     (names, "_NEUTRAL", {"name"}),
     (names, "_LOGIC", {"near"}),
     (names, "_PHASES", {"near"}),
+    (names, "_FOREIGN", {"own"}),
     (names, "_ASKING", {"test"}),
     (names, "_COUNTING", {"count"}),
     (names, "_ROLE_VALUES", {"value"}),
@@ -35,7 +36,7 @@ _TABLES = [
     (connectors, "OTHER", {"connector"}),
     (connectors, "SHORT_OTHER", {"connector"}),
 ]
-_CACHED = (names.mentioned, names.unknown_words, prose.title_side, prose.prose_sides)
+_CACHED = (names.own, names.mentioned, names.unknown_words, prose.title_side, prose.prose_sides)
 
 
 def _said(kind: str, text: str) -> str:
@@ -59,6 +60,8 @@ def _said(kind: str, text: str) -> str:
         case "flag":
             words = [argv.Word(word, 0) for word in text.split()]
             found = frozenset(cue.side for cue in argv.cues(words, FileCtx("-", "-", Text(text))))
+        case "own":
+            return "yes" if names.own(text) else "-"
         case "connector":
             return "other" if connectors.kind_of(text) is connectors.Kind.OTHER else "-"
         case "picker":

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kvroles.evidence import kinds, pickers
+from kvroles.evidence import kinds, names, pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.knowledge import flags, rows
@@ -125,7 +125,7 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
 
 def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
     """The cues of ``NAME=value`` before a command, in an env list, in a service's environment."""
-    own = _ENV_ROLE.search(name) is not None and not _OTHER_END.search(name)
+    own = _ENV_ROLE.search(name) is not None and not _OTHER_END.search(name) and names.own(name)
     side = ctx.role_of(value, name) if own else None
     if side is None and own:
         named = ctx.sides_of(value)

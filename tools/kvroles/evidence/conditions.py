@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kvroles.evidence.frames import Side
-from kvroles.evidence.names import PD, condition_side, count_side, role_key, role_value, side_word, split_name
+from kvroles.evidence.names import PD, condition_side, count_side, own, role_key, role_value, side_word, split_name
 from kvroles.evidence.patterns import regex
 
 _STRING = r"r?\"(?:[^\"\\]|\\.)*\"|r?'(?:[^'\\]|\\.)*'|`[^`]*`"
@@ -406,9 +406,11 @@ def _of_pair(left: _Node, right: _Node) -> Side | None:
 
 
 def _asked(node: _Node) -> bool:
-    """Whether a node can be what is asked for its side: a name that may change, no constant."""
+    """Whether a node can be what is asked for its side: a name that may change, no constant, and none that leaves sides out."""
     if node.kind == "string":
         return "$" in node.word or "{{" in node.word
+    if not own(_last(node)):
+        return False
     return node.kind in {"name", "index", "call"} and node.word.lower() not in _CONSTANT and not node.word.isdigit()
 
 

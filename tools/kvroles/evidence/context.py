@@ -482,8 +482,10 @@ class FileCtx:
         found = [_only_two(self.text.s, *m.span()) for m in _LISTED.finditer(self.text.s)]
         return len(found) > 0 and all(found)
 
-    def pattern_side(self, pattern: str) -> Side | None:
-        """The side that an arm of a ``case`` or ``match`` in this file is for (see ``conditions.pattern_side``)."""
+    def pattern_side(self, pattern: str, asked: str = "") -> Side | None:
+        """The side that an arm of a ``case`` or ``match`` of ``asked`` in this file is for (see ``conditions.pattern_side``)."""
+        if any(not names.own(w) for w in re.findall(r"[A-Za-z_]\w*", asked) if names.for_role(w)):
+            return None
         return self._in_company(conditions.pattern_side(pattern), pattern)
 
     def _in_company(self, side: Side | None, words: str) -> Side | None:

@@ -6,6 +6,7 @@ any other word nobody has listed, is of none.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from kvroles.evidence.frames import Side
@@ -20,6 +21,7 @@ _NAMES: dict[str, Side] = {word: Side(side) for word, side, _ in rows(lexicon.SI
 _TRADES = frozenset(word for word, _, takes in rows(lexicon.SIDES) if takes == "company")
 _NEUTRAL = frozenset(word for row in rows(lexicon.NEUTRAL) for word in row[0].split())
 _LOGIC = frozenset(lexicon.LOGIC.split())
+_FOREIGN = frozenset(lexicon.FOREIGN.split())
 _ASKING = frozenset(lexicon.ASKING.split())
 _COUNTING = frozenset(lexicon.COUNTING.split())
 _PHASES = frozenset((word, where, Side(side)) for word, where, sides in rows(lexicon.PHASES) for side in sides.split())
@@ -192,6 +194,27 @@ _ROLE_KEY = regex(
 )
 
 
+@lru_cache(maxsize=2048)
 def role_key(key: str) -> bool:
     """Whether a key, flag or variable is of the kind whose value says the side."""
-    return _ROLE_KEY.match(key.strip("-")) is not None
+    return _ROLE_KEY.match(key.strip("-")) is not None and own(key)
+
+
+@lru_cache(maxsize=2048)
+def own(name: str) -> bool:
+    """Whether what a name holds can be this server's own side: no word of it leaves a side out (``exclude_role``) or means
+    another server's (``peer_role``), and of a role's name (``acme_role``) each word is known to be neutral."""
+    words = split_name(re.split(r"[./]", name.rstrip("./"))[-1])
+    if any(w in _LOGIC or w in _FOREIGN for w in words):
+        return False
+    if len(words) < 2 or words[-1].removesuffix("s") not in _ROLE_WORDS:
+        return True
+    return all(w in _NEUTRAL or w in _NAMES or len(w) == 1 or w.isdigit() for w in words)
+
+
+def for_role(name: str) -> bool:
+    """Whether a name is one of a role, by its last word: ``skipRole``."""
+    return split_name(name)[-1:] != [] and split_name(name)[-1].removesuffix("s") in _ROLE_WORDS
+
+
+_ROLE_WORDS = frozenset({"role", "mode", "type", "side", "stage", "phase", "kind"})

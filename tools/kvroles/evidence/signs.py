@@ -13,7 +13,7 @@ from typing import NamedTuple
 from kvroles.evidence.marks import commented, open_quote
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
-from kvroles.evidence.uses import put_to_use
+from kvroles.evidence.uses import put_to_use, taken_from
 
 _NEAR = 240  # characters before and after the word that a sign may stand in
 _LINES = 12  # lines above that a block's key is looked for in
@@ -125,11 +125,34 @@ _IN_CALL = regex(r"(\w+)\s*!?\(\s*(?:[^()\n\[\]{}]*,\s*)?(?:[&*]|\[\]\w+|new\s+\
 _TAKES = regex(
     r"\s*\)?\s*(?:\[(?!number)|\.(?!includes|contains|indexOf|index\b|count|has\b|some|every|join|length|len\b|iter\(\)\.any))"
 )
-_LIST_NAMED = regex(r"(\w+)\s*(?::[^=\n]{0,60})?:?=\s*(?:[&*]|vec!|\[\d*\]\w+|@|list|tuple|set|frozenset|\(|\s)*$")
+_LIST_NAMED = regex(
+    r"(\w+)\s*(?::[^=\n]{0,60})?:?=\s*(?:[&*]|vec!|\[(?:\d*|\.{3})\]\w+|@|list|tuple|set|frozenset|\(|\s)*$"
+)
 _QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
 _CODE = frozenset(
     {"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", "hcl", "kt", "kts", "java", "rb", "lua"}
 )
+# A list that a function gives back, and the name of the function.
+_RETURNED = regex(
+    r"(?:\breturn\b|=>|->[^{}\n]{1,60}\{|\blambda\b[^:\n]{0,60}:|\)\s*=)\s*(?:[&(]|vec!|\[(?:\d*|\.{3})\]\w+|new\s+\w+\[\]|\w+(?:\.of)?\(|\s)*$"
+)
+_FUNCTION = regex(
+    r"""(?x) \b(?:def|func|fn|function|fun)\s+(?:\([^()\n]*\)\s*)?(\w+)
+    | \b(\w+)\s*(?::[^=\n]{0,60})?=\s*(?:async\s*)?(?:(?:\([^()\n]*\)|\w+)\s*=>|lambda\b)
+    | \b(?!if\b|for\b|while\b|switch\b)(\w+)\s*\([^()\n]*\)\s*(?::[^{}\n]{0,60})?\{"""
+)
+_HEAD = 600  # characters before a list in which the head of its function stands
+# What holds members of roles, by what stands before its bracket, or above its body in Python.
+_HOLDER = regex(
+    r"""(?x) \b(?:enum|class|struct|object|interface|namespace|trait)\s+(?:class\s+)?(\w+)[^{}\n]*$
+    | (\w+)\s*(?::[^=\n]{0,80})?:?=\s*(?:Object\.freeze\(|map\[[^\]\n]*\]\w+|\w+\.of\(|\w+!?\s*\(?)?\s*$"""
+)
+_CLASS_ABOVE = regex(r"\s*class\s+(\w+)")
+_FAR = 2000  # characters before a member in which the head of its enumeration stands
+# Several roles in one word, as a text holds them that is taken apart later.
+_JOINED_BEFORE = regex(r"[\w|/]*[|/]$")
+_JOINED_AFTER = regex(r"[|/][\w|/]*")
+_PARTED = regex(r"""["'`]\)?\s*\.\s*(?:split|Split|rsplit|partition)\b|["'`]\s*,\s*["'`][|/]["'`]""")
 _CHOOSES = regex(r"\b(?:and|or)\b|\|\||//")
 _OPERATOR = regex(r"[\"']?operator[\"']?[ \t]*:")
 _VALUE_OF = regex(rf"(?:^|[\n{{,])[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{_Q}$")
@@ -290,6 +313,10 @@ def _listed(p: Place) -> bool:
         return False
     if _has_sed(p.line) and _SED_NEW.search(p.line):
         return False
+    if p.before.endswith(("*", '*"')) and p.lang == "cue":
+        return False  # the default among them
+    if (joined := _joined(p)) is not None:
+        return joined
     if _whole_string(p) and _CHOOSES.search(beside["sep"]):
         return False  # "kv_both" or "kv_consumer": a choice between two values
     depth = 0
@@ -320,6 +347,18 @@ def _listed(p: Place) -> bool:
     return beside["sep"].strip() != "," or _sentence(p)
 
 
+def _joined(p: Place) -> bool | None:
+    """Whether several roles in one word are all there are, or stand in a text for people; None if they are no one word."""
+    left, right = _JOINED_BEFORE.search(p.before), _JOINED_AFTER.match(p.after)
+    if (left is None and right is None) or p.lang in _DOCUMENTS:
+        return None
+    a, b = left.start() if left is not None else len(p.before), right.end() if right is not None else 0
+    if _sentence(p) or _VOCABULARY.search(p.before[:a].rstrip("\"'`")):
+        return True
+    word = p.before[a:] + TOKEN + p.after[:b]
+    return {"kv_producer", "kv_consumer"} <= set(_ROLES.findall(word)) and _PARTED.match(p.after, b) is None
+
+
 def _lists(call: str) -> bool:
     """Whether a call of this name makes or names a list of what there is; ``choice`` draws one, ``Choice`` is a type."""
     return call.lower() in _LISTED or call == "Choice"
@@ -332,8 +371,13 @@ def _drawn_from(p: Place, near: str) -> bool:
         return True
     if (closed := _CLOSED.search(p.after)) is not None and _TAKES.match(p.after, closed.end()):
         return True
-    named = _LIST_NAMED.search(near)
-    return named is not None and put_to_use(p.s, named[1], p.lang)
+    if (named := _LIST_NAMED.search(near)) is not None:
+        return put_to_use(p.s, named[1], p.lang)
+    if _RETURNED.search(near) is None:
+        return False
+    heads = list(_FUNCTION.finditer(p.s, max(0, p.i - _HEAD), p.i))
+    head = heads[-1] if heads else None
+    return head is None or put_to_use(p.s, head[head.lastindex or 1], p.lang, called=True)
 
 
 def _in_action(before: str) -> bool:
@@ -361,8 +405,33 @@ def _defined(p: Place) -> bool:
         return named is not None and not put_to_use(p.s, named["name"], p.lang)
     if named is None or _NAMES_OTHER.search(p.before + TOKEN + p.after) is None:
         return False
+    if (holder := _holder(p)) and taken_from(p.s, holder):
+        return False
     used = rf"(?i)\bkv_?role\\*[\"']?\]?\s*(?::=|[:=])[\s\"'\\${{(]*(?:\w*(?:\.|::))*{re.escape(named['name'])}\b"
     return re.search(used, p.s) is None and not put_to_use(p.s, named["name"], p.lang)
+
+
+def _holder(p: Place) -> str:
+    """The name of the enumeration, class or table that a member is of; empty if it is of none."""
+    if p.lang == "python" and "{" not in p.line:
+        indent = _indent(p.line)
+        end = p.i - len(p.line)
+        for line in reversed(p.s[max(0, end - _FAR) : end].splitlines()):
+            if line.strip() and _indent(line) < indent:
+                above = _CLASS_ABOVE.match(line)
+                return above[1] if above is not None else ""
+        return ""
+    depth = 0
+    for k in range(p.i - 1, max(-1, p.i - _FAR), -1):
+        if p.s[k] in "}])":
+            depth += 1
+        elif p.s[k] in "{[(":
+            depth -= 1
+            if depth < 0 and p.s[k] == "{":
+                head = _HOLDER.search(p.s, max(0, p.s.rfind("\n", 0, k), k - _NEAR), k)
+                return head[head.lastindex or 1] if head is not None else ""
+            depth = max(depth, 0)
+    return ""
 
 
 def _keyed(p: Place) -> bool:

@@ -29,6 +29,9 @@ _INDEXED = regex(r"\w\[[\"'`]$")  # ROLES["BOTH"]
 _LOOPS = regex(r"\bfor\b|\bforeach\b|\brange\b")
 _IMPORTED = regex(r"\s*(?:import|from|use|export\s*\{|using)\b")
 _KEY_OF = regex(r"(?:[{,]|(?<![?\s])\s*\n)\s*(?:\w+(?:\.|::))*$")
+_DEFINES = regex(r"\b(?:def|func|fn|function|fun)\s+(?:\([^()\n]*\)\s*)?$")
+_CALL = regex(r"\s*\([^()\n]{0,80}\)")
+_BODY = regex(r"\s*(?:throws\s[\w, ]+)?\{")
 _AMONG = regex(r"(?:^|[^\w\s(]|=)\s*[\[{]\s*(?:[\w.:]+\s*,\s*)*(?:\w+(?:\.|::))*$")
 
 
@@ -44,9 +47,10 @@ def _words(s: str) -> dict[str, list[int]]:
 
 
 @lru_cache(maxsize=512)
-def put_to_use(s: str, name: str, lang: str) -> bool:
-    """Whether a text does more with the name of a role, or of a list of roles, than to set it, to compare it, to list it with
-    others, to ask what is in it, or to tell of it. More places than anybody looks through are taken for a use."""
+def put_to_use(s: str, name: str, lang: str, *, called: bool = False) -> bool:
+    """Whether a text does more with the name of a role, of a list of roles, or with ``called`` of a function that returns one,
+    than to set it, to compare it, to list it with others, to ask what is in it, or to tell of it. More places than anybody
+    looks through are taken for a use."""
     plain = name in {"both", "Both"}  # any word of a sentence, but for a member
     places = _words(s).get(name, ())
     if len(places) > _MANY:
@@ -57,6 +61,10 @@ def put_to_use(s: str, name: str, lang: str) -> bool:
         before, after = s[max(start, i - _NEAR) : i], s[behind : min(behind + _NEAR, end if end >= 0 else len(s))]
         if plain and not before.endswith((".", ":", "->")):
             continue
+        if called and (call := _CALL.match(after)) is not None:
+            after = after[call.end() :]
+            if _DEFINES.search(before) or _BODY.match(after):
+                continue
         asked = _ASKED_BEFORE.search(before) is not None and not _LOOPS.search(before)
         if _INDEXED.search(before):
             return True
@@ -69,4 +77,30 @@ def put_to_use(s: str, name: str, lang: str) -> bool:
         if re.search(r"(?<!\|)\|\s*$", before) or re.match(r"\s*\|(?!\|)", after):  # of a set or a type
             continue
         return True
+    return False
+
+
+# A member of an enumeration or a table of roles is taken out by what is not its name: an index, a loop, a call.
+_TAKEN_AFTER = regex(
+    r"\s*\[(?!\s*(?:keyof|number)\b)|\.(?:values|entries|valueOf|get|at|items|iter|forEach|map|__members__)\b(?!\(\)\.(?:includes|contains))"
+)
+_TAKEN_BEFORE = regex(
+    r"\bObject\.(?:values|entries)\(\s*$|\b(?:getattr|typeof)\(\s*$|\bfor(?:each)?\b[^\n]*\b(?:in|of)\s+(?:\w+\(\s*)?$|\brange\s+$"
+)
+_ONLY_ASKED = regex(r"\s*\)\s*\.(?:includes|indexOf|some|join|length|has)\b")
+_FOR_CHOICES = regex(r"\bchoices\s*=\s*\[[^\]\n]*$")
+
+
+@lru_cache(maxsize=512)
+def taken_from(s: str, name: str) -> bool:
+    """Whether a text takes members out of the enumeration or table ``name`` otherwise than by their own names."""
+    places = _words(s).get(name, ())
+    if len(places) > _MANY:
+        return True
+    for i in places:
+        before, after = s[max(0, s.rfind("\n", 0, i) + 1, i - _NEAR) : i], s[i + len(name) : i + len(name) + _NEAR]
+        if _TAKEN_AFTER.match(after):
+            return True
+        if _TAKEN_BEFORE.search(before) and not _ONLY_ASKED.match(after) and not _FOR_CHOICES.search(before):
+            return True
     return False

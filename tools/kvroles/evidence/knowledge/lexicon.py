@@ -62,6 +62,11 @@ non nor not off omit omitted opposite other post pre rather sans skip skipped st
 wait without
 """
 
+# Words of a name that holds another server's side.
+FOREIGN = """
+counterpart dest destination downstream foreign next partner peer prev previous remote upstream
+"""
+
 # Words that may stand in a name that a condition asks for: ``is_prefill_worker``, ``PREFILL_ONLY``.
 ASKING = "is as run role mode only worker node instance server pod engine flag self this am"
 

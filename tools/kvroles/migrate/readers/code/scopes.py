@@ -321,10 +321,21 @@ class Unit(Lender):
             return self._else(node, alternative, up)
         words = grammar.text(self.t, condition) if condition is not None else ""
         scope = Scope("branch", words[:80], up)
-        side = self.ctx.pattern_side(words) if node.type in spec.case else self.ctx.branch_side(words, taken=True)
+        side = (
+            self.ctx.pattern_side(words, self._subject(node))
+            if node.type in spec.case
+            else self.ctx.branch_side(words, taken=True)
+        )
         if side is not None:
             scope.cues.append(kinds.CONDITION.cue(side, words[:80], self.t.at(node.start_byte)))
         return scope
+
+    def _subject(self, arm: Node) -> str:
+        """What an arm of a ``switch`` or ``match`` is compared with; empty where nothing stands in its head."""
+        for owner in islice(grammar.owners(arm), 1, 4):
+            if (asked := owner.child_by_field_name("value") or owner.child_by_field_name("subject")) is not None:
+                return grammar.text(self.t, asked)
+        return ""
 
     def _else(self, head: Node | None, other: Node, up: Scope) -> Scope:
         """What runs or is given where the condition of ``head`` does not hold."""

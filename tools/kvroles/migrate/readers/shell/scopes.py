@@ -11,11 +11,15 @@ from tree_sitter import Node
 from kvroles.evidence import argv, kinds, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import mentioned
+from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
 from kvroles.migrate.readers.template import branches
+
+_ANYTHING = regex(r"(?:^|\|)\s*\*\s*(?:\||$)")
+_TRUTH = regex(r"(?i)[\"']?(?:true|yes|on|1)[\"']?(?:\s*\|\s*[\"']?(?:true|yes|on|1)[\"']?)*")
 
 
 class Script(Source):
@@ -174,12 +178,25 @@ class Script(Source):
         value = node.child_by_field_name("value")
         words = grammar.text(self.t, value) if value else ""
         scope = Scope("branch", words, up)
-        pattern = re.split(r"\)", self.t.s[node.start_byte : node.end_byte], maxsplit=1)[0]
-        if pattern.lstrip("( ").startswith("-") or re.search(r"(?:^|\|)\s*\*\s*(?:\||$)", pattern):
-            return scope  # an option being parsed; the arm for everything else
-        if (side := self.ctx.pattern_side(pattern.strip())) is not None:
-            scope.cues.append(kinds.CONDITION.cue(side, pattern.strip()[:60], self.t.at(node.start_byte)))
+        pattern, head = self._pattern(node), node.parent
+        subject = head.child_by_field_name("value") if head is not None else None
+        asked = grammar.text(self.t, subject) if subject is not None else ""
+        place = self.t.at(node.start_byte)
+        if head is not None and _ANYTHING.search(pattern):  # the arm for everything else
+            arms = [c for c in head.children if c.type == "case_item" and c != node]
+            if pattern == "*" and len(arms) == 1 and arms[0].start_byte < node.start_byte:
+                test, first = _test(asked, self._pattern(arms[0])), grammar.text(self.t, arms[0])
+                scope.cues = pickers.else_cues(test, first, grammar.text(self.t, node), self.ctx, place, shell=True)
+        elif not pattern.startswith("-"):  # an option being parsed
+            side = self.ctx.pattern_side(pattern, asked)
+            if side is None and _TRUTH.fullmatch(pattern):
+                side = self.ctx.branch_side(_test(asked, pattern), taken=True, shell=True)
+            scope.cues = [] if side is None else [kinds.CONDITION.cue(side, pattern[:60], place)]
         return scope
+
+    def _pattern(self, arm: Node) -> str:
+        """What an arm of a ``case`` is for."""
+        return self.t.s[arm.start_byte : arm.end_byte].split(")", 1)[0].strip().lstrip("( ")
 
     def _loop(self, node: Node, up: Scope) -> Scope:
         head = self.t.s[node.start_byte : node.end_byte].split("\n", 1)[0].split(" do", 1)[0]
@@ -245,3 +262,8 @@ class Script(Source):
             scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets[-1:], self.ctx))
             scope.find_uses, scope.only_doubts = partial(self.read_back, targets[-1].s, node), True
         return scope
+
+
+def _test(asked: str, pattern: str) -> str:
+    """What the first alternative of an arm asks of the word of a ``case``, as a test."""
+    return f"[ {asked} = {pattern.split('|')[0].strip()} ]"
