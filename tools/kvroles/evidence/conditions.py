@@ -362,7 +362,8 @@ def _of_comparison(node: _Node) -> Side | None:
             return _value_side(left) if asked and not _last(right).endswith(("roles", "modes", "stages")) else None
         if right.kind == "index" and right.word in _GROUPS and len(right.args) == 2:
             return _value_side(right.args[1])
-        return _every(right.args) if right.kind in {"list", "call"} and not _named(left) else None
+        asks = not _named(left) and own(_last(left))
+        return _every(right.args) if right.kind in {"list", "call"} and asks else None
     if node.word == "=~" and right.kind in {"name", "string"}:
         m = re.fullmatch(r"\^?\(?([\w|-]+)\)?(?:\.\*)?\$?", right.word)
         return pattern_side(m.group(1)) if m is not None else None
@@ -375,13 +376,16 @@ def _of_call(node: _Node) -> Side | None:
         return _says(_Node(name, "", args))
     if name == "has" and len(args) == 2:
         inner = args[1] if args[1].kind == "call" else args[0]
-        return _every(inner.args) if inner.word in {"list", "tuple"} and not _named(args[0]) else None
+        asks = not _named(args[0]) and own(_last(args[0]))
+        return _every(inner.args) if inner.word in {"list", "tuple"} and asks else None
     if name in _LIKE:
         values = [side for n in args if (side := _value_side(n)) is not None]
         others = [n for n in args if _value_side(n) is None]
         if name == "eq" and len(args) == 2 and any(_true(n) for n in args):
             return _says(args[0] if _true(args[1]) else args[1])
-        if any(_named(n) or n.kind not in {"name", "index", "call"} for n in others) or len(others) > 1:
+        if any(_named(n) or n.kind not in {"name", "index", "call"} or not own(_last(n)) for n in others):
+            return None
+        if len(others) > 1:
             return None
         return values[0] if values and len(set(values)) == 1 else None
     if name in _SAME and args and (len(args) == 1 or name in {"default", "d"}):
