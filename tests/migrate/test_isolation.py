@@ -142,3 +142,11 @@ def test_a_file_that_says_it_thousands_of_times_is_one_finding(capsys: pytest.Ca
     Path("many.txt").write_text("x\n" + "kv_both\n" * 3_000)
     assert cli.main(["--check", "many.txt"]) == 1
     assert "many.txt:2:1: KVR118 unread: it holds kv_both 3000 times" in capsys.readouterr().out
+
+
+def test_the_colours_of_a_log_are_no_brackets_that_are_never_closed() -> None:
+    coloured = "\x1b[1;36m(APIServer pid=1)\x1b[0;0m INFO 01-01 10:00:00 ready\n"
+    Path("console").write_text(
+        coloured * 600 + coloured.replace("ready", "kv_connector='NixlConnector', kv_role='kv_both'")
+    )
+    assert cli.main(["--check", "console"]) == 0

@@ -23,7 +23,6 @@ ROWS = "a row of a table of cases, given by its position"
 UNREAD = {
     ("0.9.0", "tests/v1/kv_connector/unit/test_nixl_connector.py"): (1, WARNS),
     ("0.22.1", "tests/v1/core/utils.py"): (1, PASSED),
-    ("0.22.1", "tests/v1/kv_connector/unit/test_mooncake_store_scheduler.py"): (1, "it names no connector's class"),
     ("0.22.1", "tests/v1/kv_connector/unit/test_multi_connector.py"): (1, PASSED),
     ("0.22.1", "tests/v1/kv_connector/unit/test_nixl_connector.py"): (1, WARNS),
     ("0.33.0", "tests/config/test_aux_output_config.py"): (2, PASSED),

@@ -49,6 +49,10 @@ _EXPORT = regex(r"^--\w+=")
 _ENV_ROLE = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE|SIDE)$"
 )
+# Of these the names that are about a server, whatever its value.
+_ENV_SERVER = regex(
+    r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE)$"
+)
 _HOST_FLAG = regex(r"^--?(?:host|name|hostname|container-name)$")
 _OBJECT = regex(
     r"^(?:deploy(?:ments?)?|statefulsets?|sts|daemonsets?|ds|pods?|po|jobs?|leaderworkersets?|lws|configmaps?|cm|secrets?)/[\w.-]+$"
@@ -149,8 +153,9 @@ def _is_role(flag: str) -> bool:
 
 
 def name_is_vague(name: str) -> bool:
-    """``MODE=none`` says nothing; ``DISAGGREGATION_MODE=none`` does."""
-    return name.upper() in {"MODE", "TYPE", "STAGE", "ROLE"}
+    """Whether a variable's name does not say whose mode it is: ``MODE=none`` and ``UCX_REACHABILITY_MODE=all`` say nothing,
+    ``DISAGGREGATION_MODE=none`` does."""
+    return name.upper() == "ROLE" or _ENV_SERVER.search(name) is None
 
 
 def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:

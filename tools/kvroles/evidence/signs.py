@@ -34,6 +34,7 @@ SIGNS = {
     for s in (
         Sign("comment", "KVR124", "in a comment: it configures nothing"),
         Sign("prose", "KVR124", "in text: it configures nothing"),
+        Sign("drawing", "KVR124", "in a drawn box, table or tree: it configures nothing"),
         Sign("message", "KVR124", "in a message, help text or query: it configures nothing"),
         Sign("longer word", "KVR124", "part of a longer word: it configures nothing"),
         Sign("comparison", "KVR126", "compared with, not set"),
@@ -42,7 +43,7 @@ SIGNS = {
         Sign("definition", "KVR126", "where the roles are given names, not set"),
         Sign("key", "KVR126", "the key of a table of roles, not set"),
         Sign("other branch", "KVR121", "only where the connector is not NIXL's: left as it is"),
-        Sign("expectation", "KVR123", "what a test expects: change it with what it tests"),
+        Sign("expectation", "KVR123", "what a test or a comparison expects: change it with what sets it"),
         Sign("log", "KVR125", "a record of what once ran"),
         Sign("last-applied", "KVR125", "a copy that kubectl keeps of what was applied: it changes with the next apply"),
     )
@@ -187,6 +188,7 @@ _NOT_NIXL = regex(
     rf"""(?x)\bif\s+ (?: [\w.]+\.startswith\(\s*["'][Nn]ixl["']\s*\) | ["'][Nn]ixl["']\s+in\s+[\w.()]+
     | [\w.]+\s*==\s*["']NixlConnector["'] ) \s+else\s+{_Q}$"""
 )
+_DRAWN = regex(r"[\s#/*>\"'`-]*[│┃║╎┆├└╰┣┗╠╚]")  # what a line begins with in a drawn box, table or tree
 _NO_SENTENCE = regex(r"--|[={}$;&|]")
 _PLAIN_WORD = regex(r"(?<![\w.$/{}=-])[A-Za-z][a-z']*(?=[ ,.;:)]|$)")
 _SENTENCE = frozenset(
@@ -499,6 +501,11 @@ def _headed(p: Place) -> bool:
     return p.lang == "markdown" and re.match(r"\s{0,3}(?:#{1,6}|=+)\s", p.line) is not None
 
 
+def _drawn(p: Place) -> bool:
+    """In a box, a table or a tree that is drawn with lines."""
+    return _DRAWN.match(p.line) is not None
+
+
 def _over(s: str, i: int) -> str:
     """The line above index ``i`` that its line is indented below, of the last few; empty if there is none."""
     start = s.rfind("\n", 0, i) + 1
@@ -517,6 +524,7 @@ def _over(s: str, i: int) -> str:
 
 _TESTS: tuple[tuple[str, Callable[[Place], bool]], ...] = (
     ("prose", _headed),
+    ("drawing", _drawn),
     ("other branch", _elsewhere),
     ("message", _told),
     ("comparison", _compared),

@@ -61,7 +61,9 @@ CODES: dict[str, Code] = {
         Code("KVR119", "live-dump", _W, "A dump of a live object is never rewritten."),
         Code("KVR120", "wrapper-role", _N, "A wrapper's own role is left alone; only the NIXL connector in it moves."),
         Code("KVR121", "other-connector", _N, "Another connector's role is left alone."),
-        Code("KVR123", "expectation", _N, "A test's expectation changes with what it tests, not by itself."),
+        Code(
+            "KVR123", "expectation", _N, "What a test or a comparison expects changes with what sets it, not by itself."
+        ),
         Code("KVR124", "mention", _N, "A comment or sentence mentions kv_both; it configures nothing."),
         Code("KVR125", "record", _N, "A log, report or patch records what once was."),
         Code("KVR126", "vocabulary", _N, "Code that compares, lists or searches for roles; it sets none."),

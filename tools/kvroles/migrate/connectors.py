@@ -61,6 +61,7 @@ _SET_TO_CLASS = regex(
     r"(?i:onnector(?:_?(?:name|type|class))?)\\*[\"'`]?\s*\]?\s*[:=]{1,2}\s*\\*[\"'`]?[A-Z]\w*Connector(?:V\d+)?(?![\w.(\[])"
     r"|(?<=[A-Za-z0-9]C)(?<!\bkvC)onnector(?:V\d+)?[\"'`],\s"  # a class in a list
 )
+_OF_CLASS = regex(r"([A-Z][A-Za-z0-9]{0,80}?)(Connector)?(?:V\d+)?(?:Worker|Scheduler|Impl)*$")
 _LONGEST = 90  # letters of a class's name
 _BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
 
@@ -89,6 +90,13 @@ def _known_class(name: str) -> bool:
         return False
     words = split_name(m[1])
     return any("".join(words[:n]) in OTHER for n in range(1, len(words) + 1))
+
+
+def of_class(name: str) -> str | None:
+    """The connector that a class is, or is a part of (``MooncakeStoreScheduler``); None for a class of anything else."""
+    if (m := _OF_CLASS.match(name)) is None or f"{m[1]}Connector" in _BASES:
+        return None
+    return f"{m[1]}Connector" if m[2] or m[1].lower() in SHORT_OTHER else None
 
 
 def is_placeholder(name: str) -> bool:

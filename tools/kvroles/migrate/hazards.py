@@ -70,10 +70,12 @@ def at_least(release: Version, first: str) -> bool:
 
 def _flags(scope: Scope) -> dict[str, str]:
     out: dict[str, str] = {}
-    for s in scope.chain():
+    scopes = list(scope.chain())
+    parts = max((n for n, s in enumerate(scopes) if s.kind == "additions"), default=-1)  # of one command
+    for n, s in enumerate(scopes):
         for k, v in s.flags.items():
             out.setdefault(k, v)
-        if s.kind in {"container", "command", "list"} and s.flags:
+        if s.kind in {"container", "command", "list"} and s.flags and n > parts:
             break
     return out
 

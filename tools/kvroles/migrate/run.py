@@ -243,7 +243,7 @@ def _show(result: FileResult, data: bytes, options: Options) -> None:
 
 def _nested(data: bytes) -> bool:
     """Whether brackets stand within brackets deeper than a parser that is written in C bears."""
-    brackets = data.translate(None, _NO_BRACKETS)
+    brackets = data.replace(b"\x1b[", b"").translate(None, _NO_BRACKETS)  # a colour's bracket is never closed
     for _ in range(_ROUNDS):  # each takes the innermost pairs away
         if len(brackets) <= _LIMIT:
             return False

@@ -19,11 +19,15 @@ _RECORD_NAME = regex(
     \.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|sarif)(?:\.(?:\d+|gz|txt|old|bak))?$
     | (?:^|/)(?:change-?logs?|news|history|release[-_]?notes)\b(?:.*\.(?:md|mdx|rst|txt|adoc|html?))?$
     | (?:^|[/_.-])(?:results?|bench\w*|metrics|reports?|summary|stats|traces?)[^/]*\.(?:csv|tsv|jsonl|ndjson)$
-    | (?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$"""
+    | (?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$
+    | (?:^|[/_-])logs?\.txt$"""
 )
 # Folders of what tests expect to be rendered; and those that runs write to, beside which configs in use may lie.
 _RENDERED_DIR = regex(r"(?i)(?:^|/)(?:__snapshots?__|snapshots|goldens?|recorded)/")
-_RUN_DIR = regex(r"(?i)(?:^|/)(?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?)/")
+_RUN_DIR = regex(
+    r"""(?ix) (?:^|/) (?: (?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?)
+    | [\w.-]*?(?<!\d)20\d\d(-?)[01]\d\1[0-3]\d[-_T][0-2]\d[-:h]?[0-5]\d(?!\d{3})[\w:.-]* )/"""  # of a date and time
+)
 _RUN_FORMAT = regex(
     r"(?i)(?:^|/)[^/.]+$|\.(?:md|mdx|rst|adoc|txt|log|json|jsonl|ndjson|csv|tsv|html?|xml|svg|ipynb|gz)$"
 )

@@ -16,7 +16,7 @@ _PYTHON_HEAD = regex(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]
 _FLAGGED = regex(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
 _SHELL_SIGN = regex(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^[ \t]*export |\$\{?\w|=", re.M)
 _LOG_LINE = regex(
-    r"""(?x)^\s*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
+    r"""(?x)^\s*(?:\x1b\[[\d;]*m)*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
     | (?:INFO|WARNING|ERROR|DEBUG)\s+\d\d-\d\d | \d\d:\d\d:\d\d[.,\s] | \[\d\d/\d\d )"""
 )
 _SHELL_LINE = regex(r"\b(?:ba|z|k|da)?sh\b")

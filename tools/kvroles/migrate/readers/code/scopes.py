@@ -15,6 +15,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.code import additions
 from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES, Lender
 from kvroles.migrate.readers.words import REACH
 
@@ -70,7 +71,9 @@ class Unit(Lender):
                 scope = data_cues.map_scope(self.mapping(owner), scope, self.ctx, through)
             elif kind in spec.sequence and kind not in {"arguments", "argument_list"}:
                 scope = self._list(owner, inner, scope)
-            if (kind in spec.block and inner.type not in spec.block) or kind in spec.sequence | spec.mapping:
+            if kind in spec.block and inner.type not in spec.block:
+                scope = additions.scope(self, inner, self._before(owner, inner, scope))
+            elif kind in spec.sequence | spec.mapping:
                 scope = self._before(owner, inner, scope)
         self.scopes[key] = scope
         return scope
@@ -132,6 +135,8 @@ class Unit(Lender):
             if use.type not in NAMES or (home is None and not call and self._shadowed(use, name)):
                 continue
             if use.parent is not None and use.parent.type in self.spec.function:
+                continue
+            if not call and additions.made_at(self, use, name):
                 continue
             out.append(self.chain(use))
             out[-1].place = self.t.at(i)
@@ -198,6 +203,8 @@ class Unit(Lender):
             self.may_be_lent(scope, scope.name, node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
+        if additions.CALL.search(name) and any(w.s.startswith("-") for w in self.words_of(inner, inner)[0]):
+            return self._list(inner, site, scope)
         picks = (pickers.by_name(name) and inner.named_child_count == 3) or self._picks(inner)
         scope.cues += self._picked(name, inner, site) if picks else self._words(name, inner)
         return scope

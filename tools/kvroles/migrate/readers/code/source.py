@@ -404,7 +404,15 @@ class Reader:
             for place, value in self.kept("connectors", block, partial(self._connectors_set, block))
             if self.t.s.endswith(stem, block.start_byte, place)
         }
-        return next(iter(found)) if len(found) == 1 else None
+        return next(iter(found)) if len(found) == 1 else self._made_of(stem, assign) if not found else None
+
+    def _made_of(self, name: str, use: Node) -> str | None:
+        """The connector whose class an object was made of last before ``use``: ``x = object.__new__(MooncakeConnector)``."""
+        start = max(self._home(use)[0], use.start_byte - _NEAR)
+        made = re.compile(rf"(?<![\w.]){re.escape(name)}[ \t]*(?::[^=\n]{{1,60}})?=(?!=)[ \t]*([^\n]{{0,200}})")
+        last = [m[1] for m in made.finditer(self.t.s, start, use.start_byte)][-1:]
+        of = _MADE.match(last[0]) if last else None
+        return connectors.of_class(of[1] or of[2]) if of is not None else None
 
     def _connectors_set(self, block: Node) -> list[tuple[int, str]]:
         """The connectors that a block sets of objects, as far as anybody writes them by hand: where the object's name ends."""
@@ -423,6 +431,8 @@ class Reader:
         return found.pop() if len(found) == 1 else None
 
 
+_NEAR = 2_000  # characters before a use in which the object is made
+_MADE = regex(r"(?:object\.__new__\(\s*(\w+)|(?:\w+\.)*([A-Z]\w*)(?:\.__new__)?\()")
 _MEMBER_SET = regex(r"(?:\[[\"']([\w-]+)[\"']\]|\.(\w+))\s*=\s*[\"']([\w.-]+)[\"']")
 _GIVEN = frozenset({"keyword_argument", "assignment_pattern"})
 _GIVES_A_VALUE = frozenset({"if_expression", "else_clause", "match_arm", "function_item", "closure_expression"})

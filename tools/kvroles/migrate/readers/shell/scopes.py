@@ -14,6 +14,7 @@ from kvroles.evidence.names import mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.mentions import MANY
+from kvroles.migrate.readers.shell import additions
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
 from kvroles.migrate.readers.template import branches
@@ -47,9 +48,11 @@ class Script(Source):
                     scope = self._short_circuit(owner, inner, scope)
                 case "variable_assignment":
                     if owner.parent is None or owner.parent.type != "command":
-                        scope = self._variable(owner, scope, follow)
+                        scope = self._variable(owner, additions.scope(self, owner, scope), follow)
                     elif inner is not None and inner.type != "variable_name":
                         scope = self._named(kinds.VARIABLE, assigned(self.t, owner), scope, owner)
+                case "array":
+                    scope = self._array(owner, node, scope)
                 case "concatenation" if owner.parent is not None and owner.parent.type == "array":
                     if key := re.match(r"\[[\"']?([\w-]+)[\"']?\]=", grammar.text(self.t, owner)):  # ([prefill]=...)
                         scope = self._named(kinds.KEY, key.group(1), scope, owner)
@@ -248,6 +251,15 @@ class Script(Source):
                 out.append(self.chain(n))
                 out[-1].place = self.t.at(use.start_byte)
         return out
+
+    def _array(self, node: Node, site: Node, up: Scope) -> Scope:
+        words, nodes = self.words(node)
+        if not any(w.s.startswith("-") for w in words):
+            return up
+        index = next((i for i, w in enumerate(nodes) if w.start_byte <= site.start_byte < w.end_byte), -1)
+        scope = Scope("list", "", up, argv.cues(words, self.ctx, skip=index))
+        scope.flags = argv.flags_of(words)
+        return scope
 
     def _command(self, node: Node, site: Node, up: Scope) -> Scope:
         words, nodes, targets = self.words_and_targets(node)
