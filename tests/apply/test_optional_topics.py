@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
-from kvroles.apply import fit
+from kvroles.apply import fit, meaning
 from kvroles.apply import plan as plans
 from kvroles.apply.plan import State
 from kvroles.apply.prove import prove_plan
@@ -18,9 +21,12 @@ from kvroles.series import project
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
 from support.cost import slow_but
+from support.driver import Ran, script
+from support.files import contents, put
 
 pytestmark = pytest.mark.upstream
 
+ROOT = Path(__file__).resolve().parents[2]
 SERIES, LOCK = project.load()
 OPTIONS = Options(default_cache_dir())
 RELEASES = [r for r, row in LOCK.releases.items() if row.archive]
@@ -264,3 +270,103 @@ def test_the_usage_guide_s_warning_holds_with_the_fence_and_without(release: str
         (warning,) = [line for line in guide.splitlines() if "With bidirectional transfer the prefill instance" in line]
         assert f"Unless the optional topic `{FENCE}` is applied to this tree, the scheduler keeps loads away" in warning
         assert 'leave it on `kv_role="kv_both"`' in warning
+
+
+# Where no variant's text stands in the connector: the refusal takes the warning's place, whatever stands around it.
+
+
+@of_releases
+def test_the_refusal_made_by_meaning_is_the_variant_s(release: str) -> None:
+    """On every release the change made without its text is, byte for byte, the one that is made with it."""
+    files = pristine(release)
+    _, default = run(files, release)
+    _, refusing = run(files, release, REJECT)
+    assert meaning.refusing(default[connector(files)]) == refusing[connector(files)]
+
+
+@pytest.fixture
+def reworded(tmp_path: Path) -> Path:
+    """A fork of 0.22.1 with lines of its own where the topic's hunks would go."""
+    files = pristine("0.22.1")
+    path = connector(files)
+    for old, new in (
+        (
+            b"from vllm.forward_context",
+            b"from vllm.distributed.kv_transfer.ours import mine\nfrom vllm.forward_context",
+        ),
+        (
+            b"        self.kv_cache_config = kv_cache_config\n",
+            b"        self.kv_cache_config = mine(kv_cache_config)\n",
+        ),
+    ):
+        assert files[path].count(old) >= 1
+        files[path] = files[path].replace(old, new, 1)
+    put(tmp_path / "fork", {**files, "vllm/__init__.py": b""})
+    return tmp_path / "fork"
+
+
+def apply(tree: Path, *argv: str) -> Ran:
+    return script(ROOT / "tools" / "apply.py", "--into", tree, *argv, "--offline", cwd=tree.parent)
+
+
+def series_of(tree: Path) -> dict[str, bytes]:
+    return {p: d for p, d in contents(tree).items() if not p.startswith(".kv-roles/")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [[("--with", REJECT)], [(), ("--with", REJECT)]], ids=["at once", "later"])
+def test_a_fork_s_own_text_is_given_the_refusal_by_meaning_and_given_back(
+    reworded: Path, steps: list[tuple[str, ...]]
+) -> None:
+    before = contents(reworded)
+    for step in steps:
+        said = apply(reworded, *step).ok().out
+    path = connector(before)
+    assert f"{path} (by meaning)" in said
+    assert "+            raise ValueError(KV_BOTH_REFUSED)" in said
+    after = series_of(reworded)
+    assert clauses.refuses(after[path], after[terms.REFUSAL], after[terms.EARLY]) is None
+    receipt = json.loads((reworded / ".kv-roles" / "receipt.json").read_bytes())
+    jsonschema.validate(receipt, json.loads((ROOT / "docs" / "data" / "receipt.schema.json").read_bytes()))
+    assert list(receipt["optional_by_meaning"][REJECT]) == [path]
+    for again in ((), ("--with", REJECT), ("--check",)):
+        assert "applied already" in apply(reworded, *again).ok().out
+        assert series_of(reworded) == after
+    apply(reworded, "--reverse").ok()
+    assert contents(reworded) == before
+
+
+@pytest.mark.slow
+def test_exact_refuses_the_refusal_that_no_variant_s_text_fits(reworded: Path) -> None:
+    before = contents(reworded)
+    apply(reworded, "--with", REJECT, "--exact").refused(1, "does not apply")
+    assert contents(reworded) == before
+
+
+@pytest.mark.slow
+def test_a_refusal_that_no_receipt_knows_is_not_given_a_warning_too(reworded: Path) -> None:
+    apply(reworded, "--with", REJECT).ok()
+    (reworded / ".kv-roles" / "receipt.json").unlink()
+    left = contents(reworded)
+    for argv in ((), ("--reverse",)):
+        apply(reworded, *argv).refused(1, "Topic reject-kv-both is in", "Put back the receipt")
+    assert contents(reworded) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"def f(:\n", "does not parse"),
+        (
+            b"from vllm.distributed.kv_transfer.a import b\nclass C:\n    def __init__(self):\n        pass\n",
+            "in 0 places",
+        ),
+        (
+            b"class C:\n    def __init__(self, c):\n        if c.kv_role == 'kv_both':\n            w()\n",
+            "imports nothing",
+        ),
+    ],
+)
+def test_a_connector_that_is_not_understood_is_not_changed(text: bytes, why: str) -> None:
+    with pytest.raises(meaning.Unclear, match=why):
+        meaning.refusing(text)

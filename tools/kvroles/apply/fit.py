@@ -13,6 +13,7 @@ from typing import Protocol
 
 from kvroles.apply import meaning, optional
 from kvroles.apply import plan as plans
+from kvroles.apply.optional import Kept
 from kvroles.apply.plan import FileStatus, Plan, Reader, State, TopicStatus
 from kvroles.contract import clauses, terms
 from kvroles.digest import sha256
@@ -35,7 +36,6 @@ class Merge(Protocol):
 
 # path -> its SHA-256 before and after the run that left the receipt
 Recorded = Mapping[str, tuple[str | None, str | None]]
-Kept = Mapping[str, FilePatch]  # path -> the change by meaning that an earlier run has made to it
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def plan(
     merge: Merge | None = None,
     recorded: Recorded | None = None,
     kept: Kept | None = None,
+    kept_on_top: Mapping[str, Kept] | None = None,
     exact: bool = False,
     where: str = "the tree",
     ways_out: plans.Remedies | None = None,
@@ -84,7 +85,8 @@ def plan(
     ``nearest`` is the release whose variants are tried first, where a file is none that ``lock`` knows. Raises
     DoesNotApply, naming the hunk, for what does not fit.
     ``recorded`` is what the tree's receipt says of an earlier run: a file it knows is only ever taken back to those bytes.
-    ``kept`` are the changes by meaning it made. ``exact`` refuses what no variant's text fits.
+    ``kept`` are the changes by meaning it made, ``kept_on_top`` those of optional topics. ``exact`` refuses what no variant's
+    text fits.
     ``where`` is the tree's folder; where it is none, ``ways_out`` says what a refusal advises.
     A topic whose files are in part applied, or in part upstream's own, is completed: without hashes there is no telling
     the two apart, and every file is proven either way.
@@ -103,12 +105,18 @@ def plan(
     orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional and _has_files(t)}
     peeled: dict[Topic, optional.Layer] = {}
     for topic, order in reversed(orders.items()):
-        found_on_top = optional.peel(current, topic, order, series.earlier)
+        found_on_top = optional.peel(current, topic, order, series.earlier, (kept_on_top or {}).get(topic.name, {}))
         if found_on_top:
             peeled[topic] = found_on_top
             now.update(found_on_top.result)
             if found_on_top.status.state is State.EARLIER:
                 result.shipped.update(found_on_top.result)
+    refusing = next((p for p in terms.CONNECTORS if meaning.refuses(current(p))), None)
+    if refusing is not None and any(t.name == terms.REJECT for t in orders):
+        raise DoesNotApply(
+            f"Topic {terms.REJECT} is in {refusing} of {where}, by a change that neither a variant nor a receipt takes out",
+            fix="Put back the receipt of the run that made it, .kv-roles/receipt.json, or take the change out by hand",
+        )
     default = series.chosen()
     ways = _Ways(None if reverse else merge, recorded or {}, kept or {}, exact or reverse, series.earlier.changes)
     found = _layer(current, default, lock, nearest, ways)
@@ -118,6 +126,9 @@ def plan(
         if f.unclear is not None:
             raise _unclear(f, where, ways_out)
         undo = State.APPLIED if reverse else State.PRISTINE
+        if f.status.variant == plans.BY_MEANING and f.status.state in (State.PRISTINE, State.EARLIER):
+            below = f.back if f.status.state is State.EARLIER else current(f.status.path)
+            result.meant.setdefault(f.topic, []).append(Change(f.status.path, below, f.result))
         if f.status.state is State.APPLIED and f.status.path in result.shipped:
             result.shipped[f.status.path] = f.result
         if f.status.state is undo or (f.status.state is State.EDITED and not reverse):
@@ -129,8 +140,10 @@ def plan(
     for topic, order in orders.items():
         told = peeled.get(topic)
         if not reverse and (told or topic in topics):
-            layer = optional.lay(current, topic, order, where, ways_out)
+            layer = optional.lay(current, topic, order, where, ways_out, exact=exact)
             now.update(layer.result)
+            if layer.meant:
+                result.meant[topic.name] = layer.meant
             told = told or layer
         if told:
             result.topics.append(told.status)
@@ -170,7 +183,7 @@ def _by_topic(layer: tuple[Topic, ...], found: list[_Found]) -> list[TopicStatus
     for topic in layer:
         mine = [f for f in found if f.topic == topic.name]
         if mine:
-            variant = next((f.variant for f in mine if f.variant not in (None, meaning.VARIANT)), None)
+            variant = next((f.variant for f in mine if f.variant not in (None, plans.BY_MEANING)), None)
             state = plans.combine([f.status.state for f in mine])
             out.append(TopicStatus(topic.name, variant, state, tuple(f.status for f in mine)))
     return out
@@ -322,7 +335,7 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         known = ways.recorded.get(path)
         tried = list(candidates)
         if path in ways.kept and candidates:
-            tried.insert(0, (candidates[0][0], meaning.VARIANT, ways.kept[path]))
+            tried.insert(0, (candidates[0][0], plans.BY_MEANING, ways.kept[path]))
         for topic, variant, patch in tried:
             undone = _undo(data, patch)
             if undone is None:
@@ -376,7 +389,7 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED), None, e)
     if ways.merge is not None:
         ways.merge.conflicts.pop(path, None)
-    return _found(topic, meaning.VARIANT, path, State.PRISTINE, made)
+    return _found(topic, plans.BY_MEANING, path, State.PRISTINE, made)
 
 
 def _found(

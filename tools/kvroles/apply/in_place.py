@@ -112,12 +112,12 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         left = _merged(left, plan, row)
     stays = any(t.state in _THERE for t in left) or receipt.holds_other_parts(held, request.part)
     # What a default topic brings, the contract asks for: without it there is nothing to prove.
-    meant: dict[str, str] = {}
+    meant: dict[str, dict[str, str]] = {}
     if planned.row is None and not request.reverse:
         # lazy: brings Python's parser and the model of evidence, which a tree of a release does without
         from kvroles.apply import meaning
 
-        meant = meaning.diffs(plan.topics, plan.changes)
+        meant = meaning.mails(plan.meant)
     proves = bool(plan.changes) and (not request.reverse or request.only in optional)
     verdict = _verdict(tree, planned, project, request) if proves else None
     outcome = Outcome(
@@ -221,7 +221,8 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
         known = receipt.recorded(held)
         plan = fit.plan(
             tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, recorded=known,
-            kept=receipt.by_meaning(held), exact=request.exact, where=str(target),
+            kept=receipt.by_meaning(held), kept_on_top=receipt.optional_by_meaning(held), exact=request.exact,
+            where=str(target),
         )  # fmt: skip
         return _Planned(plan, None, nearest)
     # lazy: reads archives and asks git, which a run without --3way does not

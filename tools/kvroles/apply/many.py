@@ -78,7 +78,7 @@ class _Judge:
             outcome = new_tree.run(self._request, Path(named.sha), self._project, source)
         except KvRolesError as e:
             return Row(*named, REFUSED, why=" ".join(str(e).split()))
-        meant, unread = tuple(sorted(outcome.meant)), tuple(self._files.unread)
+        meant, unread = tuple(sorted({p for mails in outcome.meant.values() for p in mails})), tuple(self._files.unread)
         outcome_ = BY_MEANING if meant else PROVEN
         return Row(*named, outcome_, outcome.nearest, outcome.release, meant, unread=unread)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from kvroles.apply.plan import TopicStatus
+from kvroles.apply.plan import BY_MEANING
 from kvroles.contract import clauses, roles_in_text, sides, terms
 from kvroles.contract.roles_in_text import Site
 from kvroles.evidence.frames import Side
@@ -19,8 +19,6 @@ from kvroles.evidence.prose import prose_sides
 from kvroles.series import mail, patchfile
 from kvroles.series.patchfile import FilePatch, Hunk, HunkMismatch
 from kvroles.tree.change import Change
-
-VARIANT = "by meaning"  # what a receipt and a report call such a file's variant
 
 _ROLES = {Side.PREFILL: "kv_producer", Side.DECODE: "kv_consumer"}
 _WARNING = """\
@@ -77,17 +75,16 @@ def _first_proven(path: str, data: bytes, starts: Sequence[bytes]) -> bytes:
     raise last  # of the last start: what the variants' own hunks leave
 
 
-def diffs(topics: Sequence[TopicStatus], changes: Sequence[Change]) -> dict[str, str]:
-    """path -> the change that ``changes`` make to it by meaning, as a mail; bytes that are no UTF-8 are escaped."""
-    meant = {f.path for t in topics for f in t.files if f.variant == VARIANT}
-    out = {}
-    for c in changes:
-        if c.path in meant:
-            raw = mail.plain_mail(
-                VARIANT, f"{c.path} given explicit roles by what it says", {c.path: c.before}, {c.path: c.after}
-            )
-            out[c.path] = raw.decode("utf-8", "surrogateescape")
-    return out
+def mails(meant: Mapping[str, Sequence[Change]]) -> dict[str, dict[str, str]]:
+    """topic -> path -> the change made to it by meaning, as a mail; bytes that are no UTF-8 are escaped."""
+    return {topic: {c.path: _mail(c) for c in changes} for topic, changes in meant.items()}
+
+
+def _mail(c: Change) -> str:
+    raw = mail.plain_mail(
+        BY_MEANING, f"{c.path} given explicit roles by what it says", {c.path: c.before}, {c.path: c.after}
+    )
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def holds(path: str, before: bytes, after: bytes) -> bool:
@@ -250,6 +247,54 @@ def _connector(data: bytes) -> bytes:
 
 
 _CONFIG = "vllm_config.kv_transfer_config"
+
+
+_IMPORT = b"from vllm.distributed.kv_transfer.nixl_roles import KV_BOTH_REFUSED\n"
+_REFUSE = b"raise ValueError(KV_BOTH_REFUSED)\n"
+
+
+def refuses(data: bytes | None) -> bool:
+    """Whether the connector ``data`` holds the refusal of the topic ``reject-kv-both``."""
+    return data is not None and _REFUSE.strip() in data
+
+
+def refusing(data: bytes) -> bytes:
+    """The connector ``data``, which warns, with the refusal of the topic ``reject-kv-both`` in the place of its warning.
+
+    Raises Unclear where it does not ask for kv_both once, in one ``__init__``, or imports nothing beside which the refusal's
+    text could be imported.
+    """
+    try:
+        module = ast.parse(data)
+    except (SyntaxError, ValueError) as e:
+        raise Unclear(getattr(e, "lineno", 0) or 0, f"it does not parse ({e})") from None
+    found = [
+        node
+        for cls in module.body
+        if isinstance(cls, ast.ClassDef)
+        for init in cls.body
+        if isinstance(init, ast.FunctionDef) and init.name == "__init__"
+        for node in ast.walk(init)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith(".kv_role == 'kv_both'") and not node.orelse
+    ]
+    imports = [
+        node
+        for node in module.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vllm.distributed.kv_transfer.")
+    ]
+    if len(found) != 1:
+        raise Unclear(
+            found[1].lineno if found else 0, f"it asks for kv_role == 'kv_both' in {len(found)} places, not in one"
+        )
+    if not imports:
+        raise Unclear(
+            0, "it imports nothing of vllm.distributed.kv_transfer, beside which the refusal could be imported"
+        )
+    body = found[0].body
+    lines = data.splitlines(keepends=True)
+    lines[body[0].lineno - 1 : body[-1].end_lineno] = [b" " * body[0].col_offset + _REFUSE]
+    lines.insert(imports[-1].end_lineno or imports[-1].lineno, _IMPORT)
+    return b"".join(lines)
 
 
 def _takes_config(init: ast.FunctionDef) -> bool:

@@ -155,7 +155,7 @@ def _proven(
     nearest = row.release if row else detect.most_alike(files.get, project.lock)
     row = row if row and row.whole else None
     topics = project.series.chosen(request.extra)
-    meant: dict[str, str] = {}
+    meant: dict[str, dict[str, str]] = {}
     if row is not None:
         plan = _of_release(files, row, project, request, source.name)
         touched = set(plans.touched_paths(row, project.series))
@@ -173,7 +173,7 @@ def _proven(
         if merges is not None:
             merges.settle(output, checkout=_checked_out(request, output, source), check=request.check)
         touched = {f.path for t in plan.topics for f in t.files}
-        meant = meaning.diffs(plan.topics, plan.changes)
+        meant = meaning.mails(plan.meant)
     verdict = prove_plan(files, plan, touched, row.contract if row else None, locked=row is not None, part=request.part)
     outcome = Outcome(
         row.release if row else None,

@@ -1,67 +1,124 @@
-"""Optional topics on trees that no lock row vouches for: each lies whole on what the default topics leave, or not at all."""
+"""Optional topics on trees that no lock row vouches for: each lies whole on what the default topics leave, or not at all.
+
+A variant that fits all of its files is taken first. Where none does, each file takes the nearest variant's change that fits it,
+and the connector, which the topic refuses in the place of its warning, is changed by meaning. The contract proves the result.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from kvroles.apply import plan
+from kvroles.apply import meaning, plan
 from kvroles.apply.plan import FileStatus, Reader, State, TopicStatus
+from kvroles.contract import terms
 from kvroles.series import patchfile
 from kvroles.series.earlier import Earlier
 from kvroles.series.patchfile import FilePatch, HunkMismatch
 from kvroles.series.topics import Topic
+from kvroles.tree.change import Change
+
+Kept = Mapping[str, FilePatch]  # path -> the change by meaning that an earlier run has made to it
 
 
 @dataclass(frozen=True)
 class Layer:
-    """An optional topic in one of its variants: its state, and the bytes each of its files has without or with it."""
+    """An optional topic in one of its variants: its state, and the bytes each of its files has without or with it.
+
+    ``meant`` are the changes among them that were made by meaning.
+    """
 
     status: TopicStatus
     result: dict[str, bytes | None]
+    meant: list[Change] = field(default_factory=list)
 
 
-def peel(read: Reader, topic: Topic, order: list[str], earlier: Earlier) -> Layer | None:
-    """The topic taken out of a tree, by the first variant of ``order`` that is in it as a whole; None when none is.
+def peel(read: Reader, topic: Topic, order: list[str], earlier: Earlier, kept: Kept) -> Layer | None:
+    """The topic taken out of a tree; None when it is not in it as a whole.
 
-    A file may hold what an ``earlier`` series made of it instead.
+    Each variant of ``order`` is tried for all files, then for each file alone. A file may hold what an ``earlier`` series made
+    of it instead, or a change that was made by meaning and ``kept``.
     """
-    for variant in order:
-        files = _there(read, topic, variant)
-        result: dict[str, bytes | None] = {}
-        statuses = []
-        for f in files:
-            past = [(c.number, c.patch) for c in earlier.changes.get(f.path, ()) if c.topic == topic.name]
-            for number, patch in [(None, f), *past]:
-                undone = patchfile.taken_out(read(f.path), patch)
-                if undone is not None and (patch.creates or undone[0] is not None):
-                    result[f.path] = undone[0]
-                    state = State.APPLIED if number is None else State.EARLIER
-                    statuses.append(FileStatus(topic.name, f.path, state, series=number))
-                    break
-            else:
-                break
-        if files and len(statuses) == len(files):
-            state = plan.combine([s.state for s in statuses])
-            return Layer(TopicStatus(topic.name, variant, state, tuple(statuses)), result)
+    for others in ([], order):
+        for variant in order:
+            files = _there(read, topic, variant)
+            found = [_taken_out(read, topic, f, variant, others, earlier, kept) for f in files]
+            whole = [f for f in found if f is not None]
+            if files and len(whole) == len(files):
+                statuses = tuple(status for status, _ in whole)
+                state = plan.combine([s.state for s in statuses])
+                return Layer(
+                    TopicStatus(topic.name, variant, state, statuses), {s.path: without for s, without in whole}
+                )
     return None
 
 
-def lay(read: Reader, topic: Topic, order: list[str], where: str, ways_out: plan.Remedies) -> Layer:
-    """The topic laid on a tree, by the first variant of ``order`` that fits; raises DoesNotApply, naming the hunk."""
+def _taken_out(
+    read: Reader, topic: Topic, own: FilePatch, variant: str, others: list[str], earlier: Earlier, kept: Kept
+) -> tuple[FileStatus, bytes | None] | None:
+    """The state of one file of ``variant``, and its bytes without the topic; None where nothing of the topic is in it."""
+    path = own.path
+    past = [(c.patch, None, c.number) for c in earlier.changes.get(path, ()) if c.topic == topic.name]
+    beside = [(f, v, None) for v, f in _of_others(topic, path, variant, others)]
+    meant = [(kept[path], plan.BY_MEANING, None)] if path in kept else []
+    for patch, served, number in [(own, None, None), *meant, *beside, *past]:
+        undone = patchfile.taken_out(read(path), patch)
+        if undone is not None and (patch.creates or undone[0] is not None):
+            state = State.APPLIED if number is None else State.EARLIER
+            return FileStatus(topic.name, path, state, variant=served, series=number), undone[0]
+    return None
+
+
+def lay(
+    read: Reader, topic: Topic, order: list[str], where: str, ways_out: plan.Remedies, *, exact: bool = False
+) -> Layer:
+    """The topic laid on a tree: by the first variant of ``order`` that fits, else file by file, and by meaning unless ``exact``.
+
+    Raises DoesNotApply, naming the hunk.
+    """
     first: HunkMismatch | None = None
-    for variant in order:
-        files = _there(read, topic, variant)
-        result: dict[str, bytes | None] = {}
-        fits: dict[str, tuple[patchfile.HunkFit, ...]] = {}
-        try:
-            for f in files:
-                result[f.path], fits[f.path] = patchfile.apply(read(f.path), f, unique=True)
-        except HunkMismatch as e:
-            first = first or e
-            continue
-        return Layer(_status(topic, variant, files, State.PRISTINE, fits), result)
+    for others in ([], order):
+        for variant in order:
+            try:
+                return _laid(read, topic, variant, others, exact=exact or not others)
+            except HunkMismatch as e:
+                first = first or e
     assert first is not None  # a topic has a variant, and one with nothing to do in a tree fits it
     raise plan.hunk_refusal(topic.name, first, where, ways_out)
+
+
+def _laid(read: Reader, topic: Topic, variant: str, others: list[str], *, exact: bool) -> Layer:
+    """The topic laid on a tree by ``variant``, and where that does not fit a file by one of ``others``; raises HunkMismatch."""
+    result: dict[str, bytes | None] = {}
+    statuses: list[FileStatus] = []
+    meant: list[Change] = []
+    for own in _there(read, topic, variant):
+        path, data = own.path, read(own.path)
+        mismatch: HunkMismatch | None = None
+        for served, patch in [(None, own), *_of_others(topic, path, variant, others)]:
+            try:
+                result[path], fits = patchfile.apply(data, patch, unique=True)
+            except HunkMismatch as e:
+                mismatch = mismatch or e
+                continue
+            statuses.append(FileStatus(topic.name, path, State.PRISTINE, fits, variant=served))
+            break
+        else:
+            assert mismatch is not None
+            if exact or data is None or topic.name != terms.REJECT or path not in terms.CONNECTORS:
+                raise mismatch
+            try:
+                result[path] = made = meaning.refusing(data)
+            except meaning.Unclear:
+                raise mismatch from None
+            meant.append(Change(path, data, made))
+            statuses.append(FileStatus(topic.name, path, State.PRISTINE, variant=plan.BY_MEANING))
+    return Layer(TopicStatus(topic.name, variant, State.PRISTINE, tuple(statuses)), result, meant)
+
+
+def _of_others(topic: Topic, path: str, variant: str, others: list[str]) -> list[tuple[str, FilePatch]]:
+    """What other variants than ``variant`` do to ``path``."""
+    return [(v, f) for v in others if v != variant for f in topic.patch(v).files if f.path == path]
 
 
 def _there(read: Reader, topic: Topic, variant: str) -> list[FilePatch]:
@@ -73,10 +130,3 @@ def _there(read: Reader, topic: Topic, variant: str) -> list[FilePatch]:
 def _tests(read: Reader, patch: FilePatch) -> bool:
     """Whether a test file the topic creates has a place: its folder is known by the tests' helpers."""
     return patch.creates and read(patch.path.rpartition("/")[0] + "/utils.py") is not None
-
-
-def _status(
-    topic: Topic, variant: str, files: list[FilePatch], state: State, fits: dict[str, tuple[patchfile.HunkFit, ...]]
-) -> TopicStatus:
-    each = tuple(FileStatus(topic.name, f.path, state, fits.get(f.path, ())) for f in files)
-    return TopicStatus(topic.name, variant, state, each)

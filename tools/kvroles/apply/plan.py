@@ -25,6 +25,7 @@ from kvroles.tree.change import Change
 Reader = Callable[[str], bytes | None]
 # (topic, path) -> the file's SHA-256 before and after the runs of ours that merged it
 Merged = Mapping[tuple[str, str], tuple[str | None, str | None]]
+BY_MEANING = "by meaning"  # what a receipt and a report call the variant of a file that no variant's text fits
 NOTHING_MERGED: Merged = MappingProxyType({})
 
 
@@ -76,6 +77,7 @@ class Plan:
     """What a run would do: the topics' states before it, and the changes that lead to the state after it.
 
     ``shipped`` is what the contract compares a file with that an earlier series had changed: the file as it was before that.
+    ``meant`` are the changes that were made by meaning, by topic: each from what lies below the topic.
     """
 
     def __init__(self, release: str | None, topics: list[TopicStatus] | None = None) -> None:
@@ -83,6 +85,7 @@ class Plan:
         self.topics = topics or []
         self.changes: list[Change] = []
         self.shipped: dict[str, bytes | None] = {}
+        self.meant: dict[str, list[Change]] = {}
 
 
 def combine(states: list[State]) -> State:

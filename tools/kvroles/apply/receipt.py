@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvroles.apply.plan import State, TopicStatus, combine
+from kvroles.apply.plan import BY_MEANING, State, TopicStatus, combine
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.errors import KvRolesError
@@ -33,7 +33,7 @@ def make(
     tree: str | None,
     revision: str | None = None,
     earlier: bytes | None = None,
-    meant: Mapping[str, str] | None = None,
+    meant: Mapping[str, Mapping[str, str]] | None = None,
     part: Part | None = None,
     reverse: bool = False,
     lacking: Sequence[str] = (),
@@ -43,9 +43,9 @@ def make(
     ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from,
     ``earlier`` the receipt of the run before this one, which knows the files as they were before any run. ``verdict`` is
     None where the contract was not asked: a topic that it needs was taken out. ``meant`` are the changes made by meaning
-    (path -> mail): they are kept whole, because no variant holds them. ``part`` is the only part of the tree that the run was
-    about (``reverse``: that it took out); of the others the receipt keeps what it said. ``lacking`` are files that could not
-    be had.
+    (topic -> path -> mail): they are kept whole, because no variant holds them. ``part`` is the only part of the tree that
+    the run was about (``reverse``: that it took out); of the others the receipt keeps what it said. ``lacking`` are files
+    that could not be had.
     """
     files = recorded(earlier)
     for c in changes:
@@ -81,13 +81,31 @@ def make(
             data["parts"] = sorted(p.value for p in has)
     if lacking:
         data["lacking"] = sorted(lacking)
-    served = {f.path: f.variant for t in topics for f in t.files if f.variant is not None}
+    optional = {t.name for t in series.topics if t.optional}
+    served = {f.path: f.variant for t in topics if t.topic not in optional for f in t.files if f.variant is not None}
     if served:
         data["variants"] = dict(sorted(served.items()))
-    kept = {p: text for p, text in _meant(earlier).items() if p in served and p not in {c.path for c in changes}}
-    if meant or kept:
-        data["by_meaning"] = dict(sorted({**kept, **(meant or {})}.items()))
+    below, on_top = _meant(earlier), _optional_meant(earlier)
+    made = meant or {}
+    by_meaning = dict(_left(below, [t for t in topics if t.topic not in optional], part))
+    for name in made.keys() - optional:
+        by_meaning |= made[name]
+    if by_meaning:
+        data["by_meaning"] = dict(sorted(by_meaning.items()))
+    of_optional = {
+        t.topic: dict(sorted({**_left(on_top.get(t.topic, {}), [t], part), **made.get(t.topic, {})}.items()))
+        for t in topics
+        if t.topic in optional
+    }
+    if any(of_optional.values()):
+        data["optional_by_meaning"] = {name: mails for name, mails in sorted(of_optional.items()) if mails}
     return (json.dumps(data, indent=1) + "\n").encode()
+
+
+def _left(had: Mapping[str, str], topics: list[TopicStatus], part: Part | None) -> dict[str, str]:
+    """What earlier runs changed by meaning and is in the tree still; of parts that a run on ``part`` did not look at, all."""
+    there = {f.path for t in topics for f in t.files if f.variant == BY_MEANING and f.state is not State.PRISTINE}
+    return {p: mail for p, mail in had.items() if p in there or (part is not None and parts.of(p) is not part)}
 
 
 def _with_others(
@@ -195,8 +213,17 @@ def _known(row: ReleaseRow, path: str) -> set[str | None]:
 
 def by_meaning(text: bytes | None) -> dict[str, patchfile.FilePatch]:
     """path -> the change by meaning that the receipt ``text`` keeps; empty where it is damaged."""
+    return _patches(_meant(text))
+
+
+def optional_by_meaning(text: bytes | None) -> dict[str, dict[str, patchfile.FilePatch]]:
+    """optional topic -> path -> the change by meaning that the receipt ``text`` keeps; empty where it is damaged."""
+    return {topic: _patches(mails) for topic, mails in _optional_meant(text).items()}
+
+
+def _patches(mails: Mapping[str, str]) -> dict[str, patchfile.FilePatch]:
     out = {}
-    for path, raw in _meant(text).items():
+    for path, raw in mails.items():
         try:
             files = patchfile.parse(raw.encode("utf-8", "surrogateescape"), NAME).files
         except (KvRolesError, UnicodeError):
@@ -211,6 +238,17 @@ def _meant(text: bytes | None) -> dict[str, str]:
         return {p: t for p, t in told.items() if isinstance(t, str)}
     except (ValueError, AttributeError, RecursionError):
         return {}
+
+
+def _optional_meant(text: bytes | None) -> dict[str, dict[str, str]]:
+    told = _at(text, "optional_by_meaning")
+    if not isinstance(told, dict):
+        return {}
+    return {
+        topic: {p: t for p, t in mails.items() if isinstance(t, str)}
+        for topic, mails in told.items()
+        if isinstance(mails, dict)
+    }
 
 
 def recorded(text: bytes | None) -> dict[str, tuple[str | None, str | None]]:

@@ -70,7 +70,7 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
         lines += [f"    {n} {c}" for n, c in enumerate((f"the connector {does}", *clauses), 1)]
     if outcome.meant:
         lines += ["", "  Changed by meaning, because no variant's text stands in these files; please read:", ""]
-        lines += [said(line) for mail in outcome.meant.values() for line in _diff(mail)]
+        lines += [said(line) for mails in _mails(outcome).values() for line in _diff(mails)]
     return "\n".join([*map(said, outcome.notes), *lines]).rstrip() + "\n"
 
 
@@ -81,9 +81,18 @@ def _served(file: FileStatus, topic: TopicStatus) -> str:
     return "" if file.variant in (None, topic.variant) else f" ({file.variant})"
 
 
-def _diff(mail: str) -> list[str]:
-    """The diff in a mail, without the mail's head and signature."""
-    return mail[mail.index("diff --git ") : mail.rindex("-- \n")].splitlines()
+def _mails(outcome: Outcome) -> dict[str, list[str]]:
+    """path -> the changes made to it by meaning, as mails, in the order of the topics."""
+    out: dict[str, list[str]] = {}
+    for mails in outcome.meant.values():
+        for path, mail in mails.items():
+            out.setdefault(path, []).append(mail)
+    return out
+
+
+def _diff(mails: list[str]) -> list[str]:
+    """The diffs in ``mails``, without the mails' heads and signatures."""
+    return [line for m in mails for line in m[m.index("diff --git ") : m.rindex("-- \n")].splitlines()]
 
 
 def _name(outcome: Outcome) -> str:
@@ -139,7 +148,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "tree": outcome.tree,
         "receipt": None if outcome.receipt is None else str(outcome.receipt),
         "notes": list(outcome.notes),
-        **({"by_meaning": dict(outcome.meant)} if outcome.meant else {}),
+        **({"by_meaning": {p: "".join(mails) for p, mails in _mails(outcome).items()}} if outcome.meant else {}),
     }
 
 

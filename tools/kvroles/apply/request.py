@@ -58,4 +58,4 @@ class Outcome(NamedTuple):
     nearest: str | None = None  # the release a tree that is none was taken to be nearest to
     receipt: Path | None = None
     part: Part | None = None  # the only part of the tree that was looked at
-    meant: Mapping[str, str] = MappingProxyType({})  # path -> the change made to it by meaning, as a mail
+    meant: Mapping[str, Mapping[str, str]] = MappingProxyType({})  # topic -> path -> the change by meaning, as a mail

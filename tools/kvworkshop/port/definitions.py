@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import ast
 
+from kvroles.apply import meaning
 from kvroles.contract import terms
-
-_IMPORT = b"from vllm.distributed.kv_transfer.nixl_roles import KV_BOTH_REFUSED\n"
-_REFUSE = b"raise ValueError(KV_BOTH_REFUSED)\n"
 
 
 def carried(topic: str, path: str, ours: bytes, base: bytes, other: bytes) -> bytes | None:
@@ -21,9 +19,9 @@ def carried(topic: str, path: str, ours: bytes, base: bytes, other: bytes) -> by
     """
     try:
         if topic == terms.REJECT and path in terms.CONNECTORS:
-            return _refusing(ours)
+            return meaning.refusing(ours)
         return _replaced(ours, base, other) if path.endswith(".py") else None
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, meaning.Unclear):
         return None
 
 
@@ -64,29 +62,3 @@ def _rest(source: bytes, mine: dict[str, tuple[int, int]], others: dict[str, tup
         if name not in others:
             lines[first:last] = [b""] * (last - first)
     return [line for line in lines if line.strip()]
-
-
-def _refusing(ours: bytes) -> bytes | None:
-    """The connector with the refusal in the place of its warning."""
-    module = ast.parse(ours)
-    found = [
-        node
-        for cls in module.body
-        if isinstance(cls, ast.ClassDef)
-        for init in cls.body
-        if isinstance(init, ast.FunctionDef) and init.name == "__init__"
-        for node in ast.walk(init)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith(".kv_role == 'kv_both'") and not node.orelse
-    ]
-    imports = [
-        node
-        for node in module.body
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vllm.distributed.kv_transfer.")
-    ]
-    if len(found) != 1 or not imports:
-        return None
-    body = found[0].body
-    lines = ours.splitlines(keepends=True)
-    lines[body[0].lineno - 1 : body[-1].end_lineno] = [b" " * body[0].col_offset + _REFUSE]
-    lines.insert(imports[-1].end_lineno or imports[-1].lineno, _IMPORT)
-    return b"".join(lines)

@@ -118,7 +118,7 @@ def survey(src: Source, series: Series, lock: Lock, options: Options, conflicts:
     plan = fit.plan(
         files.get, ours, lock, ours.chosen(), nearest=near.release, merge=merges, where=f"vLLM {src.release}"
     )
-    report.diffs = meaning.diffs(plan.topics, plan.changes)
+    report.diffs = {p: mail for mails in meaning.mails(plan.meant).values() for p, mail in mails.items()}
     for path, loose in _loosely(files, ours, near, list(merges.conflicts)).items():
         del merges.conflicts[path]
         plan.changes.append(Change(path, files[path], loose))
@@ -178,7 +178,7 @@ def _loosely(files: Mapping[str, bytes], series: Series, near: ReleaseRow, paths
 
 
 def _mail(change: Change) -> str:
-    raw = mail.plain_mail(meaning.VARIANT, change.path, {change.path: change.before}, {change.path: change.after})
+    raw = mail.plain_mail(plans.BY_MEANING, change.path, {change.path: change.before}, {change.path: change.after})
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -212,6 +212,7 @@ def survey_optional(
             report.topics.append(TopicReport(topic.name, *outcome, optional=True))
         else:
             results[topic.name] = {p: d for p, d in layer.result.items() if d is not None}
+            report.diffs |= meaning.mails({topic.name: layer.meant})[topic.name]
             report.topics.append(replace(_outcome(topic, layer.status, set()), optional=True))
 
 
@@ -290,7 +291,7 @@ def _outcome(topic: Topic, status: TopicStatus | None, conflicts: set[str]) -> T
     hit = [f.path for f in status.files if f.path in conflicts]
     if hit:
         return TopicReport(status.topic, "conflict", ", ".join(hit))
-    meant = [f.path for f in status.files if f.variant == meaning.VARIANT]
+    meant = [f.path for f in status.files if f.variant == plans.BY_MEANING]
     if meant:
         return TopicReport(status.topic, "by meaning", ", ".join(meant))
     merged = [f.path for f in status.files if f.state is State.EDITED]
