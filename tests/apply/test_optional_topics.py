@@ -347,10 +347,10 @@ def test_exact_refuses_the_refusal_that_no_variant_s_text_fits(reworded: Path) -
 def test_a_refusal_that_no_receipt_knows_is_not_given_a_warning_too(reworded: Path) -> None:
     apply(reworded, "--with", REJECT).ok()
     (reworded / ".kv-roles" / "receipt.json").unlink()
-    left = contents(reworded)
+    left = series_of(reworded)
     for argv in ((), ("--reverse",)):
         apply(reworded, *argv).refused(1, "Topic reject-kv-both is in", "Put back the receipt")
-    assert contents(reworded) == left
+    assert series_of(reworded) == left
 
 
 @pytest.mark.parametrize(
