@@ -122,6 +122,18 @@ def test_a_pod_that_does_not_is_admitted(policy: Policy, name: str) -> None:
     assert policy.admit("warn.yaml", pod(ADMITTED[name])).actions == ()
 
 
+@pytest.mark.parametrize("name", ["a configuration written as YAML", "ephemeral containers"])
+def test_what_the_page_says_that_the_policy_cannot_see_is_admitted(policy: Policy, name: str) -> None:
+    assert f"**{name}**" in (ROOT / "docs/howto/hold-the-fleet.md").read_text()
+    unseen = {
+        "a configuration written as YAML": pod(container("x", CONFIG=yaml.safe_dump(NIXL))),
+        "ephemeral containers": pod(container("x")),
+    }[name]
+    if name == "ephemeral containers":
+        unseen["spec"]["ephemeralContainers"] = [REFUSED["one argument"]]
+    assert policy.admit("warn.yaml", unseen).actions == ()
+
+
 def template(spec: Object) -> Object:
     return {"metadata": {"labels": {"app": "x"}}, "spec": spec}
 

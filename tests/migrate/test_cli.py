@@ -362,6 +362,25 @@ items:
     assert "KVR101" in out
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b'apiVersion: v1\nitems: []\nkind: List\nmetadata:\n  resourceVersion: ""\n', "is a list without objects"),
+        (b'{\n    "apiVersion": "v1",\n    "items": [],\n    "kind": "PodList"\n}\n', "is a list without objects"),
+    ],
+)
+def test_standard_input_in_which_nothing_is_to_be_looked_at_is_no_all_clear(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, data: bytes, said: str
+) -> None:
+    """'kubectl get' with the wrong namespace, or one that failed before the pipe."""
+    _stdin(monkeypatch, data)
+    code, out, err = _run(capsys, "--check", "-")
+    assert (code, out) == (2, "")
+    assert f"Standard input {said}, so nothing was looked at" in " ".join(err.split())
+
+
 def test_standard_input_is_rewritten_to_standard_output(
     capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

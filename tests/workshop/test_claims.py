@@ -167,6 +167,20 @@ def test_what_is_said_of_another_project_is_read_in_a_clone_of_it(tmp_path: Path
             elsewhere.load({**shape, **bad})
 
 
+def test_a_check_names_the_claims_that_it_did_not_look_at_for_want_of_clones() -> None:
+    others = [c for c in CLAIMS if c.elsewhere]
+    text = run.of_others(CLAIMS, None, ())
+    assert f"Not looked at: {len(others)} claims" in text
+    assert all(c.id in text for c in others)
+    (one,) = {e.repository for e in others[0].elsewhere}
+    text = run.of_others(CLAIMS, Path("clones"), [one])
+    assert one in text
+    assert [c.id for c in others if c.id in text] == [
+        c.id for c in others if any(e.repository == one for e in c.elsewhere)
+    ]
+    assert run.of_others(CLAIMS, Path("clones"), []).endswith("places in other projects hold.")
+
+
 def test_a_file_of_claims_of_another_shape_is_said_in_one_paragraph(tmp_path: Path) -> None:
     for text, says in (
         (ONE + "hot = 1\n", None),

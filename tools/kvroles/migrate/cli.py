@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -275,6 +276,21 @@ def _baseline(args: argparse.Namespace, entries: list[Entry], results: list[File
         )
 
 
+_NO_ITEMS = re.compile(rb"""^\s*"?items"?\s*:\s*\[\s*\]\s*,?\s*$""", re.MULTILINE)
+_LIST = re.compile(rb"""^\s*"?kind"?\s*:\s*"?\w*List"?\s*,?\s*$""", re.MULTILINE)
+
+
+def _holds_something(data: bytes) -> None:
+    """Raise UsageError for what a command writes that found nothing, or failed: no text, or a list without objects."""
+    is_empty = not data.strip()
+    if is_empty or (len(data) < 1000 and _NO_ITEMS.search(data) and _LIST.search(data)):
+        raise UsageError(
+            f"Standard input {'is empty' if is_empty else 'is a list without objects'}, so nothing was looked at",
+            expected="a text, as 'kubectl get ... -o yaml' or 'helm template' writes it",
+            fix="Look at the command before the pipe: its namespace, its selector, and whether it failed ('set -o pipefail')",
+        )
+
+
 def _standard_input(args: argparse.Namespace, options: Options, known: Known, entries: list[Entry]) -> int:
     # lazy: most runs need it late, or not at all
     from kvroles.migrate import run, search, walk
@@ -282,6 +298,8 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
     if sys.stdin is None:
         raise UsageError("Standard input is closed", fix="Pipe a text into it, or name a path")
     data = sys.stdin.buffer.read(walk.MAX_BYTES + 1)
+    if not args.write:  # with it this is a filter, and nothing becomes nothing
+        _holds_something(data)
     result = run.of_input(data, options)
     results = [result] if result is not None else []
     for r in results:

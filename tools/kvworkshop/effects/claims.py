@@ -159,6 +159,17 @@ def _ranges(raw: Sequence[str]) -> tuple[tuple[str, str], ...]:
 # --- the guide ----------------------------------------------------------------------------------------------------------
 
 
+def rests(claims: Sequence[Claim], held: str, tested: str) -> str:
+    """How many of them rest on what, in words; each is counted once, ``held`` and ``tested`` say how."""
+    kinds = [
+        (held, [c for c in claims if c.evidence]),
+        (tested, [c for c in claims if not c.evidence and c.tests]),
+        ("on files of other projects", [c for c in claims if not c.evidence and not c.tests and c.elsewhere]),
+        ("on pages that no machine reads", [c for c in claims if not c.evidence and not c.tests and not c.elsewhere]),
+    ]
+    return ", ".join(f"{len(those)} {how}" for how, those in kinds if those)
+
+
 def passages(markdown: str) -> Iterator[Passage]:
     """The prose of a page, piece by piece: paragraphs, list items and table rows, without headings and code."""
     for line, block in _blocks(markdown):

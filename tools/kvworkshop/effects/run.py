@@ -96,18 +96,23 @@ def check(job: Job, path: Path = TABLE, claims_path: Path | None = None, clones:
             f"The claims do not hold in {counted(len(examined.contradicted), 'place')}, first: {examined.contradicted[0]}",
             fix="Mend the claim's range or pattern in docs/data/claims.toml, and the sentences that name it",
         )
-    return f"{_summary(table, examined, said)}{_of_others(others, clones, missing)}"
+    return f"{_summary(table, examined, said)}{of_others(said, clones, missing)}"
 
 
-def _of_others(others: Sequence[elsewhere.Elsewhere], clones: Path | None, missing: Sequence[str]) -> str:
-    """What was read of other projects, and what was not, in words."""
+def of_others(said: Sequence[Claim], clones: Path | None, missing: Sequence[str]) -> str:
+    """What was read of other projects, and which claims were not looked at for want of it, in words."""
+    others = [e for c in said for e in c.elsewhere]
     if not others:
         return ""
-    if clones is None:
-        return f" Not read: {counted(len(others), 'place')} in other projects (--clones DIR reads them)."
-    read_ = [e for e in others if e.repository not in missing]
-    left_out = f" Not read, no clone: {', '.join(missing)}." if missing else ""
-    return f" {counted(len(read_), 'place')} in other projects {'holds' if len(read_) == 1 else 'hold'}.{left_out}"
+    unread = [e for e in others if clones is None or e.repository in missing]
+    ids = [c.id for c in said if any(e in unread for e in c.elsewhere)]
+    read_ = len(others) - len(unread)
+    text = f" {counted(read_, 'place')} in other projects {'holds' if read_ == 1 else 'hold'}." if read_ else ""
+    if ids:
+        where = ", ".join(sorted({e.repository for e in unread}))
+        text += f"\nNot looked at: {counted(len(ids), 'claim')} on files of other projects ({', '.join(ids)}). "
+        text += f"--clones DIR reads them in clones of {where}."
+    return text
 
 
 def write(job: Job, path: Path = TABLE, claims_path: Path | None = None, lines_path: Path = LINES) -> str:
@@ -138,8 +143,7 @@ def _merged(path: Path, examined: Examined) -> str:
 def _summary(table: Table, examined: Examined, said: Sequence[Claim] = ()) -> str:
     text = f"{counted(len(examined.readings), 'release')} read, {counted(len(table.effects), 'effect')} of the role."
     if said:
-        held = [c for c in said if c.evidence]
-        text += f" {counted(len(said), 'claim')}: {len(held)} held against these releases,"
-        text += f" {sum(1 for c in said if not c.evidence and c.tests)} by tests alone,"
-        text += f" {sum(1 for c in said if not c.evidence and not c.tests)} by pages that no machine reads."
+        text += (
+            f" {counted(len(said), 'claim')}: {claims.rests(said, 'held against these releases', 'by tests alone')}."
+        )
     return "\n".join([text, *(f"{release} not read: {why}." for release, why in examined.unread.items())])

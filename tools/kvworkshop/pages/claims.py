@@ -8,6 +8,7 @@ from html import escape
 from kvroles.said import counted
 from kvroles.series.release import version
 
+from kvworkshop.effects import claims as evidence
 from kvworkshop.effects.claims import Claim
 from kvworkshop.pages.text import code, front_matter, spans
 
@@ -17,14 +18,16 @@ Lines = Mapping[str, Mapping[str, Sequence[str]]]  # claim -> release -> "file:l
 
 def pages(claims: Sequence[Claim], lines: Lines, known: Sequence[str]) -> dict[str, str]:
     """Path below ``docs/`` -> Markdown."""
-    held = sum(1 for c in claims if c.evidence)
-    tests = sum(1 for c in claims if not c.evidence and c.tests)
+    rests = evidence.rests(claims, "held against the releases so", "by a test of this project alone")
+    others = [c for c in claims if c.elsewhere]
     intro = (
         "What the [migration guide](../migration.md), the [table of effects](../does-my-release-care.md) and the pages on "
         "[log lines](../symptoms.md), [handshakes](../howto/handshake.md) and [platforms](../howto/platforms.md) say of "
         "vLLM's releases, and what shows it. `python tools/effects.py --check` looks for each pattern in the source of each "
-        f"release. Of {len(claims)} claims {held} are held against the releases so, {tests} by a test of this project alone, "
-        f"and {len(claims) - held - tests} by pages of other projects that no machine reads.\n\n"
+        f"release. Of {len(claims)} claims: {rests}.\n\n"
+        f"What {counted(len(others), 'claim')} say of other projects was read at the commits that are linked. It is read again "
+        "only where clones of those projects are at hand (`--clones DIR`): "
+        f"{', '.join(f'[{c.id}](#{c.id})' for c in others)}. Those projects may have changed since.\n\n"
         "The data: [claims.toml](../data/claims.toml), and the lines found: [claim_lines.json](../data/claim_lines.json).\n"
     )
     return {
