@@ -14,7 +14,7 @@ from support.cost import slow_but
 CORPUS = Path(__file__).parents[1] / "corpus"
 LABEL = {
     "KVR101": "prefill", "KVR102": "decode", "KVR110": "unknown", "KVR111": "conflict", "KVR112": "weak", "KVR113": "shared",
-    "KVR114": "aggregated", "KVR115": "encode", "KVR116": "expected", "KVR117": "hand", "KVR120": "wrapper", "KVR121": "other",
+    "KVR114": "aggregated", "KVR115": "encode", "KVR116": "expected", "KVR127": "half", "KVR117": "hand", "KVR120": "wrapper", "KVR121": "other",
     "KVR118": "unread", "KVR126": "vocabulary", "KVR123": "expectation", "KVR124": "mention", "KVR125": "record", "KVR131": "unsafe",
     "KVR132": "unsafe",
 }  # fmt: skip

@@ -78,6 +78,8 @@ class Scope:
         self.place = place  # of a use: where in the file's text it stands
         self.span: tuple[int, int] | None = None  # of a function: from where to where it goes in the file's text
         self.flags: dict[str, str] = {}  # the flags of the command, for the hazards
+        # Of one of the values or blocks that a condition chooses between: where the whole begins, and which of them it is.
+        self.fork: tuple[int, int] | None = None
         self.launch = False  # this scope is one server (a command, a container): evidence further in is its own
         self._make: Callable[[], Scope] | None = None  # of a stand-in: what makes the scope it stands for
 

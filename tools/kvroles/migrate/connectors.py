@@ -62,6 +62,8 @@ _SET_TO_CLASS = regex(
     r"|(?<=[A-Za-z0-9]C)(?<!\bkvC)onnector(?:V\d+)?[\"'`],\s"  # a class in a list
 )
 _OF_CLASS = regex(r"([A-Z][A-Za-z0-9]{0,80}?)(Connector)?(?:V\d+)?(?:Worker|Scheduler|Impl)*$")
+# Groups whose settings are those of every group beside them.
+FOR_ALL = frozenset({"all", "base", "common", "default", "defaults", "global", "shared"})
 _LONGEST = 90  # letters of a class's name
 _BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
 

@@ -61,9 +61,17 @@ def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
     left = {f.pos: f for f in found if f.code in _OPEN and f.kept is None}
     if not written or not left or len(sites) > _MANY:
         return
-    names = {site.pos: _names(site) for site in sites if site.pos in written or site.pos in left}
+    both = [site for site in sites if site.pos in written or site.pos in left]
+    names = {site.pos: _names(site) for site in both}
+    forks = {site.pos: _forks(site) for site in both}
+    conditions = {site.pos: _condition(site, written[site.pos].side) for site in both if site.pos in written}
     for pos, f in written.items():
         twin = next((left[p] for p in left if _twin(names[pos], names[p], f.side)), None)
+        if twin is None and (head := conditions[pos]) is not None:
+            arms = {p: forks[p][head] for p in forks if head in forks[p]}
+            others = [p for p in arms if arms[p] != arms[pos]]
+            if not any(p in written and written[p].side is not f.side for p in others):
+                twin = next((left[p] for p in others if p in left), None)
         if twin is None or f.side is None or f.role is None:
             continue
         other = f.side.other.role
@@ -75,6 +83,23 @@ def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
             f"{f.side.value}, but line {twin.line}, its pair, is not decided ({twin.code}): one alone is not rewritten"
         )
         f.code, f.level, f.role = "KVR127", CODES["KVR127"].level, None
+
+
+def _forks(site: Site) -> dict[int, int]:
+    """The conditionals that choose a site, each with the arm that the site is in."""
+    return {s.fork[0]: s.fork[1] for s in site.scope.chain() if s.fork is not None}
+
+
+def _condition(site: Site, side: Side | None) -> int | None:
+    """The conditional whose condition says the side of a site, an ``else if`` being an arm of the first; None if none does."""
+    chain = site.scope.chain()
+    for n, s in enumerate(chain):
+        if s.fork is not None and any(c.side is side for c in s.cues):
+            while n + 1 < len(chain) and chain[n + 1].kind == "branch" and not chain[n + 1].name:
+                n += 1
+            head = chain[n].fork
+            return head[0] if head is not None else s.fork[0]
+    return None
 
 
 def _names(site: Site) -> tuple[str, ...]:

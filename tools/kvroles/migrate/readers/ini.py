@@ -170,11 +170,11 @@ class _Unit:
 
     @cached_property
     def _for_all(self) -> list[tuple[str, str]]:
-        """The connectors that the text's head and the sections DEFAULT name: their keys are every section's."""
+        """The connectors that the text's head and the sections for all name (DEFAULT, common): their keys are every section's."""
         ends = [place for place, _ in self.sections[1:]] + [len(self.t.s)]
         near = self._beside(-1, self.sections[0][0]) if self.sections else []
         for (place, name), end in zip(self.sections, ends, strict=True) if self.sections else ():
-            if name.strip().upper() == "DEFAULT" and len(near) < MANY:
+            if name.strip().lower() in connectors.FOR_ALL and len(near) < MANY:
                 near = near + self._beside(place, end)
         return near
 

@@ -17,8 +17,8 @@ from kvroles.evidence.names import mentioned, role_key
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate import connectors
+from kvroles.migrate.readers import choices, pairs, registry
 from kvroles.migrate.readers import lines as lines_of
-from kvroles.migrate.readers import pairs, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
@@ -287,11 +287,23 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
             scope.find_lent = partial(
                 _lent, use if lang == "make" else rf"\b{re.escape(name)}\b", assigned, scope.cues[0].side
             )
-        site = pairs.role(name, value, values, scope, ctx)
-        if site is not None and site.kind == "role" and site.connector is None:
-            site = site._replace(connector=pairs.used_in(t, use))
-        out += [site] if site is not None else ctx.read(value, scope)
+        for part, owner in _chosen(value, scope, lang, ctx):
+            site = pairs.role(name, part, values, owner, ctx)
+            if site is not None and site.kind == "role" and site.connector is None:
+                site = site._replace(connector=pairs.used_in(t, use))
+            out += [site] if site is not None else ctx.read(part, owner)
     return out
+
+
+def _chosen(value: Text, scope: Scope, lang: str, ctx: File) -> list[tuple[Text, Scope]]:
+    """The parts of a variable's value that hold roles, each with its owner: those that a condition chooses between, else all."""
+    branches = choices.of_make(value.s) if lang == "make" else choices.of_just(value.s)
+    out = [
+        (value.slice(b.start, b.end), branches_of.scope_of(b, scope, value, ctx))
+        for b in branches
+        if TOKEN_RE.search(value.s, b.start, b.end)
+    ]
+    return out or [(value, scope)]
 
 
 def _meaning(values: list[tuple[str, str]], name: str) -> str | None:

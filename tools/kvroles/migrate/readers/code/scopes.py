@@ -56,6 +56,7 @@ class Unit(Lender):
                     scope.find_uses, scope.only_doubts = partial(taken, scope.name, owner), True
             elif kind in spec.branch | spec.case | spec.else_:
                 scope = self._branch(owner, inner, scope)
+                scope.fork = self._fork(owner, inner)
             elif kind in spec.loop:
                 scope = self._loop(owner, scope)
             elif kind in spec.assign:
@@ -207,6 +208,8 @@ class Unit(Lender):
             return self._list(inner, site, scope)
         picks = (pickers.by_name(name) and inner.named_child_count == 3) or self._picks(inner)
         scope.cues += self._picked(name, inner, site) if picks else self._words(name, inner)
+        if picks:
+            scope.fork = self.t.at(node.start_byte), site.start_byte
         return scope
 
     def _picks(self, given: Node) -> bool:
@@ -336,6 +339,12 @@ class Unit(Lender):
         if side is not None:
             scope.cues.append(kinds.CONDITION.cue(side, words[:80], self.t.at(node.start_byte)))
         return scope
+
+    def _fork(self, owner: Node, inner: Node) -> tuple[int, int]:
+        """Where the conditional begins that ``owner`` is, or is an arm of, and where the arm does that ``inner`` is in."""
+        if owner.type not in self.spec.case:
+            return self.t.at(owner.start_byte), inner.start_byte
+        return self.t.at(owner.parent.start_byte if owner.parent is not None else 0), owner.start_byte
 
     def _subject(self, arm: Node) -> str:
         """What an arm of a ``switch`` or ``match`` is compared with; empty where nothing stands in its head."""

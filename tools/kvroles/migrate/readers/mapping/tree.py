@@ -394,14 +394,35 @@ class Tree:
         merged = self._merged(owner)
         found = connectors.connector_of(merged)
         if found is None and not connectors.names_connector(merged):
-            for node in reversed(path[:-2]):
-                if isinstance(node, Map) and connectors.names_connector(node := self._merged(node)):
+            for depth in range(len(path) - 3, -1, -1):
+                if not isinstance(node := path[depth], Map):
+                    continue
+                if connectors.names_connector(node := self._merged(node)):
                     above = connectors.connector_of(node)
                     roles = connectors.names_role(node)
                     wraps = above is not None and connectors.kind_of(above) is connectors.Kind.WRAPPER
                     found = None if roles or wraps else above
                     break
+                if (found := self._for_all(node, path[depth:-1])) is not None:
+                    break
         return self.ctx.named(found)
+
+    def _for_all(self, node: Map, path: list[Node]) -> str | None:
+        """The connector that a group for all names beside the group that ``path`` leads into, in the same place as there:
+        ``common: {kv: {kv_connector: ...}}`` beside ``prefill: {kv: {kv_role: ...}}``."""
+        keys = [pair[0].value for a, b in pairwise(path) if isinstance(a, Map) and (pair := a.pair_of(b)) is not None]
+        for key, group in node.pairs:
+            name, _, below = key.value.partition(".")  # [common.kv] beside [prefill.kv]
+            if name.lower() not in connectors.FOR_ALL or not isinstance(group, Map) or key.value in keys[:1]:
+                continue
+            if below and below != keys[0].partition(".")[2]:
+                continue
+            for step in keys[1:]:
+                inner = group.get(step)
+                group = inner if isinstance(inner, Map) else group
+            if (found := connectors.connector_of(self._merged(group))) is not None:
+                return found
+        return None
 
     def _merged(self, m: Map) -> Map:
         """A mapping with what is merged into it."""

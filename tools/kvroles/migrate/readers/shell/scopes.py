@@ -40,12 +40,16 @@ class Script(Source):
                     scope = self._function(owner, scope, follow)
                 case "if_statement" | "elif_clause" | "else_clause":
                     scope = self._branch(owner, inner, scope)
+                    scope.fork = self.t.at(owner.start_byte), inner.start_byte if inner is not None else 0
                 case "case_item":
                     scope = self._case(owner, scope)
+                    scope.fork = self.t.at(owner.parent.start_byte if owner.parent is not None else 0), owner.start_byte
                 case "for_statement":
                     scope = self._loop(owner, scope)
                 case "list":
-                    scope = self._short_circuit(owner, inner, scope)
+                    if (chosen := self._short_circuit(owner, inner, scope)) is not scope:
+                        scope = chosen
+                        scope.fork = self.t.at(owner.start_byte), inner.start_byte if inner is not None else 0
                 case "variable_assignment":
                     if owner.parent is None or owner.parent.type != "command":
                         scope = self._variable(owner, additions.scope(self, owner, scope), follow)
@@ -185,13 +189,14 @@ class Script(Source):
         subject = head.child_by_field_name("value") if head is not None else None
         asked = grammar.text(self.t, subject) if subject is not None else ""
         place = self.t.at(node.start_byte)
-        if head is not None and _ANYTHING.search(pattern):  # the arm for everything else
+        named = [w.strip() for w in pattern.split("|") if w.strip() != "*"]
+        if head is not None and _ANYTHING.search(pattern) and not named:  # the arm for everything else
             arms = [c for c in head.children if c.type == "case_item" and c != node]
-            if pattern == "*" and len(arms) == 1 and arms[0].start_byte < node.start_byte:
+            if len(arms) == 1 and arms[0].start_byte < node.start_byte:
                 test, first = _test(asked, self._pattern(arms[0])), grammar.text(self.t, arms[0])
                 scope.cues = pickers.else_cues(test, first, grammar.text(self.t, node), self.ctx, place, shell=True)
         elif not pattern.startswith("-"):  # an option being parsed
-            side = self.ctx.pattern_side(pattern, asked)
+            side = self.ctx.pattern_side("|".join(named), asked)
             if side is None and _TRUTH.fullmatch(pattern):
                 side = self.ctx.branch_side(_test(asked, pattern), taken=True, shell=True)
             scope.cues = [] if side is None else [kinds.CONDITION.cue(side, pattern[:60], place)]

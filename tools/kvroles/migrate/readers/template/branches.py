@@ -19,6 +19,8 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
     """The scope of a template's conditional: what its condition says of what runs where it holds, or does not."""
     scope = Scope("branch", b.condition, up)
     pos = source.at(b.start)
+    first = b.first[0] if b.first is not None else b.start
+    scope.fork = source.at(first), b.start
     if _NAMES_SOMETHING.match(b.condition):
         words = re.findall(r"[\w.-]+", b.condition)
         if {s for w in words for s in mentioned(w)} >= set(PD):
@@ -29,7 +31,7 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
         side = ctx.holds(b.condition) or ctx.branch_side(b.condition, taken=True)
         scope.cues += [kinds.CONDITION.cue(side, b.condition, pos)] if side is not None else []
     else:
-        first = source.s[slice(*b.first)] if b.first is not None else ""
+        held = source.s[slice(*b.first)] if b.first is not None else ""
         body = source.s[b.start : b.end]
-        scope.cues += pickers.else_cues(b.condition, first, body, ctx, pos, last=b.first is not None)
+        scope.cues += pickers.else_cues(b.condition, held, body, ctx, pos, last=b.first is not None)
     return scope

@@ -154,6 +154,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     picked, side = pickers.in_action(body.s, k, ctx)
     if picked:
         scope = Scope("branch", body.s[:80], scope, pickers.cue(side, body.s, t.at(action[0])))
+        scope.fork = t.at(action[0]), i
     use = rf"\{{\{{[^{{}}]*(?<![\w.]){re.escape(changed)}\b[^{{}}]*\}}\}}"
     if (value := _BARE.match(body.s)) is not None and value.start(1) == k:
         return [Site(t.at(i), scope, "role", pairs.used_in(t, use), exact=t.exact(i, len(TOKEN)), feeds=changed)]
