@@ -19,7 +19,7 @@ from kvroles.sources.release_files import Options
 from kvworkshop.effects import run
 from kvworkshop.effects.check import problems, read
 from kvworkshop.effects.scan import Findings, scan
-from kvworkshop.effects.source import python_files
+from kvworkshop.effects.source import release_files
 from kvworkshop.effects.table import Table, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -276,9 +276,9 @@ def job(cache: Path, *rows: ReleaseRow, say: Callable[[str], None] = lambda _: N
     return run.Job(Lock({}, {r.release: r for r in rows}), Options(cache, offline=True), say=say)
 
 
-def test_only_the_packages_python_files_are_read(tmp_path: Path) -> None:
+def test_only_the_packages_release_files_are_read(tmp_path: Path) -> None:
     row = archived(tmp_path, {CORE: "a", "tests/t.py": "b", "vllm/data.json": "c"})
-    assert python_files(row, Options(tmp_path, offline=True)) == {CORE: b"a"}
+    assert release_files(row, Options(tmp_path, offline=True)) == {CORE: b"a"}
 
 
 def test_write_makes_check_pass(tmp_path: Path) -> None:

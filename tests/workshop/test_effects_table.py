@@ -11,7 +11,7 @@ from kvroles.sources.release_files import Options
 from kvworkshop.effects import run
 from kvworkshop.effects.check import problems
 from kvworkshop.effects.scan import scan
-from kvworkshop.effects.source import python_files
+from kvworkshop.effects.source import release_files
 from kvworkshop.effects.table import load
 from support.cost import slow_but
 
@@ -32,7 +32,7 @@ def test_every_role_site_of_every_release_is_explained_and_every_claim_is_true()
 @pytest.mark.parametrize("release", slow_but(["0.22.1"], ["0.9.0", "0.22.1", "0.23.0", "0.29.0", "0.33.0"]))
 def test_no_line_of_nixls_own_files_asks_for_the_role_unseen(release: str) -> None:
     """A simpler witness than the syntax tree: a text search finds nothing that the scan does not report."""
-    files = python_files(Lock.load().releases[release], OPTIONS)
+    files = release_files(Lock.load().releases[release], OPTIONS)
     own = {path: data for path, data in files.items() if "/nixl" in path and "kv_connector" in path}
     assert own
     reported = {(site.file, site.line) for site in scan(own).sites}

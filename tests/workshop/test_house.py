@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +74,27 @@ def test_an_import_inside_a_function_says_why() -> None:
         if i.lazy and not i.marked and i.target.partition(".")[0] != "vllm"
     ]
     assert silent == []
+
+
+def test_every_function_class_and_constant_is_used_somewhere() -> None:
+    code = [p for folder in ("tools", "bench") for p in (ROOT / folder).rglob("*.py")]
+    code += [p for p in (ROOT / "tests").rglob("*.py") if "corpus" not in p.parts]
+    used = Counter(w for p in code for w in re.findall(r"\w+", p.read_text(encoding="utf-8")))
+    defined = [(m, name) for m, path in modules().items() for name in _defined(path)]
+    assert [f"{m}.{name}" for m, name in defined if used[name] < 2] == []
+
+
+def _defined(path: Path) -> Iterator[str]:
+    """The names that a module defines at its top, but for those that Python itself reads."""
+    for node in ast.parse(path.read_bytes()).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                found = [name]
+            case ast.Assign(targets=targets):
+                found = [t.id for t in targets if isinstance(t, ast.Name)]
+            case _:
+                found = []
+        yield from (name for name in found if not name.startswith("__"))
 
 
 def test_contributing_shows_the_house_as_its_imports_are() -> None:

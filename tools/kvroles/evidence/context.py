@@ -109,7 +109,6 @@ _PD_PATH = regex(
 )
 
 
-_SERVERS = "(?:node|instance|worker|server|pod|engine)"
 # What says decode (False) or prefill (True's other) by a word of other trades or by a letter.
 _TRADE_NOUN = "node|instance|worker|server|pod|engine|节点|实例|實例|端|侧"
 _TRADES = {

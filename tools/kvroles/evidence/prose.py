@@ -169,10 +169,6 @@ _NOT_A_TITLE_ABROAD = (  # in scripts that set no blanks between words; compiled
     r"|不是|不同|参见|参考|見よ|参照|ではない|以外|아닌|제외|참고|节点见|实例见"
     r"|기다|대기|연결|종료|확인|준비되|이후|되면|하면|된 후|한 후"
 )
-_STARTS = regex(
-    r"(?i)\b(?:start\w*|launch\w*|run\w*|serv\w+|bring\w*|spin\w*|deploy\w*|boot\w*|spawn\w*|instances?|workers?|nodes?|pods?|engines?|vllm"
-    r"|config\w*|settings?|section|side|role|terminal|gpus?|commands?|args)\b|启动|起動|시작|节点|实例|ノード|запуск|инстанс|инициал"
-)
 
 
 # "Prefill is on node 1; this is node 2".

@@ -13,11 +13,6 @@ from kvroles.sources.release_files import Options
 _WANTED = {"vllm/**/*.py"}  # what an extract kept from a wheel is filed under
 
 
-def python_files(row: ReleaseRow, options: Options) -> dict[str, bytes]:
-    """``vllm/**/*.py`` of a release by path, fetched if need be; raises as :func:`release_files` does."""
-    return release_files(row, options)
-
-
 def release_files(row: ReleaseRow, options: Options, also: Callable[[str], bool] = lambda _: False) -> dict[str, bytes]:
     """``vllm/**/*.py`` of a release by path, and what else of its archive ``also`` is true of, fetched if need be.
 

@@ -47,10 +47,6 @@ class Node:
         return next((c for c in self.children if c._field == name), None)
 
     @property
-    def next_sibling(self) -> Node | None:
-        return next(self._after(), None)
-
-    @property
     def prev_sibling(self) -> Node | None:
         return next(self._before(), None)
 

@@ -43,7 +43,6 @@ _BELOW = (
     r"(?i)\b(?:below|(?:the|this)\s+following|this\s+(?:command|config\w*|file|is|shows|starts|one)|here\s+is)\b"
     r"|下面|以下|如下|아래"
 )
-_BELOW_WORDS = ("below", "following", "this ", "here is", "下", "아래")
 OTHER = regex(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对端|另一")
 
 

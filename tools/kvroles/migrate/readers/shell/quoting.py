@@ -65,7 +65,6 @@ def _bare(s: str, i: int) -> tuple[str, int, int]:
 
 
 _PLACEHOLDER = regex(r"<(?![<(&\s])(?:[^<>\n'\"`;&|$()]{0,60}[^<>\n\s'\"`;&|$()=-]|[\w.|:-]{1,60})>(?!\()")
-_DOTS = regex(r"(?<=\s)\.\.\.(?=\s|$)")
 
 
 def mask_placeholders(s: bytes) -> bytes:

@@ -13,7 +13,6 @@ _ANY = regex(r"\{\{(?<!\$\{\{)(?:[^{}]*|(?:-?\s*[\w.$\"'(]|-?[ \t]+[\[{])[^\n]{0
 _CONTROL = regex(
     r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?="
 )
-_INCLUDE = regex(r"^\{\{-?\s*(?:include|template|tpl|toYaml|range|with|\.)")
 
 
 class Branch(NamedTuple):
