@@ -147,6 +147,7 @@ def test_the_tree_is_the_same_whatever_umask_zone_and_locale(
     assert {p: e[:-1] for p, e in theirs.items()} == {p: e[:-1] for p, e in ours.items()}  # all but the inode
 
 
+@pytest.mark.slow
 def test_reverse_gives_back_the_archives_bytes(copy: Path, archive: Archive) -> None:
     assert "reversed" in run("--into", copy, "--reverse", cwd=copy.parent).ok().out
     tree = row_of("0.22.1").tree
@@ -155,6 +156,7 @@ def test_reverse_gives_back_the_archives_bytes(copy: Path, archive: Archive) -> 
     assert contents(copy) == members(archive, "0.22.1")
 
 
+@pytest.mark.slow
 def test_into_an_unpacked_archive_gives_the_same_tree(pristine: Path, built: tuple[Path, str]) -> None:
     run("--into", pristine, cwd=pristine.parent).ok()
     ours, theirs = contents(built[0]), contents(pristine)
@@ -178,6 +180,7 @@ def test_git_am_of_the_exported_series_gives_the_same_bytes(
     assert contents(pristine) == {p: d for p, d in contents(built[0]).items() if p not in OWN}
 
 
+@pytest.mark.slow
 def test_check_writes_nothing(pristine: Path, tmp_path: Path) -> None:
     before = snapshot(tmp_path, times=True)
     would = json.loads(run("--into", pristine, "--check", "--json", cwd=tmp_path).ok().out)

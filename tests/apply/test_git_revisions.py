@@ -19,6 +19,7 @@ from kvroles.series import project
 from kvroles.series.upstream_files import paths_of_interest
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
+from support.cost import slow_but
 
 pytestmark = pytest.mark.upstream
 
@@ -103,14 +104,14 @@ def changed(kind: str, files: Files, other: Files, rng: random.Random) -> Files:
     return {p: d.replace(b"kv_role=", b"kv_role = ") if p.endswith(".py") else d for p, d in files.items()}
 
 
-def test_a_tag_gives_the_same_bytes_as_the_archive(repository: Path, tmp_path: Path) -> None:
-    for release in TAGGED:
-        out = tmp_path / release
-        done = tool("--upstream", repository, "--vllm-rev", f"v{release}", "--output", out, "--json", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["release"] == release
-        for path, data in patched(release).items():
-            assert (out / path).read_bytes() == data, path
+@pytest.mark.parametrize("release", slow_but(["0.22.1"], TAGGED))
+def test_a_tag_gives_the_same_bytes_as_the_archive(repository: Path, tmp_path: Path, release: str) -> None:
+    out = tmp_path / release
+    done = tool("--upstream", repository, "--vllm-rev", f"v{release}", "--output", out, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["release"] == release
+    for path, data in patched(release).items():
+        assert (out / path).read_bytes() == data, path
 
 
 @pytest.mark.slow

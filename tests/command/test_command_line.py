@@ -19,6 +19,7 @@ from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.series.lock import Lock
 from kvroles.series.release import Version, in_range, resolve, version
 from support import tiny as project
+from support.cost import slow_but
 from support.driver import Ran, script
 from support.tiny import Tiny
 
@@ -71,8 +72,8 @@ def test_a_slip_of_the_finger_is_answered_with_what_was_meant(word: str, near: s
     assert near in str(e.value)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.text(max_size=30) | st.from_regex(r"v?[0-9]{1,40}(\.[0-9]{1,5000}){0,4}(rc|a|b|\.dev|\.post)?[0-9]{0,30}"))
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=30) | st.from_regex(r"v?[0-9]{1,40}(\.[0-9]{1,50}){0,4}(rc|a|b|\.dev|\.post)?[0-9]{0,30}"))
 def test_no_word_whatever_makes_it_crash(word: str) -> None:
     try:
         assert resolve(word, RELEASES) in RELEASES
@@ -88,7 +89,7 @@ def test_releases_sort_as_pep_440_says() -> None:
     assert Version.parse("0.9.x") is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(["", "rc1", ".post2", ".dev3", "a2"])),
@@ -274,7 +275,7 @@ def test_colours_on_a_terminal_unless_told_not_to(tiny: Tiny, tree: Path) -> Non
 # Mails for git am.
 
 
-@pytest.mark.parametrize("release", project.RELEASES)
+@pytest.mark.parametrize("release", slow_but(["0.22.1"], project.RELEASES))
 def test_git_am_of_the_exported_mails_gives_the_bytes_of_a_run(
     apply: Apply, tiny: Tiny, tmp_path: Path, release: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import own_wheel
+from support.cost import slow_but
 from support.tiny import Tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +92,7 @@ def test_the_version_is_the_distributions(kv_roles: Run) -> None:
     assert kv_roles("--version").stdout.startswith("kv-roles 0.")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", slow_but(["bash"], ["bash", "zsh"]))
 def test_a_shell_can_complete_it(run: Run, shell: str) -> None:
     told = run("--print-completion", shell)
     assert told.returncode == 0, told.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -13,12 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 from kvroles.contract import terms
+from kvroles.migrate import cli
 from kvroles.series import project
 from kvworkshop.pages import home
 from support import docs
 
 SUFFIX = {"json": "json", "yaml": "yaml", "yaml+jinja": "yaml", "bash": "sh", "python": "py"}
-MIGRATE = [sys.executable, str(docs.ROOT / "tools" / "migrate.py")]
 
 
 def section(block: docs.Block) -> str:
@@ -40,10 +42,11 @@ def findings(examples: list[docs.Block], folder: Path) -> dict[int, list[dict[st
     """What the checker says of each of ``examples`` and is to be acted on, by its place in the list."""
     for number, block in enumerate(examples):
         (folder / f"{number}.{SUFFIX[block.info]}").write_text(block.text)
-    done = subprocess.run([*MIGRATE, "--json", str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert cli.main(["--json", str(folder)]) == 0
     out: dict[int, list[dict[str, str]]] = {}
-    for finding in json.loads(done.stdout)["findings"]:
+    for finding in json.loads(said.getvalue())["findings"]:
         if finding["level"] != "note":
             out.setdefault(int(Path(finding["path"]).stem), []).append(finding)
     return out
@@ -103,8 +106,7 @@ def test_the_tool_makes_of_before_what_the_guide_shows_after(
     file = tmp_path / f"config.{SUFFIX[was.info]}"
     file.write_text(was.text)
     says = ["--side", f"**/{file.name}={side}"] if side else []
-    done = subprocess.run([*MIGRATE, "--write", *says, str(file)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert cli.main(["--write", *says, str(file)]) == 0
     want = [b for b in mine if not is_before(b)][after]
     assert list(yaml.safe_load_all(file.read_text())) == list(yaml.safe_load_all(want.text))
 

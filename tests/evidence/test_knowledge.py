@@ -71,9 +71,10 @@ def _said(kind: str, text: str) -> str:
     return next(iter(found)).value if len(found) == 1 else "-"
 
 
-@pytest.mark.parametrize(("kind", "text", "label"), _ROWS, ids=[f"{k}: {t}" for k, t, _ in _ROWS])
-def test_a_labelled_text_is_what_its_label_says(kind: str, text: str, label: str) -> None:
-    assert _said(kind, text) == label
+@pytest.mark.parametrize("kind", sorted({kind for kind, _, _ in _ROWS}))
+def test_a_labelled_text_is_what_its_label_says(kind: str) -> None:
+    rows = [(text, label) for k, text, label in _ROWS if k == kind]
+    assert [(text, _said(kind, text)) for text, _ in rows] == rows
 
 
 def _rows() -> list[tuple[object, str, object, set[str]]]:

@@ -29,15 +29,13 @@ def verdict(carrier: Carrier, text: str) -> str:
     return "".join(seen[p] for p in sorted(seen))
 
 
-@pytest.mark.parametrize("name", CARRIERS)
 @pytest.mark.parametrize("evidence", EVIDENCE)
-def test_each_kind_of_evidence_says_in_each_carrier_what_the_matrix_says(evidence: str, name: str) -> None:
-    text = CARRIERS[name].print(evidence)
-    cell = MATRIX[evidence][name]
-    if text is None:
-        assert cell["none"], "an empty cell carries its reason"
-    else:
-        assert verdict(CARRIERS[name], text) == cell, text
+def test_each_kind_of_evidence_says_in_each_carrier_what_the_matrix_says(evidence: str) -> None:
+    texts = {name: carrier.print(evidence) for name, carrier in CARRIERS.items()}
+    cells = MATRIX[evidence]
+    said = {name: verdict(CARRIERS[name], text) for name, text in texts.items() if text is not None}
+    assert said == {name: cells[name] for name in said}
+    assert all(cells[name]["none"] for name in texts.keys() - said.keys()), "an empty cell carries its reason"
 
 
 def test_the_matrix_has_a_cell_for_each_pair() -> None:
@@ -54,7 +52,7 @@ def test_each_reader_has_a_carrier_in_the_matrix() -> None:
     ),
     at=st.integers(0, 3),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_name_of_the_same_words_is_of_the_same_side_in_every_carrier(words: list[str], at: int) -> None:
     said: dict[str, str] = {}
     for name, carrier in CARRIERS.items():
@@ -70,7 +68,7 @@ _TITLES = ["Prefill worker", "Start the decode server", "1. prefill", "not prefi
 
 
 @given(said=st.tuples(st.sampled_from(_TITLES), st.sampled_from(_TITLES)), behind=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_comment_of_the_same_words_says_the_same_in_every_carrier(said: tuple[str, str], behind: bool) -> None:
     found: dict[str, str] = {}
     for name, carrier in CARRIERS.items():
@@ -111,7 +109,7 @@ def _printed(carrier: Carrier, tree: list[tuple[str, str, str]]) -> str | None:
 
 
 @given(tree=_trees())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_tree_of_evidence_says_the_same_in_every_carrier_that_can_hold_it(tree: list[tuple[str, str, str]]) -> None:
     said = {name: verdict(carrier, text) for name, carrier in CARRIERS.items() if (text := _printed(carrier, tree))}
     assert len(set(said.values())) == 1, said

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("here")
 TOOL = Path(__file__).parents[2] / "tools/migrate.py"
 CONFIG = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 GOOD = f"# prefill\nvllm serve m --kv-transfer-config '{CONFIG}'\n"
+ERRORS: list[list[str]] = [["missing"], ["--side", "x", "."], ["--wri", "."], [], ["--config", "no", "."]]
 FORMS = [(), ("--json",), ("--sarif",), ("--github",), ("--diff",), ("-v",)]
 
 
@@ -34,7 +35,7 @@ def _shell(command: str) -> subprocess.CompletedProcess[bytes]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+@pytest.mark.parametrize("encoding", slow_but(["ascii"], ["utf-8", "latin-1", "ascii"]))
 def test_any_name_and_any_evidence_on_any_output(form: tuple[str, ...], encoding: str) -> None:
     Path(os.fsdecode(b"caf\xe9.sh")).write_text(GOOD)
     Path("zh.sh").write_text(GOOD.replace("# prefill", "# prefill: 预填充 😀"))
@@ -123,7 +124,7 @@ def test_a_file_is_written_although_nothing_can_be_printed() -> None:
     assert "kv_producer" in Path("run.sh").read_text()
 
 
-@pytest.mark.parametrize("args", [["missing"], ["--side", "x", "."], ["--wri", "."], [], ["--config", "no", "."]])
+@pytest.mark.parametrize("args", slow_but([["missing"], []], ERRORS))
 def test_an_error_is_an_object_with_json(args: list[str]) -> None:
     ran = _run("--json", *args)
     error = json.loads(ran.stdout)
@@ -131,7 +132,7 @@ def test_an_error_is_an_object_with_json(args: list[str]) -> None:
     assert error["error"][:20] in " ".join(ran.stderr.decode().split())
 
 
-@pytest.mark.parametrize("option", ["--wri", "--chec", "--j", "--sid=x=prefill"])
+@pytest.mark.parametrize("option", slow_but(["--wri"], ["--wri", "--chec", "--j", "--sid=x=prefill"]))
 def test_an_option_is_only_known_by_its_whole_name(option: str) -> None:
     Path("run.sh").write_text(GOOD)
     ran = _run(option, ".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import subprocess
 import sys
@@ -91,13 +92,17 @@ def test_a_variant_starts_only_where_the_text_forces_one(topic: str) -> None:
 def linted(archive: Callable[[str], Path], tmp_path: Path) -> Callable[[str, dict[str, bytes]], set[tuple[str, str]]]:
     """``linted(release, files)``: (file, rule) of what ruff, as the release sets it up, finds in ``files``."""
 
-    def run(release: str, files: dict[str, bytes]) -> set[tuple[str, str]]:
+    @functools.cache
+    def rules(release: str) -> bytes:
         row = LOCK.releases[release].archive
         assert row is not None
         with tarfile.open(archive(release)) as tar:
             member = tar.extractfile(f"{row.top}/pyproject.toml")
             assert member is not None
-            (tmp_path / "pyproject.toml").write_bytes(member.read())
+            return member.read()
+
+    def run(release: str, files: dict[str, bytes]) -> set[tuple[str, str]]:
+        (tmp_path / "pyproject.toml").write_bytes(rules(release))
         for path, data in files.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_bytes(data)

@@ -12,6 +12,7 @@ import ctypes
 import importlib
 import json
 import os
+import pkgutil
 import sys
 import traceback
 from typing import Any
@@ -58,11 +59,17 @@ def child(request: dict[str, Any], tool: Any) -> int:
     return code
 
 
+def _house() -> list[str]:
+    """The modules that runs load when they need them: loaded here, they cost each run nothing."""
+    rooms = [importlib.import_module(f"kvroles.{room}") for room in ("apply", "contract", "series", "sources", "tree")]
+    return [f"{room.__name__}.{module.name}" for room in rooms for module in pkgutil.iter_modules(room.__path__)]
+
+
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
     from kvroles.sources import cache, http, index  # noqa: F401 - so that requests can set what they hold
 
-    tool, *_ = [importlib.import_module(name) for name in sys.argv[2:]]
+    tool, *_ = [importlib.import_module(name) for name in (*sys.argv[2:], *_house())]
     sys.dont_write_bytecode = True  # a run's changes of the file system are counted, and bytecode is none of them
 
     for line in sys.stdin:

@@ -141,6 +141,7 @@ def test_a_wheel_of_a_patched_tree_is_left_alone(vendor: Vendor, tiny: Tiny, tmp
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_two_at_once_build_one_whole_wheel(wheel: Path, tiny: Tiny, tmp_path: Path) -> None:
     command = [sys.executable, str(tiny.root / "tools" / "vendor.py"), "wheel", "--vllm-rev", "0.22.1", "--json"]
     argv = [*command, "--wheel", str(wheel), "--output", str(tmp_path / "out")]
@@ -221,6 +222,7 @@ def test_a_file_with_a_name_that_is_no_wheels_is_refused(vendor: Vendor, wheel: 
     vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", other, "--output", tmp_path / "out").refused(2, "download.whl")
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_half_wheel_under_its_name(vendor: Vendor, wheel: Path, tmp_path: Path) -> None:
     argv = ("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output")
     whole = vendor(*argv, tmp_path / "out", count=True).ok()
