@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 from kvroles.apply import fit, meaning
 from kvroles.apply import plan as plans
-from kvroles.apply.plan import State
 from kvroles.apply.prove import prove_plan
+from kvroles.apply.state import State, touched_paths, with_present
 from kvroles.contract import check, clauses, terms
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import default_cache_dir
@@ -47,10 +47,10 @@ def pristine(release: str) -> Files:
 def run(files: Files, release: str, *extra: str, reverse: bool = False) -> tuple[plans.Plan, Files]:
     """The plan for a tree as ``apply.py --into`` makes it, and the tree after it; the contract is proven."""
     row = LOCK.releases[release]
-    topics = plans.with_present(files.get, row, SERIES, SERIES.chosen(extra))
+    topics = with_present(files.get, row, SERIES, SERIES.chosen(extra))
     plan = plans.plan(files.get, row, SERIES, topics, reverse=reverse)
     if not reverse:
-        prove_plan(files, plan, set(plans.touched_paths(row, SERIES)))
+        prove_plan(files, plan, set(touched_paths(row, SERIES)))
     after = {**files, **{c.path: c.after for c in plan.changes}}
     return plan, {p: d for p, d in after.items() if d is not None}
 
@@ -180,7 +180,7 @@ def test_the_contract_notices_when(broken: str, release: str) -> None:
     path = path or connector(after)
     assert after[path].count(old) >= 1
     after[path] = after[path].replace(old, new)
-    touched = plans.touched_paths(LOCK.releases[release], SERIES)
+    touched = touched_paths(LOCK.releases[release], SERIES)
     verdict = check.check({p: after[p] for p in touched if p in after}, files, {}, topics=[REJECT])
     assert min(b.clause for b in verdict.breaches) == clause, [str(b) for b in verdict.breaches]
 

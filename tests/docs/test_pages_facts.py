@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from kvroles.apply import plan
+from kvroles.apply.state import State
 from kvroles.contract import terms
 from kvroles.errors import Exit
 from kvroles.series import project
@@ -52,9 +52,9 @@ def test_the_contract_page_has_every_clause_of_the_checker() -> None:
 
 
 def test_the_states_page_has_every_state() -> None:
-    assert [s for s, _ in home.states()] == [s.value for s in plan.State]
+    assert [s for s, _ in home.states()] == [s.value for s in State]
     page = (docs.ROOT / "docs" / "explanation" / "states.md").read_text()
-    for state in plan.State:
+    for state in State:
         assert re.search(rf"^\| {state.value} \|", page, re.MULTILINE)
 
 

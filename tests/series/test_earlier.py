@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from kvroles.apply import fit
 from kvroles.apply import plan as plans
-from kvroles.apply.plan import State
 from kvroles.apply.prove import prove_plan
+from kvroles.apply.state import State, touched_paths
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
 from kvroles.places import default_cache_dir
@@ -90,7 +90,7 @@ def test_a_tree_of_an_earlier_series_is_known_replaced_and_taken_back(number: in
         seen += 1
         plan = plans.plan(files.get, row, SERIES, SERIES.chosen(extra), where=release)
         assert {f.path for t in plan.topics for f in t.files if f.state is State.EARLIER} == otherwise, release
-        prove_plan(files, plan, set(plans.touched_paths(row, SERIES)))
+        prove_plan(files, plan, set(touched_paths(row, SERIES)))
         assert carried_out(files, plan) == goal, release
         back = plans.plan(files.get, row, SERIES, SERIES.chosen(extra), reverse=True)
         assert carried_out(files, back) == pristine(release), release

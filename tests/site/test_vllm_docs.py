@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from kvroles.apply import plan
+from kvroles.apply.state import touched_paths
 from kvroles.contract import terms
 from kvroles.series import project
 from kvroles.sources.archive import inflate, members
@@ -43,7 +44,7 @@ def _patched_docs(release: str, archive: Path) -> dict[str, bytes]:
     series, lock = project.load()
     row = lock.releases[release]
     assert row.archive is not None
-    touched = set(plan.touched_paths(row, series))
+    touched = set(touched_paths(row, series))
     blob = archive.read_bytes()
     files = {
         m.path: m.data

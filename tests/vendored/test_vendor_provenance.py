@@ -69,7 +69,7 @@ def test_the_sbom_is_valid_and_says_what_was_patched(built: Path, wheel: Path, t
 
 
 def test_a_backport_names_its_upstream_address() -> None:
-    from kvroles.apply.plan import State, TopicStatus
+    from kvroles.apply.state import State, TopicStatus
     from kvroles.series import project
     from kvroles.vendored import bill, part
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from kvroles.apply import receipt
-from kvroles.apply.plan import Reader
+from kvroles.apply.state import Reader
 from kvroles.digest import sha256
 from kvroles.series import patchfile
 from kvroles.series.lock import Lock, ReleaseRow

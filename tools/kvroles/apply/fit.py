@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kvroles.apply import meaning, optional
-from kvroles.apply import plan as plans
 from kvroles.apply.optional import Kept
-from kvroles.apply.plan import FileStatus, Plan, Reader, State, TopicStatus
+from kvroles.apply.plan import Plan
+from kvroles.apply.refusals import Remedies, hunk_refusal, remedies
+from kvroles.apply.state import BY_MEANING, FileStatus, Reader, State, TopicStatus, combine, is_native, overlay_status
 from kvroles.contract import clauses, terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply
@@ -78,7 +79,7 @@ def plan(
     kept_on_top: Mapping[str, Kept] | None = None,
     exact: bool = False,
     where: str = "the tree",
-    ways_out: plans.Remedies | None = None,
+    ways_out: Remedies | None = None,
 ) -> Plan:
     """Plan to apply (or ``reverse``) ``topics`` by exact context.
 
@@ -92,7 +93,7 @@ def plan(
     the two apart, and every file is proven either way.
     """
     result = Plan(None)
-    ways_out = ways_out or plans.remedies(where)
+    ways_out = ways_out or remedies(where)
     now: dict[str, bytes | None] = {}
     was: dict[str, bytes | None] = {}
 
@@ -122,11 +123,11 @@ def plan(
     found = _layer(current, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
-            raise plans.hunk_refusal(f.topic, f.status.mismatch, where, ways_out)
+            raise hunk_refusal(f.topic, f.status.mismatch, where, ways_out)
         if f.unclear is not None:
             raise _unclear(f, where, ways_out)
         undo = State.APPLIED if reverse else State.PRISTINE
-        if f.status.variant == plans.BY_MEANING and f.status.state in (State.PRISTINE, State.EARLIER):
+        if f.status.variant == BY_MEANING and f.status.state in (State.PRISTINE, State.EARLIER):
             below = f.back if f.status.state is State.EARLIER else current(f.status.path)
             result.meant.setdefault(f.topic, []).append(Change(f.status.path, below, f.result))
         if f.status.state is State.APPLIED and f.status.path in result.shipped:
@@ -183,8 +184,8 @@ def _by_topic(layer: tuple[Topic, ...], found: list[_Found]) -> list[TopicStatus
     for topic in layer:
         mine = [f for f in found if f.topic == topic.name]
         if mine:
-            variant = next((f.variant for f in mine if f.variant not in (None, plans.BY_MEANING)), None)
-            state = plans.combine([f.status.state for f in mine])
+            variant = next((f.variant for f in mine if f.variant not in (None, BY_MEANING)), None)
+            state = combine([f.status.state for f in mine])
             out.append(TopicStatus(topic.name, variant, state, tuple(f.status for f in mine)))
     return out
 
@@ -201,7 +202,7 @@ def _overlay(
 ) -> TopicStatus:
     files = []
     for path, want in series.overlay.items():
-        found = plans.overlay_status(read(path), path, want, recorded.get(path, (None, None))[1], series.earlier)
+        found = overlay_status(read(path), path, want, recorded.get(path, (None, None))[1], series.earlier)
         if found.state is State.EDITED and not replace:
             raise DoesNotApply(
                 f"{path} in {where} is edited",
@@ -211,7 +212,7 @@ def _overlay(
             )
         now[path] = None if reverse else want
         files.append(found)
-    return TopicStatus(OVERLAY, None, plans.combine([f.state for f in files]), tuple(files))
+    return TopicStatus(OVERLAY, None, combine([f.state for f in files]), tuple(files))
 
 
 def by_distance(tried: list[tuple[Topic, str]], nearest: str | None, releases: list[str]) -> list[tuple[Topic, str]]:
@@ -274,7 +275,7 @@ def _layer(
 def _upstream_holds(read: Reader, topic: Topic, ways: _Ways) -> bool:
     for path in terms.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
         data = read(path)
-        if data is None or not plans.is_native(topic.name, path, data):
+        if data is None or not is_native(topic.name, path, data):
             continue
         ours = [f for v in topic.variants for f in topic.patch(v).files if f.path == path]
         ours += [c.patch for c in ways.earlier.get(path, ()) if c.topic == topic.name]
@@ -335,7 +336,7 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         known = ways.recorded.get(path)
         tried = list(candidates)
         if path in ways.kept and candidates:
-            tried.insert(0, (candidates[0][0], plans.BY_MEANING, ways.kept[path]))
+            tried.insert(0, (candidates[0][0], BY_MEANING, ways.kept[path]))
         for topic, variant, patch in tried:
             undone = _undo(data, patch)
             if undone is None:
@@ -359,7 +360,7 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         if made is not None and meaning.holds(path, data, made):
             return found
         fitting.append(found)
-    if native is not None and plans.is_native(native, path, data):
+    if native is not None and is_native(native, path, data):
         return _Found(native, None, FileStatus(native, path, State.NATIVE))
     if not needy:
         return fitting[0] if fitting else None  # it needs nothing of the series
@@ -389,7 +390,7 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED), None, e)
     if ways.merge is not None:
         ways.merge.conflicts.pop(path, None)
-    return _found(topic, plans.BY_MEANING, path, State.PRISTINE, made)
+    return _found(topic, BY_MEANING, path, State.PRISTINE, made)
 
 
 def _found(
@@ -403,7 +404,7 @@ def _found(
     return _Found(topic.name, variant, FileStatus(topic.name, path, state, fits, variant=variant), result)
 
 
-def _unclear(found: _Found, where: str, ways_out: plans.Remedies) -> DoesNotApply:
+def _unclear(found: _Found, where: str, ways_out: Remedies) -> DoesNotApply:
     """The error for a file that no variant fits, and that cannot be read for certain either."""
     why = found.unclear
     assert why is not None

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from kvroles.apply import detect, receipt
 from kvroles.apply import plan as plans
-from kvroles.apply.plan import FileStatus, Plan, State, TopicStatus
+from kvroles.apply.plan import Plan
 from kvroles.apply.prove import prove_plan, write_back
+from kvroles.apply.refusals import command
 from kvroles.apply.request import Outcome, Request
+from kvroles.apply.state import FileStatus, State, TopicStatus, combine, replaced, touched_paths, with_present
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
@@ -98,7 +100,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
     if row is not None and not request.reverse:
         notes += detect.of_no_use(request.extra, row)
     optional = {t.name for t in project.series.topics if t.optional}
-    if (told := plans.replaced(plan.topics, project.series.earlier)) is not None:
+    if (told := replaced(plan.topics, project.series.earlier)) is not None:
         notes.append(told)
     if not request.reverse:
         notes += [
@@ -190,7 +192,7 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
     held = journal.read_receipt(tree)
     if row is not None and row.whole and not request.three_way:
         merged = receipt.merged(held, row, series)
-        topics = plans.with_present(tree.read, row, series, series.chosen(request.extra), merged)
+        topics = with_present(tree.read, row, series, series.chosen(request.extra), merged)
         if request.only is not None:
             _need_topic(request.only, topics, row, target)
         plan = plans.plan(
@@ -247,7 +249,7 @@ def _need_topic(name: str, topics: tuple[Topic, ...], row: ReleaseRow, target: P
         raise UsageError(
             f"{target} does not hold topic {name}: there is nothing to take out",
             found=f"vLLM {row.release}, where the series has {', '.join(there) or 'nothing to do'}",
-            fix=f"See what the tree holds with '{plans.command(str(target), '--check')}'",
+            fix=f"See what the tree holds with '{command(str(target), '--check')}'",
         )
 
 
@@ -263,14 +265,14 @@ def _merged(left: list[TopicStatus], plan: Plan, row: ReleaseRow) -> list[TopicS
     out = []
     for t in left:
         files = tuple(state(t.topic, f) for f in t.files)
-        out.append(t._replace(files=files, state=plans.combine([f.state for f in files]) if files else t.state))
+        out.append(t._replace(files=files, state=combine([f.state for f in files]) if files else t.state))
     return out
 
 
 def _verdict(tree: Tree, planned: _Planned, project: Project, request: Request) -> Verdict:
     """The contract's verdict on the tree as the plan leaves it."""
     if planned.row is not None:
-        touched = plans.touched_paths(planned.row, project.series)
+        touched = touched_paths(planned.row, project.series)
         files = {p: d for p in touched if (d := tree.read(p)) is not None}
         return prove_plan(
             files, planned.plan, set(touched), planned.row.contract, without=request.only, part=request.part

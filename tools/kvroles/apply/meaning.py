@@ -11,7 +11,7 @@ import builtins
 import re
 from collections.abc import Mapping, Sequence
 
-from kvroles.apply.plan import BY_MEANING
+from kvroles.apply.state import BY_MEANING
 from kvroles.contract import clauses, roles_in_text, sides, terms
 from kvroles.contract.roles_in_text import Site
 from kvroles.evidence.frames import Side

@@ -14,7 +14,9 @@ from kvroles.apply import detect, in_place, receipt
 from kvroles.apply import plan as plans
 from kvroles.apply.plan import Plan
 from kvroles.apply.prove import prove_plan
+from kvroles.apply.refusals import Remedies
 from kvroles.apply.request import Outcome, Request
+from kvroles.apply.state import touched_paths
 from kvroles.digest import sha256, tree_digest
 from kvroles.errors import DoesNotApply, NoSource, Unproven
 from kvroles.places import OWN, program, restored
@@ -94,7 +96,7 @@ def run(request: Request, output: Path, project: Project, source: Source) -> Out
     staging = output.parent / f".{output.name}.kv-roles.staging"
     interest = paths_of_interest(project.series)
     if source.row is not None:
-        interest = set(plans.touched_paths(source.row, project.series))
+        interest = set(touched_paths(source.row, project.series))
 
     def keep(path: str, data: bytes) -> bool:
         if request.part is not None and parts.of(path) is not request.part:
@@ -158,7 +160,7 @@ def _proven(
     meant: dict[str, dict[str, str]] = {}
     if row is not None:
         plan = _of_release(files, row, project, request, source.name)
-        touched = set(plans.touched_paths(row, project.series))
+        touched = set(touched_paths(row, project.series))
     else:
         # lazy: brings the parsers and the model of evidence, which a release does without
         from kvroles.apply import fit, meaning
@@ -209,7 +211,7 @@ def _named(request: Request, source: Source) -> list[str] | None:
     return [word for option, value in given.items() if value is not None for word in (option, value)]
 
 
-def _ways_out(request: Request, source: Source) -> plans.Remedies:
+def _ways_out(request: Request, source: Source) -> Remedies:
     """What gets out of a hunk that does not fit a revision: there is no tree to merge in yet."""
     named = _named(request, source)
     topics = [word for name in request.extra for word in ("--with", name)]
@@ -218,7 +220,7 @@ def _ways_out(request: Request, source: Source) -> plans.Remedies:
         if named is None
         else f"Merge the two with '{program('apply', *named, *topics, '--3way')}'"
     )
-    return plans.Remedies(
+    return Remedies(
         merge, f"The files of {source.name} hold CRLF: commit them with LF, as vLLM has them, and name that commit"
     )
 

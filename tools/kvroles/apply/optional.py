@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kvroles.apply import meaning, plan
-from kvroles.apply.plan import FileStatus, Reader, State, TopicStatus
+from kvroles.apply import meaning
+from kvroles.apply.refusals import Remedies, hunk_refusal
+from kvroles.apply.state import BY_MEANING, FileStatus, Reader, State, TopicStatus, combine
 from kvroles.contract import terms
 from kvroles.series import patchfile
 from kvroles.series.earlier import Earlier
@@ -46,7 +47,7 @@ def peel(read: Reader, topic: Topic, order: list[str], earlier: Earlier, kept: K
             whole = [f for f in found if f is not None]
             if files and len(whole) == len(files):
                 statuses = tuple(status for status, _ in whole)
-                state = plan.combine([s.state for s in statuses])
+                state = combine([s.state for s in statuses])
                 return Layer(
                     TopicStatus(topic.name, variant, state, statuses), {s.path: without for s, without in whole}
                 )
@@ -60,7 +61,7 @@ def _taken_out(
     path = own.path
     past = [(c.patch, None, c.number) for c in earlier.changes.get(path, ()) if c.topic == topic.name]
     beside = [(f, v, None) for v, f in _of_others(topic, path, variant, others)]
-    meant = [(kept[path], plan.BY_MEANING, None)] if path in kept else []
+    meant = [(kept[path], BY_MEANING, None)] if path in kept else []
     for patch, served, number in [(own, None, None), *meant, *beside, *past]:
         undone = patchfile.taken_out(read(path), patch)
         if undone is not None and (patch.creates or undone[0] is not None):
@@ -69,9 +70,7 @@ def _taken_out(
     return None
 
 
-def lay(
-    read: Reader, topic: Topic, order: list[str], where: str, ways_out: plan.Remedies, *, exact: bool = False
-) -> Layer:
+def lay(read: Reader, topic: Topic, order: list[str], where: str, ways_out: Remedies, *, exact: bool = False) -> Layer:
     """The topic laid on a tree: by the first variant of ``order`` that fits, else file by file, and by meaning unless ``exact``.
 
     Raises DoesNotApply, naming the hunk.
@@ -84,7 +83,7 @@ def lay(
             except HunkMismatch as e:
                 first = first or e
     assert first is not None  # a topic has a variant, and one with nothing to do in a tree fits it
-    raise plan.hunk_refusal(topic.name, first, where, ways_out)
+    raise hunk_refusal(topic.name, first, where, ways_out)
 
 
 def _laid(read: Reader, topic: Topic, variant: str, others: list[str], *, exact: bool) -> Layer:
@@ -112,7 +111,7 @@ def _laid(read: Reader, topic: Topic, variant: str, others: list[str], *, exact:
             except meaning.Unclear:
                 raise mismatch from None
             meant.append(Change(path, data, made))
-            statuses.append(FileStatus(topic.name, path, State.PRISTINE, variant=plan.BY_MEANING))
+            statuses.append(FileStatus(topic.name, path, State.PRISTINE, variant=BY_MEANING))
     return Layer(TopicStatus(topic.name, variant, State.PRISTINE, tuple(statuses)), result, meant)
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvroles.apply.plan import BY_MEANING, State, TopicStatus, combine
+from kvroles.apply.state import BY_MEANING, State, TopicStatus, combine
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256
 from kvroles.errors import KvRolesError

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import Any
 
-from kvroles.apply.plan import FileStatus, State, TopicStatus
 from kvroles.apply.request import Outcome
+from kvroles.apply.state import FileStatus, State, TopicStatus
 from kvroles.contract import terms
 from kvroles.said import counted, said
 from kvroles.series.lock import Lock

@@ -11,7 +11,7 @@ from kvroles.places import program
 from kvroles.series.parts import Part
 
 if TYPE_CHECKING:
-    from kvroles.apply.plan import TopicStatus
+    from kvroles.apply.state import TopicStatus
     from kvroles.contract.terms import Verdict
 
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kvroles.apply.plan import TopicStatus
+from kvroles.apply.state import TopicStatus
 from kvroles.digest import sha256
 from kvroles.vendored import purl
 from kvroles.vendored.part import Part

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kvroles.apply import fit
 from kvroles.apply import plan as plans
-from kvroles.apply.plan import Reader, State, TopicStatus
+from kvroles.apply.state import Reader, State, TopicStatus, status
 from kvroles.contract import check
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven
@@ -129,7 +129,7 @@ def _known(whole: Part, read: Reader) -> bool:
 
 def plan_states(whole: Part, read: Reader) -> tuple[TopicStatus, ...]:
     """The state of each topic."""
-    return tuple(plans.status(read, whole.row, whole.series, whole.series.topics))
+    return tuple(status(read, whole.row, whole.series, whole.series.topics))
 
 
 def _by_context(text: str, nearest: str | None, series: Series, lock: Lock, read: Reader, where: str) -> Part:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kvroles.apply.plan import State
+from kvroles.apply.state import State
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
 from kvroles.places import leaves

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvroles.apply import plan
+from kvroles.apply import state
 from kvroles.contract import check, terms
 from kvroles.said import counted
 from kvroles.series.lock import Lock
@@ -145,6 +145,6 @@ def clauses() -> list[str]:
 
 
 def states() -> list[tuple[str, str]]:
-    """(state, meaning), from the comments beside the members in ``engine.py``."""
-    text = Path(plan.__file__).read_text(encoding="utf-8")
+    """(state, meaning), from the comments beside the members of ``State``."""
+    text = Path(state.__file__).read_text(encoding="utf-8")
     return re.findall(r'^    [A-Z]+ = "(\w+)"  # (.+)$', text, re.MULTILINE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvroles.apply import plan
+from kvroles.apply.refusals import Remedies, hunk_refusal
+from kvroles.apply.state import is_native, touched_paths
 from kvroles.contract import check, terms
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply
@@ -37,7 +38,7 @@ def _proven(
     before: Mapping[str, bytes], after: Mapping[str, bytes | None], made: ReleaseRow, series: Series
 ) -> str | None:
     """The contract's key for the patched files of a release, or None when it does not hold for them."""
-    touched = set(plan.touched_paths(made, series))
+    touched = set(touched_paths(made, series))
     mine = {p: d for p, d in after.items() if d is not None and p in touched}
     rest = {p: d for p, d in before.items() if p not in touched}
     verdict = check.check(mine, before, rest)
@@ -79,7 +80,7 @@ def topic_rows(
             try:
                 result[f.path], _ = patchfile.apply(data, f, unique=True)
             except patchfile.HunkMismatch as e:
-                raise plan.hunk_refusal(topic.name, e, f"vLLM {release}", _mend(topic, variant, release)) from None
+                raise hunk_refusal(topic.name, e, f"vLLM {release}", _mend(topic, variant, release)) from None
             made = result[f.path]
             done[f.path] = FileRow(None if data is None else sha256(data), None if made is None else sha256(made))
         rows[topic.name] = TopicRow("variant", variant, done)
@@ -88,11 +89,11 @@ def topic_rows(
     return rows, now
 
 
-def _mend(topic: Topic, variant: str, release: str) -> plan.Remedies:
+def _mend(topic: Topic, variant: str, release: str) -> Remedies:
     """What gets out of a variant that does not fit a release that it says it serves."""
     file = f"{topic.folder / variant}.patch"
     other = f"Mend {file}, or its Applies-To; '{program('port', '--to', release)}' makes one for {release}"
-    return plan.Remedies(other, f"Write {file} with LF")
+    return Remedies(other, f"Write {file} with LF")
 
 
 def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) -> TopicRow:
@@ -102,7 +103,7 @@ def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) ->
         return TopicRow("absent", None, {})
     for path in held:
         # Files upstream holds the change in; what it left behind in others is the stragglers' to mend.
-        if not plan.is_native(topic.name, path, files[path]):
+        if not is_native(topic.name, path, files[path]):
             raise DoesNotApply(
                 f"Topic {topic.name} has no variant for vLLM {release}, and {path} does not hold the change either",
                 fix=f"Port it with 'python tools/port.py --to {release}'",

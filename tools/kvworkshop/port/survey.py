@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kvroles.apply import fit, meaning, optional
-from kvroles.apply import plan as plans
 from kvroles.apply.merge import Merges
-from kvroles.apply.plan import Plan, State, TopicStatus
+from kvroles.apply.plan import Plan
+from kvroles.apply.refusals import remedies
+from kvroles.apply.state import BY_MEANING, State, TopicStatus, is_native
 from kvroles.contract import check, clauses, terms
 from kvroles.contract.terms import Breach
 from kvroles.errors import DoesNotApply, os_error
@@ -178,7 +179,7 @@ def _loosely(files: Mapping[str, bytes], series: Series, near: ReleaseRow, paths
 
 
 def _mail(change: Change) -> str:
-    raw = mail.plain_mail(plans.BY_MEANING, change.path, {change.path: change.before}, {change.path: change.after})
+    raw = mail.plain_mail(BY_MEANING, change.path, {change.path: change.before}, {change.path: change.after})
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -201,7 +202,7 @@ def survey_optional(
             continue
         order = dict.fromkeys(v for v in (topic.variant_for(src.release), variant) if v)
         try:
-            layer = optional.lay(files.get, topic, list(order), where, plans.remedies(where))
+            layer = optional.lay(files.get, topic, list(order), where, remedies(where))
         except DoesNotApply:
             merged, bad = _merged(src, topic, variant, files, near, series, lock, options)
             results[topic.name] = {p: d for p, d in merged.items() if p not in bad}
@@ -281,7 +282,7 @@ def _held(
         return TopicReport(
             topic, "moved", ", ".join(new if new != p else f"{p} is gone" for p, new in elsewhere.items())
         )
-    lost = [p for p in places if not plans.is_native(topic, p, files[p])]
+    lost = [p for p in places if not is_native(topic, p, files[p])]
     return TopicReport(topic, "changed", ", ".join(lost)) if lost else TopicReport(topic, "native")
 
 
@@ -291,7 +292,7 @@ def _outcome(topic: Topic, status: TopicStatus | None, conflicts: set[str]) -> T
     hit = [f.path for f in status.files if f.path in conflicts]
     if hit:
         return TopicReport(status.topic, "conflict", ", ".join(hit))
-    meant = [f.path for f in status.files if f.variant == plans.BY_MEANING]
+    meant = [f.path for f in status.files if f.variant == BY_MEANING]
     if meant:
         return TopicReport(status.topic, "by meaning", ", ".join(meant))
     merged = [f.path for f in status.files if f.state is State.EDITED]

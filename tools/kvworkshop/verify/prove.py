@@ -8,6 +8,7 @@ from typing import Any
 
 from kvroles.apply import plan as plans
 from kvroles.apply.prove import prove_plan
+from kvroles.apply.state import touched_paths
 from kvroles.contract import check, terms
 from kvroles.digest import sha256
 from kvroles.errors import Exit, KvRolesError, Unproven
@@ -121,15 +122,15 @@ def _offsets(topic: Any, variant: str, files: dict[str, bytes], unknown: dict[st
 def _apply(proof: Proof, row: ReleaseRow, files: dict[str, bytes], series: Series) -> list[Change]:
     """Plan, prove and reverse the default series, alone and with optional topics on top; the default one's changes."""
     result: list[Change] | None = None
-    touched_paths = set(plans.touched_paths(row, series))
+    touched = set(touched_paths(row, series))
     for extra in choices(series):
         plan = plans.plan(files.get, row, series, series.chosen(extra), where=f"vLLM {row.release}")
-        verdict = prove_plan(files, plan, touched_paths)
+        verdict = prove_plan(files, plan, touched)
         after = {**files, **{c.path: c.after for c in plan.changes}}
         _reverse(row, {p: d for p, d in after.items() if d is not None}, files, series, extra)
         if result is None:
             result = plan.changes
-            made = {p: sha256(d) for p in touched_paths if (d := after.get(p)) is not None}
+            made = {p: sha256(d) for p in touched if (d := after.get(p)) is not None}
             _same("contract's key", row.contract, terms.key(made))
             proof.unchecked = {str(k): v for k, v in verdict.unchecked.items()}
     assert result is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from kvroles.apply.plan import State, TopicStatus
+from kvroles.apply.state import State, TopicStatus
 from kvroles.digest import sha256
 from kvroles.errors import UsageError, os_error
 from kvroles.said import said

@@ -14,8 +14,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvroles.apply.plan import TopicStatus, replaced
 from kvroles.apply.receipt import after
+from kvroles.apply.state import TopicStatus, replaced
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, KvRolesError, Unproven, os_error
 from kvroles.places import OWN

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kvroles.apply.plan import Reader, State, TopicStatus
+from kvroles.apply.state import Reader, State, TopicStatus
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
 from kvroles.places import OWN

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvroles.apply.plan import TopicStatus
 from kvroles.apply.report import colours, paint
+from kvroles.apply.state import TopicStatus
 from kvroles.said import said
 from kvroles.vendored.installed import change, proof
 from kvroles.vendored.installed.construction import Construction

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
-from kvroles.apply.plan import TopicStatus
 from kvroles.apply.receipt import after
+from kvroles.apply.state import TopicStatus
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError, os_error
 from kvroles.progress import Progress
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
