@@ -362,7 +362,7 @@ def _of_comparison(node: _Node) -> Side | None:
             return _value_side(left) if asked and not _last(right).endswith(("roles", "modes", "stages")) else None
         if right.kind == "index" and right.word in _GROUPS and len(right.args) == 2:
             return _value_side(right.args[1])
-        asks = not _named(left) and own(_last(left))
+        asks = not _named(left) and own(_whole(left))
         return _every(right.args) if right.kind in {"list", "call"} and asks else None
     if node.word == "=~" and right.kind in {"name", "string"}:
         m = re.fullmatch(r"\^?\(?([\w|-]+)\)?(?:\.\*)?\$?", right.word)
@@ -376,14 +376,14 @@ def _of_call(node: _Node) -> Side | None:
         return _says(_Node(name, "", args))
     if name == "has" and len(args) == 2:
         inner = args[1] if args[1].kind == "call" else args[0]
-        asks = not _named(args[0]) and own(_last(args[0]))
+        asks = not _named(args[0]) and own(_whole(args[0]))
         return _every(inner.args) if inner.word in {"list", "tuple"} and asks else None
     if name in _LIKE:
         values = [side for n in args if (side := _value_side(n)) is not None]
         others = [n for n in args if _value_side(n) is None]
         if name == "eq" and len(args) == 2 and any(_true(n) for n in args):
             return _says(args[0] if _true(args[1]) else args[1])
-        if any(_named(n) or n.kind not in {"name", "index", "call"} or not own(_last(n)) for n in others):
+        if any(_named(n) or n.kind not in {"name", "index", "call"} or not own(_whole(n)) for n in others):
             return None
         if len(others) > 1:
             return None
@@ -413,7 +413,7 @@ def _asked(node: _Node) -> bool:
     """Whether a node can be what is asked for its side: a name that may change, no constant, and none that leaves sides out."""
     if node.kind == "string":
         return "$" in node.word or "{{" in node.word
-    if not own(_last(node)):
+    if not own(_whole(node)):
         return False
     return node.kind in {"name", "index", "call"} and node.word.lower() not in _CONSTANT and not node.word.isdigit()
 
@@ -456,6 +456,13 @@ def _last(node: _Node) -> str:
     if node.kind == "call":
         return _last(node.args[-1]) if node.args else node.word
     return re.split(r"::|\.", node.word)[-1].lstrip("$")
+
+
+def _whole(node: _Node) -> str:
+    """A name with what it is a member of."""
+    if node.kind in {"name", "index"} and _last(node) in node.word:
+        return node.word.replace("::", ".").replace("?.", ".").lstrip("$.")
+    return _last(node)
 
 
 def _true(node: _Node) -> bool:

@@ -6,7 +6,6 @@ any other word nobody has listed, is of none.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from kvroles.evidence.frames import Side
@@ -204,9 +203,10 @@ def role_key(key: str) -> bool:
 def own(name: str) -> bool:
     """Whether what a name holds can be this server's own side: no word of it leaves a side out (``exclude_role``) or means
     another server's (``peer_role``), and of a role's name (``acme_role``) each word is known to be neutral."""
-    words = split_name(re.split(r"[./]", name.rstrip("./"))[-1])
-    if any(w in _LOGIC or w in _FOREIGN for w in words):
+    parts = name.rstrip("./").split("/")[-1].split(".")
+    if any(w in _LOGIC or w in _FOREIGN for part in parts for w in split_name(part)):
         return False
+    words = split_name(parts[-1])
     if len(words) < 2 or words[-1].removesuffix("s") not in _ROLE_WORDS:
         return True
     return all(w in _NEUTRAL or w in _NAMES or len(w) == 1 or w.isdigit() for w in words)

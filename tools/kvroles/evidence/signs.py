@@ -13,7 +13,7 @@ from typing import NamedTuple
 from kvroles.evidence.marks import commented, open_quote
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
-from kvroles.evidence.uses import put_to_use, taken_from
+from kvroles.evidence.uses import list_used, put_to_use, taken_from
 
 _NEAR = 240  # characters before and after the word that a sign may stand in
 _LINES = 12  # lines above that a block's key is looked for in
@@ -126,23 +126,10 @@ _IN_CALL = regex(r"(\w+)\s*!?\(\s*(?:[^()\n\[\]{}]*,\s*)?(?:[&*]|\[\]\w+|new\s+\
 _TAKES = regex(
     r"\s*\)?\s*(?:\[(?!number)|\.(?!includes|contains|indexOf|index\b|count|has\b|some|every|join|length|len\b|iter\(\)\.any))"
 )
-_LIST_NAMED = regex(
-    r"(\w+)\s*(?::[^=\n]{0,60})?:?=\s*(?:[&*]|vec!|\[(?:\d*|\.{3})\]\w+|@|list|tuple|set|frozenset|\(|\s)*$"
-)
 _QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
 _CODE = frozenset(
     {"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", "hcl", "kt", "kts", "java", "rb", "lua"}
 )
-# A list that a function gives back, and the name of the function.
-_RETURNED = regex(
-    r"(?:\breturn\b|=>|->[^{}\n]{1,60}\{|\blambda\b[^:\n]{0,60}:|\)\s*=)\s*(?:[&(]|vec!|\[(?:\d*|\.{3})\]\w+|new\s+\w+\[\]|\w+(?:\.of)?\(|\s)*$"
-)
-_FUNCTION = regex(
-    r"""(?x) \b(?:def|func|fn|function|fun)\s+(?:\([^()\n]*\)\s*)?(\w+)
-    | \b(\w+)\s*(?::[^=\n]{0,60})?=\s*(?:async\s*)?(?:(?:\([^()\n]*\)|\w+)\s*=>|lambda\b)
-    | \b(?!if\b|for\b|while\b|switch\b)(\w+)\s*\([^()\n]*\)\s*(?::[^{}\n]{0,60})?\{"""
-)
-_HEAD = 600  # characters before a list in which the head of its function stands
 # What holds members of roles, by what stands before its bracket, or above its body in Python.
 _HOLDER = regex(
     r"""(?x) \b(?:enum|class|struct|object|interface|namespace|trait)\s+(?:class\s+)?(\w+)[^{}\n]*$
@@ -206,6 +193,13 @@ _BACKTICKS = frozenset(
 # Texts for people: quotes and backticks set a word off from the sentence it stands in.
 _DOCUMENTS = frozenset(
     {"", "markdown", "prose", "log", "txt", "text", "rst", "adoc", "asciidoc", "org", "html", "htm", "tex"}
+)
+
+
+_NO_CODE = (
+    _DATA
+    | _DOCUMENTS
+    | {"shell", "unit", "make", "just", "docker", "json5", "proto", "graphql", "gql", "thrift", "xml"}
 )
 
 
@@ -333,12 +327,14 @@ def _listed(p: Place) -> bool:
                 name = re.search(r"(\w+)\s*$", near)
                 if _LOOPED.search(near) or _SWEPT.search(near):
                     return False
-                if ch == "(" and name is not None and not _lists(name.group(1)):
+                if ch == "(" and (
+                    near.rstrip().endswith((")", "]")) or (name is not None and not _lists(name.group(1)))
+                ):
                     return False
                 held = near
                 if ch == "(" and name is not None:  # ROLES = List.of(
                     held = _QUALIFIED.sub("", near[: name.start()].rstrip(".:"))
-                if (p.lang in _CODE or _in_action(p.before)) and _drawn_from(p, held):
+                if (p.lang not in _NO_CODE or _in_action(p.before)) and _drawn_from(p, held):
                     return False
                 if beside["sep"].strip() != "," and p.lang not in {"yaml", "json", "toml", "shell"}:
                     return True  # a union of types
@@ -373,13 +369,7 @@ def _drawn_from(p: Place, near: str) -> bool:
         return True
     if (closed := _CLOSED.search(p.after)) is not None and _TAKES.match(p.after, closed.end()):
         return True
-    if (named := _LIST_NAMED.search(near)) is not None:
-        return put_to_use(p.s, named[1], p.lang)
-    if _RETURNED.search(near) is None:
-        return False
-    heads = list(_FUNCTION.finditer(p.s, max(0, p.i - _HEAD), p.i))
-    head = heads[-1] if heads else None
-    return head is None or put_to_use(p.s, head[head.lastindex or 1], p.lang, called=True)
+    return list_used(p.s, p.i, near, p.lang)
 
 
 def _in_action(before: str) -> bool:

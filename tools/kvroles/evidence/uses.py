@@ -32,6 +32,23 @@ _KEY_OF = regex(r"(?:[{,]|(?<![?\s])\s*\n)\s*(?:\w+(?:\.|::))*$")
 _DEFINES = regex(r"\b(?:def|func|fn|function|fun)\s+(?:\([^()\n]*\)\s*)?$")
 _CALL = regex(r"\s*\([^()\n]{0,80}\)")
 _BODY = regex(r"\s*(?:throws\s[\w, ]+)?\{")
+_LIST_NAMED = regex(
+    r"(\w+)\s*(?::[^=\n]{0,60})?:?=\s*(?:[&*]|vec!|\[(?:\d*|\.{3})\]\w+|@|list|tuple|set|frozenset|\(|\s)*$"
+)
+# A list that a function gives back, and the name of the function.
+_RETURNED = regex(
+    r"(?:\breturn\b|=>|->[^{}\n]{1,60}\{|\blambda\b[^:\n]{0,60}:|\)\s*=)\s*(?:[&(]|vec!|\[(?:\d*|\.{3})\]\w+|new\s+\w+\[\]|\w+(?:\.of)?\(|\s)*$"
+)
+_FUNCTION = regex(
+    r"""(?x) \b(?:def|func|fn|function|fun)\s+(?:\([^()\n]*\)\s*)?(\w+)
+    | \b(\w+)\s*(?::[^=\n]{0,60})?=\s*(?:async\s*)?(?:(?:\([^()\n]*\)|\w+)\s*=>|lambda\b)
+    | \b(?!if\b|for\b|while\b|switch\b)(\w+)\s*\([^()\n]*\)\s*(?::[^{}\n]{0,60})?\{"""
+)
+_HEAD = 600  # characters before a list in which the head of its function stands
+_UNPACKED = regex(r"(?m)[\]})]\s*:?=\s*\(?\s*$|^\s*\(?\w+(?:\s*,\s*\*?\w+)+\)?\s*:?=\s*[\[(]?\s*$")
+_ALIAS = regex(r"(\w+)\s*(?::[^=\n]{0,60})?=\s*(?:\w+\.)?Literal\s*$")
+_MEMBER = regex(r"(?:\.|:|->|[=(\[{,]|\breturn)\s*$")
+_TAKES = regex(r"\s*\)\s*\[(?!\s*(?:number|keyof)\b)")
 _AMONG = regex(r"(?:^|[^\w\s(]|=)\s*[\[{]\s*(?:[\w.:]+\s*,\s*)*(?:\w+(?:\.|::))*$")
 
 
@@ -47,10 +64,10 @@ def _words(s: str) -> dict[str, list[int]]:
 
 
 @lru_cache(maxsize=512)
-def put_to_use(s: str, name: str, lang: str, *, called: bool = False) -> bool:
+def put_to_use(s: str, name: str, lang: str, *, called: bool = False, hops: int = 2) -> bool:
     """Whether a text does more with the name of a role, of a list of roles, or with ``called`` of a function that returns one,
-    than to set it, to compare it, to list it with others, to ask what is in it, or to tell of it. More places than anybody
-    looks through are taken for a use."""
+    than to set it, to compare it, to ask what is in it, to tell of it, or to list it with others: a list has ``hops`` names more.
+    More places than anybody looks through are taken for a use."""
     plain = name in {"both", "Both"}  # any word of a sentence, but for a member
     places = _words(s).get(name, ())
     if len(places) > _MANY:
@@ -59,20 +76,27 @@ def put_to_use(s: str, name: str, lang: str, *, called: bool = False) -> bool:
         behind = i + len(name)
         start, end = s.rfind("\n", 0, i) + 1, s.find("\n", behind)
         before, after = s[max(start, i - _NEAR) : i], s[behind : min(behind + _NEAR, end if end >= 0 else len(s))]
-        if plain and not before.endswith((".", ":", "->")):
+        if plain and not _MEMBER.search(before):
             continue
         if called and (call := _CALL.match(after)) is not None:
             after = after[call.end() :]
-            if _DEFINES.search(before) or _BODY.match(after):
+            if _DEFINES.search(before) or (_BODY.match(after) and not _LOOPS.search(before)):
                 continue
         asked = _ASKED_BEFORE.search(before) is not None and not _LOOPS.search(before)
-        if _INDEXED.search(before):
+        if _INDEXED.search(before) or (asked and _TAKES.match(after)):
             return True
         if asked or _ASKED_AFTER.match(after) or _IMPORTED.match(before) or commented(s, i, lang):
             continue
         if _KEY_OF.search(s[max(0, i - _NEAR) : i]) and re.match(r"\s*:(?![:=])", after):
             continue
-        if _AMONG.search(before) and re.match(r"\s*[,\])}]", after):
+        if (among := _AMONG.search(before)) and re.match(r"\s*[,\])}]", after):
+            opened = (
+                i
+                - len(before)
+                + min(k for k in (before.find("[", among.start()), before.find("{", among.start())) if k >= 0)
+            )
+            if hops and list_used(s, opened, s[max(0, opened - 120) : opened], lang, hops=hops - 1):
+                return True
             continue
         if re.search(r"(?<!\|)\|\s*$", before) or re.match(r"\s*\|(?!\|)", after):  # of a set or a type
             continue
@@ -80,12 +104,30 @@ def put_to_use(s: str, name: str, lang: str, *, called: bool = False) -> bool:
     return False
 
 
+def list_used(s: str, i: int, near: str, lang: str, *, hops: int = 2) -> bool:
+    """Whether a list of roles round index ``i``, which ``near`` stands before, is put to use: by its name, by that of the
+    function that gives it back, or by names that each take one role of it. Of a type only what takes its members counts."""
+    if (alias := _ALIAS.search(near)) is not None:
+        return taken_from(s, alias[1])
+    if _UNPACKED.search(near):
+        return True
+    if (alias := _ALIAS.search(near)) is not None:
+        return taken_from(s, alias[1])
+    if (named := _LIST_NAMED.search(near)) is not None:
+        return put_to_use(s, named[1], lang, hops=hops)
+    if _RETURNED.search(near) is None:
+        return False
+    heads = list(_FUNCTION.finditer(s, max(0, i - _HEAD), i))
+    head = heads[-1] if heads else None
+    return head is None or put_to_use(s, head[head.lastindex or 1], lang, called=True, hops=hops)
+
+
 # A member of an enumeration or a table of roles is taken out by what is not its name: an index, a loop, a call.
 _TAKEN_AFTER = regex(
-    r"\s*\[(?!\s*(?:keyof|number)\b)|\.(?:values|entries|valueOf|get|at|items|iter|forEach|map|__members__)\b(?!\(\)\.(?:includes|contains))"
+    r"\s*\)?\s*\[(?!\s*(?:keyof|number)\b)|\.(?:values|entries|valueOf|get|at|items|iter|forEach|map|__members__|allCases|last|first|sample|[pP]arse)\b(?!\(\)\.(?:includes|contains))"
 )
 _TAKEN_BEFORE = regex(
-    r"\bObject\.(?:values|entries)\(\s*$|\b(?:getattr|typeof)\(\s*$|\bfor(?:each)?\b[^\n]*\b(?:in|of)\s+(?:\w+\(\s*)?$|\brange\s+$"
+    r"\bObject\.(?:values|entries)\(\s*$|\b(?:getattr|typeof)\(\s*$|\bfor(?:each)?\b[^\n]*\b(?:in|of)\s+(?:\w+\(\s*)?$|\brange\s+$|\}\s*=\s*$"
 )
 _ONLY_ASKED = regex(r"\s*\)\s*\.(?:includes|indexOf|some|join|length|has)\b")
 _FOR_CHOICES = regex(r"\bchoices\s*=\s*\[[^\]\n]*$")

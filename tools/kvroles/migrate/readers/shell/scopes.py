@@ -158,7 +158,7 @@ class Script(Source):
         first = ""
         if not taken and left.type == "list" and left.children and any(c.type == "&&" for c in left.children):
             first, left = grammar.text(self.t, left.children[-1]), left.children[0]
-        if left.type != "test_command":
+        if left.type != "test_command" and not grammar.text(self.t, left).startswith("test "):
             return up
         words, place = grammar.text(self.t, left), self.t.at(left.start_byte)
         scope = Scope("branch", words, up)
