@@ -79,7 +79,7 @@ def test_a_conflict_of_a_new_tree_is_resolved_in_a_checkout(
 ) -> None:
     folder = clone({project.CONNECTOR: edited(REWORDED)})
     ran = apply("--upstream", folder, "--vllm-rev", "main", "--output", "my new", "--3way", "--exact").refused(
-        1, "The series conflicts with my new in 1 files", "no tree was made", "worktree add"
+        1, "The series conflicts with my new in 1 file,", "no tree was made", "worktree add"
     )
     both = (tmp_path / "my new.kv-roles-conflicts" / project.CONNECTOR).read_bytes()
     assert b"<<<<<<<" in both

@@ -22,7 +22,7 @@ from .driver_main import CRASHED
 
 _MAIN = Path(__file__).with_name("driver_main.py")
 KILLED = -9
-IMPATIENT = {"kvroles.sources.http._PAUSES_S": [0.0, 0.0, 0.0]}  # for tests of a faulty index
+IMPATIENT = {"kvroles.sources.attempts._PAUSES_S": [0.0, 0.0, 0.0]}  # for tests of a faulty index
 
 
 class How(IntEnum):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import os
 import socket
 import ssl
@@ -20,23 +19,20 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from email.message import Message
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 from urllib.parse import unquote, urljoin
 
 from kvroles.errors import NoSource, os_error
 from kvroles.said import said
 from kvroles.sources import address, credentials
 from kvroles.sources.address import Address
+from kvroles.sources.attempts import Again, Never, Slow, retrying
 from kvroles.tree import handles
 
-ATTEMPTS = 4
 TIMEOUT_S = 30.0  # one wait for the other side to say something
 SLOWEST_B_PER_S = 50_000  # a transfer slower than this over the whole attempt is given up
-_PAUSES_S = (0.5, 1.5, 4.0)
-_LONGEST_PAUSE_S = 10.0  # however long a Retry-After asks for
 _MOST_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -153,7 +149,11 @@ def _certificates() -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _open(url: str, headers: dict[str, str]) -> Iterator[Answer]:
+def opened(url: str, headers: dict[str, str]) -> Iterator[Answer]:
+    """The answer to a GET of ``url`` with ``headers``, while the context lasts.
+
+    Raises Never for an address that cannot be asked, Slow when the attempt's time is over, and what the library raises.
+    """
     there = address.parsed(url)
     if there is None:
         raise Never(f"The address {address.not_shown(url)} cannot be asked")
@@ -241,80 +241,12 @@ def _check_proxies() -> None:
             )
 
 
-class Again(Exception):  # noqa: N818
-    """This attempt failed in a way another may not; ``pause`` is what the server asked for, in seconds."""
-
-    def __init__(self, why: str, pause: float | None = None) -> None:
-        super().__init__(why)
-        self.pause = pause
-
-
-class Never(Exception):  # noqa: N818
-    """This cannot be had there, however often it is asked for."""
-
-
-class Slow(Again):
-    """This attempt took longer than its time."""
-
-
-_T = TypeVar("_T")
-
-
-def retrying(url: str, attempt: Callable[[], _T], fix: str) -> _T:
-    """Call ``attempt`` up to four times; raises NoSource with the last reason, or at once where repeating cannot help."""
-    last = ""
-    number = slow = 0
-    for number in range(ATTEMPTS):
-        try:
-            return attempt()
-        except Never as e:
-            raise NoSource(str(e), fix=fix) from None
-        except Again as e:
-            last, pause = str(e), e.pause
-            slow += isinstance(e, Slow)
-            if slow == 2:
-                break
-        except urllib.error.HTTPError as e:
-            if e.code not in (408, 425, 429) and e.code < 500:
-                raise NoSource(f"{address.shown(url)} answered {e.code} {str(e.reason)[:200]}", fix=fix) from None
-            last, pause = f"it answered {e.code} {str(e.reason)[:200]}", _retry_after(e.headers)
-        except (OSError, http.client.HTTPException) as e:  # URLError, timeouts, resets and cut answers among them
-            reason = getattr(e, "reason", None) or e
-            if isinstance(reason, ssl.SSLCertVerificationError):
-                raise NoSource(
-                    f"The certificate of {address.shown(url)} is not trusted ({reason.verify_message})",
-                    fix=_certificate_fix(reason),
-                ) from None
-            last, pause = getattr(reason, "strerror", None) or str(reason)[:200] or type(reason).__name__, None
-        if number < ATTEMPTS - 1:
-            time.sleep(min(pause if pause is not None else _PAUSES_S[number], _LONGEST_PAUSE_S))
-    raise NoSource(f"{address.shown(url)} could not be read in {number + 1} attempts: {last}", fix=fix)
-
-
-# What OpenSSL refuses under X509_V_FLAG_X509_STRICT alone, which Python sets from 3.13 on (x509_vfy.h).
-_STRICT = range(79, 95)
-
-
-def _certificate_fix(error: ssl.SSLCertVerificationError) -> str:
-    if getattr(error, "verify_code", 0) not in _STRICT:
-        return "Name your organisation's certificate bundle in SSL_CERT_FILE"
-    return (
-        "The authority is known, and its certificate lacks what RFC 5280 asks for, on which Python insists from 3.13 on: have it "
-        "issued anew, or run this with Python 3.11 or 3.12"
-    )
-
-
-def _retry_after(headers: Message | None) -> float | None:
-    value = headers.get("Retry-After") if headers else None
-    return float(value) if value and value.isascii() and value.isdigit() and len(value) < 10 else None
-
-
 def get_page(url: str, accept: str, fix: str, limit: int = 64 << 20) -> tuple[bytes, str, str]:
     """(bytes, content type, final URL) of a page. Raises NoSource."""
 
     def attempt() -> tuple[bytes, str, str]:
-        with _open(url, {"Accept": accept}) as answer:
-            pieces = _pieces(answer, limit)
+        with opened(url, {"Accept": accept}) as answer:
+            pieces = pieces_of(answer, limit)
             if answer.encoding in ("gzip", "x-gzip") and answer.content_type != "application/gzip":
                 pieces = _unzipped(pieces, limit)  # some servers send it unasked
             return b"".join(pieces), answer.content_type, answer.url
@@ -338,7 +270,7 @@ def _unzipped(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
         raise Again("what it sends ends in the middle")
 
 
-def _pieces(answer: Answer, limit: int) -> Iterator[bytes]:
+def pieces_of(answer: Answer, limit: int) -> Iterator[bytes]:
     """The body in pieces; raises Again when it stalls, is cut short, or is longer than ``limit`` bytes."""
     started = time.monotonic()
     got = 0
@@ -383,11 +315,11 @@ def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[
             resumed = True
             return
         try:
-            with _open(url, headers) as answer:
+            with opened(url, headers) as answer:
                 if answer.status != 206 and have:
                     have = restart()
                 resumed = have > 0
-                for piece in _pieces(answer, size - have):
+                for piece in pieces_of(answer, size - have):
                     try:
                         part.write(piece)
                         part.flush()
@@ -406,59 +338,3 @@ def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[
 
     retrying(url, attempt, fix)
     return not resumed
-
-
-class RangeFile(io.RawIOBase):
-    """A file on a server, read in blocks by range requests (RFC 9110, 14.2), for ``zipfile`` to find one member in."""
-
-    _BLOCK = 1 << 16
-
-    def __init__(self, url: str, size: int) -> None:
-        """``size`` is the file's length in bytes, known beforehand."""
-        self._url = url
-        self._size = size
-        self._at = 0
-        self._blocks: dict[int, bytes] = {}
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        self._at = base + offset
-        return self._at
-
-    def read(self, n: int = -1) -> bytes:
-        end = self._size if n < 0 else min(self._at + n, self._size)
-        out = bytearray()
-        while self._at < end:
-            number, skip = divmod(self._at, self._BLOCK)
-            piece = self._block(number)[skip : skip + end - self._at]
-            out += piece
-            self._at += len(piece)
-        return bytes(out)
-
-    def _block(self, number: int) -> bytes:
-        if number not in self._blocks:
-            start = number * self._BLOCK
-            end = min(start + self._BLOCK, self._size)
-
-            def attempt() -> bytes:
-                with _open(self._url, {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}) as answer:
-                    if answer.status != 206:
-                        raise NoSource(
-                            f"{address.shown(self._url)} cannot be read in parts (it answers {answer.status})"
-                        )
-                    data = b"".join(_pieces(answer, end - start))
-                    if len(data) != end - start:
-                        raise Again(f"it sent {len(data)} of {end - start} bytes")
-                    return data
-
-            self._blocks[number] = retrying(self._url, attempt, "Check the network")
-        return self._blocks[number]

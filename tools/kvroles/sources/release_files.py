@@ -87,11 +87,11 @@ def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
         # lazy: two releases are read so, and only until the cache holds their files
         import zipfile
 
-        from kvroles.sources import http, index
+        from kvroles.sources import index, ranges
 
         wheel = next(w for w in row.wheels if _WHEEL_PLATFORM in w.name)
         url = index.locate(wheel.name, "vllm", options.index_url)
-        with http.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:
+        with ranges.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:
             found = extracts.Extract({path: z.read(path) for path in want}, b"")
         extracts.store(options.cache_dir, key, set(want), found)
     for path, sha in want.items():

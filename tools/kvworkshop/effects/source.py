@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kvroles.errors import NoSource
 from kvroles.series.lock import ReleaseRow
-from kvroles.sources import archive, cache, extracts, http, index
+from kvroles.sources import archive, cache, extracts, index, ranges
 from kvroles.sources.release_files import Options
 
 _WANTED = {"vllm/**/*.py"}  # what an extract kept from a wheel is filed under
@@ -36,7 +36,7 @@ def release_files(row: ReleaseRow, options: Options, also: Callable[[str], bool]
                 fix="Run once without --offline",
             )
         url = index.locate(wheel.name, "vllm", options.index_url)
-        with http.RangeFile(url, wheel.size) as f, zipfile.ZipFile(f) as z:
+        with ranges.RangeFile(url, wheel.size) as f, zipfile.ZipFile(f) as z:
             kept = extracts.Extract({name: z.read(name) for name in z.namelist() if is_python(name)}, b"")
         extracts.store(options.cache_dir, wheel.sha256, _WANTED, kept)
     return kept.files
