@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvroles.evidence import argv, conditions, kinds
+from kvroles.evidence import argv, kinds, pickers
 from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
@@ -224,10 +224,7 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         return []
     if key in _CONDITION_KEYS:
         words = f"{key}: {v.value}"[:80]
-        if (side := ctx.branch_side(v.value, taken=True)) is not None:
-            return [kinds.CONDITION.cue(side, words, pos)] if side in PD else []
-        out, own = conditions.told(v.value, value=True)
-        return [kinds.RULED_OUT.cue(out.other, words, pos)] if out is not None and out in PD and not own else []
+        return [c for c in pickers.holding(v.value, words, ctx, pos) if c.side in PD]
     if key in _NAME_KEYS or (
         key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not mentioned(key)
     ):

@@ -42,12 +42,29 @@ def is_yes_or_no(word: str) -> bool:
     return condition_side(word.rsplit(".", 1)[-1]) is not None and len(words) > 1 and words[0] in {"is", "as", "run"}
 
 
-def side_of(condition: str, first: str, index: int, ctx: FileCtx) -> Side | None:
-    """The side of value ``index`` (0 or 1) of a picker whose first value is ``first``."""
+def cues(condition: str, first: str, index: int, words: str, ctx: FileCtx, pos: int) -> list[Cue]:
+    """What speaks for the side of value ``index`` (0 or 1) of a picker whose first value is ``first``; ``words`` are shown."""
     if index == 0:
         side = ctx.branch_side(condition, taken=True)
-        return side if side in PD else None
-    return otherwise(condition, first, ctx)
+        side = side if side in PD else None
+    else:
+        side = otherwise(condition, first, ctx)
+    if side is not None:
+        return [kinds.CONDITION.cue(side, words, pos)]
+    return _ruled_out(condition, words, pos, value=index == 0)
+
+
+def holding(condition: str, words: str, ctx: FileCtx, pos: int, *, shell: bool = False) -> list[Cue]:
+    """What speaks for the side of what runs where a condition holds."""
+    if (side := ctx.branch_side(condition, taken=True, shell=shell)) is not None:
+        return [kinds.CONDITION.cue(side, words, pos)]
+    return _ruled_out(condition, words, pos, value=True, shell=shell)
+
+
+def _ruled_out(condition: str, words: str, pos: int, *, value: bool, shell: bool = False) -> list[Cue]:
+    """What a condition that rules one side out says for the other: too little to act on, there may be a third."""
+    side, own = conditions.told(condition, value=value, shell=shell)
+    return [kinds.RULED_OUT.cue(side.other, words, pos)] if side is not None and side in PD and not own else []
 
 
 def otherwise(condition: str, first: str, ctx: FileCtx, *, shell: bool = False) -> Side | None:
@@ -72,22 +89,20 @@ def else_cues(
     if side is None or side not in PD or own or len(body) > _LONGEST:
         return []
     said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in mentioned(w)}
-    return [kinds.LAST_BRANCH.cue(side.other, words, pos)] if side.other in said and side not in said else []
+    if side.other in said and side not in said:
+        return [kinds.LAST_BRANCH.cue(side.other, words, pos)]
+    return [kinds.RULED_OUT.cue(side.other, words, pos)] if last else []
 
 
-def in_action(text: str, place: int, ctx: FileCtx) -> tuple[bool, Side | None]:
-    """Whether index ``place`` of a template's action is in a value of a ternary, and the side of that value."""
+def in_action(text: str, place: int, ctx: FileCtx, pos: int) -> list[Cue] | None:
+    """What speaks for the side of index ``place`` of a template's action, which stands at ``pos``; None outside of a ternary."""
     if len(text) > _LONGEST:
-        return False, None
+        return None
     for pattern in (_TERNARY, _INLINE):
         for m in pattern.finditer(text):
             for index, value in enumerate(("a", "b")):
                 if m.start(value) <= place < m.end(value):
                     condition = m.group("c") if pattern is _INLINE else (m.group("after") or m.group("before") or "")
-                    return True, side_of(condition.strip().strip("()"), m.group("a"), index, ctx)
-    return False, None
-
-
-def cue(side: Side | None, condition: str, pos: int) -> list[Cue]:
-    """The cue of a picked value."""
-    return [] if side is None else [kinds.CONDITION.cue(side, condition.strip()[:80], pos)]
+                    condition = condition.strip().strip("()")
+                    return cues(condition, m.group("a"), index, condition[:80], ctx, pos)
+    return None

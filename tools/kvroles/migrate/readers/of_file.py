@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from kvroles.evidence import kinds, signs
+from kvroles.evidence import kinds, pickers, signs
 from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import connectors
 from kvroles.migrate.connectors import Kind
-from kvroles.migrate.readers import registry, sniff
+from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.template import actions as template
 
 _TEST_FILE = regex(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
 # Records by their own name: what a console or a patch tool writes, what tells of releases, tables of what was measured.
@@ -32,6 +33,11 @@ _RUN_FORMAT = regex(
     r"(?i)(?:^|/)[^/.]+$|\.(?:md|mdx|rst|adoc|txt|log|json|jsonl|ndjson|csv|tsv|html?|xml|svg|ipynb|gz)$"
 )
 _PATCH = regex(r"(?:diff --git |From [0-9a-f]{40} |Index: |--- \S)")
+# {{ prefill_kv | default('...') }}
+_DEFAULTED = regex(
+    r"\{\{-?\s*([\w.]+)\s*\|\s*(?:d|default)\b"
+    r"|\{\{-?\s*default\s+(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|`[^`]*`)\s+\(?([\w.$]+)\)?\s*(?:\||-?\}\})"
+)
 _BARE = frozenset({"value", "word"})  # no role by anything that stands with it
 _KIND_NAMES = frozenset(
     {"dockerfile", "containerfile", "makefile", "justfile", ".env"}
@@ -89,6 +95,7 @@ def read(ctx: File) -> list[Site]:
     seen: dict[int, Site] = {}
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)
+    _in_actions(t, seen, ctx)
     copies = signs.last_applied(t.s)
     spoken = lang if lang not in {"", "unknown"} else _spoken(ctx)
     return [_accounted(t, i, seen.get(t.at(i)), spoken, copies, up, ctx) for i in occurrences(t.s, TOKEN)]
@@ -101,6 +108,23 @@ def _of_others(ctx: File, t: Text, up: Scope, lang: str, roles: list[int]) -> li
     if connectors.may_be_filled(t.s, roles):  # else no parser is asked
         filled = {s.pos: s for s in ctx.read(t, up, lang) if s.kind == "role" and _filled_later(s.connector)}
     return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in roles]
+
+
+def _in_actions(t: Text, sites: dict[int, Site], ctx: File) -> None:
+    """Say of each role in a template's action what the action says: which variable it stands in for, and by which condition it
+    is chosen."""
+    for a, b in template.actions(t.s) if template.is_template(t.s) else ():
+        for i in t.tokens_in(a, b):
+            site = sites.get(t.at(i))
+            if site is None or site.kind != "role":
+                continue
+            action, scope = t.s[a:b], site.scope
+            if (named := _DEFAULTED.match(action)) is not None:
+                scope = lines.keyed(named.group(1) or named.group(2), t.at(a), scope, ctx)
+            if (cues := pickers.in_action(action, i - a, ctx, t.at(a))) is not None:
+                scope = Scope("branch", action[:80], scope, cues)
+                scope.fork = t.at(a), i
+            sites[site.pos] = site._replace(scope=scope)
 
 
 def _filled_later(connector: str | None) -> bool:

@@ -225,8 +225,8 @@ class Unit(Lender):
         condition = grammar.text(self.t, children[0])
         if index == 0:
             return []
-        side = pickers.side_of(condition, grammar.text(self.t, children[1]), index - 1, self.ctx)
-        return pickers.cue(side, condition, self.t.at(children[0].start_byte))
+        place, words = self.t.at(children[0].start_byte), condition.strip()[:80]
+        return pickers.cues(condition, grammar.text(self.t, children[1]), index - 1, words, self.ctx, place)
 
     def _words(self, name: str, given: Node) -> list[Cue]:
         """The sides that the plain words and names say which a call of ``name`` is given."""
@@ -331,13 +331,11 @@ class Unit(Lender):
             return self._else(node, alternative, up)
         words = grammar.text(self.t, condition) if condition is not None else ""
         scope = Scope("branch", words[:80], up)
-        side = (
-            self.ctx.pattern_side(words, self._subject(node))
-            if node.type in spec.case
-            else self.ctx.branch_side(words, taken=True)
-        )
-        if side is not None:
-            scope.cues.append(kinds.CONDITION.cue(side, words[:80], self.t.at(node.start_byte)))
+        place = self.t.at(node.start_byte)
+        if node.type not in spec.case:
+            scope.cues += pickers.holding(words, words[:80], self.ctx, place)
+        elif (side := self.ctx.pattern_side(words, self._subject(node))) is not None:
+            scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
         return scope
 
     def _fork(self, owner: Node, inner: Node) -> tuple[int, int]:

@@ -172,8 +172,8 @@ class Tree:
         if defined is not None and _DENIES.search(defined.group(1)):
             return []  # a condition that is not what it is called
         value = self.source.s[a.start : a.end]
-        side = pickers.side_of(first.value, value, seq.items.index(item) - 1, self.ctx)
-        return pickers.cue(side, f"If {first.value}", self.source.at(first.start))
+        words, place = f"If {first.value}"[:80], self.source.at(first.start)
+        return pickers.cues(first.value, value, seq.items.index(item) - 1, words, self.ctx, place)
 
     def _uses(self, node: Node, path: list[Node]) -> list[Scope]:
         """The owners of every alias of an anchored node, and its own place unless that is a mere template."""

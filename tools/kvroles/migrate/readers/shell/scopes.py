@@ -143,9 +143,7 @@ class Script(Source):
             return Scope("branch", "", up)
         words = grammar.text(self.t, condition)
         scope = Scope("branch", words, up)
-        side = self.ctx.branch_side(words, taken=True, shell=True)
-        if side is not None:
-            scope.cues.append(kinds.CONDITION.cue(side, words[:80], self.t.at(condition.start_byte)))
+        scope.cues += pickers.holding(words, words[:80], self.ctx, self.t.at(condition.start_byte), shell=True)
         return scope
 
     def _short_circuit(self, node: Node, inner: Node | None, up: Scope) -> Scope:
@@ -164,8 +162,8 @@ class Script(Source):
         scope = Scope("branch", words, up)
         if not taken:
             scope.cues = pickers.else_cues(words, first, "", self.ctx, place, shell=True)
-        elif side := self.ctx.branch_side(words, taken=True, shell=True):
-            scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
+        else:
+            scope.cues += pickers.holding(words, words[:80], self.ctx, place, shell=True)
         return scope
 
     def _else(self, node: Node, up: Scope) -> Scope:

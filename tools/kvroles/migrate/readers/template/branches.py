@@ -28,8 +28,7 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
         elif len(sides := {s for w in words for s in ctx.sides_of(w)}) == 1 and not b.negated:
             scope.cues.append(kinds.BLOCK.cue(sides.pop(), b.condition, pos))
     elif not b.negated:
-        side = ctx.holds(b.condition) or ctx.branch_side(b.condition, taken=True)
-        scope.cues += [kinds.CONDITION.cue(side, b.condition, pos)] if side is not None else []
+        scope.cues += pickers.holding(b.condition, b.condition, ctx, pos)
     else:
         held = source.s[slice(*b.first)] if b.first is not None else ""
         body = source.s[b.start : b.end]

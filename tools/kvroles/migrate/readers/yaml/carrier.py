@@ -132,10 +132,6 @@ _SET = regex(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
 
 
 _BARE = regex(rf"\{{[{{%]-?\s*(?:set\s+)?\$?\w+\s*:?=\s*[\"'`]({TOKEN})[\"'`]\s*-?[%}}]\}}")
-_DEFAULTED = regex(
-    r"\{\{-?\s*([\w.]+)\s*\|\s*(?:d|default)\b"
-    r"|\{\{-?\s*default\s+(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|`[^`]*`)\s+\(?([\w.$]+)\)?\s*(?:\||-?\}\})"
-)
 
 
 def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Site]:
@@ -148,13 +144,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     changed = expression.variable_set(body.s)
     if changed or ((m := _SET.match(body.s)) and (changed := m.group(1) or m.group(2))):
         scope = _variable(t, changed, action, trees, up, ctx)
-    if (named := _DEFAULTED.match(body.s)) is not None:  # {{ prefill_kv | default('...') }}
-        name = named.group(1) or named.group(2)
-        scope = lines.keyed(name, t.at(action[0]), scope, ctx)
-    picked, side = pickers.in_action(body.s, k, ctx)
-    if picked:
-        scope = Scope("branch", body.s[:80], scope, pickers.cue(side, body.s, t.at(action[0])))
-        scope.fork = t.at(action[0]), i
+    picked = pickers.in_action(body.s, k, ctx, -1) is not None
     use = rf"\{{\{{[^{{}}]*(?<![\w.]){re.escape(changed)}\b[^{{}}]*\}}\}}"
     if (value := _BARE.match(body.s)) is not None and value.start(1) == k:
         return [Site(t.at(i), scope, "role", pairs.used_in(t, use), exact=t.exact(i, len(TOKEN)), feeds=changed)]
