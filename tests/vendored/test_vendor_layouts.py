@@ -441,6 +441,34 @@ def test_the_commands_that_end_two_distributions_in_one_environment(vendor: Vend
     vendor("install", "--python", python).ok()
 
 
+@pytest.mark.parametrize("source", ["the stored originals", "its checkout", "nothing"])
+def test_a_tree_that_no_installer_knows_comes_back_or_the_refusal_says_that_no_command_can(
+    vendor: Vendor, spaced: Path, source: str
+) -> None:
+    tree = put(spaced / "source", wheels.package("0.22.1"))
+    if source == "its checkout":
+        for words in (
+            ["init", "-q"],
+            ["add", "-A"],
+            ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
+        ):
+            subprocess.run(["git", *words], cwd=tree, check=True)
+    where = ("--site-packages", tree, "--part", "runtime")
+    vendor("install", *where).ok()
+    put(tree, {".vllm-kv-roles/receipt.json": b"["})
+    if source != "the stored originals":
+        shutil.rmtree(tree / ".vllm-kv-roles/originals")
+    refused = vendor("verify", *where).refused(3, "is damaged")
+    if source == "nothing":
+        assert "No command here brings" in refused.said
+        shutil.rmtree(tree)
+        put(tree, wheels.package("0.22.1"))
+    else:
+        pasted(fix_of(refused, "rm -rf").replace("’", "'"), spaced)
+    pasted(fix_of(refused).replace("’", "'"), spaced)
+    vendor("verify", *where).ok()
+
+
 def test_the_program_says_what_it_needs_and_when_it_is_damaged(tiny: Tiny, tmp_path: Path) -> None:
     program = bytearray(_program(tiny))
     at = program.index(b"kvroles/vendored/in_place_command.py") + 60

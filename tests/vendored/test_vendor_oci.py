@@ -255,6 +255,29 @@ def test_another_vllm_that_python_would_find_first_is_named(
     )
 
 
+@pytest.mark.parametrize("name", ["vllm.py", "vllm.pyc", "vllm.abi3.so", "vllm/__init__.pyc", "vllm/__init__.py"])
+def test_what_python_would_take_for_it_goes_by_the_line_that_is_printed(
+    vendor: Vendor, files: oci.Files, tmp_path: Path, name: str
+) -> None:
+    """In the working directory; the line's path is what a further layer takes away."""
+    folder = {"srv": None, "srv/vllm": None} if "/" in name else {"srv": None}
+    config = {**CONFIG, "WorkingDir": "/srv"}
+    image = oci.Layout(tmp_path / "base")
+    base = image.name(image.image([oci.tar({**files, **folder, f"srv/{name}": b""})], "amd64", config))
+    refused = vendor("oci", "--vllm-rev", "0.22.1", "--base", base).refused(3, f"would import /srv/{name}", "directory")
+    gone = re.findall(r"'RUN rm -r -- /(\S+?)'", refused.said)[0]
+    clean = oci.Layout(tmp_path / "clean")
+    layers = [oci.tar({**files, **folder, f"srv/{name}": b""}), oci.tar({"srv": None, f"srv/.wh.{gone[4:]}": b""})]
+    command = ("oci", "--vllm-rev", "0.22.1", "--output", tmp_path / "out", "--base")
+    vendor(*command, clean.name(clean.image(layers, "amd64", config))).ok()
+
+
+def test_an_archive_on_the_path_is_said_to_be_unread(vendor: Vendor, files: oci.Files, tmp_path: Path) -> None:
+    made = oci.Layout(tmp_path / "base")
+    image = made.image([oci.tar({**files, "a.zip": b"PK"})], "amd64", {**CONFIG, "Env": ["PYTHONPATH=/a.zip"]})
+    vendor("oci", "--vllm-rev", "0.22.1", "--base", made.name(image)).refused(3, "/a.zip", "not looked into")
+
+
 def test_more_than_one_vllm_is_not_chosen_from(vendor: Vendor, files: oci.Files, tmp_path: Path) -> None:
     two = {p.replace("opt/venv", "opt/other"): d for p, d in files.items()}
     base = layout(tmp_path / "base", {**files, **two})

@@ -115,7 +115,7 @@ def test_another_vllm_that_comes_first_is_named_with_a_command_that_does_without
 def pasted(refused: Ran, how: How) -> str:
     """The last command of the fix line, run where and as the refused one was."""
     text = refused.said.replace("'\"'\"'", "’")
-    command = re.findall(r"'(\S.*?)'(?=[.,;:]|$)", text)[-1].replace("’", "'")
+    command = re.findall(r"'((?:/|PYTHON|env |rm )[^']*)'", text)[-1].replace("’", "'")
     env = {**os.environ, **how.get("env", {})}
     done = subprocess.run(["bash", "-c", command], cwd=how.get("cwd"), env=env, capture_output=True, text=True)
     assert done.returncode == 0, (command, done.stderr)
@@ -158,6 +158,36 @@ def test_start_up_code_that_puts_another_first_is_what_the_command_takes_away(
     refused = ask(vendor, patched).refused(3, "would import", f"rm -- {patched / 'zz.pth'}")
     pasted(refused, {})
     assert ": verified, " in ask(vendor, patched).ok().out
+
+
+def test_an_environment_that_gives_no_answer_is_asked_without(vendor: Vendor, patched: Path, tmp_path: Path) -> None:
+    """A module of the standard library's name in the working directory."""
+    how = {"cwd": put(tmp_path / "work", {"json.py": b""})}
+    refused = ask(vendor, patched, **how).refused(3, "gave no answer", "has no attribute 'load'")
+    assert ": verified, " in pasted(refused, how)
+
+
+def test_the_commands_behind_a_construction_that_was_required_do_without(vendor: Vendor, site: Path) -> None:
+    put(site, {"vllm/config/__init__.py": b"import a_module_that_is_not_there\n"})
+    for verb, says in (("install", "patched in place"), ("verify", ": patch proven, ")):
+        command = (verb, "--python", site.parents[2] / "bin/python")
+        assert says in pasted(vendor(*command, "--require-construction").refused(3, "was not constructed"), {})
+
+
+def test_the_official_wheel_comes_back_over_the_vendored_one(
+    vendor: Vendor, wheel: Path, site: Path, tmp_path: Path
+) -> None:
+    vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", tmp_path / "out").ok()
+    python = str(site.parents[2] / "bin/python")
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    folders = ["--no-index", "--no-compile", "--find-links", str(wheel.parent), "--find-links", str(tmp_path / "out")]
+    (built,) = (tmp_path / "out").glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--force-reinstall", *folders[:2], str(built)], check=True)
+    refused = vendor("uninstall", "--python", python).refused(1, "===0.22.1")
+    words = shlex.split(refused.said.split("Install the official one: '")[1].split("'")[0])
+    assert words[:3] == [python, "-m", "pip"]
+    subprocess.run([*pip, *words[3:], *folders], check=True)
+    vendor("install", "--python", python).ok()
 
 
 # In it.

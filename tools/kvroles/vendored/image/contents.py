@@ -21,6 +21,7 @@ from kvroles.sources.archive import ahead
 from kvroles.vendored.image.layout import ANEW, Descriptor, Image, wrong
 
 _CHUNK = 1 << 20
+RUN_IT = "Build it with 'vendor.py image', which runs the image's own Python"
 _MAX_LAYER = 256 << 30  # unpacked; the largest published one has some 20 GB
 _MAX_KEPT = 32 << 20  # a file that is held in memory whole
 _MAX_HEADER = 1 << 20  # of a member: long names and attributes
@@ -116,7 +117,9 @@ def _file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str, keep: frozen
     if not _wanted(path, keep):
         return _entry(member, "file", sha256=hashlib.file_digest(source, "sha256").hexdigest())  # type: ignore[arg-type]
     if member.size > _MAX_KEPT:
-        raise Unproven(f"/{path} in the base image has {member.size} bytes", expected=f"at most {_MAX_KEPT >> 20} MiB")
+        raise Unproven(
+            f"/{path} in the base image has {member.size} bytes", expected=f"at most {_MAX_KEPT >> 20} MiB", fix=RUN_IT
+        )
     data = source.read()
     return _entry(member, "file", sha256=hashlib.sha256(data).hexdigest(), data=data)
 
@@ -132,7 +135,7 @@ def _path(name: str) -> str:
     """``name`` as a path from the image's root. Raises Unproven when it leads out of it."""
     parts = [p for p in name.split("/") if p not in ("", ".")]
     if ".." in parts or "\0" in name:
-        raise Unproven(f"A layer of the base image holds {name[:200]!r}, which leads out of it")
+        raise Unproven(f"A layer of the base image holds {name[:200]!r}, which leads out of it", fix=RUN_IT)
     return "/".join(parts)
 
 
@@ -141,7 +144,9 @@ def _matters(path: str) -> bool:
     parts = path.split("/")
     return (
         "vllm" in parts
-        or parts[-1] in ("vllm.py", *_STARTUP)
+        or parts[-1] in _STARTUP
+        or (parts[-1].startswith("vllm.") and parts[-1].endswith((".py", ".pyc", ".so")))
+        or parts[-1].endswith((".zip", ".egg", ".whl"))
         or path.endswith(".pth")
         or any(p.endswith(".dist-info") for p in parts[:-1])
         or any(p in _STARTUP for p in parts)
@@ -203,7 +208,9 @@ class _Chunks:
         for chunk in self._opened():
             total += len(chunk)
             if total > _MAX_LAYER:
-                raise Unproven(f"The layer {self._descriptor['digest']} unpacks to more than {_MAX_LAYER >> 30} GiB")
+                raise Unproven(
+                    f"The layer {self._descriptor['digest']} unpacks to more than {_MAX_LAYER >> 30} GiB", fix=RUN_IT
+                )
             self._plain.update(chunk)
             yield chunk
 

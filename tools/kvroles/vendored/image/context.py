@@ -79,7 +79,10 @@ def write(request: Request, series: Series, lock: Lock) -> Context:
     release = resolve(request.revision, lock.releases)
     base = _checked(request.base, request.allow_tag)
     if not _PYTHON.fullmatch(request.python):
-        raise UsageError(f"--python {request.python!r} is not the path of an interpreter")
+        raise UsageError(
+            f"--python {request.python!r} is not the path of an interpreter",
+            fix="Give the image's own, such as '--python python3'",
+        )
     whole = part.of(lock.releases[release], series)
     mails = {
         f"{name}/{entry.variant}.patch": sha256(series.topic(name).raw(entry.variant))
@@ -103,6 +106,7 @@ def _checked(base: str, allow_tag: bool) -> str:
         raise UsageError(
             f"--base {base!r} is not an image",
             expected="NAME@sha256:DIGEST, such as vllm/vllm-openai@sha256:...",
+            fix="Ask for it with 'docker buildx imagetools inspect vllm/vllm-openai:v0.22.1'",
         )
     if m["digest"] is None and not allow_tag:
         raise UsageError(

@@ -89,7 +89,9 @@ class Layout:
         except FileNotFoundError as e:
             raise self._none(str(e.filename)) from None
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise Unproven(f"{path} is not an OCI image layout of version 1: its oci-layout says otherwise") from None
+            raise Unproven(
+                f"{path} is not an OCI image layout of version 1: its oci-layout says otherwise", fix=ANEW
+            ) from None
 
     def _none(self, lacks: str) -> NoSource:
         docker = "manifest.json" in self._members or (self.path / "manifest.json").is_file()
@@ -114,7 +116,7 @@ class Layout:
         with self.open(name) as f, _readable(self.path):
             data = f.read(most + 1)
         if len(data) > most:
-            raise Unproven(f"{name} in {self.path} is larger than {most >> 20} MiB, which no manifest is")
+            raise Unproven(f"{name} in {self.path} is larger than {most >> 20} MiB, which no manifest is", fix=ANEW)
         return data
 
     def _object(self, name: str, data: bytes) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class Layout:
             found: dict[str, Any] = json.loads(data)
             json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # it is written again: no half characters
         except (ValueError, RecursionError):
-            raise Unproven(f"{name} in {self.path} is damaged: it is no JSON object") from None
+            raise Unproven(f"{name} in {self.path} is damaged: it is no JSON object", fix=ANEW) from None
         return self._shaped(found, dict, name)
 
     def _shaped(self, found: dict[str, Any], wanted: shape.Shape, name: str) -> dict[str, Any]:
@@ -130,7 +132,7 @@ class Layout:
             raise Unproven(
                 f"{name} in {self.path} is not as image-spec has it",
                 found=f"{other} is of another kind",
-                fix="Copy the image anew",
+                fix=ANEW,
             )
         return found
 
@@ -172,7 +174,11 @@ class Layout:
                 found.append(image)
         if not found:
             there = ", ".join(p.partition(":")[0] for p in passed) or "nothing"
-            raise UsageError(f"{self.path} holds no image for {', '.join(platforms) or 'any platform'}", found=there)
+            raise UsageError(
+                f"{self.path} holds no image for {', '.join(platforms) or 'any platform'}",
+                found=there,
+                fix="Give --platform one of these",
+            )
         return Base(descriptor, tuple(found), tuple(passed))
 
     def _named(self, ref: str | None) -> Descriptor:
@@ -199,7 +205,7 @@ class Layout:
             yield descriptor
             return
         if depth > _MAX_DEPTH:
-            raise Unproven(f"{self.path} holds an index in an index, deeper than {_MAX_DEPTH}")
+            raise Unproven(f"{self.path} holds an index in an index, deeper than {_MAX_DEPTH}", fix=ANEW)
         index: dict[str, Any] = descriptor[""] if "" in descriptor else self.json(descriptor, shape.INDEX)
         for one in _list(index, "manifests"):
             yield from self._flat(one, depth + 1)
@@ -223,6 +229,7 @@ class Layout:
                 f"The image {descriptor['digest']} in {self.path} has not as many layers as its configuration says",
                 expected=counted(len(ids), "layer"),
                 found=f"{len(manifest['layers'])}",
+                fix=ANEW,
             )
         return Image(descriptor, manifest, config)
 
@@ -255,7 +262,7 @@ def blob(descriptor: Descriptor, where: Path) -> str:
     """Where the blob of ``descriptor`` lies in a layout. Raises Unproven for any digest but SHA-256."""
     digest = descriptor.get("digest")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise Unproven(f"{where} names a blob by {str(digest)[:100]!r}", expected="sha256: and 64 digits")
+        raise Unproven(f"{where} names a blob by {str(digest)[:100]!r}", expected="sha256: and 64 digits", fix=ANEW)
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
@@ -291,7 +298,7 @@ def _fits(platform: str, asked: str) -> bool:
 def _list(found: dict[str, Any], key: str) -> list[Any]:
     value = found.get(key)
     if not isinstance(value, list) or not all(isinstance(v, dict | str) for v in value):
-        raise Unproven(f"The base image is damaged: {key} is no list")
+        raise Unproven(f"The base image is damaged: {key} is no list", fix=ANEW)
     return [v for v in value if isinstance(v, dict)] if key != "diff_ids" else value
 
 

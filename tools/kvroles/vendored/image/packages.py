@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
-from kvroles.vendored.image.contents import Entry
+from kvroles.vendored.image.contents import RUN_IT, Entry
 from kvroles.vendored.image.layout import ANEW, Image
 from kvroles.vendored.installed.distribution import VERSION, Installed
 from kvroles.vendored.record import Record, is_bytecode
 
 _PROVES = "vllm/__init__.py"
-_MODULES = ("vllm/__init__.py", "vllm.py")
 _PACKAGES = ("site-packages", "dist-packages")
 
 
@@ -38,7 +39,7 @@ class Found:
         if entry.kind != "file" or entry.data is None:
             raise Unproven(
                 f"/{self.top}/{path} in the image is {'a link' if entry.kind == 'link' else 'no file whose bytes were kept'}",
-                fix="Build it with 'vendor.py image', which runs the image's own Python",
+                fix=RUN_IT,
             )
         return entry.data
 
@@ -72,7 +73,9 @@ def find(image: Image, entries: dict[str, Entry], asked: str | None, *, runtime:
     if asked is not None:
         top = asked.strip("/")
         if top not in tops:
-            raise UsageError(f"--site-packages /{top} holds no vllm in {where}", found=_listed(tops))
+            raise UsageError(
+                f"--site-packages /{top} holds no vllm in {where}", found=_listed(tops), fix="Give it one of these"
+            )
     else:
         likely = [t for t in tops if t.rpartition("/")[2] in _PACKAGES] or tops
         if not likely:
@@ -105,7 +108,7 @@ def _no_link(top: str, entries: dict[str, Entry], where: str) -> None:
         if at in entries and entries[at].kind != "folder":
             raise DoesNotApply(
                 f"/{at} in {where} is a link, so that the files below it lie elsewhere",
-                fix="Build it with 'vendor.py image', which runs the image's own Python",
+                fix=RUN_IT,
             )
 
 
@@ -121,12 +124,27 @@ def _first(image: Image, top: str, entries: dict[str, Entry], where: str) -> Non
         if folder == top:
             return
         prefix = f"{folder}/" if folder else ""
-        other = next((m for m in _MODULES if f"{prefix}{m}" in entries), None)
+        other = next((m for m in _modules(entries, prefix)), None)
         if other is not None:
+            package = other == f"{prefix}{_PROVES}"
+            gone = shlex.join(["RUN", "rm", "-r", "--", f"/{prefix}vllm" if "/vllm/" in f"/{other}" else f"/{other}"])
             raise Unproven(
-                f"Python would import /{prefix}{other} in place of the vLLM in /{top} of {where}: {why} puts it first",
-                fix=f"Take it out of the image, or patch that one: '--site-packages /{folder}'",
+                f"Python would import /{other} in place of the vLLM in /{top} of {where}: {why} puts it first",
+                fix=f"Take it out in a build from the image: '{gone}'"
+                + (f". Or patch that one: '--site-packages /{folder}'" if package else ""),
             )
+        archive = entries.get(folder)
+        if archive is not None and archive.kind == "file":
+            raise Unproven(
+                f"PYTHONPATH puts /{folder} of {where} first, an archive that was not looked into",
+                fix=RUN_IT,
+            )
+
+
+def _modules(entries: dict[str, Entry], prefix: str) -> Iterator[str]:
+    """What Python would load for ``import vllm`` from the folder ``prefix``: a package before a module."""
+    for start in (f"{prefix}vllm/__init__.", f"{prefix}vllm."):
+        yield from sorted(p for p in entries if p.startswith(start) and p.endswith((".py", ".pyc", ".so")))
 
 
 def _vouched(image: Image, top: str, entries: dict[str, Entry], where: str, *, runtime: bool) -> Found:
@@ -143,7 +161,8 @@ def _vouched(image: Image, top: str, entries: dict[str, Entry], where: str, *, r
         raise DoesNotApply(
             f"Two distributions in /{top} of {where} list vllm/__init__.py",
             found=", ".join(i for i, _ in infos),
-            fix="Uninstall all but one of them in the image",
+            fix="Take them out in a build from the image, and install one again: "
+            f"'{shlex.join(['RUN', 'python3', '-m', 'pip', 'uninstall', '--yes', *(i.partition('-')[0] for i, _ in infos)])}'",
         )
     site = Path("/") / top
     if not infos:

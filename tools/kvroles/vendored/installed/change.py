@@ -299,7 +299,11 @@ def _commit(tree: Tree, found: Installed, steps: list[Change], sources: list[str
         raise KvRolesError(e.code, e.what, expected=e.expected, found=e.found, fix=_way_out(e.fix or "")) from None
     for step in steps:
         if tree.read(step.path) != step.after:
-            raise Unproven(f"{step.path} in {found.site} was read back with other bytes than were written")
+            raise Unproven(
+                f"{step.path} in {found.site} was read back with other bytes than were written",
+                fix="See what the file system did ('dmesg'), or who else writes there, and run it again: "
+                f"'{found.again('install')}'",
+            )
     bytecode.drop(found.site, sources)
     return dropped
 

@@ -60,7 +60,7 @@ class Installed:
     def reinstall(self) -> str:
         """The step that brings the files back as they were installed."""
         if not self.info:
-            return f"Restore {self.site / 'vllm'} from where it came from (a checkout, the image's layer)"
+            return self._bare_again
         python = shlex.quote(str(self.python or "python3"))
         if "kvroles" in self.version:
             return (
@@ -68,6 +68,22 @@ class Installed:
                 f"{self.name}=={self.version}', with --no-index --find-links and the folder it lies in"
             )
         return f"Reinstall: '{python} -m pip install --force-reinstall --no-deps {self.name}=={self.version}'"
+
+    @property
+    def _bare_again(self) -> str:
+        """As ``reinstall``, of files that no installer knows: the stored originals, or the tree's own commit."""
+        site = str(self.site)
+        forget = shlex.join(["rm", "-rf", "--", f"{site}/{BARE}"])
+        if (self.site / self.originals / "vllm").is_dir():
+            copy = shlex.join(["cp", "-R", "--", f"{site}/{self.originals}/vllm", site])
+            return f"Put the stored originals back: '{copy} && {forget}'"
+        if (self.site / ".git").exists():
+            git = shlex.join(["git", "-C", site, "checkout", "--", "vllm"])
+            return f"Take its files from the commit that is checked out: '{git} && {forget}'"
+        return (
+            f"No command here brings {site}/vllm back, as no installer knows its files: copy it again, from its checkout or its "
+            f"image, without {BARE}"
+        )
 
     @property
     def missing_from_path(self) -> Path | None:

@@ -126,7 +126,7 @@ def verify(
     looked = replace(looked, warnings=(*_by_others(found, made), *looked.warnings))
     built = construct(found, whole.paths[0])
     if built.wrong:
-        raise Unproven(f"NixlConnector in {found.site} is not what its bytes promise: {built.wrong}")
+        raise Unproven(f"NixlConnector in {found.site} is not what its bytes promise: {built.wrong}", fix=_anew(found))
     if require_construction and built.unchecked:
         raise Unproven(
             f"NixlConnector in {found.site} was not constructed, and --require-construction asks for it",
@@ -402,4 +402,4 @@ def _contract_holds(found: Installed, whole: Part) -> None:
     now = {path: read(path) for path in whole.paths}
     breach = part.broken({p: d for p, d in now.items() if d is not None}, {})
     if breach:
-        raise Unproven(f"The contract does not hold in {found.site}: {breach}")
+        raise Unproven(f"The contract does not hold in {found.site}: {breach}", fix=_anew(found))

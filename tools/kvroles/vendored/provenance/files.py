@@ -21,6 +21,7 @@ from kvroles.vendored.wheel.wheel import Built, Source, of_wheel
 
 BILL, STATEMENT = ".cdx.json", ".intoto.json"
 _TYPE = "application/vnd.in-toto+json"
+_SUCH = "Give it a command such as 'cosign attest-blob --yes --statement {} --bundle {}.bundle'"
 _SIGNING_S = 600.0  # a person may have to touch a key
 
 
@@ -117,11 +118,11 @@ def sign(path: Path, command: str) -> None:
     try:
         words = shlex.split(command)
     except ValueError as e:
-        raise UsageError(f"--sign-with {command!r} is not a command: {e}") from None
+        raise UsageError(f"--sign-with {command!r} is not a command: {e}", fix=_SUCH) from None
     if not words:
         raise UsageError(
             "--sign-with is empty",
-            fix="Give it a command such as 'cosign attest-blob --yes --statement {} --bundle {}.bundle'",
+            fix=_SUCH,
         )
     pae, sig = (path.with_name(f".{path.name}.{kind}") for kind in ("pae", "sig"))
     in_envelope = any("{pae}" in w for w in words)
@@ -139,7 +140,9 @@ def sign(path: Path, command: str) -> None:
             filled, timeout=_SIGNING_S, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
     except (OSError, subprocess.TimeoutExpired) as e:
-        raise UsageError(f"The signing command {filled[0]!r} could not be run ({type(e).__name__})") from None
+        raise UsageError(
+            f"The signing command {filled[0]!r} could not be run ({type(e).__name__})", fix=_SUCH
+        ) from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise KvRolesError(
