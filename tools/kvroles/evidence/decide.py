@@ -161,6 +161,8 @@ def _overrules(outer: _Level, inner: _Level) -> bool:
     """Whether something said further out is strong enough to undo what is said nearer."""
     if outer.side is Side.AGGREGATED:
         return inner.side is not Side.PREFILL or outer.weight > inner.weight or inner.weight <= Weight.SAID
+    if outer.side is Side.ENCODE and {c.kind for c in outer.cues} <= kinds.GIVE_WAY:
+        return inner.weight < Weight.SAID  # the heading of a page on encode workers, which shows the other two as well
     if outer.weight == inner.weight == Weight.SAID:  # the title over a command, and what the command itself says
         return not {c.kind for c in inner.cues} & kinds.GIVE_WAY
     if outer.weight == inner.weight:

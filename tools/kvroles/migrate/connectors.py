@@ -211,7 +211,7 @@ def beside(key: str, pairs: Iterable[tuple[str, str]]) -> str | None:
         if not is_connector_key(other):
             continue
         its_group, words = _parts(other)
-        value = named(value)
+        value = named(value.rstrip(",;"))  # ``kv_connector=NixlConnector, kv_role=...``
         exact = its_group == group and words == own
         if exact:
             rank = len(own) + 2

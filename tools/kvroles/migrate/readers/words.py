@@ -19,7 +19,7 @@ _KEY_BEFORE = regex(r"(?:^|(?<!\\),)([-+~]*[A-Za-z_][\w.@/\[\]-]*)=[\"']?$")
 _CARRIES = regex(
     r"--?(?:e|env|export|set|set-string|set-json|from-literal|build-arg|var|D|v|overrides?)=[\"']?(?=[A-Za-z_])"
 )
-_VALUE_AFTER = regex(r"[\"']?\s*(?:,[-+~]*[A-Za-z_][\w.@/\[\]-]*=|$)")
+_VALUE_AFTER = regex(r"[\"']?\s*(?:,[-+~]*[A-Za-z_][\w.@/\[\]-]*=|[,;]?$)")
 
 
 _DEFAULT = regex(r"=[\"']?(\$\{[^{}]*\}|\{\{[^{}]*\}\})")  # of a value: ``KV_ROLE=${KV_ROLE:-kv_both}``
