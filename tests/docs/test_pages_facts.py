@@ -46,6 +46,7 @@ def test_the_warning_is_quoted_as_the_patches_write_it() -> None:
 
 def test_the_contract_page_has_every_clause_of_the_checker() -> None:
     assert len(home.clauses()) == 5
+    assert [c for c in home.clauses() if not c.endswith(".")] == []
     page = (docs.ROOT / "docs" / "explanation" / "design.md").read_text()
     assert "\n## The contract\n" in page  # an error message sends readers there
     assert re.findall(r"^\| (\d) \|", page, re.MULTILINE) == [str(n) for n in range(1, len(home.clauses()) + 1)]

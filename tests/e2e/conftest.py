@@ -26,7 +26,7 @@ def setup(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     home = tmp_path_factory.mktemp(f"servers-{release}")
     python = interpreter(ENVIRONMENTS[release], say)
     tree = patched(release, home / "tree")
-    wheels.lend_compiled(release, tree, say)
+    wheels.copy_compiled(release, tree, say)
     yield Setup(python, tree, release, models.write_llama(home / "model"), home / "logs")
     shutil.rmtree(tree)
     STARTED.clear()

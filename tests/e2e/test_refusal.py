@@ -24,7 +24,7 @@ EXIT_DEADLINE_S = 300.0
 def refusing(setup: Setup, tmp_path_factory: pytest.TempPathFactory, say: Say) -> Iterator[Setup]:
     """The release with the topic as well."""
     tree = patched(setup.release, tmp_path_factory.mktemp("refusing") / "tree", "--with", "reject-kv-both")
-    wheels.lend_compiled(setup.release, tree, say)
+    wheels.copy_compiled(setup.release, tree, say)
     yield replace(setup, tree=tree)
     shutil.rmtree(tree)
 

@@ -183,9 +183,9 @@ def test_runs_side_by_side_share_neither_temporary_files_nor_ports(
 
 def test_what_others_may_be_reading_is_replaced_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    models.settle(path, "old")
+    models.write_text(path, "old")
     with path.open() as reader:
-        models.settle(path, "new and longer")
+        models.write_text(path, "new and longer")
         assert reader.read() == "old"
     assert path.read_text() == "new and longer"
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]

@@ -12,7 +12,7 @@ from kvworkshop.effects.table import Entry, Evidence, Table, matches
 
 @dataclass(frozen=True)
 class Reading:
-    """One release against the table: what its sites prove, what nobody explained, which entries were used."""
+    """One release compared with the table: the lines of each effect, the sites without an entry, the entries that were used."""
 
     release: str
     evidence: Mapping[str, tuple[str, ...]]  # effect id -> "file:line", in the table's order

@@ -1,8 +1,8 @@
 """Prove what the KV role changes in each vLLM release: every place that reads the role, explained.
 
-Holds docs/data/role_effects.json, and the claims of the guide in docs/data/claims.toml, against the source of the releases
-in the lock. Where no source archive was published
-(0.15.x) a wheel is read, or the release said to be left out when --offline forbids that.
+Checks docs/data/role_effects.json, and the claims of the guide in docs/data/claims.toml, against the source of the releases
+in the lock. A release without a source archive (0.15.x) is read from a wheel; with --offline it is named as not read where
+the cache does not hold it.
 Exit codes: 0 the table holds, or was written; 2 wrong usage; 3 the table, or an archive's hash, does not hold;
 4 a source cannot be had.
 """

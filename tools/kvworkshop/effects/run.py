@@ -70,10 +70,10 @@ def examine(table: Table, job: Job, said: Sequence[Claim] = ()) -> Examined:
 
 
 def check(job: Job, path: Path = TABLE, claims_path: Path | None = None, clones: Path | None = None) -> str:
-    """Hold the table in ``path``, and the claims in ``claims_path``, against the releases, and what these say of other projects
-    against the ``clones`` of those; returns a summary.
+    """Check the table in ``path`` and the claims in ``claims_path`` against the source of the releases; returns a summary.
 
-    Raises Unproven if something does not hold, after every problem has been said.
+    What the claims say of other projects is checked in ``clones``/OWNER/NAME; None: it is not checked, and the summary says so.
+    Raises Unproven where something does not hold, after each problem was told to ``job.say``.
     """
     table = load(path)
     said = claims.load(claims_path) if claims_path else ()
@@ -128,7 +128,7 @@ def write(job: Job, path: Path = TABLE, claims_path: Path | None = None, lines_p
 
 
 def _merged(path: Path, examined: Examined) -> str:
-    """The text of the file of lines: what was read anew in the place of what it said of these releases."""
+    """The new text of the file of lines: the releases that were read replace their old lines, the others keep theirs."""
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     rows = []
     for claim in sorted(set(old) | set(examined.lines)):

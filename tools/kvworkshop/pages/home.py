@@ -140,8 +140,8 @@ def _refusal(lock: Lock) -> str:
 
 def clauses() -> list[str]:
     """The clauses of the contract, from the module that checks them."""
-    found = re.findall(r"^\d\. (.+)$", check.__doc__ or "", re.MULTILINE)
-    return [re.sub(r"``([^`]+)``", r"`\1`", c) for c in found]
+    found = re.findall(r"^\d\. (.+(?:\n   .+)*)$", check.__doc__ or "", re.MULTILINE)
+    return [re.sub(r"``([^`]+)``", r"`\1`", " ".join(c.split())) for c in found]
 
 
 def states() -> list[tuple[str, str]]:

@@ -138,14 +138,14 @@ def write_hub(home: Path) -> Path:
         snapshot = model / "snapshots" / SNAPSHOT
         snapshot.mkdir(parents=True, exist_ok=True)
         (model / "refs").mkdir(exist_ok=True)
-        settle(model / "refs" / "main", SNAPSHOT)
+        write_text(model / "refs" / "main", SNAPSHOT)
         _write_json(snapshot / "config.json", config)
         write_tokenizer(snapshot)
     return home
 
 
-def settle(path: Path, text: str) -> None:
-    """Let ``path`` hold ``text``, in one step: others in the cache may be reading it at this moment."""
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` whole, unless it holds that already: another process may be reading it at this moment."""
     with suppress(FileNotFoundError):
         if path.read_text(encoding="utf-8") == text:
             return
@@ -153,7 +153,7 @@ def settle(path: Path, text: str) -> None:
 
 
 def _write_json(path: Path, value: object) -> None:
-    settle(path, json.dumps(value, indent=1, sort_keys=True))
+    write_text(path, json.dumps(value, indent=1, sort_keys=True))
 
 
 def _llama_shapes() -> dict[str, tuple[int, ...]]:

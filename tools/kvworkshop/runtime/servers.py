@@ -36,8 +36,8 @@ PAUSE = Path(__file__).with_name("drivers") / "pause"
 class Setup:
     """What all servers of a run share: who runs what, on which model, and where logs go.
 
-    ``tree`` is any folder that holds the whole of ``vllm``: a source tree that compiled parts were lent to (see
-    ``wheels.lend_compiled``), or the site-packages of an environment of one's own.
+    ``tree`` is any folder that holds the whole of ``vllm``: a source tree that compiled parts were copied into (see
+    ``wheels.copy_compiled``), or the site-packages of an environment of one's own.
     """
 
     interpreter: Interpreter
@@ -110,7 +110,7 @@ class Server:
         return True
 
     def stop(self) -> None:
-        """End the server and the processes it started, kindly first."""
+        """End the server and the processes it started: SIGTERM first, SIGKILL for what is left after ``STOP_DEADLINE_S``."""
         for sent in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, sent)
@@ -198,7 +198,7 @@ def wait_ready(servers: list[Server], deadline_s: float = START_DEADLINE_S) -> N
 
 @contextlib.contextmanager
 def running(servers: list[Server]) -> Iterator[list[Server]]:
-    """Wait until ``servers`` are ready, and stop them at the end, come what may."""
+    """Wait until ``servers`` are ready, and stop them at the end, also when the body or the wait raises."""
     try:
         wait_ready(servers)
         yield servers

@@ -47,8 +47,8 @@ def distribution(release: str) -> Path:
     metadata = folder / f"vllm-{release}+cpu.dist-info"
     metadata.mkdir(parents=True, exist_ok=True)
     text = f"Metadata-Version: 2.1\nName: vllm\nVersion: {release}+cpu\n"
-    models.settle(metadata / "METADATA", text)
-    models.settle(metadata / "RECORD", "")
+    models.write_text(metadata / "METADATA", text)
+    models.write_text(metadata / "RECORD", "")
     return folder
 
 

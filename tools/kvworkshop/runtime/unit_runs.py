@@ -38,7 +38,7 @@ ENVIRONMENTS = {
 that matches its pins of torch and transformers."""
 
 IN_CI = ("0.22.1", "0.30.0")
-"""Those whose environments the other tests need anyway; each of the rest takes a torch of its own, 5 to 7 GB."""
+"""The releases that CI runs: other tests need their environments too. Each other release needs a torch of its own, 5 to 7 GB."""
 
 
 def trees(release: str, folder: Path) -> tuple[Path, Path]:

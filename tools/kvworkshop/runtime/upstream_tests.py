@@ -56,17 +56,17 @@ class Comparison:
 
     @property
     def differing(self) -> list[str]:
-        """Tests that end otherwise after the series in the first pair, for better or worse, and failures among those it adds."""
+        """Tests whose outcome differs in the first pair, better or worse, and the failures among those that the series adds."""
         before, after = self.before.outcomes, self.after.outcomes
         changed = [test for test, outcome in before.items() if after.get(test) != outcome]
         return changed + [test for test, outcome in after.items() if outcome in BAD and test not in before]
 
     @property
     def unsteady(self) -> list[str]:
-        """Those of them that say nothing of the series: their outcome changes from run to run without it.
+        """The tests of ``differing`` whose difference does not come from the series.
 
-        Or, after it, every further run ends as the pristine tree's first did. A test that only the patched tree
-        has cannot be among them.
+        Without the series their outcome changes from run to run, or every further run with the series ends as the first run
+        without it did. A test that only the patched tree has is never one of them.
         """
         return [test for test in self.differing if test in self.before.outcomes and self._unsteady(test)]
 
@@ -144,10 +144,10 @@ def run(interpreter: Interpreter, tree: Path, release: str, selected: list[str])
     """
     environ = variables(interpreter, tree, release)
     environ["PYTHONPATH"] += f":{DRIVERS}"
-    # Another run beside this one listens too.
+    # Two runs go on side by side: each listens on a port of its own.
     environ["VLLM_NIXL_SIDE_CHANNEL_PORT"] = str(free_ports(1)[0])
     with tempfile.TemporaryDirectory(prefix="kv-roles-units-") as work:
-        # And leaves files behind, under names that upstream's tests choose: test_multi_connector.py removes and reads them.
+        # Each has a folder for temporary files: test_multi_connector.py removes and reads files under fixed names there.
         environ["TMPDIR"] = work
         report = Path(work, "junit.xml")
         options = ["-p", "no:cacheprovider", "-p", "on_cpu", "-o", "addopts=", "-o", "junit_family=xunit1"]

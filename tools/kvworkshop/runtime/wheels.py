@@ -41,7 +41,7 @@ def unpacked(release: str, say: Say) -> Path:
     return folder
 
 
-def lend_compiled(release: str, tree: Path, say: Say) -> list[str]:
+def copy_compiled(release: str, tree: Path, say: Say) -> list[str]:
     """Copy the wheel's compiled parts to where ``tree`` expects them; returns their paths below the tree.
 
     The tree's own Python files stay as they are: a server then runs the patched source, not the wheel's.

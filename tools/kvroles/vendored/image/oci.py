@@ -15,7 +15,7 @@ from typing import Any
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, UsageError, os_error
 from kvroles.progress import Progress
-from kvroles.said import said
+from kvroles.said import counted, said
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.tree import handles, stage
@@ -140,7 +140,7 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
     read = packages.census(found)
     if request.strict and read.odd:
         raise DoesNotApply(
-            f"{len(read.odd)} files of {where} are not as RECORD says, and --strict asks for all",
+            f"{where} has {counted(len(read.odd), 'file')} other than RECORD says, and --strict asks for all",
             found="; ".join(read.odd[:3]),
             fix="List them and go on with '--no-strict'",
         )
