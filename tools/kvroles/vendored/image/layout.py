@@ -131,7 +131,7 @@ class Layout:
         if other := shape.wrong(found, wanted):
             raise Unproven(
                 f"{name} in {self.path} is not as image-spec has it",
-                found=f"{other} is of another kind",
+                found=f"{other} is missing, or of another kind",
                 fix=ANEW,
             )
         return found

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-# A type; [SHAPE] for a list; {str: SHAPE} for any keys; {"key": SHAPE} for known keys beside others, missing, null or so shaped.
+# A type; [SHAPE] for a list; {str: SHAPE} for any keys; {"key": SHAPE} for known keys beside others, missing, null or so shaped,
+# and neither missing nor null if it is ``Required``.
 Shape = Any
+
+
+class Required(NamedTuple):
+    """What image-spec's ``descriptor.md`` calls required: without it other programs refuse the image."""
+
+    shape: Shape
+
+
 TEXTS = {str: str}
 PLATFORM = {"os": str, "architecture": str, "variant": str}
 DESCRIPTOR = {
     "mediaType": str,
-    "digest": str,
-    "size": int,
+    "digest": Required(str),
+    "size": Required(int),
     "platform": PLATFORM,
     "annotations": TEXTS,
     "artifactType": str,
@@ -43,9 +52,13 @@ def wrong(value: object, shape: Shape, at: str = "") -> str:
         return next((found for n, one in enumerate(value) if (found := wrong(one, shape[0], f"{at}[{n}]"))), "")
     if not isinstance(value, dict):
         return at or "all of it"
+    for key, inner in shape.items():
+        if isinstance(inner, Required) and value.get(key) is None:
+            return f"{at}.{key}".removeprefix(".")
     every = shape.get(str)
     for key, one in value.items():
         inner = shape.get(key, every)
+        inner = inner.shape if isinstance(inner, Required) else inner
         if one is not None and inner is not None and (found := wrong(one, inner, f"{at}.{key}".removeprefix("."))):
             return found
     return ""
