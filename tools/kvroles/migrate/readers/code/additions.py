@@ -17,18 +17,21 @@ from kvroles.migrate.readers.code.source import Reader
 
 # A statement that adds to a list: ``cmd.extend([``, ``cmd += [``, ``args = append(args,``, ``cmd.arg(``.
 _ADDS = regex(
-    r"([\w.]+?)(?:\.(?:extend|append|push|extend_from_slice|args?)\(|\s*\+=|\s*:?=\s*append\(\s*(?P<same>[\w.]+)\s*,)"
+    r"(?<![\w.])([\w.]+?)(?:\.(?:extend|append|push|extend_from_slice|args?)\(|\s*\+=|\s*:?=\s*append\(\s*(?P<same>[\w.]+)\s*,)"
 )
+_MAKES = regex(r"(?:(?:let|var|const)\s+(?:mut\s+)?)?([\w.]+)\s*(?::[^=\n]{1,60})?:?=(?!=)")
 CALL = regex(r"(?:^|\.)(?:append|push|args?)$")  # adds the words that it is given
 
 
 def scope(unit: Reader, statement: Node, up: Scope) -> Scope:
-    """The scope of the command that ``statement`` adds words to, below ``up``; ``up`` itself if it adds to none."""
+    """The scope of the command that ``statement`` makes or adds words to, below ``up``; ``up`` itself if it does neither."""
     name = _added_to(unit, statement)
-    if not name:
+    made = "" if name else _made_by(unit, statement)
+    if not name and not made:
         return up
-    found = unit.kept(("added", name), statement, lambda: additions.words(_levels(unit, statement, name)))
-    return additions.scope(name, found, up, unit.ctx)
+    levels = partial(_levels, unit, statement, name or made, made=made != "")
+    found = unit.kept(("added", name or made), statement, lambda: additions.words(levels()))
+    return additions.scope(name or made, found, up, unit.ctx)
 
 
 def made_at(unit: Reader, use: Node, name: str) -> bool:
@@ -43,14 +46,26 @@ def _added_to(unit: Reader, statement: Node) -> str:
     return m[1] if m is not None and m["same"] in (None, m[1]) else ""
 
 
-def _levels(unit: Reader, statement: Node, name: str) -> Iterator[tuple[Iterator[Part], Iterator[Part]]]:
-    """What the blocks round ``statement``, to its function's, do with the list before and after it."""
+def _made_by(unit: Reader, statement: Node) -> str:
+    """The name of what a statement sets, if the text adds to something of that name; empty if not."""
+    m = _MAKES.match(unit.t.s, statement.start_byte, statement.end_byte)
+    return m[1] if m is not None and m[1] in unit.kept("added", None, partial(_all_added, unit)) else ""
+
+
+def _all_added(unit: Reader) -> frozenset[str]:
+    """The names of all that the text adds to."""
+    return frozenset(m[1] for m in _ADDS.finditer(unit.t.s))
+
+
+def _levels(unit: Reader, statement: Node, name: str, *, made: bool) -> Iterator[tuple[Iterator[Part], Iterator[Part]]]:
+    """What the blocks round ``statement``, to its function's, do with the list before and after it; only after it where it is
+    ``made`` there."""
     inner = statement
-    named, made = _named(name)
-    parts = partial(_parts, unit, name, named, made)
+    parts = partial(_parts, unit, name, *_named(name))
     for block in grammar.owners(statement):
         if block.type in unit.spec.block:
-            yield parts(additions.siblings(inner, before=True)), parts(additions.siblings(inner, before=False))
+            before = iter([Part(Does.MAKES, [])]) if made else parts(additions.siblings(inner, before=True))
+            yield before, parts(additions.siblings(inner, before=False))
         if block.type in unit.spec.function:
             return
         inner = block
