@@ -108,7 +108,7 @@ def test_settings_of_the_tree_can_be_left_out_of_account(capsys: pytest.CaptureF
     assert ".kv-roles.toml decided: exclude **: 3 files not read" in err
     code, _, err = _run(capsys, "--check", "--no-config", ".")
     assert code == 1
-    assert err == "--no-config: 1 settings files not read, such as .kv-roles.toml"
+    assert err == "--no-config: 1 settings file not read, such as .kv-roles.toml"
     Path("trusted.toml").write_text('exclude = ["x.lua", "a.sh", "p.sh"]\n')
     assert _run(capsys, "--check", "--config", "trusted.toml", ".")[0] == 0
     assert _run(capsys, "--no-config", "--config", "trusted.toml", ".")[0] == 2
