@@ -25,7 +25,7 @@ from kvroles.series.parts import Part
 from kvroles.series.project import Project
 from kvroles.series.release import resolve
 from kvroles.series.topics import Topic
-from kvroles.tree import journal
+from kvroles.tree import handles, journal
 from kvroles.tree.tree import Tree
 from kvroles.tree.writer import no_writer, one_writer
 
@@ -279,13 +279,14 @@ def _verdict(tree: Tree, planned: _Planned, project: Project, request: Request) 
         )
     touched_by_plan = {f.path for t in planned.plan.topics for f in t.files}
     files = {p: d for p in touched_by_plan if (d := tree.read(p)) is not None}
-    mentions = _mentions(tree.path, request.part)
+    mentions = _mentions(tree, request.part)
     return prove_plan({**mentions, **files}, planned.plan, touched_by_plan, locked=False, part=request.part)
 
 
-def _mentions(root: Path, part: Part | None) -> dict[str, bytes]:
+def _mentions(tree: Tree, part: Part | None) -> dict[str, bytes]:
     """Every regular file of the tree, or of ``part``, that holds ``kv_both``: no lock row vouches for what no topic touches."""
     found = {}
+    root = tree.path
     for folder, names, entries in os.walk(root):
         names[:] = [n for n in names if n not in _SKIPPED]
         for entry in entries:
@@ -294,10 +295,12 @@ def _mentions(root: Path, part: Part | None) -> dict[str, bytes]:
                 continue
             if part is not None and parts.of(file.relative_to(root).as_posix()) is not part:
                 continue
+            path = file.relative_to(root).as_posix()
             try:
-                data = file.read_bytes()
+                with handles.regular(file) as f:
+                    says = handles.holds(f, b"kv_both")
             except OSError as e:
                 raise os_error(f"{file} cannot be read", e) from None
-            if b"kv_both" in data:
-                found[str(file.relative_to(root))] = data
+            if says and (data := tree.read(path)) is not None:
+                found[path] = data
     return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shlex
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from kvroles.series.lock import Lock
 from kvroles.series.topics import Series, Topic
 from kvroles.sources import git, release_files
 from kvroles.sources.release_files import Options
+from kvroles.tree import handles
+from kvroles.tree.tree import Tree
 
 
 class Merges:
@@ -45,12 +50,20 @@ class Merges:
         return merged
 
     def keep(self) -> None:
-        """Write each file's conflict text into the folder for them."""
+        """Write each file's conflict text into the folder for them; a link that somebody put there is not followed."""
         try:
-            for path, content in self.conflicts.items():
-                file = self._folder / path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
+            with contextlib.suppress(FileExistsError):
+                self._folder.mkdir(parents=True)
+            if self._folder.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            tree = Tree(self._folder)
+            try:
+                for path, content in self.conflicts.items():
+                    folder, _, name = path.rpartition("/")
+                    with tree.folder(folder, create=True) as at, handles.new(at, name) as f:
+                        f.write(content)
+            finally:
+                tree.close()
         except OSError as e:
             raise os_error(f"The conflicts could not be written to {self._folder}", e) from None
 

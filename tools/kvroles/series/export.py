@@ -9,6 +9,7 @@ from kvroles.series import mail
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve
 from kvroles.series.topics import OVERLAY, Series
+from kvroles.tree import handles
 
 
 def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[str, ...] = ()) -> list[str]:
@@ -33,7 +34,7 @@ def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[
             raise UsageError(f"{folder} holds other files", fix="Give --export a new or empty folder")
         for number, (name, raw) in enumerate(mails, 1):
             file = folder / f"{number:04d}-{name}.patch"
-            file.write_bytes(raw)
+            handles.write(file, raw)  # a link of this name, which somebody may have put there, is not followed
             lines.append(str(file))
     except OSError as e:
         raise os_error(f"{folder} cannot be written to", e, "Choose another folder with --export") from None

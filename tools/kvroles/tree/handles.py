@@ -18,6 +18,7 @@ from typing import IO
 from kvroles.errors import NoSource, os_error
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_PIECE = 1 << 20
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -66,6 +67,24 @@ def regular(name: str | Path, *, at: int | None = None) -> BufferedReader:
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", str(name))
     return open(fd, "rb")
+
+
+def holds(f: BufferedReader, word: bytes) -> bool:
+    """Whether the file ``f`` holds ``word``: read piece by piece, and not where it is a hole. Raises OSError."""
+    at, tail = 0, b""
+    while True:
+        try:
+            start = os.lseek(f.fileno(), at, os.SEEK_DATA)
+        except OSError as e:
+            if e.errno == errno.ENXIO:  # nothing but a hole up to the end
+                return False
+            start = at  # a file system that knows no holes
+        piece = os.pread(f.fileno(), _PIECE, start)
+        if not piece:
+            return False
+        if word in (tail if start == at else b"") + piece:
+            return True
+        at, tail = start + len(piece), piece[1 - len(word) :]
 
 
 def given(path: Path) -> BufferedReader:

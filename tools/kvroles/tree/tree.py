@@ -11,6 +11,8 @@ from pathlib import Path
 
 from kvroles.errors import DoesNotApply, UsageError, os_error
 
+_LARGEST = 1 << 28  # bytes of a file that is read whole; vLLM's largest has 10 million
+
 
 class Tree:
     """An existing directory tree, opened once; paths below it are relative, with ``/``."""
@@ -79,6 +81,12 @@ class Tree:
                     os.close(fd)
                     raise NotADirectoryError(errno.ENOTDIR, "not a regular file")
                 with open(fd, "rb") as f:
+                    if (size := os.fstat(fd).st_size) > _LARGEST:
+                        raise DoesNotApply(
+                            f"{path} in {self.path} has {size} bytes, more than a source file has",
+                            expected=f"{_LARGEST} at most",
+                            fix="Put the file there that vLLM ships, or move this one out of the tree",
+                        )
                     return f.read()
         except FileNotFoundError:
             return None

@@ -190,6 +190,7 @@ def _put(output: Path, files: dict[str, bytes], sign_with: str | None) -> None:
     try:
         with one_writer(output):
             discard(staging)
+            staging.mkdir(parents=True)
             for name, data in files.items():
                 path = staging / name
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles.places import leaves
 from kvroles.tree import handles
 from kvroles.tree.stage import discard
 from kvroles.vendored import bill
@@ -70,7 +71,9 @@ def finish(output: Path) -> None:
         return
     names: list[str] = []
     with contextlib.suppress(FileNotFoundError):  # all were moved, and the folder was being deleted
-        names = (ready / _NAMES).read_text(encoding="utf-8").splitlines()
+        with handles.regular(ready / _NAMES) as f:
+            told = f.read(1 << 20).decode("utf-8", "replace").splitlines()
+        names = [n for n in told if not leaves(n) and "/" not in n]  # the folder may be somebody else's
     statement_name = f"{name}{STATEMENT}"
     if output.exists() and (ready / name).exists() and not _equal(output, ready / name):
         output.unlink()
