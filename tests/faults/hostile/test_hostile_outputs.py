@@ -78,6 +78,23 @@ def test_something_else_in_place_of_a_list_of_names_is_not_waited_for(tmp_path: 
         published.finish(tmp_path / "a.whl")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_something_in_the_place_of_a_staging_folder_is_not_waited_for_or_followed(
+    apply: Apply, tmp_path: Path, precious: Path, kind: str
+) -> None:
+    staging = tmp_path / ".new.kv-roles.staging"
+    if kind == "pipe":
+        os.mkfifo(staging)
+    elif kind == "link":
+        staging.symlink_to(precious.parent)
+    else:
+        staging.mkdir()
+        os.mkfifo(staging / "pipe")
+    apply("--vllm-rev", "0.22.1", "--output", "new").ok()
+    assert precious.read_bytes() == PRECIOUS
+    assert not os.path.lexists(staging)
+
+
 @pytest.fixture
 def fork(tree: Path) -> Path:
     """A tree that is no release, so that all of it is looked at."""

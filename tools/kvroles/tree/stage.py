@@ -237,11 +237,15 @@ def _swapped(a: Path, b: Path) -> bool:
 
 
 def discard(staging: Path) -> None:
-    """Delete a staging folder that this or a killed run left behind."""
-    if staging.is_symlink() or staging.is_file():
-        staging.unlink()
-    else:
+    """Delete a staging folder that this or a killed run left behind, or what somebody put in its place."""
+    try:
+        is_folder = stat.S_ISDIR(staging.lstat().st_mode)
+    except OSError:
+        return
+    if is_folder:
         shutil.rmtree(staging, ignore_errors=True)
+    else:
+        staging.unlink()  # rmtree would wait for a pipe's other end
 
 
 def own_folder(staged: Staged, text: bytes) -> None:
