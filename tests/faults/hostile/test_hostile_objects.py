@@ -180,8 +180,14 @@ def test_a_tag_of_a_tree_is_no_commit(making: Making, repository: Path, tmp_path
 def test_a_damaged_name_is_not_taken_for_one_that_is_not_there(
     making: Making, repository: Path, tmp_path: Path, name: str
 ) -> None:
-    (repository / ".git" / name).write_text("zzz\n")
-    making(repository, rev="v0.22.1" if "tags" in name else "HEAD").refused(4, "is a damaged clone", "fsck")
+    for text in ("zzz\n", ""):  # a file of no bytes is what a power cut leaves
+        (repository / ".git" / name).write_text(text)
+        making(repository, rev="v0.22.1" if "tags" in name else "HEAD").refused(4, "is a damaged clone", "fsck")
+    nothing_left(tmp_path)
+
+
+def test_a_whole_id_that_is_not_there_is_not_taken_for_damage(making: Making, repository: Path, tmp_path: Path) -> None:
+    making(repository, rev="0" * 39 + "1").refused(2, "has no tag, branch or commit", "fetch")
     nothing_left(tmp_path)
 
 

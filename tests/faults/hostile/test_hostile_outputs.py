@@ -10,11 +10,12 @@ import pytest
 from kvroles.tree import handles
 from kvroles.vendored.provenance import files as published
 from support import tiny as project
-from support.driver import Ran
+from support.driver import Ran, script
 
 pytestmark = pytest.mark.slow
 
 Apply = Callable[..., Ran]
+TOOLS = Path(__file__).resolve().parents[3] / "tools"
 PRECIOUS = b"mine\n"
 
 
@@ -34,6 +35,15 @@ def test_a_link_called_like_a_mail_is_not_written_through(apply: Apply, tmp_path
     apply("--list", "--export", folder, "--vllm-rev", "0.22.1").ok()
     assert precious.read_bytes() == PRECIOUS
     assert not (folder / "0001-connector-warning.patch").is_symlink()
+
+
+def test_a_link_in_a_tree_called_like_the_report_is_not_written_through(tmp_path: Path, precious: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "report.html").symlink_to(precious)
+    ran = script(TOOLS / "migrate.py", "--html", "report.html", ".", cwd=tmp_path / "tree")
+    assert ran.code == 0, ran
+    assert precious.read_bytes() == PRECIOUS
+    assert (tmp_path / "tree" / "report.html").read_bytes().startswith(b"<!doctype html>")
 
 
 @pytest.mark.parametrize("planted", ["the file", "a folder above it", "the folder for conflicts"])

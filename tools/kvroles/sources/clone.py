@@ -78,6 +78,11 @@ class Clone:
             return f"Fetch the history that this shallow clone lacks ('{here} fetch --unshallow')"
         return f"It is damaged ('{here} fsck' names what it lacks): clone the repository again"
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether objects lack on purpose: files of a partial clone, or the history of a shallow one."""
+        return bool(self.promised_by()) or (self.common / "shallow").exists()
+
     def promised_by(self) -> list[str]:
         """The addresses of the remotes from which a partial clone may fetch what it lacks."""
         values = git.config_of(self.common / "config")
@@ -93,16 +98,17 @@ class Clone:
 
     def _ref(self, name: str, packed: dict[str, str], links: int = 0) -> str | None:
         shared = name.startswith("refs/") and not name.startswith(("refs/bisect/", "refs/worktree/", "refs/rewritten/"))
-        text = (_read((self.common if shared else self.private) / name, _SMALL) or "").strip()
+        read = _read((self.common if shared else self.private) / name, _SMALL)
+        text = (read or "").strip()
         if text.startswith("ref:"):
             target = text[4:].strip()
             inside = target.startswith("refs/") and ".." not in target and "\0" not in target
             return self._ref(target, packed, links + 1) if inside and links < _MOST_LINKED else None
         first = text.split(maxsplit=1)[0] if text else ""  # FETCH_HEAD says more on its line
-        if first and not _HEX.fullmatch(first) and (shared or name == "HEAD"):
+        if read is not None and not _HEX.fullmatch(first) and (shared or name == "HEAD"):
             raise NoSource(
                 f"{self.folder} is a damaged clone: {name} holds no id and no name",
-                found=said(first[:60]),
+                found=said(first[:60]) or "an empty file",
                 fix=f"See 'git -C {shlex.quote(str(self.folder))} fsck', or clone it again",
             )
         return first if _HEX.fullmatch(first) else packed.get(name)

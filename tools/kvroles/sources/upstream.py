@@ -75,9 +75,10 @@ def _in_clone(folder: Path, revision: str, cache_dir: Path, *, offline: bool) ->
     found = clone.at(folder)
     store = _store(found, cache_dir, offline=offline)
     id_ = found.resolve(revision)
-    if id_ is None and re.fullmatch(r"[0-9A-Fa-f]{4,40}", revision):
-        digits = revision.lower()
-        id_ = digits if len(digits) == 40 else store.full_id(digits)
+    whole = re.fullmatch(r"[0-9A-Fa-f]{40}", revision) is not None
+    if (id_ is None or whole) and re.fullmatch(r"[0-9A-Fa-f]{4,40}", revision):
+        # Of a clone that lacks objects on purpose a whole id is fetched, or it is said how to come by it.
+        id_ = revision.lower() if whole and found.is_partial else store.full_id(revision.lower())
     if id_ is None and found.is_empty():
         raise NoSource(f"{folder} holds no commit yet", fix="Name a clone that does, or the address of a repository")
     if id_ is None:
@@ -85,7 +86,7 @@ def _in_clone(folder: Path, revision: str, cache_dir: Path, *, offline: bool) ->
         raise UsageError(
             f"{folder} has no tag, branch or commit {revision!r}",
             found=f"tags {', '.join(like)}" if like else "no tag like it",
-            fix=f"Fetch it first: git -C {shlex.quote(str(folder))} fetch --tags",
+            fix=f"Fetch it first: '{shlex.join(['git', '-C', str(folder), 'fetch', '--tags'])}'",
         )
     return Commit(*objects.commit_of(store, id_, revision), store)
 

@@ -230,16 +230,19 @@ def _case(r: FileResult, f: Finding, repository: int) -> str:
 
 def check_place(path: str) -> None:
     """Raise ``UsageError`` if no page can be put at ``path``."""
-    target = os.path.realpath(path)
-    if os.path.lexists(target) and not stat.S_ISREG(os.stat(target).st_mode):
+    target = os.path.abspath(path)
+    if os.path.lexists(target) and stat.S_IFMT(os.lstat(target).st_mode) not in (stat.S_IFREG, stat.S_IFLNK):
         raise UsageError(f"--html {path} is no regular file", fix="Name a file, which is replaced, or a new one")
     if not os.path.isdir(os.path.dirname(target)):
         raise UsageError(f"--html {path}: its folder does not exist", fix="Make the folder first")
 
 
 def write(path: str, text: str) -> None:
-    """Put the page at ``path`` by one rename: a disk that is full leaves what was there. Raises ``OSError``."""
+    """Put the page at ``path`` by one rename: a disk that is full leaves what was there. Raises ``OSError``.
+
+    A link at ``path``, which a tree that is looked at may hold, is replaced, and what it leads to is left alone.
+    """
     handles.write(
-        os.path.realpath(path),
+        path,
         text.encode("utf-8", "replace"),  # half a character, as JSON can say it, is text of a config
     )
