@@ -53,7 +53,8 @@ def main() -> int:
     parser.add_argument("--add", nargs=2, action="append", default=[], metavar=("OWNER/NAME", "REF"))
     parser.add_argument("--write", action="store_true", help="keep the table in docs/data/forks.json")
     args = parser.parse_args()
-    known = json.loads(DATA.read_bytes())["rows"] if DATA.exists() else []
+    data = json.loads(DATA.read_bytes()) if DATA.exists() else {}
+    known = data.get("rows", [])
     asked = dict.fromkeys([*((r["repository"], r["ref"]) for r in known), *map(tuple, args.add)])
     rows, lost = [], 0
     for repository, ref in sorted(asked):
@@ -69,6 +70,7 @@ def main() -> int:
             "schema": 1,
             "tried": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "series": project.load().series.earlier.number,
+            **({"main": data["main"]} if "main" in data else {}),
             "rows": rows,
         }
         DATA.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -42,3 +42,12 @@ def test_the_page_shows_each_row_with_its_commit_and_the_day_of_the_trial() -> N
 def test_ports_are_counted_from_their_table() -> None:
     told = {"releases": {"0.1.0": {"left": []}, "0.2.0": {"left": ["a conflict"]}}}
     assert elsewhere.ports(told) == "Tried so, 1 of 2 releases need no person. A person was needed for 0.2.0.\n"
+
+
+def test_the_page_says_what_was_drawn_of_main_and_that_no_nightly_wheel_was_tried() -> None:
+    page = elsewhere.page(FORKS)
+    drawn = FORKS["main"]
+    assert drawn["proven"] + drawn["by_meaning"] + drawn["refused"] == drawn["commits"]
+    assert f"Of {drawn['commits']} commits of main" in page
+    assert "No nightly wheel itself was tried" in page
+    assert "No nightly wheel itself was tried" in elsewhere.page({k: v for k, v in FORKS.items() if k != "main"})

@@ -167,9 +167,18 @@ def _checked(folder: Path, top: Path, private: Path) -> Clone:
             raise NoSource(
                 f"{folder} is a clone with {name} = {value}, which is not read here",
                 expected=f"a clone with {name} = {known}, as git makes it by default",
-                fix=f"Clone it anew: 'git clone --{'ref' if name == 'refstorage' else 'object'}-format={known} URL'",
+                fix=_other_form(folder.resolve(), name),
             )
     return Clone(folder, private, common)
+
+
+def _other_form(folder: Path, setting: str) -> str:
+    """How the clone ``folder`` is given a form that is read here: git copies names into files, but no ids into sha1."""
+    if setting == "refstorage":
+        copy = shlex.join(["git", "clone", "--bare", "--ref-format=files", str(folder), f"{folder}-files"])
+        return f"Copy it with '{copy}', and name the copy"
+    pack = shlex.join(["git", "-C", str(folder), "archive", "--prefix=vllm/", "--output", f"{folder}.tar.gz", "HEAD"])
+    return f"Pack the commit with '{pack}', and give that file to --upstream"
 
 
 def _stores(objects: Path) -> list[Path]:

@@ -44,7 +44,7 @@ def commits(folder: Path, span: str | None, since: str | None, tip: str | None, 
     if done.returncode:
         raise NoSource(
             f"The history of {folder} cannot be followed from {said(last)}: {git.last_words(done.stderr, done.returncode)}",
-            fix="Fetch what lacks there: 'git fetch --unshallow' makes a shallow clone whole",
+            fix=end.store.way_out() or "Clone the repository again",
         )
     found = [line.split() for line in done.stdout.decode("ascii", "replace").splitlines()]
     if not found:

@@ -46,8 +46,27 @@ def page(forks: Mapping[str, Any]) -> str:
             ["Repository", "Branch or tag", "Commit", "Of", "Nearest release", "Proven", "What was read, or why not"],
             rows,
         )
-        + "\nA nightly wheel of vLLM is a commit of its main branch, whose name the wheel's version holds after the `g`: ask for "
-        "it with `--upstream` and that commit. The table is [forks.json](../data/forks.json), written by `bench/forks.py`.\n"
+        + "\nThe table is [forks.json](../data/forks.json). `python bench/forks.py CLONES --write` makes it again, with a bare "
+        "clone of each repository at `CLONES/OWNER+NAME/repo`. Forks that carry a NIXL connector outside of vLLM's tree, as "
+        "plugins for other hardware do, are not patched by this series, and have no row.\n" + _main(forks)
+    )
+
+
+def _main(forks: Mapping[str, Any]) -> str:
+    """What is known of vLLM's main branch, and of the nightly wheels made of it."""
+    text = (
+        "\n## Main and its nightly wheels\n\n"
+        "A nightly wheel of vLLM is a commit of its main branch, whose name the wheel's version holds after the `g`: ask for it "
+        "with `--upstream` and that commit. No nightly wheel itself was tried: their index was not within reach when this table "
+        "was made, and the series changes no compiled file.\n"
+    )
+    drawn = forks.get("main")
+    if drawn is None:
+        return text
+    return text + (
+        f"\nOf {drawn['commits']} commits of main from {drawn['since']} to {drawn['until']}, drawn evenly over the months, "
+        f"{drawn['proven']} are proven by the variants' text, {drawn['by_meaning']} by meaning in some files, and "
+        f"{drawn['refused']} are refused: `python bench/commits.py CLONE --seed {drawn['seed']} --count {drawn['commits']}`.\n"
     )
 
 
