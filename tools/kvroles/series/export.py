@@ -9,7 +9,6 @@ from kvroles.series import mail
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve
 from kvroles.series.topics import OVERLAY, Series
-from kvroles.tree import handles
 
 
 def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[str, ...] = ()) -> list[str]:
@@ -34,7 +33,9 @@ def write(series: Series, lock: Lock, revision: str, folder: Path, extra: tuple[
             raise UsageError(f"{folder} holds other files", fix="Give --export a new or empty folder")
         for number, (name, raw) in enumerate(mails, 1):
             file = folder / f"{number:04d}-{name}.patch"
-            handles.write(file, raw)  # a link of this name, which somebody may have put there, is not followed
+            file.unlink(missing_ok=True)  # a link of this name, which somebody may have put there, is not followed
+            with file.open("xb") as f:
+                f.write(raw)
             lines.append(str(file))
     except OSError as e:
         raise os_error(f"{folder} cannot be written to", e, "Choose another folder with --export") from None
