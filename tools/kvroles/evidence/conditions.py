@@ -35,7 +35,8 @@ _BELOW = frozenset({"<", "<=", "-lt", "-le"})
 _UNEQUAL = frozenset({"!=", "!==", "<>", "-ne"})
 _OTHER = frozenset({"!=", "!==", "<>", "!~", ">", ">=", "-ne", "-gt", "-ge", "-nt", "-ot", "matches"})
 _TRUE = frozenset({"true", "yes", "on", "1"})
-_CONSTANT = frozenset({*_TRUE, "false", "no", "off", "0", "none", "null", "nil", "nan", "undefined", "defined", ""})
+_FALSE = frozenset({"false", "no", "off", "0"})
+_CONSTANT = frozenset({*_TRUE, *_FALSE, "none", "null", "nil", "nan", "undefined", "defined", ""})
 # Tests of one string against another, the receiver standing before the dot or among the arguments.
 _LIKE = frozenset(
     {"startswith", "endswith", "startsWith", "endsWith", "hasPrefix", "hasSuffix", "HasPrefix", "HasSuffix", "contains"}
@@ -273,8 +274,8 @@ def told(words: str, *, value: bool, shell: bool = False) -> tuple[Side | None, 
     node = _parsed(words, shell)
     if node is None:
         return None, True
-    while node.kind == "not":
-        node, value = node.args[0], not value
+    while (denied := _denied(node)) is not None:
+        node, value = denied, not value
     if node.kind == "cmp" and node.word in _UNEQUAL:
         side, value = _of_pair(*node.args), not value
     elif node.kind == "call" and node.word == "ne":
@@ -284,20 +285,31 @@ def told(words: str, *, value: bool, shell: bool = False) -> tuple[Side | None, 
     return side, value
 
 
+def _denied(node: _Node) -> _Node | None:
+    """What a node denies: ``not x``, ``x == false``, ``eq x false``; None if it is no denial in a form that is known."""
+    if len(node.args) == 1 and (node.kind == "not" or (node.kind == "call" and node.word == "not")):
+        return node.args[0]
+    if len(node.args) == 2 and (
+        (node.kind == "cmp" and node.word in _EQUAL) or (node.kind == "call" and node.word == "eq")
+    ):
+        return next((name for name, value in (node.args, node.args[::-1]) if _is(value, _FALSE)), None)
+    return None
+
+
 def boolean(words: str, *, shell: bool = False) -> bool:
     """Whether a condition asks a truth that is named for a side (``is_prefill``), or for the first so many of numbered servers:
     where it does not hold, the server is of the other side."""
     node = _parsed(words, shell)
-    while node is not None and node.kind == "not":
-        node = node.args[0]
     if node is None:
         return False
+    while (denied := _denied(node)) is not None:
+        node = denied
     if node.kind == "cmp" and node.word in _BELOW:
         return True
     if node.kind == "cmp" and node.word in _EQUAL:
-        node = next((name for name, value in (node.args, node.args[::-1]) if _true(value)), node)
+        node = next((name for name, value in (node.args, node.args[::-1]) if _is(value, _TRUE)), node)
     if node.kind == "call" and node.word == "eq" and len(node.args) == 2:
-        node = next((name for name, value in (node.args, node.args[::-1]) if _true(value)), node)
+        node = next((name for name, value in (node.args, node.args[::-1]) if _is(value, _TRUE)), node)
     if node.kind == "call" and node.word in _SAME and len(node.args) == 1:
         node = node.args[0]
     return node.kind in {"name", "index"} and split_name(_last(node))[:1] in [["is"], ["as"], ["run"]]
@@ -351,7 +363,7 @@ def _of_comparison(node: _Node) -> Side | None:
     left, right = node.args
     if node.word in _EQUAL:
         for name, value in ((left, right), (right, left)):
-            if _true(value):
+            if _is(value, _TRUE):
                 return _says(name)
         return _of_pair(left, right)
     if node.word in _BELOW and right.kind == "name":
@@ -381,8 +393,8 @@ def _of_call(node: _Node) -> Side | None:
     if name in _LIKE:
         values = [side for n in args if (side := _value_side(n)) is not None]
         others = [n for n in args if _value_side(n) is None]
-        if name == "eq" and len(args) == 2 and any(_true(n) for n in args):
-            return _says(args[0] if _true(args[1]) else args[1])
+        if name == "eq" and len(args) == 2 and any(_is(n, _TRUE) for n in args):
+            return _says(args[0] if _is(args[1], _TRUE) else args[1])
         if any(_named(n) or n.kind not in {"name", "index", "call"} or not own(_whole(n)) for n in others):
             return None
         if len(others) > 1:
@@ -465,5 +477,7 @@ def _whole(node: _Node) -> str:
     return _last(node)
 
 
-def _true(node: _Node) -> bool:
-    return node.kind in {"name", "string"} and (node.word.lower() in _TRUE or node.word.lower() == "$true")
+def _is(node: _Node, words: frozenset[str]) -> bool:
+    """Whether a node is one of the ``words`` for true or for false; PowerShell's own have a dollar before them."""
+    word = node.word.lower()
+    return node.kind in {"name", "string"} and (word in words or (word in {"$true", "$false"} and word[1:] in words))
