@@ -11,7 +11,7 @@ from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import PD, mentioned, name_sides, role_key
+from kvroles.evidence.names import PD, mentioned, name_sides, own, role_key
 from kvroles.evidence.patterns import regex
 
 _NAME_KEYS = frozenset(
@@ -269,7 +269,7 @@ def _metadata(m: Map, ctx: FileCtx) -> list[Cue]:
 def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
     out: list[Cue] = []
     for key, value, pos in _labelled(node):
-        if len(value) > 100 or argv.other_end(key):
+        if len(value) > 100 or argv.other_end(key) or not own(key):
             continue
         side = ctx.role_of(value, key) if role_key(key) else None
         if side is Side.AGGREGATED and value.lower() in {"none", "all", "regular"}:

@@ -28,7 +28,10 @@ _COMMENT_MARKS: dict[str, tuple[str, ...]] = {
     "erl": ("%",),
 }  # fmt: skip
 # Comments that a tool reads as settings: ``// +kubebuilder:default=kv_both``, ``//go:generate ...``.
-_MARKERS = {"go": regex(r"//(?:go:|\s*\+(?:[\w:]*:)?default\b)")}
+_MARKERS = {
+    "shell": regex(r"(?i)#(?:sbatch|PBS|BSUB|COBALT|FLUX:?|\$)[ \t]"),
+    "go": regex(r"//(?:go:|\s*\+(?:[\w:]*:)?default\b)"),
+}
 _LINE_ONLY = frozenset(
     {"unit", "ini", "cfg", "conf", "properties", "bat", "cmd", "docker", "vim"}
 )  # none behind a value

@@ -130,6 +130,15 @@ _QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
 _CODE = frozenset(
     {"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", "hcl", "kt", "kts", "java", "rb", "lua"}
 )
+# One value of a type or schema, where the others stand beside it: ``z.literal("kv_both")``, ``{"const": "kv_both"}``.
+_LITERAL_BEFORE = regex(rf"(?:\b(?:[A-Za-z]\w*\.)?[lL]iteral\(\s*|[\"']?const[\"']?:\s*){_Q}$")
+_LITERAL_AFTER = regex(rf"{_Q}\s*(?:[),}}\]]|\r?\n|$)")
+_LITERAL_OTHER = regex(rf"(?:[lL]iteral\(\s*|[\"']?const[\"']?:\s*){_OTHER}")
+_LITERAL_CALL = regex(rf"[lL]iteral\(\s*{_Q}$")
+_NEGATED_SCHEMA = regex(rf"[\"']?not[\"']?:\s*\{{?\s*[\"']?const[\"']?:\s*{_Q}$")
+# A member of an enumeration of a language of schemas: ``enum KvRole { kv_producer = 1; kv_both = 2; }``.
+_ENUM_BEFORE = regex(r"\benum\s+(?P<name>\w+)[^{}]*\{(?P<held>[^{}]*)$")
+_ENUM_AFTER = regex(r"\s*(?:=\s*\d+\s*)?[^\n{}\w\"'.(]*[\n;,}]|\s+kv_|\s*\}")
 # What holds members of roles, by what stands before its bracket, or above its body in Python.
 _HOLDER = regex(
     r"""(?x) \b(?:enum|class|struct|object|interface|namespace|trait)\s+(?:class\s+)?(\w+)[^{}\n]*$
@@ -239,6 +248,8 @@ def _compared(p: Place) -> bool:
         return False
     if after is not None and p.lang in _DATA | _DOCUMENTS and _SAID_AFTER.match(p.after):
         after = None  # a word of a sentence, and no operator
+    if _NEGATED_SCHEMA.search(p.before):
+        return True
     if _COMPARED_BEFORE.search(p.line) or (after is not None and (not after["closed"] or _IN_BRACKETS.search(p.line))):
         return True
     if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
@@ -389,6 +400,23 @@ def _of_all(p: Place) -> bool:
     )
 
 
+def _literal(p: Place) -> bool:
+    """One of the values that a type or a schema lets be, the others standing beside it."""
+    if not _LITERAL_BEFORE.search(p.before) or not _LITERAL_AFTER.match(p.after):
+        return False
+    return _LITERAL_CALL.search(p.before) is not None or _LITERAL_OTHER.search(p.before + TOKEN + p.after) is not None
+
+
+def _member(p: Place) -> bool:
+    """A member of an enumeration without a value of its own, of which nothing takes members by an index or in a loop."""
+    enum = _ENUM_BEFORE.search(p.s, max(0, p.i - _FAR), p.i)
+    if enum is None or not _ENUM_AFTER.match(p.after) or p.before[-1:] in {'"', "'"}:
+        return False
+    if not _ROLES.search(enum["held"] + p.after.split("}", 1)[0]):
+        return False
+    return not taken_from(p.s, enum["name"])
+
+
 def _defined(p: Place) -> bool:
     """Where the roles are given names, of which the text puts none to use."""
     named = _NAMED_BEFORE.search(p.line) if "both" in p.line.lower() else None
@@ -518,6 +546,8 @@ _TESTS: tuple[tuple[str, Callable[[Place], bool]], ...] = (
     ("other branch", _elsewhere),
     ("message", _told),
     ("comparison", _compared),
+    ("enumeration", _literal),
+    ("enumeration", _member),
     ("enumeration", _listed),
     ("definition", _defined),
     ("pattern", _searched),

@@ -348,8 +348,16 @@ class Reader:
             values = {value for value, _ in said if value is not None}
             value = values.pop() if len(values) == 1 else None
             nixl = connectors.kind_of(value, self.ctx.nixl) is connectors.Kind.NIXL
-            self._constants[name] = value if nixl or not any(other for _, other in said) else None
+            open_ = any(other for _, other in said) or (
+                value is not None and not nixl and any(self._given_later(i) for i in self.places(name))
+            )
+            self._constants[name] = value if nixl or not open_ else None
         return self._constants[name]
+
+    def _given_later(self, i: int) -> bool:
+        """Whether the name at an index is a parameter or what a loop sets: it is not the same in each function."""
+        holder = self.at(i).parent
+        return holder is not None and ("parameter" in holder.type or holder.type in self.spec.loop)
 
     def _given_by(self, end: int) -> bool:
         """Whether a name that ends at an index is a parameter, or an argument of a call: another may be given."""

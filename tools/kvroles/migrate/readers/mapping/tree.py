@@ -26,6 +26,8 @@ _TEMPLATE_KEY = regex(
 
 _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
 _DENIES = regex(r"\bNot\b")
+# Keys of what a test of manifests expects.
+_ASSERTS = frozenset({"assert", "asserts"})
 
 
 class Tree:
@@ -69,6 +71,8 @@ class Tree:
         if not path or path[-1] is not leaf:
             return []
         scope = Scope.deferred(partial(self.scopes, path))
+        if self._asserted(path):
+            return [Site(leaf.text.at(i), scope, "expectation") for i in leaf.text.tokens()]
         parent = path[-2] if len(path) > 1 else None
         if isinstance(parent, Seq) and (site := self._in_words(leaf, parent, scope)):
             return [site]
@@ -79,6 +83,14 @@ class Tree:
         if not leaf.exact:
             return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
         return self._branched(leaf, path) if self._within(leaf) else self.ctx.read(leaf.text, scope)
+
+    @staticmethod
+    def _asserted(path: list[Node]) -> bool:
+        """Whether a path leads into what a test of manifests expects: ``asserts:`` of helm-unittest, ``assert:`` of Chainsaw."""
+        return any(
+            isinstance(node, Map) and (pair := node.pair_of(inner)) is not None and pair[0].value in _ASSERTS
+            for node, inner in pairwise(path)
+        )
 
     def _within(self, leaf: Scalar) -> list[Branch]:
         """The branches of conditionals that begin within a scalar."""
@@ -118,7 +130,11 @@ class Tree:
                 scope.find_uses = partial(self._uses, node, path)
             if isinstance(node, Map):
                 pair = node.pair_of(nxt) if nxt is not None else None
+                tests = any(k.value in _ASSERTS for k, _ in node.pairs)
                 scope = data_cues.map_scope(node, scope, self.ctx, pair[0].value if pair else None)
+                if tests:
+                    scope = Scope("test", "", scope)
+                    scope.span = self.source.at(node.start), self.source.at(node.end)
                 if i == 0 and follow and (name := data_cues.mounted_name(node)):
                     scope.kind, scope.name = node.scalar("kind") or "", name
                     scope.find_uses, scope.only_doubts = partial(self._mounts, name), True

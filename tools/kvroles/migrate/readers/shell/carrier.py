@@ -7,7 +7,7 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.evidence import kinds
+from kvroles.evidence import kinds, marks
 from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text, join
@@ -65,9 +65,8 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
     t, ctx = script.t, script.ctx
     for node in grammar.owners(grammar.at(script.root, i, len(TOKEN))):
         if node.type == "comment":
-            return [
-                Site(t.at(k), script.up, "comment") for k in t.tokens_in(node.start_byte, node.end_byte)
-            ], node.end_byte
+            kind = "value" if marks.sets_by_comment(grammar.text(t, node), "shell") else "comment"
+            return [Site(t.at(k), script.up, kind) for k in t.tokens_in(node.start_byte, node.end_byte)], node.end_byte
         if node.type == "heredoc_body":
             return _heredoc(script, node), node.end_byte
         if node.type == "expansion" and node.parent is not None:

@@ -131,7 +131,7 @@ def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
                     yield kinds.ECHO.cue(side, words.strip()[:80], source.t.at(node.start_byte)), row
                 elif side is not None:
                     return
-            elif cue := _statement(source, node):
+            elif cue := _statement(source, node, inner.start_byte):
                 yield cue, row
             if node.type != "function_definition" and SERVER.search(text) and not _puts_to_use(source, node, inner):
                 return
@@ -158,8 +158,12 @@ def behind(source: Source, node: Node) -> list[Cue]:
     return comments.said([(source.t.at(follow.start_byte), grammar.text(source.t, follow).lstrip("# "))], source.ctx)
 
 
-def _statement(source: Source, node: Node) -> Cue | None:
-    """The side that an assignment of a role variable says."""
+# A variable that is set again: what it was set to before says nothing any more, or is a default.
+_SET_AGAIN = r"(?<![\w$]){0}=|\b(?:read|mapfile|getopts)\b[^\n;|]*\b{0}\b"
+
+
+def _statement(source: Source, node: Node, end: int) -> Cue | None:
+    """The side that an assignment of a role variable says at index ``end``."""
     pos = source.t.at(node.start_byte)
     assignments = [node] if node.type == "variable_assignment" else []
     if node.type == "declaration_command":
@@ -171,7 +175,7 @@ def _statement(source: Source, node: Node) -> Cue | None:
         if re.match(r"^\$\{\w+:?-(.*)\}$", word):
             continue  # whoever starts the script may set another: its default says nothing
         cues = [c for c in argv.env_cues(name, word, pos, source.ctx) if c.weight == Weight.FLAG]
-        if cues:
+        if cues and not re.search(_SET_AGAIN.format(re.escape(name)), source.t.s[node.end_byte : end]):
             return kinds.VARIABLE.cue(cues[0].side, f"{name}={word}"[:80], pos)
     return None
 
