@@ -28,6 +28,7 @@ _PART = regex(r"[\w.\"'-]")  # before a word: it is part of a longer one, of ano
 _CALLED = regex(r"\b\s*\(")
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
+_REDUCED = frozenset({"binary_operator", "binary_expression", "list_comprehension", "generator_expression"})
 _SAYS = regex(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
 _PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
@@ -400,6 +401,8 @@ class Unit(Lender):
         words = grammar.text(self.t, over) if over is not None else grammar.text(self.t, node).split("{", 1)[0]
         scope = Scope("loop", words[:60], up)
         sides = {s for w in re.findall(r"[\w-]+", words[:400]) for s in mentioned(w)} & {Side.PREFILL, Side.DECODE}
+        if over is not None and len(sides) == 1 and over.type in _REDUCED:
+            return scope  # all but one of what there is
         if len(sides) == 2:
             scope.cues.append(kinds.LOOP_OVER_BOTH.cue(Side.SHARED, words[:80], self.t.at(node.start_byte)))
         elif sides:
