@@ -130,9 +130,8 @@ class Tree:
                 scope.find_uses = partial(self._uses, node, path)
             if isinstance(node, Map):
                 pair = node.pair_of(nxt) if nxt is not None else None
-                tests = any(k.value in _ASSERTS for k, _ in node.pairs)
                 scope = data_cues.map_scope(node, scope, self.ctx, pair[0].value if pair else None)
-                if tests:
+                if node.kept("asserts", partial(_asserts, node)):
                     scope = Scope("test", "", scope)
                     scope.span = self.source.at(node.start), self.source.at(node.end)
                 if i == 0 and follow and (name := data_cues.mounted_name(node)):
@@ -459,6 +458,11 @@ class Tree:
             out.pairs += [(k, v) for k, v in taken.pairs if k.value not in own]
             own |= {k.value for k, _ in taken.pairs}
         return out
+
+
+def _asserts(node: Map) -> bool:
+    """Whether a mapping is a test of manifests: it says what it expects."""
+    return any(k.value in _ASSERTS for k, _ in node.pairs)
 
 
 def _connectors_set(entries: Seq) -> list[tuple[str, str]]:
