@@ -35,6 +35,7 @@ def page(forks: Mapping[str, Any]) -> str:
         front_matter(
             "Forks and release candidates",
             "docs/data/forks.json",
+            boost=0.4,
             description="Which branches of forks and which release candidates the series was proven on, and at which commit",
         )
         + "# Forks and release candidates\n\n"
