@@ -164,7 +164,7 @@ def rests(claims: Sequence[Claim], held: str, tested: str) -> str:
     kinds = [
         (held, [c for c in claims if c.evidence]),
         (tested, [c for c in claims if not c.evidence and c.tests]),
-        ("on files of other projects", [c for c in claims if not c.evidence and not c.tests and c.elsewhere]),
+        ("read in files of other projects", [c for c in claims if not c.evidence and not c.tests and c.elsewhere]),
         ("on pages that no machine reads", [c for c in claims if not c.evidence and not c.tests and not c.elsewhere]),
     ]
     return ", ".join(f"{len(those)} {how}" for how, those in kinds if those)
