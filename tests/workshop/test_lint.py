@@ -118,5 +118,5 @@ def test_people_read_a_line_a_finding(tiny: Tiny, tmp_path: Path) -> None:
     assert ran.code == 1
     assert ran.out.splitlines()[-2:] == [
         "patches/unit-tests/0.22.1.patch: KVR002 A trailer is not true: Topic is 'other' in folder unit-tests",
-        "1 findings",
+        "1 finding",
     ]

@@ -140,7 +140,7 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
     read = packages.census(found)
     if request.strict and read.odd:
         raise DoesNotApply(
-            f"{where} has {counted(len(read.odd), 'file')} other than RECORD says, and --strict asks for all",
+            f"{where} has {counted(len(read.odd), 'file')} not as RECORD says, and --strict asks for all",
             found="; ".join(read.odd[:3]),
             fix="List them and go on with '--no-strict'",
         )
