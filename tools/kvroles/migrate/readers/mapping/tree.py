@@ -26,6 +26,7 @@ _TEMPLATE_KEY = regex(
 
 _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
 _DENIES = regex(r"\bNot\b")
+_GENERATORS = (["configMapGenerator"], ["secretGenerator"])
 # Keys of what a test of manifests expects.
 _ASSERTS = frozenset({"assert", "asserts"})
 
@@ -134,6 +135,8 @@ class Tree:
                 if node.kept("asserts", partial(_asserts, node)):
                     scope = Scope("test", "", scope)
                     scope.span = self.source.at(node.start), self.source.at(node.end)
+                if i == 2 and follow and keys in _GENERATORS and (name := node.scalar("name")):
+                    scope = Scope("generator", name, scope, find_uses=partial(self._replacing, name, path[0]))
                 if i == 0 and follow and (name := data_cues.mounted_name(node)):
                     scope.kind, scope.name = node.scalar("kind") or "", name
                     scope.find_uses, scope.only_doubts = partial(self._mounts, name), True
@@ -223,6 +226,23 @@ class Tree:
                 if len(out) < MANY and isinstance(node, Map) and data_cues.mounts(node, name):
                     out.append(tree.scopes(path_to(tree.root, node.pairs[0][0].start), follow=False))
                     out[-1].place = self.source.at(node.start)
+        return out
+
+    def _replacing(self, name: str, root: Node) -> list[Scope]:
+        """The owners of what Kustomize's replacements put the ConfigMap or Secret ``name`` into."""
+        given = root.get("replacements") if isinstance(root, Map) else None
+        out: list[Scope] = []
+        for item in given.items if isinstance(given, Seq) else []:
+            source, targets = (item.get("source"), item.get("targets")) if isinstance(item, Map) else (None, None)
+            if not isinstance(source, Map) or source.scalar("name") != name or not isinstance(targets, Seq):
+                continue
+            for target in targets.items[:MANY]:
+                select = target.get("select") if isinstance(target, Map) else None
+                taker = (select.scalar("name") or "") if isinstance(select, Map) else ""
+                place = self.source.at(target.start)
+                side = data_cues.one_side(taker, self.ctx) if taker and target.get("reject") is None else None  # type: ignore[union-attr]
+                cues = [kinds.NAME.cue(side, f"replacements: {taker}", place)] if side is not None else []
+                out.append(Scope("replacement", taker, self.up, cues, place=place))
         return out
 
     def _referenced(self, key: Scalar, owner: Map, scope: Scope) -> list[Cue]:
