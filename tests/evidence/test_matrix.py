@@ -10,9 +10,8 @@ from evidence.printers import CARRIERS, EVIDENCE, Carrier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvroles.migrate import run
-from kvroles.migrate.findings import Options
 from kvroles.migrate.readers.registry import READERS
-from kvroles.migrate.settings import Settings
+from kvroles.migrate.settings import Options, Settings
 
 MATRIX = tomllib.loads((Path(__file__).parent / "matrix.toml").read_text(encoding="utf-8"))
 LETTERS = {"KVR101": "P", "KVR102": "D"}

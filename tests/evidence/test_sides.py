@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from kvroles.migrate import run
 from kvroles.migrate.codes import CODES
-from kvroles.migrate.findings import Options
-from kvroles.migrate.settings import Settings
+from kvroles.migrate.settings import Options, Settings
 
 CASES = Path(__file__).parent / "cases"
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'

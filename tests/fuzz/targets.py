@@ -34,7 +34,7 @@ from kvroles.apply import detect, receipt
 from kvroles.errors import KvRolesError, Unproven
 from kvroles.migrate import run, settings
 from kvroles.migrate.answers import baseline
-from kvroles.migrate.findings import Options
+from kvroles.migrate.settings import Options
 from kvroles.places import leaves
 from kvroles.series import patchfile, release
 from kvroles.series.lock import Lock

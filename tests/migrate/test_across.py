@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.migrate import cli, run
-from kvroles.migrate.findings import Options
-from kvroles.migrate.settings import Settings
+from kvroles.migrate.settings import Options, Settings
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 ENV = f"KV='{NIXL}'\n"

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from kvroles.migrate import cli, run
-from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
-from kvroles.migrate.settings import Settings
+from kvroles.migrate.settings import Options, Settings
 from support.cost import slow_but
 
 CORPUS = Path(__file__).parents[1] / "corpus"

@@ -13,9 +13,8 @@ from collections import Counter
 import pytest
 from kvroles.apply import plan as plans
 from kvroles.migrate import run
-from kvroles.migrate.findings import Options
 from kvroles.migrate.model import Finding
-from kvroles.migrate.settings import Settings
+from kvroles.migrate.settings import Options, Settings
 from kvroles.places import default_cache_dir
 from kvroles.series import project
 from kvroles.sources import release_files

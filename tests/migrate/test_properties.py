@@ -15,8 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvroles.migrate import run
-from kvroles.migrate.findings import Options
-from kvroles.migrate.settings import Settings
+from kvroles.migrate.settings import Options, Settings
 
 EXAMPLES = int(os.environ.get("KV_ROLES_EXAMPLES", "20"))
 ROLE = {"prefill": "kv_producer", "decode": "kv_consumer"}

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.migrate import cli, rewrite, run, search, walk
-from kvroles.migrate.findings import Options
-from kvroles.migrate.settings import Settings
+from kvroles.migrate.settings import Options, Settings
 
 GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
 TOOLS = str(Path(cli.__file__).parents[2])

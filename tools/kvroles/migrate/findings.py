@@ -10,8 +10,7 @@ from kvroles.evidence import decide, kinds
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.signs import SIGNS
-from kvroles.evidence.text import TOKEN
-from kvroles.migrate import arguments, connectors, dumps, hazards, together
+from kvroles.migrate import advice, connectors, dumps, hazards, together
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
 from kvroles.migrate.codes import CODES, Means
@@ -22,7 +21,6 @@ from kvroles.migrate.readers import sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.settings import Options
 
-Make = Callable[..., Finding]
 _NEAR = 4_000  # characters round a role in which its connector stands
 
 
@@ -133,7 +131,12 @@ def _unmasked(cue: Cue, ctx: File) -> Cue:
 def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
     """A server that is merely labelled decode is one where the same file configures a prefill instance."""
     prefill = next(
-        (v for v in verdicts if v is not None and v.side is Side.PREFILL and any(c.weight > 1 for c in v.cues)), None
+        (
+            v
+            for v in verdicts
+            if v is not None and v.side is Side.PREFILL and any(c.weight > Weight.FILE for c in v.cues)
+        ),
+        None,
     )
     if prefill is None:
         return verdicts
@@ -143,7 +146,9 @@ def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
 def _file_name_last(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """A file's name decides only where nothing in the file was decided the other way, and casts doubt on what is merely
     said against it unless the file turns out to hold both sides."""
-    sides = {v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > 1 for c in v.cues)}
+    sides = {
+        v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > Weight.FILE for c in v.cues)
+    }
     out: list[Verdict | None] = []
     for v in verdicts:
         if v is not None and v.side is not None and all(c.weight == Weight.FILE for c in v.cues):
@@ -233,7 +238,7 @@ def _of_site(
         asked = verdict.why in {"unknown", "conflict", "weak", "expected"}
         by_user = settled or options.settings.side_of(ctx.path, line, of_the_line=not asked)
         if by_user is None:
-            f = _undecided(verdict, site, ctx, finding)
+            f = advice.undecided(verdict, site, ctx, finding)
             f.answerable, f.suggested = True, verdict.suggested
             return [f]
         verdict = Verdict(by_user[0], "", [_answer_cue(*by_user, site), *verdict.cues])
@@ -248,7 +253,7 @@ def _of_site(
     blocked = next((h for h in out if h.blocks), None)
     if blocked is not None:
         other = "run decode with --pipeline-parallel-size 1, or " if blocked.code == "KVR132" else ""
-        fix = f"{other}keep kv_both here and say so: {_comment(ctx)}"
+        fix = f"{other}keep kv_both here and say so: {advice.comment(ctx)}"
         found.append(finding(blocked.code, f"{side.value}: {blocked.message}", side=side, cues=verdict.cues, fix=fix))
         return found  # what a move changes is of no use beside the advice not to move
     if not site.exact:
@@ -279,7 +284,7 @@ def _answer_cue(side: Side, where: str, site: Site) -> Cue:
     return kinds.ANSWER.cue(side, where, site.pos)
 
 
-def _not_nixl(site: Site, ctx: File, options: Options, finding: Make) -> Finding:
+def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> Finding:
     known = options.settings.connectors
     match connectors.kind_of(site.connector, known):
         case Kind.WRAPPER:
@@ -308,7 +313,7 @@ def _as_written(site: Site, ctx: File) -> str:
     return min((m.group() for m in fits), key=lambda t: abs(s.index(t, near) - site.pos), default=name)
 
 
-def _unread(why: str, site: Site, ctx: File, finding: Make) -> Finding:
+def _unread(why: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
     line = ctx.line(site.pos)[0]
     answer = f"set the role by hand if it is NIXL's, or run again with --side '{ctx.path}:{line}=prefill' (or =decode)"
     by_hand = "set the role by hand if it is NIXL's"
@@ -321,7 +326,7 @@ def _unread(why: str, site: Site, ctx: File, finding: Make) -> Finding:
     )
 
 
-def _not_understood(site: Site, ctx: File, finding: Make) -> Finding:
+def _not_understood(site: Site, ctx: File, finding: advice.Make) -> Finding:
     if (other := ctx.others) and site.pos in ctx.of_others:
         return finding("KVR121", f"the file names only {', '.join(other[:3])}: not NIXL")
     if read.language(ctx.name, ctx.text) == "unknown":
@@ -332,133 +337,3 @@ def _not_understood(site: Site, ctx: File, finding: Make) -> Finding:
 def _kind_of_file(ctx: File) -> str:
     base = ctx.name.rsplit("/", 1)[-1]
     return f"*.{base.rsplit('.', 1)[-1]} files" if "." in base.lstrip(".") else "this kind of file"
-
-
-def _undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding:
-    answer = (
-        f"run again with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode); if it is for both, "
-        f"leave it and say so: {_comment(ctx)}"
-    )
-    match verdict.why:
-        case "shared":
-            carrier = verdict.carrier
-            what = f"{carrier.kind} {carrier.name!r}" if carrier is not None and carrier.name else "this value"
-            return finding(
-                "KVR113",
-                f"{what} feeds both prefill and decode",
-                cues=verdict.cues,
-                side=Side.SHARED,
-                fix=_split(verdict, ctx),
-            )
-        case "aggregated":
-            return finding(
-                "KVR114",
-                "the server does both prefill and decode: no role fits",
-                cues=verdict.cues,
-                side=Side.AGGREGATED,
-                fix=f"remove the NIXL config if no KV is transferred; if it is one of a pair after all, {answer}",
-            )
-        case "encode":
-            return finding(
-                "KVR115",
-                "an encode worker transfers no KV cache",
-                cues=verdict.cues,
-                side=Side.ENCODE,
-                fix="remove the NIXL config there",
-            )
-        case "expected":
-            side, place = verdict.uses[0]
-            line = ctx.line(place)[0]
-            return finding(
-                "KVR116",
-                f"{side.value}, but line {line} expects kv_both of it",
-                cues=verdict.cues,
-                fix=f"write {side.role} here and in line {line}",
-            )
-        case "conflict":
-            carried = verdict.carrier is not None and verdict.carrier.name and verdict.carrier.kind in _SPLIT
-            fix = f"if both sides use it, {_split(verdict, ctx)}; if only one does, {answer}" if carried else answer
-            return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=fix)
-        case "weak":
-            return finding(
-                "KVR112",
-                "called decode, as servers that do both are; nothing here says that prefill runs elsewhere"
-                if verdict.label
-                else "what is said of its side is too little to act on",
-                cues=verdict.cues,
-                fix=answer,
-            )
-        case _:
-            return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)
-
-
-_SLASHES = frozenset({"go", "rust", "javascript", "typescript", "tsx"})
-
-
-def _comment(ctx: File) -> str:
-    """The comment that keeps both, as the file's language writes it, and where it goes."""
-    says = "kv-roles: keep both because ..."
-    match read.language(ctx.name, ctx.text):
-        case "markdown":
-            return (
-                f"<!-- {says} --> above the block" if not ctx.name.endswith((".rst", ".adoc")) else f"{says} above it"
-            )
-        case "json":
-            return f'"_comment": "{says}" in the line above'
-        case "shell" | "docker" | "make" | "just":
-            return f"# {says} above the command"
-        case lang if lang in _SLASHES:
-            return f"// {says} in the line above"
-        case _:
-            return f"# {says} in the line above"
-
-
-_SPLIT = frozenset(
-    {"variable", "class", "option", "anchor", "function", "template", "target", "file", "ConfigMap", "Secret"}
-)
-
-
-def _split(verdict: Verdict, ctx: File) -> str:
-    """The split to make, with names and the lines where each side puts the value to use."""
-    carrier = verdict.carrier
-    if carrier is None or not carrier.name or carrier.kind not in _SPLIT:
-        own = "give each side a value of its own, this one with kv_producer for prefill and a copy with kv_consumer for decode"
-        if read.language(ctx.name, ctx.text) == "markdown":
-            own += f"; if the text is for both, leave it and say so: {_comment(ctx)}"
-        return own
-
-    if carrier.kind == "function" and (told := arguments.told_by(ctx.text.s, carrier.name, verdict.uses)):
-        return (
-            f"derive the role in {carrier.name} from {told}, by which its calls say their side: kv_producer where it is "
-            "prefill, kv_consumer where it is decode"
-        )
-
-    def at(side: Side) -> str:
-        lines = sorted({ctx.line(place)[0] for s, place in verdict.uses if s is side and place >= 0})
-        return f" in line {', '.join(map(str, lines))}" if lines else ""
-
-    p, d = _twins(carrier.name)
-    return (
-        f"split {carrier.name} in two: {p} with kv_producer, used for prefill{at(Side.PREFILL)}, and {d} with kv_consumer, "
-        f"used for decode{at(Side.DECODE)}"
-    )
-
-
-def _twins(name: str) -> tuple[str, str]:
-    if "/" in name:
-        folder, name = name.rsplit("/", 1)
-        return tuple(f"{folder}/{twin}" for twin in _twins(name))  # type: ignore[return-value]
-    if m := re.search(r"(?i)prefill(?:er)?|decode(?:r(?!ate))?", name):  # named for one side already
-        sides = ("prefill", "decode")
-        made = [s.upper() if m.group().isupper() else s.capitalize() if m.group()[0].isupper() else s for s in sides]
-        return name[: m.start()] + made[0] + name[m.end() :], name[: m.start()] + made[1] + name[m.end() :]
-    if "-" in name or "." in name:
-        return f"prefill-{name}", f"decode-{name}"
-    if name.isupper():
-        return f"PREFILL_{name}", f"DECODE_{name}"
-    if "_" in name or name.islower():
-        return f"prefill_{name}", f"decode_{name}"
-    return f"prefill{name[:1].upper()}{name[1:]}", f"decode{name[:1].upper()}{name[1:]}"
-
-
-__all__ = ["TOKEN", "Options", "of_file"]

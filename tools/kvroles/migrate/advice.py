@@ -1,0 +1,143 @@
+"""What to do about a finding, in words: the answer to give, the split to make, the comment that keeps both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from kvroles.evidence.decide import Verdict
+from kvroles.evidence.frames import Side, Site
+from kvroles.migrate import arguments
+from kvroles.migrate.model import Finding
+from kvroles.migrate.readers import of_file as read
+from kvroles.migrate.readers.base import File
+
+Make = Callable[..., Finding]
+
+
+def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding:
+    """The finding on a role whose side is not settled: its code, why it is not, and what settles it; ``finding`` makes one."""
+    answer = (
+        f"run again with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode); if it is for both, "
+        f"leave it and say so: {comment(ctx)}"
+    )
+    match verdict.why:
+        case "shared":
+            carrier = verdict.carrier
+            what = f"{carrier.kind} {carrier.name!r}" if carrier is not None and carrier.name else "this value"
+            return finding(
+                "KVR113",
+                f"{what} feeds both prefill and decode",
+                cues=verdict.cues,
+                side=Side.SHARED,
+                fix=_split(verdict, ctx),
+            )
+        case "aggregated":
+            return finding(
+                "KVR114",
+                "the server does both prefill and decode: no role fits",
+                cues=verdict.cues,
+                side=Side.AGGREGATED,
+                fix=f"remove the NIXL config if no KV is transferred; if it is one of a pair after all, {answer}",
+            )
+        case "encode":
+            return finding(
+                "KVR115",
+                "an encode worker transfers no KV cache",
+                cues=verdict.cues,
+                side=Side.ENCODE,
+                fix="remove the NIXL config there",
+            )
+        case "expected":
+            side, place = verdict.uses[0]
+            line = ctx.line(place)[0]
+            return finding(
+                "KVR116",
+                f"{side.value}, but line {line} expects kv_both of it",
+                cues=verdict.cues,
+                fix=f"write {side.role} here and in line {line}",
+            )
+        case "conflict":
+            carried = verdict.carrier is not None and verdict.carrier.name and verdict.carrier.kind in _SPLIT
+            fix = f"if both sides use it, {_split(verdict, ctx)}; if only one does, {answer}" if carried else answer
+            return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=fix)
+        case "weak":
+            return finding(
+                "KVR112",
+                "called decode, as servers that do both are; nothing here says that prefill runs elsewhere"
+                if verdict.label
+                else "what is said of its side is too little to act on",
+                cues=verdict.cues,
+                fix=answer,
+            )
+        case _:
+            return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)
+
+
+_SLASHES = frozenset({"go", "rust", "javascript", "typescript", "tsx"})
+
+
+def comment(ctx: File) -> str:
+    """The comment that keeps both, as the file's language writes it, and where it goes."""
+    says = "kv-roles: keep both because ..."
+    match read.language(ctx.name, ctx.text):
+        case "markdown":
+            return (
+                f"<!-- {says} --> above the block" if not ctx.name.endswith((".rst", ".adoc")) else f"{says} above it"
+            )
+        case "json":
+            return f'"_comment": "{says}" in the line above'
+        case "shell" | "docker" | "make" | "just":
+            return f"# {says} above the command"
+        case lang if lang in _SLASHES:
+            return f"// {says} in the line above"
+        case _:
+            return f"# {says} in the line above"
+
+
+_SPLIT = frozenset(
+    {"variable", "class", "option", "anchor", "function", "template", "target", "file", "ConfigMap", "Secret"}
+)
+
+
+def _split(verdict: Verdict, ctx: File) -> str:
+    """The split to make, with names and the lines where each side puts the value to use."""
+    carrier = verdict.carrier
+    if carrier is None or not carrier.name or carrier.kind not in _SPLIT:
+        own = "give each side a value of its own, this one with kv_producer for prefill and a copy with kv_consumer for decode"
+        if read.language(ctx.name, ctx.text) == "markdown":
+            own += f"; if the text is for both, leave it and say so: {comment(ctx)}"
+        return own
+
+    if carrier.kind == "function" and (told := arguments.told_by(ctx.text.s, carrier.name, verdict.uses)):
+        return (
+            f"derive the role in {carrier.name} from {told}, by which its calls say their side: kv_producer where it is "
+            "prefill, kv_consumer where it is decode"
+        )
+
+    def at(side: Side) -> str:
+        lines = sorted({ctx.line(place)[0] for s, place in verdict.uses if s is side and place >= 0})
+        return f" in line {', '.join(map(str, lines))}" if lines else ""
+
+    p, d = _twins(carrier.name)
+    return (
+        f"split {carrier.name} in two: {p} with kv_producer, used for prefill{at(Side.PREFILL)}, and {d} with kv_consumer, "
+        f"used for decode{at(Side.DECODE)}"
+    )
+
+
+def _twins(name: str) -> tuple[str, str]:
+    if "/" in name:
+        folder, name = name.rsplit("/", 1)
+        return tuple(f"{folder}/{twin}" for twin in _twins(name))  # type: ignore[return-value]
+    if m := re.search(r"(?i)prefill(?:er)?|decode(?:r(?!ate))?", name):  # named for one side already
+        sides = ("prefill", "decode")
+        made = [s.upper() if m.group().isupper() else s.capitalize() if m.group()[0].isupper() else s for s in sides]
+        return name[: m.start()] + made[0] + name[m.end() :], name[: m.start()] + made[1] + name[m.end() :]
+    if "-" in name or "." in name:
+        return f"prefill-{name}", f"decode-{name}"
+    if name.isupper():
+        return f"PREFILL_{name}", f"DECODE_{name}"
+    if "_" in name or name.islower():
+        return f"prefill_{name}", f"decode_{name}"
+    return f"prefill{name[:1].upper()}{name[1:]}", f"decode{name[:1].upper()}{name[1:]}"
