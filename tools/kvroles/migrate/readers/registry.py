@@ -25,7 +25,7 @@ READERS = {
     "docker": "recipes:DOCKERFILE",
     "make": "recipes:MAKEFILE",
     "just": "recipes:JUSTFILE",
-    "powershell": "powershell:POWERSHELL",
+    "powershell": "powershell.carrier:POWERSHELL",
     "unit": "ini:INI",
     "hcl": "hcl:HCL",
     "log": "plain:LOG",
