@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 from functools import cached_property, partial
 from itertools import islice, pairwise
-from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -21,6 +19,8 @@ from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mentions import MANY
+from kvroles.migrate.readers.powershell.choices import Choice, choices
+from kvroles.migrate.readers.powershell.quoting import filled, undoubled, unescaped
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
 from kvroles.migrate.readers.words import role_set
@@ -31,57 +31,10 @@ _STRINGS = frozenset(
 )
 _WORDS = _STRINGS | {"generic_token", "command_parameter", "variable", "decimal_integer_literal"}
 _BARE = frozenset({"generic_token", "command_parameter"})
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
 
 
-_VALUE = r"(?:\"(?:[^\"`\n]|`.|\"\")*\"|'[^'\n]*'|\$[\w:]+)"
-_CHOICE = regex(rf"\?\s*(?P<a>{_VALUE})\s*(?P<colon>:)\s*(?P<b>{_VALUE})")
-_CONDITION = regex(r"[^\n;{}=]*\Z")
-_LONGEST = 200  # characters of a condition
-_PLACES = regex(r"\{\{|\}\}|\{(\d+)[^{}\n]{0,20}\}")
 _PARAM = regex(r"(?is)\bparam\s*\([^{}]*?\)\s*\n")
 _HOPS = 3  # from variable to variable
-
-
-class _Choice(NamedTuple):
-    """``c ? a : b``: where its condition, its signs and its values stand."""
-
-    start: int
-    mark: int
-    colon: int
-    a: tuple[int, int]
-    b: tuple[int, int]
-
-    def holds(self, node: Node) -> bool:
-        """Whether a node is a part of it, or the whole."""
-        return self.start <= node.start_byte and node.end_byte <= self.b[1]
-
-    def index_of(self, i: int) -> int | None:
-        """Which of its values index ``i`` is in."""
-        return next((n for n, (start, end) in enumerate((self.a, self.b)) if start <= i < end), None)
-
-    def branch(self, s: str, i: int) -> Branch:
-        """The value that index ``i`` is in, as a branch of the condition."""
-        words = "if " + s[self.start : self.mark].strip()
-        if self.index_of(i) == 0:
-            return Branch(*self.a, words, False)
-        return Branch(*self.b, words, True, self.a)
-
-
-def _choices(s: str) -> Iterator[_Choice]:
-    """Every ``c ? a : b`` of two strings or variables."""
-    for m in _CHOICE.finditer(s):
-        before = _CONDITION.search(s, max(0, m.start() - _LONGEST), m.start())
-        words = before.group() if before is not None else ""
-        depth, start = 0, m.start()
-        for n, ch in enumerate(reversed(words)):
-            depth += (ch == ")") - (ch == "(")
-            if depth < 0:
-                break
-            start = m.start() - n - 1
-        start += len(s[start : m.start()]) - len(s[start : m.start()].lstrip())
-        if start < m.start():
-            yield _Choice(start, m.start(), m.start("colon"), m.span("a"), m.span("b"))
 
 
 def _operands(node: Node) -> list[Node]:
@@ -91,21 +44,6 @@ def _operands(node: Node) -> list[Node]:
     if node.named_child_count == 1 and node.type.endswith("_expression") and node.type != "parenthesized_expression":
         return _operands(node.named_children[0])
     return [node]
-
-
-def _filled(template: Text, given: list[Text]) -> Text:
-    """A template of ``-f`` with what is put into it."""
-    parts: list[Text] = []
-    at = 0
-    for m in _PLACES.finditer(template.s):
-        parts.append(template.slice(at, m.start()))
-        at = m.end()
-        if m[1] is None:
-            parts.append(template.slice(m.start(), m.start() + 1))
-        else:
-            known = int(m[1]) < len(given)
-            parts.append(given[int(m[1])] if known else template.pick("${_}", [m.start()] * 4, m.end()))
-    return join([*parts, template.slice(at, len(template.s))])
 
 
 class _PowerShell:
@@ -134,7 +72,7 @@ class _Script:
         self.up = up
         self.ctx = file
         self._known: dict[tuple[str, bool, int, int, int], set[str | None]] = {}
-        self.choices = list(_choices(t.s))
+        self.choices = list(choices(t.s))
         masked = bytearray(t.ascii())
         for choice in self.choices:  # the grammar knows no ``c ? a : b``: it is parsed as a list of three
             masked[choice.mark] = masked[choice.colon] = ord(",")
@@ -197,7 +135,7 @@ class _Script:
                 break
         return self.ctx.read(word, scope)
 
-    def _listed(self, node: Node, assignment: Node, choice: _Choice | None) -> bool:
+    def _listed(self, node: Node, assignment: Node, choice: Choice | None) -> bool:
         """Whether a string of an assignment is one of several, and not what a ``choice`` gives."""
         owners = (o for o in grammar.owners(node) if choice is None or not choice.holds(o))
         return any(self._words(o) for o in owners if o.start_byte > assignment.start_byte)
@@ -281,12 +219,12 @@ class _Script:
                     return True
         return False
 
-    def _choice(self, node: Node) -> _Choice | None:
+    def _choice(self, node: Node) -> Choice | None:
         """The ``c ? a : b`` of which a node is a value."""
         n = bisect_right(self.choices, node.start_byte, key=lambda c: c.start) - 1
         return self.choices[n] if n >= 0 and self.choices[n].index_of(node.start_byte) is not None else None
 
-    def _put_together(self, node: Node, choice: _Choice | None) -> Text | None:
+    def _put_together(self, node: Node, choice: Choice | None) -> Text | None:
         """The whole text that an expression makes of ``node`` and others; None if it is put into none."""
         made: Text | None = None
         for owner in grammar.owners(node):
@@ -305,7 +243,7 @@ class _Script:
             if node.start_byte < at.end_byte or len(template) != 1:
                 return None
             given = [self._part(c, node) for c in _operands(owner.named_children[-1])]
-            return _filled(self._text(template[0]), given)
+            return filled(self._text(template[0]), given)
         if owner.type == "additive_expression" and owner.named_child_count > 1:
             return join(self._part(c, node) for c in _operands(owner))
         return None
@@ -326,13 +264,13 @@ class _Script:
         a, b = node.start_byte, node.end_byte
         match node.type:
             case "verbatim_string_characters":
-                return _undoubled(self.t.slice(a + 1, b - 1), "'")
+                return undoubled(self.t.slice(a + 1, b - 1), "'")
             case "expandable_string_literal":
-                return _unescaped(_undoubled(self.t.slice(a + 1, b - 1), '"'))
+                return unescaped(undoubled(self.t.slice(a + 1, b - 1), '"'))
             case "verbatim_here_string_characters":
                 return self.t.slice(a + 2, b - 2)
             case "expandable_here_string_literal":
-                return _unescaped(self.t.slice(a + 2, b - 2))
+                return unescaped(self.t.slice(a + 2, b - 2))
         return self.t.slice(a, b)
 
     def _words(self, node: Node) -> list[Node]:
@@ -510,30 +448,6 @@ def _inner(node: Node, kinds: frozenset[str] | set[str]) -> list[Node]:
         else:
             todo += reversed(n.named_children)
     return out
-
-
-def _undoubled(t: Text, quote: str) -> Text:
-    """A quote that is written twice inside its own kind is one."""
-    parts: list[Text] = []
-    start = 0
-    for m in re.finditer(quote * 2, t.s):
-        parts.append(t.slice(start, m.start() + 1))
-        start = m.end()
-    return join([*parts, t.slice(start, len(t.s))]) if parts else t
-
-
-def _unescaped(t: Text) -> Text:
-    """Back-quote escapes decoded."""
-    if "`" not in t.s:
-        return t
-    parts: list[Text] = []
-    start = 0
-    for m in re.finditer(r"(?s)`(.)", t.s):
-        parts.append(t.slice(start, m.start()))
-        char = t.slice(m.start(1), m.end(1))
-        parts.append(char.same_places(_ESCAPES.get(m[1], m[1])) if m[1] != "\n" else t.slice(m.end(), m.end()))
-        start = m.end()
-    return join([*parts, t.slice(start, len(t.s))])
 
 
 POWERSHELL = _PowerShell()
