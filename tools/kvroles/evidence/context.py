@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-from kvroles.evidence import conditions, names
+from kvroles.evidence import conditions, listed, names, proxies
 from kvroles.evidence.frames import Scope, Side
 from kvroles.evidence.names import (
     PD,
@@ -26,24 +26,6 @@ from kvroles.evidence.text import Text, occurrences
 
 MAX_NESTING = 12
 
-# A proxy or router names its prefill and decode servers; what it names is a side. The value runs to the next flag.
-_PROXY = regex(
-    r"""(?ix)
-    (?<![\w-])--(?P<flag>(?:prefill(?:er)?|decoder?)s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
-    (?:\s*=\s*|[\s\\]+|["']?,\s*["']?|["'],?\s*(?:-\s*)?["']?)
-    (?P<value>(?:(?![\s"',]--?[a-z])[^\n\\]|\\\r?\n)*)
-    """
-)
-_PROXY_VAR = regex(
-    r"""(?ix)(?P<flag>(?:prefill(?:er)?|decoder?)s?[-_]?(?:urls?|endpoints?|addr(?:ess)?|base_url|api_base|instances?)?)
-    ["']?\s*[:=]\s*[\["'(]*\s*(?P<value>https?://[^\s"')]+)""",
-)
-_PORT = regex(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
-_HOST = regex(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
-_HOSTS = regex(r"(?i)(?:hosts?|addr(?:ess|s)?|servers?|instances?|backends?)$")
-_BARE_HOST = regex(r"(?<![\w./:$\{-])(?!localhost\b)[A-Za-z][\w.-]*[A-Za-z0-9](?![\w:/}])")
-_SERVICE = regex(r"//(?!localhost|127\.|0\.0\.0\.0)[A-Za-z][\w.-]*:$")
-_LOOPBACK = regex(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 # Prefill as an instance: a name, a key, a flag, or "prefill worker"; "the prefill of a step" is a phase of any server.
 _PREFILL_SAID = regex(
     r"""(?ix)
@@ -133,26 +115,6 @@ _TRUTHS = {
     Side.PREFILL: regex(r"(?i)(?<![a-z])is[-_.]?prefill"),
     Side.DECODE: regex(r"(?i)(?<![a-z])is[-_.]?decod"),
 }
-# Both sides in a list of what there is: ``["prefill", "decode"]``, ``prefill|decode``, ``enum Role { Prefill, Decode }``,
-# ``for role in prefill decode``.
-_A_SIDE = r"(?:\w{1,40}(?:\.|::))?[\"'`]?(?:prefill(?:er)?|decode(?:r)?)[\"'`]?"
-_LISTED = regex(
-    rf"""(?ix) (?<![\w.|/-]) {_A_SIDE} (?: [ \t]*\|[ \t]* | \s*,\s* | [ \t]*\r?\n[ \t]*-[ \t]+ | [ \t]+(?:or[ \t]+)? )
-    {_A_SIDE} (?![\w.|/-]*[\w/-])"""
-)
-_LIST_OPEN = regex(r"(?:[\[({<:=]|\bin|\blist|\btuple)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
-_BARE_OPEN = regex(r"(?:[\[({<]|\bin)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
-_LIST_GOES = regex(r"(?:[|/,]|\b(?:or|and))\s*[\"'`]?\Z")
-_LIST_ON = regex(r"[ \t]*(?:\||/|,\s*[\w\"'`]|(?:or|and)\b|\r?\n[ \t]*-[ \t])")
-_WORDS_ON = regex(r"[ \t]+[\"'\w]")
-_LIST_END = regex(r"\s*(?:,\s*)?[\])}>;]|[ \t]*(?:#.*)?(?:\r?\n|\Z)|[ \t]*;")
-# A third role without quotes.
-_THIRD = regex(
-    r"""(?imx) (?:role|mode|type|stage|side)[\"']?[ \t]*[:=]{1,3}[ \t]*
-      (?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)\b
-    | ^[ \t]*\(?(?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)[ \t]*(?:\||\))
-    | (?<![a-z])(?:is|as|run|num|non)?[-_.]?(?<!dis)agg(?:regat(?:ed|e|ion))?(?![a-z]) | (?<![a-z])monolithic(?![a-z])"""
-)
 _TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest)(?:[/_.-]|$)")
 _NAME_LENGTH = 200
 _BEFORE = regex(r"[\w.-]*\Z")
@@ -163,20 +125,6 @@ def _holds(text: str, name: str) -> bool:
     """Whether a text holds a name that is no part of a longer word."""
     ends = (text[i - 1 : i] + text[i + len(name) : i + len(name) + 1] for i in occurrences(text, name))
     return any(not re.search(r"[A-Za-z0-9]", around) for around in ends)
-
-
-def _only_two(s: str, a: int, b: int) -> bool:
-    """Whether the two sides from index ``a`` to ``b`` are all of a list: it opens right before, and ends right behind."""
-    words = s[a:b].lower()
-    if "prefill" not in words or "decod" not in words or _LIST_ON.match(s, b):
-        return False
-    before = s[max(0, a - 40) : a]
-    if "|" in words:
-        return _LIST_GOES.search(before) is None
-    if not re.search(r"[,\"'`]", words) and _WORDS_ON.match(s, b):
-        return False
-    opened = _LIST_OPEN if re.search(r"[\"'`]", words) else _BARE_OPEN
-    return opened.search(before) is not None and _LIST_END.match(s, b) is not None
 
 
 class FileCtx:
@@ -369,25 +317,9 @@ class FileCtx:
     @cached_property
     def proxied(self) -> dict[str, Side]:
         """Ports, host names and variables that a proxy in this file is told are prefill's or decode's."""
-        seen: dict[str, set[Side]] = {}
-        asked = [(_PROXY, i) for i in self._places("--prefill", "--decode")]
-        if "prefill" in self.low and "http" in self.low:
-            asked += [(_PROXY_VAR, i) for i in self._places("prefill", "decode")]
-        for pattern, i in asked:
-            if m := pattern.match(self.text.s, i):
-                side = Side.PREFILL if m.group("flag").lower().startswith("prefill") else Side.DECODE
-                value = m.group("value").split("#", 1)[0]
-                if _HOSTS.search(m.group("flag")):
-                    for name in _BARE_HOST.findall(value):
-                        seen.setdefault(name.lower(), set()).add(side)
-                for p in _PORT.finditer(value):
-                    if self.objects and _SERVICE.search(value[: p.start()]):
-                        continue  # the port of a Service, not of the container behind it
-                    seen.setdefault(p.group(1) or "$" + p.group(2), set()).add(side)
-                for h in _HOST.finditer(value):
-                    if not _LOOPBACK.match(h.group(1)):
-                        seen.setdefault(h.group(1).lower(), set()).add(side)
-        return {k: next(iter(v)) for k, v in seen.items() if len(v) == 1}
+        flags = self._places("--prefill", "--decode")
+        variables = self._places("prefill", "decode") if "prefill" in self.low and "http" in self.low else []
+        return proxies.servers(self.text.s, flags, variables, services=self.objects)
 
     def sides_of(self, name: str) -> frozenset[Side]:
         """The sides that a name in this file is of: by its own words, or by the twin that stands in the file or beside it.
@@ -478,8 +410,7 @@ class FileCtx:
     @cached_property
     def _two_roles(self) -> bool:
         """Whether the file lists the two sides as what a role may be, and never with a third beside them."""
-        found = [_only_two(self.text.s, *m.span()) for m in _LISTED.finditer(self.text.s)]
-        return len(found) > 0 and all(found)
+        return listed.only_two(self.text.s)
 
     def pattern_side(self, pattern: str, asked: str = "") -> Side | None:
         """The side that an arm of a ``case`` or ``match`` of ``asked`` in this file is for (see ``conditions.pattern_side``)."""
@@ -505,10 +436,7 @@ class FileCtx:
     @cached_property
     def third_role(self) -> bool:
         """Whether the file compares or sets a role that is neither prefill nor decode: both, aggregated, encode."""
-        words = re.findall(r"[\"'](\w[\w+-]*)[\"']", self.text.s)
-        if any(role_value(w) not in {None, *PD} and w.lower() not in {"none", "regular", "all"} for w in set(words)):
-            return True
-        return _THIRD.search(self.text.s) is not None
+        return listed.third(self.text.s)
 
     @cached_property
     def holds_tests(self) -> bool:

@@ -1,0 +1,58 @@
+"""The roles that a text lists or asks for: only the two, or a third beside them. What is not of one side is then of the other,
+or may be of neither."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.evidence.names import PD, role_value
+from kvroles.evidence.patterns import regex
+
+# Both sides in a list of what there is: ``["prefill", "decode"]``, ``prefill|decode``, ``enum Role { Prefill, Decode }``,
+# ``for role in prefill decode``.
+_A_SIDE = r"(?:\w{1,40}(?:\.|::))?[\"'`]?(?:prefill(?:er)?|decode(?:r)?)[\"'`]?"
+_LISTED = regex(
+    rf"""(?ix) (?<![\w.|/-]) {_A_SIDE} (?: [ \t]*\|[ \t]* | \s*,\s* | [ \t]*\r?\n[ \t]*-[ \t]+ | [ \t]+(?:or[ \t]+)? )
+    {_A_SIDE} (?![\w.|/-]*[\w/-])"""
+)
+_LIST_OPEN = regex(r"(?:[\[({<:=]|\bin|\blist|\btuple)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
+_BARE_OPEN = regex(r"(?:[\[({<]|\bin)\s*\Z|(?:\A|\n)[ \t]*-[ \t]*\Z")
+_LIST_GOES = regex(r"(?:[|/,]|\b(?:or|and))\s*[\"'`]?\Z")
+_LIST_ON = regex(r"[ \t]*(?:\||/|,\s*[\w\"'`]|(?:or|and)\b|\r?\n[ \t]*-[ \t])")
+_WORDS_ON = regex(r"[ \t]+[\"'\w]")
+_LIST_END = regex(r"\s*(?:,\s*)?[\])}>;]|[ \t]*(?:#.*)?(?:\r?\n|\Z)|[ \t]*;")
+# A third role without quotes.
+_THIRD = regex(
+    r"""(?imx) (?:role|mode|type|stage|side)[\"']?[ \t]*[:=]{1,3}[ \t]*
+      (?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)\b
+    | ^[ \t]*\(?(?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)[ \t]*(?:\||\))
+    | (?<![a-z])(?:is|as|run|num|non)?[-_.]?(?<!dis)agg(?:regat(?:ed|e|ion))?(?![a-z]) | (?<![a-z])monolithic(?![a-z])"""
+)
+
+
+def only_two(s: str) -> bool:
+    """Whether a text lists the two sides as what a role may be, and never with a third beside them."""
+    found = [_whole(s, *m.span()) for m in _LISTED.finditer(s)]
+    return len(found) > 0 and all(found)
+
+
+def third(s: str) -> bool:
+    """Whether a text compares or sets a role that is neither prefill nor decode: both, aggregated, encode."""
+    words = re.findall(r"[\"'](\w[\w+-]*)[\"']", s)
+    if any(role_value(w) not in {None, *PD} and w.lower() not in {"none", "regular", "all"} for w in set(words)):
+        return True
+    return _THIRD.search(s) is not None
+
+
+def _whole(s: str, a: int, b: int) -> bool:
+    """Whether the two sides from index ``a`` to ``b`` are all of a list: it opens right before, and ends right behind."""
+    words = s[a:b].lower()
+    if "prefill" not in words or "decod" not in words or _LIST_ON.match(s, b):
+        return False
+    before = s[max(0, a - 40) : a]
+    if "|" in words:
+        return _LIST_GOES.search(before) is None
+    if not re.search(r"[,\"'`]", words) and _WORDS_ON.match(s, b):
+        return False
+    opened = _LIST_OPEN if re.search(r"[\"'`]", words) else _BARE_OPEN
+    return opened.search(before) is not None and _LIST_END.match(s, b) is not None

@@ -1,0 +1,51 @@
+"""What a proxy or router in a text is told: which ports, hosts and variables are prefill's servers and which decode's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvroles.evidence.frames import Side
+from kvroles.evidence.patterns import regex
+
+# A proxy or router names its prefill and decode servers; what it names is a side. The value runs to the next flag.
+_PROXY = regex(
+    r"""(?ix)
+    (?<![\w-])--(?P<flag>(?:prefill(?:er)?|decoder?)s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
+    (?:\s*=\s*|[\s\\]+|["']?,\s*["']?|["'],?\s*(?:-\s*)?["']?)
+    (?P<value>(?:(?![\s"',]--?[a-z])[^\n\\]|\\\r?\n)*)
+    """
+)
+_PROXY_VAR = regex(
+    r"""(?ix)(?P<flag>(?:prefill(?:er)?|decoder?)s?[-_]?(?:urls?|endpoints?|addr(?:ess)?|base_url|api_base|instances?)?)
+    ["']?\s*[:=]\s*[\["'(]*\s*(?P<value>https?://[^\s"')]+)""",
+)
+_PORT = regex(r"(?:(?<=:)|(?<![\w.$:]))(\d{4,5})(?![\w.])|(?<![\w])\$\{?(\w+)")
+_HOST = regex(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9])(?=:[\d$])")
+_HOSTS = regex(r"(?i)(?:hosts?|addr(?:ess|s)?|servers?|instances?|backends?)$")
+_BARE_HOST = regex(r"(?<![\w./:$\{-])(?!localhost\b)[A-Za-z][\w.-]*[A-Za-z0-9](?![\w:/}])")
+_SERVICE = regex(r"//(?!localhost|127\.|0\.0\.0\.0)[A-Za-z][\w.-]*:$")
+_LOOPBACK = regex(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
+
+
+def servers(s: str, flags: Iterable[int], variables: Iterable[int], *, services: bool) -> dict[str, Side]:
+    """Ports, host names and variables, each with its side, of the flags and variables that begin at these indices of ``s``.
+
+    What both sides are told is of neither. With ``services`` the text holds Kubernetes objects: the port of a Service is
+    not that of the container behind it.
+    """
+    seen: dict[str, set[Side]] = {}
+    for pattern, i in [*((_PROXY, i) for i in flags), *((_PROXY_VAR, i) for i in variables)]:
+        if m := pattern.match(s, i):
+            side = Side.PREFILL if m.group("flag").lower().startswith("prefill") else Side.DECODE
+            value = m.group("value").split("#", 1)[0]
+            if _HOSTS.search(m.group("flag")):
+                for name in _BARE_HOST.findall(value):
+                    seen.setdefault(name.lower(), set()).add(side)
+            for p in _PORT.finditer(value):
+                if services and _SERVICE.search(value[: p.start()]):
+                    continue  # the port of a Service, not of the container behind it
+                seen.setdefault(p.group(1) or "$" + p.group(2), set()).add(side)
+            for h in _HOST.finditer(value):
+                if not _LOOPBACK.match(h.group(1)):
+                    seen.setdefault(h.group(1).lower(), set()).add(side)
+    return {k: next(iter(v)) for k, v in seen.items() if len(v) == 1}
