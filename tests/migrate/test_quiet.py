@@ -41,6 +41,7 @@ OWN_UNREAD = {
     "docs/data/claims.toml": TELLS,
     "docs/howto/rewrite-configs.md": TELLS,
     "docs/symptoms.md": TELLS,
+    "tools/kvroles/apply/in_place.py": READS,
     "tools/kvroles/apply/meaning.py": READS,
     "tools/kvroles/contract/clauses.py": READS,
     "tools/kvroles/evidence/data_cues.py": READS,
