@@ -1,4 +1,4 @@
-"""The connector that a condition round a statement, or one that ends the function before it, makes sure of."""
+"""What a condition round a statement, or one that ends the function before it, makes sure of: the connector, the side."""
 
 from __future__ import annotations
 
@@ -57,13 +57,47 @@ def _first(unit: Reader, block: Node) -> tuple[int, str | None]:
             name = _compared(grammar.text(unit.t, node.named_children[0]), "=")
         elif node.type in unit.spec.branch and node.child_by_field_name("alternative") is None:
             condition, body = node.child_by_field_name("condition"), node.child_by_field_name("consequence")
-            leaves = body is not None and _LEAVES.match(grammar.text(unit.t, body).strip("{} \n\t;"))
-            name = _compared(grammar.text(unit.t, condition), "!") if condition is not None and leaves else None
+            left = condition is not None and body is not None and _leaves(unit, body)
+            name = _compared(grammar.text(unit.t, condition), "!") if condition is not None and left else None
         else:
             continue
         if name is not None:
             return node.start_byte, name
     return 0, None
+
+
+def left_before(unit: Reader, block: Node, inner: Node) -> list[Node]:
+    """The branches of a block, first one first, that leave it before ``inner``: what they ask does not hold there."""
+    leaving = unit.kept("leaving", block, partial(_leaving, unit, block))
+    return [node for node in leaving if node.end_byte <= inner.start_byte]
+
+
+def _leaving(unit: Reader, block: Node) -> list[Node]:
+    branches = [_statement(c) for c in block.named_children]
+    return [
+        node
+        for node in branches
+        if node.type in unit.spec.branch
+        and node.child_by_field_name("alternative") is None
+        and node.child_by_field_name("condition") is not None
+        and (body := node.child_by_field_name("consequence")) is not None
+        and _leaves(unit, body)
+    ]
+
+
+def _statement(node: Node) -> Node:
+    """Rust's ``if`` is an expression, and stands in a statement."""
+    return node.named_children[0] if node.type == "expression_statement" and node.named_child_count == 1 else node
+
+
+def _leaves(unit: Reader, body: Node) -> bool:
+    """Whether the last statement of a body leaves the block that the body stands in."""
+    while body.type in unit.spec.block:
+        inside = [c for c in body.named_children if c.type not in unit.spec.comment]
+        if not inside:
+            return False
+        body = inside[-1]
+    return _LEAVES.match(grammar.text(unit.t, body)) is not None
 
 
 def _compared(condition: str, sign: str) -> str | None:

@@ -8,14 +8,14 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, data_cues, kinds, pickers
+from kvroles.evidence import argv, comments, conditions, data_cues, kinds, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import mentioned, split_name
+from kvroles.evidence.names import PD, mentioned, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar
-from kvroles.migrate.readers.code import additions
+from kvroles.migrate.readers.code import additions, guard
 from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES, Lender
 from kvroles.migrate.readers.words import REACH
 
@@ -26,6 +26,9 @@ _IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")  # no common word: by that name an
 _MANY = 60
 _PART = regex(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
 _CALLED = regex(r"\b\s*\(")
+_ASKS = regex(
+    r"^(?:if|elif|else|switch|expression_switch|match|case|conditional|ternary)_"
+)  # a node that is one of several
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
 _REDUCED = frozenset({"binary_operator", "binary_expression", "list_comprehension", "generator_expression"})
@@ -74,6 +77,8 @@ class Unit(Lender):
             elif kind in spec.sequence and kind not in {"arguments", "argument_list"}:
                 scope = self._list(owner, inner, scope)
             if kind in spec.block and inner.type not in spec.block:
+                asked = any(_ASKS.search(o.type) for o in owners[n + 1 :])
+                scope = self._otherwise(owner, inner, scope, asked=asked)
                 scope = additions.scope(self, inner, self._before(owner, inner, scope))
             elif kind in spec.sequence | spec.mapping:
                 scope = self._before(owner, inner, scope)
@@ -375,6 +380,37 @@ class Unit(Lender):
             last=not self._chained(head),
         )
         return scope
+
+    def _otherwise(self, block: Node, inner: Node, up: Scope, *, asked: bool) -> Scope:
+        """What runs where a branch before it has left the block: ``if is_prefill: return a``, and then ``return b``.
+
+        Where more is ``asked`` further in, that says what is what, unless this alone leaves one side only.
+        """
+        told = [
+            node
+            for node in guard.left_before(self, block, inner)
+            if conditions.told(self._condition(node), value=False)[0] in PD
+        ]
+        if not told:
+            return up
+        head = told[-1]
+        scope = Scope("branch", "else", up)
+        if not asked or conditions.told(self._condition(head), value=False)[1]:
+            first = head.child_by_field_name("consequence")
+            scope.cues = pickers.else_cues(
+                self._condition(head),
+                grammar.text(self.t, first) if first is not None else "",
+                grammar.text(self.t, inner),
+                self.ctx,
+                self.t.at(head.start_byte),
+                last=len(told) == 1,
+            )
+        scope.fork = self.t.at(told[0].start_byte), inner.start_byte
+        return scope
+
+    def _condition(self, branch: Node) -> str:
+        node = branch.child_by_field_name("condition")
+        return grammar.text(self.t, node) if node is not None else ""
 
     def _chained(self, head: Node) -> bool:
         """Whether a condition is one of several that are asked in turn: what is left at the end may be anything."""
