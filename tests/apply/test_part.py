@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kvroles.contract import terms
 from kvroles.sources.git import in_scratch
 from support import tiny as project
 from support.driver import Ran
@@ -59,6 +61,20 @@ def test_what_was_not_looked_at_is_said(apply: Apply, tree: Path) -> None:
     assert "outside of runtime" in told["contract"]["unchecked"]["3"]
     assert receipt(tree)["contract"]["unchecked"] == told["contract"]["unchecked"]
     assert {p for t in told["topics"] for p in (f["path"] for f in t["files"])} == {CONNECTOR}
+
+
+def _clauses(out: str) -> dict[int, str]:
+    """The lines of ``apply -v`` on the contract, by number."""
+    return {int(m[1]): m[2] for m in re.finditer(r"^    (\d+) (.+)$", out, re.MULTILINE)}
+
+
+def test_verbose_names_every_clause_and_says_of_each_what_was_not_looked_at(apply: Apply, tree: Path) -> None:
+    names = {n: clause.name for n, clause in terms.CLAUSES.items()}
+    assert _clauses(apply("--vllm-rev", "0.22.1", "--check", "-v").ok().out) == names
+    found = _clauses(apply("--into", tree, "--part", "runtime", "-v").ok().out)
+    assert found.keys() == names.keys()
+    assert {n for n, line in found.items() if line != names[n]} == {2, 3, 4}
+    assert found[2] == f"{names[2]}: not checked: it is about tests, and only runtime was looked at"
 
 
 @pytest.mark.parametrize("fork", [False, True], ids=["a release", "a fork"])

@@ -108,8 +108,8 @@ def _prove(path: str, before: bytes, after: bytes) -> None:
         raise Unclear(0, f"the tests of the deprecation use {', '.join(unbound)}, which nothing in the file defines")
     for site in clauses.kv_both_left(path, after):
         raise Unclear(site.line, "a NIXL config says kv_both")
-    for check in (clauses.roles_kept, clauses.sides_named, clauses.well_formed):
-        for breach in check(path, before, after):
+    for clause in clauses.OF_ONE_FILE:
+        for breach in clause(path, before, after):
             raise Unclear(breach.line, breach.why)
     if path.endswith(".sh"):
         odd = _unpaired(before.decode("latin-1"), after.decode("latin-1"))

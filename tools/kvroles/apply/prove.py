@@ -73,13 +73,14 @@ def prove_plan(
     return verdict
 
 
-_SHOWN_BY = {1: Part.RUNTIME, 2: Part.TESTS}  # the clauses that are about files of one part
-
-
 def _of_part(verdict: Verdict, part: Part) -> Verdict:
     """``verdict`` on a tree of which only ``part`` was looked at."""
-    elsewhere = {n: f"it is about {of.value}, and only {part.value} was looked at" for n, of in _SHOWN_BY.items()}
-    elsewhere = {n: why for n, why in elsewhere.items() if _SHOWN_BY[n] is not part}
+    elsewhere = {
+        n: f"it is about {clause.about}, and only {part.value} was looked at"
+        for n, clause in terms.CLAUSES.items()
+        if clause.about in set(Part) - {part}
+    }
     breaches = tuple(b for b in verdict.breaches if b.clause not in elsewhere)
-    rest = dict.fromkeys((3, 4), f"outside of {part.value}, which was not looked at")
+    outside = f"outside of {part.value}, which was not looked at"
+    rest = {n: outside for n, clause in terms.CLAUSES.items() if clause.about == "tree"}
     return Verdict(breaches, {**rest, **verdict.unchecked, **elsewhere})

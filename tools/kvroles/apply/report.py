@@ -65,9 +65,10 @@ def text(outcome: Outcome, *, verbose: bool) -> str:
     if outcome.receipt is not None:
         lines.append(f"  receipt   {said(outcome.receipt)}")
     if verbose and outcome.verdict is not None:
-        does = "refuses" if any(t.topic == terms.REJECT for t in outcome.topics) else "warns"
-        clauses = ("the tests exist", "no kv_both is left", "roles are right", "all files parse")
-        lines += [f"    {n} {c}" for n, c in enumerate((f"the connector {does}", *clauses), 1)]
+        refuses = any(t.topic == terms.REJECT for t in outcome.topics)
+        names = {n: c.name for n, c in terms.CLAUSES.items()} | (terms.NAMES_WITH_REJECT if refuses else {})
+        unchecked = {n: f": not checked: {why}" for n, why in outcome.verdict.unchecked.items()}
+        lines += [f"    {n} {name}{unchecked.get(n, '')}" for n, name in names.items()]
     if outcome.meant:
         lines += ["", "  Changed by meaning, because no variant's text stands in these files; please read:", ""]
         lines += [said(line) for mails in _mails(outcome).values() for line in _diff(mails)]

@@ -1,13 +1,6 @@
 """The contract of a patched tree, checked from bytes.
 
-1. ``NixlConnector.__init__`` (or the base class it moved to) warns once for ``kv_both`` and not for explicit roles.
-   With topic ``reject-kv-both`` it refuses ``kv_both`` instead, and the engine arguments do before it.
-2. The two deprecation tests exist, in ``test_nixl_connector.py``, and their helper takes a role; with
-   ``reject-kv-both``, the tests of the refusal.
-3. No NIXL config in tests, scripts, guides or recipes says ``kv_both``, save in those tests and in the migration guide.
-4. Prefill instances say ``kv_producer``, decode instances ``kv_consumer``: each role that the series set is that of the
-   side its surroundings name, or that ``settled`` gives it. Wrappers and other connectors are as before.
-5. Python compiles, shell passes ``bash -n``, JSON snippets in Markdown parse.
+``terms.CLAUSES`` says what each clause asks; ``check`` asks it.
 
 That nothing else in the tree changed is not checked here: ``apply.plan`` names every change, and the writer makes no other.
 """
@@ -67,9 +60,8 @@ def check(
         out += [Breach(3, path, s.line, "a NIXL config says kv_both") for s in clauses.kv_both_left(path, data)]
     for path, data in after.items():
         if before.get(path) != data:
-            out += clauses.roles_kept(path, before.get(path), data)
-            out += clauses.sides_named(path, before.get(path), data)
-            out += clauses.well_formed(path, before.get(path), data)
+            for clause in clauses.OF_ONE_FILE:
+                out += clause(path, before.get(path), data)
     scripts = {p: d for p, d in after.items() if p.endswith(".sh") and before.get(p) != d}
     breaches, why_not = clauses.shells_parse(scripts)
     out += breaches

@@ -387,3 +387,11 @@ def shells_parse(scripts: Mapping[str, bytes]) -> tuple[list[Breach], str | None
         _refused[sha] = first if process.returncode else None
     refused = [(path, _refused[sha]) for path, sha in hashes.items()]
     return [Breach(5, path, 0, f"bash -n refuses it ({why})") for path, why in refused if why is not None], None
+
+
+# What is asked of each changed file by itself: its path, its bytes before (None for a new file) and after.
+OF_ONE_FILE: tuple[Callable[[str, bytes | None, bytes], tuple[Breach, ...]], ...] = (
+    roles_kept,
+    sides_named,
+    well_formed,
+)

@@ -1,4 +1,4 @@
-"""What the contract speaks of: names, files, roles, a breach, a verdict, and the key that a verdict follows from."""
+"""What the contract speaks of: its clauses, names, files, roles, a breach, a verdict, and the key that a verdict follows from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # The number of this checker: part of every key in the lock. Raise it with any change to what the checker does;
 # 'verify.py --lint' fails while its code has changed and the number has not (KVR011).
-CHECKER = 9
+CHECKER = 10
 
 QUERY = r"kv_role='kv_both'.*deprecated"  # the log query that finds patched and native instances alike
 
@@ -38,8 +38,52 @@ REFUSAL_TESTS = (
 SIDES = {"kv_producer": "prefill", "kv_consumer": "decode"}
 
 
+class Clause(NamedTuple):
+    """One clause: its ``name`` for a report, its ``text`` for a page, and the files it is ``about``.
+
+    ``about`` is "tree": every file of the tree; "change": the files that the series changes; or the one part of the tree
+    ("runtime", "tests") that shows whether the clause holds.
+    """
+
+    name: str
+    text: str
+    about: str = "tree"
+
+
+# By number. Reports and pages list what stands here; ``contract.check`` asks it.
+CLAUSES = {
+    1: Clause(
+        "the connector warns",
+        "`NixlConnector.__init__` (or the base class it moved to) warns once for `kv_both` and not for explicit roles. "
+        "With topic `reject-kv-both` it refuses `kv_both` instead, and the engine arguments do before it.",
+        "runtime",
+    ),
+    2: Clause(
+        "the tests exist",
+        "The two deprecation tests exist, in `test_nixl_connector.py`, and their helper takes a role; with "
+        "`reject-kv-both`, the tests of the refusal.",
+        "tests",
+    ),
+    3: Clause(
+        "no kv_both is left",
+        "No NIXL config in tests, scripts, guides or recipes says `kv_both`, save in those tests and in the migration guide.",
+    ),
+    4: Clause(
+        "roles are right",
+        "Prefill instances say `kv_producer`, decode instances `kv_consumer`: each role that the series set is that of the "
+        "side its surroundings name, or that `contract/settled.py` gives it. Wrappers and other connectors are as before.",
+    ),
+    5: Clause(
+        "all files parse",
+        "Python compiles, shell passes `bash -n`, JSON snippets in Markdown parse.",
+        "change",
+    ),
+}
+NAMES_WITH_REJECT = {1: "the connector refuses"}  # of the clauses that topic REJECT changes
+
+
 class Breach(NamedTuple):
-    """One broken clause: ``clause`` is its number in ``check``; ``line`` is 0 where the whole file is meant."""
+    """One broken clause: ``clause`` is its number in CLAUSES; ``line`` is 0 where the whole file is meant."""
 
     clause: int
     path: str

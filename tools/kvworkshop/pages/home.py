@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kvroles.apply import state
-from kvroles.contract import check, terms
+from kvroles.contract import terms
 from kvroles.said import counted
 from kvroles.series.lock import Lock
 from kvroles.series.patchfile import Patch
@@ -28,7 +28,7 @@ def fragments(series: Series, lock: Lock) -> dict[str, str]:
         "state-of-the-world.md": _state_of_the_world(lock),
         "warning.md": fence("text", warning(series)),
         "query.md": fence("text", terms.QUERY),
-        "contract.md": "".join(f"{n}. {text}\n" for n, text in enumerate(clauses(), 1)),
+        "contract.md": "".join(f"{n}. {clause.text}\n" for n, clause in terms.CLAUSES.items()),
         "clone.md": fence("bash", get(address()).partition("\n")[0]),
         "get.md": fence("bash", get(address())),
         "pre-commit.md": fence("yaml", pre_commit(address())),
@@ -136,12 +136,6 @@ def _refusal(lock: Lock) -> str:
     if entry is None or entry.variant is None:
         return "refuses nothing that is left"
     return f"[refuses it today](patches/{REFUSAL_TOPIC}/index.md), with `--with {REFUSAL_TOPIC}`"
-
-
-def clauses() -> list[str]:
-    """The clauses of the contract, from the module that checks them."""
-    found = re.findall(r"^\d\. (.+(?:\n   .+)*)$", check.__doc__ or "", re.MULTILINE)
-    return [re.sub(r"``([^`]+)``", r"`\1`", " ".join(c.split())) for c in found]
 
 
 def states() -> list[tuple[str, str]]:
