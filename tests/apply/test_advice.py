@@ -114,7 +114,8 @@ def test_a_clone_that_somebody_else_owns(apply: Apply, made: Callable[..., Path]
         os.chown(path, 4711, 4711)
     asked = ("--upstream", clone, "--vllm-rev", "main", "--output", home / "new")
     ran = apply(*asked, env={"HOME": str(home)}).refused(4, "dubious ownership")
-    run(" ".join(ran.err.split()).partition("run: ")[2].rstrip("."), home)
+    (command,) = commands(ran.err)
+    run(command, home)
     apply(*asked, env={"HOME": str(home)}).ok()
 
 

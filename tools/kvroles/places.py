@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from pathlib import Path
 from typing import Protocol
 
 from kvroles.console import search_path
 from kvroles.errors import UsageError
+from kvroles.said import shell
 
 OWN = ".kv-roles"  # our folder in a tree: receipt, and while a run is writing, its journal
 
@@ -49,7 +49,7 @@ def program(tool: str, *argv: str) -> str:
         start = ["kv-roles", tool]
     else:
         start = ["python", f"tools/{tool}.py"]
-    return shlex.join([*start, *argv])
+    return shell(*start, *argv)
 
 
 def restored(*paths: str) -> str:
@@ -60,7 +60,7 @@ def restored(*paths: str) -> str:
     if root.name == "data":
         return "Install the package anew, with 'python -m pip install --force-reinstall --no-deps' and its wheel"
     if (root / ".git").exists():
-        return f"Restore it with '{shlex.join(['git', '-C', str(root), 'checkout', 'HEAD', '--', *paths])}'"
+        return f"Restore it with '{shell('git', '-C', str(root), 'checkout', 'HEAD', '--', *paths)}'"
     return "Unpack the project afresh: its own files were changed"
 
 

@@ -26,6 +26,13 @@ def said(value: object) -> str:
     return _COMMAND.sub(lambda m: f"\\x{ord(m[0][0]):02x}{m[0][1:]}", text)
 
 
+def shell(*words: object) -> str:
+    """The command of ``words`` (texts, paths) as a person types it: a word with a blank or a sign of the shell is quoted."""
+    import shlex  # lazy: only a refusal names a command
+
+    return shlex.join(map(str, words))
+
+
 def counted(number: int, noun: str) -> str:
     """``number`` and ``noun`` as a sentence has them: ``1 file``, ``2 files``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shlex
 from pathlib import Path
 
 from kvroles.errors import DoesNotApply, os_error
-from kvroles.said import counted
+from kvroles.said import counted, shell
 from kvroles.series import patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series, Topic
@@ -83,7 +82,7 @@ class Merges:
         self.keep()
         if checkout is not None:
             raise DoesNotApply(f"{what}; {self._folder} has them with both sides, and no tree was made", fix=checkout)
-        copy = shlex.join(["cp", "-R", f"{self._folder}/.", f"{tree}/"])
+        copy = shell("cp", "-R", f"{self._folder}/.", f"{tree}/")
         raise DoesNotApply(
             f"{what}; nothing in it was changed",
             fix=f"Resolve the conflicts in {self._folder}, copy the files over the tree's with '{copy}', and run again "

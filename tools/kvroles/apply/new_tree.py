@@ -5,7 +5,6 @@ A release comes from its archive (``Archive``), any other revision from git (``c
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +20,7 @@ from kvroles.digest import sha256, tree_digest
 from kvroles.errors import DoesNotApply, NoSource, Unproven
 from kvroles.places import OWN, program, restored
 from kvroles.progress import Progress
+from kvroles.said import shell
 from kvroles.series import parts
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.parts import Part
@@ -231,7 +231,7 @@ def _checked_out(request: Request, output: Path, source: Source) -> str:
     merge = program("apply", "--into", str(output.absolute()), "--3way")
     if folder is None or source.commit is None:
         return f"Resolve them in a copy of it at {output}, with '{merge}'"
-    add = shlex.join(["git", "-C", str(folder), "worktree", "add", "--detach", str(output.absolute()), source.commit])
+    add = shell("git", "-C", folder, "worktree", "add", "--detach", output.absolute(), source.commit)
     return f"Resolve them in a checkout: '{add}', then '{merge}'"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from kvroles.errors import Unproven
 from kvroles.places import Readable, project_root
+from kvroles.said import shell
 
 
 def are_converted(data: bytes) -> bool:
@@ -21,7 +21,7 @@ def taken_again(folder: str) -> str:
     """
     old = folder.rstrip("/") or "/"
     return (
-        f"Clone it with the bytes kept, `git clone --config core.autocrlf=false {shlex.quote(old)} {shlex.quote(old + '-lf')}`, "
+        f"Clone it with the bytes kept, `git clone --config core.autocrlf=false {shell(old)} {shell(old + '-lf')}`, "
         "and use the clone"
     )
 

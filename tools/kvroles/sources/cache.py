@@ -10,7 +10,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader
@@ -19,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, os_error
+from kvroles.said import shell
 from kvroles.series.lock import ArchiveRow
 from kvroles.tree import handles
 
@@ -135,7 +135,7 @@ def _cached(row: ArchiveRow, folder: Path, use: _Use[_T]) -> _T | None:
         if e.errno in (errno.ELOOP, errno.EINVAL, errno.ENXIO):
             raise NoSource(
                 f"{folder / row.name} in the cache is a link, a pipe or a device, which no run of ours has put there",
-                fix=f"Look at it, then delete it: rm {shlex.quote(str(folder / row.name))}",
+                fix=f"Look at it, then delete it: '{shell('rm', '--', folder / row.name)}'",
             ) from None
         raise os_error(
             f"{folder / row.name} cannot be read", e, "Choose another cache with --cache-dir", NoSource

@@ -8,14 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kvroles.errors import NoSource
-from kvroles.said import said
+from kvroles.said import said, shell
 from kvroles.sources import git
 from kvroles.tree import handles
 
@@ -71,7 +70,7 @@ class Clone:
 
     def made_whole(self) -> str:
         """How it comes to hold the objects that it lacks: the beginning of a sentence."""
-        here = f"git -C {shlex.quote(str(self.folder))}"
+        here = shell("git", "-C", self.folder)
         if self.promised_by():
             return f"Fetch what it lacks ('{here} fetch --refetch --filter=blob:limit=1g' makes it whole)"
         if (self.common / "shallow").exists():
@@ -109,7 +108,7 @@ class Clone:
             raise NoSource(
                 f"{self.folder} is a damaged clone: {name} holds no id and no name",
                 found=said(first[:60]) or "an empty file",
-                fix=f"See 'git -C {shlex.quote(str(self.folder))} fsck', or clone it again",
+                fix=f"See '{shell('git', '-C', self.folder, 'fsck')}', or clone it again",
             )
         return first if _HEX.fullmatch(first) else packed.get(name)
 
@@ -175,9 +174,9 @@ def _checked(folder: Path, top: Path, private: Path) -> Clone:
 def _other_form(folder: Path, setting: str) -> str:
     """How the clone ``folder`` is given a form that is read here: git copies names into files, but no ids into sha1."""
     if setting == "refstorage":
-        copy = shlex.join(["git", "clone", "--bare", "--ref-format=files", str(folder), f"{folder}-files"])
+        copy = shell("git", "clone", "--bare", "--ref-format=files", folder, f"{folder}-files")
         return f"Copy it with '{copy}', and name the copy"
-    pack = shlex.join(["git", "-C", str(folder), "archive", "--prefix=vllm/", "--output", f"{folder}.tar.gz", "HEAD"])
+    pack = shell("git", "-C", folder, "archive", "--prefix=vllm/", "--output", f"{folder}.tar.gz", "HEAD")
     return f"Pack the commit with '{pack}', and give that file to --upstream"
 
 
@@ -229,7 +228,7 @@ def _check_owner(top: Path, places: list[Path]) -> None:
             return
     raise NoSource(
         f"Git would refuse {top} for dubious ownership: {strange} is owned by user {strange.lstat().st_uid}, not by you",
-        fix=f"If you trust what is in it, run: git config --global --add safe.directory {shlex.quote(name)}",
+        fix=f"If you trust what is in it, run '{shell('git', 'config', '--global', '--add', 'safe.directory', name)}'",
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kvroles.errors import NoSource, Unproven, UsageError, os_error
 from kvroles.places import OWN
+from kvroles.said import shell
 from kvroles.sources import archive
 from kvroles.tree import handles
 from kvroles.tree.member import Member
@@ -119,7 +119,7 @@ def _bytes(file: Path) -> bytes:
     except OSError as e:
         raise os_error(f"{file} cannot be read", e, None, NoSource) from None
     if blob.startswith((b"# v2 git bundle", b"# v3 git bundle")):
-        clone = f"git clone --bare {shlex.quote(str(file))} {shlex.quote(f'{file.name}.git')}"
+        clone = shell("git", "clone", "--bare", file, f"{file.name}.git")
         raise NoSource(
             f"{file} is a bundle, which is not read as it is", fix=f"Clone it ('{clone}'), and name that clone"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvroles.errors import NoSource, UsageError, os_error
+from kvroles.said import shell
 from kvroles.sources import address, clone, git, objects
 from kvroles.sources.objects import Store
 from kvroles.tree import handles
@@ -86,7 +86,7 @@ def _in_clone(folder: Path, revision: str, cache_dir: Path, *, offline: bool) ->
         raise UsageError(
             f"{folder} has no tag, branch or commit {revision!r}",
             found=f"tags {', '.join(like)}" if like else "no tag like it",
-            fix=f"Fetch it first: '{shlex.join(['git', '-C', str(folder), 'fetch', '--tags'])}'",
+            fix=f"Fetch it first: '{shell('git', '-C', folder, 'fetch', '--tags')}'",
         )
     return Commit(*objects.commit_of(store, id_, revision), store)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven, os_error
 from kvroles.places import OWN
+from kvroles.said import shell
 from kvroles.tree.member import Member
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -175,7 +175,7 @@ def settle(staged: Staged) -> None:
 
 def may_take(target: Path) -> None:
     """Raise DoesNotApply, before anything is fetched or written, where no rename can put a tree at ``target``."""
-    way = f"Name a folder in it, with --output {shlex.quote(str(target / 'vllm'))}"
+    way = f"Name a folder in it, with --output {shell(target / 'vllm')}"
     if os.path.ismount(target):
         raise DoesNotApply(f"{target} is a mount point, which nothing can be renamed to", fix=way)
     above = target.absolute().parent

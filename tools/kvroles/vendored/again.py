@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
+
+from kvroles.said import shell
 
 
 def command(*words: str) -> str:
@@ -12,5 +13,5 @@ def command(*words: str) -> str:
     home = Path(__file__).resolve().parents[2]
     script = home if home.is_file() else home / "vendor.py"
     if not script.is_file():
-        return shlex.join(["kv-roles", "vendor", *words])
-    return shlex.join([sys.executable, str(script), *words])
+        return shell("kv-roles", "vendor", *words)
+    return shell(sys.executable, str(script), *words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -14,7 +13,7 @@ from typing import Any
 from kvroles.apply.state import State, TopicStatus
 from kvroles.digest import sha256
 from kvroles.errors import UsageError, os_error
-from kvroles.said import said
+from kvroles.said import said, shell
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve
 from kvroles.series.topics import Series
@@ -225,6 +224,6 @@ def text(context: Context) -> str:
         lines.append("  this release warns by itself (native): the image only proves it")
     lines += [f"  {digest[:12]}  {name}" for name, digest in context.files.items()]
     lines.append(
-        f"  build it with 'cd {said(shlex.quote(str(context.path)))} && docker buildx bake local'; its README.md says how"
+        f"  build it with 'cd {said(shell(context.path))} && docker buildx bake local'; its README.md says how"
     )
     return "\n".join(lines) + "\n"

@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import os
-import shlex
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, UsageError, os_error
 from kvroles.progress import Progress
-from kvroles.said import counted, said
+from kvroles.said import counted, said, shell
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.tree import handles, stage
@@ -395,7 +394,7 @@ def text(outcome: Outcome) -> str:
         if len(p.census.odd) > _MAX_LISTED:
             lines.append(f"    ... and {len(p.census.odd) - _MAX_LISTED} more, which --json lists")
     lines += [f"  passed over: {said(one)}" for one in outcome.passed]
-    folder = shlex.quote(str(outcome.path))
+    folder = shell(outcome.path)
     lines.append(
         f"  load it with 'skopeo copy --all oci:{folder}:{outcome.name} docker://...', or 'podman load'; then run 'verify' in "
         "it: only that asks its Python"

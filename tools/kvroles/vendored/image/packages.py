@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
+from kvroles.said import shell
 from kvroles.vendored.image.contents import RUN_IT, Entry
 from kvroles.vendored.image.layout import ANEW, Image
 from kvroles.vendored.installed.distribution import VERSION, Installed
@@ -127,7 +127,7 @@ def _first(image: Image, top: str, entries: dict[str, Entry], where: str) -> Non
         other = next((m for m in _modules(entries, prefix)), None)
         if other is not None:
             package = other == f"{prefix}{_PROVES}"
-            gone = shlex.join(["RUN", "rm", "-r", "--", f"/{prefix}vllm" if "/vllm/" in f"/{other}" else f"/{other}"])
+            gone = shell("RUN", "rm", "-r", "--", f"/{prefix}vllm" if "/vllm/" in f"/{other}" else f"/{other}")
             raise Unproven(
                 f"Python would import /{other} in place of the vLLM in /{top} of {where}: {why} puts it first",
                 fix=f"Take it out in a build from the image: '{gone}'"
@@ -162,7 +162,7 @@ def _vouched(image: Image, top: str, entries: dict[str, Entry], where: str, *, r
             f"Two distributions in /{top} of {where} list vllm/__init__.py",
             found=", ".join(i for i, _ in infos),
             fix="Take them out in a build from the image, and install one again: "
-            f"'{shlex.join(['RUN', 'python3', '-m', 'pip', 'uninstall', '--yes', *(i.partition('-')[0] for i, _ in infos)])}'",
+            f"'{shell('RUN', 'python3', '-m', 'pip', 'uninstall', '--yes', *(i.partition('-')[0] for i, _ in infos))}'",
         )
     site = Path("/") / top
     if not infos:

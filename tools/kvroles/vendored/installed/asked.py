@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import subprocess
 import tempfile
 from collections.abc import Collection
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvroles.errors import DoesNotApply, Unproven
+from kvroles.said import shell
 from kvroles.vendored import again
 from kvroles.vendored.installed.search import Run, Search
 
@@ -99,7 +99,7 @@ def ask(search: Search, names: Collection[str], site: Path | None) -> Answer:
             f"{search.interpreter.python} cannot be started: at each start it reads {search.waits_for}, which does not end",
             expected="a file",
             found="a pipe or a device",
-            fix=f"Remove it: rm {shlex.quote(str(search.waits_for))}",
+            fix=f"Remove it: rm {shell(search.waits_for)}",
         )
     with passing_folder() as work:
         answer, question = os.path.join(work, "answer.json"), os.path.join(work, "question.json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import subprocess
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kvroles.errors import Unproven, os_error
+from kvroles.said import shell
 from kvroles.vendored.installed.search import Search
 
 _WORKERS = 2
@@ -185,5 +185,5 @@ def _run(search: Search, site: Path, jobs: list[tuple[str, str, int]]) -> dict[s
         raise Unproven(
             f"{python} gave no answer about the bytecode it would load ({type(e).__name__})",
             fix="Delete the bytecode, which Python makes again: "
-            f"'{shlex.join(['find', str(site / 'vllm'), '-name', '*.pyc', '-delete'])}'",
+            f"'{shell('find', str(site / 'vllm'), '-name', '*.pyc', '-delete')}'",
         ) from None

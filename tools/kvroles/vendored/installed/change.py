@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from kvroles.apply.state import TopicStatus, replaced
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, KvRolesError, Unproven, os_error
 from kvroles.places import OWN
+from kvroles.said import shell
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.tree import journal
@@ -211,7 +211,7 @@ def uninstall(found: Installed) -> Outcome:
             )
         made = Receipt.loads(text, str(found.site / found.receipt), found.reinstall)
         if made.how == "wheel":
-            python = shlex.quote(str(found.python or "python3"))
+            python = shell(found.python or "python3")
             # ===: the local version of a vendored wheel satisfies == too (PEP 440), so an index that holds it would give it back
             raise DoesNotApply(
                 f"{found.name} {found.version} in {found.site} was installed from a vendored wheel, which keeps no originals",

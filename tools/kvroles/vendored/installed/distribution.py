@@ -6,14 +6,13 @@ import importlib.metadata
 import json
 import os
 import re
-import shlex
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
-from kvroles.said import counted
+from kvroles.said import counted, shell
 from kvroles.vendored import again, bill, receipt
 from kvroles.vendored.installed import interpreter, shadow
 from kvroles.vendored.installed.search import Place, Run, Search, command_python, of, read, same
@@ -61,7 +60,7 @@ class Installed:
         """The step that brings the files back as they were installed."""
         if not self.info:
             return self._bare_again
-        python = shlex.quote(str(self.python or "python3"))
+        python = shell(self.python or "python3")
         if "kvroles" in self.version:
             return (
                 f"Install the vendored wheel again: '{python} -m pip install --force-reinstall --no-deps "
@@ -73,12 +72,12 @@ class Installed:
     def _bare_again(self) -> str:
         """As ``reinstall``, of files that no installer knows: the stored originals, or the tree's own commit."""
         site = str(self.site)
-        forget = shlex.join(["rm", "-rf", "--", f"{site}/{BARE}"])
+        forget = shell("rm", "-rf", "--", f"{site}/{BARE}")
         if (self.site / self.originals / "vllm").is_dir():
-            copy = shlex.join(["cp", "-R", "--", f"{site}/{self.originals}/vllm", site])
+            copy = shell("cp", "-R", "--", f"{site}/{self.originals}/vllm", site)
             return f"Put the stored originals back: '{copy} && {forget}'"
         if (self.site / ".git").exists():
-            git = shlex.join(["git", "-C", site, "checkout", "--", "vllm"])
+            git = shell("git", "-C", site, "checkout", "--", "vllm")
             return f"Take its files from the commit that is checked out: '{git} && {forget}'"
         return (
             f"No command here brings {site}/vllm back, as no installer knows its files: copy it again, from its checkout or its "
@@ -187,7 +186,7 @@ def _in(place: Place, search: Search | None, run: Run, *, runtime: bool) -> Inst
         raise DoesNotApply(
             f"{folder} holds two distributions that both provide vllm",
             found=" and ".join(labels),
-            fix=f"Uninstall both, then install the one you want: '{' && '.join(map(shlex.join, runs))}'",
+            fix=f"Uninstall both, then install the one you want: '{' && '.join(shell(*run) for run in runs)}'",
         )
     package = folder / "vllm"
     if not (package / "__init__.py").is_file() and not found:
@@ -271,7 +270,7 @@ def _not_in_place(folder: Path, place: Place, search: Search | None, run: Run, *
         return DoesNotApply(
             f"vLLM is an editable install of {folder}",
             expected="a package whose files lie in the folder of packages",
-            fix=f"{runtime}; where the tree has its tests and docs, 'python tools/apply.py --into {shlex.quote(str(folder))}' "
+            fix=f"{runtime}; where the tree has its tests and docs, 'python tools/apply.py --into {shell(folder)}' "
             "takes all of the series",
         )
     return DoesNotApply(

@@ -6,7 +6,6 @@ its answers can only lower the verdict.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from kvroles.apply.state import Reader, State, TopicStatus
 from kvroles.digest import sha256
 from kvroles.errors import Unproven
 from kvroles.places import OWN
+from kvroles.said import shell
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.tree import journal
@@ -237,7 +237,7 @@ def _compiled(search: Search, found: Installed, pycs: Sequence[str], sources: Se
             + (f" ({len(checked.wrong) - 1} more)" if len(checked.wrong) > 1 else ""),
             expected="bytecode of the source beside it",
             found="bytecode of something else",
-            fix=f"Delete it: '{shlex.join(['rm', '--', *checked.wrong])}'",
+            fix=f"Delete it: '{shell('rm', '--', *checked.wrong)}'",
         )
     return checked
 
@@ -289,7 +289,7 @@ def _shadowed(found: Installed, path: str, by: str, why: str) -> Unproven:
     assert found.search is not None
     if Path(by).is_relative_to(found.site / "vllm"):
         gone = Path(by).parent if Path(by).name.startswith("__init__.") and not path.endswith("/__init__.py") else by
-        way = f"Take it away: '{shlex.join(['rm', '-r', '--', str(gone)])}'"
+        way = f"Take it away: '{shell('rm', '-r', '--', str(gone))}'"
         if not (found.site / path).is_file():
             way += f". {_anew(found)}"
     else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
+from kvroles.said import shell
 from kvroles.vendored import again
 from kvroles.vendored.installed.search import Place, Search, same
 
@@ -24,10 +24,10 @@ def way_out(search: Search, by: Path | None, verb: str) -> str:
         given = _without(words, "--env", "PYTHONPATH=")
         return f"Start vLLM without PYTHONPATH: 'env -u PYTHONPATH {again.command(verb, *given)}'"
     if place is not None and place.why.endswith(".pth"):
-        return f"Take away what puts it on the path: '{shlex.join(['rm', '--', place.why])}'"
+        return f"Take away what puts it on the path: '{shell('rm', '--', place.why)}'"
     unvouched = [str(s.path) for s in search.startup if s.owner is None]
     if unvouched:
-        return f"Take away the start-up code that no installer vouches for: '{shlex.join(['rm', '--', *unvouched])}'"
+        return f"Take away the start-up code that no installer vouches for: '{shell('rm', '--', *unvouched)}'"
     alone = again.command(verb, *words, "--isolated")
     return (
         "No command here can say what puts it first: an entry point, or start-up code that an installer vouches for. "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import shlex
+
+from kvroles.said import shell
 
 FOLDER = "fetched"  # one of its own: pip takes a damaged file of the same name for the one it was asked for
 
@@ -18,4 +19,4 @@ def command(name: str, python: str = "python3") -> str:
     m = re.fullmatch(r"(vllm[a-z_]*)-([0-9][0-9a-z.]*)(?:\+[a-z0-9.]+)?-.*\.whl", name.rpartition("/")[2])
     wanted = f"{m[1].replace('_', '-')}=={m[2]}" if m else "vllm"
     words = [python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", FOLDER, wanted]
-    return shlex.join(words)
+    return shell(*words)
