@@ -1,0 +1,133 @@
+"""The refusals that the code can make, and the table that names for each one the test of its way out.
+
+A row holds three columns. The first is the place: module, function, and the number of the refusal in that function. The
+second is the way out: ``command`` (the fix line names a command), ``option`` (it names an option or another argument) or
+``words``. The third is the test that causes the refusal and takes the way out, or, for words, the reason why no command can.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .docs import ROOT
+
+_RAISED = {"UsageError", "DoesNotApply", "Unproven", "NoSource", "KvRolesError", "os_error"}
+_RUNS = (
+    "pasted(",
+    "subprocess.run(",
+    "vendor(",
+    "written(",
+    ".fix()",
+    "apply(",
+    "run(",
+    "main(",
+    "migrate(",
+)  # what runs it
+_TEST = re.compile(
+    r"^def (test_\w+)\(.*(?:\n(?:\) ->.*|[ \t].*)?(?=\n|\Z))*", re.MULTILINE
+)  # a function, with its body
+WAYS = ("command", "option", "words")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One call that makes an error: its ``place``, its lines in ``path``, and the source of its fix line ("" without one)."""
+
+    place: str
+    path: Path
+    first: int
+    last: int
+    fix: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table."""
+
+    place: str
+    way: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The refusals below the folders ``houses``, without those below ``but``, and the file of rows that answers them."""
+
+    file: Path
+    houses: Sequence[Path]
+    but: Sequence[Path] = ()
+
+    def refusals(self) -> list[Refusal]:
+        return [r for house in self.houses for r in _below(house) if not any(b in r.path.parents for b in self.but)]
+
+    def rows(self) -> list[Row]:
+        lines = self.file.read_text().splitlines()
+        return [Row(*line.split("\t")) for line in lines if not line.startswith("#")]
+
+    def check(self) -> list[str]:
+        """What is wrong with the table: empty where each refusal has one row, and each row a test or a reason."""
+        refusals, rows = self.refusals(), self.rows()
+        fixes = {r.place: r.fix for r in refusals}
+        counted = Counter(row.place for row in rows)
+        wrong = [f"{place}: no row in {self.file.name}" for place in fixes if not counted[place]]
+        wrong += [f"{place}: {n} rows" for place, n in counted.items() if n > 1]
+        for row in rows:
+            if row.place not in fixes:
+                wrong.append(f"{row.place}: no such refusal")
+            elif row.way not in WAYS:
+                wrong.append(f"{row.place}: {row.way} is no way")
+            elif row.way == "words":
+                if len(row.by.split()) < 4:
+                    wrong.append(f"{row.place}: words without a reason")
+            elif not fixes[row.place]:
+                wrong.append(f"{row.place}: {row.way}, and the refusal has no fix line")
+            elif row.by not in _tests():
+                wrong.append(f"{row.place}: {row.by} is not one test")
+            elif not any(word in _tests()[row.by] for word in _RUNS):
+                wrong.append(f"{row.place}: {row.by} runs nothing")
+        return wrong
+
+
+def _below(house: Path) -> Iterator[Refusal]:
+    for path in sorted(house.rglob("*.py")):
+        module = path.relative_to(house).with_suffix("").as_posix().replace("/", ".")
+        count: Counter[str] = Counter()
+        for function, call in _calls(ast.parse(path.read_text()), ""):
+            count[function] += 1
+            fix = next((k.value for k in call.keywords if k.arg == "fix"), None)
+            if getattr(call.func, "id", "") == "os_error" and len(call.args) > 2:
+                fix = call.args[2]
+            named = "" if fix is None else ast.unparse(fix)
+            yield Refusal(
+                f"{module}.{function}.{count[function]}", path, call.lineno, call.end_lineno or call.lineno, named
+            )
+
+
+def _calls(node: ast.AST, function: str) -> Iterator[tuple[str, ast.Call]]:
+    for child in ast.iter_child_nodes(node):
+        inside = child.name if isinstance(child, ast.FunctionDef) else function
+        if isinstance(child, ast.Call) and _is_refusal(child):
+            yield inside, child
+        yield from _calls(child, inside)
+
+
+def _is_refusal(call: ast.Call) -> bool:
+    """Whether ``call`` makes an error of ours: by its class, or as a class of its own that passes a fix line on."""
+    own = ast.unparse(call.func) == "super().__init__" and any(k.arg == "fix" for k in call.keywords)
+    return own or getattr(call.func, "id", "") in _RAISED
+
+
+@functools.cache
+def _tests() -> dict[str, str]:
+    """The source of each test, by its name; a name that two tests bear stands for neither."""
+    found: dict[str, list[str]] = {}
+    for path in (ROOT / "tests").glob("**/test_*.py"):
+        for m in _TEST.finditer(path.read_text()):
+            found.setdefault(m[1], []).append(m[0])
+    return {name: sources[0] for name, sources in found.items() if len(sources) == 1}
