@@ -31,6 +31,8 @@ _ASKS = regex(
 )  # a node that is one of several
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
+_JOINED = frozenset({"binary_expression", "boolean_operator"})  # two operands
+_AND, _OR = frozenset({"&&", "and"}), frozenset({"||", "or", "??"})
 _REDUCED = frozenset({"binary_operator", "binary_expression", "list_comprehension", "generator_expression"})
 _SAYS = regex(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
 _PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
@@ -61,6 +63,8 @@ class Unit(Lender):
             elif kind in spec.branch | spec.case | spec.else_:
                 scope = self._branch(owner, inner, scope)
                 scope.fork = self._fork(owner, inner)
+            elif kind in _JOINED:
+                scope = self._and(owner, inner, scope)
             elif kind in spec.loop:
                 scope = self._loop(owner, scope)
             elif kind in spec.assign:
@@ -343,6 +347,30 @@ class Unit(Lender):
         elif (side := self.ctx.pattern_side(words, self._subject(node))) is not None:
             scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
         return scope
+
+    def _and(self, node: Node, inner: Node, up: Scope) -> Scope:
+        """What is given where what stands before it holds, ``role === "prefill" && a``, and where it does not:
+        ``is_prefill and a or b``."""
+        left, sign = node.child_by_field_name("left"), self._operator(node)
+        if left is None or inner.start_byte < left.end_byte:
+            return up
+        place = self.t.at(left.start_byte)
+        if sign in _AND:
+            words = grammar.text(self.t, left)
+            scope = Scope("branch", words[:80], up, pickers.holding(words, words[:80], self.ctx, place))
+        elif sign in _OR and left.type in _JOINED and self._operator(left) in _AND:
+            condition, first = left.named_children[0], left.named_children[-1]
+            words, body = grammar.text(self.t, condition), grammar.text(self.t, inner)
+            cues = pickers.else_cues(words, grammar.text(self.t, first), body, self.ctx, place)
+            scope = Scope("branch", "else", up, cues)
+        else:
+            return up
+        scope.fork = place, inner.start_byte
+        return scope
+
+    def _operator(self, node: Node) -> str:
+        sign = node.child_by_field_name("operator")
+        return grammar.text(self.t, sign) if sign is not None else ""
 
     def _fork(self, owner: Node, inner: Node) -> tuple[int, int]:
         """Where the conditional begins that ``owner`` is, or is an arm of, and where the arm does that ``inner`` is in."""
