@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kvroles.digest import sha256
 from kvroles.errors import NoSource
 from kvroles.series.lock import ArchiveRow
-from kvroles.sources import address, cache, http
+from kvroles.sources import address, attempts, cache, http
 from kvroles.sources import index as index_module
 from support import index_server as answers
 from support.driver import Ran
@@ -258,7 +258,7 @@ def test_a_file_of_the_right_size_and_another_hash_is_refused(
 
 def test_a_slow_server_is_given_up(monkeypatch: pytest.MonkeyPatch, index: IndexServer, tmp_path: Path) -> None:
     monkeypatch.setattr(http, "TIMEOUT_S", 0.2)
-    monkeypatch.setattr(http, "_PAUSES_S", (0, 0, 0))
+    monkeypatch.setattr(attempts, "_PAUSES_S", (0, 0, 0))
     index.on(FILE, answers.dripping(b"x" * 10_000, 0.05))
     with (tmp_path / "part").open("a+b") as part, pytest.raises(NoSource, match="sends less than 50 kB/s"):
         http.download(f"{index.base}{FILE}", part, 10_000, "Check", lambda _: None)

@@ -261,7 +261,7 @@ def test_words_upstream_changed_keep_the_refusal_all_the_same(project: Path, tmp
     report = json.loads(done.stdout)
     assert outcomes(report)["connector-warning"] == ("native", "")
     outcome, note = outcomes(report)["reject-kv-both"]
-    assert (outcome, CONNECTOR in note) == ("merged", True)
+    assert (outcome, CONNECTOR in note) == ("by meaning", True)
     variant = (project / "patches" / "reject-kv-both" / f"{NEXT}.patch").read_text(encoding="utf-8")
     assert "+            raise ValueError(KV_BOTH_REFUSED)" in variant
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kvroles.errors import KvRolesError, NoSource
-from kvroles.sources import address, credentials, http, index
+from kvroles.sources import address, attempts, credentials, http, index
 from support import index_server as answers
 from support.driver import Ran
 from support.index_server import IndexServer
@@ -114,7 +114,7 @@ def test_a_page_that_is_zipped_unasked_is_read(fetching: Apply, index: IndexServ
 
 
 def test_a_page_that_unpacks_to_a_bomb_is_refused(index: IndexServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(attempts, "_PAUSES_S", (0.0, 0.0, 0.0))
     body = gzip.compress(bytes(64 << 20))
     index.on("/x", lambda r: r.reply(200, body, Content_Type="text/html", Content_Encoding="gzip"))
     with pytest.raises(NoSource, match="unpacks to more"):
