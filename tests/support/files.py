@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -32,6 +33,19 @@ def snapshot(folder: Path, *, times: bool = False) -> dict[str, tuple[object, ..
             entry += (st.st_mtime_ns, st.st_ino)
         out[str(path.relative_to(folder))] = entry
     return out
+
+
+def link_files(folder: Path, to: Path) -> None:
+    """Make ``to`` with a hard link to each file of ``folder`` (a copy where it lies on another file system).
+
+    For a cache that a test may add to. The tools refuse symbolic links there.
+    """
+    to.mkdir(parents=True)
+    for file in folder.glob("[!.]*"):
+        try:
+            os.link(file, to / file.name)
+        except OSError:
+            shutil.copy(file, to / file.name)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
