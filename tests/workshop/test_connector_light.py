@@ -15,9 +15,9 @@ from kvroles.series.lock import ReleaseRow
 from kvroles.sources import archive, cache
 from kvworkshop.runtime import wheels
 from kvworkshop.runtime.environments import Say
-from kvworkshop.runtime.light import light_construct
 from packaging.version import Version
 from support.cost import slow_but
+from support.light import light_construct
 from support.vllm_runs import QUERY, connector_path, patched_connector, say
 
 __all__ = ["say"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kvroles.errors import Unproven
-from kvworkshop.runtime.light import light_construct
+from support.light import light_construct
 
 WARNING = "\"kv_role='kv_both' is deprecated\""
 

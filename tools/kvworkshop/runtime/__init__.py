@@ -2,6 +2,5 @@
 
 ``environments`` builds interpreters with pinned requirements; ``trees`` puts a vLLM tree on their path;
 ``models`` writes what the hub would give; ``construct``, ``upstream_tests`` and ``servers`` run vLLM and
-report what it did; ``light`` runs the connector's constructor without vLLM. Nothing here is needed by
-``tools/apply.py``.
+report what it did. ``tools/apply.py`` needs nothing of it.
 """
