@@ -2,8 +2,8 @@
 
 The class and its bases within the file are cut out of the source by the syntax tree, reduced to their
 ``__init__``, compiled and called with a configuration that holds a role. Whatever else the constructor asks
-for is answered by a stand-in. Milliseconds a release, where importing vLLM takes half a minute;
-``construct`` is the full form.
+for is answered by a stand-in. A release takes milliseconds; importing vLLM, as ``kvworkshop.runtime.construct`` does,
+takes half a minute.
 """
 
 from __future__ import annotations
