@@ -33,7 +33,6 @@ def _one(name: str, room: Path, flags: list[str]) -> None:
     """The process that fuzzes; libFuzzer ends it."""
     import atheris
 
-    sys.path.insert(0, str(HERE))
     with atheris.instrument_imports(include=INSTRUMENTED):
         from targets import TARGETS
 
@@ -151,9 +150,9 @@ def _lines(check: Any, data: bytes) -> set[tuple[str, int]]:
 
 
 def main() -> int:
+    sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "bench"), str(HERE)]
     if sys.argv[1:2] == ["--one"]:
         _one(sys.argv[2], ROOT / "build" / "fuzz" / sys.argv[2], sys.argv[3:])
-    sys.path[:0] = [str(HERE), str(ROOT / "tests"), str(ROOT / "bench")]
     from targets import TARGETS
 
     p = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])

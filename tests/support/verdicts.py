@@ -21,7 +21,7 @@ from kvroles.migrate.settings import Options, Settings  # noqa: E402
 
 from support import fuzz_inputs  # noqa: E402
 
-# Of a fuzzer's input the first byte chooses among names: tests/fuzz/targets.py, CARRIERS.
+# Of a fuzzer's input the first byte chooses among names: tests/fuzz/targets/carriers.py.
 _NAMES = {
     "yaml": "a.yaml", "template": "a.yml.j2", "shell": "a.sh", "python": "a.py", "json": "a.json", "toml": "a.toml",
     "markdown": "a.md", "code": "a.go",
