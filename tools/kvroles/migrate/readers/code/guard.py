@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import islice
 
 from tree_sitter import Node
 
+from kvroles.evidence import conditions
+from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.connectors import is_connector_key
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
+from kvroles.migrate.readers.mentions import MANY
 
 # ``cfg["kv_connector"] == "NixlConnector"``: what is compared, how, with what. Nothing else may stand in the condition.
 _COMPARED = regex(
@@ -67,22 +71,24 @@ def _first(unit: Reader, block: Node) -> tuple[int, str | None]:
 
 
 def left_before(unit: Reader, block: Node, inner: Node) -> list[Node]:
-    """The branches of a block, first one first, that leave it before ``inner``: what they ask does not hold there."""
+    """The branches of a block, first one first, that ask for a side and leave the block before ``inner``: what they ask does not
+    hold there."""
     leaving = unit.kept("leaving", block, partial(_leaving, unit, block))
     return [node for node in leaving if node.end_byte <= inner.start_byte]
 
 
 def _leaving(unit: Reader, block: Node) -> list[Node]:
-    branches = [_statement(c) for c in block.named_children]
-    return [
-        node
-        for node in branches
-        if node.type in unit.spec.branch
-        and node.child_by_field_name("alternative") is None
-        and node.child_by_field_name("condition") is not None
-        and (body := node.child_by_field_name("consequence")) is not None
-        and _leaves(unit, body)
-    ]
+    branches = (_statement(c) for c in block.named_children)
+    return list(islice((node for node in branches if _asks_and_leaves(unit, node)), MANY))
+
+
+def _asks_and_leaves(unit: Reader, node: Node) -> bool:
+    condition, body = node.child_by_field_name("condition"), node.child_by_field_name("consequence")
+    if node.type not in unit.spec.branch or condition is None or body is None:
+        return False
+    if node.child_by_field_name("alternative") is not None or not _leaves(unit, body):
+        return False
+    return conditions.told(grammar.text(unit.t, condition), value=False)[0] in PD
 
 
 def _statement(node: Node) -> Node:

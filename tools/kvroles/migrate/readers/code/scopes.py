@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, conditions, data_cues, kinds, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import PD, mentioned, split_name
+from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
@@ -414,11 +414,7 @@ class Unit(Lender):
 
         Where more is ``asked`` further in, that says what is what, unless this alone leaves one side only.
         """
-        told = [
-            node
-            for node in guard.left_before(self, block, inner)
-            if conditions.told(self._condition(node), value=False)[0] in PD
-        ]
+        told = guard.left_before(self, block, inner)
         if not told:
             return up
         head = told[-1]

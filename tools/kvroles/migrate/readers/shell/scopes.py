@@ -8,9 +8,9 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, kinds, pickers
+from kvroles.evidence import argv, conditions, kinds, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import mentioned
+from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.mentions import MANY
@@ -19,6 +19,8 @@ from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
 from kvroles.migrate.readers.template import branches
 
+_ASKS = frozenset({"if_statement", "elif_clause", "else_clause", "case_statement"})
+_LEAVES = regex(r"(?:exit|return|break|continue)\b|exec\s+[\w./\"'$]")
 _ANYTHING = regex(r"(?:^|\|)\s*\*\s*(?:\||$)")
 _TRUTH = regex(r"(?i)[\"']?(?:true|yes|on|1)[\"']?(?:\s*\|\s*[\"']?(?:true|yes|on|1)[\"']?)*")
 
@@ -68,7 +70,8 @@ class Script(Source):
                 case _:
                     pass
             if owner.type in BLOCKS and inner is not None and inner.type not in {"else_clause", "elif_clause"}:
-                scope = shell_said.before(self, inner, scope)
+                asked = any(o.type in _ASKS for o in owners[n + 1 :])
+                scope = shell_said.before(self, inner, self._otherwise(owner, inner, scope, asked=asked))
         return scope
 
     # -- owners -------------------------------------------------------------------------------------------------------
@@ -178,6 +181,42 @@ class Script(Source):
         place, body = self.t.at(node.start_byte), grammar.text(self.t, node)
         scope.cues = pickers.else_cues(words, first, body, self.ctx, place, shell=True)
         return scope
+
+    def _otherwise(self, block: Node, inner: Node, up: Scope, *, asked: bool) -> Scope:
+        """What runs where an ``if`` before it has left the script or function: ``if ...; then exec a; fi``, and then ``exec b``.
+
+        Where more is ``asked`` further in, that says what is what, unless this alone leaves one side only.
+        """
+        left = [node for node in self._leaving(block) if node.end_byte <= inner.start_byte]
+        if not left:
+            return up
+        words = self._condition(left[-1])
+        scope = Scope("branch", "else", up)
+        if not asked or conditions.told(words, value=False, shell=True)[1]:
+            first, body = grammar.text(self.t, left[-1]), grammar.text(self.t, inner)
+            place, last = self.t.at(left[-1].start_byte), len(left) == 1
+            scope.cues = pickers.else_cues(words, first, body, self.ctx, place, shell=True, last=last)
+        scope.fork = self.t.at(left[0].start_byte), inner.start_byte
+        return scope
+
+    def _leaving(self, block: Node) -> list[Node]:
+        """The first ``if``s of a block that ask for a side, know no other case, and leave what they stand in."""
+        key = block.start_byte, block.end_byte
+        if key not in self._left:
+            self._left[key] = list(islice((c for c in block.named_children if self._leaves(c)), MANY))
+        return self._left[key]
+
+    def _leaves(self, node: Node) -> bool:
+        if node.type != "if_statement" or any(c.type in {"else_clause", "elif_clause"} for c in node.children):
+            return False
+        last = next((c for c in reversed(node.named_children) if c.type != "comment"), None)
+        if last is None or _LEAVES.match(grammar.text(self.t, last)) is None:
+            return False
+        return conditions.told(self._condition(node), value=False, shell=True)[0] in PD
+
+    def _condition(self, branch: Node) -> str:
+        node = branch.child_by_field_name("condition") or next((c for c in branch.children if c.is_named), None)
+        return grammar.text(self.t, node) if node is not None else ""
 
     def _case(self, node: Node, up: Scope) -> Scope:
         value = node.child_by_field_name("value")

@@ -117,6 +117,7 @@ class Source:
         self._values: list[tuple[str, str]] | None = None
         self._words: dict[tuple[int, int, str], tuple[list[argv.Word], list[Node], list[argv.Word]]] = {}
         self._naming: list[tuple[str, str]] | None = None
+        self._left: dict[tuple[int, int], list[Node]] = {}
         self._of_role: dict[str, tuple[str | None, tuple[str, ...]]] = {}
         source = t.ascii()
         if templated:  # an action's quotes are its own
