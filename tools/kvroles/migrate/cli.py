@@ -220,10 +220,10 @@ def _run(args: argparse.Namespace) -> int:
         # lazy: only a review needs it
         from kvroles.migrate.review import review
 
-        known = review.held(results, found, known, terminal)
+        known = review.ask(results, found, known, terminal)
         coverage = looked_at
         results = run.each(found, options._replace(known=known), coverage)
-        write = review.agreed(results, terminal, ask=not args.write)
+        write = review.confirm(results, terminal, ask=not args.write)
     whole = _write(results) if write else True
     _baseline(args, entries, results)
     whole = report(args, results, coverage) and whole

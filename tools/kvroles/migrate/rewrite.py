@@ -21,6 +21,13 @@ class NotWrittenError(Exception):
     """Why a file was left as it was."""
 
 
+class ChangedError(NotWrittenError):
+    """The file is not what was read any more."""
+
+    def __init__(self) -> None:
+        super().__init__("it changed since it was read")
+
+
 def edited(data: bytes, text: Text, findings: list[Finding]) -> bytes:
     """``data``, decoded as ``text``, with the role of each finding written over its seven bytes.
 
@@ -69,7 +76,7 @@ def create(path: str, data: bytes) -> None:
         finally:
             os.close(at)
     except FileExistsError:
-        raise NotWrittenError("it changed since it was read") from None
+        raise ChangedError from None
     except OSError as e:
         raise NotWrittenError(f"{e.strerror or e}") from None
 
@@ -80,7 +87,7 @@ def _replace(folder: int, name: str, before: bytes, after: bytes) -> None:
     with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder), "rb") as f:
         info = _held(f)
         if f.read() != before:
-            raise NotWrittenError("it changed since it was read")
+            raise ChangedError
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temp, dir_fd=folder)
         with handles.new(folder, name, 0o600, passing=temp) as out:
@@ -106,7 +113,7 @@ def _held(f: BinaryIO) -> os.stat_result:
     if info.st_nlink > 1:
         raise NotWrittenError("it has more than one name (hard links), which a rename would part")
     if not info.st_nlink:
-        raise NotWrittenError("it changed since it was read")
+        raise ChangedError
     return info
 
 

@@ -84,7 +84,7 @@ class Coverage:
 
 
 class _Share(NamedTuple):
-    """What a process does at a time: a folder, or some files; of the path ``root`` and of one repository."""
+    """One piece of the search, which one process does: ``what`` is a folder or some files, below the path ``root``."""
 
     root: str
     repository: str
@@ -111,7 +111,7 @@ def over(paths: list[str], known: Known, *, names: bool = False, quiet: bool = T
 
 
 def without(baseline: str, found: list[Found], coverage: Coverage) -> list[Found]:
-    """``found`` less the baseline itself, whose names of files may hold the word."""
+    """``found`` without the file ``baseline``: it may hold ``kv_both`` in the names of files."""
     own = os.path.realpath(baseline)
     out = []
     for f in found:
@@ -161,7 +161,7 @@ def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -
     worth = bool(shares) or count >= _WORTH_SHARING
     shares += files  # the folders first: what is small goes last, and evens out the ends
     with Progress("Searching", len(shares), quiet=quiet, unit="parts") as bar:
-        out += parallel.shared(partial(_look, known, names), shares, worth=worth, meanwhile=_load_judges, done=bar.at)
+        out += parallel.shared(partial(_look, known, names), shares, worth=worth, meanwhile=_load_readers, done=bar.at)
     return [*out, seen]
 
 
@@ -236,8 +236,10 @@ def _same(repository: str, _path: str) -> str:
 
 
 def _aside(root: str, listed: walk.Listed, of: Callable[[str], str], known: Known, seen: Coverage) -> list[Found]:
-    """The links of a folder, and what in it is neither file nor folder; the rest that is put aside is counted in ``seen``. ``of``
-    says of which repository a path is."""
+    """The links of a folder, and what in it is neither file nor folder. All else that is put aside is counted in ``seen``.
+
+    ``of`` says of which repository a path is.
+    """
     out: list[Found] = []
     for reason, path in listed.aside:
         repo = of(path)
@@ -280,7 +282,7 @@ def _followed(
     return [seen]
 
 
-def _load_judges() -> None:
-    """What reads and weighs the hits takes a while to load; this process does so while the others look for hits."""
+def _load_readers() -> None:
+    """Load the readers, which takes a while, in this process while the others search."""
     import_module("kvroles.migrate.findings")
     import_module("kvroles.migrate.readers.base").load()

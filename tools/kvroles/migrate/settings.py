@@ -15,34 +15,35 @@ from kvroles.migrate import walk
 from kvroles.migrate.codes import CODES, RETIRED
 
 if TYPE_CHECKING:
-    from kvroles.migrate.answers.answer import Answer as LineAnswer
+    from kvroles.migrate.answers.answer import Answer
     from kvroles.series.release import Version
 
 NAME = ".kv-roles.toml"
 
-Answer = tuple[str, int, Side]  # glob, line or 0, side
+Row = tuple[str, int, Side]  # of --side or [side]: glob, line or 0, side
 
 
 class Settings:
-    """Answers by glob (first match wins, the command line's before the file's), and what to leave alone.
+    """Which side is given to which files (the first row whose glob matches; the command line's rows come first), and what to
+    leave alone.
 
     ``bases`` are the folders that globs are relative to: the current one, or the settings file's.
     """
 
-    def __init__(self, sides: Sequence[Answer] = (), bases: Sequence[str] = (".",)) -> None:
+    def __init__(self, sides: Sequence[Row] = (), bases: Sequence[str] = (".",)) -> None:
         self.given = tuple(sides)  # the command line's
-        self.sides: list[Answer] = []
+        self.sides: list[Row] = []
         self.bases = tuple(bases)
         self.file = ""  # where all but the command line's was read from
         self.both: list[tuple[str, int, str]] = []  # glob, line or 0, and why it stays as it is
-        self.answers: dict[str, dict[str, LineAnswer]] = {}  # by file and by what the line is
+        self.answers: dict[str, dict[str, Answer]] = {}  # by file and by what the line is
         self.exclude: list[str] = []
         self.ignore: frozenset[str] = frozenset()
         self.connectors: frozenset[str] = frozenset()
         self.used: set[int] = set()  # the answers of the command line that decided something, by number
 
     def side_of(self, path: str, line: int, *, of_the_line: bool = False) -> tuple[Side, str] | None:
-        """The answer given for one line of a file, and where; or None. With ``of_the_line`` only one that names that line."""
+        """The side given to one line of a file, and by which row; or None. ``of_the_line``: only a row that names it."""
         for number, (glob, at, side) in enumerate((*self.given, *self.sides)):
             bases = (".",) if number < len(self.given) else self.bases
             if (at == line or (not at and not of_the_line)) and named(path, glob, bases):
@@ -60,7 +61,7 @@ class Settings:
                 return because, f"{self.file}: [both] {f'{glob}:{at}' if at else glob}"
         return None
 
-    def answers_of(self, path: str) -> Mapping[str, LineAnswer]:
+    def answers_of(self, path: str) -> Mapping[str, Answer]:
         """The answers kept for the lines of a file, by what each line is."""
         if not self.answers:
             return {}
@@ -73,9 +74,11 @@ class Settings:
 
 
 class Known:
-    """The settings of every file of a run: of ``--config``, else of the nearest ``.kv-roles.toml`` up to the top of the file's
-    repository (without one: up to the path that was named, or to the current folder), else of the current folder. Without
-    ``trust`` no settings file of a tree is read."""
+    """Which settings hold for each file of a run: those of ``--config``; else the nearest ``.kv-roles.toml`` up to the top of the
+    file's repository (without one: up to the path that was named, or to the current folder); else the current folder's.
+
+    Without ``trust`` no settings file of a tree is read. Raises ``UsageError`` for a ``--side`` or a ``--config`` that is wrong.
+    """
 
     def __init__(self, sides: Sequence[str] = (), config: str | None = None, *, trust: bool = True) -> None:
         self._asked = sides, config
@@ -121,14 +124,14 @@ class Known:
 
     def anew(self) -> Known:
         """The same, from the settings files as they are now."""
-        return Known(*self._asked)
+        return Known(*self._asked, trust=self.trust)
 
     def open_sides(self, found: set[int]) -> bool:
-        """Whether an answer of the command line has not met a file that its glob names."""
+        """Whether a row of the command line has not met a file that its glob names yet; ``found`` are those that have."""
         return len(found) < len(self.given)
 
     def named_by(self, path: str, found: set[int]) -> set[int]:
-        """The answers of the command line, but for those in ``found``, whose glob names ``path``."""
+        """The numbers of the rows of the command line whose glob names ``path``, less those in ``found``."""
         return {n for n, (glob, _, _) in enumerate(self.given) if n not in found and named(path, glob, (".",))}
 
 
@@ -154,7 +157,7 @@ def _nearest(folder: str, root: str) -> str:
 
 
 class Options(NamedTuple):
-    """What the run was asked for."""
+    """What a run was asked for, as far as it changes how a file is judged and told."""
 
     settings: Settings
     release: Version | None = None
@@ -251,7 +254,7 @@ def _place(text: str) -> tuple[str, int]:
     return (m[1], int(m[2])) if m else (text, 0)
 
 
-def load(path: str | None, given: Sequence[Answer] = (), bases: Sequence[str] = (".",)) -> Settings:
+def load(path: str | None, given: Sequence[Row] = (), bases: Sequence[str] = (".",)) -> Settings:
     """The settings of the command line and of a ``.kv-roles.toml``. Raises ``UsageError`` for a file that is wrong."""
     settings = Settings(given, bases)
     settings.file = path or ""
@@ -299,7 +302,7 @@ _MAX_BYTES, _MAX_DOTS = 1 << 20, 1000
 
 
 def _toml(path: str) -> dict[str, object]:
-    # lazy: only here: most runs have no such file
+    # lazy: most runs have no such file
     import tomllib
 
     with open(path, "rb") as f:

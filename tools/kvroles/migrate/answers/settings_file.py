@@ -91,9 +91,9 @@ class SettingsFile:
             else:
                 rewrite.write(self.path, before, after)
         except rewrite.NotWrittenError as e:
-            if last or "changed" not in str(e):
-                raise self._refused(str(e)) from None
-            return False
+            if isinstance(e, rewrite.ChangedError) and not last:
+                return False
+            raise self._refused(str(e)) from None
         return True
 
     def _proven(self, text: str, answer: Answer) -> None:

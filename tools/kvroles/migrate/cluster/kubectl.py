@@ -62,9 +62,12 @@ class Kubectl:
         if done.returncode:
             return Unlisted(kind, _why(done.stderr))
         try:
-            return [item for item in json.loads(done.stdout)["items"] if isinstance(item, dict)]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            items = json.loads(done.stdout)["items"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            items = None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             return Unlisted(kind, "kubectl answered no list of objects")
+        return items
 
     def _run(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
         try:

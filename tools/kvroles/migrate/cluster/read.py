@@ -51,8 +51,8 @@ def cluster(kubectl: Kubectl, options: Options, coverage: Coverage, *, quiet: bo
     """The results for all objects that ``kubectl`` lists. Without ``quiet`` a bar shows how many kinds were asked for.
 
     A namespace is what a repository is in other reports. What was made from an object that is told of itself (a ReplicaSet
-    and its pods from their Deployment) is counted as passed over. A kind that could not be listed, and a Helm release that
-    could not be read, is a finding.
+    and its pods from their Deployment) is counted as passed over. A kind that could not be listed, an item of a list
+    that is no object, and a Helm release that could not be read, is a finding.
     """
     kinds, unlisted = kubectl.kinds()
     for kind in kinds:
@@ -73,7 +73,7 @@ def cluster(kubectl: Kubectl, options: Options, coverage: Coverage, *, quiet: bo
             elif kind == SECRETS:
                 seen.releases(got)
             else:
-                seen.objects(got)
+                seen.objects(kind, got)
     lost = [*seen.lost, *(run.skipped(u.kind, f"it cannot be listed: {u.why}") for u in unlisted)]
     for r in lost:
         r.repository = r.repository or WHOLE
@@ -94,10 +94,12 @@ class _Seen:
         self._of_helm: list[Place] = []
         self.lost: list[FileResult] = []
 
-    def objects(self, items: Sequence[dict[str, Any]]) -> None:
+    def objects(self, kind: str, items: Sequence[dict[str, Any]]) -> None:
         for item in items:
             found = objects.of_mapping(item)
             if found is None:
+                if TOKEN in json.dumps(item):
+                    self.lost.append(run.skipped(kind, f"an item of the list holds {TOKEN} and is no object"))
                 continue
             self._coverage.looked[found.name.namespace or WHOLE] += 1
             self._live.add(found.name)

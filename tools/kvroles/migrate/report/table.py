@@ -36,8 +36,8 @@ class Row(NamedTuple):
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing was found here."""
-        return not any(self[2:7])
+        """Whether files were looked at here, and nothing was found in them."""
+        return self.files > 0 and not any(self[2:7])
 
     def as_json(self) -> dict[str, object]:
         """The row as the object of the JSON report."""
@@ -82,7 +82,8 @@ def total(all_rows: Sequence[Row]) -> Row:
 
 
 def text(all_rows: Sequence[Row]) -> list[str]:
-    """The table for a terminal. Repositories in which nothing was found are one line where there are several."""
+    """The table for a terminal. Where there are several, those in which nothing was found are one line; one in which nothing
+    was looked at keeps its own."""
     shown = [row for row in all_rows if not row.quiet] if len(all_rows) > 1 else list(all_rows)
     lines = [COLUMNS, *((said(row.repository), *map(str, row[1:])) for row in shown)]
     if len(all_rows) > 1:
@@ -93,7 +94,7 @@ def text(all_rows: Sequence[Row]) -> list[str]:
         for line in lines
     ]
     if clean := len(all_rows) - len(shown):
-        out.append(f"and {clean} {'repository' if clean == 1 else 'repositories'} in which nothing is left")
+        out.append(f"and {clean} {'repository' if clean == 1 else 'repositories'} in which nothing was found")
     return out
 
 

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 _COLOURS = {"+": "32", "-": "31", "@": "36"}
 
 
-def held(results: list[FileResult], found: list[Found], known: Known, terminal: Terminal) -> Known:
-    """Ask for what is open in ``results``; the settings with the answers. Raises ``KvRolesError`` if the terminal is closed."""
+def ask(results: list[FileResult], found: list[Found], known: Known, terminal: Terminal) -> Known:
+    """Ask for each open case of ``results``; returns the settings, read anew with the answers in them.
+
+    Raises ``KvRolesError`` if the terminal is closed, or an answer cannot be kept.
+    """
     roots = {f.path: f.root for f in found}
     session = Session(cases(results), terminal, lambda path: known.home(path, roots[path]))
     try:
@@ -37,9 +40,11 @@ def _said(session: Session, terminal: Terminal) -> None:
         terminal.say(f"\n{answers} kept in {', '.join(map(said, session.files))}.")
 
 
-def agreed(results: list[FileResult], terminal: Terminal, *, ask: bool) -> bool:
-    """Show what would be written; whether it may be, which is asked where ``ask`` is true. Raises ``KvRolesError`` if the
-    terminal is closed."""
+def confirm(results: list[FileResult], terminal: Terminal, *, ask: bool) -> bool:
+    """Show the changes that ``results`` hold; whether to write them. With ``ask`` a person decides; else any change is written.
+
+    Raises ``KvRolesError`` if the terminal is closed.
+    """
     changes = [r for r in results if r.after is not None]
     try:
         for r in changes:
