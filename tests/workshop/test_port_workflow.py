@@ -46,6 +46,7 @@ class Repository:
             "patches/lock.json": "{}\n",
             "docs/data/compat.json": "{}\n",
             "tools/apply.py": APPLY,
+            "README.md": "0.9.0 to 0.33.0\n",
         }.items():
             (self.clone / path).parent.mkdir(parents=True, exist_ok=True)
             (self.clone / path).write_text(text)
@@ -68,6 +69,7 @@ class Repository:
         if lock is not None:
             (self.clone / "patches" / "lock.json").write_text(lock)
             (self.clone / "patches" / "new.patch").write_text("a new variant\n")
+            (self.clone / "README.md").write_text(f"0.9.0 to {release}\n")
             (self.clone / "tools" / "apply.py").write_text(APPLY + "  # changed, and not of the series\n")
         (self.clone / "report.txt").write_text(report)
         served = self.run("port", "What changed", release)
@@ -141,10 +143,10 @@ def test_a_person_s_commits_on_the_branch_stay(repository: Repository) -> None:
     assert repository.pushed() == '{"by": "hand"}'
 
 
-def test_only_the_series_and_its_data_are_proposed(repository: Repository) -> None:
+def test_only_what_a_port_writes_is_proposed(repository: Repository) -> None:
     repository.weekly("0.34.0", '{"a": 1}')
     changed = repository.git("diff", "--name-only", "main", BRANCH, cwd=repository.origin).splitlines()
-    assert changed == ["patches/lock.json", "patches/new.patch"]
+    assert changed == ["README.md", "patches/lock.json", "patches/new.patch"]
 
 
 def test_a_report_stays_code_in_the_pull_request_whatever_it_says(repository: Repository) -> None:
