@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # The number of this checker: part of every key in the lock. Raise it with any change to what the checker does;
 # 'verify.py --lint' fails while its code has changed and the number has not (KVR011).
-CHECKER = 10
+CHECKER = 11
 
 QUERY = r"kv_role='kv_both'.*deprecated"  # the log query that finds patched and native instances alike
 
