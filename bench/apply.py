@@ -21,7 +21,7 @@ from typing import Any
 from harness import BARE_START, CORES, ENV, GIT, TOOLS, Time, median, ratio, seconds, timed, turns, write
 from kvroles.places import default_cache_dir
 from kvroles.series import project
-from kvroles.sources import cache as fetch
+from kvroles.sources import cache
 
 APPLY = (sys.executable, TOOLS / "apply.py")
 GOALS = {"new_tree_to_tar": 1.3, "into_to_git_am": 1.0, "again_above_start_s": 0.1}
@@ -30,8 +30,8 @@ GOALS = {"new_tree_to_tar": 1.3, "into_to_git_am": 1.0, "again_above_start_s": 0
 class Place:
     """A pristine tree, and the series in it in one of the ways: put in by ``times``, taken out again before the next round."""
 
-    def __init__(self, tree: Path, mails: list[str], row: Any) -> None:
-        self.tree, self.mails, self.row = tree, mails, row
+    def __init__(self, tree: Path, mails: list[str]) -> None:
+        self.tree, self.mails = tree, mails
         self.times: list[Time] = []
 
     def into(self) -> None:
@@ -75,8 +75,8 @@ def measure(release: str, rounds: int, work: Path) -> dict[str, Any]:
     _series, lock = project.load()
     row = lock.releases[release].archive
     assert row is not None
-    cache = default_cache_dir()
-    fetch.archive_bytes(row, cache)
+    here = default_cache_dir()
+    cache.archive_bytes(row, here)
     new: list[Time] = []
     tar: list[Time] = []
     start: list[Time] = []
@@ -85,7 +85,7 @@ def measure(release: str, rounds: int, work: Path) -> dict[str, Any]:
     def tar_xzf() -> None:
         shutil.rmtree(work / "tar", ignore_errors=True)
         (work / "tar").mkdir()
-        tar.append(timed(("tar", "xzf", cache / "archives" / row.name, "-C", work / "tar", "--no-same-owner")))
+        tar.append(timed(("tar", "xzf", here / "archives" / row.name, "-C", work / "tar", "--no-same-owner")))
 
     def new_tree() -> None:
         shutil.rmtree(work / "new", ignore_errors=True)
@@ -104,7 +104,7 @@ def measure(release: str, rounds: int, work: Path) -> dict[str, Any]:
     places = {}
     for name in names:
         subprocess.run(["cp", "-a", work / "tar" / f"vllm-{release}", work / name], check=True)
-        places[name] = Place(work / name, mails, row)
+        places[name] = Place(work / name, mails)
     for number in range(rounds):
         ways = [getattr(place, name) for name, place in places.items()]
         turns(number, *ways, lambda: start.append(timed(BARE_START)))

@@ -34,9 +34,8 @@ def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
     row = lock.releases[release].archive
     assert row is not None
     tree = work / "tree"
+    cache.archive_bytes(row, default_cache_dir())
     file = default_cache_dir() / "archives" / row.name
-    if not file.exists():
-        cache.archive_bytes(row, default_cache_dir())
     tree.mkdir()
     subprocess.run(["tar", "xzf", file, "-C", tree, "--no-same-owner"], check=True)
     env = {**ENV, "PYTHONPYCACHEPREFIX": str(work / "bytecode")}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from support import verdicts
+from support import fuzz_inputs, verdicts
 
 
 def test_the_verdicts_are_those_that_are_kept() -> None:
     found, kept = verdicts.verdicts(), verdicts.kept()
     changed = [f"{p}: {kept.get(p)} -> {found.get(p)}" for p in sorted({*found, *kept}) if kept.get(p) != found.get(p)]
     assert not changed, "\n".join([*changed, "if all of that is meant: python tests/support/verdicts.py --write"])
+
+
+def test_the_inputs_of_every_fuzzer_of_files_are_judged() -> None:
+    kept = {path.stem.removeprefix("migrate-") for path in fuzz_inputs.ROOM.glob("migrate-*.txt")}
+    assert kept - set(verdicts.NAMES) == set()

@@ -7,7 +7,7 @@ from typing import Any
 from kvworkshop.runtime.servers import Server, Setup, serve
 
 STARTED: list[Server] = []
-"""In a module of its own: pytest imports a conftest apart from the module of that name that tests import."""
+"""Not in a conftest: pytest loads that once, a test that imports it once more, and each copy would have a list of its own."""
 
 
 def nixl(kv_role: str, **extra: Any) -> dict[str, Any]:

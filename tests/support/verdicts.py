@@ -22,9 +22,10 @@ from kvroles.migrate.settings import Options, Settings  # noqa: E402
 from support import fuzz_inputs  # noqa: E402
 
 # Of a fuzzer's input the first byte chooses among names: tests/fuzz/targets/carriers.py.
-_NAMES = {
+NAMES = {
     "yaml": "a.yaml", "template": "a.yml.j2", "shell": "a.sh", "python": "a.py", "json": "a.json", "toml": "a.toml",
-    "markdown": "a.md", "code": "a.go",
+    "markdown": "a.md", "code": "a.go", "web": "a.js", "hcl": "a.tf", "unit": "a.service", "powershell": "a.ps1",
+    "recipe": "Dockerfile", "notebook": "a.ipynb",
 }  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def inputs() -> dict[str, tuple[str, bytes]]:
     for path in sorted((TESTS / "corpus").rglob("*")):
         if path.is_file() and path.name != "labels.tsv":
             out[str(path.relative_to(TESTS))] = str(path.relative_to(TESTS / "corpus")), path.read_bytes()
-    for kind, name in _NAMES.items():
+    for kind, name in NAMES.items():
         for data in fuzz_inputs.kept(f"migrate-{kind}"):
             out[f"fuzz/migrate-{kind}/{fuzz_inputs.name_of(data)}"] = name, data[1:]
     return out
