@@ -20,7 +20,7 @@ from kvroles.errors import Exit, KvRolesError
 
 ROOT = Path(__file__).resolve().parents[3]
 KEPT = Path("docs/assets/report.png")
-WIDTH, HEIGHT = 840, 1400
+WIDTH, HEIGHT = 840, 1200
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 FILES = {
