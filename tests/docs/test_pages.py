@@ -142,6 +142,7 @@ def _safe_tags(seen: list[tuple[str, dict[str, str | None]]]) -> None:
 def test_what_a_release_a_run_or_a_scan_brought_cannot_bring_markup(text: str) -> None:
     """Names of tests, versions, reasons, lines of an archive: each is shown in a cell, in code or in an attribute."""
     run = {"versions": {"torch": text, "nixl": text}, "before": {"passed": 1}, "after": {"passed": 1}, "not_passed": []}
+    run |= {"lost": [f"x::{text}"], "new_tests": {f"x::{text}": text}}
     odd = {"test": f"x::{text}", "before": [text], "after": [text]}
     _safe_tags(_tags(matrix.unit_runs({"releases": {"0.1.0": {**run, "unsteady": [odd]}}})["unit-runs.md"]))
     topic = {"state": text, "variant": text, "files": {text: [1]}}

@@ -90,6 +90,8 @@ def test_upstreams_own_tests_show_what_passed_before_and_after() -> None:
         "before": {"passed": 90},
         "after": {"passed": 92},
         "not_passed": [{}],
+        "lost": [],
+        "new_tests": {"m::test_kv_both_deprecation_warning": "passed"},
         "unsteady": [
             {"test": "m::test_now_and_then[a]", "before": ["passed", "failed"], "after": ["failed", "passed"]}
         ],
@@ -99,6 +101,13 @@ def test_upstreams_own_tests_show_what_passed_before_and_after() -> None:
     assert "| 0.22.1 | `test_now_and_then[a]` | passed, failed | failed, passed |" in page
     steady = matrix.unit_runs({"releases": {"0.22.1": {**run, "unsteady": []}}})["unit-runs.md"]
     assert "run again" not in steady
+    assert "No test that passed fails; the tests of the deprecation pass." in steady
+    bad = {"lost": ["m::test_a"], "new_tests": {"m::test_b": "failed"}}
+    for wrong, said in (({**bad, "new_tests": {}}, "0.22.1: `test_a`"), (bad, "0.22.1: `test_a`, `test_b`"),
+                        ({"new_tests": {}}, "0.22.1: no test of the deprecation")):  # fmt: skip
+        page = matrix.unit_runs({"releases": {"0.30.0": run, "0.22.1": {**run, **wrong}}})["unit-runs.md"]
+        assert "No test that passed fails" not in page
+        assert f"Lost, or failing after the series: {said}" in page
     assert matrix.unit_runs(None) == matrix.unit_runs({"releases": {}}) == {"unit-runs.md": ""}
 
 

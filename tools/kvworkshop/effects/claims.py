@@ -160,7 +160,11 @@ def _ranges(raw: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def rests(claims: Sequence[Claim], held: str, tested: str) -> str:
-    """How many of them rest on what, in words; each is counted once, ``held`` and ``tested`` say how."""
+    """How many claims rest on which evidence, in words: ``12 HELD, 3 TESTED, 1 read in files of other projects``.
+
+    ``held`` and ``tested`` are the words for those held against the releases' source and those with a test alone. Each claim
+    counts once, under the strongest evidence it has.
+    """
     kinds = [
         (held, [c for c in claims if c.evidence]),
         (tested, [c for c in claims if not c.evidence and c.tests]),

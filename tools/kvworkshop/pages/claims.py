@@ -10,9 +10,9 @@ from kvroles.series.release import version
 
 from kvworkshop.effects import claims as evidence
 from kvworkshop.effects.claims import Claim
+from kvworkshop.pages.effects import BLOB
 from kvworkshop.pages.text import code, front_matter, spans
 
-BLOB = "https://github.com/vllm-project/vllm/blob/v"
 Lines = Mapping[str, Mapping[str, Sequence[str]]]  # claim -> release -> "file:line"
 
 

@@ -49,11 +49,26 @@ def unit_runs(data: Mapping[str, Any] | None) -> dict[str, str]:
     )
     return {
         "unit-runs.md": "## Upstream's own unit tests\n\nThe files of `tests/v1/kv_connector/unit` that touch NIXL, "
-        "run on a CPU on the pristine and on the patched tree. No test that passed fails; the two deprecation tests pass.\n\n"
+        f"run on a CPU on the pristine and on the patched tree. {_survived(data['releases'])}\n\n"
         + table(["vLLM", "With", "Passed before", "Passed after", "Cannot run on a CPU, or fail either way"], rows)
         + unsteady
         + "\nEach test that did not pass, and why: [unit_runs.json](data/unit_runs.json).\n"
     }
+
+
+def _survived(runs: Mapping[str, Any]) -> str:
+    """Whether each run lost no test and passed the tests of the deprecation; else which of them did not, by release."""
+    wrong = {}
+    for release, run in runs.items():
+        failing = [test for test, outcome in run["new_tests"].items() if outcome != "passed"]
+        names = [code(test.rpartition("::")[2]) for test in dict.fromkeys([*run["lost"], *failing])]
+        if not run["new_tests"] and not names:
+            names = ["no test of the deprecation"]
+        if names:
+            wrong[release] = ", ".join(names)
+    if not wrong:
+        return "No test that passed fails; the tests of the deprecation pass."
+    return f"Lost, or failing after the series: {'; '.join(f'{release}: {names}' for release, names in wrong.items())}."
 
 
 def _matrix(releases: list[tuple[str, Any]], series: Series) -> str:
