@@ -67,6 +67,7 @@ class Ran:
     out: str
     err: str
     points: int = 0
+    made: tuple[str, ...] = ()  # the lines of code that made its errors, where that was asked for
 
     @property
     def said(self) -> str:
@@ -136,10 +137,12 @@ class Driver:
         kill_at: int | None = None,
         kill_with: signal.Signals = signal.SIGKILL,
         spoil: Spoil | None = None,
+        note: bool = False,
     ) -> Ran:
         """Run ``apply.py argv``; ``set_`` changes module attributes (``kvroles.sources.http.TIMEOUT_S``) for this run only.
 
         ``count`` counts the moments at which it changes the file system; ``kill_at`` kills it at one, ``spoil`` does worse.
+        ``note`` keeps which lines of code made its errors.
         """
         if kill_at is not None:
             spoil = Spoil(How.KILL, kill_at, signal_=kill_with)
@@ -149,7 +152,7 @@ class Driver:
             pytest.skip("there is no C compiler (cc) here to build tests/support/faults.c with")
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        files = {name: self._folder / name for name in ("out", "err", "count")}
+        files = {name: self._folder / name for name in ("out", "err", "count", "made")}
         for file in files.values():
             file.unlink(missing_ok=True)
         request = {
@@ -160,6 +163,7 @@ class Driver:
             "umask": umask,
             "spoil": [spoil.how, spoil.at, spoil.error, int(spoil.signal_)] if spoil else None,
             "swap": [str(p) for p in spoil.swap] if spoil and spoil.swap else None,
+            "made": str(files["made"]) if note else None,
             "out": str(files["out"]),
             "err": str(files["err"]),
             "count_file": str(files["count"]),
@@ -170,7 +174,8 @@ class Driver:
         out, err = (files[name].read_text(errors="replace") for name in ("out", "err"))
         assert code != CRASHED, err
         points = int(files["count"].read_text() or 0) if files["count"].exists() else 0
-        return Ran(code, out, err, points)
+        made = files["made"].read_text().splitlines() if files["made"].exists() else []
+        return Ran(code, out, err, points, tuple(made))
 
 
 def script(

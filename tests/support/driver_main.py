@@ -37,6 +37,7 @@ def child(request: dict[str, Any], tool: Any) -> int:
     for name, value in request["set"].items():
         module, _, attribute = name.rpartition(".")
         setattr(importlib.import_module(module), attribute, value)
+    _note_refusals(request["made"])
     if request["spoil"]:
         if request["swap"]:
             _shim().faults_swap(*(p.encode() for p in request["swap"]))
@@ -57,6 +58,24 @@ def child(request: dict[str, Any], tool: Any) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code
+
+
+def _note_refusals(file: str | None) -> None:
+    """Write to ``file`` the line of code that makes each error, in the order in which they are made."""
+    if file is None:
+        return
+    error = importlib.import_module("kvroles.errors").KvRolesError
+    real = error.__init__
+
+    def noted(self: Any, *args: Any, **kw: Any) -> None:
+        frame: Any = sys._getframe(1)
+        while frame.f_code.co_filename.endswith("/kvroles/errors.py"):
+            frame = frame.f_back
+        with open(file, "a") as f:
+            f.write(f"{frame.f_code.co_filename}:{frame.f_lineno}\n")
+        real(self, *args, **kw)
+
+    error.__init__ = noted
 
 
 def _house() -> list[str]:

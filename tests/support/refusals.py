@@ -10,10 +10,14 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+from kvroles.errors import KvRolesError
 
 from .docs import ROOT
 
@@ -92,6 +96,43 @@ class Table:
             elif not any(word in _tests()[row.by] for word in _RUNS):
                 wrong.append(f"{row.place}: {row.by} runs nothing")
         return wrong
+
+
+TABLE = Table(
+    ROOT / "tests/command/refusals.tsv",
+    [ROOT / "tools/kvroles", ROOT / "tools/kvcommand"],
+    [ROOT / "tools/kvroles/vendored"],
+)
+
+
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that from now on gets the place of each refusal that this process makes, the last one last."""
+    found: list[str] = []
+    real = KvRolesError.__init__
+
+    def noted(self: KvRolesError, *args: object, **kw: object) -> None:
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename.endswith("/kvroles/errors.py") and frame.f_back is not None:
+            frame = frame.f_back
+        found.append(place_of(f"{frame.f_code.co_filename}:{frame.f_lineno}"))
+        real(self, *args, **kw)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(KvRolesError, "__init__", noted)
+    return found
+
+
+def place_of(line: str) -> str:
+    """The place of the refusal that ``line``, a file below some ``tools`` and a number, makes; "" where it makes none."""
+    file, _, number = line.rpartition(":")
+    for r in _all():
+        if file.endswith(f"/{r.path.relative_to(ROOT).as_posix()}") and r.first <= int(number) <= r.last:
+            return r.place
+    return ""
+
+
+@functools.cache
+def _all() -> list[Refusal]:
+    return TABLE.refusals()
 
 
 def _below(house: Path) -> Iterator[Refusal]:

@@ -1,0 +1,179 @@
+"""What a refusal of apply advises is done, in a folder with a blank in its name, and the run then goes on.
+
+Each test names the place that makes the refusal, as tests/command/refusals.tsv does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import pytest
+from kvroles.sources.git import in_scratch
+from kvroles.sources.objects import blob_id
+from kvroles.tree import tree as tree_module
+from support import tiny as project
+from support.driver import Ran
+from support.files import put
+from support.tiny import CONNECTOR, OVERLAY, UTILS
+
+Apply = Callable[..., Ran]
+Refused = Callable[..., Ran]
+
+
+class Case(NamedTuple):
+    """A command line that is refused, what the fix line says, and what is done: files that change, another command line."""
+
+    place: str
+    wrong: str
+    says: str
+    right: str = ""  # the same once more
+    first: str = ""  # a run that ends well, before
+    files: Mapping[str, bytes | None] = MappingProxyType({})  # of the tree; None: taken away
+    mended: Mapping[str, bytes | None] = MappingProxyType({})
+
+
+INTO = "--into 'a tree'"
+EDITED = project.pristine("0.22.1")[UTILS] + b"\n# far below\n\n\n\n# ours\n"
+FORK = {"PKG-INFO": None, CONNECTOR: project.pristine("0.22.1")[CONNECTOR] + b"# ours\n"}
+CASES = [
+    Case("apply.command._refuse_without_effect.1", f"--upstream x {INTO}", "Choose one of the two", INTO),
+    Case("apply.command._refuse_without_effect.2", f"--export 'a b' {INTO}", "Give --export with --list",
+         "--list --vllm-rev 0.22.1 --export 'a b'"),
+    Case("apply.command._refuse_without_effect.3", "--list --with louder", "Leave it out", "--list"),
+    Case("apply.command._refuse_without_effect.4", f"{INTO} --only louder", "'--reverse --only louder'",
+         f"{INTO} --reverse --only louder", f"{INTO} --with louder"),
+    Case("apply.command._refuse_without_effect.5", f"{INTO} --reverse --with louder", "'--reverse --only louder'",
+         f"{INTO} --reverse --only louder", f"{INTO} --with louder"),
+    Case("apply.run.run.2", "--reverse --vllm-rev 0.22.1 --output new", "Name the tree with --into DIR", f"--reverse {INTO}", INTO),
+    Case("apply.in_place._opened.1", "--into 'a tree/docs'", "Give --into the top folder", INTO),
+    Case("apply.in_place._plan.1", f"{INTO} --reverse --only louder", "--reverse'", f"{INTO} --reverse", f"{INTO} --with louder",
+         {"PKG-INFO": None, CONNECTOR: project.pristine("0.22.1")[CONNECTOR].replace(b"started", b"begun")}),
+    Case("apply.in_place._need_topic.1", f"{INTO} --reverse --only louder", "--check'", f"{INTO} --check", INTO),
+    Case("apply.in_place._release.1", f"{INTO} --vllm-rev 0.9.0", "which finds the release", INTO),
+    Case("apply.fit.need_connector.1", INTO, "--vllm-rev", f"{INTO} --vllm-rev 0.22.1",
+         files={"PKG-INFO": None, CONNECTOR: None}, mended={CONNECTOR: project.pristine("0.22.1")[CONNECTOR]}),
+    Case("apply.fit._overlay.1", INTO, "Move it away and run again", files={**FORK, OVERLAY: b"x\n"}, mended={OVERLAY: None}),
+    Case("apply.plan._on_top_of.2", f"{INTO} --reverse --only connector-warning", "--only louder'", f"{INTO} --reverse --only louder",
+         f"{INTO} --with louder"),
+    Case("apply.refusals.refusal.2", INTO, "--3way'", f"{INTO} --3way", files={OVERLAY: b"x\n"}),
+    Case("apply.refusals.refusal.3", INTO, "Put the release's own file back", files={UTILS: None},
+         mended={UTILS: project.pristine("0.22.1")[UTILS]}),
+    Case("apply.refusals.refusal.5", INTO, "--3way'", f"{INTO} --3way", files={UTILS: EDITED}),
+    Case("apply.prove.prove_plan.1", INTO, "'--part runtime' patches what runs", f"{INTO} --part runtime",
+         files={**FORK, **{path: None for path in project.pristine("0.22.1") if path.startswith("tests/")}}),
+    Case("series.export.write.1", "--list --export 'a tree'", "Give --export a new or empty folder",
+         "--list --vllm-rev 0.22.1 --export 'a b'"),
+    Case("series.export.write.2", "--list --export 'a tree/README.md'", "Choose another folder with --export",
+         "--list --vllm-rev 0.22.1 --export 'a b'"),
+    Case("series.release.resolve.1", "--list --vllm-rev nope", "--list'", "--list"),
+    Case("series.release.resolve.2", "--list --vllm-rev 0.8.5", "--list'", "--list"),
+    Case("series.release.resolve.3", "--list --vllm-rev 0.22.7", "--list'", "--list"),
+    Case("tree.tree.__init__.1", f"--into '{'x' * 300}'", "Check the path given to --into", INTO),
+    Case("tree.tree.__init__.2", "--into 'no tree'", "Give --into the folder", INTO),
+    Case("tree.tree.__init__.3", "--into 'a tree/README.md'", "or --into", INTO),
+    Case("tree.writer._open_lock.1", "--vllm-rev 0.22.1 --output 'a tree/README.md/new'", "Choose another place with --output",
+         "--vllm-rev 0.22.1 --output 'a new one'"),
+    Case("sources.clone.at.1", "--upstream 'a tree/docs' --vllm-rev main --output new", "the top folder or the tar.gz",
+         "--upstream 'a tree' --output new"),
+    Case("sources.upstream.find.1", "--upstream 'no clone' --vllm-rev main --output new", "or the folder of a clone",
+         "--upstream 'a tree' --output new"),
+]  # fmt: skip
+CLONES = [
+    Case("apply.many.run.1", "--range a..b", "give its folder to --upstream", "--upstream 'a clone' --range main~1..main"),
+    Case("apply.command._range.1", "--upstream 'a clone' --range main~1..main --vllm-rev main", "Leave it out",
+         "--upstream 'a clone' --range main~1..main"),
+    Case("sources.history.commits.3", "--upstream 'a clone' --range main..main~1", "OLD..NEW", "--upstream 'a clone' --range main~1..main"),
+    Case("sources.git.checked_name.1", "--upstream 'a clone' --vllm-rev=--all --output new", "such as v0.22.1 or main",
+         "--upstream 'a clone' --vllm-rev main --output new"),
+    Case("sources.objects.commit_of.1", "--upstream 'a clone' --vllm-rev a-file --output new", "Name a branch, a commit, or a tag of one",
+         "--upstream 'a clone' --vllm-rev main --output new"),
+    Case("sources.objects.commit_of.2", "--upstream 'a clone' --vllm-rev t3 --output new", "Name its commit",
+         "--upstream 'a clone' --vllm-rev COMMIT --output new"),
+    Case("sources.upstream._in_clone.1", "--upstream 'an empty one' --vllm-rev main --output new", "Name a clone that does",
+         "--upstream 'a clone' --vllm-rev main --output new"),
+    Case("sources.objects.full_id.1", "--upstream 'a clone' --vllm-rev SHORT --output new", "Give more digits",
+         "--upstream 'a clone' --vllm-rev COMMIT --output new"),
+]  # fmt: skip
+
+
+def lay(folder: Path, files: Mapping[str, bytes | None]) -> None:
+    for name, data in files.items():
+        if data is None:
+            (folder / name).unlink()
+        else:
+            put(folder, {name: data})
+
+
+def git(folder: Path, *args: str) -> str:
+    ran = in_scratch(folder, *args)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.decode().strip()
+
+
+@pytest.fixture(scope="module")
+def _clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two commits of the small 0.22.1, a tag of a file, a tag of a tag of a tag, and two objects whose ids begin alike."""
+    folder = put(tmp_path_factory.mktemp("made") / "a clone", project.pristine("0.22.1"))
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "1")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "2")
+    git(folder, "tag", "a-file", "main:README.md")
+    for name, of in (("t1", "main"), ("t2", "t1"), ("t3", "t2")):
+        git(folder, "-c", "advice.nestedTag=false", "tag", "-a", "-m", name, name, of)
+    for text in alike():
+        put(folder, {"alike": text})
+        git(folder, "hash-object", "-w", "alike")
+    (folder / "alike").unlink()
+    return folder
+
+
+def alike() -> tuple[bytes, bytes]:
+    """Two texts whose ids in git begin with the same four digits."""
+    seen: dict[str, bytes] = {}
+    for number in range(10_000):
+        text = b"%d\n" % number
+        if (other := seen.setdefault(blob_id(text)[:4], text)) != text:
+            return other, text
+    raise AssertionError
+
+
+@pytest.fixture
+def clone(_clone: Path, home: Path) -> Path:
+    return shutil.copytree(_clone, home / "a clone", symlinks=True)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[c.place for c in CASES])
+def test_what_is_advised_in_place_of_a_wrong_argument_or_file_of_the_tree_is_taken(
+    case: Case, refused: Refused, done: Apply, here: Path
+) -> None:
+    if case.first:
+        done(case.first)
+    lay(here, case.files)
+    refused(case.place, case.wrong, case.says)
+    lay(here, case.mended)
+    done(case.right or case.wrong)
+
+
+@pytest.mark.parametrize("case", CLONES, ids=[c.place for c in CLONES])
+def test_what_is_advised_in_place_of_a_wrong_argument_about_a_clone_is_taken(
+    case: Case, refused: Refused, done: Apply, clone: Path, home: Path
+) -> None:
+    git(put(home / "an empty one", {"x": b""}), "init", "-q")
+    words = {"COMMIT": git(clone, "rev-parse", "main"), "SHORT": blob_id(alike()[0])[:4]}
+    wrong, right = (" ".join(words.get(word, word) for word in line.split(" ")) for line in (case.wrong, case.right))
+    refused(case.place, wrong, case.says, set_={"kvroles.sources.objects._LONGEST_CHAIN": 3})
+    done(right)
+
+
+def test_a_file_larger_than_any_source_is_moved_out_of_the_tree(refused: Refused, done: Apply, here: Path) -> None:
+    data = (here / UTILS).read_bytes()
+    os.truncate(here / UTILS, tree_module._LARGEST + 1)
+    refused("tree.tree.read.1", INTO, "Put the file there that vLLM ships")
+    lay(here, {UTILS: data})
+    done(INTO)
