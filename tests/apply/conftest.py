@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import tiny as project
+from support.clones import alike, in_
 from support.driver import Ran
-from support.files import snapshot
+from support.files import put, snapshot
 from support.refusals import place_of
 
 
@@ -56,3 +59,26 @@ def refused(apply: Callable[..., Ran], home: Path) -> Callable[..., Ran]:
         return ran
 
     return run
+
+
+@pytest.fixture(scope="module")
+def _a_clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two commits of the small 0.22.1, a tag of a file, a tag of a tag of a tag, and two objects whose ids begin alike."""
+    folder = put(tmp_path_factory.mktemp("made") / "a clone", project.pristine("0.22.1"))
+    in_(folder, "init", "-q", "-b", "main")
+    in_(folder, "add", "-A")
+    in_(folder, "commit", "-q", "-m", "1")
+    in_(folder, "commit", "-q", "--allow-empty", "-m", "2")
+    in_(folder, "tag", "a-file", "main:README.md")
+    for name, of in (("t1", "main"), ("t2", "t1"), ("t3", "t2")):
+        in_(folder, "tag", "-a", "-m", name, name, of)
+    for text in alike():
+        put(folder, {"alike": text})
+        in_(folder, "hash-object", "-w", "alike")
+    (folder / "alike").unlink()
+    return folder
+
+
+@pytest.fixture
+def a_clone(_a_clone: Path, home: Path) -> Path:
+    return shutil.copytree(_a_clone, home / "a clone", symlinks=True)

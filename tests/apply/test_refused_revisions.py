@@ -104,6 +104,8 @@ def test_a_check_writes_no_conflicts(apply: Apply, clone: Callable[..., Path], t
         1, "conflicts", "without --check"
     )
     assert contents(tmp_path) == before
+    apply("--upstream", folder, "--vllm-rev", "main", "--output", "new", "--3way", "--exact").refused(1, "conflicts")
+    assert b"<<<<<<<" in (tmp_path / "new.kv-roles-conflicts" / project.CONNECTOR).read_bytes()
 
 
 def test_a_commit_that_holds_other_line_ends_is_told_to_commit_those_of_vllm(

@@ -6,20 +6,18 @@ Each test names the place that makes the refusal, as tests/command/refusals.tsv 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
-from kvroles.sources.git import in_scratch
 from kvroles.sources.objects import blob_id
 from kvroles.tree import tree as tree_module
-from support import tiny as project
+from support.clones import alike, in_
 from support.driver import Ran
 from support.files import put
-from support.tiny import CONNECTOR, OVERLAY, UTILS
+from support.tiny import CONNECTOR, GUIDE, OVERLAY, SCRIPT, STRAGGLER, UTILS, pristine
 
 Apply = Callable[..., Ran]
 Refused = Callable[..., Ran]
@@ -38,8 +36,10 @@ class Case(NamedTuple):
 
 
 INTO = "--into 'a tree'"
-EDITED = project.pristine("0.22.1")[UTILS] + b"\n# far below\n\n\n\n# ours\n"
-FORK = {"PKG-INFO": None, CONNECTOR: project.pristine("0.22.1")[CONNECTOR] + b"# ours\n"}
+OLD = pristine("0.22.1")
+ROLE = OLD[STRAGGLER]
+EDITED = OLD[UTILS] + b"\n# far below\n\n\n\n# ours\n"
+FORK = {"PKG-INFO": None, CONNECTOR: OLD[CONNECTOR] + b"# ours\n"}
 CASES = [
     Case("apply.command._refuse_without_effect.1", f"--upstream x {INTO}", "Choose one of the two", INTO),
     Case("apply.command._refuse_without_effect.2", f"--export 'a b' {INTO}", "Give --export with --list",
@@ -52,20 +52,27 @@ CASES = [
     Case("apply.run.run.2", "--reverse --vllm-rev 0.22.1 --output new", "Name the tree with --into DIR", f"--reverse {INTO}", INTO),
     Case("apply.in_place._opened.1", "--into 'a tree/docs'", "Give --into the top folder", INTO),
     Case("apply.in_place._plan.1", f"{INTO} --reverse --only louder", "--reverse'", f"{INTO} --reverse", f"{INTO} --with louder",
-         {"PKG-INFO": None, CONNECTOR: project.pristine("0.22.1")[CONNECTOR].replace(b"started", b"begun")}),
+         {"PKG-INFO": None, CONNECTOR: OLD[CONNECTOR].replace(b"started", b"begun")}),
     Case("apply.in_place._need_topic.1", f"{INTO} --reverse --only louder", "--check'", f"{INTO} --check", INTO),
     Case("apply.in_place._release.1", f"{INTO} --vllm-rev 0.9.0", "which finds the release", INTO),
     Case("apply.fit.need_connector.1", INTO, "--vllm-rev", f"{INTO} --vllm-rev 0.22.1",
-         files={"PKG-INFO": None, CONNECTOR: None}, mended={CONNECTOR: project.pristine("0.22.1")[CONNECTOR]}),
+         files={"PKG-INFO": None, CONNECTOR: None}, mended={CONNECTOR: OLD[CONNECTOR]}),
     Case("apply.fit._overlay.1", INTO, "Move it away and run again", files={**FORK, OVERLAY: b"x\n"}, mended={OVERLAY: None}),
     Case("apply.plan._on_top_of.2", f"{INTO} --reverse --only connector-warning", "--only louder'", f"{INTO} --reverse --only louder",
          f"{INTO} --with louder"),
     Case("apply.refusals.refusal.2", INTO, "--3way'", f"{INTO} --3way", files={OVERLAY: b"x\n"}),
     Case("apply.refusals.refusal.3", INTO, "Put the release's own file back", files={UTILS: None},
-         mended={UTILS: project.pristine("0.22.1")[UTILS]}),
+         mended={UTILS: OLD[UTILS]}),
     Case("apply.refusals.refusal.5", INTO, "--3way'", f"{INTO} --3way", files={UTILS: EDITED}),
     Case("apply.prove.prove_plan.1", INTO, "'--part runtime' patches what runs", f"{INTO} --part runtime",
-         files={**FORK, **{path: None for path in project.pristine("0.22.1") if path.startswith("tests/")}}),
+         files={**FORK, **{path: None for path in OLD if path.startswith("tests/")}}),
+    Case("apply.fit._unclear.1", INTO, "or give the file explicit roles by hand",
+         files={**FORK, SCRIPT: OLD[SCRIPT].replace(b"start_prefill", b"start_one").replace(b"start_decode", b"start_two")},
+         mended={SCRIPT: OLD[SCRIPT].replace(b"kv_both", b"kv_producer", 1).replace(b"kv_both", b"kv_consumer")}),
+    Case("apply.prove.prove_plan.2", INTO, "Give the place its role by hand and run again",
+         files={**FORK, "examples/ours.md": ROLE}, mended={"examples/ours.md": ROLE.replace(b"kv_both", b"kv_producer")}),
+    Case("apply.refusals.hunk_refusal.2", INTO, "--3way'", f"{INTO} --3way",
+         files={GUIDE: OLD[GUIDE].replace(b"Start the", b"Start our")}),
     Case("series.export.write.1", "--list --export 'a tree'", "Give --export a new or empty folder",
          "--list --vllm-rev 0.22.1 --export 'a b'"),
     Case("series.export.write.2", "--list --export 'a tree/README.md'", "Choose another folder with --export",
@@ -109,45 +116,6 @@ def lay(folder: Path, files: Mapping[str, bytes | None]) -> None:
             put(folder, {name: data})
 
 
-def git(folder: Path, *args: str) -> str:
-    ran = in_scratch(folder, *args)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.decode().strip()
-
-
-@pytest.fixture(scope="module")
-def _clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two commits of the small 0.22.1, a tag of a file, a tag of a tag of a tag, and two objects whose ids begin alike."""
-    folder = put(tmp_path_factory.mktemp("made") / "a clone", project.pristine("0.22.1"))
-    git(folder, "init", "-q", "-b", "main")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "-m", "1")
-    git(folder, "commit", "-q", "--allow-empty", "-m", "2")
-    git(folder, "tag", "a-file", "main:README.md")
-    for name, of in (("t1", "main"), ("t2", "t1"), ("t3", "t2")):
-        git(folder, "-c", "advice.nestedTag=false", "tag", "-a", "-m", name, name, of)
-    for text in alike():
-        put(folder, {"alike": text})
-        git(folder, "hash-object", "-w", "alike")
-    (folder / "alike").unlink()
-    return folder
-
-
-def alike() -> tuple[bytes, bytes]:
-    """Two texts whose ids in git begin with the same four digits."""
-    seen: dict[str, bytes] = {}
-    for number in range(10_000):
-        text = b"%d\n" % number
-        if (other := seen.setdefault(blob_id(text)[:4], text)) != text:
-            return other, text
-    raise AssertionError
-
-
-@pytest.fixture
-def clone(_clone: Path, home: Path) -> Path:
-    return shutil.copytree(_clone, home / "a clone", symlinks=True)
-
-
 @pytest.mark.parametrize("case", CASES, ids=[c.place for c in CASES])
 def test_what_is_advised_in_place_of_a_wrong_argument_or_file_of_the_tree_is_taken(
     case: Case, refused: Refused, done: Apply, here: Path
@@ -162,10 +130,10 @@ def test_what_is_advised_in_place_of_a_wrong_argument_or_file_of_the_tree_is_tak
 
 @pytest.mark.parametrize("case", CLONES, ids=[c.place for c in CLONES])
 def test_what_is_advised_in_place_of_a_wrong_argument_about_a_clone_is_taken(
-    case: Case, refused: Refused, done: Apply, clone: Path, home: Path
+    case: Case, refused: Refused, done: Apply, a_clone: Path, home: Path
 ) -> None:
-    git(put(home / "an empty one", {"x": b""}), "init", "-q")
-    words = {"COMMIT": git(clone, "rev-parse", "main"), "SHORT": blob_id(alike()[0])[:4]}
+    in_(put(home / "an empty one", {"x": b""}), "init", "-q")
+    words = {"COMMIT": in_(a_clone, "rev-parse", "main"), "SHORT": blob_id(alike()[0])[:4]}
     wrong, right = (" ".join(words.get(word, word) for word in line.split(" ")) for line in (case.wrong, case.right))
     refused(case.place, wrong, case.says, set_={"kvroles.sources.objects._LONGEST_CHAIN": 3})
     done(right)

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -199,7 +200,7 @@ def test_a_tool_without_its_libraries_says_how_to_get_them(argv: tuple[str, ...]
     assert done.returncode == 2, done.stderr
     said = " ".join(done.stderr.split())  # a long path breaks the line
     assert re.match(rf"{tool}: It needs the library '\w+', which \S+ lacks\. ", said)
-    assert f"Run 'python -m pip install -e .' in {ROOT}" in said
+    assert f"Run '{shlex.join([sys.executable, '-m', 'pip', 'install', '-e', str(ROOT)])}'; apply.py" in said
 
 
 # What is printed.

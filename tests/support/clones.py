@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from kvroles.sources.objects import blob_id
+
 from support.driver import Ran
 from support.tiny import SCRIPT, Tiny
 
@@ -23,6 +25,16 @@ def in_(folder: Path, *args: str, data: bytes | None = None) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.decode().strip()
+
+
+def alike() -> tuple[bytes, bytes]:
+    """Two texts whose ids in git begin with the same four digits."""
+    seen: dict[str, bytes] = {}
+    for number in range(10_000):
+        text = b"%d\n" % number
+        if (other := seen.setdefault(blob_id(text)[:4], text)) != text:
+            return other, text
+    raise AssertionError
 
 
 def right(tree: Path, tiny: Tiny) -> None:

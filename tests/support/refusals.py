@@ -144,7 +144,7 @@ def _below(house: Path) -> Iterator[Refusal]:
             fix = next((k.value for k in call.keywords if k.arg == "fix"), None)
             if getattr(call.func, "id", "") == "os_error" and len(call.args) > 2:
                 fix = call.args[2]
-            named = "" if fix is None else ast.unparse(fix)
+            named = "" if fix is None or ast.unparse(fix) == "None" else ast.unparse(fix)
             yield Refusal(
                 f"{module}.{function}.{count[function]}", path, call.lineno, call.end_lineno or call.lineno, named
             )

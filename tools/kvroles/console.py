@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
 from kvroles.errors import Exit, KvRolesError, UsageError
-from kvroles.said import as_json, page, said
+from kvroles.said import as_json, page, said, shell
 
 _refused: list[OSError] = []  # what the operating system answered when standard output was written
 
@@ -184,7 +184,7 @@ def without_library(prog: str, e: ModuleNotFoundError) -> int:
     root = Path(__file__).resolve().parents[2]
     lack = UsageError(
         f"It needs the library {name!r}, which {sys.executable} lacks",
-        fix=f"Run 'python -m pip install -e .' in {root}; apply.py alone needs none",
+        fix=f"Run '{shell(sys.executable, '-m', 'pip', 'install', '-e', root)}'; apply.py alone needs none",
     )
     _paragraph(prog, lack)
     return lack.code
