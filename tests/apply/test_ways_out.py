@@ -17,6 +17,7 @@ from kvroles.tree import tree as tree_module
 from support.clones import alike, in_
 from support.driver import Ran
 from support.files import put
+from support.refusals import slow_but_some
 from support.tiny import CONNECTOR, GUIDE, OVERLAY, SCRIPT, STRAGGLER, UTILS, pristine
 
 Apply = Callable[..., Ran]
@@ -41,6 +42,7 @@ ROLE = OLD[STRAGGLER]
 EDITED = OLD[UTILS] + b"\n# far below\n\n\n\n# ours\n"
 FORK = {"PKG-INFO": None, CONNECTOR: OLD[CONNECTOR] + b"# ours\n"}
 CASES = [
+    Case("apply.command.run.1", "--output new", "--help'", "--help"),
     Case("apply.command._refuse_without_effect.1", f"--upstream x {INTO}", "Choose one of the two", INTO),
     Case("apply.command._refuse_without_effect.2", f"--export 'a b' {INTO}", "Give --export with --list",
          "--list --vllm-rev 0.22.1 --export 'a b'"),
@@ -90,6 +92,8 @@ CASES = [
     Case("sources.upstream.find.1", "--upstream 'no clone' --vllm-rev main --output new", "or the folder of a clone",
          "--upstream 'a tree' --output new"),
 ]  # fmt: skip
+QUICK = {"apply.command._refuse_without_effect.4", "apply.fit._overlay.1", "apply.refusals.refusal.5", "apply.prove.prove_plan.1",
+         "apply.in_place._plan.1", "series.export.write.1", "tree.writer._open_lock.1"}  # fmt: skip
 CLONES = [
     Case("apply.many.run.1", "--range a..b", "give its folder to --upstream", "--upstream 'a clone' --range main~1..main"),
     Case("apply.command._range.1", "--upstream 'a clone' --range main~1..main --vllm-rev main", "Leave it out",
@@ -116,7 +120,7 @@ def lay(folder: Path, files: Mapping[str, bytes | None]) -> None:
             put(folder, {name: data})
 
 
-@pytest.mark.parametrize("case", CASES, ids=[c.place for c in CASES])
+@pytest.mark.parametrize("case", slow_but_some(CASES, QUICK))
 def test_what_is_advised_in_place_of_a_wrong_argument_or_file_of_the_tree_is_taken(
     case: Case, refused: Refused, done: Apply, here: Path
 ) -> None:
@@ -128,6 +132,7 @@ def test_what_is_advised_in_place_of_a_wrong_argument_or_file_of_the_tree_is_tak
     done(case.right or case.wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CLONES, ids=[c.place for c in CLONES])
 def test_what_is_advised_in_place_of_a_wrong_argument_about_a_clone_is_taken(
     case: Case, refused: Refused, done: Apply, a_clone: Path, home: Path
@@ -144,4 +149,13 @@ def test_a_file_larger_than_any_source_is_moved_out_of_the_tree(refused: Refused
     os.truncate(here / UTILS, tree_module._LARGEST + 1)
     refused("tree.tree.read.1", INTO, "Put the file there that vLLM ships")
     lay(here, {UTILS: data})
+    done(INTO)
+
+
+def test_a_link_is_replaced_by_what_it_points_to(refused: Refused, done: Apply, here: Path, home: Path) -> None:
+    (here / UTILS).rename(home / "elsewhere.py")
+    (here / UTILS).symlink_to(home / "elsewhere.py")
+    refused("tree.tree.read.2", INTO, "a link by what it points to")
+    (here / UTILS).unlink()
+    (home / "elsewhere.py").rename(here / UTILS)
     done(INTO)

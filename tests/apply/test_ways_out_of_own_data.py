@@ -17,6 +17,8 @@ from support.files import put
 from support.refusals import place_of
 from support.tiny import CONNECTOR, GUIDE, OVERLAY, Tiny, next_series, pristine
 
+pytestmark = pytest.mark.slow
+
 GUIDES = "patches/guides/0.22.1.patch"
 EDITS = [
     ("series.lock._damaged.1", "patches/lock.json", "^", "x"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import zlib
@@ -26,12 +27,14 @@ from kvroles.tree.member import Member
 from support import index_server as answers
 from support.advice import commands
 from support.clones import in_
-from support.driver import IMPATIENT, Ran
+from support.driver import IMPATIENT, Ran, script
 from support.files import put
 from support.index_server import IndexServer
 from support.mounts import Mounts
 from support.refusals import made
 from support.tiny import UTILS, Tiny, pristine
+
+pytestmark = pytest.mark.slow
 
 Apply = Callable[..., Ran]
 Refused = Callable[..., Ran]
@@ -438,3 +441,18 @@ def test_a_tree_is_made_in_a_folder_of_a_mount_point(refused: Refused, done: App
     mounts.small_disk(home / "a disk", "4m")
     ran = refused("tree.stage.may_take.1", "--vllm-rev 0.22.1 --output 'a disk'", "Name a folder in it")
     done(f"--vllm-rev 0.22.1 {ran.said.partition('with ')[2].rstrip('.')}")
+
+
+def test_a_tree_is_made_in_a_folder_of_an_empty_one_below_what_is_somebody_else_s(
+    tiny: Tiny, home: Path, somebody: tuple[str, ...]
+) -> None:
+    shutil.copytree(tiny.root.parent, home / "a project", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["chmod", "-R", "a+rX", str(home)], check=True)
+    (home / "empty one").mkdir()
+    os.chown(home / "empty one", 12345, 12345)
+    asked = ("--vllm-rev", "0.22.1", "--offline", "--cache-dir", home / "a project/cache")
+    tool = home / "a project/project/tools/apply.py"
+    ran = script(tool, *asked, "--output", home / "empty one", cwd=home, prefix=somebody)
+    ran.refused(1, "is not yours to write to", "Name a folder in it")
+    named = shlex.split(ran.said.partition("with ")[2].rstrip("."))
+    script(tool, *asked, *named, cwd=home, prefix=somebody).ok()

@@ -164,6 +164,11 @@ def test_what_was_answered_is_kept_when_the_review_is_broken_off(how: str) -> No
     assert [(a["file"], a["side"]) for a in _answers()] == [("a.sh", "prefill")]
     assert _roles() == ["kv_both"] * 3
     assert sorted(p.name for p in Path().iterdir()) == [".kv-roles.toml", "a.sh", "b.sh", "c.sh"]
+    if how == "hang up":
+        again = Screen("--write", ".")
+        again.until("(1 of 2) Which side?")
+        again.press("dd")
+        assert again.end() == 0
 
 
 def test_unread_places_and_whole_files_take_a_reason_and_no_side() -> None:

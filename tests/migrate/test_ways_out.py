@@ -20,7 +20,7 @@ from kvroles.errors import Exit
 from kvroles.migrate import cli
 from kvroles.migrate import paths as paths_module
 from kvroles.migrate.cluster import command as cluster
-from support.refusals import made
+from support.refusals import made, slow_but_some
 
 ROLE = 'vllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
 PREFILL = f"# prefill\n{ROLE}"
@@ -106,6 +106,8 @@ CASES = [
     Case("migrate.answers.baseline._refused.1", "--baseline 'no/k.json' --write-baseline .", "Name another file",
          "--baseline 'k n.json' --write-baseline .", code=Exit.DOES_NOT_APPLY),
 ]  # fmt: skip
+QUICK = {"migrate.cli._run.3", "migrate.paths.given.5", "migrate.paths.given.6", "migrate.run.check_sides.1", "migrate.settings.load.4",
+         "migrate.answers.baseline.load.1"}  # fmt: skip
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def given(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
     monkeypatch.setattr(sys, "stdin", None if text is None else io.TextIOWrapper(io.BytesIO(text.encode())))
 
 
-@pytest.mark.parametrize("case", CASES, ids=[c.place for c in CASES])
+@pytest.mark.parametrize("case", slow_but_some(CASES, QUICK))
 def test_what_is_advised_in_place_of_a_wrong_command_line_or_file_is_taken(
     case: Case, places: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 from kvroles.errors import KvRolesError
@@ -22,16 +23,8 @@ from kvroles.errors import KvRolesError
 from .docs import ROOT
 
 _RAISED = {"UsageError", "DoesNotApply", "Unproven", "NoSource", "KvRolesError", "os_error"}
-_RUNS = (
-    "pasted(",
-    "subprocess.run(",
-    "vendor(",
-    "written(",
-    ".fix()",
-    "apply(",
-    "run(",
-    "main(",
-    "migrate(",
+_RUNS = re.compile(
+    r"\b(pasted|run|tool|vendor|written|fix|apply|later|done|refused|main|new_tree|Screen|fetching|script|raises)\("
 )  # what runs it
 _TEST = re.compile(
     r"^def (test_\w+)\(.*(?:\n(?:\) ->.*|[ \t].*)?(?=\n|\Z))*", re.MULTILINE
@@ -93,7 +86,7 @@ class Table:
                 wrong.append(f"{row.place}: {row.way}, and the refusal has no fix line")
             elif row.by not in _tests():
                 wrong.append(f"{row.place}: {row.by} is not one test")
-            elif not any(word in _tests()[row.by] for word in _RUNS):
+            elif not _RUNS.search(_tests()[row.by]):
                 wrong.append(f"{row.place}: {row.by} runs nothing")
         return wrong
 
@@ -121,6 +114,19 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+class Named(Protocol):
+    """A case of a refusal."""
+
+    @property
+    def place(self) -> str: ...
+
+
+def slow_but_some(cases: Sequence[Named], quick: set[str]) -> list[Any]:
+    """``cases`` for ``parametrize``, each by its place: those of ``quick`` run by default, the others are ``slow``."""
+    marks = {c.place: () if c.place in quick else (pytest.mark.slow,) for c in cases}
+    return [pytest.param(c, id=c.place, marks=marks[c.place]) for c in cases]
+
+
 def place_of(line: str) -> str:
     """The place of the refusal that ``line``, a file below some ``tools`` and a number, makes; "" where it makes none."""
     file, _, number = line.rpartition(":")
@@ -135,7 +141,12 @@ def _all() -> list[Refusal]:
     return TABLE.refusals()
 
 
-def _below(house: Path) -> Iterator[Refusal]:
+@functools.cache
+def _below(house: Path) -> tuple[Refusal, ...]:
+    return tuple(_found(house))
+
+
+def _found(house: Path) -> Iterator[Refusal]:
     for path in sorted(house.rglob("*.py")):
         module = path.relative_to(house).with_suffix("").as_posix().replace("/", ".")
         count: Counter[str] = Counter()

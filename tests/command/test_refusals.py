@@ -1,0 +1,32 @@
+"""Each refusal outside ``vendor`` has a row in refusals.tsv: the test that takes the way out its fix line names, or why none can."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from support.docs import ROOT
+from support.refusals import TABLE, Table
+
+
+def test_every_refusal_has_one_row_and_each_row_a_test_or_a_reason() -> None:
+    assert TABLE.check() == []
+
+
+def test_a_refusal_without_a_row_is_named(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("def run():\n    raise UsageError('No', fix=f'Run {x}')\n")
+    (tmp_path / "rows.tsv").write_text("# place\tway\tby\n")
+    assert Table(tmp_path / "rows.tsv", [tmp_path]).check() == ["module.run.1: no row in rows.tsv"]
+
+
+def test_one_helper_quotes_what_a_fix_line_names() -> None:
+    """Whatever else puts words together for a shell leaves a blank in a name to break the command."""
+    for path in [*(ROOT / "tools/kvroles").rglob("*.py"), *(ROOT / "tools/kvcommand").rglob("*.py")]:
+        if path.name != "said.py":
+            assert not re.search(r"shlex\.(quote|join)|from shlex", path.read_text()), path
+
+
+def test_no_fix_line_puts_a_path_into_a_command_by_itself() -> None:
+    """A command in quotes begins with the name of a program; a name in braces in it has gone through the helper."""
+    command = re.compile(r"'(?:git|rm|cp|chmod|python3?|pip|kv-roles|kubectl|docker|skopeo|mv) [^']*\{")
+    assert [r.place for r in TABLE.refusals() if command.search(r.fix)] == []
