@@ -126,17 +126,17 @@ def test_a_helper_process_that_is_killed_while_it_searches_is_one_paragraph(
 ) -> None:
     for n in range(450):
         Path(f"f{n}.sh").write_text(GOOD)
-    main, holding, judges = os.getpid(), walk.holding, search._load_judges
+    main, holding, readers = os.getpid(), walk.holding, search._load_readers
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(
         walk, "holding", lambda *a: holding(*a) if os.getpid() == main else os.kill(os.getpid(), signal.SIGKILL)
     )
-    monkeypatch.setattr(search, "_load_judges", lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
+    monkeypatch.setattr(search, "_load_readers", lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
     assert cli.main(["--write", "."]) == 1
     assert "so nothing was changed. Run the same command again" in " ".join(capsys.readouterr().err.split())
     assert Path("good.sh").read_text() == GOOD
     monkeypatch.setattr(walk, "holding", holding)
-    monkeypatch.setattr(search, "_load_judges", judges)
+    monkeypatch.setattr(search, "_load_readers", readers)
     assert cli.main(["--write", "."]) == 0
 
 
