@@ -42,7 +42,7 @@ def lines(paths: list[str], results: list[FileResult], coverage: Coverage, known
             "or answer anew with --review."
         )
     if len(lost) > _SHOWN:
-        out.append(f"... and {len(lost) - _SHOWN} more answers whose line is gone")
+        out.append(f"... and {len(lost) - _SHOWN} more answers that decide nothing")
     stale = sorted(_stale(results, coverage))
     out += [
         f"{path}:{line}: the comment to keep both stands at no kv_both and decides nothing. Delete it."
