@@ -1,6 +1,6 @@
 /* Counts the moments at which a process is about to change the file system, and spoils one of them.
  *
- * Preloaded into the process that runs the tools (see faults.py); armed by a call once the run begins. A moment is a call
+ * Preloaded into the process that runs the tools (see driver.py); armed by a call once the run begins. A moment is a call
  * that makes, writes, renames, removes or relabels a file or folder. A write to a regular file is two moments: nothing
  * written yet, and half of it written. So is fsync: done, and half of the file lost, as a machine that stops would.
  * Standard input, output and error do not count.

@@ -181,6 +181,17 @@ def test_a_check_names_the_claims_that_it_did_not_look_at_for_want_of_clones() -
     assert run.of_others(CLAIMS, Path("clones"), []).endswith("places in other projects hold.")
 
 
+def test_the_summary_of_a_check_says_how_many_claims_are_about_releases_that_it_did_not_read() -> None:
+    held = [c for c in CLAIMS if c.evidence]
+    read = [c for c in held if any(e.covers("0.9.0") for e in c.evidence)]
+    said = claims.rests(CLAIMS, "held against these releases", "by tests alone", read=["0.9.0"])
+    assert said.startswith(
+        f"{len(read)} held against these releases, {len(held) - len(read)} about releases not read, "
+    )
+    assert "not read" not in claims.rests(CLAIMS, "held against these releases", "by tests alone", read=KNOWN)
+    assert claims.rests(held, "held", "tested", read=[]) == f"{len(held)} about releases not read"
+
+
 def test_a_file_of_claims_of_another_shape_is_said_in_one_paragraph(tmp_path: Path) -> None:
     for text, says in (
         (ONE + "hot = 1\n", None),

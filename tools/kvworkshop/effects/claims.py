@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -159,14 +159,18 @@ def _ranges(raw: Sequence[str]) -> tuple[tuple[str, str], ...]:
 # --- the guide ----------------------------------------------------------------------------------------------------------
 
 
-def rests(claims: Sequence[Claim], held: str, tested: str) -> str:
+def rests(claims: Sequence[Claim], held: str, tested: str, read: Collection[str] | None = None) -> str:
     """How many claims rest on which evidence, in words: ``12 HELD, 3 TESTED, 1 read in files of other projects``.
 
     ``held`` and ``tested`` are the words for those held against the releases' source and those with a test alone. Each claim
-    counts once, under the strongest evidence it has.
+    counts once, under the strongest evidence it has. ``read`` are the releases whose source was read (None: all): a claim
+    whose evidence is in none of them counts as about releases not read.
     """
+    sourced = [c for c in claims if c.evidence]
+    looked = [c for c in sourced if read is None or any(e.covers(r) for e in c.evidence for r in read)]
     kinds = [
-        (held, [c for c in claims if c.evidence]),
+        (held, looked),
+        ("about releases not read", [c for c in sourced if c not in looked]),
         (tested, [c for c in claims if not c.evidence and c.tests]),
         ("read in files of other projects", [c for c in claims if not c.evidence and not c.tests and c.elsewhere]),
         ("on pages that no machine reads", [c for c in claims if not c.evidence and not c.tests and not c.elsewhere]),

@@ -143,7 +143,6 @@ def _merged(path: Path, examined: Examined) -> str:
 def _summary(table: Table, examined: Examined, said: Sequence[Claim] = ()) -> str:
     text = f"{counted(len(examined.readings), 'release')} read, {counted(len(table.effects), 'effect')} of the role."
     if said:
-        text += (
-            f" {counted(len(said), 'claim')}: {claims.rests(said, 'held against these releases', 'by tests alone')}."
-        )
+        rests = claims.rests(said, "held against these releases", "by tests alone", examined.readings)
+        text += f" {counted(len(said), 'claim')}: {rests}."
     return "\n".join([text, *(f"{release} not read: {why}." for release, why in examined.unread.items())])
