@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.series.lock import Lock
 from kvroles.series.release import Version, in_range, resolve, version
 from support import tiny as project
+from support.advice import commands
 from support.cost import slow_but
 from support.driver import Ran, script
 from support.tiny import Tiny
@@ -201,6 +203,38 @@ def test_a_tool_without_its_libraries_says_how_to_get_them(argv: tuple[str, ...]
     said = " ".join(done.stderr.split())  # a long path breaks the line
     assert re.match(rf"{tool}: It needs the library '\w+', which \S+ lacks\. ", said)
     assert f"Run '{shlex.join([sys.executable, '-m', 'pip', 'install', '-e', str(ROOT)])}'; apply.py" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["verify.py", "migrate.py"])
+def test_the_command_that_gets_the_libraries_can_be_pasted(tool: str, tmp_path: Path) -> None:
+    copy = tmp_path / "my project"
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+    shutil.copytree(ROOT / "tools", copy / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "a.go").write_text('package a\n\nvar kv = `{"kv_connector":"NixlConnector","kv_role":"kv_both"}`\n')
+    argv = [str(copy / "tools" / tool), "--all" if tool == "verify.py" else str(copy / "a.go")]
+    done = subprocess.run([sys.executable, BARE, *argv], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    (command,) = commands(done.stderr, "/")
+    assert shlex.split(command)[-2:] == ["-e", str(copy)]
+    offline = "--dry-run --no-index --no-deps --no-build-isolation"  # as far as it comes without an index
+    subprocess.run(f"{command} {offline}", shell=True, cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tool", "say"), [("apply", "--upstream"), ("vendor", "wheel")])
+def test_a_release_without_an_archive_names_commands_that_go_to_its_tag_or_its_wheel(
+    tool: str, say: str, tmp_path: Path
+) -> None:
+    (tmp_path / "my work").mkdir()
+    asked = ("--vllm-rev", "0.15.0", "--output", "a new one", "--offline")
+    said = script(ROOT / "tools/apply.py", *asked, cwd=tmp_path / "my work").refused(4, "without a source archive").err
+    (command,) = [c for c in commands(said) if f"tools/{tool}.py" in c and say in c]
+    where = ("--cache-dir", "a cache", "--output", "a new one", "--offline")
+    ran = script(ROOT / shlex.split(command)[1], *shlex.split(command)[2:], *where, cwd=tmp_path / "my work")
+    ran.refused(4, "--offline forbids fetching it")
 
 
 # What is printed.

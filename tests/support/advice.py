@@ -6,14 +6,15 @@ import re
 import shlex
 
 _PROGRAMS = ("git", "python", "kv-roles", "rm", "cp", "chmod")
-_START = re.compile(rf"'(?=(?:{'|'.join(_PROGRAMS)}) )")
 
 
-def commands(said: str) -> list[str]:
-    """The commands in ``said``, which stand in quotes; one may hold quoted words itself."""
+def commands(said: str, *more: str) -> list[str]:
+    """The commands in ``said``, which stand in quotes and begin with a program's name or with one of ``more``; one may hold
+    quoted words itself."""
     text = " ".join(said.split())
     found = []
-    for m in _START.finditer(text):
+    start = re.compile(rf"'(?=(?:{'|'.join([*(f'{p} ' for p in _PROGRAMS), *map(re.escape, more)])}))")
+    for m in start.finditer(text):
         for end in re.finditer(r"'(?=[\s,.;:)]|$)", text[m.end() :]):
             command = text[m.end() : m.end() + end.start()]
             try:

@@ -179,15 +179,20 @@ def without_library(prog: str, e: ModuleNotFoundError) -> int:
     name = str(e.name).partition(".")[0]
     if name in ("kvroles", "kvworkshop"):
         raise e
-    from pathlib import Path  # lazy: a run that fails so has time
-
-    root = Path(__file__).resolve().parents[2]
     lack = UsageError(
         f"It needs the library {name!r}, which {sys.executable} lacks",
-        fix=f"Run '{shell(sys.executable, '-m', 'pip', 'install', '-e', root)}'; apply.py alone needs none",
+        fix=f"{libraries()}; apply.py alone needs none",
     )
     _paragraph(prog, lack)
     return lack.code
+
+
+def libraries() -> str:
+    """How to get the libraries that a run takes: with the checkout that it runs from, or with the wheel."""
+    root = os.path.realpath(os.path.join(__file__, "..", "..", ".."))
+    if os.path.isfile(os.path.join(root, "pyproject.toml")):
+        return f"Run '{shell(sys.executable, '-m', 'pip', 'install', '-e', root)}'"
+    return "Install the package anew, with 'python -m pip install --force-reinstall' and its wheel"
 
 
 def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, version: int | None, e: KvRolesError) -> int:

@@ -7,6 +7,7 @@ import re
 from functools import partial
 from itertools import islice
 
+from kvroles import console
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence.frames import Cue
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
@@ -200,7 +201,7 @@ def of_bytes(
         raise KvRolesError(
             Exit.USAGE,
             f"{e.name} is not installed, which reading {path} takes",
-            fix="Run: pip install . in this repository",
+            fix=console.libraries(),
         ) from None
     except KvRolesError:
         raise
