@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+from kvcommand import main
+from kvroles.errors import Exit
 from support.docs import ROOT
 from support.refusals import TABLE, Table
 
@@ -30,3 +33,23 @@ def test_no_fix_line_puts_a_path_into_a_command_by_itself() -> None:
     """A command in quotes begins with the name of a program; a name in braces in it has gone through the helper."""
     command = re.compile(r"'(?:git|rm|cp|chmod|python3?|pip|kv-roles|kubectl|docker|skopeo|mv) [^']*\{")
     assert [r.place for r in TABLE.refusals() if command.search(r.fix)] == []
+
+
+def test_a_command_that_the_wheel_lacks_is_run_in_a_clone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "_HOME", tmp_path / "an installation")
+    with pytest.raises(SystemExit) as e:
+        main.main(["verify", "--help"])
+    assert e.value.code == Exit.USAGE
+    assert "Run it in a clone of the project." in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setattr(main, "_HOME", ROOT / "tools")
+    assert main.main(["verify", "--help"]) == Exit.DONE
+
+
+def test_a_shell_that_nothing_completes_for_is_answered_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.main(["--print-completion", "fish"]) == Exit.USAGE
+    assert "name one shell of bash, zsh." in capsys.readouterr().err
+    assert main.main(["--print-completion", "bash"]) == Exit.DONE

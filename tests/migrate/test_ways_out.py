@@ -5,6 +5,7 @@ Each case names the place that makes the refusal, as tests/command/refusals.tsv 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -20,6 +21,8 @@ from kvroles.errors import Exit
 from kvroles.migrate import cli
 from kvroles.migrate import paths as paths_module
 from kvroles.migrate.cluster import command as cluster
+from kvroles.migrate.review import terminal
+from kvroles.migrate.review.terminal import ClosedError, Terminal
 from support.refusals import made, slow_but_some
 
 ROLE = 'vllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
@@ -177,3 +180,37 @@ def test_where_kubectl_lists_nothing_its_own_words_are_shown_and_it_is_asked_aga
     kubectl.write_text("#!/bin/sh\ncase $1 in api-resources) echo pods;; *) echo '{\"items\": []}';; esac\n")
     assert os.system("kubectl get pods >/dev/null") == 0
     assert cluster.main([]) == Exit.DONE
+
+
+class Typed(Terminal):
+    """A terminal at which ``typed`` is typed, and which is then closed."""
+
+    typed = ""
+
+    def __init__(self) -> None:
+        self._left = list(self.typed)
+        self.colours = False
+
+    def keys(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def key(self) -> str:
+        if not self._left:
+            raise ClosedError
+        return self._left.pop(0)
+
+
+def test_a_review_whose_terminal_was_closed_is_run_again_for_the_rest(
+    places: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay({"a b.sh": ROLE, "b c.sh": ROLE})
+    monkeypatch.setattr(terminal, "Terminal", Typed)
+    monkeypatch.setattr(Typed, "typed", "p")
+    assert cli.main(["--review", "--write", "."]) == Exit.DOES_NOT_APPLY
+    assert places == ["migrate.review.review._closed.1"]
+    assert "Run it again for the rest" in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setattr(Typed, "typed", "d")
+    assert cli.main(["--review", "--write", "."]) == Exit.DONE
+    assert "(1 of 1)" in capsys.readouterr().out
+    assert "kv_producer" in Path("a b.sh").read_text()
+    assert "kv_consumer" in Path("b c.sh").read_text()
