@@ -277,10 +277,15 @@ def test_a_run_that_fetches_for_too_long_is_ended(
     done(f"{FETCHED} {served.url}", online=True)
 
 
-def test_another_cache_is_named_than_one_that_cannot_hold_the_objects_of_an_address(refused: Refused) -> None:
-    address = "--upstream https://127.0.0.1:9/x --vllm-rev main --output 'a new one' --cache-dir"
-    refused("sources.upstream._objects_of.1", f"{address} /proc/none", "another with --cache-dir", online=True)
-    refused("sources.upstream._fetched.2", f"{address} 'a cache'", "could not be fetched", online=True)  # the next step
+def test_another_cache_is_named_than_one_that_cannot_hold_the_objects_of_an_address(
+    refused: Refused, done: Apply, a_clone: Path, home: Path
+) -> None:
+    mirror = f'[url "file://{a_clone}"]\n insteadOf = https://localhost/x\n[protocol "file"]\n allow = always\n'
+    put(home, {".gitconfig": mirror.encode()})
+    env = {"HOME": str(home)}
+    address = "--upstream https://localhost/x --vllm-rev main --output 'a new one' --cache-dir"
+    refused("sources.upstream._objects_of.1", f"{address} /proc/none", "another with --cache-dir", online=True, env=env)
+    done(f"{address} 'a cache'", online=True, env=env)
 
 
 def test_another_file_is_named_than_one_that_cannot_be_opened_or_is_none(
