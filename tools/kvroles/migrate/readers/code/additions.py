@@ -16,9 +16,9 @@ from kvroles.migrate.readers.additions import Does, Part
 from kvroles.migrate.readers.code.source import Reader
 
 # A statement that adds to a list: ``cmd.extend([``, ``cmd += [``, ``args = append(args,``, ``cmd.arg(``.
-_ADDS = regex(
-    r"(?<![\w.])([\w.]+?)(?:\.(?:extend|append|push|extend_from_slice|args?)\(|\s*\+=|\s*:?=\s*append\(\s*(?P<same>[\w.]+)\s*,)"
-)
+_SIGN = r"(?:\.(?:extend|append|push|extend_from_slice|args?)\(|\s*\+=|\s*:?=\s*append\(\s*(?P<same>[\w.]+)\s*,)"
+_ADDS = regex(r"(?<![\w.])([\w.]+?)" + _SIGN)
+_ADDS_HERE = regex(_SIGN)  # right behind the list's name
 _MAKES = regex(r"(?:(?:let|var|const)\s+(?:mut\s+)?)?([\w.]+)\s*(?::[^=\n]{1,60})?:?=(?!=)")
 CALL = regex(r"(?:^|\.)(?:append|push|args?)$")  # adds the words that it is given
 
@@ -49,12 +49,14 @@ def _added_to(unit: Reader, statement: Node) -> str:
 def _made_by(unit: Reader, statement: Node) -> str:
     """The name of what a statement sets, if the text adds to something of that name; empty if not."""
     m = _MAKES.match(unit.t.s, statement.start_byte, statement.end_byte)
-    return m[1] if m is not None and m[1] in unit.kept("added", None, partial(_all_added, unit)) else ""
+    return m[1] if m is not None and unit.kept(("added to", m[1]), None, partial(_is_added_to, unit, m[1])) else ""
 
 
-def _all_added(unit: Reader) -> frozenset[str]:
-    """The names of all that the text adds to."""
-    return frozenset(m[1] for m in _ADDS.finditer(unit.t.s))
+def _is_added_to(unit: Reader, name: str) -> bool:
+    """Whether the text adds to something of a name."""
+    *_, last = name.split(".")
+    ends = (i + len(last) for i in unit.places(last) if unit.t.s.endswith(name, 0, i + len(last)))
+    return any(_ADDS_HERE.match(unit.t.s, end) is not None for end in ends)
 
 
 def _levels(unit: Reader, statement: Node, name: str, *, made: bool) -> Iterator[tuple[Iterator[Part], Iterator[Part]]]:
