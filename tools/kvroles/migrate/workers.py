@@ -20,7 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MAX_PROCESSES = 4
-_EACH = 100  # items: for fewer another process takes longer to become ready than it saves
+_EACH = 40  # items: for fewer another process takes longer to become ready than it saves
 _AHEAD = 2  # items that a process is given at a time: it need not wait for the next
 _SIZE = 8  # bytes that say how long a result is
 _SLOWEST = 30  # times its budget on the wall clock: a machine may be that busy, a read that hangs takes for ever
