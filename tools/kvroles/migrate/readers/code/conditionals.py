@@ -1,0 +1,162 @@
+"""What the conditionals of source code say of what they choose: branches, their ``else``, and what follows one that has left."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from tree_sitter import Node
+
+from kvroles.evidence import conditions, kinds, pickers
+from kvroles.evidence.frames import Scope
+from kvroles.evidence.patterns import regex
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.code import guard
+from kvroles.migrate.readers.code.lent import Lender
+
+ASKS = regex(
+    r"^(?:if|elif|else|switch|expression_switch|match|case|conditional|ternary)_"
+)  # a node that is one of several
+_ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
+JOINED = frozenset({"binary_expression", "boolean_operator"})  # two operands
+_AND, _OR = frozenset({"&&", "and"}), frozenset({"||", "or", "??"})
+
+
+class Conditionals(Lender):
+    """A source text whose conditionals say which side runs what they choose."""
+
+    def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:
+        spec = self.spec
+        if inner.type in spec.branch | spec.else_ and inner.type != "conditional_expression":
+            return Scope("branch", "", up)
+        if node.type in spec.else_:
+            return self._else(node.parent, node, up)
+        condition = node.child_by_field_name(_ASKED.get(node.type, "condition"))
+        if node.type == "conditional_expression" and node.named_child_count == 3:  # Python's names no fields
+            value, condition, other = node.named_children
+            if inner.start_byte == other.start_byte:
+                return self._else(node, other, up)
+            if inner.start_byte != value.start_byte:
+                return Scope("branch", "", up)
+        if node.type == "case_clause":
+            condition = next((c for c in node.children if c.type == "case_pattern"), None)
+        if condition is not None and condition.start_byte <= inner.start_byte < condition.end_byte:
+            return Scope("branch", "", up)
+        alternative = node.child_by_field_name("alternative")
+        if alternative is not None and alternative.start_byte <= inner.start_byte < alternative.end_byte:
+            return self._else(node, alternative, up)
+        words = grammar.text(self.t, condition) if condition is not None else ""
+        scope = Scope("branch", words[:80], up)
+        place = self.t.at(node.start_byte)
+        if node.type not in spec.case:
+            scope.cues += pickers.holding(words, words[:80], self.ctx, place)
+        elif (side := self.ctx.pattern_side(words, self._subject(node))) is not None:
+            scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
+        return scope
+
+    def _and(self, node: Node, inner: Node, up: Scope) -> Scope:
+        """What is given where what stands before it holds, ``role === "prefill" && a``, and where it does not:
+        ``is_prefill and a or b``."""
+        left, sign = node.child_by_field_name("left"), self._operator(node)
+        if left is None or inner.start_byte < left.end_byte:
+            return up
+        place = self.t.at(left.start_byte)
+        if sign in _AND:
+            words = grammar.text(self.t, left)
+            scope = Scope("branch", words[:80], up, pickers.holding(words, words[:80], self.ctx, place))
+        elif sign in _OR and left.type in JOINED and self._operator(left) in _AND:
+            condition, first = left.named_children[0], left.named_children[-1]
+            words, body = grammar.text(self.t, condition), grammar.text(self.t, inner)
+            cues = pickers.else_cues(words, grammar.text(self.t, first), body, self.ctx, place)
+            scope = Scope("branch", "else", up, cues)
+        else:
+            return up
+        scope.fork = place, inner.start_byte
+        return scope
+
+    def _operator(self, node: Node) -> str:
+        sign = node.child_by_field_name("operator")
+        return grammar.text(self.t, sign) if sign is not None else ""
+
+    def _fork(self, owner: Node, inner: Node) -> tuple[int, int]:
+        """Where the conditional begins that ``owner`` is, or is an arm of, and where the arm does that ``inner`` is in."""
+        if owner.type not in self.spec.case:
+            return self.t.at(owner.start_byte), inner.start_byte
+        return self.t.at(owner.parent.start_byte if owner.parent is not None else 0), owner.start_byte
+
+    def _subject(self, arm: Node) -> str:
+        """What an arm of a ``switch`` or ``match`` is compared with; empty where nothing stands in its head."""
+        for owner in islice(grammar.owners(arm), 1, 4):
+            if (asked := owner.child_by_field_name("value") or owner.child_by_field_name("subject")) is not None:
+                return grammar.text(self.t, asked)
+        return ""
+
+    def _else(self, head: Node | None, other: Node, up: Scope) -> Scope:
+        """What runs or is given where the condition of ``head`` does not hold."""
+        scope = Scope("branch", "else", up)
+        if head is None or head.type not in self.spec.branch:
+            return scope
+        condition: Node | None
+        first: Node | None
+        if head.type == "conditional_expression":
+            first, condition = head.named_children[:2]
+        else:
+            condition, first = head.child_by_field_name("condition"), head.child_by_field_name("consequence")
+        if condition is None or first is None or self._held(other).type in self.spec.branch:
+            return scope  # what else is asked there says what is what
+        words, body = grammar.text(self.t, condition), grammar.text(self.t, other)
+        scope.cues = pickers.else_cues(
+            words,
+            grammar.text(self.t, first),
+            body,
+            self.ctx,
+            self.t.at(condition.start_byte),
+            last=not self._chained(head),
+        )
+        return scope
+
+    def _otherwise(self, block: Node, inner: Node, up: Scope, *, asked: bool) -> Scope:
+        """What runs where a branch before it has left the block: ``if is_prefill: return a``, and then ``return b``.
+
+        Where more is ``asked`` further in, that says what is what, unless this alone leaves one side only.
+        """
+        told = guard.left_before(self, block, inner)
+        if not told:
+            return up
+        head = told[-1]
+        scope = Scope("branch", "else", up)
+        if not asked or conditions.told(self._condition(head), value=False)[1]:
+            first = head.child_by_field_name("consequence")
+            scope.cues = pickers.else_cues(
+                self._condition(head),
+                grammar.text(self.t, first) if first is not None else "",
+                grammar.text(self.t, inner),
+                self.ctx,
+                self.t.at(head.start_byte),
+                last=len(told) == 1,
+            )
+        scope.fork = self.t.at(told[0].start_byte), inner.start_byte
+        return scope
+
+    def _condition(self, branch: Node) -> str:
+        node = branch.child_by_field_name("condition")
+        return grammar.text(self.t, node) if node is not None else ""
+
+    def _chained(self, head: Node) -> bool:
+        """Whether a condition is one of several that are asked in turn: what is left at the end may be anything."""
+        if any(c.type == "elif_clause" for c in head.children):
+            return True
+        outer = head.parent
+        while outer is not None and outer.type in self.spec.through | self.spec.else_:
+            outer = outer.parent
+        if outer is None or outer.type not in self.spec.branch:
+            return False
+        if outer.type == "conditional_expression":
+            return outer.named_children[-1].end_byte >= head.end_byte > outer.named_children[1].end_byte
+        alternative = outer.child_by_field_name("alternative")
+        return alternative is not None and alternative.start_byte <= head.start_byte < alternative.end_byte
+
+    def _held(self, node: Node) -> Node:
+        """What an ``else`` or brackets hold."""
+        while node.type in self.spec.through | self.spec.else_ and node.named_child_count == 1:
+            node = node.named_children[0]
+        return node
