@@ -7,7 +7,8 @@ condition is not known, so that it says nothing of the values.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from kvroles.evidence import conditions, kinds
 from kvroles.evidence.context import FileCtx
@@ -94,15 +95,37 @@ def else_cues(
     return [kinds.RULED_OUT.cue(side.other, words, pos)] if last else []
 
 
-def in_action(text: str, place: int, ctx: FileCtx, pos: int) -> list[Cue] | None:
-    """What speaks for the side of index ``place`` of a template's action, which stands at ``pos``; None outside of a ternary."""
-    if len(text) > _LONGEST:
+def asks(condition: str, *, shell: bool = False) -> bool:
+    """Whether a condition that does not hold says which side the server is, or is not."""
+    return conditions.told(condition, value=False, shell=shell)[0] in PD
+
+
+def left_cues(
+    left: Sequence[str], first: str, body: str, ctx: FileCtx, pos: int, *, asked: bool, shell: bool = False
+) -> list[Cue]:
+    """The cue of what follows branches that have left: none of the conditions ``left`` holds there, of which the last one chose
+    ``first``. Where more is ``asked`` further in, that says what is what, unless the last alone leaves one side only."""
+    if asked and not conditions.told(left[-1], value=False, shell=shell)[1]:
+        return []
+    return else_cues(left[-1], first, body, ctx, pos, shell=shell, last=len(left) == 1)
+
+
+class Ternary(NamedTuple):
+    """A value of a ternary in a template's action: its condition, the first of the two values, and which of them it is."""
+
+    condition: str
+    first: str
+    nth: int
+
+
+def ternary(action: str, place: int) -> Ternary | None:
+    """The ternary of which index ``place`` of a template's action is in a value; None if it is in none."""
+    if len(action) > _LONGEST:
         return None
     for pattern in (_TERNARY, _INLINE):
-        for m in pattern.finditer(text):
+        for m in pattern.finditer(action):
             for index, value in enumerate(("a", "b")):
                 if m.start(value) <= place < m.end(value):
                     condition = m.group("c") if pattern is _INLINE else (m.group("after") or m.group("before") or "")
-                    condition = condition.strip().strip("()")
-                    return cues(condition, m.group("a"), index, condition[:80], ctx, pos)
+                    return Ternary(condition.strip().strip("()"), m.group("a"), index)
     return None

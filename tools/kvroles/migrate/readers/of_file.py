@@ -121,7 +121,8 @@ def _in_actions(t: Text, sites: dict[int, Site], ctx: File) -> None:
             action, scope = t.s[a:b], site.scope
             if (named := _DEFAULTED.match(action)) is not None:
                 scope = lines.keyed(named.group(1) or named.group(2), t.at(a), scope, ctx)
-            if (cues := pickers.in_action(action, i - a, ctx, t.at(a))) is not None:
+            if (chosen := pickers.ternary(action, i - a)) is not None:
+                cues = pickers.cues(*chosen, chosen.condition[:80], ctx, t.at(a))
                 scope = Scope("branch", action[:80], scope, cues)
                 scope.fork = t.at(a), i
             sites[site.pos] = site._replace(scope=scope)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import conditions, kinds, pickers
+from kvroles.evidence import kinds, pickers
 from kvroles.evidence.frames import Scope
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import guard
 from kvroles.migrate.readers.code.lent import Lender
 
-ASKS = regex(
+_ASKS = regex(
     r"^(?:if|elif|else|switch|expression_switch|match|case|conditional|ternary)_"
 )  # a node that is one of several
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
@@ -114,32 +115,25 @@ class Conditionals(Lender):
         )
         return scope
 
-    def _otherwise(self, block: Node, inner: Node, up: Scope, *, asked: bool) -> Scope:
-        """What runs where a branch before it has left the block: ``if is_prefill: return a``, and then ``return b``.
-
-        Where more is ``asked`` further in, that says what is what, unless this alone leaves one side only.
-        """
-        told = guard.left_before(self, block, inner)
-        if not told:
+    def _otherwise(self, block: Node, inner: Node, within: Sequence[Node], up: Scope) -> Scope:
+        """What runs where a branch before it has left the block: ``if is_prefill: return a``, and then ``return b``. The owners
+        ``within``, from ``inner`` on, may ask more."""
+        left = guard.left_before(self, block, inner)
+        if not left:
             return up
-        head = told[-1]
-        scope = Scope("branch", "else", up)
-        if not asked or conditions.told(self._condition(head), value=False)[1]:
-            first = head.child_by_field_name("consequence")
-            scope.cues = pickers.else_cues(
-                self._condition(head),
-                grammar.text(self.t, first) if first is not None else "",
-                grammar.text(self.t, inner),
-                self.ctx,
-                self.t.at(head.start_byte),
-                last=len(told) == 1,
-            )
-        scope.fork = self.t.at(told[0].start_byte), inner.start_byte
+        head = left[-1].branch
+        first = head.child_by_field_name("consequence")
+        cues = pickers.left_cues(
+            [condition for _, condition in left],
+            grammar.text(self.t, first) if first is not None else "",
+            grammar.text(self.t, inner),
+            self.ctx,
+            self.t.at(head.start_byte),
+            asked=any(_ASKS.search(o.type) for o in within),
+        )
+        scope = Scope("branch", "else", up, cues)
+        scope.fork = self.t.at(left[0].branch.start_byte), inner.start_byte
         return scope
-
-    def _condition(self, branch: Node) -> str:
-        node = branch.child_by_field_name("condition")
-        return grammar.text(self.t, node) if node is not None else ""
 
     def _chained(self, head: Node) -> bool:
         """Whether a condition is one of several that are asked in turn: what is left at the end may be anything."""

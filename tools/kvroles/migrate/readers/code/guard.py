@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 from tree_sitter import Node
 
-from kvroles.evidence import conditions
-from kvroles.evidence.names import PD
+from kvroles.evidence import pickers
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.connectors import is_connector_key
 from kvroles.migrate.readers import grammar
@@ -59,41 +60,49 @@ def _first(unit: Reader, block: Node) -> tuple[int, str | None]:
     for node in block.named_children:
         if node.type == "assert_statement" and node.named_children:
             name = _compared(grammar.text(unit.t, node.named_children[0]), "=")
-        elif node.type in unit.spec.branch and node.child_by_field_name("alternative") is None:
-            condition, body = node.child_by_field_name("condition"), node.child_by_field_name("consequence")
-            left = condition is not None and body is not None and _leaves(unit, body)
-            name = _compared(grammar.text(unit.t, condition), "!") if condition is not None and left else None
         else:
-            continue
+            condition = _left_where(unit, node)
+            name = _compared(condition, "!") if condition is not None else None
         if name is not None:
             return node.start_byte, name
     return 0, None
 
 
-def left_before(unit: Reader, block: Node, inner: Node) -> list[Node]:
+class Left(NamedTuple):
+    """A branch that leaves the block it stands in, and what it asks."""
+
+    branch: Node
+    condition: str
+
+
+def left_before(unit: Reader, block: Node, inner: Node) -> list[Left]:
     """The branches of a block, first one first, that ask for a side and leave the block before ``inner``: what they ask does not
     hold there."""
-    leaving = unit.kept("leaving", block, partial(_leaving, unit, block))
-    return [node for node in leaving if node.end_byte <= inner.start_byte]
+    leaving = unit.kept("leaving", block, lambda: list(islice(_leaving(unit, block), MANY)))
+    return [left for left in leaving if left.branch.end_byte <= inner.start_byte]
 
 
-def _leaving(unit: Reader, block: Node) -> list[Node]:
-    branches = (_statement(c) for c in block.named_children)
-    return list(islice((node for node in branches if _asks_and_leaves(unit, node)), MANY))
-
-
-def _asks_and_leaves(unit: Reader, node: Node) -> bool:
-    condition, body = node.child_by_field_name("condition"), node.child_by_field_name("consequence")
-    if node.type not in unit.spec.branch or condition is None or body is None:
-        return False
-    if node.child_by_field_name("alternative") is not None or not _leaves(unit, body):
-        return False
-    return conditions.told(grammar.text(unit.t, condition), value=False)[0] in PD
+def _leaving(unit: Reader, block: Node) -> Iterator[Left]:
+    for child in block.named_children:
+        branch = _statement(child)
+        condition = _left_where(unit, branch)
+        if condition is not None and pickers.asks(condition):
+            yield Left(branch, condition)
 
 
 def _statement(node: Node) -> Node:
     """Rust's ``if`` is an expression, and stands in a statement."""
     return node.named_children[0] if node.type == "expression_statement" and node.named_child_count == 1 else node
+
+
+def _left_where(unit: Reader, node: Node) -> str | None:
+    """What a branch asks that knows no other case and leaves its block where that holds; None for any other statement."""
+    if node.type not in unit.spec.branch or node.child_by_field_name("alternative") is not None:
+        return None
+    condition, body = node.child_by_field_name("condition"), node.child_by_field_name("consequence")
+    if condition is None or body is None or not _leaves(unit, body):
+        return None
+    return grammar.text(unit.t, condition)
 
 
 def _leaves(unit: Reader, body: Node) -> bool:

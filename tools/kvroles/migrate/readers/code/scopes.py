@@ -16,7 +16,7 @@ from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import additions
-from kvroles.migrate.readers.code.conditionals import ASKS, JOINED, Conditionals
+from kvroles.migrate.readers.code.conditionals import JOINED, Conditionals
 from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES
 from kvroles.migrate.readers.words import REACH
 
@@ -76,8 +76,7 @@ class Unit(Conditionals):
             elif kind in spec.sequence and kind not in {"arguments", "argument_list"}:
                 scope = self._list(owner, inner, scope)
             if kind in spec.block and inner.type not in spec.block:
-                asked = any(ASKS.search(o.type) for o in owners[n + 1 :])
-                scope = self._otherwise(owner, inner, scope, asked=asked)
+                scope = self._otherwise(owner, inner, owners[n + 1 :], scope)
                 scope = additions.scope(self, inner, self._before(owner, inner, scope))
             elif kind in spec.sequence | spec.mapping:
                 scope = self._before(owner, inner, scope)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, conditions, kinds, pickers
+from kvroles.evidence import argv, kinds, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.names import mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.mentions import MANY
@@ -23,6 +24,11 @@ _ASKS = frozenset({"if_statement", "elif_clause", "else_clause", "case_statement
 _LEAVES = regex(r"(?:exit|return|break|continue)\b|exec\s+[\w./\"'$]")
 _ANYTHING = regex(r"(?:^|\|)\s*\*\s*(?:\||$)")
 _TRUTH = regex(r"(?i)[\"']?(?:true|yes|on|1)[\"']?(?:\s*\|\s*[\"']?(?:true|yes|on|1)[\"']?)*")
+
+
+def _condition(branch: Node) -> Node | None:
+    """What an ``if`` or ``elif`` asks."""
+    return branch.child_by_field_name("condition") or next((c for c in branch.children if c.is_named), None)
 
 
 class Script(Source):
@@ -70,8 +76,7 @@ class Script(Source):
                 case _:
                     pass
             if owner.type in BLOCKS and inner is not None and inner.type not in {"else_clause", "elif_clause"}:
-                asked = any(o.type in _ASKS for o in owners[n + 1 :])
-                scope = shell_said.before(self, inner, self._otherwise(owner, inner, scope, asked=asked))
+                scope = shell_said.before(self, inner, self._otherwise(owner, inner, owners[n + 1 :], scope))
         return scope
 
     # -- owners -------------------------------------------------------------------------------------------------------
@@ -141,7 +146,7 @@ class Script(Source):
             return Scope("branch", "", up)
         if node.type == "else_clause":
             return self._else(node, up)
-        condition = node.child_by_field_name("condition") or next((c for c in node.children if c.is_named), None)
+        condition = _condition(node)
         if condition is None or (inner.start_byte <= condition.start_byte < inner.end_byte):
             return Scope("branch", "", up)
         words = grammar.text(self.t, condition)
@@ -174,7 +179,7 @@ class Script(Source):
         head = node.parent
         if head is None or head.type != "if_statement":
             return scope
-        condition = head.child_by_field_name("condition") or next((c for c in head.children if c.is_named), None)
+        condition = _condition(head)
         if condition is None or any(c.type == "elif_clause" for c in head.children):
             return scope
         words, first = grammar.text(self.t, condition), self.t.s[condition.end_byte : node.start_byte]
@@ -182,20 +187,17 @@ class Script(Source):
         scope.cues = pickers.else_cues(words, first, body, self.ctx, place, shell=True)
         return scope
 
-    def _otherwise(self, block: Node, inner: Node, up: Scope, *, asked: bool) -> Scope:
+    def _otherwise(self, block: Node, inner: Node, within: Sequence[Node], up: Scope) -> Scope:
         """What runs where an ``if`` before it has left the script or function: ``if ...; then exec a; fi``, and then ``exec b``.
-
-        Where more is ``asked`` further in, that says what is what, unless this alone leaves one side only.
-        """
+        The owners ``within``, from ``inner`` on, may ask more."""
         left = [node for node in self._leaving(block) if node.end_byte <= inner.start_byte]
         if not left:
             return up
-        words = self._condition(left[-1])
-        scope = Scope("branch", "else", up)
-        if not asked or conditions.told(words, value=False, shell=True)[1]:
-            first, body = grammar.text(self.t, left[-1]), grammar.text(self.t, inner)
-            place, last = self.t.at(left[-1].start_byte), len(left) == 1
-            scope.cues = pickers.else_cues(words, first, body, self.ctx, place, shell=True, last=last)
+        first, body = grammar.text(self.t, left[-1]), grammar.text(self.t, inner)
+        asked, place = any(o.type in _ASKS for o in within), self.t.at(left[-1].start_byte)
+        words = [self._asked(node) for node in left]
+        cues = pickers.left_cues(words, first, body, self.ctx, place, asked=asked, shell=True)
+        scope = Scope("branch", "else", up, cues)
         scope.fork = self.t.at(left[0].start_byte), inner.start_byte
         return scope
 
@@ -212,10 +214,10 @@ class Script(Source):
         last = next((c for c in reversed(node.named_children) if c.type != "comment"), None)
         if last is None or _LEAVES.match(grammar.text(self.t, last)) is None:
             return False
-        return conditions.told(self._condition(node), value=False, shell=True)[0] in PD
+        return pickers.asks(self._asked(node), shell=True)
 
-    def _condition(self, branch: Node) -> str:
-        node = branch.child_by_field_name("condition") or next((c for c in branch.children if c.is_named), None)
+    def _asked(self, branch: Node) -> str:
+        node = _condition(branch)
         return grammar.text(self.t, node) if node is not None else ""
 
     def _case(self, node: Node, up: Scope) -> Scope:

@@ -144,14 +144,13 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     changed = expression.variable_set(body.s)
     if changed or ((m := _SET.match(body.s)) and (changed := m.group(1) or m.group(2))):
         scope = _variable(t, changed, action, trees, up, ctx)
-    picked = pickers.in_action(body.s, k, ctx, -1) is not None
     use = rf"\{{\{{[^{{}}]*(?<![\w.]){re.escape(changed)}\b[^{{}}]*\}}\}}"
     if (value := _BARE.match(body.s)) is not None and value.start(1) == k:
         return [Site(t.at(i), scope, "role", pairs.used_in(t, use), exact=t.exact(i, len(TOKEN)), feeds=changed)]
     inner = body.slice(2, max(2, len(body.s) - 2))
     found: Node | None = objects.enclosing(inner, k - 2)
     quoted = re.match(r"[\"'`]", body.s[k + len(TOKEN) :]) and re.search(r"[\"'`]$", body.s[:k])
-    if picked and found is None and quoted:
+    if found is None and quoted and pickers.ternary(body.s, k) is not None:
         return [_put(t, i, use if changed else "", trees, scope, scope)]
     if found is None and (found := expression.read(body)) is not None and changed and isinstance(found, Map):
         place = Scalar(Text("", body.at(0)), -1, -1)
