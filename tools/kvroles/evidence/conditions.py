@@ -292,7 +292,7 @@ def _denied(node: _Node) -> _Node | None:
     if len(node.args) == 2 and (
         (node.kind == "cmp" and node.word in _EQUAL) or (node.kind == "call" and node.word == "eq")
     ):
-        return next((name for name, value in (node.args, node.args[::-1]) if _is(value, _FALSE)), None)
+        return _compared_with(_FALSE, node)
     return None
 
 
@@ -307,9 +307,9 @@ def boolean(words: str, *, shell: bool = False) -> bool:
     if node.kind == "cmp" and node.word in _BELOW:
         return True
     if node.kind == "cmp" and node.word in _EQUAL:
-        node = next((name for name, value in (node.args, node.args[::-1]) if _is(value, _TRUE)), node)
+        node = _compared_with(_TRUE, node) or node
     if node.kind == "call" and node.word == "eq" and len(node.args) == 2:
-        node = next((name for name, value in (node.args, node.args[::-1]) if _is(value, _TRUE)), node)
+        node = _compared_with(_TRUE, node) or node
     if node.kind == "call" and node.word in _SAME and len(node.args) == 1:
         node = node.args[0]
     return node.kind in {"name", "index"} and split_name(_last(node))[:1] in [["is"], ["as"], ["run"]]
@@ -362,10 +362,8 @@ def _says(node: _Node) -> Side | None:
 def _of_comparison(node: _Node) -> Side | None:
     left, right = node.args
     if node.word in _EQUAL:
-        for name, value in ((left, right), (right, left)):
-            if _is(value, _TRUE):
-                return _says(name)
-        return _of_pair(left, right)
+        name = _compared_with(_TRUE, node)
+        return _says(name) if name is not None else _of_pair(left, right)
     if node.word in _BELOW and right.kind == "name":
         return count_side(right.word)
     if node.word == "in":
@@ -393,8 +391,8 @@ def _of_call(node: _Node) -> Side | None:
     if name in _LIKE:
         values = [side for n in args if (side := _value_side(n)) is not None]
         others = [n for n in args if _value_side(n) is None]
-        if name == "eq" and len(args) == 2 and any(_is(n, _TRUE) for n in args):
-            return _says(args[0] if _is(args[1], _TRUE) else args[1])
+        if name == "eq" and len(args) == 2 and (asked := _compared_with(_TRUE, node)) is not None:
+            return _says(asked)
         if any(_named(n) or n.kind not in {"name", "index", "call"} or not own(_whole(n)) for n in others):
             return None
         if len(others) > 1:
@@ -475,6 +473,12 @@ def _whole(node: _Node) -> str:
     if node.kind in {"name", "index"} and _last(node) in node.word:
         return node.word.replace("::", ".").replace("?.", ".").lstrip("$.")
     return _last(node)
+
+
+def _compared_with(words: frozenset[str], node: _Node) -> _Node | None:
+    """The operand of a comparison of two that is compared with one of the ``words``; None if none is."""
+    left, right = node.args
+    return left if _is(right, words) else right if _is(left, words) else None
 
 
 def _is(node: _Node, words: frozenset[str]) -> bool:

@@ -111,8 +111,6 @@ def list_used(s: str, i: int, near: str, lang: str, *, hops: int = 2) -> bool:
         return taken_from(s, alias[1])
     if _UNPACKED.search(near):
         return True
-    if (alias := _ALIAS.search(near)) is not None:
-        return taken_from(s, alias[1])
     if (named := _LIST_NAMED.search(near)) is not None:
         return put_to_use(s, named[1], lang, hops=hops)
     if _RETURNED.search(near) is None:

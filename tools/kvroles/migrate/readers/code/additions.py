@@ -19,7 +19,8 @@ from kvroles.migrate.readers.code.source import Reader
 _SIGN = r"(?:\.(?:extend|append|push|extend_from_slice|args?)\(|\s*\+=|\s*:?=\s*append\(\s*(?P<same>[\w.]+)\s*,)"
 _ADDS = regex(r"(?<![\w.])([\w.]+?)" + _SIGN)
 _ADDS_HERE = regex(_SIGN)  # right behind the list's name
-_MAKES = regex(r"(?:(?:let|var|const)\s+(?:mut\s+)?)?([\w.]+)\s*(?::[^=\n]{1,60})?:?=(?!=)")
+_MADE = r"(?:(?:let|var|const)\s+(?:mut\s+)?)?%s\s*(?::[^=\n]{1,60})?:?=(?!=)"  # of a name
+_MAKES = regex(_MADE % r"([\w.]+)")
 CALL = regex(r"(?:^|\.)(?:append|push|args?)$")  # adds the words that it is given
 
 
@@ -76,8 +77,7 @@ def _levels(unit: Reader, statement: Node, name: str, *, made: bool) -> Iterator
 def _named(name: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What finds a list's name, and what finds where it is set."""
     word = re.escape(name)
-    made = rf"(?:(?:let|var|const)\s+(?:mut\s+)?)?{word}\s*(?::[^=\n]{{1,60}})?:?=(?!=)"
-    return re.compile(rf"(?<![\w.]){word}\b"), re.compile(made)
+    return re.compile(rf"(?<![\w.]){word}\b"), re.compile(_MADE % word)
 
 
 def _parts(
