@@ -9,21 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles.sources.git import in_scratch
 from support import tiny as project
 from support.advice import commands
+from support.clones import in_ as git
 from support.driver import Ran
 from support.files import put
 
 pytestmark = pytest.mark.slow
 
 Apply = Callable[..., Ran]
-
-
-def git(folder: Path, *args: str) -> str:
-    done = in_scratch(folder, *args)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.decode().strip()
 
 
 @pytest.fixture

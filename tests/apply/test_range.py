@@ -9,19 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles.sources.git import in_scratch
 from support import tiny as project
+from support.clones import in_ as git
 from support.driver import Ran
 from support.files import put, snapshot
 from support.tiny import SCRIPT, UNIT
 
 Apply = Callable[..., Ran]
-
-
-def git(clone: Path, *args: str) -> str:
-    done = in_scratch(clone, *args)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.decode().strip()
 
 
 @pytest.fixture

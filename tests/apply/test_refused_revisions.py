@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles.sources.git import in_scratch
 from support import tiny as project
+from support.clones import in_ as git
 from support.driver import Ran
 from support.files import contents, put
 
@@ -18,12 +18,6 @@ Apply = Callable[..., Ran]
 
 REWORDED = (b"self.kv_cache_config = kv_cache_config", b"self.ours = kv_cache_config")
 FAR_EDIT = (b'logger.info("started")', b'logger.info("ours")')
-
-
-def git(clone: Path, *args: str) -> str:
-    done = in_scratch(clone, *args)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.decode().strip()
 
 
 def edited(*edits: tuple[bytes, bytes]) -> bytes:

@@ -18,7 +18,7 @@ from installer.destinations import SchemeDictionaryDestination
 from installer.sources import WheelFile
 
 from .files import put
-from .tiny import pristine
+from .tiny import CONNECTOR, pristine
 
 TAG = "cp38-abi3-manylinux_2_28_x86_64"
 LIBRARY = "vllm/_C.abi3.so"  # stands for the compiled parts
@@ -123,6 +123,12 @@ def environment(folder: Path) -> Path:
         (folder / "bin" / name).symlink_to(Path(sys.executable).resolve())
     put(folder, {"pyvenv.cfg": _CONFIG_OF_VENV.encode()})
     return site
+
+
+def with_worker(folder: Path) -> Path:
+    """The wheel with a module beside the connector."""
+    worker = CONNECTOR.replace("connector.py", "worker.py")
+    return make(folder, change={worker: b"class NixlConnectorWorker:\n    pass\n"})
 
 
 def installed(folder: Path, wheel: Path) -> Path:

@@ -41,3 +41,10 @@ def wheel(tmp_path: Path) -> Path:
 def site(tmp_path: Path, wheel: Path) -> Path:
     """The site-packages of an environment in which that wheel is installed."""
     return wheels.installed(tmp_path / "env", wheel)
+
+
+@pytest.fixture
+def patched(vendor: Callable[..., Ran], site: Path) -> Path:
+    """The same, with the series applied in place."""
+    vendor("install", "--site-packages", site).ok()
+    return site

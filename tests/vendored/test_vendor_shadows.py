@@ -37,13 +37,7 @@ EVIL = b"print('not what was installed')\n"
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    return wheels.make(tmp_path / "in", change={WORKER: b"class NixlConnectorWorker:\n    pass\n"})
-
-
-@pytest.fixture
-def patched(vendor: Vendor, site: Path) -> Path:
-    vendor("install", "--site-packages", site).ok()
-    return site
+    return wheels.with_worker(tmp_path / "in")
 
 
 def ask(vendor: Vendor, site: Path, *more: str | Path, **how: Any) -> Ran:

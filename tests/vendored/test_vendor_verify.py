@@ -20,12 +20,6 @@ Vendor = Callable[..., Ran]
 INFO = "vllm-0.22.1.dist-info"
 
 
-@pytest.fixture
-def patched(vendor: Vendor, site: Path) -> Path:
-    vendor("install", "--site-packages", site).ok()
-    return site
-
-
 def test_a_patched_installation_is_proven_and_its_connector_constructed(vendor: Vendor, patched: Path) -> None:
     before = snapshot(patched.parents[2])
     told = json.loads(vendor("verify", "--site-packages", patched, "--json").ok().out)

@@ -30,13 +30,7 @@ INFO = "vllm-0.22.1.dist-info"
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    return wheels.make(tmp_path / "in", change={WORKER: b"class NixlConnectorWorker:\n    pass\n"})
-
-
-@pytest.fixture
-def patched(vendor: Vendor, site: Path) -> Path:
-    vendor("install", "--site-packages", site).ok()
-    return site
+    return wheels.with_worker(tmp_path / "in")
 
 
 def python(site: Path) -> Path:
