@@ -7,7 +7,7 @@ unread. Every pattern looks at a bounded piece of text, so that a file costs tim
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from kvroles.evidence.marks import commented, open_quote
@@ -326,34 +326,36 @@ def _listed(p: Place) -> bool:
         return joined
     if _whole_string(p) and _CHOOSES.search(beside["sep"]):
         return False  # "kv_both" or "kv_consumer": a choice between two values
+    k = next(_opened(p.before, len(p.before)), None)
+    if k is None:
+        return beside["sep"].strip() != "," or _sentence(p)
+    near, called = p.before[max(0, k - 120) : k], p.before[k] == "("
+    name = re.search(r"(\w+)\s*$", near)
+    if _LOOPED.search(near) or _SWEPT.search(near):
+        return False
+    if called and (near.rstrip().endswith((")", "]")) or (name is not None and not _lists(name.group(1)))):
+        return False
+    held = near
+    if called and name is not None:  # ROLES = List.of(
+        held = _QUALIFIED.sub("", near[: name.start()].rstrip(".:"))
+    if (p.lang not in _NO_CODE or _in_action(p.before)) and _drawn_from(p, held):
+        return False
+    if beside["sep"].strip() != "," and p.lang not in {"yaml", "json", "toml", "shell"}:
+        return True  # a union of types
+    inside = p.before[k:] + TOKEN + _CLOSED.split(p.after, maxsplit=1)[0]
+    return {"kv_producer", "kv_consumer"} <= set(_ROLES.findall(inside)) or _VOCABULARY.search(near) is not None
+
+
+def _opened(s: str, i: int, stop: int = 0) -> Iterator[int]:
+    """Where the brackets begin that are open at index ``i``, innermost first, back to index ``stop``."""
     depth = 0
-    for k in range(len(p.before) - 1, -1, -1):
-        ch = p.before[k]
-        if ch in ")]}":
+    for k in range(i - 1, stop - 1, -1):
+        if s[k] in ")]}":
             depth += 1
-        elif ch in "([{":
-            depth -= 1
-            if depth < 0:
-                near = p.before[max(0, k - 120) : k]
-                name = re.search(r"(\w+)\s*$", near)
-                if _LOOPED.search(near) or _SWEPT.search(near):
-                    return False
-                if ch == "(" and (
-                    near.rstrip().endswith((")", "]")) or (name is not None and not _lists(name.group(1)))
-                ):
-                    return False
-                held = near
-                if ch == "(" and name is not None:  # ROLES = List.of(
-                    held = _QUALIFIED.sub("", near[: name.start()].rstrip(".:"))
-                if (p.lang not in _NO_CODE or _in_action(p.before)) and _drawn_from(p, held):
-                    return False
-                if beside["sep"].strip() != "," and p.lang not in {"yaml", "json", "toml", "shell"}:
-                    return True  # a union of types
-                inside = p.before[k:] + TOKEN + _CLOSED.split(p.after, maxsplit=1)[0]
-                return {"kv_producer", "kv_consumer"} <= set(_ROLES.findall(inside)) or _VOCABULARY.search(
-                    near
-                ) is not None
-    return beside["sep"].strip() != "," or _sentence(p)
+        elif s[k] in "([{":
+            if not depth:
+                yield k
+            depth = max(0, depth - 1)
 
 
 def _joined(p: Place) -> bool | None:
@@ -441,16 +443,10 @@ def _holder(p: Place) -> str:
                 above = _CLASS_ABOVE.match(line)
                 return above[1] if above is not None else ""
         return ""
-    depth = 0
-    for k in range(p.i - 1, max(-1, p.i - _FAR), -1):
-        if p.s[k] in "}])":
-            depth += 1
-        elif p.s[k] in "{[(":
-            depth -= 1
-            if depth < 0 and p.s[k] == "{":
-                head = _HOLDER.search(p.s, max(0, p.s.rfind("\n", 0, k), k - _NEAR), k)
-                return head[head.lastindex or 1] if head is not None else ""
-            depth = max(depth, 0)
+    for k in _opened(p.s, p.i, max(0, p.i - _FAR + 1)):
+        if p.s[k] == "{":
+            head = _HOLDER.search(p.s, max(0, p.s.rfind("\n", 0, k), k - _NEAR), k)
+            return head[head.lastindex or 1] if head is not None else ""
     return ""
 
 
