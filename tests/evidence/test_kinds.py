@@ -15,7 +15,7 @@ from support.docs import ROOT
 # What no file of the corpus needs: the row, a file's name and its text.
 _CONFIG = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 _MORE = {
-    kinds.BLOCK: ("a.yml.j2", "{% for prefill in nodes %}\n  args: --kv-transfer-config='" + _CONFIG + "'\n{% endfor %}\n"),
+    kinds.BLOCK: ("a.yml.j2", "{% for n in prefill_nodes %}\n  args: --kv-transfer-config='" + _CONFIG + "'\n{% endfor %}\n"),
     kinds.PRINT: ("a.py", f"def main():\n    print('Starting prefill')\n    run({_CONFIG!r})\n"),
     kinds.TEXT: ("a.yaml", f"- description: prefill instance\n  config: '{_CONFIG}'\n"),
     kinds.AGGREGATED_FLAG: ("a.sh", f"serve --route-to-encoder --kv-transfer-config '{_CONFIG}'\n"),

@@ -39,7 +39,7 @@ count cp cpu create cuda data deepseek default demo deploy deployment deployment
 disaggregated disaggregation docker dockerfile dp dsr dummy dynamo east endpoint endpoints engine engines env envs ep
 epd err eu example expert external extra facebook factory fake falcon file files first flag flags folder fp gaudi
 gemma gen generate get glm gpt gptq gpu gpus granite green group grpc handler headless helm hf host hosts hpa hpu http
-id ids idx image index infer inference ini init instance instances instruct intel internal ip is isvc it job jobs json
+id ids idx image index infer inference ini init instance instances instruct intel internal ip ips is isvc it job jobs json
 justfile kimi kind kserve kthena kustomize kv kwargs labels large launch launcher lb leader list llama llm llmd lm
 lmcache local log logfile logs lora lws machine main make makefile manifest map mask meta metrics mini minimax mistral
 mixtral mode model models modelservice moe monitor mooncake ms multi my name nano nemotron neuron new nixl node nodes

@@ -8,7 +8,7 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, data_cues, kinds, pickers
+from kvroles.evidence import argv, comments, data_cues, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.patterns import regex
@@ -28,7 +28,6 @@ _MANY = 60
 _PART = regex(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
 _CALLED = regex(r"\b\s*\(")
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
-_REDUCED = frozenset({"binary_operator", "binary_expression", "list_comprehension", "generator_expression"})
 _SAYS = regex(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
 _PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
@@ -317,14 +316,11 @@ class Unit(Conditionals):
         over = node.child_by_field_name("right") or node.child_by_field_name("value")
         words = grammar.text(self.t, over) if over is not None else grammar.text(self.t, node).split("{", 1)[0]
         scope = Scope("loop", words[:60], up)
-        sides = {s for w in re.findall(r"[\w-]+", words[:400]) for s in mentioned(w)} & {Side.PREFILL, Side.DECODE}
-        if over is not None and len(sides) == 1 and over.type in _REDUCED:
-            return scope  # all but one of what there is
-        if len(sides) == 2:
-            scope.cues.append(kinds.LOOP_OVER_BOTH.cue(Side.SHARED, words[:80], self.t.at(node.start_byte)))
-        elif sides:
-            scope.cues.append(kinds.LOOP_OVER_ONE.cue(next(iter(sides)), words[:80], self.t.at(node.start_byte)))
-            if over is not None and over.type in NAMES:
+        side = loops.over(words, self.ctx)
+        if side is not None:
+            kind = kinds.LOOP_OVER_BOTH if side is Side.SHARED else kinds.LOOP_OVER_ONE
+            scope.cues.append(kind.cue(side, words[:80], self.t.at(node.start_byte)))
+            if side is not Side.SHARED and over is not None and over.type in NAMES:
                 self.may_be_lent(scope, words, node)
         return scope
 

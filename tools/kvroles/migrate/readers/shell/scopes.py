@@ -9,7 +9,7 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, kinds, pickers
+from kvroles.evidence import argv, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import mentioned
 from kvroles.evidence.patterns import regex
@@ -248,12 +248,10 @@ class Script(Source):
     def _loop(self, node: Node, up: Scope) -> Scope:
         head = self.t.s[node.start_byte : node.end_byte].split("\n", 1)[0].split(" do", 1)[0]
         scope = Scope("loop", head, up)
-        over = re.sub(r"^\s*for\s+\w+\s+in", "", head)
-        sides = {s for w in re.findall(r"[\w-]+", over) for s in mentioned(w)} & {Side.PREFILL, Side.DECODE}
-        if len(sides) == 2:
-            scope.cues.append(kinds.LOOP_OVER_BOTH.cue(Side.SHARED, head.strip()[:80], self.t.at(node.start_byte)))
-        elif len(sides) == 1:
-            scope.cues.append(kinds.LOOP_OVER_ONE.cue(next(iter(sides)), head.strip()[:80], self.t.at(node.start_byte)))
+        side = loops.over(head, self.ctx)
+        if side is not None:
+            kind = kinds.LOOP_OVER_BOTH if side is Side.SHARED else kinds.LOOP_OVER_ONE
+            scope.cues.append(kind.cue(side, head.strip()[:80], self.t.at(node.start_byte)))
         return scope
 
     def _variable(self, node: Node, up: Scope, follow: bool) -> Scope:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
-from kvroles.evidence import kinds, pickers
+from kvroles.evidence import kinds, loops, pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Scope, Side
-from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers.template.actions import Branch
 
-_NAMES_SOMETHING = regex(r"(?:range|for|define|macro|set|block)\b")
+_LOOPS = regex(r"(?:range|for)\b")
+_NAMED = regex(r"(?:define|macro|set|block)\s+[\"'`]?([\w./-]+)")
 
 
 def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
@@ -21,12 +20,18 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
     pos = source.at(b.start)
     first = b.first[0] if b.first is not None else b.start
     scope.fork = source.at(first), b.start
-    if _NAMES_SOMETHING.match(b.condition):
-        words = re.findall(r"[\w.-]+", b.condition)
-        if {s for w in words for s in mentioned(w)} >= set(PD):
+    if _LOOPS.match(b.condition):
+        side = loops.over(b.condition, ctx)
+        if side is Side.SHARED:
+            scope.cues.append(kinds.LOOP_OVER_BOTH.cue(side, b.condition, pos))
+        elif side is not None and not b.negated:
+            scope.cues.append(kinds.BLOCK.cue(side, b.condition, pos))
+    elif named := _NAMED.match(b.condition):
+        sides = ctx.sides_of(named.group(1))
+        if len(sides) == 1:
+            scope.cues.append(kinds.BLOCK.cue(next(iter(sides)), b.condition, pos))
+        elif sides >= set(PD):
             scope.cues.append(kinds.LOOP_OVER_BOTH.cue(Side.SHARED, b.condition, pos))
-        elif len(sides := {s for w in words for s in ctx.sides_of(w)}) == 1 and not b.negated:
-            scope.cues.append(kinds.BLOCK.cue(sides.pop(), b.condition, pos))
     elif not b.negated:
         scope.cues += pickers.holding(b.condition, b.condition, ctx, pos)
     else:

@@ -1,0 +1,86 @@
+"""What a loop goes over: servers of one side, where it names them and nothing else.
+
+A loop speaks only in shapes that are known here: a collection that is named for the side, a list of such names, the first so
+many of numbered servers, and what counts, sorts or splits one of them. Whatever else stands in it makes it silent, so that a
+way to leave a side out (``grep -v prefill``, ``range(num_prefill, total)``) never speaks for the side that it leaves out.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Side
+from kvroles.evidence.names import PD, mentioned, own
+from kvroles.evidence.patterns import regex
+
+_LONGEST = 200  # characters: what is longer is no name
+_DEEPEST = 8  # wrappers round a name
+_HEAD = regex(r"^\s*(?:for(?:each)?\b\s*|range\s+)")
+_IN = regex(r"^(?:[\w$\s,&*()]+?\s+(?:in|of)\s+|(?:[\w$\s,]+:?=\s*)?range\s+|\$\w+(?:\s*,\s*\$\w+)*\s*:=\s*)")
+_COUNTED = regex(r"^\(*\s*(?:(?:let|var|int|long|auto|size_t|usize)\s+)?\w+\s*:?=\s*[01]\s*;(?P<test>[^;]+);[^;]*$")
+_COUNT = r"(?i:\$?(?:(?:num|n|count|total)_?\w*|\w*_?(?:num|count|total|size|replicas)))"
+# What gives back its argument counted, sorted, listed, numbered, split: the name is in ``x``.
+_COMMANDS = r"scontrol\s+show\s+hostnames?|nodeset\s+-e|cat|echo|printf\s+\S+|seq(?:\s+[01])?|<"
+_PIPED = r"(?:\s*\|\s*(?:tr|sort|uniq|xargs)\b[^|]*)*"
+_CALLS = r"enumerate|list|sorted|reversed|tuple|set|iter|len|int|range|until|(?:Object\.)?(?:keys|values|entries)|Array\.from"
+_METHODS = r"items|keys|values|iter|iter_mut|into_iter|entries|split|splitlines|strip|copy"
+_WRAPPED = tuple(
+    regex(pattern, re.S)
+    for pattern in (
+        r"[\"'](?P<x>\$.*)[\"']",
+        r"(?:&(?:mut\s+)?|\*|\.\.\.)\s*(?P<x>[\w(].*)",
+        r"\((?P<x>.*)\)",
+        r"\$\{[!#]?(?P<x>\w+)(?:\[[@*]\])?\}",
+        r"\$\{(?P<x>\w+)(?:\[[@*]\])?//[\\,:;]{1,2}/ \}",  # ${X//,/ }
+        r"\$\(\((?P<x>.*)\)\)",
+        rf"\$\(\s*(?:{_COMMANDS})\s+(?P<x>\"[^\"]*\"|[^\s\"]+|\$\(\([^()]*\)\)){_PIPED}\s*\)",
+        r"\{[01]\.\.(?P<x>[^{}.]+)\}",
+        r"[01]\s*\.\.[.=<]?\s*(?P<x>[^.].*)",
+        r"range\(\s*[01]\s*,\s*(?P<x>.*)\)",
+        r"enumerate\((?P<x>.*),\s*(?:start\s*=\s*)?\d+\s*\)",
+        rf"(?:{_CALLS})\((?P<x>.*)\)",
+        r"(?:until|int|keys|values|sortAlpha|uniq|tuple|list)\s+(?P<x>[($.\"].*)",
+        rf"(?P<x>.+)\.(?:{_METHODS})\((?:[\"'][^\"'a-zA-Z]*[\"'])?\)",
+        r"(?P<x>.+?)\s*\|\s*(?:int|list|sort|unique|dictsort|items|length|string)",
+        rf"(?P<x>{_COUNT})\s*[-+]\s*1",
+        r"(?P<of>[A-Za-z_][\w.]*)\[\s*(?:0\s*)?:\s*(?P<x>[\w.]+)\s*\]",  # nodes[:num_prefill]
+        r"\$\{(?P<of>\w+)\[[@*]\]:0:(?P<x>\$?\{?\w+\}?)\}",
+    )
+)
+_NAME = regex(
+    r"\$\{\w+\}|(?:\$|&|\$?\.)?[A-Za-z_][\w-]*(?:(?:\.|->|::|\?\.)[\w-]+|\[[\"']?[\w-]+[\"']?\])*|[\w/-]+(?:\.[\w/-]+)*"
+)
+_WORDS = regex(r"[\s,]+")
+
+
+def over(words: str, ctx: FileCtx) -> Side | None:
+    """The side of all that a loop goes over, ``words`` being its head or what stands behind ``in``; shared if it speaks of
+    both, None if it is of neither or nobody can tell."""
+    if {s for w in re.findall(r"[\w.-]+", words[: 2 * _LONGEST]) for s in mentioned(w)} >= set(PD):
+        return Side.SHARED
+    if len(words) > _LONGEST:
+        return None
+    words = _HEAD.sub("", words.strip().rstrip("{;: \n"), count=1)
+    if m := _COUNTED.match(words):
+        return ctx.holds(m["test"])
+    words = _IN.sub("", words, count=1).strip()
+    for _ in range(_DEEPEST):
+        m = next((m for wrapped in _WRAPPED if (m := wrapped.fullmatch(words)) is not None), None)
+        if m is None:
+            break
+        if m.groupdict().get("of") and (not own(m["of"]) or mentioned(m["of"])):
+            return None
+        words = m["x"].strip()
+    each = [w for w in _WORDS.split(words.strip("[]")) if w] if not _NAME.fullmatch(words) else [words]
+    found = {_of_name(w, ctx) for w in each}
+    return found.pop() if len(found) == 1 else None
+
+
+def _of_name(word: str, ctx: FileCtx) -> Side | None:
+    """The side that one name or plain word is of."""
+    word = word.strip("\"'") if word[:1] == word[-1:] else word
+    if not _NAME.fullmatch(word) or not own(re.sub(r"[\[\]\"'${}]+", ".", word).strip(".")):
+        return None
+    sides = {s for part in re.findall(r"[\w/-]+", word) for s in ctx.sides_of(part)}
+    return sides.pop() if len(sides) == 1 and sides <= set(PD) else None
