@@ -295,11 +295,18 @@ def test_check_fails_on_a_file_that_was_skipped_and_may_say_kv_both(capsys: pyte
 def test_a_binary_file_is_passed_over_and_counted_and_named_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     Path("core.dump").write_bytes(b"\0NixlConnector kv_both")
     Path("picture.png").write_bytes(b"kv_both")
-    said = "no NIXL role says kv_both; 0 files looked at; passed over: 2 binary\n"
+    said = "nothing was looked at; passed over: 2 binary\n"
     assert _run(capsys, "--check", ".") == (0, said, "")
     assert "core.dump: passed over: binary\npicture.png: passed over: binary\n" in _run(capsys, "-v", ".")[1]
     assert _run(capsys, "--check", "core.dump")[0] == 1
     assert _run(capsys, "--check", "picture.png")[0] == 1
+
+
+def test_of_an_empty_folder_is_said_that_nothing_was_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("submodule").mkdir()
+    assert _run(capsys, "--check", "submodule") == (0, "nothing was looked at\n", "")
+    Path("submodule/README.md").write_text("# Ours\n")
+    assert _run(capsys, "--check", "submodule") == (0, "no NIXL role says kv_both; 1 file looked at\n", "")
 
 
 @pytest.mark.parametrize(("release", "code"), [(None, "KVR131"), ("0.23.0", "KVR101"), ("0.24.0", "KVR131")])

@@ -114,7 +114,10 @@ def summary(results: list[FileResult], coverage: Coverage, rows: list[table.Row]
     _, _, written, left, open_, unread, kept, _ = table.total(rows)
     how = Counter(f.kept.how for r in results for f in r.findings if f.kept is not None)
     excluded = coverage.passed[EXCLUDED]  # files that hold the word, and that nobody looked into
-    if not written and not left and not open_ and not unread and not kept and not excluded:
+    found = any((written, left, open_, unread, kept, excluded))
+    if not found and not coverage.files:
+        text = "nothing was looked at"
+    elif not found:
         text = "no NIXL role says kv_both"
     elif written:
         text = f"{counted(written, 'role')} written, {left} not written, {open_} to look at"
@@ -128,7 +131,7 @@ def summary(results: list[FileResult], coverage: Coverage, rows: list[table.Row]
     if by := [f"{how[h]} by {h}" for h in ("answer", "baseline") if how[h]]:
         text += "; " + ", ".join([by[0].replace(" by", " kept by"), *by[1:]])
     text += f"; {how['silenced']} silenced" if how["silenced"] else ""
-    text += f"; {counted(coverage.files, coverage.unit)} looked at"
+    text += f"; {counted(coverage.files, coverage.unit)} looked at" if found or coverage.files else ""
     if coverage.passed:
         text += "; passed over: " + ", ".join(f"{n} {reason}" for reason, n in sorted(coverage.passed.items()))
     return text
