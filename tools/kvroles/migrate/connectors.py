@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum
 from functools import lru_cache
-from itertools import chain
 
 from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.knowledge import connectors as known_connectors
 from kvroles.evidence.knowledge import rows
 from kvroles.evidence.names import mentioned, split_name
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN, occurrences
+from kvroles.evidence.text import TOKEN
 
 
 class Kind(Enum):
@@ -37,35 +35,10 @@ OTHER = {row[0] for row in rows(known_connectors.OTHER)}
 SHORT_OTHER = {row[0] for row in rows(known_connectors.SHORT)}
 _CLASS = regex(r"^(?:[\w.]+[.:])?([A-Z]\w*?)Connector\w*$")
 _PLACEHOLDER = regex(r"[$<{%@]|^$|^__")
-_CLASS_NAMED = regex(
-    r"(?<![A-Za-z0-9_])([A-Z][A-Za-z0-9]{0,80}Connector(?:V\d+)?)(?:Worker|Scheduler|Metadata|Stats)?(?![A-Za-z0-9_])"
-)
-_SAID = regex(  # from the second letter on
-    r"(?i)onnector(?:_?(?:name|type|class))?\\*[\"']?[ \t]*[:=]{1,2}[ \t]*(?P<value>(?P<quote>\\*[\"']*)[^\s,;)}\]\"'\\]+)"
-)
-_KV = regex(r"(?i)kv[-_]?c\Z")
-_VARIABLE = regex(r"[a-z_]\w*(?:\??\.\w+)*(?:\[[\w.]*)?")  # ``kv_connector=conn``, ``kv_connector: args.connector``
-_TYPES = frozenset(
-    {"str", "string", "any", "bool", "int", "null", "none", "nil", "undefined", "self", "optional", "type"}
-)
-# ``c["kv_connector"] = name``, ``c.setdefault("kv_connector", name)``, ``{kvConnector, kvRole: ...}``.
-_FILLED = regex(r"(?i)onnector(?:[\"'`]\s*(?:\]\s*=(?!=)|,)\s*([a-z_][\w.]*)|\s*[,}])")
-_SAID_NEXT = frozenset("_nNtTcC\\\"' \t:=")  # what may follow those letters
-_BESIDE = 400  # characters round a role in which its connector is set, where it is no key of vLLM's own
-# From the second letter on: a key, argument or flag that sets a connector, and one that sets it to a class.
-_SET = regex(
-    r"""(?ix) onnector (?:_?(?:name|type|class))? (?:_?(?:prefill(?:er)?|decoder?|producer|consumer|[pd]))?
-    (?: \\*["'`]? \s* \]? \s* [:=] | \\*["'`]\s*,\s | \s+["'`]?[$%{<] )"""
-)
-_SET_TO_CLASS = regex(
-    r"(?i:onnector(?:_?(?:name|type|class))?)\\*[\"'`]?\s*\]?\s*[:=]{1,2}\s*\\*[\"'`]?[A-Z]\w*Connector(?:V\d+)?(?![\w.(\[])"
-    r"|(?<=[A-Za-z0-9]C)(?<!\bkvC)onnector(?:V\d+)?[\"'`],\s"  # a class in a list
-)
 _OF_CLASS = regex(r"([A-Z][A-Za-z0-9]{0,80}?)(Connector)?(?:V\d+)?(?:Worker|Scheduler|Impl)*$")
 # Groups whose settings are those of every group beside them.
 FOR_ALL = frozenset({"all", "base", "common", "default", "defaults", "global", "shared"})
-_LONGEST = 90  # letters of a class's name
-_BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
+BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
 
 
 def kind_of(name: str | None, known: frozenset[str] = frozenset()) -> Kind:
@@ -96,7 +69,7 @@ def _known_class(name: str) -> bool:
 
 def of_class(name: str) -> str | None:
     """The connector that a class is, or is a part of (``MooncakeStoreScheduler``); None for a class of anything else."""
-    if (m := _OF_CLASS.match(name)) is None or f"{m[1]}Connector" in _BASES:
+    if (m := _OF_CLASS.match(name)) is None or f"{m[1]}Connector" in BASES:
         return None
     return f"{m[1]}Connector" if m[2] or m[1].lower() in SHORT_OTHER else None
 
@@ -110,55 +83,6 @@ def placeholder_of_other(name: str) -> bool:
     """Whether a placeholder is a variable that is named for another connector than NIXL's: ``lmcache_connector``."""
     words = split_name(name)
     return "connector" in words and "".join(words[: words.index("connector")]) in SHORT_OTHER
-
-
-def all_other(
-    s: str, low: str, known: frozenset[str] = frozenset(), silent: Callable[[int], bool] = lambda _: False
-) -> tuple[str, ...]:
-    """The connectors that a text names, if it names any and each is another one than NIXL's; else nothing. ``low`` is the
-    text in lower case; what stands at an index that is ``silent`` (in a comment) names none.
-
-    A wrapper is none by itself, and a placeholder or variable in a connector's place may stand for NIXL's.
-    """
-    if "nixl" in low:
-        return ()
-    others: dict[str, Kind] = {}
-    for i in chain(occurrences(s, "onnector"), occurrences(s, "ONNECTOR")):
-        start = i
-        while start and i - start < _LONGEST and s[start - 1].isalnum():
-            start -= 1
-        m = _CLASS_NAMED.match(s, start) if s[start].isupper() else None
-        if m is not None and (name := m[1]) not in others and name not in _BASES and not silent(start):
-            if (kind := kind_of(name, known)) not in (Kind.OTHER, Kind.WRAPPER):
-                return ()
-            others[name] = kind
-        if s[i + 8 : i + 9] in _SAID_NEXT and (m := _SAID.match(s, i)):
-            value = m["value"].lstrip("\\\"'")
-            if _PLACEHOLDER.search(value) or value in known:
-                return ()
-            if m["quote"] == "" and _KV.search(s, max(0, i - 4), i) and _is_variable(value):
-                return ()
-        elif _KV.search(s, max(0, i - 4), i) and (m := _FILLED.match(s, i)) and _is_variable(m[1] or "it"):
-            return ()
-    return tuple(name for name, kind in others.items() if kind is Kind.OTHER)
-
-
-def may_be_filled(s: str, roles: list[int]) -> bool:
-    """Whether a text sets a connector to anything but a class by its name, where one of ``roles`` stands, or by the key of vLLM's
-    own setting anywhere."""
-    for k in chain(occurrences(s, "onnector"), occurrences(s, "ONNECTOR")):
-        if _SET.match(s, k) is None or _SET_TO_CLASS.match(s, k) is not None:
-            continue
-        if _KV.search(s, max(0, k - 4), k):
-            return True
-        n = bisect_left(roles, k - _BESIDE)
-        if n < len(roles) and roles[n] <= k + _BESIDE:
-            return True
-    return False
-
-
-def _is_variable(value: str) -> bool:
-    return _VARIABLE.fullmatch(value) is not None and value not in _TYPES and not placeholder_of_other(value)
 
 
 @lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ from kvroles.evidence.context import MAX_NESTING, FileCtx
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text, occurrences
-from kvroles.migrate import connectors, regions, walk
+from kvroles.migrate import connectors, connectors_in_text, regions, walk
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
 
@@ -48,7 +48,7 @@ class File(FileCtx):
     @cached_property
     def others(self) -> tuple[str, ...]:
         """The connectors that the file names, if it names any and each is another one than NIXL's."""
-        return connectors.all_other(self.text.s, self.low, self.nixl, self._silent)
+        return connectors_in_text.all_other(self.text.s, self.low, self.nixl, self._silent)
 
     @cached_property
     def of_others(self) -> frozenset[int]:
