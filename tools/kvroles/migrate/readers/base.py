@@ -14,6 +14,7 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text, occurrences
 from kvroles.migrate import connectors, connectors_in_text, regions, walk
+from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
 
@@ -48,7 +49,12 @@ class File(FileCtx):
     @cached_property
     def others(self) -> tuple[str, ...]:
         """The connectors that the file names, if it names any and each is another one than NIXL's."""
-        return connectors_in_text.all_other(self.text.s, self.low, self.nixl, self._silent)
+        return () if "nixl" in self.low else connectors_in_text.all_other(self.mentions, self.nixl, self._silent)
+
+    @cached_property
+    def mentions(self) -> list[Mention]:
+        """Where the file speaks of connectors."""
+        return list(connectors_in_text.mentions(self.text.s))
 
     @cached_property
     def of_others(self) -> frozenset[int]:

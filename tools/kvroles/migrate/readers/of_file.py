@@ -105,7 +105,7 @@ def _of_others(ctx: File, t: Text, up: Scope, lang: str, roles: list[int]) -> li
     """The sites of a file whose every role another connector is meant for: none is NIXL's, but where a connector's place holds
     what is filled in later."""
     filled: dict[int, Site] = {}
-    if connectors_in_text.may_be_filled(t.s, roles):  # else no parser is asked
+    if connectors_in_text.may_be_filled(ctx.mentions, roles):  # else no parser is asked
         filled = {s.pos: s for s in ctx.read(t, up, lang) if s.kind == "role" and _filled_later(s.connector)}
     return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in roles]
 
