@@ -10,30 +10,41 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import occurrences
 
 _ROLE = regex("kv_(?:both|producer|consumer)")
 _BRACKET = regex(r"[()\[\]{}]")
 _CLOSES = {")": "(", "]": "[", "}": "{"}
-_DOCUMENT = regex(r"(?m)^---[ \t]*(?:#.*)?\r?$")
-# What parts paragraphs: a blank line, the mark of a document or a fence, the header of a section.
-_PARTS = regex(r"(?m)^(?:[ \t]*|---.*|[ \t>]*(?:```|~~~).*|[ \t]*\[+[^\[\]\n]*\]+[ \t]*(?:[#;].*)?)\r?$")
+_DOCUMENT = regex(r"(?m)---[ \t]*(?:#.*)?\r?$")
+# A line that parts paragraphs: blank, the mark of a document or a fence, the header of a section.
+_PART = regex(r"(?m)(?:[ \t]*|---.*|[ \t>]*(?:```|~~~).*|[ \t]*\[+[^\[\]\n]*\]+[ \t]*(?:[#;].*)?)\r?$")
 _MANY = 200  # names that are looked at
+_CHARACTERS = 16 << 20  # that are looked at for brackets
 _LINES = 400  # of a block
 
 
 def served(s: str, names: Iterable[int], roles: list[int]) -> frozenset[int]:
     """Those of the indices ``roles`` that a connector whose name stands at one of ``names`` is meant for."""
     held = [m.start() for m in _ROLE.finditer(s)]
-    marks = [m.start() for m in _DOCUMENT.finditer(s)]
+    marks = [0] if _DOCUMENT.match(s) else []
+    marks += [i + 1 for i in occurrences(s, "\n---") if _DOCUMENT.match(s, i + 1)]
     if len(held) == 1 and not marks:
         return frozenset(roles)
-    brackets = _brackets(s)
-    parts = [m.start() for m in _PARTS.finditer(s)]
+    paragraphs: list[tuple[int, int]] = []
+    left = _CHARACTERS
     out: set[int] = set()
     for _, i in zip(range(_MANY), names, strict=False):
-        regions = [*_round(brackets, i), _line(s, i), *_blocks(s, i), _between(parts, i, len(s))]
-        holding = [(a, b) for a, b in regions if _any(held, a, b)]
-        a, b = min(holding, key=lambda r: r[1] - r[0]) if holding else _between(marks, i, len(s))
+        paragraph = next((p for p in paragraphs if p[0] <= i < p[1]), None)
+        if paragraph is None:
+            paragraphs.append(paragraph := _paragraph(s, i))
+        regions = [r for r in (_line(s, i), *_blocks(s, i), paragraph) if _any(held, *r)]
+        longest = min((b - a for a, b in regions), default=len(s))  # a longer pair of brackets is not the smallest region
+        near = max(0, i - longest), min(len(s), i + longest)
+        left -= near[1] - near[0]
+        if left < 0:
+            break
+        regions += [r for r in _round(s, i, *near) if _any(held, *r)]
+        a, b = min(regions, key=lambda r: r[1] - r[0]) if regions else _between(marks, i, len(s))
         out.update(roles[bisect_left(roles, a) : bisect_left(roles, b)])
         if len(out) == len(roles):
             break
@@ -50,21 +61,36 @@ def _between(marks: list[int], i: int, end: int) -> tuple[int, int]:
     return marks[n - 1] if n else 0, marks[n] if n < len(marks) else end
 
 
-def _brackets(s: str) -> list[tuple[int, int]]:
-    """From where to where each pair of brackets goes; what is not closed goes to no end."""
-    out: list[tuple[int, int]] = []
+def _paragraph(s: str, i: int) -> tuple[int, int]:
+    """The paragraph of an index; the line that parts it from the one before is a part of it."""
+    a = s.rfind("\n", 0, i) + 1
+    while a and not _PART.match(s, a):
+        a = s.rfind("\n", 0, a - 1) + 1
+    b = s.find("\n", i) + 1
+    while b and not _PART.match(s, b):
+        b = s.find("\n", b) + 1
+    return a, b or len(s)
+
+
+def _round(s: str, i: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The pairs of brackets round an index that open and close between two others; what is not closed there is none."""
     opened: list[tuple[str, int]] = []
-    for m in _BRACKET.finditer(s):
-        mark = m.group()
-        if mark not in _CLOSES:
-            opened.append((mark, m.start()))
-        elif opened and opened[-1][0] == _CLOSES[mark]:
-            out.append((opened.pop()[1], m.end()))
-    return out
-
-
-def _round(brackets: list[tuple[int, int]], i: int) -> Iterator[tuple[int, int]]:
-    return ((a, b) for a, b in brackets if a < i < b)
+    depth = 0  # of those that are open at the index
+    for a, b in ((start, i), (i, end)):
+        for m in _BRACKET.finditer(s, a, b):
+            mark = m.group()
+            if mark not in _CLOSES:
+                opened.append((mark, m.start()))
+            elif opened and opened[-1][0] == _CLOSES[mark]:
+                at = opened.pop()[1]
+                if len(opened) < depth:
+                    yield at, m.end()
+                    depth -= 1
+            if a == i and not depth:
+                return
+        if not opened:
+            return
+        depth = len(opened)
 
 
 def _line(s: str, i: int) -> tuple[int, int]:
