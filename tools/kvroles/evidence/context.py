@@ -156,7 +156,8 @@ class FileCtx:
     @cached_property
     def low(self) -> str:
         """The text in lower case, each character in its place; what is no ASCII is a question mark, which is quicker."""
-        return self.text.s.encode("ascii", "replace").lower().decode("ascii")
+        s = self.text.s
+        return (s if s.isascii() else s.encode("ascii", "replace").decode("ascii")).lower()
 
     def _places(self, *words: str) -> list[int]:
         """Where any of ``words`` (lower case) begins, in order: finding words first is what makes the patterns cheap."""

@@ -12,6 +12,7 @@ from kvroles.migrate.readers.yaml import carrier as yaml
 
 _SIGNS = ("resourceVersion", "managedFields", "uid", "status", "selfLink")
 _OF_METADATA = frozenset({"uid", "resourceVersion", "managedFields", "selfLink"})  # what only an API server sets
+_LANGUAGES = frozenset({"yaml", "json"})
 _MANY = 10_000  # objects in a list
 
 
@@ -20,7 +21,7 @@ def spans(text: Text, lang: str) -> list[tuple[int, int]]:
 
     A live object has an identity or a version that the API server gave it, or a status that is not empty.
     """
-    if not any(word in text.s for word in _SIGNS):
+    if lang not in _LANGUAGES or not any(word in text.s for word in _SIGNS):
         return []
     return list(islice(((n.start, n.end) for n in each(text, lang) if _live(n)), _MANY))
 
@@ -28,7 +29,7 @@ def spans(text: Text, lang: str) -> list[tuple[int, int]]:
 def each(text: Text, lang: str) -> Iterator[Map]:
     """The mappings that are documents of a YAML or JSON text with Kubernetes objects, or stand in a list that is one."""
     s = text.s
-    if lang not in {"yaml", "json"} or "apiVersion" not in s:
+    if lang not in _LANGUAGES or "apiVersion" not in s:
         return
     todo: list[Node] = []
     if lang == "yaml":

@@ -43,6 +43,7 @@ class Reader:
         self._constants: dict[str, str | None] = {}
         self._mappings: dict[tuple[int, int], Map] = {}
         self._kept: dict[Hashable, object] = {}
+        self._asked_for = 0
 
     def kept(self, name: Hashable, node: Node | None, make: Callable[[], _T]) -> _T:
         """What ``make`` makes of ``node``, or of the whole text: made once, for ``name``."""
@@ -301,7 +302,15 @@ class Reader:
 
     def places(self, word: str) -> list[int]:
         """Where a word stands in the text, as often as anybody writes it by hand."""
+        if self._asked_for < _LOOKED_UP:
+            self._asked_for += 1
+            found = occurrences(self.t.s, word) if _WORD.fullmatch(word) else ()
+            return list(islice((i for i in found if self._is_word(i, len(word))), MANY))
         return self.kept("all words", None, self._all_words).get(word, [])
+
+    def _is_word(self, i: int, length: int) -> bool:
+        round_it = self.t.s[i - 1 : i] + self.t.s[i + length : i + length + 1]
+        return not any(c == "_" or c.isalnum() for c in round_it)
 
     def _all_words(self) -> dict[str, list[int]]:
         out: dict[str, list[int]] = {}
@@ -460,5 +469,6 @@ _SET_TO = regex(
 )
 _SETS = regex(r"\s*(?::[^=\n]+)?:?=(?!=)\s*\(?\s*")
 _WORD = regex(r"\w+")
+_LOOKED_UP = 30  # words; for more it is quicker to go through the text once for all of them
 _SET_ANEW = regex(r"\s*(?::[^=\n]+)?:?=(?![=>])\s*(?!None\b|null\b|nil\b)")
 _INSIDE = regex(r"[\w.]")  # before a word: it is part of a longer one, or of another's

@@ -68,26 +68,29 @@ class _Document:
         if head not in md.SPECIAL and nxt[:1] not in md.UNDERLINES and "::" not in line and "kv_both" not in line:
             self._say(i, line)
             return i + 1
-        if m := md.FENCE.match(line):
+        # What a pattern cannot do without is looked for first: most lines are none of these.
+        if any(mark in line for mark in md.FENCES) and (m := md.FENCE.match(line)):
             colons = m.group("fence").startswith(":")
             if not colons or re.match(r"\{(?:code-block|code)", m.group("info")):
                 return self._fence(i, m)
-        if m := md.DIRECTIVE.match(line):
+        if "::" in line and (m := md.DIRECTIVE.match(line)):
             return self._indented(i + 1, len(m.group("indent")), m.group("lang"))
-        if m := md.ATX.match(line):
+        if head in "#=" and (m := md.ATX.match(line)):
             self._heading(len(m.group("level")), m.group("title"), i)
             return i + 1
         if re.match(r"^[ \t]*\[(?:source|,)", line) and nxt.strip() in {"----", "...."}:
             lang = (re.findall(r"\[\w*,\s*([\w-]+)", line) or [""])[0]
             return self._delimited(i + 1, nxt.strip(), lang)
-        u = md.UNDERLINE.match(nxt) if not line.startswith((" ", "\t")) and not md.UNDERLINE.match(line) else None
+        u = None
+        if nxt[:1] in md.UNDERLINES and line[0] not in " \t" and not md.UNDERLINE.match(line):
+            u = md.UNDERLINE.match(nxt)
         if u is not None and (u.group(1) not in "`~" or len(nxt.strip()) >= max(4, len(line.strip()))):
             mark = u.group(1)
             if mark not in self.levels:
                 self.levels.append(mark)
             self._heading(self.levels.index(mark) + 1, line, i)
             return i + 2
-        if m := md.TAB.match(line):
+        if (head in md.TABS or "<summary>" in line) and (m := md.TAB.match(line)):
             title = next((g for g in m.groups() if g), "")
             self.state.tab = (re.sub(r"<[^>]+>", "", title), i)
             self.state.tab_indent = len(line) - len(line.lstrip()) if m["a"] or m["b"] or m["f"] else -1

@@ -31,6 +31,8 @@ _FILE_NAME = (
     r"(?<![\w./-])(?:[\w.-]+/)*[\w-][\w.-]*\.(?:ya?ml|json5?|env|sh|toml|conf|ini|py|cfg|service|tpl|j2)(?![\w.-]|/\w)"
 )
 SPECIAL = frozenset("`~:#=.<?![-*+0123456789|")
+FENCES = ("```", "~~~", ":::")
+TABS = frozenset("=.:<?!")
 UNDERLINES = frozenset("=-~^\"'`#*+")
 LIST = regex(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
 CODE_FENCE_DIRECTIVE = regex(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
