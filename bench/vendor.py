@@ -47,7 +47,7 @@ from pathlib import Path
 from kvroles.vendored.installed import census, distribution
 from kvroles.vendored.record import Record
 found = distribution.find(site=Path(sys.argv[2]))
-read = census.take(found, Record.parse((found.site / found.record).read_bytes(), found.info))
+read = census.take(found, Record.parse((found.site / found.record).read_bytes(), found.info, ""))
 assert read.read == read.as_recorded and not read.odd, read.odd
 """
 _BYTECODE = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import json
 import os
 import py_compile
 import re
@@ -114,6 +115,15 @@ def pasted(refused: Ran, how: How) -> str:
     done = subprocess.run(["bash", "-c", command], cwd=how.get("cwd"), env=env, capture_output=True, text=True)
     assert done.returncode == 0, (command, done.stderr)
     return done.stdout
+
+
+@pytest.mark.parametrize("name", ["vllm.py", f"vllm{SO}"])
+def test_a_module_beside_the_command_vllm_is_named_and_taken_away(vendor: Vendor, patched: Path, name: str) -> None:
+    """A script's own folder is first on its path."""
+    beside = put(patched.parents[2] / "bin", {name: EVIL}) / name
+    assert ": verified, " in ask(vendor, patched, env={"PYTHONSAFEPATH": "1"}).ok().out
+    pasted(ask(vendor, patched).refused(3, f"imports vllm from {beside}, which the folder of the command vllm"), {})
+    assert ": verified, " in ask(vendor, patched).ok().out
 
 
 def test_a_path_file_that_puts_another_first_is_what_the_command_takes_away(
@@ -236,6 +246,12 @@ def _link_to_nothing(site: Path, _tmp: Path) -> How:
     return {}
 
 
+def _sparse(site: Path, _tmp: Path) -> How:
+    with open(site / "vllm/x.bin", "wb") as f:
+        f.truncate((1 << 40) + 1)
+    return {}
+
+
 def _folder_behind_a_link(site: Path, tmp: Path) -> How:
     shutil.move(site / NIXL, tmp / "moved")
     (site / NIXL).symlink_to(tmp / "moved")
@@ -250,6 +266,11 @@ def _folder_behind_it(site: Path, tmp: Path) -> How:
 
 _BESIDE: dict[str, tuple[Callable[[Path, Path], How], str]] = {
     "a backdoor whose RECORD was mended": (_rehashed, f"{WORKER} has another hash in RECORD than when vLLM was patched"),
+    "a file without an end": (_sparse, "vllm/x.bin is larger than a file of a package can be"),
+    "metadata of another version before it": (
+        lambda _, tmp: {"env": {"PYTHONPATH": str(put(tmp / "p", {"vllm-9.dist-info/METADATA": b"Name: vllm\nVersion: 9\n"}))}},
+        "vllm-9.dist-info says too that it is vllm, and PYTHONPATH puts it first",
+    ),
     "a link to nothing": (_link_to_nothing, "vllm/x.py is a link to nothing"),
     "a portion of a namespace": (_put({f"{NIXL}/extra/mod.py": EVIL}), f"{NIXL}/extra/mod.py is not in RECORD"),
     "a name in other letters": (_put({f"{NIXL}/Connector.py": EVIL}), f"{NIXL}/Connector.py is not in RECORD"),
@@ -284,6 +305,34 @@ def test_what_nobody_vouches_for_is_listed_and_the_word_is_a_lesser_one(
     how = do(patched, tmp_path)
     ran = ask(vendor, patched, **how).ok()
     assert (": patch proven, " in ran.out, said in ran.out) == (True, True), ran.out
+
+
+# Beside it, and neither read nor judged: it is named.
+
+
+def test_plugins_of_other_distributions_and_preloaded_libraries_are_named(
+    vendor: Vendor, patched: Path, tmp_path: Path
+) -> None:
+    lists = {
+        "plug-1.0.dist-info/entry_points.txt": b"[console_scripts]\nx = plug:x\n[vllm.general_plugins]\nown = plug:register\n",
+        "vllm-0.22.1.dist-info/entry_points.txt": (patched / INFO / "entry_points.txt").read_bytes(),
+    }
+    put(patched, lists)
+    first = put(tmp_path / "first", {"other.egg-info/entry_points.txt": b"[vllm.platform_plugins]\ngpu = other:gpu\n"})
+    (patched / "odd-1.dist-info").mkdir()
+    os.mkfifo(patched / "odd-1.dist-info/entry_points.txt")
+    how: How = {"env": {"PYTHONPATH": str(first), "LD_PRELOAD": "/nowhere/malloc.so"}}
+    out = ask(vendor, patched, "--strict", **how).ok().out
+    assert ": verified, " in out
+    assert [line.strip() for line in out.splitlines() if "not read" in line] == [
+        "not read      other:gpu, the plugin gpu (vllm.platform_plugins) of other.egg-info: may run inside vLLM",
+        "not read      plug:register, the plugin own (vllm.general_plugins) of plug-1.0.dist-info: may run inside vLLM",
+        f"not read      {patched}/odd-1.dist-info/entry_points.txt: whether it names plugins is not known",
+        "not read      LD_PRELOAD=/nowhere/malloc.so: loaded into Python before it starts",
+    ]
+    told = json.loads(ask(vendor, patched, "--json", **how).ok().out)["read"]
+    assert [p["value"] for p in told["plugins"]] == ["other:gpu", "plug:register"]
+    assert (len(told["plugin_lists_not_read"]), told["preloaded"]) == (1, ["LD_PRELOAD=/nowhere/malloc.so"])
 
 
 def test_foreign_bytecode_of_vouched_start_up_code_is_refused(vendor: Vendor, patched: Path) -> None:

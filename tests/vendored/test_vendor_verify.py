@@ -6,6 +6,8 @@ import importlib.util
 import json
 import py_compile
 import re
+import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -157,3 +159,11 @@ def test_an_import_that_ends_the_interpreter_is_said_to_be_unchecked(vendor: Ven
     )
     told = vendor("verify", "--site-packages", patched).ok().out
     assert "construction  not checked: the import of vLLM ended with code 9: no such device" in told
+
+
+@pytest.mark.parametrize("program", ["_CENSUS", "_BYTECODE"])
+def test_the_programs_that_the_benchmark_times_run(site: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.syspath_prepend(root / "bench")
+    text = runpy.run_path(str(root / "bench/vendor.py"))[program]
+    subprocess.run([sys.executable, "-I", "-S", "-c", text, str(root / "tools"), str(site)], check=True)

@@ -23,6 +23,7 @@ _LIMIT_S = 120.0
 
 _SCRIPT = r"""
 import sys
+searched = list(sys.path)
 loaded = {n: str(getattr(m, "__file__", None) or "") for n, m in list(sys.modules.items()) if n != "__main__"}
 import json, types
 with open(sys.argv[2]) as f:
@@ -47,17 +48,18 @@ for name in names:
     spec = locate(name)
     found[name] = None if spec is None or spec.origin is None else str(spec.origin)
 with open(sys.argv[1], "w") as f:
-    json.dump({"found": found, "loaded": loaded}, f)
+    json.dump({"found": found, "loaded": loaded, "path": searched}, f)
 """
 
 
 @dataclass(frozen=True)
 class Answer:
     """``found`` is module -> the file Python would load it from, or None; ``loaded`` is module -> file, or "" where it has
-    none, of all that was there before the first line of a program ran."""
+    none, of all that was there before the first line of a program ran; ``path`` is what Python then searches."""
 
     found: dict[str, str | None]
     loaded: dict[str, str]
+    path: tuple[str, ...]
 
 
 def environment(run: Run, site: Path | None) -> dict[str, str]:
@@ -113,10 +115,11 @@ def ask(search: Search, names: Collection[str], site: Path | None) -> Answer:
                 argv, cwd=search.run.folder, env=environment(search.run, site), input=b"",
                 capture_output=True, timeout=_LIMIT_S, check=False,
             )  # fmt: skip
-            said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            said = next((line for line in lines if line.startswith("Fatal Python error")), lines[-1] if lines else "")
             with open(answer, encoding="utf-8") as f:
                 told = json.load(f)
-            return Answer(dict(told["found"]), dict(told["loaded"]))
+            return Answer(dict(told["found"]), dict(told["loaded"]), tuple(map(str, told["path"])))
         except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as e:
             raise Unproven(
                 f"{search.interpreter.python}, run as vLLM will be, gave no answer about what it imports",

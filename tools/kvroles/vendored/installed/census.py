@@ -22,6 +22,7 @@ from kvroles.vendored.record import Record, is_bytecode
 
 PACKAGE = "vllm"
 _THREADS = 2  # hashing and reading let go of the interpreter's lock
+_LARGEST = 1 << 40  # no file of a package; /proc/kcore is larger
 _ABOVE = 3  # lib/python3.x/site-packages: no RECORD leads further up than the environment's own folder
 
 
@@ -99,7 +100,8 @@ def _installers_own(found: Installed) -> tuple[str, ...]:
 def _inside(path: str, found: Installed) -> None:
     parts = path.split("/")
     ups = next((i for i, p in enumerate(parts) if p != ".."), len(parts))
-    if ups > _ABOVE or ".." in parts[ups:] or "\0" in path:
+    elsewhere = path.startswith("/") and not Path(path).is_relative_to(found.site.parents[_ABOVE - 1])
+    if ups > _ABOVE or ".." in parts[ups:] or elsewhere or "\0" in path:
         raise Unproven(
             f"RECORD of {found.site / found.info} is damaged: it names a file outside of the environment",
             expected="paths below the folder of packages, and scripts and data up to three folders above it",
@@ -147,8 +149,11 @@ def _hash(site: Path, path: str) -> tuple[str | None, str]:
     except (OSError, ValueError) as e:
         return None, f"cannot be read ({getattr(e, 'strerror', None) or 'its name is none'})"
     with open(fd, "rb", buffering=0) as f:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             return None, "is no regular file"
+        if status.st_size > _LARGEST:
+            return None, "is larger than a file of a package can be"
         with contextlib.suppress(OSError):
             return hashlib.file_digest(f, "sha256").hexdigest(), ""
         return None, "cannot be read to its end"

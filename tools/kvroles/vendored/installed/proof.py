@@ -6,6 +6,7 @@ its answers can only lower the verdict.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +21,13 @@ from kvroles.series.topics import Series
 from kvroles.tree import journal
 from kvroles.tree.tree import Tree
 from kvroles.vendored import part, receipt
-from kvroles.vendored.installed import asked, bytecode, census, shadow
+from kvroles.vendored.installed import asked, bytecode, census, guests, shadow
+from kvroles.vendored.installed.asked import Answer
 from kvroles.vendored.installed.bytecode import Checked
 from kvroles.vendored.installed.census import Census, Odd
 from kvroles.vendored.installed.construction import Construction, construct
 from kvroles.vendored.installed.distribution import Installed
+from kvroles.vendored.installed.guests import Guests
 from kvroles.vendored.installed.search import Search, Startup, same, started
 from kvroles.vendored.part import Part
 from kvroles.vendored.receipt import Receipt
@@ -37,13 +40,14 @@ VERIFIED, PATCH_PROVEN, BYTES_PROVEN = "verified", "patch proven", "bytes proven
 @dataclass(frozen=True)
 class Look:
     """What was read and asked of an installation; ``imports`` counts the modules whose file Python was asked for, None: not
-    asked; ``warnings`` are what others changed, or nobody vouches for."""
+    asked; ``warnings`` are what others changed, or nobody vouches for; ``guests`` are named and not read."""
 
     census: Census
     bytecode: Checked | None
     startup: tuple[Startup, ...]
     imports: int | None
     warnings: tuple[str, ...]
+    guests: Guests
 
     @property
     def sentence(self) -> str:
@@ -209,12 +213,13 @@ def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouche
     warnings += _namesakes(found)
     search = found.search
     if search is None:
-        return Look(read, None, (), None, tuple(warnings))
+        return Look(read, None, (), None, tuple(warnings), guests.of([found.site], {}, _own_metadata(found)))
     names = census.modules([p for p in read.hashes if p.startswith("vllm/")], search.interpreter.suffixes)
     _no_shadow(found, names, record)
     checked = _compiled(search, found, read.bytecode, list(names.values())) if compiled else None
     _earlier(found)
-    startup = (*search.startup, *_imports(found, names, ours))
+    answer = _imports(found, names, ours)
+    startup = (*search.startup, *started(search, answer.loaded))
     sources = [str(s.path) for s in startup if s.path.suffix == ".py"]
     if checked and sources:
         pycs = [str(Path(s).parent / pyc) for s in sources for pyc in bytecode.beside(Path(s).parent, Path(s).name)]
@@ -225,7 +230,9 @@ def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouche
                 f"{start.path} ({start.kind}) is code that runs before vLLM, and no installer vouches for it"
             )
     warnings += [f"{one}: bytecode that could not be compared" for one in (checked.odd if checked else ())]
-    return Look(read, checked, startup, len(names), tuple(warnings))
+    searched = [*(p.path for p in search.places), found.site, *map(Path, filter(None, answer.path))]
+    visitors = guests.of(searched, search.run.environ, _own_metadata(found))
+    return Look(read, checked, startup, len(names), tuple(warnings), visitors)
 
 
 def _compiled(search: Search, found: Installed, pycs: Sequence[str], sources: Sequence[str]) -> Checked:
@@ -243,16 +250,37 @@ def _compiled(search: Search, found: Installed, pycs: Sequence[str], sources: Se
 
 
 def _namesakes(found: Installed) -> list[str]:
-    """Other metadata of the distribution's own name beside it, which a program may take for its version."""
+    """Other metadata of the distribution's own name beside it, or before it on the path, which a program may take for its
+    version."""
     if not found.info:
         return []
-    own = found.name.lower().replace("-", "_")
-    others = (p.name for p in sorted(found.site.iterdir()) if p.suffix in (".dist-info", ".egg-info", ".egg-link"))
-    return [
-        f"{name} says too that it is {found.name}, and lists none of its files"
-        for name in others
-        if name != found.info and name.rpartition(".")[0].partition("-")[0].lower() == own
+    beside = [
+        f"{path.name} says too that it is {found.name}, and lists none of its files"
+        for path in _named_alike(found.site, found.name)
+        if path.name != found.info
     ]
+    places = found.search.places if found.search and found.missing_from_path is None else ()
+    before = itertools.takewhile(lambda p: not same(p.path, found.site), places)
+    return beside + [
+        f"{path} says too that it is {found.name}, and {place.why} puts it first"
+        for place in before
+        for path in _named_alike(place.path, found.name)
+    ]
+
+
+def _named_alike(folder: Path, name: str) -> list[Path]:
+    """The metadata in ``folder`` of a distribution called ``name``."""
+    own = name.lower().replace("-", "_")
+    try:
+        there = sorted(folder.iterdir())
+    except OSError:
+        return []
+    metadata = (p for p in there if p.suffix in (".dist-info", ".egg-info", ".egg-link"))
+    return [p for p in metadata if p.stem.partition("-")[0].lower() == own]
+
+
+def _own_metadata(found: Installed) -> Path | None:
+    return found.site / found.info if found.info else None
 
 
 def _disagree(found: Installed, odd: Odd, record: Record | None, read: Census) -> Unproven:
@@ -312,9 +340,9 @@ def _earlier(found: Installed) -> None:
         raise _shadowed(found, "vllm/__init__.py", str(first[1]), f"{first[0].why} puts it first")
 
 
-def _imports(found: Installed, names: dict[str, str], ours: Sequence[str]) -> tuple[Startup, ...]:
-    """Python, as it will run, imports each module from the file that was read, or not at all; ours it does import. Returns the
-    start-up code that only running it showed."""
+def _imports(found: Installed, names: dict[str, str], ours: Sequence[str]) -> Answer:
+    """Python, as it will run, imports each module from the file that was read, or not at all; ours it does import. Returns
+    what else it answered, of modules other than vLLM's."""
     assert found.search is not None
     answer = asked.ask(found.search, list(names), found.missing_from_path)
     for name, file in answer.loaded.items():
@@ -328,7 +356,7 @@ def _imports(found: Installed, names: dict[str, str], ours: Sequence[str]) -> tu
         file = answer.found.get(name) or "nothing"
         if (file != "nothing" or path in ours) and not same(Path(file), found.site / path):
             raise _shadowed(found, path, file, "so it answered when it was asked, run as vLLM will be")
-    return started(found.search, {n: f for n, f in answer.loaded.items() if n.partition(".")[0] != census.PACKAGE})
+    return replace(answer, loaded={n: f for n, f in answer.loaded.items() if n.partition(".")[0] != census.PACKAGE})
 
 
 def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:

@@ -106,6 +106,11 @@ def proof_json(result: proof.Proof) -> dict[str, Any]:
                 {"path": str(s.path), "kind": s.kind, "sha256": s.sha256, "vouched_for_by": s.owner}
                 for s in look.startup
             ],
+            "plugins": [
+                {"group": p.group, "name": p.name, "value": p.value, "metadata": p.of} for p in look.guests.plugins
+            ],
+            "plugin_lists_not_read": list(look.guests.unread),
+            "preloaded": list(look.guests.preloads),
         },
         "imports": {
             "asked": look.imports,
@@ -151,6 +156,12 @@ def _looked(look: Look, found: Installed) -> list[str]:
         how = "isolated (-I)" if found.search and found.search.run.isolated else "run as this was run"
         how += f", with PYTHONPATH={said(added)} added" if added else ""
         lines.append(f"  imports       {look.imports} modules, each from the file that was read; Python {how}")
+    for p in look.guests.plugins:
+        lines.append(
+            f"  not read      {said(p.value)}, the plugin {said(p.name)} ({said(p.group)}) of {said(p.of)}: may run inside vLLM"
+        )
+    lines += [f"  not read      {said(one)}: whether it names plugins is not known" for one in look.guests.unread]
+    lines += [f"  not read      {said(one)}: loaded into Python before it starts" for one in look.guests.preloads]
     return lines + _warned(look.warnings)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from kvroles.vendored.installed.interpreter import Interpreter
 
 CUSTOMIZE = ("sitecustomize", "usercustomize")
 _STDLIB = "the standard library"
+WORKING = "the working directory"  # of 'python -m vllm...'
+COMMAND = "the folder of the command vllm"  # first on the path of a script
+_LARGEST = 1 << 30  # of a file that is read whole here: a .pth, a RECORD, a script
 _DPKG = Path("/var/lib/dpkg/info")
 
 
@@ -85,7 +89,8 @@ def of(interpreter: Interpreter, run: Run) -> Search:
     pth: list[Path] = []
     env = {} if run.isolated else run.environ
     if not run.isolated and not env.get("PYTHONSAFEPATH"):
-        places.append(Place(run.folder, "the working directory"))
+        places.append(Place(run.folder, WORKING))
+        places += [Place(folder, COMMAND) for folder in _command_folders(interpreter, run)]
     for entry in filter(None, [env.get("PYTHONPATH", "")]):
         for part in entry.split(os.pathsep):
             places.append(Place(run.folder / part, "PYTHONPATH"))
@@ -136,7 +141,8 @@ def read(path: Path) -> bytes | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as f:
-            return f.read() if stat.S_ISREG(os.fstat(fd).st_mode) else None
+            status = os.fstat(fd)
+            return f.read() if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST else None
     except (OSError, ValueError):
         return None
 
@@ -148,7 +154,7 @@ def _startup(interpreter: Interpreter, places: list[Place], pth: list[Path], *, 
             out.append(_one(path, ".pth", None))
     for name in CUSTOMIZE if user else CUSTOMIZE[:1]:
         for place in places:
-            if place.why == "the working directory":
+            if place.why in (WORKING, COMMAND):
                 continue  # put on the path after the start-up code has run
             file = held(place.path, name, interpreter.suffixes)
             if file is not None:
@@ -231,13 +237,30 @@ def same(a: Path, b: Path) -> bool:
         return False
 
 
+def _command_folders(interpreter: Interpreter, run: Run) -> list[Path]:
+    """Where the command ``vllm`` lies that this interpreter runs: beside it, or on the search path."""
+    beside = interpreter.python.parent
+    folders = [beside] if (beside / "vllm").is_file() else []
+    script = _command(run)
+    if script is not None and script.parent not in folders and _interpreter(script) == interpreter.python:
+        folders.append(script.parent)
+    return folders
+
+
 _SHEBANG = re.compile(rb"#!\s*(\S*python[\d.]*)\s*(?:\n|$|-)")
 
 
 def command_python(run: Run) -> Path | None:
     """The interpreter that the command ``vllm`` on the path is run by, or None when there is no such script."""
-    import shutil  # lazy: asked once, of runs that name no interpreter
+    script = _command(run)
+    return None if script is None else _interpreter(script)
 
-    script = shutil.which("vllm", path=run.environ.get("PATH", os.defpath))
-    m = _SHEBANG.match(read(Path(script)) or b"") if script else None
+
+def _command(run: Run) -> Path | None:
+    found = shutil.which("vllm", path=run.environ.get("PATH", os.defpath))
+    return None if found is None else Path(os.path.abspath(found))
+
+
+def _interpreter(script: Path) -> Path | None:
+    m = _SHEBANG.match(read(script) or b"")
     return Path(os.fsdecode(m[1])) if m else None

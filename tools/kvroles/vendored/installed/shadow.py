@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kvroles.said import shell
 from kvroles.vendored import again
-from kvroles.vendored.installed.search import Place, Search, same
+from kvroles.vendored.installed.search import COMMAND, WORKING, Place, Search, same
 
 _SAFE_PATH = (3, 11)  # the first Python that knows PYTHONSAFEPATH
 
@@ -16,10 +16,12 @@ def way_out(search: Search, by: Path | None, verb: str) -> str:
     runs ``verb`` as vLLM has to be run to do without."""
     words = search.run.words
     place = _of(search, by)
-    if place is not None and place.why == "the working directory":
+    if place is not None and place.why == WORKING:
         if search.interpreter.version >= _SAFE_PATH:
             return f"Start vLLM with PYTHONSAFEPATH=1, or in another folder: 'PYTHONSAFEPATH=1 {again.command(verb, *words)}'"
         return f"Start vLLM in another folder: '{again.command(verb, *_without(words, '--workdir'), '--workdir', '/')}'"
+    if by is not None and place is not None and place.why == COMMAND:
+        return f"Take it away: '{shell('rm', '--', str(by))}'"
     if place is not None and place.why == "PYTHONPATH":
         given = _without(words, "--env", "PYTHONPATH=")
         return f"Start vLLM without PYTHONPATH: 'env -u PYTHONPATH {again.command(verb, *given)}'"
