@@ -18,6 +18,7 @@ _ASKS = regex(
     r"^(?:if|elif|else|switch|expression_switch|match|case|conditional|ternary)_"
 )  # a node that is one of several
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
+_LEAVES = frozenset({"break_statement", "return_statement", "throw_statement", "continue_statement"})
 JOINED = frozenset({"binary_expression", "boolean_operator"})  # two operands
 _AND, _OR = frozenset({"&&", "and"}), frozenset({"||", "or", "??"})
 
@@ -50,7 +51,9 @@ class Conditionals(Lender):
         place = self.t.at(node.start_byte)
         if node.type not in spec.case:
             scope.cues += pickers.holding(words, words[:80], self.ctx, place)
-        elif (side := self.ctx.pattern_side(words, self._subject(node))) is not None:
+        elif (
+            side := self.ctx.pattern_side("|".join([words, *self._fall_into(node)]), self._subject(node))
+        ) is not None:
             scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
         return scope
 
@@ -83,6 +86,30 @@ class Conditionals(Lender):
         if owner.type not in self.spec.case:
             return self.t.at(owner.start_byte), inner.start_byte
         return self.t.at(owner.parent.start_byte if owner.parent is not None else 0), owner.start_byte
+
+    def _fall_into(self, arm: Node) -> list[str]:
+        """The patterns of the arms of a ``switch`` that run on into ``arm``; ``*`` of the one for everything else."""
+        out: list[str] = []
+        while (before := arm.prev_named_sibling) is not None and self._falls(before):
+            asked = before.child_by_field_name("value")
+            out += (
+                [grammar.text(self.t, asked) if asked is not None else "*"]
+                if before.type not in self.spec.comment
+                else []
+            )
+            arm = before
+        return out
+
+    def _falls(self, arm: Node) -> bool:
+        """Whether what an arm of a ``switch`` runs goes on with the next one's; a comment between two goes on as well."""
+        if arm.type in self.spec.comment:
+            return True
+        last = next((c for c in reversed(arm.named_children) if c.type not in self.spec.comment), None)
+        while last is not None and last.type in self.spec.block and last.named_children:
+            last = last.named_children[-1]
+        if arm.type in {"switch_case", "switch_default"}:  # JavaScript's
+            return last is None or last.type not in _LEAVES
+        return last is not None and last.type == "fallthrough_statement"
 
     def _subject(self, arm: Node) -> str:
         """What an arm of a ``switch`` or ``match`` is compared with; empty where nothing stands in its head."""

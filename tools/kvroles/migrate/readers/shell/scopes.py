@@ -228,10 +228,13 @@ class Script(Source):
         subject = head.child_by_field_name("value") if head is not None else None
         asked = grammar.text(self.t, subject) if subject is not None else ""
         place = self.t.at(node.start_byte)
+        before = node.prev_named_sibling
+        while before is not None and before.type == "case_item" and _ends(before) == ";&":  # goes on into this one
+            pattern, before = f"{pattern}|{self._pattern(before)}", before.prev_named_sibling
         named = [w.strip() for w in pattern.split("|") if w.strip() != "*"]
         if head is not None and _ANYTHING.search(pattern) and not named:  # the arm for everything else
             arms = [c for c in head.children if c.type == "case_item" and c != node]
-            if len(arms) == 1 and arms[0].start_byte < node.start_byte:
+            if len(arms) == 1 and arms[0].start_byte < node.start_byte and _ends(arms[0]) == ";;":
                 test, first = _test(asked, self._pattern(arms[0])), grammar.text(self.t, arms[0])
                 scope.cues = pickers.else_cues(test, first, grammar.text(self.t, node), self.ctx, place, shell=True)
         elif not pattern.startswith("-"):  # an option being parsed
@@ -316,6 +319,11 @@ class Script(Source):
             scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets[-1:], self.ctx))
             scope.find_uses, scope.only_doubts = partial(self.read_back, targets[-1].s, node), True
         return scope
+
+
+def _ends(arm: Node) -> str:
+    """What an arm of a ``case`` ends with: ``;;``, ``;&`` where it goes on into the next, ``;;&`` where the next is asked too."""
+    return next((c.type for c in arm.children[-1:] if not c.is_named), "")
 
 
 def _test(asked: str, pattern: str) -> str:
