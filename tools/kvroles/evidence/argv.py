@@ -84,7 +84,8 @@ def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
     """The cues of a command; ``skip`` is the index of the word that holds the config itself."""
     out: list[Cue] = []
     flag = ""
-    plain = not pickers.many(w.s for w in words)
+    plain = not pickers.many(w.s for w in words) and not any(names.denies(w.s) for w in words)
+    plain = plain and (not words or names.own(words[0].s))
     run = next((i for i, w in enumerate(words) if not _RUNNER.match(w.s)), -1)
     if plain and run >= 0 and run != skip and (script := _SCRIPT.match(words[run].s)) is not None:
         named = ctx.sides_of(script.group(1)) - {Side.ENCODE, Side.AGGREGATED}
@@ -138,7 +139,7 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
         return [kinds.ROLE_VARIABLE.cue(side, f"{name}={value[:60]}", pos)]
     if "{" in value and "${" not in value:
         return []
-    if "$" in value and len(value) < 120 and not _OTHER_END.search(name) and not mentioned(name):
+    if "$" in value and len(value) < 120 and not _OTHER_END.search(name) and not mentioned(name) and names.own(name):
         return _named(value, f"{name}={value}", pos, ctx)
     if re.search(r"(?i)is_?(?:prefill|decode)|(?:prefill|decode)_?(?:only|worker|mode)$", name) and value.strip(
         "\"'"
@@ -174,8 +175,8 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         return [c for m in given for c in env_cues(m.group(1), m.group(2), pos, ctx)]
     if _MUTE.match(flag) or len(value) > 200 or ("{" in value and "${" not in value):
         return []
-    if mentioned(flag) or _OTHER_END.search(flag):
-        return []  # the address of the other side, a kernel's switch
+    if mentioned(flag) or _OTHER_END.search(flag) or not names.own(flag):
+        return []  # the address of the other side, a kernel's switch, what is left out
     if _PORT_FLAG.match(flag):
         number = value.split(":")[0] if flag in {"-p", "--publish"} else value
         key = "$" + m.group(1) if (m := re.match(r"\$\{?(\w+)", number)) else number
@@ -190,8 +191,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
     if _HOST_FLAG.match(flag) and (side := ctx.proxied.get(value.lower())):
         return [kinds.HOST.cue(side, f"{words} is the proxy's {side.value} server", pos)]
     if (
-        "$" in value
-        or "{{" in value
+        (("$" in value or "{{" in value) and (not flag or flag.startswith("--")))
         or _NAMING.match(flag)
         or _PATHLIKE.search(value)
         or (not flag and ("/" not in value or _OBJECT.match(value)))

@@ -85,7 +85,7 @@ def unknown_words(name: str) -> frozenset[str]:
     return frozenset(out)
 
 
-_DENIED = regex(r"[!~^]|\(\?")  # of a selector or a pattern: no name
+_DENIED = regex(r"[!~^]|\(\?|[\w-]\(|\$\([\w-]+\s")  # of a selector, a pattern, a call: no name
 
 
 def of_trade(name: str) -> bool:
@@ -126,8 +126,9 @@ def lettered(name: str) -> Side | None:
 
 
 def names_only(name: str) -> bool:
-    """Whether the words beside a name's side can be those of a product or a team: none of them is one of logic."""
-    return not unknown_words(name) & _LOGIC and not any(_DENIED.search(w) for w in unknown_words(name))
+    """Whether the words beside a name's side can be those of a product or a team: none of them is one of logic, or tells of
+    another server."""
+    return not unknown_words(name) & (_LOGIC | _FOREIGN) and not any(_DENIED.search(w) for w in unknown_words(name))
 
 
 def side_word(word: str) -> Side | None:
@@ -210,6 +211,15 @@ def own(name: str) -> bool:
     if len(words) < 2 or words[-1].removesuffix("s") not in _ROLE_WORDS:
         return True
     return all(w in _NEUTRAL or w in _NAMES or len(w) == 1 or w.isdigit() for w in words)
+
+
+_OPERATOR = regex(r"![=~]*|<>|[~^]")
+
+
+def denies(word: str) -> bool:
+    """Whether a word beside a side's leaves that side out (``not``, ``!=``, ``except``) or tells of another server (``peer``)."""
+    words = split_name(word)
+    return all(w in _LOGIC or w in _FOREIGN for w in words) if words else _OPERATOR.fullmatch(word) is not None
 
 
 def for_role(name: str) -> bool:

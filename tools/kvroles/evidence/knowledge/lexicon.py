@@ -62,9 +62,9 @@ non nor not off omit omitted opposite other post pre rather sans skip skipped st
 wait without
 """
 
-# Words of a name that holds another server's side.
+# Words of a name that holds another server's side, or one that may be replaced.
 FOREIGN = """
-counterpart dest destination downstream foreign next partner peer prev previous remote upstream
+counterpart default dependency dest destination downstream foreign next partner peer prev previous remote upstream
 """
 
 # Words that may stand in a name that a condition asks for: ``is_prefill_worker``, ``PREFILL_ONLY``.

@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, data_cues, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import mentioned, split_name
+from kvroles.evidence.names import denies, mentioned, own, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
@@ -234,7 +234,8 @@ class Unit(Conditionals):
     def _words(self, name: str, given: Node) -> list[Cue]:
         """The sides that the plain words and names say which a call of ``name`` is given."""
         out: list[Cue] = []
-        if pickers.many(grammar.text(self.t, c) for c in given.named_children if c.type not in self.spec.pair):
+        said = [grammar.text(self.t, c) for c in given.named_children if c.type not in self.spec.pair]
+        if pickers.many(said) or not own(name.rsplit(".", 1)[-1]) or any(denies(w.strip("\"'`")) for w in said):
             return out
         for c in given.named_children:
             if c.type in self.spec.pair:
@@ -275,7 +276,7 @@ class Unit(Conditionals):
     def _beside(self, words: list[argv.Word], index: int) -> list[Cue]:
         """The one side that the short words beside a value in a tuple or list name: ``("prefill", 8100, "{...}")``."""
         out: list[Cue] = []
-        if pickers.many(w.s for w in words):
+        if pickers.many(w.s for w in words) or any(denies(w.s) for w in words):
             return out
         for i, w in enumerate(words):
             if i != index and 1 < len(w.s) < 40 and re.fullmatch(r"\$?[\w.-]+", w.s):

@@ -26,6 +26,8 @@ from kvroles.migrate.readers.mentions import MANY
 
 _T = TypeVar("_T")
 
+_LOOKED_UP = regex(r"(?:subscript|index|binary|boolean|unary|not|await|slice)\w*$")
+
 
 class Reader:
     """One source text: its tree, its owner in the file, its grammar's words."""
@@ -140,8 +142,14 @@ class Reader:
         for field in ("key", "name", "field"):
             k = pair.child_by_field_name(field)
             if k is not None:
-                return self._plain(k)
+                return self._plain(k) if self._is_name(k) else ""
         return ""
+
+    def _is_name(self, key: Node) -> bool:
+        """Whether a key says its name, or is a constant of it: not what a call, a choice or another table gives."""
+        while key.type in self.spec.through | {"computed_property_name"} and key.named_child_count == 1:
+            key = key.named_children[0]
+        return key.type not in self.spec.call | self.spec.branch and not _LOOKED_UP.match(key.type)
 
     def _plain(self, node: Node) -> str:
         while node.type in self.spec.through and node.named_child_count == 1 and node.named_children:
