@@ -26,7 +26,7 @@ from kvroles.migrate.readers.mentions import MANY
 
 _T = TypeVar("_T")
 
-_LOOKED_UP = regex(r"(?:subscript|index|binary|boolean|unary|not|await|slice)\w*$")
+_WORKED_OUT = regex(r"(?:subscript|index|binary|boolean|unary|not|await|slice)\w*$")
 
 
 class Reader:
@@ -149,7 +149,7 @@ class Reader:
         """Whether a key says its name, or is a constant of it: not what a call, a choice or another table gives."""
         while key.type in self.spec.through | {"computed_property_name"} and key.named_child_count == 1:
             key = key.named_children[0]
-        return key.type not in self.spec.call | self.spec.branch and not _LOOKED_UP.match(key.type)
+        return key.type not in self.spec.call | self.spec.branch and not _WORKED_OUT.match(key.type)
 
     def _plain(self, node: Node) -> str:
         while node.type in self.spec.through and node.named_child_count == 1 and node.named_children:
