@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import tiny as project
+from support.advice import commands
 from support.driver import Ran
 from support.files import contents, put, series_of, snapshot
 from support.tiny import Tiny
@@ -265,7 +266,7 @@ def test_a_topic_that_was_not_asked_for_stays_and_is_named_with_the_way_out(
     apply("--into", tree, "--with", "louder").ok()
     out = apply("--output", tree, "--vllm-rev", "0.22.1").ok().out
     assert "Topic louder is in the tree too, and stays" in out
-    command = out.split("'")[1]
+    command = commands(out)[0]
     assert command.endswith("--reverse --only louder")
     apply(*shlex.split(command)[2:]).ok()
     assert series_of(tree) == tiny.applied()

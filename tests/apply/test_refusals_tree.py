@@ -35,7 +35,7 @@ def test_an_edit_where_a_hunk_goes_is_named_with_both_texts(apply: Apply, tree: 
         "hunk 1 does not fit",
         "Expected `self.kv_cache_config = kv_cache_config` at line 9",
         "Found `self.mine = kv_cache_config`",
-        f"'python tools/apply.py --into {tree} --3way'",
+        f"`python tools/apply.py --into {tree} --3way`",
     )
 
 
@@ -131,7 +131,7 @@ def test_a_topic_applied_by_half_is_partial(apply: Apply, tree: Path, tiny: Tiny
             "Topic unit-tests is partial",
             "1 of 2 files",
             f"{project.UTILS} applied and {project.UNIT} pristine",
-            f"--into {tree} {'--reverse ' if '--reverse' in argv else ''}--3way'",
+            f"--into {tree} {'--reverse ' if '--reverse' in argv else ''}--3way`",
         )
 
 

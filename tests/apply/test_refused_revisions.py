@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import tiny as project
+from support.advice import commands
 from support.clones import in_ as git
 from support.driver import Ran
 from support.files import contents, put
@@ -78,14 +79,14 @@ def test_a_conflict_of_a_new_tree_is_resolved_in_a_checkout(
     both = (tmp_path / "my new.kv-roles-conflicts" / project.CONNECTOR).read_bytes()
     assert b"<<<<<<<" in both
     assert not (tmp_path / "my new").exists()
-    told_so = re.search(r"checkout: '(git .*)', then '(python .*)'\.", " ".join(ran.err.split()))
+    told_so = re.search(r"checkout: `(git .*)`, then `(python .*)`\.", " ".join(ran.err.split()))
     assert told_so
     add, into = told_so.groups()
     subprocess.run(add, shell=True, check=True, cwd=tmp_path, capture_output=True)
     told = apply(*shlex.split(into)[2:]).refused(1, "copy the files over the tree's", "run again with --3way")
     conflict = tmp_path / "my new.kv-roles-conflicts" / project.CONNECTOR
     conflict.write_bytes(re.sub(rb"(?m)^(<<<<<<<|=======|>>>>>>>|\|\|\|\|\|\|\|).*\n", b"", conflict.read_bytes()))
-    copy = " ".join(told.err.split()).partition("over the tree's with '")[2].partition("', and run again")[0]
+    copy = commands(told.err)[-1]
     subprocess.run(copy, shell=True, check=True, cwd=tmp_path)
     apply(*shlex.split(into)[2:]).ok()
     assert b"is deprecated for NixlConnector" in (tmp_path / "my new" / project.CONNECTOR).read_bytes()

@@ -116,7 +116,7 @@ def test_the_wheel_alone_patches_a_release(kv_roles: Run, tiny: Tiny, tmp_path: 
 
 
 def test_the_wheel_alone_names_its_own_command_in_what_to_do_next(kv_roles: Run) -> None:
-    assert "'kv-roles apply --list'" in " ".join(kv_roles("apply", "--vllm-rev", "0.1.2").stderr.split())
+    assert "`kv-roles apply --list`" in " ".join(kv_roles("apply", "--vllm-rev", "0.1.2").stderr.split())
 
 
 @pytest.mark.parametrize("command", ["verify", "port"])

@@ -72,7 +72,7 @@ def test_the_comment_that_is_offered_keeps_both(case: str) -> None:
 @pytest.mark.parametrize("case", [c for c in OPEN if c.partition(" ")[0] in {"KVR110", "KVR111", "KVR112", "KVR114"}])
 def test_the_answer_that_is_offered_settles_the_side(case: str) -> None:
     name, text = OPEN[case]
-    m = re.search(r"--side '([^']+)' \(or =decode\)", _finding(name, text, case).fix)
+    m = re.search(r"`--side ([^`]+)` \(or =decode\)", _finding(name, text, case).fix)
     assert m is not None
     assert cli.main(["--check", "--write", "--side", m.group(1), name]) == 0
     assert Path(name).read_text() == text.replace("kv_both", "kv_producer")
@@ -193,7 +193,7 @@ def test_what_a_test_sets_up_and_expects_is_written_in_both_lines(name: str, tex
 def test_a_role_without_a_connector_is_answered_or_silenced_as_it_is_said() -> None:
     text = 'kv_role: "kv_both"\n'
     f = _finding("a.yaml", text, "KVR118")
-    m = re.search(r"--side '([^']+)' \(or =decode\)", f.fix)
+    m = re.search(r"`--side ([^`]+)` \(or =decode\)", f.fix)
     assert m is not None
     Path("a.yaml").write_text(f"# {f.fix.rpartition('with a comment: ')[2]}\n{text}")
     assert cli.main(["--check", "a.yaml"]) == 0

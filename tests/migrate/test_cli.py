@@ -137,7 +137,7 @@ def test_what_is_to_do_about_a_file_handed_to_the_other_side_is_said_in_full(
     assert "used in compose.yaml, line 3: decode -> decode" in out
     assert "prefill.env with kv_producer" in out
     assert "decode.env with kv_consumer" in out
-    assert "--side 'prefill.env:1=prefill' (or =decode)" in out
+    assert "`--side prefill.env:1=prefill` (or =decode)" in out
 
 
 def test_side_does_not_overrule_what_the_files_say(capsys: pytest.CaptureFixture[str]) -> None:

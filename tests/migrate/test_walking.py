@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.migrate import cli, settings, walk
+from kvroles.said import shell
 
 CONFIG = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 GOOD = f"# prefill\nvllm serve m --kv-transfer-config '{CONFIG}'\n"
@@ -287,7 +288,7 @@ def test_an_answer_without_effect_is_an_error_and_nothing_is_written(
     code = cli.main(["--write", "--side", side, "."])
     out, err = capsys.readouterr()
     assert (code, out) == (2, "")
-    assert f"kv-roles: --side '{side}' {words}" in " ".join(err.split())
+    assert f"kv-roles: `{shell('--side', side)}` {words}" in " ".join(err.split())
     assert Path("run.sh").read_text() == GOOD
 
 

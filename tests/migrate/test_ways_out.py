@@ -90,7 +90,7 @@ CASES = [
     Case("migrate.run.check_sides.1", "--side 'gone.sh=prefill' .", "Name the file as the findings do", "--side 'a b.sh=prefill' ."),
     Case("migrate.run.check_sides.2", "--side 'a b.sh:1=prefill' .", "or name another line", "--side 'a b.sh:2=prefill' .",
          {"a b.sh": f"# a server\n{ROLE}"}),
-    Case("migrate.settings.parse_side.1", "--side 'a b.sh' .", "--side 'deploy/worker-a.yaml=prefill'", "--side 'a b.sh=prefill' ."),
+    Case("migrate.settings.parse_side.1", "--side 'a b.sh' .", "`--side deploy/worker-a.yaml=prefill`", "--side 'a b.sh=prefill' ."),
     Case("migrate.settings.load.1", "--config 's t.toml' .", "Mend it, or name another with --config", "--config 'o k.toml' .",
          {"s t.toml": "not toml", "o k.toml": "exclude = []\n"}),
     settings("settings.load.4", "[side]\n'a b.sh' = 'both'\n", "Write it in the table [both], with the reason", "[both]\n'a b.sh' = 'why'\n"),
@@ -175,7 +175,7 @@ def test_where_kubectl_lists_nothing_its_own_words_are_shown_and_it_is_asked_aga
     assert places == ["migrate.cluster.kubectl.kinds.1"]
     err = " ".join(capsys.readouterr().err.split())
     assert "Found no cluster." in err
-    assert "'kubectl get pods'" in err
+    assert "`kubectl get pods`" in err
     assert os.system("kubectl get pods 2>/dev/null") != 0
     kubectl.write_text("#!/bin/sh\ncase $1 in api-resources) echo pods;; *) echo '{\"items\": []}';; esac\n")
     assert os.system("kubectl get pods >/dev/null") == 0

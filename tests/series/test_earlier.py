@@ -142,7 +142,7 @@ def test_each_series_that_a_commit_gave_out_is_the_present_one_or_kept() -> None
         data = subprocess.run(
             ["git", "-C", str(ROOT), "cat-file", "blob", blob], capture_output=True, check=True
         ).stdout
-        how = f"{path} of an earlier commit is not kept: 'python tools/port.py --keep COMMIT'"
+        how = f"{path} of an earlier commit is not kept: `python tools/port.py --keep COMMIT`"
         if path.startswith("vllm_overlay/"):
             assert (path.removeprefix("vllm_overlay/"), sha256(data)) in overlay, how
         elif path.endswith(".patch") and not path.startswith("patches/earlier/"):

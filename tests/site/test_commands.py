@@ -239,7 +239,7 @@ def test_port(world: World) -> None:
     world.run(optional)
     count = len(LOCK.releases) + 1
     assert f"{count} of {count} proven" in world.run(prove)
-    assert "on v0.34.0, for 'git am --keep-non-patch --signoff'" in world.run(export)
+    assert "on v0.34.0, for `git am --keep-non-patch --signoff`" in world.run(export)
 
 
 def test_write_a_topic(world: World) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from .advice import commands
 from .driver_main import CRASHED
 
 _MAIN = Path(__file__).with_name("driver_main.py")
@@ -86,9 +86,9 @@ class Ran:
 
     def fix(self) -> str:
         """The command that the refusal names as the way out, the last one where there are several."""
-        found = re.findall(r"'(python (?:[^']|'[^']*')*?)'(?=[,.;) ]|$)", self.said)
+        found = [c for c in commands(self.said) if c.startswith("python ")]
         assert found, self.said
-        return str(found[-1])
+        return found[-1]
 
     def ok(self) -> Ran:
         """Assert success and silence on standard error."""

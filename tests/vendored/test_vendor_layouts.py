@@ -17,6 +17,7 @@ import pytest
 from kvroles.series.lock import Lock
 from kvroles.vendored.image import pyz
 from support import wheels
+from support.advice import commands
 from support.driver import Ran
 from support.files import contents, put, snapshot
 from support.tiny import CONNECTOR, Tiny
@@ -29,8 +30,8 @@ EDIT = b"\n\ndef added_by_the_image():\n    return 1\n"
 
 
 def fix_of(ran: Ran, mark: str = "tools/vendor.py") -> str:
-    """The command that a refusal offers, whole: the quoted words around ``mark``."""
-    return next(c for c in re.findall(r"'(\S.*?)'(?=[.,;:]|$)", ran.said.replace("'\"'\"'", "’")) if mark in c)
+    """The command that a refusal offers and that holds ``mark``."""
+    return next(c for c in commands(ran.said) if mark in c)
 
 
 def pasted(command: str, cwd: Path, **env: str) -> str:
@@ -92,7 +93,7 @@ sys.meta_path.append(Finder())
     assert "patch proven, patched in place" in proven.out
     assert "no RECORD vouches for" in proven.out
     assert "kv_both: warns once" in proven.out
-    assert "patched in place" in pasted(fix_of(refused).replace("’", "'"), tmp_path)
+    assert "patched in place" in pasted(fix_of(refused), tmp_path)
     assert "patch proven" in vendor("verify", "--python", python).ok().out, "patched so, it needs no option"
     (tree / CONNECTOR).write_bytes((tree / CONNECTOR).read_bytes() + b"import os\n")
     vendor("verify", "--python", python).refused(3, CONNECTOR)
@@ -114,7 +115,7 @@ def test_a_connector_that_an_image_edited_is_fitted_by_context_when_asked(
     before = snapshot(site)
     refused = vendor("install", "--site-packages", site).refused(1, CONNECTOR, "is edited", "--part runtime'")
     assert snapshot(site) == before
-    pasted(fix_of(refused).replace("’", "'"), site)
+    pasted(fix_of(refused), site)
     assert (site / CONNECTOR).read_bytes() == tiny.applied()[CONNECTOR] + EDIT
     proven = vendor("verify", "--site-packages", site).ok()
     assert ": patch proven, " in proven.out
@@ -151,7 +152,7 @@ def test_a_link_to_the_package(vendor: Vendor, tiny: Tiny, spaced: Path) -> None
     refused = vendor("install", "--python", python).refused(1, "is a link to", "--part runtime")
     proven = there_and_back(vendor, ("--python", python, "--part", "runtime"), tree, tiny)
     assert "kv_both: warns once" in proven.out
-    pasted(fix_of(refused).replace("’", "'"), spaced)
+    pasted(fix_of(refused), spaced)
     assert (tree / CONNECTOR).read_bytes() == tiny.applied()[CONNECTOR]
 
 
@@ -406,7 +407,7 @@ def test_a_fix_line_of_verify_leads_to_a_proven_installation(
         put(site, {INFO + "/RECORD": (site / INFO / "kv-roles/originals/RECORD").read_bytes()})
         shutil.rmtree(site / INFO / "kv-roles")
         shutil.rmtree(site / INFO / "sboms")
-    pasted(fix_of(refused).replace("’", "'"), tmp_path)
+    pasted(fix_of(refused), tmp_path)
     vendor("verify", "--site-packages", site).ok()
 
 
@@ -465,8 +466,8 @@ def test_a_tree_that_no_installer_knows_comes_back_or_the_refusal_says_that_no_c
         shutil.rmtree(tree)
         put(tree, wheels.package("0.22.1"))
     else:
-        pasted(fix_of(refused, "rm -rf").replace("’", "'"), spaced)
-    pasted(fix_of(refused).replace("’", "'"), spaced)
+        pasted(fix_of(refused, "rm -rf"), spaced)
+    pasted(fix_of(refused), spaced)
     vendor("verify", *where).ok()
 
 
@@ -494,6 +495,5 @@ def test_an_interpreter_that_does_not_answer_about_bytecode(vendor: Vendor, whee
     python.write_text(f'#!/bin/sh\ncase "$*" in *marshal*) exit 1;; esac\nexec {shlex.quote(str(python))}3 "$@"\n')
     python.chmod(0o755)
     refused = vendor("verify", "--python", python).refused(3, "gave no answer about the bytecode")
-    (way,) = re.findall(r"(find .* -delete)'", refused.said)
-    pasted(way, spaced)
+    pasted(fix_of(refused, " -delete"), spaced)
     vendor("verify", "--python", python).ok()

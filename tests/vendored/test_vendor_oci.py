@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from kvroles.vendored.image import layout as layout_of
 from support import oci, wheels
+from support.advice import commands
 from support.driver import Ran
 from support.files import contents
 from support.tiny import CONNECTOR, Tiny
@@ -265,7 +266,7 @@ def test_what_python_would_take_for_it_goes_by_the_line_that_is_printed(
     image = oci.Layout(tmp_path / "base")
     base = image.name(image.image([oci.tar({**files, **folder, f"srv/{name}": b""})], "amd64", config))
     refused = vendor("oci", "--vllm-rev", "0.22.1", "--base", base).refused(3, f"would import /srv/{name}", "directory")
-    gone = re.findall(r"'RUN rm -r -- /(\S+?)'", refused.said)[0]
+    gone = re.findall(r"`RUN rm -r -- /(\S+?)`", refused.said)[0]
     clean = oci.Layout(tmp_path / "clean")
     layers = [oci.tar({**files, **folder, f"srv/{name}": b""}), oci.tar({"srv": None, f"srv/.wh.{gone[4:]}": b""})]
     command = ("oci", "--vllm-rev", "0.22.1", "--output", tmp_path / "out", "--base")
@@ -481,7 +482,7 @@ def test_an_image_that_is_damaged_is_copied_anew_as_it_is_said(
     layer = max((tmp_path / "DIR" / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
     layer.write_bytes(layer.read_bytes()[:-1] + b"x")
     command = ("oci", "--vllm-rev", "0.22.1", "--output", tmp_path / "image", "--base", tmp_path / "DIR")
-    (way,) = re.findall(r"'(skopeo [^']+)'", vendor(*command).refused(3, "is damaged").said)
+    (way,) = commands(vendor(*command).refused(3, "is damaged").said)
     shutil.rmtree(tmp_path / "DIR")
     ran = subprocess.run(
         ["sh", "-euc", way.replace("docker://IMAGE", f"oci:{base}")], cwd=tmp_path, capture_output=True, text=True
@@ -523,7 +524,7 @@ def test_the_way_out_that_a_refusal_names_leads_out(
         packed = tmp_path / "a base.tar.gz"
         packed.write_bytes(gzip.compress(oci.archive(base, tmp_path / "b.tar").read_bytes()))
         refused = vendor(*command[:4], packed, *command[5:])
-        (way,) = re.findall(r"'(tar [^']+)'", refused.refused(4, "compressed archive").said)
+        (way,) = commands(refused.refused(4, "compressed archive").said)
         (tmp_path / "DIR").mkdir()
         way = way.replace("ARCHIVE", f"'{packed}'")
         subprocess.run(["sh", "-euc", way], cwd=tmp_path, check=True)
@@ -533,7 +534,7 @@ def test_the_way_out_that_a_refusal_names_leads_out(
             command = (*command, "--no-strict")
         refused = vendor(*command)
         assert refused.code in (1, 3)
-        options = shlex.split(re.findall(r"'(--[^']+)'", refused.said)[-1])
+        options = shlex.split(commands(refused.said)[-1])
     told = said(vendor(*command, *options, "--json"))
     assert told["platforms"][0]["did"] == "patched"
     layer = oci.regular(oci.Read.of(tmp_path / "an image").layers()[-1])

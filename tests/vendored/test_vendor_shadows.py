@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from support import wheels
+from support.advice import commands
 from support.driver import Ran
 from support.files import put
 from support.tiny import CONNECTOR
@@ -109,8 +110,7 @@ def test_another_vllm_that_comes_first_is_named_with_a_command_that_does_without
 
 def pasted(refused: Ran, how: How) -> str:
     """The last command of the fix line, run where and as the refused one was."""
-    text = refused.said.replace("'\"'\"'", "’")
-    command = re.findall(r"'((?:/|PYTHON|env |rm )[^']*)'", text)[-1].replace("’", "'")
+    command = commands(refused.said)[-1]
     env = {**os.environ, **how.get("env", {})}
     done = subprocess.run(["bash", "-c", command], cwd=how.get("cwd"), env=env, capture_output=True, text=True)
     assert done.returncode == 0, (command, done.stderr)
@@ -136,7 +136,7 @@ def test_a_path_file_that_puts_another_first_is_what_the_command_takes_away(
     where = ("--python", site.parents[2] / "bin/python", "--site-packages", tmp_path / "b")
     vendor("install", *where).ok()
     put(site, {"own.pth": f"{tmp_path / 'a'}\n{tmp_path / 'b'}\n".encode()})
-    pasted(vendor("verify", *where).refused(3, f"{tmp_path / 'a'}/vllm/__init__.py", f"'rm -- {site / 'own.pth'}'"), {})
+    pasted(vendor("verify", *where).refused(3, f"{tmp_path / 'a'}/vllm/__init__.py", f"`rm -- {site / 'own.pth'}`"), {})
     assert ": verified, " in vendor("verify", *where).ok().out
 
 
@@ -188,7 +188,7 @@ def test_the_official_wheel_comes_back_over_the_vendored_one(
     (built,) = (tmp_path / "out").glob("*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--force-reinstall", *folders[:2], str(built)], check=True)
     refused = vendor("uninstall", "--python", python).refused(1, "===0.22.1")
-    words = shlex.split(refused.said.split("Install the official one: '")[1].split("'")[0])
+    words = shlex.split(commands(refused.said)[-1])
     assert words[:3] == [python, "-m", "pip"]
     subprocess.run([*pip, *words[3:], *folders], check=True)
     vendor("install", "--python", python).ok()
@@ -215,7 +215,7 @@ INSIDE: dict[str, Callable[[Path], str]] = {
 def test_a_file_that_python_takes_for_an_installed_module_is_refused(vendor: Vendor, patched: Path, name: str) -> None:
     by = INSIDE[name](patched)
     refused = ask(vendor, patched).refused(3, f"would import {patched / by} in place of", "Take it away: 'rm -r -- ")
-    command = refused.said.split("Take it away: '")[1].split("'")[0]
+    command = commands(refused.said)[-1]
     subprocess.run(["bash", "-c", command], check=True)
     if name == "bytecode in place of a source":
         assert "-m pip install --force-reinstall" in refused.said
@@ -372,7 +372,7 @@ def test_two_distributions_of_one_name_are_taken_away_by_the_command(
 ) -> None:
     shutil.copytree(site / INFO, site / "vllm-0.22.0.dist-info")
     refused = vendor("install", "--python", site.parents[2] / "bin/python").refused(1, "two distributions")
-    words = refused.said.split("install the one you want: '")[1].split("'")[0]
+    words = commands(refused.said)[-1]
     python = str(site.parents[2] / "bin/python")
     assert words.count(f"{python} -m pip uninstall --yes vllm") == 2
     pip = f"{shlex.quote(sys.executable)} -m pip --python {shlex.quote(python)}"

@@ -17,6 +17,7 @@ import pytest
 from kvroles.vendored.installed import search
 from kvroles.vendored.installed.interpreter import Interpreter
 from support import wheels
+from support.advice import commands
 from support.driver import Ran
 from support.files import put, put_odd, snapshot
 from support.tiny import CONNECTOR, Tiny
@@ -149,7 +150,7 @@ def test_the_command_vllm_that_another_interpreter_runs_is_seen(
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env}, cwd=tmp_path)
     ran = Ran(done.returncode, done.stdout, done.stderr)
     ran.refused(3, "The command vllm is run by", str(other), "--python")
-    named = ran.said.split("Name the one that is meant: '")[1].split("'")[0]
+    named = commands(ran.said)[-1]
     done = subprocess.run(["bash", "-c", named], capture_output=True, text=True, cwd=tmp_path)
     Ran(done.returncode, done.stdout, done.stderr).refused(3, str(other), "never patched")
 
@@ -274,8 +275,8 @@ def test_bytecode_of_another_source_that_python_would_run_is_refused(
         data[8:16] = importlib.util.source_hash(source.read_bytes())
     pyc.write_bytes(data)
     ran = vendor("verify", "--site-packages", patched)
-    ran.refused(3, str(pyc), "is not what its source compiles to", f"'rm -- {pyc}'")
-    subprocess.run(["bash", "-c", ran.said.split("Delete it: '")[1].split("'")[0]], check=True)
+    ran.refused(3, str(pyc), "is not what its source compiles to", f"`rm -- {pyc}`")
+    subprocess.run(["bash", "-c", commands(ran.said)[-1]], check=True)
     vendor("verify", "--site-packages", patched).ok()
 
 

@@ -59,8 +59,8 @@ def _help() -> str:
     rows = "".join(f"  {name:<8}  {what}\n" for name, (_, what) in COMMANDS.items())
     return (
         "usage: kv-roles COMMAND ...\n\nCarry vLLM's kv_both deprecation: find and rewrite it in configurations, patch vLLM, "
-        f"and prove it.\n\n{rows}\n'kv-roles COMMAND --help' tells a command's options. A path of a command's name needs "
-        "'./' before it.\n'kv-roles --print-completion bash|zsh' prints what a shell completes words with.\n"
+        f"and prove it.\n\n{rows}\n`kv-roles COMMAND --help` tells a command's options. A path of a command's name needs "
+        "'./' before it.\n`kv-roles --print-completion bash|zsh` prints what a shell completes words with.\n"
     )
 
 

@@ -191,8 +191,8 @@ def libraries() -> str:
     """How to get the libraries that a run takes: with the checkout that it runs from, or with the wheel."""
     root = os.path.realpath(os.path.join(__file__, "..", "..", ".."))
     if os.path.isfile(os.path.join(root, "pyproject.toml")):
-        return f"Run '{shell(sys.executable, '-m', 'pip', 'install', '-e', root)}'"
-    return "Install the package anew, with 'python -m pip install --force-reinstall' and its wheel"
+        return f"Run `{shell(sys.executable, '-m', 'pip', 'install', '-e', root)}`"
+    return "Install the package anew, with `python -m pip install --force-reinstall` and its wheel"
 
 
 def _failed(parser: argparse.ArgumentParser, args: argparse.Namespace, version: int | None, e: KvRolesError) -> int:
@@ -208,7 +208,10 @@ def _paragraph(prog: str, e: KvRolesError) -> None:
     import textwrap  # lazy: only a failure is wrapped
 
     width = min(100, max(40, _columns()))
-    note(textwrap.fill(f"{prog}: {e}", width, break_long_words=False, break_on_hyphens=False))
+    whole = re.sub(
+        r"`[^`]*`", lambda m: m[0].replace(" ", "\0"), f"{prog}: {e}"
+    )  # a command on two lines would not run
+    note(textwrap.fill(whole, width, break_long_words=False, break_on_hyphens=False).replace("\0", " "))
 
 
 def _columns() -> int:

@@ -58,9 +58,9 @@ def restored(*paths: str) -> str:
     if not isinstance(root, Path):
         return "Take apply.pyz anew: its own files were changed"
     if root.name == "data":
-        return "Install the package anew, with 'python -m pip install --force-reinstall --no-deps' and its wheel"
+        return "Install the package anew, with `python -m pip install --force-reinstall --no-deps` and its wheel"
     if (root / ".git").exists():
-        return f"Restore it with '{shell('git', '-C', str(root), 'checkout', 'HEAD', '--', *paths)}'"
+        return f"Restore it with `{shell('git', '-C', str(root), 'checkout', 'HEAD', '--', *paths)}`"
     return "Unpack the project afresh: its own files were changed"
 
 

@@ -14,6 +14,7 @@ _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_UNSHOWN = re.compile(r"`|\s\s|[^\S ]")  # what ends a command in a message, and what a paragraph makes one blank of
 _COMMAND = re.compile(r"(?<!\S)::|##(?=\w*\[)")
 _OWN = re.compile(
     "(\n|\x1b\\[(?:0|1|3[1-6]|1;3[1-6])m)"
@@ -27,10 +28,27 @@ def said(value: object) -> str:
 
 
 def shell(*words: object) -> str:
-    """The command of ``words`` (texts, paths) as a person types it: a word with a blank or a sign of the shell is quoted."""
+    """The command of ``words`` (texts, paths) as a person types it, on one line: what a shell would read is quoted.
+
+    A message puts it between backticks, whatever it holds, so that what stands between them can be copied and run. A word
+    that a message cannot show as it is (a control byte, blanks in a row, a backtick) is written ``$'...'``, which bash, zsh
+    and ksh read.
+    """
     import shlex  # lazy: only a refusal names a command
 
-    return shlex.join(map(str, words))
+    return " ".join(_spelled(w) if _UNSHOWN.search(w) or said(w) != w else shlex.quote(w) for w in map(str, words))
+
+
+def _spelled(word: str) -> str:
+    """``word`` as the shell's ``$'...'``; a byte of a name that is no text is that byte again."""
+    shown = "".join(_as_number(ord(c)) if c in "\\'`:#" or _UNSHOWN.match(c) or said(c) != c else c for c in word)
+    return "$'" + shown.replace("  ", r"\x20\x20") + "'"
+
+
+def _as_number(number: int) -> str:
+    if 0xDC80 <= number <= 0xDCFF:
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\x{number:02x}" if number < 0x80 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -162,10 +162,10 @@ def _checker(lock: Lock) -> Iterator[Finding]:
     if lock.checker is None or lock.checker.number != terms.CHECKER:
         known = lock.checker.number if lock.checker else "none"
         yield Finding(
-            "KVR011", where, f"CHECKER is {terms.CHECKER}, the lock's {known}: run 'python tools/port.py --relock'"
+            "KVR011", where, f"CHECKER is {terms.CHECKER}, the lock's {known}: run `python tools/port.py --relock`"
         )
     elif lock.checker.tokens != checker.digest():
-        yield Finding("KVR011", where, "raise CHECKER by one, then run 'python tools/port.py --relock'")
+        yield Finding("KVR011", where, "raise CHECKER by one, then run `python tools/port.py --relock`")
 
 
 def _releases(series: Series, lock: Lock, options: Options) -> Iterator[Finding]:

@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         return _range(args)
     if not args.vllm_rev and not args.into and not _is_snapshot(args.upstream):
         raise UsageError(
-            "Name a revision with --vllm-rev or a tree with --into", fix=f"See '{program('apply', '--help')}'"
+            "Name a revision with --vllm-rev or a tree with --into", fix=f"See `{program('apply', '--help')}`"
         )
     outcome = apply(_request(args))
     if args.json:
@@ -174,11 +174,11 @@ def _refuse_without_effect(args: argparse.Namespace) -> None:
     if args.list and args.extra and not args.export:
         raise UsageError("--with has no effect with --list alone", fix="Leave it out, or give --export DIR too")
     if args.only and not args.reverse:
-        raise UsageError("--only goes with --reverse", fix=f"Take the topic out with '--reverse --only {args.only}'")
+        raise UsageError("--only goes with --reverse", fix=f"Take the topic out with `--reverse --only {args.only}`")
     if args.reverse and args.extra:
         raise UsageError(
             "--with has no effect with --reverse, which takes out every topic that the tree holds",
-            fix=f"Take out one topic with '--reverse --only {args.extra[0]}', or leave --with out",
+            fix=f"Take out one topic with `--reverse --only {args.extra[0]}`, or leave --with out",
         )
 
 

@@ -165,7 +165,7 @@ def need_connector(read: Reader, where: str) -> None:
             f"There is no NixlConnector in {where}",
             expected=f"its module, {terms.CONNECTORS[0]} or, up to 0.19.1, {terms.CONNECTORS[1]}",
             found="neither: the tree predates NIXL (0.9.0), or has moved it",
-            fix="Name the release it is with --vllm-rev; where the module was moved, 'python tools/port.py --to DIR' says more",
+            fix="Name the release it is with --vllm-rev; where the module was moved, `python tools/port.py --to DIR` says more",
         )
 
 

@@ -76,7 +76,7 @@ def _refuse_installation(tree: Tree, target: Path) -> None:
     if found and "tests" not in names and "pyproject.toml" not in names:
         raise UsageError(
             f"{target} holds an installed vLLM ({found[0]}), not a source tree",
-            fix=f"Patch an installation with '{program('vendor', 'install', '--site-packages', str(target))}'",
+            fix=f"Patch an installation with `{program('vendor', 'install', '--site-packages', str(target))}`",
         )
 
 
@@ -104,7 +104,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         notes.append(told)
     if not request.reverse:
         notes += [
-            f"Topic {t.topic} is in the tree too, and stays; '{request.again(target, '--reverse', '--only', t.topic)}' "
+            f"Topic {t.topic} is in the tree too, and stays; `{request.again(target, '--reverse', '--only', t.topic)}` "
             "takes it out."
             for t in plan.topics
             if t.topic in optional and t.state in _THERE and t.topic not in request.extra
@@ -181,7 +181,7 @@ def _release(request: Request, target: Path, tree: Tree, project: Project, relea
     if stated is not None and stated != pinned:
         raise DoesNotApply(
             f"{target} is vLLM {stated}, not {pinned}",
-            fix=f"Run '{request.again(target)}', which finds the release, or choose another place for {pinned} with --output",
+            fix=f"Run `{request.again(target)}`, which finds the release, or choose another place for {pinned} with --output",
         )
     return pinned or detect.release_of(tree, lock, project.series)
 
@@ -210,7 +210,7 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
     if request.only is not None:
         raise UsageError(
             f"--only {request.only} needs a tree of a known release, and {target} is none, or --3way is given",
-            fix=f"Take the whole series out with '{request.again(target, '--reverse')}', then apply what is to stay",
+            fix=f"Take the whole series out with `{request.again(target, '--reverse')}`, then apply what is to stay",
         )
     # lazy: brings Python's parser and the model of evidence, which a tree of a release does without
     from kvroles.apply import fit
@@ -249,7 +249,7 @@ def _need_topic(name: str, topics: tuple[Topic, ...], row: ReleaseRow, target: P
         raise UsageError(
             f"{target} does not hold topic {name}: there is nothing to take out",
             found=f"vLLM {row.release}, where the series has {', '.join(there) or 'nothing to do'}",
-            fix=f"See what the tree holds with '{command(str(target), '--check')}'",
+            fix=f"See what the tree holds with `{command(str(target), '--check')}`",
         )
 
 

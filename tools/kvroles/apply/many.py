@@ -103,7 +103,7 @@ def run(request: Request, span: str | None, since: str | None) -> list[Row]:
         raise UsageError(
             "A range of commits needs a clone on this machine",
             found=f"--upstream {said(request.upstream or '')}" if request.upstream else "no --upstream",
-            fix="Clone the repository ('git clone --bare'), and give its folder to --upstream",
+            fix="Clone the repository (`git clone --bare`), and give its folder to --upstream",
         )
     names = history.commits(folder, span, since, request.revision, request.cache_dir)
     return list(judged(request, names))

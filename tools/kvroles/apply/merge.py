@@ -85,6 +85,6 @@ class Merges:
         copy = shell("cp", "-R", f"{self._folder}/.", f"{tree}/")
         raise DoesNotApply(
             f"{what}; nothing in it was changed",
-            fix=f"Resolve the conflicts in {self._folder}, copy the files over the tree's with '{copy}', and run again "
+            fix=f"Resolve the conflicts in {self._folder}, copy the files over the tree's with `{copy}`, and run again "
             "with --3way",
         )

@@ -65,8 +65,8 @@ class Archive:
         if row.archive is None:
             raise NoSource(
                 f"vLLM {row.release} was published without a source archive",
-                fix=f"Use its git tag: '{program('apply', '--upstream', REPOSITORY, '--vllm-rev', f'v{row.release}')}'; "
-                f"for the connector alone, '{program('vendor', 'wheel', '--vllm-rev', row.release)}'",
+                fix=f"Use its git tag: `{program('apply', '--upstream', REPOSITORY, '--vllm-rev', f'v{row.release}')}`; "
+                f"for the connector alone, `{program('vendor', 'wheel', '--vllm-rev', row.release)}`",
             )
         self.row: ReleaseRow | None = row
         self.name = f"the archive of vLLM {row.release}"
@@ -218,7 +218,7 @@ def _ways_out(request: Request, source: Source) -> Remedies:
     merge = (
         "Run again with --3way"
         if named is None
-        else f"Merge the two with '{program('apply', *named, *topics, '--3way')}'"
+        else f"Merge the two with `{program('apply', *named, *topics, '--3way')}`"
     )
     return Remedies(
         merge, f"The files of {source.name} hold CRLF: commit them with LF, as vLLM has them, and name that commit"
@@ -230,9 +230,9 @@ def _checked_out(request: Request, output: Path, source: Source) -> str:
     folder = None if request.upstream is None else clone.local_path(request.upstream, Path())
     merge = program("apply", "--into", str(output.absolute()), "--3way")
     if folder is None or source.commit is None:
-        return f"Resolve them in a copy of it at {output}, with '{merge}'"
+        return f"Resolve them in a copy of it at {output}, with `{merge}`"
     add = shell("git", "-C", folder, "worktree", "add", "--detach", output.absolute(), source.commit)
-    return f"Resolve them in a checkout: '{add}', then '{merge}'"
+    return f"Resolve them in a checkout: `{add}`, then `{merge}`"
 
 
 def _lacks(paths: tuple[str, ...]) -> list[str]:

@@ -102,7 +102,7 @@ def _on_top_of(only: str, topics: list[TopicStatus], row: ReleaseRow, where: str
     if any(t.state is State.EARLIER for t in topics if t.topic != OVERLAY):
         raise DoesNotApply(
             f"{where} was patched by an earlier series, from which one topic is not taken out alone",
-            fix=f"Bring the tree up to date first: '{command(where)}'",
+            fix=f"Bring the tree up to date first: `{command(where)}`",
         )
     files = set(row.topics[only].files)
     names = [t.topic for t in topics]
@@ -110,7 +110,7 @@ def _on_top_of(only: str, topics: list[TopicStatus], row: ReleaseRow, where: str
         if later.state in (State.APPLIED, State.MERGED) and files & {f.path for f in later.files}:
             raise DoesNotApply(
                 f"Topic {later.topic} lies on topic {only} in {where}, and has to be taken out first",
-                fix=f"Run '{command(where, '--reverse', '--only', later.topic)}'",
+                fix=f"Run `{command(where, '--reverse', '--only', later.topic)}`",
             )
 
 
@@ -121,7 +121,7 @@ def _check_merged(before: str | None, path: str, data: bytes | None, where: str)
             f"{path} in {where} was merged, and taking the series out does not give back what it was before",
             expected=f"SHA-256 {before}",
             found=f"SHA-256 {have}",
-            fix=f"Take it out by merging: '{command(where, '--reverse', '--3way')}'",
+            fix=f"Take it out by merging: `{command(where, '--reverse', '--3way')}`",
         )
 
 

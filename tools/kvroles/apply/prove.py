@@ -56,7 +56,7 @@ def prove_plan(
         if not locked and first.clause == 2 and first.path not in files:
             raise DoesNotApply(
                 f"{first.path} is missing from this tree, which is no release",
-                fix="Nothing was written. Of a tree without tests or docs, '--part runtime' patches what runs",
+                fix="Nothing was written. Of a tree without tests or docs, `--part runtime` patches what runs",
             )
         if not locked:
             raise DoesNotApply(

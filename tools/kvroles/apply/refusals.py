@@ -35,7 +35,7 @@ def refusal(
 ) -> DoesNotApply:
     """The error for an edited or partial topic."""
     merge = merging(where, reverse=reverse)
-    fresh = f"'{program('apply', '--vllm-rev', row.release, '--output', 'DIR')}' makes a new tree beside it"
+    fresh = f"`{program('apply', '--vllm-rev', row.release, '--output', 'DIR')}` makes a new tree beside it"
     if entry.state is State.PARTIAL:
         applied = [f.path for f in entry.files if f.state in (State.APPLIED, State.EARLIER)]
         pristine = [f.path for f in entry.files if f.state is State.PRISTINE]
@@ -43,7 +43,7 @@ def refusal(
             f"Topic {entry.topic} is partial in {where}: it is applied to {len(applied)} of {counted(len(entry.files), 'file')}",
             expected="all of its files pristine, or all applied",
             found=f"{applied[0]} applied and {pristine[0]} pristine",
-            fix=f"Complete it with '{merge}'",
+            fix=f"Complete it with `{merge}`",
         )
     path = next(f.path for f in entry.files if f.state is State.EDITED)
     if entry.topic == OVERLAY or entry.variant is None:
@@ -51,7 +51,7 @@ def refusal(
             f"{path} in {where} is edited",
             expected="no such file, or the project's own" if entry.topic == OVERLAY else "upstream's own change",
             found="other content",
-            fix=f"Replace it with '{merge}'"
+            fix=f"Replace it with `{merge}`"
             if entry.topic == OVERLAY
             else f"Put the release's own file back, and run again; {fresh}",
         )
@@ -82,7 +82,7 @@ def refusal(
         f"{path} in {where} is edited: it is neither what vLLM {row.release} ships nor what topic {entry.topic} makes of it",
         expected=f"SHA-256 {f.before} or {f.after}",
         found=f"SHA-256 {sha256(data)}; {beside}",
-        fix=f"Keep the edit beside the series with '{merge}'",
+        fix=f"Keep the edit beside the series with `{merge}`",
     )
 
 
@@ -99,7 +99,7 @@ def merging(where: str, *, reverse: bool) -> str:
 def _package_alone(path: str, where: str) -> str:
     if parts.of(path) is parts.Part.RUNTIME:
         return ""
-    return f"; of a tree without tests or docs, '{command(where, '--part', 'runtime')}' patches what runs"
+    return f"; of a tree without tests or docs, `{command(where, '--part', 'runtime')}` patches what runs"
 
 
 def _earlier_topics(data: bytes, path: str, series: Series) -> set[str]:
@@ -119,7 +119,7 @@ def _holds(data: bytes, patch: FilePatch) -> bool:
 
 def remedies(where: str, *, reverse: bool = False) -> Remedies:
     """What gets out of a hunk that does not fit in the tree at ``where``, a folder."""
-    return Remedies(f"Merge the two with '{merging(where, reverse=reverse)}'", line_ends.taken_again(where))
+    return Remedies(f"Merge the two with `{merging(where, reverse=reverse)}`", line_ends.taken_again(where))
 
 
 def hunk_refusal(topic: str, e: HunkMismatch, where: str, ways_out: Remedies) -> DoesNotApply:

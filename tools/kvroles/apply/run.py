@@ -46,7 +46,7 @@ def run(request: Request) -> Outcome:
         if from_git and (not output.is_dir() or any(output.iterdir())):
             raise UsageError(
                 f"{output} is there already",
-                fix=f"Change it in place with '{request.again(output)}', or choose another --output",
+                fix=f"Change it in place with `{request.again(output)}`, or choose another --output",
             )
         if not output.is_dir() or any(output.iterdir()):
             return in_place.run(request, output, own, release)

@@ -11,14 +11,22 @@ from kvroles.migrate import arguments
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers.base import File
+from kvroles.said import shell
 
 Make = Callable[..., Finding]
+
+
+def given(place: str, side: str = "prefill") -> str:
+    """The option that answers for ``place``, a file or ``FILE:LINE``, as a person types it."""
+    # "./" keeps a leading dash from being an option, and a bracket from being the class that it is in a bare name
+    bare = "/" not in place and (place.startswith("-") or "[" in place)
+    return f"`{shell('--side', ('./' if bare else '') + f'{place}={side}')}`"
 
 
 def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding:
     """The finding on a role whose side is not settled: its code, why it is not, and what settles it; ``finding`` makes one."""
     answer = (
-        f"run again with --side '{ctx.path}:{ctx.line(site.pos)[0]}=prefill' (or =decode); if it is for both, "
+        f"run again with {given(f'{ctx.path}:{ctx.line(site.pos)[0]}')} (or =decode); if it is for both, "
         f"leave it and say so: {comment(ctx)}"
     )
     match verdict.why:

@@ -286,7 +286,7 @@ def _holds_something(data: bytes) -> None:
     if is_empty or (len(data) < 1000 and _NO_ITEMS.search(data) and _LIST.search(data)):
         raise UsageError(
             f"Standard input {'is empty' if is_empty else 'is a list without objects'}, so nothing was looked at",
-            expected="a text, as 'kubectl get ... -o yaml' or 'helm template' writes it",
+            expected="a text, as `kubectl get ... -o yaml` or `helm template` writes it",
             fix="Look at the command before the pipe: its namespace, its selector, and whether it failed ('set -o pipefail')",
         )
 

@@ -101,7 +101,7 @@ RETIRED = {"KVR122": "KVR118"}
 TO_DO = {
     "KVR101": "Let kv-roles migrate --write change it, or set kv_producer yourself.",
     "KVR102": "Let kv-roles migrate --write change it, or set kv_consumer yourself.",
-    "KVR110": "Answer once: kv-roles migrate --review, or --side 'FILE=prefill' or decode; for good in .kv-roles.toml.",
+    "KVR110": "Answer once: `kv-roles migrate --review`, or `--side FILE=prefill` (or =decode); for good in .kv-roles.toml.",
     "KVR111": "Correct the statement that is wrong, or answer with --side. Where both sides use one value, split it.",
     "KVR112": "Look at what the words suggest, and answer with --side or --review.",
     "KVR113": "Make two values of it, kv_producer for prefill and kv_consumer for decode.",

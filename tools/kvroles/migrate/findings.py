@@ -109,7 +109,7 @@ def _left_alone(found: list[Finding], ctx: File, answered: Callable[[Finding], b
             f.code, f.level, f.role = "KVR117", CODES["KVR117"].level, None
             f.message += f"; not rewritten in {place}"
             if not recorded:
-                f.fix = f"if it is in use, answer with --side '{ctx.path}={f.side.value if f.side else 'prefill'}'"
+                f.fix = f"if it is in use, answer with {advice.given(ctx.path, f.side.value if f.side else 'prefill')}"
 
 
 def _verdict(site: Site, ctx: File, options: Options) -> Verdict | None:
@@ -315,7 +315,9 @@ def _as_written(site: Site, ctx: File) -> str:
 
 def _unread(why: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
     line = ctx.line(site.pos)[0]
-    answer = f"set the role by hand if it is NIXL's, or run again with --side '{ctx.path}:{line}=prefill' (or =decode)"
+    answer = (
+        f"set the role by hand if it is NIXL's, or run again with {advice.given(f'{ctx.path}:{line}')} (or =decode)"
+    )
     by_hand = "set the role by hand if it is NIXL's"
     return finding(
         "KVR118",

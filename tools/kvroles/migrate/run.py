@@ -20,7 +20,7 @@ from kvroles.migrate.readers.base import File
 from kvroles.migrate.search import Coverage, Found
 from kvroles.migrate.settings import Known, Options
 from kvroles.progress import Progress
-from kvroles.said import counted
+from kvroles.said import counted, shell
 
 _LIMIT = 1000  # brackets within brackets: a parser's own stack holds some thousands
 _SECONDS, _SECONDS_A_MB = 2.0, 1.0  # of processor time, for one file
@@ -290,7 +290,7 @@ def check_sides(known: Known, coverage: Coverage, results: list[FileResult]) -> 
     """Raise ``UsageError`` for an answer of the command line that names no file, or a line where it decides nothing."""
     used = {n for r in results for n in r.used}
     for n, (glob, line, side) in enumerate(known.given):
-        given = f"--side '{glob}{f':{line}' if line else ''}={side.value}'"
+        given = f"`{shell('--side', f'{glob}:{line}={side.value}' if line else f'{glob}={side.value}')}`"
         if n in used or (not line and n in coverage.sides):
             continue
         at = [f for r in results if settings.named(r.path, glob, (".",)) for f in r.findings if f.line == line]

@@ -243,7 +243,7 @@ def parse_side(text: str, where: str) -> tuple[str, int, Side]:
             f"{where} {text!r} is no answer",
             expected="GLOB=prefill or GLOB=decode, GLOB:LINE for one place",
             found=text,
-            fix="For example: --side 'deploy/worker-a.yaml=prefill'",
+            fix="For example: `--side deploy/worker-a.yaml=prefill`",
         )
     return *_place(glob), Side(value)
 

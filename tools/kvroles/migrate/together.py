@@ -7,6 +7,7 @@ import re
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Side, Site
 from kvroles.evidence.names import twins
+from kvroles.migrate import advice
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers.base import File
@@ -77,7 +78,7 @@ def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
         other = f.side.other.role
         f.fix = (
             f"decide line {twin.line} first: then both move; or write {f.role} here and {other} there by hand, "
-            f"or answer for this line alone with --side '{ctx.path}:{f.line}={f.side.value}'"
+            f"or answer for this line alone with {advice.given(f'{ctx.path}:{f.line}', f.side.value)}"
         )
         f.message = (
             f"{f.side.value}, but line {twin.line}, its pair, is not decided ({twin.code}): one alone is not rewritten"

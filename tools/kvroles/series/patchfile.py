@@ -139,7 +139,7 @@ def parse(raw: bytes, name: str) -> Patch:
     def bad(why: str) -> Unproven:
         return Unproven(
             f"Patch {name} is damaged: {why}",
-            fix=f"{restored('patches')}, or lint it with '{program('verify', '--lint')}'",
+            fix=f"{restored('patches')}, or lint it with `{program('verify', '--lint')}`",
         )
 
     head, sep, diff = raw.partition(b"\ndiff --git ")

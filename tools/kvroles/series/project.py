@@ -55,7 +55,7 @@ def checked(series: Series, lock: Lock) -> Project:
                 expected=f"SHA-256 {lock.overlay.get(path)}",
                 found=f"SHA-256 {have.get(path)}",
                 fix=f"{restored('vllm_overlay', 'patches/lock.json')}, or after a change of your own lock it anew with "
-                f"'{program('port', '--relock')}'",
+                f"`{program('port', '--relock')}`",
             )
     for row in lock.releases.values():
         if not row.topics.keys() <= names:

@@ -109,7 +109,7 @@ def resolve(text: str, known: Iterable[str]) -> str:
         raise UsageError(
             f"{text!r} is not a vLLM release",
             expected=f"a release such as {', '.join(near)}, or 'latest'",
-            fix=f"Run '{program('apply', '--list')}' for all releases; for a tag, branch or commit add --upstream",
+            fix=f"Run `{program('apply', '--list')}` for all releases; for a tag, branch or commit add --upstream",
         )
     for release in releases:
         if version(release) == wanted:
@@ -118,13 +118,13 @@ def resolve(text: str, known: Iterable[str]) -> str:
         raise UsageError(
             f"vLLM {wanted.text} has no NixlConnector, so there is nothing to deprecate in it",
             expected=f"a release from {FIRST_WITH_NIXL} on, the first with NIXL",
-            fix=f"Run '{program('apply', '--list')}' for all releases",
+            fix=f"Run `{program('apply', '--list')}` for all releases",
         )
     below = [r for r in releases if version(r) < wanted][-2:]
     above = [r for r in releases if version(r) > wanted][:2]
     raise UsageError(
         f"vLLM {wanted.text} is not in the lock (patches/lock.json)",
         expected=f"one of the nearest, {', '.join(below + above)}",
-        fix=f"Run '{program('apply', '--list')}' for all releases; for a newer one see '{program('port', '--help')}', "
+        fix=f"Run `{program('apply', '--list')}` for all releases; for a newer one see `{program('port', '--help')}`, "
         "for a tag or commit add --upstream URL_OR_CLONE",
     )

@@ -135,7 +135,7 @@ def _cached(row: ArchiveRow, folder: Path, use: _Use[_T]) -> _T | None:
         if e.errno in (errno.ELOOP, errno.EINVAL, errno.ENXIO):
             raise NoSource(
                 f"{folder / row.name} in the cache is a link, a pipe or a device, which no run of ours has put there",
-                fix=f"Look at it, then delete it: '{shell('rm', '--', folder / row.name)}'",
+                fix=f"Look at it, then delete it: `{shell('rm', '--', folder / row.name)}`",
             ) from None
         raise os_error(
             f"{folder / row.name} cannot be read", e, "Choose another cache with --cache-dir", NoSource

@@ -72,10 +72,10 @@ class Clone:
         """How it comes to hold the objects that it lacks: the beginning of a sentence."""
         here = shell("git", "-C", self.folder)
         if self.promised_by():
-            return f"Fetch what it lacks ('{here} fetch --refetch --filter=blob:limit=1g' makes it whole)"
+            return f"Fetch what it lacks (`{here} fetch --refetch --filter=blob:limit=1g` makes it whole)"
         if (self.common / "shallow").exists():
-            return f"Fetch the history that this shallow clone lacks ('{here} fetch --unshallow')"
-        return f"It is damaged ('{here} fsck' names what it lacks): clone the repository again"
+            return f"Fetch the history that this shallow clone lacks (`{here} fetch --unshallow`)"
+        return f"It is damaged (`{here} fsck` names what it lacks): clone the repository again"
 
     @property
     def is_partial(self) -> bool:
@@ -108,7 +108,7 @@ class Clone:
             raise NoSource(
                 f"{self.folder} is a damaged clone: {name} holds no id and no name",
                 found=said(first[:60]) or "an empty file",
-                fix=f"See '{shell('git', '-C', self.folder, 'fsck')}', or clone it again",
+                fix=f"See `{shell('git', '-C', self.folder, 'fsck')}`, or clone it again",
             )
         return first if _HEX.fullmatch(first) else packed.get(name)
 
@@ -175,9 +175,9 @@ def _other_form(folder: Path, setting: str) -> str:
     """How the clone ``folder`` is given a form that is read here: git copies names into files, but no ids into sha1."""
     if setting == "refstorage":
         copy = shell("git", "clone", "--bare", "--ref-format=files", folder, f"{folder}-files")
-        return f"Copy it with '{copy}', and name the copy"
+        return f"Copy it with `{copy}`, and name the copy"
     pack = shell("git", "-C", folder, "archive", "--prefix=vllm/", "--output", f"{folder}.tar.gz", "HEAD")
-    return f"Pack the commit with '{pack}', and give that file to --upstream"
+    return f"Pack the commit with `{pack}`, and give that file to --upstream"
 
 
 def _stores(objects: Path) -> list[Path]:
@@ -228,7 +228,7 @@ def _check_owner(top: Path, places: list[Path]) -> None:
             return
     raise NoSource(
         f"Git would refuse {top} for dubious ownership: {strange} is owned by user {strange.lstat().st_uid}, not by you",
-        fix=f"If you trust what is in it, run '{shell('git', 'config', '--global', '--add', 'safe.directory', name)}'",
+        fix=f"If you trust what is in it, run `{shell('git', 'config', '--global', '--add', 'safe.directory', name)}`",
     )
 
 

@@ -121,7 +121,7 @@ def _bytes(file: Path) -> bytes:
     if blob.startswith((b"# v2 git bundle", b"# v3 git bundle")):
         clone = shell("git", "clone", "--bare", file, f"{file.name}.git")
         raise NoSource(
-            f"{file} is a bundle, which is not read as it is", fix=f"Clone it ('{clone}'), and name that clone"
+            f"{file} is a bundle, which is not read as it is", fix=f"Clone it (`{clone}`), and name that clone"
         )
     if len(blob) > _LARGEST or not (blob.startswith(_GZIP) or blob[257:262] == _TAR):
         raise NoSource(

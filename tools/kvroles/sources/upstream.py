@@ -86,7 +86,7 @@ def _in_clone(folder: Path, revision: str, cache_dir: Path, *, offline: bool) ->
         raise UsageError(
             f"{folder} has no tag, branch or commit {revision!r}",
             found=f"tags {', '.join(like)}" if like else "no tag like it",
-            fix=f"Fetch it first: '{shell('git', '-C', folder, 'fetch', '--tags')}'",
+            fix=f"Fetch it first: `{shell('git', '-C', folder, 'fetch', '--tags')}`",
         )
     return Commit(*objects.commit_of(store, id_, revision), store)
 

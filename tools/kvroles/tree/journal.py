@@ -107,7 +107,7 @@ def _finish(tree: Tree) -> None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Unproven(
             f"The journal {own / _JOURNAL} is damaged, so the run it belongs to cannot be finished",
-            fix=f"Unpack the tree afresh, or restore its files and delete {own} with '{shell('rm', '-r', '--', own)}'",
+            fix=f"Unpack the tree afresh, or restore its files and delete {own} with `{shell('rm', '-r', '--', own)}`",
         ) from None
     todo = []
     for path, before, after, staged in steps:
@@ -123,7 +123,7 @@ def _finish(tree: Tree) -> None:
                 f"A run on {tree.path} was interrupted, and {path} was changed since, so it cannot be finished",
                 expected=f"SHA-256 {before} or {after}",
                 found=f"SHA-256 {have}",
-                fix=f"Restore {path}, then run again; or keep the tree as it is with '{shell('rm', '-r', '--', own)}'",
+                fix=f"Restore {path}, then run again; or keep the tree as it is with `{shell('rm', '-r', '--', own)}`",
             )
         todo.append((path, staged))
     try:

@@ -16,19 +16,17 @@ from kvroles.vendored.in_place_command import CODES, COMMANDS, common, tell
 
 EXTRA = "python -m pip install -e '.[vendor]'"
 ABOUT = "Vendored builds of vLLM with the deprecation in them: a wheel, an installed package, an image context, and their proof."
-REST = (
-    f"install, uninstall and verify run on Python >= 3.11 alone; wheel, image and oci want libraries: {EXTRA}. {CODES}"
-)
+REST = f"install, uninstall and verify run on Python >= 3.11 alone; wheel, image and oci want libraries: `{EXTRA}`. {CODES}"
 WHEEL = f"""The official wheel of a release, fetched and checked against the lock, or a wheel of your own (--wheel), comes out
 as version R+kvroles.N with the connector patched. All other members keep their bytes, the same input gives the same file,
-and a CycloneDX SBOM and an in-toto statement lie beside it. Needs: {EXTRA}"""
+and a CycloneDX SBOM and an in-toto statement lie beside it. Needs: `{EXTRA}`"""
 IMAGE = f"""A build context for a patched image: Dockerfile, docker-bake.hcl for amd64 and arm64, apply.pyz with the patches,
-SBOM, in-toto statement, and Kubernetes examples with explicit roles. Needs: {EXTRA}"""
+SBOM, in-toto statement, and Kubernetes examples with explicit roles. Needs: `{EXTRA}`"""
 
 OCI = f"""The same image without a container engine: an OCI image layout of the base in (a folder, or an archive of one), one of
 the patched image out, the base plus one layer. Every layer is read whole and held against its digest, every file of
 vLLM against RECORD. No code of the image is run:
-no Python was asked, nothing was constructed. Run 'verify' in the result for that. Needs: {EXTRA}"""
+no Python was asked, nothing was constructed. Run 'verify' in the result for that. Needs: `{EXTRA}`"""
 
 
 def parser(prog: str = "vendor.py") -> argparse.ArgumentParser:
@@ -139,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as e:
         raise UsageError(
             f"vendor.py {args.command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
-            fix=f"Run '{EXTRA}' in this checkout; install, uninstall and verify need no library",
+            fix=f"Run `{EXTRA}` in this checkout; install, uninstall and verify need no library",
         ) from None
     series, lock = project.load()
     if args.command == "image":

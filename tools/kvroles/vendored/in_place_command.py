@@ -82,7 +82,7 @@ def add(commands: Any) -> None:
         how.add_argument(
             "--isolated",
             action="store_true",
-            help="ask 'python -I': no environment, user packages or working directory",
+            help="ask `python -I`: no environment, user packages or working directory",
         )
         common(one)
 

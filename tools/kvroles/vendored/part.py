@@ -210,7 +210,7 @@ def plan(part: Part, read: Reader, where: str, beside: str | None = None) -> Pla
             expected=e.expected,
             found=e.found,
             fix=f"Take {where} as vLLM published it, and lay the edit over the patched file"
-            + (f"; or let the patch be fitted beside the edit, by exact context: '{beside}'" if beside else ""),
+            + (f"; or let the patch be fitted beside the edit, by exact context: `{beside}`" if beside else ""),
         ) from None
     before = {path: read(path) for path in part.paths}
     after = {**before, **{c.path: c.after for c in planned.changes}}

@@ -89,7 +89,7 @@ def check(job: Job, path: Path = TABLE, claims_path: Path | None = None, clones:
         raise Unproven(
             f"The table of role effects {path.name} does not hold in {counted(len(found), 'place')}, first: {found[0]}",
             fix="Give each unexplained site its effect, or the reason why it has none; then run "
-            "'python tools/effects.py --write'",
+            "`python tools/effects.py --write`",
         )
     if examined.contradicted:
         raise Unproven(

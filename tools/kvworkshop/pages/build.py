@@ -75,4 +75,4 @@ def _json(root: Path, name: Path) -> Any:
     try:
         return json.loads((root / name).read_bytes())
     except FileNotFoundError:
-        raise NoSource(f"{name} is missing", fix=f"Restore it with 'git checkout -- {name.parent}'") from None
+        raise NoSource(f"{name} is missing", fix=f"Restore it with `git checkout -- {name.parent}`") from None

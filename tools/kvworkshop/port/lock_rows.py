@@ -92,7 +92,7 @@ def topic_rows(
 def _mend(topic: Topic, variant: str, release: str) -> Remedies:
     """What gets out of a variant that does not fit a release that it says it serves."""
     file = f"{topic.folder / variant}.patch"
-    other = f"Mend {file}, or its Applies-To; '{program('port', '--to', release)}' makes one for {release}"
+    other = f"Mend {file}, or its Applies-To; `{program('port', '--to', release)}` makes one for {release}"
     return Remedies(other, f"Write {file} with LF")
 
 
@@ -106,6 +106,6 @@ def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) ->
         if not is_native(topic.name, path, files[path]):
             raise DoesNotApply(
                 f"Topic {topic.name} has no variant for vLLM {release}, and {path} does not hold the change either",
-                fix=f"Port it with 'python tools/port.py --to {release}'",
+                fix=f"Port it with `python tools/port.py --to {release}`",
             )
     return TopicRow("native", None, {p: FileRow(sha256(files[p]), None) for p in held})

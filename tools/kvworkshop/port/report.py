@@ -35,9 +35,9 @@ def text(report: Report) -> str:
     if report.left:
         lines += ["Left for a person:", *(f"  - {said(item)}" for item in report.left)]
         again = f"python tools/port.py --to {report.release} --from-tree DIR"
-        lines.append(f"Unpack the release, resolve these in it, and run '{again}'.")
+        lines.append(f"Unpack the release, resolve these in it, and run `{again}`.")
         lines += [
-            f"Then topic {t.topic}: resolve it in the tree that the default series leaves, and run '{again} --with {t.topic}'."
+            f"Then topic {t.topic}: resolve it in the tree that the default series leaves, and run `{again} --with {t.topic}`."
             for t in report.topics
             if t.optional and t.outcome == "conflict"
         ]
@@ -77,7 +77,7 @@ def export(name: str, folder: Path, series: Series, lock: Lock, options: Options
         file.write_bytes(raw)
     except OSError as e:
         raise os_error(f"{folder} cannot be written to", e) from None
-    return f"{file}: on v{newest}, for 'git am --keep-non-patch --signoff'\n"
+    return f"{file}: on v{newest}, for `git am --keep-non-patch --signoff`\n"
 
 
 def _change(

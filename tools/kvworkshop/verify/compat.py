@@ -126,11 +126,11 @@ def _data(path: Path, command: str) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise NoSource(f"{path} does not exist", fix=f"Write it with 'python {command}'") from None
+        raise NoSource(f"{path} does not exist", fix=f"Write it with `python {command}`") from None
     except ValueError as e:
-        raise Unproven(f"{path} is damaged: {e}", fix="Restore it with 'git checkout -- docs/data'") from None
+        raise Unproven(f"{path} is damaged: {e}", fix="Restore it with `git checkout -- docs/data`") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("releases"), dict):
-        raise Unproven(f"{path} is not of schema {SCHEMA}", fix="Restore it with 'git checkout -- docs/data'")
+        raise Unproven(f"{path} is not of schema {SCHEMA}", fix="Restore it with `git checkout -- docs/data`")
     return data
 
 

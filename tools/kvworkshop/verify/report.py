@@ -97,5 +97,5 @@ def complain(bad: list[Proof], drifted: list[str]) -> None:
     if drifted:
         raise Unproven(
             f"docs/data/compat.json says something else of {', '.join(drifted)}",
-            fix="If the change is meant, write it with 'python tools/verify.py --all --write' and commit it",
+            fix="If the change is meant, write it with `python tools/verify.py --all --write` and commit it",
         )

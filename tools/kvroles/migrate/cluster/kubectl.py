@@ -52,7 +52,7 @@ class Kubectl:
             raise NoSource(
                 "kubectl lists no kind of this cluster",
                 found=_why(done.stderr),
-                fix="See that 'kubectl get pods' works",
+                fix="See that `kubectl get pods` works",
             )
         return kinds, [Unlisted("(some kinds)", _why(done.stderr))] if done.returncode else []
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _AROUND = 3  # lines shown above and below
 _CUES = 4  # pieces of evidence shown for each side
-_BY_KEY = "run again with --side"  # how advice begins that the keys stand for
+_BY_KEY = "run again with `--side"  # how advice begins that the keys stand for
 
 
 class Case(NamedTuple):

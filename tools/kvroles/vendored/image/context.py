@@ -80,7 +80,7 @@ def write(request: Request, series: Series, lock: Lock) -> Context:
     if not _PYTHON.fullmatch(request.python):
         raise UsageError(
             f"--python {request.python!r} is not the path of an interpreter",
-            fix="Give the image's own, such as '--python python3'",
+            fix="Give the image's own, such as `--python python3`",
         )
     whole = part.of(lock.releases[release], series)
     mails = {
@@ -105,17 +105,17 @@ def _checked(base: str, allow_tag: bool) -> str:
         raise UsageError(
             f"--base {base!r} is not an image",
             expected="NAME@sha256:DIGEST, such as vllm/vllm-openai@sha256:...",
-            fix="Ask for it with 'docker buildx imagetools inspect vllm/vllm-openai:v0.22.1'",
+            fix="Ask for it with `docker buildx imagetools inspect vllm/vllm-openai:v0.22.1`",
         )
     if m["digest"] is None and not allow_tag:
         raise UsageError(
             f"--base {base} has no digest, so the same build may start from another image tomorrow",
             expected=f"{m['name']}@sha256:DIGEST",
-            fix=f"Ask for it with 'docker buildx imagetools inspect {base}', or take the tag knowingly with --allow-tag",
+            fix=f"Ask for it with `docker buildx imagetools inspect {base}`, or take the tag knowingly with --allow-tag",
         )
     if m["digest"] is None and m["tag"] is None:
         raise UsageError(
-            f"--base {base} has neither tag nor digest", fix=f"Name one: '--base {base}:v0.22.1 --allow-tag'"
+            f"--base {base} has neither tag nor digest", fix=f"Name one: `--base {base}:v0.22.1 --allow-tag`"
         )
     return base
 

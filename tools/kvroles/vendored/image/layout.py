@@ -1,7 +1,7 @@
 """An OCI image layout, read: a folder, or the same as a tar archive, with its blobs checked against their digests.
 
 Formats: https://github.com/opencontainers/image-spec, "image-layout.md", "image-index.md", "manifest.md". The media types of
-Docker's own manifests (distribution/distribution, "manifest-v2-2.md") are read too, as 'docker save' writes them.
+Docker's own manifests (distribution/distribution, "manifest-v2-2.md") are read too, as ``docker save`` writes them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MAX_JSON = 16 << 20  # manifests and configurations; registries take 4 MiB
 _MAX_DEPTH = 3  # of an index in an index
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK = 1 << 20
-ANEW = "Copy the image anew: 'skopeo copy --all docker://IMAGE oci:DIR:NAME'"
+ANEW = "Copy the image anew: `skopeo copy --all docker://IMAGE oci:DIR:NAME`"
 Descriptor = dict[str, Any]
 
 
@@ -98,7 +98,7 @@ class Layout:
         source = "docker-archive" if docker else "docker://IMAGE, or docker-daemon"
         return NoSource(
             f"{self.path} is no OCI image layout: it holds no {Path(lacks).name}",
-            fix=f"Write one with skopeo: 'skopeo copy --all {source}:... oci:DIR:NAME'",
+            fix=f"Write one with skopeo: `skopeo copy --all {source}:... oci:DIR:NAME`",
         )
 
     def open(self, name: str) -> IO[bytes]:
@@ -155,7 +155,7 @@ class Layout:
     def _lacks(self, descriptor: Descriptor) -> NoSource:
         return NoSource(
             f"{self.path} lacks the blob {descriptor['digest']}",
-            fix="Copy the whole image: 'skopeo copy --all docker://IMAGE oci:DIR:NAME', or name the platform that is there "
+            fix="Copy the whole image: `skopeo copy --all docker://IMAGE oci:DIR:NAME`, or name the platform that is there "
             "with --platform",
         )
 
@@ -308,7 +308,7 @@ def _archive(file: IO[bytes], path: Path) -> tarfile.TarFile:
     if start.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh")):
         raise NoSource(
             f"{path} is a compressed archive, in which no blob can be found without unpacking all",
-            fix="Unpack it into a folder ('tar -xf ARCHIVE -C DIR') and name that folder with --base",
+            fix="Unpack it into a folder (`tar -xf ARCHIVE -C DIR`) and name that folder with --base",
         )
     with _readable(path):
         return tarfile.open(fileobj=file, mode="r:")
@@ -321,5 +321,5 @@ def _readable(path: Path) -> Iterator[None]:
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as e:
         raise NoSource(
             f"{path} is no OCI image layout, neither a folder nor an archive of one: {e}",
-            fix="Write one with skopeo: 'skopeo copy --all docker://IMAGE oci:DIR:NAME'",
+            fix="Write one with skopeo: `skopeo copy --all docker://IMAGE oci:DIR:NAME`",
         ) from None

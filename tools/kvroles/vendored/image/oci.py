@@ -396,7 +396,7 @@ def text(outcome: Outcome) -> str:
     lines += [f"  passed over: {said(one)}" for one in outcome.passed]
     folder = shell(outcome.path)
     lines.append(
-        f"  load it with 'skopeo copy --all oci:{folder}:{outcome.name} docker://...', or 'podman load'; then run 'verify' in "
+        f"  load it with `skopeo copy --all oci:{folder}:{outcome.name} docker://...`, or `podman load`; then run `verify` in "
         "it: only that asks its Python"
     )
     return "\n".join(lines) + "\n"

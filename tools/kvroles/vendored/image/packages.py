@@ -130,8 +130,8 @@ def _first(image: Image, top: str, entries: dict[str, Entry], where: str) -> Non
             gone = shell("RUN", "rm", "-r", "--", f"/{prefix}vllm" if "/vllm/" in f"/{other}" else f"/{other}")
             raise Unproven(
                 f"Python would import /{other} in place of the vLLM in /{top} of {where}: {why} puts it first",
-                fix=f"Take it out in a build from the image: '{gone}'"
-                + (f". Or patch that one: '--site-packages /{folder}'" if package else ""),
+                fix=f"Take it out in a build from the image: `{gone}`"
+                + (f". Or patch that one: `--site-packages /{folder}`" if package else ""),
             )
         archive = entries.get(folder)
         if archive is not None and archive.kind == "file":
@@ -162,7 +162,7 @@ def _vouched(image: Image, top: str, entries: dict[str, Entry], where: str, *, r
             f"Two distributions in /{top} of {where} list vllm/__init__.py",
             found=", ".join(i for i, _ in infos),
             fix="Take them out in a build from the image, and install one again: "
-            f"'{shell('RUN', 'python3', '-m', 'pip', 'uninstall', '--yes', *(i.partition('-')[0] for i, _ in infos))}'",
+            f"`{shell('RUN', 'python3', '-m', 'pip', 'uninstall', '--yes', *(i.partition('-')[0] for i, _ in infos))}`",
         )
     site = Path("/") / top
     if not infos:
@@ -170,7 +170,7 @@ def _vouched(image: Image, top: str, entries: dict[str, Entry], where: str, *, r
             raise DoesNotApply(
                 f"No RECORD in /{top} of {where} lists vllm/__init__.py, so that nothing vouches for its files",
                 expected="an installation by pip, uv or another installer that writes RECORD",
-                fix="Patch the files all the same, fitted by their bytes or by exact context, with '--part runtime'",
+                fix="Patch the files all the same, fitted by their bytes or by exact context, with `--part runtime`",
             )
         return Found(image, top, Installed(site, "", "vllm", _version(top, entries), None), entries, None)
     info, record = infos[0]

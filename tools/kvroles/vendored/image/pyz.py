@@ -48,7 +48,7 @@ def build() -> bytes:
     root = project_root()
     if not isinstance(root, Path):
         raise UsageError(
-            "apply.pyz is not made by itself", fix="Run 'kv-roles vendor image', or tools/vendor.py of a clone"
+            "apply.pyz is not made by itself", fix="Run `kv-roles vendor image`, or tools/vendor.py of a clone"
         )
     members = {"__main__.py": _MAIN}
     for path in sources(tools):

@@ -87,7 +87,7 @@ def passing_folder() -> tempfile.TemporaryDirectory[str]:
     raise DoesNotApply(
         "The environment cannot be asked: there is no folder that this user may write its question and answer to",
         expected="TMPDIR, /tmp, /var/tmp, /usr/tmp, /dev/shm or the working directory, writable",
-        fix="Give it one, such as a container's '--tmpfs /tmp'",
+        fix="Give it one, such as a container's `--tmpfs /tmp`",
     )
 
 
@@ -125,5 +125,5 @@ def ask(search: Search, names: Collection[str], site: Path | None) -> Answer:
                 f"{search.interpreter.python}, run as vLLM will be, gave no answer about what it imports",
                 found=said or type(e).__name__,
                 fix="Mend what keeps it from starting, or ask it without its environment: "
-                f"'{again.command('verify', *search.run.words, '--isolated')}'",
+                f"`{again.command('verify', *search.run.words, '--isolated')}`",
             ) from None

@@ -185,5 +185,5 @@ def _run(search: Search, site: Path, jobs: list[tuple[str, str, int]]) -> dict[s
         raise Unproven(
             f"{python} gave no answer about the bytecode it would load ({type(e).__name__})",
             fix="Delete the bytecode, which Python makes again: "
-            f"'{shell('find', str(site / 'vllm'), '-name', '*.pyc', '-delete')}'",
+            f"`{shell('find', str(site / 'vllm'), '-name', '*.pyc', '-delete')}`",
         ) from None

@@ -163,7 +163,7 @@ def _constructed(found: Installed, changes: tuple[Change, ...]) -> str:
             expected="a warning for kv_both and none for explicit roles, from this very environment",
             found=why,
             fix="Run it where vLLM imports, or without the construction, which the receipt then says: "
-            f"'{found.again('install')}'",
+            f"`{found.again('install')}`",
         )
     return receipt.CONSTRUCTED
 
@@ -215,8 +215,8 @@ def uninstall(found: Installed) -> Outcome:
             # ===: the local version of a vendored wheel satisfies == too (PEP 440), so an index that holds it would give it back
             raise DoesNotApply(
                 f"{found.name} {found.version} in {found.site} was installed from a vendored wheel, which keeps no originals",
-                fix=f"Install the official one: '{python} -m pip install --force-reinstall --no-deps "
-                f"{found.name}==={made.release}'",
+                fix=f"Install the official one: `{python} -m pip install --force-reinstall --no-deps "
+                f"{found.name}==={made.release}`",
             )
         steps = [_back(tree, found, path, before, after) for path, (before, after) in made.files.items()]
         kept = [*made.files, *(["RECORD"] if found.info else [])]
@@ -302,7 +302,7 @@ def _commit(tree: Tree, found: Installed, steps: list[Change], sources: list[str
             raise Unproven(
                 f"{step.path} in {found.site} was read back with other bytes than were written",
                 fix="See what the file system did ('dmesg'), or who else writes there, and run it again: "
-                f"'{found.again('install')}'",
+                f"`{found.again('install')}`",
             )
     bytecode.drop(found.site, sources)
     return dropped

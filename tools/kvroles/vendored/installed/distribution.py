@@ -63,10 +63,10 @@ class Installed:
         python = shell(self.python or "python3")
         if "kvroles" in self.version:
             return (
-                f"Install the vendored wheel again: '{python} -m pip install --force-reinstall --no-deps "
-                f"{self.name}=={self.version}', with --no-index --find-links and the folder it lies in"
+                f"Install the vendored wheel again: `{python} -m pip install --force-reinstall --no-deps "
+                f"{self.name}=={self.version}`, with --no-index --find-links and the folder it lies in"
             )
-        return f"Reinstall: '{python} -m pip install --force-reinstall --no-deps {self.name}=={self.version}'"
+        return f"Reinstall: `{python} -m pip install --force-reinstall --no-deps {self.name}=={self.version}`"
 
     @property
     def _bare_again(self) -> str:
@@ -75,10 +75,10 @@ class Installed:
         forget = shell("rm", "-rf", "--", f"{site}/{BARE}")
         if (self.site / self.originals / "vllm").is_dir():
             copy = shell("cp", "-R", "--", f"{site}/{self.originals}/vllm", site)
-            return f"Put the stored originals back: '{copy} && {forget}'"
+            return f"Put the stored originals back: `{copy} && {forget}`"
         if (self.site / ".git").exists():
             git = shell("git", "-C", site, "checkout", "--", "vllm")
-            return f"Take its files from the commit that is checked out: '{git} && {forget}'"
+            return f"Take its files from the commit that is checked out: `{git} && {forget}`"
         return (
             f"No command here brings {site}/vllm back, as no installer knows its files: copy it again, from its checkout or its "
             f"image, without {BARE}"
@@ -123,7 +123,7 @@ def find(
                 f"The command vllm is run by {other}, which imports another vLLM than {search.interpreter.python}",
                 expected=f"{found.site / 'vllm'}",
                 found=str(theirs[1].parent),
-                fix=f"Name the one that is meant: '{again.command('verify', *run.words, '--python', str(other))}'",
+                fix=f"Name the one that is meant: `{again.command('verify', *run.words, '--python', str(other))}`",
             )
     return found
 
@@ -186,7 +186,7 @@ def _in(place: Place, search: Search | None, run: Run, *, runtime: bool) -> Inst
         raise DoesNotApply(
             f"{folder} holds two distributions that both provide vllm",
             found=" and ".join(labels),
-            fix=f"Uninstall both, then install the one you want: '{' && '.join(shell(*run) for run in runs)}'",
+            fix=f"Uninstall both, then install the one you want: `{' && '.join(shell(*run) for run in runs)}`",
         )
     package = folder / "vllm"
     if not (package / "__init__.py").is_file() and not found:
@@ -209,7 +209,7 @@ def _in(place: Place, search: Search | None, run: Run, *, runtime: bool) -> Inst
             raise DoesNotApply(
                 f"{package} is a link to {package.resolve()}, a folder of another name",
                 expected="a link to a folder called vllm",
-                fix="Install it as files: 'uv pip install --link-mode copy', or pip",
+                fix="Install it as files: `uv pip install --link-mode copy`, or pip",
             )
     name, version = _told(found, folder, search)
     return Installed(folder, "", name, version, python, search, run.words)
@@ -257,7 +257,7 @@ def _editable(dist: importlib.metadata.Distribution) -> Path | None:
 
 
 def _not_in_place(folder: Path, place: Place, search: Search | None, run: Run, *, linked: bool) -> DoesNotApply:
-    runtime = f"Patch its runtime files alone: '{again.command('install', *run.words, '--part', 'runtime')}'"
+    runtime = f"Patch its runtime files alone: `{again.command('install', *run.words, '--part', 'runtime')}`"
     if linked:
         return DoesNotApply(
             f"{folder / 'vllm'} is a link to {(folder / 'vllm').resolve()}: RECORD here does not speak for the files there",
@@ -270,7 +270,7 @@ def _not_in_place(folder: Path, place: Place, search: Search | None, run: Run, *
         return DoesNotApply(
             f"vLLM is an editable install of {folder}",
             expected="a package whose files lie in the folder of packages",
-            fix=f"{runtime}; where the tree has its tests and docs, 'python tools/apply.py --into {shell(folder)}' "
+            fix=f"{runtime}; where the tree has its tests and docs, `python tools/apply.py --into {shell(folder)}` "
             "takes all of the series",
         )
     return DoesNotApply(

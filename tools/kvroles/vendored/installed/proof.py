@@ -83,7 +83,7 @@ class Proof:
 
 def _anew(found: Installed) -> str:
     """The way back to a patched installation, whatever became of this one."""
-    return f"{found.reinstall}, then '{found.again('install')}'"
+    return f"{found.reinstall}, then `{found.again('install')}`"
 
 
 def verify(
@@ -110,7 +110,7 @@ def verify(
                 f"{found.name} {found.version} in {found.site} is partial: a run was interrupted there",
                 expected="an installation that is patched or not",
                 found=f"{tree.path / OWN}",
-                fix=f"Run 'install' to finish it, or 'uninstall' to finish and undo it: '{found.again('install')}'",
+                fix=f"Run 'install' to finish it, or 'uninstall' to finish and undo it: `{found.again('install')}`",
             )
         where = f"{found.name} in {found.site}"
         read = through_links(found)
@@ -136,7 +136,7 @@ def verify(
             f"NixlConnector in {found.site} was not constructed, and --require-construction asks for it",
             found=built.unchecked,
             fix="Run it where vLLM imports (in the image itself), or take a proof of the bytes alone: "
-            f"'{found.again('verify')}'",
+            f"`{found.again('verify')}`",
         )
     if strict:
         refuse(looked.warnings, found)
@@ -244,7 +244,7 @@ def _compiled(search: Search, found: Installed, pycs: Sequence[str], sources: Se
             + (f" ({len(checked.wrong) - 1} more)" if len(checked.wrong) > 1 else ""),
             expected="bytecode of the source beside it",
             found="bytecode of something else",
-            fix=f"Delete it: '{shell('rm', '--', *checked.wrong)}'",
+            fix=f"Delete it: `{shell('rm', '--', *checked.wrong)}`",
         )
     return checked
 
@@ -317,7 +317,7 @@ def _shadowed(found: Installed, path: str, by: str, why: str) -> Unproven:
     assert found.search is not None
     if Path(by).is_relative_to(found.site / "vllm"):
         gone = Path(by).parent if Path(by).name.startswith("__init__.") and not path.endswith("/__init__.py") else by
-        way = f"Take it away: '{shell('rm', '-r', '--', str(gone))}'"
+        way = f"Take it away: `{shell('rm', '-r', '--', str(gone))}`"
         if not (found.site / path).is_file():
             way += f". {_anew(found)}"
     else:
@@ -367,7 +367,7 @@ def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:
             raise Unproven(
                 f"{file.path} in {found.site} was patched by series {file.series} of this project, of which the present one, "
                 f"{whole.series.earlier.number}, makes something else",
-                fix=f"Bring it up to date with '{found.again('install')}'",
+                fix=f"Bring it up to date with `{found.again('install')}`",
             )
         if file.state is State.EDITED:
             data = read(file.path)
@@ -385,7 +385,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
     read = through_links(found)
     files = [f for t in topics for f in t.files]
     pristine = next((f for f in files if f.state is State.PRISTINE), None)
-    again = f"Run '{found.again('install')}'"
+    again = f"Run `{found.again('install')}`"
     if pristine is not None:
         before = (
             "its receipt says it is patched" if made else "it was never patched, or vLLM was reinstalled over the patch"

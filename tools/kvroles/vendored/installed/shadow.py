@@ -18,22 +18,22 @@ def way_out(search: Search, by: Path | None, verb: str) -> str:
     place = _of(search, by)
     if place is not None and place.why == WORKING:
         if search.interpreter.version >= _SAFE_PATH:
-            return f"Start vLLM with PYTHONSAFEPATH=1, or in another folder: 'PYTHONSAFEPATH=1 {again.command(verb, *words)}'"
-        return f"Start vLLM in another folder: '{again.command(verb, *_without(words, '--workdir'), '--workdir', '/')}'"
+            return f"Start vLLM with PYTHONSAFEPATH=1, or in another folder: `PYTHONSAFEPATH=1 {again.command(verb, *words)}`"
+        return f"Start vLLM in another folder: `{again.command(verb, *_without(words, '--workdir'), '--workdir', '/')}`"
     if by is not None and place is not None and place.why == COMMAND:
-        return f"Take it away: '{shell('rm', '--', str(by))}'"
+        return f"Take it away: `{shell('rm', '--', str(by))}`"
     if place is not None and place.why == "PYTHONPATH":
         given = _without(words, "--env", "PYTHONPATH=")
-        return f"Start vLLM without PYTHONPATH: 'env -u PYTHONPATH {again.command(verb, *given)}'"
+        return f"Start vLLM without PYTHONPATH: `env -u PYTHONPATH {again.command(verb, *given)}`"
     if place is not None and place.why.endswith(".pth"):
-        return f"Take away what puts it on the path: '{shell('rm', '--', place.why)}'"
+        return f"Take away what puts it on the path: `{shell('rm', '--', place.why)}`"
     unvouched = [str(s.path) for s in search.startup if s.owner is None]
     if unvouched:
-        return f"Take away the start-up code that no installer vouches for: '{shell('rm', '--', *unvouched)}'"
+        return f"Take away the start-up code that no installer vouches for: `{shell('rm', '--', *unvouched)}`"
     alone = again.command(verb, *words, "--isolated")
     return (
         "No command here can say what puts it first: an entry point, or start-up code that an installer vouches for. "
-        f"Without the environment, which proves only that: '{alone}'"
+        f"Without the environment, which proves only that: `{alone}`"
     )
 
 

@@ -22,7 +22,7 @@ from kvroles.vendored.wheel.wheel import Built, Source, of_wheel
 
 BILL, STATEMENT = ".cdx.json", ".intoto.json"
 _TYPE = "application/vnd.in-toto+json"
-_SUCH = "Give it a command such as 'cosign attest-blob --yes --statement {} --bundle {}.bundle'"
+_SUCH = "Give it a command such as `cosign attest-blob --yes --statement {} --bundle {}.bundle`"
 _SIGNING_S = 600.0  # a person may have to touch a key
 
 

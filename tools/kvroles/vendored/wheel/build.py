@@ -58,7 +58,7 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
     """Build, unless the wheel is vendored already or warns by itself; raises KvRolesError."""
     if request.number < 1:
         raise UsageError(
-            f"--build {request.number} is not a build number", expected="1 or more", fix="Give one: '--build 1'"
+            f"--build {request.number} is not a build number", expected="1 or more", fix="Give one: `--build 1`"
         )
     if request.wheel is None:
         release = _published(request.revision, lock)

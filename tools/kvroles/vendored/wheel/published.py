@@ -11,7 +11,7 @@ FOLDER = "fetched"  # one of its own: pip takes a damaged file of the same name 
 
 def again(name: str, python: str = "python3") -> str:
     """What to do about a wheel of the file name ``name`` that is not as it was published."""
-    return f"Fetch it again, and give --wheel the file in the folder {FOLDER}: '{command(name, python)}'"
+    return f"Fetch it again, and give --wheel the file in the folder {FOLDER}: `{command(name, python)}`"
 
 
 def command(name: str, python: str = "python3") -> str:

