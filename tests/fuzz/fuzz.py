@@ -3,9 +3,11 @@
 
 A finding (an exception other than the project's own, or an input that takes more than 20 s or 2 GB) does not end a run: it is
 kept under build/fuzz/TARGET/findings with its input, once per place in the code; once mended, the input goes to the part
-"mended" of tests/fuzz/inputs/TARGET.txt. ``--write`` puts the figures (sums over the runs since build/fuzz was made) into
-bench/results.json under "fuzz", and the smallest inputs that together reach every line that was reached into the part
-"reach". The tests run both parts. Exit codes: 0 nothing found; 2 wrong usage, or no atheris here (``pip install -e '.[fuzz]'``); 3 something found.
+"mended" of tests/fuzz/inputs/TARGET.txt. ``--write`` adds the run's minutes and executions to those on record in
+bench/results.json under "fuzz", puts its other figures there, and the smallest inputs that together reach every line that was
+reached into the part
+"reach". The tests run both parts. Exit codes: 0 nothing found; 2 wrong usage, or no atheris here
+(``pip install -e '.[fuzz]'``); 3 something found.
 """
 
 from __future__ import annotations
@@ -101,11 +103,9 @@ def fuzz(name: str, minutes: float) -> dict[str, Any]:
             _keep(room, artifact.read_bytes(), artifact.name.partition("-")[0], "see log")
             artifact.unlink()
     found = sorted((f / "place").read_text() for f in (room / "findings").iterdir())
-    total = json.loads((room / "total").read_text()) if (room / "total").exists() else [0, 0]
-    total = [round(total[0] + (time.monotonic() - started) / 60, 1), total[1] + executions]
-    (room / "total").write_text(json.dumps(total))
     mended = len(inputs.kept(name).mended)
-    return {"minutes": total[0], "executions": total[1], "open_findings": found, "mended_findings": mended}
+    minutes = round((time.monotonic() - started) / 60, 1)
+    return {"minutes": minutes, "executions": executions, "open_findings": found, "mended_findings": mended}
 
 
 def keep(name: str) -> int:
@@ -169,7 +169,10 @@ def main() -> int:
             import harness
 
             figures["kept_inputs"] = keep(name)
-            told = {**figures, "open_findings": len(figures["open_findings"])}
+            known = harness.kept("fuzz").get(name, {"minutes": 0, "executions": 0})
+            told = {**figures, "open_findings": len(figures["open_findings"]),
+                    "minutes": round(known["minutes"] + figures["minutes"], 1),
+                    "executions": known["executions"] + figures["executions"]}  # fmt: skip
             harness.write("fuzz", {name: told}, merge=True)
         print(name, json.dumps(figures, indent=1), flush=True)
         worst = max(worst, 3 if figures["open_findings"] else 0)

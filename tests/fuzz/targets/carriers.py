@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from feed import Feed
+from grammar import GRAMMARS, grown
 from kvroles.migrate import run, settings
 from kvroles.migrate.settings import Options
 
@@ -35,8 +36,9 @@ _ROLE = re.compile(rb"kv_both|kv_producer|kv_consumer")
 def carrier(kind: str, data: bytes) -> None:
     """What holds of any file: it is read or skipped, only roles change, and a second run changes nothing."""
     feed = Feed(data)
-    name = feed.one_of(CARRIERS[kind])
-    migrate(name, feed.rest())
+    first = feed.byte()
+    name = CARRIERS[kind][first % len(CARRIERS[kind])]
+    migrate(name, grown(feed, GRAMMARS[kind]) if first > 127 and kind in GRAMMARS else feed.rest())
 
 
 def migrate(name: str, data: bytes) -> None:
@@ -59,9 +61,9 @@ def _carrier_seeds(kind: str) -> list[bytes]:
         return file.name == name or (file.suffix == Path(name).suffix != "")
 
     files = [p for p in sorted(CORPUS.rglob("*")) if p.is_file()]
-    return [bytes([n]) + p.read_bytes() for n, name in enumerate(CARRIERS[kind]) for p in files if fits(p, name)] or [
-        b"\0" + p.read_bytes() for p in files
-    ]
+    read = [bytes([n]) + p.read_bytes() for n, name in enumerate(CARRIERS[kind]) for p in files if fits(p, name)]
+    grown = [bytes([128 + n, *(n * k % 251 for k in range(1, 60))]) for n in range(12)] if kind in GRAMMARS else []
+    return (read or [b"\0" + p.read_bytes() for p in files]) + grown
 
 
 _WORDS = (b"kv_both", b"NixlConnector", b"kv_role", b"kv_connector", b"prefill", b"decode", b"--kv-transfer-config", b"{{", b"}}",
