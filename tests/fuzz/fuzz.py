@@ -5,8 +5,7 @@ A finding (an exception other than the project's own, or an input that takes mor
 kept under build/fuzz/TARGET/findings with its input, once per place in the code; once mended, the input goes to the part
 "mended" of tests/fuzz/inputs/TARGET.txt. ``--write`` adds the run's minutes and executions to those on record in
 bench/results.json under "fuzz", puts its other figures there, and the smallest inputs that together reach every line that was
-reached into the part
-"reach". The tests run both parts. Exit codes: 0 nothing found; 2 wrong usage, or no atheris here
+reached into the part "reach". The tests run both parts. Exit codes: 0 nothing found; 2 wrong usage, or no atheris here
 (``pip install -e '.[fuzz]'``); 3 something found.
 """
 

@@ -29,6 +29,8 @@ REPEATED = {
     "members in TypeScript": ("a.ts", 'x.kv_role = "kv_both"\n'),
     "a list in TypeScript": ("a.ts", 'f(["--kv-role", "kv_both"])\n'),
     "words of one command": ("a.sh", "kv_both "),
+    "configs of one command": ("a.sh", f"--kv-transfer-config '{{{CONFIG}}}' "),
+    "configs of one unit's command": ("a.service", f"ExecStart=v --kv-transfer-config '{{{CONFIG}}}' \\\n"),
     "assignments in a script": ("a.sh", "KV_ROLE=kv_both\n"),
     "commands in PowerShell": ("a.ps1", 'f "kv_both"\n'),
     "dicts in Python": ("a.py", f"x = {{{CONFIG}}}\n"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from kvroles.evidence import kinds, names, pickers
@@ -65,6 +66,11 @@ _PATHLIKE = regex(r"\.(?:log|out|err|txt|pid)\b")
 
 def flags_of(words: Sequence[Word]) -> dict[str, str]:
     """Flag name (no dashes, dashes for underscores) -> value, for the hazards of a target release."""
+    return dict(_flags(tuple(words)))
+
+
+@lru_cache(maxsize=2)  # a command is asked about once for each config in it
+def _flags(words: tuple[Word, ...]) -> dict[str, str]:
     out: dict[str, str] = {}
     for i, w in enumerate(words):
         if not w.s.startswith("-"):
@@ -82,50 +88,77 @@ def _norm(flag: str) -> str:
 
 def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
     """The cues of a command; ``skip`` is the index of the word that holds the config itself."""
-    out: list[Cue] = []
-    flag = ""
-    plain = not pickers.many(w.s for w in words) and not any(names.denies(w.s) for w in words)
-    plain = plain and (not words or names.own(words[0].s))
-    run = next((i for i, w in enumerate(words) if not _RUNNER.match(w.s)), -1)
-    if plain and run >= 0 and run != skip and (script := _SCRIPT.match(words[run].s)) is not None:
-        named = ctx.sides_of(script.group(1)) - {Side.ENCODE, Side.AGGREGATED}
-        if len(named) == 1:
-            out.append(kinds.ARGUMENT.cue(next(iter(named)), words[run].s[:80], words[run].pos))
-    for i, w in enumerate(words):
+    whole = _command(tuple(words), ctx)
+    out = [whole.script] if whole.script is not None and whole.run != skip else []
+    near = {} if skip < 0 else {i: whole.of_word(i, skip) for i in range(skip - 1, skip + 2) if 0 <= i < len(words)}
+    for i in sorted({*whole.telling, *near}):
+        out += near[i] if i in near else whole.telling[i]
+    return out
+
+
+@lru_cache(maxsize=2)
+def _command(words: tuple[Word, ...], ctx: FileCtx) -> _Command:
+    return _Command(words, ctx)
+
+
+class _Command:
+    """A command's words, read once for all the configs in it: a config changes what its own word and the two beside it say."""
+
+    def __init__(self, words: tuple[Word, ...], ctx: FileCtx) -> None:
+        self.words = words
+        self.ctx = ctx
+        plain = not pickers.many(w.s for w in words) and not any(names.denies(w.s) for w in words)
+        self.plain = plain and (not words or names.own(words[0].s))
+        self.run = next((i for i, w in enumerate(words) if not _RUNNER.match(w.s)), -1)
+        self.script: Cue | None = None
+        if self.plain and self.run >= 0 and (script := _SCRIPT.match(words[self.run].s)) is not None:
+            named = ctx.sides_of(script.group(1)) - {Side.ENCODE, Side.AGGREGATED}
+            if len(named) == 1:
+                self.script = kinds.ARGUMENT.cue(next(iter(named)), words[self.run].s[:80], words[self.run].pos)
+        self.telling = {
+            i: found for i in range(len(words)) if (found := self.of_word(i, -1))
+        }  # the words that say something
+
+    def of_word(self, i: int, skip: int) -> list[Cue]:
+        """The cues of word ``i`` where word ``skip`` holds the config."""
+        w, ctx = self.words[i], self.ctx
+        flag = "" if i == 0 or i - 1 == skip else self._awaits(i - 1)
         if i == skip:
             named = ctx.sides_of(flag or (w.s.partition("=")[0] if w.s.startswith("-") else ""))
-            out += [
-                kinds.FLAG_NAME.cue(side, flag or w.s.partition("=")[0], w.pos) for side in named if len(named) == 1
-            ]
+            out = [kinds.FLAG_NAME.cue(side, flag or w.s.partition("=")[0], w.pos) for side in named if len(named) == 1]
             for part in w.s.split(","):  # of several that one word sets, those beside the role
                 if (given := _ENV.match(_EXPORT.sub("", part))) is not None:
                     out += env_cues(given.group(1), given.group(2), w.pos, ctx)
-            flag = ""
-            continue
+            return out
         s = w.s
-        if s.startswith("-") and len(s) > 1 and not s[1].isdigit():
+        if _is_flag(s):
             name, eq, value = s.partition("=")
             name = _norm(name)
-            bare = name.lstrip("-")
-            if bare in _SIDES:
-                nxt = words[i + 1].s if not eq and i + 1 < len(words) and i + 1 != skip else "-"
+            if (bare := name.lstrip("-")) in _SIDES:
+                nxt = self.words[i + 1].s if not eq and i + 1 < len(self.words) and i + 1 != skip else "-"
                 if (value if eq else nxt).lower() in _ON or (not eq and nxt[:1] in _NO_VALUE):
                     kind = kinds.AGGREGATED_FLAG if _SIDES[bare] is Side.AGGREGATED else kinds.ROLE_FLAG
-                    out.append(kind.cue(_SIDES[bare], s, w.pos))
-                flag = ""
-                continue
-            if eq:
-                out += _value(name, value, s, w.pos, ctx)
-                flag = ""
-            else:
-                flag = "" if _BARE.match(name) else name
-            continue
+                    return [kind.cue(_SIDES[bare], s, w.pos)]
+                return []
+            return _value(name, value, s, w.pos, ctx) if eq else []
         if m := _ENV.match(s):
-            out += env_cues(m.group(1), m.group(2), w.pos, ctx)
-        elif flag or (plain and ("$" in s or not (i and words[i - 1].s == "serve"))):  # behind it stands the model
-            out += _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
-        flag = ""
-    return out
+            return env_cues(m.group(1), m.group(2), w.pos, ctx)
+        # behind "serve" stands the model
+        if flag or (self.plain and ("$" in s or not (i and self.words[i - 1].s == "serve"))):
+            return _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
+        return []
+
+    def _awaits(self, i: int) -> str:
+        """The flag that word ``i`` is, where the next word is its value; "" where it is no such flag."""
+        s = self.words[i].s
+        if not _is_flag(s) or "=" in s:
+            return ""
+        name = _norm(s)
+        return "" if name.lstrip("-") in _SIDES or _BARE.match(name) else name
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and len(word) > 1 and not word[1].isdigit()
 
 
 def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
