@@ -32,7 +32,7 @@ _OR = frozenset({"||", "or", "-o", "-or"})
 _NOT = frozenset({"!", "not", "-not"})
 _EQUAL = frozenset({"==", "===", "=", "is", "eq", "-eq", "-ieq", "-ceq", "equals", "-like", "-match"})
 _BELOW = frozenset({"<", "<=", "-lt", "-le"})
-_UNEQUAL = frozenset({"!=", "!==", "<>", "-ne"})
+_UNEQUAL = frozenset({"!=", "!==", "<>", "-ne", "ne"})
 _OTHER = frozenset({"!=", "!==", "<>", "!~", ">", ">=", "-ne", "-gt", "-ge", "-nt", "-ot", "matches"})
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -64,6 +64,8 @@ _GO |= {
     "coalesce",
     "tuple",
 }
+# Calls that give a value that is set elsewhere.
+_READS = frozenset({"get", "getenv", "Getenv", "index", "var", "include", "tpl", "dig", "printf"})
 _GROUPS = frozenset({"group_names", "inventory_hostname", "hostname", "ansible_hostname", "groups"})
 
 
@@ -151,7 +153,7 @@ class _Parser:
         elif word == "not":
             self._take("in")
             word = "!="
-        return _Node("cmp", word, (left, self._operand()))
+        return _Node("cmp", "==" if word == "eq" else word, (left, self._operand()))
 
     def _operand(self) -> _Node:
         node: _Node = self._plain()
@@ -166,7 +168,7 @@ class _Parser:
                 args: tuple[_Node, ...] = (
                     self._bracketed("(", ")") if self._peek()[1] == "(" else self._blank_arguments()
                 )
-                node = _Node("call", name, (*args, node))
+                node = _called(name, (*args, node))
             elif (
                 (kind, word) == ("op", "[")
                 and not self.shell
@@ -200,9 +202,9 @@ class _Parser:
             raise _UnreadError
         self.i += 1
         if not self.shell and self._peek()[1] == "(" and not (word in _GO and self.tokens[self.i][2]):
-            return _Node("call", word, self._bracketed("(", ")"))
+            return _called(word, self._bracketed("(", ")"))
         if not self.shell and word in _GO:
-            return _Node("call", word, self._blank_arguments())
+            return _called(word, self._blank_arguments())
         return _Node("name", word)
 
     def _bracketed(self, left: str, right: str) -> tuple[_Node, ...]:
@@ -229,6 +231,15 @@ class _Parser:
                     out.append(self._plain())
             else:
                 return tuple(out)
+
+
+def _called(name: str, args: tuple[_Node, ...]) -> _Node:
+    """A call; of Go's two that compare, the comparison."""
+    if len(args) == 2 and name in {"eq", "ne"}:
+        return _Node("cmp", name, args)
+    if len(args) == 1 and name == "not":
+        return _Node("not", "", args)
+    return _Node("call", name, args)
 
 
 _HEAD = regex(r"^\s*(?:if|elif|elsif|while|when|with)\b(?!\s*=)(?![.(])\s*|^\s*if\s*(?=\()")
@@ -274,41 +285,35 @@ def told(words: str, *, value: bool, shell: bool = False) -> tuple[Side | None, 
     node = _parsed(words, shell)
     if node is None:
         return None, True
-    while (denied := _denied(node)) is not None:
-        node, value = denied, not value
+    node, value = _affirmed(node, value)
     if node.kind == "cmp" and node.word in _UNEQUAL:
-        side, value = _of_pair(*node.args), not value
-    elif node.kind == "call" and node.word == "ne":
-        side, value = _of_call(_Node("call", "eq", node.args)), not value
+        side, value = _of_comparison(node._replace(word="eq" if node.word == "ne" else "==")), not value
     else:
         side = _says(node) if value or node.kind not in {"and", "or"} else None
     return side, value
 
 
-def _denied(node: _Node) -> _Node | None:
-    """What a node denies: ``not x``, ``x == false``, ``eq x false``; None if it is no denial in a form that is known."""
-    if len(node.args) == 1 and (node.kind == "not" or (node.kind == "call" and node.word == "not")):
-        return node.args[0]
-    if len(node.args) == 2 and (
-        (node.kind == "cmp" and node.word in _EQUAL) or (node.kind == "call" and node.word == "eq")
-    ):
-        return _compared_with(_FALSE, node)
-    return None
+def _affirmed(node: _Node, value: bool) -> tuple[_Node, bool]:
+    """A node without its denials (``not x``, ``x == false``), and the truth of that where the truth of the node is ``value``."""
+    while True:
+        denied = node.args[0] if node.kind == "not" else None
+        if node.kind == "cmp" and node.word in _EQUAL:
+            denied = _compared_with(_FALSE, node)
+        if denied is None:
+            return node, value
+        node, value = denied, not value
 
 
 def boolean(words: str, *, shell: bool = False) -> bool:
     """Whether a condition asks a truth that is named for a side (``is_prefill``), or for the first so many of numbered servers:
     where it does not hold, the server is of the other side."""
-    node = _parsed(words, shell)
-    if node is None:
+    parsed = _parsed(words, shell)
+    if parsed is None:
         return False
-    while (denied := _denied(node)) is not None:
-        node = denied
+    node, _ = _affirmed(parsed, True)
     if node.kind == "cmp" and node.word in _BELOW:
         return True
     if node.kind == "cmp" and node.word in _EQUAL:
-        node = _compared_with(_TRUE, node) or node
-    if node.kind == "call" and node.word == "eq" and len(node.args) == 2:
         node = _compared_with(_TRUE, node) or node
     if node.kind == "call" and node.word in _SAME and len(node.args) == 1:
         node = node.args[0]
@@ -363,7 +368,7 @@ def _of_comparison(node: _Node) -> Side | None:
     left, right = node.args
     if node.word in _EQUAL:
         name = _compared_with(_TRUE, node)
-        return _says(name) if name is not None else _of_pair(left, right)
+        return _says(name) if name is not None else _of_pair(left, right, bare=node.word != "eq")
     if node.word in _BELOW and right.kind == "name":
         return count_side(right.word)
     if node.word == "in":
@@ -391,8 +396,6 @@ def _of_call(node: _Node) -> Side | None:
     if name in _LIKE:
         values = [side for n in args if (side := _value_side(n)) is not None]
         others = [n for n in args if _value_side(n) is None]
-        if name == "eq" and len(args) == 2 and (asked := _compared_with(_TRUE, node)) is not None:
-            return _says(asked)
         if any(_named(n) or n.kind not in {"name", "index", "call"} or not own(_whole(n)) for n in others):
             return None
         if len(others) > 1:
@@ -403,17 +406,12 @@ def _of_call(node: _Node) -> Side | None:
     return None
 
 
-def _of_pair(left: _Node, right: _Node) -> Side | None:
-    """The side that one of two compared operands is, the other being a name that is of none."""
+def _of_pair(left: _Node, right: _Node, *, bare: bool) -> Side | None:
+    """The side that one of two compared operands is, the other being a name that is of none; with ``bare`` the right one may be
+    a word without quotes."""
     for name, value in ((left, right), (right, left)):
-        if (side := _value_side(value, bare=value is right)) is not None and _asked(name):
-            if name.kind == "call" and name.word.rsplit(".", 1)[-1] not in _SAME | {
-                "get",
-                "getenv",
-                "Getenv",
-                "index",
-                "var",
-            }:
+        if (side := _value_side(value, bare=bare and value is right)) is not None and _asked(name):
+            if name.kind == "call" and name.word.rsplit(".", 1)[-1] not in _SAME | _READS:
                 return None
             return side if not _named(name) else None
     return None

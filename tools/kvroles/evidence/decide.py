@@ -179,8 +179,6 @@ def _level(cues: list[Cue]) -> _Level | str | None:
     top = max(c.weight for c in cues)
     sides = {c.side for c in cues if c.weight == top}
     if len(sides) > 1:
-        if Side.AGGREGATED in sides and top == Weight.FLAG:
-            return _Level(Side.AGGREGATED, top, cues)
         return "mixed"
     side = next(iter(sides))
     against = [c for c in cues if c.side is not side]

@@ -52,8 +52,6 @@ def mentioned(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
             continue
         if side is P and before in _DISAGG and not disagg_pair and after not in _ROLE_NOUN_WORDS:
             continue
-        if side is ENC and after in {"prefill"}:
-            continue
         found.add(side)
     if {P, D} & found and AGG in found:
         found.discard(AGG) if {P, D} <= found else None

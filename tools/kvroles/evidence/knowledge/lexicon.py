@@ -104,6 +104,7 @@ len | after | prefill decode
 length | after | prefill decode
 only | after | encode decode
 perf | after | prefill decode
+prefill | after | encode
 priority | after | prefill decode
 query | after | prefill decode
 rate | after | prefill decode
