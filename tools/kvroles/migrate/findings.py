@@ -9,7 +9,7 @@ from typing import Any
 from kvroles.evidence import decide, kinds
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.signs import SIGNS
+from kvroles.evidence.signs.signs import SIGNS
 from kvroles.migrate import advice, connectors, dumps, hazards, together
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer

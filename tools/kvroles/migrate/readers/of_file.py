@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from kvroles.evidence import kinds, pickers, signs
+from kvroles.evidence import kinds, pickers
 from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.signs import signs
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import connectors, connectors_in_text
 from kvroles.migrate.connectors import Kind

@@ -1,0 +1,1 @@
+"""The positive signs by which a ``kv_both`` configures nothing."""

@@ -1,0 +1,99 @@
+"""A ``kv_both`` that is compared with, or searched for."""
+
+from __future__ import annotations
+
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.signs.place import CALLED, DATA, DOCUMENTS, Place, Q, content_of, indent_of
+
+_COMPARED_BEFORE = regex(
+    rf"""(?x)
+    (?: [=!]=[=~]? | =~ | !~ | \}}[ \t]*\|= | \|~ | <> | \bis\ not | \bis | \bnot\ in
+      | (?<![\w.-])(?:eq|ne|equals?|matches|isEqual) (?:\s+[^\s"'()]+)? )
+    [ \t]* \(? [ \t]* [rbfu]{{0,2}}{Q}\*? $
+    | (?:\[\[? | \btest)\s [^\]\n;{{,]* \$ [^\]\n;{{,]* \s(?:=|==|!=)\s* {Q}$
+    | ^(?!.*\bfor\b) .* [\w\])"'] [ \t]+ in\s*[(\[{{] [^()\[\]{{}}=:;]* {Q}$
+    | \bcase\s+(?:[^:\n]*,\s*)?{Q}$
+    | \bhas\s+[^\s()"']+\s*\(\s*(?:list|tuple)\s[^()]*{Q}$
+    """
+)
+_COMPARED_AFTER = regex(rf"^{Q}(?P<closed>\)?)[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
+# ``let role = "kv_both" in ...`` gives the word a name; in Python it asks whether the word is a member.
+_GIVEN_BEFORE = regex(rf"(?<![=!<>])[:=][ \t]*{Q}$")
+_SAID_AFTER = regex(r"\s*(?:not|in|is)\b")
+_IN_AFTER = regex(rf"^{Q}\s*in\b")
+_IN_BRACKETS = regex(r"(?<![\w\])])[ \t]*\([ \t]*[rbfu]{0,2}(?:\\*[\"'`])*$")  # of no call
+_ARM_AFTER = regex(rf"^{Q}\s*(?:\|[^)\n]{{0,80}})?\)")
+_ARM_BEFORE = regex(rf"(?:^|\n|;;)[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{Q}$")
+_GLOB_AFTER = regex(r"\*[\"'\s]")  # "*kv_both*"
+_PATTERN_KEY = regex(rf"\bpattern(?:[-_]regexp?)?[\"']?:[ \t]*{Q}$")
+_PATTERN_AFTER = regex(rf"^{Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
+_PATTERN_BEFORE = regex(rf"(?:\.\*|\.\+|\\b|\(\?i\)){Q}$")
+_SED = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
+_NEGATED_SCHEMA = regex(rf"[\"']?not[\"']?:\s*\{{?\s*[\"']?const[\"']?:\s*{Q}$")
+_OPERATOR = regex(r"[\"']?operator[\"']?[ \t]*:")
+_VALUE_OF = regex(rf"(?:^|[\n{{,])[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{Q}$")
+
+_VALUE_KEY = regex(r"(?m)(?:^|(?<=[\s{,]))([\"']?values?[\"']?):")
+_NOT_NIXL = regex(
+    rf"""(?x)\bif\s+ (?: [\w.]+\.startswith\(\s*["'][Nn]ixl["']\s*\) | ["'][Nn]ixl["']\s+in\s+[\w.()]+
+    | [\w.]+\s*==\s*["']NixlConnector["'] ) \s+else\s+{Q}$"""
+)
+
+
+def compared(p: Place) -> bool:
+    after = _COMPARED_AFTER.match(p.after)
+    if p.lang != "python" and _IN_AFTER.match(p.after) and _GIVEN_BEFORE.search(p.line):
+        return False
+    if after is not None and p.lang in DATA | DOCUMENTS and _SAID_AFTER.match(p.after):
+        after = None  # a word of a sentence, and no operator
+    if _NEGATED_SCHEMA.search(p.before):
+        return True
+    if _COMPARED_BEFORE.search(p.line) or (after is not None and (not after["closed"] or _IN_BRACKETS.search(p.line))):
+        return True
+    if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
+        return True
+    return _VALUE_OF.search(p.before) is not None and _beside_operator(p)
+
+
+def _beside_operator(p: Place) -> bool:
+    """Whether the mapping whose ``value`` or ``values`` hold the word has an ``operator`` too: it selects, and sets nothing."""
+    key = list(_VALUE_KEY.finditer(p.before))[-1].start()
+    start = p.before.rfind("\n", 0, key) + 1
+    lead = p.before[start:key]
+    if "{" in lead:
+        return _OPERATOR.search(lead[lead.rfind("{") :] + p.after.split("}", 1)[0]) is not None
+    for line in reversed(p.before[:start].splitlines() if "-" not in lead else ()):
+        if content_of(line) < len(lead):
+            break
+        if content_of(line) == len(lead) and _OPERATOR.match(line.lstrip(" -")):
+            return True
+        if indent_of(line) < len(lead):
+            break  # the item's first line
+    for line in p.after.splitlines()[1:]:
+        if line.strip() and indent_of(line) < len(lead):
+            break
+        if indent_of(line) == len(lead) and _OPERATOR.match(line.lstrip()):
+            return True
+    return False
+
+
+def searched(p: Place) -> bool:
+    return any(
+        found is not None
+        for found in (
+            _PATTERN_AFTER.match(p.after),
+            _PATTERN_BEFORE.search(p.line),
+            _PATTERN_KEY.search(p.line),
+            _GLOB_AFTER.match(p.after) if p.line.endswith("*") else None,
+            CALLED.search(p.line) if "(" in p.line else None,
+            _SED.search(p.line) if has_sed(p.line) else None,
+        )
+    )
+
+
+def has_sed(line: str) -> bool:
+    return any(f"s{mark}" in line for mark in "/|#,@!")
+
+
+def elsewhere(p: Place) -> bool:
+    return "else" in p.line and _NOT_NIXL.search(p.line) is not None

@@ -1,0 +1,233 @@
+"""A ``kv_both`` among the roles there are: in a list, a type, a definition, a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.signs.comparisons import has_sed
+from kvroles.evidence.signs.messages import sentence
+from kvroles.evidence.signs.place import (
+    CALLED,
+    DOCUMENTS,
+    NEAR,
+    NO_CODE,
+    OTHER,
+    ROLES,
+    Place,
+    Q,
+    indent_of,
+    whole_string,
+)
+from kvroles.evidence.text import TOKEN
+from kvroles.evidence.uses import list_used, put_to_use, taken_from
+
+# The word in what ``sed`` puts in place of something else.
+_SED_NEW = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*\1(?:(?!\1)[^\n])*$")
+_LIST_SEP = r"\s*(?:,|\||/|\bor\b|\band\b|\bvs\b\.?)+\s*(?:\b(?:or|and)\b\s*)?"
+_BETWEEN_BEFORE = regex(rf"{OTHER}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{Q}$")
+_BETWEEN_AFTER = regex(rf"^{Q}(?P<sep>{_LIST_SEP})[rbfu]{{0,2}}{OTHER}")
+_ITEM_BEFORE = regex(rf"(?:^|\n)[ \t]*(?P<mark>-)[ \t]*{OTHER}[^\n]*\r?\n[ \t]*(?P=mark)[ \t]*{Q}$")
+_ITEM_AFTER = regex(rf"^{Q}[^\n]*\r?\n[ \t]*(?P<mark>-)[ \t]*{OTHER}")
+_ITEM_MARK = regex(rf"^[ \t]*(-)[ \t]*{Q}$")
+_LOOPED = regex(
+    r"\bfor\b[^\n]*\b(?:in|of)\s*$|\bfor_each\s*=\s*(?:\w+\(\s*)?$|\brange\b[^\n{}]*$|\bparametrize\([^\n()]*$"
+)
+_CLOSED = regex(r"[)\]}]")
+# What a list stands behind that holds what there is, though not all of it: ``VALID_ROLES = [``, ``choices=[``, ``Literal[``.
+_VOCABULARY = regex(
+    r"""(?ix) (?<![a-z]) (?: (?:valid|allowed|supported|known|possible|accepted|legal|deprecated|default|permitted|all) [\w-]*
+    | \w*(?:choices?|enum|literal|options|members|oneof|anyof|union|contains|kvrole) )
+    ["']? \s* (?::[^=\n]{0,60})? [:=(\[{,]{0,3} \s* (?:\w+\s*[(\[{]\s*)* $"""
+)
+# What a role is given in turn: ``kv_role=choice(kv_both,kv_producer)``, ``kv_role: [kv_both, kv_producer]`` of a matrix.
+_SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
+_SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{Q}$")
+_LISTED = frozenset(
+    {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "contains", "sorted", "validateset",
+     "of", "aslist", "arrayof", "in", "toset", "anyof"}
+)  # fmt: skip
+_KEY_BEFORE = regex(rf"(?:^|\n|[{{,])[ \t]*{Q}$")
+_KEY_AFTER = regex(rf"^{Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
+_NAMED_BEFORE = regex(
+    rf"(?i)(?<![A-Za-z0-9])(?P<name>\w{{0,40}}both)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{Q}$"
+)
+_RENAMED = regex(r"\(\s*rename\s*=\s*\"$")  # #[serde(rename = "kv_both")] Both
+_RENAMES = regex(r"^\"\s*\)\s*\]\s*(?P<name>\w+)\s*[,}\n]")
+_NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{OTHER}")
+# A list that is a call's argument, is indexed or gone through at once, or has a name.
+_IN_CALL = regex(r"(\w+)\s*!?\(\s*(?:[^()\n\[\]{}]*,\s*)?(?:[&*]|\[\]\w+|new\s+\w+\[\])?\s*$")
+_TAKES = regex(
+    r"\s*\)?\s*(?:\[(?!number)|\.(?!includes|contains|indexOf|index\b|count|has\b|some|every|join|length|len\b|iter\(\)\.any))"
+)
+_QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
+# One value of a type or schema, where the others stand beside it: ``z.literal("kv_both")``, ``{"const": "kv_both"}``.
+_LITERAL_BEFORE = regex(rf"(?:\b(?:[A-Za-z]\w*\.)?[lL]iteral\(\s*|[\"']?const[\"']?:\s*){Q}$")
+_LITERAL_AFTER = regex(rf"{Q}\s*(?:[),}}\]]|\r?\n|$)")
+_LITERAL_OTHER = regex(rf"(?:[lL]iteral\(\s*|[\"']?const[\"']?:\s*){OTHER}")
+_LITERAL_CALL = regex(rf"[lL]iteral\(\s*{Q}$")
+# A member of an enumeration of a language of schemas: ``enum KvRole { kv_producer = 1; kv_both = 2; }``.
+_ENUM_BEFORE = regex(r"\benum\s+(?P<name>\w+)[^{}]*\{(?P<held>[^{}]*)$")
+_ENUM_AFTER = regex(r"\s*(?:=\s*\d+\s*)?[^\n{}\w\"'.(]*[\n;,}]|\s+kv_|\s*\}")
+# What holds members of roles, by what stands before its bracket, or above its body in Python.
+_HOLDER = regex(
+    r"""(?x) \b(?:enum|class|struct|object|interface|namespace|trait)\s+(?:class\s+)?(\w+)[^{}\n]*$
+    | (\w+)\s*(?::[^=\n]{0,80})?:?=\s*(?:Object\.freeze\(|map\[[^\]\n]*\]\w+|\w+\.of\(|\w+!?\s*\(?)?\s*$"""
+)
+_CLASS_ABOVE = regex(r"\s*class\s+(\w+)")
+_FAR = 2000  # characters before a member in which the head of its enumeration stands
+# Several roles in one word, as a text holds them that is taken apart later.
+_JOINED_BEFORE = regex(r"[\w|/]*[|/]$")
+_JOINED_AFTER = regex(r"[|/][\w|/]*")
+_PARTED = regex(r"""["'`]\)?\s*\.\s*(?:split|Split|rsplit|partition)\b|["'`]\s*,\s*["'`][|/]["'`]""")
+_CHOOSES = regex(r"\b(?:and|or)\b|\|\||//")
+
+
+def listed(p: Place) -> bool:
+    """Beside the other roles in a list, a set, a union or a sentence. The arguments of a call are no list of what there is, nor
+    is what a loop runs over, what a call draws from, or a list that the text takes one role out of."""
+    mark = _ITEM_MARK.match(p.line)
+    if mark is not None and _SWEPT_BELOW.search(p.before):
+        return False
+    below = _ITEM_AFTER.match(p.after)
+    if _ITEM_BEFORE.search(p.before) or (below is not None and mark is not None and below["mark"] == mark[1]):
+        return p.lang != "yaml" or _of_all(p)
+    beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
+    if beside is None:
+        return False
+    if has_sed(p.line) and _SED_NEW.search(p.line):
+        return False
+    if p.before.endswith(("*", '*"')) and p.lang == "cue":
+        return False  # the default among them
+    if (joined := _joined(p)) is not None:
+        return joined
+    if whole_string(p) and _CHOOSES.search(beside["sep"]):
+        return False  # "kv_both" or "kv_consumer": a choice between two values
+    k = next(_opened(p.before, len(p.before)), None)
+    if k is None:
+        return beside["sep"].strip() != "," or sentence(p)
+    near, called = p.before[max(0, k - 120) : k], p.before[k] == "("
+    name = re.search(r"(\w+)\s*$", near)
+    if _LOOPED.search(near) or _SWEPT.search(near):
+        return False
+    if called and (near.rstrip().endswith((")", "]")) or (name is not None and not _lists(name.group(1)))):
+        return False
+    held = near
+    if called and name is not None:  # ROLES = List.of(
+        held = _QUALIFIED.sub("", near[: name.start()].rstrip(".:"))
+    if (p.lang not in NO_CODE or _in_action(p.before)) and _drawn_from(p, held):
+        return False
+    if beside["sep"].strip() != "," and p.lang not in {"yaml", "json", "toml", "shell"}:
+        return True  # a union of types
+    inside = p.before[k:] + TOKEN + _CLOSED.split(p.after, maxsplit=1)[0]
+    return {"kv_producer", "kv_consumer"} <= set(ROLES.findall(inside)) or _VOCABULARY.search(near) is not None
+
+
+def _opened(s: str, i: int, stop: int = 0) -> Iterator[int]:
+    """Where the brackets begin that are open at index ``i``, innermost first, back to index ``stop``."""
+    depth = 0
+    for k in range(i - 1, stop - 1, -1):
+        if s[k] in ")]}":
+            depth += 1
+        elif s[k] in "([{":
+            if not depth:
+                yield k
+            depth = max(0, depth - 1)
+
+
+def _joined(p: Place) -> bool | None:
+    """Whether several roles in one word are all there are, or stand in a text for people; None if they are no one word."""
+    left, right = _JOINED_BEFORE.search(p.before), _JOINED_AFTER.match(p.after)
+    if (left is None and right is None) or p.lang in DOCUMENTS:
+        return None
+    a, b = left.start() if left is not None else len(p.before), right.end() if right is not None else 0
+    if sentence(p) or _VOCABULARY.search(p.before[:a].rstrip("\"'`")):
+        return True
+    word = p.before[a:] + TOKEN + p.after[:b]
+    return {"kv_producer", "kv_consumer"} <= set(ROLES.findall(word)) and _PARTED.match(p.after, b) is None
+
+
+def _lists(call: str) -> bool:
+    """Whether a call of this name makes or names a list of what there is; ``choice`` draws one, ``Choice`` is a type."""
+    return call.lower() in _LISTED or call == "Choice"
+
+
+def _drawn_from(p: Place, near: str) -> bool:
+    """Whether a list in source code, which ``near`` stands before, has one of its roles taken out of it."""
+    called = _IN_CALL.search(near)
+    if called is not None and not (_lists(called[1]) or CALLED.search(near)):
+        return True
+    if (closed := _CLOSED.search(p.after)) is not None and _TAKES.match(p.after, closed.end()):
+        return True
+    return list_used(p.s, p.i, near, p.lang)
+
+
+def _in_action(before: str) -> bool:
+    """Whether an action of a template is open at the end of a text."""
+    return max(before.rfind("{{"), before.rfind("{%")) > max(before.rfind("}}"), before.rfind("%}"))
+
+
+def _of_all(p: Place) -> bool:
+    """Whether the items of YAML round the word are all the roles there are, or stand below a key that says so."""
+    above = p.before.split("\n")[:-1]
+    n = next((k for k in range(len(above), 0, -1) if not above[k - 1].lstrip().startswith("- ")), 0)
+    below = p.after.split("\n")
+    end = next((k for k in range(1, len(below)) if not below[k].lstrip().startswith("- ")), len(below))
+    items = "\n".join([*above[n:], *below[:end]])
+    return {"kv_producer", "kv_consumer"} <= set(ROLES.findall(items)) or (
+        n > 0 and _VOCABULARY.search(above[n - 1].rstrip()) is not None
+    )
+
+
+def literal(p: Place) -> bool:
+    """One of the values that a type or a schema lets be, the others standing beside it."""
+    if not _LITERAL_BEFORE.search(p.before) or not _LITERAL_AFTER.match(p.after):
+        return False
+    return _LITERAL_CALL.search(p.before) is not None or _LITERAL_OTHER.search(p.before + TOKEN + p.after) is not None
+
+
+def member(p: Place) -> bool:
+    """A member of an enumeration without a value of its own, of which nothing takes members by an index or in a loop."""
+    enum = _ENUM_BEFORE.search(p.s, max(0, p.i - _FAR), p.i)
+    if enum is None or not _ENUM_AFTER.match(p.after) or p.before[-1:] in {'"', "'"}:
+        return False
+    if not ROLES.search(enum["held"] + p.after.split("}", 1)[0]):
+        return False
+    return not taken_from(p.s, enum["name"])
+
+
+def defined(p: Place) -> bool:
+    """Where the roles are given names, of which the text puts none to use."""
+    named = _NAMED_BEFORE.search(p.line) if "both" in p.line.lower() else None
+    if named is None and p.lang == "rust" and _RENAMED.search(p.line):
+        named = _RENAMES.match(p.after)
+        return named is not None and not put_to_use(p.s, named["name"], p.lang)
+    if named is None or _NAMES_OTHER.search(p.before + TOKEN + p.after) is None:
+        return False
+    if (holder := _holder(p)) and taken_from(p.s, holder):
+        return False
+    used = rf"(?i)\bkv_?role\\*[\"']?\]?\s*(?::=|[:=])[\s\"'\\${{(]*(?:\w*(?:\.|::))*{re.escape(named['name'])}\b"
+    return re.search(used, p.s) is None and not put_to_use(p.s, named["name"], p.lang)
+
+
+def _holder(p: Place) -> str:
+    """The name of the enumeration, class or table that a member is of; empty if it is of none."""
+    if p.lang == "python" and "{" not in p.line:
+        indent = indent_of(p.line)
+        end = p.i - len(p.line)
+        for line in reversed(p.s[max(0, end - _FAR) : end].splitlines()):
+            if line.strip() and indent_of(line) < indent:
+                above = _CLASS_ABOVE.match(line)
+                return above[1] if above is not None else ""
+        return ""
+    for k in _opened(p.s, p.i, max(0, p.i - _FAR + 1)):
+        if p.s[k] == "{":
+            head = _HOLDER.search(p.s, max(0, p.s.rfind("\n", 0, k), k - NEAR), k)
+            return head[head.lastindex or 1] if head is not None else ""
+    return ""
+
+
+def keyed(p: Place) -> bool:
+    before = _KEY_BEFORE.search(p.before) if _KEY_AFTER.match(p.after) else None
+    return before is not None and not p.before[: before.start()].rstrip().endswith("?")  # ``c ?`` on the line above

@@ -1,0 +1,112 @@
+"""The positive signs by which a ``kv_both`` configures nothing: what stands right round it says so.
+
+A sign is looked for only where no reader made a connector's role of the word. A word without a role and without a sign is
+unread. Every pattern looks at a bounded piece of text, so that a file costs time in proportion to its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kvroles.evidence.marks import commented
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.signs.comparisons import compared, elsewhere, searched
+from kvroles.evidence.signs.enumerations import defined, keyed, listed, literal, member
+from kvroles.evidence.signs.messages import drawn, headed, sentence, told
+from kvroles.evidence.signs.place import NEAR, Place
+from kvroles.evidence.text import TOKEN
+
+
+class Sign(NamedTuple):
+    """Why a ``kv_both`` configures nothing. ``code`` is the kind of finding that tells of it."""
+
+    name: str
+    code: str
+    says: str
+
+
+SIGNS = {
+    s.name: s
+    for s in (
+        Sign("comment", "KVR124", "in a comment: it configures nothing"),
+        Sign("prose", "KVR124", "in text: it configures nothing"),
+        Sign("drawing", "KVR124", "in a drawn box, table or tree: it configures nothing"),
+        Sign("message", "KVR124", "in a message, help text or query: it configures nothing"),
+        Sign("longer word", "KVR124", "part of a longer word: it configures nothing"),
+        Sign("comparison", "KVR126", "compared with, not set"),
+        Sign("pattern", "KVR126", "in a pattern that is searched for, not set"),
+        Sign("enumeration", "KVR126", "in a list of the roles there are, not set"),
+        Sign("definition", "KVR126", "where the roles are given names, not set"),
+        Sign("key", "KVR126", "the key of a table of roles, not set"),
+        Sign("other branch", "KVR121", "only where the connector is not NIXL's: left as it is"),
+        Sign("expectation", "KVR123", "what a test or a comparison expects: change it with what sets it"),
+        Sign("log", "KVR125", "a record of what once ran"),
+        Sign("last-applied", "KVR125", "a copy that kubectl keeps of what was applied: it changes with the next apply"),
+    )
+}
+
+
+_LONGER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
+# An escape that ends in a letter or digit: ``\nkv_both`` is the word itself.
+_ESCAPED = regex(r"(?:\\[abfnrtv0]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|&\w{2,6};|%[sdvq])$")
+
+
+def sign_of(s: str, i: int, lang: str) -> str:
+    """The name of the sign by which the ``kv_both`` at index ``i`` of ``s``, a text in ``lang``, configures nothing; or empty."""
+    if longer(s, i):
+        return "longer word"
+    if commented(s, i, lang):
+        return "comment"
+    before, after = s[max(0, i - NEAR) : i], s[i + len(TOKEN) : i + len(TOKEN) + NEAR]
+    place = Place(s, i, before, before[before.rfind("\n") + 1 :], after, lang)
+    return next((name for name, holds in _TESTS if holds(place)), "")
+
+
+def longer(s: str, i: int) -> bool:
+    """Whether the seven letters at ``i`` are part of a longer word: an escape's letter before them is none of it."""
+    end = i + len(TOKEN)
+    if s[end : end + 1] in _LONGER:
+        return True
+    return s[max(0, i - 1) : i] in _LONGER and _ESCAPED.search(s[max(0, i - 8) : i]) is None
+
+
+_TESTS: tuple[tuple[str, Callable[[Place], bool]], ...] = (
+    ("prose", headed),
+    ("drawing", drawn),
+    ("other branch", elsewhere),
+    ("message", told),
+    ("comparison", compared),
+    ("enumeration", literal),
+    ("enumeration", member),
+    ("enumeration", listed),
+    ("definition", defined),
+    ("pattern", searched),
+    ("key", keyed),
+    ("prose", sentence),
+)
+
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def last_applied(s: str) -> list[tuple[int, int]]:
+    """The parts of a text that are the annotation in which kubectl keeps what was applied last."""
+    out: list[tuple[int, int]] = []
+    i = s.find(_LAST_APPLIED)
+    while i >= 0:
+        start = s.rfind("\n", 0, i) + 1
+        lead = s[start:i]
+        indent = len(lead) - len(lead.lstrip(" "))
+        end = s.find("\n", i)
+        end = len(s) if end < 0 else end
+        while end < len(s):  # the lines of its value stand deeper than its key
+            below = s.find("\n", end + 1)
+            below = len(s) if below < 0 else below
+            line = s[end + 1 : below]
+            if line.strip() and len(line) - len(line.lstrip(" ")) <= indent:
+                break
+            end = below
+        out.append((i, end))
+        i = s.find(_LAST_APPLIED, end)
+    return out
