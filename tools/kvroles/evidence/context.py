@@ -387,9 +387,12 @@ class FileCtx:
         as well only where the other one stands in the file too or something else says P/D."""
         return self._in_company(conditions.holds(condition, shell=shell), condition)
 
-    def branch_side(self, condition: str, *, taken: bool, shell: bool = False) -> Side | None:
+    def branch_side(
+        self, condition: str, *, taken: bool, shell: bool = False, only_two: bool | None = None
+    ) -> Side | None:
         """The side of what runs where a condition of this file holds (``taken``) or does not: the side that is asked for there.
-        Where it does not hold, also the other one, if the condition rules out one of two and the file knows no third."""
+        Of ``only_two`` arms, as where it does not hold, also the other one, if the condition rules out one of two and the file
+        knows no third."""
         if taken and (side := self.holds(condition, shell=shell)) is not None:
             return side
         side, own = conditions.told(condition, value=taken, shell=shell)
@@ -397,7 +400,8 @@ class FileCtx:
             return None
         if own:
             return side
-        return side.other if not taken and self._two_sided(condition, side, shell=shell) else None
+        only_two = not taken if only_two is None else only_two
+        return side.other if only_two and self._two_sided(condition, side, shell=shell) else None
 
     def _two_sided(self, condition: str, side: Side, *, shell: bool = False) -> bool:
         """Whether a server that is not of the ``side`` a condition asks for is of the other one: the condition asks a truth

@@ -11,19 +11,25 @@ import re
 
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Side
-from kvroles.evidence.names import PD, mentioned, own
+from kvroles.evidence.names import PD, counts, mentioned, own
 from kvroles.evidence.patterns import regex
 
 _LONGEST = 200  # characters: what is longer is no name
 _DEEPEST = 8  # wrappers round a name
 _HEAD = regex(r"^\s*(?:for(?:each)?\b\s*|range\s+)")
 _IN = regex(r"^(?:[\w$\s,&*()]+?\s+(?:in|of)\s+|(?:[\w$\s,]+:?=\s*)?range\s+|\$\w+(?:\s*,\s*\$\w+)*\s*:=\s*)")
-_COUNTED = regex(r"^\(*\s*(?:(?:let|var|int|long|auto|size_t|usize)\s+)?\w+\s*:?=\s*[01]\s*;(?P<test>[^;]+);[^;]*$")
+_COUNTED = regex(
+    r"^\(*\s*(?:(?:let|var|int|long|auto|size_t|usize)\s+)?(\w+)\s*:?=\s*[01]\s*;\s*\1\s*(?:<=?|!=)(?P<x>[^;<>=!&|]+);[^;]*$"
+)
 _COUNT = r"(?i:\$?(?:(?:num|n|count|total)_?\w*|\w*_?(?:num|count|total|size|replicas)))"
-# What gives back its argument counted, sorted, listed, numbered, split: the name is in ``x``.
-_COMMANDS = r"scontrol\s+show\s+hostnames?|nodeset\s+-e|cat|echo|printf\s+\S+|seq(?:\s+[01])?|<"
+# What gives back its argument counted, sorted, listed, numbered, split: the name is in ``x``. With ``n``, the name has to be a
+# number of servers: ``range(decode_start)`` goes over what comes before them.
+_COMMANDS = r"scontrol\s+show\s+hostnames?|nodeset\s+-e|cat|echo|printf\s+\S+|(?P<n>seq)(?:\s+[01])?|<"
 _PIPED = r"(?:\s*\|\s*(?:tr|sort|uniq|xargs)\b[^|]*)*"
-_CALLS = r"enumerate|list|sorted|reversed|tuple|set|iter|len|int|range|until|(?:Object\.)?(?:keys|values|entries)|Array\.from"
+_CALLS = (
+    r"enumerate|list|sorted|reversed|tuple|set|iter|len|int|(?P<n>range|until)|(?:Object\.)?(?:keys|values|entries)"
+    r"|Array\.from"
+)
 _METHODS = r"items|keys|values|iter|iter_mut|into_iter|entries|split|splitlines|strip|copy"
 _WRAPPED = tuple(
     regex(pattern, re.S)
@@ -35,12 +41,13 @@ _WRAPPED = tuple(
         r"\$\{(?P<x>\w+)(?:\[[@*]\])?//[\\,:;]{1,2}/ \}",  # ${X//,/ }
         r"\$\(\((?P<x>.*)\)\)",
         rf"\$\(\s*(?:{_COMMANDS})\s+(?P<x>\"[^\"]*\"|[^\s\"]+|\$\(\([^()]*\)\)){_PIPED}\s*\)",
-        r"\{[01]\.\.(?P<x>[^{}.]+)\}",
-        r"[01]\s*\.\.[.=<]?\s*(?P<x>[^.].*)",
-        r"range\(\s*[01]\s*,\s*(?P<x>.*)\)",
+        r"\{[01](?P<n>\.\.)(?P<x>[^{}.]+)\}",
+        r"[01]\s*(?P<n>\.\.)[.=<]?\s*(?P<x>[^.].*)",
+        r"(?P<n>range)\(\s*[01]\s*,\s*(?P<x>.*)\)",
         r"enumerate\((?P<x>.*),\s*(?:start\s*=\s*)?\d+\s*\)",
         rf"(?:{_CALLS})\((?P<x>.*)\)",
-        r"(?:until|int|keys|values|sortAlpha|uniq|tuple|list)\s+(?P<x>[($.\"].*)",
+        r"(?:(?P<n>until)|int|keys|values|sortAlpha|uniq|tuple|list)\s+(?P<x>[($.\"].*)",
+        r"(?P<x>[\w.]+)\.(?:length|size(?:\(\))?)",
         rf"(?P<x>.+)\.(?:{_METHODS})\((?:[\"'][^\"'a-zA-Z]*[\"'])?\)",
         r"(?P<x>.+?)\s*\|\s*(?:int|list|sort|unique|dictsort|items|length|string)",
         rf"(?P<x>{_COUNT})\s*[-+]\s*1",
@@ -62,25 +69,29 @@ def over(words: str, ctx: FileCtx) -> Side | None:
     if len(words) > _LONGEST:
         return None
     words = _HEAD.sub("", words.strip().rstrip("{;: \n"), count=1)
-    if m := _COUNTED.match(words):
-        return ctx.holds(m["test"])
-    words = _IN.sub("", words, count=1).strip()
+    counted = _COUNTED.match(words)
+    words = counted["x"].strip() if counted is not None else _IN.sub("", words, count=1).strip()
+    number = counted is not None
     for _ in range(_DEEPEST):
         m = next((m for wrapped in _WRAPPED if (m := wrapped.fullmatch(words)) is not None), None)
         if m is None:
             break
         if m.groupdict().get("of") and (not own(m["of"]) or mentioned(m["of"])):
             return None
+        number = number or bool({"n", "of"} & {name for name, held in m.groupdict().items() if held})
         words = m["x"].strip()
     each = [w for w in _WORDS.split(words.strip("[]")) if w] if not _NAME.fullmatch(words) else [words]
-    found = {_of_name(w, ctx) for w in each}
+    found = {_of_name(w, ctx, number=number) for w in each}
     return found.pop() if len(found) == 1 else None
 
 
-def _of_name(word: str, ctx: FileCtx) -> Side | None:
-    """The side that one name or plain word is of."""
+def _of_name(word: str, ctx: FileCtx, *, number: bool) -> Side | None:
+    """The side that one name or plain word is of; where a ``number`` is gone through, of how many servers there are."""
     word = word.strip("\"'") if word[:1] == word[-1:] else word
     if not _NAME.fullmatch(word) or not own(re.sub(r"[\[\]\"'${}]+", ".", word).strip(".")):
         return None
-    sides = {s for part in re.findall(r"[\w/-]+", word) for s in ctx.sides_of(part)}
+    parts = re.findall(r"[\w/-]+", word)
+    sides = {s for part in parts for s in ctx.sides_of(part)}
+    if number and not all(counts(part) for part in parts if part == parts[-1] or ctx.sides_of(part)):
+        return None
     return sides.pop() if len(sides) == 1 and sides <= set(PD) else None

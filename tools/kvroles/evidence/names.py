@@ -147,7 +147,24 @@ def condition_side(name: str) -> Side | None:
 def count_side(name: str) -> Side | None:
     """The side whose servers a name counts: ``NUM_PREFILL_NODES``."""
     words = split_name(name)
-    return side_word(name) if any(w in _COUNTING for w in words) else None
+    return side_word(name) if any(w in _COUNTING for w in words) and counts(name.rsplit(".", 1)[-1]) else None
+
+
+# What servers are called, and what there is one of for each.
+_SERVERS = frozenset(
+    {"addr", "addrs", "address", "addresses", "container", "containers", "engine", "engines", "gpu", "gpus", "host", "hosts",
+     "instance", "instances", "ip", "ips", "list", "machine", "machines", "node", "nodes", "pod", "pods", "pool", "pools", "port",
+     "ports", "process", "processes", "procs", "replica", "replicas", "server", "servers", "task", "tasks", "url", "urls", "vllm",
+     "worker", "workers"}
+)  # fmt: skip
+
+
+def counts(name: str) -> bool:
+    """Whether a number of this name can be that of servers, or of what there is one of for each: ``DECODE_WORKERS``. What has a
+    dash in it may be a difference."""
+    return "-" not in name and all(
+        w in _NAMES or w in _COUNTING or w in _SERVERS or w.isdigit() or len(w) == 1 for w in split_name(name)
+    )
 
 
 _ROLE_NOUN_WORDS = frozenset(

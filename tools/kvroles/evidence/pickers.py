@@ -55,9 +55,11 @@ def cues(condition: str, first: str, index: int, words: str, ctx: FileCtx, pos: 
     return _ruled_out(condition, words, pos, value=index == 0)
 
 
-def holding(condition: str, words: str, ctx: FileCtx, pos: int, *, shell: bool = False) -> list[Cue]:
-    """What speaks for the side of what runs where a condition holds."""
-    if (side := ctx.branch_side(condition, taken=True, shell=shell)) is not None:
+def holding(condition: str, words: str, ctx: FileCtx, pos: int, *, shell: bool = False, rest: str = "") -> list[Cue]:
+    """What speaks for the side of what runs where a condition holds; ``rest`` is what runs where it does not, if that is all
+    there is. If that is a config too, a condition that rules one side out leaves the other."""
+    both = len(rest) <= _LONGEST and _CONFIG.search(rest) is not None
+    if (side := ctx.branch_side(condition, taken=True, shell=shell, only_two=both)) is not None:
         return [kinds.CONDITION.cue(side, words, pos)]
     return _ruled_out(condition, words, pos, value=True, shell=shell)
 

@@ -33,29 +33,42 @@ class Conditionals(Lender):
         if node.type in spec.else_:
             return self._else(node.parent, node, up)
         condition = node.child_by_field_name(_ASKED.get(node.type, "condition"))
+        alternative = node.child_by_field_name("alternative")
         if node.type == "conditional_expression" and node.named_child_count == 3:  # Python's names no fields
             value, condition, other = node.named_children
             if inner.start_byte == other.start_byte:
                 return self._else(node, other, up)
             if inner.start_byte != value.start_byte:
                 return Scope("branch", "", up)
+            alternative = other
         if node.type == "case_clause":
             condition = next((c for c in node.children if c.type == "case_pattern"), None)
         if condition is not None and condition.start_byte <= inner.start_byte < condition.end_byte:
             return Scope("branch", "", up)
-        alternative = node.child_by_field_name("alternative")
         if alternative is not None and alternative.start_byte <= inner.start_byte < alternative.end_byte:
             return self._else(node, alternative, up)
         words = grammar.text(self.t, condition) if condition is not None else ""
         scope = Scope("branch", words[:80], up)
         place = self.t.at(node.start_byte)
         if node.type not in spec.case:
-            scope.cues += pickers.holding(words, words[:80], self.ctx, place)
+            rest = self._only_else(node, alternative)
+            scope.cues += pickers.holding(words, words[:80], self.ctx, place, rest=rest)
         elif (
             side := self.ctx.pattern_side("|".join([words, *self._fall_into(node)]), self._subject(node))
         ) is not None:
             scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
         return scope
+
+    def _only_else(self, head: Node, other: Node | None) -> str:
+        """The text of the ``else`` of a conditional that asks but once, or of the statement behind one that leaves its block;
+        empty if it has none, or asks more."""
+        if other is None and guard.leaves(self, head):
+            other = (
+                head.parent if head.parent is not None and head.parent.type == "expression_statement" else head
+            ).next_named_sibling
+        if other is None or self._chained(head) or self._held(other).type in self.spec.branch:
+            return ""
+        return grammar.text(self.t, other)
 
     def _and(self, node: Node, inner: Node, up: Scope) -> Scope:
         """What is given where what stands before it holds, ``role === "prefill" && a``, and where it does not:

@@ -105,6 +105,11 @@ def _left_where(unit: Reader, node: Node) -> str | None:
     return grammar.text(unit.t, condition)
 
 
+def leaves(unit: Reader, branch: Node) -> bool:
+    """Whether a branch knows no other case and leaves its block where what it asks holds."""
+    return _left_where(unit, branch) is not None
+
+
 def _leaves(unit: Reader, body: Node) -> bool:
     """Whether the last statement of a body leaves the block that the body stands in."""
     while body.type in unit.spec.block:

@@ -106,7 +106,7 @@ _JAVASCRIPT = Spec(
     branch=_f("if_statement", "ternary_expression"),
     case=_f("switch_case"),
     else_=_f("else_clause"),
-    loop=_f("for_in_statement"),
+    loop=_f("for_in_statement", "for_statement"),
     block=_f("statement_block", "class_body", "program"),
     through=_f(
         "parenthesized_expression", "as_expression", "satisfies_expression", "non_null_expression", "await_expression"

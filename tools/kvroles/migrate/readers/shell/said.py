@@ -27,6 +27,8 @@ _COUNT = regex(
     rf"(?i)^\W*(?:(?:start|launch|run)\w*\s+)?(\d{{1,2}}|{'|'.join(_NUMBERS)})\s+(?:\w+\s+)?(?:prefill|decod)\w*\s+"
     r"(?:worker|instance|server|node|engine|replica)s\b"
 )
+_HEAD = 200  # characters
+_SET = regex(r"(?:(?:^|\s)(?=\w+\+?=)|>\s*[\"']?\$?\{?)(\w+)")
 _PID = regex(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
 
 
@@ -35,7 +37,8 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
 
     What stands right above, or is plainly about an instance, counts as it is. A looser title ("decode settings") counts
     only if none for the other side stands further up: settings of both, listed one after the other, announce neither.
-    What is said of both above other lines is not said of a branch below them that tells the two apart.
+    What is said of both above other lines is not said of a branch below them that tells the two apart, nor of a name that the
+    other side has one like.
     """
     scope = Scope("block", "", up)
     held: Cue | None = None
@@ -47,7 +50,11 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
     for cue, row in _titles(source, inner):
         if cue.side.other in within:
             return scope  # the loop starts the other as well
-        if cue.side is Side.SHARED and inner.start_point[0] - row > 1 and _parts(source, inner):
+        if (
+            cue.side is Side.SHARED
+            and inner.start_point[0] - row > 1
+            and (_parts(source, inner) or _twin(source, inner))
+        ):
             continue
         if held is None:
             held = cue
@@ -68,6 +75,12 @@ def _parts(source: Source, inner: Node) -> bool:
         return False
     text = grammar.text(source.t, inner).lower()
     return "prefill" in text and "decode" in text
+
+
+def _twin(source: Source, inner: Node) -> bool:
+    """Whether ``inner`` sets, or writes to, what is named for one side where another is for the other: each has its own."""
+    head = grammar.text(source.t, inner).split("\n", 1)[0][:_HEAD]
+    return any(source.ctx.sides_of(name) and source.ctx.has_twin(name) for name in _SET.findall(head))
 
 
 def _counted(source: Source, inner: Node) -> Cue | None:

@@ -52,7 +52,7 @@ class Script(Source):
                 case "case_item":
                     scope = self._case(owner, scope)
                     scope.fork = self.t.at(owner.parent.start_byte if owner.parent is not None else 0), owner.start_byte
-                case "for_statement":
+                case "for_statement" | "c_style_for_statement":
                     scope = self._loop(owner, scope)
                 case "list":
                     if (chosen := self._short_circuit(owner, inner, scope)) is not scope:
@@ -151,8 +151,19 @@ class Script(Source):
             return Scope("branch", "", up)
         words = grammar.text(self.t, condition)
         scope = Scope("branch", words, up)
-        scope.cues += pickers.holding(words, words[:80], self.ctx, self.t.at(condition.start_byte), shell=True)
+        place = self.t.at(condition.start_byte)
+        scope.cues += pickers.holding(words, words[:80], self.ctx, place, shell=True, rest=self._only_else(node))
         return scope
+
+    def _only_else(self, node: Node) -> str:
+        """The text of the ``else`` of an ``if`` that asks but once, or of the statement behind one that leaves what it stands in;
+        empty if it has none, or asks more."""
+        arms = [c for c in node.children if c.type in {"elif_clause", "else_clause"}]
+        if node.type == "if_statement" and not arms and self._leaves(node):
+            arms = [c for c in [node.next_named_sibling] if c is not None and c.type not in _ASKS]
+        elif len(arms) != 1 or arms[0].type != "else_clause":
+            return ""
+        return grammar.text(self.t, arms[0]) if arms else ""
 
     def _short_circuit(self, node: Node, inner: Node | None, up: Scope) -> Scope:
         """``[[ $ROLE == prefill ]] && vllm serve``: what stands right of ``&&`` runs where the test is true, of ``||`` where it

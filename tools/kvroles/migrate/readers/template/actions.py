@@ -23,6 +23,7 @@ class Branch(NamedTuple):
     condition: str
     negated: bool
     first: tuple[int, int] | None = None  # of the only ``else``: where what it is the alternative of stands
+    other: tuple[int, int] | None = None  # of what has but one ``else``: where that stands
 
 
 def is_template(s: str) -> bool:
@@ -93,4 +94,5 @@ def branches(s: str) -> list[Branch]:
         elif _END.match(action) and stack:
             out.append(stack.pop()._replace(end=m.start()))
             chained.pop()
-    return sorted(out, key=lambda b: b.start)
+    only = {b.first[0]: (b.start, b.end) for b in out if b.first is not None}
+    return sorted((b._replace(other=only.get(b.start)) for b in out), key=lambda b: b.start)

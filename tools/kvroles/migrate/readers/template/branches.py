@@ -33,7 +33,8 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
         elif sides >= set(PD):
             scope.cues.append(kinds.LOOP_OVER_BOTH.cue(Side.SHARED, b.condition, pos))
     elif not b.negated:
-        scope.cues += pickers.holding(b.condition, b.condition, ctx, pos)
+        rest = source.s[slice(*b.other)] if b.other is not None else ""
+        scope.cues += pickers.holding(b.condition, b.condition, ctx, pos, rest=rest)
     else:
         held = source.s[slice(*b.first)] if b.first is not None else ""
         body = source.s[b.start : b.end]
