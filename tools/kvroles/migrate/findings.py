@@ -289,6 +289,10 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
     match connectors.kind_of(site.connector, known):
         case Kind.WRAPPER:
             return finding("KVR120", f"{site.connector}'s own role: left as it is, it drives other behaviour")
+        case Kind.OTHER if any(
+            ctx.set_again(s.name, site.pos) for s in site.scope.chain() if s.kind == "variable" and s.name
+        ):
+            return _unread(f"{site.connector} is replaced further on by what may be NIXL's", site, ctx, finding)
         case Kind.OTHER:
             return finding("KVR121", f"{site.connector}: not NIXL, left as it is")
         case Kind.NIXL:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.comparisons import has_sed
 from kvroles.evidence.signs.messages import sentence
 from kvroles.evidence.signs.place import (
     CALLED,
+    CODE,
     DOCUMENTS,
     NEAR,
     NO_CODE,
@@ -18,6 +17,7 @@ from kvroles.evidence.signs.place import (
     Place,
     Q,
     indent_of,
+    opened,
     whole_string,
 )
 from kvroles.evidence.text import TOKEN
@@ -61,6 +61,7 @@ _IN_CALL = regex(r"(\w+)\s*!?\(\s*(?:[^()\n\[\]{}]*,\s*)?(?:[&*]|\[\]\w+|new\s+\
 _TAKES = regex(
     r"\s*\)?\s*(?:\[(?!number)|\.(?!includes|contains|indexOf|index\b|count|has\b|some|every|join|length|len\b|iter\(\)\.any))"
 )
+_HELD = regex(r"[\w)\]][ \t]+$")  # what a list stands behind with nothing but a blank between
 _QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
 # One value of a type or schema, where the others stand beside it: ``z.literal("kv_both")``, ``{"const": "kv_both"}``.
 _LITERAL_BEFORE = regex(rf"(?:\b(?:[A-Za-z]\w*\.)?[lL]iteral\(\s*|[\"']?const[\"']?:\s*){Q}$")
@@ -104,7 +105,7 @@ def listed(p: Place) -> bool:
         return joined
     if whole_string(p) and _CHOOSES.search(beside["sep"]):
         return False  # "kv_both" or "kv_consumer": a choice between two values
-    k = next(_opened(p.before, len(p.before)), None)
+    k = next(opened(p.before, len(p.before)), None)
     if k is None:
         return beside["sep"].strip() != "," or sentence(p)
     near, called = p.before[max(0, k - 120) : k], p.before[k] == "("
@@ -113,6 +114,8 @@ def listed(p: Place) -> bool:
         return False
     if called and (near.rstrip().endswith((")", "]")) or (name is not None and not _lists(name.group(1)))):
         return False
+    if not called and p.lang not in CODE | NO_CODE and _HELD.search(near) and not _VOCABULARY.search(near):
+        return False  # held by what, in a language that is not read
     held = near
     if called and name is not None:  # ROLES = List.of(
         held = _QUALIFIED.sub("", near[: name.start()].rstrip(".:"))
@@ -122,18 +125,6 @@ def listed(p: Place) -> bool:
         return True  # a union of types
     inside = p.before[k:] + TOKEN + _CLOSED.split(p.after, maxsplit=1)[0]
     return {"kv_producer", "kv_consumer"} <= set(ROLES.findall(inside)) or _VOCABULARY.search(near) is not None
-
-
-def _opened(s: str, i: int, stop: int = 0) -> Iterator[int]:
-    """Where the brackets begin that are open at index ``i``, innermost first, back to index ``stop``."""
-    depth = 0
-    for k in range(i - 1, stop - 1, -1):
-        if s[k] in ")]}":
-            depth += 1
-        elif s[k] in "([{":
-            if not depth:
-                yield k
-            depth = max(0, depth - 1)
 
 
 def _joined(p: Place) -> bool | None:
@@ -221,7 +212,7 @@ def _holder(p: Place) -> str:
                 above = _CLASS_ABOVE.match(line)
                 return above[1] if above is not None else ""
         return ""
-    for k in _opened(p.s, p.i, max(0, p.i - _FAR + 1)):
+    for k in opened(p.s, p.i, max(0, p.i - _FAR + 1)):
         if p.s[k] == "{":
             head = _HOLDER.search(p.s, max(0, p.s.rfind("\n", 0, k), k - NEAR), k)
             return head[head.lastindex or 1] if head is not None else ""

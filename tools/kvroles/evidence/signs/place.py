@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvroles.evidence.patterns import regex
@@ -61,3 +62,15 @@ def whole_string(p: Place) -> bool:
     quote = p.after[:1]
     quotes = "\"'`" if p.lang in _BACKTICKS else "\"'"
     return p.lang not in DOCUMENTS and quote != "" and quote in quotes and p.line.endswith(quote)
+
+
+def opened(s: str, i: int, stop: int = 0) -> Iterator[int]:
+    """Where the brackets begin that are open at index ``i``, innermost first, back to index ``stop``."""
+    depth = 0
+    for k in range(i - 1, stop - 1, -1):
+        if s[k] in ")]}":
+            depth += 1
+        elif s[k] in "([{":
+            if not depth:
+                yield k
+            depth = max(0, depth - 1)

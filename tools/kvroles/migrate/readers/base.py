@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
@@ -12,6 +13,7 @@ from kvroles.evidence import marks
 from kvroles.evidence.context import MAX_NESTING, FileCtx
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.signs.asked import asked
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text, occurrences
 from kvroles.migrate import connectors, connectors_in_text, regions, walk
 from kvroles.migrate.connectors_in_text import Mention
@@ -21,6 +23,7 @@ from kvroles.migrate.readers.registry import READERS, USUAL
 _T = TypeVar("_T")
 # $NAME, ${NAME}, ${NAME:-other}, $(NAME), ${local.name}
 _VARIABLE = regex(r"\$[({]?([\w.]+)(?::?[-=][^{}]*)?[)}]?|\{\{-?\s*\.?([\w.]+)\s*-?\}\}")
+_WORD = regex(r"\w*")
 
 
 class Reader(Protocol):
@@ -65,10 +68,24 @@ class File(FileCtx):
         names = (i for name in self.others for i in occurrences(s, name) if not self._silent(i))
         return regions.served(s, names, list(occurrences(s, TOKEN)))
 
+    def set_again(self, name: str, place: int) -> bool:
+        """Whether a line behind index ``place`` sets the connector of what ``name`` holds to one that may be NIXL's."""
+        s = self.text.s
+        changed = re.compile(rf"(?<![\w.-]){re.escape(name)}[\[.,)\"']")
+        for m in self.mentions:
+            nixl = m.value is not None and connectors.kind_of(m.value, self.nixl) is connectors.Kind.NIXL
+            if m.at > place and (m.later or nixl) and not self._silent(m.start):
+                a, b = s.rfind("\n", 0, m.at) + 1, s.find("\n", m.at)
+                line = s[a : b if b >= 0 else len(s)]
+                if place < a and changed.search(line) and "role" not in line:
+                    return True
+        return False
+
     @cached_property
     def _silent(self) -> Callable[[int], bool]:
-        lang = registry.lang_of_name(self.name)
-        return lambda i: marks.commented(self.text.s, i, lang)
+        """Whether what stands at an index names no connector that is set: it is a comment, or compared with."""
+        s, lang = self.text.s, registry.lang_of_name(self.name)
+        return lambda i: marks.commented(s, i, lang) or asked(s, i, _WORD.match(s, i)[0], lang)  # type: ignore[index]
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or
