@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.comparisons import has_sed
 from kvroles.evidence.signs.messages import sentence
