@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Prove what the KV role changes in each vLLM release. ``--help`` has the rest."""
 
+import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # python -P and -I leave it out
 
 from kvworkshop.effects.command import main, parser
 

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Write the generated part of the site, and fetch what the pages need. ``--help`` has the rest."""
 
+import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # python -P and -I leave it out
 
 from kvroles.console import without_library
 

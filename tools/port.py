@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Bring the series to a new vLLM release, and lock it. ``--help`` has the rest."""
 
+import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # python -P and -I leave it out
 
 from kvworkshop.port.command import main, parser
 

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Run upstream's unit tests that touch NIXL before and after the series. ``--help`` has the rest."""
 
+import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # python -P and -I leave it out
 
 from kvroles.console import without_library
 

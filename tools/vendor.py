@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Vendored builds of vLLM: a wheel, an installed package, an image context, and their proof. ``--help`` has the rest."""
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # python -I, which starts it where nothing else may, does not
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # python -P and -I leave it out
 
 from kvroles.vendored.build_command import main, parser
 

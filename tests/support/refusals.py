@@ -24,7 +24,7 @@ from .docs import ROOT
 
 _RAISED = {"UsageError", "DoesNotApply", "Unproven", "NoSource", "KvRolesError", "os_error"}
 _RUNS = re.compile(
-    r"\b(pasted|run|tool|vendor|written|fix|apply|later|done|main|new_tree|Screen|fetching|script|default_cache_dir|default_index|given|put_in_place)\("
+    r"\b(pasted|run|tool|vendor|written|fix|apply|later|done|main|new_tree|Screen|fetching|script|default_cache_dir|default_index|given|put_in_place|started)\("
 )  # what runs it
 _TEST = re.compile(
     r"^def (test_\w+)\(.*(?:\n(?:\) ->.*|[ \t].*)?(?=\n|\Z))*", re.MULTILINE

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
@@ -72,21 +73,42 @@ def guarded(
     except ModuleNotFoundError as e:
         code = without_library(parser.prog, e)
     except OSError as e:  # what the operating system refuses is the user's to mend, wherever it came up
-        where = f"{e.filename}: " if e.filename is not None else ""
-        code = _failed(parser, args, version, KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}"))
+        code = _failed(parser, args, version, _of_the_system(e))
     except (MemoryError, RecursionError) as e:
         lack = "memory" if isinstance(e, MemoryError) else "stack: an input is nested too deeply"
         code = _failed(parser, args, version, KvRolesError(Exit.DOES_NOT_APPLY, f"The run ended for lack of {lack}"))
     return finish(parser.prog, code)
 
 
+def _of_the_system(e: OSError) -> KvRolesError:
+    """What the operating system refused, in its words; where it is the current folder that is gone, in ours."""
+    if e.filename is None and isinstance(e, FileNotFoundError) and not _is_there():
+        return UsageError("The current folder was deleted", fix="Go to one that exists (`cd`), and run again")
+    where = f"{e.filename}: " if e.filename is not None else ""
+    return KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}")
+
+
+def _is_there() -> bool:
+    """Whether the current folder still has a name."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
+
+
 def start() -> None:
-    """Make the standard streams fit to be written: open, and able to take any character."""
+    """Make the standard streams fit to be written: open, waited for, and able to take any character. Make a child's exit
+    code one that is heard of."""
     _refused.clear()
+    if (
+        signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    ):  # inherited: a program that failed would read as one that passed
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ["PATH"] = search_path()  # no program is taken from the current folder, by nobody we start
     for fd in range(3):  # else the next file that is opened takes the place of a closed one, and is printed into
         try:
-            os.fstat(fd)
+            os.set_blocking(fd, True)  # a parent may have left it so that a full pipe takes half of a report
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
