@@ -462,7 +462,7 @@ def test_every_code_has_a_page_and_every_page_a_code() -> None:
     pages = {p.stem: p.read_text() for p in (REPO / "docs/kvr").glob("KVR*.md")}
     assert set(pages) == set(CODES) | set(lint.CODES)
     folders = (REPO / "tools/kvroles/migrate", REPO / "tools/kvroles/evidence")
-    source = "".join(p.read_text() for f in folders for p in f.glob("*.py") if p.name != "codes.py")
+    source = "".join(p.read_text() for f in folders for p in f.rglob("*.py") if p.name != "codes.py")
     for code, found in CODES.items():
         assert f'"{code}"' in source, f"{code} is never found"
         assert found.summary.rstrip(".") in pages[code], code

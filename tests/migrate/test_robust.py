@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import fcntl
+import gzip
 import hashlib
+import io
 import json
+import lzma
 import os
 import re
 import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -391,3 +396,28 @@ def test_of_very_many_uses_no_more_are_looked_at_than_a_person_writes(monkeypatc
     assert result is not None
     assert [f.code for f in result.findings] == ["KVR110"]
     assert len(walks) < 300
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+def test_what_is_compressed_is_not_called_clean(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    """The role does not stand in its bytes; nobody has looked."""
+    packed = pack(NIXL)
+    Path("dump").write_bytes(packed)
+    assert "dump:1:1: KVR190 skipped: compressed: not read; unpack it" in _checked(capsys, "dump")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(packed)))
+    assert "KVR190 skipped: compressed: not read; unpack it" in _checked(capsys, "-")
+
+
+def test_a_binary_standard_input_is_not_called_clean(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\x7fELF\0\0")))
+    assert "-:1:1: KVR190 skipped: binary: not read" in _checked(capsys, "-")
+
+
+def _checked(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """What a gate that fails says of ``args``."""
+    assert cli.main(["--check", *args]) == 1
+    return capsys.readouterr().out

@@ -88,7 +88,8 @@ def of_input(data: bytes, options: Options) -> FileResult | None:
     if len(data) > walk.MAX_BYTES:
         hit = walk.Hit("-", skipped=f"larger than {walk.MAX_BYTES >> 20} MB")
     if hit.skipped:
-        return skipped("-", hit.skipped, hit.data) if hit.data == b"" or TOKEN.encode() in hit.data else None
+        told = hit.binary or hit.data == b"" or TOKEN.encode() in hit.data
+        return skipped("-", hit.skipped, hit.data) if told else None
     if TOKEN.encode() not in data:
         return None
     (made,) = workers.each(

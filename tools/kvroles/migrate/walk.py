@@ -39,6 +39,15 @@ BINARY_SUFFIXES = frozenset(
 UNFINISHED = ".kv-roles-"  # what a killed --write leaves beside a file; the next one replaces it
 _UNFINISHED = re.compile(rf"{re.escape(UNFINISHED)}[0-9a-f]{{16}}")
 SPECIAL = "not a regular file"
+PACKED = "compressed: not read; unpack it"
+_PACKED = (
+    b"\x1f\x8b",
+    b"PK\x03\x04",
+    b"\xfd7zXZ\x00",
+    b"BZh",
+    b"\x28\xb5\x2f\xfd",
+    b"\x04\x22\x4d\x18",
+)  # how they begin
 MAX_BYTES = 8 << 20
 _COUNTED = 1000  # occurrences in a file too large to be read; the rest are not counted
 _CHUNK = 1 << 20
@@ -202,6 +211,10 @@ def _only(path: str) -> Listed:
         if not stat.S_ISREG(mode):
             out.aside.append((SPECIAL, path))
             return out
+        with open(path, "rb") as f:
+            if f.read(8).startswith(_PACKED):
+                out.aside.append((PACKED, path))
+                return out
     out.files.append(path)
     return out
 
@@ -303,6 +316,8 @@ def judge(path: str, data: bytes) -> Hit:
             return Hit(
                 path, data.decode(name, "replace").encode(), skipped=f"{name.upper()}: not read; save it as UTF-8"
             )
+    if data.startswith(_PACKED):
+        return Hit(path, data, skipped=PACKED, binary=True)
     if b"\0" not in data[:8192]:
         return Hit(path, data)
     zeros = data[:_SAMPLE].count(0)

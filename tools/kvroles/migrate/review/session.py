@@ -20,7 +20,8 @@ s  skip: stays open
 u  undo: back to the case before, without its answer
 q  quit: the rest stays open
 ?  this help
-Each answer is kept at its key, in {file}. Files are changed at the end, once you agreed."""
+Each answer is kept at its key, in {file}. Files are changed at the end,
+once you agreed."""
 _SIDES = {"p": Side.PREFILL, "d": Side.DECODE}
 
 
