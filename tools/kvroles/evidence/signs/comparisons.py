@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.place import CALLED, DATA, DOCUMENTS, Place, Q, content_of, indent_of
 
@@ -25,9 +27,15 @@ _IN_BRACKETS = regex(r"(?<![\w\])])[ \t]*\([ \t]*[rbfu]{0,2}(?:\\*[\"'`])*$")  #
 _ARM_AFTER = regex(rf"^{Q}\s*(?:\|[^)\n]{{0,80}})?\)")
 _ARM_BEFORE = regex(rf"(?:^|\n|;;|\bin[ \t])[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{Q}$")
 _GLOB_AFTER = regex(r"\*[\"'\s]")  # "*kv_both*"
-_PATTERN_KEY = regex(rf"\bpattern[-_]regexp?[\"']?:[ \t]*{Q}$")
+_PATTERN_KEY = regex(rf"\bpattern[-_]regexp?[\"']?:[ \t]*{Q}$|(?i:\bselect-string\b[^\n|;]*-pattern[ \t]+){Q}$")
 _PATTERN_AFTER = regex(rf"^{Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
 _PATTERN_BEFORE = regex(rf"(?:\.\*|\.\+|\\b|\(\?i\)){Q}$")
+# An address or pattern between slashes: ``awk '/kv_both/'``, ``sed -n '/kv_both/p'``, ``/kv_both/.test(s)``.
+_BETWEEN_SLASHES = regex(rf"(?:^|[\s\"'~(!,;{{&|=]){Q}/\^?{Q}(?:kv_role\W{{1,4}})?{Q}$")
+_PRINTED = regex(r"\bprintf?\b[^;{}\n]{0,80}[\"']/$")
+_TOOLS = regex(r"(?<![\w./-])(?:[gmn]?awk|sed|perl|ruby)\s")
+_SLASH_AFTER = regex(rf"{Q}\$?/(?![\w./])|{Q}\$?/[dIpgim]\b")
+_TESTED_AFTER = regex(rf"{Q}\$?/[dgimsuvy]*\.(?:test|exec)\(")
 _SED = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
 _NEGATED_SCHEMA = regex(rf"[\"']?not[\"']?:\s*\{{?\s*[\"']?const[\"']?:\s*{Q}$")
 _OPERATOR = regex(r"[\"']?operator[\"']?[ \t]*:")
@@ -84,11 +92,20 @@ def searched(p: Place) -> bool:
             _PATTERN_AFTER.match(p.after),
             _PATTERN_BEFORE.search(p.line),
             _PATTERN_KEY.search(p.line),
+            _between_slashes(p),
             _GLOB_AFTER.match(p.after) if p.line.endswith("*") else None,
             CALLED.search(p.line) if "(" in p.line else None,
             _SED.search(p.line) if has_sed(p.line) else None,
         )
     )
+
+
+def _between_slashes(p: Place) -> re.Match[str] | None:
+    if "/" not in p.after[:6] or not _BETWEEN_SLASHES.search(p.line) or _PRINTED.search(p.line):
+        return None
+    if p.lang == "shell":
+        return _SLASH_AFTER.match(p.after) if _TOOLS.search(p.before) else None
+    return _TESTED_AFTER.match(p.after)
 
 
 def has_sed(line: str) -> bool:

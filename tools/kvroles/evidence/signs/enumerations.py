@@ -39,14 +39,15 @@ _CLOSED = regex(r"[)\]}]")
 # What a list stands behind that holds what there is, though not all of it: ``VALID_ROLES = [``, ``choices=[``, ``Literal[``.
 _VOCABULARY = regex(
     r"""(?ix) (?<![a-z]) (?: (?:valid|allowed|supported|known|possible|accepted|legal|deprecated|default|permitted|all) [\w-]*
-    | \w*(?:choices?|enum|literal|options|members|oneof|anyof|union|contains|kvrole) )
+    | \w*(?:choices?|enum|literal|options|members|oneof|anyof|union|contains|kvrole|picklist|value_parser|possible_values) )
     ["']? \s* (?::[^=\n]{0,60})? [:=(\[{,]{0,3} \s* (?:\w+\s*[(\[{]\s*)* $"""
 )
 # What a role is given in turn: ``kv_role=choice(kv_both,kv_producer)``, ``kv_role: [kv_both, kv_producer]`` of a matrix.
 _SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
 _SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{Q}$")
 _LISTED = frozenset(
-    {"literal", "choices", "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "contains", "sorted", "validateset",
+    {"literal", "choices", "picklist", "possible_values", "valid", "value_parser",
+     "frozenset", "set", "tuple", "list", "enum", "oneof", "union", "contains", "sorted", "validateset",
      "of", "aslist", "arrayof", "in", "toset", "anyof"}
 )  # fmt: skip
 _KEY_BEFORE = regex(rf"(?:^|\n|[{{,])[ \t]*{Q}$")
@@ -68,6 +69,7 @@ _QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
 _LITERAL_BEFORE = regex(rf"(?:\b(?:[A-Za-z]\w*\.)?[lL]iteral\(\s*|[\"']?const[\"']?:\s*){Q}$")
 _LITERAL_AFTER = regex(rf"{Q}\s*(?:[),}}\]]|\r?\n|$)")
 _LITERAL_OTHER = regex(rf"(?:[lL]iteral\(\s*|[\"']?const[\"']?:\s*){OTHER}")
+_ONE_OF = regex(r"\boneof=(?:[\w-]+ )*$")  # `validate:"oneof=kv_producer kv_both"`
 _LITERAL_CALL = regex(rf"[lL]iteral\(\s*{Q}$")
 # A member of an enumeration of a language of schemas: ``enum KvRole { kv_producer = 1; kv_both = 2; }``.
 _ENUM_BEFORE = regex(r"\benum\s+(?P<name>\w+)[^{}]*\{(?P<held>[^{}]*)$")
@@ -174,6 +176,8 @@ def _of_all(p: Place) -> bool:
 
 def literal(p: Place) -> bool:
     """One of the values that a type or a schema lets be, the others standing beside it."""
+    if _ONE_OF.search(p.line):
+        return True
     if not _LITERAL_BEFORE.search(p.before) or not _LITERAL_AFTER.match(p.after):
         return False
     return _LITERAL_CALL.search(p.before) is not None or _LITERAL_OTHER.search(p.before + TOKEN + p.after) is not None

@@ -62,13 +62,16 @@ def told(p: Place) -> bool:
     if _TOLD_FIRST.match(p.line) and re.match(r"[,;]?[ \t]+\w", p.after):
         return True
     if (
-        _SAYS_CALL.search(p.line)
+        not (p.lang == "shell" and _RUNS.search(p.line))
+        and _SAYS_CALL.search(p.line)
         and len(_PLAIN_WORD.findall(p.line + " " + p.after.split("\n", 1)[0])) >= _SENTENCE_WORDS
     ):
         return True
     return p.lang in {"yaml", "json"} and _TOLD_BLOCK.match(_over(p.s, p.i)) is not None
 
 
+# What a shell runs a program in whose ``print`` may go to a file.
+_RUNS = regex(r"(?<![\w./-])(?:[gmn]?awk|perl|ruby|node|php|lua|python[\d.]*)\s")
 _LOOP = regex(r"(?i)^\s*for(?:each)?\b[ (]*\$?\w+\s+in\b")
 
 

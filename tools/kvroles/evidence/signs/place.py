@@ -12,7 +12,7 @@ Q = r"(?:\\*[\"'`])*"
 OTHER = rf"{Q}kv_(?:producer|consumer){Q}"
 CALLED = regex(
     r"""(?ix)
-    \b(?:contains(?:String)?|matches|match|startsWith|endsWith|has_?prefix|has_?suffix|includes|indexOf|index|search
+    \b(?:contains(?:String)?|isin|matches|match|startsWith|endsWith|has_?prefix|has_?suffix|includes|indexOf|index|search
     |find(?:all)?|fullmatch|regexp?(?:p|_match|_search|Match)?|like|count|assert(?:_?(?:equals?|eq|ne|that|true|in|same|contains))?
     |expect|toBe|toEqual|re_match)
     \s*\(\s*[^()\n]*$"""

@@ -31,8 +31,11 @@ SAYS = frozenset(
 )  # fmt: skip
 
 
-# A command's word that looks for the others: ``git grep``, ``gh search code``.
-_SEARCHES = regex(r"(?:git\s+(?:-[Cc]\s+\S+\s+|-\S+\s+)*(?:grep|log)|gh\s+search|hub\s+search)\b")
+# A command's word that looks for the others: ``git grep``, ``gh search code``, ``xargs grep``.
+_SEARCHES = regex(
+    r"(?:git\s+(?:-[Cc]\s+\S+\s+|-\S+\s+)*(?:grep|log)|gh\s+search|hub\s+search"
+    r"|(?:sudo|xargs(?:\s+-\S+(?:\s+\d+)?)*)\s+(?:[efz]?grep|rg))\b"
+)
 _PRINTS_INTO = regex(r"printf\s+-v\s+(\w+)\s")
 
 
