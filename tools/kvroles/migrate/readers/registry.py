@@ -27,7 +27,7 @@ READERS = {
     "just": "recipes:JUSTFILE",
     "powershell": "powershell.carrier:POWERSHELL",
     "unit": "ini:INI",
-    "hcl": "hcl:HCL",
+    "hcl": "hcl.carrier:HCL",
     "log": "plain:LOG",
     "value": "plain:VALUE",
     "prose": "plain:PROSE",

@@ -1,0 +1,1 @@
+"""HCL: Terraform, OpenTofu, Nomad, Packer, bake files."""
