@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice, pairwise
 
-from kvroles.evidence import argv, comments, data_cues, kinds, pickers
+from kvroles.evidence import argv, data_cues, kinds, pickers
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.patterns import regex
@@ -15,6 +15,7 @@ from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, lines, mentions, pairs
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.mapping.remarks import Remarks, opens_line
 from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template.actions import Branch
 from kvroles.migrate.readers.words import REACH, role_set
@@ -49,6 +50,7 @@ class Tree:
         self.source = source
         self.up = up
         self.ctx = ctx
+        self._remarks = Remarks(source, ctx)
         self.has_comments = commented  # the language has # comments
         self.branches = branches
         self.branch_scope = branch_scope
@@ -117,7 +119,7 @@ class Tree:
         pending = [b for b in self.branches if b.start <= path[-1].start < b.end]
         keys: list[str] = []
         if self._head is None:
-            self._head = self._document_cues(path[0]) if self.has_comments else []
+            self._head = self._remarks.of_document(path[0]) if self.has_comments else []
         said = self._head
         said = [c for c in said if c.side is not Side.SHARED]  # what tells of both at the head of a file is its subject
         if said:
@@ -144,8 +146,8 @@ class Tree:
                     scope = Scope("variable", name, scope)
                     scope.find_uses, scope.only_doubts = partial(self._expansions, name, node), True
                 if pair and pair[1] is nxt:
-                    noted = self.has_comments and (not node.flow or self._opens_line(pair[0].start))
-                    if noted and (above := self._comment_cues(pair[0].start)):
+                    noted = self.has_comments and (not node.flow or opens_line(self.source.s, pair[0].start))
+                    if noted and (above := self._remarks.of_line(pair[0].start)):
                         scope = Scope("line", "", scope, above)  # a name says more than what is said of it
                     scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
                     scope.cues += self._referenced(pair[0], node, scope)
@@ -172,8 +174,8 @@ class Tree:
             scope.cues += argv.cues(near, self.ctx, skip=index - first)
             scope.flags = argv.flags_of(near)
         scope.cues += data_cues.off_beside(seq, item, self.ctx)
-        if self.has_comments and (not seq.flow or self._opens_line(item.start)):
-            scope.cues += self._comment_cues(item.start)
+        if self.has_comments and (not seq.flow or opens_line(self.source.s, item.start)):
+            scope.cues += self._remarks.of_line(item.start)
         return scope
 
     def _picked(self, seq: Seq, item: Node, up: Scope) -> list[Cue] | None:
@@ -314,47 +316,6 @@ class Tree:
         words = [argv.Word(w, self.source.at(i)) for w in line.split() if not name or name not in w]
         targets = [argv.Word(w, self.source.at(i)) for w in re.findall(r">\s*(\S+)", line)]
         return Scope("command", "", scope, argv.cues(words, self.ctx) + argv.redirect_cues(targets, self.ctx))
-
-    def _document_cues(self, root: Node) -> list[Cue]:
-        """What the comment at a document's head says of all of it: one that a blank line follows, or whose next line sets
-        a plain value, as the head of a Kubernetes object does. Any other belongs to the key below it."""
-        first = root.pairs[0][1] if isinstance(root, Map) and root.pairs else None
-        line = self.source.s.rfind("\n", 0, root.start) + 1
-        above = self._above(line, -1)
-        if above:
-            plain = (isinstance(root, Map) and root.flow) or (isinstance(first, Scalar) and "kv_" not in first.value)
-            return comments.said(above, self.ctx) if plain else []
-        while line > 0 and not self.source.s[self.source.s.rfind("\n", 0, line - 1) + 1 : line].strip():
-            line = self.source.s.rfind("\n", 0, line - 1) + 1
-        return comments.said(self._above(line, -1), self.ctx)
-
-    def _opens_line(self, i: int) -> bool:
-        """Whether nothing but blanks stands before index ``i`` on its line."""
-        return not self.source.s[self.source.s.rfind("\n", 0, i) + 1 : i].strip()
-
-    def _above(self, line: int, indent: int) -> list[tuple[int, str]]:
-        """The comment lines right above the line that begins at index ``line``, at ``indent`` (-1: any): place and text."""
-        s = self.source.s
-        out: list[tuple[int, str]] = []
-        while line > 0:
-            prev = s.rfind("\n", 0, line - 1) + 1
-            above = s[prev : line - 1]
-            if not above.lstrip().startswith("#") or (indent >= 0 and len(above) - len(above.lstrip()) != indent):
-                break
-            out.append((self.source.at(prev + len(above) - len(above.lstrip())), above.strip().lstrip("#").strip()))
-            line = prev
-        return out[::-1]
-
-    def _comment_cues(self, start: int) -> list[Cue]:
-        """Comments right above the line that index ``start`` is on, at its indentation, and at that line's end."""
-        s = self.source.s
-        line = s.rfind("\n", 0, start) + 1
-        end = s.find("\n", start)
-        text = s[line : end if end >= 0 else len(s)]
-        out: list[Cue] = []
-        if m := re.search(r"(?<=\s)#\s?(.*)$", text[start - line :]):
-            out += comments.said([(self.source.at(start + m.start()), m.group(1))], self.ctx)
-        return out + comments.said(self._above(line, len(text) - len(text.lstrip())), self.ctx)
 
     # -- leaves -------------------------------------------------------------------------------------------------------
 
