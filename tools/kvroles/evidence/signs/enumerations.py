@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+from kvroles.evidence.marks import open_quote
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.comparisons import has_sed
 from kvroles.evidence.signs.messages import sentence
 from kvroles.evidence.signs.place import (
     CALLED,
     CODE,
+    DATA,
     DOCUMENTS,
     NEAR,
     NO_CODE,
@@ -61,8 +63,11 @@ _NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+
 # A list that is a call's argument, is indexed or gone through at once, or has a name.
 _IN_CALL = regex(r"(\w+)\s*!?\(\s*(?:[^()\n\[\]{}]*,\s*)?(?:[&*]|\[\]\w+|new\s+\w+\[\])?\s*$")
 _TAKES = regex(
-    r"\s*\)?\s*(?:\[(?!number)|\.(?!includes|contains|indexOf|index\b|count|has\b|some|every|join|length|len\b|iter\(\)\.any))"
+    r"\s*(?:as\s+const\s*)?\)?\s*(?:\[(?!number)|\.(?!includes|contains|indexOf|index\b|count|has\b|some|every|join|length|len\b|iter\(\)\.any))"
 )
+_OF_ROLES = regex(r"(?i)(?:roles|kinds|types|symbols|values)[\"']?\s*[:=]\s*$")
+_TAKEN_IN_TURN = regex(r"(?i)\b(?:matrix|sweep|grid|parallel|axes|strategy|param(?:eter)?s)\b[\"']?\s*[\]:={]")
+_EXPANDED = regex(r"(?<![$\w])\{[\w,]*$")
 _HELD = regex(r"[\w)\]][ \t]+$")  # what a list stands behind with nothing but a blank between
 _QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
 # One value of a type or schema, where the others stand beside it: ``z.literal("kv_both")``, ``{"const": "kv_both"}``.
@@ -119,6 +124,10 @@ def listed(p: Place) -> bool:
         return False
     if not called and p.lang not in CODE | NO_CODE and _HELD.search(near) and not _VOCABULARY.search(near):
         return False  # held by what, in a language that is not read
+    if p.lang == "shell" and _EXPANDED.search(p.before, k) and not open_quote(p.line[:-1]):
+        return False  # {kv_both,kv_producer}: words of a command
+    if not called and p.lang in CODE and _one_argument(p.before, k):
+        return False
     held = near
     if called and name is not None:  # ROLES = List.of(
         held = _QUALIFIED.sub("", near[: name.start()].rstrip(".:"))
@@ -127,7 +136,28 @@ def listed(p: Place) -> bool:
     if beside["sep"].strip() != "," and p.lang not in {"yaml", "json", "toml", "shell"}:
         return True  # a union of types
     inside = p.before[k:] + TOKEN + _CLOSED.split(p.after, maxsplit=1)[0]
-    return {"kv_producer", "kv_consumer"} <= set(ROLES.findall(inside)) or _VOCABULARY.search(near) is not None
+    whole = {"kv_producer", "kv_consumer"} <= set(ROLES.findall(inside)) and (p.lang not in DATA or _names_all(p, near))
+    return whole or _VOCABULARY.search(near) is not None
+
+
+def _one_argument(before: str, k: int) -> bool:
+    """Whether the list that opens at index ``k`` is one of several arguments of a call that makes no list itself."""
+    outer = next(opened(before, k), None)
+    if outer is None or before[outer] != "(" or "," not in before[outer:k]:
+        return False
+    name = re.search(r"(\w+)\s*!?$", before[:outer])
+    return (
+        name is not None
+        and not _lists(name[1])
+        and CALLED.search(before[: outer + 1]) is None
+        and not _VOCABULARY.search(before[:k])
+    )
+
+
+def _names_all(p: Place, near: str) -> bool:
+    """Whether a list of data that names all roles stands behind a key for such a list: what a matrix, a loop or the setting
+    ``role`` takes in turn is none."""
+    return _OF_ROLES.search(near) is not None and _TAKEN_IN_TURN.search(p.before) is None
 
 
 def _joined(p: Place) -> bool | None:
@@ -169,9 +199,9 @@ def _of_all(p: Place) -> bool:
     below = p.after.split("\n")
     end = next((k for k in range(1, len(below)) if not below[k].lstrip().startswith("- ")), len(below))
     items = "\n".join([*above[n:], *below[:end]])
-    return {"kv_producer", "kv_consumer"} <= set(ROLES.findall(items)) or (
-        n > 0 and _VOCABULARY.search(above[n - 1].rstrip()) is not None
-    )
+    key = above[n - 1].rstrip() if n > 0 else ""
+    whole = {"kv_producer", "kv_consumer"} <= set(ROLES.findall(items)) and _names_all(p, key)
+    return whole or _VOCABULARY.search(key) is not None
 
 
 def literal(p: Place) -> bool:
