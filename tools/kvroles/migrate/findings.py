@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kvroles.evidence import decide, kinds
+from kvroles.evidence import decide, kinds, marks
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.signs.signs import SIGNS
-from kvroles.migrate import advice, connectors, dumps, hazards, together
+from kvroles.migrate import advice, connectors, dumps, hazards, spelled, together
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
 from kvroles.migrate.codes import CODES, Means
@@ -38,6 +38,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
             verdict.cues = [_unmasked(c, ctx) for c in verdict.cues]
     for site, verdict in zip(sites, verdicts, strict=True):
         out += _of_site(site, verdict, ctx, options, answered)
+    out += _spelled(ctx)
     _left_alone(out, ctx, lambda f: f.pos in answered or options.settings.side_of(ctx.path, f.line) is not None)
     if ctx.path == "-":
         _name_objects(out, ctx)
@@ -48,6 +49,21 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     for f in out:
         if f.role is not None and any(o.suppressed for o in out if o.pos == f.pos):
             f.role = None
+    return out
+
+
+def _spelled(ctx: File) -> list[Finding]:
+    """What a search for the word passes over, but for comments and records: unread, at its place."""
+    if read.recorded(ctx.below):
+        return []
+    out: list[Finding] = []
+    lang = read.language(ctx.name, ctx.text)
+    for pos, why in spelled.places(ctx.text.s):
+        if not marks.commented(ctx.text.s, pos, lang):
+            line, column = ctx.line(pos)
+            fix = "set the role where this is made, if it is NIXL's; if not, say so with a comment: kv-roles: ignore[KVR118]"
+            message = f"unread: {why}"
+            out.append(Finding("KVR118", CODES["KVR118"].level, ctx.path, line, column, message, pos=pos, fix=fix))
     return out
 
 

@@ -11,7 +11,7 @@ from kvroles import console
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence.frames import Cue
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
-from kvroles.migrate import findings, redact, settings, walk, workers
+from kvroles.migrate import findings, redact, settings, spelled, walk, workers
 from kvroles.migrate.answers import answer, comment
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
@@ -90,7 +90,7 @@ def of_input(data: bytes, options: Options) -> FileResult | None:
     if hit.skipped:
         told = hit.binary or hit.data == b"" or TOKEN.encode() in hit.data
         return skipped("-", hit.skipped, hit.data) if told else None
-    if TOKEN.encode() not in data:
+    if not _holds(data):
         return None
     (made,) = workers.each(
         lambda _: of_bytes("-", "-", data, options), [None], budget=lambda _: budget(len(data)), load=base.load
@@ -171,15 +171,19 @@ def _lost(code: str, path: str, message: str, data: bytes) -> FileResult:
     return FileResult(path, found or [Finding(code, CODES[code].level, path, 1, 1, message)])
 
 
+def _holds(data: bytes) -> bool:
+    return TOKEN.encode() in data or spelled.PATTERN.search(data) is not None
+
+
 def of_bytes(
     path: str, name: str, data: bytes, options: Options, *, below: str | None = None, named: bool = False
 ) -> FileResult | None:
-    """The result for one file's bytes, or None if ``kv_both`` is not in them.
+    """The result for one file's bytes, or None if ``kv_both`` is not in them, in another spelling neither.
 
     ``name`` is the part of the path that may count as evidence, ``below`` the part below what the user named, by which a
     record is known (as ``name`` if None); ``named`` whether the user named the very file.
     """
-    if _TOKEN.search(data) is None:
+    if not _holds(data):
         return None
     try:
         text = Text.of_file(data)

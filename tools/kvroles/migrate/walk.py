@@ -13,6 +13,9 @@ from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
+from kvroles.evidence.text import TOKEN
+from kvroles.migrate import spelled
+
 # Folders that are passed over where they are met below a path, and why; a path that is named is read whatever its name.
 PASSED_OVER = {
     **dict.fromkeys((".git", ".hg", ".svn", ".bzr", ".jj"), "version control"),
@@ -52,7 +55,8 @@ MAX_BYTES = 8 << 20
 _COUNTED = 1000  # occurrences in a file too large to be read; the rest are not counted
 _CHUNK = 1 << 20
 _SAMPLE = 512  # bytes: of UTF-16 nearly half of them are zeros
-_NEEDLE = b"kv_both"
+_NEEDLE = TOKEN.encode()
+_SEAM = 64  # bytes: as long as another spelling is
 _KEEPS = b"kv-roles: keep both because"  # what a comment says that keeps a line as it is
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WIDE_NEEDLE = re.compile(b"\0{0,3}".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
@@ -250,6 +254,19 @@ def _search(needle: bytes = _NEEDLE, *, of_text: bool = False) -> Callable[[int]
     return has
 
 
+@cache
+def _signs() -> list[Callable[[int], bool]]:
+    return [_search(needle, of_text=True) for needle in spelled.NEEDLES]
+
+
+def _spelled(n: int) -> bool:
+    """Whether the first bytes of the buffer, so many of them, have the needle in another spelling."""
+    for sign in _signs():  # a loop takes half the time of ``any``
+        if sign(n):
+            return spelled.PATTERN.search(_buffer, 0, n) is not None
+    return False
+
+
 def _wide(n: int) -> bool:
     """Whether the buffer is UTF-16 or UTF-32 that has the needle in it, by its mark or its zeros: what PowerShell's ``>``
     writes."""
@@ -257,7 +274,8 @@ def _wide(n: int) -> bool:
 
 
 def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator[str]:
-    """Those of ``paths`` that have the needle in them, or cannot be read. One loop: here most of a run's time goes.
+    """Those of ``paths`` that have the needle in them, in another spelling too, or cannot be read. One loop: here most of a
+    run's time goes.
 
     ``answered`` gets those without the needle that say, in their first piece, to keep it.
     """
@@ -271,7 +289,7 @@ def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator
             continue
         try:
             n = os.readv(fd, _into)  # one buffer for all files: memory stays flat and nothing is copied
-            held = has(n) or (n == _CHUNK and _rest_has(fd))
+            held = has(n) or _spelled(n) or (n == _CHUNK and _rest_has(fd))
             if not held and n > 1 and (_buffer[0] > 0xFD or not _buffer[0] or not _buffer[1]):
                 held = _wide(n)
             if not held and answered is not None and keeps(n):
@@ -338,15 +356,23 @@ def _all(fd: int) -> bytes:
 
 
 def _rest_has(fd: int) -> bool:
-    """Whether the needle is anywhere in the rest of a large file, the last of its first piece included.
+    """Whether the needle is anywhere in the rest of a large file, in another spelling too, the last of its first piece
+    included.
 
     Raises ``OSError`` for what is no file: it may go on for ever.
     """
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise OSError(SPECIAL)
     tail = bytes(_buffer[_CHUNK - len(_NEEDLE) + 1 : _CHUNK])
+    before = bytes(_buffer[_CHUNK - _SEAM : _CHUNK])
     has = _search()
-    return any(has(n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))] for n, old in _pieces(fd, _CHUNK, tail))
+    for n, old in _pieces(fd, _CHUNK, tail):
+        if has(n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))] or _spelled(n):
+            return True
+        if spelled.PATTERN.search(before + _buffer[: min(n, _SEAM)]) is not None:
+            return True
+        before = bytes(_buffer[max(0, n - _SEAM) : n])
+    return False
 
 
 def _pieces(fd: int, at: int, tail: bytes = b"") -> Iterator[tuple[int, bytes]]:

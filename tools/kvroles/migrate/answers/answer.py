@@ -70,13 +70,15 @@ def _parse(table: Mapping[str, object], where: str) -> Answer:
 
 
 def name_places(found: list[Finding], text: str) -> None:
-    """Give each finding of a file with this ``text`` the key and the excerpt of its place; that of none is the file's."""
+    """Give each finding of a file with this ``text`` the key and the excerpt of its place; one of no place has that of its line,
+    or of the file."""
     by_pos = {p.pos: p for p in identity.places(text)}
     for f in found:
         if (place := by_pos.get(f.pos)) is not None:
             f.key, f.excerpt = place.key, place.excerpt
         else:
-            f.key = identity.of_file(f"{f.code} {f.message}")
+            line = text[text.rfind("\n", 0, f.pos) + 1 :].split("\n", 1)[0].strip() if f.pos >= 0 else ""
+            f.key = identity.of_file(" ".join(filter(None, (f.code, f.message, line))))
 
 
 def name_unread(found: list[Finding], data: bytes) -> None:

@@ -1,0 +1,90 @@
+"""A ``kv_both`` that a search for the word passes over is never told "no NIXL role says kv_both"."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from kvroles.migrate import cli, spelled, walk
+
+ROLE = '{"kv_connector": "NixlConnector", "kv_role": "kv_both"}'
+ESCAPED = ROLE.replace("kv_both", "kv\\u005fboth")
+KEY = "kv_" + "role"  # else these lines would be such places themselves
+
+TEXTS = {
+    "secret in base64, one character before": (
+        "s.yaml",
+        "data:\n  a: " + base64.b64encode(b"x" + ROLE.encode()).decode(),
+    ),
+    "secret in base64, two before": ("s.yaml", "data:\n  a: " + base64.b64encode(b"xy" + ROLE.encode()).decode()),
+    "secret in base64": ("s.yaml", "data:\n  a: " + base64.b64encode(ROLE.encode()).decode()),
+    "escaped in JSON": ("a.json", ESCAPED),
+    "escaped in JSON within YAML": ("a.yaml", f"arg: '{ESCAPED}'\n"),
+    "escaped in YAML": ("a.yaml", ROLE.replace("kv_both", "kv\\x5fboth")),
+    "escaped in an address": ("a.sh", f"curl 'http://a/start?{KEY}=kv%5Fboth'\n"),
+    "a shell's variable": ("a.sh", f'vllm serve m --kv-transfer-config "{{\\"{KEY}\\":\\"kv_$MODE\\"}}"\n'),
+    "a shell's quotes": ("a.sh", f'''vllm serve m --kv-transfer-config '{{"{KEY}":"kv_'both'"}}'\n'''),
+    "Python's hole": ("a.py", f'KVTransferConfig(kv_connector="NixlConnector", {KEY}=f"kv_{{side}}")\n'),
+    "Python's sum": ("a.py", f'KVTransferConfig(kv_connector="NixlConnector", {KEY}="kv_" + side)\n'),
+    "two strings": ("a.py", f'KVTransferConfig(kv_connector="NixlConnector", {KEY}="kv_" "both")\n'),
+    "a template": ("a.yaml", f"kv_connector: NixlConnector\n{KEY}: kv_{{{{ .Values.role }}}}\n"),
+}
+
+
+def _check(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
+    return cli.main(["--check", *args, "."]), capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_what_is_spelled_otherwise_is_unread_and_fails_the_gate(
+    what: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, text = TEXTS[what]
+    (here / name).write_text(f"\n{text}\n")
+    code, out = _check(capsys)
+    assert (code, "KVR118 unread" in out, "no NIXL role says" in out) == (1, True, False), out
+
+
+QUIET = {
+    "a role of one side": ("a.yaml", f"{KEY}: kv_producer\n"),
+    "all roles": ("a.md", f"`{KEY}` is one of kv_*.\n"),
+    "a comment": ("a.py", f'# {KEY}="kv_" + side\n'),
+    "another setting": ("a.py", 'name = f"kv_{layer}"\n'),
+    "a log": ("a.log", f'2026-01-01 10:00:00 {KEY}="kv_" + side\n'),
+}
+
+
+@pytest.mark.parametrize("what", QUIET)
+def test_what_is_no_such_place_is_quiet(what: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, text = QUIET[what]
+    (here / name).write_text(text)
+    code, out = _check(capsys)
+    assert (code, "KVR118" in out) == (0, False), out
+
+
+def test_a_comment_or_the_baseline_leaves_such_a_place(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = f"curl 'http://a/?{KEY}=kv%5Fboth'\n"
+    file = here / "a.sh"
+    file.write_text(f"# kv-roles: ignore[KVR118]\n{line}")
+    assert _check(capsys)[0] == 0
+    file.write_text(line)
+    assert _check(capsys, "--baseline", "b", "--write-baseline")[0] == 0
+    file.write_text(f"# moved\n{line}")
+    assert _check(capsys, "--baseline", "b")[0] == 0
+    file.write_text(line + line.replace("//a/", "//b/"))
+    code, out = _check(capsys, "--baseline", "b")
+    assert (code, "a.sh:2:" in out, "a.sh:1:" in out) == (1, True, False), "another place is new"
+
+
+@pytest.mark.parametrize("before", [0, (1 << 20) - 30, (1 << 20) + 9])
+def test_such_a_place_is_found_anywhere_in_a_large_file(before: int, tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(" " * before + ESCAPED + " " * (1 << 20))
+    assert list(walk.holding([str(file)])) == [str(file)]
+
+
+def test_every_form_has_a_sign_that_the_search_looks_for() -> None:
+    for _, text in TEXTS.values():
+        assert any(True for _ in spelled.places(text)), text
+        assert any(needle in text.encode() for needle in spelled.NEEDLES), text
