@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import islice
 
 from kvroles.evidence import conditions, listed, names, proxies
 from kvroles.evidence.frames import Scope, Side
@@ -17,6 +18,7 @@ from kvroles.evidence.names import (
     of_trade,
     role_key,
     role_value,
+    split_name,
     twins,
     unknown_words,
 )
@@ -121,10 +123,38 @@ _BEFORE = regex(r"[\w.-]*\Z")
 _AFTER = regex(r"[\w.-]*")
 
 
+@lru_cache(maxsize=64)
+def _defined(name: str) -> re.Pattern[str]:
+    """Where a name is set, or stands as a key, or opens a function."""
+    return re.compile(
+        rf"(?<![\w.$/-]){re.escape(name)}[\"']?\]?(?:[ \t]*\([^()\n]*\))?[ \t]*(?:\+?:?=(?![=>])|=>|:|\{{)"
+    )
+
+
+def _given(s: str, end: int) -> str:
+    """What follows the sign at whose end a name is set: the rest of its line, and the lines below that are indented deeper or go
+    on with it."""
+    start = s.rfind("\n", 0, end) + 1
+    lead = len(s[start:end]) - len(s[start:end].lstrip())
+    lines = s[end : end + _LONGEST_GIVEN].split("\n")
+    held = 1
+    for line, above in zip(lines[1:], lines, strict=False):
+        deeper = len(line) - len(line.lstrip()) > lead
+        if line.strip() and not deeper and not above.rstrip().endswith(("\\", "(", "[", "{", "'", '"', "`", "=")):
+            break
+        held += 1
+    return "\n".join(lines[:held])
+
+
 def _holds(text: str, name: str) -> bool:
     """Whether a text holds a name that is no part of a longer word."""
     ends = (text[i - 1 : i] + text[i + len(name) : i + len(name) + 1] for i in occurrences(text, name))
     return any(not re.search(r"[A-Za-z0-9]", around) for around in ends)
+
+
+_SET_OFTEN = 20  # times that a name is set: for more, it is none of two servers
+_LONGEST_GIVEN = 2000  # characters of what a name is set to
+_PUT_TO_USE = regex(r"kv[-_]role|kv_connector|--kv[-_]transfer|vllm[\s\"',]+serve|kv_(?:both|producer|consumer)")
 
 
 class FileCtx:
@@ -339,7 +369,7 @@ class FileCtx:
                 return frozenset()
         if not found:
             side = lettered(name)
-            return frozenset((side,)) if side is not None and self.has_twin(name) else frozenset()
+            return frozenset((side,)) if side is not None and self._has_letter_twin(name) else frozenset()
         if found <= set(PD) and of_trade(name) and not (self.has_twin(name) or self.company):
             return frozenset()
         return found
@@ -453,6 +483,24 @@ class FileCtx:
         file's path has too, beside it in its folder."""
         beside = self.siblings if name in self._stems else ()
         return any(_holds(text, twin) for twin in twins(name) for text in (self.text.s, *beside))
+
+    def _has_letter_twin(self, name: str) -> bool:
+        """Whether a name with a letter for its side has its twin. A letter alone (``p``) may be anything: its twin has to be
+        given a config or a command of vLLM's as well, or to stand beside the file."""
+        if not all(len(w) == 1 or w.isdigit() for w in split_name(name)):
+            return self.has_twin(name)
+        if name not in self._letter_twins:
+            s = self.text.s
+            self._letter_twins[name] = any(
+                (name in self._stems and any(_holds(other, twin) for other in self.siblings))
+                or any(_PUT_TO_USE.search(_given(s, m.end())) for m in islice(_defined(twin).finditer(s), _SET_OFTEN))
+                for twin in twins(name)
+            )
+        return self._letter_twins[name]
+
+    @cached_property
+    def _letter_twins(self) -> dict[str, bool]:
+        return {}
 
     @cached_property
     def _stems(self) -> frozenset[str]:

@@ -290,11 +290,26 @@ class Reader:
             and (nixl := self._both_nixl(node)) is not None
         ):
             return nixl
+        if self._chooses(node):
+            return Scalar(Text(_CHOSEN, self.t.at(node.start_byte)), node.start_byte, node.end_byte)
         source = grammar.text(self.t, node)
         if source in {"True", "False", "true", "false"}:
             return Scalar(Text(source, self.t.at(node.start_byte)), node.start_byte, node.end_byte)
         resolved = self.value_of(source) if re.fullmatch(r"[A-Za-z_]\w*", source) else None
         return Scalar(Text(resolved or "$" + source[:60], self.t.at(node.start_byte)), node.start_byte, node.end_byte)
+
+    def _chooses(self, node: Node) -> bool:
+        """Whether a value is one of several, or a comparison: the strings in it are not what it is."""
+        if node.type in {"binary_expression", "unary_expression"}:
+            sign = node.child_by_field_name("operator")
+            return sign is not None and grammar.text(self.t, sign) in _CHOICES
+        return node.type in {
+            "conditional_expression",
+            "ternary_expression",
+            "boolean_operator",
+            "not_operator",
+            "comparison_operator",
+        }
 
     def _both_nixl(self, choice: Node) -> Scalar | None:
         """The first value of a choice between two that are both NIXL's connector; None for any other."""
@@ -360,7 +375,8 @@ class Reader:
             said: set[tuple[str | None, bool]] = set()
             for end in ends:
                 if m := _SET_TO.match(s, end):
-                    said.add((m[2], m[1] is not None or self._given_by(end)))
+                    open_ = m[1] is not None or _ALL_OF_IT.match(s, m.end()) is None or self._given_by(end)
+                    said.add((m[2], open_))
                 elif _SET_ANEW.match(s, end):
                     said.add((None, True))
             values = {value for value, _ in said if value is not None}
@@ -460,6 +476,8 @@ class Reader:
 _NEAR = 2_000  # characters before a use in which the object is made
 _MADE = regex(r"(?:object\.__new__\(\s*(\w+)|(?:\w+\.)*([A-Z]\w*)(?:\.__new__)?\()")
 _MEMBER_SET = regex(r"(?:\[[\"']([\w-]+)[\"']\]|\.(\w+))\s*=\s*[\"']([\w.-]+)[\"']")
+_CHOICES = frozenset({"||", "??", "&&", "!", "==", "!=", "===", "!==", "<", ">", "<=", ">="})
+_CHOSEN = "${_}"  # to every rule a placeholder without a name
 _GIVEN = frozenset({"keyword_argument", "assignment_pattern"})
 _GIVES_A_VALUE = frozenset({"if_expression", "else_clause", "match_arm", "function_item", "closure_expression"})
 _ARGUMENTS = frozenset({"arguments", "argument_list"})
@@ -474,6 +492,11 @@ _LOOKS_UP = regex(r"(?:^|\.)(?:get|getenv|pop|getOrDefault|get_or)$")
 _PLAIN_SET = regex(r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]")
 _SET_TO = regex(
     r"\s*(?::[^=\n]+)?:?=\s*(os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
+)
+# Behind a string that is all a name is set to: no ``"a" if b else "c"``, ``"a" or b``, ``"a" + b``.
+_ALL_OF_IT = regex(
+    r"(?:\.(?:to_string|to_owned|into)\(\))?(?:[ \t]+as[ \t]+\w+)?[ \t]*"
+    r"(?:[;,)\]}#]|//|/\*|\Z|\r?\n(?![ \t]*(?:\?|\|\||&&|\+|\.|%)))"
 )
 _SETS = regex(r"\s*(?::[^=\n]+)?:?=(?!=)\s*\(?\s*")
 _WORD = regex(r"\w+")
