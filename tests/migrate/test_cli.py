@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from kvroles.migrate import cli
+from support.corpus import EVERY_CODE
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -402,7 +403,7 @@ def test_json_follows_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
     schema = json.loads((REPO / "docs/data/migrate.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     Path("run.sh").write_text(SCRIPT + "\n" + UNSAID)
-    for args in (["--json", "run.sh"], ["--json", str(REPO / "tests/corpus")], ["--json", "--write", "run.sh"]):
+    for args in (["--json", "run.sh"], ["--json", *EVERY_CODE], ["--json", "--write", "run.sh"]):
         _, out, _ = _run(capsys, *args)
         report = json.loads(out)
         jsonschema.validate(report, schema)

@@ -129,8 +129,10 @@ def test_many_processes_find_what_one_finds_in_the_order_of_names(
 def test_a_helper_process_that_is_killed_while_it_searches_is_one_paragraph(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in range(450):
+    for n in range(12):
         Path(f"f{n}.sh").write_text(GOOD)
+    monkeypatch.setattr(search, "_WORTH_SHARING", 10)
+    monkeypatch.setattr(search, "_AT_ONCE", 3)
     main, holding, readers = os.getpid(), walk.holding, search._load_readers
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(

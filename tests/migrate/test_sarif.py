@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from kvroles.migrate import cli
 from kvroles.migrate.codes import CODES, TO_DO
+from support.corpus import EVERY_CODE
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -90,10 +91,9 @@ def _log(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
 
 
 def test_the_log_of_every_kind_of_file_has_the_shape_of_sarif(capsys: pytest.CaptureFixture[str]) -> None:
-    corpus = Path(__file__).parents[1] / "corpus"
     Path("odd.yaml").write_bytes(b"\xe9 kv_both")
     Path("kept.sh").write_text(f"# kv-roles: keep both because it is a demo\n{UNSAID}")
-    run = _log(capsys, ".", str(corpus))
+    run = _log(capsys, ".", *EVERY_CODE)
     assert len({r["ruleId"] for r in run["results"]}) > 15
     assert [r["suppressions"][0]["justification"] for r in run["results"] if "suppressions" in r] >= ["it is a demo"]
     prints = [r["partialFingerprints"]["kvRolesPlace/v1"] for r in run["results"]]
