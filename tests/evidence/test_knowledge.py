@@ -25,6 +25,7 @@ _TABLES = [
     (names, "_LOGIC", {"near"}),
     (names, "_PHASES", {"near"}),
     (names, "_FOREIGN", {"own"}),
+    (names, "_REPLACED", {"own"}),
     (names, "_ASKING", {"test"}),
     (names, "_COUNTING", {"count"}),
     (names, "_ROLE_VALUES", {"value"}),

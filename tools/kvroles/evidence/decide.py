@@ -12,10 +12,12 @@ from typing import NamedTuple
 from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.names import of_another
 
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
+_HOLDERS = frozenset({"key", "variable", "function", "section"})  # scopes that bear the name of what they hold
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
@@ -147,6 +149,8 @@ def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
         for scope, used in doubts:
             if any(c.side is decided.side.other for c in used):
                 return Verdict(None, "conflict", seen + used, carrier=scope)
+        if decided.weight < Weight.FLAG and any(s.kind in _HOLDERS and of_another(s.name) for s in chain):
+            return Verdict(None, "weak", seen)
         return Verdict(decided.side, "", seen, against)
     return Verdict(None, decided.side.value, seen)
 

@@ -21,6 +21,7 @@ _TRADES = frozenset(word for word, _, takes in rows(lexicon.SIDES) if takes == "
 _NEUTRAL = frozenset(word for row in rows(lexicon.NEUTRAL) for word in row[0].split())
 _LOGIC = frozenset(lexicon.LOGIC.split())
 _FOREIGN = frozenset(lexicon.FOREIGN.split())
+_REPLACED = frozenset(lexicon.REPLACED.split())
 _ASKING = frozenset(lexicon.ASKING.split())
 _COUNTING = frozenset(lexicon.COUNTING.split())
 _PHASES = frozenset((word, where, Side(side)) for word, where, sides in rows(lexicon.PHASES) for side in sides.split())
@@ -220,12 +221,17 @@ def own(name: str) -> bool:
     """Whether what a name holds can be this server's own side: no word of it leaves a side out (``exclude_role``) or means
     another server's (``peer_role``), and of a role's name (``acme_role``) each word is known to be neutral."""
     parts = name.rstrip("./").split("/")[-1].split(".")
-    if any(w in _LOGIC or w in _FOREIGN for part in parts for w in split_name(part)):
+    if any(w in _LOGIC or w in _FOREIGN or w in _REPLACED for part in parts for w in split_name(part)):
         return False
     words = split_name(parts[-1])
     if len(words) < 2 or words[-1].removesuffix("s") not in _ROLE_WORDS:
         return True
     return all(w in _NEUTRAL or w in _NAMES or len(w) == 1 or w.isdigit() for w in words)
+
+
+def of_another(name: str) -> bool:
+    """Whether what a name holds for each side is another server's: of ``peer_kv`` the value for prefill is decode's."""
+    return any(w in _FOREIGN for w in split_name(name))
 
 
 _OPERATOR = regex(r"![=~]*|<>|[~^]")

@@ -65,6 +65,26 @@ def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
     return out
 
 
+def included(ctx: FileCtx, name: str) -> dict[Side, Cue]:
+    """What each side, prefill or decode, is seen to include the named template ``name`` for, in the files beside the one that
+    defines it."""
+    folder, own = os.path.split(ctx.path)
+    out: dict[Side, Cue] = {}
+    for path in _files(folder) if ctx.path != "-" else ():
+        data = walk.look(path).data
+        if os.path.basename(path) == own or f'"{name}"'.encode() not in data:
+            continue
+        shown = _join(os.path.dirname(ctx.name), folder, path)
+        other = File(path, shown, Text(data.decode("utf-8", "replace")))
+        up = Scope("other file", shown, None, file_scope(shown, other).cues)
+        for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
+            side = decide.of_use(use).side
+            if side in decide.PD:
+                words = f"{os.path.basename(path)} includes {name}"
+                out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
+    return out
+
+
 def _candidates(ctx: FileCtx) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
     """The files that may name this one: path, path as evidence, the name to look for, and what may stand before it."""
     folder, name = os.path.split(ctx.path)

@@ -30,6 +30,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
     verdicts = _handed_over(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
+    verdicts = _included(sites, verdicts, ctx) if "define" in ctx.low else verdicts
     verdicts = together.expected(sites, _taken_over(sites, verdicts, ctx), ctx)
     answers = options.settings.answers_of(ctx.path)
     answered = {p.pos: answers[p.key] for p in identity.places(ctx.text.s) if p.key in answers} if answers else {}
@@ -200,6 +201,20 @@ def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | No
                 v = Verdict(None, "conflict" if own is None else "shared", cues, carrier=name)
             elif v.side is None and own is not None:
                 v = Verdict(side, "", [*v.cues, own])  # a file's name, and what is done with the file
+        out.append(v)
+    return out
+
+
+def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """A named template that says its side by its name is of both where another file of the chart includes it for the other."""
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        name = next((s.name for s in site.scope.chain() if s.kind == "template"), "")
+        if name and v is not None and v.side in decide.PD and v.cues[0].kind == kinds.BLOCK.name:
+            from kvroles.migrate import across  # lazy: only few files define templates
+
+            if (taken := across.included(ctx, name).get(v.side.other)) is not None:
+                v = Verdict(None, "shared", [*v.cues, taken])
         out.append(v)
     return out
 

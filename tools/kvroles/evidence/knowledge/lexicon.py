@@ -62,10 +62,13 @@ non nor not off omit omitted opposite other post pre rather sans skip skipped st
 wait without
 """
 
-# Words of a name that holds another server's side, or one that may be replaced.
+# Words of a name that holds another server's side, or what another server's is for each side.
 FOREIGN = """
-counterpart default dependency dest destination downstream foreign next partner peer prev previous remote upstream
+counterpart dependency dest destination downstream foreign next partner peer peers prev previous remote upstream
 """
+
+# Words of a name that holds a side which may be replaced.
+REPLACED = "default"
 
 # Words that may stand in a name that a condition asks for: ``is_prefill_worker``, ``PREFILL_ONLY``.
 ASKING = "is as run role mode only worker node instance server pod engine flag self this am"

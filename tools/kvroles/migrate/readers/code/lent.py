@@ -17,6 +17,7 @@ from kvroles.migrate.readers.code.source import Reader
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
 _ALONE = regex(r"^[\"'`]([\w./-]+)[\"'`]$")
 _NAMED = regex(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
+_PAIR = 2
 NAMES = frozenset(
     {"identifier", "type_identifier", "field_identifier", "property_identifier", "shorthand_property_identifier"}
 )
@@ -46,6 +47,8 @@ class Lender(Reader):
             if use.type not in NAMES:
                 continue
             for owner in grammar.owners(use):
+                if mentioned(taker := self._in_turn(owner, use)) == {other}:
+                    return kinds.HANDED_ON.cue(other, taker, self.t.at(m.start()))
                 taker = self._taker(owner, use)
                 if not taker or mentioned(taker) != {other}:
                     continue
@@ -65,6 +68,15 @@ class Lender(Reader):
         """What is found of ``pattern`` in the source behind ``owner``; empty if nothing is."""
         m = re.search(pattern, self.t.s[owner.end_byte :])
         return m.group() if m else ""
+
+    def _in_turn(self, owner: Node, use: Node) -> str:
+        """The name that takes ``use`` where as many values are given to as many names: ``a, b = b, a``."""
+        if owner.type not in self.spec.assign or len(names := self.targets(owner)) < _PAIR:
+            return ""
+        value = owner.child_by_field_name("right") or owner.child_by_field_name("value")
+        given = value.named_children if value is not None else []
+        index = next((n for n, c in enumerate(given) if c == use), len(names))
+        return names[index] if index < len(names) == len(given) else ""
 
     def _taker(self, owner: Node, use: Node) -> str:
         """The name that ``owner`` gives to what ``use`` stands for, if it is an assignment, a pair or a subclass."""

@@ -168,7 +168,11 @@ class Reader:
         )
         if left is None:
             return []
-        names = left.named_children if left.type in {"expression_list", "pattern_list", "tuple_pattern"} else [left]
+        names = (
+            left.named_children
+            if left.type in {"expression_list", "pattern_list", "tuple_pattern", "array_pattern"}
+            else [left]
+        )
         out: list[str] = []
         for n in names:
             source = grammar.text(self.t, n)

@@ -10,6 +10,7 @@ from itertools import islice, pairwise
 from kvroles.evidence import argv, data_cues, kinds, pickers
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site
+from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
@@ -27,6 +28,9 @@ _TEMPLATE_KEY = regex(
 
 _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
 _DENIES = regex(r"\bNot\b")
+# What a reference to another key begins with, up to its name: ``${{ env.``, ``$(``, ``{{ .Values.``, ``%(``, ``$ref: "#/``.
+_REFERS = r"(?:\$[({]{0,3}\s*(?:[\w-]+\.){0,4}|\{\{[^{}\n]{0,80}?|%\(|\$ref[\"']?\s*:\s*[\"']?[^\s\"']{0,80}?/)"
+_TWICE = 2
 _GENERATORS = (["configMapGenerator"], ["secretGenerator"])
 # Keys of what a test of manifests expects.
 _ASSERTS = frozenset({"assert", "asserts"})
@@ -151,6 +155,9 @@ class Tree:
                         scope = Scope("line", "", scope, above)  # a name says more than what is said of it
                     scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
                     scope.cues += self._referenced(pair[0], node, scope)
+                    side = scope.cues[0].side if len(scope.cues) == 1 else None
+                    if follow and side in PD:
+                        scope.find_lent = partial(self._lent, path, i, side.other)
                     keys.append(pair[0].value)
                     if len(keys) == 2 and follow:
                         self._handed_out(keys, path[0], scope)
@@ -257,6 +264,37 @@ class Tree:
             for k, v in owner.pairs
             if k is not key and taken.search(self.source.s, v.start, v.end) and data_cues.one_side(k.value, self.ctx)
         ]
+
+    def _lent(self, path: list[Node], i: int, other: Side) -> Cue | None:
+        """The key or name of side ``other`` below which the value at the end of ``path`` is referred to by the key of the mapping
+        ``path[i]`` that it is in: ``${prefill.kv}``, ``{{ prefill_kv }}``, ``$PREFILL_KV``, ``$ref: "#/prefill/kv"``."""
+        keys: list[str] = []
+        for node, inner in pairwise(path[i:]):
+            pair = node.pair_of(inner) if isinstance(node, Map) else None
+            if pair is None or pair[1] is not inner:
+                break
+            keys.append(pair[0].value)
+        s, first, own = self.ctx.text.s, self.source.at(0), path[i + 1]
+        if not keys or s.count(keys[0]) < _TWICE:
+            return None
+        below = ""
+        for key in reversed(keys[1:]):
+            below = rf"(?:(?:[.:/]|\[[\"']?){re.escape(key)}[\"']?\]?{below})?"
+        named = re.compile(rf"{_REFERS}(?<![\w\"'-])(?P<name>{re.escape(keys[0])}){below}(?![\w/\[-]|[.:]\w)")
+        for m in islice(named.finditer(s), MANY):
+            k = m.start("name") - first
+            if own.start <= k < own.end or not 0 <= k < len(self.source.s) or self.source.at(k) != m.start("name"):
+                continue
+            taker = path_to(self.root, k)
+            for node, inner in reversed(list(pairwise(taker))):
+                pair = node.pair_of(inner) if isinstance(node, Map) else None
+                name = (node.scalar("name") or "") if isinstance(node, Map) else ""
+                said = [n for n in (pair[0].value if pair is not None else "", name) if mentioned(n) & set(PD)]
+                if said and mentioned(said[0]) == {other}:
+                    return kinds.HANDED_ON.cue(other, said[0], m.start("name"))
+                if said:
+                    break
+        return None
 
     def _handed_out(self, keys: list[str], root: Node, scope: Scope) -> None:
         """Have the uses looked up of what a file's head gives a name: a compose config, a file of a ConfigMap."""

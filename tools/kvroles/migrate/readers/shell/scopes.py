@@ -22,6 +22,7 @@ from kvroles.migrate.readers.template import branches
 
 _ASKS = frozenset({"if_statement", "elif_clause", "else_clause", "case_statement"})
 _LEAVES = regex(r"(?:exit|return|break|continue)\b|exec\s+[\w./\"'$]")
+_ALIASED = regex(r"\b(?:declare|local|typeset)\s+-\w*n\w*\s+(\w+)=[\"']?(\w+)\b")
 _ANYTHING = regex(r"(?:^|\|)\s*\*\s*(?:\||$)")
 _TRUTH = regex(r"(?i)[\"']?(?:true|yes|on|1)[\"']?(?:\s*\|\s*[\"']?(?:true|yes|on|1)[\"']?)*")
 
@@ -283,7 +284,10 @@ class Script(Source):
         return scope
 
     def _lent(self, name: str, node: Node, other: Side) -> Cue | None:
-        """The variable or function of side ``other`` that takes the value of ``name`` over as it is."""
+        """The variable or function of side ``other`` that takes the value of ``name`` over as it is, or is another name of it."""
+        for alias in _ALIASED.finditer(self.t.s):
+            if alias[2] == name and mentioned(alias[1]) == {other}:
+                return kinds.HANDED_ON.cue(other, alias[1], self.t.at(alias.start()))
         for use in self.uses(name, node):
             for owner in grammar.owners(use):
                 if owner.type == "variable_assignment":
