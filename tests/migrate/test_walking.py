@@ -297,3 +297,24 @@ def test_an_answer_for_a_file_that_needs_none_is_no_error(capsys: pytest.Capture
     assert "KVR101" in _run(capsys, "--side", "*.sh=decode", ".")[1]
     _put("run.sh", "echo\n")
     assert _run(capsys, "--side", "*.sh=decode", ".")[0] == 0
+
+
+def test_a_submodule_that_is_not_checked_out_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    _put("a.sh", "true\n")
+    _put("there/b.sh", "true\n")
+    _put(
+        ".gitmodules",
+        "".join(
+            f'[submodule "{p}"]\n\tpath = {p}\n\turl = u\n'
+            for p in ("gone", "empty of all", "there", "/gone", "../gone")
+        ),
+    )
+    Path("empty of all").mkdir()
+    code, out = _run(capsys, ".")
+    assert (code, out) == (
+        0,
+        "no NIXL role says kv_both; 3 files looked at; passed over: 2 not checked out (submodule)\n",
+    )
+    shown = _run(capsys, "-v", ".")[1]
+    assert "gone: passed over: not checked out (submodule)\n" in shown
+    assert "empty of all: passed over: not checked out (submodule)\n" in shown

@@ -26,7 +26,10 @@ PASSED_OVER = {
         ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".terraform", ".cache"), "cache"
     ),
 }
-REASONS = frozenset({*PASSED_OVER.values(), "binary", "system"})  # what is put aside for these does not count as unread
+_ABSENT = "not checked out (submodule)"
+REASONS = frozenset(
+    {*PASSED_OVER.values(), "binary", "system", _ABSENT}
+)  # what is put aside for these does not count as unread
 _ENVIRONMENT_SIGNS = frozenset(
     {"pyvenv.cfg", "conda-meta"}
 )  # in the folder of a virtual environment, whatever its name
@@ -41,6 +44,7 @@ BINARY_SUFFIXES = frozenset(
 )  # fmt: skip
 UNFINISHED = ".kv-roles-"  # what a killed --write leaves beside a file; the next one replaces it
 _UNFINISHED = re.compile(rf"{re.escape(UNFINISHED)}[0-9a-f]{{16}}")
+_SUBMODULE = re.compile(rb"(?m)^[ \t]*path[ \t]*=[ \t]*\"?([^\"\s][^\"\r\n]*?)\"?[ \t]*\r?$")
 SPECIAL = "not a regular file"
 PACKED = "compressed: not read; unpack it"
 _PACKED = (
@@ -187,6 +191,8 @@ def _listed(here: str, *, named: bool = False) -> Listed:
                             return _environment(here)
                         elif not (name.startswith(UNFINISHED) and _UNFINISHED.fullmatch(name)):
                             files.append(entry.path[cut:])
+                        if name == ".gitmodules":
+                            aside += [(_ABSENT, path[cut:]) for path in _absent(here)]
                     elif entry.is_symlink():
                         out.links.append(entry.path[cut:])
                     else:
@@ -198,6 +204,26 @@ def _listed(here: str, *, named: bool = False) -> Listed:
     except OSError:
         out = Listed()
         out.files.append(here)  # to look at it says why
+    return out
+
+
+def _absent(top: str) -> list[str]:
+    """The submodules of the repository at ``top`` that are not checked out: its ``.gitmodules`` names folders that are empty, or
+    not there."""
+    out = []
+    with suppress(OSError), open(os.open(os.path.join(top, ".gitmodules"), _FLAGS), "rb") as file:
+        for m in _SUBMODULE.finditer(file.read(_CHUNK)):
+            below = os.path.normpath(os.fsdecode(m.group(1)))
+            if os.path.isabs(below) or below.split(os.sep)[0] == "..":
+                continue
+            path = os.path.join(top, below)
+            try:
+                if not os.listdir(path):
+                    out.append(path)
+            except FileNotFoundError:
+                out.append(path)
+            except OSError:  # it says so when it is read
+                continue
     return out
 
 
