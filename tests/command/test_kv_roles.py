@@ -88,6 +88,15 @@ def test_nothing_asked_is_wrong_usage(run: Run) -> None:
     assert run().returncode == 2
 
 
+def test_a_word_that_is_no_command_and_no_path_is_told_the_commands(run: Run, tmp_path: Path) -> None:
+    done = run("vendro", "wheel")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "vendro is no command (migrate, apply, vendor, verify, port), and no path that exists" in done.stderr
+    assert json.loads(run("vendro", "--json").stdout)["error"] == "vendro does not exist."
+    (tmp_path / "vendro").write_text("")
+    assert run("vendro").returncode == 0
+
+
 def test_the_version_is_the_distributions(kv_roles: Run) -> None:
     assert kv_roles("--version").stdout.startswith("kv-roles 0.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -37,6 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if first == "--print-completion":
         return _completion(given[1:])
+    if (
+        first.isalpha() and not os.path.lexists(first) and "--json" not in given
+    ):  # migrate tells a program of a missing path
+        note(
+            f"kv-roles: {first} is no command ({', '.join(COMMANDS)}), and no path that exists. See `kv-roles --help`.\n"
+        )
+        return _USAGE
     return _command("migrate")(given, "kv-roles")
 
 
