@@ -87,7 +87,7 @@ def fuzz(name: str, minutes: float) -> dict[str, Any]:
     (room / "words").write_text("".join('"' + "".join(f"\\x{b:02x}" for b in w) + '"\n' for w in target.words))
     started, executions = time.monotonic(), 0
     while (left := minutes * 60 - (time.monotonic() - started)) > 5:
-        flags = [f"-max_total_time={int(left)}", f"-dict={room / 'words'}", "-timeout=20", "-rss_limit_mb=2000", "-max_len=6000",
+        flags = [f"-max_total_time={int(left)}", f"-dict={room / 'words'}", "-timeout=20", "-report_slow_units=20", "-rss_limit_mb=2000", "-max_len=6000",
                  f"-artifact_prefix={room / 'artifacts'}/", str(room / "found"), str(room / "seeds")]  # fmt: skip
         (room / "count").write_text("0")
         with (room / "log").open("ab") as log:

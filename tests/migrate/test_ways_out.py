@@ -87,6 +87,7 @@ CASES = [
     Case("migrate.paths._divided.1", "--from-list 'a list'", "Add -0 for a list", "-0 --from-list 'a list'", {"a list": "a b.sh\0"}),
     Case("migrate.report.html.check_place.1", "--html 'a folder' .", "or a new one", "--html 'a page.html' .", {"a folder/x": ""}),
     Case("migrate.report.html.check_place.2", "--html 'no/a page.html' .", "Make the folder first", "", mended={"no/x": ""}),
+    Case("migrate.report.html.check_place.3", "--html 'a b.sh' .", "Name a new file", "--html 'a page.html' ."),
     Case("migrate.run.check_sides.1", "--side 'gone.sh=prefill' .", "Name the file as the findings do", "--side 'a b.sh=prefill' ."),
     Case("migrate.run.check_sides.2", "--side 'a b.sh:1=prefill' .", "or name another line", "--side 'a b.sh:2=prefill' .",
          {"a b.sh": f"# a server\n{ROLE}"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.sources import git
+from support.advice import commands
 from support.clones import Making, in_, nothing_left, right, set_everything, shallow
 from support.driver import Ran
 from support.tiny import Tiny
@@ -120,6 +122,37 @@ def test_a_clone_of_any_layout_gives_the_same_tree(
 def test_a_clone_of_sha256_is_refused(making: Making, tmp_path: Path) -> None:
     in_(tmp_path, "init", "-q", "--object-format=sha256", "other")
     making(tmp_path / "other").refused(4, "objectformat = sha256")
+
+
+@pytest.mark.parametrize(("version", "extension"), [("1", "extensions.refsInTheCloud"), ("2", "core.bare")])
+def test_a_clone_of_a_form_that_nobody_here_knows_is_not_read_as_one_that_is_known(
+    making: Making, repository: Path, version: str, extension: str
+) -> None:
+    in_(repository, "config", extension, "false")
+    in_(repository, "config", "core.repositoryFormatVersion", version)
+    making(repository).refused(4, "which is not read here", extension.lower() if version == "1" else "version = 2")
+
+
+@pytest.mark.parametrize("kind", ["no settings", "a pipe"])
+def test_a_clone_whose_settings_cannot_be_read_is_not_taken_for_one_without(
+    making: Making, repository: Path, kind: str
+) -> None:
+    (repository / ".git/config").unlink()
+    if kind == "a pipe":
+        os.mkfifo(repository / ".git/config")
+    else:
+        (repository / ".git/config").write_text("[core\n")
+    making(repository).refused(4, ".git/config")
+
+
+def test_a_clone_whose_settings_are_damaged_is_mended(making: Making, repository: Path) -> None:
+    kept = (repository / ".git/config").read_text()
+    (repository / ".git/config").write_text(f"{kept}[core\n")
+    (command,) = commands(making(repository).refused(4, "is damaged").err)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert f"line {kept.count(chr(10)) + 1}" in done.stderr
+    (repository / ".git/config").write_text(kept)
+    making(repository).ok()
 
 
 def test_a_clone_with_reftables_is_refused(making: Making, repository: Path) -> None:

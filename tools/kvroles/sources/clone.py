@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -168,7 +169,27 @@ def _checked(folder: Path, top: Path, private: Path) -> Clone:
                 expected=f"a clone with {name} = {known}, as git makes it by default",
                 fix=_other_form(folder.resolve(), name),
             )
+    if (odd_form := _unknown_form(settings)) is not None:
+        raise NoSource(
+            f"{folder} is a clone with {odd_form}, which is not read here",
+            expected="repositoryformatversion 0 or 1, without extensions that change how objects or names are kept",
+            fix="Clone it again by a git that makes clones of that form",
+        )
     return Clone(folder, private, common)
+
+
+_EXTENSIONS = frozenset(
+    ["noop", "preciousobjects", "partialclone", "worktreeconfig", "objectformat", "refstorage", "relativeworktrees"]
+)
+
+
+def _unknown_form(settings: Mapping[str, str]) -> str | None:
+    """What of a clone's form is newer than what is read here, as git too refuses it (its repository-version.txt)."""
+    version = settings.get("core.repositoryformatversion", "0")
+    if version not in ("0", "1"):
+        return f"repositoryformatversion = {version}"
+    unknown = sorted(k for k in settings if k.startswith("extensions.") and k[11:] not in _EXTENSIONS)
+    return unknown[0] if version == "1" and unknown else None
 
 
 def _other_form(folder: Path, setting: str) -> str:

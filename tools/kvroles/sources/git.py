@@ -25,7 +25,7 @@ from typing import IO
 from kvroles import places
 from kvroles.console import search_path
 from kvroles.errors import Exit, KvRolesError, NoSource, UsageError
-from kvroles.said import said
+from kvroles.said import said, shell
 from kvroles.tree import handles
 
 OLDEST = (2, 32)  # GIT_CONFIG_GLOBAL; GIT_CONFIG_COUNT is of 2.31, fetch --stdin of 2.29
@@ -222,14 +222,19 @@ def safe_directories() -> list[str]:
 
 
 def config_of(file: Path) -> list[tuple[str, str]]:
-    """The settings in the configuration ``file`` as data, nothing included; [] when it cannot be read."""
-    try:
-        with handles.regular(file) as text, directory(Path("/")) as where:
-            done = run(["config", "-z", "--file", "-", "--no-includes", "--list"], reading(where), stdin=text)
-    except OSError:
+    """The settings in the configuration ``file`` as data, nothing included; [] when there is none.
+
+    Raises NoSource for one that cannot be read: what form the clone has is then not known.
+    """
+    if not os.path.lexists(file):
         return []
+    with handles.given(file) as text, directory(Path("/")) as where:
+        done = run(["config", "-z", "--file", "-", "--no-includes", "--list"], reading(where), stdin=text)
     if done.returncode:
-        return []
+        raise NoSource(
+            f"{file} is damaged: {last_words(done.stderr, done.returncode)}",
+            fix=f"Mend it (`{shell('git', 'config', '--file', file, '--list')}` names the line), or clone the repository again",
+        )
     lines = done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
     return [(key, value) for key, _, value in (line.partition("\n") for line in lines)]
 

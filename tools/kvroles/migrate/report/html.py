@@ -228,6 +228,9 @@ def _case(r: FileResult, f: Finding, repository: int) -> str:
     return "".join([*out, "</article>\n"])
 
 
+_DOCTYPE = b"<!doctype html>"
+
+
 def check_place(path: str) -> None:
     """Raise ``UsageError`` if no page can be put at ``path``."""
     target = os.path.abspath(path)
@@ -235,6 +238,22 @@ def check_place(path: str) -> None:
         raise UsageError(f"--html {path} is no regular file", fix="Name a file, which is replaced, or a new one")
     if not os.path.isdir(os.path.dirname(target)):
         raise UsageError(f"--html {path}: its folder does not exist", fix="Make the folder first")
+    if not _is_page(target):
+        raise UsageError(
+            f"--html {path} is a file that is no page, and would be replaced by one",
+            fix="Name a new file, or the page of an earlier run",
+        )
+
+
+def _is_page(path: str) -> bool:
+    """Whether what the name ``path`` stands for may be replaced: a page, an empty file, a link, or nothing."""
+    if os.path.islink(path):
+        return True
+    try:
+        with handles.regular(path) as f:
+            return f.read(len(_DOCTYPE)).lower() in (b"", _DOCTYPE)
+    except OSError:
+        return True  # what stands in its way is said when it is written
 
 
 def write(path: str, text: str) -> None:
