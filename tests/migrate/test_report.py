@@ -220,7 +220,7 @@ def test_a_page_is_no_finding_of_the_next_run(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_full_disk_leaves_the_page_that_was_there_and_the_report_is_printed() -> None:
-    _put({"a.sh": CERTAIN, "report.html": "old"})
+    _put({"a.sh": CERTAIN, "report.html": "<!doctype html>old"})
     ran = subprocess.run(
         [sys.executable, "-B", TOOL, "--html", "report.html", "a.sh"],  # no bytecode: the limit would cut it short
         capture_output=True,
@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_the_page_that_was_there_and_the_report_is_printed() 
     assert ran.returncode == 1
     assert ran.stderr == "kv-roles: report.html cannot be written: File too large. What was there is as it was.\n"
     assert "1 role certain" in ran.stdout
-    assert Path("report.html").read_text() == "old"
+    assert Path("report.html").read_text() == "<!doctype html>old"
     assert sorted(os.listdir()) == ["a.sh", "report.html"]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kvroles.errors import NoSource
 from kvroles.sources import address, clone, git, upstream
+from support.advice import commands
 from support.clones import Making, in_, nothing_left, right, set_everything
 from support.driver import Ran, script
 from support.tiny import CONNECTOR, Tiny
@@ -33,7 +34,7 @@ def test_somebody_else_s_clone_is_not_trusted(making: Making, repository: Path, 
     assert "4711" in ran.said
     nothing_left(tmp_path)
     env = {"GIT_CONFIG_GLOBAL": str(tmp_path / "config")}
-    fix = ran.said[ran.said.index("git config") :].removesuffix("'.")  # the command stands in quotes
+    (fix,) = commands(ran.err)
     subprocess.run(["sh", "-c", fix], env={**os.environ, **env}, check=True)
     making(repository, env=env).ok()
     right(tmp_path / "new", tiny)
