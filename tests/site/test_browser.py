@@ -517,6 +517,10 @@ def test_on_paper_the_matrix_is_whole_and_the_picker_is_not_there(reader: Callab
     page = visit.open("does-my-release-care/")
     assert not page.locator("#picker").is_visible()
     assert page.locator("#effects details:visible").count() == 0
+    for path in ("does-my-release-care/", "migration/", "symptoms/", "path/", "explanation/measured/"):
+        page = visit.open(path)
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth") <= paper["width"], path
 
 
 def test_a_wrong_address_leads_on(built: Built) -> None:
