@@ -265,6 +265,16 @@ def push(setup: Setup, aggregated: Server, say: Say) -> Iterator[tuple[Server, S
         yield servers[0], servers[1]
 
 
+@pytest.fixture(scope="class")
+def push_of_old(setup: Setup, push: tuple[Server, Server], say: Say) -> Iterator[tuple[Server, Server]]:
+    """Prefill and decode in push mode, both in the old role."""
+    say(f"vLLM {setup.release}: starting a pair in push mode that says kv_both")
+    role = nixl("kv_both", push_registration_timeout=20) | {"kv_connector": "NixlPushConnector"}
+    servers = [start(setup, "push-prefill-both", role, 1), start(setup, "push-decode-both", role, 0)]
+    with running(servers):
+        yield servers[0], servers[1]
+
+
 def pushed(prefiller: Server, decoder: Server, asked: list[int]) -> pair.Answer:
     """A completion in push mode.
 
@@ -294,3 +304,14 @@ class TestPush:
         assert moved_bytes(decoder) == 0
         wait_for_line(prefiller, r"KV Transfer metrics: .*Num successful transfers=[1-9]")
         assert not re.search(r"KV Transfer metrics: .*Num successful transfers=[1-9]", decoder.text())
+
+    @pytest.mark.parametrize("first", ["prefill", "decode"])
+    def test_either_side_migrates_first(
+        self, push: tuple[Server, Server], push_of_old: tuple[Server, Server], aggregated: Server, first: str
+    ) -> None:
+        prefiller = push[0] if first == "prefill" else push_of_old[0]
+        decoder = push[1] if first == "decode" else push_of_old[1]
+        asked, before = prompt(100), moved_bytes(prefiller)
+        alone = pair.complete(aggregated, asked, TOKENS)
+        assert pushed(prefiller, decoder, asked).tokens == alone.tokens
+        assert moved_bytes(prefiller) > before

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles.vendored.installed import search
+from kvroles.vendored.installed import search, shadow
 from kvroles.vendored.installed.interpreter import Interpreter
 from support import wheels
 from support.advice import commands
@@ -323,3 +323,22 @@ def test_a_construction_that_loads_other_files_is_refused(vendor: Vendor, patche
         b"KVConnectorRole = m.KVConnectorRole\n" % str(tmp_path / "other.py").encode()
     )
     vendor("verify", "--site-packages", patched).refused(3, "Python imported vllm.other from", "no file of it")
+
+
+@pytest.mark.parametrize("where", ["user", "library"])
+def test_a_copy_in_a_folder_of_the_interpreters_has_a_way_out_that_blames_no_one_else(
+    tmp_path: Path, where: str
+) -> None:
+    """Start-up code that nobody vouches for lies beside it, and is not what puts it first."""
+    for name in ("user", "library", "system"):
+        put(tmp_path / name, {"vllm/__init__.py": b""} if name in (where, "system") else {"x.py": b""})
+    put(tmp_path / "system", {"other.pth": b"import os\n"})
+    facts = Interpreter(
+        Path(sys.executable), (3, 11), "cpython-311", (".so",), (str(tmp_path / "library"),), False,
+        ((str(tmp_path / "system"),),), str(tmp_path / "user"),
+    )  # fmt: skip
+    found = search.of(facts, search.Run({}, put(tmp_path / "work", {"x": b""})))
+    place, file = found.first() or pytest.fail("nothing was found")
+    assert (place.path.name, [s.path.name for s in found.startup]) == (where, ["other.pth"])
+    way = shadow.way_out(found, file, "verify")
+    assert ("`PYTHONNOUSERSITE=1 " if where == "user" else f"`rm -r -- {tmp_path / 'library/vllm'}`") in way

@@ -23,6 +23,7 @@ from kvroles.vendored.installed.interpreter import Interpreter
 CUSTOMIZE = ("sitecustomize", "usercustomize")
 _STDLIB = "the standard library"
 WORKING = "the working directory"  # of 'python -m vllm...'
+USERS = "the user's folder of packages"
 COMMAND = "the folder of the command vllm"  # first on the path of a script
 _LARGEST = 1 << 30  # of a file that is read whole here: a .pth, a RECORD, a script
 _DPKG = Path("/var/lib/dpkg/info")
@@ -98,12 +99,12 @@ def of(interpreter: Interpreter, run: Run) -> Search:
     users = interpreter.user if not run.isolated and not env.get("PYTHONNOUSERSITE") else None
     groups = list(interpreter.sites)
     if not interpreter.venv:
-        _folder(users, "the user's packages", places, pth)
+        _folder(users, USERS, places, pth)
     for number, group in enumerate(groups):
         if interpreter.venv and number == 1:
-            _folder(users, "the user's packages", places, pth)
+            _folder(users, USERS, places, pth)
         for site in group:
-            _folder(site, "the environment's packages", places, pth)
+            _folder(site, "the environment's folder of packages", places, pth)
     startup = tuple(_startup(interpreter, places, pth, user=users is not None))
     return Search(interpreter, run, tuple(places), startup, next(filter(_is_endless, pth), None))
 

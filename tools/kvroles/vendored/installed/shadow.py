@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kvroles.said import shell
 from kvroles.vendored import again
-from kvroles.vendored.installed.search import COMMAND, WORKING, Place, Search, same
+from kvroles.vendored.installed.search import USERS, WORKING, Place, Search, same
 
 _SAFE_PATH = (3, 11)  # the first Python that knows PYTHONSAFEPATH
 
@@ -20,13 +20,16 @@ def way_out(search: Search, by: Path | None, verb: str) -> str:
         if search.interpreter.version >= _SAFE_PATH:
             return f"Start vLLM with PYTHONSAFEPATH=1, or in another folder: `PYTHONSAFEPATH=1 {again.command(verb, *words)}`"
         return f"Start vLLM in another folder: `{again.command(verb, *_without(words, '--workdir'), '--workdir', '/')}`"
-    if by is not None and place is not None and place.why == COMMAND:
-        return f"Take it away: `{shell('rm', '--', str(by))}`"
+    if place is not None and place.why == USERS:
+        return f"Start vLLM without the user's packages: `PYTHONNOUSERSITE=1 {again.command(verb, *words)}`"
     if place is not None and place.why == "PYTHONPATH":
         given = _without(words, "--env", "PYTHONPATH=")
         return f"Start vLLM without PYTHONPATH: `env -u PYTHONPATH {again.command(verb, *given)}`"
     if place is not None and place.why.endswith(".pth"):
         return f"Take away what puts it on the path: `{shell('rm', '--', place.why)}`"
+    if by is not None and place is not None:  # beside the command vllm, or in a folder of the interpreter's own
+        gone = by.parent if by.parent.name == "vllm" else by
+        return f"Take it away: `{shell('rm', '-r', '--', str(gone))}`"
     unvouched = [str(s.path) for s in search.startup if s.owner is None]
     if unvouched:
         return f"Take away the start-up code that no installer vouches for: `{shell('rm', '--', *unvouched)}`"
