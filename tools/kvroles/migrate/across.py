@@ -15,6 +15,7 @@ from kvroles.evidence import decide, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import name_sides
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import walk
 from kvroles.migrate.readers import mentions, registry
@@ -23,9 +24,13 @@ from kvroles.migrate.readers.of_file import file_scope
 
 _MANY = 200  # files, and folders, that are looked at
 _MAX_BYTES = 256 << 10
-_READ = frozenset({"shell", "yaml", "python", "go", "rust", "docker", "make", "just", "unit", "json", "toml"})
+_READ = frozenset(
+    {"shell", "yaml", "python", "go", "rust", "docker", "make", "just", "unit", "json", "toml", "powershell", "hcl"}
+    | {"javascript", "typescript", "tsx"}
+)
 _BOTH = TOKEN.encode()
 _PATH = r"[\w.~/${}()\"-]*$"  # compiled where a name is found: few files are asked
+_OPENS = regex(r"[\"'(]")  # a call's argument: ``file("``
 _DEFAULTS = r"(?m)^defaults:[ \t]*(?:\[[^\]\n]*?|(?:\r?\n[ \t]*-[^\n]*)*?\r?\n[ \t]*-[ \t]*)(?<![\w.-])({})(?![\w.-])"
 _EXTENDS = (  # of a service that sets no command of its own
     r"(?m)^(?P<in>[ \t]+)extends:[ \t]*(?P<how>\{[^}\n]*\}|(?:\r?\n(?P=in)[ \t]+[^\n]*)+)[ \t]*\r?$"
@@ -176,7 +181,10 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
     for use in mentions.owners(_language(os.path.basename(path)), text, name, up, ctx):
         line = text.s[text.s.rfind("\n", 0, use.place) + 1 : use.place] if use.place >= 0 else ""
         said = re.search(_PATH, line)
-        if use.place < 0 or said is None or not _leads(said.group().lstrip("\"'("), before):
+        if use.place < 0 or said is None:
+            continue
+        path = said.group().lstrip("\"'(")
+        if not _leads(path, before) and not _leads(_OPENS.split(path)[-1], before):
             continue
         started = registry.lang_of_name(name) in {"shell", "python"} and not name.endswith(".env")
         up.cues = [] if started and not re.search(_SOURCES, line[: said.start()]) else named
