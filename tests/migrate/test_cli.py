@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from kvroles.migrate import cli
+from kvroles.series import project
 from support.corpus import EVERY_CODE
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -267,7 +268,6 @@ def test_target_release_says_what_it_does_with_the_role(capsys: pytest.CaptureFi
 
 def test_a_release_newer_than_any_known_is_not_answered_from_the_newest(capsys: pytest.CaptureFixture[str]) -> None:
     from kvroles.migrate import hazards
-    from kvroles.series import project
     from kvroles.series.release import version
 
     newest = list(project.load()[1].releases)[-1]
@@ -308,6 +308,48 @@ def test_of_an_empty_folder_is_said_that_nothing_was_looked_at(capsys: pytest.Ca
     assert _run(capsys, "--check", "submodule") == (0, "nothing was looked at\n", "")
     Path("submodule/README.md").write_text("# Ours\n")
     assert _run(capsys, "--check", "submodule") == (0, "no NIXL role says kv_both; 1 file looked at\n", "")
+
+
+CHILDREN = f'{{"connectors":[{NIXL}]}}'
+MULTI = f'{{"kv_connector":"MultiConnector","kv_role":"kv_producer","kv_connector_extra_config":{CHILDREN}}}'
+EFFECTS = {
+    # what is started, since which release, what is said
+    "prefill -pcp 2": ("0.29.0", "KVR133", "prefill context parallelism becomes allowed on a kv_producer"),
+    "decode --prefill-context-parallel-size 4": (
+        "0.29.0",
+        "KVR133",
+        "is refused on a kv_consumer, as it was with kv_both",
+    ),
+    "prefill --limit-mm-per-prompt 1": ("0.28.0", "KVR134", "leave out the embedding tensor become errors"),
+    "prefill --limit-mm-per-prompt 2": ("0.30.0", "KVR134", "embedding inputs need --enable-mm-embeds"),
+    "prefill MULTI": ("0.24.0", "KVR135", "follow MultiConnector's own role, which stays as it is"),
+}
+
+
+@pytest.mark.parametrize("started", EFFECTS)
+def test_what_changes_with_a_role_is_said_from_the_release_on_in_which_it_does(
+    capsys: pytest.CaptureFixture[str], started: str
+) -> None:
+    since, code, words = EFFECTS[started]
+    side, flags = started.split(" ", 1)
+    config, flags = (MULTI, "") if flags == "MULTI" else (NIXL, flags)
+    Path(f"{side}.sh").write_text(
+        f"# {side}\n# the other: prefill, decode\nvllm serve m {flags} --kv-transfer-config '{config}'\n"
+    )
+    known = list(project.load()[1].releases)
+    for release, said in ((since, True), (known[known.index(since) - 1], False)):
+        _, out, _ = _run(capsys, "-v", "--target-vllm", release, f"{side}.sh")
+        assert (code in out and words in " ".join(out.split())) == said, (release, out)
+
+
+@pytest.mark.parametrize(
+    "flags", ['--ec-transfer-config \'{"ec_role":"ec_consumer"}\'', "--limit-mm-per-prompt 1 --enable-mm-embeds"]
+)
+def test_a_server_that_is_fed_its_embeddings_is_told_of_no_error(
+    capsys: pytest.CaptureFixture[str], flags: str
+) -> None:
+    Path("prefill.sh").write_text(f"# prefill\nvllm serve m {flags} --kv-transfer-config '{NIXL}'\n")
+    assert "KVR134" not in _run(capsys, "-v", "--target-vllm", "0.30.0", "prefill.sh")[1]
 
 
 @pytest.mark.parametrize(("release", "code"), [(None, "KVR131"), ("0.23.0", "KVR101"), ("0.24.0", "KVR131")])
