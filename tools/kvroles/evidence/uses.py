@@ -131,6 +131,16 @@ _ONLY_ASKED = regex(r"\s*\)\s*\.(?:includes|indexOf|some|join|length|has)\b")
 _FOR_CHOICES = regex(r"\bchoices\s*=\s*\[[^\]\n]*$")
 
 
+def gone_through(s: str, name: str) -> bool:
+    """Whether a text takes the keys of the table ``name`` in turn."""
+    word = rf"(?<![\w.]){re.escape(name)}\b"
+    return re.search(
+        rf"\b(?:in|of|range)\s+(?:\w+\(\s*)?{word}|{word}\.(?:items|keys|iter|entries|forEach)\b"
+        rf"|\bObject\.(?:keys|entries)\(\s*{word}",
+        s,
+    ) is not None  # fmt: skip
+
+
 @lru_cache(maxsize=512)
 def taken_from(s: str, name: str) -> bool:
     """Whether a text takes members out of the enumeration or table ``name`` otherwise than by their own names."""

@@ -24,7 +24,7 @@ from kvroles.evidence.signs.place import (
     whole_string,
 )
 from kvroles.evidence.text import TOKEN
-from kvroles.evidence.uses import list_used, put_to_use, taken_from
+from kvroles.evidence.uses import gone_through, list_used, put_to_use, taken_from
 
 # The word in what ``sed`` puts in place of something else.
 _SED_NEW = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*\1(?:(?!\1)[^\n])*$")
@@ -53,6 +53,7 @@ _LISTED = frozenset(
      "of", "aslist", "arrayof", "in", "toset", "anyof"}
 )  # fmt: skip
 _KEY_BEFORE = regex(rf"(?:^|\n|[{{,])[ \t]*{Q}$")
+_OTHER_KEY = regex(rf"(?:^|[\n{{,])[ \t]*{OTHER}[ \t]*:")
 _KEY_AFTER = regex(rf"^{Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
 _NAMED_BEFORE = regex(
     rf"(?i)(?<![A-Za-z0-9])(?P<name>\w{{0,40}}both)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{Q}$"
@@ -247,6 +248,11 @@ def _holder(p: Place) -> str:
                 above = _CLASS_ABOVE.match(line)
                 return above[1] if above is not None else ""
         return ""
+    return _table(p)
+
+
+def _table(p: Place) -> str:
+    """The name of what the innermost open brace belongs to; empty if there is none."""
     for k in opened(p.s, p.i, max(0, p.i - _FAR + 1)):
         if p.s[k] == "{":
             head = _HOLDER.search(p.s, max(0, p.s.rfind("\n", 0, k), k - NEAR), k)
@@ -255,5 +261,11 @@ def _holder(p: Place) -> str:
 
 
 def keyed(p: Place) -> bool:
+    """A key of a table that has another role's beside it, and of which nothing takes the keys in turn."""
     before = _KEY_BEFORE.search(p.before) if _KEY_AFTER.match(p.after) else None
-    return before is not None and not p.before[: before.start()].rstrip().endswith("?")  # ``c ?`` on the line above
+    if before is None or p.before[: before.start()].rstrip().endswith("?"):  # ``c ?`` on the line above
+        return False
+    if _OTHER_KEY.search(p.s, max(0, p.i - _FAR), p.i + _FAR) is None:
+        return False
+    table = _table(p)
+    return not (table and gone_through(p.s, table))
