@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -152,6 +153,11 @@ def _holds(text: str, name: str) -> bool:
     return any(not re.search(r"[A-Za-z0-9]", around) for around in ends)
 
 
+# A part of a name that a template chooses: ``vllm{{ '-prefill' if p }}``.
+_CHOSEN = regex(
+    r"\{\{[^{}]*(?:\s(?:if|or|and)\s|\b(?:ternary|coalesce|or|and)\s)[^{}]*\}\}"
+    r"|__\w*_(?:if|or|and|ternary|coalesce)_\w*__"  # the same, masked
+)
 _SET_OFTEN = 20  # times that a name is set: for more, it is none of two servers
 _LONGEST_GIVEN = 2000  # characters of what a name is set to
 _PUT_TO_USE = regex(r"kv[-_]role|kv_connector|--kv[-_]transfer|vllm[\s\"',]+serve|kv_(?:both|producer|consumer)")
@@ -174,6 +180,7 @@ class FileCtx:
         self.nixl = nixl
         self.neighbours = neighbours  # the names beside a path, itself included
         self._counted = 0, 0  # the last place whose line was asked for, and the line feeds before it: the next is near
+        self.arms: list[tuple[int, int]] = []  # of a template's conditionals and loops: from where to where each goes
         self.depth = 0  # how many strings in strings are being read
         # While a part of a document is read: the owners of what names a file in its other parts.
         self.elsewhere: Callable[[str], list[Scope]] | None = None
@@ -370,6 +377,8 @@ class FileCtx:
         if not found:
             side = lettered(name)
             return frozenset((side,)) if side is not None and self._has_letter_twin(name) else frozenset()
+        if len(found) == 1 and _CHOSEN.search(name):
+            return frozenset()
         if found <= set(PD) and of_trade(name) and not (self.has_twin(name) or self.company):
             return frozenset()
         return found
@@ -477,6 +486,35 @@ class FileCtx:
     def holds_tests(self) -> bool:
         """Whether the file holds tests, by its name or a folder's, or by Rust's sign of one."""
         return _TEST.search(self.name) is not None or "#[test]" in self.text.s
+
+    def only_in_arm(self, pos: int, length: int, site: int) -> bool:
+        """Whether some of what stands at ``pos`` is in an arm of a template's conditional or loop that the place ``site`` is not
+        in: it may not be there at all."""
+        starts, within = self._arms
+        line_end = self.text.s.find("\n", pos, pos + length) if pos >= 0 else -1
+        first, last = max(0, bisect(starts, pos) - 1), bisect(starts, pos + length if line_end < 0 else line_end)
+        arms = within[first:last] if pos >= 0 else []
+        return any(arm is not None and arm[1] > pos and not arm[0] <= site < arm[1] for arm in arms)
+
+    @cached_property
+    def _arms(self) -> tuple[list[int], list[tuple[int, int] | None]]:
+        """Where the innermost arm changes, in order, and which it is from there on."""
+        starts: list[int] = []
+        within: list[tuple[int, int] | None] = []
+        open_: list[tuple[int, int]] = []
+
+        def close(until: int) -> None:
+            while open_ and open_[-1][1] <= until:
+                starts.append(open_.pop()[1])
+                within.append(open_[-1] if open_ else None)
+
+        for arm in sorted(self.arms):
+            close(arm[0])
+            open_.append(arm)
+            starts.append(arm[0])
+            within.append(arm)
+        close(len(self.text.s) * 2 + 1)
+        return starts, within
 
     def has_twin(self, name: str) -> bool:
         """Whether the same name with the other side's word or letter in it stands in the file or, of a name that a part of the

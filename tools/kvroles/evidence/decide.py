@@ -7,6 +7,7 @@ more: aggregated servers are often labelled decode, so some sign of P/D must sta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from kvroles.evidence import kinds
@@ -54,7 +55,8 @@ class _Level(NamedTuple):
 
 def weigh(site: Site, ctx: FileCtx) -> Verdict:
     """The verdict on one site."""
-    verdict = _weigh(site.scope.chain(), ())
+    optional = (lambda c: ctx.only_in_arm(c.pos, len(c.words), site.pos)) if ctx.arms else None
+    verdict = _weigh(site.scope.chain(), (), optional)
     undecided = verdict.side is None and verdict.why in {"unknown", "weak"}
     if (verdict.side is Side.DECODE or undecided) and ctx.prefill_off is not None:
         words, place = ctx.prefill_off
@@ -90,15 +92,19 @@ def _needs_company(side: Side, cues: list[Cue]) -> str:
     return "label" if side is Side.DECODE and "" not in takes else ""
 
 
-def _weigh(chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> Verdict:
+def _weigh(
+    chain: list[Scope], busy: tuple[tuple[str, str], ...], optional: Callable[[Cue], bool] | None = None
+) -> Verdict:
+    """The verdict of the owners in ``chain``, nearest first, less the ``optional`` evidence, which may not be there."""
     decided: _Level | None = None
     against: Side | None = None
     seen: list[Cue] = []
     doubts: list[tuple[Scope, list[Cue]]] = []  # what is done with values that no name of their own puts on a side
     hints: list[Cue] = []
     for n, scope in enumerate(chain):
-        cues = [c for c in scope.cues if c.weight > Weight.HINT]
-        hints += [c for c in scope.cues if c.weight == Weight.HINT]
+        there = [c for c in scope.cues if not optional(c)] if optional is not None else scope.cues
+        cues = [c for c in there if c.weight > Weight.HINT]
+        hints += [c for c in there if c.weight == Weight.HINT]
         if scope.find_lent is not None and (lent := scope.find_lent()) is not None:
             uses = [(c.side, c.pos) for c in (*cues[:1], lent)]
             return Verdict(None, "shared", [*seen, *cues, lent], uses=uses, carrier=scope)

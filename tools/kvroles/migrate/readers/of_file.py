@@ -39,6 +39,7 @@ _DEFAULTED = regex(
     r"\{\{-?\s*([\w.]+)\s*\|\s*(?:d|default)\b"
     r"|\{\{-?\s*default\s+(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|`[^`]*`)\s+\(?([\w.$]+)\)?\s*(?:\||-?\}\})"
 )
+_ARM = regex(r"(?:if|with|range|for)\b")  # what is there under a condition, or as often as it says
 _BARE = frozenset({"value", "word"})  # no role by anything that stands with it
 _KIND_NAMES = frozenset(
     {"dockerfile", "containerfile", "makefile", "justfile", ".env"}
@@ -93,6 +94,8 @@ def read(ctx: File) -> list[Site]:
     lang = language(ctx.name, t)
     if ctx.others and len(ctx.of_others) == len(roles := list(occurrences(t.s, TOKEN))):
         return _of_others(ctx, t, up, lang, roles)
+    if template.is_template(t.s):
+        ctx.arms = [(t.at(b.start), t.at(b.end)) for b in template.branches(t.s) if _ARM.match(b.condition)]
     seen: dict[int, Site] = {}
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)

@@ -240,7 +240,8 @@ class Reader:
                 continue
             value = self._value(owner)
             if isinstance(value, Map):
-                return value
+                beyond = owner.parent  # of ``{...} if p else {...}`` no value is the one
+                return None if beyond is not None and beyond.start_byte == i and self._chooses(beyond) else value
             if owner.type == "call" and (copied := _COPIED.fullmatch(grammar.text(self.t, owner))):
                 return self.mapping_named(copied[1] or copied[2], owner, hops - 1)
         return None
