@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 
 from kvroles.evidence import conditions, listed, names, proxies
-from kvroles.evidence.frames import Scope, Side
+from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import (
     PD,
     lettered,
@@ -377,7 +377,7 @@ class FileCtx:
         if not found:
             side = lettered(name)
             return frozenset((side,)) if side is not None and self._has_letter_twin(name) else frozenset()
-        if len(found) == 1 and _CHOSEN.search(name):
+        if len(found) == 1 and _CHOSEN.search(name) and not found <= mentioned(_CHOSEN.sub(" ", name)):
             return frozenset()
         if found <= set(PD) and of_trade(name) and not (self.has_twin(name) or self.company):
             return frozenset()
@@ -487,14 +487,24 @@ class FileCtx:
         """Whether the file holds tests, by its name or a folder's, or by Rust's sign of one."""
         return _TEST.search(self.name) is not None or "#[test]" in self.text.s
 
-    def only_in_arm(self, pos: int, length: int, site: int) -> bool:
-        """Whether some of what stands at ``pos`` is in an arm of a template's conditional or loop that the place ``site`` is not
-        in: it may not be there at all."""
+    def only_in_arm(self, cue: Cue, site: int) -> bool:
+        """Whether evidence stands in an arm of a template's conditional or loop that the place ``site`` is not in, or names its
+        side only there: it may not be there at all."""
         starts, within = self._arms
-        line_end = self.text.s.find("\n", pos, pos + length) if pos >= 0 else -1
-        first, last = max(0, bisect(starts, pos) - 1), bisect(starts, pos + length if line_end < 0 else line_end)
-        arms = within[first:last] if pos >= 0 else []
-        return any(arm is not None and arm[1] > pos and not arm[0] <= site < arm[1] for arm in arms)
+        if cue.pos < 0:
+            return False
+        end = cue.pos + len(cue.words)
+        feed = self.text.s.find("\n", cue.pos, end)
+        end = end if feed < 0 else feed
+        first = max(0, bisect(starts, cue.pos) - 1)
+        apart = [a for a in within[first : bisect(starts, end)] if a is not None and not a[0] <= site < a[1]]
+        if any(a <= cue.pos < b for a, b in apart):
+            return True
+        text = self.text.s[cue.pos : end]
+        for a, b in apart:
+            a, b = a - cue.pos, min(b - cue.pos, len(text))
+            text = text[:a] + " " * (b - a) + text[b:]
+        return len(apart) > 0 and cue.side not in {s for w in re.findall(r"[\w-]+", text) for s in mentioned(w)}
 
     @cached_property
     def _arms(self) -> tuple[list[int], list[tuple[int, int] | None]]:

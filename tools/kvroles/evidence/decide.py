@@ -55,7 +55,7 @@ class _Level(NamedTuple):
 
 def weigh(site: Site, ctx: FileCtx) -> Verdict:
     """The verdict on one site."""
-    optional = (lambda c: ctx.only_in_arm(c.pos, len(c.words), site.pos)) if ctx.arms else None
+    optional = (lambda c: ctx.only_in_arm(c, site.pos)) if ctx.arms else None
     verdict = _weigh(site.scope.chain(), (), optional)
     undecided = verdict.side is None and verdict.why in {"unknown", "weak"}
     if (verdict.side is Side.DECODE or undecided) and ctx.prefill_off is not None:
@@ -102,7 +102,8 @@ def _weigh(
     doubts: list[tuple[Scope, list[Cue]]] = []  # what is done with values that no name of their own puts on a side
     hints: list[Cue] = []
     for n, scope in enumerate(chain):
-        there = [c for c in scope.cues if not optional(c)] if optional is not None else scope.cues
+        skip = optional if scope.kind != "branch" else None  # what a branch asks holds for all that it owns
+        there = [c for c in scope.cues if not skip(c)] if skip is not None else scope.cues
         cues = [c for c in there if c.weight > Weight.HINT]
         hints += [c for c in there if c.weight == Weight.HINT]
         if scope.find_lent is not None and (lent := scope.find_lent()) is not None:
