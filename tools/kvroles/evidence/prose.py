@@ -256,8 +256,12 @@ def _led_by(word: str) -> bool:
     return low in _LEAD or named
 
 
+_POSSESSIVE = regex(r"\A['\u2019]s\b")
+
+
 def _follows(behind: str) -> bool:
     """Whether what stands behind a title's side is its noun, and then an end, a sign or a preposition."""
+    behind = _POSSESSIVE.sub("", behind)  # "prefill's peer" is about the peer
     if not behind.isascii():
         behind = re.sub(rf"\A\s*(?:{titles.ABROAD})+", "", behind)
     while True:

@@ -29,6 +29,10 @@ _PART = regex(r"[\w.\"'-]")  # before a word: it is part of a longer one, of ano
 _CALLED = regex(r"\b\s*\(")
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _SAYS = regex(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
+_DERIVES = regex(
+    r"(?i)(?:^|[._:])(?:dict|assign|evolve|extends?|combine\w*|union|overrid\w*|derive\w*|(?:deep_?)?(?:merge|copy|clone|update|replace)\w*)!?$"
+)
+_UPDATED = regex(r"([\w.]+)\.(?:update|setdefault)$")
 _PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
 
@@ -205,6 +209,8 @@ class Unit(Conditionals):
         if name.endswith(".add_argument") and (flag := re.match(r"\(\s*[\"']--([\w-]+)", grammar.text(self.t, inner))):
             scope = self._named(kinds.OPTION, flag.group(1).replace("-", "_"), scope, node)
             self.may_be_lent(scope, scope.name, node)
+        if (updated := _UPDATED.match(name)) is not None:
+            scope = self._named(kinds.VARIABLE, updated[1].rsplit(".", 1)[-1], scope, node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
         if additions.CALL.search(name) and any(w.s.startswith("-") for w in self.words_of(inner, inner)[0]):
@@ -235,6 +241,8 @@ class Unit(Conditionals):
         """The sides that the plain words and names say which a call of ``name`` is given."""
         out: list[Cue] = []
         said = [grammar.text(self.t, c) for c in given.named_children if c.type not in self.spec.pair]
+        if _DERIVES.search(name):
+            return out  # what is made of one side's config may be the other's
         if pickers.many(said) or not own(name.rsplit(".", 1)[-1]) or any(denies(w.strip("\"'`")) for w in said):
             return out
         for c in given.named_children:
