@@ -179,9 +179,10 @@ def test_the_page_tells_each_case_with_its_change_evidence_and_what_to_do() -> N
     assert [a["data-state"] for t, a in page.tags if t == "article"] == ["left", "to decide"]
     for words in (
         "a/run.sh:2:79", '"kv_role":"kv_producer"', "line 1: comment: prefill -> prefill",
-        "b/run.sh:1:79", "To do: run again with `--side b/run.sh:1=prefill`", "By repository", "By folder",
+        "b/run.sh:1:79", "To do: run again with --side b/run.sh:1=prefill (or", "By repository", "By folder",
     ):  # fmt: skip
         assert words in page.text
+    assert "<code>--side b/run.sh:1=prefill</code>" in Path("report.html").read_text()
 
 
 def test_the_page_asks_nobody_for_anything_and_its_policy_allows_its_own_style_and_script_only() -> None:

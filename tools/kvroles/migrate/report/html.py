@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable
 from html import escape
@@ -96,6 +97,11 @@ filter();
 def _h(value: object) -> str:
     """A string as text of the page. The word that is searched for is written so that a later run does not find it here."""
     return escape(said(value), quote=True).replace(TOKEN, TOKEN.replace("_", "&#95;"))
+
+
+def _told(value: str) -> str:
+    """As ``_h``; a command between backticks is shown as one."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", _h(value))
 
 
 def page(results: list[FileResult], coverage: Coverage) -> str:
@@ -224,7 +230,7 @@ def _case(r: FileResult, f: Finding, repository: int) -> str:
     if f.kept is not None:
         out.append(f"<p>Kept by {_h(f.kept.how)}: {_h(f.kept.because or f.kept.rule)}</p>\n")
     elif not f.written:
-        out.append(f"<p>To do: {_h(f.fix or TO_DO[f.code])}</p>\n")
+        out.append(f"<p>To do: {_told(f.fix or TO_DO[f.code])}</p>\n")
     return "".join([*out, "</article>\n"])
 
 
