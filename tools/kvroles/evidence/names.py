@@ -229,6 +229,11 @@ def own(name: str) -> bool:
     return all(w in _NEUTRAL or w in _NAMES or len(w) == 1 or w.isdigit() for w in words)
 
 
+def plain_word(word: str) -> bool:
+    """Whether a word, in lower case, says nothing of a side that it stands beside: a product's, a machine's, a noun."""
+    return word in _NEUTRAL
+
+
 def of_another(name: str) -> bool:
     """Whether what a name holds for each side is another server's: of ``peer_kv`` the value for prefill is decode's."""
     return any(w in _FOREIGN for w in split_name(name))

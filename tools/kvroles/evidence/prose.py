@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from kvroles.evidence.frames import Side
 from kvroles.evidence.knowledge import rows, titles
+from kvroles.evidence.names import plain_word
 from kvroles.evidence.patterns import regex
 
 P, D, AGG, ENC = Side.PREFILL, Side.DECODE, Side.AGGREGATED, Side.ENCODE
@@ -196,6 +197,7 @@ _LETTER_WORDS = regex(r"[^\W_][\w'.]*")
 _SETTING = regex(
     r"(?i)\s*[:=]+\s*[\"'`]?(?:true|false|yes|no|on|off|none|null|n/a|(?:en|dis)abled|-?\d+)[\"'`]?\s*(?:$|[,;.(])"
 )
+_QUESTION = regex(r"[^.!;:,(\[]*[?？]")
 _STOP = regex(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
 
 
@@ -232,13 +234,14 @@ def _opened(text: str) -> tuple[Side, str] | None:
     if first is None or not _leads(clean[: first.start()]):
         return None
     behind = clean[first.end() :]
-    if behind.startswith(("?", "？")) or any(_opens(c, side.other) for c in re.split(r"[,;.，。；]", behind)[1:]):
+    if _QUESTION.match(behind) or any(_opens(c, side.other) for c in re.split(r"[,;.，。；]|[(\[](?=or\s)", behind)[1:]):
         return None  # a question; "prefill on node 1, decode on node 2"
     return side, behind
 
 
 def _opens(clause: str, side: Side) -> bool:
     """Whether a clause is a title of a side as well."""
+    clause = re.sub(r"^\s*or\s+|[)\]]", " ", clause)
     found = [m for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clause)))]
     return any(_leads(clause[: m.start()]) and _follows(clause[m.end() :]) for m in found)
 
@@ -252,8 +255,10 @@ def _leads(before: str) -> bool:
 
 def _led_by(word: str) -> bool:
     low = word.lower().rstrip(".,'")
-    named = any(c.isdigit() for c in word) or any(c.isupper() for c in word[1:]) or (len(word) == 1 and word.isascii())
-    return low in _LEAD or named
+    named = any(c.isdigit() for c in word) or (len(word) == 1 and word.isascii())
+    if word.isupper():  # a product's, or any word in capitals: NOT PREFILL
+        return low in _LEAD or named or plain_word(low)
+    return low in _LEAD or named or any(c.isupper() for c in word[1:])
 
 
 _POSSESSIVE = regex(r"\A['\u2019]s\b")
