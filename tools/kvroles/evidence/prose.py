@@ -234,7 +234,9 @@ def _opened(text: str) -> tuple[Side, str] | None:
     if first is None or not _leads(clean[: first.start()]):
         return None
     behind = clean[first.end() :]
-    if _QUESTION.match(behind) or any(_opens(c, side.other) for c in re.split(r"[,;.，。；]|[(\[](?=or\s)", behind)[1:]):
+    if _QUESTION.match(behind) or any(
+        _opens(c, side.other) for c in re.split(r"[,;.，。；]|[(\[](?=or\s)", behind)[1:]
+    ):
         return None  # a question; "prefill on node 1, decode on node 2"
     return side, behind
 
