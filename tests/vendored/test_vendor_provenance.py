@@ -167,6 +167,8 @@ def test_what_could_not_be_signed_is_not_left_behind(
     ran = vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", out, "--sign-with", command)
     ran.refused(code, phrase)
     assert list(out.iterdir()) == []
+    good = f"{sys.executable} -c 'import sys; open(sys.argv[1])' {{}}"  # "mend the command and run again"
+    vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", out, "--sign-with", good).ok()
 
 
 def test_a_failing_signer_leaves_the_finished_set_as_it_was(vendor: Vendor, wheel: Path, tmp_path: Path) -> None:
