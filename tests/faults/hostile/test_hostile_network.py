@@ -318,3 +318,43 @@ def test_a_pip_of_the_current_folder_is_not_run(tmp_path: Path, monkeypatch: pyt
     except KvRolesError:
         pass
     assert not (tmp_path / "canary").exists()
+
+
+_PAGE = b"<a href=x>vllm-0.22.1.tar.gz</a>"
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+ODD = {
+    "an encoding nobody has": b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=evil\r\n\r\n" + _PAGE,
+    "an encoding that is none of text": b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=hex\r\n\r\n" + _PAGE,
+    "two hundred headers": _OK + b"".join(b"X-%d: y\r\n" % n for n in range(200)) + b"\r\n" + _PAGE,
+    "a header of a megabyte": _OK + b"X: " + b"a" * (1 << 20) + b"\r\n\r\n" + _PAGE,
+    "no headers at all": _PAGE,
+    "a status that is none": b"HTTP/1.1 -1 x\r\n\r\n",
+    "another protocol": b"HTTP/9.9 200 OK\r\n\r\n" + _PAGE,
+    "a length below nothing": _OK + b"Content-Length: -5\r\n\r\n" + _PAGE,
+    "a length of thirty digits": _OK + b"Content-Length: 1" + b"0" * 30 + b"\r\n\r\n" + _PAGE,
+    "a chunk below nothing": _OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nx",
+    "a chunk larger than all memory": _OK + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
+    "a coding that nobody asked for": _OK + b"Content-Encoding: br\r\n\r\nx",
+    "a zip that is cut": _OK + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08",
+    "come back in thirty years": b"HTTP/1.1 503 S\r\nRetry-After: 1000000000\r\nContent-Length: 0\r\n\r\n",
+    "come back when it is no number": b"HTTP/1.1 503 S\r\nRetry-After: nan\r\nContent-Length: 0\r\n\r\n",
+    "a redirect to nowhere": b"HTTP/1.1 302 F\r\nContent-Length: 0\r\n\r\n",
+    "a redirect that is no address": b"HTTP/1.1 302 F\r\nLocation: http://a\xe2\x80\xaeb\x1b[2J/\r\nContent-Length: 0\r\n\r\n",
+    "a redirect to its own data": b"HTTP/1.1 302 F\r\nLocation: data:text/html,x\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_answer_that_http_does_not_know_ends_in_a_traceback_or_is_obeyed(
+    fetching: Apply, index: IndexServer, tmp_path: Path, name: str
+) -> None:
+    def answer(r: answers.Request) -> None:
+        r.wfile.write(ODD[name])
+        r.close_connection = True
+
+    index.on("/simple/vllm/", answer)
+    ran = fetching(timeout_s=5)
+    assert (ran.code, ran.out) == (4, ""), ran
+    assert "Traceback" not in ran.err
+    assert ran.said.isprintable()
+    assert not (tmp_path / "new").exists()

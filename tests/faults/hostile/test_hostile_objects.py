@@ -239,3 +239,56 @@ def test_a_commit_without_nixl_leaves_no_tree(making: Making, repository: Path, 
     in_(repository, "commit", "-qm", "x")
     making(repository, rev="main").refused(1)
     nothing_left(tmp_path)
+
+
+def _ring(repository: Path, other: Path) -> None:
+    for here, there in ((repository, other), (other, repository)):
+        (here / ".git/objects/info").mkdir(parents=True, exist_ok=True)
+        (here / ".git/objects/info/alternates").write_text(f"{there}/.git/objects\n")
+
+
+def _long(file: Path) -> None:
+    """``file`` with four terabytes of nothing behind it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as f:
+        f.truncate(1 << 42)
+
+
+LAYOUTS: dict[str, tuple[int, Callable[[Path, Path], object]]] = {
+    "a git directory that names itself": (4, lambda at, _: _instead(at, "gitdir: .git\n")),
+    "a git directory of a thousand folders": (4, lambda at, _: _instead(at, f"gitdir: {'/a' * 5000}\n")),
+    "a git directory with a zero byte": (4, lambda at, _: _instead(at, "gitdir: /tmp\0/x\n")),
+    "a common directory that is itself": (0, lambda at, _: (at / ".git/commondir").write_text(".\n")),
+    "two clones that borrow from each other": (0, _ring),
+    "a list of borrowed objects without an end": (
+        4, lambda at, _: (at / ".git/objects/info/alternates").symlink_to("/dev/zero")
+    ),
+    "packed names of four terabytes": (0, lambda at, _: _long(at / ".git/packed-refs")),
+    "a name with four terabytes behind it": (0, lambda at, _: _long(at / ".git/refs/tags/v0.22.1")),
+    "a name of four terabytes": (
+        4, lambda at, _: ((at / ".git/refs/tags/v0.22.1").unlink(), _long(at / ".git/refs/tags/v0.22.1"))
+    ),
+    "two branches that stand for each other": (
+        2, lambda at, _: [(at / ".git/refs/tags" / n).write_text(f"ref: refs/tags/{m}\n") for n, m in (("v0.22.1", "b"), ("b", "v0.22.1"))]
+    ),
+}  # fmt: skip
+
+
+def _instead(repository: Path, text: str) -> None:
+    shutil.rmtree(repository / ".git")
+    (repository / ".git").write_text(text)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_clone_that_goes_round_in_a_ring_or_never_ends_holds_no_run(
+    making: Making, repository: Path, tmp_path: Path, name: str
+) -> None:
+    """Each ends within the time of a test, as the commit that was asked for or in words."""
+    in_(tmp_path, "init", "-q", "other")
+    code, lay = LAYOUTS[name]
+    lay(repository, tmp_path / "other")
+    ran = making(repository)
+    assert (ran.code, "Traceback" in ran.err) == (code, False), ran
+    assert len(ran.err) < 2000
+    if code:
+        assert not (tmp_path / "new").exists()
