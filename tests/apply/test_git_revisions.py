@@ -20,6 +20,7 @@ from kvroles.series.upstream_files import paths_of_interest
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
 from support.cost import slow_but
+from support.files import contents, put
 
 pytestmark = pytest.mark.upstream
 
@@ -252,7 +253,7 @@ def fork(folder: Path, files: Files) -> Path:
 def test_native_is_decided_from_content_not_from_a_version(tmp_path: Path) -> None:
     """A fork that calls itself nothing, with 0.23.0's connector: the warning is upstream's, and stays as it is."""
     tree = fork(tmp_path, pristine("0.23.0"))
-    done = tool("--into", tree, "--json", cwd=tmp_path)
+    done = tool("--into", tree, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     states = {t["topic"]: t["state"] for t in json.loads(done.stdout)["topics"]}
     assert states["connector-warning"] == "native"
@@ -352,6 +353,27 @@ def test_one_side_of_a_script_that_is_there_already_is_kept_and_the_other_added(
     result = fitted(files, "0.14.1")[SCRIPT]
     assert result == half.replace(b"kv_both", b"kv_consumer")
     assert result == patched("0.14.1")[SCRIPT]
+
+
+@pytest.mark.parametrize("merging", [(), ("--3way",)], ids=["", "3way"])
+def test_what_a_run_added_to_upstream_s_own_change_is_taken_out_again(tmp_path: Path, merging: tuple[str, ...]) -> None:
+    """A commit between releases: upstream has given roles to some scripts of a topic, the series to the others."""
+    others = [
+        f"tests/v1/kv_connector/nixl_integration/run_multi_connector_{name}_test.sh"
+        for name in ("accuracy", "edge_case")
+    ]
+    between = pristine("0.25.0") | {path: pristine("0.24.0")[path] for path in others}
+    tree = tmp_path / "tree"
+    put(tree, {**between, "vllm/__init__.py": b"", "PKG-INFO": b""})
+    before = contents(tree)
+    ran = tool("--into", tree, "--json", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    receipt = json.loads((tree / ".kv-roles" / "receipt.json").read_bytes())
+    scripts = receipt["topics"]["integration-scripts"]["files"]
+    assert [scripts[path] for path in others] == ["applied", "applied"]
+    assert "native" in scripts.values()
+    assert tool("--into", tree, "--reverse", *merging, cwd=tmp_path).returncode == 0
+    assert contents(tree) == before
 
 
 def test_a_commit_of_a_clone_is_patched_without_what_fetches_releases() -> None:

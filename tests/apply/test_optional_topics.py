@@ -18,6 +18,7 @@ from kvroles.contract import check, clauses, terms
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import default_cache_dir
 from kvroles.series import project
+from kvroles.series.upstream_files import COMPLETED
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
 from support.cost import slow_but
@@ -250,9 +251,70 @@ def test_a_fork_of_a_native_release_takes_both_and_keeps_them() -> None:
     assert states(plan)[REJECT] is states(plan)[FENCE] is State.APPLIED
 
 
-def test_a_fork_without_the_fence_cannot_take_it() -> None:
-    with pytest.raises(DoesNotApply, match=rf"Topic {FENCE} does not apply to vllm/v1/core/sched/scheduler\.py"):
-        fitted(fork_of("0.22.1"), FENCE, nearest="0.22.1")
+@pytest.mark.parametrize("release", ["0.9.0", "0.22.1", "0.23.0"])
+def test_a_fork_older_than_what_a_topic_completes_is_told_so_and_goes_without(release: str) -> None:
+    """Every release that has nothing for the topic is one whose scheduler lacks the code: the sign is the same."""
+    assert LOCK.releases[release].topics[FENCE].variant is None
+    files = fork_of(release)
+    with pytest.raises(DoesNotApply, match="has nothing to complete") as refused:
+        fitted(files, FENCE, nearest=release)
+    assert "has no defer_block_free" in refused.value.what
+    assert f"Run without --with {FENCE}, and start bidirectional prefill instances with --no-async-scheduling" in str(
+        refused.value
+    )
+    fitted(files, nearest=release)
+
+
+SCHEDULER = COMPLETED[FENCE].path
+LINES = b"if multiple_inflight_batches and kv_transfer_config.is_kv_consumer:"
+MADE = b"if multiple_inflight_batches and self.connector.loads_kv:"
+
+
+def of_a_release(files: Files, *extra: str, reverse: bool = False) -> Files:
+    return run(files, "0.30.0", *extra, reverse=reverse)[1]
+
+
+def of_a_fork(files: Files, *extra: str, reverse: bool = False) -> Files:
+    return fitted(files, *extra, nearest="0.30.0", reverse=reverse)[1]
+
+
+both = pytest.mark.parametrize(
+    ("files", "ran"), [(pristine, of_a_release), (fork_of, of_a_fork)], ids=["release", "fork"]
+)
+
+
+@both
+def test_what_a_topic_s_lines_do_not_fit_is_not_sent_to_a_merge(files: Any, ran: Any) -> None:
+    """No merge lays an optional topic: the way out is another than for a default one."""
+    tree = files("0.30.0")
+    assert tree[SCHEDULER].count(LINES) == 1
+    tree[SCHEDULER] = tree[SCHEDULER].replace(LINES, LINES + b"  # ours")
+    with pytest.raises(DoesNotApply, match=r"scheduler\.py") as refused:
+        ran(tree, FENCE)
+    assert f"or run without --with {FENCE}" in str(refused.value)
+    assert "3way" not in str(refused.value)
+    ran(tree)
+
+
+@pytest.mark.parametrize(
+    ("files", "ran", "path", "old"),
+    [
+        (pristine, of_a_release, SCHEDULER, MADE),
+        (pristine, of_a_release, "tests/v1/kv_connector/unit/test_bidirectional_fence.py", b"NUM_BLOCKS = 3"),
+        (fork_of, of_a_fork, SCHEDULER, MADE),
+    ],
+    ids=["release", "release, its test", "fork"],
+)
+def test_a_topic_that_somebody_edited_is_neither_overlooked_nor_left_behind(
+    files: Any, ran: Any, path: str, old: bytes
+) -> None:
+    """A run that took the rest out, and the receipt with it, would leave a part of the topic in the tree."""
+    tree = ran(files("0.30.0"), FENCE)
+    assert tree[path].count(old) == 1
+    tree[path] = tree[path].replace(old, old + b"  # ours")
+    for extra, reverse in (((), False), ((FENCE,), False), ((), True)):
+        with pytest.raises(DoesNotApply, match=rf"Topic {FENCE} is partial in .* in {re.escape(path)} no more"):
+            ran(tree, *extra, reverse=reverse)
 
 
 def test_a_fork_whose_topic_is_damaged_is_not_taken_for_patched() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kvroles.apply import meaning, optional
-from kvroles.apply.optional import Kept
+from kvroles.apply.optional import Kept, Recorded
 from kvroles.apply.plan import Plan
 from kvroles.apply.refusals import Remedies, hunk_refusal, remedies
 from kvroles.apply.state import BY_MEANING, FileStatus, Reader, State, TopicStatus, combine, is_native, overlay_status
@@ -33,10 +33,6 @@ class Merge(Protocol):
     conflicts: dict[str, bytes]
 
     def merge(self, path: str, data: bytes, topic: Topic, variant: str) -> bytes: ...
-
-
-# path -> its SHA-256 before and after the run that left the receipt
-Recorded = Mapping[str, tuple[str | None, str | None]]
 
 
 @dataclass(frozen=True)
@@ -106,12 +102,15 @@ def plan(
     orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional and _has_files(t)}
     peeled: dict[Topic, optional.Layer] = {}
     for topic, order in reversed(orders.items()):
-        found_on_top = optional.peel(current, topic, order, series.earlier, (kept_on_top or {}).get(topic.name, {}))
+        meant_on_top = (kept_on_top or {}).get(topic.name, {})
+        found_on_top = optional.peel(current, topic, order, series.earlier, meant_on_top)
         if found_on_top:
             peeled[topic] = found_on_top
             now.update(found_on_top.result)
             if found_on_top.status.state is State.EARLIER:
                 result.shipped.update(found_on_top.result)
+        else:
+            optional.refuse_damaged(current, topic, order, series.earlier, meant_on_top, recorded or {}, where)
     refusing = next((p for p in terms.CONNECTORS if meaning.refuses(current(p))), None)
     if refusing is not None and any(t.name == terms.REJECT for t in orders):
         raise DoesNotApply(
@@ -260,16 +259,24 @@ def _layer(
         if fitting is not None:
             found.append(fitting)
     # Upstream's one-line changes read like ours reversed, and files that never said kv_both read like upstream's own:
-    # the first file of a topic, which upstream changed at length, tells which of the two the others are.
+    # the first file of a topic, which upstream changed at length, tells which of the two the others are. What the receipt
+    # says that a run of ours made is ours all the same: a commit between releases may hold a part of upstream's change.
     native = {t.name for t in layer if _upstream_holds(read, t, ways)}
     out = []
     for entry in found:
         state = entry.status.state
-        if entry.topic in native and state is State.APPLIED:
+        ours = _made_here(entry.status.path, read(entry.status.path), ways.recorded)
+        if entry.topic in native and state is State.APPLIED and not ours:
             out.append(_Found(entry.topic, None, FileStatus(entry.topic, entry.status.path, State.NATIVE)))
         elif entry.topic in native or state is not State.NATIVE:
             out.append(entry)
     return out
+
+
+def _made_here(path: str, data: bytes | None, recorded: Recorded) -> bool:
+    """Whether the receipt says that a run of ours left the file ``path`` as it is, and had found it otherwise."""
+    before, after = recorded.get(path, (None, None))
+    return data is not None and after == sha256(data) and before != after
 
 
 def _upstream_holds(read: Reader, topic: Topic, ways: _Ways) -> bool:

@@ -219,12 +219,11 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
     if request.part in (None, Part.RUNTIME):
         fit.need_connector(tree.read, str(target))
     topics = series.topics if request.reverse else series.chosen(request.extra)
+    known, kept, on_top = receipt.recorded(held), receipt.by_meaning(held), receipt.optional_by_meaning(held)
     if not request.three_way:
-        known = receipt.recorded(held)
         plan = fit.plan(
-            tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, recorded=known,
-            kept=receipt.by_meaning(held), kept_on_top=receipt.optional_by_meaning(held), exact=request.exact,
-            where=str(target),
+            tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, recorded=known, kept=kept,
+            kept_on_top=on_top, exact=request.exact, where=str(target),
         )  # fmt: skip
         return _Planned(plan, None, nearest)
     # lazy: reads archives and asks git, which a run without --3way does not
@@ -235,8 +234,8 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
     beside = tree.path.parent / f"{tree.path.name}.kv-roles-conflicts"
     merges = Merges(options, series, lock, nearest, beside)
     plan = fit.plan(
-        tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, merge=merges,
-        exact=request.exact or release is not None, where=str(target),
+        tree.read, series, lock, topics, nearest=nearest, reverse=request.reverse, merge=merges, recorded=known, kept=kept,
+        kept_on_top=on_top, exact=request.exact or release is not None, where=str(target),
     )  # fmt: skip
     merges.settle(target, check=request.check)
     return _Planned(plan, None, nearest)

@@ -10,15 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kvroles.apply import meaning
-from kvroles.apply.refusals import Remedies, hunk_refusal
+from kvroles.apply.refusals import Remedies, damaged, hunk_refusal, lacks, on_top
 from kvroles.apply.state import BY_MEANING, FileStatus, Reader, State, TopicStatus, combine
 from kvroles.contract import terms
+from kvroles.digest import sha256
 from kvroles.series import patchfile
 from kvroles.series.earlier import Earlier
 from kvroles.series.patchfile import FilePatch, HunkMismatch
 from kvroles.series.topics import Topic
+from kvroles.series.upstream_files import COMPLETED
 from kvroles.tree.change import Change
 
+Recorded = Mapping[
+    str, tuple[str | None, str | None]
+]  # path -> its SHA-256 before and after the run that left the receipt
+_UNKNOWN = ("", "")
 Kept = Mapping[str, FilePatch]  # path -> the change by meaning that an earlier run has made to it
 
 
@@ -54,6 +60,29 @@ def peel(read: Reader, topic: Topic, order: list[str], earlier: Earlier, kept: K
     return None
 
 
+def refuse_damaged(
+    read: Reader, topic: Topic, order: list[str], earlier: Earlier, kept: Kept, recorded: Recorded, where: str
+) -> None:
+    """Raise DoesNotApply where ``topic``, which cannot be peeled, is in a part of its files.
+
+    A file that it creates and that stands as made is a sign of it, and so is one that is as the receipt says a run left it.
+    """
+    for variant in order:
+        files = _there(read, topic, variant)
+        found = {f.path: _taken_out(read, topic, f, variant, order, earlier, kept) is not None for f in files}
+        ours = [
+            f.path
+            for f in files
+            if found[f.path] and (f.creates or recorded.get(f.path, _UNKNOWN)[1] == _sha(read(f.path)))
+        ]
+        if ours and not all(found.values()):
+            raise damaged(topic.name, ours[0], next(p for p, whole in found.items() if not whole), where)
+
+
+def _sha(data: bytes | None) -> str | None:
+    return None if data is None else sha256(data)
+
+
 def _taken_out(
     read: Reader, topic: Topic, own: FilePatch, variant: str, others: list[str], earlier: Earlier, kept: Kept
 ) -> tuple[FileStatus, bytes | None] | None:
@@ -73,8 +102,11 @@ def _taken_out(
 def lay(read: Reader, topic: Topic, order: list[str], where: str, ways_out: Remedies, *, exact: bool = False) -> Layer:
     """The topic laid on a tree: by the first variant of ``order`` that fits, else file by file, and by meaning unless ``exact``.
 
-    Raises DoesNotApply, naming the hunk.
+    Raises DoesNotApply, naming the hunk, or the code that the topic completes and the tree is without.
     """
+    completed = COMPLETED.get(topic.name)
+    if completed is not None and (data := read(completed.path)) is not None and completed.name.encode() not in data:
+        raise lacks(topic.name, completed, where)
     first: HunkMismatch | None = None
     for others in ([], order):
         for variant in order:
@@ -83,7 +115,7 @@ def lay(read: Reader, topic: Topic, order: list[str], where: str, ways_out: Reme
             except HunkMismatch as e:
                 first = first or e
     assert first is not None  # a topic has a variant, and one with nothing to do in a tree fits it
-    raise hunk_refusal(topic.name, first, where, ways_out)
+    raise hunk_refusal(topic.name, first, where, on_top(topic.name, ways_out))
 
 
 def _laid(read: Reader, topic: Topic, variant: str, others: list[str], *, exact: bool) -> Layer:

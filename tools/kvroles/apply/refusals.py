@@ -14,6 +14,7 @@ from kvroles.series import line_ends, parts, patchfile
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.patchfile import FilePatch, HunkMismatch
 from kvroles.series.topics import OVERLAY, Series, Topic
+from kvroles.series.upstream_files import Completed
 
 
 class Remedies(NamedTuple):
@@ -75,6 +76,9 @@ def refusal(
                     fix="Take the series out with the version of this project that applied it, and apply this one",
                 )
             if not _holds(data, file_patch):
+                if by_name[entry.topic].optional:
+                    there = [f.path for f in entry.files if f.state in (State.APPLIED, State.EARLIER, State.MERGED)]
+                    return damaged(entry.topic, there[0], path, where) if there else _not_laid(entry.topic, e, where)
                 return hunk_refusal(entry.topic, e, where, remedies(where, reverse=reverse))
             beside = "the topic's change is in it, and another beside it"
     f = row.topics[entry.topic].files[path]
@@ -120,6 +124,34 @@ def _holds(data: bytes, patch: FilePatch) -> bool:
 def remedies(where: str, *, reverse: bool = False) -> Remedies:
     """What gets out of a hunk that does not fit in the tree at ``where``, a folder."""
     return Remedies(f"Merge the two with `{merging(where, reverse=reverse)}`", line_ends.taken_again(where))
+
+
+def damaged(topic: str, there: str, path: str, where: str) -> DoesNotApply:
+    """The error for an optional topic that is in the file ``there`` of the tree, and no more as it was made in ``path``."""
+    return DoesNotApply(
+        f"Topic {topic} is partial in {where}: it is in {there}, and in {path} no more as it was made",
+        expected="all of its files as the topic makes them, or none",
+        found="other lines, or none, where the topic's are in that file",
+        fix=f"Give {path} the topic's lines back and run again, or take the topic out of the other files by hand",
+    )
+
+
+def lacks(topic: str, completed: Completed, where: str) -> DoesNotApply:
+    """The error for an optional topic on a tree that is without the code which the topic completes."""
+    return DoesNotApply(
+        f"Topic {topic} has nothing to complete in {where}: {completed.path} has no {completed.name}, which {completed.what}",
+        expected=f"code of vLLM {completed.since} or later",
+        fix=f"Run without --with {topic}, and {completed.without}",
+    )
+
+
+def _not_laid(topic: str, e: HunkMismatch, where: str) -> DoesNotApply:
+    return hunk_refusal(topic, e, where, on_top(topic, remedies(where)))
+
+
+def on_top(topic: str, ways_out: Remedies) -> Remedies:
+    """``ways_out`` for the optional ``topic``, which is laid by its text and not merged."""
+    return ways_out._replace(merge=f"Give the file the lines that the hunk expects, or run without --with {topic}")
 
 
 def hunk_refusal(topic: str, e: HunkMismatch, where: str, ways_out: Remedies) -> DoesNotApply:

@@ -123,7 +123,8 @@ def with_present(
     """``topics`` and the optional ones an earlier run left in the tree: they lie on top, so nothing can be done without."""
     others = tuple(t for t in series.topics if t.optional and t not in topics)
     there = (State.APPLIED, State.PARTIAL, State.MERGED, State.EARLIER)
-    found = {s.topic for s in status(read, row, series, others, merged) if s.state in there}
+    statuses = status(read, row, series, others, merged)
+    found = {s.topic for s in statuses if s.state in there or any(f.state in there for f in s.files)}
     return tuple(t for t in series.topics if t in topics or t.name in found)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kvroles.contract import terms
 from kvroles.series.topics import Series
 
@@ -24,6 +26,30 @@ UPSTREAM_FILES = {
     "guides": ("docs/features/nixl_connector_usage.md", "docs/design/nixl_kv_cache_lease.md"),
 }
 
+
+class Completed(NamedTuple):
+    """What an optional topic completes in vLLM's own code: ``name``, in ``path``, from release ``since`` on.
+
+    ``what`` is what the code does, ``without`` what a user of older code does.
+    """
+
+    path: str
+    name: str
+    since: str
+    what: str
+    without: str
+
+
+# Where the code is not there, an optional topic has nothing to lie on.
+COMPLETED = {
+    "bidirectional-fence": Completed(
+        "vllm/v1/core/sched/scheduler.py",
+        "defer_block_free",
+        "0.24.0",
+        "holds freed blocks back while a step may write them",
+        "start bidirectional prefill instances with --no-async-scheduling",
+    ),
+}
 
 VERSION_FILE = "vllm/_version.py"  # written when an archive is built; from 0.10.2 on it names the commit
 
