@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from kvroles.apply import fit
 from kvroles.apply import plan as plans
 from kvroles.apply.prove import prove_plan
+from kvroles.contract import terms
 from kvroles.errors import DoesNotApply, KvRolesError
 from kvroles.places import default_cache_dir
 from kvroles.series import project
@@ -353,6 +355,19 @@ def test_one_side_of_a_script_that_is_there_already_is_kept_and_the_other_added(
     result = fitted(files, "0.14.1")[SCRIPT]
     assert result == half.replace(b"kv_both", b"kv_consumer")
     assert result == patched("0.14.1")[SCRIPT]
+
+
+def test_a_test_file_that_lacks_nothing_but_pytest_is_given_it() -> None:
+    """Commits of June 2025, between 0.9.1 and 0.9.2: the tests' text fits, and no test used pytest yet."""
+    path = terms.TEST_FILE
+    files = pristine("0.9.2")
+    files[path] = re.sub(rb"    @pytest.*\n(?:      .*\n)*    \]\)\n", b"", files[path]).replace(
+        b"import pytest\n\n", b""
+    )
+    assert b"pytest" not in files[path]
+    after = fitted(files, "0.9.2")[path]
+    assert after.count(b"import pytest") == after.count(b"\nimport pytest\n\nfrom vllm") == 1
+    assert b"def test_kv_both_deprecation_warning(" in after
 
 
 @pytest.mark.parametrize("merging", [(), ("--3way",)], ids=["", "3way"])

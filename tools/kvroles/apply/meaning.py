@@ -21,6 +21,7 @@ from kvroles.series.patchfile import FilePatch, Hunk, HunkMismatch
 from kvroles.tree.change import Change
 
 _ROLES = {Side.PREFILL: "kv_producer", Side.DECODE: "kv_consumer"}
+_TESTS = {*terms.TESTS, "role_warnings"}  # what the variants bring to the test file
 _WARNING = """\
 if {config}.kv_role == "kv_both":
     logger.warning_once(
@@ -51,7 +52,10 @@ def change(path: str, data: bytes, patches: Sequence[FilePatch] = ()) -> bytes:
     elif path == terms.TEST_FILE or path.endswith(".md"):
         # the nearest variant's hunks first; a file that none of them leaves provable is read as it is
         tried = [_hunks(data, patch) for patch in patches[:3] if not patch.creates]
-        made = _first_proven(path, data, [*(t for t in tried if t is not None), data])
+        starts = [t for t in tried if t is not None]
+        if path == terms.TEST_FILE:
+            starts += [whole for t in starts if (whole := _with_pytest(t)) is not None]
+        made = _first_proven(path, data, [*starts, data])
     elif path.endswith(".sh"):
         tried = [_hunks(data, patch) for patch in patches[:3] if not patch.creates]
         made = _first_proven(path, data, [data, *(_renamed(path, data, t) for t in tried if t is not None)])
@@ -104,7 +108,7 @@ def _prove(path: str, before: bytes, after: bytes) -> None:
         return
     if path == terms.TEST_FILE and not clauses.has_deprecation_tests(after):
         raise Unclear(0, f"it does not define {' and '.join(terms.TESTS)}")
-    if path == terms.TEST_FILE and (unbound := _unbound(after, {*terms.TESTS, "role_warnings"})):
+    if path == terms.TEST_FILE and (unbound := _unbound(after, _TESTS)):
         raise Unclear(0, f"the tests of the deprecation use {', '.join(unbound)}, which nothing in the file defines")
     for site in clauses.kv_both_left(path, after):
         raise Unclear(site.line, "a NIXL config says kv_both")
@@ -140,6 +144,18 @@ def _unbound(source: bytes, names: set[str]) -> list[str]:
             read = {n.id for n in ast.walk(f) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
             missing |= read - own - bound
     return sorted(missing)
+
+
+def _with_pytest(source: bytes) -> bytes | None:
+    """``source``, a test file, with the import of pytest that alone lacks; None where another name lacks, or none."""
+    if _unbound(source, _TESTS) != ["pytest"]:
+        return None
+    imports = [n for n in ast.parse(source).body if isinstance(n, ast.ImportFrom)]
+    first = next((n for n in imports if n.level or (n.module or "").startswith("vllm")), None)
+    if first is None:
+        return None
+    lines = source.splitlines(keepends=True)
+    return b"".join([*lines[: first.lineno - 1], b"import pytest\n\n", *lines[first.lineno - 1 :]])
 
 
 def _bound(node: ast.AST) -> set[str]:
