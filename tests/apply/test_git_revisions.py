@@ -255,7 +255,7 @@ def fork(folder: Path, files: Files) -> Path:
 def test_native_is_decided_from_content_not_from_a_version(tmp_path: Path) -> None:
     """A fork that calls itself nothing, with 0.23.0's connector: the warning is upstream's, and stays as it is."""
     tree = fork(tmp_path, pristine("0.23.0"))
-    done = tool("--into", tree, cwd=tmp_path)
+    done = tool("--into", tree, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     states = {t["topic"]: t["state"] for t in json.loads(done.stdout)["topics"]}
     assert states["connector-warning"] == "native"
@@ -381,7 +381,7 @@ def test_what_a_run_added_to_upstream_s_own_change_is_taken_out_again(tmp_path: 
     tree = tmp_path / "tree"
     put(tree, {**between, "vllm/__init__.py": b"", "PKG-INFO": b""})
     before = contents(tree)
-    ran = tool("--into", tree, "--json", cwd=tmp_path)
+    ran = tool("--into", tree, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     receipt = json.loads((tree / ".kv-roles" / "receipt.json").read_bytes())
     scripts = receipt["topics"]["integration-scripts"]["files"]

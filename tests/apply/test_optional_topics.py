@@ -252,7 +252,7 @@ def test_a_fork_of_a_native_release_takes_both_and_keeps_them() -> None:
 
 
 @pytest.mark.parametrize("release", ["0.9.0", "0.22.1", "0.23.0"])
-def test_a_fork_older_than_what_a_topic_completes_is_told_so_and_goes_without(release: str) -> None:
+def test_a_fork_older_than_what_a_topic_completes_is_told_so(release: str) -> None:
     """Every release that has nothing for the topic is one whose scheduler lacks the code: the sign is the same."""
     assert LOCK.releases[release].topics[FENCE].variant is None
     files = fork_of(release)
@@ -396,6 +396,12 @@ def test_a_fork_s_own_text_is_given_the_refusal_by_meaning_and_given_back(
         assert series_of(reworded) == after
     apply(reworded, "--reverse").ok()
     assert contents(reworded) == before
+
+
+@pytest.mark.slow
+def test_without_a_topic_that_has_nothing_to_complete_the_run_goes_on(reworded: Path) -> None:
+    apply(reworded, "--with", FENCE).refused(1, "has nothing to complete", f"Run without --with {FENCE}")
+    apply(reworded).ok()
 
 
 @pytest.mark.slow
