@@ -106,9 +106,9 @@ def _weigh(
         there = [c for c in scope.cues if not skip(c)] if skip is not None else scope.cues
         cues = [c for c in there if c.weight > Weight.HINT]
         hints += [c for c in there if c.weight == Weight.HINT]
-        if scope.find_lent is not None and (lent := scope.find_lent()) is not None:
-            uses = [(c.side, c.pos) for c in (*cues[:1], lent)]
-            return Verdict(None, "shared", [*seen, *cues, lent], uses=uses, carrier=scope)
+        if scope.find_handed_on is not None and (handed_on := scope.find_handed_on()) is not None:
+            uses = [(c.side, c.pos) for c in (*cues[:1], handed_on)]
+            return Verdict(None, "shared", [*seen, *cues, handed_on], uses=uses, carrier=scope)
         if scope.find_uses is not None and len(busy) < MAX_HOPS and (scope.kind, scope.name) not in busy:
             used = _of_uses(scope, chain[n + 1 :], (*busy, (scope.kind, scope.name)))
             if isinstance(used, Verdict):

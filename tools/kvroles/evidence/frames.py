@@ -74,7 +74,7 @@ class Scope:
         # What is not in this file may use it too: uses contradict what is said, or show both sides, but settle nothing.
         self.only_doubts = only_doubts
         # What hands this scope's value on to the side that its name does not say (``decode_args = prefill_args + [...]``).
-        self.find_lent: Callable[[], Cue | None] | None = None
+        self.find_handed_on: Callable[[], Cue | None] | None = None
         self.place = place  # of a use: where in the file's text it stands
         self.span: tuple[int, int] | None = None  # of a function: from where to where it goes in the file's text
         self.flags: dict[str, str] = {}  # the flags of the command, for the hazards

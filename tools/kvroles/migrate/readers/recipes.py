@@ -284,8 +284,8 @@ def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
         use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
         scope.find_uses = partial(_uses, use, bodies, ctx)
         if scope.cues and scope.cues[0].side in (Side.PREFILL, Side.DECODE):
-            scope.find_lent = partial(
-                _lent, use if lang == "make" else rf"\b{re.escape(name)}\b", assigned, scope.cues[0].side
+            scope.find_handed_on = partial(
+                _handed_on, use if lang == "make" else rf"\b{re.escape(name)}\b", assigned, scope.cues[0].side
             )
         for part, owner in _chosen(value, scope, lang, ctx):
             site = pairs.role(name, part, values, owner, ctx)
@@ -361,7 +361,7 @@ def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
     return out
 
 
-def _lent(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | None:
+def _handed_on(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | None:
     """The variable of the other side that takes over the value that ``use`` stands for."""
     for name, value in assigned:
         if mentioned(name) == {side.other} and (m := re.search(use, value.s)) and not TOKEN_RE.search(value.s):

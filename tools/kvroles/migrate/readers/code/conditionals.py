@@ -12,7 +12,7 @@ from kvroles.evidence.frames import Scope
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import guard
-from kvroles.migrate.readers.code.lent import Lender
+from kvroles.migrate.readers.code.handed_on import HandedOn
 
 _ASKS = regex(
     r"^(?:if|elif|else|switch|expression_switch|match|case|conditional|ternary)_"
@@ -23,7 +23,7 @@ JOINED = frozenset({"binary_expression", "boolean_operator"})  # two operands
 _AND, _OR = frozenset({"&&", "and"}), frozenset({"||", "or", "??"})
 
 
-class Conditionals(Lender):
+class Conditionals(HandedOn):
     """A source text whose conditionals say which side runs what they choose."""
 
     def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:

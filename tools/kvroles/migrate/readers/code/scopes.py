@@ -17,7 +17,7 @@ from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import additions
 from kvroles.migrate.readers.code.conditionals import JOINED, Conditionals
-from kvroles.migrate.readers.code.lent import ABOUT_A_SERVER, NAMES
+from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
 from kvroles.migrate.readers.words import REACH
 
 _TEST_NAME = regex(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
@@ -54,7 +54,7 @@ class Unit(Conditionals):
                 scope = self._function(owner, scope, follow)
             elif kind in spec.class_:
                 scope = self._named(kinds.CLASS, self.name_of(owner), scope, owner)
-                self.may_be_lent(scope, scope.name, owner)
+                self.may_be_handed_on(scope, scope.name, owner)
                 if follow and scope.name:
                     taken = self._attributes if scope.cues else self._subclasses
                     scope.find_uses, scope.only_doubts = partial(taken, scope.name, owner), True
@@ -102,7 +102,7 @@ class Unit(Conditionals):
         scope.span = self.t.at(node.start_byte), self.t.at(node.end_byte)
         if follow and name and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
-        self.may_be_lent(scope, name, node)
+        self.may_be_handed_on(scope, name, node)
         return scope
 
     def _assign(self, node: Node, inner: Node, up: Scope, follow: bool) -> Scope:
@@ -123,7 +123,7 @@ class Unit(Conditionals):
                 scope.find_uses, scope.only_doubts = partial(self.elsewhere, whole), True
         if whole.startswith(("os.environ[", "env[")):
             scope.find_uses, scope.only_doubts = partial(self._mentions, names[0], node), True
-        self.may_be_lent(scope, names[0], node)
+        self.may_be_handed_on(scope, names[0], node)
         return scope
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:
@@ -208,7 +208,7 @@ class Unit(Conditionals):
                 scope.find_uses = partial(self._mentions, files[-1], node)
         if name.endswith(".add_argument") and (flag := re.match(r"\(\s*[\"']--([\w-]+)", grammar.text(self.t, inner))):
             scope = self._named(kinds.OPTION, flag.group(1).replace("-", "_"), scope, node)
-            self.may_be_lent(scope, scope.name, node)
+            self.may_be_handed_on(scope, scope.name, node)
         if (updated := _UPDATED.match(name)) is not None:
             scope = self._named(kinds.VARIABLE, updated[1].rsplit(".", 1)[-1], scope, node)
         for variable, value in _SETS.findall(name):
@@ -330,7 +330,7 @@ class Unit(Conditionals):
             kind = kinds.LOOP_OVER_BOTH if side is Side.SHARED else kinds.LOOP_OVER_ONE
             scope.cues.append(kind.cue(side, words[:80], self.t.at(node.start_byte)))
             if side is not Side.SHARED and over is not None and over.type in NAMES:
-                self.may_be_lent(scope, words, node)
+                self.may_be_handed_on(scope, words, node)
         return scope
 
     def _before(self, block: Node, inner: Node, up: Scope) -> Scope:

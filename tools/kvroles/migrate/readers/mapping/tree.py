@@ -157,7 +157,7 @@ class Tree:
                     scope.cues += self._referenced(pair[0], node, scope)
                     side = scope.cues[0].side if len(scope.cues) == 1 else None
                     if follow and side in PD:
-                        scope.find_lent = partial(self._lent, path, i, side.other)
+                        scope.find_handed_on = partial(self._handed_on, path, i, side.other)
                     keys.append(pair[0].value)
                     if len(keys) == 2 and follow:
                         self._handed_out(keys, path[0], scope)
@@ -265,7 +265,7 @@ class Tree:
             if k is not key and taken.search(self.source.s, v.start, v.end) and data_cues.one_side(k.value, self.ctx)
         ]
 
-    def _lent(self, path: list[Node], i: int, other: Side) -> Cue | None:
+    def _handed_on(self, path: list[Node], i: int, other: Side) -> Cue | None:
         """The key or name of side ``other`` below which the value at the end of ``path`` is referred to by the key of the mapping
         ``path[i]`` that it is in: ``${prefill.kv}``, ``{{ prefill_kv }}``, ``$PREFILL_KV``, ``$ref: "#/prefill/kv"``."""
         keys: list[str] = []

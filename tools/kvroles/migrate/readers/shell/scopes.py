@@ -280,10 +280,10 @@ class Script(Source):
             scope.find_uses = partial(self._put_to_use, name, node)
         side = scope.cues[0].side if len(scope.cues) == 1 else None
         if side in (Side.PREFILL, Side.DECODE):
-            scope.find_lent = partial(self._lent, name, node, side.other)
+            scope.find_handed_on = partial(self._handed_on, name, node, side.other)
         return scope
 
-    def _lent(self, name: str, node: Node, other: Side) -> Cue | None:
+    def _handed_on(self, name: str, node: Node, other: Side) -> Cue | None:
         """The variable or function of side ``other`` that takes the value of ``name`` over as it is, or is another name of it."""
         for alias in _ALIASED.finditer(self.t.s):
             if alias[2] == name and mentioned(alias[1]) == {other}:

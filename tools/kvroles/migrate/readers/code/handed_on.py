@@ -27,17 +27,17 @@ ABOUT_A_SERVER = regex(
 )
 
 
-class Lender(Reader):
+class HandedOn(Reader):
     """A source text in which it can be asked who takes over what."""
 
-    def may_be_lent(self, scope: Scope, name: str, node: Node) -> None:
+    def may_be_handed_on(self, scope: Scope, name: str, node: Node) -> None:
         """Have it looked up, when it matters, whether what is named for one side is handed on to the other."""
         side = scope.cues[0].side if len(scope.cues) == 1 else None
         if side in (Side.PREFILL, Side.DECODE):
-            find = partial(self._lent, name, node, side.other)
-            scope.find_lent = partial(self.kept, ("lent", name, side), node, find)
+            find = partial(self._handed_on, name, node, side.other)
+            scope.find_handed_on = partial(self.kept, ("handed on", name, side), node, find)
 
-    def _lent(self, name: str, node: Node, other: Side) -> Cue | None:
+    def _handed_on(self, name: str, node: Node, other: Side) -> Cue | None:
         """The name, key, function or class of side ``other`` that takes the value of ``name`` over as it is."""
         word = re.escape(name)
         for m in re.finditer(rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", self.t.s):
