@@ -21,6 +21,7 @@ _COMPARED_BEFORE = regex(
 _COMPARED_AFTER = regex(rf"^{Q}(?P<closed>\)?)[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
 # ``let role = "kv_both" in ...`` gives the word a name; in Python it asks whether the word is a member.
 _GIVEN_BEFORE = regex(rf"(?<![=!<>])[:=][ \t]*{Q}$")
+_NAMED_ASIDE = regex(rf":=[ \t]*{Q}$")  # (role := "kv_both") == x
 _SAID_AFTER = regex(r"\s*(?:not|in|is)\b")
 _IN_AFTER = regex(rf"^{Q}\s*in\b")
 _IN_BRACKETS = regex(r"(?<![\w\])])[ \t]*\([ \t]*[rbfu]{0,2}(?:\\*[\"'`])*$")  # of no call
@@ -49,6 +50,8 @@ _NOT_NIXL = regex(
 
 
 def compared(p: Place) -> bool:
+    if p.lang == "python" and _NAMED_ASIDE.search(p.line):
+        return False
     after = _COMPARED_AFTER.match(p.after)
     if p.lang != "python" and _IN_AFTER.match(p.after) and _GIVEN_BEFORE.search(p.line):
         return False

@@ -303,8 +303,9 @@ class Script(Source):
         return None
 
     def _put_to_use(self, name: str, node: Node) -> list[Scope]:
-        """The owners of every use of a variable, followed into the functions it is passed to."""
-        out: list[Scope] = []
+        """The owners of every use of a variable, followed into the functions it is passed to; those in other parts of its
+        document as well, where its name is no common word."""
+        out = self.elsewhere(name) if self.elsewhere is not None and "_" in name else []
         for use in self.uses(name, node):
             inner = self.passed(use)
             for n in inner or [use]:
