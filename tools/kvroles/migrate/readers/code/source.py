@@ -394,9 +394,14 @@ class Reader:
         return self._constants[name]
 
     def _given_later(self, i: int) -> bool:
-        """Whether the name at an index is a parameter or what a loop sets: it is not the same in each function."""
+        """Whether the name at an index is a parameter, what a loop sets, one of several that are set, or added to: it is not the
+        same in each place."""
         holder = self.at(i).parent
-        return holder is not None and ("parameter" in holder.type or holder.type in self.spec.loop)
+        if holder is None:
+            return False
+        if holder.type == "expression_list" and holder.parent is not None:  # Go's ``role, err := get()``
+            return holder.parent.child_by_field_name("left") == holder and holder.named_child_count > 1
+        return any(word in holder.type for word in _BINDS) or holder.type in self.spec.loop
 
     def _given_by(self, end: int) -> bool:
         """Whether a name that ends at an index is a parameter, or an argument of a call: another may be given."""
@@ -482,6 +487,7 @@ _NEAR = 2_000  # characters before a use in which the object is made
 _MADE = regex(r"(?:object\.__new__\(\s*(\w+)|(?:\w+\.)*([A-Z]\w*)(?:\.__new__)?\()")
 _MEMBER_SET = regex(r"(?:\[[\"']([\w-]+)[\"']\]|\.(\w+))\s*=\s*[\"']([\w.-]+)[\"']")
 _CHOICES = frozenset({"||", "??", "&&", "!", "==", "!=", "===", "!==", "<", ">", "<=", ">="})
+_BINDS = ("parameter", "pattern", "augmented_assignment")  # parts of a node's type: it binds names
 _CHOSEN = "${_}"  # to every rule a placeholder without a name
 _GIVEN = frozenset({"keyword_argument", "assignment_pattern"})
 _GIVES_A_VALUE = frozenset({"if_expression", "else_clause", "match_arm", "function_item", "closure_expression"})
