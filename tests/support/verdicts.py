@@ -29,22 +29,30 @@ NAMES = {
 }  # fmt: skip
 
 
-def inputs() -> dict[str, tuple[str, bytes]]:
-    """Every input that is judged: its place, the name it is judged by, its bytes."""
+def folders() -> list[str]:
+    """The folders of the corpus, and one for each fuzzer's inputs: ``corpus/shell``, ``fuzz/migrate-shell``."""
+    corpus = sorted(path.name for path in (TESTS / "corpus").iterdir() if path.is_dir())
+    return [*(f"corpus/{name}" for name in corpus), *(f"fuzz/migrate-{kind}" for kind in NAMES)]
+
+
+def inputs(folder: str = "") -> dict[str, tuple[str, bytes]]:
+    """Every input that is judged, or those of one folder: its place, the name it is judged by, its bytes."""
     out: dict[str, tuple[str, bytes]] = {}
-    for path in sorted((TESTS / "corpus").rglob("*")):
-        if path.is_file() and path.name != "labels.tsv":
-            out[str(path.relative_to(TESTS))] = str(path.relative_to(TESTS / "corpus")), path.read_bytes()
-    for kind, name in NAMES.items():
-        for data in fuzz_inputs.kept(f"migrate-{kind}"):
-            out[f"fuzz/migrate-{kind}/{fuzz_inputs.name_of(data)}"] = name, data[1:]
+    for held in [folder] if folder else folders():
+        where, _, name = held.partition("/")
+        if where == "corpus":
+            for path in sorted(path for path in (TESTS / held).rglob("*") if path.is_file()):
+                out[str(path.relative_to(TESTS))] = str(path.relative_to(TESTS / "corpus")), path.read_bytes()
+        else:
+            for data in fuzz_inputs.kept(name):
+                out[f"{held}/{fuzz_inputs.name_of(data)}"] = NAMES[name.removeprefix("migrate-")], data[1:]
     return out
 
 
-def verdicts() -> dict[str, str]:
-    """What is said of each input that holds ``kv_both``."""
+def verdicts(folder: str = "") -> dict[str, str]:
+    """What is said of each input, or of those of one folder, that holds ``kv_both``."""
     out: dict[str, str] = {}
-    for place, (name, data) in inputs().items():
+    for place, (name, data) in inputs(folder).items():
         result = run.of_bytes(str(TESTS / "corpus" / name), name, data, Options(Settings()))
         if result is not None:
             out[place] = " ".join(f"{f.line}:{f.code}" for f in result.findings)
