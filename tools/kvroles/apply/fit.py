@@ -109,9 +109,11 @@ def plan(
             now.update(found_on_top.result)
             if found_on_top.status.state is State.EARLIER:
                 result.shipped.update(found_on_top.result)
-        else:
+        elif (
+            topic.name != terms.REJECT or _refusing(current) is None
+        ):  # else the lines are there, and only the receipt is not
             optional.refuse_damaged(current, topic, order, series.earlier, meant_on_top, recorded or {}, where)
-    refusing = next((p for p in terms.CONNECTORS if meaning.refuses(current(p))), None)
+    refusing = _refusing(current)
     if refusing is not None and any(t.name == terms.REJECT for t in orders):
         raise DoesNotApply(
             f"Topic {terms.REJECT} is in {refusing} of {where}, by a change that neither a variant nor a receipt takes out",
@@ -271,6 +273,11 @@ def _layer(
         elif entry.topic in native or state is not State.NATIVE:
             out.append(entry)
     return out
+
+
+def _refusing(read: Reader) -> str | None:
+    """The connector's module that refuses ``kv_both`` in any words; None if there is none."""
+    return next((p for p in terms.CONNECTORS if meaning.refuses(read(p))), None)
 
 
 def _made_here(path: str, data: bytes | None, recorded: Recorded) -> bool:
