@@ -85,6 +85,13 @@ def owners(node: Node) -> Iterator[Node]:
         current = current.parent
 
 
+def unwrapped(node: Node, through: frozenset[str]) -> Node:
+    """``node`` without what wraps one node and is of a type in ``through``, such as brackets."""
+    while node.type in through and node.named_child_count == 1:
+        node = node.named_children[0]
+    return node
+
+
 def text(t: Text, node: Node) -> str:
     """The source of a node."""
     return t.s[node.start_byte : node.end_byte]

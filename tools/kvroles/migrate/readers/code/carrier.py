@@ -1,4 +1,4 @@
-"""Python, Go and Rust: configs in literals, calls and the strings they hold."""
+"""Source code of every language in ``SPECS``: configs in literals, in calls, and in the strings that they hold."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
 
 
 def _string(unit: Unit, node: Node, inner: Node) -> list[Site]:
-    """The sites of the text that ``node`` makes; ``inner`` is itself, or the string of it that is one of several."""
+    """The sites of the text that the expression ``node`` makes. ``inner`` is the string in it that is looked at, or ``node``."""
     t, spec, ctx = unit.t, unit.spec, unit.ctx
     word = literal(t, node, spec, inner.start_byte, unit.string_named)
     if not word.tokens():
@@ -134,7 +134,7 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
 
 
 def _fed(unit: Unit, node: Node, holder: Node, pos: int, scope: Scope, exact: bool) -> Site:
-    """The site of a value that becomes a config's role elsewhere, as far as the text shows."""
+    """The site of a value outside of any config: a role if the text shows a config whose role it becomes, else a value."""
     connector = feeds.connector(unit, node, holder)
     return Site(pos, scope, "role" if connector is not None else "value", connector, exact=exact)
 
@@ -156,7 +156,7 @@ def _macro(unit: Unit, node: Node, scope: Scope) -> list[Site]:
 
 
 def _in_words(unit: Unit, node: Node, word: Text, scope: Scope) -> Site | None:
-    """The role that one of a list's strings sets, as a flag, an override or a variable."""
+    """The site of the role that a string of a list sets as a flag, an override or a variable; None if it sets none."""
     words, index = unit.words_around(node)
     found = role_set(words, index, unit.ctx) if words is not None and TOKEN in words[index].s else None
     if found is None:

@@ -1,4 +1,4 @@
-"""Whose role a value becomes that stands in no config itself: one of a table, of a variable, of what a function returns.
+"""Follows a value that stands in no config to the config whose role it becomes: by a table, a variable or a function's result.
 
 ``ROLES = {"prefill": "kv_both"}`` and ``kv_role=ROLES[side]``; ``def role(side): return "kv_both"`` and ``kv_role=role(side)``.
 """
@@ -22,7 +22,7 @@ from kvroles.migrate.readers.code.literals import around, literal
 from kvroles.migrate.readers.code.source import Reader
 from kvroles.migrate.readers.mapping import objects
 
-_HOPS = 3  # from name to name
+_HOPS = 3  # names that a value is followed through
 _SETS = regex(r"(?:mut\s+)?(self\.|this\.)?([A-Za-z_]\w*)")
 _LAMBDA = frozenset({"lambda", "closure_expression"})
 _NAMES = frozenset({"identifier", "shorthand_property_identifier", "type_identifier", "property_identifier"})
@@ -36,14 +36,16 @@ _ROLES = frozenset({TOKEN, "kv_producer", "kv_consumer"})
 
 
 def connector(unit: Reader, value: Node, holder: Node | None) -> str | None:
-    """The connector of the one kind of config whose role ``value``, which belongs to ``holder``, becomes; None if it becomes none
-    that is known, or roles of more than one."""
+    """The connector of the configs whose role ``value`` becomes; ``holder`` is the node that it belongs to.
+
+    None if no such config is found, or if their connectors differ.
+    """
     found = _of_holder(unit, value, holder, _HOPS)
     return next(iter(found)) if len(found) == 1 else None
 
 
 class _Name(NamedTuple):
-    """A name, or with ``member`` one of ``self`` or ``this``, and the function, class or text in which it means the same."""
+    """A name and its scope ``home``: a function, a class or the text. ``member``: it is an attribute of ``self`` or ``this``."""
 
     word: str
     member: bool
@@ -51,7 +53,7 @@ class _Name(NamedTuple):
 
 
 def _of_holder(unit: Reader, value: Node, holder: Node | None, hops: int) -> set[str | None]:
-    """The connectors of the roles that a value becomes by way of ``holder``."""
+    """The connectors of the configs whose role a value becomes through the pair, assignment or function ``holder``."""
     if holder is None or not hops:
         return set()
     spec = unit.spec
@@ -67,23 +69,19 @@ def _of_holder(unit: Reader, value: Node, holder: Node | None, hops: int) -> set
 
 
 def _home(unit: Reader, node: Node) -> Node:
-    """The function that a node is in, else the text."""
+    """The function round a node, or the root of the text if there is none."""
     functions = unit.spec.function | _LAMBDA
     return next((o for o in grammar.owners(node) if o.type in functions and o != node), unit.root)
 
 
 def _class(unit: Reader, node: Node) -> Node | None:
-    """The class that a node is in; None outside of one."""
+    """The class round a node; None if there is none."""
     return next((o for o in grammar.owners(node) if o.type in unit.spec.class_), None)
 
 
 def _set_by(unit: Reader, assign: Node) -> _Name | None:
-    """The one name that an assignment sets."""
-    left = (
-        assign.child_by_field_name("left")
-        or assign.child_by_field_name("name")
-        or assign.child_by_field_name("pattern")
-    )
+    """The name that an assignment sets; None if it sets several, or an item of a mapping."""
+    left = unit.left_of(assign)
     m = _SETS.fullmatch(grammar.text(unit.t, left)) if left is not None else None
     if m is None:
         return None
@@ -93,7 +91,7 @@ def _set_by(unit: Reader, assign: Node) -> _Name | None:
 
 
 def _table_of(unit: Reader, pair: Node) -> Node | None:
-    """The table that an entry is of: a mapping of sides to roles."""
+    """The mapping of sides to roles that ``pair`` is an entry of; None if it is an entry of anything else."""
     table = pair.parent
     if table is None or table.type not in unit.spec.mapping:
         return None
@@ -104,7 +102,7 @@ def _table_of(unit: Reader, pair: Node) -> Node | None:
 
 
 def _name_of(unit: Reader, value: Node) -> _Name | None:
-    """The name that a table or a function without one is set to."""
+    """The name that a table or a lambda is assigned to; None without one."""
     for owner in islice(grammar.owners(value), 1, 8):
         if owner.type in unit.spec.assign:
             return _set_by(unit, owner)
@@ -114,7 +112,7 @@ def _name_of(unit: Reader, value: Node) -> _Name | None:
 
 
 def _returned_by(unit: Reader, value: Node, holder: Node) -> _Name | None:
-    """The function that gives a value back; None if ``holder`` is not what does so."""
+    """The name of the function that returns ``value`` by way of ``holder``; None if ``holder`` returns nothing."""
     returned = holder.type in _RETURNS or (
         holder.type == "expression_list" and holder.parent is not None and holder.parent.type in _RETURNS
     )
@@ -130,7 +128,7 @@ def _returned_by(unit: Reader, value: Node, holder: Node) -> _Name | None:
 
 
 def _uses(unit: Reader, name: _Name | None, hops: int, *, element: bool = False, call: bool = False) -> set[str | None]:
-    """The connectors of the configs whose role is ``name``, an ``element`` of it, or what a ``call`` of it gives back."""
+    """The connectors of the configs whose role is ``name``, with ``element`` an item of it, with ``call`` its result."""
     if name is None:
         return set()
     find = partial(_find_uses, unit, name, hops, element, call)
@@ -156,7 +154,7 @@ def _find_uses(unit: Reader, name: _Name, hops: int, element: bool, call: bool) 
 
 
 def _means_another(unit: Reader, use: Node, name: _Name) -> bool:
-    """Whether a function between a use and the name's home has a parameter or a variable of that name."""
+    """Whether a function between ``use`` and the name's home has a parameter or a variable of the same name."""
     word = re.escape(name.word)
     for owner in grammar.owners(use):
         if owner == name.home:
@@ -172,7 +170,10 @@ def _means_another(unit: Reader, use: Node, name: _Name) -> bool:
 
 
 def _taken(unit: Reader, name: Node, element: bool, call: bool) -> Node | None:
-    """What a use of a name comes to: one of a table's values, what a function gives back, or the name itself."""
+    """The expression that has the value at a use of a name: the look-up with ``element``, the call with ``call``, else the name.
+
+    None if the name is used in another way.
+    """
     node = name
     if (
         node.parent is not None
@@ -191,7 +192,7 @@ def _taken(unit: Reader, name: Node, element: bool, call: bool) -> Node | None:
 
 
 def _element(unit: Reader, node: Node) -> Node | None:
-    """What an expression takes out of a table: by an index, a member's name, or a call that looks it up."""
+    """The expression that takes an item out of the table ``node``: an index, a member, or a call such as ``.get()``; or None."""
     while node.parent is not None and node.parent.type in unit.spec.through:
         node = node.parent
     step = node.parent
@@ -208,7 +209,7 @@ def _element(unit: Reader, node: Node) -> Node | None:
 
 
 def _unwrapped(unit: Reader, node: Node) -> Node:
-    """A value, with the calls that only take it out of what wraps it: ``.unwrap()``, ``.to_string()``."""
+    """``node`` with the calls behind it that keep its value: ``.unwrap()``, ``.to_string()``."""
     current = node
     while (member := current.parent) is not None and member.type in _MEMBERS and member.parent is not None:
         called = member.parent
@@ -219,7 +220,7 @@ def _unwrapped(unit: Reader, node: Node) -> Node:
 
 
 def _given(unit: Reader, node: Node, hops: int) -> set[str | None]:
-    """The connectors of the roles that an expression becomes where it stands."""
+    """The connectors of the configs whose role the expression ``node`` is where it stands, or becomes from there."""
     holder = unit.value_parent(node)
     if holder is None:
         return set()
@@ -230,11 +231,7 @@ def _given(unit: Reader, node: Node, hops: int) -> set[str | None]:
         return set()
     if holder.type in unit.spec.assign:
         names = unit.targets(holder)
-        left = (
-            holder.child_by_field_name("left")
-            or holder.child_by_field_name("name")
-            or holder.child_by_field_name("pattern")
-        )
+        left = unit.left_of(holder)
         if len(names) != 1 or left is None or left.start_byte <= node.start_byte < left.end_byte:
             return set()
         if connectors.is_role_key(names[0]) and not re.fullmatch(r"\w+", grammar.text(unit.t, left)):
@@ -250,7 +247,7 @@ def _given(unit: Reader, node: Node, hops: int) -> set[str | None]:
 
 
 def in_text(unit: Reader, text: Text, place: int) -> set[str | None]:
-    """The connector of the object that a text writes round what is put in at ``place`` of the file, if that is its role."""
+    """The connector of the object in ``text`` whose role is the value put in at ``place`` of the file; empty if there is none."""
     found = objects.round_place(text, place)
     if found is None or not connectors.is_role_key(found[1]):
         return set()
@@ -258,7 +255,7 @@ def in_text(unit: Reader, text: Text, place: int) -> set[str | None]:
 
 
 def _macro(unit: Reader, i: int, name: str, indexed: bool) -> set[str | None]:
-    """The connector of the object of a macro's tokens whose role is the name at index ``i``: ``json!({"kv_role": role})``."""
+    """The connector of the object in a macro call whose role is the name at index ``i``: ``json!({"kv_role": role})``."""
     tail = r"\s*[\[(.]" if indexed else r"\s*[,})]"
     if not re.match(tail, unit.t.s[i + len(name) : i + len(name) + 8]):
         return set()

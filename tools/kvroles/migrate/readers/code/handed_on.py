@@ -1,4 +1,4 @@
-"""What is named for one side in source code and handed on to the other: by assignment, key, call, subclass."""
+"""Finds what source code names for one side and hands on to the other side: by assignment, key, call or subclass."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ ABOUT_A_SERVER = regex(
 
 
 class HandedOn(Reader):
-    """A source text in which it can be asked who takes over what."""
+    """A source text that can look up whether a value goes on to the other side."""
 
     def may_be_handed_on(self, scope: Scope, name: str, node: Node) -> None:
-        """Have it looked up, when it matters, whether what is named for one side is handed on to the other."""
+        """Give ``scope`` a look-up of what hands its value on to the other side, if its name says one side.
+
+        The verdict runs the look-up only where it needs it.
+        """
         side = scope.cues[0].side if len(scope.cues) == 1 else None
         if side in (Side.PREFILL, Side.DECODE):
             find = partial(self._handed_on, name, node, side.other)
             scope.find_handed_on = partial(self.kept, ("handed on", name, side), node, find)
 
     def _handed_on(self, name: str, node: Node, other: Side) -> Cue | None:
-        """The name, key, function or class of side ``other`` that takes the value of ``name`` over as it is."""
+        """The cue of the first name, key, function or class of side ``other`` that takes the value of ``name`` unchanged."""
         word = re.escape(name)
         for m in re.finditer(rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", self.t.s):
             if node.start_byte <= m.start() < node.end_byte:
@@ -65,12 +68,12 @@ class HandedOn(Reader):
         return None
 
     def _after(self, owner: Node, pattern: str) -> str:
-        """What is found of ``pattern`` in the source behind ``owner``; empty if nothing is."""
+        """The first match of ``pattern`` behind ``owner``; empty if there is none."""
         m = re.search(pattern, self.t.s[owner.end_byte :])
         return m.group() if m else ""
 
     def _in_turn(self, owner: Node, use: Node) -> str:
-        """The name that takes ``use`` where as many values are given to as many names: ``a, b = b, a``."""
+        """The name that gets ``use`` in an assignment of several values to as many names: ``a, b = b, a``; empty otherwise."""
         if owner.type not in self.spec.assign or len(names := self.targets(owner)) < _PAIR:
             return ""
         value = owner.child_by_field_name("right") or owner.child_by_field_name("value")
@@ -79,7 +82,10 @@ class HandedOn(Reader):
         return names[index] if index < len(names) == len(given) else ""
 
     def _taker(self, owner: Node, use: Node) -> str:
-        """The name that ``owner`` gives to what ``use`` stands for, if it is an assignment, a pair or a subclass."""
+        """The name under which ``owner`` takes the value at ``use``; empty if it takes none or names no one side.
+
+        That is an assignment's target, a pair's key, a class, a function, or the one word of a side in a list or a call.
+        """
         if owner.type in self.spec.assign:
             names = self.targets(owner)
             return names[0] if len(names) == 1 and owner.start_byte != use.start_byte else ""

@@ -1,4 +1,4 @@
-"""What string literals say, and texts that are put together of them: by ``+``, ``%``, ``format``, ``Sprintf``, in f-strings."""
+"""Decodes string literals, and the texts that code makes of them by ``+``, ``%``, ``format``, ``Sprintf`` and f-strings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kvroles.evidence.text import Text, join
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.langs import Spec
 
-Named = Callable[[str], Node | None]  # the string that a name is set to, once
+Named = Callable[[str], Node | None]  # from a name to the node of the one string that it is set to
 
 _ESC = {
     "n": "\n",
@@ -45,9 +45,10 @@ def _no_name(_: str) -> Node | None:
 
 
 def literal(t: Text, node: Node, spec: Spec, focus: int = -1, named: Named = _no_name) -> Text:
-    """The text that a string or an expression of strings comes to; what is put in and not known stands as ``$name``.
+    """The text that a string, or an expression of strings, evaluates to; each character keeps its place in ``t``.
 
-    Of values that are chosen between, the one that index ``focus`` is in stands in the text.
+    A value that is put in and not known stands as ``${name}``. Where the code chooses between values, the one that holds
+    index ``focus`` is taken.
     """
     if node.type in spec.string:
         return _string(t, node, spec, focus, named)
@@ -63,8 +64,8 @@ def literal(t: Text, node: Node, spec: Spec, focus: int = -1, named: Named = _no
 
 
 def around(t: Text, node: Node, spec: Spec, named: Named = _no_name) -> tuple[Node, bool]:
-    """The outermost expression that makes a text of the string ``node``, itself if there is none; and whether the string is put
-    into it, or is one of several that are chosen between."""
+    """The outermost expression that makes a text with the string ``node`` in it, ``node`` itself if there is none; and whether
+    ``node`` is put into it by interpolation, or is one of the values that it chooses between."""
     top, chosen, choice = node, False, False
     inner = node
     for owner in grammar.owners(node):
@@ -84,7 +85,7 @@ def around(t: Text, node: Node, spec: Spec, named: Named = _no_name) -> tuple[No
 
 
 def makes_text(t: Text, node: Node, spec: Spec, named: Named = _no_name) -> bool:
-    """Whether a node is a string, or an expression that makes one of strings."""
+    """Whether a node is a string, or an expression that makes a string of strings."""
     return node.type in spec.string or _makes(t, node, spec, named)
 
 
@@ -114,7 +115,8 @@ def _falls_back(t: Text, node: Node) -> bool:
 
 
 def _format(t: Text, node: Node, spec: Spec, named: Named) -> tuple[Node, str, list[Node]] | None:
-    """The template of an expression that fills one in, how its places are written (% or {), and what is put there."""
+    """The parts of an expression that formats a string: its template, how its fields are written (``%`` or ``{``), its
+    arguments. None for any other expression."""
     template: Node | None = None
     given: Node | None = None
     how = "%"
@@ -146,8 +148,7 @@ def _format(t: Text, node: Node, spec: Spec, named: Named) -> tuple[Node, str, l
         template, held = (held[0], held[1:]) if held else (None, [])
     else:
         return None
-    while template is not None and template.type in spec.through and template.named_child_count == 1:
-        template = template.named_children[0]
+    template = grammar.unwrapped(template, spec.through) if template is not None else None
     if template is not None and template.type == "identifier":
         template = named(grammar.text(t, template))
     if template is None or not (template.type in spec.string or template.type in spec.joined):
@@ -241,7 +242,7 @@ def _python(t: Text, node: Node, put: Callable[[Node], Text]) -> Text:
 
 
 def _template(t: Text, node: Node, put: Callable[[Node], Text]) -> Text:
-    """JavaScript's string in back quotes."""
+    """JavaScript's string in back quotes; ``put`` gives the text of each substitution."""
     parts: list[Text] = []
     at = node.start_byte + 1
     for c in node.children:
@@ -252,7 +253,7 @@ def _template(t: Text, node: Node, put: Callable[[Node], Text]) -> Text:
 
 
 def _f_string(t: Text, node: Node, raw: bool) -> list[Text]:
-    """The plain stretches of an f-string, ``{{`` and ``}}`` being one brace."""
+    """The text between the holes of an f-string, ``{{`` and ``}}`` decoded to one brace."""
     out: list[Text] = []
     i, b = node.start_byte, node.end_byte
     for m in re.finditer(r"\{\{|\}\}", t.s[i:b]):
@@ -265,7 +266,7 @@ def _f_string(t: Text, node: Node, raw: bool) -> list[Text]:
 
 
 def _hole(t: Text, a: int, b: int) -> Text:
-    """An interpolated expression, as a shell would write it, so that every reader takes it for a placeholder."""
+    """An interpolated expression written as a shell variable, which every reader takes for a placeholder."""
     word = re.sub(r"[^\w]", "_", t.s[a:b].strip("{}"))[:60] or "_"
     return t.pick("${" + word + "}", [a] * (len(word) + 3), b)
 

@@ -23,9 +23,10 @@ from kvroles.migrate.readers.words import REACH
 _TEST_NAME = regex(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
 _WRITES = regex(r"\.write(?:_text|_bytes|_all|lines)?$")
 _SETS = regex(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
-_IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")  # no common word: by that name another cell or fence means the variable
-_MANY = 60
-_PART = regex(r"[\w.\"'-]")  # before a word: it is part of a longer one, of another's, or of a string
+# A name that is no common word: where another cell or fence has it, the same variable is meant.
+_IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")
+_MANY = 60  # uses of one name: a name with more is a common word, and its uses say nothing
+_PART = regex(r"[\w.\"'-]")  # before a word: the word is part of a longer one, a member, or inside a string
 _CALLED = regex(r"\b\s*\(")
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _SAYS = regex(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
@@ -37,7 +38,7 @@ _PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
 
 class Unit(Conditionals):
-    """A source text whose strings know their owners."""
+    """One source text. ``chain`` gives the owners of any node of it."""
 
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
         """The scopes that own ``node``."""
@@ -106,9 +107,7 @@ class Unit(Conditionals):
         return scope
 
     def _assign(self, node: Node, inner: Node, up: Scope, follow: bool) -> Scope:
-        left = (
-            node.child_by_field_name("left") or node.child_by_field_name("name") or node.child_by_field_name("pattern")
-        )
+        left = self.left_of(node)
         if left is None or left.start_byte <= inner.start_byte < left.end_byte:
             return up
         names = self.targets(node)
@@ -127,15 +126,18 @@ class Unit(Conditionals):
         return scope
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:
-        """The owners of every use of a variable, or of every call of a function; of a local's, in its function only."""
+        """The owners of every use of the variable ``name`` that ``node`` sets, or with ``call`` of every call of that function.
+
+        A variable that is local to a function is looked for in that function only.
+        """
         home = None if call else next((o for o in grammar.owners(node) if o.type in self.spec.function), None)
         a, b = (home.start_byte, home.end_byte) if home is not None else (0, len(self.t.s))
         found = self.kept((name, call, a, b), None, partial(self._found, name, a, b, _CALLED if call else _NOT_SET))
         if len(found) > _MANY:
-            return [Scope("uses", name, None)]  # a word like any other: nothing can be concluded from where it stands
+            return [Scope("uses", name, None)]  # a common word: where it stands says nothing
         beyond = self.elsewhere if not call and _IDENTIFIER.search(name) else None
         out: list[Scope] = beyond(name) if beyond is not None else []
-        told: list[Scope] = []  # calls, with the words that they are given
+        told: list[Scope] = []  # a scope for each call whose arguments name a side
         for i in found:
             if node.start_byte <= i < node.end_byte:
                 continue
@@ -151,17 +153,19 @@ class Unit(Conditionals):
             if call and (given := self._given(use)) is not None and (cues := self._words(name, given)):
                 told.append(Scope("call", name, out[-1], cues, place=out[-1].place))
         if mentioned(name) or len({c.side for scope in told for c in scope.cues}) > 1:
-            out += told  # else a function that is told its side here may be told the other elsewhere
+            # Arguments of one side count only for a function that is named for a side: a caller in another file may give
+            # any other function the other side.
+            out += told
         return out
 
     def _found(self, name: str, a: int, b: int, tail: re.Pattern[str]) -> list[int]:
-        """Where ``name`` stands between two indices as a word of its own, with ``tail`` behind it."""
+        """The indices between ``a`` and ``b`` where ``name`` is a word of its own and ``tail`` matches behind it."""
         s = self.t.s
         found = (i for i in occurrences(s, name, a, b) if not _PART.match(s[i - 1 : i]))
         return list(islice((i for i in found if tail.match(s, i + len(name), b)), _MANY + 1))
 
     def uses_within(self, name: str, node: Node) -> list[Node]:
-        """The places, in the function that ``node`` is in or else in the text, where ``name`` stands and is not set."""
+        """The nodes that read ``name``, in the function round ``node``, or in the whole text if there is none."""
         home = next((o for o in grammar.owners(node) if o.type in self.spec.function), self.root)
         found = self.kept((name, "within"), home, partial(self._found, name, home.start_byte, home.end_byte, _NOT_SET))
         uses = (self.at(i, len(name)) for i in found if not node.start_byte <= i < node.end_byte)
@@ -174,18 +178,18 @@ class Unit(Conditionals):
         return [self.chain(self.at(m.start(), len(name))) for m in used]
 
     def _subclasses(self, name: str, _node: Node) -> list[Scope]:
-        """The classes that take over what the class ``name`` holds."""
+        """The scopes of the classes that inherit from the class ``name``."""
         found = re.finditer(rf"(?m)^[ \t]*class (\w+)\([^()\n]*\b{re.escape(name)}\b", self.t.s)
         return [self._named(kinds.CLASS, m.group(1), self.up, self.at(m.start(1), len(m.group(1)))) for m in found]
 
     def _given(self, use: Node) -> Node | None:
-        """What the function called at ``use`` is given."""
+        """The arguments of the call whose function is ``use``; None if ``use`` is not what is called."""
         caller = next((o for o in grammar.owners(use) if o.type in self.spec.call), None)
         given = caller.child_by_field_name("arguments") if caller is not None else None
         return given if given is not None and not given.start_byte <= use.start_byte < given.end_byte else None
 
     def _shadowed(self, use: Node, name: str) -> bool:
-        """Whether a name used in a function is a local of that function."""
+        """Whether the function round ``use`` has a local variable of that name."""
         away = next((o for o in grammar.owners(use) if o.type in self.spec.function), None)
         if away is None:
             return False
@@ -222,11 +226,11 @@ class Unit(Conditionals):
         return scope
 
     def _picks(self, given: Node) -> bool:
-        """Whether a call is given a truth by its position: it then picks by it, or does what is not known here."""
+        """Whether a positional argument of a call is a yes-or-no name: which of the others counts may depend on it."""
         return any(pickers.is_yes_or_no(grammar.text(self.t, c)) for c in given.named_children if c.type in NAMES)
 
     def _picked(self, name: str, given: Node, site: Node) -> list[Cue]:
-        """What a picker's condition says of the argument that ``site`` stands in."""
+        """What the condition of ``pick(condition, a, b)`` says of the argument that ``site`` stands in."""
         children = given.named_children
         if len(children) != 3 or not pickers.by_name(name):
             return []
@@ -238,11 +242,11 @@ class Unit(Conditionals):
         return pickers.cues(condition, grammar.text(self.t, children[1]), index - 1, words, self.ctx, place)
 
     def _words(self, name: str, given: Node) -> list[Cue]:
-        """The sides that the plain words and names say which a call of ``name`` is given."""
+        """The sides that the plain strings and names among the arguments of a call of ``name`` say."""
         out: list[Cue] = []
         said = [grammar.text(self.t, c) for c in given.named_children if c.type not in self.spec.pair]
         if _DERIVES.search(name):
-            return out  # what is made of one side's config may be the other's
+            return out  # a copy of one side's config may be the other side's
         if pickers.many(said) or not own(name.rsplit(".", 1)[-1]) or any(denies(w.strip("\"'`")) for w in said):
             return out
         for c in given.named_children:
@@ -269,9 +273,8 @@ class Unit(Conditionals):
         words, index = words[first : index + REACH], index - first if index >= 0 else -1
         arguments = any(w.s.startswith("-") for w in words)
         if not arguments and len(words) > 1 and inner.type in self.spec.call and up.kind == "variable":
-            up = Scope(
-                up.kind, up.name, up.up, up.cues
-            )  # one of several: what is done with all of them says nothing of it
+            # One of several items of a list: a use of the whole list says nothing of one item, so no uses are followed.
+            up = Scope(up.kind, up.name, up.up, up.cues)
         scope = Scope("list", "", up)
         if arguments:
             scope.launch = True
@@ -294,7 +297,7 @@ class Unit(Conditionals):
         return out if len({c.side for c in out}) == 1 else []
 
     def _open(self, node: Node, body: Node, up: Scope) -> Scope:
-        """The body of ``with open("prefill.yaml", "w") as f``: what is written there is for whom the file is named."""
+        """The scope of the body of ``with open("prefill.yaml", "w") as f``: what it writes is for the side in the file's name."""
         opened = re.findall(
             r"open\(\s*[\"']([^\"'\n]+)[\"']\s*,\s*[\"'][wax]", self.t.s[node.start_byte : body.start_byte]
         )
@@ -308,7 +311,7 @@ class Unit(Conditionals):
         return scope
 
     def _mentions(self, path: str, writer: Node) -> list[Scope]:
-        """The owners of every other string that names the file which ``writer`` writes, commands in it included."""
+        """The owners of every string outside ``writer`` that names the file ``path``, with the words beside the name in it."""
         name = path.rsplit("/", 1)[-1]
         word = re.escape(name)
         out = self.elsewhere(name) if self.elsewhere is not None else []
@@ -334,10 +337,10 @@ class Unit(Conditionals):
         return scope
 
     def _before(self, block: Node, inner: Node, up: Scope) -> Scope:
-        """The comment or print right before a statement, pair or element.
+        """The scope of the comment or print right before the statement, pair or element ``inner``; ``up`` without one.
 
-        With other statements in between only one of the same paragraph that announces what follows ("Start the prefill
-        worker"), and no other config, definition or blank line on the way.
+        A comment further up counts if only plain statements of the same paragraph stand in between, and if it announces
+        what follows ("Start the prefill worker"). A blank line, a definition or another config ends the search.
         """
         follow = inner.next_named_sibling
         if follow is not None and follow.type in self.spec.comment and follow.start_point[0] == inner.end_point[0]:
@@ -372,7 +375,10 @@ class Unit(Conditionals):
         return up
 
     def _previous(self, node: Node, block: Node) -> Node | None:
-        """The named node before ``node``; Python's and Go's trees have the first comments of a body stand before the body."""
+        """The named node before ``node``; None without one.
+
+        Python's and Go's grammars put the first comments of a body before the body: these are found too.
+        """
         before = node.prev_named_sibling
         if before is None and node.parent == block and block.type in {"block", "statement_list"}:
             before = block.prev_sibling
@@ -380,7 +386,7 @@ class Unit(Conditionals):
         return before
 
     def _said(self, node: Node, source: str) -> tuple[str, kinds.Kind]:
-        """What a comment of its own line or a print says, and which of them it is; an empty string for anything else."""
+        """What a comment on a line of its own, a docstring or a print says, and its kind; an empty string for any other node."""
         if node.type in self.spec.comment:
             alone = self.t.s[self.t.s.rfind("\n", 0, node.start_byte) + 1 : node.start_byte].strip() == ""
             text = source.lstrip("#/*! ").rstrip("*/ \n")

@@ -1,4 +1,4 @@
-"""Reads a source text's values: literals, mappings, lists of words, names and what they are set to."""
+"""Values in a source text: literals, mappings, lists of words, and what names are set to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WORKED_OUT = regex(r"(?:subscript|index|binary|boolean|unary|not|await|slice)\w
 
 
 class Reader:
-    """One source text: its tree, its owner in the file, its grammar's words."""
+    """One source text ``t``: its syntax tree, its owner ``up`` in the file ``ctx``, and the ``spec`` of its language."""
 
     def __init__(self, t: Text, up: Scope, ctx: File, spec: Spec) -> None:
         self.t = t
@@ -48,14 +48,17 @@ class Reader:
         self._asked_for = 0
 
     def kept(self, name: Hashable, node: Node | None, make: Callable[[], _T]) -> _T:
-        """What ``make`` makes of ``node``, or of the whole text: made once, for ``name``."""
+        """What ``make`` returns, called once for each ``name`` and ``node`` (None: the whole text)."""
         key = (name, node.start_byte, node.end_byte, node.type) if node is not None else (name,)
         if key not in self._kept:
             self._kept[key] = make()
         return cast(_T, self._kept[key])
 
     def at(self, i: int, n: int = 1) -> Node:
-        """The smallest node at index ``i``; what was left out of the tree at first is read now."""
+        """The smallest node that holds indices ``i`` to ``i + n``.
+
+        The stretches without the token are left out of the first tree: an index in one has the whole text parsed.
+        """
         if any(a <= i < b for a, b in self._hidden):
             if self._whole is None:
                 self._whole = grammar.parse(self.spec.grammar, self.t)
@@ -63,7 +66,11 @@ class Reader:
         return grammar.at(self.root, i, n)
 
     def value_parent(self, node: Node) -> Node | None:
-        """The node a value belongs to, looking through what only wraps it (``.to_string()``, ``Some(...)``, brackets)."""
+        """The pair, assignment, list or call that a value belongs to; None without one.
+
+        Brackets, ``.to_string()``, ``Some(...)``, the arms of a conditional expression and the default in ``x or "a"`` are
+        passed through.
+        """
         current = node
         while current.parent is not None:
             parent = current.parent
@@ -97,7 +104,8 @@ class Reader:
         return parent.type == "ternary_expression" and parent.child_by_field_name("condition") != node
 
     def _is_last(self, node: Node, parent: Node) -> bool:
-        """Whether ``node`` is what a branch of Rust's ``if`` or ``match`` comes to, or the whole of one that gives a value."""
+        """Whether ``node`` is the value of a branch of Rust's ``if`` or ``match``, or a part of such an expression that has a
+        value itself."""
         if self.spec.grammar != "rust":
             return False
         if parent.type == "block":
@@ -113,8 +121,7 @@ class Reader:
         )
 
     def _is_default(self, node: Node, parent: Node) -> bool:
-        """Whether ``node`` is what ``parent`` comes to where nothing else is given: ``x or "a"``, ``x ?? "a"``, and the last
-        argument of ``os.environ.get("X", "a")``."""
+        """Whether ``node`` is the default in ``parent``: of ``x or "a"``, ``x ?? "a"``, or ``os.environ.get("X", "a")``."""
         if parent.type in {"boolean_operator", "binary_expression"}:
             operator = parent.child_by_field_name("operator")
             last = parent.child_by_field_name("right")
@@ -124,7 +131,7 @@ class Reader:
         return parent.named_children[1] == node and _LOOKS_UP.search(self.called(parent.parent)) is not None
 
     def called(self, call: Node) -> str:
-        """The name of the function, class or macro a call calls."""
+        """The name of the function, class or macro that a call calls; empty without one."""
         f = (
             call.child_by_field_name("function")
             or call.child_by_field_name("macro")
@@ -146,26 +153,28 @@ class Reader:
         return ""
 
     def _is_name(self, key: Node) -> bool:
-        """Whether a key says its name, or is a constant of it: not what a call, a choice or another table gives."""
-        while key.type in self.spec.through | {"computed_property_name"} and key.named_child_count == 1:
-            key = key.named_children[0]
+        """Whether a key is a literal or a constant's name, and not computed by a call, a choice or a look-up."""
+        key = grammar.unwrapped(key, self.spec.through | {"computed_property_name"})
         return key.type not in self.spec.call | self.spec.branch and not _WORKED_OUT.match(key.type)
 
     def _plain(self, node: Node) -> str:
-        while node.type in self.spec.through and node.named_child_count == 1 and node.named_children:
-            node = node.named_children[0]
+        node = grammar.unwrapped(node, self.spec.through)
         if node.type in self.spec.string:
             return literal(self.t, node, self.spec).s
         return grammar.text(self.t, node)
 
-    def targets(self, assign: Node) -> list[str]:
-        """The names an assignment sets; ``cfg["kv_role"]`` and ``cfg.kv_role`` set ``kv_role``."""
-        left = (
+    @staticmethod
+    def left_of(assign: Node) -> Node | None:
+        """What stands left of the sign in an assignment, or is bound in a declaration; None for a class's field."""
+        return (
             assign.child_by_field_name("left")
             or assign.child_by_field_name("name")
             or assign.child_by_field_name("pattern")
-            or assign.child_by_field_name("property")
         )
+
+    def targets(self, assign: Node) -> list[str]:
+        """The names an assignment sets; ``cfg["kv_role"]`` and ``cfg.kv_role`` set ``kv_role``."""
+        left = self.left_of(assign) or assign.child_by_field_name("property")
         if left is None:
             return []
         names = (
@@ -181,7 +190,10 @@ class Reader:
         return out
 
     def mapping(self, node: Node) -> Map:
-        """The pairs of a dict, call, struct or parameter list, as a mapping; what is no literal becomes a placeholder."""
+        """The pairs of a dict, call, struct or parameter list as a mapping, with those that it spreads or copies from others.
+
+        A value that is no literal becomes a placeholder.
+        """
         if (known := self._mappings.get((node.start_byte, node.end_byte))) is not None:
             return known
         m = self._mappings[node.start_byte, node.end_byte] = Map(start=node.start_byte, end=node.end_byte)
@@ -198,7 +210,7 @@ class Reader:
         return m
 
     def _spread(self, node: Node) -> list[Map]:
-        """The mappings that ``**name`` or ``...name`` puts into one, or a call that copies them: ``dict(name, a=1)``."""
+        """The mappings whose pairs go into ``node``: by ``**name``, ``...name``, ``dict(name, a=1)``, ``Object.assign``."""
         names = [c.named_children[-1] for c in node.named_children if c.type in _SPREADS and c.named_children]
         if node.parent is not None and node.parent.type == "call" and _COPIES.search(self.called(node.parent)):
             names += [c for c in node.named_children[:1] if c.type == "identifier"]
@@ -209,7 +221,10 @@ class Reader:
         return [m for m in out if m is not None and not m.start <= node.start_byte < m.end]
 
     def mapping_named(self, name: str, use: Node, hops: int = 3) -> Map | None:
-        """The mapping that a name is set to, once, in the function that ``use`` is in or else in the text; None if it is not."""
+        """The mapping that ``name`` is set to once, in the nearest function round ``use`` that sets it, else in the text.
+
+        None if it is set to no mapping or more than once. ``hops`` copies of one name to another are followed.
+        """
         homes = [o for o in grammar.owners(use) if o.type in self.spec.function or o.parent is None]
         for home in homes:
             found = self.kept(("set", name), home, partial(self._mappings_set, name, home))
@@ -218,14 +233,14 @@ class Reader:
         return None
 
     def _mappings_set(self, name: str, home: Node) -> list[int]:
-        """Where a function, or the text outside of any, sets ``name`` to what may be a mapping: the first two places."""
+        """The first two indices at which ``home`` itself, not a function inside it, sets ``name`` to what may be a mapping."""
         pattern = re.compile(rf"(?<![\w.]){re.escape(name)}\s*(?::[^=\n]+)?:?=(?!=)\s*(?=[\w{{&])")
         span = (home.start_byte, home.end_byte)
         found = (m.end() for m in pattern.finditer(self.t.s, *span) if self._home(self.at(m.start())) == span)
         return list(islice(found, 2))
 
     def _home(self, node: Node) -> tuple[int, int]:
-        """The function that a node is in, as a span; the text's if it is in none."""
+        """The span of the function round a node, or of the text if there is none."""
         for owner in grammar.owners(node):
             if owner.type in self.spec.function or owner.parent is None:
                 return owner.start_byte, owner.end_byte
@@ -240,14 +255,15 @@ class Reader:
                 continue
             value = self._value(owner)
             if isinstance(value, Map):
-                beyond = owner.parent  # of ``{...} if p else {...}`` no value is the one
+                beyond = owner.parent  # ``{...} if p else {...}`` has no one value
                 return None if beyond is not None and beyond.start_byte == i and self._chooses(beyond) else value
             if owner.type == "call" and (copied := _COPIED.fullmatch(grammar.text(self.t, owner))):
                 return self.mapping_named(copied[1] or copied[2], owner, hops - 1)
         return None
 
     def mapping_beside(self, holder: Node) -> Map | None:
-        """The mapping that what ``holder`` sets is added to: of ``cfg["a"] = 1``, ``cfg.update(a=1)``, ``BASE | {"a": 1}``."""
+        """The mapping that ``holder`` adds a key to, by ``cfg["a"] = 1``, ``cfg.update(a=1)`` or ``BASE | {"a": 1}``; None if
+        it is not known."""
         if holder.type in self.spec.assign:
             left = holder.child_by_field_name("left")
             m = _ITEM.match(grammar.text(self.t, left)) if left is not None else None
@@ -268,8 +284,7 @@ class Reader:
         return None
 
     def _value(self, node: Node) -> Scalar | Map | Seq:
-        while node.type in self.spec.through and node.named_child_count == 1 and node.named_children:
-            node = node.named_children[0]
+        node = grammar.unwrapped(node, self.spec.through)
         if makes_text(self.t, node, self.spec, self.string_named):
             return Scalar(literal(self.t, node, self.spec, -1, self.string_named), node.start_byte, node.end_byte)
         if node.type in {"dictionary", "object"}:
@@ -304,7 +319,7 @@ class Reader:
         return Scalar(Text(resolved or "$" + source[:60], self.t.at(node.start_byte)), node.start_byte, node.end_byte)
 
     def _chooses(self, node: Node) -> bool:
-        """Whether a value is one of several, or a comparison: the strings in it are not what it is."""
+        """Whether an expression chooses between values or compares them: no string in it is its value for certain."""
         if node.type in {"binary_expression", "unary_expression"}:
             sign = node.child_by_field_name("operator")
             return sign is not None and grammar.text(self.t, sign) in _CHOICES
@@ -329,7 +344,7 @@ class Reader:
         return held[0] if len(held) == len(values) == 2 else None
 
     def places(self, word: str) -> list[int]:
-        """Where a word stands in the text, as often as anybody writes it by hand."""
+        """The first ``MANY`` indices at which ``word`` stands in the text as a word of its own."""
         if self._asked_for < _LOOKED_UP:
             self._asked_for += 1
             found = occurrences(self.t.s, word) if _WORD.fullmatch(word) else ()
@@ -349,7 +364,7 @@ class Reader:
         return out
 
     def string_named(self, name: str) -> Node | None:
-        """The string that a name is set to in this text, if it is set once."""
+        """The node of the string that ``name`` is set to in this text; None if it is set more than once, or to no string."""
         return self.kept(("string", name), None, partial(self._string_named, name))
 
     def _string_named(self, name: str) -> Node | None:
@@ -372,8 +387,10 @@ class Reader:
         )
 
     def value_of(self, name: str) -> str | None:
-        """The one string a name is set to in this text, or None. What a caller or the environment may replace is it only if it is
-        NIXL's connector."""
+        """The one string that ``name`` is set to in this text, or None.
+
+        A default that a caller or the environment may replace counts only if it is NIXL's connector.
+        """
         if name not in self._constants:
             s = self.t.s
             ends = (i + len(name) for i in occurrences(s, name) if not _INSIDE.match(s[i - 1 : i]))
@@ -394,8 +411,8 @@ class Reader:
         return self._constants[name]
 
     def _given_later(self, i: int) -> bool:
-        """Whether the name at an index is a parameter, what a loop sets, one of several that are set, or added to: it is not the
-        same in each place."""
+        """Whether the name at index ``i`` gets another value there: as a parameter, in a loop, as one of several targets, or by
+        ``+=``."""
         holder = self.at(i).parent
         if holder is None:
             return False
@@ -404,12 +421,12 @@ class Reader:
         return any(word in holder.type for word in _BINDS) or holder.type in self.spec.loop
 
     def _given_by(self, end: int) -> bool:
-        """Whether a name that ends at an index is a parameter, or an argument of a call: another may be given."""
+        """Whether a name that ends at index ``end`` is a parameter or a keyword argument: a caller may give another value."""
         holder = self.at(end - 1).parent
         return holder is not None and (holder.type.endswith("parameter") or holder.type in _GIVEN)
 
     def mappings_around(self, node: Node | None) -> list[Map]:
-        """The mappings that hold ``node``, nearest first, up to the statement."""
+        """The mappings round ``node`` within its statement, nearest first."""
         out: list[Map] = []
         if node is None:
             return out
@@ -423,14 +440,17 @@ class Reader:
         return out
 
     def words_around(self, node: Node) -> tuple[list[argv.Word] | None, int]:
-        """The strings of the list that holds ``node``, and its place among them."""
+        """The strings of the list that ``node`` is an item of, and its index in them; None and -1 if it is in no list."""
         holder = self.value_parent(node)
         if holder is None or holder.type not in self.spec.sequence:
             return None, -1
         return self.words_of(holder, node)
 
     def words_of(self, holder: Node, node: Node) -> tuple[list[argv.Word], int]:
-        """The strings of a list, a bracket for each item that is none, and which item ``node`` stands in; -1 if in none."""
+        """The items of the list ``holder`` and the index of the one that ``node`` is in, or -1.
+
+        An item that is no string stands as a brace.
+        """
         words, starts, ends = self.kept("words", holder, partial(self._listed, holder))
         n = bisect(starts, node.start_byte) - 1
         return words, n if n >= 0 and node.start_byte < ends[n] else -1
@@ -441,7 +461,7 @@ class Reader:
         return words, [start for _, start, _ in values], [end for _, _, end in values]
 
     def connector_near(self, assign: Node) -> str | None:
-        """The connector set on the same object by a neighbouring assignment (``cfg.kv_connector = ...``)."""
+        """The connector that another assignment of the block sets on the same object (``cfg.kv_connector = ...``)."""
         block = assign.parent
         while block is not None and block.type not in self.spec.block:
             block = block.parent
@@ -459,7 +479,7 @@ class Reader:
         return next(iter(found)) if len(found) == 1 else self._made_of(stem, assign) if not found else None
 
     def _made_of(self, name: str, use: Node) -> str | None:
-        """The connector whose class an object was made of last before ``use``: ``x = object.__new__(MooncakeConnector)``."""
+        """The connector of whose class the object ``name`` was last made before ``use``: ``x = MooncakeConnector()``."""
         start = max(self._home(use)[0], use.start_byte - _NEAR)
         made = re.compile(rf"(?<![\w.]){re.escape(name)}[ \t]*(?::[^=\n]{{1,60}})?=(?!=)[ \t]*([^\n]{{0,200}})")
         last = [m[1] for m in made.finditer(self.t.s, start, use.start_byte)][-1:]
@@ -467,7 +487,7 @@ class Reader:
         return connectors.of_class(of[1] or of[2]) if of is not None else None
 
     def _connectors_set(self, block: Node) -> list[tuple[int, str]]:
-        """The connectors that a block sets of objects, as far as anybody writes them by hand: where the object's name ends."""
+        """The first ``MANY`` connectors that a block sets on objects, each with the index where the object's name ends."""
         set_ = _MEMBER_SET.finditer(self.t.s, block.start_byte, block.end_byte)
         return list(islice(((m.start(), m[3]) for m in set_ if connectors.is_connector_key(m[1] or m[2])), MANY))
 
@@ -487,8 +507,8 @@ _NEAR = 2_000  # characters before a use in which the object is made
 _MADE = regex(r"(?:object\.__new__\(\s*(\w+)|(?:\w+\.)*([A-Z]\w*)(?:\.__new__)?\()")
 _MEMBER_SET = regex(r"(?:\[[\"']([\w-]+)[\"']\]|\.(\w+))\s*=\s*[\"']([\w.-]+)[\"']")
 _CHOICES = frozenset({"||", "??", "&&", "!", "==", "!=", "===", "!==", "<", ">", "<=", ">="})
-_BINDS = ("parameter", "pattern", "augmented_assignment")  # parts of a node's type: it binds names
-_CHOSEN = "${_}"  # to every rule a placeholder without a name
+_BINDS = ("parameter", "pattern", "augmented_assignment")  # a node whose type holds one of these binds a name
+_CHOSEN = "${_}"  # every rule reads this as a placeholder without a name
 _GIVEN = frozenset({"keyword_argument", "assignment_pattern"})
 _GIVES_A_VALUE = frozenset({"if_expression", "else_clause", "match_arm", "function_item", "closure_expression"})
 _ARGUMENTS = frozenset({"arguments", "argument_list"})
@@ -504,13 +524,13 @@ _PLAIN_SET = regex(r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[
 _SET_TO = regex(
     r"\s*(?::[^=\n]+)?:?=\s*(os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
 )
-# Behind a string that is all a name is set to: no ``"a" if b else "c"``, ``"a" or b``, ``"a" + b``.
+# What stands behind a string that is the whole value: not so in ``"a" if b else "c"``, ``"a" or b``, ``"a" + b``.
 _ALL_OF_IT = regex(
     r"(?:\.(?:to_string|to_owned|into)\(\))?(?:[ \t]+as[ \t]+\w+)?[ \t]*"
     r"(?:[;,)\]}#]|//|/\*|\Z|\r?\n(?![ \t]*(?:\?|\|\||&&|\+|\.|%)))"
 )
 _SETS = regex(r"\s*(?::[^=\n]+)?:?=(?!=)\s*\(?\s*")
 _WORD = regex(r"\w+")
-_LOOKED_UP = 30  # words; for more it is quicker to go through the text once for all of them
+_LOOKED_UP = 30  # words that are searched for one by one; with more, one pass for all words is quicker
 _SET_ANEW = regex(r"\s*(?::[^=\n]+)?:?=(?![=>])\s*(?!None\b|null\b|nil\b)")
-_INSIDE = regex(r"[\w.]")  # before a word: it is part of a longer one, or of another's
+_INSIDE = regex(r"[\w.]")  # before a word: the word is part of a longer one, or a member
