@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from kvroles.evidence import argv, kinds
 from kvroles.evidence import comments as evidence_of
-from kvroles.evidence.frames import Cue, Scope, Site, Weight
+from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
@@ -25,6 +26,7 @@ _SECTION = regex(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
 _DESCRIPTION = regex(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
 _ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
 _NAME = regex(r"(?m)^[ \t]*(?:ContainerName|HostName|SyslogIdentifier)[ \t]*=[ \t]*([\w.-]+)[ \t]*$")
+_REFERENCE = regex(r"\$\{(?:(?P<section>[^:{}\n]{1,80}):)?(?P<key>[\w.-]+)\}|%\((?P<alone>[\w.-]+)\)s")
 _COMMENT = regex(r"(?m)^[ \t]*[#;].*$")
 
 
@@ -110,6 +112,8 @@ class _Unit:
             scope = Scope(kind.name, word, scope)
             if len(sides := ctx.sides_of(word)) == 1:
                 scope.cues.append(kind.cue(next(iter(sides)), word, t.at(entry.start)))
+                if (side := scope.cues[0].side) in PD:
+                    scope.find_handed_on = partial(self._handed_on, name, entry.key, side.other)
         scope = Scope("environment", "", scope, [*told])
         if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
             scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
@@ -132,6 +136,28 @@ class _Unit:
                 ]
                 out.append(Scope("command", "", self.up, argv.cues(words, self.ctx), place=self.t.at(e.start)))
         return out
+
+    @cached_property
+    def _references(self) -> dict[str, list[tuple[int, str]]]:
+        """Where each key is referred to, and the section that is named with it."""
+        out: dict[str, list[tuple[int, str]]] = {}
+        for m in _REFERENCE.finditer(self.t.s):
+            places = out.setdefault(m["key"] or m["alone"], [])
+            if len(places) < MANY:
+                places.append((m.start(), m["section"] or ""))
+        return out
+
+    def _handed_on(self, section: str, key: str, other: Side) -> Cue | None:
+        """The section or key of side ``other`` that takes over what ``key`` is set to: ``${prefill:kv}``, ``%(prefill_kv)s``."""
+        for i, named in self._references.get(key, ()):
+            n, of = bisect_right(self._starts, i) - 1, bisect_right(self.sections, (i, "")) - 1
+            taker, its_section = self.entries[n].key if n >= 0 else "", self.sections[of][1] if of >= 0 else ""
+            if (named or its_section) != section and (named or section.strip().lower() not in connectors.FOR_ALL):
+                continue  # another section's key of that name
+            said = [w for w in (taker, its_section if its_section != section else "") if mentioned(w) & set(PD)]
+            if said and mentioned(said[0]) == {other}:
+                return kinds.HANDED_ON.cue(other, said[0], self.t.at(i))
+        return None
 
     def _loose(self, i: int, n: int) -> _Entry:
         """The line of ``i``, which sets no key: the rest of entry ``n`` above that it is indented below, or a command."""

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 from kvroles.evidence.frames import Scope
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate.readers import lines
 from kvroles.migrate.readers.base import File
 
+_ANEW = regex(r"kv_(?:role|producer|consumer)")  # the role is set again in what takes it over
 MANY = 200  # uses that are looked at: nobody writes more by hand, and each costs a walk through its document
 
 
@@ -21,15 +23,21 @@ def twin(name: str) -> str:
 
 
 def places(s: str, name: str) -> Iterator[int]:
-    """Where ``s`` names the file ``name`` (a base name), but for lines that name its twin as well: those are of both, each
-    for its own side."""
+    """Where ``s`` names the file ``name`` (a base name) or a variable, but for lines that name its twin as well: those are of
+    both, each for its own side, unless the twin is set to what the name stands for."""
     other = twin(name)
     for i in islice(occurrences(s, name), MANY):
         before, after = s[i - 1 : i], s[i + len(name) : i + len(name) + 1]
         if before.isalnum() or after.isalnum() or before in {"_", "-", "."} or after in {"_", "-"}:
             continue  # part of a longer name
-        if not other or other not in lines.line_at(s, i):
+        if not other or other not in (line := lines.line_at(s, i)) or _takes_over(line, other):
             yield i
+
+
+def _takes_over(line: str, twin: str) -> bool:
+    """Whether a line sets the variable ``twin`` to what else it names, as it is: ``decode_kv = dict(prefill_kv)``."""
+    taken = re.match(rf"[ \t]*(?:export[ \t]+)?\$?{re.escape(twin)}[ \t]*(?::[^=]+)?=(?!=)(?P<value>.*)", line, re.S)
+    return taken is not None and twin not in taken["value"] and _ANEW.search(taken["value"]) is None
 
 
 def owners(lang: str, t: Text, name: str, up: Scope, file: File) -> list[Scope]:

@@ -57,11 +57,12 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
 
 
 def _mentions(cells: list[tuple[Text, Scope]], own: Text, ctx: File, name: str) -> list[Scope]:
-    """The owners of what names a file in the other code cells, if they say anything of a side."""
+    """The owners of what names a file or variable in the other code cells, if they say anything of a side."""
     out: list[Scope] = []
     for source, owner in cells:
         if source is not own:
-            out += mentions.owners("shell" if source.s.lstrip().startswith("%%") else "", source, name, owner, ctx)
+            lang = "shell" if source.s.lstrip().startswith("%%") else "python"
+            out += mentions.owners(lang, source, name, owner, ctx)
     return [scope for scope in out if any(s.cues for s in scope.chain() if s.up is not None)]
 
 

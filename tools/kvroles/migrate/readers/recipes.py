@@ -7,13 +7,15 @@ one line reader serves the three: it joins what a backslash continues and hands 
 from __future__ import annotations
 
 import re
-from functools import partial
+from bisect import bisect_right
+from functools import cached_property, partial
+from itertools import islice
 from typing import NamedTuple
 
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence import kinds
 from kvroles.evidence.frames import Cue, Scope, Side, Site
-from kvroles.evidence.names import mentioned, role_key
+from kvroles.evidence.names import PD, mentioned, role_key
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate import connectors
@@ -22,6 +24,7 @@ from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
+from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
 
@@ -30,6 +33,7 @@ _WRITTEN = regex(r"\s*(?:--\S+\s+)*<<-?\s*[\"']?\w+[\"']?[ \t]+(?P<target>\S+)[ 
 _DOCKER = regex(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
 _ENV = regex(r"(?im)^[ \t]*(?:ENV|ARG)[ \t]+((?:[^\n\\]|\\.|\\\n)*)")
 _ENV_PAIR = regex(r"(?:^|\s)(\w+)(?:=|\s+(?=\S+\s*$))[\"']?([^\s\"'\\]+)")
+_EXPANDED = regex(r"\$\{?(\w+)")
 _FROM = regex(r"(?i)\bAS\s+(\S+)")
 _RULE = regex(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
 _RECIPE = regex(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
@@ -107,9 +111,39 @@ def _of_line(t: Text, a: int, b: int, comments: list[tuple[int, str]], up: Scope
     return _said([(t.at(last + trailing[0]), trailing[1])], up, ctx) if trailing is not None else up
 
 
+class _Image:
+    """The stages of a Dockerfile, each with where it begins, and what uses the variables that are named for a side."""
+
+    def __init__(self, t: Text, up: Scope, ctx: File) -> None:
+        self.t = t
+        self.ctx = ctx
+        self.stages = [(0, up)]
+
+    @cached_property
+    def _expanded(self) -> dict[str, list[int]]:
+        """Where each variable is expanded."""
+        out: dict[str, list[int]] = {}
+        for m in _EXPANDED.finditer(self.t.s):
+            out.setdefault(m[1], []).append(m.start())
+        return out
+
+    def uses(self, after: int, name: str) -> list[Scope]:
+        """The owners of every use of variable ``name`` behind index ``after``, if it is named for a side."""
+        if not mentioned(name) & set(PD):
+            return []
+        out: list[Scope] = []
+        for i in islice((i for i in self._expanded.get(name, ()) if i >= after), MANY):
+            stage = self.stages[bisect_right(self.stages, i, key=lambda s: s[0]) - 1][1]
+            use = lines_of.owner(self.t, i, stage, self.ctx)
+            if use.kind != "comment":
+                out.append(use)
+        return out
+
+
 def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
     out: list[Site] = []
     stage = up
+    image = _Image(t, up, ctx)
     lines = _lines(t)
     env = [(m[1], m[2]) for line in _ENV.findall(t.s) for m in _ENV_PAIR.finditer(line)]
     comments: list[tuple[int, str]] = []
@@ -154,6 +188,7 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
             if s := _FROM.search(body.s):
                 stage = _name_cue(Scope("stage", s.group(1), up), kinds.STAGE, s.group(1), t.at(a), ctx)
                 stage.cues += _built_upon(t, s.group(1), stage)
+            image.stages.append((a, stage))
         elif name == "LABEL" and not TOKEN_RE.search(body.s):
             for m in re.finditer(r"([\w./-]+)=[\"']?([\w-]+)", body.s):
                 side = ctx.role_of(m.group(2)) if role_key(m.group(1)) else None
@@ -175,11 +210,17 @@ def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
                     body.slice(k, len(body.s)),
                     _name_cue(Scope("variable", key, scope), kinds.VARIABLE, key, t.at(a), ctx),
                 )
+                scope.find_uses = partial(image.uses, lines[j - 1][1], key)
+                scope.only_doubts = True
                 site = pairs.role(key, value, env, scope, ctx)
                 out += [site] if site is not None else ctx.read(value, scope)
             else:
+                beyond = ctx.elsewhere
+                if name in {"ENV", "ARG"}:
+                    ctx.elsewhere = partial(image.uses, lines[j - 1][1])
                 with ctx.among(env):
                     out += ctx.read(body, scope, "shell")
+                ctx.elsewhere = beyond
         comments = []
         i = j
     return out

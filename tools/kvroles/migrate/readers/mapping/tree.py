@@ -31,6 +31,7 @@ _DENIES = regex(r"\bNot\b")
 # What a reference to another key begins with, up to its name: ``${{ env.``, ``$(``, ``{{ .Values.``, ``%(``, ``$ref: "#/``.
 _REFERS = r"(?:\$[({]{0,3}\s*(?:[\w-]+\.){0,4}|\{\{[^{}\n]{0,80}?|%\(|\$ref[\"']?\s*:\s*[\"']?[^\s\"']{0,80}?/)"
 _TWICE = 2
+_WORD = regex(r"[^\s\"'`,]+")  # of a command in a string
 _GENERATORS = (["configMapGenerator"], ["secretGenerator"])
 # Keys of what a test of manifests expects.
 _ASSERTS = frozenset({"assert", "asserts"})
@@ -294,6 +295,10 @@ class Tree:
                     return kinds.HANDED_ON.cue(other, said[0], m.start("name"))
                 if said:
                     break
+            else:
+                told = self._command_at(taker, k)
+                if {c.side for c in told} == {other}:
+                    return kinds.HANDED_ON.cue(other, told[0].words, m.start("name"))
         return None
 
     def _handed_out(self, keys: list[str], root: Node, scope: Scope) -> None:
@@ -346,6 +351,19 @@ class Tree:
                 out.append(self._used_in(path, m.start()))
                 out[-1].place = self.source.at(m.start())
         return out
+
+    def _command_at(self, path: list[Node], i: int) -> list[Cue]:
+        """What the command that ``i`` stands in says by its words: those of its line, or of the list that it is."""
+        if not isinstance(path[-1], Scalar):
+            return []  # in a comment
+        listed = path[-2] if len(path) > 1 else None
+        cues = self._item(listed, path[-1], self.up).cues if isinstance(listed, Seq) else []
+        first = path[-1].start
+        source = self.source.s[first : path[-1].end]
+        words = list(_WORD.finditer(source, *lines.span(source, i - first)))
+        held = next((n for n, m in enumerate(words) if m.start() <= i - first < m.end()), -1)
+        given = [argv.Word(m.group(), self.source.at(first + m.start())) for m in words]
+        return cues + argv.cues(given, self.ctx, skip=held)
 
     def _used_in(self, path: list[Node], i: int, name: str = "") -> Scope:
         """The owners of what stands at ``i``: of a command in a scalar, those within it as well, ``name`` itself left out."""
