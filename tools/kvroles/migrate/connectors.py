@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import lru_cache
 
-from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.data import Map, Node, Scalar
 from kvroles.evidence.knowledge import connectors as known_connectors
 from kvroles.evidence.knowledge import rows
 from kvroles.evidence.names import mentioned, split_name
@@ -176,6 +176,11 @@ def _connector_of(obj: Map) -> str | None:
         if isinstance(v, Scalar) and re.fullmatch(r"[A-Z]\w*Connector(?:V1)?", v.value.strip())
     ]
     return classes[0] if len(classes) == 1 else None
+
+
+def wrappers(path: Sequence[Node]) -> tuple[str, ...]:
+    """The connectors that a config is nested in, nearest first; ``path`` goes from the root to the config and its role."""
+    return tuple(c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connector_of(n)))
 
 
 def names_connector(obj: Map) -> bool:

@@ -27,7 +27,10 @@ _WORD = regex(r"\w*")
 
 
 class Reader(Protocol):
-    """Reads one language. It knows no other reader: what a string holds goes back through ``File.read``."""
+    """Reads one language. It knows no other reader: a string that may hold another language is given to ``File.read``.
+
+    ``owner_at`` is asked for a text of any language: a code block in a page, or another file, that names the file at hand.
+    """
 
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """Every ``kv_both`` in ``text``, with its owners; ``owner`` is that of the whole text."""
@@ -38,8 +41,16 @@ class Reader(Protocol):
         ...
 
 
+class ByLine:
+    """The part of a reader for languages in which the owner of a place is what its line says."""
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """What the line at ``at`` says."""
+        return lines.owner(text, at, owner, file)
+
+
 class File(FileCtx):
-    """One file: what is known of it as a whole, and the way to the readers of what its strings hold."""
+    """One file: what is known of it as a whole, and ``read``, which hands a text to the reader of its language."""
 
     def __init__(self, path: str, name: str, text: Text, nixl: frozenset[str] = frozenset()) -> None:
         super().__init__(path, name, text, nixl, walk.neighbours)
@@ -61,7 +72,7 @@ class File(FileCtx):
 
     @cached_property
     def of_others(self) -> frozenset[int]:
-        """Where in the text the roles stand that one of ``others`` is meant for, unless they have a connector of their own."""
+        """The indices of the roles that are for one of ``others``, unless they have a connector of their own."""
         if not self.others:
             return frozenset()
         s = self.text.s
@@ -69,7 +80,7 @@ class File(FileCtx):
         return regions.served(s, names, list(occurrences(s, TOKEN)))
 
     def set_again(self, name: str, place: int) -> bool:
-        """Whether a line behind index ``place`` sets the connector of what ``name`` holds to one that may be NIXL's."""
+        """Whether a line behind index ``place`` sets the connector of the config in ``name`` to one that may be NIXL's."""
         s = self.text.s
         changed = re.compile(rf"(?<![\w.-]){re.escape(name)}[\[.,)\"']")
         for m in self.mentions:
@@ -83,13 +94,13 @@ class File(FileCtx):
 
     @cached_property
     def _silent(self) -> Callable[[int], bool]:
-        """Whether what stands at an index names no connector that is set: it is a comment, or compared with."""
+        """Whether the connector's name at an index sets none: it stands in a comment or a comparison."""
         s, lang = self.text.s, registry.lang_of_name(self.name)
         return lambda i: marks.commented(s, i, lang) or asked(s, i, _WORD.match(s, i)[0], lang)  # type: ignore[index]
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
-        """The sites in ``text``, read as ``lang``: a word or string that says no more of itself, one of ``READERS``, or
-        empty for: find out."""
+        """The sites in ``text``, read as ``lang``: one of ``READERS``, or empty to find the language out. ``string`` is the same
+        for the value of a key or variable, which may begin with a key of its own (``kv={...}``)."""
         if not TOKEN_RE.search(text.s):
             return []
         if self.depth >= MAX_NESTING:
@@ -111,7 +122,8 @@ class File(FileCtx):
 
     @contextmanager
     def knowing(self, meaning: Callable[[str], str | None]) -> Iterator[None]:
-        """While a text is read whose strings name its variables: ``meaning`` is the one value of a variable, or None."""
+        """Give the readers inside the ``with`` the variables of the text around: ``meaning`` is the one value of a name, or
+        None."""
         self._meanings.append(meaning)
         try:
             yield
@@ -120,7 +132,7 @@ class File(FileCtx):
 
     @contextmanager
     def among(self, pairs: list[tuple[str, str]]) -> Iterator[None]:
-        """While a text is read beside which ``pairs`` are set: the other variables of a unit, an image, a script."""
+        """Give the readers inside the ``with`` the settings around: ``pairs`` are the variables of a unit, an image, a script."""
         self._pairs.append(pairs)
         try:
             yield
@@ -128,14 +140,14 @@ class File(FileCtx):
             self._pairs.pop()
 
     def connector_beside(self, key: str, pairs: Iterable[tuple[str, str]]) -> str | None:
-        """The connector that goes with the role ``key``: of ``pairs``, else of what is set round the text being read."""
+        """The connector that goes with the role ``key``: in ``pairs``, else in the settings that ``among`` gave."""
         found = connectors.beside(key, pairs)
         for outer in reversed(self._pairs):
             found = found if found is not None else connectors.beside(key, outer)
         return self.named(found)
 
     def named(self, connector: str | None) -> str | None:
-        """A connector by its name: where a variable stands in its place, by the one value that this file gives it."""
+        """``connector``, or where it is a variable the one value that ``knowing`` gave for that."""
         if connector is None or (m := _VARIABLE.fullmatch(connector.strip())) is None:
             return connector
         for meaning in reversed(self._meanings):
@@ -144,7 +156,7 @@ class File(FileCtx):
         return connector
 
     def kept(self, kind: str, text: Text, owner: Scope, make: Callable[[], _T]) -> _T:
-        """What ``make`` makes of ``text``: made once, however often the owner of a place in it is asked for."""
+        """What ``make`` returns for ``text``: called once, however many places of it are asked for."""
         key = (kind, text, owner)
         if key not in self._kept:
             self._kept[key] = make()

@@ -1,4 +1,4 @@
-"""Jupyter notebooks: JSON whose cells hold Python, shell magics and Markdown, one string a line."""
+"""Jupyter notebooks: JSON whose cells hold Python, shell magics or Markdown, each as a list of lines."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
-from kvroles.migrate.readers import lines, mentions
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers import mentions
+from kvroles.migrate.readers.base import ByLine, File
 from kvroles.migrate.readers.mapping import objects
 
 _ROLE = regex("kv_both|kv_producer|kv_consumer")
 
 
-class _Notebook:
+class _Notebook(ByLine):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
-        """The sites in a notebook; its outputs are recorded, not configured."""
+        """The sites in a notebook's cells; a ``kv_both`` anywhere else, such as an output, is of a record."""
         return _read(text, owner, file)
-
-    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """What the line at ``at`` says."""
-        return lines.owner(text, at, owner, file)
 
 
 def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
@@ -50,14 +46,14 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
                 out += ctx.read(source, owner, "python")
                 ctx.elsewhere = None
             if _ROLE.search(source.s) and not section.name.startswith("#"):
-                section = up  # a heading goes for all that follows, a text for the role that follows it
+                section = up  # a text is about the next role only; a heading is about all cells up to the next text
     known = {s.pos for s in out}
     out += [Site(t.at(i), up, "log") for i in t.tokens() if t.at(i) not in known]
     return out
 
 
 def _mentions(cells: list[tuple[Text, Scope]], own: Text, ctx: File, name: str) -> list[Scope]:
-    """The owners of what names a file or variable in the other code cells, if they say anything of a side."""
+    """The owners that hold a cue of each place in another code cell than ``own`` that names the file or variable ``name``."""
     out: list[Scope] = []
     for source, owner in cells:
         if source is not own:
@@ -67,6 +63,7 @@ def _mentions(cells: list[tuple[Text, Scope]], own: Text, ctx: File, name: str) 
 
 
 def _source(cell: Map) -> Text:
+    """The text of a cell, its lines joined."""
     source = cell.get("source")
     if isinstance(source, Scalar):
         return source.text
@@ -77,18 +74,13 @@ def _source(cell: Map) -> Text:
 
 
 def _said(source: Text, up: Scope, ctx: File) -> Scope:
-    """A Markdown cell speaks for the code cells after it, until the next."""
+    """The scope of a Markdown cell, which owns the code cells up to the next: the side is that of its last or first line."""
     lines = [ln.strip("#* ").strip() for ln in source.s.splitlines() if ln.strip()]
     scope = Scope("cell above", source.s.lstrip()[:80], up)
-    side = ctx.title_side(lines[-1]) or ctx.title_side(lines[0]) if lines else None
-    if side is not None:
-        scope.cues.append(
-            kinds.CELL_ABOVE.cue(
-                side,
-                (lines[-1] if ctx.title_side(lines[-1]) else lines[0])[:80],
-                source.at(0),
-            )
-        )
+    for line in [lines[-1], lines[0]] if lines else []:
+        if (side := ctx.title_side(line)) is not None:
+            scope.cues.append(kinds.CELL_ABOVE.cue(side, line[:80], source.at(0)))
+            break
     return scope
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
-from kvroles.migrate.readers import lines
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import ByLine, File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 
 _ROLE_BEFORE = regex(r"kv_role\\*[\"']\s*:\s*\\*[\"']$")  # part of an object whose rest stands elsewhere
 
 
-class _Plain:
+class _Plain(ByLine):
     """Every ``kv_both`` in it is of the one ``kind`` that the text is of."""
 
     def __init__(self, kind: str) -> None:
@@ -22,10 +21,6 @@ class _Plain:
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:  # noqa: ARG002 (a Reader has it)
         """Every ``kv_both`` in ``text``, of the one kind."""
         return [Site(text.at(i), owner, self._kind) for i in text.tokens()]
-
-    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """What the line at ``at`` says."""
-        return lines.owner(text, at, owner, file)
 
 
 class _Prose(_Plain):

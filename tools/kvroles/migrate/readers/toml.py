@@ -10,20 +10,16 @@ from kvroles.evidence import marks
 from kvroles.evidence.data import Map, Node, Scalar, Seq
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import Text
-from kvroles.migrate.readers import grammar, lines
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.base import ByLine, File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 
 
-class _Toml:
+class _Toml(ByLine):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in TOML text."""
         return _read(text, owner, file)
-
-    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """What the line at ``at`` says."""
-        return lines.owner(text, at, owner, file)
 
 
 def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
@@ -31,7 +27,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     doc = Map(end=len(t.s))
     _pairs(t, root, doc, 0)
     out: list[Site] = []
-    within: list[tuple[str, Map]] = []  # the table just read and those it stands in, by their headers
+    within: list[tuple[str, Map]] = []  # the last table and the tables it stands in, each with its header's name
     for child in root.children:
         if child.type in {"table", "table_array_element"}:
             header = next((c for c in child.children if c.type.endswith("key")), None)

@@ -15,7 +15,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import alike_said, both_said, depends, excludes, joined, opens_with, prose_side, prose_sides
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import lines, mentions, registry, sniff
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import ByLine, File
 from kvroles.migrate.readers.document import lines as md
 
 _SETS_FOR = regex(
@@ -24,14 +24,10 @@ _SETS_FOR = regex(
 _HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
 
 
-class _Documents:
+class _Documents(ByLine):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in a document."""
         return _Document(text, owner, file).sites()
-
-    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """What the line at ``at`` says."""
-        return lines.owner(text, at, owner, file)
 
 
 class _Document:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
-from kvroles.migrate.readers import lines
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import ByLine, File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.plain import loose
@@ -19,7 +18,7 @@ def hashed(s: str) -> str:
     return _QUOTED_OR_NOTE.sub(lambda m: "# " if m.group("note") else m.group(), s)
 
 
-class _Json:
+class _Json(ByLine):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in the objects of ``text``; what stands in no object is a mention."""
         out: list[Site] = []
@@ -35,10 +34,6 @@ class _Json:
             done = found.end
             out += Tree(found, source, owner, file, source is not text).sites()
         return out
-
-    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """What the line at ``at`` says."""
-        return lines.owner(text, at, owner, file)
 
 
 JSON = _Json()

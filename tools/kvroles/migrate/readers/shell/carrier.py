@@ -220,13 +220,9 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
                     m = path[-2]
                     key = next((kk.value for kk, v in m.pairs if v is path[-1]), "")
                     if connectors.is_role_key(key):
-                        wrappers = tuple(
-                            c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
-                        )
-                        return [
-                            Site(t.at(k), script.chain(node), "role", script.ctx.named(connectors.connector_of(m)), wrappers,
-                                 connectors.settings(m), t.exact(k, len(TOKEN)))
-                        ]  # fmt: skip
+                        connector, around = script.ctx.named(connectors.connector_of(m)), connectors.wrappers(path)
+                        extra, exact = connectors.settings(m), t.exact(k, len(TOKEN))
+                        return [Site(t.at(k), script.chain(node), "role", connector, around, extra, exact)]
     return None
 
 

@@ -266,10 +266,7 @@ class Source:
             root = objects.enclosing(text, k) if k >= 0 else None
             path = path_to(root, k) if root else []
             if len(path) > 1 and isinstance(path[-1], Scalar) and isinstance(path[-2], Map):
-                wrappers = tuple(
-                    c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
-                )
-                found.add((self.ctx.named(connectors.connector_of(path[-2])), wrappers))
+                found.add((self.ctx.named(connectors.connector_of(path[-2])), connectors.wrappers(path)))
         if len(found) == 1:
             return next(iter(found))
         return (None if found else self.ctx.connector_beside(name, self._connectors())), ()

@@ -256,18 +256,8 @@ def _default(t: Text, i: int, trees: list[Tree], scope: Scope) -> Site:
         if isinstance(holder, Map):
             key = next((kk.value for kk, v in holder.pairs if v is value), "")
             if connectors.is_role_key(key):
-                wrappers = tuple(
-                    c for n in reversed(nodes[:-2]) if isinstance(n, Map) and (c := connectors.connector_of(n))
-                )
-                return Site(
-                    pos,
-                    scope,
-                    "role",
-                    connectors.connector_of(holder),
-                    wrappers,
-                    connectors.settings(holder),
-                    t.exact(i, len(TOKEN)),
-                )
+                connector, around = connectors.connector_of(holder), connectors.wrappers(nodes)
+                return Site(pos, scope, "role", connector, around, connectors.settings(holder), t.exact(i, len(TOKEN)))
     return Site(pos, scope, "value")
 
 
