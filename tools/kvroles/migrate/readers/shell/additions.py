@@ -1,4 +1,4 @@
-"""What else a script adds to the arguments that an assignment adds to: ``ARGS+=(--disaggregation-mode decode)``."""
+"""The arguments that a script collects in a variable by several assignments: ``ARGS+=(--disaggregation-mode decode)``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DECLARES = "declaration_command"  # ``local ARGS=(...)``
 
 
 def scope(source: Source, assignment: Node, up: Scope) -> Scope:
-    """The scope of the command that ``assignment`` gives words to, below ``up``; ``up`` itself if it is alone."""
+    """The scope of the command that ``assignment`` sets some of the arguments of, below ``up``; ``up`` if it sets them all."""
     name = assigned(source.t, assignment)
     statement = assignment
     if assignment.parent is not None and assignment.parent.type == _DECLARES:
@@ -29,11 +29,12 @@ def scope(source: Source, assignment: Node, up: Scope) -> Scope:
 
 
 def _keeps(name: str, text: str) -> bool:
+    """Whether an assignment adds to the value that the variable has: ``ARGS+=(...)``, ``ARGS="$ARGS ..."``."""
     return re.match(rf"{re.escape(name)}(?:\+=|=[(\"']*\$\{{?{re.escape(name)}\b)", text) is not None
 
 
 def _levels(source: Source, statement: Node, name: str) -> Iterator[tuple[Iterator[Part], Iterator[Part]]]:
-    """What the blocks round ``statement``, to its function's, do with the variable before and after it."""
+    """For each block round ``statement`` up to its function: what the statements before and behind it do with the variable."""
     made = not _keeps(name, _assignment(source, statement))
     inner = statement
     for block in grammar.owners(statement):

@@ -30,7 +30,7 @@ _CARRIES = {
 
 class _Shell:
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
-        """The sites in shell text; what looks like a console's log is a record."""
+        """The sites in shell text; in text that looks like a console's log they are of a record."""
         if sniff.looks_logged(text.s):
             return [Site(text.at(i), owner, "log") for i in text.tokens()]
         return _read(text, owner, file)
@@ -92,7 +92,7 @@ def _word(script: Script, node: Node) -> list[Site]:
     assert parent is not None
     scope = Scope.deferred(partial(script.chain, node))
     word = shell_words.unquote(t, node)
-    if TOKEN not in word.s:  # its letters are no word once the quotes are off
+    if TOKEN not in word.s:  # the token stood across a quote or an escape
         return []
     if parent.type in {"binary_expression", "unary_expression", "test_command", "case_item"}:
         return [Site(word.at(k), scope, "value") for k in word.tokens()]
@@ -108,7 +108,7 @@ def _word(script: Script, node: Node) -> list[Site]:
 
 
 def _printed(script: Script, command: Node) -> list[Site] | None:
-    """The sites in what ``printf`` or ``jq`` makes of its format and its words, as one text; None if it is no such command."""
+    """The roles in the text that ``printf`` or ``jq`` makes of its format and arguments; None for any other command."""
     name = shell_script.command_name(script.t, command)
     if name not in {"printf", "jq"} or shell_script.says_only(script.t, command):
         return None
@@ -137,7 +137,7 @@ def _printed(script: Script, command: Node) -> list[Site] | None:
 
 
 def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) -> list[Site] | None:
-    """The role that a word is, or that it sets; None if there is more to it than that."""
+    """The site of a word that is a role, or that sets one by a flag or variable; None if the word holds more than that."""
     k = word.s.index(TOKEN)
     pos, exact = word.at(k), word.exact(k, len(TOKEN))
     alone = word.s.strip() == TOKEN
@@ -165,12 +165,12 @@ def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) ->
 
 
 def _default(script: Script, node: Node, i: int) -> list[Site]:
-    """``${VAR:-kv_both}`` or ``${CONFIG:-{...}}``: the default is a value like any other."""
+    """The sites in the default of ``${VAR:-kv_both}`` or ``${CONFIG:-{...}}``; ``i`` is the token's index."""
     t = script.t
     inner = t.slice(node.start_byte + 2, node.end_byte - 1)
     around = node.parent
     if "{" in inner.s and around is not None and around.type == "string":
-        # To a shell the first brace ends ${VAR:-{...}}, and the last is text after it; the default still reads as one object.
+        # To a shell the first closing brace ends ${VAR:-{...}} and the second is text behind it. The result is one object.
         inner = t.slice(node.start_byte + 2, around.end_byte - 1)
     m = re.match(r"(\w+):?[-=]", inner.s)
     scope = Scope.deferred(partial(script.chain, node))
@@ -203,7 +203,7 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
 
 
 def _object_around(script: Script, node: Node) -> list[Site] | None:
-    """The default stands inside a config object: ``{"kv_role":"${ROLE:-kv_both}"}``."""
+    """The site of a default that is a role inside an object: ``{"kv_role":"${ROLE:-kv_both}"}``; None if it is in no object."""
     for owner in grammar.owners(node):
         if owner.type in {"string", "heredoc_body", "concatenation"}:
             t = (
@@ -227,6 +227,7 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
 
 
 def _heredoc(script: Script, node: Node) -> list[Site]:
+    """The sites in a heredoc, read in the language of the file that it is written to."""
     t = script.t
     body = t.slice(node.start_byte, node.end_byte)
     scope = Scope.deferred(partial(script.chain, node))

@@ -1,4 +1,4 @@
-"""Shell words: quotes and escapes taken off, each character keeping its place; expansions left as they are written."""
+"""Takes the quotes and escapes off shell words. Each character keeps its place; expansions stay as they are written."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _PLACEHOLDER = regex(r"<(?![<(&\s])(?:[^<>\n'\"`;&|$()]{0,60}[^<>\n\s'\"`;&|$()=
 
 
 def mask_placeholders(s: bytes) -> bytes:
-    """``<your-model>`` is a redirection to a shell; it is masked by a word of the same length."""
+    """``s`` with each ``<your-model>`` replaced by a word of the same length: the grammar would read redirections there."""
     if b"<" not in s:
         return s
     text = s.decode("ascii")

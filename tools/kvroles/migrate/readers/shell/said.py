@@ -1,4 +1,4 @@
-"""What a script says right before and right after it starts something."""
+"""What comments, echoes and role variables say right before and right after a statement of a script."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name, variable_printed
 
-REACH = 40  # lines; from further up only the one comment of a script with one server is heard
-MOST = 16  # servers that one comment is heard of
+REACH = 40  # lines; a comment further up counts only in a script with one ``kv_both``
+MOST = 16  # servers that one comment with a number may be about
 _BANNER = regex(r"[-=─━═*~_#]{4,}")
 _STARTING = regex(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
 _INSTANCE = regex(
@@ -33,12 +33,12 @@ _PID = regex(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
 
 
 def before(source: Source, inner: Node, up: Scope) -> Scope:
-    """The nearest comment, echo or role variable before ``inner``, with no other server started in between.
+    """The scope of the nearest comment, echo or role variable before ``inner`` with no other server started in between.
 
-    What stands right above, or is plainly about an instance, counts as it is. A looser title ("decode settings") counts
-    only if none for the other side stands further up: settings of both, listed one after the other, announce neither.
-    What is said of both above other lines is not said of a branch below them that tells the two apart, nor of a name that the
-    other side has one like.
+    A role variable, a line right above, or one about an instance ("prefill worker") decides at once. A looser title ("decode
+    settings") counts only if no title for the other side stands further up: a list of settings of both announces neither.
+    A title for both sides that does not stand right above counts neither for a branch that names both sides, nor for a name
+    that has a twin.
     """
     scope = Scope("block", "", up)
     held: Cue | None = None
@@ -78,13 +78,13 @@ def _parts(source: Source, inner: Node) -> bool:
 
 
 def _twin(source: Source, inner: Node) -> bool:
-    """Whether ``inner`` sets, or writes to, what is named for one side where another is for the other: each has its own."""
+    """Whether ``inner`` sets a variable, or writes a file, whose name has a twin in this file: each side has its own."""
     head = grammar.text(source.t, inner).split("\n", 1)[0][:_HEAD]
     return any(source.ctx.sides_of(name) and source.ctx.has_twin(name) for name in _SET.findall(head))
 
 
 def _counted(source: Source, inner: Node) -> Cue | None:
-    """What is said of a number of servers ("two decode workers") of which ``inner`` is one, nothing else in between."""
+    """The cue of a comment about a number of servers ("two decode workers") that ``inner`` is one of; None without one."""
     started, first, node = 1, inner, inner.prev_sibling
     while node is not None and node.type != "comment":
         if node.is_named and not _PID.match(text := grammar.text(source.t, node)):
@@ -114,13 +114,13 @@ def _told_in(source: Source, loop: Node) -> set[Side]:
 
 
 def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
-    """What is said before ``inner``, nearest first, and the line it ends on, up to the last server before it."""
+    """The cues before ``inner``, nearest first, each with the row it ends on; they end at the last server started before it."""
     node = inner.prev_sibling
     group: list[Node] = []
     row = inner.start_point[0]
     while node is not None:
         if inner.type == "function_definition" and (node.type != "comment" or node.end_point[0] + 1 < row):
-            return  # what is said further up is said of what runs there
+            return  # only the comment right above is about the function
         far = inner.start_point[0] - node.end_point[0] > REACH
         if far and (node.type != "comment" or len(source.t.tokens()) > 1):
             return
@@ -152,9 +152,9 @@ def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
 
 
 def _comment(source: Source, group: list[Node]) -> Cue | None:
-    """What a run of comment lines announces; a run that tells of both sides announces nothing."""
+    """The first cue of a group of comment lines; None if they start a server themselves, as commented-out code."""
     if group and group[0].prev_sibling is not None and group[0].prev_sibling.end_point[0] == group[0].start_point[0]:
-        group = group[1:]  # the end of the line before
+        group = group[1:]  # a comment at the end of a statement's line
     lines = [(source.t.at(c.start_byte), grammar.text(source.t, c).lstrip("#! ").strip()) for c in group]
     if group and grammar.text(source.t, group[0]).startswith("#!"):
         lines = lines[1:]
@@ -164,19 +164,19 @@ def _comment(source: Source, group: list[Node]) -> Cue | None:
 
 
 def behind(source: Source, node: Node) -> list[Cue]:
-    """What the comment at the end of a statement's line says."""
+    """The cues of the comment at the end of a statement's line."""
     follow = node.next_named_sibling
     if follow is None or follow.type != "comment" or follow.start_point[0] != node.end_point[0]:
         return []
     return comments.said([(source.t.at(follow.start_byte), grammar.text(source.t, follow).lstrip("# "))], source.ctx)
 
 
-# A variable that is set again: what it was set to before says nothing any more, or is a default.
+# A variable that is set or read again: its first value is replaced, or was only a default.
 _SET_AGAIN = r"(?<![\w$]){0}=|\b(?:read|mapfile|getopts)\b[^\n;|]*\b{0}\b"
 
 
 def _statement(source: Source, node: Node, end: int) -> Cue | None:
-    """The side that an assignment of a role variable says at index ``end``."""
+    """The cue of an assignment of a role variable, if the variable still has that value at index ``end``; else None."""
     pos = source.t.at(node.start_byte)
     assignments = [node] if node.type == "variable_assignment" else []
     if node.type == "declaration_command":
@@ -186,7 +186,7 @@ def _statement(source: Source, node: Node, end: int) -> Cue | None:
         value = a.child_by_field_name("value")
         word = shell_words.unquote(source.t, value).s if value is not None else ""
         if re.match(r"^\$\{\w+:?-(.*)\}$", word):
-            continue  # whoever starts the script may set another: its default says nothing
+            continue  # a default says nothing: whoever starts the script may set another value
         cues = [c for c in argv.env_cues(name, word, pos, source.ctx) if c.weight == Weight.FLAG]
         if cues and not re.search(_SET_AGAIN.format(re.escape(name)), source.t.s[node.end_byte : end]):
             return kinds.VARIABLE.cue(cues[0].side, f"{name}={word}"[:80], pos)
@@ -194,7 +194,7 @@ def _statement(source: Source, node: Node, end: int) -> Cue | None:
 
 
 def _echoed(source: Source, node: Node) -> str | None:
-    """What a command prints for a reader, its variables left out; None if it prints nothing."""
+    """The text that a command prints for a person, without its variables; None if it prints nothing."""
     if node.type == "redirected_statement":
         node = next((c for c in node.children if c.type == "command"), node)
     if node.type != "command" or command_name(source.t, node) not in SAYS or variable_printed(source.t, node):
@@ -203,7 +203,7 @@ def _echoed(source: Source, node: Node) -> str | None:
 
 
 def _echoed_before(source: Source, node: Node) -> set[Side]:
-    """The sides that the lines printed right before this one announce: a plan of both, not a title."""
+    """The sides that the echoes right before ``node`` announce: with both sides, they are a plan and no title."""
     out: set[Side] = set()
     row = node.start_point[0]
     previous = node.prev_named_sibling
@@ -218,14 +218,14 @@ def _echoed_before(source: Source, node: Node) -> set[Side]:
 
 
 def _puts_to_use(source: Source, node: Node, inner: Node) -> bool:
-    """Whether ``inner`` runs the command that the assignment ``node`` holds; what is said before it is then of both."""
+    """Whether ``inner`` runs the command in the variable that ``node`` sets: a title before ``node`` is then about both."""
     if node.type != "variable_assignment":
         return False
     return re.search(rf"\$\{{?{re.escape(assigned(source.t, node))}\b", grammar.text(source.t, inner)) is not None
 
 
 def after(source: Source, node: Node) -> list[Cue]:
-    """What is said right after a command: a comment at the end of its line, ``DECODE_PID=$!``."""
+    """The cues right after a command: a comment at the end of its line, ``DECODE_PID=$!``, an echo that it was started."""
     out: list[Cue] = []
     statement = node
     while statement.parent is not None and statement.parent.type in {

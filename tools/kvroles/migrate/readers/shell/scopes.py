@@ -1,4 +1,4 @@
-"""Who owns a word of a shell script: its command, variable, branch, function, and what is said right before them."""
+"""Who owns a word of a shell script: its command, variable, branch and function, and the comment or echo right before them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _TRUTH = regex(r"(?i)[\"']?(?:true|yes|on|1)[\"']?(?:\s*\|\s*[\"']?(?:true|yes|o
 
 
 def _condition(branch: Node) -> Node | None:
-    """What an ``if`` or ``elif`` asks."""
+    """The condition of an ``if`` or ``elif``."""
     return branch.child_by_field_name("condition") or next((c for c in branch.children if c.is_named), None)
 
 
 class Script(Source):
-    """A shell text whose words know their owners."""
+    """One shell text. ``chain`` gives the owners of any node of it."""
 
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
         """The scopes that own ``node``."""
@@ -110,7 +110,7 @@ class Script(Source):
         return out
 
     def _call(self, node: Node) -> Scope:
-        """The owners of a call, its own words taken at the weight of a name."""
+        """The owners of a call of a function, each argument that names a side being a cue."""
         scope = self.chain(node)
         for s in scope.chain():
             if s.kind == "command":
@@ -127,7 +127,7 @@ class Script(Source):
         return scope
 
     def read_back(self, target: str, writer: Node) -> list[Scope]:
-        """The owners of every other place that names the file which ``writer`` writes, other parts of its document included."""
+        """The owners of every place outside ``writer`` that names the file ``target``, here and in the rest of the document."""
         name = target.rsplit("/", 1)[-1]
         if variable := re.fullmatch(r"\$\{?(\w+)\}?", name):
             found = [m.start() for m in islice(re.finditer(rf"\$\{{?{variable.group(1)}\b", self.t.s), MANY)]
@@ -157,8 +157,8 @@ class Script(Source):
         return scope
 
     def _only_else(self, node: Node) -> str:
-        """The text of the ``else`` of an ``if`` that asks but once, or of the statement behind one that leaves what it stands in;
-        empty if it has none, or asks more."""
+        """What runs where the one condition of an ``if`` does not hold: its ``else``, or the statement behind an ``if`` that
+        returns or exits. Empty if there is neither, or an ``elif``."""
         arms = [c for c in node.children if c.type in {"elif_clause", "else_clause"}]
         if node.type == "if_statement" and not arms and self._leaves(node):
             arms = [c for c in [node.next_named_sibling] if c is not None and c.type not in _ASKS]
@@ -167,8 +167,10 @@ class Script(Source):
         return grammar.text(self.t, arms[0]) if arms else ""
 
     def _short_circuit(self, node: Node, inner: Node | None, up: Scope) -> Scope:
-        """``[[ $ROLE == prefill ]] && vllm serve``: what stands right of ``&&`` runs where the test is true, of ``||`` where it
-        is not: ``[[ $IS_PREFILL ]] && KV=... || KV=...``."""
+        """The scope of what stands right of ``&&`` or ``||`` behind a test: it runs where the test holds, or does not.
+
+        ``[[ $ROLE == prefill ]] && vllm serve``, ``[[ $IS_PREFILL ]] && KV=... || KV=...``.
+        """
         left = node.children[0] if node.children else None
         if left is None or inner is None or inner.start_byte <= left.start_byte:
             return up
@@ -200,8 +202,10 @@ class Script(Source):
         return scope
 
     def _otherwise(self, block: Node, inner: Node, within: Sequence[Node], up: Scope) -> Scope:
-        """What runs where an ``if`` before it has left the script or function: ``if ...; then exec a; fi``, and then ``exec b``.
-        The owners ``within``, from ``inner`` on, may ask more."""
+        """The scope of ``inner`` where an ``if`` before it leaves the script or function: ``if ...; then exec a; fi; exec b``.
+
+        ``within`` are the nodes from ``inner`` down to the word: a condition among them tells the sides apart once more.
+        """
         left = [node for node in self._leaving(block) if node.end_byte <= inner.start_byte]
         if not left:
             return up
@@ -214,7 +218,7 @@ class Script(Source):
         return scope
 
     def _leaving(self, block: Node) -> list[Node]:
-        """The first ``if``s of a block that ask for a side, know no other case, and leave what they stand in."""
+        """The first ``MANY`` ``if``s of a block that ask for a side, have no ``else``, and leave the script, function or loop."""
         key = block.start_byte, block.end_byte
         if key not in self._left:
             self._left[key] = list(islice((c for c in block.named_children if self._leaves(c)), MANY))
@@ -241,7 +245,7 @@ class Script(Source):
         asked = grammar.text(self.t, subject) if subject is not None else ""
         place = self.t.at(node.start_byte)
         before = node.prev_named_sibling
-        while before is not None and before.type == "case_item" and _ends(before) == ";&":  # goes on into this one
+        while before is not None and before.type == "case_item" and _ends(before) == ";&":  # falls through to this arm
             pattern, before = f"{pattern}|{self._pattern(before)}", before.prev_named_sibling
         named = [w.strip() for w in pattern.split("|") if w.strip() != "*"]
         if head is not None and _ANYTHING.search(pattern) and not named:  # the arm for everything else
@@ -257,7 +261,7 @@ class Script(Source):
         return scope
 
     def _pattern(self, arm: Node) -> str:
-        """What an arm of a ``case`` is for."""
+        """The pattern of an arm of a ``case``."""
         return self.t.s[arm.start_byte : arm.end_byte].split(")", 1)[0].strip().lstrip("( ")
 
     def _loop(self, node: Node, up: Scope) -> Scope:
@@ -284,7 +288,7 @@ class Script(Source):
         return scope
 
     def _handed_on(self, name: str, node: Node, other: Side) -> Cue | None:
-        """The variable or function of side ``other`` that takes the value of ``name`` over as it is, or is another name of it."""
+        """The cue of a variable or function of side ``other`` that takes the value of ``name`` unchanged, or is its alias."""
         for alias in _ALIASED.finditer(self.t.s):
             if alias[2] == name and mentioned(alias[1]) == {other}:
                 return kinds.HANDED_ON.cue(other, alias[1], self.t.at(alias.start()))
@@ -303,8 +307,10 @@ class Script(Source):
         return None
 
     def _put_to_use(self, name: str, node: Node) -> list[Scope]:
-        """The owners of every use of a variable, followed into the functions it is passed to; those in other parts of its
-        document as well, where its name is no common word."""
+        """The owners of every use of a variable; where it is passed to a function, of the argument's uses there.
+
+        Uses in other parts of the document count if the name has an underscore: any other may be a common word.
+        """
         out = self.elsewhere(name) if self.elsewhere is not None and "_" in name else []
         for use in self.uses(name, node):
             inner = self.passed(use)
@@ -338,10 +344,10 @@ class Script(Source):
 
 
 def _ends(arm: Node) -> str:
-    """What an arm of a ``case`` ends with: ``;;``, ``;&`` where it goes on into the next, ``;;&`` where the next is asked too."""
+    """The sign that ends an arm of a ``case``: ``;;``, ``;&`` (runs the next arm as well), ``;;&`` (tests the next as well)."""
     return next((c.type for c in arm.children[-1:] if not c.is_named), "")
 
 
 def _test(asked: str, pattern: str) -> str:
-    """What the first alternative of an arm asks of the word of a ``case``, as a test."""
+    """The first alternative of an arm of ``case asked in`` as a test: ``[ $ROLE = prefill ]``."""
     return f"[ {asked} = {pattern.split('|')[0].strip()} ]"

@@ -1,4 +1,4 @@
-"""One shell text: its tree, its words, where its variables are used."""
+"""One shell text: its syntax tree, its commands' words, and where its variables are set and used."""
 
 from __future__ import annotations
 
@@ -31,11 +31,15 @@ SAYS = frozenset(
 )  # fmt: skip
 
 
-# A command's word that looks for the others: ``git grep``, ``gh search code``, ``xargs grep``.
+# Commands of two words that search for the rest: ``git grep``, ``gh search code``, ``xargs grep``.
 _SEARCHES = regex(
     r"(?:git\s+(?:-[Cc]\s+\S+\s+|-\S+\s+)*(?:grep|log)|gh\s+search|hub\s+search"
     r"|(?:sudo|xargs(?:\s+-\S+(?:\s+\d+)?)*)\s+(?:[efz]?grep|rg))\b"
 )
+_PATTERN_COMMANDS = frozenset(
+    {"grep", "egrep", "rg", "sed", "awk", "jq", "test", "[", "pgrep", "pkill", "perl", "yq"}
+)  # fmt: skip
+_READ_ONLY = frozenset({"grep", "egrep", "fgrep", "zgrep", "rg", "ag", "pgrep", "pkill", "test", "["})
 _PRINTS_INTO = regex(r"printf\s+-v\s+(\w+)\s")
 
 
@@ -46,45 +50,22 @@ def assigned(t: Text, node: Node) -> str:
 
 
 def command_name(t: Text, node: Node) -> str:
+    """The base name of the program or function that a command runs; empty without one."""
     name = node.child_by_field_name("name")
     return t.s[name.start_byte : name.end_byte].rsplit("/", 1)[-1] if name else ""
 
 
 def is_pattern(t: Text, node: Node) -> bool:
-    """Whether a command only looks for its words (grep, sed, test, jq)."""
+    """Whether a command takes its words as patterns or filters (grep, sed, test, jq) and so sets nothing by them."""
     name = command_name(t, node)
     if name in {"jq", "yq"} and re.search(r"\s(?:-\w*n\w*|--null-input)\s", t.s[node.start_byte : node.end_byte]):
-        return False  # it makes the object
-    return _SEARCHES.match(t.s, node.start_byte, node.end_byte) is not None or name in {
-        "grep",
-        "egrep",
-        "rg",
-        "sed",
-        "awk",
-        "jq",
-        "test",
-        "[",
-        "pgrep",
-        "pkill",
-        "perl",
-        "yq",
-    }
+        return False  # ``jq -n`` makes the object
+    return _SEARCHES.match(t.s, node.start_byte, node.end_byte) is not None or name in _PATTERN_COMMANDS
 
 
 def looks_only(t: Text, node: Node) -> bool:
-    """Whether a command looks for its words and cannot write them anywhere, as sed and yq can."""
-    return _SEARCHES.match(t.s, node.start_byte, node.end_byte) is not None or command_name(t, node) in {
-        "grep",
-        "egrep",
-        "fgrep",
-        "zgrep",
-        "rg",
-        "ag",
-        "pgrep",
-        "pkill",
-        "test",
-        "[",
-    }
+    """Whether a command only searches for its words: unlike sed and yq it cannot write them anywhere."""
+    return _SEARCHES.match(t.s, node.start_byte, node.end_byte) is not None or command_name(t, node) in _READ_ONLY
 
 
 def variable_printed(t: Text, node: Node) -> str:
@@ -94,7 +75,7 @@ def variable_printed(t: Text, node: Node) -> str:
 
 
 def says_only(t: Text, node: Node) -> bool:
-    """Whether a command prints its words for a reader: an echo whose output goes nowhere."""
+    """Whether a command prints its words for a person: an echo whose output no pipe, file or ``$(...)`` takes."""
     if command_name(t, node) not in SAYS or variable_printed(t, node):
         return False
     for owner in grammar.owners(node):
@@ -108,7 +89,7 @@ def says_only(t: Text, node: Node) -> bool:
 
 
 class Source:
-    """The tree of a shell text, its owner in the file, and what can be asked of it without knowing who owns what."""
+    """The syntax tree of a shell text ``t`` with the owner ``up`` in the file ``ctx``, and what is known of it without scopes."""
 
     def __init__(self, t: Text, up: Scope, ctx: File) -> None:
         self.t = t
@@ -130,7 +111,7 @@ class Source:
     # -- words --------------------------------------------------------------------------------------------------------
 
     def words_of(self, node: Node) -> tuple[list[argv.Word], list[Node]]:
-        """The words of the command or array that holds ``node``."""
+        """The words of the command or array that holds ``node``, and their nodes."""
         for owner in grammar.owners(node):
             if owner.type in {"command", "redirected_statement", "array"}:
                 parent = owner.parent
@@ -138,6 +119,7 @@ class Source:
         return [], []
 
     def words(self, node: Node) -> tuple[list[argv.Word], list[Node]]:
+        """A command's or array's words in order, and their nodes."""
         words, nodes, _ = self.words_and_targets(node)
         return words, nodes
 
@@ -174,6 +156,7 @@ class Source:
         return [self.word(n) for n in nodes], nodes, targets
 
     def word(self, node: Node) -> argv.Word:
+        """A word node as a word without its quotes, with its place in the file."""
         return argv.Word(shell_words.unquote(self.t, node).s, self.t.at(node.start_byte))
 
     def heredoc_target(self, node: Node) -> str:
@@ -187,7 +170,7 @@ class Source:
         return ""
 
     def uses(self, name: str, node: Node) -> list[Node]:
-        """Where a variable's value is used after this assignment and before it is set anew in the same block."""
+        """The uses of a variable that may see the value set by ``node``: no later assignment surely replaces it."""
         sets = self.assignments(name)
         out: list[Node] = []
         for m in re.finditer(rf"\$(?:{re.escape(name)}\b|\{{{re.escape(name)}(?=[}}:\[/#%@^,]))", self.t.s):
@@ -198,13 +181,13 @@ class Source:
             if any(
                 o.type == "comment" or (o.type == "variable_assignment" and assigned(self.t, o) == name) for o in owners
             ):
-                continue  # said, or added to itself
+                continue  # in a comment, or in an assignment that adds to the variable
             if not any(node.end_byte <= a.start_byte < m.start() and _covers(a, use, node, self.t, name) for a in sets):
                 out.append(use)
         return out
 
     def passed(self, use: Node) -> list[Node]:
-        """Where a function of this script puts to use what it is called with at ``use``; nothing if it is none of its own."""
+        """The uses, in a function of this script, of the argument that ``use`` is in its call; empty if there is no such call."""
         call = next((o for o in grammar.owners(use) if o.type == "command"), None)
         if call is None:
             return []
@@ -240,7 +223,10 @@ class Source:
         return out
 
     def connector_of_role(self, name: str) -> tuple[str | None, tuple[str, ...]]:
-        """The connector of the objects and flags that use ``$name`` as their role; None if they disagree."""
+        """The connector, and the connectors round it, of the objects that have ``$name`` as their role.
+
+        Without such an object it is the connector that another variable of the script names; None if objects disagree.
+        """
         if name not in self._of_role:
             self._of_role[name] = self._used_as_role(name)
         return self._of_role[name]
@@ -272,13 +258,13 @@ class Source:
         return (None if found else self.ctx.connector_beside(name, self._connectors())), ()
 
     def _connectors(self) -> list[tuple[str, str]]:
-        """Those of the script's variables that name a connector, as far as anybody writes them by hand."""
+        """The first ``MANY`` of the script's variables that name a connector."""
         if self._naming is None:
             self._naming = [(key, value) for key, value in self.values() if connectors.is_connector_key(key)][:MANY]
         return self._naming
 
     def set_for(self, assignment: Node) -> list[tuple[str, str]]:
-        """What the one command is given that an assignment stands before; nothing if it stands alone."""
+        """The variables set for one command with ``assignment`` among them (``A=1 B=2 command``); empty if it stands alone."""
         command = assignment.parent
         if command is None or command.type != "command":
             return []
@@ -287,7 +273,7 @@ class Source:
         return [(assigned(self.t, c), shell_words.unquote(self.t, v).s) for c, v in values if v is not None]
 
     def values(self) -> list[tuple[str, str]]:
-        """What the script's variables are set to: each assignment with the words of its value."""
+        """Every assignment of the script: the variable, and its value without quotes."""
         if self._values is None:
             self._values = []
             todo = [self.root]
@@ -300,14 +286,14 @@ class Source:
         return self._values
 
     def value_of(self, name: str) -> str | None:
-        """The one value that variable ``name`` is given, one that only holds unless another is given if it is NIXL's."""
+        """The one value that variable ``name`` is set to, or None. ``${X:-NixlConnector}`` counts as its default."""
         found = {connectors.named(value) for key, value in self.values() if key == name}
         return next(iter(found)) if len(found) == 1 else None
 
 
 def _covers(assignment: Node, use: Node, own: Node, t: Text, name: str) -> bool:
-    """Whether a use sees an earlier assignment's value for certain: it stands in the same block, or behind an ``if`` all
-    of whose branches set the variable (but not if ``own``, whose uses are looked for, is in another of its branches)."""
+    """Whether ``use`` surely sees the value of ``assignment``: it stands in the same block, or behind an ``if`` whose branches
+    all set the variable. An ``if`` with the assignment ``own``, whose uses are looked for, in it does not count."""
     node: Node | None = assignment
     while node is not None:
         block = next((o for o in grammar.owners(node) if o is not node and o.type in BLOCKS and o.type != "list"), None)
