@@ -1,6 +1,6 @@
-"""Documents: fences, literal blocks and inline code in Markdown, MyST, reStructuredText and AsciiDoc.
+"""Documents in Markdown, MyST, reStructuredText and AsciiDoc: configs in fences, literal blocks and inline code.
 
-What a reader sees before a block says which side it is: its headings, its tab, the sentence right above it.
+A block's owners are what a person reads before it: the headings, the tab, the paragraph right above.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from kvroles.migrate.readers import lines, mentions, registry, sniff
 from kvroles.migrate.readers.base import ByLine, File
 from kvroles.migrate.readers.document import lines as md
 
-_SETS_FOR = regex(
-    r"\s*(?:[A-Za-z_]\w*=\S*\s+)+[\w./-]"
-)  # KV_ROLE=... ./serve.sh: a command, not a setting that is spoken of
+# ``KV_ROLE=kv_both ./serve.sh`` in inline code is a command, where ``KV_ROLE=kv_both`` alone is only mentioned.
+_SETS_FOR = regex(r"\s*(?:[A-Za-z_]\w*=\S*\s+)+[\w./-]")
 _HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
 
 
@@ -39,12 +38,15 @@ class _Document:
         if not self.lines[-1]:
             self.lines.pop()
         self.starts = list(accumulate((len(line) + 1 for line in self.lines), initial=0))
-        self.starts[-1] = len(t.s)  # where the last ends, with a line feed or without
+        self.starts[-1] = len(t.s)  # the end of the last line, which may lack a line feed
         self.levels: list[str] = []
-        self.sections: list[tuple[int, Scope]] = []  # where each begins, and the scope of its headings and its tab
+        self.sections: list[
+            tuple[int, Scope]
+        ] = []  # the index where each begins, and the scope of its headings and tab
         self.blocks: list[md.Block] = []
 
     def sites(self) -> list[Site]:
+        """Every ``kv_both`` of the document; one in an HTML comment is of the kind ``comment``."""
         i = 0
         while i < len(self.lines):
             i = self._line(i)
@@ -53,6 +55,7 @@ class _Document:
         return [s._replace(kind="comment") if s.pos in places else s for s in self.out]
 
     def _line(self, i: int) -> int:
+        """Read line ``i``, with the block that begins there; the number of the next line to read."""
         line = self.lines[i]
         head = line.lstrip(" \t\r>")[:1]
         if not head:
@@ -64,7 +67,7 @@ class _Document:
         if head not in md.SPECIAL and nxt[:1] not in md.UNDERLINES and "::" not in line and "kv_both" not in line:
             self._say(i, line)
             return i + 1
-        # What a pattern cannot do without is looked for first: most lines are none of these.
+        # Each pattern runs only on a line with a sign that it needs: most lines have none.
         if any(mark in line for mark in md.FENCES) and (m := md.FENCE.match(line)):
             colons = m.group("fence").startswith(":")
             if not colons or re.match(r"\{(?:code-block|code)", m.group("info")):
@@ -105,11 +108,13 @@ class _Document:
         return i + 1
 
     def _tab_ends(self, line: str) -> bool:
+        """Whether ``line`` is behind the current tab: it closes the tab, or is indented less than its content."""
         if self.state.tab_indent < 0:
             return md.CLOSED.match(line) is not None
         return len(line) - len(line.lstrip()) <= self.state.tab_indent
 
     def _say(self, i: int, line: str) -> None:
+        """Add a line to the paragraph, or begin a new one with it."""
         if line.strip():
             if self.state.said and self.state.said[-1][0] != i - 1:
                 self.state.said = []
@@ -163,7 +168,7 @@ class _Document:
             side = pointed
         first = next(iter(prose_sides(whole) & {Side.PREFILL, Side.DECODE}), None)
         if first is not None and prose_sides(whole) == {first} and md.FIRST.match(lines[-1]):
-            # "First start prefill, then the same": of which of the two is the block?
+            # "First start prefill, then the same": the block may be of either.
             place = self.t.at(self.starts[said[-1][0]])
             both = [kinds.TEXT_ABOVE.cue(s, lines[-1].strip()[:80], place) for s in (first, first.other)]
             return Scope("paragraph", "", scope, both)
@@ -218,6 +223,7 @@ class _Document:
         return self.starts[block.first], self.starts[block.last]
 
     def _body(self, block: md.Block) -> Text:
+        """The text of a block without its indentation and quote marks."""
         parts: list[Text] = []
         for k in range(block.first, block.last):
             a, b = self.starts[k], self.starts[k + 1]
@@ -243,7 +249,7 @@ class _Document:
         return kind
 
     def _file_of(self, block: md.Block, body: Text) -> str:
-        """The one file that a block is said to hold, by its title, its first comment, or what stands right above it; or empty."""
+        """The name of the file that a block is said to be, in its title, its first comment, or right above it; or empty."""
         if title := md.title(block.info):
             return title
         state, kind = block.state, self._kind(block, body) or sniff.language(body.s)
@@ -257,7 +263,7 @@ class _Document:
         return ""
 
     def _mentions(self, own: tuple[int, int], name: str) -> list[Scope]:
-        """The owners of what names a file in the document's other blocks and in its text, if they say anything of a side."""
+        """The owners that hold a cue of each place in the text, or in a block other than ``own``, that has the name ``name``."""
         out: list[Scope] = []
         spans = [self._span(block) for block in self.blocks]
         for block, span in zip(self.blocks, spans, strict=True):
@@ -271,7 +277,7 @@ class _Document:
         return [scope for scope in out if any(s.cues for s in scope.chain() if s.up is not None)]
 
     def _spoken(self, i: int) -> Scope:
-        """What the line of text at ``i`` says of a file that it names, or else its section does."""
+        """The scope of the sentence at ``i``, which names a file: the side that the sentence says, else that of its section."""
         bare = md.without_files(lines.line_at(self.t.s, i))
         sides = prose_sides(bare) & {Side.PREFILL, Side.DECODE}
         cues = [kinds.SENTENCE.cue(side, bare[:80], self.t.at(i)) for side in sides]
@@ -287,7 +293,7 @@ class _Document:
         return Scope("line", "", over[-1] if over else Scope("", "", None), cues, place=self.t.at(i))
 
     def _later_uses(self, name: str, own: tuple[int, int]) -> list[Scope]:
-        """The sections in which a variable that one block sets is used by another."""
+        """The section of each use of the variable ``name`` outside the block ``own``, which sets it."""
         out: list[Scope] = []
         for m in re.finditer(rf"\$\{{?{name}\b", self.t.s):
             if not own[0] <= m.start() < own[1]:
@@ -316,7 +322,7 @@ class _Document:
         return i < len(self.lines) and len(self.lines[i]) - len(self.lines[i].lstrip()) > indent
 
     def _indented(self, i: int, indent: int, lang: str) -> int:
-        """A directive's or literal block's body: everything indented deeper."""
+        """Read the body of a directive or literal block: the lines from ``i`` on that are indented by more than ``indent``."""
         while i < len(self.lines) and (not self.lines[i].strip() or re.match(r"^[ \t]+:[\w-]+:", self.lines[i])):
             i += 1
         first = i
@@ -338,7 +344,7 @@ class _Document:
         return end + 1
 
     def _code_block(self, i: int) -> int:
-        """An indented code block around line ``i``: its neighbours indented as deep."""
+        """Read the indented code block that line ``i`` is in."""
         first, last = i, i + 1
         while (
             first > 0 and re.match(r"^(?: {4}|\t)", self.lines[first - 1]) and not md.LIST.match(self.lines[first - 1])
@@ -353,7 +359,7 @@ class _Document:
         return last
 
     def _inline(self, i: int, line: str) -> None:
-        """Configs in inline code: the sentence around them says the side."""
+        """Read the inline code of line ``i``, owned by the sentence round it, and the objects that stand in the text itself."""
         base = self.starts[i]
         bare = md.INLINE.sub(" ", line)
         scope = Scope("line", "", self._section(self.state))
@@ -381,7 +387,7 @@ class _Document:
                     s if s.kind == "role" and (s.connector or run) else Site(s.pos, scope, "prose") for s in found
                 ]
         bare_tokens = [m for m in TOKEN_RE.finditer(line) if not any(a <= m.start() < b for a, b in covered)]
-        # An object in a line of text is a config all the same: a command that nobody put into a block.
+        # An object in the text itself is a config: someone wrote a command without a code block.
         held = (
             {s.pos: s for s in self.ctx.read(self.t.slice(base, base + len(line)), scope, "json")}
             if bare_tokens

@@ -1,4 +1,4 @@
-"""What the lines of a document are: fences, headings, tabs, and what stands over a block."""
+"""The signs by which a document's lines are known (fences, headings, tabs), and what its sentences say of a block below."""
 
 from __future__ import annotations
 
@@ -49,16 +49,18 @@ OTHER = regex(r"(?i)\b(?:partner|peer|counterpart|opposite|other|another)\b|对�
 
 
 class State:
-    """What stands over the line being read."""
+    """The headings, the tab and the paragraph above the line being read."""
 
     def __init__(self) -> None:
         self.headings: list[tuple[int, str, int]] = []  # level, title, line
-        self.tab: tuple[str, int] | None = None
-        self.tab_indent = -1  # how far in a tab stands that its content's indentation ends; -1 for one closed by a mark
-        self.said: list[tuple[int, str]] = []  # the paragraph above: (index, line)
+        self.tab: tuple[str, int] | None = None  # title, line
+        self.tab_indent = (
+            -1
+        )  # the tab's indentation: a line that is indented no more ends it; -1: a closing mark ends it
+        self.said: list[tuple[int, str]] = []  # the lines of the paragraph above: number, text
 
     def copy(self) -> State:
-        """The state as it is now, for a block that may be asked later what stands over it."""
+        """A copy for a block, whose owners may be asked for when the reader is further on."""
         state = State()
         state.headings, state.tab, state.said = list(self.headings), self.tab, list(self.said)
         return state
@@ -77,7 +79,7 @@ class Block(NamedTuple):
 
 
 def pointed(text: str) -> Side | None:
-    """The one side that a clause says of what stands below it: "the command below is for the decode side"."""
+    """The one side that a clause gives to what stands below: "the command below is for the decode side"; or None."""
     clauses = [
         c
         for c in re.split(r"[.;:!?。；：！？]\s*", text)
@@ -88,7 +90,7 @@ def pointed(text: str) -> Side | None:
 
 
 def asks(title: str) -> bool:
-    """Whether a heading is a question, of which the answer may be about the other side; "how do I start decode?" is none."""
+    """Whether a heading is a question, whose answer may be about the other side. "How do I start decode?" counts as none."""
     plain = title.strip("#*_ ").lower()
     if plain.startswith("why ") or "为什么" in plain or "なぜ" in plain:
         return True
@@ -96,7 +98,7 @@ def asks(title: str) -> bool:
 
 
 def file_names(text: str) -> set[str]:
-    """The names of files in a text that configure or start something."""
+    """The names of configuration and script files in a text."""
     return {m.group() for m in re.finditer(_FILE_NAME, text)} if re.search(r"\w\.[a-z]", text) else set()
 
 
@@ -112,6 +114,6 @@ def title(info: str) -> str:
 
 
 def of_the_other(text: str) -> bool:
-    """Whether a text's last sentence turns, by no name, to the other of the side that those before it were about."""
+    """Whether the last of several sentences is about "the other" side and does not name it."""
     sentences = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", text.strip())
     return len(sentences) > 1 and OTHER.search(sentences[-1]) is not None and not prose_sides(sentences[-1])

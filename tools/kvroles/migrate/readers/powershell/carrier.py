@@ -1,4 +1,4 @@
-"""PowerShell, by its tree-sitter grammar: commands, hash tables, variables, functions, branches, here-strings."""
+"""PowerShell by its tree-sitter grammar: configs in commands, hash tables, variables and here-strings, and their owners."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ _STRINGS = frozenset(
 )
 _WORDS = _STRINGS | {"generic_token", "command_parameter", "variable", "decimal_integer_literal"}
 _BARE = frozenset({"generic_token", "command_parameter"})
-
-
 _PARAM = regex(r"(?is)\bparam\s*\([^{}]*?\)\s*\n")
-_HOPS = 3  # from variable to variable
+_HOPS = 3  # variables that a value is followed through
+# A line that sets a variable to one string without an expansion.
+_SET = regex(
+    r"(?im)^[ \t]*(?:\[\w+\]\s*)?\$(?:env:|script:|global:)?(\w+)\s*=\s*(?:\"([^\"$`\n]*)\"|'([^'\n]*)')[ \t\r]*(?:;[ \t\r]*)?$"
+)
 
 
 def _operands(node: Node) -> list[Node]:
-    """What an expression of ``+`` or of commas is made of."""
+    """The operands of an expression of ``+`` or of commas, those of inner ones included; the node itself for any other."""
     if node.type in {"additive_expression", "array_literal_expression"} and node.named_child_count > 1:
         return [operand for c in node.named_children for operand in _operands(c)]
     if node.named_child_count == 1 and node.type.endswith("_expression") and node.type != "parenthesized_expression":
@@ -48,7 +50,7 @@ def _operands(node: Node) -> list[Node]:
 
 class _PowerShell:
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
-        """The sites in a script; where the grammar gave up round one, none is made of it."""
+        """The sites in a script. A token where the grammar met an error gets none here, and so is unread."""
         script = _Script(text, owner, file)
         out: list[Site] = []
         done = -1
@@ -67,6 +69,8 @@ class _PowerShell:
 
 
 class _Script:
+    """One script ``t`` with the owner ``up`` in a file."""
+
     def __init__(self, t: Text, up: Scope, file: File) -> None:
         self.t = t
         self.up = up
@@ -74,7 +78,7 @@ class _Script:
         self._known: dict[tuple[str, bool, int, int, int], set[str | None]] = {}
         self.choices = list(choices(t.s))
         masked = bytearray(t.ascii())
-        for choice in self.choices:  # the grammar knows no ``c ? a : b``: it is parsed as a list of three
+        for choice in self.choices:  # the grammar lacks ``c ? a : b``: masked, it is parsed as the list ``c , a , b``
             masked[choice.mark] = masked[choice.colon] = ord(",")
         self.root = grammar.parse("powershell", t, masked=bytes(masked) if self.choices else None)
 
@@ -91,6 +95,7 @@ class _Script:
         return [], i + 1
 
     def _word(self, node: Node) -> list[Site]:
+        """The sites in a string or bare word: by the innermost owner that says what it is, else as a text of its own."""
         word = self._text(node)
         if not word.tokens():
             return []
@@ -136,11 +141,12 @@ class _Script:
         return self.ctx.read(word, scope)
 
     def _listed(self, node: Node, assignment: Node, choice: Choice | None) -> bool:
-        """Whether a string of an assignment is one of several, and not what a ``choice`` gives."""
+        """Whether a string in an assignment is a word of a list or command; the values of a ``choice`` are none."""
         owners = (o for o in grammar.owners(node) if choice is None or not choice.holds(o))
         return any(self._words(o) for o in owners if o.start_byte > assignment.start_byte)
 
     def _entry(self, entry: Node, word: Text, scope: Scope) -> Site:
+        """The site of ``kv_both`` as the value of a hash table's entry."""
         k = word.s.index(TOKEN)
         m = self._mapping(entry.parent)
         if not connectors.is_role_key(self._key(entry)):
@@ -158,7 +164,10 @@ class _Script:
     def _named_site(
         self, name: str, holder: Node, word: Text, scope: Scope, connector: str | None, *, element: bool = False
     ) -> Site:
-        """The site of a role that a variable or a table of that name holds: ``connector`` is that beside it, else of its uses."""
+        """The site of a role in the variable or, with ``element``, the table ``name``, which ``holder`` sets.
+
+        ``connector`` is the one that is set beside it; with None the variable's uses say it.
+        """
         k = word.tokens()[0]
         home = next((o for o in grammar.owners(holder) if o.type == "function_statement"), self.root)
         found = self._fed(name, element, home, _HOPS) if connector is None and name else set()
@@ -167,7 +176,8 @@ class _Script:
         return Site(word.at(k), scope, kind, connector, exact=word.exact(k, len(TOKEN)), feeds=name)
 
     def _fed(self, name: str, element: bool, home: Node, hops: int) -> set[str | None]:
-        """The connectors of the configs whose role is a variable of the function or script ``home``, or an ``element`` of one."""
+        """The connectors of the configs whose role is the variable ``name`` of the function or script ``home``, or with
+        ``element`` an item of it. ``hops`` assignments to other variables are followed."""
         key = name.lower(), element, home.start_byte, home.end_byte, hops
         if key not in self._known:
             self._known[key] = self._find_fed(name, element, home, hops)
@@ -207,7 +217,7 @@ class _Script:
         return found
 
     def _means_another(self, use: Node, name: str, home: Node) -> bool:
-        """Whether a function between a use and ``home`` has a parameter or a variable of that name."""
+        """Whether a function between ``use`` and ``home`` has a parameter or a variable of the same name."""
         for owner in grammar.owners(use):
             if owner == home:
                 return False
@@ -220,12 +230,12 @@ class _Script:
         return False
 
     def _choice(self, node: Node) -> Choice | None:
-        """The ``c ? a : b`` of which a node is a value."""
+        """The ``c ? a : b`` of which a node is a value; None if it is of none."""
         n = bisect_right(self.choices, node.start_byte, key=lambda c: c.start) - 1
         return self.choices[n] if n >= 0 and self.choices[n].index_of(node.start_byte) is not None else None
 
     def _put_together(self, node: Node, choice: Choice | None) -> Text | None:
-        """The whole text that an expression makes of ``node`` and others; None if it is put into none."""
+        """The text of the outermost expression that joins the string ``node`` with others; None if there is none."""
         made: Text | None = None
         for owner in grammar.owners(node):
             if owner.type in {"command", "hash_entry", "assignment_expression", "statement_list"}:
@@ -235,7 +245,7 @@ class _Script:
         return made
 
     def _made(self, owner: Node, node: Node) -> Text | None:
-        """The text that an expression makes of ``node`` and others, by ``-f`` or by ``+``; None of any other."""
+        """The text that the expression ``owner`` makes with ``node`` by ``-f`` or ``+``; None for any other expression."""
         if owner.type == "format_expression" and (
             at := next((c for c in owner.named_children if c.type == "format_operator"), None)
         ):
@@ -249,7 +259,7 @@ class _Script:
         return None
 
     def _part(self, operand: Node, node: Node) -> Text:
-        """What an operand puts into a text: ``node`` itself if it holds that, its own string, or a placeholder."""
+        """The text of an operand: that of ``node`` if it holds ``node``, else its own if it is one string, else a placeholder."""
         if operand.start_byte <= node.start_byte < operand.end_byte:
             return self._text(node)
         strings = _inner(operand, _STRINGS) if operand.type not in _STRINGS else [operand]
@@ -260,7 +270,7 @@ class _Script:
     # -- values -------------------------------------------------------------------------------------------------------
 
     def _text(self, node: Node) -> Text:
-        """What a word stands for: quotes and escapes taken off, a variable as it is written."""
+        """The text of a word without its quotes and escapes; a variable stays as it is written."""
         a, b = node.start_byte, node.end_byte
         match node.type:
             case "verbatim_string_characters":
@@ -274,7 +284,7 @@ class _Script:
         return self.t.slice(a, b)
 
     def _words(self, node: Node) -> list[Node]:
-        """The words of a command with its name, or of a list; nothing for anything else."""
+        """The words of a command, its name first, or of a list; empty for any other node."""
         if node.type == "command":
             return _inner(node, _WORDS | {"command_name"})
         if node.type == "array_literal_expression" and node.named_child_count > 1:
@@ -282,11 +292,12 @@ class _Script:
         return []
 
     def _key(self, entry: Node) -> str:
+        """The key of a hash table's entry, without quotes."""
         key = next((c for c in entry.named_children if c.type == "key_expression"), None)
         return grammar.text(self.t, key).strip("\"'") if key is not None else ""
 
     def _mapping(self, body: Node | None) -> Map:
-        """The entries of a hash table; what is no string is a placeholder."""
+        """The entries of a hash table as a mapping; a value that is neither a string nor a table becomes a placeholder."""
         m = Map(*((body.start_byte, body.end_byte) if body is not None else (0, 0)))
         for entry in body.named_children if body is not None else ():
             if entry.type != "hash_entry" or len(entry.named_children) < 2:
@@ -311,23 +322,23 @@ class _Script:
         return m
 
     def _target(self, assignment: Node) -> str:
-        """The variable that an assignment sets: ``KV_ROLE`` of ``$env:KV_ROLE``."""
+        """The variable that an assignment sets, ``KV_ROLE`` for ``$env:KV_ROLE``; empty if it sets an item or a member."""
         source = grammar.text(self.t, assignment).split("=", 1)[0]
         m = re.match(r"\s*(?:\[[\w.]+\]\s*)?\$(?:\{?(?:env|script|global|local):)?(\w+)\}?\s*\+?$", source, re.I)
         return m.group(1) if m is not None else ""
 
     @cached_property
     def _values(self) -> list[tuple[str, str]]:
-        """What the script's variables are set to, of those that are set to one string."""
+        """The script's variables that are set to a plain string, each time with that."""
         return [(m[1], m[2] or m[3]) for m in _SET.finditer(self.t.s)]
 
     @cached_property
     def _connectors(self) -> list[tuple[str, str]]:
-        """Those of them that name a connector, as far as anybody writes them by hand."""
+        """The first ``MANY`` of these variables that name a connector."""
         return [(key, value) for key, value in self._values if connectors.is_connector_key(key)][:MANY]
 
     def value_of(self, name: str) -> str | None:
-        """The one string that a variable is set to."""
+        """The one plain string that a variable is set to, or None."""
         found = {value for key, value in self._values if key.lower() == name.lower()}
         return found.pop() if len(found) == 1 else None
 
@@ -375,7 +386,7 @@ class _Script:
         return Scope(kind.name, name, up, cues)
 
     def _uses(self, pattern: re.Pattern[str], own: Node) -> list[Scope]:
-        """The owners of every place that ``pattern`` is found in, outside of ``own``."""
+        """The owners of every match of ``pattern`` outside the node ``own`` and comments."""
         out: list[Scope] = []
         for m in islice(pattern.finditer(self.t.s), MANY):
             use = grammar.at(self.root, m.start(), 2)
@@ -386,6 +397,7 @@ class _Script:
         return out
 
     def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:
+        """The scope of the block ``inner`` of an ``if``, ``elseif``, ``else`` or ``switch`` clause; ``up`` for its condition."""
         if inner.type != "statement_block":
             return up
         first: tuple[int, int] | None = None
@@ -412,7 +424,7 @@ class _Script:
         return scope
 
     def _before(self, statement: Node, up: Scope) -> Scope:
-        """The comment on the lines right above a statement, and the one at the end of its last line."""
+        """The scope of the comment lines right above a statement and the comment at its end; ``up`` if they say no side."""
         first = self.t.s.rfind("\n", 0, statement.start_byte) + 1
         above: list[tuple[int, str]] = []
         while first > 0:
@@ -423,7 +435,7 @@ class _Script:
             above.append((self.t.at(start), line.strip("# ")))
             first = start
         cues = comments.said(above[::-1], self.ctx)
-        start = self.t.s.rfind("\n", 0, statement.end_byte) + 1  # the tree counts a comment to the statement
+        start = self.t.s.rfind("\n", 0, statement.end_byte) + 1  # in the tree a comment may be part of the statement
         end = self.t.s.find("\n", statement.end_byte)
         line = self.t.s[start : end if end >= 0 else len(self.t.s)]
         trailing = comments.behind(line)
@@ -432,13 +444,8 @@ class _Script:
         return Scope("block", "", up, cues) if cues else up
 
 
-_SET = regex(
-    r"(?im)^[ \t]*(?:\[\w+\]\s*)?\$(?:env:|script:|global:)?(\w+)\s*=\s*(?:\"([^\"$`\n]*)\"|'([^'\n]*)')[ \t\r]*(?:;[ \t\r]*)?$"
-)
-
-
 def _inner(node: Node, kinds: frozenset[str] | set[str]) -> list[Node]:
-    """The nodes of some kinds below ``node``, outermost first, in order; none below another."""
+    """The outermost nodes below ``node`` whose type is one of ``kinds``, in order."""
     out: list[Node] = []
     todo = [node]
     while todo:

@@ -1,4 +1,4 @@
-"""``c ? a : b``, which PowerShell 7 reads and the grammar does not know."""
+"""Finds ``c ? a : b`` in a script: PowerShell 7 has it, the tree-sitter grammar does not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST = 200  # characters of a condition
 
 
 class Choice(NamedTuple):
-    """``c ? a : b``: where its condition, its signs and its values stand."""
+    """``c ? a : b``: the index where the condition starts, those of both signs, and the spans of both values."""
 
     start: int
     mark: int
@@ -26,15 +26,15 @@ class Choice(NamedTuple):
     b: tuple[int, int]
 
     def holds(self, node: Node) -> bool:
-        """Whether a node is a part of it, or the whole."""
+        """Whether a node lies in it, or is all of it."""
         return self.start <= node.start_byte and node.end_byte <= self.b[1]
 
     def index_of(self, i: int) -> int | None:
-        """Which of its values index ``i`` is in."""
+        """Which value index ``i`` is in: 0, 1, or None for neither."""
         return next((n for n, (start, end) in enumerate((self.a, self.b)) if start <= i < end), None)
 
     def branch(self, s: str, i: int) -> Branch:
-        """The value that index ``i`` is in, as a branch of the condition."""
+        """The value that index ``i`` is in, as a branch of ``if c``."""
         words = "if " + s[self.start : self.mark].strip()
         if self.index_of(i) == 0:
             return Branch(*self.a, words, False)

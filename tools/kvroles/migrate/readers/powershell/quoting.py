@@ -1,4 +1,4 @@
-"""PowerShell's quotes, back-quote escapes and ``-f`` templates, decoded with places."""
+"""Decodes PowerShell's quotes, back-quote escapes and ``-f`` templates. Each character keeps its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PLACES = regex(r"\{\{|\}\}|\{(\d+)[^{}\n]{0,20}\}")
 
 
 def undoubled(t: Text, quote: str) -> Text:
-    """A quote that is written twice inside its own kind is one."""
+    """``t``, the inside of a string in ``quote``s, with each doubled quote as one."""
     parts: list[Text] = []
     start = 0
     for m in re.finditer(quote * 2, t.s):
@@ -22,7 +22,7 @@ def undoubled(t: Text, quote: str) -> Text:
 
 
 def unescaped(t: Text) -> Text:
-    """Back-quote escapes decoded."""
+    """``t`` with its back-quote escapes decoded."""
     if "`" not in t.s:
         return t
     parts: list[Text] = []
@@ -36,7 +36,7 @@ def unescaped(t: Text) -> Text:
 
 
 def filled(template: Text, given: list[Text]) -> Text:
-    """A template of ``-f`` with what is put into it."""
+    """The text that ``template -f given`` makes; a number without a value becomes a placeholder."""
     parts: list[Text] = []
     at = 0
     for m in _PLACES.finditer(template.s):

@@ -1,4 +1,4 @@
-"""Helm, Go and Jinja templates: the actions masked, character for character, so that what is left can be parsed."""
+"""Helm, Go and Jinja templates: masks their actions, so that the rest can be parsed, and finds their blocks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ _CONTROL = regex(
 
 
 class Branch(NamedTuple):
-    """A stretch of text inside one conditional: its condition, where it stands, whether it is the ``else``."""
+    """A span of text in one branch of a conditional, loop or definition: where it stands, its condition, whether it is the
+    ``else``."""
 
     start: int
     end: int
     condition: str
     negated: bool
-    first: tuple[int, int] | None = None  # of the only ``else``: where what it is the alternative of stands
-    other: tuple[int, int] | None = None  # of what has but one ``else``: where that stands
+    first: tuple[int, int] | None = None  # in an ``else`` without ``else if``: the span of the ``if``
+    other: tuple[int, int] | None = None  # in an ``if`` without ``else if``: the span of the ``else``
 
 
 def is_template(s: str) -> bool:
@@ -32,12 +33,12 @@ def is_template(s: str) -> bool:
 
 
 def mask(s: str) -> str:
-    """``s`` with every action replaced by as many characters: alone on a line by blanks, else by a plain word
-    that keeps the action's own words and starts with ``__``."""
+    """``s`` with every action replaced by as many characters: blanks if it is alone on its line or controls the flow, else a
+    word that starts with ``__`` and keeps the action's own words."""
     out: list[str] = []
     last = 0
     line_end = -1
-    rest = False  # whether the line at hand holds more than actions
+    rest = False  # whether the current line holds more than actions
     for m in _ACTION.finditer(s):
         if s[max(0, m.start() - 1) : m.start()] == "$":
             continue
@@ -50,7 +51,7 @@ def mask(s: str) -> str:
             )
         action = m.group()
         alone = not rest or _CONTROL.match(action)
-        # Inside a line its words stay readable: ``__prefill.name__``.
+        # Within a line the action's words stay, as evidence of a side: ``__prefill.name__``.
         fill = re.sub(r"[^\n]", " ", action) if alone else re.sub(r"[^\w.]", "_", action, flags=re.A)
         out.append(s[last : m.start()])
         out.append(fill)
@@ -61,7 +62,7 @@ def mask(s: str) -> str:
 
 @lru_cache(maxsize=8)
 def actions(s: str) -> list[tuple[int, int]]:
-    """Where each action of ``s`` begins and ends."""
+    """The span of each action of ``s``, GitHub's ``${{ }}`` left out."""
     return [m.span() for m in _ACTION.finditer(s) if s[max(0, m.start() - 1) : m.start()] != "$"]
 
 

@@ -1,4 +1,4 @@
-"""What the conditionals and loops of a template say of the text in them."""
+"""The scopes of a template's conditionals, loops and definitions, with the side that each says of the text in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMED = regex(r"(?:define|macro|set|block)\s+[\"'`]?([\w./-]+)")
 
 
 def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
-    """The scope of a template's conditional: what its condition says of what runs where it holds, or does not."""
+    """The scope of the branch ``b`` of ``source``, owned by ``up``, with a cue if the condition or its failure says a side."""
     scope = Scope("branch", b.condition, up)
     pos = source.at(b.start)
     first = b.first[0] if b.first is not None else b.start

@@ -1,7 +1,7 @@
-"""The expressions in a template's actions, as far as they make configs: ``dict "kv_role" "kv_both"``, ``set``, ``default``.
+"""Evaluates the expressions in a template's actions that make configs: ``dict "kv_role" "kv_both"``, ``set``, ``default``.
 
-Go's and Sprig's functions, and Jinja's ``dict(kv_role="...")``. A function that is not known keeps what it is given apart
-under its own name, so that none of it says anything of the rest.
+It knows Go's and Sprig's functions, and Jinja's ``dict(kv_role="...")``. The result of any other function is a mapping
+from its name to each of its arguments, so that no argument counts as a setting beside another.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Token(NamedTuple):
 
 
 def read(action: Text) -> Node | None:
-    """The mapping or list that an action (its braces included) makes; None if it makes neither."""
+    """The mapping or list that ``action`` (with its braces) evaluates to; None for any other value."""
     body = action.slice(2, max(2, len(action.s) - 2))
     head = _HEAD.match(body.s)
     reader = _Expression(body, head.end() if head is not None else 0)
@@ -47,7 +47,7 @@ def read(action: Text) -> Node | None:
 
 
 def settings(text: str, variable: str) -> Iterator[tuple[str, str]]:
-    """The string settings that the actions of ``text`` give a template's variable: by ``dict`` or by ``set``."""
+    """The keys and string values that the actions of ``text`` put into a template's variable by ``dict`` or ``set``."""
     name = re.escape(variable)
     for m in re.finditer(rf"{name}\s*:?=\s*\(?\s*dict\b((?:\s+\"[^\"]*\"\s+(?:\"[^\"]*\"|[^\s\"()]+))*)", text):
         yield from re.findall(r"\"([^\"]*)\"\s+\"([^\"]*)\"", m.group(1))
@@ -56,12 +56,14 @@ def settings(text: str, variable: str) -> Iterator[tuple[str, str]]:
 
 
 def variable_set(action: str) -> str:
-    """The variable that an action's ``set`` changes; empty if it holds none."""
+    """The variable that an action changes by ``set``; empty without one."""
     m = re.search(r"\bset\s+(\$\w+)\s", action)
     return m.group(1) if m is not None else ""
 
 
 class _Expression:
+    """Reads the tokens of one action from ``start`` on."""
+
     def __init__(self, body: Text, start: int) -> None:
         self.t = body
         self.tokens = [
@@ -70,7 +72,7 @@ class _Expression:
         self.i = 0
 
     def _sign(self, sign: str) -> bool:
-        """Whether the next token is ``sign``; if so it is taken."""
+        """Whether the next token is ``sign``, which is then passed."""
         token = self.tokens[self.i] if self.i < len(self.tokens) else None
         if token is None or token.kind != "sign" or self.t.s[token.start : token.end] != sign:
             return False
@@ -78,7 +80,7 @@ class _Expression:
         return True
 
     def pipeline(self, depth: int) -> Node | None:
-        """What the commands up to the closing bracket come to, each given to the next."""
+        """The value of the commands up to the closing bracket, each one's result being the next one's last argument."""
         if depth > _MAX_DEPTH:
             self.i = len(self.tokens)
             return None
@@ -88,7 +90,7 @@ class _Expression:
         return value
 
     def _command(self, depth: int, piped: Node | None) -> Node | None:
-        """What a function makes of its arguments, the piped value being the last; a value that stands alone is itself."""
+        """The result of a function for its arguments, ``piped`` being the last; or the one value that stands alone."""
         start = self.i
         name, given = "", list[Node]()
         names: list[Scalar] = []  # of keyword arguments, before the values
@@ -140,6 +142,7 @@ class _Expression:
         return out
 
     def _command_until_comma(self, depth: int) -> Node | None:
+        """One argument of a Jinja call; None if it is nothing that is known."""
         token = self.tokens[self.i] if self.i < len(self.tokens) else None
         if token is None or depth > _MAX_DEPTH:
             return None
@@ -159,11 +162,12 @@ class _Expression:
         return None
 
     def _placeholder(self, token: _Token) -> Scalar:
-        """What stands for a value that is not said here."""
+        """A placeholder for a value that the template does not say."""
         source = self.t.s[token.start : token.end]
         return Scalar(Text("${" + source + "}", self.t.at(token.start)), token.start, token.end)
 
     def _made(self, name: str, given: list[Node], names: list[Scalar], span: tuple[int, int]) -> Node | None:
+        """The result of the function ``name`` for the arguments ``given``, whose keywords are ``names``."""
         if name in _PASSES:
             return given[-1] if given else None
         if name == "default" and len(given) == 2:
@@ -188,7 +192,7 @@ class _Expression:
         return out
 
     def _default(self, given: list[Node]) -> Node:
-        """``default "a" .Values.b``: written as one placeholder, which says both."""
+        """The result of ``default "a" .Values.b``: a placeholder that holds the default and the variable."""
         value, other = (given[0], given[1]) if _plain(given[0]) else (given[1], given[0])
         if not isinstance(value, Scalar) or not isinstance(other, Scalar) or not _plain(value):
             return value if isinstance(value, (Map, Seq)) else other
@@ -199,6 +203,7 @@ class _Expression:
         return Scalar(join([before, value.text, after]), value.start, value.end, quoted=True)
 
     def _printed(self, form: Scalar, given: list[Node], span: tuple[int, int]) -> Node:
+        """The text that ``printf`` makes, as the value of the key ``printf``."""
         parts: list[Text] = []
         at = 0
         for m, value in zip(re.finditer(r"%[sqvd]", form.value), given, strict=False):

@@ -1,4 +1,4 @@
-"""YAML files and what only becomes YAML once rendered."""
+"""YAML files, and templates that are YAML once they are rendered."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Yaml:
         return _read(text, owner, file)
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """The owners of the scalar at ``at`` and what its line says; of a template's action those of the place it is put in."""
+        """The owners of the scalar at ``at`` with what its line says, or those of the template's action there; None elsewhere."""
         trees = file.kept("yaml", text, owner, lambda: _bare_trees(text, owner, file))
         for tree in trees:
             if tree.root.start <= at < tree.root.end:
@@ -78,7 +78,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
 def _in_branch(
     t: Text, i: int, branches: list[template.Branch], trees: list[Tree], up: Scope, ctx: File
 ) -> Site | None:
-    """The role in a value that one of a line's conditionals chooses: ``kv: {{ if ... }}'{...}'{{ else }}'{...}'{{ end }}``."""
+    """The site of a role in a branch of a conditional on one line: ``kv: {{ if ... }}'{...}'{{ else }}'{...}'{{ end }}``."""
     own = next((b for b in reversed(branches) if b.start <= i < b.end), None)
     if own is None or "\n" in t.s[own.start : own.end] or "{" not in t.s[own.start : i]:
         return None
@@ -87,7 +87,7 @@ def _in_branch(
 
 
 def roots(t: Text) -> list[Node]:
-    """The roots of YAML text, or of what is nearly YAML, its templates masked."""
+    """The root nodes of text whose templates are masked: by the YAML parser, or where that fails by the tolerant reader."""
     try:
         return yaml_read.documents(t)
     except yaml_read.NotYamlError:
@@ -95,7 +95,7 @@ def roots(t: Text) -> list[Node]:
 
 
 def _branch(t: Text, trees: list[Tree], top: Scope, ctx: File, b: template.Branch, up: Scope, source: Text) -> Scope:
-    """The scope of a template's conditional; of a named template or a block kept in a variable, with its uses."""
+    """The scope of a template's block ``b``; a named template, macro or ``set`` block has its uses looked up."""
     scope = branches_of.scope_of(b, up, source, ctx)
     if m := re.match(r"define\s+\"([^\"]+)\"|macro\s+(\w+)|set\s+(\w+)", b.condition):
         name = m.group(1) or m.group(2) or m.group(3)
@@ -106,14 +106,15 @@ def _branch(t: Text, trees: list[Tree], top: Scope, ctx: File, b: template.Branc
 
 
 class _Unread:
-    """The roles where the structure round them could not be read: reported, never rewritten. Each line is read once."""
+    """The sites of roles that are in no tree that was read: they are reported, never rewritten. Each line is read once."""
 
     def __init__(self, t: Text, up: Scope, ctx: File) -> None:
         self._t, self._up, self._ctx = t, up, ctx
-        self._end = -1  # of the line that was read last
-        self._roles: dict[int, Site] = {}
+        self._end = -1  # where the last line that was read ends
+        self._roles: dict[int, Site] = {}  # those of that line, by place
 
     def site(self, i: int) -> Site:
+        """The site of the token at ``i``: the role of an object on its line, else a value."""
         if i >= self._end:
             start = self._t.s.rfind("\n", 0, i) + 1
             end = self._t.s.find("\n", i)
@@ -126,16 +127,15 @@ class _Unread:
         return Site(at, self._up, "role", site.connector, site.wrappers, site.extra, exact=False)
 
 
-# --- inside template actions -----------------------------------------------------------------------------------------
+# -- inside template actions ------------------------------------------------------------------------------------------
 
 _SET = regex(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
-
-
+# An action that sets a variable to ``kv_both`` and nothing else.
 _BARE = regex(rf"\{{[{{%]-?\s*(?:set\s+)?\$?\w+\s*:?=\s*[\"'`]({TOKEN})[\"'`]\s*-?[%}}]\}}")
 
 
 def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Site]:
-    """A role written inside an action: a template variable's config, a ``dict``, a default, a ``printf``."""
+    """The sites of the token at ``i`` in an ``action`` (its span): in a variable's value, a ``dict``, a default, a ``printf``."""
     body = t.slice(*action)
     k = i - action[0]
     if body.s.startswith(("{#", "{{/*", "{{- /*")):
@@ -169,8 +169,10 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
 
 
 def _put(t: Text, i: int, use: str, trees: list[Tree], scope: Scope, own: Scope) -> Site:
-    """The role that a value in an action sets where the action stands, or where ``use`` finds the variable that it is given to;
-    ``own`` is the value's owner."""
+    """The site of a value in an action that is put in where the action stands; ``own`` is its owner.
+
+    With the pattern ``use`` the value goes into a variable instead, and the uses of that say the connector.
+    """
     if use:
         connector = pairs.used_in(t, use)
         return Site(t.at(i), own, "role" if connector is not None else "value", connector, exact=t.exact(i, len(TOKEN)))
@@ -178,14 +180,14 @@ def _put(t: Text, i: int, use: str, trees: list[Tree], scope: Scope, own: Scope)
 
 
 def _by_side(table: Map, k: int, ctx: File) -> bool:
-    """Whether the value at index ``k`` is of a table of sides to roles."""
+    """Whether the value at index ``k`` is an entry of a table of sides to roles."""
     key = next((key.value for key, v in table.pairs if v.start <= k < v.end), "")
     roles = {v.value for _, v in table.pairs if isinstance(v, Scalar)}
     return ctx.side_of(key) is not None and roles <= {TOKEN, "kv_producer", "kv_consumer"}
 
 
 def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> Scope:
-    """The scope of a template's variable that ``action`` sets, where it is set."""
+    """The scope of the template's variable ``name`` that ``action`` sets, with the owners of that place."""
     sides = ctx.sides_of(name)
     cues = [kinds.VARIABLE.cue(s, name, t.at(action[0])) for s in sides if len(sides) == 1]
     pattern = rf"(?<![\w.]){re.escape(name)}\b"
@@ -197,7 +199,7 @@ _NOTE = regex(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
 
 
 def _noted(t: Text, action: tuple[int, int], up: Scope, ctx: File) -> Scope:
-    """The owners of an action, with the comment in an action of its own on the line above, or behind it on its line."""
+    """The scope of a template comment on the line above an action, or behind it on its line; ``up`` without one."""
     a, b = action
     above = t.s[t.s.rfind("\n", 0, max(0, t.s.rfind("\n", 0, a))) + 1 : max(0, t.s.rfind("\n", 0, a))].strip()
     below = t.s.find("\n", b)
@@ -208,7 +210,7 @@ def _noted(t: Text, action: tuple[int, int], up: Scope, ctx: File) -> Scope:
 
 
 def _chain_at(t: Text, trees: list[Tree], place: int, up: Scope, ctx: File) -> Scope:
-    """The owners of the place that an action stands in: those of the tree, and the conditionals round it."""
+    """The owners of index ``place``: those in its tree, and the template's blocks round it that begin inside its value."""
     scope, start = up, -1
     for tree in trees:
         if tree.root.start <= place < tree.root.end:
@@ -222,17 +224,17 @@ def _chain_at(t: Text, trees: list[Tree], place: int, up: Scope, ctx: File) -> S
 
 
 def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Scope]:
-    """The owners of every action that ``pattern`` is found in, but for the action at ``own``."""
+    """The owners of every action other than ``own`` that puts to use what ``pattern`` finds."""
     out: list[Scope] = []
     for a, b in template.actions(t.s):
         if (a, b) == own or re.search(pattern, t.s[a:b]) is None:
             continue
         if re.fullmatch(pattern, expression.variable_set(t.s[a:b])):
-            continue  # changed, not put to use
+            continue  # it changes the variable
         if m := _SET.match(t.s[a:b]):
-            if re.search(pattern, t.s[a + m.end() : b]) is None:  # set anew, not put to use
+            if re.search(pattern, t.s[a + m.end() : b]) is None:  # it sets the variable anew
                 continue
-            out.append(_variable(t, m.group(1) or m.group(2), (a, b), trees, up, ctx))  # taken over by another variable
+            out.append(_variable(t, m.group(1) or m.group(2), (a, b), trees, up, ctx))  # it sets another variable to it
         elif not t.s.startswith("{%", a):
             out.append(_chain_at(t, trees, a, up, ctx))
         else:
@@ -242,7 +244,7 @@ def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree],
 
 
 def _default(t: Text, i: int, trees: list[Tree], scope: Scope) -> Site:
-    """``"kv_role": "{{ .Values.role | default "kv_both" }}"``: the key stands outside the action."""
+    """The site of a token whose key stands outside its action: ``"kv_role": "{{ .Values.role | default "kv_both" }}"``."""
     pos = t.at(i)
     for tree in trees:
         path: list[Node] = path_to(tree.root, i)

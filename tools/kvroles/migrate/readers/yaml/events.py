@@ -1,4 +1,4 @@
-"""YAML to trees with places: libyaml's events, each scalar laid back over its source and checked against it."""
+"""YAML text to trees whose values know their places: libyaml's events, with each scalar found again in the source."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def documents(t: Text) -> list[Node]:
 
 
 def _build(t: Text, events: Iterator[Any]) -> list[Node]:
-    """The trees that the events make, which are told apart by their exact class: a large file has thousands."""
+    """The root nodes of the documents that the events make. Classes are compared with ``is``: a large file has thousands."""
     roots: list[Node] = []
     stack: list[Map | Seq] = []
     keys: list[Scalar | None] = []
@@ -81,7 +81,10 @@ def _build(t: Text, events: Iterator[Any]) -> list[Node]:
 
 
 def _scalar(t: Text, value: str, style: str, start: int, end: int, anchor: str) -> Scalar:
-    """A scalar whose text is laid over its source, which is needed of those only that hold the token."""
+    """A scalar each of whose characters knows its place; not ``exact`` if it cannot be found in the source.
+
+    Only scalars with the token are made so: it takes time.
+    """
     quoted, block = style in _QUOTED, style in _BLOCK
     if style == '"':
         laid = _double(t, start, end)
@@ -93,7 +96,7 @@ def _scalar(t: Text, value: str, style: str, start: int, end: int, anchor: str) 
 
 
 def _double(t: Text, start: int, end: int) -> Text | None:
-    """A double-quoted scalar decoded, with its line folding."""
+    """A double-quoted scalar with its escapes decoded and its lines folded."""
     s = t.s
     while start < end and s[start] != '"':  # an anchor or a tag may stand before the quote
         start += 1
@@ -136,7 +139,7 @@ def _double(t: Text, start: int, end: int) -> Text | None:
 
 
 def _literal(t: Text, value: str, start: int) -> Text | None:
-    """A literal block scalar, line by line: each is its source less the indentation. None if it is not that plain."""
+    """A literal block scalar each of whose lines is the source's without its indentation; None if one is not."""
     s = t.s
     i = s.find("\n", start) + 1
     runs: list[tuple[int, int]] = []
@@ -159,7 +162,7 @@ def _literal(t: Text, value: str, start: int) -> Text | None:
 
 
 def _aligned(t: Text, value: str, start: int, end: int, single: bool, block: bool) -> Text | None:
-    """A plain, single-quoted or block scalar: its characters in order, white space aside, are those of its source."""
+    """A plain, single-quoted or block scalar: its characters are found in the source in order, white space aside; or None."""
     s = t.s
     i = start
     if block:
