@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from kvroles import places
 from kvroles.errors import NoSource
@@ -25,6 +26,10 @@ from support.driver import Driver, Ran, build_shim
 from support.index_server import IndexServer
 from support.mounts import Mounts
 from support.tiny import Tiny
+
+# A machine that is busy makes an example slow, and no test wrong.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 
 _MAY_USE_THE_NETWORK = {"upstream", "behaviour", "e2e", "site"}
 _HERE = {"127.0.0.1", "::1", "localhost"}

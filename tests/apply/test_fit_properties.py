@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kvroles.apply import fit
 from kvroles.apply.prove import prove_plan
@@ -59,7 +59,7 @@ def touched(release: str) -> list[str]:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     release=st.sampled_from(RELEASES),
     edits=st.lists(st.tuples(st.integers(0, 99), st.integers(0, 999), st.sampled_from(KINDS)), min_size=1, max_size=4),

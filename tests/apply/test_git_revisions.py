@@ -370,8 +370,8 @@ def test_a_test_file_that_lacks_nothing_but_pytest_is_given_it() -> None:
     assert b"def test_kv_both_deprecation_warning(" in after
 
 
-@pytest.mark.parametrize("merging", [(), ("--3way",)], ids=["", "3way"])
-def test_what_a_run_added_to_upstream_s_own_change_is_taken_out_again(tmp_path: Path, merging: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("merging", slow_but([[]], [[], ["--3way"]]), ids=["", "3way"])
+def test_what_a_run_added_to_upstream_s_own_change_is_taken_out_again(tmp_path: Path, merging: list[str]) -> None:
     """A commit between releases: upstream has given roles to some scripts of a topic, the series to the others."""
     others = [
         f"tests/v1/kv_connector/nixl_integration/run_multi_connector_{name}_test.sh"

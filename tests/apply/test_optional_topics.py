@@ -230,7 +230,7 @@ def fork_of(release: str) -> Files:
     return files
 
 
-@pytest.mark.parametrize("release", ["0.18.1", "0.22.1"])
+@pytest.mark.parametrize("release", slow_but(["0.22.1"], ["0.18.1", "0.22.1"]))
 def test_a_fork_takes_the_topic_keeps_it_and_gives_it_back(release: str) -> None:
     files = fork_of(release)
     _, after = fitted(files, REJECT, nearest=release)
@@ -251,7 +251,7 @@ def test_a_fork_of_a_native_release_takes_both_and_keeps_them() -> None:
     assert states(plan)[REJECT] is states(plan)[FENCE] is State.APPLIED
 
 
-@pytest.mark.parametrize("release", ["0.9.0", "0.22.1", "0.23.0"])
+@pytest.mark.parametrize("release", slow_but(["0.9.0"], ["0.9.0", "0.22.1", "0.23.0"]))
 def test_a_fork_older_than_what_a_topic_completes_is_told_so(release: str) -> None:
     """Every release that has nothing for the topic is one whose scheduler lacks the code: the sign is the same."""
     assert LOCK.releases[release].topics[FENCE].variant is None
@@ -279,7 +279,9 @@ def of_a_fork(files: Files, *extra: str, reverse: bool = False) -> Files:
 
 
 both = pytest.mark.parametrize(
-    ("files", "ran"), [(pristine, of_a_release), (fork_of, of_a_fork)], ids=["release", "fork"]
+    ("files", "ran"),
+    slow_but([(pristine, of_a_release)], [(pristine, of_a_release), (fork_of, of_a_fork)]),
+    ids=["release", "fork"],
 )
 
 
@@ -298,11 +300,14 @@ def test_what_a_topic_s_lines_do_not_fit_is_not_sent_to_a_merge(files: Any, ran:
 
 @pytest.mark.parametrize(
     ("files", "ran", "path", "old"),
-    [
-        (pristine, of_a_release, SCHEDULER, MADE),
-        (pristine, of_a_release, "tests/v1/kv_connector/unit/test_bidirectional_fence.py", b"NUM_BLOCKS = 3"),
-        (fork_of, of_a_fork, SCHEDULER, MADE),
-    ],
+    slow_but(
+        [(pristine, of_a_release, SCHEDULER, MADE)],
+        [
+            (pristine, of_a_release, SCHEDULER, MADE),
+            (pristine, of_a_release, "tests/v1/kv_connector/unit/test_bidirectional_fence.py", b"NUM_BLOCKS = 3"),
+            (fork_of, of_a_fork, SCHEDULER, MADE),
+        ],
+    ),
     ids=["release", "release, its test", "fork"],
 )
 def test_a_topic_that_somebody_edited_is_neither_overlooked_nor_left_behind(

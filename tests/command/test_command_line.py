@@ -76,7 +76,7 @@ def test_a_slip_of_the_finger_is_answered_with_what_was_meant(word: str, near: s
     assert near in str(e.value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=30) | st.from_regex(r"v?[0-9]{1,40}(\.[0-9]{1,50}){0,4}(rc|a|b|\.dev|\.post)?[0-9]{0,30}"))
 def test_no_word_whatever_makes_it_crash(word: str) -> None:
     try:
@@ -93,7 +93,7 @@ def test_releases_sort_as_pep_440_says() -> None:
     assert Version.parse("0.9.x") is None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(
         st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(["", "rc1", ".post2", ".dev3", "a2"])),

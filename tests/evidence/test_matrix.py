@@ -51,7 +51,7 @@ def test_each_reader_has_a_carrier_in_the_matrix() -> None:
     ),
     at=st.integers(0, 3),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_a_name_of_the_same_words_is_of_the_same_side_in_every_carrier(words: list[str], at: int) -> None:
     said: dict[str, str] = {}
     for name, carrier in CARRIERS.items():
@@ -67,7 +67,7 @@ _TITLES = ["Prefill worker", "Start the decode server", "1. prefill", "not prefi
 
 
 @given(said=st.tuples(st.sampled_from(_TITLES), st.sampled_from(_TITLES)), behind=st.booleans())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_a_comment_of_the_same_words_says_the_same_in_every_carrier(said: tuple[str, str], behind: bool) -> None:
     found: dict[str, str] = {}
     for name, carrier in CARRIERS.items():
@@ -108,7 +108,7 @@ def _printed(carrier: Carrier, tree: list[tuple[str, str, str]]) -> str | None:
 
 
 @given(tree=_trees())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_a_tree_of_evidence_says_the_same_in_every_carrier_that_can_hold_it(tree: list[tuple[str, str, str]]) -> None:
     said = {name: verdict(carrier, text) for name, carrier in CARRIERS.items() if (text := _printed(carrier, tree))}
     assert len(set(said.values())) == 1, said

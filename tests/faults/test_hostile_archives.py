@@ -286,7 +286,7 @@ def test_a_bomb_ends_at_the_limit_in_members(monkeypatch: pytest.MonkeyPatch) ->
 _GOOD = tar(FILE, ("data.bin", bytes(range(256)) * 8), ("x/y", b"text\n"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(gzip.decompress(_GOOD)) - 1), st.integers(0, 255))
 def test_any_damaged_byte_of_the_tar_is_refused_or_harmless(at: int, value: int) -> None:
     raw = bytearray(gzip.decompress(_GOOD))
@@ -300,7 +300,7 @@ def test_any_damaged_byte_of_the_tar_is_refused_or_harmless(at: int, value: int)
         assert ".." not in m.path.split("/")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=2000), st.booleans())
 def test_any_bytes_at_all_are_refused_in_words(data: bytes, compressed: bool) -> None:
     blob = zlib.compress(data, wbits=31) if compressed else data
@@ -310,7 +310,7 @@ def test_any_bytes_at_all_are_refused_in_words(data: bytes, compressed: bool) ->
         assert "refused" in str(e)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from([zlib, isal_zlib]))
 def test_a_damaged_archive_is_refused_or_gives_the_same_bytes(data: st.DataObject, library: ModuleType) -> None:
     """Whichever library unpacks: header fields that nobody reads may differ, the bytes may not."""

@@ -285,7 +285,7 @@ def test_an_index_that_is_not_there_is_named(fetching: Fetching, tmp_path: Path,
     no_trace(tmp_path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300), st.sampled_from(["html", "json"]))
 def test_no_page_whatever_makes_it_crash(body: bytes, kind: str) -> None:
     read = index_module.files_of

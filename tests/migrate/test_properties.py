@@ -100,7 +100,7 @@ def _yaml_json_scalar(text: str, style: str) -> str:
     return ">-\n" + "\n".join("      " + ln for ln in text.split("\n"))
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.sampled_from(["single", "double", "literal", "folded"]), st.booleans())
 def test_yaml_scalars(configs: tuple[Any, Any], side: str, style: str, ascii_only: bool) -> None:
     before, after = configs
@@ -111,7 +111,7 @@ def test_yaml_scalars(configs: tuple[Any, Any], side: str, style: str, ascii_onl
     assert out == {"workers": {side: {"n": 1}}}
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.booleans(), st.sampled_from([None, 2, 4]))
 def test_yaml_nodes(configs: tuple[Any, Any], side: str, flow: bool, width: int | None) -> None:
     before, after = configs
@@ -126,7 +126,7 @@ def test_yaml_nodes(configs: tuple[Any, Any], side: str, flow: bool, width: int 
     assert out == {f"vllm-{side}": {"kv_transfer_config": _moved(after, side)}}
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.booleans(), st.sampled_from([None, 1, 2]))
 def test_json(configs: tuple[Any, Any], side: str, ascii_only: bool, indent: int | None) -> None:
     before, after = configs
@@ -145,7 +145,7 @@ def _shell(source: str, style: str, side: str) -> tuple[str, Callable[[str], str
     return head, lambda out: shlex.split(out.split("--kv-transfer-config ", 1)[1])[0]
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.sampled_from(["single", "double"]), st.sampled_from([None, 2]))
 def test_shell_quotes(configs: tuple[Any, Any], side: str, style: str, indent: int | None) -> None:
     before, after = configs
@@ -153,7 +153,7 @@ def test_shell_quotes(configs: tuple[Any, Any], side: str, style: str, indent: i
     assert json.loads(value(_migrated("run.sh", text))) == _moved(after, side)
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides)
 def test_shell_in_yaml_in_a_heredoc(configs: tuple[Any, Any], side: str) -> None:
     before, after = configs
@@ -166,7 +166,7 @@ def test_shell_in_yaml_in_a_heredoc(configs: tuple[Any, Any], side: str) -> None
     assert json.loads(shlex.split(script)[-1]) == _moved(after, side)
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.sampled_from(["literal", "string", "split", "fstring"]), st.integers(1, 40))
 def test_python(configs: tuple[Any, Any], side: str, style: str, cut: int) -> None:
     before, after = configs
@@ -194,7 +194,7 @@ def test_python(configs: tuple[Any, Any], side: str, style: str, cut: int) -> No
     assert (got if style == "literal" else json.loads(got)) == _moved(after, side)
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.booleans())
 def test_toml(configs: tuple[Any, Any], side: str, basic: bool) -> None:
     before, after = configs
@@ -204,7 +204,7 @@ def test_toml(configs: tuple[Any, Any], side: str, basic: bool) -> None:
     assert json.loads(out["pools"][side]["kv"]) == _moved(after, side)
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(
     _configs(),
     _sides,
@@ -224,7 +224,7 @@ def test_markdown_fences(configs: tuple[Any, Any], side: str, fence: str, indent
     assert (loaded["kv"] if lang == "yaml" else loaded) == _moved(after, side)
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.integers(1, 3))
 def test_notebooks(configs: tuple[Any, Any], side: str, lines: int) -> None:
     before, after = configs
@@ -236,7 +236,7 @@ def test_notebooks(configs: tuple[Any, Any], side: str, lines: int) -> None:
     assert ast.literal_eval(first.value) == _moved(after, side)
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.sampled_from(["go-raw", "go", "rust", "docker", "make"]))
 def test_other_languages(configs: tuple[Any, Any], side: str, lang: str) -> None:
     before, after = configs

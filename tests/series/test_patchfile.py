@@ -45,7 +45,7 @@ def edited(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return b"\n".join(lines), b"\n".join(after)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(edited(), st.integers(1, 3))
 def test_what_is_written_as_a_patch_is_what_it_makes(texts: tuple[bytes, bytes], context: int) -> None:
     before, after = texts
@@ -55,7 +55,7 @@ def test_what_is_written_as_a_patch_is_what_it_makes(texts: tuple[bytes, bytes],
     assert patchfile.apply(after, f.reversed())[0] == before
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(edited(), st.lists(line, max_size=6), st.lists(line, max_size=6), st.integers(0, 24))
 def test_it_lands_where_git_apply_lands_or_refuses(
     tmp_path: Path, texts: tuple[bytes, bytes], above: list[bytes], between: list[bytes], at: int
@@ -184,7 +184,7 @@ def test_a_damaged_mail_is_refused(name: str) -> None:
     assert "checkout HEAD -- patches" in str(e.value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(GOOD) - 1), st.binary(max_size=3), st.integers(0, 3))
 def test_no_damage_makes_the_parser_crash(at: int, put: bytes, cut: int) -> None:
     try:
