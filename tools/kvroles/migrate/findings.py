@@ -1,4 +1,4 @@
-"""Sites to findings: the verdict, the hazards, the user's answer, in words."""
+"""From the sites of a file to its findings: the verdict of each, the hazards of a move, and what the user answered."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     out: list[Finding] = []
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
-    verdicts = _handed_over(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
+    verdicts = _used_elsewhere(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
     verdicts = _included(sites, verdicts, ctx) if "define" in ctx.low else verdicts
-    verdicts = together.expected(sites, _taken_over(sites, verdicts, ctx), ctx)
+    verdicts = together.expected(sites, _extended(sites, verdicts, ctx), ctx)
     answers = options.settings.answers_of(ctx.path)
     answered = {p.pos: answers[p.key] for p in identity.places(ctx.text.s) if p.key in answers} if answers else {}
     for verdict in verdicts:
@@ -54,7 +54,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
 
 
 def _spelled(ctx: File) -> list[Finding]:
-    """What a search for the word passes over, but for comments and records: unread, at its place."""
+    """An unread finding for each place where ``kv_both`` stands in another spelling, except in comments and records."""
     if read.recorded(ctx.below):
         return []
     out: list[Finding] = []
@@ -69,9 +69,9 @@ def _spelled(ctx: File) -> list[Finding]:
 
 
 def _keep(found: list[Finding], answers: Mapping[str, Answer], ctx: File, options: Options) -> None:
-    """Mark what a comment or the settings say to leave as it is."""
+    """Mark the findings that a comment, an answer or the settings say to leave as they are."""
     settings = options.settings
-    # Most files answer nothing, and need not be cut into lines for it.
+    # The text is split into lines only where it has such a comment: most files have none.
     lines = ctx.text.s.split("\n") if comment.SIGN in ctx.low else []
     for f in found:
         f.kept = comment.kept(lines, f.line, f.code)
@@ -83,7 +83,7 @@ def _keep(found: list[Finding], answers: Mapping[str, Answer], ctx: File, option
 
 
 def keep_by_settings(found: list[Finding], options: Options) -> None:
-    """Mark what the rows ``[both]`` and ``ignore`` of the settings say to leave as it is."""
+    """Mark the findings that ``[both]`` or ``ignore`` of the settings say to leave as they are."""
     settings = options.settings
     for f in found:
         if f.kept is not None:
@@ -96,7 +96,7 @@ def keep_by_settings(found: list[Finding], options: Options) -> None:
 
 
 def _name_objects(found: list[Finding], ctx: File) -> None:
-    """Say of each finding in a stream of Kubernetes objects which one it is of, and what made that."""
+    """Set ``object`` of each finding in a stream of Kubernetes objects: the object it is in, and what made that object."""
     # lazy: files have names, and need none
     from kvroles.migrate.cluster import objects
 
@@ -108,8 +108,8 @@ def _name_objects(found: list[Finding], ctx: File) -> None:
 
 
 def _left_alone(found: list[Finding], ctx: File, answered: Callable[[Finding], bool]) -> None:
-    """Say of what stands in a live object's dump, of a role in what is a record by its name, and of one that is not
-    ``answered`` in a folder of records, that it is not rewritten."""
+    """Take back the rewrites in what may be a copy of what ran: the dump of a live object, a file that is a record by its name,
+    and a folder of records, where an ``answered`` role is still rewritten."""
     if ctx.path != "-" and (live := dumps.spans(ctx.text, read.language(ctx.name, ctx.text))):
         code = "KVR119" if ctx.asked_for else "KVR125"
         for f in found:
@@ -130,13 +130,14 @@ def _left_alone(found: list[Finding], ctx: File, answered: Callable[[Finding], b
 
 
 def _verdict(site: Site, ctx: File, options: Options) -> Verdict | None:
+    """What the evidence says of a role of NIXL's connector; None for any other site."""
     if site.kind != "role" or connectors.kind_of(site.connector, options.settings.connectors) is not Kind.NIXL:
         return None
     return decide.weigh(site, ctx)
 
 
 def _unmasked(cue: Cue, ctx: File) -> Cue:
-    """A cue whose words are those of the file: where a template's actions had to be masked, its line."""
+    """A cue that quotes the file: where its words are of a masked template, it quotes the whole line instead."""
     if "__" not in cue.words or cue.pos < 0 or cue.words in ctx.text.s:
         return cue
     s = ctx.text.s
@@ -146,7 +147,7 @@ def _unmasked(cue: Cue, ctx: File) -> Cue:
 
 
 def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
-    """A server that is merely labelled decode is one where the same file configures a prefill instance."""
+    """Decide for decode where only a label says it, if the same file configures a prefill instance."""
     prefill = next(
         (
             v
@@ -161,8 +162,10 @@ def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
 
 
 def _file_name_last(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """A file's name decides only where nothing in the file was decided the other way, and casts doubt on what is merely
-    said against it unless the file turns out to hold both sides."""
+    """Refuse a side that only the file's name says, if anything in the file was decided for or is named for the other side.
+
+    A side that is only said against the file's name is refused too, unless the file holds a config of the named side.
+    """
     sides = {
         v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > Weight.FILE for c in v.cues)
     }
@@ -177,9 +180,11 @@ def _file_name_last(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
     return out
 
 
-def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """What only the file's name or something said in it puts on one side is refused where the files round it use it for the
-    other."""
+def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse a side that only the file's name or words in it say, if a file near it uses this one for the other side.
+
+    Where the name only suggests a side, a file that uses it for that side decides.
+    """
     used: dict[Side, Cue] | None = None
     out: list[Verdict | None] = []
     for v in verdicts:
@@ -200,13 +205,13 @@ def _handed_over(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | No
                 name = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
                 v = Verdict(None, "conflict" if own is None else "shared", cues, carrier=name)
             elif v.side is None and own is not None:
-                v = Verdict(side, "", [*v.cues, own])  # a file's name, and what is done with the file
+                v = Verdict(side, "", [*v.cues, own])  # the file's name and its use agree
         out.append(v)
     return out
 
 
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """A named template that says its side by its name is of both where another file of the chart includes it for the other."""
+    """Refuse the side in a named template's name, if another file of the chart includes the template for the other side."""
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
         name = next((s.name for s in site.scope.chain() if s.kind == "template"), "")
@@ -219,8 +224,8 @@ def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
     return out
 
 
-def _taken_over(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """A compose service is of both sides where another file extends it for the other."""
+def _extended(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side of a compose service that another file extends for the other side."""
     if "services:" not in ctx.low or not any(v is not None and v.side is not None for v in verdicts):
         return verdicts
     from kvroles.migrate import across  # lazy: only few files are compose files
@@ -240,7 +245,7 @@ def _taken_over(sites: list[Site], verdicts: list[Verdict | None], ctx: File) ->
 def _of_site(
     site: Site, verdict: Verdict | None, ctx: File, options: Options, answered: Mapping[int, Answer]
 ) -> list[Finding]:
-    """``answered`` are the answers kept for the file's places, by index."""
+    """The findings of one site; ``answered`` are the answers kept for the file's places, by index."""
     line, column = ctx.line(site.pos)
     given = answered.get(site.pos)
     settled = (given.side, f"{options.settings.file}: [[answer]]") if given is not None and given.side else None
@@ -265,7 +270,7 @@ def _of_site(
     if verdict is None:
         return [_not_nixl(site, ctx, options, finding)]
     if verdict.side is None:
-        # That one value feeds both, or that the server does both, is only overruled for the very line.
+        # A value or server that serves both sides is only overruled by an answer for its very line.
         asked = verdict.why in {"unknown", "conflict", "weak", "expected"}
         by_user = settled or options.settings.side_of(ctx.path, line, of_the_line=not asked)
         if by_user is None:
@@ -277,6 +282,11 @@ def _of_site(
         cues = [_answer_cue(*settled, site), *verdict.cues]
         fix = f"delete the answer from {options.settings.file}, or say both there and why"
         return [finding("KVR111", "it was answered for one side, and the file says the other", cues=cues, fix=fix)]
+    return _of_side(site, verdict, ctx, options, finding)
+
+
+def _of_side(site: Site, verdict: Verdict, ctx: File, options: Options, finding: advice.Make) -> list[Finding]:
+    """The findings of a site whose side is decided: the role to set, or the hazard that forbids it, and the other hazards."""
     side = verdict.side
     assert side is not None
     out = hazards.of(site, side, options.release)
@@ -286,7 +296,7 @@ def _of_site(
         other = "run decode with --pipeline-parallel-size 1, or " if blocked.code == "KVR132" else ""
         fix = f"{other}keep kv_both here and say so: {advice.comment(ctx)}"
         found.append(finding(blocked.code, f"{side.value}: {blocked.message}", side=side, cues=verdict.cues, fix=fix))
-        return found  # what a move changes is of no use beside the advice not to move
+        return found  # the other hazards are of a move that is advised against
     if not site.exact:
         found.append(
             finding(
@@ -306,7 +316,7 @@ def _of_site(
 
 
 def _connector_unknown(site: Site, options: Options) -> bool:
-    """Whether a role's connector is not known: a side that the user gave for its very line then makes it NIXL's."""
+    """Whether a role's connector is not known. A side that the user gave for the very line then means that it is NIXL's."""
     known = options.settings.connectors
     return site.kind == "role" and connectors.kind_of(site.connector, known) is Kind.UNKNOWN
 
@@ -316,6 +326,7 @@ def _answer_cue(side: Side, where: str, site: Site) -> Cue:
 
 
 def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> Finding:
+    """The finding of a role whose connector is another one than NIXL's, is not known, or is in a file without a reader."""
     known = options.settings.connectors
     match connectors.kind_of(site.connector, known):
         case Kind.WRAPPER:
@@ -339,7 +350,7 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
 
 
 def _as_written(site: Site, ctx: File) -> str:
-    """A site's connector as the file has it: where a template's actions had to be masked, the nearest text that fits."""
+    """A site's connector as the file writes it: for one of a masked template, the nearest text that fits the mask."""
     name, s = site.connector or "", ctx.text.s
     if "__" not in name or name in s:
         return name
@@ -349,6 +360,7 @@ def _as_written(site: Site, ctx: File) -> str:
 
 
 def _unread(why: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
+    """The finding of a site that was not understood; a role that can be rewritten may be answered."""
     line = ctx.line(site.pos)[0]
     answer = (
         f"set the role by hand if it is NIXL's, or run again with {advice.given(f'{ctx.path}:{line}')} (or =decode)"
@@ -364,6 +376,7 @@ def _unread(why: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
 
 
 def _not_understood(site: Site, ctx: File, finding: advice.Make) -> Finding:
+    """The finding of a site that no reader understood: not NIXL if the file names only other connectors, else unread."""
     if (other := ctx.others) and site.pos in ctx.of_others:
         return finding("KVR121", f"the file names only {', '.join(other[:3])}: not NIXL")
     if read.language(ctx.name, ctx.text) == "unknown":
@@ -372,5 +385,6 @@ def _not_understood(site: Site, ctx: File, finding: advice.Make) -> Finding:
 
 
 def _kind_of_file(ctx: File) -> str:
+    """The kind of a file in words: ``*.lua files``."""
     base = ctx.name.rsplit("/", 1)[-1]
     return f"*.{base.rsplit('.', 1)[-1]} files" if "." in base.lstrip(".") else "this kind of file"

@@ -1,4 +1,4 @@
-"""The files found to findings, and the bytes to write."""
+"""From the files that were found to their findings and the bytes to write."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from kvroles.progress import Progress
 from kvroles.said import counted, shell
 
 _LIMIT = 1000  # brackets within brackets: a parser's own stack holds some thousands
-_SECONDS, _SECONDS_A_MB = 2.0, 1.0  # of processor time, for one file
+_SECONDS, _SECONDS_A_MB = 2.0, 1.0  # of processor time for one file
 _TOKEN = re.compile(re.escape(TOKEN.encode()))
 _NO_BRACKETS = bytes(b for b in range(256) if b not in b"()[]{}")
-_ROUNDS = 60  # brackets nested deeper are no code of a person
-_MANY = 2_000  # occurrences: a file with more is none that a person keeps
+_ROUNDS = 60  # levels of brackets that are counted quickly; code that a person wrote has fewer
+_MANY = 2_000  # occurrences in one file: a file that a person wrote has fewer
 
 
 class FileResult:
@@ -54,9 +54,10 @@ class FileResult:
 
 
 def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: bool = True) -> list[FileResult]:
-    """The result of every file found that has one, in order. Files are read in processes that may die of one.
+    """The result of every file in ``found`` that has one, in order; what is passed over is counted in ``coverage``.
 
-    Without ``quiet`` a bar shows how far the run is.
+    The files are read in worker processes: one that kills its worker, or takes too long, is unread. Without ``quiet`` a bar
+    shows the progress.
     """
     sizes = {f.path: _size(f.path) for f in found if not f.skipped}
     with Progress("Reading", len(found), quiet=quiet, unit="files with kv_both") as bar:
@@ -83,7 +84,7 @@ def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: boo
 
 
 def of_input(data: bytes, options: Options) -> FileResult | None:
-    """The result for what came in on standard input, read in a process of its own like a file."""
+    """The result for the bytes of standard input, read in a worker process like a file; None if they hold no ``kv_both``."""
     hit = walk.judge("-", data[: walk.MAX_BYTES])
     if len(data) > walk.MAX_BYTES:
         hit = walk.Hit("-", skipped=f"larger than {walk.MAX_BYTES >> 20} MB")
@@ -104,7 +105,7 @@ def _options_of(found: Found, options: Options) -> Options:
 
 
 def _kept(result: FileResult, data: bytes, options: Options) -> FileResult:
-    """A file's result with what is answered of it, although no reader came to the end of it."""
+    """The result of a file that no reader finished, marked with the answers and settings that hold for it."""
     answers = options.settings.answers_of(result.path)
     if answers or options.keys:
         answer.name_unread(result.findings, data)
@@ -121,12 +122,12 @@ def budget(size: int) -> float:
 def _size(path: str) -> int:
     try:
         return os.stat(path).st_size
-    except OSError:  # it says so when it is read
+    except OSError:  # reading the file reports it
         return 0
 
 
 def _one(options: Options, found: Found) -> FileResult | str | None:
-    """One file's result; the reason if it is passed over after all."""
+    """One file's result; the reason if the file is passed over; None if it holds no ``kv_both``."""
     options = _options_of(found, options)
     if found.skipped:
         return _kept(skipped(found.path, found.skipped), b"", options)
@@ -141,7 +142,8 @@ def _one(options: Options, found: Found) -> FileResult | str | None:
 
 
 def evidence_name(root: str, path: str) -> str:
-    """The part of a path that may count as evidence: below the current folder, else below the argument's."""
+    """The part of a path that may count as evidence: the path from the current folder, or from the folder of ``root`` if the
+    path is not below the current one."""
     here = os.path.relpath(path)
     if not here.startswith(".."):
         return here
@@ -150,16 +152,17 @@ def evidence_name(root: str, path: str) -> str:
 
 
 def skipped(path: str, why: str, data: bytes = b"") -> FileResult:
-    """The result for a file that could not be read: one finding for each ``kv_both`` in what was read of it, or one."""
+    """The result for a file that could not be read: one finding for each ``kv_both`` in ``data``, or one for the file."""
     return _lost("KVR190", path, f"skipped: {why}", data)
 
 
 def unread(path: str, data: bytes, why: str) -> FileResult:
-    """The result for a file that no reader came to the end of: each ``kv_both`` in it is unread."""
+    """The result for a file that no reader finished: each ``kv_both`` in it is unread."""
     return _lost("KVR118", path, f"unread: {why}", data)
 
 
 def _lost(code: str, path: str, message: str, data: bytes) -> FileResult:
+    """A result with the same finding for each ``kv_both`` in ``data``, or one in line 1 if there is none."""
     found: list[Finding] = []
     line, last = 1, 0
     for m in islice(_TOKEN.finditer(data), _MANY):
@@ -172,13 +175,14 @@ def _lost(code: str, path: str, message: str, data: bytes) -> FileResult:
 
 
 def _holds(data: bytes) -> bool:
+    """Whether bytes hold ``kv_both`` in any spelling."""
     return TOKEN.encode() in data or spelled.PATTERN.search(data) is not None
 
 
 def of_bytes(
     path: str, name: str, data: bytes, options: Options, *, below: str | None = None, named: bool = False
 ) -> FileResult | None:
-    """The result for one file's bytes, or None if ``kv_both`` is not in them, in another spelling neither.
+    """The result for one file's bytes, or None if ``kv_both`` is not in them in any spelling.
 
     ``name`` is the part of the path that may count as evidence, ``below`` the part below what the user named, by which a
     record is known (as ``name`` if None); ``named`` whether the user named the very file.
@@ -225,7 +229,7 @@ def of_bytes(
 
 
 def _show(result: FileResult, data: bytes, options: Options) -> None:
-    """Mask what the findings quote of the file, and make what a report shows of its text."""
+    """Mask the quotes in the findings, and set what a report shows of the file: the patch and the lines."""
     mark = len(BOM.decode()) if data.startswith(BOM) else 0
     before = redact.Shown(data.decode("utf-8"))
     after = None
@@ -248,9 +252,9 @@ def _show(result: FileResult, data: bytes, options: Options) -> None:
 
 
 def _nested(data: bytes) -> bool:
-    """Whether brackets stand within brackets deeper than a parser that is written in C bears."""
-    brackets = data.replace(b"\x1b[", b"").translate(None, _NO_BRACKETS)  # a colour's bracket is never closed
-    for _ in range(_ROUNDS):  # each takes the innermost pairs away
+    """Whether brackets are nested deeper than the stack of a parser written in C allows."""
+    brackets = data.replace(b"\x1b[", b"").translate(None, _NO_BRACKETS)  # a terminal colour's bracket is never closed
+    for _ in range(_ROUNDS):  # each round removes the innermost pairs
         if len(brackets) <= _LIMIT:
             return False
         brackets = brackets.replace(b"()", b"").replace(b"[]", b"").replace(b"{}", b"")
@@ -263,7 +267,10 @@ def _nested(data: bytes) -> bool:
 
 
 def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> bytes | None:
-    """The edited bytes, read again: the same findings must come out, less those written. Else nothing is offered."""
+    """The edited bytes, or None if reading them again does not give the same findings less those written.
+
+    With None the findings are changed to say why nothing is rewritten.
+    """
     # lazy: only where a change is proposed
     from kvroles.migrate import rewrite
 
@@ -274,7 +281,7 @@ def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> by
         ctx_after = File(ctx.path, ctx.name, text, ctx.nixl)
         ctx_after.below, ctx_after.asked_for = ctx.below, ctx.asked_for
         again = findings.of_file(ctx_after, options)
-    except Exception as e:  # whatever it is, what cannot be read again is not offered
+    except Exception as e:  # whatever the reason: a change that cannot be read again is not offered
         why = str(e) or type(e).__name__
     else:
         left = len(TOKEN_RE.findall(text.s))
@@ -287,7 +294,7 @@ def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> by
 
 
 def left(results: list[FileResult]) -> list[Finding]:
-    """The findings that ``--check`` fails on: all that is not a note, written or silenced."""
+    """The findings that ``--check`` fails on: all but notes, written ones and silenced ones."""
     return [f for r in results for f in r.findings if CODES[f.code].actionable and not f.suppressed and not f.written]
 
 

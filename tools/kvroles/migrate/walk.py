@@ -1,4 +1,4 @@
-"""Finds the files that hold ``kv_both`` beside NIXL, fast: bytes are searched first, and only hits are looked at."""
+"""Finds the files that hold ``kv_both`` below a path, fast: every file's bytes are searched, and only hits are read as text."""
 
 from __future__ import annotations
 
@@ -27,14 +27,12 @@ PASSED_OVER = {
     ),
 }
 _ABSENT = "not checked out (submodule)"
-REASONS = frozenset(
-    {*PASSED_OVER.values(), "binary", "system", _ABSENT}
-)  # what is put aside for these does not count as unread
-_ENVIRONMENT_SIGNS = frozenset(
-    {"pyvenv.cfg", "conda-meta"}
-)  # in the folder of a virtual environment, whatever its name
+# A file or folder that is put aside for one of these reasons does not count as unread.
+REASONS = frozenset({*PASSED_OVER.values(), "binary", "system", _ABSENT})
+# A folder with one of these in it is a virtual environment, whatever its name.
+_ENVIRONMENT_SIGNS = frozenset({"pyvenv.cfg", "conda-meta"})
 _SYSTEM = frozenset({"/proc", "/sys", "/dev"})  # views of the running system, not files
-# Compiled, packed or drawn: never read by a deployment as text.
+# Compiled code, archives, images and data: no deployment reads them as text.
 BINARY_SUFFIXES = frozenset(
     {
         ".so", ".o", ".a", ".pyc", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".pdf", ".zip", ".gz", ".tgz",
@@ -47,30 +45,24 @@ _UNFINISHED = re.compile(rf"{re.escape(UNFINISHED)}[0-9a-f]{{16}}")
 _SUBMODULE = re.compile(rb"(?m)^[ \t]*path[ \t]*=[ \t]*\"?([^\"\s][^\"\r\n]*?)\"?[ \t]*\r?$")
 SPECIAL = "not a regular file"
 PACKED = "compressed: not read; unpack it"
-_PACKED = (
-    b"\x1f\x8b",
-    b"PK\x03\x04",
-    b"\xfd7zXZ\x00",
-    b"BZh",
-    b"\x28\xb5\x2f\xfd",
-    b"\x04\x22\x4d\x18",
-)  # how they begin
+# The first bytes of a compressed file.
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")
 MAX_BYTES = 8 << 20
 _COUNTED = 1000  # occurrences in a file too large to be read; the rest are not counted
 _CHUNK = 1 << 20
-_SAMPLE = 512  # bytes: of UTF-16 nearly half of them are zeros
+_SAMPLE = 512  # bytes in which UTF-16 is told by its zeros: nearly half of them
 _NEEDLE = TOKEN.encode()
-_SEAM = 64  # bytes: as long as another spelling is
-_KEEPS = b"kv-roles: keep both because"  # what a comment says that keeps a line as it is
+_SEAM = 64  # bytes kept of the piece before: no other spelling is longer
+_KEEPS = b"kv-roles: keep both because"  # in a comment that keeps a line as it is
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WIDE_NEEDLE = re.compile(b"\0{0,3}".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_buffer = bytearray(_CHUNK + 1)  # a zero stands behind what is read
+_buffer = bytearray(_CHUNK + 1)  # with room for the zero that ends a C string
 _into = [memoryview(_buffer)[:_CHUNK]]
 
 
 class Hit(NamedTuple):
-    """A file to look at, with its bytes; or one that cannot be, with why, and the bytes that were read of it all the same."""
+    """A file with its bytes; ``skipped`` is why it is not read as text, if it is not: ``data`` is then what was read of it."""
 
     path: str
     data: bytes = b""
@@ -79,20 +71,20 @@ class Hit(NamedTuple):
 
 
 class Listed:
-    """What a folder holds: files to search, folders to go into, links, and what is put aside with the reason."""
+    """What a folder holds: files to search, folders to list, links, and what is put aside with the reason."""
 
     __slots__ = ("aside", "dirs", "files", "links", "repository", "tops")
 
     def __init__(self) -> None:
-        self.tops: list[str] = []  # the folders among these that are the top of a repository
-        self.repository = ""  # the nearest top at or above, as ``below`` knows it
+        self.tops: list[str] = []  # the listed folders that are the top of a repository
+        self.repository = ""  # the nearest top at or above the folder; ``below`` sets it
         self.files: list[str] = []
         self.dirs: list[str] = []
         self.links: list[str] = []
         self.aside: list[tuple[str, str]] = []  # reason, path
 
     def add(self, other: Listed) -> None:
-        """Take over what another folder holds, its folders as well."""
+        """Add what another folder holds."""
         self.files += other.files
         self.dirs += other.dirs
         self.links += other.links
@@ -101,8 +93,10 @@ class Listed:
 
 
 def below(root: str, repository: str = "") -> Iterator[Listed]:
-    """What ``root``, which is of ``repository``, and every folder below it hold, a folder at a time. Links are named, not
-    followed."""
+    """What ``root`` and each folder below it hold, one folder at a time; ``repository`` is the top of the one ``root`` is in.
+
+    Links are listed, not followed.
+    """
     stack = [(os.path.normpath(root), repository)]
     while stack:
         folder, of = stack.pop()
@@ -113,7 +107,10 @@ def below(root: str, repository: str = "") -> Iterator[Listed]:
 
 
 def spread(root: str, many: int) -> Listed:
-    """What is at or below ``root``, whatever its name, as some files and about so many folders to be walked with ``below``."""
+    """What is at or below ``root``, listed until about ``many`` folders are left, which ``below`` can walk in parallel.
+
+    ``root`` itself is listed whatever its name.
+    """
     root = os.path.normpath(root)
     if root in _SYSTEM or os.path.realpath(root).startswith(("/proc/", "/sys/")):
         whole = Listed()
@@ -145,7 +142,7 @@ def top_of(folder: str) -> str | None:
 
 
 def is_passed_over(path: str, root: str) -> bool:
-    """Whether a folder between ``root`` and ``path``, both without links, is one that is passed over."""
+    """Whether a folder between ``root`` and ``path`` is one that is passed over; both paths are without links."""
     here = os.path.dirname(path) if not os.path.isdir(path) else path
     while len(here) > len(root):
         if os.path.basename(here) in PASSED_OVER or any(
@@ -157,13 +154,16 @@ def is_passed_over(path: str, root: str) -> bool:
 
 
 def order(path: str) -> list[tuple[bool, str]]:
-    """Sorts paths: by name, a folder's files before the folders in it."""
+    """A sort key for paths: by name, a folder's files before the folders in it."""
     *dirs, name = path.split(os.sep)
     return [*((True, d) for d in dirs), (False, name)]
 
 
 def _listed(here: str, *, named: bool = False) -> Listed:
-    """What ``here`` holds; itself if it is a file, or cannot be listed. A virtual environment holds nothing unless ``named``."""
+    """What the folder ``here`` holds, or ``here`` itself if it is a file or cannot be listed.
+
+    A virtual environment is put aside unless it is ``named`` by the user.
+    """
     out = Listed()
     files, dirs, aside = out.files, out.dirs, out.aside
     cut = 2 if here == "." else 0  # "./a" is "a"
@@ -203,13 +203,13 @@ def _listed(here: str, *, named: bool = False) -> Listed:
         return _only(here)
     except OSError:
         out = Listed()
-        out.files.append(here)  # to look at it says why
+        out.files.append(here)  # ``look`` reports why
     return out
 
 
 def _absent(top: str) -> list[str]:
-    """The submodules of the repository at ``top`` that are not checked out: its ``.gitmodules`` names folders that are empty, or
-    not there."""
+    """The submodules of the repository at ``top`` that are not checked out: the folders in its ``.gitmodules`` that are empty or
+    missing."""
     out = []
     with suppress(OSError), open(os.open(os.path.join(top, ".gitmodules"), _FLAGS), "rb") as file:
         for m in _SUBMODULE.finditer(file.read(_CHUNK)):
@@ -222,19 +222,20 @@ def _absent(top: str) -> list[str]:
                     out.append(path)
             except FileNotFoundError:
                 out.append(path)
-            except OSError:  # it says so when it is read
+            except OSError:  # listing it reports why
                 continue
     return out
 
 
 def _environment(here: str) -> Listed:
+    """A virtual environment's folder, put aside whole."""
     out = Listed()
     out.aside.append(("environment", here))
     return out
 
 
 def _only(path: str) -> Listed:
-    """A path that is no folder: a file, or what is none."""
+    """A path that is no folder: a file to search, or put aside if it is compressed or no regular file."""
     out = Listed()
     with suppress(OSError):
         mode = os.stat(path).st_mode
@@ -255,10 +256,11 @@ def _why(e: OSError) -> str:
 
 @cache
 def _search(needle: bytes = _NEEDLE, *, of_text: bool = False) -> Callable[[int], bool]:
-    """Whether ``needle`` is in the first bytes of the buffer, so many of them; ``of_text``: before the first zero, if any.
+    """A function that tells whether ``needle`` is in the first ``n`` bytes of the buffer; with ``of_text`` only up to the first
+    zero.
 
-    Asked by the C library's ``strstr``, which takes a fifth of the time of ``bytearray.find``. It ends at a zero: where one
-    stands before the end, and where there is no such library, ``find`` is asked.
+    It calls the C library's ``strstr``, which takes a fifth of the time of ``bytearray.find`` but ends at the first zero.
+    ``find`` is called where a zero stands before the end, and where there is no such library.
     """
     try:
         # lazy: needed only on the first search
@@ -282,11 +284,12 @@ def _search(needle: bytes = _NEEDLE, *, of_text: bool = False) -> Callable[[int]
 
 @cache
 def _signs() -> list[Callable[[int], bool]]:
+    """A search for each piece of text that another spelling may begin with."""
     return [_search(needle, of_text=True) for needle in spelled.NEEDLES]
 
 
 def _spelled(n: int) -> bool:
-    """Whether the first bytes of the buffer, so many of them, have the needle in another spelling."""
+    """Whether the first ``n`` bytes of the buffer have the needle in another spelling."""
     for sign in _signs():  # a loop takes half the time of ``any``
         if sign(n):
             return spelled.PATTERN.search(_buffer, 0, n) is not None
@@ -294,16 +297,18 @@ def _spelled(n: int) -> bool:
 
 
 def _wide(n: int) -> bool:
-    """Whether the buffer is UTF-16 or UTF-32 that has the needle in it, by its mark or its zeros: what PowerShell's ``>``
-    writes."""
+    """Whether the first ``n`` bytes of the buffer have the needle with zeros between its letters, as in UTF-16 and UTF-32.
+
+    PowerShell's ``>`` writes UTF-16.
+    """
     return _WIDE_NEEDLE.search(_buffer, 0, n) is not None
 
 
 def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator[str]:
-    """Those of ``paths`` that have the needle in them, in another spelling too, or cannot be read. One loop: here most of a
-    run's time goes.
+    """Those of ``paths`` that have the needle in them in any spelling, or cannot be read.
 
-    ``answered`` gets those without the needle that say, in their first piece, to keep it.
+    ``answered`` gets those without the needle that have a comment to keep it in their first piece. All is in one loop,
+    because most of a run's time goes into it.
     """
     has = _search()
     keeps = _search(_KEEPS, of_text=True)
@@ -329,7 +334,7 @@ def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator
 
 
 def look(path: str) -> Hit:
-    """What ``holding`` has named, with its bytes or with why it cannot be read."""
+    """A file that ``holding`` found, with its bytes, or with why it cannot be read."""
     try:
         fd = os.open(path, _FLAGS)
     except OSError as e:
@@ -354,7 +359,7 @@ def look(path: str) -> Hit:
 
 
 def judge(path: str, data: bytes) -> Hit:
-    """A hit, or why its bytes are not text to be read."""
+    """A file's bytes as a hit, with why they are not read as text if they are not."""
     for mark, name in ((codecs.BOM_UTF32_LE, "utf-32"), *((m, "utf-16") for m in _WIDE)):
         if data.startswith(mark):
             return Hit(
@@ -373,6 +378,7 @@ def judge(path: str, data: bytes) -> Hit:
 
 
 def _all(fd: int) -> bytes:
+    """A file's bytes; no more than twice the limit of one that grows while it is read."""
     parts: list[bytes] = []
     while part := os.read(fd, _CHUNK):
         parts.append(part)
@@ -382,10 +388,9 @@ def _all(fd: int) -> bytes:
 
 
 def _rest_has(fd: int) -> bool:
-    """Whether the needle is anywhere in the rest of a large file, in another spelling too, the last of its first piece
-    included.
+    """Whether the rest of a large file, behind its first piece, has the needle in any spelling, also across two pieces.
 
-    Raises ``OSError`` for what is no file: it may go on for ever.
+    Raises ``OSError`` for what is no regular file: reading it may never end.
     """
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise OSError(SPECIAL)
@@ -402,13 +407,13 @@ def _rest_has(fd: int) -> bool:
 
 
 def _pieces(fd: int, at: int, tail: bytes = b"") -> Iterator[tuple[int, bytes]]:
-    """Read what a file holds from offset ``at`` on into the buffer, piece by piece: how many bytes that are, and the end of
-    the piece before, which is ``tail`` at first. Holes are not read."""
+    """Read a file from offset ``at`` on into the buffer, piece by piece. Yields how many bytes were read, and the end of the
+    piece before, which is ``tail`` at first. Holes of a sparse file are skipped."""
     while True:
         try:
             data_at = os.lseek(fd, at, os.SEEK_DATA)
         except OSError as e:
-            if e.errno == errno.ENXIO:  # nothing but a hole up to the end
+            if e.errno == errno.ENXIO:  # there is only a hole up to the end
                 return
             data_at = os.lseek(fd, at, os.SEEK_SET)
         if data_at > at:
@@ -439,7 +444,7 @@ def _first(fd: int) -> str:
 
 
 def neighbours(path: str) -> frozenset[str]:
-    """The names beside a file."""
+    """The names in the folder of a file; empty if it cannot be listed."""
     try:
         return frozenset(os.listdir(os.path.dirname(path) or "."))
     except OSError:
