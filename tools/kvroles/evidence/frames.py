@@ -1,6 +1,6 @@
-"""Sides, cues, scopes and sites: what readers say and verdicts are made of.
+"""Sides, cues, scopes and sites: what readers return, and what verdicts are made from.
 
-Plain classes and named tuples here and in the modules beside: to load ``dataclasses`` and have it write twenty classes
+These are plain classes and named tuples, here and in the modules beside: to import ``dataclasses`` and build twenty classes
 takes 14 of the 300 milliseconds in which a whole vLLM tree is read.
 """
 
@@ -33,7 +33,7 @@ class Side(Enum):
 
 
 class Weight:
-    """How far a cue can be trusted. Nearer cues decide; these say which of two may overrule the other."""
+    """How far a cue can be trusted. The nearest cue decides; the weight says whether one further out may overrule it."""
 
     HINT = 0  # a sentence near by: a suggestion for a person, never a role
     FILE = 1  # the file's or a folder's name
@@ -70,22 +70,22 @@ class Scope:
         self.name = name
         self.up = up
         self.cues = cues if cues is not None else []
-        self.find_uses = find_uses  # the owners of each place this scope's value is put to use
-        # What is not in this file may use it too: uses contradict what is said, or show both sides, but settle nothing.
+        self.find_uses = find_uses  # returns the owners of each place that uses this scope's value
+        # Other files may use the value too: its uses can contradict a side or show both, but cannot decide for one.
         self.only_doubts = only_doubts
-        # What hands this scope's value on to the side that its name does not say (``decode_args = prefill_args + [...]``).
+        # Returns the cue that hands this scope's value on to the other side (``decode_args = prefill_args + [...]``).
         self.find_handed_on: Callable[[], Cue | None] | None = None
-        self.place = place  # of a use: where in the file's text it stands
-        self.span: tuple[int, int] | None = None  # of a function: from where to where it goes in the file's text
-        self.flags: dict[str, str] = {}  # the flags of the command, for the hazards
-        # Of one of the values or blocks that a condition chooses between: where the whole begins, and which of them it is.
+        self.place = place  # of a use: its index in the file's text
+        self.span: tuple[int, int] | None = None  # of a function: its start and end in the file's text
+        self.flags: dict[str, str] = {}  # of a command: its flags, for the hazards
+        # Of an arm of a conditional: the place of the conditional, and a place that tells the arm from the others.
         self.fork: tuple[int, int] | None = None
-        self.launch = False  # this scope is one server (a command, a container): evidence further in is its own
-        self._make: Callable[[], Scope] | None = None  # of a stand-in: what makes the scope it stands for
+        self.launch = False  # this scope is one server (a command, a container): evidence inside is of that server
+        self._make: Callable[[], Scope] | None = None  # of a deferred scope: makes the scope it stands for
 
     @classmethod
     def deferred(cls, make: Callable[[], Scope]) -> Scope:
-        """Stands for the scope that ``make`` returns, which is called when a verdict asks: most sites need none."""
+        """A scope that stands for the one ``make`` returns. ``make`` is called only when a verdict needs it: most need none."""
         scope = cls("", "", None)
         scope._make = make
         return scope
@@ -104,14 +104,17 @@ class Scope:
 
 
 class Site(NamedTuple):
-    """One place that says ``kv_both``: where in the file's text, the connector it belongs to, and its owners."""
+    """One place that says ``kv_both``: its index in the file's text, the connector it belongs to, and its innermost owner."""
 
     pos: int
     scope: Scope
-    # "role": a connector's role; else why it is none: "comment", "prose", "expectation", "value", "word" (of a script's command)
+    # "role": a connector's role. Any other kind says why it is none: "comment", "prose", "expectation", "value", "word" (of a
+    # script's command) ...
     kind: str
     connector: str | None = None
     wrappers: tuple[str, ...] = ()  # connectors this one is nested in, nearest first
     extra: Mapping[str, str] = MappingProxyType({})  # scalar settings of the config object, by key
     exact: bool = True  # its bytes in the file are the seven letters themselves
-    feeds: str = ""  # the name of the variable, anchor or function that carries the value, if it is not in place
+    feeds: str = (
+        ""  # the name of the variable, anchor or function that carries the value, if it stands in no config itself
+    )

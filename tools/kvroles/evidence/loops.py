@@ -1,8 +1,8 @@
-"""What a loop goes over: servers of one side, where it names them and nothing else.
+"""Which side a loop is for, by the head that says what it goes over.
 
-A loop speaks only in shapes that are known here: a collection that is named for the side, a list of such names, the first so
-many of numbered servers, and what counts, sorts or splits one of them. Whatever else stands in it makes it silent, so that a
-way to leave a side out (``grep -v prefill``, ``range(num_prefill, total)``) never speaks for the side that it leaves out.
+Only known shapes count: a collection that is named for a side, a list of such names, the first ``n`` of numbered servers, and
+calls that count, sort or split one of these. A head in any other shape says nothing, so that one that leaves a side out
+(``grep -v prefill``, ``range(num_prefill, total)``) never counts for that side.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _COUNTED = regex(
     r"^\(*\s*(?:(?:let|var|int|long|auto|size_t|usize)\s+)?(\w+)\s*:?=\s*[01]\s*;\s*\1\s*(?:<=?|!=)(?P<x>[^;<>=!&|]+);[^;]*$"
 )
 _COUNT = r"(?i:\$?(?:(?:num|n|count|total)_?\w*|\w*_?(?:num|count|total|size|replicas)))"
-# What gives back its argument counted, sorted, listed, numbered, split: the name is in ``x``. With ``n``, the name has to be a
-# number of servers: ``range(decode_start)`` goes over what comes before them.
+# What counts, sorts, lists, numbers or splits its argument, which is the group ``x``. With a group ``n`` the argument has to be
+# a number of servers: ``range(decode_start)`` goes over the servers before decode's.
 _COMMANDS = r"scontrol\s+show\s+hostnames?|nodeset\s+-e|cat|echo|printf\s+\S+|(?P<n>seq)(?:\s+[01])?|<"
 _PIPED = r"(?:\s*\|\s*(?:tr|sort|uniq|xargs)\b[^|]*)*"
 _CALLS = (
@@ -62,8 +62,10 @@ _WORDS = regex(r"[\s,]+")
 
 
 def over(words: str, ctx: FileCtx) -> Side | None:
-    """The side of all that a loop goes over, ``words`` being its head or what stands behind ``in``; shared if it speaks of
-    both, None if it is of neither or nobody can tell."""
+    """The side of everything that a loop goes over; shared if its head names both sides, None if no side is certain.
+
+    ``words`` are the loop's head, or what stands behind ``in``.
+    """
     if {s for w in re.findall(r"[\w.-]+", words[: 2 * _LONGEST]) for s in mentioned(w)} >= set(PD):
         return Side.SHARED
     if len(words) > _LONGEST:
@@ -86,7 +88,7 @@ def over(words: str, ctx: FileCtx) -> Side | None:
 
 
 def _of_name(word: str, ctx: FileCtx, *, number: bool) -> Side | None:
-    """The side that one name or plain word is of; where a ``number`` is gone through, of how many servers there are."""
+    """The side in one name or plain word; with ``number`` only if it is a number of servers, such as ``num_prefill``."""
     word = word.strip("\"'") if word[:1] == word[-1:] else word
     if not _NAME.fullmatch(word) or not own(re.sub(r"[\[\]\"'${}]+", ".", word).strip(".")):
         return None

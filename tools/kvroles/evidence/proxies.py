@@ -1,4 +1,4 @@
-"""What a proxy or router in a text is told: which ports, hosts and variables are prefill's servers and which decode's."""
+"""The ports, hosts and variables that a proxy or router in a text is given, each with the side of the server it is of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from kvroles.evidence.frames import Side
 from kvroles.evidence.patterns import regex
 
-# A proxy or router names its prefill and decode servers; what it names is a side. The value runs to the next flag.
+# A flag of a proxy or router that is named for a side. Its value goes up to the next flag.
 _PROXY = regex(
     r"""(?ix)
     (?<![\w-])--(?P<flag>(?:prefill(?:er)?|decoder?)s?(?:[-_](?:ports?|urls?|hosts?|addr(?:ess|s)?|endpoints?|instances?|servers?|backends?))?)
@@ -28,10 +28,10 @@ _LOOPBACK = regex(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 
 
 def servers(s: str, flags: Iterable[int], variables: Iterable[int], *, services: bool) -> dict[str, Side]:
-    """Ports, host names and variables, each with its side, of the flags and variables that begin at these indices of ``s``.
+    """The ports, host names and variables in the flags and variables that begin at the given indices of ``s``, with their sides.
 
-    What both sides are told is of neither. With ``services`` the text holds Kubernetes objects: the port of a Service is
-    not that of the container behind it.
+    One that both sides are given is left out. With ``services`` the text holds Kubernetes objects: the port of a Service
+    is left out, because the container behind it may have another.
     """
     seen: dict[str, set[Side]] = {}
     for pattern, i in [*((_PROXY, i) for i in flags), *((_PROXY_VAR, i) for i in variables)]:

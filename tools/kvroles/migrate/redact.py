@@ -1,10 +1,9 @@
-"""What of a file's text may be shown: values that may be secrets are masked, and of Secrets and live objects only a role's
-own line is shown.
+"""Masks values in a file's text that may be secrets. Of a Secret or a live object only the lines with a role are shown.
 
-Every report is made of what this module lets through, so that a report can be sent. A value is masked for the name it is
-given to (``HF_TOKEN``, ``password``), for its shape (``hf_...``, ``Bearer ...``, the user of an address), or because it is the
-value of an environment variable or of a Secret's data and is no number, path, side or switch. Masking too much costs a
-line of context; masking too little gives a secret away.
+Every report shows only what this module returns, so that a report can be sent to others. A value is masked by its name
+(``HF_TOKEN``, ``password``), by its shape (``hf_...``, ``Bearer ...``, the user in an address), or as the value of an
+environment variable or of a Secret's data, unless it is a number, path, side or switch. In doubt a value is masked:
+masking too much costs a line of context, masking too little gives a secret away.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ HIDDEN = "[not shown: values of env or data]"
 _ROLES = regex(r"kv_(?:both|producer|consumer)")
 _LONG = 240  # characters of a line that are shown round a role
 
-# What secrets are called, from the word that says so. Not "tokens" (a count) and not "tokenizer". All expressions here take time
-# in proportion to a line: what may stand before a word is bounded, or begins at the start of a word.
+# The names of secrets, from the word that tells: not "tokens" (a count), not "tokenizer". The time of all expressions here
+# is linear in a line's length: what may stand before a word is bounded, or begins at the start of a word.
 _SECRET = (
     r"(?:token(?!s\b|iz|s_|-s)|secret|passw(?:or)?d|passphrase|\bpwd|api[-_.]?key|access[-_.]?key|private[-_.]?key"
     r"|credential|authorization|\bauth\b|_auth\b|license[-_.]?key|\bdsn\b|connection[-_.]?string|cookie)[\w.-]{0,64}"
@@ -40,7 +39,7 @@ _NAMED = (
     regex(rf"(?i)\b(?:ENV|ARG)\s+(?P<name>{_SECRET})\s+{_VALUE}"),
     regex(rf"(?i)\b(?P<name>password|passwd|passphrase|credentials?)\s+{_VALUE}"),
     regex(rf"(?i)\b(?P<name>token|secret|key)\s+(?=\S*\d){_VALUE}"),
-    # Of a call: setenv("NAME", "value").
+    # In a call: setenv("NAME", "value").
     regex(rf"(?P<name>{_SECRET}|\b[A-Z][A-Z0-9_]{{2,}}){_QUOTE}\s*,\s*{_QUOTED}"),
 )
 _ENV = regex(rf"(?<![\w$.-])(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\]?(?:\s*(?:=>|[:?+]?=)\s*(?!=)|(?<=\bENV )\s*){_VALUE}")
@@ -61,7 +60,7 @@ _SHAPES = regex(
       [A-Za-z0-9+/=_-]{32,}(?![\w+/=.-])""",
     re.X,
 )
-# Values of the environment that give nothing away, and variables whose value is no secret.
+# Values of environment variables that are no secret, and variables whose value is none.
 _HARMLESS = regex(
     r"""(?ix) [\d.,:%-]* | \d+[kmgt]?i?b?s? | true|false|yes|no|on|off|none|null|auto|info|debug|warning|error
     | [\w./-]*(?:prefill|decode|producer|consumer|encode|nixl|connector|kv_both|disagg)\w*
@@ -72,14 +71,14 @@ _PUBLIC = regex(
     r"|PATH|LD_LIBRARY_PATH|\w*PID|MODEL\w*|PORT|HOST|ROLE|HF_HOME|HF_HUB_\w+|IMAGE|NAMESPACE|KV_\w+|\w*(?:CONFIG|ROLE|PORT|CONNECTOR|HOST)\w*"
 )
 _SIDE_WORD = regex(r"(?i)prefill\w*|decod\w*|producer|consumer|encod\w*|disagg\w*|aggregat\w*|\bP/D\b|预填充|解码")
-# Blocks whose lines are values: of the environment, of data, and what a secret's name stands over.
+# The line above a block of values: of the environment, of data, or of a secret's name.
 _BLOCK = regex(
     rf"""(?ix) ^(?P<indent>\s*)(?:-\s+)?["']?(?: (?P<values>env|environment|env_?vars|extra_?env\w*|data|string_?data
     |binary_?data|secrets?|secret_?env\w*) | {_BEFORE}{_SECRET} )["']?\s*[:=]\s*(?:[|>][+-]?\d*|[{{\[])?\s*(?:\#.*)?$"""
 )
 _WAITS = regex(rf"(?i)(?:^|[\s\"'\[,=-])--?{_BEFORE}{_SECRET}[\"']?,?\s*\\?$")
 _PEM = regex(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
-# The letters first, what may not stand before them after: the machine then looks for the letters.
+# The look-behind stands after the letters: the search is then for the letters, which is quicker.
 _SECRET_KIND = regex(r"""kind(?<!\wkind)["']?\s*[:=]\s*\\?["']?(?:Secret|SecretList)\b""")
 _OF_LIVE = ("resourceVersion", "managedFields", "selfLink", "uid", "last-applied-configuration")
 _COLON = regex(r"""["']?\s*:""")
@@ -88,9 +87,9 @@ _DOCUMENT = regex(r"(?m)^---(?=\s|$)")
 
 @lru_cache(maxsize=4096)
 def masked(text: str, *, prose: bool = False) -> str:
-    """``text``, a line or a piece of one, without the values that may be secrets; what holds a role is kept.
+    """``text``, a line or a part of one, with ``***`` for each value that may be a secret; a value that holds a role is kept.
 
-    With ``prose`` a word in capitals before a colon is no variable.
+    With ``prose`` a word in capitals before a colon does not count as a variable.
     """
     spans = sorted(_spans(text, prose))
     if not spans:
@@ -106,7 +105,7 @@ def masked(text: str, *, prose: bool = False) -> str:
 
 
 def _spans(text: str, prose: bool) -> Iterator[tuple[int, int]]:
-    """Where in a line the values stand that are masked; they may overlap."""
+    """The spans of the values in a line that are masked; they may overlap."""
     for m in _SHAPES.finditer(text):
         yield m.span()
     for pattern in _NAMED:
@@ -121,25 +120,25 @@ def _spans(text: str, prose: bool) -> Iterator[tuple[int, int]]:
 
 
 def _values(pattern: re.Pattern[str], text: str, at: int, end: int, harmless: bool) -> Iterator[tuple[int, int]]:
+    """The spans of the values that ``pattern`` finds between two indices, with ``harmless`` without those that are no secret."""
     while (m := pattern.search(text, at, end)) is not None:
         group = next(g for g, v in m.groupdict().items() if g in {"in", "rest", "bare"} and v is not None)
         value = m[group]
-        at = m.start(group)  # a value that holds a role is looked into
+        at = m.start(group)  # a value that holds a role is kept, and the search goes on inside it
         if _ROLES.search(value):
             at += 1
             continue
         at = max(m.end(group), at + 1)
         name = m.groupdict().get("name") or ""
         plain = harmless and (_HARMLESS.fullmatch(value) or (name and _PUBLIC.fullmatch(name)))
-        opens = group == "bare" and (
-            text[at : at + 1] == "{" or value.endswith(":-")
-        )  # what follows is looked at by itself
+        # The value only opens an object or a default, which is searched by itself.
+        opens = group == "bare" and (text[at : at + 1] == "{" or value.endswith(":-"))
         if value and value != MASK and not opens and not plain and not (value[0] in "[(|>" and group == "bare"):
             yield m.span(group)
 
 
 def _live(text: str) -> bool:
-    """Whether a text has a key that only a running cluster's objects have."""
+    """Whether a text has a key that only objects of a running cluster have."""
     return any(
         _COLON.match(text, i + len(word)) is not None and not re.match(r"\w", text[i - 1 : i])
         for word in _OF_LIVE
@@ -148,7 +147,7 @@ def _live(text: str) -> bool:
 
 
 def _closing(text: str, at: int) -> int:
-    """Behind the bracket that closes the one before ``at``; the end of the text if none does."""
+    """The index behind the bracket that closes the one right before ``at``; the end of the text if none does."""
     depth = 1
     for i in range(at, len(text)):
         if text[i] in "[{":
@@ -170,7 +169,7 @@ class Shown:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines, without their ends; a line ends where git ends one."""
+        """The lines without their line feeds; only a line feed ends a line, as in git."""
         return self.text.split("\n")
 
     @cached_property
@@ -181,7 +180,7 @@ class Shown:
         return starts
 
     def number(self, pos: int) -> int:
-        """The line, from 1, that index ``pos`` of the text stands in."""
+        """The number of the line, from 1, with index ``pos`` of the text."""
         return bisect_right(self._starts, pos)
 
     def guarded(self, pos: int) -> bool:
@@ -201,7 +200,7 @@ class Shown:
 
     @cached_property
     def _values(self) -> frozenset[int]:
-        """The lines, from 1, that are values of the environment, of data or of a secret's name."""
+        """The numbers of the lines, from 1, in a block of values: of the environment, of data or of a secret's name."""
         out: set[int] = set()
         indent: int | None = None
         pem = waits = False
@@ -221,19 +220,19 @@ class Shown:
         return frozenset(out)
 
     def hidden(self, number: int) -> bool:
-        """Whether a line that holds no role is not shown: its values are masked, or it is of a Secret or a live object."""
+        """Whether a line without a role is left out: it has a value to mask, or is of a Secret or a live object."""
         line = self.lines[number - 1]
         return number in self._values or self.guarded(self._starts[number - 1]) or masked(line) != line
 
     def own(self, number: int) -> str:
-        """The line of a role: masked, and of a Secret or a live object no more than the role's own object."""
+        """The line of a role, masked; of a Secret or a live object only the role's own object."""
         if number not in self._own:  # one line may hold many roles
             line = self.lines[number - 1].removesuffix("\r")
             self._own[number] = _objects(line) if self.guarded(self._starts[number - 1]) else masked(line)
         return self._own[number]
 
     def excerpt(self, number: int, column: int) -> str:
-        """The line of the role in a column (from 1) as a report shows it: no longer than a few rows."""
+        """The line of the role at a column (from 1) as a report shows it: if it is long, the part round the role."""
         line = self.own(number).strip()
         nth = len(_ROLES.findall(self.lines[number - 1], 0, column - 1))
         found = list(_ROLES.finditer(line))
@@ -244,7 +243,7 @@ class Shown:
         return ("... " if start else "") + line[start:end] + (" ..." if end < len(line) else "")
 
     def context(self, number: int, around: int = 3) -> list[tuple[int, str]]:
-        """The lines round a role's with their numbers, each as it may be shown."""
+        """The lines round a role's, each with its number and as it may be shown."""
         first, last = max(1, number - around), min(len(self.lines), number + around)
         out = []
         for n in range(first, last + 1):
@@ -253,8 +252,7 @@ class Shown:
         return out
 
     def words(self, words: str, pos: int) -> str:
-        """The words of a piece of evidence that stands at ``pos``: of a Secret's or a live object's values only those that
-        name a side."""
+        """The words of a cue at ``pos``, masked; of a value in a Secret or a live object only the words that name a side."""
         if pos >= 0 and self.guarded(pos) and self.number(pos) in self._values and not _ROLES.search(words):
             said = _SIDE_WORD.findall(words)
             return " ... ".join(dict.fromkeys(said)) if said else MASK
@@ -262,7 +260,7 @@ class Shown:
 
 
 def _objects(line: str) -> str:
-    """Of a line no more than the objects that its roles stand in."""
+    """The objects on a line that hold a role, masked, with ``...`` for the rest of the line."""
     out = ""
     last = 0
     for m in _ROLES.finditer(line):
@@ -274,7 +272,7 @@ def _objects(line: str) -> str:
 
 
 def _object(line: str, start: int, end: int) -> tuple[int, int]:
-    """The innermost braces round a role on its line; without any the key and the word."""
+    """The span of the innermost braces round a role on its line; without braces that of the key and the role."""
     depth = 0
     for i in range(start - 1, -1, -1):
         if line[i] == "}":

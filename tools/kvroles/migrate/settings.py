@@ -1,4 +1,4 @@
-"""What the user says where the files do not: ``--side`` and ``.kv-roles.toml``."""
+"""What the user says of files beside their text: ``--side`` and ``.kv-roles.toml``."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ Row = tuple[str, int, Side]  # of --side or [side]: glob, line or 0, side
 
 
 class Settings:
-    """Which side is given to which files (the first row whose glob matches; the command line's rows come first), and what to
-    leave alone.
+    """The side given to each file, and what is left alone. The first row whose glob matches counts, the command line's first.
 
     ``bases`` are the folders that globs are relative to: the current one, or the settings file's.
     """
@@ -34,16 +33,16 @@ class Settings:
         self.given = tuple(sides)  # the command line's
         self.sides: list[Row] = []
         self.bases = tuple(bases)
-        self.file = ""  # where all but the command line's was read from
+        self.file = ""  # the settings file; empty without one
         self.both: list[tuple[str, int, str]] = []  # glob, line or 0, and why it stays as it is
-        self.answers: dict[str, dict[str, Answer]] = {}  # by file and by what the line is
+        self.answers: dict[str, dict[str, Answer]] = {}  # by file, and by the key that a line's content gives
         self.exclude: list[str] = []
         self.ignore: frozenset[str] = frozenset()
         self.connectors: frozenset[str] = frozenset()
-        self.used: set[int] = set()  # the answers of the command line that decided something, by number
+        self.used: set[int] = set()  # the numbers of the command line's rows that decided something
 
     def side_of(self, path: str, line: int, *, of_the_line: bool = False) -> tuple[Side, str] | None:
-        """The side given to one line of a file, and by which row; or None. ``of_the_line``: only a row that names it."""
+        """The side given to one line of a file, and by which row; or None. ``of_the_line``: only a row with that line counts."""
         for number, (glob, at, side) in enumerate((*self.given, *self.sides)):
             bases = (".",) if number < len(self.given) else self.bases
             if (at == line or (not at and not of_the_line)) and named(path, glob, bases):
@@ -62,7 +61,7 @@ class Settings:
         return None
 
     def answers_of(self, path: str) -> Mapping[str, Answer]:
-        """The answers kept for the lines of a file, by what each line is."""
+        """The answers kept for the lines of a file, by the key of each line's content."""
         if not self.answers:
             return {}
         names = (os.path.normpath(path), *_spellings(path, self.bases))
@@ -74,10 +73,12 @@ class Settings:
 
 
 class Known:
-    """Which settings hold for each file of a run: those of ``--config``; else the nearest ``.kv-roles.toml`` up to the top of the
-    file's repository (without one: up to the path that was named, or to the current folder); else the current folder's.
+    """The settings that hold for each file of a run: those of ``--config``, else the nearest ``.kv-roles.toml``, else the
+    current folder's.
 
-    Without ``trust`` no settings file of a tree is read. Raises ``UsageError`` for a ``--side`` or a ``--config`` that is wrong.
+    The nearest is looked for up to the top of the file's repository; without a repository up to the path that was named, or
+    to the current folder. Without ``trust`` no settings file of a tree is read. Raises ``UsageError`` for a ``--side`` or a
+    ``--config`` that is wrong.
     """
 
     def __init__(self, sides: Sequence[str] = (), config: str | None = None, *, trust: bool = True) -> None:
@@ -123,11 +124,11 @@ class Known:
         return list({id(s): s for s in (self.of(p, p) for p in paths)}.values())
 
     def anew(self) -> Known:
-        """The same, from the settings files as they are now."""
+        """The same with the settings files read again."""
         return Known(*self._asked, trust=self.trust)
 
     def open_sides(self, found: set[int]) -> bool:
-        """Whether a row of the command line has not met a file that its glob names yet; ``found`` are those that have."""
+        """Whether a row of the command line has named no file yet; ``found`` are the numbers of those that have."""
         return len(found) < len(self.given)
 
     def named_by(self, path: str, found: set[int]) -> set[int]:
@@ -136,8 +137,8 @@ class Known:
 
 
 def _top(folder: str, root: str) -> str:
-    """The folder up to which settings hold in ``folder``, both paths being real ones: the top of its repository, else what was
-    named, else the current one."""
+    """The topmost folder whose settings hold in ``folder``: the top of its repository, else the named folder ``root``, else the
+    current one. Both paths are without links."""
     if (top := walk.top_of(folder)) is not None:
         return top
     ends = [root if os.path.isdir(root) else os.path.dirname(root), os.getcwd()]
@@ -145,7 +146,7 @@ def _top(folder: str, root: str) -> str:
 
 
 def _nearest(folder: str, root: str) -> str:
-    """The settings file that holds in ``folder``, both paths being real ones; empty if there is none."""
+    """The settings file that holds in ``folder``; empty if there is none. Both paths are without links."""
     top = _top(folder, root)
     for here in walk.upward(folder):
         file = os.path.join(here, NAME)
@@ -157,18 +158,19 @@ def _nearest(folder: str, root: str) -> str:
 
 
 class Options(NamedTuple):
-    """What a run was asked for, as far as it changes how a file is judged and told."""
+    """The options of a run that change how a file is judged or reported."""
 
     settings: Settings
     release: Version | None = None
-    proof: bool = True  # make the change in memory and read it again; a plain report does without
+    proof: bool = True  # make the change in memory and read it again; a report without patches needs none
     known: Known | None = None  # the settings of each file, where they differ
-    keys: bool = False  # say of each finding what its place is
-    lines: bool = False  # and show its line
+    keys: bool = False  # give each finding the key of its line's content
+    lines: bool = False  # give each finding its line as a report shows it
 
 
 def named(path: str, glob: str, bases: Sequence[str]) -> bool:
-    """Whether a glob names a path, however either is written: as given, or from one of ``bases``, links resolved or not."""
+    """Whether a glob matches a path as it is given, as an absolute path, or as seen from one of ``bases``, with its links
+    resolved or not."""
     if matches(os.path.normpath(path), glob):
         return True
     return any(matches(s, glob) for s in _spellings(path, tuple(bases)))
@@ -190,7 +192,7 @@ def matches(path: str, glob: str) -> bool:
         return fnmatchcase(path.rsplit("/", 1)[-1], glob)
     parts = _parts(glob)
     at = _skip({0}, parts)
-    for ch in path:  # all ways to match at once: time grows with path times glob, whatever they are
+    for ch in path:  # all ways to match are followed at once, so that the time is at most path times glob
         ahead: set[int] = set()
         for k in at:
             if k < 0:  # inside a folder that a "**/" spans
@@ -202,7 +204,7 @@ def matches(path: str, glob: str) -> bool:
 
 
 def _after(k: int, part: str, ch: str) -> set[int]:
-    """The places in a glob behind ``ch``, from place ``k`` where ``part`` stands; ``~k`` is inside a folder that it spans."""
+    """The places in a glob after ``ch`` is matched by ``part`` at place ``k``; ``~k`` is inside a folder that ``**/`` spans."""
     match part:
         case "**/":
             return {k if ch == "/" else ~k}
@@ -217,7 +219,7 @@ def _after(k: int, part: str, ch: str) -> set[int]:
 
 
 def _skip(at: set[int], parts: tuple[str, ...]) -> set[int]:
-    """The places in a glob that are reached from ``at`` without a character: what may match nothing is stepped over."""
+    """``at`` with the places that are reached without a character: ``*``, ``**`` and ``**/`` may match nothing."""
     todo = list(at)
     while todo:
         k = todo.pop()
@@ -229,14 +231,14 @@ def _skip(at: set[int], parts: tuple[str, ...]) -> set[int]:
 
 @lru_cache(maxsize=256)
 def _parts(glob: str) -> tuple[str, ...]:
-    """A glob's characters, ``**/``, ``**`` and ``*`` being one each; a character of its own that is a sign stays one."""
+    """The parts of a glob: ``**/``, ``**``, or one character."""
     glob = glob.removeprefix("./")
     glob += "**" if glob.endswith("/") else ""
     return tuple(m.group() for m in re.finditer(r"\*\*/|\*\*|.", glob, re.S))
 
 
 def parse_side(text: str, where: str) -> tuple[str, int, Side]:
-    """``GLOB[:LINE]=prefill|decode``. Raises ``UsageError``."""
+    """The row that ``GLOB[:LINE]=prefill|decode`` is. Raises ``UsageError``, which says that it stands in ``where``."""
     glob, eq, value = text.rpartition("=")
     if not eq or not glob or value not in {"prefill", "decode"}:
         raise UsageError(
@@ -249,7 +251,7 @@ def parse_side(text: str, where: str) -> tuple[str, int, Side]:
 
 
 def _place(text: str) -> tuple[str, int]:
-    """``GLOB[:LINE]``: the glob, and the line or 0. A number that no file has as a line is part of the glob."""
+    """The glob of ``GLOB[:LINE]``, and the line or 0. A number of more than nine digits is part of the glob."""
     m = re.fullmatch(r"(.*?):([0-9]{1,9})", text)
     return (m[1], int(m[2])) if m else (text, 0)
 
@@ -302,12 +304,13 @@ _MAX_BYTES, _MAX_DOTS = 1 << 20, 1000
 
 
 def _toml(path: str) -> dict[str, object]:
+    """What a settings file holds. Raises ``OSError`` or ``ValueError``."""
     # lazy: most runs have no such file
     import tomllib
 
     with open(path, "rb") as f:
         data = f.read(_MAX_BYTES + 1)
-    # tomllib takes time by the square of a key's dots
+    # The time of tomllib grows with the square of a key's dots.
     if len(data) > _MAX_BYTES or max((line.count(b".") for line in data.splitlines()), default=0) > _MAX_DOTS:
         raise tomllib.TOMLDecodeError("it is larger, or a line in it has more dots, than any settings have")
     return tomllib.loads(data.decode("utf-8"))

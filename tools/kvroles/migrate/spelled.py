@@ -1,7 +1,7 @@
-"""``kv_both`` where a search for the word passes it over: escaped, in base64, or put together from pieces.
+"""Finds ``kv_both`` in spellings that a search for the word misses: escaped, in base64, or put together from pieces.
 
-No reader undoes these. What a program makes of such a place may be a NIXL role, so each is unread, and none is rewritten.
-Packed files and text that is wrapped in the middle of the word are not looked into.
+No reader decodes these. A program may make a NIXL role of such a place, so each is unread, and none is rewritten.
+Compressed files, and base64 that is wrapped within the word, are not searched.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from kvroles.evidence.text import TOKEN
 
 
 def _in_base64(before: int) -> str:
-    """What the word is in base64 wherever ``before`` characters (of three) stand before it: the letters that are its alone."""
+    """The base64 letters that depend on the word alone, where it starts at offset ``before`` in a group of three bytes."""
     packed = b64encode(b"\0" * before + TOKEN.encode()).decode()
     return packed[(before * 8 + 5) // 6 : (before + len(TOKEN)) * 8 // 6]
 
 
 _ALIGNED = tuple(_in_base64(before) for before in range(3))
-# A setting of vLLM's whose value begins as a role and goes on as a variable, a hole or another string.
+# The key whose value begins with ``kv_`` and goes on with a variable, a hole or another string.
 _KEY = "kv_role"
-# What stands in a text that holds one of these, quick to look for; whether it does, ``FORMS`` say.
+# A text with another spelling holds one of these, which are quick to search for. ``_FORMS`` then tell whether it is one.
 NEEDLES = tuple(word.encode() for word in (*_ALIGNED, "5fboth", "5Fboth", _KEY))
 _FORMS = (
     (rf"{'|'.join(_ALIGNED)}", "kv_both stands here in base64, which no reader undoes"),
@@ -37,7 +37,7 @@ _PATTERN = re.compile("|".join(f"({form})" for form, _ in _FORMS))
 
 
 def places(s: str) -> Iterator[tuple[int, str]]:
-    """Where in a text such a place is, in order, and what it is in words."""
+    """The index of each such place in a text, in order, and what it is in words."""
     for m in _PATTERN.finditer(s):
         assert m.lastindex is not None
         yield m.start(), _FORMS[m.lastindex - 1][1]

@@ -1,4 +1,4 @@
-"""What moves together or not at all: a test's input with what the test expects of it, and the two sides of one pair."""
+"""Takes back a rewrite that is wrong without another one: of a test's input, and of one side of a pair."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ _MANY = 400  # roles in one file: nobody writes more pairs by hand
 
 
 def expected(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """The verdicts, but that a config is left where the function it is in, or one that uses it by its name, expects
-    ``kv_both``: with one of the two rewritten the test fails."""
+    """The verdicts, with each config left undecided of which a test expects ``kv_both``: the test would fail.
+
+    That is a test function that the config is in, or that uses it by its name.
+    """
     expecting = {span: s.pos for s in reversed(sites) if s.kind == "expectation" and (span := _function(s)) is not None}
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
@@ -34,7 +36,7 @@ def expected(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
 
 
 def _expects(site: Site, expecting: dict[tuple[int, int], int], ctx: File) -> int | None:
-    """Where it is expected of a site that it says ``kv_both``; None if it is not."""
+    """The place of the expectation that a site says ``kv_both``; None without one. ``expecting`` has them by function."""
     own = _function(site)
     if own is not None and (own in expecting or not ctx.holds_tests):
         return expecting.get(own)
@@ -51,13 +53,15 @@ def _expects(site: Site, expecting: dict[tuple[int, int], int], ctx: File) -> in
 
 
 def _function(site: Site) -> tuple[int, int] | None:
-    """The innermost function that a site stands in, as a span of the file; None outside of one."""
+    """The span of the innermost function round a site; None if there is none."""
     return next((s.span for s in site.scope.chain() if s.span is not None), None)
 
 
 def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
-    """Take back what is to be written of one side of a pair whose other side, the same but for the side's word or letter in
-    its names, stays as it is because it is not decided or not read."""
+    """Take back the rewrite of one side of a pair if the other side is not decided or not read, and so stays as it is.
+
+    A pair is two sites whose owners are twins by name, or the arms of a conditional that asks for the side.
+    """
     written = {f.pos: f for f in found if f.role is not None and not any(c.kind == "answer" for c in f.cues)}
     left = {f.pos: f for f in found if f.code in _OPEN and f.kept is None}
     if not written or not left or len(sites) > _MANY:
@@ -87,12 +91,15 @@ def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
 
 
 def _forks(site: Site) -> dict[int, int]:
-    """The conditionals that choose a site, each with the arm that the site is in."""
+    """The conditionals round a site by their place, each with the place of the arm that the site is in."""
     return {s.fork[0]: s.fork[1] for s in site.scope.chain() if s.fork is not None}
 
 
 def _condition(site: Site, side: Side | None) -> int | None:
-    """The conditional whose condition says the side of a site, an ``else if`` being an arm of the first; None if none does."""
+    """The place of the conditional whose condition says the side of a site; None if none does.
+
+    An ``else if`` is an arm of the conditional that it continues.
+    """
     chain = site.scope.chain()
     for n, s in enumerate(chain):
         if s.fork is not None and any(c.side is side for c in s.cues):
@@ -104,11 +111,12 @@ def _condition(site: Site, side: Side | None) -> int | None:
 
 
 def _names(site: Site) -> tuple[str, ...]:
+    """The names of a site's owners, as far as a twin may have other ones."""
     return tuple(s.name for s in site.scope.chain() if s.name and s.kind in _NAMED)
 
 
 def _twin(names: tuple[str, ...], others: tuple[str, ...], side: Side | None) -> bool:
-    """Whether two places are named alike but for the side."""
+    """Whether the owners of two places have the same names, or twins of them."""
     if side is None or len(names) != len(others) or names == others:
         return False
     return all(a == b or b in twins(a) for a, b in zip(names, others, strict=True))
