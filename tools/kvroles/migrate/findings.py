@@ -21,6 +21,7 @@ from kvroles.migrate.readers import sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.settings import Options
 
+_REPLACED = "what is laid over it may replace {} by NIXL's: {}"
 _NEAR = 4_000  # characters round a role in which its connector stands
 
 
@@ -335,6 +336,8 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
             ctx.set_again(s.name, site.pos) for s in site.scope.chain() if s.kind == "variable" and s.name
         ):
             return _unread(f"{site.connector} is replaced further on by what may be NIXL's", site, ctx, finding)
+        case Kind.OTHER if laid := ctx.laid_over(site.pos):
+            return _unread(_REPLACED.format(site.connector, laid), site, ctx, finding)
         case Kind.OTHER:
             return finding("KVR121", f"{site.connector}: not NIXL, left as it is")
         case Kind.NIXL:
@@ -343,6 +346,8 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
         said = "is a placeholder" if connectors.is_placeholder(site.connector) else "is no connector known here"
         return _unread(f"the connector {_as_written(site, ctx)!r} {said}", site, ctx, finding)
     if (other := ctx.others) and site.pos in ctx.of_others:
+        if laid := ctx.laid_over(site.pos):
+            return _unread(_REPLACED.format(other[0], laid), site, ctx, finding)
         return finding(
             "KVR121", f"no connector beside it, and what is round it names only {', '.join(other[:3])}: not NIXL"
         )
@@ -378,6 +383,8 @@ def _unread(why: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
 def _not_understood(site: Site, ctx: File, finding: advice.Make) -> Finding:
     """The finding of a site that no reader understood: not NIXL if the file names only other connectors, else unread."""
     if (other := ctx.others) and site.pos in ctx.of_others:
+        if laid := ctx.laid_over(site.pos):
+            return _unread(_REPLACED.format(other[0], laid), site, ctx, finding)
         return finding("KVR121", f"the file names only {', '.join(other[:3])}: not NIXL")
     if read.language(ctx.name, ctx.text) == "unknown":
         return _unread(f"no reader for {_kind_of_file(ctx)}", site, ctx, finding)

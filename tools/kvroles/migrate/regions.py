@@ -45,7 +45,7 @@ def served(s: str, names: Iterable[int], roles: list[int]) -> frozenset[int]:
         left -= near[1] - near[0]
         if left < 0:
             break
-        regions += [r for r in _round(s, i, *near) if _any(held, *r)]
+        regions += [r for r in around(s, i, *near) if _any(held, *r)]
         a, b = min(regions, key=lambda r: r[1] - r[0]) if regions else _between(marks, i, len(s))
         out.update(roles[bisect_left(roles, a) : bisect_left(roles, b)])
         if len(out) == len(roles):
@@ -74,7 +74,7 @@ def _paragraph(s: str, i: int) -> tuple[int, int]:
     return a, b or len(s)
 
 
-def _round(s: str, i: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+def around(s: str, i: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The pairs of brackets round an index that open and close between two others; what is not closed there is none."""
     opened: list[tuple[str, int]] = []
     depth = 0  # of those that are open at the index

@@ -15,7 +15,7 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.asked import asked
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text, occurrences
-from kvroles.migrate import connectors, connectors_in_text, regions, walk
+from kvroles.migrate import connectors, connectors_in_text, overlays, regions, walk
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
@@ -92,10 +92,22 @@ class File(FileCtx):
                     return True
         return False
 
+    def laid_over(self, place: int) -> str:
+        """What may replace the connector of the object in which the role at index ``place`` stands; empty if nothing does."""
+        return overlays.over(self.text.s, place, self._lang) if self._laid_over else ""
+
+    @cached_property
+    def _laid_over(self) -> bool:
+        return overlays.any_in(self.text.s)
+
+    @cached_property
+    def _lang(self) -> str:
+        return registry.lang_of_name(self.name)
+
     @cached_property
     def _silent(self) -> Callable[[int], bool]:
         """Whether the connector's name at an index sets none: it stands in a comment or a comparison."""
-        s, lang = self.text.s, registry.lang_of_name(self.name)
+        s, lang = self.text.s, self._lang
         return lambda i: marks.commented(s, i, lang) or asked(s, i, _WORD.match(s, i)[0], lang)  # type: ignore[index]
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:

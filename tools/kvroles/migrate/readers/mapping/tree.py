@@ -61,6 +61,7 @@ class Tree:
         self.branch_scope = branch_scope
         self._anchored: dict[str, Map] | None = None
         self._aliased: dict[str, list[Alias]] | None = None
+        self._takers: dict[str, list[Map]] | None = None  # the mappings that each anchor is merged into
         self._head: list[Cue] | None = None  # what the comment at the document's head says
         self._words: dict[int, list[argv.Word] | None] = {}
         self._places: dict[int, dict[int, int]] = {}
@@ -393,6 +394,8 @@ class Tree:
         if not connectors.is_role_key(key):
             return [Site(pos, scope, "value", connector)]
         connector = connector or self._expanded(key, path)
+        if parent.anchor and connectors.kind_of(connector) is connectors.Kind.OTHER and self._set_again(parent):
+            connector = None
         parent = self._merged(parent)
         exact = exact and connectors.one_role(parent)
         around = [connectors.connector_of(n) for n in reversed(path[:-2]) if isinstance(n, Map)]
@@ -475,6 +478,21 @@ class Tree:
             if (found := connectors.connector_of(self._merged(group))) is not None:
                 return found
         return None
+
+    def _set_again(self, m: Map) -> bool:
+        """Whether a mapping that ``m`` is merged into takes its role, and sets a connector that is not known to be another
+        than NIXL's."""
+        if self._takers is None:
+            self._takers = {}
+            for node in (n for n in walk(self.root) if isinstance(n, Map)):
+                for alias in (a for k, v in node.pairs if k.value == "<<" for a in _aliases(v)):
+                    self._takers.setdefault(alias.name, []).append(node)
+        return any(
+            connectors.names_connector(taker)
+            and not connectors.names_role(taker)
+            and connectors.kind_of(self.ctx.named(connectors.connector_of(taker))) is not connectors.Kind.OTHER
+            for taker in self._takers.get(m.anchor, ())[:MANY]
+        )
 
     def _merged(self, m: Map) -> Map:
         """A mapping with what is merged into it."""

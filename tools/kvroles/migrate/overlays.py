@@ -1,0 +1,135 @@
+"""What may replace the connector of an object: a spread, a merge or an update that stands behind it, of which the file does not
+show that it sets none.
+
+``{"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both", **overrides}`` is NIXL's where ``overrides`` says so.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.evidence.patterns import regex
+from kvroles.migrate import regions
+
+_NEAR = 2000  # characters before and behind a role in which its object begins and ends
+_ANY = regex(r"\*\*\s*\w|\.\.\.\s*[\w(]|[mM]erge|[aA]ssign|combine|[)}]\s*\|\s*\w")
+_SPREAD = regex(r",\s*(?P<sign>\*\*|\.\.\.)\s*(?P<given>\([^,]*|\{[^,]*|[\w.]+)")
+_MERGES = regex(r"(?:\b(?:merge|dict|(?:Object\.)?assign|deep_?merge\w*|merge_\w+|extend))\s*\Z", re.I)
+_OVERWRITES = regex(r"\b(?:mustM|m)ergeOverwrite\s[^\n{}]*\Z")  # Sprig's: what stands behind wins
+_GIVES_WAY = regex(r"\b(?:mustM|m)erge\s+(?P<given>[.$(][^\n{}]*?)\s*\Z")  # Sprig's: what stands before wins
+_BEHIND = regex(r"\s+(?P<given>[.$(][\w.]*)")
+_COMBINED = regex(r"\s*\|\s*combine\(\s*(?P<given>[\w.]+)")  # Ansible's
+_UNITED = regex(r"\s*\|=?\s*(?P<given>\w[\w.]*|\{)")  # Python's
+_ARGUMENT = regex(r",\s*(?P<given>\{|[\w.]+)")
+_LITERAL = regex(r"\{[^{}]*\}")
+_ONE_OF_LITERALS = regex(
+    r"\([^?]*\?(?!\?)\s*\{\}\s*:\s*\{\}\s*\)?|\([^|?]*&&\s*\{\}\s*\)?|\(\{\}\s+if\b.*\belse\s+\{\}\s*\)?", re.S
+)
+_ALONE = regex(r"[(,]\s*[\w.]*\Z")  # before an object that is an argument by itself, not a named one
+_BRACKET = regex(r"[()\[\]{}]")
+
+
+def any_in(s: str) -> bool:
+    """Whether a text holds anything that could be laid over an object."""
+    return _ANY.search(s) is not None
+
+
+def over(s: str, i: int, lang: str) -> str:
+    """What may replace the connector of the object that the role at index ``i`` stands in, as ``s`` has it; empty if nothing
+    does. ``lang`` is the language of the text."""
+    pairs = regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR))
+    own = next(pairs, None)
+    if own is None:
+        return ""
+    start, end = own
+    named = s.rfind("onnector", start, end)
+    if named < 0:
+        return ""
+    for m in _SPREAD.finditer(_flat(s, named, end - 1)):
+        if not _known(s, _given(s, m["given"], named + m.start("given"))):
+            return f"{m['sign']}{_short(m['given'])}"
+    return _behind(s, end, lang) or _merged(s, start, end, next(pairs, None))
+
+
+def _behind(s: str, end: int, lang: str) -> str:
+    """What is laid over the object that ends at index ``end`` by an operator behind it."""
+    for pattern in (_COMBINED, *((_UNITED,) if lang == "python" else ())):
+        m = pattern.match(s, end)
+        if m is not None and not _known(s, _given(s, m["given"], m.start("given"))):
+            return _short(m["given"])
+    return ""
+
+
+def _merged(s: str, start: int, end: int, outer: tuple[int, int] | None) -> str:
+    """What the call that takes the object between two indices lays over it; ``outer`` are the brackets round the object."""
+    line = s[s.rfind("\n", 0, start) + 1 : start]
+    if _OVERWRITES.search(line) and (more := _BEHIND.match(s, end)) is not None:
+        return more["given"]
+    if (first := _GIVES_WAY.search(line)) is not None:
+        return _short(first["given"])
+    if outer is None or s[outer[0]] != "(" or not _ALONE.search(s, max(0, start - 40), start):
+        return ""
+    if _MERGES.search(s, max(0, outer[0] - 40), outer[0]) is None:
+        return ""
+    behind = _flat(s, end, outer[1] - 1)
+    for m in (*_ARGUMENT.finditer(behind), *_SPREAD.finditer(behind)):
+        if not _known(s, _given(s, m["given"], end + m.start("given"))):
+            return _short(m["given"])
+    return ""
+
+
+def _given(s: str, given: str, at: int) -> str:
+    """The name that stands at an index, or the text from there on where it is in brackets."""
+    return s[at : at + _NEAR] if given[0] in "({" else given
+
+
+def _flat(s: str, a: int, b: int) -> str:
+    """The text between two indices, with blanks for what stands in brackets of its own."""
+    out, depth, at = [], 0, a
+    for m in _BRACKET.finditer(s, a, b):
+        if m.group() in "([{":
+            if depth == 0:
+                out.append(s[at : m.end()])
+                at = m.end()
+            depth += 1
+        elif depth:
+            depth -= 1
+            if depth == 0:
+                out.append(" " * (m.start() - at))
+                at = m.start()
+    out.append(s[at:b] if depth == 0 else " " * (b - at))
+    return "".join(out)
+
+
+def _known(s: str, given: str) -> bool:
+    """Whether the text shows what ``given`` comes to, and that it names no connector."""
+    if given[0] == "(":
+        given = given[: _closes(given)]
+        return "onnector" not in given and _ONE_OF_LITERALS.fullmatch(_LITERAL.sub("{}", given)) is not None
+    if given[0] == "{":
+        given = given[: _closes(given)]
+        return "onnector" not in given and "**" not in given and "..." not in given
+    name = re.escape(given.removeprefix("local."))
+    if not re.fullmatch(r"[\w-]+", given.removeprefix("local.")) or re.search(rf"\b{name}(?:\.update\(|\[)", s):
+        return False
+    set_to = re.search(rf"(?<![\w.]){name}\s*(?::[^=\n,(){{}}]+)?:?=\s*(?:dict(?=\())?(?P<value>[({{])", s)
+    if set_to is None:
+        return False
+    value = s[set_to.start("value") : set_to.start("value") + _NEAR]
+    value = value[: _closes(value)]
+    return "onnector" not in value and "**" not in value and "..." not in value
+
+
+def _closes(s: str) -> int:
+    """The index behind the bracket that closes the one ``s`` begins with."""
+    depth = 0
+    for m in _BRACKET.finditer(s):
+        depth += 1 if m.group() in "([{" else -1
+        if depth == 0:
+            return m.end()
+    return len(s)
+
+
+def _short(given: str) -> str:
+    """A name as it is written; what is no name may hold anything, and is not shown."""
+    return given[:60] if re.fullmatch(r"[\w.$-]+", given) else "(...)"
