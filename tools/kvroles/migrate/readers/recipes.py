@@ -1,7 +1,7 @@
 """Dockerfiles, Makefiles and Justfiles: line-oriented wrappers round shell.
 
-There is no kept grammar for Justfiles, and the grammars for the other two stop at the shell text that matters here, so
-one line reader serves the three: it joins what a backslash continues and hands the shell on.
+No maintained grammar reads Justfiles, and those for the other two stop at the shell text. So all three are read line by
+line here: lines that a backslash joins are put together, and the shell text goes to its own reader.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class _Recipes:
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in the stages or targets."""
         if self._lang == "docker":
-            return _docker(text, owner, file)
-        return _recipes(text, owner, file, self._lang)
+            return _Dockerfile(text, owner, file).sites()
+        return _RecipeFile(text, owner, file, make=self._lang == "make").sites()
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
         """The stage or target that ``at`` is in, and what its line says."""
@@ -62,11 +62,13 @@ class _Recipes:
 
 
 def _lines(t: Text) -> list[tuple[int, int]]:
+    """The span of each line, its line feed included."""
     starts = [0] + [m.end() for m in re.finditer("\n", t.s)]
     return [(a, b) for a, b in zip(starts, [*starts[1:], len(t.s)], strict=True) if b > a]
 
 
 def _name_cue(scope: Scope, kind: kinds.Kind, name: str, pos: int, ctx: File) -> Scope:
+    """``scope`` with the cue that its name gives, if it gives one."""
     sides = ctx.sides_of(name)
     if len(sides) == 1:
         scope.cues.append(kind.cue(next(iter(sides)), name, pos))
@@ -76,7 +78,8 @@ def _name_cue(scope: Scope, kind: kinds.Kind, name: str, pos: int, ctx: File) ->
 
 
 def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:
-    """What a later stage built upon this one says: if it is named for another side, both run what is set here."""
+    """The cues for both sides of a stage that names a side, if a later stage for another side is built upon it or copies from
+    it."""
     own = {c.side for c in stage.cues}
     out: list[Cue] = []
     for m in re.finditer(rf"(?im)^[ \t]*FROM[ \t]+{re.escape(name)}[ \t]+AS[ \t]+(\S+)", t.s):
@@ -90,7 +93,7 @@ def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:
 
 
 class _Rule(NamedTuple):
-    """A target: its name, what it needs, whether it does nothing itself, where it stands."""
+    """A target: its name, the targets it needs, whether its recipe is empty, and its place in the file."""
 
     name: str
     needs: str
@@ -99,246 +102,296 @@ class _Rule(NamedTuple):
 
 
 def _said(comments: list[tuple[int, str]], up: Scope, ctx: File) -> Scope:
+    """The scope of comment lines, owned by ``up``; ``up`` itself if they say no side."""
     cues = evidence_of.said(comments, ctx)
     return Scope("block", "", up, cues) if cues else up
 
 
 def _of_line(t: Text, a: int, b: int, comments: list[tuple[int, str]], up: Scope, ctx: File) -> Scope:
-    """The scope of what is set from index ``a`` to ``b``: the comment above it and the one at its end."""
+    """The scope of the text from index ``a`` to ``b``: what the comment above it and the one at its end say."""
     last = t.s.rfind("\n", a, b - 1) + 1 or a
     trailing = evidence_of.behind(t.s[last:b])
     up = _said(comments, up, ctx)
     return _said([(t.at(last + trailing[0]), trailing[1])], up, ctx) if trailing is not None else up
 
 
-class _Image:
-    """The stages of a Dockerfile, each with where it begins, and what uses the variables that are named for a side."""
+class _Dockerfile:
+    """One Dockerfile ``t`` with the owner ``up``: its stages, and the sites of its instructions."""
 
     def __init__(self, t: Text, up: Scope, ctx: File) -> None:
         self.t = t
+        self.up = up
         self.ctx = ctx
-        self.stages = [(0, up)]
+        self._lines = _lines(t)
+        self._env = [(m[1], m[2]) for line in _ENV.findall(t.s) for m in _ENV_PAIR.finditer(line)]
+        self._stages = [(0, up)]  # the index where each begins, and its scope
+        self._comments: list[tuple[int, str]] = []  # right above the line being read
+        self._out: list[Site] = []
+
+    def sites(self) -> list[Site]:
+        """Every ``kv_both`` of the file."""
+        i = 0
+        while i < len(self._lines):
+            i = self._line(i)
+        return self._out
+
+    @property
+    def _stage(self) -> Scope:
+        return self._stages[-1][1]
+
+    def _line(self, i: int) -> int:
+        """Read the comment or the instruction that begins on line ``i``; the number of the next line to read."""
+        a, b = self._lines[i]
+        line = self.t.s[a:b]
+        if line.lstrip().startswith("#"):
+            self._comments.append((self.t.at(a), line.strip("# \t\r\n")))
+            self._out += [Site(self.t.at(a + m.start()), self._stage, "comment") for m in TOKEN_RE.finditer(line)]
+            return i + 1
+        instruction = _DOCKER.match(line)
+        if instruction is None:
+            self._out += [Site(self.t.at(a + m.start()), self._stage, "value") for m in TOKEN_RE.finditer(line)]
+            self._comments = self._comments if line.strip() else []
+            return i + 1
+        body, below = self._body(i, instruction.end())
+        self._instruction(instruction.group("name").upper(), body, a, self._lines[below - 1][1])
+        self._comments = []
+        return below
+
+    def _body(self, i: int, cut: int) -> tuple[Text, int]:
+        """What stands behind the first ``cut`` characters of an instruction on line ``i``, with the lines that a backslash
+        joins and the heredoc that it opens; and the number of the line below."""
+        t, lines = self.t, self._lines
+        parts: list[Text] = []
+        j = i
+        while j < len(lines):
+            a, b = lines[j]
+            text = t.s[a:b]
+            if j > i and text.lstrip().startswith("#"):
+                self._out += [Site(t.at(a + m.start()), self._stage, "comment") for m in TOKEN_RE.finditer(text)]
+                j += 1
+                continue
+            parts.append(t.slice(a + (cut if j == i else 0), b))
+            j += 1
+            if not text.rstrip("\r\n").rstrip().endswith("\\"):
+                break
+        if opened := _HEREDOC.search(parts[0].s):
+            while j < len(lines):
+                parts.append(t.slice(*lines[j]))
+                j += 1
+                if t.s[lines[j - 1][0] : lines[j - 1][1]].strip() == opened.group(1):
+                    break
+        return join(parts), j
+
+    def _instruction(self, name: str, body: Text, a: int, end: int) -> None:
+        """Read the instruction ``name`` that goes from index ``a`` to ``end``."""
+        if name == "FROM":
+            stage = self.up
+            if s := _FROM.search(body.s):
+                stage = _name_cue(Scope("stage", s.group(1), self.up), kinds.STAGE, s.group(1), self.t.at(a), self.ctx)
+                stage.cues += _built_upon(self.t, s.group(1), stage)
+            self._stages.append((a, stage))
+        elif name == "LABEL" and not TOKEN_RE.search(body.s):
+            for m in re.finditer(r"([\w./-]+)=[\"']?([\w-]+)", body.s):
+                side = self.ctx.role_of(m.group(2)) if role_key(m.group(1)) else None
+                self._stage.cues += [kinds.LABEL.cue(side, m.group(), self.t.at(a))] if side else []
+        elif TOKEN_RE.search(body.s):
+            self._out += self._in_body(name, body, a, end)
+
+    def _in_body(self, name: str, body: Text, a: int, end: int) -> list[Site]:
+        """The sites in the body of an instruction: a file written, a command as a JSON list, a variable, or shell text."""
+        ctx, scope = self.ctx, _said(self._comments, self._stage, self.ctx)
+        if name in {"COPY", "ADD"} and (written := _WRITTEN.match(body.s)) is not None:
+            target = written.group("target")
+            file = _name_cue(Scope("file written", target, scope), kinds.FILE_WRITTEN, target, self.t.at(a), ctx)
+            held = body.slice(written.end(), body.s.rstrip().rfind("\n") + 1)
+            return ctx.read(held, file, registry.lang_of_name(target))
+        if body.s.lstrip().startswith("["):
+            got = objects.read(body, body.s.index("["))
+            return Tree(got[0], body, scope, ctx).sites() if got else ctx.read(body, scope, "json")
+        if name in {"ENV", "ARG", "LABEL"} and not re.match(r"\s*[\w.-]+=", body.s):
+            key = body.s.split(None, 1)[0]
+            value = body.slice(body.s.index(key) + len(key), len(body.s))
+            scope = _name_cue(Scope("variable", key, scope), kinds.VARIABLE, key, self.t.at(a), ctx)
+            scope.find_uses, scope.only_doubts = partial(self.uses, end, key), True
+            site = pairs.role(key, value, self._env, scope, ctx)
+            return [site] if site is not None else ctx.read(value, scope)
+        beyond = ctx.elsewhere
+        if name in {"ENV", "ARG"}:
+            ctx.elsewhere = partial(self.uses, end)
+        with ctx.among(self._env):
+            out = ctx.read(body, scope, "shell")
+        ctx.elsewhere = beyond
+        return out
 
     @cached_property
     def _expanded(self) -> dict[str, list[int]]:
-        """Where each variable is expanded."""
+        """The indices where each variable is expanded."""
         out: dict[str, list[int]] = {}
         for m in _EXPANDED.finditer(self.t.s):
             out.setdefault(m[1], []).append(m.start())
         return out
 
     def uses(self, after: int, name: str) -> list[Scope]:
-        """The owners of every use of variable ``name`` behind index ``after``, if it is named for a side."""
+        """The owners of every use of variable ``name`` behind index ``after``; empty if its name says no side."""
         if not mentioned(name) & set(PD):
             return []
         out: list[Scope] = []
         for i in islice((i for i in self._expanded.get(name, ()) if i >= after), MANY):
-            stage = self.stages[bisect_right(self.stages, i, key=lambda s: s[0]) - 1][1]
+            stage = self._stages[bisect_right(self._stages, i, key=lambda s: s[0]) - 1][1]
             use = lines_of.owner(self.t, i, stage, self.ctx)
             if use.kind != "comment":
                 out.append(use)
         return out
 
 
-def _docker(t: Text, up: Scope, ctx: File) -> list[Site]:
-    out: list[Site] = []
-    stage = up
-    image = _Image(t, up, ctx)
-    lines = _lines(t)
-    env = [(m[1], m[2]) for line in _ENV.findall(t.s) for m in _ENV_PAIR.finditer(line)]
-    comments: list[tuple[int, str]] = []
-    i = 0
-    while i < len(lines):
-        a, b = lines[i]
-        line = t.s[a:b]
-        if line.lstrip().startswith("#"):
-            comments.append((t.at(a), line.strip("# \t\r\n")))
-            out += [Site(t.at(a + m.start()), stage, "comment") for m in TOKEN_RE.finditer(line)]
-            i += 1
-            continue
-        m = _DOCKER.match(line)
-        if m is None:
-            if line.strip():
-                out += [Site(t.at(a + k.start()), stage, "value") for k in TOKEN_RE.finditer(line)]
-            comments = comments if line.strip() else []
-            i += 1
-            continue
-        parts: list[Text] = []
-        j = i
-        while j < len(lines):
-            text = t.s[lines[j][0] : lines[j][1]]
-            if j > i and text.lstrip().startswith("#"):
-                out += [Site(t.at(lines[j][0] + k.start()), stage, "comment") for k in TOKEN_RE.finditer(text)]
-                j += 1
-                continue
-            parts.append(t.slice(lines[j][0] + (m.end() if j == i else 0), lines[j][1]))
-            j += 1
-            if not text.rstrip("\r\n").rstrip().endswith("\\"):
-                break
-        if h := _HEREDOC.search(parts[0].s):
-            while j < len(lines):
-                parts.append(t.slice(*lines[j]))
-                j += 1
-                if t.s[lines[j - 1][0] : lines[j - 1][1]].strip() == h.group(1):
-                    break
-        name = m.group("name").upper()
-        body = join(parts)
-        if name == "FROM":
-            stage = up
-            if s := _FROM.search(body.s):
-                stage = _name_cue(Scope("stage", s.group(1), up), kinds.STAGE, s.group(1), t.at(a), ctx)
-                stage.cues += _built_upon(t, s.group(1), stage)
-            image.stages.append((a, stage))
-        elif name == "LABEL" and not TOKEN_RE.search(body.s):
-            for m in re.finditer(r"([\w./-]+)=[\"']?([\w-]+)", body.s):
-                side = ctx.role_of(m.group(2)) if role_key(m.group(1)) else None
-                stage.cues += [kinds.LABEL.cue(side, m.group(), t.at(a))] if side else []
-        elif TOKEN_RE.search(body.s):
-            scope = _said(comments, stage, ctx)
-            if name in {"COPY", "ADD"} and (written := _WRITTEN.match(body.s)) is not None:
-                target = written.group("target")
-                file = _name_cue(Scope("file written", target, scope), kinds.FILE_WRITTEN, target, t.at(a), ctx)
-                held = body.slice(written.end(), body.s.rstrip().rfind("\n") + 1)
-                out += ctx.read(held, file, registry.lang_of_name(target))
-            elif body.s.lstrip().startswith("["):
-                got = objects.read(body, body.s.index("["))
-                out += Tree(got[0], body, scope, ctx).sites() if got else ctx.read(body, scope, "json")
-            elif name in {"ENV", "ARG", "LABEL"} and not re.match(r"\s*[\w.-]+=", body.s):
-                key = body.s.split(None, 1)[0]
-                k = body.s.index(key) + len(key)
-                value, scope = (
-                    body.slice(k, len(body.s)),
-                    _name_cue(Scope("variable", key, scope), kinds.VARIABLE, key, t.at(a), ctx),
-                )
-                scope.find_uses = partial(image.uses, lines[j - 1][1], key)
-                scope.only_doubts = True
-                site = pairs.role(key, value, env, scope, ctx)
-                out += [site] if site is not None else ctx.read(value, scope)
-            else:
-                beyond = ctx.elsewhere
-                if name in {"ENV", "ARG"}:
-                    ctx.elsewhere = partial(image.uses, lines[j - 1][1])
-                with ctx.among(env):
-                    out += ctx.read(body, scope, "shell")
-                ctx.elsewhere = beyond
-        comments = []
-        i = j
-    return out
+class _RecipeFile:
+    """One Makefile or Justfile ``t`` with the owner ``up``: its variables, its targets, and the sites in both."""
 
+    def __init__(self, t: Text, up: Scope, ctx: File, *, make: bool) -> None:
+        self.t = t
+        self.up = up
+        self.ctx = ctx
+        self._make = make
+        self._lines = _lines(t)
+        self._conditions = _conditionals(t, self._lines) if make else []
+        self._comments: list[tuple[int, str]] = []  # right above the line being read
+        self._bodies: list[tuple[Scope, Text]] = []  # the shell text of the targets
+        self._assigned: list[tuple[str, Text]] = []  # every variable, with its value
+        self._held: list[tuple[str, int, Text, list[tuple[int, str]]]] = []  # those with a role: place, comments above
+        self._rules: list[_Rule] = []
+        self._out: list[Site] = []
 
-def _recipes(t: Text, up: Scope, ctx: File, lang: str) -> list[Site]:
-    out: list[Site] = []
-    lines = _lines(t)
-    comments: list[tuple[int, str]] = []
-    bodies: list[tuple[Scope, Text]] = []
-    variables: list[tuple[str, int, Text, list[tuple[int, str]]]] = []
-    assigned: list[tuple[str, Text]] = []
-    rules: list[_Rule] = []
-    conditions = _conditionals(t, lines) if lang == "make" else []
-    i = 0
-    while i < len(lines):
-        a, b = lines[i]
+    def sites(self) -> list[Site]:
+        """Every ``kv_both`` of the file."""
+        i = 0
+        while i < len(self._lines):
+            i = self._line(i)
+        values = [(name, pairs.plain(value.s)) for name, value in self._assigned]
+        with self.ctx.knowing(partial(_meaning, values)):
+            for scope, body in self._bodies:
+                self._out += self.ctx.read(body, scope, "shell")
+        for name, a, value, above in self._held:
+            self._out += self._of_variable(name, a, value, above, values)
+        return self._out
+
+    def _line(self, i: int) -> int:
+        """Read the comment, target or variable that begins on line ``i``; the number of the next line to read."""
+        t, (a, b) = self.t, self._lines[i]
         line = t.s[a:b].rstrip("\r\n")
         if line.lstrip().startswith("#") and not line.startswith(("\t", " ")):
-            comments.append((t.at(a), line.strip("# \t")))
-            out += [Site(t.at(a + m.start()), up, "comment") for m in TOKEN_RE.finditer(line)]
-            i += 1
-            continue
-        var = (_MAKE_VAR if lang == "make" else _JUST_VAR).match(line)
-        rule = None if var else (_RULE if lang == "make" else _RECIPE).match(line)
+            self._comments.append((t.at(a), line.strip("# \t")))
+            self._out += [Site(t.at(a + m.start()), self.up, "comment") for m in TOKEN_RE.finditer(line)]
+            return i + 1
+        var = (_MAKE_VAR if self._make else _JUST_VAR).match(line)
+        rule = None if var else (_RULE if self._make else _RECIPE).match(line)
         if rule is not None and not line.startswith((" ", "\t")):
-            scope = _name_cue(
-                Scope("target", rule.group("name"), _of_line(t, a, b, comments, up, ctx)),
-                kinds.TARGET,
-                rule.group("name"),
-                t.at(a),
-                ctx,
-            )
-            scope.find_uses = partial(_needed, rule.group("name"), rules, up, ctx)
-            scope.only_doubts = True
-            i += 1
-            parts: list[Text] = []
-            segments: list[tuple[Scope, list[Text]]] = [(scope, parts)]  # each line of a recipe is a shell of its own
-            indent = -1
-            while i < len(lines):
-                text = t.s[lines[i][0] : lines[i][1]]
-                if lang == "make" and _CONDITIONAL.match(text):
-                    inside = _within(conditions, lines[i][1], a, scope, t, ctx)
-                    segments.append((inside, parts := []))
-                    i += 1
-                    continue
-                if text.strip() and not text.startswith(("\t", " ")):
-                    break
-                lead = len(text) - len(text.lstrip(" \t"))
-                indent = lead if indent < 0 and text.strip() else indent
-                cut = min(lead, max(indent, 0))
-                if (
-                    lang == "make"
-                    and text.lstrip("\t ")[:1] in {"@", "-", "+"}
-                    and not (parts and parts[-1].s.rstrip().endswith("\\"))
-                ) or text.lstrip("\t ").startswith("@"):
-                    cut = lead + 1
-                parts.append(t.slice(lines[i][0] + cut, lines[i][1]))
-                i += 1
-            if TOKEN_RE.search(rule.group("deps")):  # given to what is needed: (serve "8100" '{...}')
-                out += ctx.read(t.slice(a + rule.start("deps"), a + rule.end("deps")), scope, "shell")
-            empty = not any(p.s.strip() for _, held in segments for p in held)
-            rules.append(_Rule(rule.group("name"), rule.group("deps"), empty, t.at(a)))
-            for owner, held in segments:
-                if held:
-                    body = join(held)
-                    bodies.append((owner, _dollars(body) if lang == "make" else body))
-            comments = []
-            continue
+            below = self._target(i, rule)
+            self._comments = []
+            return below
         if var is not None and not line.startswith("\t"):
-            start = a + var.end()
-            while i < len(lines) and t.s[lines[i][0] : lines[i][1]].rstrip("\r\n").endswith("\\"):
-                i += 1
-            end = lines[min(i, len(lines) - 1)][1]
-            if lang == "just" and (q := re.match(r"\s*('''|\"\"\"|['\"`])", t.s[start:end])):
-                close = t.s.find(q.group(1), start + q.end())
-                end = max(end, close + len(q.group(1))) if close >= 0 else end
-                while i + 1 < len(lines) and lines[i + 1][0] < end:
-                    i += 1
-            value = t.slice(start, end)
-            assigned.append((var.group("name"), value))
-            if TOKEN_RE.search(value.s):
-                variables.append((var.group("name"), a, value, comments))
-        elif TOKEN_RE.search(line) and lang == "make" and (own := _TARGET_VAR.match(line)):
-            around = _of_line(t, a, b, comments, up, ctx)
-            scope = _name_cue(Scope("target", own["target"], around), kinds.TARGET, own["target"], t.at(a), ctx)
-            out += ctx.read(t.slice(a + own.end(), a + len(line)), Scope("variable", own["name"], scope))
+            i = self._variable(i, var)
+        elif TOKEN_RE.search(line) and self._make and (own := _TARGET_VAR.match(line)):
+            around = _of_line(t, a, b, self._comments, self.up, self.ctx)
+            scope = _name_cue(Scope("target", own["target"], around), kinds.TARGET, own["target"], t.at(a), self.ctx)
+            held = t.slice(a + own.end(), a + len(line))
+            self._out += self.ctx.read(held, Scope("variable", own["name"], scope))
         elif TOKEN_RE.search(line):
-            out += [Site(t.at(a + m.start()), up, "value") for m in TOKEN_RE.finditer(line)]
+            self._out += [Site(t.at(a + m.start()), self.up, "value") for m in TOKEN_RE.finditer(line)]
         if not line.strip() or var:
-            comments = []
-        i += 1
-    values = [(name, pairs.plain(value.s)) for name, value in assigned]
-    with ctx.knowing(partial(_meaning, values)):
-        for scope, body in bodies:
-            out += ctx.read(body, scope, "shell")
-    for name, a, value, above in variables:
-        around = _of_line(
-            t, a, a + len(value.s) + value.at(0) - t.at(a), above, _within(conditions, a, -1, up, t, ctx), ctx
-        )
+            self._comments = []
+        return i + 1
+
+    def _target(self, i: int, rule: re.Match[str]) -> int:
+        """Read the target whose ``rule`` is line ``i``, with its recipe; the number of the line below."""
+        t, ctx, (a, b) = self.t, self.ctx, self._lines[i]
+        name, needs = rule.group("name"), rule.group("deps")
+        around = _of_line(t, a, b, self._comments, self.up, ctx)
+        scope = _name_cue(Scope("target", name, around), kinds.TARGET, name, t.at(a), ctx)
+        scope.find_uses, scope.only_doubts = partial(_needed, name, self._rules, self.up, ctx), True
+        segments, below = self._recipe(i + 1, a, scope)
+        if TOKEN_RE.search(needs):  # arguments of a needed target: (serve "8100" '{...}')
+            self._out += ctx.read(t.slice(a + rule.start("deps"), a + rule.end("deps")), scope, "shell")
+        empty = not any(p.s.strip() for _, held in segments for p in held)
+        self._rules.append(_Rule(name, needs, empty, t.at(a)))
+        for owner, held in segments:
+            if held:
+                body = join(held)
+                self._bodies.append((owner, _dollars(body) if self._make else body))
+        return below
+
+    def _recipe(self, i: int, rule: int, scope: Scope) -> tuple[list[tuple[Scope, list[Text]]], int]:
+        """The lines of a recipe that begins on line ``i``, and the number of the line below it.
+
+        They are without their indentation and ``@``, and cut where a conditional begins or ends: each part with its owner.
+        ``rule`` is the index where the target begins.
+        """
+        t, lines = self.t, self._lines
+        parts: list[Text] = []
+        segments: list[tuple[Scope, list[Text]]] = [(scope, parts)]
+        indent = -1
+        while i < len(lines):
+            a, b = lines[i]
+            text = t.s[a:b]
+            if self._make and _CONDITIONAL.match(text):
+                segments.append((_within(self._conditions, b, rule, scope, t, self.ctx), parts := []))
+                i += 1
+                continue
+            if text.strip() and not text.startswith(("\t", " ")):
+                break
+            lead = len(text) - len(text.lstrip(" \t"))
+            indent = lead if indent < 0 and text.strip() else indent
+            sign = text.lstrip("\t ")[:1]
+            continued = bool(parts) and parts[-1].s.rstrip().endswith("\\")
+            signed = sign == "@" or (self._make and sign in {"-", "+"} and not continued)
+            parts.append(t.slice(a + (lead + 1 if signed else min(lead, max(indent, 0))), b))
+            i += 1
+        return segments, i
+
+    def _variable(self, i: int, var: re.Match[str]) -> int:
+        """Keep the variable that is set on line ``i``; the number of the last line of its value."""
+        t, lines, a = self.t, self._lines, self._lines[i][0]
+        start = a + var.end()
+        while i < len(lines) and t.s[lines[i][0] : lines[i][1]].rstrip("\r\n").endswith("\\"):
+            i += 1
+        end = lines[min(i, len(lines) - 1)][1]
+        if not self._make and (quote := re.match(r"\s*('''|\"\"\"|['\"`])", t.s[start:end])):
+            close = t.s.find(quote.group(1), start + quote.end())
+            end = max(end, close + len(quote.group(1))) if close >= 0 else end
+            while i + 1 < len(lines) and lines[i + 1][0] < end:
+                i += 1
+        value = t.slice(start, end)
+        self._assigned.append((var.group("name"), value))
+        if TOKEN_RE.search(value.s):
+            self._held.append((var.group("name"), a, value, self._comments))
+        return i
+
+    def _of_variable(
+        self, name: str, a: int, value: Text, above: list[tuple[int, str]], values: list[tuple[str, str]]
+    ) -> list[Site]:
+        """The sites in the value of a variable that is set at index ``a``; ``values`` are those of all variables."""
+        t, ctx = self.t, self.ctx
+        end = a + len(value.s) + value.at(0) - t.at(a)
+        around = _of_line(t, a, end, above, _within(self._conditions, a, -1, self.up, t, ctx), ctx)
         scope = _name_cue(Scope("variable", name, around), kinds.VARIABLE, name, t.at(a), ctx)
-        use = rf"\$[({{]{re.escape(name)}[)}}]" if lang == "make" else rf"\{{\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}\}}"
-        scope.find_uses = partial(_uses, use, bodies, ctx)
+        word = re.escape(name)
+        use = rf"\$[({{]{word}[)}}]" if self._make else rf"\{{\{{[^}}]*\b{word}\b[^}}]*\}}\}}"
+        scope.find_uses = partial(_uses, use, self._bodies, ctx)
         if scope.cues and scope.cues[0].side in (Side.PREFILL, Side.DECODE):
-            scope.find_handed_on = partial(
-                _handed_on, use if lang == "make" else rf"\b{re.escape(name)}\b", assigned, scope.cues[0].side
-            )
-        for part, owner in _chosen(value, scope, lang, ctx):
+            named = use if self._make else rf"\b{word}\b"
+            scope.find_handed_on = partial(_handed_on, named, self._assigned, scope.cues[0].side)
+        out: list[Site] = []
+        for part, owner in _chosen(value, scope, ctx, make=self._make):
             site = pairs.role(name, part, values, owner, ctx)
             if site is not None and site.kind == "role" and site.connector is None:
                 site = site._replace(connector=pairs.used_in(t, use))
             out += [site] if site is not None else ctx.read(part, owner)
-    return out
+        return out
 
 
-def _chosen(value: Text, scope: Scope, lang: str, ctx: File) -> list[tuple[Text, Scope]]:
-    """The parts of a variable's value that hold roles, each with its owner: those that a condition chooses between, else all."""
-    branches = choices.of_make(value.s) if lang == "make" else choices.of_just(value.s)
+def _chosen(value: Text, scope: Scope, ctx: File, *, make: bool) -> list[tuple[Text, Scope]]:
+    """The parts of a variable's value that a condition chooses between and that hold roles, each with its owner; else the
+    whole value."""
+    branches = choices.of_make(value.s) if make else choices.of_just(value.s)
     out = [
         (value.slice(b.start, b.end), branches_of.scope_of(b, scope, value, ctx))
         for b in branches
@@ -348,7 +401,7 @@ def _chosen(value: Text, scope: Scope, lang: str, ctx: File) -> list[tuple[Text,
 
 
 def _meaning(values: list[tuple[str, str]], name: str) -> str | None:
-    """The one value that a variable is set to, if that is NIXL's: whoever runs it may set another."""
+    """The one value that a variable is set to, if it is NIXL's connector: any other may be replaced on the command line."""
     found = {value for key, value in values if key == name}
     value = found.pop() if len(found) == 1 else None
     return value if connectors.kind_of(value) is connectors.Kind.NIXL else None
@@ -380,7 +433,7 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
 
 
 def _within(conditions: list[Branch], place: int, after: int, up: Scope, t: Text, ctx: File) -> Scope:
-    """The scope of the conditionals that index ``place`` is in, of those that begin behind index ``after``."""
+    """The scope of the conditionals round index ``place`` that begin behind index ``after``; ``up`` without one."""
     for branch in conditions:
         if branch.start <= place < branch.end and branch.start > after:
             up = branches_of.scope_of(branch, up, t, ctx)
@@ -388,7 +441,7 @@ def _within(conditions: list[Branch], place: int, after: int, up: Scope, t: Text
 
 
 def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
-    """The owners of every run of target ``name`` in place of another: one that does nothing but need it, or gives it words."""
+    """The scope of each target that stands for ``name``: its recipe is empty and it needs ``name``, or it gives it arguments."""
     out: list[Scope] = []
     for rule in rules:
         m = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])(?P<given>(?:\s+[\"'][^\"')]*[\"'])*)", rule.needs)
@@ -403,7 +456,7 @@ def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
 
 
 def _handed_on(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | None:
-    """The variable of the other side that takes over the value that ``use`` stands for."""
+    """The cue of a variable of the other side whose value has a match of ``use``; None without one."""
     for name, value in assigned:
         if mentioned(name) == {side.other} and (m := re.search(use, value.s)) and not TOKEN_RE.search(value.s):
             return kinds.HANDED_ON.cue(side.other, name, value.at(m.start()))
@@ -411,6 +464,7 @@ def _handed_on(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | 
 
 
 def _uses(use: str, bodies: list[tuple[Scope, Text]], ctx: File) -> list[Scope]:
+    """The owners of every match of ``use`` in the recipes."""
     return [_use(body, m.start(), owner, ctx) for owner, body in bodies for m in re.finditer(use, body.s)]
 
 
@@ -421,7 +475,7 @@ def _use(body: Text, i: int, owner: Scope, ctx: File) -> Scope:
 
 
 def _dollars(t: Text) -> Text:
-    """Make's ``$$`` is the shell's ``$``."""
+    """A recipe of make as the shell gets it: ``$$`` is ``$``."""
     if "$$" not in t.s:
         return t
     at = [i for i in range(len(t.s)) if not (t.s[i] == "$" and i and t.s[i - 1] == "$" and _odd(t.s, i))]
