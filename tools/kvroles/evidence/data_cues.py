@@ -209,6 +209,9 @@ def _both_in(node: Node) -> str:
     while todo:
         n = todo.pop()
         if isinstance(n, Map):
+            keys = [k.value for k, _ in n.pairs]
+            if {Side.PREFILL, Side.DECODE} <= {s for w in keys for s in mentioned(w)}:
+                return ", ".join(keys)[:60]
             todo += [v for _, v in n.pairs]
         elif isinstance(n, Seq):
             words = [i.value for i in n.items if isinstance(i, Scalar)]

@@ -205,6 +205,7 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
     sides: dict[Side, Cue] = {}
     places: list[tuple[Side, int]] = []
     silent = 0
+    looped = False
     assert scope.find_uses is not None
     for use in scope.find_uses():
         if len(places) > _ENOUGH and set(PD) <= set(sides):
@@ -224,6 +225,7 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
             for cue in verdict.cues:
                 sides.setdefault(cue.side, cue)
             sides.setdefault(Side(verdict.why), verdict.cues[0])
+            looped = looped or _in_loop_over_both(chain, own)
         elif verdict.why == "conflict":
             return Verdict(
                 None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues
@@ -238,13 +240,21 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
         return Verdict(None, "conflict", scope.cues + list(sides.values()))
     side, cue = next(iter(sides.items()))
     if side is Side.SHARED:
-        return Verdict(None, "shared", [cue]) if own is None else []
+        return Verdict(None, "shared", [cue]) if own is None or looped else []
     if side in PD and silent:
         if own is None:
             return Verdict(None, "weak", [cue])
         if not isinstance(own, _Level) or own.side is not side.other:
             return []
     return [Cue(side, min(cue.weight, Weight.NAMED), f"used by: {cue.kind}", cue.words, cue.pos)]
+
+
+def _in_loop_over_both(chain: list[Scope], own: _Level | str | None) -> bool:
+    """Whether a use stands in a loop over both sides, where nothing says the side that its value is named for: whatever the
+    name says, each server of both is given it."""
+    said = [c for scope in chain for c in scope.cues]
+    named = own.side if isinstance(own, _Level) else None
+    return all(c.side is not named for c in said) and any(c.kind == kinds.LOOP_OVER_BOTH.name for c in said)
 
 
 def _both(cues: list[Cue]) -> bool:
