@@ -8,13 +8,11 @@ from functools import partial
 from tree_sitter import Node
 
 from kvroles.evidence import kinds, marks
-from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, grammar, lines, registry, sniff
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell import script as shell_script
 from kvroles.migrate.readers.shell.scopes import Script
@@ -214,15 +212,11 @@ def _object_around(script: Script, node: Node) -> list[Site] | None:
             for k in t.tokens():
                 if not script.t.at(node.start_byte) <= t.at(k) < script.t.at(node.end_byte):
                     continue
-                root = objects.enclosing(t, k)
-                path = path_to(root, k) if root else []
-                if len(path) > 1 and isinstance(path[-1], Scalar) and isinstance(path[-2], Map):
-                    m = path[-2]
-                    key = next((kk.value for kk, v in m.pairs if v is path[-1]), "")
-                    if connectors.is_role_key(key):
-                        connector, around = script.ctx.named(connectors.connector_of(m)), connectors.wrappers(path)
-                        extra, exact = connectors.settings(m), t.exact(k, len(TOKEN))
-                        return [Site(t.at(k), script.chain(node), "role", connector, around, extra, exact)]
+                held = shell_script.object_at(t, k)
+                if held is not None and connectors.is_role_key(held.key):
+                    connector = script.ctx.named(connectors.connector_of(held.config))
+                    extra, exact = connectors.settings(held.config), t.exact(k, len(TOKEN))
+                    return [Site(t.at(k), script.chain(node), "role", connector, held.wrappers, extra, exact)]
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -86,6 +87,24 @@ def says_only(t: Text, node: Node) -> bool:
             word = re.escape(grammar.text(t, name)) if name else ""
             return not word or re.search(rf"[$`]\(?\s*{word}\b|(?m:^|[;&|]\s*){word}\b[^\n;(]*[|>]", t.s) is None
     return True
+
+
+class Held(NamedTuple):
+    """A mapping with a value at an index: the mapping, the key of the value, and the connectors round the mapping."""
+
+    config: Map
+    key: str
+    wrappers: tuple[str, ...]
+
+
+def object_at(text: Text, k: int) -> Held | None:
+    """The mapping in ``text`` that has a scalar value at index ``k``; None if there is none."""
+    root = objects.enclosing(text, k)
+    path = path_to(root, k) if root else []
+    if len(path) < 2 or not isinstance(path[-1], Scalar) or not isinstance(config := path[-2], Map):
+        return None
+    key = next((key.value for key, value in config.pairs if value is path[-1]), "")
+    return Held(config, key, connectors.wrappers(path))
 
 
 class Source:
@@ -249,10 +268,8 @@ class Source:
                 else shell_words.unquote(self.t, word)
             )
             k = next((i for i in range(len(text.s)) if text.at(i) == self.t.at(m.start())), -1)
-            root = objects.enclosing(text, k) if k >= 0 else None
-            path = path_to(root, k) if root else []
-            if len(path) > 1 and isinstance(path[-1], Scalar) and isinstance(path[-2], Map):
-                found.add((self.ctx.named(connectors.connector_of(path[-2])), connectors.wrappers(path)))
+            if k >= 0 and (held := object_at(text, k)) is not None:
+                found.add((self.ctx.named(connectors.connector_of(held.config)), held.wrappers))
         if len(found) == 1:
             return next(iter(found))
         return (None if found else self.ctx.connector_beside(name, self._connectors())), ()
