@@ -18,8 +18,13 @@ MANY = 200  # uses that are looked at: nobody writes more by hand, and each cost
 
 def twin(name: str) -> str:
     """The name a file of the other side has where both are named alike; empty for a name of no side."""
-    swapped = re.sub("(?i)prefill|decode", lambda m: "decode" if m.group().lower() == "prefill" else "prefill", name)
+    swapped = re.sub("(?i)prefill|decode", _other_word, name)
     return swapped if swapped != name else ""
+
+
+def _other_word(m: re.Match[str]) -> str:
+    other = "decode" if m.group().lower() == "prefill" else "prefill"
+    return other.upper() if m.group().isupper() else other.capitalize() if m.group()[0].isupper() else other
 
 
 def places(s: str, name: str) -> Iterator[int]:

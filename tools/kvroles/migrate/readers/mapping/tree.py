@@ -297,7 +297,7 @@ class Tree:
                 if said:
                     break
             else:
-                told = self._command_at(taker, k)
+                told = self._command_at(taker, k, keys[0])
                 if {c.side for c in told} == {other}:
                     return kinds.HANDED_ON.cue(other, told[0].words, m.start("name"))
         return None
@@ -353,8 +353,9 @@ class Tree:
                 out[-1].place = self.source.at(m.start())
         return out
 
-    def _command_at(self, path: list[Node], i: int) -> list[Cue]:
-        """What the command that ``i`` stands in says by its words: those of its line, or of the list that it is."""
+    def _command_at(self, path: list[Node], i: int, name: str) -> list[Cue]:
+        """What the command that takes ``name`` at index ``i`` says by its words: those of its line, or of the list that it is.
+        One that takes the twin of ``name`` as well is of both, each for its own side."""
         if not isinstance(path[-1], Scalar):
             return []  # in a comment
         listed = path[-2] if len(path) > 1 else None
@@ -362,6 +363,8 @@ class Tree:
         first = path[-1].start
         source = self.source.s[first : path[-1].end]
         words = list(_WORD.finditer(source, *lines.span(source, i - first)))
+        if (other := mentions.twin(name)) and any(other in m.group() for m in words):
+            return []
         held = next((n for n, m in enumerate(words) if m.start() <= i - first < m.end()), -1)
         given = [argv.Word(m.group(), self.source.at(first + m.start())) for m in words]
         return cues + argv.cues(given, self.ctx, skip=held)
