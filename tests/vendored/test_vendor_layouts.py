@@ -113,7 +113,7 @@ def test_a_connector_that_an_image_edited_is_fitted_by_context_when_asked(
     put(site, {CONNECTOR: (site / CONNECTOR).read_bytes() + EDIT})
     shutil.rmtree((site / CONNECTOR).with_name("__pycache__"), ignore_errors=True)
     before = snapshot(site)
-    refused = vendor("install", "--site-packages", site).refused(1, CONNECTOR, "is edited", "--part runtime'")
+    refused = vendor("install", "--site-packages", site).refused(1, CONNECTOR, "is edited", "--part runtime`")
     assert snapshot(site) == before
     pasted(fix_of(refused), site)
     assert (site / CONNECTOR).read_bytes() == tiny.applied()[CONNECTOR] + EDIT

@@ -66,7 +66,7 @@ def test_a_named_folder_that_another_shadows_is_refused(
     first = overlay(tmp_path / "overlay", wheel)
     for how in ({"env": {"PYTHONPATH": str(first)}}, {"more": ("--env", f"PYTHONPATH={first}")}):
         ran = vendor("verify", "--site-packages", patched, *how.get("more", ()), env=how.get("env"))
-        ran.refused(3, f"{first}/vllm/__init__.py", "PYTHONPATH puts it first", "'env -u PYTHONPATH ")
+        ran.refused(3, f"{first}/vllm/__init__.py", "PYTHONPATH puts it first", "`env -u PYTHONPATH ")
     vendor("verify", "--site-packages", patched, "--isolated", env={"PYTHONPATH": str(first)}).ok()
 
 

@@ -56,6 +56,7 @@ class _Ways:
     kept: Kept
     exact: bool
     earlier: Mapping[str, tuple[earlier.Change, ...]]  # path -> what earlier series made of it
+    merging: bool  # whether the user has asked for it, taking out as well
 
 
 _Candidate = tuple[Topic, str, FilePatch]
@@ -120,7 +121,8 @@ def plan(
             fix="Put back the receipt of the run that made it, .kv-roles/receipt.json, or take the change out by hand",
         )
     default = series.chosen()
-    ways = _Ways(None if reverse else merge, recorded or {}, kept or {}, exact or reverse, series.earlier.changes)
+    merging = merge is not None
+    ways = _Ways(None if reverse else merge, recorded or {}, kept or {}, exact or reverse, series.earlier.changes, merging)
     found = _layer(current, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
@@ -351,14 +353,18 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         tried = list(candidates)
         if path in ways.kept and candidates:
             tried.insert(0, (candidates[0][0], BY_MEANING, ways.kept[path]))
+        by_chance: _Found | None = None
         for topic, variant, patch in tried:
             undone = _undo(data, patch)
             if undone is None:
                 continue
             result, fits = undone
-            if known and known[1] == sha256(data) and known[0] != sha256(result):
-                continue  # another release's variant, which fits by chance
-            return _found(topic, variant, path, State.APPLIED, result, fits)
+            found = _found(topic, variant, path, State.APPLIED, result, fits)
+            if not known or known[1] != sha256(data) or known[0] == sha256(result):
+                return found
+            by_chance = by_chance or found  # another release's variant may fit too
+        if by_chance is not None and ways.merging:  # as where the receipt is wrong, and the user has said to take it out
+            return by_chance
     mismatch: tuple[_Candidate, HunkMismatch] | None = None
     fitting: list[_Found] = []
     for candidate in candidates:

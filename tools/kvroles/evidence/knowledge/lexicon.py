@@ -146,7 +146,6 @@ mla | before | prefill
 non | before | aggregated
 parallel | before | decode
 partial | before | prefill
-remote | before | prefill
 spec | before | decode
 speculative | before | decode
 structured | before | decode
