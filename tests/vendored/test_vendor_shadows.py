@@ -215,7 +215,7 @@ INSIDE: dict[str, Callable[[Path], str]] = {
 def test_a_file_that_python_takes_for_an_installed_module_is_refused(vendor: Vendor, patched: Path, name: str) -> None:
     by = INSIDE[name](patched)
     refused = ask(vendor, patched).refused(3, f"would import {patched / by} in place of", "Take it away: `rm -r -- ")
-    command = commands(refused.said)[-1]
+    command = next(c for c in commands(refused.said) if c.startswith("rm -r -- "))
     subprocess.run(["bash", "-c", command], check=True)
     if name == "bytecode in place of a source":
         assert "-m pip install --force-reinstall" in refused.said
