@@ -122,7 +122,9 @@ def plan(
         )
     default = series.chosen()
     merging = merge is not None
-    ways = _Ways(None if reverse else merge, recorded or {}, kept or {}, exact or reverse, series.earlier.changes, merging)
+    ways = _Ways(
+        None if reverse else merge, recorded or {}, kept or {}, exact or reverse, series.earlier.changes, merging
+    )
     found = _layer(current, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
@@ -363,7 +365,9 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
             if not known or known[1] != sha256(data) or known[0] == sha256(result):
                 return found
             by_chance = by_chance or found  # another release's variant may fit too
-        if by_chance is not None and ways.merging:  # as where the receipt is wrong, and the user has said to take it out
+        if (
+            by_chance is not None and ways.merging
+        ):  # as where the receipt is wrong, and the user has said to take it out
             return by_chance
     mismatch: tuple[_Candidate, HunkMismatch] | None = None
     fitting: list[_Found] = []

@@ -12,7 +12,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.migrate import regions
 
 _NEAR = 2000  # characters before and behind a role in which its object begins and ends
-_ANY = regex(r"\*\*\s*\w|\.\.\.\s*[\w(]|[mM]erge|[aA]ssign|combine|[)}]\s*\|\s*\w")
+_WORDS = ("**", "...", "erge", "ssign", "combine", "|")  # without one of these nothing is laid over an object
 _SPREAD = regex(r",\s*(?P<sign>\*\*|\.\.\.)\s*(?P<given>\([^,]*|\{[^,]*|[\w.]+)")
 _MERGES = regex(r"(?:\b(?:merge|dict|(?:Object\.)?assign|deep_?merge\w*|merge_\w+|extend))\s*\Z", re.I)
 _OVERWRITES = regex(r"\b(?:mustM|m)ergeOverwrite\s[^\n{}]*\Z")  # Sprig's: what stands behind wins
@@ -29,15 +29,13 @@ _ALONE = regex(r"[(,]\s*[\w.]*\Z")  # before an object that is an argument by it
 _BRACKET = regex(r"[()\[\]{}]")
 
 
-def any_in(s: str) -> bool:
-    """Whether a text holds anything that could be laid over an object."""
-    return _ANY.search(s) is not None
-
-
 def over(s: str, i: int, lang: str) -> str:
     """What may replace the connector of the object that the role at index ``i`` stands in, as ``s`` has it; empty if nothing
     does. ``lang`` is the language of the text."""
-    pairs = regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR))
+    first, last = max(0, i - _NEAR), min(len(s), i + _NEAR)
+    if all(s.find(word, first, last) < 0 for word in _WORDS):
+        return ""
+    pairs = regions.around(s, i, first, last)
     own = next(pairs, None)
     if own is None:
         return ""

@@ -176,7 +176,7 @@ def _lost(code: str, path: str, message: str, data: bytes) -> FileResult:
 
 def _holds(data: bytes) -> bool:
     """Whether bytes hold ``kv_both`` in any spelling."""
-    return TOKEN.encode() in data or spelled.PATTERN.search(data) is not None
+    return TOKEN.encode() in data or spelled.holds(data)
 
 
 def of_bytes(

@@ -10,7 +10,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 
-from kvroles.evidence.text import TOKEN
+from kvroles.evidence.text import TOKEN, occurrences
 
 
 def _in_base64(before: int) -> str:
@@ -32,12 +32,24 @@ _FORMS = (
         "the role is put together here, and what it becomes is not read",
     ),
 )
-PATTERN = re.compile("|".join(f"({form})" for form, _ in _FORMS).encode())
-_PATTERN = re.compile("|".join(f"({form})" for form, _ in _FORMS))
+# For each form the words one of which every place of it holds: to look for them is many times quicker than the pattern.
+_SIGNS = (_ALIGNED, ("5fboth", "5Fboth"), (_KEY,))
+_PATTERNS = tuple(re.compile(form) for form, _ in _FORMS)
+_LONGEST = 200  # characters of a place
+_BEFORE = 16  # characters of a place that may stand before its sign: ``kv`` and the backslashes of an escape
+
+
+def holds(data: bytes) -> bool:
+    """Whether bytes hold such a place."""
+    return any(needle in data for needle in NEEDLES) and next(places(data.decode("latin-1")), None) is not None
 
 
 def places(s: str) -> Iterator[tuple[int, str]]:
-    """The index of each such place in a text, in order, and what it is in words."""
-    for m in _PATTERN.finditer(s):
-        assert m.lastindex is not None
-        yield m.start(), _FORMS[m.lastindex - 1][1]
+    """Where in a text such a place is, in order, and what it is in words."""
+    found: dict[int, str] = {}
+    for signs, pattern, (_, says) in zip(_SIGNS, _PATTERNS, _FORMS, strict=True):
+        for sign in signs:
+            for i in occurrences(s, sign):
+                if (m := pattern.search(s, max(0, i - _BEFORE), i + _LONGEST)) is not None and m.start() <= i:
+                    found[m.start()] = says
+    yield from sorted(found.items())

@@ -292,7 +292,7 @@ def _spelled(n: int) -> bool:
     """Whether the first ``n`` bytes of the buffer have the needle in another spelling."""
     for sign in _signs():  # a loop takes half the time of ``any``
         if sign(n):
-            return spelled.PATTERN.search(_buffer, 0, n) is not None
+            return spelled.holds(bytes(_buffer[:n]))
     return False
 
 
@@ -400,7 +400,7 @@ def _rest_has(fd: int) -> bool:
     for n, old in _pieces(fd, _CHUNK, tail):
         if has(n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))] or _spelled(n):
             return True
-        if spelled.PATTERN.search(before + _buffer[: min(n, _SEAM)]) is not None:
+        if spelled.holds(bytes(before + _buffer[: min(n, _SEAM)])):
             return True
         before = bytes(_buffer[max(0, n - _SEAM) : n])
     return False

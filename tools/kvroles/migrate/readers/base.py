@@ -94,11 +94,7 @@ class File(FileCtx):
 
     def laid_over(self, place: int) -> str:
         """What may replace the connector of the object in which the role at index ``place`` stands; empty if nothing does."""
-        return overlays.over(self.text.s, place, self._lang) if self._laid_over else ""
-
-    @cached_property
-    def _laid_over(self) -> bool:
-        return overlays.any_in(self.text.s)
+        return overlays.over(self.text.s, place, self._lang)
 
     @cached_property
     def _lang(self) -> str:
