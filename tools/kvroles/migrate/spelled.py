@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from kvroles.evidence.text import TOKEN, occurrences
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import TOKEN
 
 
 def _in_base64(before: int) -> str:
@@ -19,37 +21,42 @@ def _in_base64(before: int) -> str:
     return packed[(before * 8 + 5) // 6 : (before + len(TOKEN)) * 8 // 6]
 
 
+class _Form(NamedTuple):
+    """A way to spell the word: the texts one of which every place of it holds, what finds it, and what it is in words."""
+
+    signs: tuple[str, ...]
+    pattern: re.Pattern[str]
+    says: str
+
+
 _ALIGNED = tuple(_in_base64(before) for before in range(3))
-# The key whose value begins with ``kv_`` and goes on with a variable, a hole or another string.
-_KEY = "kv_role"
-# A text with another spelling holds one of these, which are quick to search for. ``_FORMS`` then tell whether it is one.
-NEEDLES = tuple(word.encode() for word in (*_ALIGNED, "5fboth", "5Fboth", _KEY))
 _FORMS = (
-    (rf"{'|'.join(_ALIGNED)}", "kv_both stands here in base64, which no reader undoes"),
-    (r"kv(?:\\+u005[fF]|\\+x5[fF]|%5[fF])both", "kv_both is escaped here, which no reader undoes"),
-    (
-        rf"{_KEY}[\"'`\\]*\]?(?:\s*[:=,]\s*|[ \t]+)[fbru]{{0,2}}\\*[\"'`]?kv_(?:\\*[\"'`])*(?:\s*\+|\s+[\"']|[$%{{&@]|[\"'`]\w)",
+    _Form(_ALIGNED, regex("|".join(_ALIGNED)), "kv_both stands here in base64, which no reader undoes"),
+    _Form(
+        ("5fboth", "5Fboth"),
+        regex(r"kv(?:\\+u005[fF]|\\+x5[fF]|%5[fF])both"),
+        "kv_both is escaped here, which no reader undoes",
+    ),
+    # The value of the key begins with ``kv_`` and goes on with a variable, a hole or another string.
+    _Form(
+        ("kv_role",),
+        regex(
+            r"kv_role[\"'`\\]*\]?(?:\s*[:=,]\s*|[ \t]+)[fbru]{0,2}\\*[\"'`]?"
+            r"kv_(?:\\*[\"'`])*(?:\s*\+|\s+[\"']|[$%{&@]|[\"'`]\w)"
+        ),
         "the role is put together here, and what it becomes is not read",
     ),
 )
-# For each form the words one of which every place of it holds: to look for them is many times quicker than the pattern.
-_SIGNS = (_ALIGNED, ("5fboth", "5Fboth"), (_KEY,))
-_PATTERNS = tuple(re.compile(form) for form, _ in _FORMS)
-_LONGEST = 200  # characters of a place
-_BEFORE = 16  # characters of a place that may stand before its sign: ``kv`` and the backslashes of an escape
+# A text with another spelling holds one of these, which are many times quicker to search for than the patterns.
+NEEDLES = tuple(sign.encode() for form in _FORMS for sign in form.signs)
 
 
 def holds(data: bytes) -> bool:
     """Whether bytes hold such a place."""
-    return any(needle in data for needle in NEEDLES) and next(places(data.decode("latin-1")), None) is not None
+    return any(True for _ in places(data.decode("latin-1")))
 
 
 def places(s: str) -> Iterator[tuple[int, str]]:
     """Where in a text such a place is, in order, and what it is in words."""
-    found: dict[int, str] = {}
-    for signs, pattern, (_, says) in zip(_SIGNS, _PATTERNS, _FORMS, strict=True):
-        for sign in signs:
-            for i in occurrences(s, sign):
-                if (m := pattern.search(s, max(0, i - _BEFORE), i + _LONGEST)) is not None and m.start() <= i:
-                    found[m.start()] = says
-    yield from sorted(found.items())
+    forms = [form for form in _FORMS if any(sign in s for sign in form.signs)]
+    yield from sorted((m.start(), form.says) for form in forms for m in form.pattern.finditer(s))
