@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
+from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.frames import Side
+from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, counts, mentioned, own
 from kvroles.evidence.patterns import regex
 
@@ -85,6 +86,15 @@ def over(words: str, ctx: FileCtx) -> Side | None:
     each = [w for w in _WORDS.split(words.strip("[]")) if w] if not _NAME.fullmatch(words) else [words]
     found = {_of_name(w, ctx, number=number) for w in each}
     return found.pop() if len(found) == 1 else None
+
+
+def cues(words: str, shown: str, ctx: FileCtx, pos: int, one: kinds.Kind = kinds.LOOP_OVER_ONE) -> list[Cue]:
+    """The cue of a loop with that head at ``pos``, quoted as ``shown``: of both sides, or of kind ``one``; nothing if its head
+    says no side."""
+    side = over(words, ctx)
+    if side is None:
+        return []
+    return [(kinds.LOOP_OVER_BOTH if side is Side.SHARED else one).cue(side, shown, pos)]
 
 
 def _of_name(word: str, ctx: FileCtx, *, number: bool) -> Side | None:

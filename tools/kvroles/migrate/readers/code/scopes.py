@@ -9,7 +9,7 @@ from itertools import islice
 from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, data_cues, kinds, loops, pickers
-from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence.frames import Cue, Scope
 from kvroles.evidence.names import denies, mentioned, own, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
@@ -327,13 +327,9 @@ class Unit(Conditionals):
     def _loop(self, node: Node, up: Scope) -> Scope:
         over = node.child_by_field_name("right") or node.child_by_field_name("value")
         words = grammar.text(self.t, over) if over is not None else grammar.text(self.t, node).split("{", 1)[0]
-        scope = Scope("loop", words[:60], up)
-        side = loops.over(words, self.ctx)
-        if side is not None:
-            kind = kinds.LOOP_OVER_BOTH if side is Side.SHARED else kinds.LOOP_OVER_ONE
-            scope.cues.append(kind.cue(side, words[:80], self.t.at(node.start_byte)))
-            if side is not Side.SHARED and over is not None and over.type in NAMES:
-                self.may_be_handed_on(scope, words, node)
+        scope = Scope("loop", words[:60], up, loops.cues(words, words[:80], self.ctx, self.t.at(node.start_byte)))
+        if over is not None and over.type in NAMES:
+            self.may_be_handed_on(scope, words, node)
         return scope
 
     def _before(self, block: Node, inner: Node, up: Scope) -> Scope:

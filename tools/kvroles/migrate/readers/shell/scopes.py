@@ -266,12 +266,7 @@ class Script(Source):
 
     def _loop(self, node: Node, up: Scope) -> Scope:
         head = self.t.s[node.start_byte : node.end_byte].split("\n", 1)[0].split(" do", 1)[0]
-        scope = Scope("loop", head, up)
-        side = loops.over(head, self.ctx)
-        if side is not None:
-            kind = kinds.LOOP_OVER_BOTH if side is Side.SHARED else kinds.LOOP_OVER_ONE
-            scope.cues.append(kind.cue(side, head.strip()[:80], self.t.at(node.start_byte)))
-        return scope
+        return Scope("loop", head, up, loops.cues(head, head.strip()[:80], self.ctx, self.t.at(node.start_byte)))
 
     def _variable(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = assigned(self.t, node)

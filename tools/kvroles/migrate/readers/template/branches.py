@@ -21,11 +21,8 @@ def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
     first = b.first[0] if b.first is not None else b.start
     scope.fork = source.at(first), b.start
     if _LOOPS.match(b.condition):
-        side = loops.over(b.condition, ctx)
-        if side is Side.SHARED:
-            scope.cues.append(kinds.LOOP_OVER_BOTH.cue(side, b.condition, pos))
-        elif side is not None and not b.negated:
-            scope.cues.append(kinds.BLOCK.cue(side, b.condition, pos))
+        said = loops.cues(b.condition, b.condition, ctx, pos, one=kinds.BLOCK)
+        scope.cues += [c for c in said if not b.negated or c.side is Side.SHARED]
     elif named := _NAMED.match(b.condition):
         sides = ctx.sides_of(named.group(1))
         if len(sides) == 1:
