@@ -21,7 +21,6 @@ from kvroles.migrate.readers import sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.settings import Options
 
-_REPLACED = "what is laid over it may replace {} by NIXL's: {}"
 _NEAR = 4_000  # characters round a role in which its connector stands
 
 
@@ -336,22 +335,24 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
             ctx.set_again(s.name, site.pos) for s in site.scope.chain() if s.kind == "variable" and s.name
         ):
             return _unread(f"{site.connector} is replaced further on by what may be NIXL's", site, ctx, finding)
-        case Kind.OTHER if laid := ctx.laid_over(site.pos):
-            return _unread(_REPLACED.format(site.connector, laid), site, ctx, finding)
         case Kind.OTHER:
-            return finding("KVR121", f"{site.connector}: not NIXL, left as it is")
+            return _of_other(f"{site.connector}", f"{site.connector}: not NIXL, left as it is", site, ctx, finding)
         case Kind.NIXL:
             return finding("KVR117", f"{site.connector}: no reader for {_kind_of_file(ctx)}, set the role by hand")
     if site.connector and not (connectors.placeholder_of_other(site.connector) and site.pos in ctx.of_others):
         said = "is a placeholder" if connectors.is_placeholder(site.connector) else "is no connector known here"
         return _unread(f"the connector {_as_written(site, ctx)!r} {said}", site, ctx, finding)
     if (other := ctx.others) and site.pos in ctx.of_others:
-        if laid := ctx.laid_over(site.pos):
-            return _unread(_REPLACED.format(other[0], laid), site, ctx, finding)
-        return finding(
-            "KVR121", f"no connector beside it, and what is round it names only {', '.join(other[:3])}: not NIXL"
-        )
+        message = f"no connector beside it, and what is round it names only {', '.join(other[:3])}: not NIXL"
+        return _of_other(other[0], message, site, ctx, finding)
     return _unread("which connector's role this is, is not said here", site, ctx, finding)
+
+
+def _of_other(connector: str, message: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
+    """The finding ``message`` of a role of another connector; unread if what is laid over its object may replace that."""
+    if laid := ctx.laid_over(site.pos):
+        return _unread(f"what is laid over it may replace {connector} by NIXL's: {laid}", site, ctx, finding)
+    return finding("KVR121", message)
 
 
 def _as_written(site: Site, ctx: File) -> str:
@@ -383,9 +384,7 @@ def _unread(why: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
 def _not_understood(site: Site, ctx: File, finding: advice.Make) -> Finding:
     """The finding of a site that no reader understood: not NIXL if the file names only other connectors, else unread."""
     if (other := ctx.others) and site.pos in ctx.of_others:
-        if laid := ctx.laid_over(site.pos):
-            return _unread(_REPLACED.format(other[0], laid), site, ctx, finding)
-        return finding("KVR121", f"the file names only {', '.join(other[:3])}: not NIXL")
+        return _of_other(other[0], f"the file names only {', '.join(other[:3])}: not NIXL", site, ctx, finding)
     if read.language(ctx.name, ctx.text) == "unknown":
         return _unread(f"no reader for {_kind_of_file(ctx)}", site, ctx, finding)
     return _unread("nothing says what this kv_both sets", site, ctx, finding)
