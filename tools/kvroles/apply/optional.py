@@ -21,9 +21,8 @@ from kvroles.series.topics import Topic
 from kvroles.series.upstream_files import COMPLETED
 from kvroles.tree.change import Change
 
-Recorded = Mapping[
-    str, tuple[str | None, str | None]
-]  # path -> its SHA-256 before and after the run that left the receipt
+# path -> its SHA-256 before and after the run that left the receipt
+Recorded = Mapping[str, tuple[str | None, str | None]]
 _UNKNOWN = ("", "")
 Kept = Mapping[str, FilePatch]  # path -> the change by meaning that an earlier run has made to it
 

@@ -115,9 +115,8 @@ class _Command:
             named = ctx.sides_of(script.group(1)) - {Side.ENCODE, Side.AGGREGATED}
             if len(named) == 1:
                 self.script = kinds.ARGUMENT.cue(next(iter(named)), words[self.run].s[:80], words[self.run].pos)
-        self.telling = {
-            i: found for i in range(len(words)) if (found := self.of_word(i, -1))
-        }  # the words that say something
+        # The words that say something, by index.
+        self.telling = {i: found for i in range(len(words)) if (found := self.of_word(i, -1))}
 
     def of_word(self, i: int, skip: int) -> list[Cue]:
         """The cues of word ``i`` where word ``skip`` holds the config."""

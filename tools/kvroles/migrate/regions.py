@@ -38,9 +38,8 @@ def served(s: str, names: Iterable[int], roles: list[int]) -> frozenset[int]:
         if paragraph is None:
             paragraphs.append(paragraph := _paragraph(s, i))
         regions = [r for r in (_line(s, i), *_blocks(s, i), paragraph) if _any(held, *r)]
-        longest = min(
-            (b - a for a, b in regions), default=len(s)
-        )  # a longer pair of brackets is not the smallest region
+        # A longer pair of brackets is not the smallest region, and is not looked for.
+        longest = min((b - a for a, b in regions), default=len(s))
         near = max(0, i - longest), min(len(s), i + longest)
         left -= near[1] - near[0]
         if left < 0:

@@ -14,9 +14,8 @@ from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import guard
 from kvroles.migrate.readers.code.handed_on import HandedOn
 
-_ASKS = regex(
-    r"^(?:if|elif|else|switch|expression_switch|match|case|conditional|ternary)_"
-)  # a node that is one of several
+# A node that is one of several.
+_ASKS = regex(r"^(?:if|elif|else|switch|expression_switch|match|case|conditional|ternary)_")
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
 _LEAVES = frozenset({"break_statement", "return_statement", "throw_statement", "continue_statement"})
 JOINED = frozenset({"binary_expression", "boolean_operator"})  # two operands
@@ -104,12 +103,9 @@ class Conditionals(HandedOn):
         """The patterns of the arms of a ``switch`` that run on into ``arm``; ``*`` of the one for everything else."""
         out: list[str] = []
         while (before := arm.prev_named_sibling) is not None and self._falls(before):
-            asked = before.child_by_field_name("value")
-            out += (
-                [grammar.text(self.t, asked) if asked is not None else "*"]
-                if before.type not in self.spec.comment
-                else []
-            )
+            if before.type not in self.spec.comment:
+                asked = before.child_by_field_name("value")
+                out.append(grammar.text(self.t, asked) if asked is not None else "*")
             arm = before
         return out
 

@@ -40,9 +40,8 @@ class _Document:
         self.starts = list(accumulate((len(line) + 1 for line in self.lines), initial=0))
         self.starts[-1] = len(t.s)  # the end of the last line, which may lack a line feed
         self.levels: list[str] = []
-        self.sections: list[
-            tuple[int, Scope]
-        ] = []  # the index where each begins, and the scope of its headings and tab
+        # The index where each section begins, and the scope of its headings and tab.
+        self.sections: list[tuple[int, Scope]] = []
         self.blocks: list[md.Block] = []
 
     def sites(self) -> list[Site]:

@@ -54,9 +54,8 @@ class State:
     def __init__(self) -> None:
         self.headings: list[tuple[int, str, int]] = []  # level, title, line
         self.tab: tuple[str, int] | None = None  # title, line
-        self.tab_indent = (
-            -1
-        )  # the tab's indentation: a line that is indented no more ends it; -1: a closing mark ends it
+        # The tab's indentation: a line that is indented no more ends the tab. With -1 a closing mark ends it.
+        self.tab_indent = -1
         self.said: list[tuple[int, str]] = []  # the lines of the paragraph above: number, text
 
     def copy(self) -> State:
