@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
-from itertools import islice
+from functools import cached_property
 
-from kvroles.evidence import conditions, listed, names, proxies
-from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence import conditions, given, listed, names, proxies
+from kvroles.evidence.arms import Arms
+from kvroles.evidence.frames import Scope, Side
 from kvroles.evidence.names import (
     PD,
     lettered,
@@ -124,29 +123,6 @@ _BEFORE = regex(r"[\w.-]*\Z")
 _AFTER = regex(r"[\w.-]*")
 
 
-@lru_cache(maxsize=64)
-def _defined(name: str) -> re.Pattern[str]:
-    """Where a name is set, or stands as a key, or opens a function."""
-    return re.compile(
-        rf"(?<![\w.$/-]){re.escape(name)}[\"']?\]?(?:[ \t]*\([^()\n]*\))?[ \t]*(?:\+?:?=(?![=>])|=>|:|\{{)"
-    )
-
-
-def _given(s: str, end: int) -> str:
-    """What follows the sign at whose end a name is set: the rest of its line, and the lines below that are indented deeper or go
-    on with it."""
-    start = s.rfind("\n", 0, end) + 1
-    lead = len(s[start:end]) - len(s[start:end].lstrip())
-    lines = s[end : end + _LONGEST_GIVEN].split("\n")
-    held = 1
-    for line, above in zip(lines[1:], lines, strict=False):
-        deeper = len(line) - len(line.lstrip()) > lead
-        if line.strip() and not deeper and not above.rstrip().endswith(("\\", "(", "[", "{", "'", '"', "`", "=")):
-            break
-        held += 1
-    return "\n".join(lines[:held])
-
-
 def _holds(text: str, name: str) -> bool:
     """Whether a text holds a name that is no part of a longer word."""
     ends = (text[i - 1 : i] + text[i + len(name) : i + len(name) + 1] for i in occurrences(text, name))
@@ -158,9 +134,6 @@ _CHOSEN = regex(
     r"\{\{[^{}]*(?:\s(?:if|or|and)\s|\b(?:ternary|coalesce|or|and)\s)[^{}]*\}\}"
     r"|__\w*_(?:if|or|and|ternary|coalesce)_\w*__"  # the same, masked
 )
-_SET_OFTEN = 20  # times that a name is set: for more, it is none of two servers
-_LONGEST_GIVEN = 2000  # characters of what a name is set to
-_PUT_TO_USE = regex(r"kv[-_]role|kv_connector|--kv[-_]transfer|vllm[\s\"',]+serve|kv_(?:both|producer|consumer)")
 
 
 class FileCtx:
@@ -180,7 +153,7 @@ class FileCtx:
         self.nixl = nixl
         self.neighbours = neighbours  # the names beside a path, itself included
         self._counted = 0, 0  # the last place whose line was asked for, and the line feeds before it: the next is near
-        self.arms: list[tuple[int, int]] = []  # of a template's conditionals and loops: from where to where each goes
+        self.arms: Arms | None = None  # of the conditionals and loops of a template
         self.depth = 0  # how many strings in strings are being read
         # While a part of a document is read: the owners of what names a file in its other parts.
         self.elsewhere: Callable[[str], list[Scope]] | None = None
@@ -487,45 +460,6 @@ class FileCtx:
         """Whether the file holds tests, by its name or a folder's, or by Rust's sign of one."""
         return _TEST.search(self.name) is not None or "#[test]" in self.text.s
 
-    def only_in_arm(self, cue: Cue, site: int) -> bool:
-        """Whether evidence stands in an arm of a template's conditional or loop that the place ``site`` is not in, or names its
-        side only there: it may not be there at all."""
-        starts, within = self._arms
-        if cue.pos < 0:
-            return False
-        end = cue.pos + len(cue.words)
-        feed = self.text.s.find("\n", cue.pos, end)
-        end = end if feed < 0 else feed
-        first = max(0, bisect(starts, cue.pos) - 1)
-        apart = [a for a in within[first : bisect(starts, end)] if a is not None and not a[0] <= site < a[1]]
-        if any(a <= cue.pos < b for a, b in apart):
-            return True
-        text = self.text.s[cue.pos : end]
-        for a, b in apart:
-            a, b = a - cue.pos, min(b - cue.pos, len(text))
-            text = text[:a] + " " * (b - a) + text[b:]
-        return len(apart) > 0 and cue.side not in {s for w in re.findall(r"[\w-]+", text) for s in mentioned(w)}
-
-    @cached_property
-    def _arms(self) -> tuple[list[int], list[tuple[int, int] | None]]:
-        """Where the innermost arm changes, in order, and which it is from there on."""
-        starts: list[int] = []
-        within: list[tuple[int, int] | None] = []
-        open_: list[tuple[int, int]] = []
-
-        def close(until: int) -> None:
-            while open_ and open_[-1][1] <= until:
-                starts.append(open_.pop()[1])
-                within.append(open_[-1] if open_ else None)
-
-        for arm in sorted(self.arms):
-            close(arm[0])
-            open_.append(arm)
-            starts.append(arm[0])
-            within.append(arm)
-        close(len(self.text.s) * 2 + 1)
-        return starts, within
-
     def has_twin(self, name: str) -> bool:
         """Whether the same name with the other side's word or letter in it stands in the file or, of a name that a part of the
         file's path has too, beside it in its folder."""
@@ -538,10 +472,9 @@ class FileCtx:
         if not all(len(w) == 1 or w.isdigit() for w in split_name(name)):
             return self.has_twin(name)
         if name not in self._letter_twins:
-            s = self.text.s
             self._letter_twins[name] = any(
                 (name in self._stems and any(_holds(other, twin) for other in self.siblings))
-                or any(_PUT_TO_USE.search(_given(s, m.end())) for m in islice(_defined(twin).finditer(s), _SET_OFTEN))
+                or given.is_put_to_use(self.text.s, twin)
                 for twin in twins(name)
             )
         return self._letter_twins[name]

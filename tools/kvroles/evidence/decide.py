@@ -55,7 +55,8 @@ class _Level(NamedTuple):
 
 def weigh(site: Site, ctx: FileCtx) -> Verdict:
     """The verdict on one site."""
-    optional = (lambda c: ctx.only_in_arm(c, site.pos)) if ctx.arms else None
+    arms = ctx.arms
+    optional = (lambda c: arms.only_hold(c, site.pos)) if arms is not None else None
     verdict = _weigh(site.scope.chain(), (), optional)
     undecided = verdict.side is None and verdict.why in {"unknown", "weak"}
     if (verdict.side is Side.DECODE or undecided) and ctx.prefill_off is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvroles.evidence import kinds, pickers
+from kvroles.evidence.arms import Arms
 from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
@@ -95,7 +96,8 @@ def read(ctx: File) -> list[Site]:
     if ctx.others and len(ctx.of_others) == len(roles := list(occurrences(t.s, TOKEN))):
         return _of_others(ctx, t, up, lang, roles)
     if template.is_template(t.s):
-        ctx.arms = [(t.at(b.start), t.at(b.end)) for b in template.branches(t.s) if _ARM.match(b.condition)]
+        arms = [(t.at(b.start), t.at(b.end)) for b in template.branches(t.s) if _ARM.match(b.condition)]
+        ctx.arms = Arms(t.s, arms) if arms else None
     seen: dict[int, Site] = {}
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)
