@@ -6,6 +6,7 @@ any other word nobody has listed, is of none.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from kvroles.evidence.frames import Side
@@ -232,6 +233,11 @@ def own(name: str) -> bool:
 def plain_word(word: str) -> bool:
     """Whether a word, in lower case, says nothing of a side that it stands beside: a product's, a machine's, a noun."""
     return word in _NEUTRAL
+
+
+def first_named(names: Iterable[str]) -> str:
+    """The first of some names that names prefill or decode; empty if none does."""
+    return next((name for name in names if mentioned(name) & set(PD)), "")
 
 
 def of_another(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kvroles.evidence import argv, kinds
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.names import PD, first_named, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
@@ -154,9 +154,9 @@ class _Unit:
             taker, its_section = self.entries[n].key if n >= 0 else "", self.sections[of][1] if of >= 0 else ""
             if (named or its_section) != section and (named or section.strip().lower() not in connectors.FOR_ALL):
                 continue  # another section's key of that name
-            said = [w for w in (taker, its_section if its_section != section else "") if mentioned(w) & set(PD)]
-            if said and mentioned(said[0]) == {other}:
-                return kinds.HANDED_ON.cue(other, said[0], self.t.at(i))
+            said = first_named((taker, its_section if its_section != section else ""))
+            if mentioned(said) == {other}:
+                return kinds.HANDED_ON.cue(other, said, self.t.at(i))
         return None
 
     def _loose(self, i: int, n: int) -> _Entry:

@@ -10,7 +10,7 @@ from itertools import islice, pairwise
 from kvroles.evidence import argv, data_cues, kinds, pickers
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site
-from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.names import PD, first_named, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
@@ -291,10 +291,9 @@ class Tree:
             for node, inner in reversed(list(pairwise(taker))):
                 pair = node.pair_of(inner) if isinstance(node, Map) else None
                 name = (node.scalar("name") or "") if isinstance(node, Map) else ""
-                said = [n for n in (pair[0].value if pair is not None else "", name) if mentioned(n) & set(PD)]
-                if said and mentioned(said[0]) == {other}:
-                    return kinds.HANDED_ON.cue(other, said[0], m.start("name"))
-                if said:
+                if said := first_named((pair[0].value if pair is not None else "", name)):
+                    if mentioned(said) == {other}:
+                        return kinds.HANDED_ON.cue(other, said, m.start("name"))
                     break
             else:
                 told = self._command_at(taker, k, keys[0])
