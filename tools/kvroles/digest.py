@@ -17,6 +17,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def sha256_of(data: bytes | None) -> str | None:
+    """The same of a file's bytes, and None of a file that is not there."""
+    return None if data is None else sha256(data)
+
+
 def tree_digest(files: Mapping[str, str]) -> str:
     """The digest of a tree given as path -> SHA-256 of the file (hex). Paths are relative, with ``/``."""
     lines = sorted((f"./{path}".encode("utf-8", "surrogateescape"), sha) for path, sha in files.items())

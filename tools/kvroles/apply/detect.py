@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from kvroles.apply import receipt
 from kvroles.apply.state import Reader
-from kvroles.digest import sha256
+from kvroles.digest import sha256, sha256_of
 from kvroles.series import patchfile
 from kvroles.series.lock import Lock, ReleaseRow
 from kvroles.series.release import Version, version
@@ -78,7 +78,7 @@ def row_of(read: Reader, lock: Lock) -> ReleaseRow | None:
     for row in reversed(lock.releases.values()):
         # The first topic that touches a file knows it as upstream ships it; those after it, as that topic leaves it.
         known = {p: f.before for t in reversed(row.topics.values()) for p, f in t.files.items()}
-        if known and all(_sha(read(path)) == before for path, before in known.items()):
+        if known and all(sha256_of(read(path)) == before for path, before in known.items()):
             return row
     return None
 
@@ -92,7 +92,7 @@ def most_alike(read: Reader, lock: Lock) -> str | None:
         for topic in row.topics.values():
             for path, f in topic.files.items():
                 if path not in have:
-                    have[path] = _sha(read(path))
+                    have[path] = sha256_of(read(path))
                 score += have[path] is not None and have[path] in (f.before, f.after)
         if score >= best[0] and score:
             best = (score, release)
@@ -106,7 +106,3 @@ def of_no_use(extra: Sequence[str], row: ReleaseRow) -> list[str]:
         for name in dict.fromkeys(extra)
         if name not in row.topics or row.topics[name].state == "absent"
     ]
-
-
-def _sha(data: bytes | None) -> str | None:
-    return None if data is None else sha256(data)

@@ -16,7 +16,7 @@ from kvroles.apply.refusals import command
 from kvroles.apply.request import Outcome, Request
 from kvroles.apply.state import FileStatus, State, TopicStatus, combine, replaced, touched_paths, with_present
 from kvroles.contract.terms import Verdict
-from kvroles.digest import sha256
+from kvroles.digest import sha256_of
 from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
 from kvroles.places import OWN, program
 from kvroles.series import parts
@@ -254,7 +254,7 @@ def _need_topic(name: str, topics: tuple[Topic, ...], row: ReleaseRow, target: P
 
 def _merged(left: list[TopicStatus], plan: Plan, row: ReleaseRow) -> list[TopicStatus]:
     """``left``, with the files that the plan leaves with other bytes than the series makes of the release's own."""
-    made = {c.path: None if c.after is None else sha256(c.after) for c in plan.changes}
+    made = {c.path: sha256_of(c.after) for c in plan.changes}
 
     def state(topic: str, f: FileStatus) -> FileStatus:
         known = row.topics[topic].files.get(f.path) if topic in row.topics else None

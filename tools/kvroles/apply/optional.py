@@ -13,7 +13,7 @@ from kvroles.apply import meaning
 from kvroles.apply.refusals import Remedies, damaged, hunk_refusal, lacks, on_top
 from kvroles.apply.state import BY_MEANING, FileStatus, Reader, State, TopicStatus, combine
 from kvroles.contract import terms
-from kvroles.digest import sha256
+from kvroles.digest import sha256_of
 from kvroles.series import patchfile
 from kvroles.series.earlier import Earlier
 from kvroles.series.patchfile import FilePatch, HunkMismatch
@@ -72,14 +72,10 @@ def refuse_damaged(
         ours = [
             f.path
             for f in files
-            if found[f.path] and (f.creates or recorded.get(f.path, _UNKNOWN)[1] == _sha(read(f.path)))
+            if found[f.path] and (f.creates or recorded.get(f.path, _UNKNOWN)[1] == sha256_of(read(f.path)))
         ]
         if ours and not all(found.values()):
             raise damaged(topic.name, ours[0], next(p for p, whole in found.items() if not whole), where)
-
-
-def _sha(data: bytes | None) -> str | None:
-    return None if data is None else sha256(data)
 
 
 def _taken_out(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kvroles.apply.refusals import command, hunk_refusal, refusal, remedies
 from kvroles.apply.state import NOTHING_MERGED, Merged, Reader, State, TopicStatus, as_shipped, status
-from kvroles.digest import sha256
+from kvroles.digest import sha256_of
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import restored
 from kvroles.series import patchfile
@@ -115,7 +115,7 @@ def _on_top_of(only: str, topics: list[TopicStatus], row: ReleaseRow, where: str
 
 
 def _check_merged(before: str | None, path: str, data: bytes | None, where: str) -> None:
-    have = None if data is None else sha256(data)
+    have = sha256_of(data)
     if have != before:
         raise DoesNotApply(
             f"{path} in {where} was merged, and taking the series out does not give back what it was before",
@@ -128,7 +128,7 @@ def _check_merged(before: str | None, path: str, data: bytes | None, where: str)
 def _check_hash(row: ReleaseRow, topic: str, path: str, data: bytes | None, *, reverse: bool) -> None:
     f = row.topics[topic].files.get(path)
     want = None if f is None else f.before if reverse else f.after
-    have = None if data is None else sha256(data)
+    have = sha256_of(data)
     if f is not None and f.after is None and data is not None and (not reverse or _lies_on_another(row, topic, path)):
         return  # 0.15.x: of this file only the hash before the series is known
     if f is None or have != want:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kvroles.apply.state import BY_MEANING, State, TopicStatus, combine
 from kvroles.contract.terms import Verdict
-from kvroles.digest import sha256
+from kvroles.digest import sha256, sha256_of
 from kvroles.errors import KvRolesError
 from kvroles.series import parts, patchfile
 from kvroles.series.lock import ReleaseRow
@@ -49,7 +49,7 @@ def make(
     """
     files = recorded(earlier)
     for c in changes:
-        before, after = (None if data is None else sha256(data) for data in (c.before, c.after))
+        before, after = (sha256_of(data) for data in (c.before, c.after))
         first, last = files.get(c.path, (before, before))
         files[c.path] = (first if last == before else before, after)
     data: dict[str, Any] = {

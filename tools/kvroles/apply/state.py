@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from kvroles.contract import terms
-from kvroles.digest import sha256
+from kvroles.digest import sha256, sha256_of
 from kvroles.said import counted
 from kvroles.series import patchfile
 from kvroles.series.earlier import Earlier
@@ -101,7 +101,7 @@ def status(
         for path in sorted(entry.files):
             if path not in hashes:
                 data = read(path)
-                hashes[path] = None if data is None else sha256(data)
+                hashes[path] = sha256_of(data)
             state = _state(read, topic, entry, path, hashes[path], chains[path], row, series)
             number = None
             if state is State.EDITED and (shipped := as_shipped(read(path), path, row, series)) is not None:
@@ -208,7 +208,7 @@ def _peeled(
 ) -> Shipped | None:
     """``data`` without the changes of all the topics ``names``, last first, if that has the hash ``before``."""
     if not names:
-        have = None if data is None else sha256(data)
+        have = sha256_of(data)
         return Shipped(data, (), 0) if have == before else None
     name = names[-1]
     made = [(c.number, c.patch) for c in series.earlier.changes.get(path, ()) if c.topic == name]

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 
-from kvroles.digest import sha256
+from kvroles.digest import sha256, sha256_of
 from kvroles.errors import DoesNotApply, Unproven, os_error
 from kvroles.places import OWN, leaves
 from kvroles.said import shell
@@ -51,8 +51,8 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
                 steps.append(
                     {
                         "path": change.path,
-                        "before": None if change.before is None else sha256(change.before),
-                        "after": None if change.after is None else sha256(change.after),
+                        "before": sha256_of(change.before),
+                        "after": sha256_of(change.after),
                         "staged": None if change.after is None else str(number),
                     }
                 )
@@ -112,7 +112,7 @@ def _finish(tree: Tree) -> None:
     todo = []
     for path, before, after, staged in steps:
         data = tree.read(path)
-        have = None if data is None else sha256(data)
+        have = sha256_of(data)
         if have == after:
             if after is None:  # the folders it has left empty may still be there
                 todo.append((path, None))
