@@ -101,9 +101,8 @@ def start() -> None:
     """Make the standard streams fit to be written: open, waited for, and able to take any character. Make a child's exit
     code one that is heard of."""
     _refused.clear()
-    if (
-        signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
-    ):  # inherited: a program that failed would read as one that passed
+    # Ignored by a parent, it would make a program that failed read as one that passed.
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ["PATH"] = search_path()  # no program is taken from the current folder, by nobody we start
     for fd in range(3):  # else the next file that is opened takes the place of a closed one, and is printed into
@@ -230,9 +229,8 @@ def _paragraph(prog: str, e: KvRolesError) -> None:
     import textwrap  # lazy: only a failure is wrapped
 
     width = min(100, max(40, _columns()))
-    whole = re.sub(
-        r"`[^`]*`", lambda m: m[0].replace(" ", "\0"), f"{prog}: {e}"
-    )  # a command on two lines would not run
+    # A command on two lines would not run: its blanks are no place to break a line.
+    whole = re.sub(r"`[^`]*`", lambda m: m[0].replace(" ", "\0"), f"{prog}: {e}")
     note(textwrap.fill(whole, width, break_long_words=False, break_on_hyphens=False).replace("\0", " "))
 
 

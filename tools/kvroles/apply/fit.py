@@ -110,9 +110,8 @@ def plan(
             now.update(found_on_top.result)
             if found_on_top.status.state is State.EARLIER:
                 result.shipped.update(found_on_top.result)
-        elif (
-            topic.name != terms.REJECT or _refusing(current) is None
-        ):  # else the lines are there, and only the receipt is not
+        elif topic.name != terms.REJECT or _refusing(current) is None:
+            # Where the connector refuses all the same, its lines are there, and only the receipt is not.
             optional.refuse_damaged(current, topic, order, series.earlier, meant_on_top, recorded or {}, where)
     refusing = _refusing(current)
     if refusing is not None and any(t.name == terms.REJECT for t in orders):
@@ -365,9 +364,8 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
             if not known or known[1] != sha256(data) or known[0] == sha256(result):
                 return found
             by_chance = by_chance or found  # another release's variant may fit too
-        if (
-            by_chance is not None and ways.merging
-        ):  # as where the receipt is wrong, and the user has said to take it out
+        # The receipt may be wrong: a user who asks for a merge has the change taken out all the same.
+        if by_chance is not None and ways.merging:
             return by_chance
     mismatch: tuple[_Candidate, HunkMismatch] | None = None
     fitting: list[_Found] = []
