@@ -12,7 +12,7 @@ from kvroles.evidence import argv
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Scope
 
-MANY = 60  # statements of a block that are looked at; and words of a list: more are none that a person writes
+_MANY = 60  # statements of a block that are looked at; and words of a list: more are none that a person writes
 
 
 class Does(Enum):
@@ -53,7 +53,7 @@ def words(levels: Iterable[tuple[Iterable[Part], Iterable[Part]]]) -> list[argv.
             if used := part.does is not Does.ADDS:
                 break
             sure += part.words
-        if (begun and used) or len(sure) + len(perhaps) > MANY * 4:
+        if (begun and used) or len(sure) + len(perhaps) > _MANY * 4:
             break
     flags = {w.s.partition("=")[0] for w in sure if w.s.startswith("-")}
     return None if any(w.s.partition("=")[0] in flags for w in perhaps) else sure
@@ -71,7 +71,7 @@ def scope(name: str, found: list[argv.Word] | None, up: Scope, ctx: FileCtx) -> 
 def siblings(node: Node, *, before: bool) -> Iterator[Node]:
     """The named nodes before or after ``node`` in its block, from the nearest on."""
     current = node
-    for _ in range(MANY):
+    for _ in range(_MANY):
         beside = current.prev_named_sibling if before else current.next_named_sibling
         if beside is None:
             return

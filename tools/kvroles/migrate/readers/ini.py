@@ -16,8 +16,7 @@ from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers import pairs
-from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.mentions import MANY
+from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 

@@ -10,10 +10,9 @@ from kvroles.evidence.frames import Scope
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate.readers import lines
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import MANY, File
 
 _ANEW = regex(r"kv_(?:role|producer|consumer)")  # the role is set again in what takes it over
-MANY = 200  # uses that are looked at: nobody writes more by hand, and each costs a walk through its document
 
 
 def twin(name: str) -> str:

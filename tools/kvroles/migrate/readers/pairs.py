@@ -12,9 +12,8 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.mentions import MANY
 
 
 def role(key: str, value: Text, pairs: Iterable[tuple[str, str]], scope: Scope, file: File) -> Site | None:

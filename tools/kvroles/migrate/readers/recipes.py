@@ -21,10 +21,9 @@ from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import choices, pairs, registry
 from kvroles.migrate.readers import lines as lines_of
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
-from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
 

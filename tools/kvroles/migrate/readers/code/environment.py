@@ -13,8 +13,8 @@ from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.patterns import regex
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.code.source import Reader
-from kvroles.migrate.readers.mentions import MANY
 
 _SETS = regex(r"(?i)(?:^|\.|::)(?:setenv|set_env|set_var|setdefault|setattr|env|with_?env|put|set)$")
 _OPTIONS = regex(r"(?:^|\.)(?:add_argument|add_option|option)$")

@@ -14,8 +14,8 @@ from kvroles.evidence import pickers
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.connectors import is_connector_key
 from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.code.source import Reader
-from kvroles.migrate.readers.mentions import MANY
 
 # ``cfg["kv_connector"] == "NixlConnector"``: what is compared, how, with what. Nothing else may stand in the condition.
 _COMPARED = regex(

@@ -18,11 +18,10 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.code.langs import Spec
 from kvroles.migrate.readers.code.literals import literal, makes_text
 from kvroles.migrate.readers.code.outline import without_token
-from kvroles.migrate.readers.mentions import MANY
 
 _T = TypeVar("_T")
 

@@ -15,11 +15,10 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors, walk
 from kvroles.migrate.readers import grammar
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.hcl.builder import Builder
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
-from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.of_file import file_scope
 from kvroles.migrate.readers.template import branches as branches_of
 

@@ -15,9 +15,8 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, lines, mentions, pairs
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.mapping.remarks import Remarks, opens_line
-from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.template.actions import Branch
 from kvroles.migrate.readers.words import REACH, role_set
 

@@ -16,9 +16,8 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar, lines
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.powershell.choices import Choice, choices
 from kvroles.migrate.readers.powershell.quoting import filled, undoubled, unescaped
 from kvroles.migrate.readers.template import branches as branches_of

@@ -14,7 +14,7 @@ from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar, mentions
-from kvroles.migrate.readers.mentions import MANY
+from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.shell import additions
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name

@@ -15,9 +15,8 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.mentions import MANY
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.template import actions as template
 
