@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kvroles.evidence import argv, kinds
+from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data_cues import one_side
 from kvroles.evidence.frames import Scope, Side
@@ -66,3 +67,25 @@ def headed(t: Text, i: int, up: Scope, ctx: FileCtx) -> Scope:
     sides = ctx.sides_of(title) & {Side.PREFILL, Side.DECODE}
     cues = [kinds.TARGET.cue(s, title, t.at(last.start())) for s in sides if len(sides) == 1]
     return Scope("target", title, up, cues)
+
+
+def spans(t: Text) -> list[tuple[int, int]]:
+    """The span of each line, its line feed included."""
+    starts = [0] + [m.end() for m in re.finditer("\n", t.s)]
+    return [(a, b) for a, b in zip(starts, [*starts[1:], len(t.s)], strict=True) if b > a]
+
+
+def named(scope: Scope, kind: kinds.Kind, name: str, pos: int, ctx: FileCtx) -> Scope:
+    """``scope`` with the cue that its name gives, if it gives one."""
+    sides = ctx.sides_of(name)
+    if len(sides) == 1:
+        scope.cues.append(kind.cue(next(iter(sides)), name, pos))
+    elif {Side.PREFILL, Side.DECODE} <= sides:
+        scope.cues.append(kind.cue(Side.SHARED, name, pos))
+    return scope
+
+
+def said(comments: list[tuple[int, str]], up: Scope, ctx: FileCtx) -> Scope:
+    """The scope of comment lines, owned by ``up``; ``up`` itself if they say no side."""
+    cues = evidence_of.said(comments, ctx)
+    return Scope("block", "", up, cues) if cues else up

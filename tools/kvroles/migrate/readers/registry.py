@@ -22,7 +22,7 @@ READERS = {
     "toml": "toml:TOML",
     "markdown": "document.carrier:DOCUMENT",
     "notebook": "notebook:NOTEBOOK",
-    "docker": "recipes:DOCKERFILE",
+    "docker": "dockerfile:DOCKERFILE",
     "make": "recipes:MAKEFILE",
     "just": "recipes:JUSTFILE",
     "powershell": "powershell.carrier:POWERSHELL",
