@@ -53,6 +53,15 @@ class ByLine:
         return lines.owner(text, at, owner, file)
 
 
+class ByHeading:
+    """The part of a reader for languages in which a place is owned by its line, and that by the heading above: a section, a
+    stage, a target."""
+
+    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
+        """What the line at ``at`` says, below the heading above it."""
+        return lines.owner(text, at, lines.headed(text, at, owner, file), file)
+
+
 class File(FileCtx):
     """One file: what is known of it as a whole, and ``read``, which hands a text to the reader of its language."""
 

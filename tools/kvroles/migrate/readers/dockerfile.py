@@ -1,4 +1,8 @@
-"""Dockerfiles: stages of instructions, whose shell text goes to its own reader."""
+"""Dockerfiles: stages of instructions. The shell text of an instruction goes to its own reader.
+
+The grammars for Dockerfiles stop at the shell text, so they are read line by line here; lines that a backslash joins are put
+together first.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers import pairs, registry
-from kvroles.migrate.readers.base import MANY, File
+from kvroles.migrate.readers.base import MANY, ByHeading, File
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 
@@ -27,16 +31,12 @@ _EXPANDED = regex(r"\$\{?(\w+)")
 _FROM = regex(r"(?i)\bAS\s+(\S+)")
 
 
-class _Docker:
+class _Docker(ByHeading):
     """Reads a Dockerfile."""
 
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in the stages."""
         return _Dockerfile(text, owner, file).sites()
-
-    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """The stage that ``at`` is in, and what its line says."""
-        return lines_of.owner(text, at, lines_of.headed(text, at, owner, file), file)
 
 
 def _built_upon(t: Text, name: str, stage: Scope) -> list[Cue]:

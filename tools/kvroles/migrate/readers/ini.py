@@ -16,7 +16,7 @@ from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers import pairs
-from kvroles.migrate.readers.base import MANY, File
+from kvroles.migrate.readers.base import MANY, ByHeading, File
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 
@@ -29,14 +29,10 @@ _REFERENCE = regex(r"\$\{(?:(?P<section>[^:{}\n]{1,80}):)?(?P<key>[\w.-]+)\}|%\(
 _COMMENT = regex(r"(?m)^[ \t]*[#;].*$")
 
 
-class _Ini:
+class _Ini(ByHeading):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in ini-like text."""
         return _read(text, owner, file)
-
-    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """The section that ``at`` is in, and what its line says."""
-        return lines_of.owner(text, at, lines_of.headed(text, at, owner, file), file)
 
 
 _REACH = 20_000  # characters of a section in which it is told what it is

@@ -1,7 +1,7 @@
-"""Dockerfiles, Makefiles and Justfiles: line-oriented wrappers round shell.
+"""Makefiles and Justfiles: variables, and targets whose recipes are shell text, which goes to its own reader.
 
-No maintained grammar reads Justfiles, and those for the other two stop at the shell text. So all three are read line by
-line here: lines that a backslash joins are put together, and the shell text goes to its own reader.
+No maintained grammar reads Justfiles, and those for Makefiles stop at the shell text. So both are read line by line here;
+lines that a backslash joins are put together first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import choices, pairs
 from kvroles.migrate.readers import lines as lines_of
-from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.base import ByHeading, File
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
 
@@ -32,19 +32,15 @@ _EQUAL = regex(r"(ifn?eq)\s*(?:\((.*),(.*)\)|[\"'](.*)[\"']\s+[\"'](.*)[\"'])\s*
 _JUST_VAR = regex(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
 
-class _Recipes:
-    """Reads a Dockerfile (``docker``), Makefile (``make``) or Justfile (``just``)."""
+class _Recipes(ByHeading):
+    """Reads a Makefile (``make``) or Justfile (``just``)."""
 
     def __init__(self, lang: str) -> None:
         self._lang = lang
 
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
-        """The sites in the stages or targets."""
+        """The sites in the variables and targets."""
         return _RecipeFile(text, owner, file, make=self._lang == "make").sites()
-
-    def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
-        """The stage or target that ``at`` is in, and what its line says."""
-        return lines_of.owner(text, at, lines_of.headed(text, at, owner, file), file)
 
 
 class _Rule(NamedTuple):
@@ -302,15 +298,9 @@ def _dollars(t: Text) -> Text:
     """A recipe of make as the shell gets it: ``$$`` is ``$``."""
     if "$$" not in t.s:
         return t
-    at = [i for i in range(len(t.s)) if not (t.s[i] == "$" and i and t.s[i - 1] == "$" and _odd(t.s, i))]
+    second = {m.end() - 1 for m in re.finditer(r"\$\$", t.s)}
+    at = [i for i in range(len(t.s)) if i not in second]
     return t.pick("".join(t.s[i] for i in at), at, len(t.s))
-
-
-def _odd(s: str, i: int) -> bool:
-    n = 0
-    while i - n >= 0 and s[i - n] == "$":
-        n += 1
-    return n % 2 == 0
 
 
 MAKEFILE = _Recipes("make")
