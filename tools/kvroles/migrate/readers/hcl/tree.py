@@ -18,6 +18,7 @@ from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.hcl.builder import Builder
 from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping.configs import Configs
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.of_file import file_scope
 from kvroles.migrate.readers.template import branches as branches_of
@@ -42,6 +43,7 @@ class HclTree(Tree):
     def __init__(self, built: Builder, t: Text, up: Scope, file: File) -> None:
         source = t.same_places(_hashes(t.s, built.comments))
         super().__init__(built.root, source, up, file, True, built.branches, partial(branches_of.scope_of, ctx=file))
+        self.configs = Configs(built.root, source, file, self._merge)
         self._built = built
 
     def commented(self, i: int) -> bool:
@@ -96,9 +98,9 @@ class HclTree(Tree):
         found = (connectors.connector_of(n) for n in reversed(around[:-1]) if isinstance(n, Map))
         wrappers = tuple(c for c in found if c and connectors.kind_of(c) is not connectors.Kind.NIXL)
         exact = leaf.exact and leaf.text.exact(k, len(TOKEN))
-        connector = self._connector(owner, [*around, leaf])
+        connector = self.configs.connector(owner, [*around, leaf])
         return Site(
-            leaf.text.at(k), scope, "role", connector, wrappers, connectors.settings(self._merged(owner)), exact
+            leaf.text.at(k), scope, "role", connector, wrappers, connectors.settings(self.configs.merged(owner)), exact
         )
 
     def _becomes(self, path: list[Node]) -> set[str | None]:
@@ -160,7 +162,7 @@ class HclTree(Tree):
                 pair = node.pair_of(held) if isinstance(node, Map) else None
                 if isinstance(node, Map) and pair is not None and pair[1] is held and pair[0].value != "lookup":
                     if connectors.is_role_key(pair[0].value):
-                        found.add(self._connector(node, path[: n + 2]))
+                        found.add(self.configs.connector(node, path[: n + 2]))
                     break
                 held = node
         return found
