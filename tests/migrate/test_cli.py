@@ -342,6 +342,23 @@ def test_what_changes_with_a_role_is_said_from_the_release_on_in_which_it_does(
         assert (code in out and words in " ".join(out.split())) == said, (release, out)
 
 
+AROUND = {
+    # a config of NIXL's, in what names the class that it is of
+    "prefill.yaml": "# P/D\nprefill: {class: NixlConnector, config: {kv_connector: NixlConnector, kv_role: kv_both}}\n",
+    "prefill.py": f'# P/D\ndef prefill():\n    return {{"class": "NixlConnector", "config": {NIXL}}}\n',
+    "prefill.sh": f"""# P/D prefill\nserve '{{"class":"NixlConnector","config":{NIXL}}}'\n""",
+    "prefill.ps1": '# P/D\nfunction Prefill { $c = @{ class = "NixlConnector"; config = @{ kv_connector = "NixlConnector"; '
+    'kv_role = "kv_both" } } }\n',
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_nixl_named_again_round_its_config_is_no_wrapper(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    Path(name).write_text(AROUND[name])
+    out = _run(capsys, "-v", "--target-vllm", "0.24.0", name)[1]
+    assert ("KVR101" in out, "KVR135" in out) == (True, False)
+
+
 @pytest.mark.parametrize(
     "flags", ['--ec-transfer-config \'{"ec_role":"ec_consumer"}\'', "--limit-mm-per-prompt 1 --enable-mm-embeds"]
 )

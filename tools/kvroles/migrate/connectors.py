@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import Enum
 from functools import lru_cache
 
@@ -178,9 +178,10 @@ def _connector_of(obj: Map) -> str | None:
     return classes[0] if len(classes) == 1 else None
 
 
-def wrappers(path: Sequence[Node]) -> tuple[str, ...]:
-    """The connectors that a config is nested in, nearest first; ``path`` goes from the root to the config and its role."""
-    return tuple(c for n in reversed(path[:-2]) if isinstance(n, Map) and (c := connector_of(n)))
+def wrappers(around: Iterable[Node]) -> tuple[str, ...]:
+    """The connectors of the nodes ``around`` a config, in their order, NIXL's left out: what names it again wraps nothing."""
+    named = (connector_of(n) for n in around if isinstance(n, Map))
+    return tuple(c for c in named if c and kind_of(c) is not Kind.NIXL)
 
 
 def names_connector(obj: Map) -> bool:

@@ -112,7 +112,7 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
         if connector is None and holder.type.endswith("parameter"):
             connector = feeds.connector(unit, node, holder)
         exact = exact and connectors.one_role(m)
-        wrappers = tuple(c for c in (connectors.connector_of(w) for w in unit.mappings_around(owner)) if c)
+        wrappers = connectors.wrappers(unit.mappings_around(owner))
         return [Site(pos, scope, "role", connector, wrappers, connectors.settings(m), exact)]
     if holder.type in spec.assign:
         names = unit.targets(holder)

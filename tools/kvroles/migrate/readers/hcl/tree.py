@@ -95,8 +95,7 @@ class HclTree(Tree):
         k = leaf.value.index(TOKEN)
         if pair is None or pair[1] is not held or not connectors.is_role_key(pair[0].value):
             return Site(leaf.text.at(k), scope, "value")
-        found = (connectors.connector_of(n) for n in reversed(around[:-1]) if isinstance(n, Map))
-        wrappers = tuple(c for c in found if c and connectors.kind_of(c) is not connectors.Kind.NIXL)
+        wrappers = connectors.wrappers(reversed(around[:-1]))
         exact = leaf.exact and leaf.text.exact(k, len(TOKEN))
         connector = self.configs.connector(owner, [*around, leaf])
         return Site(

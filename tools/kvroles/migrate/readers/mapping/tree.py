@@ -241,9 +241,8 @@ class Tree:
             connector = None
         parent = self.configs.merged(parent)
         exact = exact and connectors.one_role(parent)
-        around = [connectors.connector_of(n) for n in reversed(path[:-2]) if isinstance(n, Map)]
-        wrappers = [c for c in around if c and connectors.kind_of(c) is not connectors.Kind.NIXL]
-        return [Site(pos, scope, "role", connector, tuple(wrappers), connectors.settings(parent), exact)]
+        wrappers = connectors.wrappers(reversed(path[:-2]))
+        return [Site(pos, scope, "role", connector, wrappers, connectors.settings(parent), exact)]
 
     def _in_words(self, leaf: Scalar, seq: Seq, scope: Scope) -> Site | None:
         """The role that one of a list's strings sets, as a flag, an override or a variable."""

@@ -155,7 +155,7 @@ class _Script:
         around = [
             self._mapping(o) for o in grammar.owners(entry) if o.type == "hash_literal_body" and o != entry.parent
         ]
-        wrappers = tuple(c for c in map(connectors.connector_of, around) if c)
+        wrappers = connectors.wrappers(around)
         connector = self.ctx.named(connectors.connector_of(m))
         exact = word.exact(k, len(TOKEN)) and connectors.one_role(m)
         return Site(word.at(k), scope, "role", connector, wrappers, connectors.settings(m), exact)

@@ -103,7 +103,7 @@ def object_at(text: Text, k: int) -> Held | None:
     if len(path) < 2 or not isinstance(path[-1], Scalar) or not isinstance(config := path[-2], Map):
         return None
     key = next((key.value for key, value in config.pairs if value is path[-1]), "")
-    return Held(config, key, connectors.wrappers(path))
+    return Held(config, key, connectors.wrappers(reversed(path[:-2])))
 
 
 class Source:

@@ -258,7 +258,7 @@ def _default(t: Text, i: int, trees: list[Tree], scope: Scope) -> Site:
         if isinstance(holder, Map):
             key = next((kk.value for kk, v in holder.pairs if v is value), "")
             if connectors.is_role_key(key):
-                connector, around = connectors.connector_of(holder), connectors.wrappers(nodes)
+                connector, around = connectors.connector_of(holder), connectors.wrappers(reversed(nodes[:-2]))
                 return Site(pos, scope, "role", connector, around, connectors.settings(holder), t.exact(i, len(TOKEN)))
     return Site(pos, scope, "value")
 
