@@ -15,7 +15,7 @@ from kvroles.migrate import connectors
 from kvroles.migrate.connectors import plain
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.code import environment, feeds, guard
+from kvroles.migrate.readers.code import assigned, environment, feeds, guard
 from kvroles.migrate.readers.code.expectation import expected, raised
 from kvroles.migrate.readers.code.langs import SPECS
 from kvroles.migrate.readers.code.literals import around, literal
@@ -118,7 +118,7 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
         names = unit.targets(holder)
         if len(names) == 1 and connectors.is_role_key(names[0]):
             connector = (
-                unit.connector_near(holder) or guard.connector(unit, holder) or feeds.connector(unit, node, holder)
+                assigned.connector(unit, holder) or guard.connector(unit, holder) or feeds.connector(unit, node, holder)
             )
             if connector is None and (added_to := unit.mapping_beside(holder)) is not None:
                 connector = connectors.connector_of(added_to)

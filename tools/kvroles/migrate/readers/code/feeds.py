@@ -17,7 +17,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
-from kvroles.migrate.readers.code import guard
+from kvroles.migrate.readers.code import assigned, guard
 from kvroles.migrate.readers.code.literals import around, literal
 from kvroles.migrate.readers.code.source import Reader
 from kvroles.migrate.readers.mapping import objects
@@ -235,7 +235,7 @@ def _given(unit: Reader, node: Node, hops: int) -> set[str | None]:
         if len(names) != 1 or left is None or left.start_byte <= node.start_byte < left.end_byte:
             return set()
         if connectors.is_role_key(names[0]) and not re.fullmatch(r"\w+", grammar.text(unit.t, left)):
-            near = unit.connector_near(holder) or guard.connector(unit, holder)
+            near = assigned.connector(unit, holder) or guard.connector(unit, holder)
             if near is not None:
                 return {near}
         return _uses(unit, _set_by(unit, holder), hops - 1) if hops else set()
