@@ -1,0 +1,205 @@
+"""What the text of a file says of the servers that run: whether there is prefill, whether a role changes, who is told of whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+
+from kvroles.evidence import listed, proxies
+from kvroles.evidence.frames import Side
+from kvroles.evidence.names import name_sides
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.prose import prose_sides
+from kvroles.evidence.text import Text
+
+NAME_LENGTH = 200
+# Prefill as an instance: a name, a key, a flag, or "prefill worker"; "the prefill of a step" is a phase of any server.
+_PREFILL_SAID = regex(
+    r"""(?ix)
+    (?<!chunked[-_ ])(?<!partial[-_ ])(?<!long[-_ ])(?<!mla_)(?<!flashinfer_)(?<!kda_)(?<!cudnn_)(?<!deepseek_)(?<!trtllm_)
+    (?<!ragged_)(?<!cutlass_)(?<!triton_)(?<!aiter_)
+    (?:(?<![a-z])prefill|(?-i:Prefill))
+    (?!s?[-_ ](?:quer|token|backend|chunk|context|cudagraph|schedul|batch|wrapper|cache|att|decode[-_]att|kernel|length
+      |heavy|phase|step|throughput|time|latenc|interleav))
+    (?: ers?                                       # prefiller
+      | (?<=[^\s]prefill)(?=\W|_|\Z)               # x-prefill
+      | (?<=[:=][ ]prefill)(?![ ]+[a-z])           # role: prefill
+      | (?=["':=_/.()\]-]|[ ]*:?=[ ]|(?-i:[A-Z]))  # prefill-0, prefill:, PrefillWorker
+      | (?=[ ](?:\w+[ ])?(?:worker|instance|node|pod|server|service|engine|pool|side|replica|deployment|container
+          |gpu|host|role|vllm)))""",
+)
+_PREFILL_ABROAD = ("预填", "プレフィル", "프리필")
+# ``PREFILL_REPLICAS=0``, ``--set prefill.create=false``, ``prefill: {replicas: 0}``: there is no prefill side here.
+_PREFILL_OFF = regex(
+    r"""(?imx)
+    (?<![\w.-])   # names have a length, so that a line of a megabyte without a blank is gone through once
+    (?P<name> (?:[\w.-]{0,60}[_.-])?(?<!chunked[_-])prefill(?:er)?s?[\w.-]{0,60}?[_.]?(?:replicas?|count|create|enabled?)
+      | num_?prefill(?:er)?s?(?:_\w+)?
+      | enable_?(?:pd|disagg\w*) | (?:[\w.-]{0,60}[_.-])?(?:pd|disagg\w{0,60}?)[._]?enabled?
+      | (?:prefill(?:er)?s?|pd|disagg\w*):[ ]*\{[^}\n]*?\b(?:replicas?|create|enabled?) )
+    ["']?\s*[:=]\s*["']?(?P<value>[\w$]+)
+    | ^(?P<block>[ ]*-?[ ]*(?:prefill(?:er)?s?|pd|disagg\w*):[ ]*(?:\#.*)?\r?\n)
+      (?=(?P<in>[ ]+)(?P<key>replicas?|create|enabled?):[ ]*(?P<set>\w+))"""
+)
+_SETTINGS_OFF = ("replica", "count", "create", "enable", "num")  # a line without any of them is no such setting
+# One side's text made from the other's: ``sed 's/prefill/decode/'``, ``${X//prefill/decode}``, ``.replace("prefill", "decode")``.
+_SUBSTITUTED = regex(
+    r"""(?imx)
+    \bs([/|\#,@!])[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1[^\n/|\#,@!]*(?:prefill|decode)[^\n/|\#,@!]*\1
+    | \$\{\w+//?[^\n/}]*(?:prefill|decode)[^\n/}]*/[^\n/}]*(?:prefill|decode)[^\n}]*\}
+    | \b(?:cp|ln[ ]-s\w*)[ ]+[^\s;|&]*(?:prefill|decode)[^\s;|&]*(?<!\.log)[ ]+
+      [^\s;|&]*(?:prefill|decode)[^\s;|&]*[ \r]*(?:$|[;&|\#])"""
+)
+_REPLACED = regex(
+    r"""(?i)\breplace\(\s*["'][^"'\n]*(?:prefill|decode)[^"'\n]*["']\s*,\s*["'][^"'\n]*(?:prefill|decode)"""
+)
+# A server that is told to change its role while it runs has to send and to receive.
+_SWITCHES = regex(
+    r"""(?ix)
+    (?<!no[ ])(?<!not[ ])(?<!without[ ])(?<!disable[-_])(?<!no[-_])
+    (?<![a-z]) (?: role[-_ ]?(?:switch|flip|swap)\w*
+      | (?:switch|flip|swap)[-_](?:p/?d[-_])?(?:kv[-_])?roles?           # not Go's "switch role {"
+      | (?:switch|flip|swap)\w*[ ](?:its|their)[ ](?:p/?d[ ])?roles?
+      | dual[-_ ]?mode | (?:dual|dynamic)[-_ ]?roles? ) (?![a-z])
+    (?!["']?\s*[:=]\s*["']?(?:0|false|no|off)\b)"""
+)
+_SWITCHING = ("switch", "flip", "swap", "dual", "dynamic")  # a line without any of them tells it of none
+_FENCED = regex(r"(?m)^[ \t>]*(?:```|~~~)")
+_DISAGG_DECODE = regex(r"(?i)disagg[a-z]{0,12}[-_ ]?decod")
+_OFF = frozenset({"0", "false", "no", "off"})
+
+
+class Deployment:
+    """The servers that the text of one file speaks of."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+
+    @cached_property
+    def low(self) -> str:
+        """The text in lower case, each character in its place; what is no ASCII is a question mark, which is quicker."""
+        s = self.text.s
+        return (s if s.isascii() else s.encode("ascii", "replace").decode("ascii")).lower()
+
+    def places(self, *words: str) -> list[int]:
+        """Where any of ``words`` (lower case) begins, in order: finding words first is what makes the patterns cheap."""
+        out: list[int] = []
+        for word in words:
+            i = self.low.find(word)
+            while i >= 0:
+                out.append(i)
+                i = self.low.find(word, i + 1)
+        return sorted(out)
+
+    def lines(self, *words: str) -> Iterator[tuple[int, int, int]]:
+        """Start, end, and end of the next line, of every line that holds any of ``words``."""
+        s, end = self.text.s, -1
+        for i in self.places(*words):
+            if i > end:
+                end = s.find("\n", i)
+                end = len(s) if end < 0 else end
+                below = s.find("\n", end + 1)
+                yield s.rfind("\n", 0, i) + 1, end, len(s) if below < 0 else below
+
+    @cached_property
+    def prefill_said(self) -> bool:
+        """Whether the file speaks of prefill as something other than a flag or a kernel."""
+        s = self.text.s
+        return any(_PREFILL_SAID.match(s, i) for i in self.places("prefill")) or any(w in s for w in _PREFILL_ABROAD)
+
+    @cached_property
+    def decode_said(self) -> bool:
+        """Whether the file names decode as an instance: a name, a key, or "decode worker"."""
+        s = self.text.s
+        lines = (s[a:b] for a, b, _ in self.lines("decode", "decoder"))
+        return any(
+            Side.DECODE in prose_sides(ln[:NAME_LENGTH])
+            or any(Side.DECODE in name_sides(w) for w in re.findall(r"[\w-]+", ln[:4096]))
+            for ln in lines
+        )
+
+    @cached_property
+    def prefill_off(self) -> tuple[str, int] | None:
+        """The words by which the file says that no prefill instance runs, and their index; None if it does not.
+
+        Each setting of that kind has to say so: a script that sets the number elsewhere to something else has both.
+        """
+        off: tuple[str, int] | None = None
+        s = self.text.s
+        found = (
+            m
+            for start, end, below in self.lines("prefill", "pd", "disagg")
+            if any(word in self.low[start:below] for word in _SETTINGS_OFF)
+            for m in _PREFILL_OFF.finditer(s, start, below)
+            if m.start() <= end
+        )
+        for m in found:
+            if (m.group("value") or m.group("set")).lower() not in _OFF:
+                return None
+            name = re.escape(m.group("name") or "")
+            if name and re.search(rf"\+\+\s*{name}\b|\b{name}\s*\+[+=]", s):
+                return None  # a counter
+            words = (
+                m.group() if m.group("value") else f"{m.group('block').strip(' -#')} {m.group('key')}: {m.group('set')}"
+            )
+            off = off or (" ".join(words.split())[:80], m.start())
+        return off
+
+    @cached_property
+    def substituted(self) -> tuple[str, int] | None:
+        """The words by which the file makes one side's config from the other's, and their index; None if it does not."""
+        s = self.text.s
+        lines = [(a, b) for a, b, _ in self.lines("prefill") if "decode" in self.low[a:b]]
+        made = [m for start, end in lines if (m := _SUBSTITUTED.search(s, start, end))]
+        made += _REPLACED.finditer(s) if "replace(" in self.low else ()
+        for m in made:
+            words = m.group().lower()
+            if "prefill" in words and "decode" in words:
+                return m.group()[:80], m.start()
+        return None
+
+    @cached_property
+    def _switches(self) -> list[tuple[str, int]]:
+        s = self.text.s
+        lines = [(a, b) for a, b, _ in self.lines("role", "dual") if any(w in self.low[a:b] for w in _SWITCHING)]
+        return [(m.group(), m.start()) for start, end in lines for m in _SWITCHES.finditer(s, start, end)]
+
+    def switching(self, place: int) -> tuple[str, int] | None:
+        """The words by which the file, or the block of it that ``place`` is in, says that a server's role changes while it
+        runs, and their index; None if there are none."""
+        for words, i in self._switches:
+            if _FENCED.search(self.text.s, *sorted((i, place))) is None:
+                return words, i
+        return None
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """The template variables that a condition in the file compares with a side: the text they stand in serves both."""
+        found = re.findall(
+            r"\b(?:eq|ne)\s+([\w.$]+)\s+[\"'](?:prefill|decode)|(?<![\w.$])([\w.$]{1,80})\s{0,9}[=!]=\s*[\"'](?:prefill|decode)",
+            self.text.s,
+        )
+        return frozenset(a or b for a, b in found)
+
+    @cached_property
+    def disagg_pair(self) -> bool:
+        """Whether ``disagg…decode`` is said as well, which makes ``disagg…prefill`` one of two sides."""
+        return any(_DISAGG_DECODE.match(self.text.s, i) for i in self.places("disagg"))
+
+    @cached_property
+    def objects(self) -> bool:
+        """Whether the file holds Kubernetes objects."""
+        return re.search(r"(?m)^kind:", self.text.s) is not None
+
+    @cached_property
+    def proxied(self) -> dict[str, Side]:
+        """Ports, host names and variables that a proxy in this file is told are prefill's or decode's."""
+        flags = self.places("--prefill", "--decode")
+        variables = self.places("prefill", "decode") if "prefill" in self.low and "http" in self.low else []
+        return proxies.servers(self.text.s, flags, variables, services=self.objects)
+
+    @cached_property
+    def third_role(self) -> bool:
+        """Whether the file compares or sets a role that is neither prefill nor decode: both, aggregated, encode."""
+        return listed.third(self.text.s)
