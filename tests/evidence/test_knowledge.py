@@ -24,6 +24,7 @@ _TABLES = [
     (names, "_NEUTRAL", {"name"}),
     (names, "_LOGIC", {"near"}),
     (names, "_PHASES", {"near"}),
+    (names, "_TURNED", {"turns"}),
     (names, "_FOREIGN", {"own"}),
     (names, "_REPLACED", {"own"}),
     (names, "_ASKING", {"test"}),
@@ -63,6 +64,8 @@ def _said(kind: str, text: str) -> str:
             found = frozenset(cue.side for cue in argv.cues(words, FileCtx("-", "-", Text(text))))
         case "own":
             return "yes" if names.own(text) else "-"
+        case "turns":
+            return "yes" if names.turns(text) else "-"
         case "connector":
             return "other" if connectors.kind_of(text) is connectors.Kind.OTHER else "-"
         case "picker":

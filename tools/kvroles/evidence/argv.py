@@ -109,6 +109,7 @@ class _Command:
         self.ctx = ctx
         plain = not pickers.many(w.s for w in words) and not any(names.denies(w.s) for w in words)
         self.plain = plain and (not words or names.own(words[0].s))
+        self.turned = any(_is_flag(w.s) and names.turns(w.s.partition("=")[0]) for w in words)
         self.run = next((i for i, w in enumerate(words) if not _RUNNER.match(w.s)), -1)
         self.script: Cue | None = None
         if self.plain and self.run >= 0 and (script := _SCRIPT.match(words[self.run].s)) is not None:
@@ -120,6 +121,8 @@ class _Command:
 
     def of_word(self, i: int, skip: int) -> list[Cue]:
         """The cues of word ``i`` where word ``skip`` holds the config."""
+        if self.turned:
+            return []  # ``--invert`` beside ``--role prefill``
         w, ctx = self.words[i], self.ctx
         flag = "" if i == 0 or i - 1 == skip else self._awaits(i - 1)
         if i == skip:

@@ -13,6 +13,23 @@ from kvroles.evidence.prose import alike_said, starts_something
 
 _CONFIG = regex(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
 _ENDS = regex(r"[.:;!?。：；！？)]\s*$")
+# Code that is commented out: what starts a server, sets a value, opens a key or target, or calls.
+_STARTS = regex(
+    r"(?:[A-Za-z_]\w*=\S*\s+)*(?:(?:nohup|exec|sudo|time|nice|env)\s+)*(?:\S*/)?"
+    r"(?:vllm\s+serve|(?:python3?|docker|podman|srun|mpirun|torchrun|uv|kubectl|helm|ssh)\s+\S*[\w/.:=\"'$-]\s*\S.*\s-{1,2}\w|\S+\.(?:sh|py)\s)"
+)
+_FORMS = tuple(
+    regex(pattern)
+    for pattern in (
+        r"(?:(?:export|local|const|let|var)\s+)?[A-Za-z_$][\w.$-]*(?:\[[^\]]*\])?\s*[:?+]?=(?!=)\s*\S",
+        r"(?:-\s+)?[\"']?[A-Za-z_][\w./-]*[\"']?\s*:(?:\s*$|\s+(?:[\"'\[{|>&*]|\S+$))",
+        r"(?:CMD|ENTRYPOINT|RUN|ENV|ARG|COPY|FROM)\s+\S",
+        r"(?:await\s+|return\s+)?[\w.:$]+!?\((?=.*[\"'\w)\]}].*[)\]},;({\\]?$)",
+    )
+)
+_MARK = regex(r"\s*(?:#+|//+|;+|--|/\*+|\*)\s?")
+_LONGEST_CODE = 300  # characters of a line that are looked at for code
+_LONGEST_SKIPPED = 20  # lines between a comment and what it is about
 _LONGEST = 4  # lines: in a longer comment only the last line is still about what comes next
 _SHOWN = 80
 
@@ -21,7 +38,8 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
     """The cue of a comment's lines, each given as its place in the file and its text without the comment's sign.
 
     The last line that is a title decides, unless another is one for the other side; the cue cites the line that decided.
-    A config that is commented out is no title, and a line in the midst of a sentence neither.
+    A config that is commented out is no title, and a line in the midst of a sentence neither. A title over code that is
+    commented out is the title of that.
     """
     lines = [(place, text.strip()) for place, text in lines if re.search(r"\w", text)]
     if not lines or any(_CONFIG.search(text) for _, text in lines):
@@ -36,12 +54,35 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
     if not titles:
         return []
     side, place, text = titles[-1]
+    if any(disabled(below, ctx.text.s, lines[-1][0]) for at, below in lines if at > place):
+        return []
     last = (place, text) == lines[-1]
     if {s for s, _, _ in titles} != {side} and not (last and starts_something(text)):
         return []
     if not last and len(lines) > _LONGEST:
         return []
     return [kinds.COMMENT.cue(side, text[:_SHOWN], place)]
+
+
+def disabled(text: str, s: str, place: int) -> bool:
+    """Whether a comment's line is code that is commented out: it starts a server, or is of the same form as the live line that
+    follows the comment. The comment's last line stands at index ``place`` of the file's text ``s``."""
+    text = text[:_LONGEST_CODE]
+    if _STARTS.match(text) is not None:
+        return True
+    forms = [form for form in _FORMS if form.match(text) is not None]
+    if not forms or place < 0:
+        return False
+    at = place
+    for _ in range(_LONGEST_SKIPPED):
+        at = s.find("\n", at) + 1
+        if not at:
+            return False
+        end = s.find("\n", at)
+        live = s[at : min(end if end >= 0 else len(s), at + _LONGEST_CODE)].strip()
+        if live and _MARK.match(live) is None:
+            return any(form.match(live) is not None for form in forms)
+    return False
 
 
 _BEHIND = regex(r"\s(?:#+|//+|;)[ \t]*([^'\"{}\[\]]*?)[ \t]*\r?\n?\Z")

@@ -11,7 +11,7 @@ from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import PD, mentioned, name_sides, own, role_key
+from kvroles.evidence.names import PD, mentioned, name_sides, own, role_key, turns
 from kvroles.evidence.patterns import regex
 
 _NAME_KEYS = frozenset(
@@ -181,6 +181,8 @@ class _Said(NamedTuple):
 def _said(m: Map, ctx: FileCtx) -> list[_Said]:
     """What the pairs of a mapping say, of those that say anything."""
     out: list[_Said] = []
+    if any(turns(k.value) and not (isinstance(v, Scalar) and v.value.lower() in _OFF) for k, v in m.pairs):
+        return out  # ``invert: true`` beside ``role: prefill``
     patch = m.get("op") is not None
     for k, v in m.pairs:
         key = k.value

@@ -20,6 +20,7 @@ _WORD = regex(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _NAMES: dict[str, Side] = {word: Side(side) for word, side, _ in rows(lexicon.SIDES)}
 _TRADES = frozenset(word for word, _, takes in rows(lexicon.SIDES) if takes == "company")
 _NEUTRAL = frozenset(word for row in rows(lexicon.NEUTRAL) for word in row[0].split())
+_TURNED = frozenset(lexicon.TURNED.split())
 _LOGIC = frozenset(lexicon.LOGIC.split())
 _FOREIGN = frozenset(lexicon.FOREIGN.split())
 _REPLACED = frozenset(lexicon.REPLACED.split())
@@ -241,8 +242,15 @@ def first_named(names: Iterable[str]) -> str:
 
 
 def of_another(name: str) -> bool:
-    """Whether what a name holds for each side is another server's: of ``peer_kv`` the value for prefill is decode's."""
-    return any(w in _FOREIGN for w in split_name(name))
+    """Whether what a name holds for each side is another server's: of ``peer_kv`` and ``INVERSE`` the value for prefill is
+    decode's."""
+    return any(w in _FOREIGN or w in _TURNED for w in split_name(name))
+
+
+def turns(name: str) -> bool:
+    """Whether a key or flag turns the side round that stands beside it (``invert: true``): it is of such words alone."""
+    words = split_name(name)
+    return bool(words) and all(w in _TURNED for w in words)
 
 
 _OPERATOR = regex(r"![=~]*|<>|[~^]")

@@ -21,6 +21,8 @@ from kvroles.migrate import walk
 from kvroles.migrate.readers import mentions, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.of_file import file_scope
+from kvroles.migrate.readers.template import actions as template
+from kvroles.migrate.readers.template.actions import Branch
 
 _MANY = 200  # files, and folders, that are looked at
 _MAX_BYTES = 256 << 10
@@ -32,6 +34,7 @@ _BOTH = TOKEN.encode()
 _PATH = r"[\w.~/${}()\"-]*$"  # compiled where a name is found: few files are asked
 _OPENS = regex(r"[\"'(]")  # a call's argument: ``file("``
 _DEFAULTS = r"(?m)^defaults:[ \t]*(?:\[[^\]\n]*?|(?:\r?\n[ \t]*-[^\n]*)*?\r?\n[ \t]*-[ \t]*)(?<![\w.-])({})(?![\w.-])"
+_HEAD = 40  # characters of the action that defines a template, its name left out
 _EXTENDS = (  # of a service that sets no command of its own
     r"(?m)^(?P<in>[ \t]+)extends:[ \t]*(?P<how>\{[^}\n]*\}|(?:\r?\n(?P=in)[ \t]+[^\n]*)+)[ \t]*\r?$"
     r"(?!(?:\n(?P=in)[^\n]*)*\n(?P=in)(?:command|entrypoint|args):)"
@@ -70,24 +73,47 @@ def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
     return out
 
 
-def included(ctx: FileCtx, name: str) -> dict[Side, Cue]:
-    """What each side, prefill or decode, is seen to include the named template ``name`` for, in the files beside the one that
-    defines it."""
-    folder, own = os.path.split(ctx.path)
+def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
+    """What each side, prefill or decode, is seen to include the named template or macro ``block`` for: in the file itself,
+    outside of the block, and in the files of its chart, of the charts beside it, or of the folder."""
+    name, own = template.defined(block), os.path.normpath(ctx.path)
     out: dict[Side, Cue] = {}
-    for path in _files(folder) if ctx.path != "-" else ():
-        data = walk.look(path).data
-        if os.path.basename(path) == own or f'"{name}"'.encode() not in data:
+    for path in [own, *(p for p in _of_chart(ctx) if p != own)] if ctx.path != "-" else []:
+        here = path == own
+        s = ctx.text.s if here else walk.look(path).data.decode("utf-8", "replace")
+        if name not in s:
             continue
-        shown = _join(os.path.dirname(ctx.name), folder, path)
-        other = File(path, shown, Text(data.decode("utf-8", "replace")))
-        up = Scope("other file", shown, None, file_scope(shown, other).cues)
+        s = re.sub(rf"\b\w+\.(?={re.escape(name)}\()", lambda m: " " * len(m.group()), s)  # imported as a module
+        shown = ctx.name if here else _join(os.path.dirname(ctx.name), os.path.dirname(own), path)
+        other = File(path, shown, Text(s))
+        up = Scope("other file", shown, None, [] if here else file_scope(shown, other).cues)
         for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
+            if here and block.start - len(name) - _HEAD <= use.place < block.end:
+                continue
             side = decide.of_use(use).side
             if side in decide.PD:
                 words = f"{os.path.basename(path)} includes {name}"
                 out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
     return out
+
+
+def _of_chart(ctx: FileCtx) -> list[str]:
+    """The files that may include what a file's templates define: those below the chart or library chart that it is in, and
+    those of the charts beside that; without a chart, those of its folder. No file above what the user named is looked at."""
+    parts, path = ctx.name.split("/")[:-1], os.path.normpath(ctx.path)
+    top = len(parts)
+    if "templates" in parts:
+        top = parts.index("templates")
+        top = parts.index("charts") if "charts" in parts[:top] else top
+    folder = os.path.dirname(path)
+    for _ in range(len(parts) - top):
+        folder = os.path.dirname(folder)
+    out: list[str] = []
+    todo = [folder]
+    while todo and len(out) < _MANY:
+        out += _files(todo[0])
+        todo = [*todo[1:], *_folders(todo[0])][:_MANY] if top < len(parts) else todo[1:]
+    return [os.path.normpath(p) for p in out[:_MANY]]
 
 
 def _candidates(ctx: FileCtx) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:

@@ -19,6 +19,7 @@ from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers import sniff
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.settings import Options
 
 _NEAR = 4_000  # characters round a role in which its connector stands
@@ -30,7 +31,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
     verdicts = _used_elsewhere(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
-    verdicts = _included(sites, verdicts, ctx) if "define" in ctx.low else verdicts
+    verdicts = _included(sites, verdicts, ctx) if "define" in ctx.low or "macro" in ctx.low else verdicts
     verdicts = together.expected(sites, _extended(sites, verdicts, ctx), ctx)
     answers = options.settings.answers_of(ctx.path)
     answered = {p.pos: answers[p.key] for p in identity.places(ctx.text.s) if p.key in answers} if answers else {}
@@ -211,14 +212,16 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
 
 
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """Refuse the side in a named template's name, if another file of the chart includes the template for the other side."""
+    """Refuse the side in a named template's name or text, if the template is included for the other side: here, or by another
+    file of the chart."""
+    named = [b for b in template.branches(ctx.text.s) if template.defined(b)]
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
-        name = next((s.name for s in site.scope.chain() if s.kind == "template"), "")
-        if name and v is not None and v.side in decide.PD and v.cues[0].kind == kinds.BLOCK.name:
+        own = next((b for b in reversed(named) if b.start <= site.pos < b.end), None)
+        if own is not None and v is not None and v.side in decide.PD and v.cues[0].weight < Weight.FLAG:
             from kvroles.migrate import across  # lazy: only few files define templates
 
-            if (taken := across.included(ctx, name).get(v.side.other)) is not None:
+            if (taken := across.included(ctx, own).get(v.side.other)) is not None:
                 v = Verdict(None, "shared", [*v.cues, taken])
         out.append(v)
     return out

@@ -56,15 +56,23 @@ zone
 
 # Words of logic: no name of a product or a team, so that a twin says nothing of what stands beside them.
 LOGIC = """
-after against anti avoid avoids before besides but bypass disable disabled drop dropped ex except exclude excluded
-excludes excluding for free from ignore ignored instead inverse kill lacks less minus negate negated neither never no
-non nor not off omit omitted opposite other post pre rather sans skip skipped stop than to un unless until versus vs
-wait without
+after against anti avoid avoids before besides but bypass complement complementary contrary converse disable disabled
+drop dropped ex except exclude excluded excludes excluding flip flipped for free from ignore ignored instead inverse
+invert inverted inverting kill lacks less minus mirrored negate negated negation neither never no non nor not off omit
+omitted opposite other post pre rather reverse reversed sans skip skipped stop swap swapped than to un unless unlike
+until versus vs wait without
 """
 
 # Words of a name that holds another server's side, or what another server's is for each side.
 FOREIGN = """
 counterpart dependency dest destination downstream foreign next partner peer peers prev previous remote upstream
+"""
+
+# Words of logic that turn a side round wherever they stand beside it: in the name of what holds each side's value, as a key or
+# a flag of their own. Each is one of LOGIC as well.
+TURNED = """
+complement complementary contrary converse flip flipped inverse invert inverted inverting mirrored negate negated
+negation not opposite reverse reversed swap swapped
 """
 
 # Words of a name that holds a side which may be replaced.

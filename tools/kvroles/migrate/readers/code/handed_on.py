@@ -7,9 +7,9 @@ from functools import partial
 
 from tree_sitter import Node
 
-from kvroles.evidence import kinds
+from kvroles.evidence import kinds, loops
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import mentioned, split_name
+from kvroles.evidence.names import PD, mentioned, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Reader
@@ -18,6 +18,10 @@ _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|int
 _ALONE = regex(r"^[\"'`]([\w./-]+)[\"'`]$")
 _NAMED = regex(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
 _PAIR = 2
+# What calls a function for each item of a list.
+_EACH = regex(r"(?i)(?:^|\.|::|_)(?:map|imap|starmap|for_?each|flat_?map|each|filter_?map)$")
+_COMPREHENSION = regex(r"comprehension|generator_expression")
+_LONGEST = 4000  # characters of a loop: what a longer one does with one value is not seen at once
 NAMES = frozenset(
     {"identifier", "type_identifier", "field_identifier", "property_identifier", "shorthand_property_identifier"}
 )
@@ -50,6 +54,8 @@ class HandedOn(Reader):
             if use.type not in NAMES:
                 continue
             for owner in grammar.owners(use):
+                if over := self._over_both(owner, use, name):
+                    return kinds.HANDED_ON.cue(other, over[:80], self.t.at(m.start()))
                 if mentioned(taker := self._in_turn(owner, use)) == {other}:
                     return kinds.HANDED_ON.cue(other, taker, self.t.at(m.start()))
                 taker = self._taker(owner, use)
@@ -66,6 +72,37 @@ class HandedOn(Reader):
                     return kinds.HANDED_ON.cue(other, taker, self.t.at(m.start()))
                 break
         return None
+
+    def _over_both(self, owner: Node, use: Node, name: str) -> str:
+        """The head of ``owner`` if that is a loop over both sides in which nothing but the name of the value at ``use`` speaks
+        of a side: each server is given that value. Empty if it is not."""
+        if owner.end_byte - owner.start_byte > _LONGEST:
+            return ""
+        if owner.type in self.spec.loop or _COMPREHENSION.search(owner.type):
+            body = owner.child_by_field_name("body") or owner
+            before, after = (owner.start_byte, body.start_byte), (body.end_byte, owner.end_byte)
+            head = max(self.t.s[slice(*before)], self.t.s[slice(*after)], key=len)
+        elif owner.type in self.spec.call and _EACH.search(called := self.called(owner)):
+            given = owner.child_by_field_name("arguments")
+            arguments = given.named_children if given is not None else []
+            body = next((c for c in arguments if c.start_byte <= use.start_byte < c.end_byte), owner)
+            head = " ".join([called, *(grammar.text(self.t, c) for c in arguments if c != body)])
+        else:
+            return ""
+        if not body.start_byte <= use.start_byte < body.end_byte or not self._names_both(head):
+            return ""
+        said = re.findall(r"[\w-]+", re.sub(rf"\b{re.escape(name)}\b", "", grammar.text(self.t, body)))
+        return head if not any(mentioned(w) for w in said) else ""
+
+    def _names_both(self, head: str) -> bool:
+        """Whether the head of a loop names both sides, or a list that does."""
+        if loops.over(head, self.ctx) is Side.SHARED:
+            return True
+        listed = re.search(r"([A-Za-z_]\w*)\W*$", head)
+        if listed is None:
+            return False
+        given = re.search(rf"(?<![\w.]){listed[1]}\s*(?::[^=\n]*)?:?=\s*[^\n\[({{]{{0,60}}([\[({{][^\])}}]*)", self.t.s)
+        return given is not None and {s for w in re.findall(r"[\w-]+", given[1]) for s in mentioned(w)} >= set(PD)
 
     def _after(self, owner: Node, pattern: str) -> str:
         """The first match of ``pattern`` behind ``owner``; empty if there is none."""

@@ -33,6 +33,11 @@ _SAYS = regex(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt
 _DERIVES = regex(
     r"(?i)(?:^|[._:])(?:dict|assign|evolve|extends?|combine\w*|union|overrid\w*|derive\w*|(?:deep_?)?(?:merge|copy|clone|update|replace)\w*)!?$"
 )
+# What gives its last argument only where there is no value under the name before it: ``kv.get("prefill", common)``.
+_LOOKS_UP = regex(
+    r"(?i)(?:^|[._:])(?:get|pop|get_?attr|get_?env|fetch|find|dig|coalesce|look_?up\w*|get_?default\w*|default\w*"
+    r"|\w*fallback\w*|\w*with_?default)!?$|(?:_or|[a-z]Or)(?:_?(?:else|default|insert\w*|init)|Else|Default)?!?$"
+)
 _UPDATED = regex(r"([\w.]+)\.(?:update|setdefault)$")
 _PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
@@ -220,7 +225,7 @@ class Unit(Conditionals):
         if additions.CALL.search(name) and any(w.s.startswith("-") for w in self.words_of(inner, inner)[0]):
             return self._list(inner, site, scope)
         picks = (pickers.by_name(name) and inner.named_child_count == 3) or self._picks(inner)
-        scope.cues += self._picked(name, inner, site) if picks else self._words(name, inner)
+        scope.cues += self._picked(name, inner, site) if picks else self._words(name, inner, site)
         if picks:
             scope.fork = self.t.at(node.start_byte), site.start_byte
         return scope
@@ -241,16 +246,18 @@ class Unit(Conditionals):
         place, words = self.t.at(children[0].start_byte), condition.strip()[:80]
         return pickers.cues(condition, grammar.text(self.t, children[1]), index - 1, words, self.ctx, place)
 
-    def _words(self, name: str, given: Node) -> list[Cue]:
-        """The sides that the plain strings and names among the arguments of a call of ``name`` say."""
+    def _words(self, name: str, given: Node, site: Node | None = None) -> list[Cue]:
+        """The sides that the plain strings and names among the arguments of a call of ``name`` say, but for the one that
+        ``site`` stands in."""
         out: list[Cue] = []
-        said = [grammar.text(self.t, c) for c in given.named_children if c.type not in self.spec.pair]
-        if _DERIVES.search(name):
+        arguments = [c for c in given.named_children if c.type not in self.spec.pair]
+        said = [grammar.text(self.t, c) for c in arguments]
+        if _DERIVES.search(name) or _LOOKS_UP.search(name):
             return out  # a copy of one side's config may be the other side's
         if pickers.many(said) or not own(name.rsplit(".", 1)[-1]) or any(denies(w.strip("\"'`")) for w in said):
             return out
-        for c in given.named_children:
-            if c.type in self.spec.pair:
+        for c in arguments:
+            if _holds(c, site):
                 continue
             source = grammar.text(self.t, c)
             if (m := _PLAIN.match(source)) is None:
@@ -353,6 +360,8 @@ class Unit(Conditionals):
             said, kind = self._said(node, source)
             if gap.count("\n") > 1 and (crossed or not said):
                 break
+            if said and kind is kinds.COMMENT and comments.disabled(said.strip(), self.t.s, node.start_byte):
+                break
             if said:
                 side = None if kind is kinds.PRINT and past(said) else self.ctx.title_side(said)
                 if side is not None and crossed and not announces(said):
@@ -395,3 +404,8 @@ class Unit(Conditionals):
         if m and _SAYS.match(m.group(1)):
             return m.group(2).strip("f\"'`") or " ", kinds.PRINT
         return "", kinds.COMMENT
+
+
+def _holds(node: Node, site: Node | None) -> bool:
+    """Whether ``site`` stands in a node."""
+    return site is not None and node.start_byte <= site.start_byte < node.end_byte

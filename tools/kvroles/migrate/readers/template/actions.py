@@ -74,6 +74,15 @@ _ELSE = regex(r"^\{[{%][-+]?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
 _END = regex(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
 
 
+_DEFINED = regex(r"(?:define\s+[\"`]([^\"`]+)[\"`]|macro\s+(\w+))")
+
+
+def defined(b: Branch) -> str:
+    """The name of the template or macro whose text a branch is; empty if it is that of none."""
+    m = _DEFINED.match(b.condition)
+    return (m[1] or m[2]) if m is not None else ""
+
+
 @lru_cache(maxsize=8)
 def branches(s: str) -> list[Branch]:
     """Every branch of every conditional, loop and definition in ``s``, in order of their start."""
