@@ -69,18 +69,21 @@ def at_least(release: Version, first: str) -> bool:
 
 
 def _flags(scope: Scope) -> dict[str, str]:
+    """The flags of the command that a site is in, without their dashes; the nearest owner that sets one counts."""
     out: dict[str, str] = {}
-    scopes = list(scope.chain())
-    parts = max((n for n, s in enumerate(scopes) if s.kind == "additions"), default=-1)  # of one command
+    scopes = scope.chain()
+    # What is added to a command's list later on is an owner of that list, and of the same command.
+    added = max((n for n, s in enumerate(scopes) if s.kind == "additions"), default=-1)
     for n, s in enumerate(scopes):
         for k, v in s.flags.items():
             out.setdefault(k, v)
-        if s.kind in {"container", "command", "list"} and s.flags and n > parts:
+        if s.kind in {"container", "command", "list"} and s.flags and n > added:
             break
     return out
 
 
 def _over_one(flags: dict[str, str], *names: str) -> str:
+    """The first of the flags ``names`` that is set to a number above one, as it is written; empty if none is."""
     for n in names:
         v = flags.get(n, "")
         if re.fullmatch(r"[0-9]{1,9}", v) and int(v) > 1:
@@ -88,70 +91,104 @@ def _over_one(flags: dict[str, str], *names: str) -> str:
     return ""
 
 
+class _Move(NamedTuple):
+    """What a rule is asked about: the side that ``site`` moves to, on which release (None: the newest rules hold), and the flags
+    of its command."""
+
+    site: Site
+    side: Side
+    release: Version | None
+    flags: dict[str, str]
+
+    def since(self, first: str) -> bool:
+        """Whether what holds from release ``first`` on holds here; it does where no release is named."""
+        return self.release is None or at_least(self.release, first)
+
+    def named_since(self, first: str) -> bool:
+        """Whether a release is named, and is ``first`` or later."""
+        return self.release is not None and at_least(self.release, first)
+
+    @property
+    def pipelined(self) -> str:
+        """The flag by which the server has more than one pipeline stage; empty if it has one."""
+        return _over_one(self.flags, "pipeline-parallel-size", "pp")
+
+
 def of(site: Site, side: Side, release: Version | None) -> list[Hazard]:
     """The hazards of moving ``site``; without a target release the newest rules hold."""
-    out: list[Hazard] = []
-    flags = _flags(site.scope)
+    move = _Move(site, side, release, _flags(site.scope))
+    return [hazard for rule in _RULES if (hazard := rule(move)) is not None]
 
-    def since(v: str) -> bool:
-        return release is None or at_least(release, v)
 
-    bidirectional = site.extra.get("bidirectional_kv_xfer", "").strip().lower() in {"true", "1", "yes"}
-    push = site.connector == "NixlPushConnector"
-    pipelined = _over_one(flags, "pipeline-parallel-size", "pp")
-    serial = "no-async-scheduling" in flags and not pipelined  # no two steps in flight
-    overlaps = bidirectional and side is Side.PREFILL and not push and not serial
-    if overlaps and release is not None and at_least(release, BIDIRECTIONAL) and not since(FENCE):
-        out.append(
-            Hazard(
-                "KVR137",
-                f"with bidirectional_kv_xfer a prefill instance of {release.text} can load KV into blocks that a step is "
-                "still writing, under every role: start it with --no-async-scheduling",
-            )
+def _bidirectional(move: _Move) -> Hazard | None:
+    """A prefill instance that loads KV from decode, into blocks that a step in flight may still write."""
+    asked = move.site.extra.get("bidirectional_kv_xfer", "").strip().lower() in {"true", "1", "yes"}
+    if not asked or move.side is not Side.PREFILL or move.site.connector == "NixlPushConnector":
+        return None
+    if "no-async-scheduling" in move.flags and not move.pipelined:
+        return None  # no two steps in flight
+    if move.since(FENCE):
+        return Hazard(
+            "KVR131",
+            "with bidirectional_kv_xfer a prefill instance still loads KV from decode, but from 0.24.0 on only "
+            "consumers hold freed blocks back until a step in flight is done; as kv_producer it was seen to load into "
+            "blocks still being written: keep kv_both here, or start it with --no-async-scheduling and without pipeline "
+            "parallelism",
+            blocks=True,
         )
-    if overlaps and since(FENCE):
-        out.append(
-            Hazard(
-                "KVR131",
-                "with bidirectional_kv_xfer a prefill instance still loads KV from decode, but from 0.24.0 on only "
-                "consumers hold freed blocks back until a step in flight is done; as kv_producer it was seen to load into "
-                "blocks still being written: keep kv_both here, or start it with --no-async-scheduling and without pipeline "
-                "parallelism",
-                blocks=True,
-            )
-        )
-    if side is Side.DECODE and since(PP) and pipelined:
-        out.append(
-            Hazard(
-                "KVR132",
-                f"{pipelined}: from 0.26.0 on a kv_consumer with pipeline parallelism does not start, which kv_both got past",
-                blocks=True,
-            )
-        )
-    if since(PCP) and (pcp := _over_one(flags, "prefill-context-parallel-size", "pcp")):
-        effect = (
-            "becomes allowed on a kv_producer"
-            if side is Side.PREFILL
-            else "is refused on a kv_consumer, as it was with kv_both"
-        )
-        out.append(Hazard("KVR133", f"{pcp}: prefill context parallelism {effect} from 0.29.0 on"))
-    takes_images = any(f.startswith(("multimodal", "limit-mm", "mm-", "ec-transfer-config")) for f in flags)
-    feeds_itself = "ec_consumer" in flags.get("ec-transfer-config", "") or "enable-mm-embeds" in flags
-    if release is not None and side is Side.PREFILL and since(MM) and takes_images and not feeds_itself:
-        text = "requests that leave out the embedding tensor become errors (0.28.0 on)"
-        if since(MM_FORCED):
-            text += ", and embedding inputs need --enable-mm-embeds (0.30.0 on)"
-        out.append(Hazard("KVR134", f"on a multimodal kv_producer {text}"))
-    if release is not None and site.wrappers and at_least(release, FENCE):
-        out.append(
-            Hazard(
-                "KVR135",
-                f"block freeing, partial-tail and multimodal handling follow {site.wrappers[0]}'s own role, which stays as it is",
-            )
-        )
-    if release is not None and side is Side.PREFILL and at_least(release, METRIC):
-        out.append(Hazard("KVR136", "vllm:num_requests_kv_fetch_by_stage disappears from a kv_producer (0.32.0 on)"))
-    return out
+    if move.release is None or not at_least(move.release, BIDIRECTIONAL):
+        return None
+    return Hazard(
+        "KVR137",
+        f"with bidirectional_kv_xfer a prefill instance of {move.release.text} can load KV into blocks that a step is "
+        "still writing, under every role: start it with --no-async-scheduling",
+    )
+
+
+def _pipeline_parallel(move: _Move) -> Hazard | None:
+    if move.side is not Side.DECODE or not move.since(PP) or not move.pipelined:
+        return None
+    message = "from 0.26.0 on a kv_consumer with pipeline parallelism does not start, which kv_both got past"
+    return Hazard("KVR132", f"{move.pipelined}: {message}", blocks=True)
+
+
+def _context_parallel(move: _Move) -> Hazard | None:
+    size = _over_one(move.flags, "prefill-context-parallel-size", "pcp")
+    if not size or not move.since(PCP):
+        return None
+    prefill = move.side is Side.PREFILL
+    effect = "becomes allowed on a kv_producer" if prefill else "is refused on a kv_consumer, as it was with kv_both"
+    return Hazard("KVR133", f"{size}: prefill context parallelism {effect} from 0.29.0 on")
+
+
+def _multimodal(move: _Move) -> Hazard | None:
+    """A prefill instance that is sent images, and does not take their embeddings from elsewhere."""
+    if move.side is not Side.PREFILL or not move.named_since(MM):
+        return None
+    takes_images = any(f.startswith(("multimodal", "limit-mm", "mm-", "ec-transfer-config")) for f in move.flags)
+    feeds_itself = "ec_consumer" in move.flags.get("ec-transfer-config", "") or "enable-mm-embeds" in move.flags
+    if not takes_images or feeds_itself:
+        return None
+    text = "requests that leave out the embedding tensor become errors (0.28.0 on)"
+    if move.named_since(MM_FORCED):
+        text += ", and embedding inputs need --enable-mm-embeds (0.30.0 on)"
+    return Hazard("KVR134", f"on a multimodal kv_producer {text}")
+
+
+def _wrapped(move: _Move) -> Hazard | None:
+    if not move.site.wrappers or not move.named_since(FENCE):
+        return None
+    own = f"{move.site.wrappers[0]}'s own role, which stays as it is"
+    return Hazard("KVR135", f"block freeing, partial-tail and multimodal handling follow {own}")
+
+
+def _metric(move: _Move) -> Hazard | None:
+    if move.side is not Side.PREFILL or not move.named_since(METRIC):
+        return None
+    return Hazard("KVR136", "vllm:num_requests_kv_fetch_by_stage disappears from a kv_producer (0.32.0 on)")
+
+
+_RULES = (_bidirectional, _pipeline_parallel, _context_parallel, _multimodal, _wrapped, _metric)
 
 
 def effect(side: Side, release: Version) -> str:
