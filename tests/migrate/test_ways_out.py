@@ -65,7 +65,7 @@ def known(place: str, wrong: str) -> Case:
 
 CASES = [
     Case("migrate.cli._run.2", "--write-baseline .", "--baseline FILE --write-baseline", "--baseline 'k n.json' --write-baseline ."),
-    Case("migrate.cli._run.3", "-", "Name the file ./-", "./-", {"-": PREFILL}),
+    Case("migrate.cli._names_standard_input.1", "-", "Name the file ./-", "./-", {"-": PREFILL}),
     Case("migrate.cli._holds_something.1", "-", "Look at the command before the pipe", "'a b.sh'"),
     Case("migrate.cli._standard_input.1", "-", "or name a path", "'a b.sh'", stdin=None),
     Case("migrate.cli._terminal.1", "--review --diff .", "Run it by itself", "--diff ."),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kvroles.migrate.run import FileResult
     from kvroles.migrate.search import Coverage
     from kvroles.migrate.settings import Known, Options
+    from kvroles.series.release import Version
 
 # Objects until the young are collected, and how often until the older are. Python's 700 has the trees of every file walked
 # dozens of times; its 10 and 10 let the trees of a hundred files pile up.
@@ -167,22 +168,16 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
-    release = None
-    if args.target_vllm is not None:
-        # lazy: most runs need it late, or not at all
-        from kvroles.migrate import hazards
-
-        release = hazards.target(args.target_vllm)
+    release = _release(args)
     terminal = _terminal(args) if args.review else None
     if args.write_baseline and args.baseline is None:
         raise UsageError("--write-baseline goes with --baseline", fix="Name the file: --baseline FILE --write-baseline")
     entries = _entries(args)
     known = settings.Known(args.side, args.config, trust=not args.no_config)
-    proof = args.write or args.diff or args.json or args.review or args.html is not None
     options = settings.Options(
         known.of("-", "."),
         release,
-        proof=proof,
+        proof=args.write or args.diff or args.json or args.review or args.html is not None,
         known=known,
         keys=args.review or args.baseline is not None or args.format == "sarif",
         lines=args.format == "sarif" or args.html is not None,
@@ -193,13 +188,7 @@ def _run(args: argparse.Namespace) -> int:
 
         html.check_place(args.html)
     args.paths = paths.given(args.paths, args.from_list, null=args.null)
-    if "-" in args.paths:
-        if os.path.lexists("-"):  # a gate that is given the names of files would else pass on an empty input
-            raise UsageError(
-                "- stands for standard input, and there is a file of that name here", fix="Name the file ./-"
-            )
-        if len(args.paths) > 1:
-            raise UsageError("- stands for standard input and goes with no other path")
+    if _names_standard_input(args.paths):
         return _standard_input(args, options, known, entries)
     found, coverage = search.over(args.paths, known, names=args.verbose, quiet=args.quiet)
     if args.baseline is not None:
@@ -228,7 +217,28 @@ def _run(args: argparse.Namespace) -> int:
     _baseline(args, entries, results)
     whole = report(args, results, coverage) and whole
     _account(args.paths, results, coverage, known)
-    return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
+    return _code(args, results, whole=whole)
+
+
+def _release(args: argparse.Namespace) -> Version | None:
+    """The release of ``--target-vllm``; None without one. Raises ``UsageError`` for one that is not known."""
+    if args.target_vllm is None:
+        return None
+    # lazy: most runs name no release
+    from kvroles.migrate import hazards
+
+    return hazards.target(args.target_vllm)
+
+
+def _names_standard_input(paths: list[str]) -> bool:
+    """Whether standard input is to be read. Raises ``UsageError`` where that is not clear."""
+    if "-" not in paths:
+        return False
+    if os.path.lexists("-"):  # a gate that is given the names of files would else pass on an empty input
+        raise UsageError("- stands for standard input, and there is a file of that name here", fix="Name the file ./-")
+    if len(paths) > 1:
+        raise UsageError("- stands for standard input and goes with no other path")
+    return True
 
 
 def _terminal(args: argparse.Namespace) -> Terminal:
@@ -292,6 +302,7 @@ def _holds_something(data: bytes) -> None:
 
 
 def _standard_input(args: argparse.Namespace, options: Options, known: Known, entries: list[Entry]) -> int:
+    """Read standard input as one file; with ``--write`` give it out again, rewritten. The exit code."""
     # lazy: most runs need it late, or not at all
     from kvroles.migrate import run, search, walk
 
@@ -319,16 +330,21 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
     _baseline(args, entries, results)
     whole = report(args, results, coverage)
     _account([], results, coverage, known)
-    return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
+    return _code(args, results, whole=whole)
+
+
+def _code(args: argparse.Namespace, results: list[FileResult], *, whole: bool) -> int:
+    """The exit code of a run; ``whole`` says that all that was asked for was written."""
+    # lazy: not before all is read
+    from kvroles.migrate.run import left
+
+    return int(Exit.DOES_NOT_APPLY if not whole or (args.check and left(results)) else Exit.DONE)
 
 
 def _write(results: list[FileResult]) -> bool:
     """Write what is to be written; whether all of it could be."""
-    # lazy: most runs need it late, or not at all
-    from kvroles.migrate import rewrite
-
-    # lazy: most runs need it late, or not at all
-    from kvroles.migrate.run import skipped
+    # lazy: most runs write nothing
+    from kvroles.migrate import rewrite, run
 
     whole = True
     for r in results:
@@ -337,7 +353,7 @@ def _write(results: list[FileResult]) -> bool:
         try:
             rewrite.write(r.path, r.before, r.after)
         except rewrite.NotWrittenError as e:
-            r.findings += skipped(r.path, f"not written, {e}").findings
+            r.findings += run.skipped(r.path, f"not written, {e}").findings
             whole = False
             continue
         for f in r.findings:
