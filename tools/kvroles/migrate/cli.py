@@ -196,6 +196,7 @@ def _run(args: argparse.Namespace) -> int:
     # lazy: not before: what it needs is loaded while other processes look for files
     from kvroles.migrate import run
     from kvroles.migrate.answers import rows  # lazy: see above
+    from kvroles.migrate.report import output  # lazy: see above
 
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
@@ -215,7 +216,7 @@ def _run(args: argparse.Namespace) -> int:
         write = review.confirm(results, terminal, ask=not args.write)
     whole = _write(results) if write else True
     _baseline(args, entries, results)
-    whole = report(args, results, coverage) and whole
+    whole = output.report(args, results, coverage) and whole
     _account(args.paths, results, coverage, known)
     return _code(args, results, whole=whole)
 
@@ -305,6 +306,7 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
     """Read standard input as one file; with ``--write`` give it out again, rewritten. The exit code."""
     # lazy: most runs need it late, or not at all
     from kvroles.migrate import run, search, walk
+    from kvroles.migrate.report import output  # lazy: see above
 
     if sys.stdin is None:
         raise UsageError("Standard input is closed", fix="Pipe a text into it, or name a path")
@@ -328,7 +330,7 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
             console.say_exactly(data)
             data = sys.stdin.buffer.read(1 << 20)
     _baseline(args, entries, results)
-    whole = report(args, results, coverage)
+    whole = output.report(args, results, coverage)
     _account([], results, coverage, known)
     return _code(args, results, whole=whole)
 
@@ -368,70 +370,3 @@ def _account(paths: list[str], results: list[FileResult], coverage: Coverage, kn
 
     for line in account.lines(paths, results, coverage, known):
         console.note(line)
-
-
-def report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> bool:
-    """Print the report, and write the page that is asked for; whether that could be written."""
-    if args.write and args.paths == ["-"]:  # standard output has the text
-        console.note(_text(args, results, coverage))
-    elif args.diff and args.format == "text":
-        # lazy: most runs show no change
-        from kvroles.migrate.report import diff
-
-        console.say_exactly(diff.diffs(results))
-        if console.can_say():
-            _beside_the_patch(args, results, coverage)
-    elif args.format == "text":
-        console.say(_text(args, results, coverage))
-    else:
-        _machine(args.format, results, coverage)
-    if args.html is None:
-        return True
-    # lazy: most runs write no page
-    from kvroles.migrate.report import html
-
-    try:
-        html.write(args.html, html.page(results, coverage))
-    except OSError as e:
-        console.note(f"kv-roles: {args.html} cannot be written: {e.strerror or e}. What was there is as it was.")
-        return False
-    return True
-
-
-def _beside_the_patch(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> None:
-    """Say on standard error what is no change: what somebody has to decide or could not be read, and the summary."""
-    # lazy: not before all is read
-    from kvroles.migrate.report import table, text
-
-    needs = any(table.state(f) in {"unread", "to decide"} for r in results for f in r.findings)
-    console.note(text.text(results, coverage, quiet=args.quiet or not needs))
-
-
-def _text(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> str:
-    # lazy: not before all is read
-    from kvroles.migrate.report import text
-
-    return text.text(results, coverage, verbose=args.verbose, quiet=args.quiet, check=args.check)
-
-
-def _machine(form: str, results: list[FileResult], coverage: Coverage) -> None:
-    """Print the report in one of the forms for programs."""
-    # lazy: only the form that is asked for
-    match form:
-        case "json":
-            from kvroles.migrate.report import json  # lazy: see above
-
-            console.say_json(json.as_json(results, coverage))
-        case "sarif":
-            from kvroles.migrate.report import sarif  # lazy: see above
-
-            console.say_json(sarif.log(results))
-        case "github":
-            from kvroles.migrate.report import github  # lazy: see above
-
-            console.say_exactly("".join(f"{line}\n" for line in github.github(results)))
-        case _:
-            from kvroles.migrate.report import table  # lazy: see above
-
-            rows = table.rows(results, coverage)
-            console.say_exactly(table.csv(rows) if form == "csv" else table.markdown(rows))

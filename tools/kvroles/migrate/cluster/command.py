@@ -45,6 +45,7 @@ def _run(args: argparse.Namespace) -> int:
     from kvroles.migrate import run, settings  # lazy: --help needs none of it
     from kvroles.migrate.cluster import read  # lazy: --help needs none of it
     from kvroles.migrate.cluster.kubectl import Kubectl  # lazy: --help needs none of it
+    from kvroles.migrate.report import output  # lazy: --help needs none of it
     from kvroles.migrate.search import Coverage  # lazy: --help needs none of it
 
     release = None
@@ -64,5 +65,5 @@ def _run(args: argparse.Namespace) -> int:
 
         html.check_place(args.html)
     results = read.cluster(Kubectl(cluster, scope), options, coverage, quiet=args.quiet)
-    whole = cli.report(args, results, coverage)
+    whole = output.report(args, results, coverage)
     return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
