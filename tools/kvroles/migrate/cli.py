@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kvroles import console
 from kvroles.errors import Exit, UsageError
-from kvroles.migrate.report import SCHEMA
+from kvroles.migrate.report import SCHEMA, output
 
 if TYPE_CHECKING:
     from kvroles.migrate.answers.baseline import Entry
@@ -168,7 +168,7 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
-    release = _release(args)
+    release = release_of(args)
     terminal = _terminal(args) if args.review else None
     if args.write_baseline and args.baseline is None:
         raise UsageError("--write-baseline goes with --baseline", fix="Name the file: --baseline FILE --write-baseline")
@@ -182,21 +182,16 @@ def _run(args: argparse.Namespace) -> int:
         keys=args.review or args.baseline is not None or args.format == "sarif",
         lines=args.format == "sarif" or args.html is not None,
     )
-    if args.html is not None:
-        # lazy: most runs write no page
-        from kvroles.migrate.report import html
-
-        html.check_place(args.html)
+    output.check(args)
     args.paths = paths.given(args.paths, args.from_list, null=args.null)
     if _names_standard_input(args.paths):
         return _standard_input(args, options, known, entries)
     found, coverage = search.over(args.paths, known, names=args.verbose, quiet=args.quiet)
     if args.baseline is not None:
         found = search.without(args.baseline, found, coverage)
-    # lazy: not before: what it needs is loaded while other processes look for files
+    # lazy: not before: what these need is loaded while other processes look for files
     from kvroles.migrate import run
     from kvroles.migrate.answers import rows  # lazy: see above
-    from kvroles.migrate.report import output  # lazy: see above
 
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
@@ -218,10 +213,10 @@ def _run(args: argparse.Namespace) -> int:
     _baseline(args, entries, results)
     whole = output.report(args, results, coverage) and whole
     _account(args.paths, results, coverage, known)
-    return _code(args, results, whole=whole)
+    return exit_code(args, results, whole=whole)
 
 
-def _release(args: argparse.Namespace) -> Version | None:
+def release_of(args: argparse.Namespace) -> Version | None:
     """The release of ``--target-vllm``; None without one. Raises ``UsageError`` for one that is not known."""
     if args.target_vllm is None:
         return None
@@ -306,7 +301,6 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
     """Read standard input as one file; with ``--write`` give it out again, rewritten. The exit code."""
     # lazy: most runs need it late, or not at all
     from kvroles.migrate import run, search, walk
-    from kvroles.migrate.report import output  # lazy: see above
 
     if sys.stdin is None:
         raise UsageError("Standard input is closed", fix="Pipe a text into it, or name a path")
@@ -332,10 +326,10 @@ def _standard_input(args: argparse.Namespace, options: Options, known: Known, en
     _baseline(args, entries, results)
     whole = output.report(args, results, coverage)
     _account([], results, coverage, known)
-    return _code(args, results, whole=whole)
+    return exit_code(args, results, whole=whole)
 
 
-def _code(args: argparse.Namespace, results: list[FileResult], *, whole: bool) -> int:
+def exit_code(args: argparse.Namespace, results: list[FileResult], *, whole: bool) -> int:
     """The exit code of a run; ``whole`` says that all that was asked for was written."""
     # lazy: not before all is read
     from kvroles.migrate.run import left

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 
 from kvroles import console
-from kvroles.errors import Exit
 from kvroles.migrate import cli
+from kvroles.migrate.report import output
 
 
 def parser(prog: str = "kubectl kv-roles") -> console.Parser:
@@ -42,28 +42,18 @@ def main(argv: list[str] | None = None, prog: str = "kubectl kv-roles") -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from kvroles.migrate import run, settings  # lazy: --help needs none of it
+    from kvroles.migrate import settings  # lazy: --help needs none of it
     from kvroles.migrate.cluster import read  # lazy: --help needs none of it
     from kvroles.migrate.cluster.kubectl import Kubectl  # lazy: --help needs none of it
-    from kvroles.migrate.report import output  # lazy: --help needs none of it
     from kvroles.migrate.search import Coverage  # lazy: --help needs none of it
 
-    release = None
-    if args.target_vllm is not None:
-        # lazy: only where a release is asked for
-        from kvroles.migrate import hazards
-
-        release = hazards.target(args.target_vllm)
+    release = cli.release_of(args)
     cluster = [f"--{name}={value}" for name in ("context", "kubeconfig") if (value := getattr(args, name))]
     scope = ["--all-namespaces"] if args.all_namespaces else [f"--namespace={args.namespace}"] if args.namespace else []
     coverage = Coverage(names=args.verbose)
     coverage.unit = "object"
     options = settings.Options(settings.Settings(), release, lines=args.format == "sarif" or args.html is not None)
-    if args.html is not None:
-        # lazy: most runs write no page
-        from kvroles.migrate.report import html
-
-        html.check_place(args.html)
+    output.check(args)
     results = read.cluster(Kubectl(cluster, scope), options, coverage, quiet=args.quiet)
     whole = output.report(args, results, coverage)
-    return int(Exit.DOES_NOT_APPLY if not whole or (args.check and run.left(results)) else Exit.DONE)
+    return cli.exit_code(args, results, whole=whole)

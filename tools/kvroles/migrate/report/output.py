@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from kvroles.migrate.search import Coverage
 
 
+def check(args: argparse.Namespace) -> None:
+    """Raise ``UsageError`` where the page that ``args`` ask for cannot be written."""
+    if args.html is not None:
+        # lazy: most runs write no page
+        from kvroles.migrate.report import html
+
+        html.check_place(args.html)
+
+
 def report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> bool:
     """Print the report, and write the page that is asked for; whether that could be written."""
     if args.write and args.paths == ["-"]:  # standard output has the text
