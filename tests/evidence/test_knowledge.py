@@ -27,6 +27,8 @@ _TABLES = [
     (names, "_TURNED", {"turns"}),
     (names, "_FOREIGN", {"own"}),
     (names, "_REPLACED", {"own"}),
+    (names, "_REPLACEABLE", {"holds"}),
+    (names, "_CONFIGS", {"returns"}),
     (names, "_ASKING", {"test"}),
     (names, "_COUNTING", {"count"}),
     (names, "_ROLE_VALUES", {"value"}),
@@ -66,6 +68,10 @@ def _said(kind: str, text: str) -> str:
             return "yes" if names.own(text) else "-"
         case "turns":
             return "yes" if names.turns(text) else "-"
+        case "holds":
+            return "yes" if names.holds_defaults(text) else "-"
+        case "returns":
+            return "yes" if names.holds_defaults(text, function=True) else "-"
         case "connector":
             return "other" if connectors.kind_of(text) is connectors.Kind.OTHER else "-"
         case "picker":

@@ -46,9 +46,6 @@ _TRADES = {
     False: regex(rf"(?i)(?<![a-z])producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:{_TRADE_NOUN}))|生产者"),
     True: regex(rf"(?i)(?<![a-z])consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:{_TRADE_NOUN}))|消费者"),
 }
-_DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
-_VALUES = regex(r"(?:^|/)values\.ya?ml$")
-_VALUES_OF = regex(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
 _PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
 # A value that whoever starts it may replace: ${ROLE:-prefill}, ${{ inputs.role || 'prefill' }}.
 _OPEN = regex(r"\$\{\w+:?[-=]|\$\{\{[^{}]*\|\|")
@@ -64,7 +61,7 @@ _TRUTHS = {
     Side.PREFILL: regex(r"(?i)(?<![a-z])is[-_.]?prefill"),
     Side.DECODE: regex(r"(?i)(?<![a-z])is[-_.]?decod"),
 }
-_TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest)(?:[/_.-]|$)")
+_TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest)(?:[/_.-]|$)|\.bats$")
 _BEFORE = regex(r"[\w.-]*\Z")
 _AFTER = regex(r"[\w.-]*")
 
@@ -262,16 +259,6 @@ class FileCtx(Deployment):
         if side not in PD or re.search(r"(?i)prefill|decod", words) or not by_trade(words) or self.company:
             return side
         return side if _TRADES[side is Side.PREFILL].search(self.text.s) else None
-
-    @cached_property
-    def overridable(self) -> bool:
-        """Whether what the file sets is but a default that another file may replace: a role's or all groups' in Ansible, a
-        chart's values beside those of one side."""
-        if _DEFAULTS.search(self.name):
-            return True
-        return _VALUES.search(self.name) is not None and any(
-            _VALUES_OF.match(n) and mentioned(n) & set(PD) for n in self.siblings
-        )
 
     @cached_property
     def holds_tests(self) -> bool:

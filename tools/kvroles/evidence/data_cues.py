@@ -242,7 +242,7 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         if side := one_side(v.value, ctx):
             return [kinds.PATCH_PATH.cue(side, v.value, pos)]
         return []
-    if role_key(key) and not ctx.overridable:
+    if role_key(key):
         side = ctx.role_of(v.value, key)
         if side is None:
             side = one_side(v.value, ctx)

@@ -13,17 +13,18 @@ from typing import NamedTuple
 from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import of_another
+from kvroles.evidence.names import holds_defaults, of_another
 
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 PD = (Side.PREFILL, Side.DECODE)
 _HOLDERS = frozenset({"key", "variable", "function", "section"})  # scopes that bear the name of what they hold
+_DEFAULTS = _HOLDERS | {"anchor", "class"}
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
 class Verdict:
-    """``side`` if it is settled, else ``why`` not: unknown, conflict, weak, shared, aggregated, encode."""
+    """``side`` if it is settled, else ``why`` not: unknown, conflict, weak, default, shared, aggregated, encode."""
 
     def __init__(
         self,
@@ -159,8 +160,22 @@ def _weigh(
                 return Verdict(None, "conflict", seen + used, carrier=scope)
         if decided.weight < Weight.FLAG and any(s.kind in _HOLDERS and of_another(s.name) for s in chain):
             return Verdict(None, "weak", seen)
+        if (holder := _of_defaults(chain, seen)) is not None:
+            return Verdict(None, "default", seen, carrier=holder, suggested=decided.side)
         return Verdict(decided.side, "", seen, against)
     return Verdict(None, decided.side.value, seen)
+
+
+def _of_defaults(chain: list[Scope], cues: list[Cue]) -> Scope | None:
+    """The owner that is named for defaults, if all that says the side are settings in it."""
+    if not kinds.settings_only(cues):
+        return None
+    inside: set[Cue] = set()
+    for scope in chain:
+        if scope.kind in _DEFAULTS and holds_defaults(scope.name, function=scope.kind == "function"):
+            return scope if inside.issuperset(cues) else None
+        inside.update(scope.cues)
+    return None
 
 
 def _open(decided: _Level | None, scope: Scope) -> bool:

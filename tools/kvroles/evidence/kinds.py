@@ -15,13 +15,15 @@ class Kind(NamedTuple):
     """One row: the name in a report, the weight, and what it takes or yields to.
 
     ``alone`` says what it takes where nothing else decides: "label" of a name that aggregated servers carry as well, "name" of
-    that of a whole file or class. Of what ``gives_way``, in a document, the nearer one decides.
+    that of a whole file or class. Of what ``gives_way``, in a document, the nearer one decides. A ``setting`` is what
+    another setting of the same key may replace: where it is but a default, it decides nothing.
     """
 
     name: str
     weight: int
     alone: str = ""
     gives_way: bool = False
+    setting: bool = False
 
     def cue(self, side: Side, words: str, pos: int = -1) -> Cue:
         """The evidence that ``words`` at index ``pos`` of the file's text are for ``side``."""
@@ -30,9 +32,9 @@ class Kind(NamedTuple):
 
 # A flag, variable or setting whose meaning is the side, and what says in so many words that both sides use a value.
 ANSWER = Kind("answer", Weight.FLAG)
-ROLE = Kind("role", Weight.FLAG, "label")
+ROLE = Kind("role", Weight.FLAG, "label", setting=True)
 ROLE_FLAG = Kind("flag", Weight.FLAG)
-ROLE_VARIABLE = Kind("variable", Weight.FLAG, "label")
+ROLE_VARIABLE = Kind("variable", Weight.FLAG, "label", setting=True)
 PREFILL_OFF = Kind("prefill off", Weight.FLAG)
 CHANGES_ROLE = Kind("changes its role", Weight.FLAG)
 BOTH_SAID = Kind("comment", Weight.FLAG)
@@ -43,13 +45,14 @@ BUILT_UPON = Kind("stage", Weight.FLAG, "label")
 MADE_FROM_OTHER = Kind("made from the other", Weight.FLAG)
 
 # A name, a label, a key, a branch, a port given to the proxy.
-NAME = Kind("name", Weight.NAMED, "label")
-LABEL = Kind("label", Weight.NAMED, "label")
+NAME = Kind("name", Weight.NAMED, "label", setting=True)
+LABEL = Kind("label", Weight.NAMED, "label", setting=True)
 KEY = Kind("key", Weight.NAMED, "label")
-ROLE_SETTING = Kind("role", Weight.NAMED, "label")
+ROLE_SETTING = Kind("role", Weight.NAMED, "label", setting=True)
 PATCH_PATH = Kind("patch path", Weight.NAMED, "label")
 SECTION = Kind("section", Weight.NAMED, "label")
 VARIABLE = Kind("variable", Weight.NAMED, "label")
+ROLE_ASSIGNED = Kind("assignment", Weight.NAMED, "label", setting=True)  # of a script, which may set it again
 FUNCTION = Kind("function", Weight.NAMED, "label")
 CLASS = Kind("class", Weight.NAMED, "name")
 TARGET = Kind("target", Weight.NAMED, "label")
@@ -102,4 +105,10 @@ REMARK = Kind("sentence", Weight.HINT, gives_way=True)
 
 ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Kind))
 ALONE = {row.name: row.alone for row in ROWS if row.alone}
+SETTINGS = frozenset((row.name, row.weight) for row in ROWS if row.setting)
 GIVE_WAY = frozenset(row.name for row in ROWS if row.gives_way)
+
+
+def settings_only(cues: list[Cue]) -> bool:
+    """Whether nothing but settings, which others of the same keys may replace, says what ``cues`` say."""
+    return bool(cues) and all((c.kind, c.weight) in SETTINGS for c in cues)

@@ -24,6 +24,8 @@ _TURNED = frozenset(lexicon.TURNED.split())
 _LOGIC = frozenset(lexicon.LOGIC.split())
 _FOREIGN = frozenset(lexicon.FOREIGN.split())
 _REPLACED = frozenset(lexicon.REPLACED.split())
+_REPLACEABLE = frozenset(lexicon.REPLACEABLE.split())
+_CONFIGS = frozenset(lexicon.CONFIGS.split())
 _ASKING = frozenset(lexicon.ASKING.split())
 _COUNTING = frozenset(lexicon.COUNTING.split())
 _PHASES = frozenset((word, where, Side(side)) for word, where, sides in rows(lexicon.PHASES) for side in sides.split())
@@ -251,6 +253,15 @@ def turns(name: str) -> bool:
     """Whether a key or flag turns the side round that stands beside it (``invert: true``): it is of such words alone."""
     words = split_name(name)
     return bool(words) and all(w in _TURNED for w in words)
+
+
+def holds_defaults(name: str, *, function: bool = False) -> bool:
+    """Whether what a name holds is there to be replaced (``defaults``, ``base_config``); a ``function`` gives such settings only
+    where its last word says so: ``default_config``, and not ``launch_default_server``."""
+    words = split_name(name)
+    if not any(w in _REPLACEABLE for w in words):
+        return False
+    return not function or words[-1] in _REPLACEABLE or words[-1] in _CONFIGS
 
 
 _OPERATOR = regex(r"![=~]*|<>|[~^]")

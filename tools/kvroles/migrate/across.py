@@ -59,7 +59,7 @@ def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
     out: dict[str, tuple[Side, Cue]] = {}
     if ctx.path == "-" or "services:" not in ctx.text.s:
         return out
-    for path in _files(folder):
+    for path in files_in(folder):
         if os.path.basename(path) == name or _language(os.path.basename(path)) != "yaml":
             continue
         text = walk.look(path).data.decode("utf-8", "replace")
@@ -111,8 +111,8 @@ def _of_chart(ctx: FileCtx) -> list[str]:
     out: list[str] = []
     todo = [folder]
     while todo and len(out) < _MANY:
-        out += _files(todo[0])
-        todo = [*todo[1:], *_folders(todo[0])][:_MANY] if top < len(parts) else todo[1:]
+        out += files_in(todo[0])
+        todo = [*todo[1:], *folders_in(todo[0])][:_MANY] if top < len(parts) else todo[1:]
     return [os.path.normpath(p) for p in out[:_MANY]]
 
 
@@ -122,21 +122,21 @@ def _candidates(ctx: FileCtx) -> Iterator[tuple[str, str, str, tuple[str, ...]]]
     shown = os.path.dirname(ctx.name)
     own = os.path.basename(os.path.abspath(folder))
     below, here, above = (f"{own}/",), ("", "./", "/", f"{own}/"), ("../",)
-    for path in _files(folder):
+    for path in files_in(folder):
         if os.path.basename(path) != name:
             yield path, _join(shown, folder, path), name, here
-    for child in _folders(folder):
-        for path in _files(child):
+    for child in folders_in(folder):
+        for path in files_in(child):
             yield path, _join(shown, folder, path), name, above
     if not shown:
         return  # what is above was not asked about
     parent = os.path.join(folder, "..")
-    for path in _files(parent):
+    for path in files_in(parent):
         yield path, _join(os.path.dirname(shown), parent, path), name, below
-    for path in _files(os.path.join(parent, "templates")):
+    for path in files_in(os.path.join(parent, "templates")):
         yield path, _join(os.path.dirname(shown), parent, path), name, below
     if "kustomization.yaml" in ctx.siblings:  # a base: its folder is what others name
-        for beside in _folders(parent):
+        for beside in folders_in(parent):
             path = os.path.join(beside, "kustomization.yaml")
             if os.path.basename(beside) != own and os.path.isfile(path) and not os.path.islink(path):
                 yield path, _join(os.path.dirname(shown), parent, path), own, above
@@ -154,7 +154,7 @@ def _join(shown: str, folder: str, path: str) -> str:
     return os.path.normpath(os.path.join(shown, os.path.relpath(path, folder or ".")))
 
 
-def _files(folder: str) -> list[str]:
+def files_in(folder: str) -> list[str]:
     """The files in a folder that may name another, in order; links are not followed."""
     try:
         with os.scandir(folder or ".") as it:
@@ -168,7 +168,8 @@ def _files(folder: str) -> list[str]:
     return sorted(found)[:_MANY]
 
 
-def _folders(folder: str) -> list[str]:
+def folders_in(folder: str) -> list[str]:
+    """The folders in a folder, in order; links are not followed."""
     try:
         with os.scandir(folder or ".") as it:
             found = [os.path.join(folder, e.name) for e in it if e.is_dir(follow_symlinks=False)]

@@ -31,6 +31,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     sites = read.read(ctx)
     verdicts = [_verdict(s, ctx, options) for s in sites]
     verdicts = _used_elsewhere(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
+    verdicts = _replaced(verdicts, ctx)
     verdicts = _included(sites, verdicts, ctx) if "define" in ctx.low or "macro" in ctx.low else verdicts
     verdicts = together.expected(sites, _extended(sites, verdicts, ctx), ctx)
     answers = options.settings.answers_of(ctx.path)
@@ -211,6 +212,19 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
     return out
 
 
+def _replaced(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side that only settings say, where the file is there for others to be laid over it."""
+    out: list[Verdict | None] = []
+    for v in verdicts:
+        if v is not None and v.side in decide.PD and kinds.settings_only(v.cues):
+            from kvroles.migrate import replaced  # lazy: only few files are decided by settings alone
+
+            if (by := replaced.by(ctx, v.side, v.cues)) is not None:
+                v = Verdict(None, "default", v.cues, carrier=Scope(*by, None), suggested=v.side)
+        out.append(v)
+    return out
+
+
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """Refuse the side in a named template's name or text, if the template is included for the other side: here, or by another
     file of the chart."""
@@ -274,7 +288,7 @@ def _of_site(
         return [_not_nixl(site, ctx, options, finding)]
     if verdict.side is None:
         # A value or server that serves both sides is only overruled by an answer for its very line.
-        asked = verdict.why in {"unknown", "conflict", "weak", "expected"}
+        asked = verdict.why in {"unknown", "conflict", "weak", "default", "expected"}
         by_user = settled or options.settings.side_of(ctx.path, line, of_the_line=not asked)
         if by_user is None:
             f = advice.undecided(verdict, site, ctx, finding)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Side, Site
 from kvroles.evidence.names import twins
+from kvroles.evidence.patterns import regex
 from kvroles.migrate import advice
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
+from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
 
 _OPEN = frozenset({"KVR110", "KVR111", "KVR112", "KVR118"})  # not decided, or not read
@@ -17,15 +20,19 @@ _NAMED = frozenset(
     {"key", "variable", "function", "class", "section", "target", "stage", "option", "mapping", "container", "call",
      "file written"}
 )  # fmt: skip
+_ASKED = frozenset({"expectation", "comparison", "pattern"})
+_TEST_BEGINS = regex(r"(?m)^@test\b")  # of Bats
 _MANY = 400  # roles in one file: nobody writes more pairs by hand
 
 
 def expected(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """The verdicts, with each config left undecided of which a test expects ``kv_both``: the test would fail.
 
-    That is a test function that the config is in, or that uses it by its name.
+    That is a test function that the config is in, or that uses it by its name. A script that tests expects what it compares
+    with, or searches for.
     """
-    expecting = {span: s.pos for s in reversed(sites) if s.kind == "expectation" and (span := _function(s)) is not None}
+    kinds = _ASKED if ctx.holds_tests and registry.lang_of_name(ctx.name) == "shell" else frozenset({"expectation"})
+    expecting = {span: s.pos for s in reversed(sites) if s.kind in kinds and (span := _function(s, ctx)) is not None}
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
         place = _expects(site, expecting, ctx) if expecting and v is not None and v.side is not None else None
@@ -37,7 +44,7 @@ def expected(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
 
 def _expects(site: Site, expecting: dict[tuple[int, int], int], ctx: File) -> int | None:
     """The place of the expectation that a site says ``kv_both``; None without one. ``expecting`` has them by function."""
-    own = _function(site)
+    own = _function(site, ctx)
     if own is not None and (own in expecting or not ctx.holds_tests):
         return expecting.get(own)
     for scope in site.scope.chain() if ctx.holds_tests else ():
@@ -52,9 +59,14 @@ def _expects(site: Site, expecting: dict[tuple[int, int], int], ctx: File) -> in
     return None
 
 
-def _function(site: Site) -> tuple[int, int] | None:
-    """The span of the innermost function round a site; None if there is none."""
-    return next((s.span for s in site.scope.chain() if s.span is not None), None)
+def _function(site: Site, ctx: File) -> tuple[int, int] | None:
+    """The span of the innermost function round a site, or of the test in a script; None if there is none."""
+    span = next((s.span for s in site.scope.chain() if s.span is not None), None)
+    if span is not None or not ctx.holds_tests or registry.lang_of_name(ctx.name) != "shell":
+        return span
+    s = ctx.text.s
+    begins = [0, *(m.start() for m in _TEST_BEGINS.finditer(s)), len(s)]
+    return next((a, b) for a, b in pairwise(begins) if a <= site.pos < b)
 
 
 def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:

@@ -78,6 +78,12 @@ negation not opposite reverse reversed swap swapped
 # Words of a name that holds a side which may be replaced.
 REPLACED = "default"
 
+# Words in the name of what holds defaults: keys, variables and functions whose settings others replace.
+REPLACEABLE = "default defaults base common fallback"
+
+# The last words of a function that returns such settings.
+CONFIGS = "config options settings args"
+
 # Words that may stand in a name that a condition asks for: ``is_prefill_worker``, ``PREFILL_ONLY``.
 ASKING = "is as run role mode only worker node instance server pod engine flag self this am"
 

@@ -65,6 +65,8 @@ def _at(unit: Unit, i: int) -> tuple[list[Site], int]:
                 return _string(unit, top, top), top.end_byte
             a, b = t.at(node.start_byte), t.at(node.end_byte)
             return [s for s in _string(unit, top, node) if a <= s.pos < b], node.end_byte
+        if node.type == "regex" and expected(unit, node):
+            return [Site(t.at(i), Scope.deferred(partial(unit.chain, node)), "expectation")], i + len(TOKEN)
     return [Site(t.at(i), unit.up, "value")], i + 1
 
 

@@ -28,7 +28,10 @@ prefill prop properties property raised raises regex rendered returns role roles
 strict string subset substring text that to transfer true tuple type value values var vars warn warns with yaml
 """
 _COMPARED = frozenset(_WORDS.split())
-_EXPECTS = regex(r"(?i)^(?:tobe\w*|toequal|tohavebeen\w*|havekey\w*|containsubstring|deepequal|raises)$")
+_EXPECTS = regex(
+    r"(?i)^(?:tobe\w*|to(?:strict)?equal|tohave\w*|tocontain\w*|tomatch\w*|tothrow\w*|havekey\w*|containsubstring|deepequal"
+    r"|raises)$"
+)
 _TESTS = regex(r"(?i)^(?:contains?\w*|notcontains|equals?\w*|match\w*|diff|cmp|eq|ne)$")
 _LOOKS_FOR = regex(
     r"(?i)^(?:contains?\w*|notcontains|equals?\w*|match(?:es)?|diff|cmp|eq|ne|hasprefix|hassuffix|startswith|endswith|index\w*|count"

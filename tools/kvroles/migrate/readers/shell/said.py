@@ -189,7 +189,7 @@ def _statement(source: Source, node: Node, end: int) -> Cue | None:
             continue  # a default says nothing: whoever starts the script may set another value
         cues = [c for c in argv.env_cues(name, word, pos, source.ctx) if c.weight == Weight.FLAG]
         if cues and not re.search(_SET_AGAIN.format(re.escape(name)), source.t.s[node.end_byte : end]):
-            return kinds.VARIABLE.cue(cues[0].side, f"{name}={word}"[:80], pos)
+            return kinds.ROLE_ASSIGNED.cue(cues[0].side, f"{name}={word}"[:80], pos)
     return None
 
 

@@ -1,0 +1,106 @@
+"""What is laid over a file whose settings say a side: a role's variables, a chart's own values, an overlay, another file.
+
+``role: prefill`` in ``compose.yml`` is prefill's until ``compose.decode.yml`` says ``role: decode`` of the same service.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.frames import Cue, Side
+from kvroles.evidence.names import PD, holds_defaults, mentioned, name_sides
+from kvroles.evidence.patterns import regex
+from kvroles.migrate import across, walk
+
+_DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
+_VALUES = regex(r"(?:^|/)values\.ya?ml$")
+_VALUES_OF = regex(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
+_CHART = frozenset({"Chart.yaml", "Chart.yml"})
+_KEY = regex(r"\s*([\w./-]+)\s*[:=]")  # of the words of a setting: ``llm-d.ai/role: prefill``
+_SAYS = {
+    side: rf"[\"']?[\w.-]{{0,60}}{word}[\w.-]{{0,60}}[\"']?(?=[\s,}}\])]|$)"
+    for side, word in ((Side.PREFILL, "(?i:prefill)"), (Side.DECODE, "(?i:decod)"))
+}
+_CONFIG = regex(r"kv[-_]role|kv[-_]connector|kv-transfer-config|kvRole|kvConnector")
+
+
+def by(ctx: FileCtx, side: Side, cues: list[Cue]) -> tuple[str, str] | None:
+    """What may set another side than ``side``, which only the settings in ``cues`` say: its kind and name; None if nothing
+    is seen that does."""
+    if ctx.path == "-":
+        return None
+    keys = {m.group(1) for cue in cues if (m := _KEY.match(cue.words)) is not None}
+    if _DEFAULTS.search(ctx.name):
+        return "file", ctx.name
+    if _VALUES.search(ctx.name):
+        if not _CHART.isdisjoint(ctx.siblings) and not _sets(ctx.text.s, keys, side.other):
+            return "chart", ctx.name
+        if any(_VALUES_OF.match(n) and mentioned(n) & set(PD) for n in ctx.siblings):
+            return "file", ctx.name
+    if _patches(ctx.text.s, keys, side.other):
+        return "file", ctx.name
+    return _laid_over(ctx, keys, side)
+
+
+def _laid_over(ctx: FileCtx, keys: set[str], side: Side) -> tuple[str, str] | None:
+    """A file beside the one at hand, or an overlay of its folder, that sets one of ``keys`` to the other side and has no config
+    of its own."""
+    folder, name = os.path.split(ctx.path)
+    for path in across.files_in(folder) if any(_of(name, n) for n in ctx.siblings) else ():
+        other = os.path.basename(path)
+        if _of(name, other) and _sets(text := _text(path), keys, side.other) and _CONFIG.search(text) is None:
+            return "file", other
+    if "kustomization.yaml" not in ctx.siblings or "/" not in ctx.name:
+        return None
+    own = os.path.basename(os.path.abspath(folder))
+    parent = os.path.join(folder, "..")
+    for overlay in (*across.folders_in(parent), *across.folders_in(os.path.join(parent, "overlays"))):
+        if os.path.basename(overlay) == own:
+            continue
+        texts = [_text(path) for path in across.files_in(overlay)]
+        if not any(re.search(rf"\.\./{re.escape(own)}(?![\w.-])", t) for t in texts):
+            continue
+        named = name_sides(os.path.basename(overlay)) == {side.other}
+        if any(_patches(t, keys, side.other) or (named and _sets(t, keys, side.other)) for t in texts):
+            return "folder", os.path.basename(overlay)
+    return None
+
+
+def _of(name: str, other: str) -> bool:
+    """Whether the file ``other`` is laid over the one called ``name`` beside it, by their names: ``compose.decode.yml`` over
+    ``compose.yml``, ``.env.decode`` over ``.env``, any file of the kind over ``base.yaml``."""
+    stem, suffix = os.path.splitext(name)
+    if other == name or not other.endswith(suffix):
+        return False
+    if other.endswith(name):
+        return other[-len(name) - 1] in "-_."
+    return (other.startswith(stem) and other[len(stem) : len(stem) + 1] in {"-", "_", "."}) or holds_defaults(stem)
+
+
+def _text(path: str) -> str:
+    return walk.look(path).data.decode("utf-8", "replace")
+
+
+def _sets(text: str, keys: set[str], side: Side) -> bool:
+    """Whether a text sets one of ``keys`` to ``side``: as a pair, or as a name with its value."""
+    return any(
+        re.search(
+            rf"(?<![\w.-]){re.escape(key)}[\"']?\s*(?:[:=]|,?\s*[\"']?value[\"']?\s*[:=])\s*{_SAYS[side]}", text, re.M
+        )
+        for key in keys
+    )
+
+
+def _patches(text: str, keys: set[str], side: Side) -> bool:
+    """Whether a text holds a patch that sets one of ``keys`` to ``side``, by its path."""
+    return any(
+        re.search(
+            rf"path[\"']?:\s*[\"']?[\w./~-]{{0,200}}(?:/|~1){re.escape(key.rsplit('/', 1)[-1])}[\"']?\s*,?\s*"
+            rf"(?:[\"']?op[\"']?:\s*\S+\s+)?[\"']?value[\"']?:\s*{_SAYS[side]}",
+            text,
+            re.M,
+        )
+        for key in keys
+    )
