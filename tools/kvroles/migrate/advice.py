@@ -70,10 +70,10 @@ def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding
             fix = f"if both sides use it, {_split(verdict, ctx)}; if only one does, {answer}" if carried else answer
             return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=fix)
         case "default":
-            place = f" of {verdict.carrier.kind} {verdict.carrier.name!r}" if verdict.carrier is not None else ""
+            holder = f" of {verdict.carrier.kind} {verdict.carrier.name!r}" if verdict.carrier is not None else ""
             return finding(
                 "KVR112",
-                f"only a default{place} says its side, which another setting may replace",
+                f"only a default{holder} says its side, which another setting may replace",
                 cues=verdict.cues,
                 fix=answer,
             )
