@@ -25,30 +25,20 @@ _OR = frozenset({"||", "or", "-o", "-or"})
 _NOT = frozenset({"!", "not", "-not"})
 EQUAL = frozenset({"==", "===", "=", "is", "eq", "-eq", "-ieq", "-ceq", "equals", "-like", "-match"})
 BELOW = frozenset({"<", "<=", "-lt", "-le"})
-_OTHER = frozenset({"!=", "!==", "<>", "!~", ">", ">=", "-ne", "-gt", "-ge", "-nt", "-ot", "matches"})
+_COMPARES = EQUAL | BELOW | {"!=", "!==", "<>", "!~", ">", ">=", "-ne", "-gt", "-ge", "-nt", "-ot", "matches"}
+_COMPARES |= {"in", "=~", "not"}  # not: "not in"
+# Functions of Go's templates: their arguments stand behind them without brackets.
 _GO = frozenset(
-    {"and", "or", "not", "eq", "ne", "has", "hasPrefix", "hasSuffix", "contains", "list", "default", "empty"}
-)
-_GO |= {
-    "lower",
-    "upper",
-    "trim",
-    "quote",
-    "toString",
-    "hasKey",
-    "index",
-    "lt",
-    "gt",
-    "le",
-    "ge",
-    "len",
-    "coalesce",
-    "tuple",
-}
+    {"and", "or", "not", "eq", "ne", "has", "hasPrefix", "hasSuffix", "contains", "list", "default", "empty", "lower", "upper",
+     "trim", "quote", "toString", "hasKey", "index", "lt", "gt", "le", "ge", "len", "coalesce", "tuple"}
+)  # fmt: skip
 
 
 class Expression(NamedTuple):
-    """One operator, call or operand: ``kind`` is and, or, not, cmp, call, name, string, list or other."""
+    """One operator, call or operand: ``kind`` is and, or, not, cmp, call, index, name, string, list or other.
+
+    ``word`` is what is compared by, called or named.
+    """
 
     kind: str
     word: str
@@ -59,73 +49,94 @@ class _UnreadError(Exception):
     """The condition is of a shape that is not known here."""
 
 
+class _Token(NamedTuple):
+    """One word of a condition: ``kind`` is string, op, flag, word, or end behind the last; ``spaced``: behind a blank."""
+
+    kind: str
+    word: str
+    spaced: bool = False
+
+    def is_op(self, word: str) -> bool:
+        """Whether this is the sign ``word``."""
+        return self.kind == "op" and self.word == word
+
+
+_END = _Token("end", "")
+
+
 class _Parser:
+    """Parses the words of a condition from left to right, the loosest operator first: or, and, not, a comparison, an operand.
+
+    ``shell``: of a shell's test. Every method raises ``_UnreadError`` where the words go on in a way that is not known.
+    """
+
     def __init__(self, words: str, *, shell: bool) -> None:
         self.shell = shell
         self.i = self.depth = 0
-        self.tokens: list[tuple[str, str, bool]] = []  # kind, word, whether a blank stands before it
+        self.tokens: list[_Token] = []
         at = 0
         words = words.rstrip()
         while at < len(words):
             m = _TOKEN.match(words, at)
             if m is None or m.lastgroup is None:
                 raise _UnreadError
-            self.tokens.append((m.lastgroup, m.group(m.lastgroup), m.start(m.lastgroup) > at))
+            self.tokens.append(_Token(m.lastgroup, m.group(m.lastgroup), m.start(m.lastgroup) > at))
             at = m.end()
 
     def whole(self) -> Expression:
-        node = self._any()
+        """The condition, all of whose words are taken."""
+        node = self._expression()
         if self.i < len(self.tokens):
             raise _UnreadError
         return node
 
-    def _peek(self) -> tuple[str, str]:
-        return self.tokens[self.i][:2] if self.i < len(self.tokens) else ("end", "")
+    def _next(self, ahead: int = 0) -> _Token:
+        return self.tokens[self.i + ahead] if self.i + ahead < len(self.tokens) else _END
 
     def _take(self, word: str) -> None:
-        if self._peek()[1] != word:
+        if self._next().word != word:
             raise _UnreadError
         self.i += 1
 
-    def _any(self) -> Expression:
+    def _deeper(self) -> None:
         self.depth += 1
         if self.depth > _NESTING:
             raise _UnreadError
-        node = self._series(_OR, "or", lambda: self._series(_AND, "and", self._not))
+
+    def _expression(self) -> Expression:
+        self._deeper()
+        node = self._joined(_OR, "or", lambda: self._joined(_AND, "and", self._not))
         self.depth -= 1
         return node
 
-    def _series(self, ops: frozenset[str], kind: str, part: Callable[[], Expression]) -> Expression:
+    def _joined(self, ops: frozenset[str], kind: str, part: Callable[[], Expression]) -> Expression:
+        """One ``part``, or several with one of ``ops`` between them, as an expression of that ``kind``."""
         parts: list[Expression] = [part()]
-        while self._peek()[0] != "string" and self._peek()[1] in ops:
+        while self._next().kind != "string" and self._next().word in ops:
             self.i += 1
             parts.append(part())
         return parts[0] if len(parts) == 1 else Expression(kind, "", tuple(parts))
 
     def _not(self) -> Expression:
-        kind, word = self._peek()
-        if kind != "string" and word in _NOT and not (word == "not" and self._go_call()):
+        token = self._next()
+        if token.kind != "string" and token.word in _NOT and not (token.word == "not" and self._arguments_follow()):
             self.i += 1
-            self.depth += 1
-            if self.depth > _NESTING:
-                raise _UnreadError
+            self._deeper()
             return Expression("not", "", (self._not(),))
-        return self._compared()
+        return self._comparison()
 
-    def _go_call(self) -> bool:
-        """Whether a word stands before its arguments with nothing but blanks between, as in Go's templates."""
-        kind, _ = self.tokens[self.i + 1][:2] if self.i + 1 < len(self.tokens) else ("end", "")
-        return not self.shell and (
-            kind in {"string", "word"} or self.tokens[self.i + 1 : self.i + 2] == [("op", "(", True)]
-        )
+    def _arguments_follow(self) -> bool:
+        """Whether arguments stand behind a word with nothing but blanks between, as in Go's templates."""
+        behind = self._next(1)
+        return not self.shell and (behind.kind in {"string", "word"} or (behind.is_op("(") and behind.spaced))
 
-    def _compared(self) -> Expression:
+    def _comparison(self) -> Expression:
         left = self._operand()
-        kind, word = self._peek()
-        if kind == "string" or word not in EQUAL | BELOW | _OTHER | {"in", "=~", "not"}:
+        kind, word, _ = self._next()
+        if kind == "string" or word not in _COMPARES:
             return left
         self.i += 1
-        if word == "is" and self._peek()[1] == "not":
+        if word == "is" and self._next().word == "not":
             self.i += 1
             word = "!="
         elif word == "not":
@@ -134,85 +145,83 @@ class _Parser:
         return Expression("cmp", "==" if word == "eq" else word, (left, self._operand()))
 
     def _operand(self) -> Expression:
-        node: Expression = self._plain()
+        """An operand with the filters and indices behind it; in Go's templates what is filtered is the last argument."""
+        node = self._plain()
         while True:
-            kind, word = self._peek()
-            if (kind, word) == ("op", "|"):  # a filter; in Go's templates the value becomes the last argument
+            token = self._next()
+            if token.is_op("|"):
                 self.i += 1
-                if self._peek()[0] != "word":
+                name = self._next()
+                if name.kind != "word":
                     raise _UnreadError
-                name = self._peek()[1]
                 self.i += 1
-                args: tuple[Expression, ...] = (
-                    self._bracketed("(", ")") if self._peek()[1] == "(" else self._blank_arguments()
-                )
-                node = _called(name, (*args, node))
-            elif (
-                (kind, word) == ("op", "[")
-                and not self.shell
-                and not self.tokens[self.i][2]
-                and node.kind in {"name", "index"}
-            ):
+                args = self._bracketed("(", ")") if self._next().word == "(" else self._spaced_arguments()
+                node = _called(name.word, (*args, node))
+            elif token.is_op("[") and not self.shell and not token.spaced and node.kind in {"name", "index"}:
                 node = Expression("index", node.word, (node, *self._bracketed("[", "]")))
             else:
                 return node
 
     def _plain(self) -> Expression:
-        kind, word = self._peek()
-        if kind == "string":
+        """A string, a name, a call, or what stands in brackets."""
+        token = self._next()
+        word = token.word
+        if token.kind == "string":
             self.i += 1
             held = word.lstrip("r")[1:-1]
             return Expression("name" if _VARIABLE.fullmatch(held) else "string", held)
-        if kind == "flag":  # -n "$X", -f file
+        if token.kind == "flag":  # -n "$X", -f file
             self.i += 1
             inner = self._plain()
             return inner if word == "-n" else Expression("other", word, (inner,))
-        if (kind, word) == ("op", "("):
+        if token.is_op("("):
             inside = self._bracketed("(", ")")
             return inside[0] if len(inside) == 1 else Expression("list", "", inside)
-        if (kind, word) in {("op", "["), ("op", "{")}:
+        if token.is_op("[") or token.is_op("{"):
             inside = self._bracketed(word, "]" if word == "[" else "}")
             return inside[0] if self.shell and len(inside) == 1 else Expression("list", "", inside)
-        if (kind, word) == ("op", "&"):  # Rust's reference
+        if token.is_op("&"):  # Rust's reference
             self.i += 1
             return self._plain()
-        if kind != "word":
+        if token.kind != "word":
             raise _UnreadError
         self.i += 1
-        if not self.shell and self._peek()[1] == "(" and not (word in _GO and self.tokens[self.i][2]):
+        behind = self._next()
+        if not self.shell and behind.word == "(" and not (word in _GO and behind.spaced):
             return _called(word, self._bracketed("(", ")"))
         if not self.shell and word in _GO:
-            return _called(word, self._blank_arguments())
+            return _called(word, self._spaced_arguments())
         return Expression("name", word)
 
     def _bracketed(self, left: str, right: str) -> tuple[Expression, ...]:
+        """The expressions between two brackets, with commas between them."""
         self._take(left)
         out: list[Expression] = []
-        while self._peek() != ("op", right):
-            out.append(self._any())
-            if self._peek() == ("op", ","):
+        while not self._next().is_op(right):
+            out.append(self._expression())
+            if self._next().is_op(","):
                 self.i += 1
-            elif self._peek() != ("op", right):
+            elif not self._next().is_op(right):
                 raise _UnreadError
         self.i += 1
         return tuple(out)
 
-    def _blank_arguments(self) -> tuple[Expression, ...]:
+    def _spaced_arguments(self) -> tuple[Expression, ...]:
+        """The arguments of a call of Go's templates: strings, names and brackets with blanks between them."""
         out: list[Expression] = []
         while True:
-            kind, word = self._peek()
-            if kind == "string" or (kind == "word" and word not in _AND | _OR | EQUAL | {"in"}) or word == "(":
-                if kind == "word":
-                    self.i += 1
-                    out.append(Expression("name", word))
-                else:
-                    out.append(self._plain())
+            kind, word, _ = self._next()
+            if kind == "word" and word not in _AND | _OR | EQUAL | {"in"}:
+                self.i += 1
+                out.append(Expression("name", word))
+            elif kind == "string" or word == "(":
+                out.append(self._plain())
             else:
                 return tuple(out)
 
 
 def _called(name: str, args: tuple[Expression, ...]) -> Expression:
-    """A call; of Go's two that compare, the comparison."""
+    """The call ``name`` of ``args``; a comparison or a denial where Go's templates write it as a call (``eq a b``, ``not a``)."""
     if len(args) == 2 and name in {"eq", "ne"}:
         return Expression("cmp", name, args)
     if len(args) == 1 and name == "not":
@@ -220,17 +229,23 @@ def _called(name: str, args: tuple[Expression, ...]) -> Expression:
     return Expression("call", name, args)
 
 
+# What is taken from a condition, or written anew, before it is parsed.
 _HEAD = regex(r"^\s*(?:if|elif|elsif|while|when|with)\b(?!\s*=)(?![.(])\s*|^\s*if\s*(?=\()")
-_BRACED = regex(r"\$\{#?(\w+)(?::?[-=+?][^{}]*|,,|\^\^)?\}")
-_VARIABLE = regex(r"\$[\w@*]+")
-_RUN = regex(r"\$\((\w+)[^()]*\)")
-_MATCHED = regex(r"=~\s*(?![\"'])(\S+)")
-_MATCHES = regex(r"\bmatches!\(")  # Rust's test of a value against a pattern
 _GITHUB = regex(r"^\s*\$\{\{(.*)\}\}\s*$", re.S)
+_MATCHES = regex(r"\bmatches!\(")  # Rust's test of a value against a pattern
+_VARIABLE = regex(r"\$[\w@*]+")
+_BRACED = regex(r"\$\{#?(\w+)(?::?[-=+?][^{}]*|,,|\^\^)?\}")  # ${NAME:-other}: as $NAME
+_RUN = regex(r"\$\((\w+)[^()]*\)")  # $(name ...): as $name
+# Of a shell: the pattern behind =~ and ==, and the brackets of a test.
+_MATCHED = regex(r"=~\s*(?![\"'])(\S+)")
+_STARRED = regex(r"(?<==)\s*(?:\*([\w-]+)\*?|([\w-]+)\*)(?=[\s)\"']|$)")
+_TEST = regex(r"(?<!\S)\[\[(?=\s)|(?<!\S)\[(?=\s)|(?<!\S)test(?=\s)(?=[^;&|]*$)")
+_TEST_END = regex(r"(?<=\s)\]\](?!\S)|(?<=\s)\](?=[\s;]|$)")
 
 
 @lru_cache(maxsize=1024)
 def parsed(words: str, shell: bool) -> Expression | None:
+    """The condition ``words``, of a shell or of anything else; None if it is of a shape that is not known here."""
     if len(words) > _LONGEST:
         return None
     if m := _GITHUB.match(words):
@@ -238,14 +253,16 @@ def parsed(words: str, shell: bool) -> Expression | None:
     words = _MATCHES.sub("eq(", _RUN.sub(r"$\1", words))
     words = _BRACED.sub(r"$\1", _HEAD.sub("", words.strip().rstrip(";:"), count=1))
     if shell:
-        words = _MATCHED.sub(r"=~ '\1'", words)
-        words = re.sub(r"(?<!\S)\[\[(?=\s)|(?<!\S)\[(?=\s)|(?<!\S)test(?=\s)(?=[^;&|]*$)", "(", words)
-        words = re.sub(r"(?<=\s)\]\](?!\S)|(?<=\s)\](?=[\s;]|$)", ")", words)
-        words = words.replace(";", " ")
-        if words.count("(") > words.count(")"):
-            words += ")" * (words.count("(") - words.count(")"))  # test's own end
-        words = re.sub(r"(?<==)\s*(?:\*([\w-]+)\*?|([\w-]+)\*)(?=[\s)\"']|$)", r" \1\2", words)  # == *prefill*
+        words = _of_shell(words)
     try:
         return _Parser(words, shell=shell).whole()
     except _UnreadError:
         return None
+
+
+def _of_shell(words: str) -> str:
+    """A shell's condition with its tests in round brackets, and its patterns as strings."""
+    words = _MATCHED.sub(r"=~ '\1'", words)
+    words = _TEST_END.sub(")", _TEST.sub("(", words)).replace(";", " ")
+    words += ")" * (words.count("(") - words.count(")"))  # the word "test" has no end of its own
+    return _STARRED.sub(r" \1\2", words)
