@@ -22,11 +22,13 @@ _LIKE = frozenset(
     {"startswith", "endswith", "startsWith", "endsWith", "hasPrefix", "hasSuffix", "HasPrefix", "HasSuffix", "contains"}
     | {"Contains", "includes", "equals", "equalsIgnoreCase", "EqualFold", "eq", "starts_with", "ends_with", "__eq__"}
 )
+# Calls that give what they are given, or a default.
 _SAME = frozenset(
     {"lower", "upper", "trim", "string", "str", "bool", "quote", "toString", "default", "d", "to_lowercase"}
 )
-# Calls that give a value that is set elsewhere.
+# Calls that read a value that is set elsewhere.
 _READS = frozenset({"get", "getenv", "Getenv", "index", "var", "include", "tpl", "dig", "printf"})
+# Ansible's names of the host and its groups: they are asked for a side as a role is.
 _GROUPS = frozenset({"group_names", "inventory_hostname", "hostname", "ansible_hostname", "groups"})
 
 
@@ -96,6 +98,7 @@ def selector_side(selector: str) -> Side | None:
 
 
 def _of_pattern(word: str) -> Side | None:
+    """The side of one alternative: ``prefill``, ``"prefill"``, ``*prefill*``, ``&Role::Prefill``."""
     m = re.fullmatch(r"[\"']?\*?([\w.:*-]*?)\*?[\"']?", word.removeprefix("&"))
     if m is None or "*" in m.group(1):
         return None
@@ -103,6 +106,7 @@ def _of_pattern(word: str) -> Side | None:
 
 
 def _says(node: Expression) -> Side | None:
+    """The side that an expression being true means; shared if it means one of the two."""
     match node.kind:
         case "and":
             found = {side for n in node.args if (side := _says(n)) is not None}
@@ -122,6 +126,7 @@ def _says(node: Expression) -> Side | None:
 
 
 def _of_comparison(node: Expression) -> Side | None:
+    """The side that a comparison being true means."""
     left, right = node.args
     if node.word in EQUAL:
         name = _compared_with(_TRUE, node)
@@ -143,6 +148,7 @@ def _of_comparison(node: Expression) -> Side | None:
 
 
 def _of_call(node: Expression) -> Side | None:
+    """The side that a call being true means: a test of a list or a string, or what hands on its argument."""
     name, args = node.word.rsplit(".", 1)[-1], node.args
     if name in {"and", "or"} and "." not in node.word:
         return _says(Expression(name, "", args))
@@ -184,6 +190,7 @@ def _asked(node: Expression) -> bool:
 
 
 def _every(nodes: tuple[Expression, ...]) -> Side | None:
+    """The side that each of the values is of; shared if each is of one of the two."""
     found = {_value_side(n) for n in nodes}
     return found.pop() if len(found) == 1 else Side.SHARED if found == set(PD) else None
 
@@ -202,10 +209,12 @@ def _value_side(node: Expression, *, bare: bool = False) -> Side | None:
     return _of_word(word)
 
 
+# Words of a constant's name that make it a truth or a number.
 _TESTS = frozenset({"is", "as", "run", "self", "this", "am", "num", "count"})
 
 
 def _of_word(word: str) -> Side | None:
+    """Prefill or decode, if a word is the name of that and of nothing else."""
     side = side_word(word)
     return side if side in PD else None
 
@@ -216,6 +225,7 @@ def _named(node: Expression) -> bool:
 
 
 def _last(node: Expression) -> str:
+    """The last part of a name: ``role`` of ``.Values.role``, ``cfg["role"]`` and ``lower(role)``."""
     if node.kind == "index" and len(node.args) == 2 and node.args[1].kind == "string":
         return node.args[1].word
     if node.kind == "call":
