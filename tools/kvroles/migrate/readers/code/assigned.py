@@ -12,7 +12,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
-from kvroles.migrate.readers.code.source import Reader
+from kvroles.migrate.readers.code.source import Source
 
 _NEAR = 2_000  # characters before a use in which the object is made
 _MADE = regex(r"(?:object\.__new__\(\s*(\w+)|(?:\w+\.)*([A-Z]\w*)(?:\.__new__)?\()")
@@ -20,7 +20,7 @@ _MEMBER_SET = regex(r"(?:\[[\"']([\w-]+)[\"']\]|\.(\w+))\s*=\s*[\"']([\w.-]+)[\"
 _PLAIN_SET = regex(r"(?:^|\n)[ \t]*(?:pub |const |let |static )*(\w+)[ \t]*(?::[^=\n]+)?:?=[ \t]*[\"'`](\w+)[\"'`]")
 
 
-def connector(unit: Reader, assign: Node) -> str | None:
+def connector(unit: Source, assign: Node) -> str | None:
     """The connector that another assignment of the block sets on the same object (``cfg.kv_connector = ...``)."""
     block = assign.parent
     while block is not None and block.type not in unit.spec.block:
@@ -39,7 +39,7 @@ def connector(unit: Reader, assign: Node) -> str | None:
     return next(iter(found)) if len(found) == 1 else _made_of(unit, stem, assign) if not found else None
 
 
-def _made_of(unit: Reader, name: str, use: Node) -> str | None:
+def _made_of(unit: Source, name: str, use: Node) -> str | None:
     """The connector of whose class the object ``name`` was last made before ``use``: ``x = MooncakeConnector()``."""
     start = max(unit.home(use)[0], use.start_byte - _NEAR)
     made = re.compile(rf"(?<![\w.]){re.escape(name)}[ \t]*(?::[^=\n]{{1,60}})?=(?!=)[ \t]*([^\n]{{0,200}})")
@@ -48,18 +48,18 @@ def _made_of(unit: Reader, name: str, use: Node) -> str | None:
     return connectors.of_class(of[1] or of[2]) if of is not None else None
 
 
-def _connectors_set(unit: Reader, block: Node) -> list[tuple[int, str]]:
+def _connectors_set(unit: Source, block: Node) -> list[tuple[int, str]]:
     """The first ``MANY`` connectors that a block sets on objects, each with the index where the object's name ends."""
     set_ = _MEMBER_SET.finditer(unit.t.s, block.start_byte, block.end_byte)
     return list(islice(((m.start(), m[3]) for m in set_ if connectors.is_connector_key(m[1] or m[2])), MANY))
 
 
-def _named_beside(unit: Reader, block: Node) -> str | None:
+def _named_beside(unit: Source, block: Node) -> str | None:
     """The connector that a class's or module's own name is set to (``kv_connector: str = "NixlConnector"``)."""
     return unit.kept("named", block, partial(_find_named, unit, block))
 
 
-def _find_named(unit: Reader, block: Node) -> str | None:
+def _find_named(unit: Source, block: Node) -> str | None:
     found: set[str] = set()
     for m in _PLAIN_SET.finditer(grammar.text(unit.t, block)):
         if connectors.is_connector_key(m.group(1)):

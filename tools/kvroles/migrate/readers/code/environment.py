@@ -14,7 +14,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
-from kvroles.migrate.readers.code.source import Reader
+from kvroles.migrate.readers.code.source import Source
 
 _SETS = regex(r"(?i)(?:^|\.|::)(?:setenv|set_env|set_var|setdefault|setattr|env|with_?env|put|set)$")
 _OPTIONS = regex(r"(?:^|\.)(?:add_argument|add_option|option)$")
@@ -30,7 +30,7 @@ class Set(NamedTuple):
     connector: str | None
 
 
-def set_by(unit: Reader, value: Node, arguments: Node) -> Set | None:
+def set_by(unit: Source, value: Node, arguments: Node) -> Set | None:
     """What a call sets whose last argument is ``value`` and the one before it the name of a role; None if it is no such call."""
     call = arguments.parent
     if call is None or not _SETS.search(unit.called(call)) or len(arguments.named_children) < 2:
@@ -46,7 +46,7 @@ def set_by(unit: Reader, value: Node, arguments: Node) -> Set | None:
     )
 
 
-def _set(unit: Reader, home: Node, called: str) -> list[tuple[str, str]]:
+def _set(unit: Source, home: Node, called: str) -> list[tuple[str, str]]:
     """The connectors that the calls of ``called`` in a function set, as far as anybody writes them by hand."""
     calls = re.compile(
         rf"\b{re.escape(called)}\s*\(\s*(?:\w+\s*,\s*)?[\"']([\w.-]+)[\"']\s*,\s*[\"']([\w.-]+)[\"']"
@@ -54,7 +54,7 @@ def _set(unit: Reader, home: Node, called: str) -> list[tuple[str, str]]:
     return list(islice(((m[1], m[2]) for m in calls if connectors.is_connector_key(m[1])), MANY))
 
 
-def option(unit: Reader, pair: Node) -> Set | None:
+def option(unit: Source, pair: Node) -> Set | None:
     """The option whose default ``pair`` is, if that is a role: ``add_argument("--kv-role", default="kv_both")``.
     The connector is that of another option; what the user may replace is it only if it is NIXL's."""
     given = pair.parent
@@ -68,7 +68,7 @@ def option(unit: Reader, pair: Node) -> Set | None:
     return Set(name.lstrip("-").replace("-", "_"), unit.ctx.connector_beside(name, pairs))
 
 
-def _options(unit: Reader) -> list[tuple[str, str]]:
+def _options(unit: Source) -> list[tuple[str, str]]:
     """The options whose default is a connector, as far as anybody writes them by hand."""
     found = ((m[1], m[2]) for m in _OPTION.finditer(unit.t.s) if connectors.is_connector_key(m[1]))
     nixl = connectors.Kind.NIXL
@@ -77,12 +77,12 @@ def _options(unit: Reader) -> list[tuple[str, str]]:
     )
 
 
-def _flag(unit: Reader, node: Node) -> str:
+def _flag(unit: Source, node: Node) -> str:
     m = re.fullmatch(r"[\"'](--[\w-]+)[\"']", grammar.text(unit.t, node))
     return m[1] if m is not None else ""
 
 
-def entry(unit: Reader, pair: Node) -> Set | None:
+def entry(unit: Source, pair: Node) -> Set | None:
     """What an entry of a list of variables sets, whose value is ``pair``; None if its name is no role's."""
     owner = pair.parent
     name = _named(unit.mapping(owner), "name") if owner is not None else None
@@ -95,7 +95,7 @@ def entry(unit: Reader, pair: Node) -> Set | None:
     return Set(name, unit.ctx.connector_beside(name, pairs))
 
 
-def _entries(unit: Reader, holder: Node) -> list[tuple[str, str]]:
+def _entries(unit: Source, holder: Node) -> list[tuple[str, str]]:
     """The connectors that the entries of a list of variables set, as far as anybody writes them by hand."""
     out: list[tuple[str, str]] = []
     for item in holder.named_children:
@@ -106,7 +106,7 @@ def _entries(unit: Reader, holder: Node) -> list[tuple[str, str]]:
     return out[:MANY]
 
 
-def _mapping_in(unit: Reader, item: Node) -> Map:
+def _mapping_in(unit: Source, item: Node) -> Map:
     """The outermost mapping of a list's item."""
     todo = [item]
     while todo:
@@ -121,7 +121,7 @@ def _named(m: Map, key: str) -> str | None:
     return next((v.value for k, v in m.pairs if connectors.plain(k.value) == key and isinstance(v, Scalar)), None)
 
 
-def _word(unit: Reader, node: Node) -> str:
+def _word(unit: Source, node: Node) -> str:
     """The string that a node is; empty if it is none."""
     m = re.fullmatch(r"[\"'`]([\w.-]+)[\"'`]", grammar.text(unit.t, node))
     return m[1] if m is not None else ""

@@ -19,7 +19,7 @@ from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import assigned, guard
 from kvroles.migrate.readers.code.literals import around, literal
-from kvroles.migrate.readers.code.source import Reader
+from kvroles.migrate.readers.code.source import Source
 from kvroles.migrate.readers.mapping import objects
 
 _HOPS = 3  # names that a value is followed through
@@ -35,7 +35,7 @@ _RETURNS = frozenset({"return_statement", "return_expression"})
 _ROLES = frozenset({TOKEN, "kv_producer", "kv_consumer"})
 
 
-def connector(unit: Reader, value: Node, holder: Node | None) -> str | None:
+def connector(unit: Source, value: Node, holder: Node | None) -> str | None:
     """The connector of the configs whose role ``value`` becomes; ``holder`` is the node that it belongs to.
 
     None if no such config is found, or if their connectors differ.
@@ -52,7 +52,7 @@ class _Name(NamedTuple):
     home: Node
 
 
-def _of_holder(unit: Reader, value: Node, holder: Node | None, hops: int) -> set[str | None]:
+def _of_holder(unit: Source, value: Node, holder: Node | None, hops: int) -> set[str | None]:
     """The connectors of the configs whose role a value becomes through the pair, assignment or function ``holder``."""
     if holder is None or not hops:
         return set()
@@ -68,18 +68,18 @@ def _of_holder(unit: Reader, value: Node, holder: Node | None, hops: int) -> set
     return _uses(unit, _returned_by(unit, value, holder), hops - 1, call=True)
 
 
-def _home(unit: Reader, node: Node) -> Node:
+def _home(unit: Source, node: Node) -> Node:
     """The function round a node, or the root of the text if there is none."""
     functions = unit.spec.function | _LAMBDA
     return next((o for o in grammar.owners(node) if o.type in functions and o != node), unit.root)
 
 
-def _class(unit: Reader, node: Node) -> Node | None:
+def _class(unit: Source, node: Node) -> Node | None:
     """The class round a node; None if there is none."""
     return next((o for o in grammar.owners(node) if o.type in unit.spec.class_), None)
 
 
-def _set_by(unit: Reader, assign: Node) -> _Name | None:
+def _set_by(unit: Source, assign: Node) -> _Name | None:
     """The name that an assignment sets; None if it sets several, or an item of a mapping."""
     left = unit.left_of(assign)
     m = _SETS.fullmatch(grammar.text(unit.t, left)) if left is not None else None
@@ -90,7 +90,7 @@ def _set_by(unit: Reader, assign: Node) -> _Name | None:
     return _Name(m[2], True, _class(unit, assign) or unit.root)
 
 
-def _table_of(unit: Reader, pair: Node) -> Node | None:
+def _table_of(unit: Source, pair: Node) -> Node | None:
     """The mapping of sides to roles that ``pair`` is an entry of; None if it is an entry of anything else."""
     table = pair.parent
     if table is None or table.type not in unit.spec.mapping:
@@ -101,7 +101,7 @@ def _table_of(unit: Reader, pair: Node) -> Node | None:
     return table
 
 
-def _name_of(unit: Reader, value: Node) -> _Name | None:
+def _name_of(unit: Source, value: Node) -> _Name | None:
     """The name that a table or a lambda is assigned to; None without one."""
     for owner in islice(grammar.owners(value), 1, 8):
         if owner.type in unit.spec.assign:
@@ -111,7 +111,7 @@ def _name_of(unit: Reader, value: Node) -> _Name | None:
     return None
 
 
-def _returned_by(unit: Reader, value: Node, holder: Node) -> _Name | None:
+def _returned_by(unit: Source, value: Node, holder: Node) -> _Name | None:
     """The name of the function that returns ``value`` by way of ``holder``; None if ``holder`` returns nothing."""
     returned = holder.type in _RETURNS or (
         holder.type == "expression_list" and holder.parent is not None and holder.parent.type in _RETURNS
@@ -127,7 +127,7 @@ def _returned_by(unit: Reader, value: Node, holder: Node) -> _Name | None:
     return _Name(name, within is not None, within or _home(unit, function))
 
 
-def _uses(unit: Reader, name: _Name | None, hops: int, *, element: bool = False, call: bool = False) -> set[str | None]:
+def _uses(unit: Source, name: _Name | None, hops: int, *, element: bool = False, call: bool = False) -> set[str | None]:
     """The connectors of the configs whose role is ``name``, with ``element`` an item of it, with ``call`` its result."""
     if name is None:
         return set()
@@ -135,7 +135,7 @@ def _uses(unit: Reader, name: _Name | None, hops: int, *, element: bool = False,
     return unit.kept(("fed", name.word, name.member, element, call, hops), name.home, find)
 
 
-def _find_uses(unit: Reader, name: _Name, hops: int, element: bool, call: bool) -> set[str | None]:
+def _find_uses(unit: Source, name: _Name, hops: int, element: bool, call: bool) -> set[str | None]:
     found: set[str | None] = set()
     s, word = unit.t.s, name.word
     for i in unit.places(word):
@@ -153,7 +153,7 @@ def _find_uses(unit: Reader, name: _Name, hops: int, element: bool, call: bool) 
     return found
 
 
-def _means_another(unit: Reader, use: Node, name: _Name) -> bool:
+def _means_another(unit: Source, use: Node, name: _Name) -> bool:
     """Whether a function between ``use`` and the name's home has a parameter or a variable of the same name."""
     word = re.escape(name.word)
     for owner in grammar.owners(use):
@@ -169,7 +169,7 @@ def _means_another(unit: Reader, use: Node, name: _Name) -> bool:
     return False
 
 
-def _taken(unit: Reader, name: Node, element: bool, call: bool) -> Node | None:
+def _taken(unit: Source, name: Node, element: bool, call: bool) -> Node | None:
     """The expression that has the value at a use of a name: the look-up with ``element``, the call with ``call``, else the name.
 
     None if the name is used in another way.
@@ -191,7 +191,7 @@ def _taken(unit: Reader, name: Node, element: bool, call: bool) -> Node | None:
     return None
 
 
-def _element(unit: Reader, node: Node) -> Node | None:
+def _element(unit: Source, node: Node) -> Node | None:
     """The expression that takes an item out of the table ``node``: an index, a member, or a call such as ``.get()``; or None."""
     while node.parent is not None and node.parent.type in unit.spec.through:
         node = node.parent
@@ -208,7 +208,7 @@ def _element(unit: Reader, node: Node) -> Node | None:
     return None
 
 
-def _unwrapped(unit: Reader, node: Node) -> Node:
+def _unwrapped(unit: Source, node: Node) -> Node:
     """``node`` with the calls behind it that keep its value: ``.unwrap()``, ``.to_string()``."""
     current = node
     while (member := current.parent) is not None and member.type in _MEMBERS and member.parent is not None:
@@ -219,7 +219,7 @@ def _unwrapped(unit: Reader, node: Node) -> Node:
     return current
 
 
-def _given(unit: Reader, node: Node, hops: int) -> set[str | None]:
+def _given(unit: Source, node: Node, hops: int) -> set[str | None]:
     """The connectors of the configs whose role the expression ``node`` is where it stands, or becomes from there."""
     holder = unit.value_parent(node)
     if holder is None:
@@ -246,7 +246,7 @@ def _given(unit: Reader, node: Node, hops: int) -> set[str | None]:
     return set()
 
 
-def in_text(unit: Reader, text: Text, place: int) -> set[str | None]:
+def in_text(unit: Source, text: Text, place: int) -> set[str | None]:
     """The connector of the object in ``text`` whose role is the value put in at ``place`` of the file; empty if there is none."""
     found = objects.round_place(text, place)
     if found is None or not connectors.is_role_key(found[1]):
@@ -254,7 +254,7 @@ def in_text(unit: Reader, text: Text, place: int) -> set[str | None]:
     return {unit.ctx.named(connectors.connector_of(found[0]))}
 
 
-def _macro(unit: Reader, i: int, name: str, indexed: bool) -> set[str | None]:
+def _macro(unit: Source, i: int, name: str, indexed: bool) -> set[str | None]:
     """The connector of the object in a macro call whose role is the name at index ``i``: ``json!({"kv_role": role})``."""
     tail = r"\s*[\[(.]" if indexed else r"\s*[,})]"
     if not re.match(tail, unit.t.s[i + len(name) : i + len(name) + 8]):

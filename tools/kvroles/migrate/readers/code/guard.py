@@ -15,7 +15,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.migrate.connectors import is_connector_key
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
-from kvroles.migrate.readers.code.source import Reader
+from kvroles.migrate.readers.code.source import Source
 
 # ``cfg["kv_connector"] == "NixlConnector"``: what is compared, how, with what. Nothing else may stand in the condition.
 _COMPARED = regex(
@@ -27,7 +27,7 @@ _CONJUNCT = regex(r"\band\b|&&")
 _OTHER = regex(r"\bor\b|\|\||\bnot\b|!(?!=)")
 
 
-def connector(unit: Reader, statement: Node) -> str | None:
+def connector(unit: Source, statement: Node) -> str | None:
     """The connector that is made sure of where ``statement`` runs; None if no condition says."""
     inner = statement
     for owner in grammar.owners(statement):
@@ -41,7 +41,7 @@ def connector(unit: Reader, statement: Node) -> str | None:
     return None
 
 
-def _inside(unit: Reader, branch: Node, inner: Node) -> str | None:
+def _inside(unit: Source, branch: Node, inner: Node) -> str | None:
     """What a branch compares a connector with, if ``inner`` is what runs where the two are equal."""
     condition, body = branch.child_by_field_name("condition"), branch.child_by_field_name("consequence")
     if condition is None or body is None or not body.start_byte <= inner.start_byte < body.end_byte:
@@ -49,13 +49,13 @@ def _inside(unit: Reader, branch: Node, inner: Node) -> str | None:
     return _compared(grammar.text(unit.t, condition), "=")
 
 
-def _before(unit: Reader, block: Node, inner: Node) -> str | None:
+def _before(unit: Source, block: Node, inner: Node) -> str | None:
     """What a statement before ``inner`` compares a connector with, if it leaves the function where the two differ."""
     start, name = unit.kept("guard", block, partial(_first, unit, block))
     return name if start < inner.start_byte else None
 
 
-def _first(unit: Reader, block: Node) -> tuple[int, str | None]:
+def _first(unit: Source, block: Node) -> tuple[int, str | None]:
     """Where the first statement of a block stands that compares a connector and may leave, and with what it does."""
     for node in block.named_children:
         if node.type == "assert_statement" and node.named_children:
@@ -75,14 +75,14 @@ class Left(NamedTuple):
     condition: str
 
 
-def left_before(unit: Reader, block: Node, inner: Node) -> list[Left]:
+def left_before(unit: Source, block: Node, inner: Node) -> list[Left]:
     """The branches of a block, first one first, that ask for a side and leave the block before ``inner``: what they ask does not
     hold there."""
     leaving = unit.kept("leaving", block, lambda: list(islice(_leaving(unit, block), MANY)))
     return [left for left in leaving if left.branch.end_byte <= inner.start_byte]
 
 
-def _leaving(unit: Reader, block: Node) -> Iterator[Left]:
+def _leaving(unit: Source, block: Node) -> Iterator[Left]:
     for child in block.named_children:
         branch = _statement(child)
         condition = _left_where(unit, branch)
@@ -95,7 +95,7 @@ def _statement(node: Node) -> Node:
     return node.named_children[0] if node.type == "expression_statement" and node.named_child_count == 1 else node
 
 
-def _left_where(unit: Reader, node: Node) -> str | None:
+def _left_where(unit: Source, node: Node) -> str | None:
     """What a branch asks that knows no other case and leaves its block where that holds; None for any other statement."""
     if node.type not in unit.spec.branch or node.child_by_field_name("alternative") is not None:
         return None
@@ -105,12 +105,12 @@ def _left_where(unit: Reader, node: Node) -> str | None:
     return grammar.text(unit.t, condition)
 
 
-def leaves(unit: Reader, branch: Node) -> bool:
+def leaves(unit: Source, branch: Node) -> bool:
     """Whether a branch knows no other case and leaves its block where what it asks holds."""
     return _left_where(unit, branch) is not None
 
 
-def _leaves(unit: Reader, body: Node) -> bool:
+def _leaves(unit: Source, body: Node) -> bool:
     """Whether the last statement of a body leaves the block that the body stands in."""
     while body.type in unit.spec.block:
         inside = [c for c in body.named_children if c.type not in unit.spec.comment]

@@ -12,7 +12,7 @@ from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import PD, mentioned, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
-from kvroles.migrate.readers.code.source import Reader
+from kvroles.migrate.readers.code.source import Source
 
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
 _ALONE = regex(r"^[\"'`]([\w./-]+)[\"'`]$")
@@ -31,7 +31,7 @@ ABOUT_A_SERVER = regex(
 )
 
 
-class HandedOn(Reader):
+class HandedOn(Source):
     """A source text that can look up whether a value goes on to the other side."""
 
     def may_be_handed_on(self, scope: Scope, name: str, node: Node) -> None:

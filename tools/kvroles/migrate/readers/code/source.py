@@ -22,7 +22,7 @@ from kvroles.migrate.readers.code.syntax import ARGUMENTS, Syntax
 _T = TypeVar("_T")
 
 
-class Reader(Syntax):
+class Source(Syntax):
     """One source text ``t``: its syntax tree, its owner ``up`` in the file ``ctx``, and the ``spec`` of its language."""
 
     def mapping(self, node: Node) -> Map:
