@@ -52,7 +52,7 @@ class Tree:
         self.branches = branches
         self.branch_scope = branch_scope
         self.configs = Configs(root, source, ctx)
-        self._head: list[Cue] | None = None  # what the comment at the document's head says
+        self._head: list[Cue] | None = None  # what the comment at the document's head says of one side
         self._words: dict[int, list[argv.Word] | None] = {}
         self._places: dict[int, dict[int, int]] = {}
         self.beside = beside  # the documents of the same file, this one among them
@@ -119,56 +119,73 @@ class Tree:
     # -- owners -------------------------------------------------------------------------------------------------------
 
     def scopes(self, path: list[Node], *, follow: bool = True) -> Scope:
-        """The chain of scopes along ``path``, the last of them returned."""
-        scope = self.up
+        """The owners along ``path``, the innermost of them returned; without ``follow`` no uses of theirs are looked up."""
+        scope = self._head_of(path[0])
         pending = [b for b in self.branches if b.start <= path[-1].start < b.end]
-        keys: list[str] = []
-        if self._head is None:
-            self._head = self._remarks.of_document(path[0]) if self.has_comments else []
-        said = self._head
-        said = [c for c in said if c.side is not Side.SHARED]  # what tells of both at the head of a file is its subject
-        if said:
-            scope = Scope("document", "", scope, said)
+        keys: list[str] = []  # those on the way down
         for i, node in enumerate(path):
             while pending and pending[0].start <= node.start and self.branch_scope:
                 scope = self.branch_scope(pending.pop(0), scope, self.source)
-            nxt = path[i + 1] if i + 1 < len(path) else None
             if node.anchor and follow:
-                scope = Scope("anchor", node.anchor, scope)
-                scope.find_uses = partial(uses.of_anchor, self, node, path)
+                scope = Scope("anchor", node.anchor, scope, find_uses=partial(uses.of_anchor, self, node, path))
             if isinstance(node, Map):
-                pair = node.pair_of(nxt) if nxt is not None else None
-                scope = data_cues.map_scope(node, scope, self.ctx, pair[0].value if pair else None)
-                if node.kept("asserts", partial(_asserts, node)):
-                    scope = Scope("test", "", scope)
-                    scope.span = self.source.at(node.start), self.source.at(node.end)
-                if i == 2 and follow and keys in _GENERATORS and (name := node.scalar("name")):
-                    scope = Scope("generator", name, scope, find_uses=partial(uses.of_generated, self, name, path[0]))
-                if i == 0 and follow and (name := data_cues.mounted_name(node)):
-                    scope.kind, scope.name = node.scalar("kind") or "", name
-                    scope.find_uses, scope.only_doubts = partial(uses.of_config_map, self, name), True
-                elif pair and follow and pair[0].value in data_cues.ENV_KEYS and (name := data_cues.env_name(path, i)):
-                    scope = Scope("variable", name, scope)
-                    scope.find_uses, scope.only_doubts = partial(uses.of_variable, self, name, node), True
-                if pair and pair[1] is nxt:
-                    noted = self.has_comments and (not node.flow or opens_line(self.source.s, pair[0].start))
-                    if noted and (above := self._remarks.of_line(pair[0].start)):
-                        scope = Scope("line", "", scope, above)  # a name says more than what is said of it
-                    scope = data_cues.key_scope(pair[0], pair[1], node, scope, self.ctx)
-                    scope.cues += uses.referenced(self, pair[0], node, scope)
-                    side = scope.cues[0].side if len(scope.cues) == 1 else None
-                    if follow and side in PD:
-                        scope.find_handed_on = partial(uses.handed_on, self, path, i, side.other)
-                    keys.append(pair[0].value)
-                    if len(keys) == 2 and follow:
-                        self._handed_out(keys, path[0], scope)
-                    if len(keys) == 2 and (cue := data_cues.kserve(path[0], keys)):
-                        scope.cues.append(cue)
-            elif isinstance(node, Seq) and nxt is not None:
-                scope = self.item(node, nxt, scope)
+                scope = self._mapping(node, path, i, keys, scope, follow=follow)
+            elif isinstance(node, Seq) and i + 1 < len(path):
+                scope = self.item(node, path[i + 1], scope)
+        return scope
+
+    def _head_of(self, root: Node) -> Scope:
+        """The owner of the whole document, with what the comment at its head says of one side; what tells of both is its
+        subject."""
+        if self._head is None:
+            said = self._remarks.of_document(root) if self.has_comments else []
+            self._head = [c for c in said if c.side is not Side.SHARED]
+        return Scope("document", "", self.up, [*self._head]) if self._head else self.up
+
+    def _mapping(self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, *, follow: bool) -> Scope:
+        """The scope of the mapping ``path[i]``, and of the key in it that the path goes through, which is added to ``keys``."""
+        below = path[i + 1] if i + 1 < len(path) else None
+        pair = node.pair_of(below) if below is not None else None
+        scope = data_cues.map_scope(node, up, self.ctx, pair[0].value if pair else None)
+        if node.kept("asserts", partial(_asserts, node)):
+            scope = Scope("test", "", scope)
+            scope.span = self.source.at(node.start), self.source.at(node.end)
+        if follow:
+            scope = self._with_uses(node, path, i, keys, scope, pair[0].value if pair else "")
+        if pair is None or pair[1] is not below:
+            return scope
+        key = pair[0]
+        if self.has_comments and (not node.flow or opens_line(self.source.s, key.start)):
+            above = self._remarks.of_line(key.start)
+            scope = Scope("line", "", scope, above) if above else scope  # a name says more than what is said of it
+        scope = data_cues.key_scope(key, pair[1], node, scope, self.ctx)
+        scope.cues += uses.referenced(self, key, node, scope)
+        side = scope.cues[0].side if len(scope.cues) == 1 else None
+        if follow and side in PD:
+            scope.find_handed_on = partial(uses.handed_on, self, path, i, side.other)
+        keys.append(key.value)
+        if len(keys) == 2:
+            if follow:
+                self._handed_out(keys, path[0], scope)
+            if (cue := data_cues.kserve(path[0], keys)) is not None:
+                scope.cues.append(cue)
+        return scope
+
+    def _with_uses(self, node: Map, path: list[Node], i: int, keys: list[str], scope: Scope, key: str) -> Scope:
+        """``scope`` with the uses of the name that the mapping ``path[i]`` has or gives: of an object of Kubernetes, of one that
+        Kustomize makes, of an environment variable."""
+        if i == 2 and keys in _GENERATORS and (name := node.scalar("name")):
+            scope = Scope("generator", name, scope, find_uses=partial(uses.of_generated, self, name, path[0]))
+        if i == 0 and (name := data_cues.mounted_name(node)):
+            scope.kind, scope.name = node.scalar("kind") or "", name
+            scope.find_uses, scope.only_doubts = partial(uses.of_config_map, self, name), True
+        elif key in data_cues.ENV_KEYS and (name := data_cues.env_name(path, i)):
+            scope = Scope("variable", name, scope)
+            scope.find_uses, scope.only_doubts = partial(uses.of_variable, self, name, node), True
         return scope
 
     def item(self, seq: Seq, item: Node, up: Scope) -> Scope:
+        """The scope of one item of a list: what the words near it say if it is a command's, and what stands above it."""
         scope = Scope("item", "", up)
         words = self._words_of(seq)
         if (picked := self._picked(seq, item, up)) is not None:
