@@ -337,6 +337,7 @@ REWORDED = (
 )
 
 
+@pytest.mark.slow
 def test_a_reworded_backport_is_kept_and_what_lacks_is_added() -> None:
     """A fork that cherry-picked the warning in words of its own: it stays, and tests, scripts and guides follow."""
     files, whole = pristine("0.22.1"), patched("0.22.1")
@@ -347,6 +348,7 @@ def test_a_reworded_backport_is_kept_and_what_lacks_is_added() -> None:
     assert {p for p in whole if result.get(p) != whole[p]} == {CONNECTOR}
 
 
+@pytest.mark.slow
 def test_one_side_of_a_script_that_is_there_already_is_kept_and_the_other_added() -> None:
     files = pristine("0.14.1")
     before = files[SCRIPT]
@@ -357,6 +359,7 @@ def test_one_side_of_a_script_that_is_there_already_is_kept_and_the_other_added(
     assert result == patched("0.14.1")[SCRIPT]
 
 
+@pytest.mark.slow
 def test_a_test_file_that_lacks_nothing_but_pytest_is_given_it() -> None:
     """Commits of June 2025, between 0.9.1 and 0.9.2: the tests' text fits, and no test used pytest yet."""
     path = terms.TEST_FILE
@@ -370,7 +373,8 @@ def test_a_test_file_that_lacks_nothing_but_pytest_is_given_it() -> None:
     assert b"def test_kv_both_deprecation_warning(" in after
 
 
-@pytest.mark.parametrize("merging", slow_but([[]], [[], ["--3way"]]), ids=["", "3way"])
+@pytest.mark.slow
+@pytest.mark.parametrize("merging", [[], ["--3way"]], ids=["", "3way"])
 def test_what_a_run_added_to_upstream_s_own_change_is_taken_out_again(tmp_path: Path, merging: list[str]) -> None:
     """A commit between releases: upstream has given roles to some scripts of a topic, the series to the others."""
     others = [

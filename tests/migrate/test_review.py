@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from support.cost import slow_but
 from support.mounts import Mounts
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
@@ -144,7 +145,7 @@ def test_with_write_it_does_not_ask() -> None:
     assert _roles()[0] == "kv_producer"
 
 
-@pytest.mark.parametrize("how", ["interrupt", "hang up", pytest.param("interrupt in a reason", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", slow_but(["interrupt"], ["interrupt", "hang up", "interrupt in a reason"]))
 def test_what_was_answered_is_kept_when_the_review_is_broken_off(how: str) -> None:
     screen = Screen("--write", ".")
     screen.until("(1 of 3) Which side?")

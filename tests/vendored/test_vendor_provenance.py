@@ -24,6 +24,7 @@ from kvroles.vendored import purl
 from packageurl import PackageURL
 from support import oci, wheels
 from support import tiny as tiny_project
+from support.cost import slow_but
 from support.driver import Ran
 from support.files import put, snapshot
 from support.tiny import Tiny
@@ -80,7 +81,7 @@ def test_a_backport_names_its_upstream_address() -> None:
     assert (patch["type"], patch["diff"]["url"]) == ("backport", "https://github.com/vllm-project/vllm/pull/43874")
 
 
-@pytest.mark.parametrize("how", ["wheel", "install"])
+@pytest.mark.parametrize("how", slow_but(["install"], ["wheel", "install"]))
 def test_an_installation_carries_a_bill_where_scanners_look(
     vendor: Vendor, built: Path, wheel: Path, site: Path, tiny: Tiny, tmp_path: Path, how: str
 ) -> None:

@@ -97,7 +97,7 @@ SPOILT: list[tuple[str, Callable[[Path], None], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("code", "spoil", "why"), slow_but(SPOILT[:2], SPOILT), ids=[f"{code} {why}" for code, _, why in SPOILT]
+    ("code", "spoil", "why"), slow_but(SPOILT[1:2], SPOILT), ids=[f"{code} {why}" for code, _, why in SPOILT]
 )
 def test_what_is_wrong_is_found_under_its_code(
     tiny: Tiny, tmp_path: Path, code: str, spoil: Callable[[Path], None], why: str
