@@ -13,11 +13,10 @@ from typing import NamedTuple
 from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import holds_defaults, of_another
+from kvroles.evidence.names import PD, holds_defaults, of_another
 
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
-PD = (Side.PREFILL, Side.DECODE)
 _HOLDERS = frozenset({"key", "variable", "function", "section"})  # scopes that bear the name of what they hold
 _DEFAULTS = _HOLDERS | {"anchor", "class"}
 _VETO = (Side.AGGREGATED, Side.ENCODE)
@@ -43,12 +42,14 @@ class Verdict:
         self.cues = cues if cues is not None else []
         self.against = against  # what the file's name says instead
         self.uses = uses if uses is not None else []  # where each side puts the carrier's value to use
-        self.label = label  # weak because it is a mere label: decode after all if the file holds a prefill instance
+        self.label = label  # label evidence alone: decode if the same file holds a prefill instance
         self.suggested = suggested  # where it is not settled: what words too weak to act on say, for a person to judge
         self.carrier = carrier  # the variable, function or anchor whose uses decided
 
 
 class _Level(NamedTuple):
+    """What one owner says: a side, how strong its strongest words for that are, and all its words for it."""
+
     side: Side
     weight: int
     cues: list[Cue]
@@ -83,9 +84,11 @@ def of_use(scope: Scope) -> Verdict:
 
 
 def _needs_company(side: Side, cues: list[Cue]) -> str:
-    """Which words, if no others than these decide, take a sign that the other side runs as well: "label" for a name or label
-    that aggregated servers carry too (they are often called decode), whatever bears it; "name" for that of a file or class;
-    empty for all others."""
+    """The rule by which evidence of these words alone needs a sign that the other side runs as well; empty if it needs none.
+
+    "label": for decode, if only names and labels say it, because aggregated servers are often called decode. "name": if only
+    the name of a file or class says the side.
+    """
     if not cues or any(c.weight >= Weight.FLAG for c in cues):
         return ""
     takes = {kinds.ALONE.get(c.kind.removeprefix("used by: "), "") for c in cues}
@@ -97,73 +100,105 @@ def _needs_company(side: Side, cues: list[Cue]) -> str:
 def _weigh(
     chain: list[Scope], busy: tuple[tuple[str, str], ...], optional: Callable[[Cue], bool] | None = None
 ) -> Verdict:
-    """The verdict of the owners in ``chain``, nearest first, less the ``optional`` evidence, which may not be there."""
-    decided: _Level | None = None
-    against: Side | None = None
-    seen: list[Cue] = []
-    doubts: list[tuple[Scope, list[Cue]]] = []  # what is done with values that no name of their own puts on a side
-    hints: list[Cue] = []
+    """The verdict of the owners in ``chain``, nearest first, less the ``optional`` evidence, which may not be there.
+
+    ``busy`` are the kinds and names whose uses are being weighed already.
+    """
+    weighing = _Weighing(chain, busy)
     for n, scope in enumerate(chain):
         skip = optional if scope.kind != "branch" else None  # what a branch asks holds for all that it owns
-        there = [c for c in scope.cues if not skip(c)] if skip is not None else scope.cues
-        cues = [c for c in there if c.weight > Weight.HINT]
-        hints += [c for c in there if c.weight == Weight.HINT]
+        cues = [c for c in scope.cues if not skip(c)] if skip is not None else scope.cues
+        if (verdict := weighing.with_owner(n, cues)) is not None:
+            return verdict
+    return weighing.outcome()
+
+
+class _Weighing:
+    """What the owners in ``chain`` that were looked at, nearest first, come to so far."""
+
+    def __init__(self, chain: list[Scope], busy: tuple[tuple[str, str], ...]) -> None:
+        self._chain = chain
+        self._busy = busy
+        self._decided: _Level | None = None  # by the nearest owner that says a side
+        self._against: Side | None = None  # what the file's name says instead
+        self._seen: list[Cue] = []
+        self._doubts: list[
+            tuple[Scope, list[Cue]]
+        ] = []  # what is done with values that no name of their own puts on a side
+        self._hints: list[Cue] = []
+
+    def with_owner(self, n: int, said: list[Cue]) -> Verdict | None:
+        """Look at owner ``n``, which says ``said``; the verdict, if no owner further out can change it."""
+        scope = self._chain[n]
+        cues = [c for c in said if c.weight > Weight.HINT]
+        self._hints += [c for c in said if c.weight == Weight.HINT]
         if scope.find_handed_on is not None and (handed_on := scope.find_handed_on()) is not None:
             uses = [(c.side, c.pos) for c in (*cues[:1], handed_on)]
-            return Verdict(None, "shared", [*seen, *cues, handed_on], uses=uses, carrier=scope)
-        if scope.find_uses is not None and len(busy) < MAX_HOPS and (scope.kind, scope.name) not in busy:
-            used = _of_uses(scope, chain[n + 1 :], (*busy, (scope.kind, scope.name)))
+            return Verdict(None, "shared", [*self._seen, *cues, handed_on], uses=uses, carrier=scope)
+        own = scope.kind, scope.name
+        if scope.find_uses is not None and len(self._busy) < MAX_HOPS and own not in self._busy:
+            used = _of_uses(scope, self._chain[n + 1 :], (*self._busy, own))
             if isinstance(used, Verdict):
-                if _open(decided, scope):
-                    used.carrier = used.carrier or scope
-                    return used
-                continue
+                used.carrier = used.carrier or scope
+                return used if self._is_open(scope) else None
             if scope.cues or not scope.only_doubts:
                 cues += used
-            elif _open(decided, scope):
-                doubts.append((scope, used))
+            elif self._is_open(scope):
+                self._doubts.append((scope, used))
         level = _level(cues)
-        if level == "mixed":
-            if _open(decided, scope):
-                return Verdict(None, "conflict", seen + cues, carrier=scope if scope.find_uses is not None else None)
-            continue
-        if level is None:
-            continue
-        assert isinstance(level, _Level)
-        if decided is None and level.side is Side.SHARED and hints and level.weight < Weight.FLAG:
-            return Verdict(
-                None, "weak", [*hints, *level.cues], suggested=hints[0].side
-            )  # a loop, less what is ruled out
+        if isinstance(level, _Level):
+            return self._with_level(level)
+        if level == "mixed" and self._is_open(scope):
+            carrier = scope if scope.find_uses is not None else None
+            return Verdict(None, "conflict", self._seen + cues, carrier=carrier)
+        return None
+
+    def _is_open(self, scope: Scope) -> bool:
+        """Whether what is done with the file, template or target ``scope`` still counts: nothing is decided further in, or only
+        by what is said there."""
+        return self._decided is None or (scope.only_doubts and self._decided.weight <= Weight.SAID)
+
+    def _with_level(self, level: _Level) -> Verdict | None:
+        """Weigh what one owner says against what is decided further in; the verdict, if that ends it."""
+        decided = self._decided
         if decided is None:
-            decided = level
-            seen += level.cues
+            if (
+                level.side is Side.SHARED and self._hints and level.weight < Weight.FLAG
+            ):  # a loop, less what is ruled out
+                return Verdict(None, "weak", [*self._hints, *level.cues], suggested=self._hints[0].side)
+            self._decided = level
+            self._seen += level.cues
         elif level.side is decided.side:
-            seen += level.cues
+            self._seen += level.cues
         elif level.weight == Weight.FILE and level.side in PD:
-            against = level.side if decided.weight <= Weight.SAID else None
+            self._against = level.side if decided.weight <= Weight.SAID else None
         elif _overrules(level, decided):
             if level.side in _VETO:
-                return Verdict(None, level.side.value, seen + level.cues)
+                return Verdict(None, level.side.value, self._seen + level.cues)
             if level.side is Side.SHARED and level.weight == Weight.FLAG:  # said in so many words
-                return Verdict(None, "shared", level.cues + seen)
-            if Side.SHARED in (level.side, decided.side):
-                continue
-            return Verdict(None, "conflict", seen + level.cues)
-    if decided is None:
-        hinted = {c.side for c in hints}
-        if len(hinted) == 1:
-            return Verdict(None, "weak", hints, suggested=hinted.pop())
-        return Verdict(None, "unknown", seen)
-    if decided.side in PD:
-        for scope, used in doubts:
+                return Verdict(None, "shared", level.cues + self._seen)
+            if Side.SHARED not in (level.side, decided.side):
+                return Verdict(None, "conflict", self._seen + level.cues)
+        return None
+
+    def outcome(self) -> Verdict:
+        """The verdict, now that every owner was looked at."""
+        decided, seen = self._decided, self._seen
+        if decided is None:
+            hinted = {c.side for c in self._hints}
+            if len(hinted) == 1:
+                return Verdict(None, "weak", self._hints, suggested=hinted.pop())
+            return Verdict(None, "unknown", seen)
+        if decided.side not in PD:
+            return Verdict(None, decided.side.value, seen)
+        for scope, used in self._doubts:
             if any(c.side is decided.side.other for c in used):
                 return Verdict(None, "conflict", seen + used, carrier=scope)
-        if decided.weight < Weight.FLAG and any(s.kind in _HOLDERS and of_another(s.name) for s in chain):
+        if decided.weight < Weight.FLAG and any(s.kind in _HOLDERS and of_another(s.name) for s in self._chain):
             return Verdict(None, "weak", seen)
-        if (holder := _of_defaults(chain, seen)) is not None:
+        if (holder := _of_defaults(self._chain, seen)) is not None:
             return Verdict(None, "default", seen, carrier=holder, suggested=decided.side)
-        return Verdict(decided.side, "", seen, against)
-    return Verdict(None, decided.side.value, seen)
+        return Verdict(decided.side, "", seen, self._against)
 
 
 def _of_defaults(chain: list[Scope], cues: list[Cue]) -> Scope | None:
@@ -176,12 +211,6 @@ def _of_defaults(chain: list[Scope], cues: list[Cue]) -> Scope | None:
             return scope if inside.issuperset(cues) else None
         inside.update(scope.cues)
     return None
-
-
-def _open(decided: _Level | None, scope: Scope) -> bool:
-    """Whether what is done with the file, template or target ``scope`` still counts: nothing is decided further in, or only
-    by what is said there."""
-    return decided is None or (scope.only_doubts and decided.weight <= Weight.SAID)
 
 
 def _overrules(outer: _Level, inner: _Level) -> bool:
@@ -231,8 +260,8 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
             if id(s) in known or (s.kind == "file"):
                 break
             chain.append(s)
-        if _same(chain, outer):
-            continue
+        if not chain and outer:
+            continue  # all owners of the use are owners of the value itself
         verdict = _weigh(chain, busy)
         if verdict.side is not None:
             sides.setdefault(verdict.side, verdict.cues[0])
@@ -243,9 +272,8 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
             sides.setdefault(Side(verdict.why), verdict.cues[0])
             looped = looped or _in_loop_over_both(chain, own)
         elif verdict.why == "conflict":
-            return Verdict(
-                None, "shared" if _both(verdict.cues) and isinstance(own, type(None)) else "conflict", verdict.cues
-            )
+            both = own is None and {c.side for c in verdict.cues} >= set(PD)
+            return Verdict(None, "shared" if both else "conflict", verdict.cues)
         else:
             silent += 1
     if not sides:
@@ -271,12 +299,3 @@ def _in_loop_over_both(chain: list[Scope], own: _Level | str | None) -> bool:
     said = [c for scope in chain for c in scope.cues]
     named = own.side if isinstance(own, _Level) else None
     return all(c.side is not named for c in said) and any(c.kind == kinds.LOOP_OVER_BOTH.name for c in said)
-
-
-def _both(cues: list[Cue]) -> bool:
-    return {c.side for c in cues} >= set(PD)
-
-
-def _same(chain: list[Scope], outer: list[Scope]) -> bool:
-    """A use whose owners are all owners of the value itself adds nothing."""
-    return not chain and bool(outer)

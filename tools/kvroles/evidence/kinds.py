@@ -1,4 +1,4 @@
-"""What the words of a side are found in, one row each: how far they can be trusted, and what else they take.
+"""What the words of a side are found in, one row each: how far they can be trusted, and what has to stand beside them.
 
 A reader says in what it found the words (``kinds.HEADING.cue(side, words, place)``); the row says the rest. Two rows with the
 same name in a report are the same thing said in two ways, one of which can be trusted further.
@@ -12,11 +12,11 @@ from kvroles.evidence.frames import Cue, Side, Weight
 
 
 class Kind(NamedTuple):
-    """One row: the name in a report, the weight, and what it takes or yields to.
+    """One row: the name in a report, the weight, and the rules for these words.
 
-    ``alone`` says what it takes where nothing else decides: "label" of a name that aggregated servers carry as well, "name" of
-    that of a whole file or class. Of what ``gives_way``, in a document, the nearer one decides. A ``setting`` is what
-    another setting of the same key may replace: where it is but a default, it decides nothing.
+    ``alone`` is the rule for where nothing else decides (see ``decide``): "label" for a name that aggregated servers carry as
+    well, "name" for that of a whole file or class. ``gives_way``: in a document the nearer one of such words decides.
+    ``setting``: another setting of the same key may replace it; where it is only a default, it decides nothing.
     """
 
     name: str

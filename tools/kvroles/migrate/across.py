@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from kvroles.evidence import decide, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import name_sides
+from kvroles.evidence.names import PD, name_sides
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import walk
@@ -91,7 +91,7 @@ def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
             if here and block.start - len(name) - _HEAD <= use.place < block.end:
                 continue
             side = decide.of_use(use).side
-            if side in decide.PD:
+            if side in PD:
                 words = f"{os.path.basename(path)} includes {name}"
                 out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
     return out
@@ -203,7 +203,7 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
         taken_over and _language(name) == "yaml" and (m := re.search(_DEFAULTS.format(re.escape(stem)), text.s))
     ):  # as Hydra takes it over
         verdict, number = decide.of_use(up), text.s.count("\n", 0, m.end()) + 1
-        if verdict.side in decide.PD:
+        if verdict.side in PD:
             yield verdict.side, Cue(verdict.side, verdict.cues[0].weight, f"used in {shown}, line {number}", m.group(1))
     for use in mentions.owners(_language(os.path.basename(path)), text, name, up, ctx):
         line = text.s[text.s.rfind("\n", 0, use.place) + 1 : use.place] if use.place >= 0 else ""
@@ -216,9 +216,9 @@ def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Itera
         started = registry.lang_of_name(name) in {"shell", "python"} and not name.endswith(".env")
         up.cues = [] if started and not re.search(_SOURCES, line[: said.start()]) else named
         verdict = decide.of_use(use)
-        sides = decide.PD if verdict.why in {"shared", "conflict"} else (verdict.side,)
+        sides = PD if verdict.why in {"shared", "conflict"} else (verdict.side,)
         for side in sides:
-            if side in decide.PD:
+            if side in PD:
                 words = verdict.cues[0].words if verdict.cues else name
                 number = text.s.count("\n", 0, use.place) + 1
                 yield side, Cue(side, verdict.cues[0].weight, f"used in {shown}, line {number}", words)

@@ -9,6 +9,7 @@ from typing import Any
 from kvroles.evidence import decide, kinds, marks
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.names import PD
 from kvroles.evidence.signs.signs import SIGNS
 from kvroles.migrate import advice, connectors, dumps, hazards, spelled, together
 from kvroles.migrate.answers import answer, comment, identity
@@ -216,7 +217,7 @@ def _replaced(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]
     """Refuse the side that only settings say, where the file is there for others to be laid over it."""
     out: list[Verdict | None] = []
     for v in verdicts:
-        if v is not None and v.side in decide.PD and kinds.settings_only(v.cues):
+        if v is not None and v.side in PD and kinds.settings_only(v.cues):
             from kvroles.migrate import replaced  # lazy: only few files are decided by settings alone
 
             if (by := replaced.by(ctx, v.side, v.cues)) is not None:
@@ -232,7 +233,7 @@ def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
         own = next((b for b in reversed(named) if b.start <= site.pos < b.end), None)
-        if own is not None and v is not None and v.side in decide.PD and v.cues[0].weight < Weight.FLAG:
+        if own is not None and v is not None and v.side in PD and v.cues[0].weight < Weight.FLAG:
             from kvroles.migrate import across  # lazy: only few files define templates
 
             if (taken := across.included(ctx, own).get(v.side.other)) is not None:
