@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kvroles.evidence import decide, kinds, marks
+from kvroles.evidence import kinds, marks
 from kvroles.evidence.decide import Verdict
-from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import PD
+from kvroles.evidence.frames import Cue, Side, Site
 from kvroles.evidence.signs.signs import SIGNS
-from kvroles.migrate import advice, connectors, dumps, hazards, spelled, together
+from kvroles.migrate import advice, connectors, dumps, hazards, spelled, together, verdicts
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
 from kvroles.migrate.codes import CODES, Means
@@ -20,7 +19,6 @@ from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers import sniff
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.settings import Options
 
 _NEAR = 4_000  # characters round a role in which its connector stands
@@ -30,17 +28,13 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     """Every finding of one file, in order of place."""
     out: list[Finding] = []
     sites = read.read(ctx)
-    verdicts = [_verdict(s, ctx, options) for s in sites]
-    verdicts = _used_elsewhere(_file_name_last(_beside_prefill(verdicts), ctx), ctx)
-    verdicts = _replaced(verdicts, ctx)
-    verdicts = _included(sites, verdicts, ctx) if "define" in ctx.low or "macro" in ctx.low else verdicts
-    verdicts = together.expected(sites, _extended(sites, verdicts, ctx), ctx)
+    found = verdicts.of(sites, ctx, options.settings.connectors)
     answers = options.settings.answers_of(ctx.path)
     answered = {p.pos: answers[p.key] for p in identity.places(ctx.text.s) if p.key in answers} if answers else {}
-    for verdict in verdicts:
+    for verdict in found:
         if verdict is not None:
             verdict.cues = [_unmasked(c, ctx) for c in verdict.cues]
-    for site, verdict in zip(sites, verdicts, strict=True):
+    for site, verdict in zip(sites, found, strict=True):
         out += _of_site(site, verdict, ctx, options, answered)
     out += _spelled(ctx)
     _left_alone(out, ctx, lambda f: f.pos in answered or options.settings.side_of(ctx.path, f.line) is not None)
@@ -132,13 +126,6 @@ def _left_alone(found: list[Finding], ctx: File, answered: Callable[[Finding], b
                 f.fix = f"if it is in use, answer with {advice.given(ctx.path, f.side.value if f.side else 'prefill')}"
 
 
-def _verdict(site: Site, ctx: File, options: Options) -> Verdict | None:
-    """What the evidence says of a role of NIXL's connector; None for any other site."""
-    if site.kind != "role" or connectors.kind_of(site.connector, options.settings.connectors) is not Kind.NIXL:
-        return None
-    return decide.weigh(site, ctx)
-
-
 def _unmasked(cue: Cue, ctx: File) -> Cue:
     """A cue that quotes the file: where its words are of a masked template, it quotes the whole line instead."""
     if "__" not in cue.words or cue.pos < 0 or cue.words in ctx.text.s:
@@ -147,117 +134,6 @@ def _unmasked(cue: Cue, ctx: File) -> Cue:
     end = s.find("\n", cue.pos)
     line = s[s.rfind("\n", 0, cue.pos) + 1 : end if end >= 0 else len(s)].strip()
     return cue._replace(words=line[:80])
-
-
-def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
-    """Decide for decode where only a label says it, if the same file configures a prefill instance."""
-    prefill = next(
-        (
-            v
-            for v in verdicts
-            if v is not None and v.side is Side.PREFILL and any(c.weight > Weight.FILE for c in v.cues)
-        ),
-        None,
-    )
-    if prefill is None:
-        return verdicts
-    return [Verdict(Side.DECODE, "", v.cues) if v is not None and v.label else v for v in verdicts]
-
-
-def _file_name_last(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """Refuse a side that only the file's name says, if anything in the file was decided for or is named for the other side.
-
-    A side that is only said against the file's name is refused too, unless the file holds a config of the named side.
-    """
-    sides = {
-        v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > Weight.FILE for c in v.cues)
-    }
-    out: list[Verdict | None] = []
-    for v in verdicts:
-        if v is not None and v.side is not None and all(c.weight == Weight.FILE for c in v.cues):
-            if v.side.other in sides or ctx.names(v.side.other):
-                v = Verdict(None, "weak", v.cues)
-        elif v is not None and v.side is not None and v.against is not None and v.against not in sides:
-            v = Verdict(None, "conflict", v.cues)
-        out.append(v)
-    return out
-
-
-def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """Refuse a side that only the file's name or words in it say, if a file near it uses this one for the other side.
-
-    Where the name only suggests a side, a file that uses it for that side decides.
-    """
-    used: dict[Side, Cue] | None = None
-    out: list[Verdict | None] = []
-    for v in verdicts:
-        side = (v.side or v.suggested) if v is not None else None
-        if (
-            v is not None
-            and side is not None
-            and all(c.weight <= Weight.SAID and c.kind not in kinds.GIVE_WAY for c in v.cues)
-        ):
-            if used is None:
-                # lazy: only few files are decided by so little
-                from kvroles.migrate import across
-
-                used = across.uses(ctx)
-            own = used.get(side)
-            if (against := used.get(side.other)) is not None:
-                cues = [*v.cues, *([own] if own is not None else []), against]
-                name = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
-                v = Verdict(None, "conflict" if own is None else "shared", cues, carrier=name)
-            elif v.side is None and own is not None:
-                v = Verdict(side, "", [*v.cues, own])  # the file's name and its use agree
-        out.append(v)
-    return out
-
-
-def _replaced(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """Refuse the side that only settings say, where the file is there for others to be laid over it."""
-    out: list[Verdict | None] = []
-    for v in verdicts:
-        if v is not None and v.side in PD and kinds.settings_only(v.cues):
-            from kvroles.migrate import replaced  # lazy: only few files are decided by settings alone
-
-            if (by := replaced.by(ctx, v.side, v.cues)) is not None:
-                v = Verdict(None, "default", v.cues, carrier=Scope(*by, None), suggested=v.side)
-        out.append(v)
-    return out
-
-
-def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """Refuse the side in a named template's name or text, if the template is included for the other side: here, or by another
-    file of the chart."""
-    named = [b for b in template.branches(ctx.text.s) if template.defined(b)]
-    out: list[Verdict | None] = []
-    for site, v in zip(sites, verdicts, strict=True):
-        own = next((b for b in reversed(named) if b.start <= site.pos < b.end), None)
-        if own is not None and v is not None and v.side in PD and v.cues[0].weight < Weight.FLAG:
-            from kvroles.migrate import across  # lazy: only few files define templates
-
-            if (taken := across.included(ctx, own).get(v.side.other)) is not None:
-                v = Verdict(None, "shared", [*v.cues, taken])
-        out.append(v)
-    return out
-
-
-def _extended(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """Refuse the side of a compose service that another file extends for the other side."""
-    if "services:" not in ctx.low or not any(v is not None and v.side is not None for v in verdicts):
-        return verdicts
-    from kvroles.migrate import across  # lazy: only few files are compose files
-
-    taken = across.taken_over(ctx)
-    out: list[Verdict | None] = []
-    for site, v in zip(sites, verdicts, strict=True):
-        if taken and v is not None and v.side is not None:
-            names = [s.name for s in site.scope.chain() if s.kind == "key"]
-            found = next((taken[n] for n in names if n in taken), None)
-            if found is not None and found[0] is not v.side:
-                v = Verdict(None, "shared", [*v.cues, found[1]])
-        out.append(v)
-    return out
 
 
 def _of_site(

@@ -1,0 +1,139 @@
+"""The verdicts on a file's sites: what the evidence says of each, and what the rest of the file and those round it add."""
+
+from __future__ import annotations
+
+from kvroles.evidence import decide, kinds
+from kvroles.evidence.decide import Verdict
+from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
+from kvroles.evidence.names import PD
+from kvroles.migrate import connectors, together
+from kvroles.migrate.connectors import Kind
+from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.template import actions as template
+
+
+def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | None]:
+    """The verdict on each site that is a role of NIXL's connector, or of one of ``nixl``; None for any other."""
+    out = [_verdict(s, ctx, nixl) for s in sites]
+    out = _used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx)
+    out = _replaced(out, ctx)
+    out = _included(sites, out, ctx) if "define" in ctx.low or "macro" in ctx.low else out
+    return together.expected(sites, _extended(sites, out, ctx), ctx)
+
+
+def _verdict(site: Site, ctx: File, nixl: frozenset[str]) -> Verdict | None:
+    """What the evidence says of a role of NIXL's connector; None for any other site."""
+    if site.kind != "role" or connectors.kind_of(site.connector, nixl) is not Kind.NIXL:
+        return None
+    return decide.weigh(site, ctx)
+
+
+def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
+    """Decide for decode where only a label says it, if the same file configures a prefill instance."""
+    prefill = next(
+        (
+            v
+            for v in verdicts
+            if v is not None and v.side is Side.PREFILL and any(c.weight > Weight.FILE for c in v.cues)
+        ),
+        None,
+    )
+    if prefill is None:
+        return verdicts
+    return [Verdict(Side.DECODE, "", v.cues) if v is not None and v.label else v for v in verdicts]
+
+
+def _file_name_last(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse a side that only the file's name says, if anything in the file was decided for or is named for the other side.
+
+    A side that is only said against the file's name is refused too, unless the file holds a config of the named side.
+    """
+    sides = {
+        v.side for v in verdicts if v is not None and v.side is not None and any(c.weight > Weight.FILE for c in v.cues)
+    }
+    out: list[Verdict | None] = []
+    for v in verdicts:
+        if v is not None and v.side is not None and all(c.weight == Weight.FILE for c in v.cues):
+            if v.side.other in sides or ctx.names(v.side.other):
+                v = Verdict(None, "weak", v.cues)
+        elif v is not None and v.side is not None and v.against is not None and v.against not in sides:
+            v = Verdict(None, "conflict", v.cues)
+        out.append(v)
+    return out
+
+
+def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse a side that only the file's name or words in it say, if a file near it uses this one for the other side.
+
+    Where the name only suggests a side, a file that uses it for that side decides.
+    """
+    used: dict[Side, Cue] | None = None
+    out: list[Verdict | None] = []
+    for v in verdicts:
+        side = (v.side or v.suggested) if v is not None else None
+        if (
+            v is not None
+            and side is not None
+            and all(c.weight <= Weight.SAID and c.kind not in kinds.GIVE_WAY for c in v.cues)
+        ):
+            if used is None:
+                # lazy: only few files are decided by so little
+                from kvroles.migrate import across
+
+                used = across.uses(ctx)
+            own = used.get(side)
+            if (against := used.get(side.other)) is not None:
+                cues = [*v.cues, *([own] if own is not None else []), against]
+                name = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
+                v = Verdict(None, "conflict" if own is None else "shared", cues, carrier=name)
+            elif v.side is None and own is not None:
+                v = Verdict(side, "", [*v.cues, own])  # the file's name and its use agree
+        out.append(v)
+    return out
+
+
+def _replaced(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side that only settings say, where the file is there for others to be laid over it."""
+    out: list[Verdict | None] = []
+    for v in verdicts:
+        if v is not None and v.side in PD and kinds.settings_only(v.cues):
+            from kvroles.migrate import replaced  # lazy: only few files are decided by settings alone
+
+            if (by := replaced.by(ctx, v.side, v.cues)) is not None:
+                v = Verdict(None, "default", v.cues, carrier=Scope(*by, None), suggested=v.side)
+        out.append(v)
+    return out
+
+
+def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side in a named template's name or text, if the template is included for the other side: here, or by another
+    file of the chart."""
+    named = [b for b in template.branches(ctx.text.s) if template.defined(b)]
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        own = next((b for b in reversed(named) if b.start <= site.pos < b.end), None)
+        if own is not None and v is not None and v.side in PD and v.cues[0].weight < Weight.FLAG:
+            from kvroles.migrate import across  # lazy: only few files define templates
+
+            if (taken := across.included(ctx, own).get(v.side.other)) is not None:
+                v = Verdict(None, "shared", [*v.cues, taken])
+        out.append(v)
+    return out
+
+
+def _extended(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side of a compose service that another file extends for the other side."""
+    if "services:" not in ctx.low or not any(v is not None and v.side is not None for v in verdicts):
+        return verdicts
+    from kvroles.migrate import across  # lazy: only few files are compose files
+
+    taken = across.taken_over(ctx)
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        if taken and v is not None and v.side is not None:
+            names = [s.name for s in site.scope.chain() if s.kind == "key"]
+            found = next((taken[n] for n in names if n in taken), None)
+            if found is not None and found[0] is not v.side:
+                v = Verdict(None, "shared", [*v.cues, found[1]])
+        out.append(v)
+    return out
