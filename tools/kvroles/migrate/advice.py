@@ -29,65 +29,39 @@ def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding
         f"run again with {given(f'{ctx.path}:{ctx.line(site.pos)[0]}')} (or =decode); if it is for both, "
         f"leave it and say so: {comment(ctx)}"
     )
+
+    def made(code: str, message: str, fix: str, **more: object) -> Finding:
+        return finding(code, message, cues=verdict.cues, fix=fix, **more)
+
+    carrier = verdict.carrier
     match verdict.why:
         case "shared":
-            carrier = verdict.carrier
             what = f"{carrier.kind} {carrier.name!r}" if carrier is not None and carrier.name else "this value"
-            return finding(
-                "KVR113",
-                f"{what} feeds both prefill and decode",
-                cues=verdict.cues,
-                side=Side.SHARED,
-                fix=_split(verdict, ctx),
-            )
+            return made("KVR113", f"{what} feeds both prefill and decode", _split(verdict, ctx), side=Side.SHARED)
         case "aggregated":
-            return finding(
-                "KVR114",
-                "the server does both prefill and decode: no role fits",
-                cues=verdict.cues,
-                side=Side.AGGREGATED,
-                fix=f"remove the NIXL config if no KV is transferred; if it is one of a pair after all, {answer}",
-            )
+            fix = f"remove the NIXL config if no KV is transferred; if it is one of a pair after all, {answer}"
+            return made("KVR114", "the server does both prefill and decode: no role fits", fix, side=Side.AGGREGATED)
         case "encode":
-            return finding(
-                "KVR115",
-                "an encode worker transfers no KV cache",
-                cues=verdict.cues,
-                side=Side.ENCODE,
-                fix="remove the NIXL config there",
-            )
+            fix = "remove the NIXL config there"
+            return made("KVR115", "an encode worker transfers no KV cache", fix, side=Side.ENCODE)
         case "expected":
-            side, place = verdict.uses[0]
-            line = ctx.line(place)[0]
-            return finding(
-                "KVR116",
-                f"{side.value}, but line {line} expects kv_both of it",
-                cues=verdict.cues,
-                fix=f"write {side.role} here and in line {line}",
-            )
+            side, line = verdict.uses[0][0], ctx.line(verdict.uses[0][1])[0]
+            fix = f"write {side.role} here and in line {line}"
+            return made("KVR116", f"{side.value}, but line {line} expects kv_both of it", fix)
         case "conflict":
-            carried = verdict.carrier is not None and verdict.carrier.name and verdict.carrier.kind in _SPLIT
+            carried = carrier is not None and carrier.name and carrier.kind in _SPLIT
             fix = f"if both sides use it, {_split(verdict, ctx)}; if only one does, {answer}" if carried else answer
-            return finding("KVR111", "what is said of its side contradicts itself", cues=verdict.cues, fix=fix)
+            return made("KVR111", "what is said of its side contradicts itself", fix)
         case "default":
-            holder = f" of {verdict.carrier.kind} {verdict.carrier.name!r}" if verdict.carrier is not None else ""
-            return finding(
-                "KVR112",
-                f"only a default{holder} says its side, which another setting may replace",
-                cues=verdict.cues,
-                fix=answer,
-            )
+            holder = f" of {carrier.kind} {carrier.name!r}" if carrier is not None else ""
+            return made("KVR112", f"only a default{holder} says its side, which another setting may replace", answer)
+        case "weak" if verdict.label:
+            why = "called decode, as servers that do both are; nothing here says that prefill runs elsewhere"
+            return made("KVR112", why, answer)
         case "weak":
-            return finding(
-                "KVR112",
-                "called decode, as servers that do both are; nothing here says that prefill runs elsewhere"
-                if verdict.label
-                else "what is said of its side is too little to act on",
-                cues=verdict.cues,
-                fix=answer,
-            )
+            return made("KVR112", "what is said of its side is too little to act on", answer)
         case _:
-            return finding("KVR110", "nothing says whether it is prefill or decode", cues=verdict.cues, fix=answer)
+            return made("KVR110", "nothing says whether it is prefill or decode", answer)
 
 
 _SLASHES = frozenset({"go", "rust", "javascript", "typescript", "tsx"})
@@ -143,6 +117,7 @@ def _split(verdict: Verdict, ctx: File) -> str:
 
 
 def _twins(name: str) -> tuple[str, str]:
+    """The names for prefill's and decode's part of what is called ``name``, in its own spelling."""
     if "/" in name:
         folder, name = name.rsplit("/", 1)
         return tuple(f"{folder}/{twin}" for twin in _twins(name))  # type: ignore[return-value]
