@@ -46,6 +46,19 @@ def test_what_is_spelled_otherwise_is_unread_and_fails_the_gate(
     assert (code, "KVR118 unread" in out, "no NIXL role says" in out) == (1, True, False), out
 
 
+def test_the_other_roles_of_the_file_are_decided(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such a place has no owner whose twin another role could be."""
+    prefill = 'c = KVTransferConfig(kv_connector="NixlConnector", kv_role="kv_both")'
+    decode = prefill.replace('"kv_both"', '"kv_" "both"').replace("kv_role", KEY)
+    (here / "a.md").write_text(
+        f"## Prefill worker\n\n```python\n{prefill}\n```\n\n## Decode worker\n\n```python\n{decode}\n```\n"
+    )
+    code, out = _check(capsys)
+    assert code == 1
+    assert "1 role certain" in out
+    assert "a.md:10:52: KVR118 unread: the role is put together here" in out
+
+
 QUIET = {
     "a role of one side": ("a.yaml", f"{KEY}: kv_producer\n"),
     "all roles": ("a.md", f"`{KEY}` is one of kv_*.\n"),

@@ -74,8 +74,9 @@ def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
 
     A pair is two sites whose owners are twins by name, or the arms of a conditional that asks for the side.
     """
+    owned = {site.pos for site in sites}  # another spelling of kv_both is a finding whose owner nobody knows
     written = {f.pos: f for f in found if f.role is not None and not any(c.kind == "answer" for c in f.cues)}
-    left = {f.pos: f for f in found if f.code in _OPEN and f.kept is None}
+    left = {f.pos: f for f in found if f.pos in owned and f.code in _OPEN and f.kept is None}
     if not written or not left or len(sites) > _MANY:
         return
     both = [site for site in sites if site.pos in written or site.pos in left]
