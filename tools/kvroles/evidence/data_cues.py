@@ -358,12 +358,23 @@ def mounted_name(root: Map) -> str:
     )
 
 
-def mounts(m: Map, name: str) -> bool:
-    """Whether a mapping takes over the ConfigMap or Secret ``name``."""
+def mounts(m: Map, name: str, key: str) -> bool:
+    """Whether a mapping takes over the ConfigMap or Secret ``name``: the whole, or its ``key``."""
     return any(
-        k.value in _MOUNT_KEYS and isinstance(v, Map) and name in (v.scalar("name"), v.scalar("secretName"))
+        k.value in _MOUNT_KEYS
+        and isinstance(v, Map)
+        and name in (v.scalar("name"), v.scalar("secretName"))
+        and key in (_keys_of(v) or (key,))
         for k, v in m.pairs
     )
+
+
+def _keys_of(mount: Map) -> list[str | None]:
+    """The keys that a variable or a volume takes of a ConfigMap or Secret; empty if it takes the whole."""
+    if (key := mount.scalar("key")) is not None:
+        return [key]
+    items = mount.get("items")
+    return [item.scalar("key") for item in items.items if isinstance(item, Map)] if isinstance(items, Seq) else []
 
 
 def env_name(path: list[Node], i: int) -> str:

@@ -185,9 +185,10 @@ class _Weighing:
         """The verdict, now that every owner was looked at."""
         decided, seen = self._decided, self._seen
         if decided is None:
-            hinted = {c.side for c in self._hints}
+            hints = [*self._hints, *(cue for _, used in self._doubts for cue in used)]
+            hinted = {c.side for c in hints}
             if len(hinted) == 1:
-                return Verdict(None, "weak", self._hints, suggested=hinted.pop())
+                return Verdict(None, "weak", hints, suggested=hinted.pop())
             return Verdict(None, "unknown", seen)
         if decided.side not in PD:
             return Verdict(None, decided.side.value, seen)

@@ -270,7 +270,7 @@ def _follows(behind: str) -> bool:
     """Whether what stands behind a title's side is its noun, and then an end, a sign or a preposition."""
     behind = _POSSESSIVE.sub("", behind)  # "prefill's peer" is about the peer
     if not behind.isascii():
-        behind = re.sub(rf"\A\s*(?:{titles.ABROAD})+", "", behind)
+        behind = re.sub(rf"\A(?:\s*(?:{titles.ABROAD}))+", "", behind)
     while True:
         if _STOP.match(behind):
             return _SETTING.match(behind) is None

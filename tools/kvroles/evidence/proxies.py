@@ -24,18 +24,20 @@ _HOST = regex(r"(?:https?://)?((?:\d+\.\d+\.\d+\.\d+)|[A-Za-z][\w.-]*[A-Za-z0-9]
 _HOSTS = regex(r"(?i)(?:hosts?|addr(?:ess|s)?|servers?|instances?|backends?)$")
 _BARE_HOST = regex(r"(?<![\w./:$\{-])(?!localhost\b)[A-Za-z][\w.-]*[A-Za-z0-9](?![\w:/}])")
 _SERVICE = regex(r"//(?!localhost|127\.|0\.0\.0\.0)[A-Za-z][\w.-]*:$")
+_DISABLED = regex(r"[ \t]*(?:#|//)")  # before a flag: a command that is not run
 _LOOPBACK = regex(r"(?i)^(?:localhost|127\.|0\.0\.0\.0|https?$)")
 
 
 def servers(s: str, flags: Iterable[int], variables: Iterable[int], *, services: bool) -> dict[str, Side]:
     """The ports, host names and variables in the flags and variables that begin at the given indices of ``s``, with their sides.
 
-    One that both sides are given is left out. With ``services`` the text holds Kubernetes objects: the port of a Service
+    One that both sides are given is left out, and so is what stands in a line that is a
+    comment. With ``services`` the text holds Kubernetes objects: the port of a Service
     is left out, because the container behind it may have another.
     """
     seen: dict[str, set[Side]] = {}
     for pattern, i in [*((_PROXY, i) for i in flags), *((_PROXY_VAR, i) for i in variables)]:
-        if m := pattern.match(s, i):
+        if (m := pattern.match(s, i)) and not _DISABLED.match(s, s.rfind("\n", 0, i) + 1, i):
             side = Side.PREFILL if m.group("flag").lower().startswith("prefill") else Side.DECODE
             value = m.group("value").split("#", 1)[0]
             if _HOSTS.search(m.group("flag")):

@@ -97,6 +97,29 @@ def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
     return out
 
 
+def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
+    """What each side, prefill or decode, is seen to take the value at ``keys``, outermost first, of a chart's values for: in
+    the chart's templates, which name it or what it is in by the whole path."""
+    folder = os.path.dirname(ctx.path)
+    names = [f".Values.{'.'.join(keys[:n])}" for n in range(len(keys), 1, -1)]
+    out: dict[Side, Cue] = {}
+    templates = os.path.join(folder, "templates")
+    for path in [p for where in (templates, *folders_in(templates)) for p in files_in(where)]:
+        s = walk.look(path).data.decode("utf-8", "replace")
+        name = next((n for n in names if n in s), "")
+        if not name:
+            continue
+        shown = _join(os.path.dirname(ctx.name), folder, path)
+        other = File(path, shown, Text(s))
+        up = Scope("other file", shown, None, file_scope(shown, other).cues)
+        for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
+            side = decide.of_use(use).side
+            if side in decide.PD:
+                words = f"{os.path.basename(path)} takes {name}"
+                out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
+    return out
+
+
 def _of_chart(ctx: FileCtx) -> list[str]:
     """The files that may include what a file's templates define: those below the chart or library chart that it is in, and
     those of the charts beside that; without a chart, those of its folder. No file above what the user named is looked at."""

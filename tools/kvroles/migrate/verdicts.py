@@ -16,7 +16,7 @@ def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | Non
     """The verdict on each site that is a role of NIXL's connector, or of one of ``nixl``; None for any other."""
     out = [_verdict(s, ctx, nixl) for s in sites]
     out = _used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx)
-    out = _replaced(out, ctx)
+    out = _of_values(sites, _replaced(out, ctx), ctx)
     out = _included(sites, out, ctx) if "define" in ctx.low or "macro" in ctx.low else out
     return together.expected(sites, _extended(sites, out, ctx), ctx)
 
@@ -101,6 +101,22 @@ def _replaced(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]
 
             if (by := replaced.by(ctx, v.side, v.cues)) is not None:
                 v = Verdict(None, "default", v.cues, carrier=Scope(*by, None), suggested=v.side)
+        out.append(v)
+    return out
+
+
+def _of_values(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side of a chart's value that a template takes for the other side."""
+    if "templates" not in ctx.siblings or "values" not in ctx.name.rsplit("/", 1)[-1]:
+        return verdicts
+    from kvroles.migrate import across  # lazy: only few files are values of a chart
+
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        if v is not None and v.side in PD:
+            keys = [s.name for s in reversed(site.scope.chain()) if s.kind == "key"]
+            if (taken := across.of_values(ctx, keys).get(v.side.other)) is not None:
+                v = Verdict(None, "shared", [*v.cues, taken])
         out.append(v)
     return out
 

@@ -36,7 +36,7 @@ actor actors addr address affinity ai aibrix all amd annotations api app apps ar
 base basic bf big blue bot build builder cache canary cfg chart chat cli client clients cluster cmd coder command
 common component compose conf config configs configuration conn connector container containerfile containers copilot
 count cp cpu create cuda data deepseek default demo deploy deployment deployments dev device devices dir disagg
-disaggregated disaggregation docker dockerfile dp dsr dummy dynamo east endpoint endpoints engine engines env envs ep
+disaggregated disaggregation docker dockerfile dp dsr dummy dyn dynamo east endpoint endpoints engine engines env envs ep
 epd err eu example expert external extra facebook factory fake falcon file files first flag flags folder fp gaudi
 gemma gen generate get glm gpt gptq gpu gpus granite green group grpc handler headless helm hf host hosts hpa hpu http
 id ids idx image index infer inference ini init instance instances instruct intel internal ip ips is isvc it job jobs json
@@ -48,7 +48,7 @@ pairs parallel param params patch path payload pd phi pid pipeline pod pods pool
 probe proc process prod production profile py qwen random rank ray rdma recipe region release replica replicas
 resources rocm role roles root run sample sampling sbatch scheduling script second selector self serve server servers
 service services serving set settings setup sglang sh shard side sim simple single size slurm small south sp spawn
-spec specs srun stable stack stage stages staging start startup statefulset str strategy string sts svc target task
+spec specs srun stable stack stage stages staging start startup statefulset str strategy string sts sub svc target task
 template tensor tensorrt test third this three tiered tiny tmpl toml total tp tpl tpu transfer trtllm two type ucx
 unit up uri url urls us vals value values visible vl vllm web west wide worker workers workload xl xpu xpyd yaml yml
 zone

@@ -26,8 +26,8 @@ value values variable variables variant vllm window worker workers xpu yaml your
 
 # What stands before or behind the side in scripts that set no blanks between words.
 ABROAD = (
-    r"启动|启用|执行|命令|以下|服务|运行|部署|创建|配置|设置|首先|然后|接着|再|第[一二三\d]步|步骤|节点|实例|服务器?|端|侧|的|在|上|一个|个|阶段|角色|用于|为|进程|参数|啟動|起動|開始"
-    r"|実行|設定|構成|ノード|インスタンス|サーバー?|ワーカー|側|用|の|を|で|に|は|まず|次に|시작|실행|구동|배포|설정|노드|인스턴스|서버|워커|먼저|다음|를|을|의|에서|에|용"
+    r"启动|启用|执行|命令|以下|服务|运行|部署|创建|配置|设置|首先|然后|接着|再|第[一二三\d]步|步骤|节点|節點|实例|實例|服务器?|端|侧|的|在|上|一个|个|阶段|角色|用于|为|进程|参数|啟動|起動|開始"
+    r"|実行|設定|構成|ノード|インスタンス|サーバー?|ワーカー|側|用|の|を|で|に|は|まず|次に|시작|실행|합니다|하기|구동|배포|설정|노드|인스턴스|서버|워커|먼저|다음|를|을|의|에서|에|용"
 )
 
 # What may stand right behind the side, as its noun: "prefill worker 0", "decode side".
@@ -43,6 +43,6 @@ vllm worker workers yaml инстанс сервер сервера узел у�
 
 # What may follow: where, with what, for whom. Whatever stands after it takes nothing away.
 TAIL = """
-am as at auf avec by com con dans em en for für im in mit na no of on para per pour sobre su sul sur that under using
+am as at auf avec by com con dans em en for für im in mit na no of on para per pour sobre starten su sul sur that under using
 via von which whose with without для на
 """

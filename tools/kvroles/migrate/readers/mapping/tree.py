@@ -178,7 +178,7 @@ class Tree:
             scope = Scope("generator", name, scope, find_uses=partial(uses.of_generated, self, name, path[0]))
         if i == 0 and (name := data_cues.mounted_name(node)):
             scope.kind, scope.name = node.scalar("kind") or "", name
-            scope.find_uses, scope.only_doubts = partial(uses.of_config_map, self, name), True
+            scope.find_uses, scope.only_doubts = partial(uses.of_config_map, self, name, _data_key(path)), True
         elif key in data_cues.ENV_KEYS and (name := data_cues.env_name(path, i)):
             scope = Scope("variable", name, scope)
             scope.find_uses, scope.only_doubts = partial(uses.of_variable, self, name, node), True
@@ -282,6 +282,12 @@ class Tree:
             self._words[id(seq)] = data_cues.seq_words(seq)
             self._places[id(seq)] = {id(n): i for i, n in enumerate(seq.items)}
         return self._words[id(seq)]
+
+
+def _data_key(path: list[Node]) -> str:
+    """The key of an object's data that a path from the object goes through; empty if it goes through none."""
+    pair = path[1].pair_of(path[2]) if len(path) > 2 and isinstance(path[1], Map) else None
+    return pair[0].value if pair is not None else ""
 
 
 def _asserts(node: Map) -> bool:

@@ -71,12 +71,12 @@ def of_anchor(tree: Document, node: Node, path: list[Node]) -> list[Scope]:
     return out
 
 
-def of_config_map(tree: Document, name: str) -> list[Scope]:
-    """The owners of every reference to the ConfigMap or Secret ``name`` in the file."""
+def of_config_map(tree: Document, name: str, key: str) -> list[Scope]:
+    """The owners of every reference in the file to the ConfigMap or Secret ``name``, or to its ``key``."""
     out: list[Scope] = []
     for other in tree.beside:
         for node in walk(other.root):
-            if len(out) < MANY and isinstance(node, Map) and data_cues.mounts(node, name):
+            if len(out) < MANY and isinstance(node, Map) and data_cues.mounts(node, name, key):
                 out.append(other.scopes(path_to(other.root, node.pairs[0][0].start), follow=False))
                 out[-1].place = tree.source.at(node.start)
     return out
