@@ -114,7 +114,7 @@ def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
         up = Scope("other file", shown, None, file_scope(shown, other).cues)
         for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
             side = decide.of_use(use).side
-            if side in decide.PD:
+            if side in PD:
                 words = f"{os.path.basename(path)} takes {name}"
                 out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
     return out
