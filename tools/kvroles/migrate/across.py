@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from kvroles.evidence import decide, kinds
 from kvroles.evidence.context import FileCtx
@@ -42,13 +43,23 @@ _EXTENDS = (  # of a service that sets no command of its own
 _SOURCES = r"(?:^|[;&|({\s])(?:\.|source)\s+[\"']?$"
 
 
+class _Candidate(NamedTuple):
+    """A file that may name the one at hand: its path, the same as evidence, the name to look for, and what may stand before that
+    name there."""
+
+    path: str
+    shown: str
+    name: str
+    before: tuple[str, ...]
+
+
 def uses(ctx: FileCtx) -> dict[Side, Cue]:
     """What each side, prefill or decode, is seen to use the file by; empty if no file round it names it."""
     if ctx.path == "-":
         return {}
     out: dict[Side, Cue] = {}
-    for path, shown, name, before in _candidates(ctx):
-        for side, cue in _in_file(path, shown, name, before):
+    for candidate in _candidates(ctx):
+        for side, cue in _in_file(candidate):
             out.setdefault(side, cue)
     return out
 
@@ -139,30 +150,30 @@ def _of_chart(ctx: FileCtx) -> list[str]:
     return [os.path.normpath(p) for p in out[:_MANY]]
 
 
-def _candidates(ctx: FileCtx) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
-    """The files that may name this one: path, path as evidence, the name to look for, and what may stand before it."""
+def _candidates(ctx: FileCtx) -> Iterator[_Candidate]:
+    """The files that may name this one."""
     folder, name = os.path.split(ctx.path)
     shown = os.path.dirname(ctx.name)
     own = os.path.basename(os.path.abspath(folder))
     below, here, above = (f"{own}/",), ("", "./", "/", f"{own}/"), ("../",)
     for path in files_in(folder):
         if os.path.basename(path) != name:
-            yield path, _join(shown, folder, path), name, here
+            yield _Candidate(path, _join(shown, folder, path), name, here)
     for child in folders_in(folder):
         for path in files_in(child):
-            yield path, _join(shown, folder, path), name, above
+            yield _Candidate(path, _join(shown, folder, path), name, above)
     if not shown:
         return  # what is above was not asked about
     parent = os.path.join(folder, "..")
     for path in files_in(parent):
-        yield path, _join(os.path.dirname(shown), parent, path), name, below
+        yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
     for path in files_in(os.path.join(parent, "templates")):
-        yield path, _join(os.path.dirname(shown), parent, path), name, below
+        yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
     if "kustomization.yaml" in ctx.siblings:  # a base: its folder is what others name
         for beside in folders_in(parent):
             path = os.path.join(beside, "kustomization.yaml")
             if os.path.basename(beside) != own and os.path.isfile(path) and not os.path.islink(path):
-                yield path, _join(os.path.dirname(shown), parent, path), own, above
+                yield _Candidate(path, _join(os.path.dirname(shown), parent, path), own, above)
 
 
 def _leads(path: str, before: tuple[str, ...]) -> bool:
@@ -174,6 +185,7 @@ def _leads(path: str, before: tuple[str, ...]) -> bool:
 
 
 def _join(shown: str, folder: str, path: str) -> str:
+    """``path``, which is in or near ``folder``, as evidence, where the folder is ``shown`` as evidence."""
     return os.path.normpath(os.path.join(shown, os.path.relpath(path, folder or ".")))
 
 
@@ -202,46 +214,49 @@ def folders_in(folder: str) -> list[str]:
 
 
 def _language(name: str) -> str:
+    """The language of a file of that name, if such files name others; else empty."""
     lang = registry.lang_of_name(name)
     return lang if lang in _READ else ""
 
 
-def _in_file(path: str, shown: str, name: str, before: tuple[str, ...]) -> Iterator[tuple[Side, Cue]]:
-    """Which side each place of one file that names ``name`` is about."""
-    hit = walk.look(path)
-    stem = os.path.splitext(name)[0]
-    taken_over = b"\ndefaults:" in b"\n" + hit.data[:4096] and os.fsencode(stem) in hit.data
-    if hit.skipped or not (taken_over or os.fsencode(name) in hit.data):
+def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
+    """The side that each place of ``file`` that names the one at hand is about, with the cue for it."""
+    hit = walk.look(file.path)
+    stem = os.path.splitext(file.name)[0]
+    has_defaults = b"\ndefaults:" in b"\n" + hit.data[:4096] and os.fsencode(stem) in hit.data
+    if hit.skipped or not (has_defaults or os.fsencode(file.name) in hit.data):
         return
     try:
-        text = Text.of_file(
-            hit.data.replace(b"kv_producer", _BOTH).replace(b"kv_consumer", _BOTH)
-        )  # the same, written or not
+        # A file says the same before its own roles are rewritten and after.
+        text = Text.of_file(hit.data.replace(b"kv_producer", _BOTH).replace(b"kv_consumer", _BOTH))
     except UnicodeDecodeError:
         return
-    ctx = File(path, shown, text)
-    named = file_scope(shown, ctx).cues
-    up = Scope("other file", shown, None, named)
-    if (
-        taken_over and _language(name) == "yaml" and (m := re.search(_DEFAULTS.format(re.escape(stem)), text.s))
-    ):  # as Hydra takes it over
-        verdict, number = decide.of_use(up), text.s.count("\n", 0, m.end()) + 1
+    ctx = File(file.path, file.shown, text)
+    named = file_scope(file.shown, ctx).cues
+    up = Scope("other file", file.shown, None, named)
+
+    def cue(side: Side, first: Cue, place: int, words: str) -> tuple[Side, Cue]:
+        line = text.s.count("\n", 0, place) + 1
+        return side, Cue(side, first.weight, f"used in {file.shown}, line {line}", words)
+
+    # Hydra's list of defaults names files without their suffix.
+    listed = has_defaults and _language(file.name) == "yaml"
+    if listed and (m := re.search(_DEFAULTS.format(re.escape(stem)), text.s)) is not None:
+        verdict = decide.of_use(up)
         if verdict.side in PD:
-            yield verdict.side, Cue(verdict.side, verdict.cues[0].weight, f"used in {shown}, line {number}", m.group(1))
-    for use in mentions.owners(_language(os.path.basename(path)), text, name, up, ctx):
+            yield cue(verdict.side, verdict.cues[0], m.end(), m.group(1))
+    started = registry.lang_of_name(file.name) in {"shell", "python"} and not file.name.endswith(".env")
+    for use in mentions.owners(_language(os.path.basename(file.path)), text, file.name, up, ctx):
         line = text.s[text.s.rfind("\n", 0, use.place) + 1 : use.place] if use.place >= 0 else ""
         said = re.search(_PATH, line)
         if use.place < 0 or said is None:
             continue
         path = said.group().lstrip("\"'(")
-        if not _leads(path, before) and not _leads(_OPENS.split(path)[-1], before):
+        if not _leads(path, file.before) and not _leads(_OPENS.split(path)[-1], file.before):
             continue
-        started = registry.lang_of_name(name) in {"shell", "python"} and not name.endswith(".env")
+        # A script that is started, and not sourced, is a server of its own: the other file's name says nothing of it.
         up.cues = [] if started and not re.search(_SOURCES, line[: said.start()]) else named
         verdict = decide.of_use(use)
-        sides = PD if verdict.why in {"shared", "conflict"} else (verdict.side,)
-        for side in sides:
+        for side in PD if verdict.why in {"shared", "conflict"} else (verdict.side,):
             if side in PD:
-                words = verdict.cues[0].words if verdict.cues else name
-                number = text.s.count("\n", 0, use.place) + 1
-                yield side, Cue(side, verdict.cues[0].weight, f"used in {shown}, line {number}", words)
+                yield cue(side, verdict.cues[0], use.place, verdict.cues[0].words)
