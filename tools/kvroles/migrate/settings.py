@@ -178,6 +178,7 @@ def named(path: str, glob: str, bases: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _spellings(path: str, bases: tuple[str, ...]) -> tuple[str, ...]:
+    """The ways to write a path: absolute, and as seen from each of ``bases``; each with its links and without."""
     whole, real = os.path.abspath(path), os.path.realpath(path)
     out = [whole, real]
     for base in bases:
@@ -191,11 +192,13 @@ def matches(path: str, glob: str) -> bool:
     if "/" not in glob:
         return fnmatchcase(path.rsplit("/", 1)[-1], glob)
     parts = _parts(glob)
+    # The places in the glob that have been reached. All of them go on with each character, so that the time is at most the
+    # path's length times the glob's. Place k is before part k; ~k is inside a folder that the "**/" at k spans.
     at = _skip({0}, parts)
-    for ch in path:  # all ways to match are followed at once, so that the time is at most path times glob
+    for ch in path:
         ahead: set[int] = set()
         for k in at:
-            if k < 0:  # inside a folder that a "**/" spans
+            if k < 0:
                 ahead.add(~k if ch == "/" else k)
             elif k < len(parts):
                 ahead |= _after(k, parts[k], ch)
@@ -204,7 +207,7 @@ def matches(path: str, glob: str) -> bool:
 
 
 def _after(k: int, part: str, ch: str) -> set[int]:
-    """The places in a glob after ``ch`` is matched by ``part`` at place ``k``; ``~k`` is inside a folder that ``**/`` spans."""
+    """The places in a glob that ``part``, at place ``k``, leads to by the character ``ch``; none if it does not match it."""
     match part:
         case "**/":
             return {k if ch == "/" else ~k}
@@ -272,23 +275,8 @@ def load(path: str | None, given: Sequence[Row] = (), bases: Sequence[str] = (".
         raise UsageError(
             f"{path} has a key that means nothing", expected=", ".join(sorted(known)), found=", ".join(extra)
         )
-    sides_table = data.get("side", {})
-    if not isinstance(sides_table, dict):
-        raise UsageError(f"{path}: [side] is no table", expected='"GLOB" = "prefill" or "decode"')
-    for glob, value in sides_table.items():
-        if value == "both":
-            raise UsageError(
-                f"{path}: [side] {glob!r} = 'both' is no answer without a reason",
-                fix=f'Write it in the table [both], with the reason: "{glob}" = "..."',
-            )
-        settings.sides.append(parse_side(f"{glob}={value}", f"{path}: [side]"))
-    both_table = data.get("both", {})
-    if not isinstance(both_table, dict):
-        raise UsageError(f"{path}: [both] is no table", expected='"GLOB" = "why it stays as it is"')
-    for glob, reason in both_table.items():
-        if not isinstance(reason, str) or not reason.strip():
-            raise UsageError(f"{path}: [both] gives no reason for {glob!r}", expected=f'"{glob}" = "why it stays"')
-        settings.both.append((*_place(glob), reason))
+    settings.sides = _sides(data.get("side", {}), path)
+    settings.both = _reasons(data.get("both", {}), path)
     if "answer" in data:
         # lazy: most settings hold no answers
         from kvroles.migrate.answers import answer
@@ -298,6 +286,33 @@ def load(path: str | None, given: Sequence[Row] = (), bases: Sequence[str] = (".
     settings.ignore = frozenset(_codes(_strings(data, "ignore", path), str(path)))
     settings.connectors = frozenset(_strings(data, "connectors", path))
     return settings
+
+
+def _sides(table: object, path: str) -> list[Row]:
+    """The rows of the table ``[side]``. Raises ``UsageError`` for one that is wrong."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: [side] is no table", expected='"GLOB" = "prefill" or "decode"')
+    out: list[Row] = []
+    for glob, value in table.items():
+        if value == "both":
+            raise UsageError(
+                f"{path}: [side] {glob!r} = 'both' is no answer without a reason",
+                fix=f'Write it in the table [both], with the reason: "{glob}" = "..."',
+            )
+        out.append(parse_side(f"{glob}={value}", f"{path}: [side]"))
+    return out
+
+
+def _reasons(table: object, path: str) -> list[tuple[str, int, str]]:
+    """The rows of the table ``[both]``: glob, line or 0, reason. Raises ``UsageError`` for one that is wrong."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: [both] is no table", expected='"GLOB" = "why it stays as it is"')
+    out: list[tuple[str, int, str]] = []
+    for glob, reason in table.items():
+        if not isinstance(reason, str) or not reason.strip():
+            raise UsageError(f"{path}: [both] gives no reason for {glob!r}", expected=f'"{glob}" = "why it stays"')
+        out.append((*_place(glob), reason))
+    return out
 
 
 _MAX_BYTES, _MAX_DOTS = 1 << 20, 1000
@@ -317,6 +332,7 @@ def _toml(path: str) -> dict[str, object]:
 
 
 def _strings(data: dict[str, object], key: str, path: str) -> list[str]:
+    """The list of strings at ``key``; empty without one. Raises ``UsageError`` for anything else."""
     value = data.get(key, [])
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise UsageError(f"{path}: {key} is no list of strings")
@@ -324,6 +340,7 @@ def _strings(data: dict[str, object], key: str, path: str) -> list[str]:
 
 
 def _codes(codes: list[str], where: str) -> list[str]:
+    """``codes`` as they are. Raises ``UsageError`` for one that no finding has."""
     for c in codes:
         if c in RETIRED:
             raise UsageError(

@@ -27,16 +27,14 @@ _ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
 _NAME = regex(r"(?m)^[ \t]*(?:ContainerName|HostName|SyslogIdentifier)[ \t]*=[ \t]*([\w.-]+)[ \t]*$")
 _REFERENCE = regex(r"\$\{(?:(?P<section>[^:{}\n]{1,80}):)?(?P<key>[\w.-]+)\}|%\((?P<alone>[\w.-]+)\)s")
 _COMMENT = regex(r"(?m)^[ \t]*[#;].*$")
+_REACH = 20_000  # characters of a section in which its variables are looked for
+_TITLE = 20  # lines of a comment above a line
 
 
 class _Ini(ByHeading):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in ini-like text."""
         return _read(text, owner, file)
-
-
-_REACH = 20_000  # characters of a section in which it is told what it is
-_TITLE = 20  # lines of a comment
 
 
 class _Entry(NamedTuple):
@@ -55,7 +53,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     for i in t.tokens():
         if i < done:
             continue
-        if _last(unit.comments, i) is not None:
+        if _within(unit.comments, i):
             out.append(Site(t.at(i), up, "comment"))
             continue
         sites, done = unit.at(i)
@@ -63,13 +61,10 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     return out
 
 
-def _last(spans: list[tuple[int, int]], i: int) -> tuple[int, int] | None:
-    """The one of ``spans``, which are in order, that index ``i`` is in."""
-    n = bisect_right(spans, (i, i)) - 1
-    for span in spans[max(n, 0) : n + 2]:
-        if span[0] <= i < span[1]:
-            return span
-    return None
+def _within(spans: list[tuple[int, int]], i: int) -> bool:
+    """Whether index ``i`` is in one of ``spans``, which are in order and apart."""
+    n = bisect_right(spans, i, key=lambda span: span[0]) - 1
+    return n >= 0 and i < spans[n][1]
 
 
 class _Unit:
@@ -92,9 +87,7 @@ class _Unit:
         t, ctx = self.t, self.ctx
         n = bisect_right(self._starts, i) - 1
         entry = self.entries[n] if n >= 0 and self.entries[n].value <= i < self.entries[n].end else self._loose(i, n)
-        section = bisect_right(self.sections, (entry.start, "")) - 1
-        start, name = self.sections[section] if section >= 0 else (0, "")
-        end = self.sections[section + 1][0] if section + 1 < len(self.sections) else len(t.s)
+        name, start, end = self._section(entry.start)
         told = self._told(start, min(end, start + _REACH))
         scope = _described(t, self.up, kinds.DESCRIPTION_BESIDE_ROLE if told else kinds.DESCRIPTION, ctx)
         for branch in self.branches:
@@ -113,6 +106,12 @@ class _Unit:
         if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
             scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
         return self._value(entry, start, end, scope), entry.end
+
+    def _section(self, place: int) -> tuple[str, int, int]:
+        """The name, start and end of the section that ``place`` is in; the head of the text has no name."""
+        n = bisect_right(self.sections, (place, "")) - 1
+        start, name = self.sections[n] if n >= 0 else (0, "")
+        return name, start, self.sections[n + 1][0] if n + 1 < len(self.sections) else len(self.t.s)
 
     def _told(self, start: int, end: int) -> list[Cue]:
         """What the variables say that the section between two indices sets."""
