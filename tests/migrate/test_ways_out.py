@@ -94,7 +94,7 @@ CASES = [
     Case("migrate.settings.parse_side.1", "--side 'a b.sh' .", "`--side deploy/worker-a.yaml=prefill`", "--side 'a b.sh=prefill' ."),
     Case("migrate.settings.load.1", "--config 's t.toml' .", "Mend it, or name another with --config", "--config 'o k.toml' .",
          {"s t.toml": "not toml", "o k.toml": "exclude = []\n"}),
-    settings("settings.load.4", "[side]\n'a b.sh' = 'both'\n", "Write it in the table [both], with the reason", "[both]\n'a b.sh' = 'why'\n"),
+    settings("settings._sides.2", "[side]\n'a b.sh' = 'both'\n", "Write it in the table [both], with the reason", "[both]\n'a b.sh' = 'why'\n"),
     settings("settings._codes.1", "ignore = ['KVR122']\n", "Write KVR118 if it is to be silent", "ignore = ['KVR118']\n"),
     settings("answers.rows._check.1", "[side]\n'old.sh' = 'prefill'\n", "Name the file as it is called now", "[side]\n'a b.sh' = 'prefill'\n"),
     settings("answers.answer.parse.2", ANSWER.format("prefill") + ANSWER.format("decode"), "Delete one of the two", ANSWER.format("decode")),
@@ -110,7 +110,7 @@ CASES = [
     Case("migrate.answers.baseline._refused.1", "--baseline 'no/k.json' --write-baseline .", "Name another file",
          "--baseline 'k n.json' --write-baseline .", code=Exit.DOES_NOT_APPLY),
 ]  # fmt: skip
-QUICK = {"migrate.cli._run.3", "migrate.paths.given.5", "migrate.paths.given.6", "migrate.run.check_sides.1", "migrate.settings.load.4",
+QUICK = {"migrate.cli._names_standard_input.1", "migrate.paths.given.5", "migrate.paths.given.6", "migrate.run.check_sides.1", "migrate.settings._sides.2",
          "migrate.answers.baseline.load.1"}  # fmt: skip
 
 
