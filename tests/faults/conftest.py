@@ -107,6 +107,7 @@ _COUNTED = {
     "test_hostile_wheels": ("hostile", "wheels"),
     "test_damaged_data": ("hostile", "patches, lock, series, overlay"),
     "test_networks": ("networks", "indexes, files, certificates, caches"),
+    "test_machines": ("networks", "indexes, files, certificates, caches"),
 }
 
 
