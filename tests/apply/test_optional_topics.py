@@ -317,10 +317,12 @@ def test_a_topic_that_somebody_edited_is_neither_overlooked_nor_left_behind(
     """A run that took the rest out, and the receipt with it, would leave a part of the topic in the tree."""
     tree = ran(files("0.30.0"), FENCE)
     assert tree[path].count(old) == 1
+    whole = dict(tree)
     tree[path] = tree[path].replace(old, old + b"  # ours")
     for extra, reverse in (((), False), ((FENCE,), False), ((), True)):
         with pytest.raises(DoesNotApply, match=rf"Topic {FENCE} is partial in .* in {re.escape(path)} no more"):
             ran(tree, *extra, reverse=reverse)
+        assert ran(whole, *extra, reverse=reverse)  # once the topic's lines are given back
 
 
 @pytest.mark.slow
@@ -420,12 +422,17 @@ def test_exact_refuses_the_refusal_that_no_variant_s_text_fits(reworded: Path) -
 
 @pytest.mark.slow
 def test_a_refusal_that_no_receipt_knows_is_not_given_a_warning_too(reworded: Path) -> None:
+    before = contents(reworded)
     apply(reworded, "--with", REJECT).ok()
-    (reworded / ".kv-roles" / "receipt.json").unlink()
+    receipt = (reworded / ".kv-roles" / "receipt.json").rename(reworded.parent / "receipt.json")
     left = series_of(reworded)
     for argv in ((), ("--reverse",)):
         apply(reworded, *argv).refused(1, "Topic reject-kv-both is in", "Put back the receipt")
     assert series_of(reworded) == left
+    (reworded / ".kv-roles").mkdir(exist_ok=True)
+    receipt.rename(reworded / ".kv-roles" / "receipt.json")
+    apply(reworded, "--reverse").ok()
+    assert contents(reworded) == before
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Each refusal outside ``vendor`` has a row in refusals.tsv: the test that takes the way out its fix line names, or why none can."""
+"""Each refusal outside ``vendor`` has a row in refusals.tsv: the test that causes it and takes the way out of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.docs import ROOT
 from support.refusals import TABLE, Table
 
 
-def test_every_refusal_has_one_row_and_each_row_a_test_or_a_reason() -> None:
+def test_every_refusal_has_one_row_and_each_row_a_test() -> None:
     assert TABLE.check() == []
 
 

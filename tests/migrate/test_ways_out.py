@@ -64,6 +64,19 @@ def known(place: str, wrong: str) -> Case:
 
 
 CASES = [
+    Case("migrate.cli._run.1", "--config 'no such.toml' .", "is no file", "."),
+    Case("migrate.cli._names_standard_input.2", "- 'a b.sh'", "goes with no other path", "'a b.sh'"),
+    Case("migrate.paths.given.3", "'no such.sh'", "does not exist", "'a b.sh'"),
+    Case("migrate.paths._read.2", "--from-list /proc/self/mem", "Found Input/output error", "--from-list 'a list'", {"a list": "a b.sh\n"}),
+    Case("migrate.answers.baseline.load.3", "--baseline /proc/self/mem .", "Found Input/output error",
+         "--baseline 'k n.json' --write-baseline ."),
+    settings("answers.answer.parse.1", "answer = 1\n", "Expected [[answer]] with file, key and side", ANSWER.format("decode")),
+    settings("settings._codes.2", "ignore = ['KVR999']\n", "which is no code. Expected one of", "ignore = ['KVR118']\n"),
+    settings("settings._strings.1", "ignore = 'KVR118'\n", "ignore is no list of strings", "ignore = ['KVR118']\n"),
+    settings("settings.load.2", "ignored = ['KVR118']\n", "has a key that means nothing. Expected", "ignore = ['KVR118']\n"),
+    settings("settings._sides.1", "side = 1\n", "[side] is no table", "[side]\n'a b.sh' = 'prefill'\n"),
+    settings("settings._reasons.1", "both = 1\n", "[both] is no table", "[both]\n'a b.sh' = 'why'\n"),
+    settings("settings._reasons.2", "[both]\n'a b.sh' = ''\n", "gives no reason", "[both]\n'a b.sh' = 'why'\n"),
     Case("migrate.cli._run.2", "--write-baseline .", "--baseline FILE --write-baseline", "--baseline 'k n.json' --write-baseline ."),
     Case("migrate.cli._names_standard_input.1", "-", "Name the file ./-", "./-", {"-": PREFILL}),
     Case("migrate.cli._holds_something.1", "-", "Look at the command before the pipe", "'a b.sh'"),

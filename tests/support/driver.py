@@ -34,6 +34,7 @@ class How(IntEnum):
     FAIL_FROM = 4  # that moment and all after it, as a disk that stays full
     SHORT = 5  # half of the bytes are written, and said to be
     SWAP = 6  # a folder is put aside, and a link to another takes its place
+    FLIP = 7  # a bit of what is written is another than was given
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,14 @@ class Driver:
         kill_with: signal.Signals = signal.SIGKILL,
         spoil: Spoil | None = None,
         note: bool = False,
+        powerless: bool = False,
+        first: str = "",
     ) -> Ran:
         """Run ``apply.py argv``; ``set_`` changes module attributes (``kvroles.sources.http.TIMEOUT_S``) for this run only.
 
         ``count`` counts the moments at which it changes the file system; ``kill_at`` kills it at one, ``spoil`` does worse.
-        ``note`` keeps which lines of code made its errors.
+        ``note`` keeps which lines of code made its errors. ``powerless``: modes of files hold for root too.
+        ``first`` is Python that the process runs before: a fault that nothing outside of it can cause.
         """
         if kill_at is not None:
             spoil = Spoil(How.KILL, kill_at, signal_=kill_with)
@@ -163,6 +167,8 @@ class Driver:
             "umask": umask,
             "spoil": [spoil.how, spoil.at, spoil.error, int(spoil.signal_)] if spoil else None,
             "swap": [str(p) for p in spoil.swap] if spoil and spoil.swap else None,
+            "powerless": powerless,
+            "first": first,
             "made": str(files["made"]) if note else None,
             "out": str(files["out"]),
             "err": str(files["err"]),

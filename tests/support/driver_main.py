@@ -37,7 +37,11 @@ def child(request: dict[str, Any], tool: Any) -> int:
     for name, value in request["set"].items():
         module, _, attribute = name.rpartition(".")
         setattr(importlib.import_module(module), attribute, value)
-    _note_refusals(request["made"])
+    made = _noted() if request["made"] else []
+    made_file = os.open(request["made"] or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    exec(request["first"], {})
+    if request["powerless"]:
+        importlib.import_module("powers").give_up()  # beside this file
     if request["spoil"]:
         if request["swap"]:
             _shim().faults_swap(*(p.encode() for p in request["swap"]))
@@ -55,15 +59,15 @@ def child(request: dict[str, Any], tool: Any) -> int:
         _shim().faults_arm(0, 0, 0, 0)
         with open(request["count_file"], "w") as f:
             f.write(str(points))
+    os.write(made_file, "".join(made).encode())
     sys.stdout.flush()
     sys.stderr.flush()
     return code
 
 
-def _note_refusals(file: str | None) -> None:
-    """Write to ``file`` the line of code that makes each error, in the order in which they are made."""
-    if file is None:
-        return
+def _noted() -> list[str]:
+    """A list that gets the line of code that makes each error, in the order in which they are made."""
+    found: list[str] = []
     error = importlib.import_module("kvroles.errors").KvRolesError
     real = error.__init__
 
@@ -71,11 +75,11 @@ def _note_refusals(file: str | None) -> None:
         frame: Any = sys._getframe(1)
         while frame.f_code.co_filename.endswith("/kvroles/errors.py"):
             frame = frame.f_back
-        with open(file, "a") as f:
-            f.write(f"{frame.f_code.co_filename}:{frame.f_lineno}\n")
+        found.append(f"{frame.f_code.co_filename}:{frame.f_lineno}\n")
         real(self, *args, **kw)
 
     error.__init__ = noted
+    return found
 
 
 def _house() -> list[str]:

@@ -13,12 +13,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { OFF, COUNT, KILL, FAIL_ONCE, FAIL_FROM, SHORT, SWAP };
+enum { OFF, COUNT, KILL, FAIL_ONCE, FAIL_FROM, SHORT, SWAP, FLIP };
 
 static int mode, error, signal_;
 static long moment, at;
@@ -43,7 +44,7 @@ static int now(void) {
 }
 static void die(void) { kill(getpid(), signal_); }
 static int fails(void) {
-  if (!now() || mode == SHORT) return 0;
+  if (!now() || mode == SHORT || mode == FLIP) return 0;
   if (mode == SWAP) {
     if (syscall(SYS_rename, victim, aside) == 0 && syscall(SYS_symlink, decoy, victim) != 0) abort();
     return 0;
@@ -107,6 +108,14 @@ ssize_t write(int fd, const void *data, size_t n) {
   if (mode == OFF || !regular(fd)) return real(fd, data, n);
   if (fails()) return -1;
   if (!now()) return real(fd, data, n);
+  if (mode == FLIP) { /* all of it is written, with a bit the other way round */
+    char *other = malloc(n + 1);
+    memcpy(other, data, n);
+    other[n / 2] ^= 1;
+    ssize_t all = real(fd, other, n);
+    free(other);
+    return all;
+  }
   ssize_t done = real(fd, data, n / 2 ? n / 2 : n);
   if (mode == SHORT || mode == SWAP) return done;
   if (mode == KILL) { die(); return done; }
@@ -117,7 +126,7 @@ ssize_t write(int fd, const void *data, size_t n) {
 static int flush(int fd, int (*real)(int)) {
   if (mode == OFF) return real(fd);
   if (fails()) return -1;
-  if (!now() || mode == SHORT || mode == SWAP) return real(fd);
+  if (!now() || mode == SHORT || mode == SWAP || mode == FLIP) return real(fd);
   if (mode == KILL) {
     static int (*truncate_)(int, off_t);
     if (!truncate_) truncate_ = dlsym(RTLD_NEXT, "ftruncate64");

@@ -131,16 +131,17 @@ def json_page(links: list[tuple[str, str]]) -> Answer:
 
 
 def file(data: bytes) -> Answer:
-    """A file, whole or from where the client asks for it."""
+    """A file: whole, from where the client asks for it, or the part that it asks for."""
 
     def answer(r: Request) -> None:
         span = r.headers.get("Range", "")
         if span.startswith("bytes="):
-            start = int(span[6:].rstrip("-"))
+            first, _, last = span[6:].partition("-")
+            start, end = int(first), min(int(last or len(data)), len(data) - 1)
             if start >= len(data):
                 r.reply(416)
                 return
-            r.reply(206, data[start:], Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
+            r.reply(206, data[start : end + 1], Content_Range=f"bytes {start}-{end}/{len(data)}")
         else:
             r.reply(200, data, Content_Type="application/octet-stream")
 

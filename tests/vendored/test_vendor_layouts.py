@@ -133,6 +133,8 @@ def test_a_connector_that_an_image_edited_where_the_patch_goes_is_refused(vendor
     before = snapshot(site)
     vendor("install", "--site-packages", site, "--part", "runtime").refused(1, "No patch here fits these files")
     assert snapshot(site) == before
+    put(site, {CONNECTOR: text})  # as it was published
+    vendor("install", "--site-packages", site, "--part", "runtime").ok()
 
 
 def test_a_package_without_dist_info(vendor: Vendor, tiny: Tiny, spaced: Path) -> None:

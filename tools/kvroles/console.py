@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles.errors import Exit, KvRolesError, UsageError, os_error
 from kvroles.said import as_json, page, said, shell
 
 _refused: list[OSError] = []  # what the operating system answered when standard output was written
@@ -66,7 +66,8 @@ def guarded(
     try:
         code = run(args)
     except KvRolesError as e:
-        code = _failed(parser, args, version, _without_passwords(e, sys.argv[1:] if argv is None else argv))
+        _hide_passwords(e, sys.argv[1:] if argv is None else argv)
+        code = _failed(parser, args, version, e)
     except KeyboardInterrupt:
         note(f"{parser.prog}: interrupted; {interrupted}.")
         code = 130
@@ -84,8 +85,7 @@ def _of_the_system(e: OSError) -> KvRolesError:
     """What the operating system refused, in its words; where it is the current folder that is gone, in ours."""
     if e.filename is None and isinstance(e, FileNotFoundError) and not _is_there():
         return UsageError("The current folder was deleted", fix="Go to one that exists (`cd`), and run again")
-    where = f"{e.filename}: " if e.filename is not None else ""
-    return KvRolesError(Exit.DOES_NOT_APPLY, f"{where}{e.strerror or e}")
+    return os_error("The run ended", e, unchanged=False)
 
 
 def _is_there() -> bool:
@@ -185,14 +185,15 @@ def _drop(stream: TextIO) -> None:
         os.close(nothing)
 
 
-def _without_passwords(e: KvRolesError, argv: Sequence[str]) -> KvRolesError:
-    """``e`` without what stands before the host in an argument like ``https://USER:PASSWORD@HOST``, whatever it was given for."""
-    text = str(e)
+def _hide_passwords(e: KvRolesError, argv: Sequence[str]) -> None:
+    """Take from ``e`` what stands before the host in an argument like ``https://USER:PASSWORD@HOST``, whatever it was for."""
     for word in argv:
         for m in re.finditer(r"[^@\s/=]+:[^@\s]*@", word):
             for given in {m[0], re.sub("/+", "/", m[0])}:  # as a path it has lost a slash
-                text = text.replace(given, "...@").replace(said(given), "...@")
-    return e if text == str(e) else KvRolesError(e.code, text)
+                for part in ("what", "expected", "found", "fix"):
+                    text = getattr(e, part)
+                    if text is not None:
+                        setattr(e, part, text.replace(given, "...@").replace(said(given), "...@"))
 
 
 def without_library(prog: str, e: ModuleNotFoundError) -> int:

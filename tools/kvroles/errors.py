@@ -92,14 +92,26 @@ class NoSource(KvRolesError):  # noqa: N818
 
 
 def os_error(
-    what: str, e: OSError, fix: str | None = None, kind: Callable[..., KvRolesError] = DoesNotApply
+    what: str,
+    e: OSError,
+    fix: str | None = None,
+    kind: Callable[..., KvRolesError] = DoesNotApply,
+    *,
+    unchanged: bool = True,
 ) -> KvRolesError:
-    """An operating system refusal (disk full, read-only, no permission) in our words; ``fix`` is how to do without."""
+    """An operating system refusal (disk full, read-only, no permission) in our words; ``fix`` is how to do without.
+
+    ``unchanged``: whatever this run was about is as it was before.
+    """
     if e.errno in (errno.ENOSPC, errno.EDQUOT):
-        fix = "Free some space (a patched tree takes about 200 MB) and run again; nothing was changed"
+        fix = "Free some space (a patched tree takes about 200 MB) and run again"
     elif e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        access = "read" if what.endswith((" read", " opened")) else "write"
-        other = fix or "Choose another place with --output"
-        fix = f"Give yourself {access} access there, or {other[0].lower()}{other[1:]}; nothing was changed"
+        access = "read access" if what.endswith((" read", " opened")) else "write access"
+        if what.endswith(" ended"):
+            access = "access"
+        other = f"or {fix[0].lower()}{fix[1:]}" if fix else "and run again"
+        fix = f"Give yourself {access} there, {other}"
+    if fix and unchanged:
+        fix = f"{fix}; nothing was changed"
     where = f" ({e.filename})" if isinstance(e.filename, str) and e.filename not in what else ""
     return kind(f"{what}{where}: {e.strerror or e}", fix=fix)

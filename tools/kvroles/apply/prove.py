@@ -68,7 +68,8 @@ def prove_plan(
             )
         raise Unproven(
             f"The contract of a patched tree does not hold: {verdict.breaches[0]}{more}",
-            fix="Nothing was written; see 'The contract' in docs/explanation/design.md",
+            fix="Nothing was written. It is a fault of this project's series: take its newest revision, and report it where "
+            "that has it too",
         )
     return verdict
 

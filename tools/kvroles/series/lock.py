@@ -101,7 +101,7 @@ class Lock(NamedTuple):
         """Read the lock below ``root`` (default: the project). Raises Unproven when it is missing or damaged."""
         try:
             raw = ((root or project_root()) / "patches" / "lock.json").read_bytes()
-        except (OSError, KeyError):
+        except (FileNotFoundError, KeyError):
             raise _damaged("it is missing") from None
         if line_ends.are_converted(raw):
             raise line_ends.damaged("patches/lock.json", root)

@@ -89,7 +89,7 @@ class Series(NamedTuple):
         patches = root / "patches"
         try:
             text = (patches / "series").read_bytes().decode("utf-8")
-        except (OSError, KeyError, UnicodeDecodeError) as e:
+        except (FileNotFoundError, KeyError, UnicodeDecodeError) as e:
             raise Unproven(f"patches/series cannot be read ({type(e).__name__})", fix=restored("patches")) from None
         if "\r\n" in text:
             raise line_ends.damaged("patches/series", root)

@@ -324,7 +324,9 @@ def download(url: str, part: IO[bytes], size: int, fix: str, progress: Callable[
                         part.write(piece)
                         part.flush()
                     except OSError as e:
-                        raise os_error("The archive could not be kept", e, kind=NoSource) from None
+                        raise os_error(
+                            "The archive could not be kept", e, "Choose another cache with --cache-dir", NoSource
+                        ) from None
                     have += len(piece)
                     progress(have)
         except urllib.error.HTTPError as e:

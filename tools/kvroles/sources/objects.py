@@ -112,7 +112,8 @@ class Store:
         kind, size = header[1].decode("ascii", "replace"), int(header[2])
         if size > MAX_MEMBER:
             raise NoSource(
-                f"Object {id_} in {self.name} is larger than {MAX_MEMBER >> 20} MiB, which no file of vLLM is"
+                f"Object {id_} in {self.name} is larger than {MAX_MEMBER >> 20} MiB, which no file of vLLM is",
+                fix="Name a revision without it",
             )
         data = running.out.read(size)
         if len(data) != size or running.out.read(1) != b"\n":

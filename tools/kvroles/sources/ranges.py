@@ -56,7 +56,8 @@ class RangeFile(io.RawIOBase):
                 with opened(self._url, {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}) as answer:
                     if answer.status != 206:
                         raise NoSource(
-                            f"{address.shown(self._url)} cannot be read in parts (it answers {answer.status})"
+                            f"{address.shown(self._url)} cannot be read in parts (it answers {answer.status})",
+                            fix="Name another index with --index-url or PIP_INDEX_URL",
                         )
                     data = b"".join(pieces_of(answer, end - start))
                     if len(data) != end - start:

@@ -77,7 +77,7 @@ def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
                 want.setdefault(path, f.before)
     key = " ".join([row.release, *sorted(want.values())])
     found = extracts.load(options.cache_dir, key, set(want))
-    if found is None:
+    if found is None or _other(found, want) is not None:
         if options.offline:
             raise NoSource(
                 f"The files that the wheel of vLLM {row.release} ships are not in the cache and --offline forbids "
@@ -93,12 +93,17 @@ def _shipped(row: ReleaseRow, options: Options) -> dict[str, bytes]:
         url = index.locate(wheel.name, "vllm", options.index_url)
         with ranges.RangeFile(url, wheel.size) as member, zipfile.ZipFile(member) as z:
             found = extracts.Extract({path: z.read(path) for path in want}, b"")
-        extracts.store(options.cache_dir, key, set(want), found)
-    for path, sha in want.items():
-        if sha256(found.files[path]) != sha:
+        if (other := _other(found, want)) is not None:
             raise Unproven(
-                f"{path} in the wheel of vLLM {row.release} is not the one in the lock",
-                expected=sha,
-                found=sha256(found.files[path]),
+                f"{other} in the wheel of vLLM {row.release} is not the one in the lock",
+                expected=want[other],
+                found=sha256(found.files[other]),
+                fix="Name another index with --index-url or PIP_INDEX_URL",
             )
+        extracts.store(options.cache_dir, key, set(want), found)
     return found.files
+
+
+def _other(found: extracts.Extract, want: Mapping[str, str]) -> str | None:
+    """The first file of ``found`` whose SHA-256 is not the one that ``want`` has for it; None where all are right."""
+    return next((path for path, sha in want.items() if sha256(found.files[path]) != sha), None)

@@ -8,6 +8,7 @@ first; one that finds a stage without a journal removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -173,8 +174,8 @@ def _leave_if_bare(tree: Tree) -> None:
 
 
 def _write(name: str, folder: int, data: bytes, like: tuple[int, int, int] | None = None) -> None:
-    """Write the new file ``name`` in ``folder`` and flush it; ``like`` is the (mode, uid, gid) to give it."""
-    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    """Write the new file ``name`` in ``folder``, flush it and read it back; ``like`` is the (mode, uid, gid) to give it."""
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
     with open(fd, "wb") as f:
         f.write(data)
         f.flush()
@@ -188,3 +189,5 @@ def _write(name: str, folder: int, data: bytes, like: tuple[int, int, int] | Non
                 os.chown(fd, -1, gid)
             os.fchmod(fd, mode)
         os.fsync(fd)
+        if os.pread(fd, len(data) + 1, 0) != data:
+            raise OSError(errno.EIO, "a file was read back with other bytes than were written")

@@ -60,7 +60,9 @@ def write_members(
         _unpack_into(staged, files, keep, progress, masked)
     except OSError as e:
         discard(staging)
-        raise os_error(f"The tree could not be unpacked to {staging}", e) from None
+        raise os_error(
+            f"The tree could not be unpacked to {staging}", e, "Choose another place with --output"
+        ) from None
     except BaseException:
         discard(staging)
         raise
@@ -142,7 +144,7 @@ def write(staged: Staged, path: str, data: bytes | None) -> None:
                 f"{path} lies below a symbolic link in that revision, which is never followed",
                 fix="Name a revision whose folders are folders",
             ) from None
-        raise os_error(f"{path} could not be written", e) from None
+        raise os_error(f"{path} could not be written", e, "Choose another place with --output") from None
 
 
 @contextlib.contextmanager
@@ -199,7 +201,7 @@ def put_in_place(staged: Staged, target: Path) -> None:
                 f"{target} came to hold files while the tree was being built",
                 fix="Choose another folder with --output, or move that one away",
             ) from None
-        raise os_error(f"The tree could not be moved to {target}", e) from None
+        raise os_error(f"The tree could not be moved to {target}", e, "Choose another place with --output") from None
 
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): since Linux 3.15, not on every file system
@@ -259,4 +261,4 @@ def own_folder(staged: Staged, text: bytes) -> None:
                 f.flush()
                 os.fchmod(f.fileno(), 0o644)
     except OSError as e:
-        raise os_error("The receipt could not be written", e) from None
+        raise os_error("The receipt could not be written", e, "Choose another place with --output") from None

@@ -90,7 +90,7 @@ def _open_lock(path: Path, existed: bool) -> tuple[int, Path]:
         file = next(p for p in path.parents if p.exists())
         raise UsageError(f"{file} is a file, not a folder", fix="Choose another place with --output") from None
     except OSError as e:
-        raise os_error(f"{path.parent} cannot be written to", e) from None
+        raise os_error(f"{path.parent} cannot be written to", e, "Choose another place with --output") from None
 
 
 def _is_at(path: Path, fd: int) -> bool:

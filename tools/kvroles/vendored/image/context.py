@@ -199,7 +199,7 @@ def _put(output: Path, files: dict[str, bytes], sign_with: str | None) -> None:
                 provenance.sign(staging / _SIGNED, sign_with)
             exchange(staging, output)
     except OSError as e:
-        raise os_error(f"{output} could not be written", e) from None
+        raise os_error(f"{output} could not be written", e, "Choose another place with --output") from None
     finally:
         discard(staging)
 

@@ -107,7 +107,9 @@ def write(request: Request, series: Series, lock: Lock) -> Outcome:
             finally:
                 stage.discard(staging)
     except OSError as e:
-        raise os_error(f"{request.output or 'build'} could not be written", e) from None
+        raise os_error(
+            f"{request.output or 'build'} could not be written", e, "Choose another place with --output"
+        ) from None
     finally:
         source.close()
 

@@ -108,8 +108,6 @@ def beside(site: Path, path: str) -> list[str]:
         names = os.listdir(site / cache)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except OSError as e:
-        raise os_error(f"{site / cache} cannot be read", e) from None
     return sorted(f"{cache}/{n}" for n in names if n.startswith(f"{stem}.") and n.endswith(".pyc"))
 
 
@@ -121,7 +119,9 @@ def drop(site: Path, paths: list[str]) -> list[str]:
             with contextlib.suppress(FileNotFoundError):
                 (site / pyc).unlink()
     except OSError as e:
-        raise os_error("Stale bytecode could not be deleted", e, "Delete it, or make its folder writable") from None
+        raise os_error(
+            "Stale bytecode could not be deleted", e, "Delete it, or make its folder writable", unchanged=False
+        ) from None
     return gone
 
 

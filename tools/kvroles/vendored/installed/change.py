@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from kvroles.apply.receipt import after
 from kvroles.apply.state import TopicStatus, replaced
 from kvroles.digest import sha256
-from kvroles.errors import DoesNotApply, KvRolesError, Unproven, os_error
+from kvroles.errors import DoesNotApply, Unproven, os_error
 from kvroles.places import OWN
 from kvroles.said import shell
 from kvroles.series.lock import Lock
@@ -293,10 +293,7 @@ def _writable(found: Installed, paths: list[str]) -> None:
 def _commit(tree: Tree, found: Installed, steps: list[Change], sources: list[str]) -> list[str]:
     """Carry ``steps`` out and read them back. Bytecode goes before and after: an import in between may write some."""
     dropped = bytecode.drop(found.site, sources)
-    try:
-        journal.commit(tree, steps, None)
-    except DoesNotApply as e:
-        raise KvRolesError(e.code, e.what, expected=e.expected, found=e.found, fix=_way_out(e.fix or "")) from None
+    journal.commit(tree, steps, None)
     for step in steps:
         if tree.read(step.path) != step.after:
             raise Unproven(
@@ -306,10 +303,3 @@ def _commit(tree: Tree, found: Installed, steps: list[Change], sources: list[str
             )
     bytecode.drop(found.site, sources)
     return dropped
-
-
-def _way_out(fix: str) -> str:
-    """``fix``, of a change to any tree, for packages: there is no --output to choose."""
-    return fix.replace(
-        "choose another place with --output", "run as a user that has it (in an image's build: 'USER 0')"
-    )

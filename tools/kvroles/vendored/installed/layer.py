@@ -59,7 +59,9 @@ def write(outcome: Outcome, folder: Path) -> list[str]:
         for file in sorted(made, reverse=True):
             os.utime(file, (stamp, stamp), follow_symlinks=False)
     except OSError as e:
-        raise os_error(f"The layer {folder} could not be written", e) from None
+        raise os_error(
+            f"The layer {folder} could not be written", e, "Choose another with --layer", unchanged=False
+        ) from None
     return [str(found.site / path) for path in paths]
 
 

@@ -113,7 +113,7 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
             finally:
                 discard(staging)
     except OSError as e:
-        raise os_error(f"{output} could not be written", e) from None
+        raise os_error(f"{output} could not be written", e, "Choose another place with --output") from None
     built = replace(built, path=output)
     notes = () if source.part.note is None else (source.part.note,)
     return Outcome("built", release, source, tuple(after(list(topics))), built, beside, notes)

@@ -42,7 +42,12 @@ def write(output: Path) -> Path:
         every = "".join(f'<a href="{n}/">{n}</a><br>\n' for n in sorted(projects))
         _put(root / "index.html", _PAGE.format(every).encode())
     except OSError as e:
-        raise os_error(f"The index {root} could not be written", e) from None
+        raise os_error(
+            f"The index {root} could not be written, the wheel beside it was",
+            e,
+            "Choose another place with --output",
+            unchanged=False,
+        ) from None
     return root
 
 

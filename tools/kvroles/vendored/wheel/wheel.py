@@ -279,7 +279,7 @@ def build(source: Source, output: Path, number: int) -> Built:
         with contextlib.suppress(OSError):
             output.unlink(missing_ok=True)
         if isinstance(e, OSError):
-            raise os_error(f"{output.name} could not be written", e) from None
+            raise os_error(f"{output.name} could not be written", e, "Choose another place with --output") from None
         raise
     return Built(output, sink.sha256, sink.size, version, own[f"{info}/{receipt.NAME}"])
 
