@@ -8,7 +8,7 @@ from itertools import islice
 from kvroles.evidence.data import Map, Node, Seq
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.yaml import carrier as yaml
+from kvroles.migrate.readers.yaml import reader as yaml
 
 _SIGNS = ("resourceVersion", "managedFields", "uid", "status", "selfLink")
 _OF_METADATA = frozenset({"uid", "resourceVersion", "managedFields", "selfLink"})  # what only an API server sets

@@ -12,7 +12,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, first_in_lines
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.code.carrier import Code
+from kvroles.migrate.readers.code.reader import Code
 
 _CELL = regex(r"\A\s*%%(?:!|(bash|sh|shell|script\s+\w+|writefile\s+(?:-a\s+)?(\S+)|yaml|html|markdown)).*\n")
 _BANG = regex(r"^[ \t]*[!%](?:sx\s|system\s)?(?P<cmd>(?:[^\n\\]|\\\r?\n|\\.)*)", re.M)
