@@ -34,17 +34,17 @@ class Verdict:
         *,
         uses: list[tuple[Side, int]] | None = None,
         label: bool = False,
-        carrier: Scope | None = None,
+        holder: Scope | None = None,
         suggested: Side | None = None,
     ) -> None:
         self.side = side
         self.why = why
         self.cues = cues if cues is not None else []
         self.against = against  # what the file's name says instead
-        self.uses = uses if uses is not None else []  # where each side puts the carrier's value to use
+        self.uses = uses if uses is not None else []  # where each side puts the holder's value to use
         self.label = label  # label evidence alone: decode if the same file holds a prefill instance
         self.suggested = suggested  # where it is not settled: what words too weak to act on say, for a person to judge
-        self.carrier = carrier  # the variable, function or anchor whose uses decided
+        self.holder = holder  # the variable, function or anchor that has the value, and whose uses decided
 
 
 class _Level(NamedTuple):
@@ -134,12 +134,12 @@ class _Weighing:
         self._hints += [c for c in said if c.weight == Weight.HINT]
         if scope.find_handed_on is not None and (handed_on := scope.find_handed_on()) is not None:
             uses = [(c.side, c.pos) for c in (*cues[:1], handed_on)]
-            return Verdict(None, "shared", [*self._seen, *cues, handed_on], uses=uses, carrier=scope)
+            return Verdict(None, "shared", [*self._seen, *cues, handed_on], uses=uses, holder=scope)
         own = scope.kind, scope.name
         if scope.find_uses is not None and len(self._busy) < MAX_HOPS and own not in self._busy:
             used = _of_uses(scope, self._chain[n + 1 :], (*self._busy, own))
             if isinstance(used, Verdict):
-                used.carrier = used.carrier or scope
+                used.holder = used.holder or scope
                 return used if self._is_open(scope) else None
             if scope.cues or not scope.only_doubts:
                 cues += used
@@ -149,8 +149,8 @@ class _Weighing:
         if isinstance(level, _Level):
             return self._with_level(level)
         if level == "mixed" and self._is_open(scope):
-            carrier = scope if scope.find_uses is not None else None
-            return Verdict(None, "conflict", self._seen + cues, carrier=carrier)
+            holder = scope if scope.find_uses is not None else None
+            return Verdict(None, "conflict", self._seen + cues, holder=holder)
         return None
 
     def _is_open(self, scope: Scope) -> bool:
@@ -194,11 +194,11 @@ class _Weighing:
             return Verdict(None, decided.side.value, seen)
         for scope, used in self._doubts:
             if any(c.side is decided.side.other for c in used):
-                return Verdict(None, "conflict", seen + used, carrier=scope)
+                return Verdict(None, "conflict", seen + used, holder=scope)
         if decided.weight < Weight.FLAG and any(s.kind in _HOLDERS and of_another(s.name) for s in self._chain):
             return Verdict(None, "weak", seen)
         if (holder := _of_defaults(self._chain, seen)) is not None:
-            return Verdict(None, "default", seen, carrier=holder, suggested=decided.side)
+            return Verdict(None, "default", seen, holder=holder, suggested=decided.side)
         return Verdict(decided.side, "", seen, self._against)
 
 

@@ -1,5 +1,5 @@
-"""Moves deployers' own configs from ``kv_both`` to explicit roles: carriers in, findings and exact edits out.
+"""Moves deployers' own configs from ``kv_both`` to explicit roles: files in, findings and exact edits out.
 
-``run`` walks the paths and is the way in; ``read`` turns one file's bytes into sites through the carriers (YAML, shell,
-code, documents, ...), ``decide`` weighs what is said of each, ``findings`` puts it into words, ``rewrite`` into bytes.
+``cli`` is the way in. ``search`` finds the files, ``readers`` turn the text of each into sites (YAML, shell, code, documents,
+...), ``verdicts`` says which side each site is on, ``findings`` puts that into words, ``rewrite`` into bytes.
 """

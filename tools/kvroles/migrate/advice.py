@@ -33,10 +33,10 @@ def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding
     def made(code: str, message: str, fix: str, **more: object) -> Finding:
         return finding(code, message, cues=verdict.cues, fix=fix, **more)
 
-    carrier = verdict.carrier
+    holder = verdict.holder
     match verdict.why:
         case "shared":
-            what = f"{carrier.kind} {carrier.name!r}" if carrier is not None and carrier.name else "this value"
+            what = f"{holder.kind} {holder.name!r}" if holder is not None and holder.name else "this value"
             return made("KVR113", f"{what} feeds both prefill and decode", _split(verdict, ctx), side=Side.SHARED)
         case "aggregated":
             fix = f"remove the NIXL config if no KV is transferred; if it is one of a pair after all, {answer}"
@@ -49,12 +49,12 @@ def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding
             fix = f"write {side.role} here and in line {line}"
             return made("KVR116", f"{side.value}, but line {line} expects kv_both of it", fix)
         case "conflict":
-            carried = carrier is not None and carrier.name and carrier.kind in _SPLIT
+            carried = holder is not None and holder.name and holder.kind in _SPLIT
             fix = f"if both sides use it, {_split(verdict, ctx)}; if only one does, {answer}" if carried else answer
             return made("KVR111", "what is said of its side contradicts itself", fix)
         case "default":
-            holder = f" of {carrier.kind} {carrier.name!r}" if carrier is not None else ""
-            return made("KVR112", f"only a default{holder} says its side, which another setting may replace", answer)
+            of = f" of {holder.kind} {holder.name!r}" if holder is not None else ""
+            return made("KVR112", f"only a default{of} says its side, which another setting may replace", answer)
         case "weak" if verdict.label:
             why = "called decode, as servers that do both are; nothing here says that prefill runs elsewhere"
             return made("KVR112", why, answer)
@@ -92,16 +92,16 @@ _SPLIT = frozenset(
 
 def _split(verdict: Verdict, ctx: File) -> str:
     """The split to make, with names and the lines where each side puts the value to use."""
-    carrier = verdict.carrier
-    if carrier is None or not carrier.name or carrier.kind not in _SPLIT:
+    holder = verdict.holder
+    if holder is None or not holder.name or holder.kind not in _SPLIT:
         own = "give each side a value of its own, this one with kv_producer for prefill and a copy with kv_consumer for decode"
         if read.language(ctx.name, ctx.text) == "markdown":
             own += f"; if the text is for both, leave it and say so: {comment(ctx)}"
         return own
 
-    if carrier.kind == "function" and (told := arguments.told_by(ctx.text.s, carrier.name, verdict.uses)):
+    if holder.kind == "function" and (told := arguments.told_by(ctx.text.s, holder.name, verdict.uses)):
         return (
-            f"derive the role in {carrier.name} from {told}, by which its calls say their side: kv_producer where it is "
+            f"derive the role in {holder.name} from {told}, by which its calls say their side: kv_producer where it is "
             "prefill, kv_consumer where it is decode"
         )
 
@@ -109,9 +109,9 @@ def _split(verdict: Verdict, ctx: File) -> str:
         lines = sorted({ctx.line(place)[0] for s, place in verdict.uses if s is side and place >= 0})
         return f" in line {', '.join(map(str, lines))}" if lines else ""
 
-    p, d = _twins(carrier.name)
+    p, d = _twins(holder.name)
     return (
-        f"split {carrier.name} in two: {p} with kv_producer, used for prefill{at(Side.PREFILL)}, and {d} with kv_consumer, "
+        f"split {holder.name} in two: {p} with kv_producer, used for prefill{at(Side.PREFILL)}, and {d} with kv_consumer, "
         f"used for decode{at(Side.DECODE)}"
     )
 

@@ -85,7 +85,7 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
             if (against := used.get(side.other)) is not None:
                 cues = [*v.cues, *([own] if own is not None else []), against]
                 name = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
-                v = Verdict(None, "conflict" if own is None else "shared", cues, carrier=name)
+                v = Verdict(None, "conflict" if own is None else "shared", cues, holder=name)
             elif v.side is None and own is not None:
                 v = Verdict(side, "", [*v.cues, own])  # the file's name and its use agree
         out.append(v)
@@ -100,7 +100,7 @@ def _replaced(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]
             from kvroles.migrate import replaced  # lazy: only few files are decided by settings alone
 
             if (by := replaced.by(ctx, v.side, v.cues)) is not None:
-                v = Verdict(None, "default", v.cues, carrier=Scope(*by, None), suggested=v.side)
+                v = Verdict(None, "default", v.cues, holder=Scope(*by, None), suggested=v.side)
         out.append(v)
     return out
 

@@ -1,4 +1,4 @@
-"""One file's bytes to its sites: which carrier reads it, and what its name says."""
+"""One file's bytes to its sites: which reader takes it, and what its name says."""
 
 from __future__ import annotations
 
