@@ -24,14 +24,15 @@ _SET = regex(
     r"""(?ix) onnector (?:V\d+)? (?:_?(?:name|type|class))? (?:_?(?:prefill(?:er)?|decoder?|producer|consumer|[pd]))?
     (?: \\*["']?[ \t]*[:=]{1,2}[ \t]*         # kv_connector=X, "kv_connector": X
       | \\*["'`]\s*\]\s*=(?!=)\s*             # config["kv_connector"] = X
-      | (?P<listed> \\*["'`]\s*,\s* )         # config.setdefault("kv_connector", X), ["--kv-connector", X]
+      | (?P<listed> \\*["'`] (?: \s*,\s* | [ \t]+(?=["'`$.(]) ) )  # setdefault("kv_connector", X), set $c "kv_connector" X
       | (?P<flag> \s+(?=["'`]?[$%{<]) )       # --kv-connector $X
       | (?P<alone> \s*(?=[,}]) )              # {kvConnector, kvRole}
     ) (?P<quote>\\*["'`]*) (?P<value>[^\s,;)}\]"'`\\]{0,200})"""
 )
 _AFTER = frozenset("_nNtTcCpPdDvV\\\"'`:=,}$%{< \t\r\n")  # what follows "onnector" there
-_VARIABLE = regex(r"[a-z_]\w*(?:\??\.\w+)*(?:[\[(=].*)?")  # ``conn``, ``names[0]``, ``chosen(x)``, ``default="X"``
-_TYPES = frozenset(
+# ``conn``, ``names[0]``, ``chosen(x)``, ``default="X"``, ``.Values.connector``, ``(default ...)``
+_VARIABLE = regex(r"(?:[a-z_]\w*|\.[A-Za-z_]\w*)(?:\??\.\w+)*(?:[\[(=].*)?|\(.*")
+TYPES = frozenset(
     {"str", "string", "any", "bool", "int", "null", "none", "nil", "undefined", "self", "optional", "type"}
 )
 
@@ -106,5 +107,5 @@ def _later(m: re.Match[str], ours: bool) -> bool:
         return True
     if not ours or m["quote"]:
         return False
-    variable = _VARIABLE.fullmatch(value) is not None and value not in _TYPES and not placeholder_of_other(value)
+    variable = _VARIABLE.fullmatch(value) is not None and value not in TYPES and not placeholder_of_other(value)
     return variable or m["alone"] is not None

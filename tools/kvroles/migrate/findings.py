@@ -225,9 +225,7 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
     match connectors.kind_of(site.connector, known):
         case Kind.WRAPPER:
             return finding("KVR120", f"{site.connector}'s own role: left as it is, it drives other behaviour")
-        case Kind.OTHER if any(
-            ctx.set_again(s.name, site.pos) for s in site.scope.chain() if s.kind == "variable" and s.name
-        ):
+        case Kind.OTHER if ctx.set_anew(site):
             return _unread(f"{site.connector} is replaced further on by what may be NIXL's", site, ctx, finding)
         case Kind.OTHER:
             return _of_other(f"{site.connector}", f"{site.connector}: not NIXL, left as it is", site, ctx, finding)
@@ -243,9 +241,12 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
 
 
 def _of_other(connector: str, message: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
-    """The finding ``message`` of a role of another connector; unread if what is laid over its object may replace that."""
+    """The finding ``message`` of a role of another connector; unread if what is laid over its object, or what
+    is set elsewhere, may replace that."""
     if laid := ctx.laid_over(site.pos):
         return _unread(f"what is laid over it may replace {connector} by NIXL's: {laid}", site, ctx, finding)
+    if how := next((how for name in dict.fromkeys((connector, *ctx.others)) if (how := ctx.replaced(name))), ""):
+        return _unread(f"{connector} may be replaced by NIXL's: {how}", site, ctx, finding)
     return finding("KVR121", message)
 
 

@@ -94,6 +94,11 @@ def around(s: str, i: int, start: int, end: int) -> Iterator[tuple[int, int]]:
         depth = len(opened)
 
 
+def block(s: str, i: int) -> tuple[int, int]:
+    """The block of lines round an index that are indented no less than its line; its paragraph where that is not indented."""
+    return next(_blocks(s, i), None) or _paragraph(s, i)
+
+
 def _line(s: str, i: int) -> tuple[int, int]:
     """The line of an index, with those that a backslash joins to it."""
     a, b = s.rfind("\n", 0, i) + 1, s.find("\n", i)

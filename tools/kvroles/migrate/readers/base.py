@@ -15,7 +15,7 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.asked import asked
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text, occurrences
-from kvroles.migrate import connectors, connectors_in_text, overlays, regions, walk
+from kvroles.migrate import connectors, connectors_in_text, overlays, regions, substitutes, walk
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
@@ -92,22 +92,49 @@ class File(FileCtx):
         names = (i for name in self.others for i in occurrences(s, name) if not self._silent(i))
         return regions.served(s, names, list(occurrences(s, TOKEN)))
 
+    def set_anew(self, site: Site) -> bool:
+        """Whether a line behind a site sets the connector of the config that the site is in to one that may be NIXL's."""
+        named = (s.name for s in site.scope.chain() if s.kind == "variable" and s.name)
+        return any(self.set_again(name, site.pos) for name in named)
+
     def set_again(self, name: str, place: int) -> bool:
         """Whether a line behind index ``place`` sets the connector of the config in ``name`` to one that may be NIXL's."""
         s = self.text.s
-        changed = re.compile(rf"(?<![\w.-]){re.escape(name)}[\[.,)\"']")
+        # ``name[``, ``name.``, ``f(name, ``, ``{...name, ``, ``local.name``, ``set $name "``
+        changed = re.compile(rf"(?:(?<![\w.-])|(?<=\.\.\.)|(?<=local\.)){re.escape(name)}(?:[\[.,)\"']|[ \t]+[\"'`(])")
         for m in self.mentions:
-            nixl = m.value is not None and connectors.kind_of(m.value, self.nixl) is connectors.Kind.NIXL
-            if m.at > place and (m.later or nixl) and not self._silent(m.start):
+            if m.at > place and self._may_set(m):
                 a, b = s.rfind("\n", 0, m.at) + 1, s.find("\n", m.at)
                 line = s[a : b if b >= 0 else len(s)]
                 if place < a and changed.search(line) and "role" not in line:
                     return True
         return False
 
+    def _of_another(self, m: Mention) -> bool:
+        """Whether a mention sets no connector, or one that is known to be another than NIXL's."""
+        if m.value is None:
+            return not m.later
+        known = connectors.kind_of(m.value, self.nixl) is connectors.Kind.OTHER
+        return not m.later and (known or connectors.placeholder_of_other(m.value))
+
+    def _may_set(self, m: Mention) -> bool:
+        """Whether a mention in this file may set NIXL's connector."""
+        return not self._of_another(m) and not self._silent(m.start)
+
     def laid_over(self, place: int) -> str:
         """What may replace the connector of the object in which the role at index ``place`` stands; empty if nothing does."""
         return overlays.over(self.text.s, place, self._lang)
+
+    def replaced(self, connector: str) -> str:
+        """What in the file, or in one beside it, may put NIXL's connector in the place of ``connector``; empty if nothing."""
+        key = ("replaced", connector)
+        if key not in self._kept:
+            path, name, s, said = self.path, self.name, self.text.s, self.mentions
+            here = substitutes.in_text(s, said, connector, self._lang, self._may_set)
+            self._kept[key] = here or substitutes.beside(
+                path, name, s, said, connector, lambda m: not self._of_another(m)
+            )
+        return cast(str, self._kept[key])
 
     @cached_property
     def _lang(self) -> str:

@@ -109,10 +109,11 @@ def read(ctx: File) -> list[Site]:
 
 def _of_others(ctx: File, t: Text, up: Scope, lang: str, roles: list[int]) -> list[Site]:
     """The sites of a file whose every role another connector is meant for: none is NIXL's, but where a connector's place holds
-    what is filled in later."""
+    what is filled in later, or is set again."""
     filled: dict[int, Site] = {}
     if connectors_in_text.may_be_filled(ctx.mentions, roles):  # else no parser is asked
-        filled = {s.pos: s for s in ctx.read(t, up, lang) if s.kind == "role" and _filled_later(s.connector)}
+        found = (s for s in ctx.read(t, up, lang) if s.kind == "role")
+        filled = {s.pos: s for s in found if _filled_later(s.connector) or ctx.set_anew(s)}
     return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in roles]
 
 

@@ -1,0 +1,245 @@
+"""What may put NIXL's connector in the place of another one: a substitution of its name, or a setting of the same key that has no
+role of its own, in the file or in one beside it.
+
+``sed -i s/LMCacheConnectorV1/NixlConnector/ kv.json`` makes a NIXL role of the ``kv_both`` that stands beside the first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import chain, islice
+
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import occurrences
+from kvroles.migrate import connectors, connectors_in_text, regions, walk
+from kvroles.migrate.connectors import Kind
+from kvroles.migrate.connectors_in_text import Mention
+from kvroles.migrate.readers import registry
+
+_MANY = 200  # places of a name, and files and folders, that are looked at
+_MAX_BYTES = 256 << 10
+_NEAR = 300  # characters round a name in which its substitution stands
+_AROUND = 400  # characters round a setting in which its object begins and ends
+# One of these stands before what is replaced.
+_SIGNS = ("eplace", "sub(", "subn(", "s/", "s|", "s#", "s,", "s@", "s!", "s:", "s%", "${", "regexp:")
+_TO = r"(?P<to>[^\n]{0,80})"
+_FORMS = tuple(
+    regex(pattern)
+    for pattern in (
+        # s.replace("X", "Y"), strings.Replace(s, "X", "Y", 1), re.sub(r"X", "Y", s), s.replace(/X/, "Y")
+        r"(?:\w*[rR]eplace\w*|\bg?subn?)\s*\(\s*(?:[^\n\"'`/,]{0,80},\s*)?[rR]?(?P<q>[\"'`/])(?P<what>[^\n]{1,200}?)(?P=q)\w*\s*,\s*"
+        + _TO,
+        r"(?<!\w)s(?P<q>[/|#,@!:%])(?P<what>[^\n]{1,200}?)(?P=q)(?P<to>[^\n]{0,80}?)(?P=q)",  # sed, perl
+        r"\$\{\w+//?(?P<what>[^/}\n]{1,200})/" + _TO,  # ${KV/X/Y}
+        r"(?i:-[ic]?replace)\s+[\"'](?P<what>[^\"'\n]{1,200})[\"']\s*,\s*" + _TO,  # PowerShell's
+        r"\breplace\s+[\"'`](?P<what>[^\"'`\n]{1,200})[\"'`]\s+" + _TO,  # Sprig's
+        r"\bregexp:[ \t]*(?P<what>[^\n]{1,200})\n[ \t]*(?:replace|line):[ \t]*" + _TO,  # Ansible's
+    )
+)
+_LISTED = regex(
+    r"\bname:[ \t]*[\"']?(?P<key>\w*CONNECTOR\w*)[\"']?[ \t]*(?:,|\r?\n)[ \t]*value:[ \t]*[\"']?(?P<value>[^\s\"',}]{1,80})"
+)
+_ANCHOR = regex(r"&[\w.-]+\s*\Z")
+_COMPARED = regex(r"\w*[\"'`]?\]?\s*(?:[=!]=|\bin\b|\bis\b|\beq\b|-eq\b)")
+_NAME = regex(r"[\s\"'`(]*([\w.$-]*)")
+_KEY = regex(r"[\w.-]*\Z")
+_REST = regex(r"\w*")
+_ROLE = regex(r"(?i)role|<<:")  # or a merge, which the reader of YAML sees to
+_ROLES = regex(r"(?i)role\w{0,20}[\"']?\]?\s*[:=]")
+_CONNECTORS = regex(r"(?i)connector\w{0,20}[\"']?\]?\s*[:=]")
+_VALUES = regex(r"values[\w.-]*\.ya?ml(?:\.\w+)?$|[\w.-]+[-.]values\.ya?ml$")
+# Languages in which a setting changes what its line names; and pages, whose parts are of their own.
+_CODE = frozenset({"python", "go", "rust", "javascript", "typescript", "tsx", "powershell"})
+_PAGES = frozenset({"markdown", "notebook", "prose", "log"})
+_DATA = frozenset(
+    {"docker", "yaml", "json", "toml", "hcl", "unit", "env"}
+)  # what other files are laid over, or are told to change
+_SET_FROM_OUTSIDE = frozenset(
+    {"docker", "yaml", "json", "env"}
+)  # where a variable is what it is until another file sets it
+
+
+def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Callable[[Mention], bool]) -> str:
+    """What may put NIXL's connector in the place of ``connector`` in a text; empty if nothing does. ``said`` are the text's
+    mentions, ``counts`` tells which of them may set NIXL's."""
+    if words := substituted(s, connector):
+        return words
+    if lang in _CODE | _PAGES:
+        return ""
+    keys = _keys(s, said, connector)
+    alone = (m for m in said if m.ours and counts(m) and _key(s, m).rpartition(".")[2] in keys and _alone(s, m))
+    return next((_shown(s, m) for m in alone), "")
+
+
+def _keys(s: str, said: list[Mention], connector: str) -> set[str]:
+    """The keys that a text sets to a connector."""
+    listed = {m["key"] for m in _LISTED.finditer(s) if m["value"] == connector} if "value:" in s else set()
+    return {_key(s, m).rpartition(".")[2] for m in said if m.value == connector} | listed
+
+
+def substituted(s: str, connector: str) -> str:
+    """The words by which a text puts what is not known to be another connector in the place of the name ``connector``."""
+    stem = connector.partition("Connector")[0]
+    if not stem:
+        return ""
+    for i in islice(occurrences(s, stem), _MANY):
+        a = max(0, i - _NEAR, s.rfind("\n", 0, i) + 1)
+        before = s[a:i]
+        if not any(sign in before for sign in _SIGNS):
+            continue
+        for form in _FORMS:
+            for m in form.finditer(s, a, i + _NEAR):
+                if not m.start("what") <= i < m.end("what"):
+                    continue
+                to = _NAME.match(m["to"])
+                made = to[1] if to is not None else ""
+                if made and connector not in m["what"]:
+                    made = connector.replace(stem, made, 1)
+                if connectors.kind_of(made) is not Kind.OTHER:
+                    return m.group()[:60].strip()
+    return ""
+
+
+def beside(path: str, name: str, s: str, said: list[Mention], connector: str, counts: Callable[[Mention], bool]) -> str:
+    """What in the files round a file, which is shown as ``name``, may put NIXL's connector in the place of ``connector`` in its
+    text ``s``; empty if nothing is seen to."""
+    own = os.path.basename(path)
+    of = "env" if ".env" in own else registry.lang_of_name(own)
+    if of not in _DATA or not os.path.isfile(path):
+        return ""
+    keys = _keys(s, said, connector)
+    signs = [key if key.isupper() else f".{key}" for key in keys]  # a variable, a dotted path
+    for other in _round(path, name):
+        text = _text(other, *_state(other))
+        if "onnector" not in text and "ONNECTOR" not in text:
+            continue
+        base = os.path.basename(other)
+        overlay = base == own or (_VALUES.search(own) is not None and _VALUES.search(base) is not None)
+        if not overlay and own not in text and not any(sign in text for sign in signs):
+            continue
+        lang = registry.lang_of_name(base)
+        named = _named(own, text)
+        if words := substituted(text, connector) if named or own in text else "":
+            return f"{base}: {words}"
+        for m in islice(chain(connectors_in_text.mentions(text), _listed(text)), _MANY):
+            key = _key(text, m)
+            group, _, last = key.rpartition(".")
+            if not m.ours or last not in keys or not counts(m) or not _alone(text, m):
+                continue
+            below = (
+                group
+                and lang not in _CODE
+                and re.search(rf"(?<![\w-]){re.escape(group.rsplit('.', 1)[-1])}[\"']?\s*[:={{\]]", s) is not None
+            )
+            if named or overlay or below or (last.isupper() and of in _SET_FROM_OUTSIDE):
+                return f"{base}: {_shown(text, m)}"
+    return ""
+
+
+def _listed(s: str) -> Iterator[Mention]:
+    """The connectors that the lists of an environment set, where they set no role."""
+    for m in _LISTED.finditer(s) if "value:" in s else ():
+        if not _ROLE.search(s, *regions.block(s, m.start())):
+            at = m.start("key") + m["key"].index("ONNECTOR")
+            yield Mention(at, at, "", True, m["value"], connectors.is_placeholder(m["value"]))
+
+
+def _named(own: str, text: str) -> bool:
+    """Whether a text names the file ``own``."""
+    return any(not (text[i - 1 : i].isalnum() or text[i - 1 : i] in "-_") for i in occurrences(text, own))
+
+
+def _key(s: str, m: Mention) -> str:
+    """The key, variable or dotted path that a mention sets."""
+    head = _KEY.search(s, max(0, m.at - 100), m.at)
+    rest = _REST.match(s, m.at)
+    return (head.group() if head is not None else "").lstrip("-.") + (rest.group() if rest is not None else "")
+
+
+def _shown(s: str, m: Mention) -> str:
+    return f"{_key(s, m)}={m.value or ''}"[:60].rstrip("=")
+
+
+def _alone(s: str, m: Mention) -> bool:
+    """Whether a mention sets vLLM's own key, to no wrapper, in an object without a role that nothing takes by its anchor."""
+    if m.value is None or m.value in connectors_in_text.TYPES:
+        return False
+    wraps = connectors.kind_of(m.value) is Kind.WRAPPER
+    return m.ours and not wraps and _COMPARED.match(s, m.at) is None and not _with_role(s, m.at)
+
+
+def _with_role(s: str, at: int) -> bool:
+    """Whether the object, the line or the block of lines in which a connector is set has a role as well, or an anchor."""
+    a, b = s.rfind("\n", 0, at) + 1, s.find("\n", at)
+    line = max(a, at - _AROUND), min(b if b >= 0 else len(s), at + _AROUND)
+    if _ROLE.search(s, *line):
+        return True
+    if (own := next(regions.around(s, at, max(0, at - _AROUND), min(len(s), at + _AROUND)), None)) is not None:
+        return _ROLE.search(s, *own) is not None or _ANCHOR.search(s, max(0, own[0] - _AROUND), own[0]) is not None
+    block = regions.block(s, at)
+    if _ANCHOR.search(s, max(0, block[0] - _AROUND), block[0]) is not None or s.find("<<:", *block) >= 0:
+        return True
+    # Of as many roles as connectors each has its own.
+    return 0 < sum(1 for _ in _CONNECTORS.finditer(s, *block)) <= sum(1 for _ in _ROLES.finditer(s, *block))
+
+
+def _round(path: str, name: str) -> Iterator[str]:
+    """The files that may say more of one: those of its folder and the folders below and, where what the user named holds it,
+    of the folder above and those beside."""
+    folder = os.path.dirname(path)
+    folders = [folder, *_folders(folder)]
+    if os.path.dirname(name):
+        above = os.path.join(folder, "..")
+        folders += [
+            above,
+            *(f for f in _folders(above) if os.path.basename(f) != os.path.basename(os.path.abspath(folder))),
+        ]
+    for held in folders[:_MANY]:
+        for other in islice(_files(held), _MANY):
+            if os.path.normpath(other) != os.path.normpath(path):
+                yield other
+
+
+def _files(folder: str) -> list[str]:
+    return _entries(folder, lambda e: _may_set(e.name) and e.is_file(follow_symlinks=False))
+
+
+@lru_cache(maxsize=4096)
+def _may_set(name: str) -> bool:
+    """Whether a file of this name is of a language that sets connectors for others; a page is not."""
+    lang = registry.lang_of_name(name)
+    return lang != "" and lang not in _PAGES
+
+
+def _folders(folder: str) -> list[str]:
+    found = _entries(folder, lambda e: e.is_dir(follow_symlinks=False))
+    return [f for f in found if os.path.basename(f) not in walk.PASSED_OVER][:_MANY]
+
+
+def _entries(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
+    try:
+        with os.scandir(folder or ".") as it:
+            return sorted(os.path.join(folder, e.name) for e in it if wanted(e))
+    except OSError:
+        return []
+
+
+def _state(path: str) -> tuple[int, int]:
+    """What changes with a file's content: when it was written, and its size."""
+    try:
+        st = os.stat(path)
+    except OSError:
+        return 0, 0
+    return st.st_mtime_ns, st.st_size
+
+
+@lru_cache(maxsize=512)
+def _text(path: str, _written: int, size: int) -> str:
+    """The text of a file that speaks of connectors; empty for any other."""
+    if size > _MAX_BYTES:
+        return ""
+    data = walk.look(path).data
+    return data.decode("utf-8", "replace") if b"onnector" in data or b"ONNECTOR" in data else ""
