@@ -128,7 +128,7 @@ MADE = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_what_is_made_of_a_file(name: str) -> None:
+def test_a_file_is_changed_by_meaning_as_a_person_would(name: str) -> None:
     path, before, after = MADE[name]
     assert meaning.change(path, before.replace("ROLE", "kv_both").encode()).decode() == after
 
@@ -220,7 +220,7 @@ def test_a_connector_without_a_logger_is_refused() -> None:
         meaning.change(project.CONNECTOR, b"class NixlConnector:\n    def __init__(self, vllm_config):\n        pass\n")
 
 
-def test_a_fork_may_lack_what_is_no_topic_s_business(apply: Apply, fork: Path) -> None:
+def test_a_fork_may_lack_files_that_no_topic_touches(apply: Apply, fork: Path) -> None:
     put(fork, {"notes.txt": b"kv_both is a word\n"})
     apply("--into", fork).ok()
 

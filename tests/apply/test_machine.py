@@ -98,7 +98,7 @@ def test_another_file_than_the_lock_s_is_proven_anew(tiny: Tiny, tmp_path: Path)
     ],
     ids=["C locale", "ascii output", "nothing set"],
 )
-def test_any_locale_will_do(tiny: Tiny, tmp_path: Path, env: dict[str, str]) -> None:
+def test_a_tree_is_patched_and_refused_in_words_in_any_locale(tiny: Tiny, tmp_path: Path, env: dict[str, str]) -> None:
     tree = tiny.unpack(tmp_path / "vllm\u00e9")
     edited = tree / project.CONNECTOR
     script(tiny.apply, "--into", tree, cwd=tmp_path, env=env).ok()
@@ -140,7 +140,7 @@ def test_output_that_cannot_be_written_is_an_error_in_words(tiny: Tiny, form: tu
         assert code == 2 or "Standard output cannot be written: No space left" in done.stderr
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(tiny: Tiny, tmp_path: Path) -> None:
     command = f"'{sys.executable}' '{tiny.apply}' --list --json | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("0\n", "")

@@ -174,7 +174,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("release", ["0.22.1", "0.24.0"])
 @pytest.mark.parametrize("broken", BREAKS)
-def test_the_contract_notices_when(broken: str, release: str) -> None:
+def test_a_refusal_that_is_not_whole_breaks_the_contract(broken: str, release: str) -> None:
     clause, path, old, new = BREAKS[broken]
     files = pristine(release)
     _, after = run(files, release, REJECT)
@@ -203,7 +203,7 @@ def test_a_damaged_topic_is_refused_by_name() -> None:
         run(after, release)
 
 
-def test_an_edit_in_a_file_only_an_optional_topic_touches_is_nobodys_business() -> None:
+def test_edits_in_files_of_optional_topics_alone_are_ignored() -> None:
     release = "0.30.0"
     files = pristine(release)
     files["vllm/v1/core/sched/scheduler.py"] += b"# our own\n"

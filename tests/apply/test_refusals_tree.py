@@ -49,7 +49,7 @@ def test_an_edit_elsewhere_in_a_file_is_still_an_edit(apply: Apply, tree: Path, 
     untouched(lambda: apply("--into", tree), 1, f"{project.SCRIPT} in {tree} is edited", "every hunk", "--3way")
 
 
-def test_an_edit_outside_the_series_is_nobodys_business(apply: Apply, tree: Path) -> None:
+def test_edits_outside_the_series_are_ignored(apply: Apply, tree: Path) -> None:
     put(tree, {"README.md": b"mine\n", "vllm/mine.py": b"x = 1\n"})
     apply("--into", tree).ok()
     assert (tree / "README.md").read_bytes() == b"mine\n"

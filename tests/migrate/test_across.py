@@ -149,7 +149,9 @@ def test_a_file_that_another_hands_to_the_other_side_is_refused(
 
 
 @pytest.mark.parametrize("files", REFUSED.values(), ids=REFUSED.keys())
-def test_alone_it_is_what_its_name_says(files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_no_other_hands_on_is_of_the_side_in_its_name(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     alone = {name: text for name, text in files.items() if "kv_both" in text}
     _tree(
@@ -159,7 +161,7 @@ def test_alone_it_is_what_its_name_says(files: dict[str, str], tmp_path: Path, m
 
 
 @pytest.mark.parametrize("files", REFUSED.values(), ids=REFUSED.keys())
-def test_alone_and_without_a_twin_it_is_not_written(
+def test_a_file_without_a_twin_is_not_written_for_another_side(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -168,7 +170,7 @@ def test_alone_and_without_a_twin_it_is_not_written(
 
 
 @pytest.mark.parametrize("files", KEPT.values(), ids=KEPT.keys())
-def test_what_nobody_hands_over_is_written_and_a_second_run_changes_nothing(
+def test_a_file_that_no_other_hands_over_is_written_and_a_second_run_changes_nothing(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -93,7 +93,7 @@ def test_a_baseline_that_is_none_is_an_error(capsys: pytest.CaptureFixture[str],
     assert "kv_both" in Path("p.sh").read_text()
 
 
-def test_what_is_missing_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_baseline_that_is_missing_or_cannot_be_written_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Write it with --write-baseline" in _run(capsys, *BASE, ".")[2]
     assert _run(capsys, "--write-baseline", ".")[0] == 2
     code, _, err = _run(capsys, "--baseline", "no/where.json", "--write-baseline", ".")

@@ -108,7 +108,7 @@ def test_a_list_that_cannot_be_what_was_meant_is_an_error_and_nothing_is_written
 
 
 @pytest.mark.parametrize("args", [[], ["-0", "."], ["--from-list", "nowhere"], ["--from-list", "."]])
-def test_wrong_usage_of_lists(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+def test_a_wrong_list_of_paths_is_a_usage_error(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
     assert _run(capsys, *args)[0] == 2
 
 

@@ -51,7 +51,7 @@ def _spin() -> None:
     ids=["crash", "exit", "hang", "memory", "exception"],
 )
 @pytest.mark.parametrize("cores", [1, 3])
-def test_one_file_is_lost_and_the_rest_is_done(
+def test_a_file_that_ends_its_process_is_unread_and_the_others_are_done(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: object, why: str, cores: int
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)

@@ -111,7 +111,7 @@ def test_a_pipe_closed_early_changes_no_exit_code(form: str, what: str) -> None:
         ("TOOL - <&-", 2, "kv-roles: Standard input is closed. Pipe a text into it, or name a path.\n"),
     ],
 )
-def test_closed_and_full_outputs(command: str, code: int, said: str) -> None:
+def test_an_output_that_is_closed_or_full_ends_with_a_code_and_in_words(command: str, code: int, said: str) -> None:
     Path("run.sh").write_text(GOOD)
     Path("good").mkdir()
     ran = _shell(command)

@@ -42,7 +42,7 @@ def _written(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> s
     return out
 
 
-def test_binary_files(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_binary_file_is_passed_over_and_unread_if_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     data = b"\x7fELF\0\0" + NIXL
     Path("core.dump").write_bytes(data)
     assert "passed over: 1 binary" in _written(capsys)
@@ -62,7 +62,9 @@ def test_binary_files(capsys: pytest.CaptureFixture[str]) -> None:
         (b"\xed\xa0\x80" + NIXL, "not UTF-8"),
     ],
 )
-def test_files_that_are_not_utf_8(capsys: pytest.CaptureFixture[str], data: bytes, why: str) -> None:
+def test_a_file_that_is_not_utf_8_is_unread_and_says_why(
+    capsys: pytest.CaptureFixture[str], data: bytes, why: str
+) -> None:
     Path("odd.yaml").write_bytes(data)
     assert re.search(rf"odd.yaml:1:\d+: KVR190 skipped: {why}", _written(capsys))
     assert Path("odd.yaml").read_bytes() == data
@@ -75,7 +77,7 @@ def test_utf_16_without_kv_both_is_not_spoken_of(capsys: pytest.CaptureFixture[s
     assert "odd" not in _written(capsys)
 
 
-def test_files_of_100_mb(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_100_mb_is_unread_only_if_it_says_kv_both(capsys: pytest.CaptureFixture[str]) -> None:
     with Path("big.json").open("wb") as f:
         f.write(b"[")
         for _ in range(100):
@@ -188,7 +190,7 @@ DEEP = {
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_deep_nesting(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_deep_nesting_ends_no_run(capsys: pytest.CaptureFixture[str], name: str) -> None:
     Path(name).write_bytes(DEEP[name])
     out = _written(capsys)
     assert "Traceback" not in out
@@ -219,7 +221,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_files(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_a_broken_file_is_read_as_far_as_it_goes_and_nothing_but_roles_changes(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     Path(name).write_bytes(BROKEN[name])
     out = _written(capsys)
     assert "reading it failed" not in out
@@ -357,7 +361,7 @@ def test_a_file_given_twice_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert _written(capsys, "-v", "good.sh", "./good.sh", ".").count("KVR101") == 1
 
 
-def test_a_carrier_that_fails_costs_one_file(
+def test_a_reader_that_fails_leaves_its_file_unread(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from kvroles.migrate.readers import toml
@@ -370,7 +374,7 @@ def test_a_carrier_that_fails_costs_one_file(
     assert "a.toml:1:21: KVR118 unread: reading it failed (KeyError: 'odd')" in _written(capsys)
 
 
-def test_what_cannot_be_read_again_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rewrite_that_cannot_be_read_again_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(data: bytes, *_: object) -> bytes:
         return data.replace(b"kv_both", b"kv_both kv_both")
 

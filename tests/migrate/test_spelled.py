@@ -69,14 +69,16 @@ QUIET = {
 
 
 @pytest.mark.parametrize("what", QUIET)
-def test_what_is_no_such_place_is_quiet(what: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_only_like_another_spelling_is_not_unread(
+    what: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     name, text = QUIET[what]
     (here / name).write_text(text)
     code, out = _check(capsys)
     assert (code, "KVR118" in out) == (0, False), out
 
 
-def test_a_comment_or_the_baseline_leaves_such_a_place(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comment_or_the_baseline_keeps_another_spelling(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = f"curl 'http://a/?{KEY}=kv%5Fboth'\n"
     file = here / "a.sh"
     file.write_text(f"# kv-roles: ignore[KVR118]\n{line}")
@@ -91,7 +93,7 @@ def test_a_comment_or_the_baseline_leaves_such_a_place(here: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("before", [0, (1 << 20) - 30, (1 << 20) + 9])
-def test_such_a_place_is_found_anywhere_in_a_large_file(before: int, tmp_path: Path) -> None:
+def test_another_spelling_is_found_anywhere_in_a_large_file(before: int, tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text(" " * before + ESCAPED + " " * (1 << 20))
     assert list(walk.holding([str(file)])) == [str(file)]

