@@ -40,7 +40,14 @@ _TABLES = [
     (connectors, "OTHER", {"connector"}),
     (connectors, "SHORT_OTHER", {"connector"}),
 ]
-_CACHED = (names.own, names.mentioned, names.unknown_words, prose.title_side, prose.prose_sides)
+_CACHED = (
+    names.own,
+    names.mentioned,
+    names.unknown_words,
+    prose.title_side,
+    prose.prose_sides,
+    connectors.kind_of,
+)
 
 
 def _said(kind: str, text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -150,3 +151,24 @@ def test_the_colours_of_a_log_are_no_brackets_that_are_never_closed() -> None:
         coloured * 600 + coloured.replace("ready", "kv_connector='NixlConnector', kv_role='kv_both'")
     )
     assert cli.main(["--check", "console"]) == 0
+
+
+_COMPILED = """
+import sys
+from re import _compiler
+compiled, whole = [], _compiler.compile
+_compiler.compile = lambda *a: compiled.append(a) or whole(*a)
+from kvroles.migrate import run, settings
+run._ready() if sys.argv[2:] else run.base.load()
+before, given = len(compiled), open(sys.argv[1], "rb").read()
+run.of_bytes("-", "a.sh", given, run.Options(settings.Settings(), proof=False))
+print(len(compiled) - before)
+"""
+
+
+def test_what_most_files_take_is_compiled_before_a_process_is_forked() -> None:
+    def left(*ready: str) -> int:
+        command = [sys.executable, "-c", _COMPILED, "bad.sh", *ready]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert left("ready") * 4 < left()

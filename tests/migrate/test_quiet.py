@@ -53,6 +53,7 @@ OWN_UNREAD = {
     "tools/kvroles/migrate/readers/notebook.py": READS,
     "tools/kvroles/migrate/redact.py": READS,
     "tools/kvroles/migrate/run.py": READS,
+    "tools/kvroles/migrate/sample.py": "an input that is read on purpose",
     "tools/kvroles/migrate/walk.py": READS,
     "tools/kvroles/vendored/installed/construction.py": "a case that is started on purpose",
     "tools/kvworkshop/pages/effects.py": READS,

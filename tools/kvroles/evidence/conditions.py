@@ -76,7 +76,7 @@ def boolean(words: str, *, shell: bool = False) -> bool:
         node = _compared_with(_TRUE, node) or node
     if node.kind == "call" and node.word in _SAME and len(node.args) == 1:
         node = node.args[0]
-    return node.kind in {"name", "index"} and split_name(_last(node))[:1] in [["is"], ["as"], ["run"]]
+    return node.kind in {"name", "index"} and split_name(_last(node))[:1] in (("is",), ("as",), ("run",))
 
 
 def pattern_side(pattern: str) -> Side | None:

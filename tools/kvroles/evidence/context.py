@@ -95,6 +95,7 @@ class FileCtx(Deployment):
         self.name = name
         self.nixl = nixl
         self.neighbours = neighbours  # the names beside a path, itself included
+        self._sides: dict[str, frozenset[Side]] = {}  # of the names that were asked about
         self._counted = 0, 0  # the last place whose line was asked for, and the line feeds before it: the next is near
         self.arms: Arms | None = None  # of the conditionals and loops of a template
         self.depth = 0  # how many strings in strings are being read
@@ -158,6 +159,11 @@ class FileCtx(Deployment):
         ``acme-prefill`` is of prefill where ``acme-decode`` is found too, ``KV_P`` where ``KV_D`` is; a name by a word that
         other trades use as well (producer, consumer) only there, or where something else says P/D.
         """
+        if name not in self._sides:
+            self._sides[name] = self._sides_of(name)
+        return self._sides[name]
+
+    def _sides_of(self, name: str) -> frozenset[Side]:
         if _OPEN.search(name):
             return frozenset()  # ${ROLE:-prefill}: whoever starts it may set another
         if _DEFAULTED.match(name) and not all(p.search(self.text.s) for p in _DEFAULTS_OF.values()):
@@ -276,17 +282,11 @@ class FileCtx(Deployment):
         given a config or a command of vLLM's as well, or to stand beside the file."""
         if not all(len(w) == 1 or w.isdigit() for w in split_name(name)):
             return self.has_twin(name)
-        if name not in self._letter_twins:
-            self._letter_twins[name] = any(
-                (name in self._stems and any(_holds(other, twin) for other in self.siblings))
-                or given.is_put_to_use(self.text.s, twin)
-                for twin in twins(name)
-            )
-        return self._letter_twins[name]
-
-    @cached_property
-    def _letter_twins(self) -> dict[str, bool]:
-        return {}
+        return any(
+            (name in self._stems and any(_holds(other, twin) for other in self.siblings))
+            or given.is_put_to_use(self.text.s, twin)
+            for twin in twins(name)
+        )
 
     @cached_property
     def _stems(self) -> frozenset[str]:

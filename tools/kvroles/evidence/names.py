@@ -33,9 +33,10 @@ _PHASES = frozenset((word, where, Side(side)) for word, where, sides in rows(lex
 _DISAGG = frozenset({"disagg", "disaggregated", "disaggregate", "disaggregation"})
 
 
-def split_name(name: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def split_name(name: str) -> tuple[str, ...]:
     """The lower-case words of an identifier, path or label: ``VllmPrefillWorker`` -> vllm, prefill, worker."""
-    return [w.lower() for w in _WORD.findall(name)]
+    return tuple(w.lower() for w in _WORD.findall(name))
 
 
 @lru_cache(maxsize=2048)
@@ -275,7 +276,7 @@ def denies(word: str) -> bool:
 
 def for_role(name: str) -> bool:
     """Whether a name is one of a role, by its last word: ``skipRole``."""
-    return split_name(name)[-1:] != [] and split_name(name)[-1].removesuffix("s") in _ROLE_WORDS
+    return split_name(name)[-1:] != () and split_name(name)[-1].removesuffix("s") in _ROLE_WORDS
 
 
 _ROLE_WORDS = frozenset({"role", "mode", "type", "side", "stage", "phase", "kind"})

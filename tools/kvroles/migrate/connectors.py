@@ -41,6 +41,7 @@ FOR_ALL = frozenset({"all", "base", "common", "default", "defaults", "global", "
 BASES = frozenset({"KVConnector", "BaseConnector", "KVCacheConnector", "VllmConnector", "TCPConnector"})
 
 
+@lru_cache(maxsize=4096)
 def kind_of(name: str | None, known: frozenset[str] = frozenset()) -> Kind:
     """What ``name`` is; ``known`` are further NIXL subclasses the user declared.
 
@@ -79,6 +80,7 @@ def is_placeholder(name: str) -> bool:
     return _PLACEHOLDER.search(name) is not None
 
 
+@lru_cache(maxsize=4096)
 def placeholder_of_other(name: str) -> bool:
     """Whether a placeholder is a variable that is named for another connector than NIXL's: ``lmcache_connector``."""
     words = split_name(name)
@@ -100,6 +102,7 @@ _DEFAULT = regex(
 )
 
 
+@lru_cache(maxsize=4096)
 def is_role_key(key: str) -> bool:
     """Whether a key, flag or variable holds a role: ``kv_role``, ``--kv-role``, ``PREFILL_KV_ROLE``, ``KV_ROLE_DECODE``."""
     return _ROLE_KEY.search(plain(key.split(".")[-1])) is not None
@@ -154,6 +157,7 @@ def beside(key: str, pairs: Iterable[tuple[str, str]]) -> str | None:
     return next(iter(top)) if len(top) == 1 else None
 
 
+@lru_cache(maxsize=4096)
 def _parts(key: str) -> tuple[frozenset[str], frozenset[str]]:
     """The words of the group a dotted key stands in, and its own words, "role" and "connector" left out."""
     group, _, last = key.strip("-+~").rpartition(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 
@@ -11,7 +12,7 @@ from kvroles import console
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence.frames import Cue
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
-from kvroles.migrate import findings, redact, settings, spelled, walk, workers
+from kvroles.migrate import findings, redact, sample, settings, spelled, walk, workers
 from kvroles.migrate.answers import answer, comment
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
@@ -65,7 +66,7 @@ def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: boo
             partial(_one, options),
             found,
             budget=lambda f: budget(sizes.get(f.path, 0)),
-            load=base.load,
+            load=_ready if workers.processes(len(found)) > 1 else base.load,
             told=bar.at,
         )
     out: list[FileResult] = []
@@ -81,6 +82,14 @@ def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: boo
             result.repository = f.repository
             out.append(result)
     return out
+
+
+def _ready() -> None:
+    """Load the readers, and read a page of our own: what that compiles each process has from its start."""
+    base.load()
+    with suppress(KvRolesError):  # what is not installed the first file that takes it speaks of
+        # Beside this path there are no files: none of the user's is read.
+        of_bytes("/dev/null/page.md", "page.md", sample.PAGE.encode(), Options(settings.Settings(), proof=False))
 
 
 def of_input(data: bytes, options: Options) -> FileResult | None:

@@ -6,6 +6,7 @@ that runs it, which costs the item at hand; another process goes on with those t
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -57,13 +58,15 @@ def each(
 ) -> list[R | Lost]:
     """What ``work`` makes of each of ``items`` in a process of its own, in order. What it raises is raised here.
 
-    ``budget`` is the processor time in seconds that an item may take; ``load`` runs first in every process and counts for none.
-    ``told`` hears how many are done.
+    ``budget`` is the processor time in seconds that an item may take. ``load`` runs once, here and before any process starts:
+    what it makes all of them have. ``told`` hears how many are done.
     """
     done: dict[int, R | Lost] = {}
     todo = deque(range(len(items)))
     running: list[_Process[T]] = []
-    count = min(os.cpu_count() or 1, _MAX_PROCESSES, len(items) // _EACH + 1)
+    count = processes(len(items))
+    load()
+    gc.freeze()  # what is loaded stays: no process need look whether it can be freed
     for name in ("pickle", "resource"):  # each process takes them: loaded before they start, they are loaded once
         import_module(name)
     for stream in (sys.stdout, sys.stderr):
@@ -72,7 +75,7 @@ def each(
     try:
         while todo or running:
             while todo and len(running) < count:
-                running.append(_started(work, items, budget, load, running))
+                running.append(_started(work, items, budget, running))
             for p in running:
                 _give(p, todo)
             for p in _ready(running, items, budget):
@@ -90,6 +93,11 @@ def each(
             os.kill(p.pid, signal.SIGKILL)
             _ended(p)
     return [done[n] for n in range(len(items))]
+
+
+def processes(items: int) -> int:
+    """How many processes so many items are shared among."""
+    return min(os.cpu_count() or 1, _MAX_PROCESSES, items // _EACH + 1)
 
 
 def _give(p: _Process[T], todo: deque[int]) -> None:
@@ -163,7 +171,6 @@ def _started(
     work: Callable[[T], R],
     items: Sequence[T],
     budget: Callable[[T], float],
-    load: Callable[[], object],
     others: Iterable[_Process[T]],
 ) -> _Process[T]:
     told, tell = os.pipe()
@@ -176,7 +183,7 @@ def _started(
     try:
         for fd in (tell, answers, *(fd for p in others for fd in (p.told, p.answers) if fd >= 0)):
             os.close(fd)
-        _serve(work, items, budget, load, told, answer)
+        _serve(work, items, budget, told, answer)
     finally:
         os._exit(70)
 
@@ -185,7 +192,6 @@ def _serve(
     work: Callable[[T], R],
     items: Sequence[T],
     budget: Callable[[T], float],
-    load: Callable[[], object],
     told: int,
     answer: int,
 ) -> NoReturn:
@@ -197,7 +203,6 @@ def _serve(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY if most < 0 else min(_MEMORY, most), most))
-    load()
     while number := os.read(told, 4):
         item = items[int.from_bytes(number, "big")]
         signal.setitimer(signal.ITIMER_PROF, budget(item))

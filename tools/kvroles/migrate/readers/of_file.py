@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from kvroles.evidence import kinds, pickers
 from kvroles.evidence.arms import Arms
 from kvroles.evidence.frames import Scope, Side, Site
@@ -66,6 +68,7 @@ def file_scope(name: str, ctx: File) -> Scope:
     return scope
 
 
+@lru_cache(maxsize=64)  # of one file it is asked some times
 def recorded(name: str) -> bool:
     """Whether a file records what once ran (a log, a report, a patch, a change log), by its name."""
     if _RECORD_NAME.search(name) is not None or _RENDERED_DIR.search(name) is not None:

@@ -103,7 +103,7 @@ class Unit(Conditionals):
 
     def _function(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = self.name_of(node)
-        bare = split_name(name) == ["decode"] and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
+        bare = split_name(name) == ("decode",) and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
         scope = Scope("function", name, up) if bare else self._named(kinds.FUNCTION, name, up, node)
         scope.span = self.t.at(node.start_byte), self.t.at(node.end_byte)
         if follow and name and not _TEST_NAME.match(name):

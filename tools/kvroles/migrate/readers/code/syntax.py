@@ -22,7 +22,8 @@ from kvroles.migrate.readers.code.outline import without_token
 _T = TypeVar("_T")
 
 ARGUMENTS = frozenset({"arguments", "argument_list"})
-_WORKED_OUT = regex(r"(?:subscript|index|binary|boolean|unary|not|await|slice)\w*$")
+# How the types of nodes begin that are worked out.
+_WORKED_OUT = ("subscript", "index", "binary", "boolean", "unary", "not", "await", "slice")
 _GIVES_A_VALUE = frozenset({"if_expression", "else_clause", "match_arm", "function_item", "closure_expression"})
 _LOOKS_UP = regex(r"(?:^|\.)(?:get|getenv|pop|getOrDefault|get_or)$")
 _WORD = regex(r"\w+")
@@ -155,7 +156,8 @@ class Syntax:
     def _is_name(self, key: Node) -> bool:
         """Whether a key is a literal or a constant's name, and not computed by a call, a choice or a look-up."""
         key = grammar.unwrapped(key, self.spec.through | {"computed_property_name"})
-        return key.type not in self.spec.call | self.spec.branch and not _WORKED_OUT.match(key.type)
+        kind = key.type
+        return not (kind in self.spec.call or kind in self.spec.branch or kind.startswith(_WORKED_OUT))
 
     def _plain(self, node: Node) -> str:
         node = grammar.unwrapped(node, self.spec.through)
