@@ -168,8 +168,7 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
     own = _ENV_ROLE.search(name) is not None and not _OTHER_END.search(name) and names.own(name)
     side = ctx.role_of(value, name) if own else None
     if side is None and own:
-        named = ctx.sides_of(value)
-        side = next(iter(named)) if len(named) == 1 else None
+        side = ctx.side_of(value)
     if side is not None and not (side is Side.AGGREGATED and name_is_vague(name)):
         return [kinds.ROLE_VARIABLE.cue(side, f"{name}={value[:60]}", pos)]
     if "{" in value and "${" not in value:
@@ -195,11 +194,12 @@ def name_is_vague(name: str) -> bool:
 
 
 def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
+    """The cues of a flag's value, or of a plain word (``flag`` is empty): a role, a port or host that the proxy is given for a
+    side, a name."""
     if _is_role(flag):
         side = ctx.role_of(value, flag)
         if side is None:
-            named = ctx.sides_of(value)
-            side = next(iter(named)) if len(named) == 1 else None
+            side = ctx.side_of(value)
         if side is not None and not (
             side is Side.AGGREGATED and flag in {"--mode", "--role", "--stage"} and value == "none"
         ):
@@ -236,6 +236,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
 
 
 def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
+    """The cue of a value that is a name of prefill or decode: a container's, a log file's, any other argument's."""
     if "\n" in value or " " in value.strip() or (kind_of_address(value) and not words.startswith("-")):
         return []
     found = ctx.sides_of(value) - {Side.ENCODE, Side.AGGREGATED}

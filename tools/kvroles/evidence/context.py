@@ -9,7 +9,8 @@ from functools import cached_property
 from kvroles.evidence import conditions, given, listed, names
 from kvroles.evidence.arms import Arms
 from kvroles.evidence.deployment import NAME_LENGTH, Deployment
-from kvroles.evidence.frames import Scope, Side
+from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence.kinds import Kind
 from kvroles.evidence.names import (
     PD,
     lettered,
@@ -186,6 +187,11 @@ class FileCtx(Deployment):
         """The one side that a name in this file is of (see ``sides_of``)."""
         found = self.sides_of(name)
         return next(iter(found)) if len(found) == 1 else None
+
+    def name_cues(self, kind: Kind, name: str, pos: int, words: str = "") -> list[Cue]:
+        """The cue of ``kind`` that a name at index ``pos`` gives, if it is of one side; it quotes ``words``, or the name."""
+        side = self.side_of(name)
+        return [kind.cue(side, words or name, pos)] if side is not None else []
 
     def _proper(self, name: str) -> bool:
         """Whether the unknown words of a name are a product's or a team's: the name has a twin, or they stand elsewhere too."""

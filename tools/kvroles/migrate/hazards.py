@@ -146,6 +146,7 @@ def _bidirectional(move: _Move) -> Hazard | None:
 
 
 def _pipeline_parallel(move: _Move) -> Hazard | None:
+    """A decode server in several pipeline stages, which a kv_consumer may not be."""
     if move.side is not Side.DECODE or not move.since(PP) or not move.pipelined:
         return None
     message = "from 0.26.0 on a kv_consumer with pipeline parallelism does not start, which kv_both got past"
@@ -153,6 +154,7 @@ def _pipeline_parallel(move: _Move) -> Hazard | None:
 
 
 def _context_parallel(move: _Move) -> Hazard | None:
+    """A server that splits a prompt over several ranks, which only a kv_producer may."""
     size = _over_one(move.flags, "prefill-context-parallel-size", "pcp")
     if not size or not move.since(PCP):
         return None
@@ -176,6 +178,7 @@ def _multimodal(move: _Move) -> Hazard | None:
 
 
 def _wrapped(move: _Move) -> Hazard | None:
+    """A connector in a wrapper whose own role goes on deciding."""
     if not move.site.wrappers or not move.named_since(FENCE):
         return None
     own = f"{move.site.wrappers[0]}'s own role, which stays as it is"
@@ -183,6 +186,7 @@ def _wrapped(move: _Move) -> Hazard | None:
 
 
 def _metric(move: _Move) -> Hazard | None:
+    """A metric that a kv_producer does not report."""
     if move.side is not Side.PREFILL or not move.named_since(METRIC):
         return None
     return Hazard("KVR136", "vllm:num_requests_kv_fetch_by_stage disappears from a kv_producer (0.32.0 on)")

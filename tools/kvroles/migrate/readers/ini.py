@@ -98,10 +98,9 @@ class _Unit:
             if (kind is kinds.KEY or name) and (said := self._said(place)):
                 scope = Scope("line", "", scope, said)
             scope = Scope(kind.name, word, scope)
-            if len(sides := ctx.sides_of(word)) == 1:
-                scope.cues.append(kind.cue(next(iter(sides)), word, t.at(entry.start)))
-                if (side := scope.cues[0].side) in PD:
-                    scope.find_handed_on = partial(self._handed_on, name, entry.key, side.other)
+            scope.cues += ctx.name_cues(kind, word, t.at(entry.start))
+            if scope.cues and (side := scope.cues[0].side) in PD:
+                scope.find_handed_on = partial(self._handed_on, name, entry.key, side.other)
         scope = Scope("environment", "", scope, [*told])
         if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
             scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
@@ -218,8 +217,7 @@ def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:
             out += argv.env_cues(m.group(1), m.group(2), t.at(line.start()), ctx)
     out = [c for c in out if c.weight == Weight.FLAG]
     for m in _NAME.finditer(t.s, start, end):
-        if len(sides := ctx.sides_of(m.group(1))) == 1:
-            out.append(kinds.NAME.cue(next(iter(sides)), m.group().strip(), t.at(m.start())))
+        out += ctx.name_cues(kinds.NAME, m.group(1), t.at(m.start()), m.group().strip())
     return out
 
 

@@ -269,8 +269,7 @@ def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
             Scope("target", rule.name, up, place=rule.place), kinds.TARGET, rule.name, rule.place, ctx
         )
         words = re.findall(r"[\w.-]+", m.group("given"))
-        sides = [(w, next(iter(s))) for w in words if len(s := ctx.sides_of(w)) == 1]
-        cues = [kinds.GIVEN.cue(side, f"{name} {w}", rule.place) for w, side in sides]
+        cues = [c for w in words for c in ctx.name_cues(kinds.GIVEN, w, rule.place, f"{name} {w}")]
         out.append(Scope("needed", name, target, cues, place=rule.place) if cues else target)
     return out
 

@@ -96,9 +96,7 @@ class Unit(Conditionals):
         scope = Scope(kind.name, name, up)
         if _TEST_NAME.match(name):
             return scope
-        sides = self.ctx.sides_of(name)
-        if len(sides) == 1:
-            scope.cues.append(kind.cue(next(iter(sides)), name, self.t.at(node.start_byte)))
+        scope.cues += self.ctx.name_cues(kind, name, self.t.at(node.start_byte))
         return scope
 
     def _function(self, node: Node, up: Scope, follow: bool) -> Scope:
@@ -264,10 +262,9 @@ class Unit(Conditionals):
                 continue
             quoted = source[:1] in "\"'`"
             side = self.ctx.role_of(m.group(1)) if quoted and len(m.group(1)) > 1 else None
-            named = {side} if side else self.ctx.sides_of(m.group(1).rsplit(".", 1)[-1] if not quoted else m.group(1))
-            if len(named) == 1:
-                words = f"{name[-40:]}({source[:60]})"
-                out.append(kinds.CALL.cue(next(iter(named)), words, self.t.at(c.start_byte)))
+            side = side or self.ctx.side_of(m.group(1) if quoted else m.group(1).rsplit(".", 1)[-1])
+            if side is not None:
+                out.append(kinds.CALL.cue(side, f"{name[-40:]}({source[:60]})", self.t.at(c.start_byte)))
         return out
 
     def _pair(self, node: Node, up: Scope) -> Scope:

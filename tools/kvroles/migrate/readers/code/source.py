@@ -113,6 +113,7 @@ class Source(Syntax):
         return None
 
     def _value(self, node: Node) -> Scalar | Map | Seq:
+        """What an expression is as data; a placeholder (``$name``) where the text does not say."""
         node = grammar.unwrapped(node, self.spec.through)
         if makes_text(self.t, node, self.spec, self.string_named):
             return Scalar(literal(self.t, node, self.spec, -1, self.string_named), node.start_byte, node.end_byte)
@@ -177,6 +178,7 @@ class Source(Syntax):
         return self.kept(("string", name), None, partial(self._string_named, name))
 
     def _string_named(self, name: str) -> Node | None:
+        """As ``string_named``, not kept."""
         set_ = (_SETS.match(self.t.s, i + len(name)) for i in self.places(name) if self.t.s[i - 1 : i] != ".")
         places = [m.end() for m in islice((m for m in set_ if m is not None), 2)]
         if len(places) != 1:
@@ -203,7 +205,7 @@ class Source(Syntax):
         if name not in self._constants:
             s = self.t.s
             ends = (i + len(name) for i in occurrences(s, name) if not _INSIDE.match(s[i - 1 : i]))
-            said: set[tuple[str | None, bool]] = set()
+            said: set[tuple[str | None, bool]] = set()  # a string it is set to, and whether it may be another
             for end in ends:
                 if m := _SET_TO.match(s, end):
                     open_ = m[1] is not None or _ALL_OF_IT.match(s, m.end()) is None or self._given_by(end)
@@ -265,15 +267,18 @@ class Source(Syntax):
         return words, n if n >= 0 and node.start_byte < ends[n] else -1
 
     def _listed(self, holder: Node) -> tuple[list[argv.Word], list[int], list[int]]:
+        """The items of a list, with the indices where each begins and ends."""
         values = [(self._value(c), c.start_byte, c.end_byte) for c in holder.named_children]
         words = [argv.Word(v.value if isinstance(v, Scalar) else "{", self.t.at(start)) for v, start, _ in values]
         return words, [start for _, start, _ in values], [end for _, _, end in values]
 
 
+# Operators whose result is none of their operands for certain.
 _CHOICES = frozenset({"||", "??", "&&", "!", "==", "!=", "===", "!==", "<", ">", "<=", ">="})
 _BINDS = ("parameter", "pattern", "augmented_assignment")  # a node whose type holds one of these binds a name
 _CHOSEN = "${_}"  # every rule reads this as a placeholder without a name
-_GIVEN = frozenset({"keyword_argument", "assignment_pattern"})
+_GIVEN = frozenset({"keyword_argument", "assignment_pattern"})  # a value that is given to a name in brackets
+# Calls that copy a mapping: with changes, as it is; and that change one in place.
 _COPIES = regex(r"(?:^|\.)(?:dict|replace|copy_with)$")
 _COPIED = regex(
     r"(?s)(?:dict|copy\.deepcopy|deepcopy|copy\.copy|copy)\(\s*(\w+)\s*\)|(\w+)\.(?:copy|model_copy|deepcopy)\(\s*\)"
@@ -281,6 +286,7 @@ _COPIED = regex(
 _UPDATES = regex(r"(\w+)\.(?:update|model_copy|copy|_replace)")
 _ITEM = regex(r"(\w+)(?:\[[\"'][\w-]+[\"']\]|\.\w+)$")
 _SPREADS = frozenset({"dictionary_splat", "spread_element"})
+# Behind a name: what sets it to a string, to a string of several lines or parts, and to anything but nothing.
 _SET_TO = regex(
     r"\s*(?::[^=\n]+)?:?=\s*(os\.(?:environ\.get|getenv)\(\s*[\"'][^\"'\n]*[\"']\s*,\s*)?[\"'`]([\w.-]+)[\"'`]"
 )

@@ -30,6 +30,8 @@ class _Documents(ByLine):
 
 
 class _Document:
+    """One document ``t`` with the owner ``up``, read line by line: its headings and tabs, its blocks, and the sites in them."""
+
     def __init__(self, t: Text, up: Scope, ctx: File) -> None:
         self.t, self.up, self.ctx = t, up, ctx
         self.state = md.State()
@@ -39,7 +41,9 @@ class _Document:
             self.lines.pop()
         self.starts = list(accumulate((len(line) + 1 for line in self.lines), initial=0))
         self.starts[-1] = len(t.s)  # the end of the last line, which may lack a line feed
-        self.levels: list[str] = []
+        self.levels: list[
+            str
+        ] = []  # the underlines of headings, in the order in which they are met: reStructuredText's levels
         # The index where each section begins, and the scope of its headings and tab.
         self.sections: list[tuple[int, Scope]] = []
         self.blocks: list[md.Block] = []
@@ -206,9 +210,9 @@ class _Document:
         if named:
             scope.kind, scope.name, scope.only_doubts = "file", named, True
             scope.find_uses = partial(self._mentions, span, named.rsplit("/", 1)[-1])
-        if named and len(sides := self.ctx.sides_of(named)) == 1:
+        if named:
             what = kinds.FILE_TITLE if md.title(info) else kinds.FILE_NAMED
-            scope.cues.append(what.cue(next(iter(sides)), named, self.t.at(self.starts[first])))
+            scope.cues += self.ctx.name_cues(what, named, self.t.at(self.starts[first]))
         if names := md.SETS.findall(body.s):
             scope = Scope("variable", names[0], scope, list(owner.cues), only_doubts=True)
             scope.find_uses = partial(self._later_uses, names[0], span)

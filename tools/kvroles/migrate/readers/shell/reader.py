@@ -177,9 +177,7 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
     name = m.group(1)
     body = inner.slice(m.end(), len(inner.s))
     scope = Scope("variable", name, scope)
-    sides = script.ctx.sides_of(name)
-    if len(sides) == 1:
-        scope.cues.append(kinds.VARIABLE.cue(next(iter(sides)), name, t.at(node.start_byte)))
+    scope.cues += script.ctx.name_cues(kinds.VARIABLE, name, t.at(node.start_byte))
     quoted = body.s.strip("\"' ")
     if quoted == TOKEN:
         k = body.s.index(TOKEN)
@@ -228,11 +226,9 @@ def _heredoc(script: Script, node: Node) -> list[Site]:
     target = script.heredoc_target(node)
     lang = registry.lang_of_name(target) if target else ""
     if target:
-        sides = script.ctx.sides_of(target)
         writer = next((o for o in grammar.owners(node) if o.type == "redirected_statement"), node)
         scope = Scope("file", target, scope, find_uses=partial(script.read_back, target, writer), only_doubts=True)
-        if len(sides) == 1:
-            scope.cues.append(kinds.FILE_WRITTEN.cue(next(iter(sides)), target, t.at(node.start_byte)))
+        scope.cues += script.ctx.name_cues(kinds.FILE_WRITTEN, target, t.at(node.start_byte))
     return script.ctx.read(body, scope, lang if lang != "notebook" else "")
 
 

@@ -242,9 +242,8 @@ def after(source: Source, node: Node) -> list[Cue]:
     if follow is not None and follow.start_point[0] <= statement.end_point[0] + 3:
         m = _PID.match(grammar.text(source.t, follow))
         if m:
-            sides = source.ctx.sides_of(m.group(1))
-            if len(sides) == 1:
-                out.append(kinds.PID.cue(next(iter(sides)), m.group(0).strip(), source.t.at(follow.start_byte)))
+            place = source.t.at(follow.start_byte)
+            out += source.ctx.name_cues(kinds.PID, m.group(1), place, m.group(0).strip())
             follow = follow.next_named_sibling
         words = _echoed(source, follow) if follow is not None else None
         if (

@@ -84,9 +84,7 @@ class Script(Source):
 
     def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
         scope = Scope(kind.name, name, up)
-        sides = self.ctx.sides_of(name)
-        if len(sides) == 1:
-            scope.cues.append(kind.cue(next(iter(sides)), name, self.t.at(node.start_byte)))
+        scope.cues += self.ctx.name_cues(kind, name, self.t.at(node.start_byte))
         return scope
 
     def _function(self, node: Node, up: Scope, follow: bool) -> Scope:
@@ -118,11 +116,9 @@ class Script(Source):
                 if own is not None:
                     for w in self.words(own)[0][1:]:
                         side = self.ctx.role_of(w.s) if len(w.s) > 1 else None
-                        named = {side} if side else self.ctx.sides_of(w.s)
-                        if len(named) == 1 and not w.s.startswith("-"):
-                            s.cues.append(
-                                kinds.CALL.cue(next(iter(named)), f"{command_name(self.t, own)} {w.s}", w.pos)
-                            )
+                        side = side or self.ctx.side_of(w.s)
+                        if side is not None and not w.s.startswith("-"):
+                            s.cues.append(kinds.CALL.cue(side, f"{command_name(self.t, own)} {w.s}", w.pos))
                 break
         return scope
 
