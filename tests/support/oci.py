@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.driver import Ran
+
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -169,3 +171,42 @@ def unpacked(layers: list[bytes], to: Path, *, whiteouts: bool = True) -> Path:
                     continue
                 t.extract(member, to, filter="fully_trusted", set_attrs=False)
     return to
+
+
+AT = "opt/venv/lib/python3.12/site-packages"
+INFO = "vllm-0.22.1.dist-info"
+SETTINGS = {
+    "User": "2000",
+    "WorkingDir": "/vllm-workspace",
+    "Env": ["PATH=/opt/venv/bin:/usr/bin", "LANG=C.UTF-8"],
+    "Entrypoint": ["vllm", "serve"],
+    "Labels": {
+        "org.opencontainers.image.version": "base",
+        "org.opencontainers.image.source": "https://example.org/base",
+        "org.opencontainers.image.base.name": "docker.io/library/ubuntu",
+        "maintainer": "somebody",
+    },
+}
+
+
+def group_0(one: tarfile.TarInfo) -> None:
+    """As OpenShift's images have it: everything belongs to group 0, which may write."""
+    one.uid, one.gid = 1001, 0
+    one.mode |= 0o020 if one.isfile() else 0o2020
+
+
+def layout(path: Path, files: Files, *, platforms: tuple[str, ...] = ("amd64",), upper: Files | None = None) -> Path:
+    """A base of two layers (three with ``upper``), under an index where there is more than one platform."""
+    made = Layout(path)
+    images = []
+    for arch in platforms:
+        below = tar({"etc": None, "etc/arch": arch.encode(), "etc/gone": b""})
+        layers = [below, tar(files, group_0), *([tar(upper)] if upper else [])]
+        images.append(made.image(layers, arch, SETTINGS))
+    return made.name(*(images if len(images) == 1 else [made.index(images)]))
+
+
+def said(ran: Ran) -> dict[str, Any]:
+    """What a successful run printed as JSON."""
+    found: dict[str, Any] = json.loads(ran.ok().out)
+    return found

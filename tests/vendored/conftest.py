@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import wheels
+from support import oci, wheels
 from support.driver import Driver, Ran
 from support.tiny import Tiny
 
@@ -48,3 +48,15 @@ def patched(vendor: Callable[..., Ran], site: Path) -> Path:
     """The same, with the series applied in place."""
     vendor("install", "--site-packages", site).ok()
     return site
+
+
+@pytest.fixture
+def files(site: Path) -> oci.Files:
+    """The files of the installed package, at their place in an image."""
+    bin_ = "opt/venv/bin"
+    return {**oci.folder(site, oci.AT), bin_: None, f"{bin_}/vllm": (site.parents[2] / "bin/vllm").read_bytes()}
+
+
+@pytest.fixture
+def base(files: oci.Files, tmp_path: Path) -> Path:
+    return oci.layout(tmp_path / "the base", files)

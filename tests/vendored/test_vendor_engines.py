@@ -19,7 +19,6 @@ import pytest
 from support import oci
 from support.driver import Ran
 from support.tiny import CONNECTOR, Tiny
-from vendored.test_vendor_oci import AT, CONFIG, _modes, said
 
 Vendor = Callable[..., Ran]
 pytestmark = pytest.mark.slow
@@ -75,12 +74,12 @@ def made(vendor: Vendor, site: Path, tmp_path: Path) -> tuple[Path, dict[str, An
     """A patched layout for two platforms, and what the command said of it."""
     base = oci.Layout(tmp_path / "base")
     below = {"etc": None, "etc/passwd": b"root:x:0:0::/:/bin/sh\nvllm:x:2000:0::/:/bin/sh\n"}
-    layers = [oci.tar(below), oci.tar(oci.folder(site, AT), _modes)]
-    images = [base.image(layers, arch, CONFIG) for arch in ("amd64", "arm64")]
+    layers = [oci.tar(below), oci.tar(oci.folder(site, oci.AT), oci.group_0)]
+    images = [base.image(layers, arch, oci.SETTINGS) for arch in ("amd64", "arm64")]
     path = base.name(base.index(images))
     output = tmp_path / "image"
     command = ("oci", "--vllm-rev", "0.22.1", "--base", path, "--output", output, "--no-strict", "--json")
-    return output, said(vendor(*command))
+    return output, oci.said(vendor(*command))
 
 
 def test_skopeo_reads_and_copies_every_platform_and_keeps_the_digests(
@@ -116,7 +115,7 @@ def test_an_engine_loads_it_and_its_root_is_the_base_with_the_patch(
         root = Path(engine.run("buildah", "mount", container).strip())
         labels = json.loads(engine.run("buildah", "inspect", container))["OCIv1"]["config"]["Labels"]
     assert labels["vllm-kv-roles.proof"] == "files read, not run"
-    site = root / AT
+    site = root / oci.AT
     assert (site / CONNECTOR).read_bytes() == tiny.applied()[CONNECTOR]
     assert not list((site / CONNECTOR).parent.glob("__pycache__/connector.*"))
     for path in ((site / CONNECTOR), *(site / CONNECTOR).parents[:5], site / "vllm-0.22.1.dist-info"):
