@@ -318,3 +318,31 @@ def test_a_submodule_that_is_not_checked_out_is_named(capsys: pytest.CaptureFixt
     shown = _run(capsys, "-v", ".")[1]
     assert "gone: passed over: not checked out (submodule)\n" in shown
     assert "empty of all: passed over: not checked out (submodule)\n" in shown
+
+
+def test_a_path_that_is_named_twice_or_lies_below_another_one_is_looked_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _put("a/b/one.sh")
+    _put("a/two.sh")
+    Path("link").symlink_to("a")
+    for paths in (
+        ["a"],
+        ["a", "./a/", str(Path("a").absolute()), "link"],
+        ["a/b/../b/one.sh", "a", "a/b", "./a/two.sh", "link/b"],
+    ):
+        cli.main(paths)
+        out = capsys.readouterr().out
+        assert "2 files looked at" in out, (paths, out)
+
+
+def test_a_path_below_another_one_that_the_walk_passes_over_is_read_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _put("a/two.sh")
+    _put("a/node_modules/one.sh")
+    _put("a/env/pyvenv.cfg", "")
+    _put("a/env/three.sh")
+    for path in ("a/node_modules", "a/node_modules/one.sh", "a/env", "a/env/three.sh"):
+        cli.main(["a", path])
+        assert "2 roles certain in 2 files" in capsys.readouterr().out, path

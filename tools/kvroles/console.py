@@ -125,6 +125,10 @@ def finish(prog: str, code: int) -> int:
         why = _refused[0].strerror or str(_refused[0])
         _paragraph(prog, KvRolesError(Exit.DOES_NOT_APPLY, f"Standard output cannot be written: {why}"))
         code = Exit.DOES_NOT_APPLY
+    if sys.flags.inspect and os.environ.get("PYTHONINSPECT"):  # Python would print a traceback of the exit itself
+        _write(sys.stderr, "")
+        sys.stderr.flush()
+        os._exit(int(code))
     return int(code)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -117,3 +119,23 @@ def test_no_random_command_line_ends_in_a_traceback(
     tool: str, every: Drivers, place: Path, data: st.DataObject
 ) -> None:
     ends_in_words(tool, data.draw(commands(tool)), data.draw(_ENVIRONMENT), every, place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "argv", [["apply.py", "--list"], ["apply.py", "--vllm-rev", "0.8.5"], ["migrate.py", "--check", "."]]
+)
+def test_a_user_who_looks_into_programs_sees_no_traceback_of_an_exit(
+    argv: list[str], tiny: Tiny, tmp_path: Path
+) -> None:
+    """Python prints one of SystemExit where PYTHONINSPECT is set, and ends with 1 whatever the program said."""
+    tools = tiny.root / "tools"
+    run = [sys.executable, str(tools / argv[0]), *argv[1:]]
+    plain, inspected = (
+        subprocess.run(
+            run, cwd=tmp_path, env={**os.environ, **more}, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        for more in ({}, {"PYTHONINSPECT": "1"})
+    )
+    assert (inspected.returncode, inspected.stdout, inspected.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+    assert b"Traceback" not in inspected.stderr

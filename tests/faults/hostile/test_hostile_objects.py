@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kvroles.sources import clone
 from support.clones import Making, in_, nothing_left, right, shallow
 from support.driver import Ran
 from support.tiny import CONNECTOR, Tiny
@@ -292,3 +293,14 @@ def test_a_clone_that_goes_round_in_a_ring_or_never_ends_holds_no_run(
     assert len(ran.err) < 2000
     if code:
         assert not (tmp_path / "new").exists()
+
+
+def test_a_hundred_thousand_tags_do_not_hold_a_refusal(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_ = "1" * 40
+    lines = "".join(f"{id_} refs/tags/v0.22.{n}\n" for n in range(100_000))
+    (repository / ".git/packed-refs").write_text(lines)
+    sorted_: list[str] = []
+    real = clone._by_number
+    monkeypatch.setattr(clone, "_by_number", lambda name: (sorted_.append(name), real(name))[1])
+    assert clone.at(repository).tags_like("v0.22.x")[0] == "v0.22.99999"
+    assert len(sorted_) <= 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -100,7 +100,7 @@ def over(paths: list[str], known: Known, *, names: bool = False, quiet: bool = T
     whole = Coverage(names=names)
     out: dict[str, Found] = {}
     links: deque[str] = deque()
-    paths = list(dict.fromkeys(paths))
+    paths = _once(paths)
     _add(paths, _below(paths, known, names, quiet=quiet), whole, out, links)
     roots = {os.path.realpath(p): p for p in reversed(paths)}
     followed: set[str] = set()
@@ -108,6 +108,31 @@ def over(paths: list[str], known: Known, *, names: bool = False, quiet: bool = T
         link = links.popleft()
         _add([link], _followed(link, roots, followed, known, names), whole, out, links)
     return list(out.values()), whole
+
+
+def _once(paths: list[str]) -> list[str]:
+    """``paths`` without those that are another one in other words, or that are met below another one: each is looked at once."""
+    whole = os.path.realpath if any(os.path.isdir(p) for p in paths) else os.path.normpath
+    real: dict[str, str] = {}
+    for path in paths:
+        real.setdefault(whole(path), path)
+
+    @cache
+    def holds(folder: str) -> set[str]:
+        found = walk.spread(folder, 1) if folder in real else next(walk.below(folder))
+        return {*found.dirs, *found.files}
+
+    def is_met(place: str) -> bool:
+        """Whether the walk of one of the paths comes to ``place``, a whole path."""
+        way = [place]
+        for above in walk.upward(os.path.dirname(place)):
+            if above != place and above in real and os.path.isdir(above):
+                aside = {path for _, path in next(walk.below(place)).aside}  # itself, where it is an environment
+                return place not in aside and all(inner in holds(os.path.dirname(inner)) for inner in way)
+            way.append(above)
+        return False
+
+    return [path for place, path in real.items() if not is_met(place)]
 
 
 def without(baseline: str, found: list[Found], coverage: Coverage) -> list[Found]:

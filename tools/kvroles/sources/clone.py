@@ -31,6 +31,7 @@ _PLACES = (
     "refs/remotes/{}/HEAD",
 )  # gitrevisions(7)
 _MOST_LINKED = 5
+_MOST_ALIKE = 10_000  # tags, of which a refusal names a few
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,11 @@ class Clone:
     def tags_like(self, revision: str) -> list[str]:
         """A few tags whose names hold the beginning of ``revision``, the last first."""
         part = revision.lstrip("v")[:4]
-        names = {name.removeprefix("refs/tags/") for name in self._packed() if name.startswith("refs/tags/")}
+        names = [name.removeprefix("refs/tags/") for name in self._packed() if name.startswith("refs/tags/")]
         with contextlib.suppress(OSError):
-            names |= {e.name for e in os.scandir(self.common / "refs" / "tags")}
-        return sorted((n for n in names if part in n), key=_by_number, reverse=True)[:4]
+            names += [e.name for e in os.scandir(self.common / "refs" / "tags")]
+        alike = [n for n in names if part in n][-_MOST_ALIKE:]
+        return sorted(set(alike), key=_by_number, reverse=True)[:4]
 
     def is_empty(self) -> bool:
         """Whether no name in it stands for anything, as in a repository without a commit."""
