@@ -106,6 +106,7 @@ _TOGETHER = re.compile(
 
 
 def _dots(m: re.Match[str]) -> str:
+    """As many dots as a match has characters, so that what follows keeps its place."""
     return "\u00b7" * len(m[0])
 
 
@@ -175,6 +176,7 @@ def assigned(lines: list[str], row: int) -> str | None:
 
 
 def _top(lines: list[str], first: int, row: int, inside: set[int]) -> int:
+    """The first line of the statement that line ``row`` is part of."""
     top = row
     while top > first and (top in inside or lines[top - 1].rstrip().endswith("\\")):
         top -= 1
@@ -278,6 +280,7 @@ def _title(text: str) -> Side | None:
 
 
 def _sides_of_words(line: str) -> frozenset[Side]:
+    """The sides that the words of a line are named for."""
     found: frozenset[Side] = frozenset()
     for word in re.findall(r"\w+", line):
         found |= mentioned(word)
@@ -304,6 +307,7 @@ def fence(lines: list[str], row: int) -> int | None:
 
 
 def _in_fence(lines: list[str], opened: int, row: int, text: str) -> Named | None:
+    """The side that the code block which opens on line ``opened`` names for its line ``row``."""
     comment = _comment(lines[row])
     if comment is not None:  # "# On a prefill instance; a decode instance takes ..."
         side = of_clause(lines[row], lines[row].find("kv_role"))
@@ -355,6 +359,7 @@ def _keys(lines: list[str], row: int) -> Named | None:
 
 
 def _python(lines: list[str], row: int) -> Named | None:
+    """The side that the variable set on line ``row`` of a Python file names, or the comment, function, class or key above it."""
     level = _indent(lines[row])
     own = re.match(r"\s*([A-Za-z_]\w*)(?:\s*:[^=]*)?\s*=(?!=)", lines[row])
     if own is not None and own[1] not in ("kv_role", "kv_connector"):

@@ -56,11 +56,11 @@ def mentioned(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
         after = words[i + 1] if i + 1 < len(words) else ""
         if (before, "before", side) in _PHASES or (after, "after", side) in _PHASES:
             continue
-        if side is P and before in _DISAGG and not disagg_pair and after not in _ROLE_NOUN_WORDS:
+        if side is P and before in _DISAGG and not disagg_pair and after not in _SERVER_NOUNS:
             continue
         found.add(side)
-    if {P, D} & found and AGG in found:
-        found.discard(AGG) if {P, D} <= found else None
+    if found >= _BOTH:
+        found.discard(AGG)  # both sides named: not one server
     return frozenset(found)
 
 
@@ -173,8 +173,9 @@ def counts(name: str) -> bool:
     )
 
 
-_ROLE_NOUN_WORDS = frozenset(
-    {
+# Behind "disaggregated prefill" these make it a server of that side, and not the feature.
+_SERVER_NOUNS = frozenset(
+    [
         "worker",
         "workers",
         "server",
@@ -187,7 +188,7 @@ _ROLE_NOUN_WORDS = frozenset(
         "engine",
         "port",
         "host",
-    }
+    ]
 )
 
 

@@ -33,12 +33,8 @@ READERS = {
     "prose": "plain:PROSE",
     "unknown": "plain:UNKNOWN",
 }
-USUAL = (
-    ("markdown", ""),
-    ("shell", "bash"),
-    ("yaml", ""),
-    ("python", "python"),
-)  # languages that most trees hold, and the grammars that reading them takes
+# Languages that most trees hold, and the grammars that reading them takes.
+USUAL = (("markdown", ""), ("shell", "bash"), ("yaml", ""), ("python", "python"))
 
 # The word behind a fence's back quotes, in a directive or a magic, in lower case. Empty: the text has to show it.
 FENCES = {
@@ -57,22 +53,8 @@ FENCES = {
 
 # What stands behind a file's own suffix where it is a template, an example or a copy: the suffix before it says the language.
 _WRAPS = frozenset(
-    {
-        ".j2",
-        ".jinja",
-        ".jinja2",
-        ".tpl",
-        ".tmpl",
-        ".gotmpl",
-        ".tftpl",
-        ".in",
-        ".template",
-        ".example",
-        ".sample",
-        ".dist",
-        ".bak",
-    }
-)
+    {".j2", ".jinja", ".jinja2", ".tpl", ".tmpl", ".gotmpl", ".tftpl", ".in", ".template", ".example", ".sample", ".dist", ".bak"}
+)  # fmt: skip
 _GO_TEMPLATES = frozenset({".tpl", ".gotmpl", ".tmpl"})  # without a suffix before it: a chart's helpers
 _BY_BASE = {"makefile": "make", "gnumakefile": "make", "justfile": "just", ".justfile": "just", "dockerfile": "docker"}
 _BY_SUFFIX = {
