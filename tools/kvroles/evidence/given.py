@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from itertools import islice
 
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import occurrences
 
 _SET_OFTEN = 20  # times that a name is set: for more, it is none of two servers
 _LONGEST_GIVEN = 2000  # characters of what a name is set to
+_PART = regex(r"[\w.$/-]")
+_SETS = regex(r"[\"']?\]?(?:[ \t]*\([^()\n]*\))?[ \t]*(?:\+?:?=(?![=>])|=>|:|\{)")
 _PUT_TO_USE = regex(r"kv[-_]role|kv_connector|--kv[-_]transfer|vllm[\s\"',]+serve|kv_(?:both|producer|consumer)")
 
 
 def is_put_to_use(s: str, name: str) -> bool:
     """Whether ``s`` gives ``name`` a config, a role or a command that starts a server."""
-    return any(_PUT_TO_USE.search(_given(s, m.end())) for m in islice(_defined(name).finditer(s), _SET_OFTEN))
+    return any(_PUT_TO_USE.search(_given(s, end)) for end in islice(_defined(s, name), _SET_OFTEN))
 
 
-def _defined(name: str) -> re.Pattern[str]:
-    """Where a name is set, or stands as a key, or opens a function."""
-    return re.compile(
-        rf"(?<![\w.$/-]){re.escape(name)}[\"']?\]?(?:[ \t]*\([^()\n]*\))?[ \t]*(?:\+?:?=(?![=>])|=>|:|\{{)"
-    )
+def _defined(s: str, name: str) -> Iterator[int]:
+    """Behind which index a name is set, or stands as a key, or opens a function."""
+    for i in occurrences(
+        s, name
+    ):  # quicker than a pattern that begins with the name, and is asked for each name of a file
+        if not _PART.match(s[i - 1 : i]) and (m := _SETS.match(s, i + len(name))) is not None:
+            yield m.end()
 
 
 def _given(s: str, end: int) -> str:

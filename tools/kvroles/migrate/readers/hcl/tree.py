@@ -12,7 +12,7 @@ from itertools import islice, pairwise
 from kvroles.evidence.data import Choice, Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN, Text
+from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import connectors, walk
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY, File
@@ -28,6 +28,8 @@ _MANY = 50  # files of a module that are looked at
 _MAX_BYTES = 256 << 10
 _NAMED = regex(r"(?P<each>\bfor_each\s*=\s*)?(?<![\w.])(?P<name>(?:local|var)\.\w[\w-]*)")
 _EACH = regex(r"each\.value(?![\w.\[])")
+_PART = regex(r"[\w.]")
+_GOES_ON = regex(r"[\w-]")
 _TAKES_PART = regex(r"[\[.,]")
 _NEAR = 200  # characters before a name in which its ``${`` stands
 
@@ -185,28 +187,28 @@ class HclTree(Tree):
         kind = {"locals": "local", "variable": "var"}.get(keys[0])
         if kind is not None:
             scope.kind, scope.name = "variable", keys[1]
-            scope.find_uses = partial(self._references, re.compile(rf"(?<![\w.]){kind}\.{re.escape(keys[1])}(?![\w-])"))
+            scope.find_uses = partial(self._references, f"{kind}.{keys[1]}")
 
-    def _references(self, pattern: re.Pattern[str]) -> list[Scope]:
-        """The owners of every place of the module that ``pattern`` is found in."""
+    def _references(self, word: str) -> list[Scope]:
+        """The owners of every place of the module that has ``word``: ``local.kv``, ``var.kv``."""
         out: list[Scope] = []
-        for m in islice(pattern.finditer(self.source.s), MANY):
-            if not self.commented(m.start()):
-                out.append(self.scopes(path_to(self.root, m.start())))
-                out[-1].place = self.source.at(m.start())
+        for i in islice(_named(self.source.s, word), MANY):
+            if not self.commented(i):
+                out.append(self.scopes(path_to(self.root, i)))
+                out[-1].place = self.source.at(i)
         folder, own = os.path.split(self.ctx.path)
         beside = (
             sorted(n for n in self.ctx.siblings if n.endswith(_MODULE) and n != own) if own.endswith(_MODULE) else []
         )
         for name in beside[:_MANY]:
             hit = walk.look(os.path.join(folder, name))
-            if hit.skipped or len(hit.data) > _MAX_BYTES or pattern.search(hit.data.decode("utf-8", "replace")) is None:
+            if hit.skipped or len(hit.data) > _MAX_BYTES or word.encode() not in hit.data:
                 continue
             text = Text(hit.data.decode("utf-8", "replace"))
             file = File(hit.path, name, text, self.ctx.nixl)
             other = tree_of(text, file_scope(name, file), file)
-            found = (m for m in pattern.finditer(text.s) if not other.commented(m.start()))
-            out += [other.scopes(path_to(other.root, m.start())) for m in found]
+            found = (i for i in _named(text.s, word) if not other.commented(i))
+            out += [other.scopes(path_to(other.root, i)) for i in found]
         return out
 
     def value_of(self, name: str) -> str | None:
@@ -233,6 +235,13 @@ class HclTree(Tree):
         for key in keys[1:]:
             found = found.get(key) if isinstance(found, Map) else None
         return found
+
+
+def _named(s: str, name: str) -> Iterator[int]:
+    """Where a text has a dotted name that is no part of a longer one."""
+    for i in occurrences(s, name):
+        if not _PART.match(s[i - 1 : i]) and not _GOES_ON.match(s, i + len(name)):
+            yield i
 
 
 def _hashes(s: str, comments: list[tuple[int, int]]) -> str:

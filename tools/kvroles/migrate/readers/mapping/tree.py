@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
@@ -19,7 +20,7 @@ from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import uses
 from kvroles.migrate.readers.mapping.configs import Configs
 from kvroles.migrate.readers.mapping.remarks import Remarks, opens_line
-from kvroles.migrate.readers.template.actions import Branch
+from kvroles.migrate.readers.template.actions import Branch, defined
 from kvroles.migrate.readers.words import REACH, role_set
 
 _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
@@ -101,8 +102,8 @@ class Tree:
         )
 
     def _within(self, leaf: Scalar) -> list[Branch]:
-        """The branches of conditionals that begin within a scalar."""
-        return [b for b in self.branches if leaf.start < b.start < leaf.end]
+        """The branches of conditionals that begin within a scalar, and the definitions that end in it."""
+        return [b for b in self.branches if leaf.start < b.start < leaf.end or _ends_within(b, leaf)]
 
     def _branched(self, leaf: Scalar, path: list[Node]) -> list[Site]:
         """The sites in a scalar that holds conditionals: of each, the branches round it are owners."""
@@ -113,7 +114,12 @@ class Tree:
             scope = self.scopes(path)
             for branch in around:
                 scope = self.branch_scope(branch, scope, self.source) if self.branch_scope is not None else scope
-            out += [s for s in self.ctx.read(leaf.text, scope) if places.get(s.pos) == around]
+            text = leaf.text
+            if around and defined(around[-1]):  # what several definitions hold is no text together
+                text = text.slice(
+                    *(bisect_left(range(len(text.s)), self.source.at(i), key=text.at) for i in around[-1][:2])
+                )
+            out += [s for s in self.ctx.read(text, scope) if places.get(s.pos) == around]
         return out
 
     # -- owners -------------------------------------------------------------------------------------------------------
@@ -121,7 +127,8 @@ class Tree:
     def scopes(self, path: list[Node], *, follow: bool = True) -> Scope:
         """The owners along ``path``, the innermost of them returned; without ``follow`` no uses of theirs are looked up."""
         scope = self._head_of(path[0])
-        pending = [b for b in self.branches if b.start <= path[-1].start < b.end]
+        leaf = path[-1]
+        pending = [b for b in self.branches if b.start <= leaf.start < b.end and not _ends_within(b, leaf)]
         keys: list[str] = []  # those on the way down
         for i, node in enumerate(path):
             while pending and pending[0].start <= node.start and self.branch_scope:
@@ -282,6 +289,11 @@ class Tree:
             self._words[id(seq)] = data_cues.seq_words(seq)
             self._places[id(seq)] = {id(n): i for i, n in enumerate(seq.items)}
         return self._words[id(seq)]
+
+
+def _ends_within(b: Branch, leaf: Node) -> bool:
+    """Whether a branch is what a template defines, and ends before the scalar that it begins in or above does."""
+    return leaf.start < b.end < leaf.end and defined(b) != ""
 
 
 def _data_key(path: list[Node]) -> str:

@@ -16,6 +16,7 @@ from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name, variable_printed
 
 REACH = 40  # lines; a comment further up counts only in a script with one ``kv_both``
+_MANY = 500  # statements and comments before it: to step back over each takes as long as there are others
 MOST = 16  # servers that one comment with a number may be about
 _BANNER = regex(r"[-=─━═*~_#]{4,}")
 _STARTING = regex(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
@@ -118,7 +119,9 @@ def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
     node = inner.prev_sibling
     group: list[Node] = []
     row = inner.start_point[0]
-    while node is not None:
+    for _ in range(_MANY):
+        if node is None:
+            return
         if inner.type == "function_definition" and (node.type != "comment" or node.end_point[0] + 1 < row):
             return  # only the comment right above is about the function
         far = inner.start_point[0] - node.end_point[0] > REACH
