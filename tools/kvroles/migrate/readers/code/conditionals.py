@@ -17,6 +17,8 @@ from kvroles.migrate.readers.code.handed_on import HandedOn
 # A node that is one of several.
 _ASKS = regex(r"^(?:if|elif|else|switch|expression_switch|match|case|conditional|ternary)_")
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
+# Rust's ``if let Role::Prefill = role``.
+_LET = regex(r"let\s+(?P<pattern>[^=&|]+?)\s*=\s*(?P<asked>[^=&|]+)")
 _LEAVES = frozenset({"break_statement", "return_statement", "throw_statement", "continue_statement"})
 JOINED = frozenset({"binary_expression", "boolean_operator"})  # two operands
 _AND, _OR = frozenset({"&&", "and"}), frozenset({"||", "or", "??"})
@@ -49,7 +51,10 @@ class Conditionals(HandedOn):
         words = grammar.text(self.t, condition) if condition is not None else ""
         scope = Scope("branch", words[:80], up)
         place = self.t.at(node.start_byte)
-        if node.type not in spec.case:
+        if (let := _LET.fullmatch(words)) is not None:
+            if (side := self.ctx.pattern_side(let["pattern"], let["asked"])) is not None:
+                scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
+        elif node.type not in spec.case:
             rest = self._only_else(node, alternative)
             scope.cues += pickers.holding(words, words[:80], self.ctx, place, rest=rest)
         elif (

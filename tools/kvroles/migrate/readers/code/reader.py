@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 from tree_sitter import Node
@@ -10,6 +9,7 @@ from tree_sitter import Node
 from kvroles.evidence import marks
 from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.connectors import plain
@@ -23,6 +23,8 @@ from kvroles.migrate.readers.code.scopes import Unit
 from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.words import role_set
+
+_HOLDS_CONFIG = regex(r"[{\[]\s*\\*[\"']|--\w")  # an object, or a command; {name} is what is put into a message
 
 
 class Code:
@@ -83,7 +85,7 @@ def _string(unit: Unit, node: Node, inner: Node) -> list[Site]:
     alone = node.parent is not None and node.parent.type in {"expression_statement", "module", "block"}
     if alone and spec.grammar == "python":
         return [Site(word.at(k), scope, "prose") for k in word.tokens()]
-    if raised(unit, node) and not re.search(r"[{}]|--\w", word.s):
+    if raised(unit, node) and not _HOLDS_CONFIG.search(word.s):
         return [Site(word.at(k), scope, "message") for k in word.tokens()]
     if word.s.strip() == TOKEN:
         return _role(unit, node, holder, word, scope)

@@ -93,7 +93,7 @@ class Builder:
 
     def value(self, node: TsNode) -> Node:
         """What an expression comes to: a mapping, a list, a string, or a placeholder that holds its words."""
-        while node.type in _WRAPPERS and node.named_child_count == 1:
+        while (node.type in _WRAPPERS and node.named_child_count == 1) or _picked(node):
             node = node.named_children[0]
         a, b = node.start_byte, node.end_byte
         match node.type:
@@ -225,3 +225,9 @@ class Builder:
             at = [i for i in range(len(text.s)) if i not in set(doubled)]
             text = text.pick("".join(text.s[i] for i in at), at, len(text.s))
         return text if heredoc else objects.unescape(text)
+
+
+def _picked(node: TsNode) -> bool:
+    """Whether an expression is an object or a list with the index or the attribute that is picked of it."""
+    kinds = [c.type for c in node.named_children]
+    return kinds[:1] in (["collection_value"], ["expression"]) and kinds[1:2] in (["index"], ["get_attr"])
