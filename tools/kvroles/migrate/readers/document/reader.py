@@ -19,6 +19,7 @@ from kvroles.migrate.readers.base import ByLine, File
 from kvroles.migrate.readers.document import lines as md
 
 # ``KV_ROLE=kv_both ./serve.sh`` in inline code is a command, where ``KV_ROLE=kv_both`` alone is only mentioned.
+_JOINED = regex(r"(?i)^[\s,;.)`]*(?:and|then|or|und|et|y)?\b[\s,]*")  # before what is said of another one
 _SETS_FOR = regex(r"\s*(?:[A-Za-z_]\w*=\S*\s+)+[\w./-]")
 _HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
 
@@ -378,18 +379,16 @@ class _Document:
             )
         elif {Side.PREFILL, Side.DECODE} <= prose_sides(bare):
             scope.cues.append(kinds.SENTENCE.cue(Side.SHARED, bare.strip()[:80], self.t.at(base)))
-        covered: list[tuple[int, int]] = []
-        for m in md.INLINE.finditer(line):
-            a, b = m.start(2), m.end(2)
-            covered.append((a, b))
-            if TOKEN_RE.search(m.group(2)):
-                body = self.t.slice(base + a, base + b)
-                found = self.ctx.read(body, scope)
-                run = _SETS_FOR.match(body.s) is not None
-                self.out += [
-                    s if s.kind == "role" and (s.connector or run) else Site(s.pos, scope, "prose") for s in found
-                ]
+        pieces = [m for m in md.INLINE.finditer(line) if TOKEN_RE.search(m.group(2))]
+        covered = [(m.start(2), m.end(2)) for m in pieces]
         bare_tokens = [m for m in TOKEN_RE.finditer(line) if not any(a <= m.start() < b for a, b in covered)]
+        several = self._each(line, base, [*covered, *(m.span() for m in bare_tokens)]) if len(pieces) > 1 else {}
+        for a, b in covered:
+            owner = several.get(a, scope)
+            body = self.t.slice(base + a, base + b)
+            found = self.ctx.read(body, owner)
+            run = _SETS_FOR.match(body.s) is not None
+            self.out += [s if s.kind == "role" and (s.connector or run) else Site(s.pos, owner, "prose") for s in found]
         # An object in the text itself is a config: someone wrote a command without a code block.
         held = (
             {s.pos: s for s in self.ctx.read(self.t.slice(base, base + len(line)), scope, "json")}
@@ -401,6 +400,28 @@ class _Document:
             site = held.get(pos)
             config = site is not None and site.kind == "role" and site.connector
             self.out.append(site if site is not None and config else Site(pos, scope, "prose"))
+
+    def _each(self, line: str, base: int, spans: list[tuple[int, int]]) -> dict[int, Scope]:
+        """The owners of several configs in one line, by where they begin: what the words between them say of each.
+
+        Unless each has a title of its own ("Start prefill with ... and decode with ..."), what is said is a remark.
+        """
+        said: dict[int, Side | None] = {}
+        remarked: dict[int, frozenset[Side]] = {}
+        end = 0
+        for a, b in sorted(spans):
+            words = _JOINED.sub("", line[end:a].strip("`-*+ |"))
+            said[a], remarked[a] = self.ctx.title_side(words), prose_sides(words)
+            end = b
+        titled = all(side in (Side.PREFILL, Side.DECODE) for side in said.values())
+        out: dict[int, Scope] = {}
+        for a, title in said.items():
+            side = title if titled else next(iter(remarked[a])) if len(remarked[a]) == 1 else None
+            out[a] = Scope("line", "", self._section(self.state))
+            if side is not None:
+                kind = kinds.SENTENCE if titled else kinds.REMARK
+                out[a].cues.append(kind.cue(side, line.strip()[:80], self.t.at(base)))
+        return out
 
 
 DOCUMENT = _Documents()
