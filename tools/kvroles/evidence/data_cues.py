@@ -193,8 +193,8 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
             out.append(_Said(key, [cue for cues in each for cue in cues]))
         elif key in {"metadata", "target"} and isinstance(v, Map):
             out.append(_Said(key, _metadata(v, ctx)))
-        elif key in {"labels", "commonLabels", "matchLabels", "podLabels", "annotations", "tags"}:
-            out.append(_Said(key, _labels(v, ctx, roles_only=key == "annotations"), of_itself=True))
+        elif key in {"labels", "commonLabels", "matchLabels", "podLabels", "annotations", "tags", "meta"}:
+            out.append(_Said(key, _labels(v, ctx, roles_only=key in {"annotations", "meta"}), of_itself=True))
         elif key in ENV_KEYS - {"vars", "params", "variables"}:
             # A task's ``envs`` are what it is started with unless told otherwise: one that asks for them serves both.
             cues = _env(v, ctx)
@@ -221,6 +221,11 @@ def _both_in(node: Node) -> str:
                 return ", ".join(words)[:60]
             todo += [i for i in n.items if isinstance(i, Map)]
     return ""
+
+
+def pair_cues(key: Scalar, value: Node, ctx: FileCtx) -> list[Cue]:
+    """What one pair of a mapping says of what the mapping is about, if its value is a scalar."""
+    return _scalar_cues(key.value, value, ctx, op=False) if isinstance(value, Scalar) else []
 
 
 def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:

@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, data_cues, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope
-from kvroles.evidence.names import denies, mentioned, own, split_name
+from kvroles.evidence.names import denies, mentioned, own, role_key, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
@@ -21,12 +21,17 @@ from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
 from kvroles.migrate.readers.words import REACH
 
 _TEST_NAME = regex(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
+# A method that gives what it is called on a part of its config: ``prefillTask.addContainer(...)``.
+_ADDS = regex(r"(?i)(?:add|set|with|put)_?(?:containers?|env(?:ironment)?|arg(?:ument)?s?|command|user_?data)$")
+_NAMES_WHAT_IT_HOLDS = regex(r"(?i)(?:^|[._])(?:register|role|component|service|worker|stage)$")  # a decorator
 _WRITES = regex(r"\.write(?:_text|_bytes|_all|lines)?$")
 _SETS = regex(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
 # A name that is no common word: where another cell or fence has it, the same variable is meant.
 _IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")
 _MANY = 60  # uses of one name: a name with more is a common word, and its uses say nothing
 _PART = regex(r"[\w.\"'-]")  # before a word: the word is part of a longer one, a member, or inside a string
+_SEVERAL = frozenset({"expression_list", "tuple", "list", "array", "tuple_expression"})  # what several names are set to
+_STARTED = regex(r"\btarget\s*=\s*\Z")  # before the function that a process or thread runs
 _CALLED = regex(r"\b\s*\(")
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
 _SAYS = regex(r"^(?:print|logger\.info|logging\.info|log\.info|log\.Print\w*|fmt\.Print\w*|println|info)!?$")
@@ -60,6 +65,7 @@ class Unit(Conditionals):
                 scope = self._function(owner, scope, follow)
             elif kind in spec.class_:
                 scope = self._named(kinds.CLASS, self.name_of(owner), scope, owner)
+                scope.cues += self._decorated(owner)
                 self.may_be_handed_on(scope, scope.name, owner)
                 if follow and scope.name:
                     taken = self._attributes if scope.cues else self._subclasses
@@ -72,7 +78,7 @@ class Unit(Conditionals):
             elif kind in spec.loop:
                 scope = self._loop(owner, scope)
             elif kind in spec.assign:
-                scope = self._assign(owner, inner, scope, follow)
+                scope = self._assign(owner, inner, scope, follow, node)
             elif kind in spec.call:
                 scope = self._call(owner, inner, scope, node)
             elif kind in spec.pair:
@@ -103,19 +109,39 @@ class Unit(Conditionals):
         name = self.name_of(node)
         bare = split_name(name) == ("decode",) and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
         scope = Scope("function", name, up) if bare else self._named(kinds.FUNCTION, name, up, node)
+        scope.cues += self._decorated(node)
         scope.span = self.t.at(node.start_byte), self.t.at(node.end_byte)
         if follow and name and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
         self.may_be_handed_on(scope, name, node)
         return scope
 
-    def _assign(self, node: Node, inner: Node, up: Scope, follow: bool) -> Scope:
+    def _decorated(self, node: Node) -> list[Cue]:
+        """The side by which decorators name a function or a class: ``@service(name="prefill")``, ``@register("prefill")``."""
+        holder = node.parent
+        if holder is None or holder.type != "decorated_definition":
+            return []
+        out: list[Cue] = []
+        for call in (c.named_children[0] for c in holder.named_children if c.type == "decorator" and c.named_children):
+            given = call.child_by_field_name("arguments") if call.type in self.spec.call else None
+            if given is None:
+                continue
+            named = [(k, v) for k, v in self.mapping(given).pairs if k.value == "name" or role_key(k.value)]
+            out += [cue for k, v in named for cue in data_cues.pair_cues(k, v, self.ctx)]
+            if _NAMES_WHAT_IT_HOLDS.search(self.called(call)):
+                out += self._words(self.called(call), given)
+        return out if len({c.side for c in out}) == 1 else []
+
+    def _assign(self, node: Node, inner: Node, up: Scope, follow: bool, site: Node) -> Scope:
         left = self.left_of(node)
         if left is None or left.start_byte <= inner.start_byte < left.end_byte:
             return up
         names = self.targets(node)
         if len(names) != 1:
-            return Scope("variable", "", up)
+            values = inner.named_children if inner.type in _SEVERAL else []
+            given = next((n for n, v in zip(names, values, strict=False) if _holds(v, site)), "")
+            one_each = given and len(values) == len(names) and all(re.fullmatch(r"[\w.]+", n) for n in names)
+            return self._named(kinds.VARIABLE, given, up, node) if one_each else Scope("variable", "", up)
         whole = grammar.text(self.t, left)
         scope = self._named(kinds.VARIABLE, names[0] if len(self.ctx.sides_of(whole)) != 1 else whole, up, node)
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole):
@@ -136,6 +162,8 @@ class Unit(Conditionals):
         home = None if call else next((o for o in grammar.owners(node) if o.type in self.spec.function), None)
         a, b = (home.start_byte, home.end_byte) if home is not None else (0, len(self.t.s))
         found = self.kept((name, call, a, b), None, partial(self._found, name, a, b, _CALLED if call else _NOT_SET))
+        if call and "target" in self.t.s:
+            found = sorted([*found, *self.kept((name, "run", a, b), None, partial(self._run, name, a, b))])
         if len(found) > _MANY:
             return [Scope("uses", name, None)]  # a common word: where it stands says nothing
         beyond = self.elsewhere if not call and _IDENTIFIER.search(name) else None
@@ -166,6 +194,11 @@ class Unit(Conditionals):
         s = self.t.s
         found = (i for i in occurrences(s, name, a, b) if not _PART.match(s[i - 1 : i]))
         return list(islice((i for i in found if tail.match(s, i + len(name), b)), _MANY + 1))
+
+    def _run(self, name: str, a: int, b: int) -> list[int]:
+        """The indices between ``a`` and ``b`` where the function ``name`` is what a process or thread runs."""
+        found = self._found(name, a, b, _NOT_SET)
+        return [i for i in found if _STARTED.search(self.t.s, max(a, i - 40), i)]
 
     def uses_within(self, name: str, node: Node) -> list[Node]:
         """The nodes that read ``name``, in the function round ``node``, or in the whole text if there is none."""
@@ -206,6 +239,11 @@ class Unit(Conditionals):
         scope = Scope("call", re.sub(r"\s+", "", name)[-80:], up)
         if ABOUT_A_SERVER.search("_".join(split_name(scope.name.rsplit(".", 1)[-1]))):
             scope = self._named(kinds.CALL, scope.name, up, node)
+        receiver, _, method = name.rpartition(".")
+        if not scope.cues and _ADDS.match(method):
+            sides = {s for part in receiver.split(".") for s in self.ctx.sides_of(part)}
+            words, place = scope.name, self.t.at(node.start_byte)
+            scope.cues += [kinds.CALL.cue(next(iter(sides)), words, place)] if len(sides) == 1 else []
         if m := _WRITES.search(name):
             files = re.findall(r"[\"']([\w./-]+)[\"']", name[: m.start()])
             sides = {s for text in files for s in self.ctx.sides_of(text)}

@@ -182,7 +182,7 @@ class Syntax:
         names = (
             left.named_children
             if left.type in {"expression_list", "pattern_list", "tuple_pattern", "array_pattern"}
-            else [left]
+            else [n for n in assign.children_by_field_name("name") if n.is_named] or [left]  # Go's ``var a, b = ...``
         )
         out: list[str] = []
         for n in names:
