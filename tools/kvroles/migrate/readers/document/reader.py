@@ -382,7 +382,7 @@ class _Document:
         pieces = [m for m in md.INLINE.finditer(line) if TOKEN_RE.search(m.group(2))]
         covered = [(m.start(2), m.end(2)) for m in pieces]
         bare_tokens = [m for m in TOKEN_RE.finditer(line) if not any(a <= m.start() < b for a, b in covered)]
-        several = self._each(line, base, [*covered, *(m.span() for m in bare_tokens)]) if len(pieces) > 1 else {}
+        several = self._each(line, base, scope, [*covered, *(m.span() for m in bare_tokens)]) if len(pieces) > 1 else {}
         for a, b in covered:
             owner = several.get(a, scope)
             body = self.t.slice(base + a, base + b)
@@ -401,10 +401,11 @@ class _Document:
             config = site is not None and site.kind == "role" and site.connector
             self.out.append(site if site is not None and config else Site(pos, scope, "prose"))
 
-    def _each(self, line: str, base: int, spans: list[tuple[int, int]]) -> dict[int, Scope]:
+    def _each(self, line: str, base: int, own: Scope, spans: list[tuple[int, int]]) -> dict[int, Scope]:
         """The owners of several configs in one line, by where they begin: what the words between them say of each.
 
-        Unless each has a title of its own ("Start prefill with ... and decode with ..."), what is said is a remark.
+        Unless each has a title of its own ("Start prefill with ... and decode with ..."), what is said is a remark, or of both
+        as ``own`` has it, the owner of the line.
         """
         said: dict[int, Side | None] = {}
         remarked: dict[int, frozenset[Side]] = {}
@@ -414,6 +415,8 @@ class _Document:
             said[a], remarked[a] = self.ctx.title_side(words), prose_sides(words)
             end = b
         titled = all(side in (Side.PREFILL, Side.DECODE) for side in said.values())
+        if not titled and any(c.side is Side.SHARED for c in own.cues):
+            return {}
         out: dict[int, Scope] = {}
         for a, title in said.items():
             side = title if titled else next(iter(remarked[a])) if len(remarked[a]) == 1 else None
