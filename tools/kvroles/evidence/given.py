@@ -20,6 +20,11 @@ def is_put_to_use(s: str, name: str) -> bool:
     return any(_PUT_TO_USE.search(_given(s, end)) for end in islice(_defined(s, name), _SET_OFTEN))
 
 
+def defines(s: str, name: str) -> bool:
+    """Whether ``s`` sets ``name`` itself."""
+    return next(_defined(s, name), None) is not None
+
+
 def _defined(s: str, name: str) -> Iterator[int]:
     """Behind which index a name is set, or stands as a key, or opens a function."""
     for i in occurrences(

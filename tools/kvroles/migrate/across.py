@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvroles.evidence import decide, kinds
+from kvroles.evidence import decide, given, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import PD, name_sides
@@ -75,12 +75,12 @@ def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
             continue
         text = walk.look(path).data.decode("utf-8", "replace")
         for m in re.finditer(_EXTENDS, text) if name in text else ():
-            given = dict(re.findall(r"(file|service):[ \t]*[\"']?(?:\./)?([\w./-]+)", m.group("how")))
+            taken = dict(re.findall(r"(file|service):[ \t]*[\"']?(?:\./)?([\w./-]+)", m.group("how")))
             taker = re.findall(rf"(?m)^(?!{m.group('in')})[ \t]+([\w.-]+):[ \t]*(?:#.*)?\r?$", text[: m.start()])[-1:]
             sides = name_sides(taker[0]) if taker else frozenset()
-            if given.get("file") == name and "service" in given and len(sides) == 1:
-                side, words = next(iter(sides)), f"{os.path.basename(path)}: {taker[0]} extends {given['service']}"
-                out.setdefault(given["service"], (side, kinds.EXTENDED.cue(Side.SHARED, words)))
+            if taken.get("file") == name and "service" in taken and len(sides) == 1:
+                side, words = next(iter(sides)), f"{os.path.basename(path)}: {taker[0]} extends {taken['service']}"
+                out.setdefault(taken["service"], (side, kinds.EXTENDED.cue(Side.SHARED, words)))
     return out
 
 
@@ -112,7 +112,7 @@ def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
     """What each side, prefill or decode, is seen to take the value at ``keys``, outermost first, of a chart's values for: in
     the chart's templates, which name it or what it is in by the whole path."""
     folder = os.path.dirname(ctx.path)
-    names = [f".Values.{'.'.join(keys[:n])}" for n in range(len(keys), 1, -1)]
+    names = [f".Values.{'.'.join(keys[:n])}" for n in range(len(keys), 0, -1) if n > 1 or n == len(keys)]
     out: dict[Side, Cue] = {}
     templates = os.path.join(folder, "templates")
     for path in [p for where in (templates, *folders_in(templates)) for p in files_in(where)]:
@@ -128,6 +128,29 @@ def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
             if side in PD:
                 words = f"{os.path.basename(path)} takes {name}"
                 out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
+    return out
+
+
+def by_name(ctx: FileCtx, name: str) -> dict[Side, Cue]:
+    """What each side, prefill or decode, is seen to use the variable, key or object ``name`` of this file for, in the files
+    beside it or one folder up that do not set it themselves."""
+    folder = os.path.dirname(ctx.path)
+    where = [folder] if "/" not in ctx.name else [folder, os.path.join(folder, "..")]
+    out: dict[Side, Cue] = {}
+    for path in [p for f in where for p in files_in(f) if os.path.normpath(p) != os.path.normpath(ctx.path)]:
+        data = walk.look(path).data
+        if name.encode() not in data:
+            continue
+        s = data.decode("utf-8", "replace")
+        if given.defines(s, name):
+            continue
+        shown = _join(os.path.dirname(ctx.name), folder, path)
+        other = File(path, shown, Text(s))
+        up = Scope("other file", shown, None, file_scope(shown, other).cues)
+        for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
+            side = decide.of_use(use).side
+            if side in PD:
+                out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, f"{os.path.basename(path)} uses {name}"))
     return out
 
 

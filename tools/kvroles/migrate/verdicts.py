@@ -5,18 +5,23 @@ from __future__ import annotations
 from kvroles.evidence import decide, kinds
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import PD
+from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.patterns import regex
 from kvroles.migrate import connectors, together
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
+
+# What other files can name, and a name that is no common word.
+_CARRIERS = frozenset({"variable", "key", "ConfigMap", "Secret", "generator"})
+_DISTINCT = regex(r"(?=\w*[a-z\d][A-Z_-]|\w*[A-Z]_|[\w-]*-)[A-Za-z_][\w-]{4,80}")
 
 
 def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | None]:
     """The verdict on each site that is a role of NIXL's connector, or of one of ``nixl``; None for any other."""
     out = [_verdict(s, ctx, nixl) for s in sites]
     out = _used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx)
-    out = _of_values(sites, _replaced(out, ctx), ctx)
+    out = _by_name(sites, _of_values(sites, _replaced(out, ctx), ctx), ctx)
     out = _included(sites, out, ctx) if "define" in ctx.low or "macro" in ctx.low else out
     return together.expected(sites, _extended(sites, out, ctx), ctx)
 
@@ -119,6 +124,31 @@ def _of_values(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> 
                 v = Verdict(None, "shared", [*v.cues, taken])
         out.append(v)
     return out
+
+
+def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side of a value whose name a file near by, which does not set it, uses for the other side."""
+    if ctx.path == "-":
+        return verdicts
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        carrier = _carrier(site) if v is not None and v.side in PD else None
+        if v is not None and v.side is not None and carrier is not None:
+            from kvroles.migrate import across  # lazy: only few values have names that other files may use
+
+            if (taken := across.by_name(ctx, carrier.name).get(v.side.other)) is not None:
+                v = Verdict(None, "shared", [*v.cues, taken], carrier=carrier)
+        out.append(v)
+    return out
+
+
+def _carrier(site: Site) -> Scope | None:
+    """The variable, object or top key that holds a site's value for the whole file; None if it has no name of its own."""
+    chain = site.scope.chain()
+    if any(s.span is not None or s.kind == "function" for s in chain):
+        return None  # of a function
+    named = (s for s in reversed(chain) if s.kind in _CARRIERS and _DISTINCT.fullmatch(s.name))
+    return next((s for s in named if s.kind != "key" or mentioned(s.name)), None)
 
 
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
