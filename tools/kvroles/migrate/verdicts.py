@@ -137,7 +137,7 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
             from kvroles.migrate import across  # lazy: only few values have names that other files may use
 
             if (taken := across.by_name(ctx, carrier.name).get(v.side.other)) is not None:
-                v = Verdict(None, "shared", [*v.cues, taken], carrier=carrier)
+                v = Verdict(None, "shared", [*v.cues, taken], holder=carrier)
         out.append(v)
     return out
 
