@@ -9,11 +9,16 @@ from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.migrate import connectors, together
 from kvroles.migrate.connectors import Kind
+from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
 
 # What other files can name, and a name that is no common word.
-_CARRIERS = frozenset({"variable", "key", "ConfigMap", "Secret", "generator"})
+_OBJECTS = frozenset({"ConfigMap", "Secret", "generator"})
+_SHARES_VARIABLES = frozenset(
+    {"shell", "python", "go", "rust", "javascript", "typescript", "tsx", "make", "just", "powershell"}
+)
+_VARS = regex(r"(?:^|/)(?:group_vars|host_vars|vars|defaults)/|(?:^|/)vars\.ya?ml$")  # Ansible's
 _DISTINCT = regex(r"(?=\w*[a-z\d][A-Z_-]|\w*[A-Z]_|[\w-]*-)[A-Za-z_][\w-]{4,80}")
 
 
@@ -132,7 +137,7 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
         return verdicts
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
-        carrier = _carrier(site) if v is not None and v.side in PD else None
+        carrier = _carrier(site, ctx) if v is not None and v.side in PD else None
         if v is not None and v.side is not None and carrier is not None:
             from kvroles.migrate import across  # lazy: only few values have names that other files may use
 
@@ -142,13 +147,22 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
     return out
 
 
-def _carrier(site: Site) -> Scope | None:
-    """The variable, object or top key that holds a site's value for the whole file; None if it has no name of its own."""
+def _carrier(site: Site, ctx: File) -> Scope | None:
+    """What holds a site's value under a name that other files can use: a variable of code or a script, a local of Terraform's,
+    a variable of Ansible's, a ConfigMap or Secret. None if there is none."""
     chain = site.scope.chain()
     if any(s.span is not None or s.kind == "function" for s in chain):
         return None  # of a function
-    named = (s for s in reversed(chain) if s.kind in _CARRIERS and _DISTINCT.fullmatch(s.name))
-    return next((s for s in named if s.kind != "key" or mentioned(s.name)), None)
+    names = {s.name for s in chain if s.kind == "key"}
+    lang = registry.lang_of_name(ctx.name)
+    kinds_of = _OBJECTS
+    if lang in _SHARES_VARIABLES:
+        kinds_of |= {"variable"}
+    elif (lang == "hcl" and names & {"locals", "variable"}) or (lang == "yaml" and _VARS.search(ctx.name)):
+        kinds_of |= {"key"}
+    named = (s for s in reversed(chain) if s.kind in kinds_of and _DISTINCT.fullmatch(s.name))
+    # A name without a side is set in each side's own file, but in Go, where all files of a folder share their names.
+    return next((s for s in named if mentioned(s.name) or s.kind in _OBJECTS or lang == "go"), None)
 
 
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
