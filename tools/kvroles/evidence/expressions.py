@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
+from kvroles.evidence.names import mentioned
 from kvroles.evidence.patterns import regex
 
 _STRING = r"r?\"(?:[^\"\\]|\\.)*\"|r?'(?:[^'\\]|\\.)*'|`[^`]*`"
@@ -232,6 +233,9 @@ def _called(name: str, args: tuple[Expression, ...]) -> Expression:
 # What is taken from a condition, or written anew, before it is parsed.
 _HEAD = regex(r"^\s*(?:if|elif|elsif|while|when|with)\b(?!\s*=)(?![.(])\s*|^\s*if\s*(?=\()")
 _GITHUB = regex(r"^\s*\$\{\{(.*)\}\}\s*$", re.S)
+# Rust's ``if let Role::Prefill = role``; Python's ``(role := args.role) == "prefill"``.
+_LET = regex(r"\blet\s+&?((?:\w+::)+\w+)\s*=\s*&?(\w+(?:\.\w+)*)(?![\w(.])")
+_ASSIGNED = regex(r"\(\s*(\w+)\s*:=\s*([^()]{0,200}(?:\([^()]{0,200}\)[^()]{0,200})?)\)")
 _MATCHES = regex(r"\bmatches!\(")  # Rust's test of a value against a pattern
 _VARIABLE = regex(r"\$[\w@*]+")
 _BRACED = regex(r"\$\{#?(\w+)(?::?[-=+?][^{}]*|,,|\^\^)?\}")  # ${NAME:-other}: as $NAME
@@ -243,6 +247,11 @@ _TEST = regex(r"(?<!\S)\[\[(?=\s)|(?<!\S)\[(?=\s)|(?<!\S)test(?=\s)(?=[^;&|]*$)"
 _TEST_END = regex(r"(?<=\s)\]\](?!\S)|(?<=\s)\](?=[\s;]|$)")
 
 
+def _tested(m: re.Match[str]) -> str:
+    """What an assignment within a condition tests: what it sets, where that speaks of a side, else the name."""
+    return f"({m[2]})" if any(mentioned(w) for w in re.findall(r"[\w-]+", m[2])) else m[1]
+
+
 @lru_cache(maxsize=1024)
 def parsed(words: str, shell: bool) -> Expression | None:
     """The condition ``words``, of a shell or of anything else; None if it is of a shape that is not known here."""
@@ -250,6 +259,7 @@ def parsed(words: str, shell: bool) -> Expression | None:
         return None
     if m := _GITHUB.match(words):
         words = m.group(1)
+    words = _LET.sub(r"\2 == \1", _ASSIGNED.sub(_tested, words))
     words = _MATCHES.sub("eq(", _RUN.sub(r"$\1", words))
     words = _BRACED.sub(r"$\1", _HEAD.sub("", words.strip().rstrip(";:"), count=1))
     if shell:

@@ -26,6 +26,8 @@ from kvroles.migrate.readers.template.actions import Branch
 _RULE = regex(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
 _RECIPE = regex(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
 _MAKE_VAR = regex(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
+_DEFINE = regex(r"^(?:export\s+|override\s+)*define\s+(?P<name>[\w.-]+)\s*[:?+!]{0,2}=?\s*$")
+_ENDEF = regex(r"[ \t]*endef\b")
 _TARGET_VAR = regex(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]+)\s*[:?+!]?=\s*")
 _CONDITIONAL = regex(r"^ *(?P<word>ifeq|ifneq|ifdef|ifndef|else|endif)\b(?P<test>.*)")
 _EQUAL = regex(r"(ifn?eq)\s*(?:\((.*),(.*)\)|[\"'](.*)[\"']\s+[\"'](.*)[\"'])\s*$")
@@ -97,6 +99,10 @@ class _RecipeFile:
         if line.lstrip().startswith("#") and not line.startswith(("\t", " ")):
             self._comments.append((t.at(a), line.strip("# \t")))
             self._out += [Site(t.at(a + m.start()), self.up, "comment") for m in TOKEN_RE.finditer(line)]
+            return i + 1
+        if self._make and (block := _DEFINE.match(line)) is not None:
+            i = self._definition(i, block)
+            self._comments = []
             return i + 1
         var = (_MAKE_VAR if self._make else _JUST_VAR).match(line)
         rule = None if var else (_RULE if self._make else _RECIPE).match(line)
@@ -181,6 +187,21 @@ class _RecipeFile:
         self._assigned.append((var.group("name"), value))
         if TOKEN_RE.search(value.s):
             self._held.append((var.group("name"), a, value, self._comments))
+        return i
+
+    def _definition(self, i: int, block: re.Match[str]) -> int:
+        """Keep the variable that a ``define`` on line ``i`` sets to the lines below; the number of its ``endef``'s line."""
+        t, lines, a = self.t, self._lines, self._lines[i][0]
+        start, end = lines[i][1], len(t.s)
+        while i + 1 < len(lines):
+            i += 1
+            if _ENDEF.match(t.s, *lines[i]):
+                end = lines[i][0]
+                break
+        value = t.slice(start, end)
+        self._assigned.append((block.group("name"), value))
+        if TOKEN_RE.search(value.s):
+            self._held.append((block.group("name"), a, _dollars(value), self._comments))
         return i
 
     def _of_variable(
