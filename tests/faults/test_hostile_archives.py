@@ -112,6 +112,10 @@ HOSTILE = {
         gzip.compress(gzip.decompress(tar(FILE)) + gzip.decompress(tar(("evil", b"")))),
         "goes on after its end",
     ),
+    "zeros without an end behind it": (
+        gzip.compress(gzip.decompress(tar(FILE)) + bytes(17 << 20), 1),
+        "zeros lie behind its end",
+    ),
     "no tar in it": (gzip.compress(b"hello" * 200), "no octal number"),
 }
 

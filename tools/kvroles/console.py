@@ -105,6 +105,9 @@ def start() -> None:
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ["PATH"] = search_path()  # no program is taken from the current folder, by nobody we start
+    for name in ("COLUMNS", "LINES"):  # rich, which draws verify's bar, makes a number of whatever stands there
+        if not re.fullmatch(r"[0-9]{1,5}", os.environ.get(name, "0")):
+            del os.environ[name]
     for fd in range(3):  # else the next file that is opened takes the place of a closed one, and is printed into
         try:
             os.set_blocking(fd, True)  # a parent may have left it so that a full pipe takes half of a report

@@ -122,6 +122,13 @@ def test_no_random_command_line_ends_in_a_traceback(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tool", list(_OPTIONS))
+def test_a_width_of_the_terminal_that_is_no_number_is_not_believed(tool: str, every: Drivers, place: Path) -> None:
+    for width in ("9" * 5000, "-1", "\u00b2", "x"):
+        ends_in_words(tool, [], {"COLUMNS": width, "LINES": width}, every, place)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "argv", [["apply.py", "--list"], ["apply.py", "--vllm-rev", "0.8.5"], ["migrate.py", "--check", "."]]
 )

@@ -22,6 +22,7 @@ from kvroles.tree.member import Member
 
 _CHUNK = 1 << 20
 MAX_BYTES = 4 << 30  # the largest vLLM tree is 154 MB; a bomb by ratio ends here
+_PADDING = 16 << 20  # zeros behind the last member: tar fills up its last block, of a few MiB at most
 MAX_MEMBER = 256 << 20  # held in memory whole; the largest file of a release is 7 MB
 MAX_MEMBERS = 200_000  # ... and one by count here
 MAX_DEPTH = 256  # ... and one by folders in folders, which Python 3.11 could not even delete; a release has 10
@@ -277,7 +278,11 @@ class _Stream:
     def end(self) -> None:
         """Read what is left: gzip's checksum lies behind it, and another reader might find members in it."""
         rest = self._buffer[self._at :]
+        zeros = 0
         while not rest.strip(b"\0"):
+            zeros += len(rest)
+            if zeros > _PADDING:
+                raise _broken(self._name, f"more than {_PADDING >> 20} MiB of zeros lie behind its end")
             rest = next(self._chunks, b"")
             if not rest:
                 return
