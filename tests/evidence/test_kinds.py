@@ -19,6 +19,7 @@ _MORE = {
     kinds.PRINT: ("a.py", f"def main():\n    print('Starting prefill')\n    run({_CONFIG!r})\n"),
     kinds.TEXT: ("a.yaml", f"- description: prefill instance\n  config: '{_CONFIG}'\n"),
     kinds.AGGREGATED_FLAG: ("a.sh", f"serve --route-to-encoder --kv-transfer-config '{_CONFIG}'\n"),
+    kinds.PERHAPS_ROLE: ("a.yaml", f"- acme_role: prefill\n  config: '{_CONFIG}'\n"),
     kinds.RULED_OUT: ("a.yaml", f"- if: role != 'decode'\n  config: '{_CONFIG}'\n"),
 }  # fmt: skip
 
@@ -67,3 +68,13 @@ def test_no_reader_says_for_itself_how_far_its_words_can_be_trusted() -> None:
         "tools/kvroles/evidence/kinds.py",
         "tools/kvroles/migrate/across.py",
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "suggested"),
+    [("acme_role", Side.PREFILL), ("except_role", None), ("peer_role", None), ("default_role", None)],
+)
+def test_a_role_by_a_word_that_is_not_known_is_a_suggestion(key: str, suggested: Side | None) -> None:
+    result = run.of_bytes("a.yaml", "a.yaml", f"- {key}: prefill\n  kv: '{_CONFIG}'\n".encode(), Options(Settings()))
+    assert result is not None
+    assert [(f.role, f.suggested) for f in result.findings] == [(None, suggested)]

@@ -11,7 +11,7 @@ from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import PD, mentioned, name_sides, own, role_key, turns
+from kvroles.evidence.names import PD, may_be_role_key, mentioned, name_sides, own, role_key, turns
 from kvroles.evidence.patterns import regex
 
 _NAME_KEYS = frozenset(
@@ -254,6 +254,8 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         if side is not None and not (side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}):
             strong = re.search(r"(?i)disagg|sub_?component|pd_?role|worker|nixl", key) is not None
             return [(kinds.ROLE if strong else kinds.ROLE_SETTING).cue(side, f"{key}: {v.value}", pos)]
+    elif may_be_role_key(key) and (side := ctx.role_of(v.value, key)) in PD:
+        return [kinds.PERHAPS_ROLE.cue(side, f"{key}: {v.value}", pos)]
     if key in _SAID_KEYS and (side := ctx.title_side(v.value)):
         return [kinds.TEXT.cue(side, f"{key}: {v.value[:80]}", pos)]
     if (

@@ -100,6 +100,7 @@ FILE_NAME = Kind("file name", Weight.FILE, "name")
 FOLDER = Kind("folder", Weight.FILE, "name")
 
 # A suggestion for a person, never a role.
+PERHAPS_ROLE = Kind("role", Weight.HINT, "label")
 RULED_OUT = Kind("condition", Weight.HINT)
 REMARK = Kind("sentence", Weight.HINT, gives_way=True)
 

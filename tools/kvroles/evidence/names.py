@@ -227,12 +227,22 @@ def own(name: str) -> bool:
     """Whether what a name holds can be this server's own side: no word of it leaves a side out (``exclude_role``) or means
     another server's (``peer_role``), and of a role's name (``acme_role``) each word is known to be neutral."""
     parts = name.rstrip("./").split("/")[-1].split(".")
-    if any(w in _LOGIC or w in _FOREIGN or w in _REPLACED for part in parts for w in split_name(part)):
+    if not _may_be_own(parts):
         return False
     words = split_name(parts[-1])
     if len(words) < 2 or words[-1].removesuffix("s") not in _ROLE_WORDS:
         return True
     return all(w in _NEUTRAL or w in _NAMES or len(w) == 1 or w.isdigit() for w in words)
+
+
+def _may_be_own(parts: list[str]) -> bool:
+    return not any(w in _LOGIC or w in _FOREIGN or w in _REPLACED for part in parts for w in split_name(part))
+
+
+def may_be_role_key(key: str) -> bool:
+    """Whether a key may be one whose value says the side, but for a word that is not known (``acme_role``): too little to act
+    on."""
+    return _ROLE_KEY.match(key.strip("-")) is not None and _may_be_own(key.split("/")[-1].split("."))
 
 
 def plain_word(word: str) -> bool:
