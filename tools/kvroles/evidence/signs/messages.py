@@ -8,6 +8,7 @@ from kvroles.evidence.marks import open_quote
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.place import CODE, DATA, Place, indent_of, whole_string
 
+_LONGEST_LINE = 400  # characters before an example in which its key is looked for
 _LINES = 12  # lines above that a block's key is looked for in
 _CALLED_OLD = regex(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
 
@@ -45,6 +46,21 @@ _SENTENCE = frozenset(
 _SENTENCE_WORDS = 3
 _VALUE_BEFORE = regex(r"(?:^|[{,\s])(?:-|[\w.\"'-]+[:=])[ \t]+$")
 _VALUE_AFTER = regex(r"[ \t]*(?:[,}\]\r\n]|$|#)")
+
+
+# ``help='JSON, e.g. {"kv_connector": ...}'``, ``description: JSON, for example {...}``: what is shown there configures nothing.
+_SHOWS = r"\b(?:e\.g\.|for[ ]example|example:|such[ ]as)"
+_EXPLAINED = regex(
+    rf"""(?ix) (?:^|[\s,({{]) \\*["']? (?:help|description|usage|epilog)\b \\*["']? \s*[:=]\s*
+    (?: [rbfu]{{0,2}}(?P<quote>["'`])(?:\\.|(?!(?P=quote))[^\n\\])* {_SHOWS} (?:\\.|(?!(?P=quote))[^\n\\])*
+      | [^\s"'`|>{{\[][^\n]* {_SHOWS} [^\n]* ) $"""
+)
+
+
+def explained(s: str, i: int) -> bool:
+    """Whether what stands at index ``i`` of ``s`` is an example in a help text or a description."""
+    line = s[max(s.rfind("\n", 0, i) + 1, i - _LONGEST_LINE) : i]
+    return (".g." in line or "xample" in line or "such as" in line) and _EXPLAINED.search(line) is not None
 
 
 def told(p: Place) -> bool:

@@ -10,6 +10,7 @@ from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs import signs
+from kvroles.evidence.signs.messages import explained
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import connectors, connectors_in_text
 from kvroles.migrate.connectors import Kind
@@ -161,6 +162,8 @@ def _accounted(
         return Site(t.at(i), up, "last-applied")
     if site is not None and site.kind not in {"role", "unknown", *_BARE}:
         return site
+    if site is not None and site.kind == "role" and explained(t.s, i):
+        return site._replace(kind="message")
     if site is not None and site.kind not in _BARE and connectors.kind_of(site.connector, ctx.nixl) is not Kind.UNKNOWN:
         return site
     sign = signs.sign_of(t.s, i, lang)
