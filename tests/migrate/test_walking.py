@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -334,6 +335,17 @@ def test_a_path_that_is_named_twice_or_lies_below_another_one_is_looked_at_once(
         cli.main(paths)
         out = capsys.readouterr().out
         assert "2 files looked at" in out, (paths, out)
+
+
+@pytest.mark.parametrize("paths", [["run.log"], ["run.log", "."], [".", "./run.log"], ["sub/../run.log", "."]])
+def test_a_file_that_is_named_is_judged_as_such_also_beside_the_folder_it_is_in(
+    capsys: pytest.CaptureFixture[str], paths: list[str]
+) -> None:
+    _put("run.log")
+    _put("sub/other.log")
+    cli.main(["-v", *paths])
+    out = capsys.readouterr().out
+    assert re.findall(r"run\.log:\d+:\d+: (\w+)", out) == ["KVR117"], "a record that is found below a folder is KVR125"
 
 
 def test_a_path_below_another_one_that_the_walk_passes_over_is_read_all_the_same(

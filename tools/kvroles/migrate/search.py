@@ -111,7 +111,10 @@ def over(paths: list[str], known: Known, *, names: bool = False, quiet: bool = T
 
 
 def _once(paths: list[str]) -> list[str]:
-    """``paths`` without those that are another one in other words, or that are met below another one: each is looked at once."""
+    """``paths`` without those that are another one in other words, and without folders that are met below another one.
+
+    A file that is named stays: it is judged as one that was named, and left out where a folder of it is walked.
+    """
     whole = os.path.realpath if any(os.path.isdir(p) for p in paths) else os.path.normpath
     real: dict[str, str] = {}
     for path in paths:
@@ -132,7 +135,21 @@ def _once(paths: list[str]) -> list[str]:
             way.append(above)
         return False
 
-    return [path for place, path in real.items() if not is_met(place)]
+    return [path for place, path in real.items() if not (os.path.isdir(place) and is_met(place))]
+
+
+def _named(roots: list[str]) -> frozenset[str]:
+    """The files among ``roots``, without links; empty where no folder is there to be walked beside them."""
+    files = [r for r in roots if not os.path.isdir(r)]
+    return frozenset(map(os.path.realpath, files)) if len(files) < len(roots) else frozenset()
+
+
+def _unnamed(files: list[str], root: str, named: frozenset[str]) -> list[str]:
+    """``files``, met below ``root``, without those in ``named``: they are looked at by their own names."""
+    if not named or os.path.realpath(root) in named:
+        return files
+    bases = {os.path.basename(n) for n in named}
+    return [f for f in files if os.path.basename(f) not in bases or os.path.realpath(f) not in named]
 
 
 def without(baseline: str, found: list[Found], coverage: Coverage) -> list[Found]:
@@ -170,6 +187,7 @@ def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -
     files: list[_Share] = []
     out: list[Found | Coverage] = []
     seen = Coverage(names=names)
+    named = _named(roots)
     count = 0
     for root in roots:
         top = walk.spread(root, many)
@@ -177,7 +195,7 @@ def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -
         of = repository(root)
         shares += [_Share(root, _within(d, tops, of), d) for d in top.dirs]
         by: dict[str, list[str]] = {}
-        for path in top.files:
+        for path in _unnamed(top.files, root, named):
             by.setdefault(_within(path, tops, of), []).append(path)
         for repo, those in by.items():
             files += [_Share(root, repo, those[i : i + _AT_ONCE]) for i in range(0, len(those), _AT_ONCE)]
@@ -186,7 +204,9 @@ def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -
     worth = bool(shares) or count >= _WORTH_SHARING
     shares += files  # the folders first: what is small goes last, and evens out the ends
     with Progress("Searching", len(shares), quiet=quiet, unit="parts") as bar:
-        out += parallel.shared(partial(_look, known, names), shares, worth=worth, meanwhile=_load_readers, done=bar.at)
+        out += parallel.shared(
+            partial(_look, known, names, named), shares, worth=worth, meanwhile=_load_readers, done=bar.at
+        )
     return [*out, seen]
 
 
@@ -209,7 +229,8 @@ def repository(path: str) -> str:
     return here if os.path.isabs(path) else "." if set(near.split(os.sep)) == {".."} else near
 
 
-def _look(known: Known, names: bool, share: _Share) -> list[Found | Coverage]:
+def _look(known: Known, names: bool, named: frozenset[str], share: _Share) -> list[Found | Coverage]:
+    """What one piece of the search finds; the files in ``named`` are pieces of their own."""
     seen = Coverage(names=names)
     root, repo, what = share
     if isinstance(what, list):
@@ -218,7 +239,7 @@ def _look(known: Known, names: bool, share: _Share) -> list[Found | Coverage]:
     for listed in walk.below(what, repo):
         if listed.aside or listed.links:
             out += _aside(root, listed, partial(_same, listed.repository), known, seen)
-        out += _searched(root, listed.files, listed.repository, known, seen)
+        out += _searched(root, _unnamed(listed.files, root, named), listed.repository, known, seen)
     return [*out, seen]
 
 
