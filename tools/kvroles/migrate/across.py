@@ -131,26 +131,27 @@ def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
     return out
 
 
-def by_name(ctx: FileCtx, name: str) -> dict[Side, Cue]:
-    """What each side, prefill or decode, is seen to use the variable, key or object ``name`` of this file for, in the files
-    beside it or one folder up that do not set it themselves."""
+def by_name(ctx: FileCtx, names: set[str]) -> dict[str, dict[Side, Cue]]:
+    """What each side, prefill or decode, is seen to use the variables, keys or objects ``names`` of this file for, in the files
+    beside it or one folder up that do not set them themselves. Each of these files is read once."""
     folder = os.path.dirname(ctx.path)
     where = [folder] if "/" not in ctx.name else [folder, os.path.join(folder, "..")]
-    out: dict[Side, Cue] = {}
+    out: dict[str, dict[Side, Cue]] = {name: {} for name in names}
     for path in [p for f in where for p in files_in(f) if os.path.normpath(p) != os.path.normpath(ctx.path)]:
         data = walk.look(path).data
-        if name.encode() not in data:
+        found = [name for name in names if name.encode() in data]
+        if not found:
             continue
         s = data.decode("utf-8", "replace")
-        if given.defines(s, name):
-            continue
         shown = _join(os.path.dirname(ctx.name), folder, path)
         other = File(path, shown, Text(s))
-        up = Scope("other file", shown, None, file_scope(shown, other).cues)
-        for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
-            side = decide.of_use(use).side
-            if side in PD:
-                out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, f"{os.path.basename(path)} uses {name}"))
+        for name in sorted(name for name in found if not given.defines(s, name)):
+            up = Scope("other file", shown, None, file_scope(shown, other).cues)
+            for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
+                side = decide.of_use(use).side
+                if side in PD:
+                    words = f"{os.path.basename(path)} uses {name}"
+                    out[name].setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
     return out
 
 

@@ -135,17 +135,19 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
     """Refuse the side of a value whose name a file near by, which does not set it, uses for the other side."""
     if ctx.path == "-":
         return verdicts
-    uses: dict[str, dict[Side, Cue]] = {}
-    out: list[Verdict | None] = []
-    for site, v in zip(sites, verdicts, strict=True):
-        carrier = _carrier(site, ctx) if v is not None and v.side in PD else None
-        if v is not None and v.side is not None and carrier is not None:
-            if carrier.name not in uses:
-                from kvroles.migrate import across  # lazy: only few values have names that other files may use
+    decided = [v is not None and v.side in PD for v in verdicts]
+    carriers = [_carrier(s, ctx) if there else None for s, there in zip(sites, decided, strict=True)]
+    names = {c.name for c in carriers if c is not None}
+    if not names:
+        return verdicts
+    from kvroles.migrate import across  # lazy: only few values have names that other files may use
 
-                uses[carrier.name] = across.by_name(ctx, carrier.name)
-            if (taken := uses[carrier.name].get(v.side.other)) is not None:
-                v = Verdict(None, "shared", [*v.cues, taken], holder=carrier)
+    uses = across.by_name(ctx, names)
+    out: list[Verdict | None] = []
+    for carrier, v in zip(carriers, verdicts, strict=True):
+        used = uses[carrier.name] if carrier is not None else {}
+        if v is not None and v.side is not None and (taken := used.get(v.side.other)) is not None:
+            v = Verdict(None, "shared", [*v.cues, taken], holder=carrier)
         out.append(v)
     return out
 
