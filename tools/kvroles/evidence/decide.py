@@ -271,7 +271,7 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
             for cue in verdict.cues:
                 sides.setdefault(cue.side, cue)
             sides.setdefault(Side(verdict.why), verdict.cues[0])
-            looped = looped or _in_loop_over_both(chain, own)
+            looped = looped or _in_loop_over_both(chain, own, verdict.cues)
         elif verdict.why == "conflict":
             both = own is None and {c.side for c in verdict.cues} >= set(PD)
             return Verdict(None, "shared" if both else "conflict", verdict.cues)
@@ -294,9 +294,11 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
     return [Cue(side, min(cue.weight, Weight.NAMED), f"used by: {cue.kind}", cue.words, cue.pos)]
 
 
-def _in_loop_over_both(chain: list[Scope], own: _Level | str | None) -> bool:
-    """Whether a use stands in a loop over both sides, where nothing says the side that its value is named for: whatever the
-    name says, each server of both is given it."""
+def _in_loop_over_both(chain: list[Scope], own: _Level | str | None, cues: list[Cue]) -> bool:
+    """Whether a use stands in a loop over both sides, or in a function that one calls (as the ``cues`` of the use tell), where
+    nothing says the side that its value is named for: whatever the name says, each server of both is given it."""
     said = [c for scope in chain for c in scope.cues]
     named = own.side if isinstance(own, _Level) else None
-    return all(c.side is not named for c in said) and any(c.kind == kinds.LOOP_OVER_BOTH.name for c in said)
+    return all(c.side is not named for c in said) and any(
+        c.kind.removeprefix("used by: ") == kinds.LOOP_OVER_BOTH.name for c in (*said, *cues)
+    )

@@ -24,7 +24,7 @@ _MAX_BYTES = 256 << 10
 _NEAR = 300  # characters round a name in which its substitution stands
 _AROUND = 400  # characters round a setting in which its object begins and ends
 # One of these stands before what is replaced.
-_SIGNS = ("eplace", "sub(", "subn(", "s/", "s|", "s#", "s,", "s@", "s!", "s:", "s%", "${", "regexp:")
+_SIGNS = ("eplace", "sub(", "subn(", "subst", "s/", "s|", "s#", "s,", "s@", "s!", "s:", "s%", "${", "regexp:")
 _TO = r"(?P<to>[^\n]{0,80})"
 _FORMS = tuple(
     regex(pattern)
@@ -35,17 +35,22 @@ _FORMS = tuple(
         r"(?<!\w)s(?P<q>[/|#,@!:%])(?P<what>[^\n]{1,200}?)(?P=q)(?P<to>[^\n]{0,80}?)(?P=q)",  # sed, perl
         r"\$\{\w+//?(?P<what>[^/}\n]{1,200})/" + _TO,  # ${KV/X/Y}
         r"(?i:-[ic]?replace)\s+[\"'](?P<what>[^\"'\n]{1,200})[\"']\s*,\s*" + _TO,  # PowerShell's
+        r"\$\((?:pat)?subst\s+(?P<what>[^,\n]{1,200}),[ \t]*" + _TO,  # make's
+        r"\b(?:mustR|r)egexReplaceAll\w*\s+[\"'`](?P<what>[^\"'`\n]{1,200})[\"'`]\s+\S+\s+" + _TO,
         r"\breplace\s+[\"'`](?P<what>[^\"'`\n]{1,200})[\"'`]\s+" + _TO,  # Sprig's
         r"\bregexp:[ \t]*(?P<what>[^\n]{1,200})\n[ \t]*(?:replace|line):[ \t]*" + _TO,  # Ansible's
     )
 )
-_LISTED = regex(
-    r"\bname:[ \t]*[\"']?(?P<key>\w*CONNECTOR\w*)[\"']?[ \t]*(?:,|\r?\n)[ \t]*value:[ \t]*[\"']?(?P<value>[^\s\"',}]{1,80})"
+_LISTED = regex(  # an environment's list, Helm's parameters, a patch
+    r"\b(?:name|path|key):[ \t]*[\"']?(?P<key>[\w./]*(?:CONNECTOR|connector))[\"']?[ \t]*(?:,|\r?\n)[ \t]*value:[ \t]*[\"']?"
+    r"(?P<value>[^\s\"',}]{1,80})"
 )
+_VARS = regex(r"(?:^|/)(?:group_vars|host_vars)/")  # Ansible's
 _ANCHOR = regex(r"&[\w.-]+\s*\Z")
 _COMPARED = regex(r"\w*[\"'`]?\]?\s*(?:[=!]=|\bin\b|\bis\b|\beq\b|-eq\b)")
 _NAME = regex(r"[\s\"'`(]*([\w.$-]*)")
-_KEY = regex(r"[\w.-]*\Z")
+_LAST = regex(r"[./]")
+_KEY = regex(r"[\w./-]*\Z")
 _REST = regex(r"\w*")
 _ROLE = regex(r"(?i)role|<<:")  # or a merge, which the reader of YAML sees to
 _ROLES = regex(r"(?i)role\w{0,20}[\"']?\]?\s*[:=]")
@@ -76,7 +81,9 @@ def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Call
 
 def _keys(s: str, said: list[Mention], connector: str) -> set[str]:
     """The keys that a text sets to a connector."""
-    listed = {m["key"] for m in _LISTED.finditer(s) if m["value"] == connector} if "value:" in s else set()
+    listed = (
+        {_LAST.split(m["key"])[-1] for m in _LISTED.finditer(s) if m["value"] == connector} if "value:" in s else set()
+    )
     return {_key(s, m).rpartition(".")[2] for m in said if m.value == connector} | listed
 
 
@@ -111,16 +118,19 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
     if of not in _DATA or not os.path.isfile(path):
         return ""
     keys = _keys(s, said, connector)
-    signs = [key if key.isupper() else f".{key}" for key in keys]  # a variable, a dotted path
+    signs = [
+        sign for key in keys for sign in ((key,) if key.isupper() else (f".{key}", f"/{key}"))
+    ]  # a variable, a path
     for other in _round(path, name):
         text = _text(other, *_state(other))
         if "onnector" not in text and "ONNECTOR" not in text:
             continue
         base = os.path.basename(other)
-        overlay = base == own or (_VALUES.search(own) is not None and _VALUES.search(base) is not None)
+        lang = registry.lang_of_name(base)
+        vars_of = _VARS.search(name) is not None and _VARS.search(other) is not None and lang == "yaml"
+        overlay = base == own or vars_of or (_VALUES.search(own) is not None and _VALUES.search(base) is not None)
         if not overlay and own not in text and not any(sign in text for sign in signs):
             continue
-        lang = registry.lang_of_name(base)
         named = _named(own, text)
         if words := substituted(text, connector) if named or own in text else "":
             return f"{base}: {words}"
@@ -143,7 +153,7 @@ def _listed(s: str) -> Iterator[Mention]:
     """The connectors that the lists of an environment set, where they set no role."""
     for m in _LISTED.finditer(s) if "value:" in s else ():
         if not _ROLE.search(s, *regions.block(s, m.start())):
-            at = m.start("key") + m["key"].index("ONNECTOR")
+            at = m.end("key") - len("onnector")
             yield Mention(at, at, "", True, m["value"], connectors.is_placeholder(m["value"]))
 
 
@@ -156,7 +166,9 @@ def _key(s: str, m: Mention) -> str:
     """The key, variable or dotted path that a mention sets."""
     head = _KEY.search(s, max(0, m.at - 100), m.at)
     rest = _REST.match(s, m.at)
-    return (head.group() if head is not None else "").lstrip("-.") + (rest.group() if rest is not None else "")
+    return (head.group() if head is not None else "").replace("/", ".").lstrip("-.") + (
+        rest.group() if rest is not None else ""
+    )
 
 
 def _shown(s: str, m: Mention) -> str:
