@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from string import ascii_letters, digits
 from typing import NamedTuple
 
 from kvroles.evidence.patterns import regex
@@ -13,6 +14,7 @@ from kvroles.evidence.text import occurrences
 from kvroles.migrate.connectors import BASES, Kind, is_placeholder, kind_of, placeholder_of_other
 
 _LONGEST = 90  # letters of a class's name
+_ALPHANUMERIC = ascii_letters + digits
 _BESIDE = 400  # characters round a role in which its connector is set, where it is no key of vLLM's own
 _KV = regex(r"(?i)kv[-_]?c\Z")
 _NAMED = regex(
@@ -56,9 +58,7 @@ class Mention(NamedTuple):
 def mentions(s: str) -> Iterator[Mention]:
     """Each place where ``s`` says "connector" in the name of a class, or sets one."""
     for i in chain(occurrences(s, "onnector"), occurrences(s, "ONNECTOR")):
-        start = i
-        while start and i - start < _LONGEST and s[start - 1].isalnum():
-            start -= 1
+        start = _start_of_word(s, i)
         c = _NAMED.match(s, start) if s[start].isupper() else None
         named = c[1] if c is not None else ""
         m = _SET.match(s, i) if s[i + 8 : i + 9] in _AFTER else None
@@ -67,6 +67,15 @@ def mentions(s: str) -> Iterator[Mention]:
             yield Mention(i, start, named, ours, m["value"] if m["alone"] is None else None, _later(m, ours))
         elif named:
             yield Mention(i, start, named)
+
+
+def _start_of_word(s: str, i: int) -> int:
+    """Where the letters and digits begin that end at index ``i``; no further back than a class's name is long."""
+    before = s[max(0, i - _LONGEST) : i]
+    start = i - len(before) + len(before.rstrip(_ALPHANUMERIC))
+    while start and i - start < _LONGEST and s[start - 1].isalnum():  # of another alphabet
+        start -= 1
+    return start
 
 
 def all_other(

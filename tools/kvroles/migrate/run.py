@@ -262,7 +262,9 @@ def _show(result: FileResult, data: bytes, options: Options) -> None:
 
 def _nested(data: bytes) -> bool:
     """Whether brackets are nested deeper than the stack of a parser written in C allows."""
-    brackets = data.replace(b"\x1b[", b"").translate(None, _NO_BRACKETS)  # a terminal colour's bracket is never closed
+    if b"\x1b" in data:
+        data = data.replace(b"\x1b[", b"")  # a terminal colour's bracket is never closed
+    brackets = data.translate(None, _NO_BRACKETS)
     for _ in range(_ROUNDS):  # each round removes the innermost pairs
         if len(brackets) <= _LIMIT:
             return False

@@ -201,7 +201,8 @@ def _with_role(s: str, at: int) -> bool:
 def _round(path: str, name: str) -> Iterator[str]:
     """The files that may say more of one: those of its folder and the folders below and, where what the user named holds it,
     of the folder above and those beside."""
-    folder = os.path.dirname(path)
+    folder, base = os.path.split(path)
+    own = os.path.normpath(path)
     folders = [folder, *_folders(folder)]
     if os.path.dirname(name):
         above = os.path.join(folder, "..")
@@ -211,7 +212,7 @@ def _round(path: str, name: str) -> Iterator[str]:
         ]
     for held in folders[:_MANY]:
         for other in islice(_files(held), _MANY):
-            if os.path.normpath(other) != os.path.normpath(path):
+            if not other.endswith(base) or os.path.normpath(other) != own:
                 yield other
 
 

@@ -188,7 +188,7 @@ def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
 
 def _extended(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """Refuse the side of a compose service that another file extends for the other side."""
-    if "services:" not in ctx.low or not any(v is not None and v.side is not None for v in verdicts):
+    if not any(v is not None and v.side is not None for v in verdicts) or "services:" not in ctx.low:
         return verdicts
     from kvroles.migrate import across  # lazy: only few files are compose files
 

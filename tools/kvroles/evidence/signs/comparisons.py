@@ -57,13 +57,13 @@ def compared(p: Place) -> bool:
         return False
     if after is not None and p.lang in DATA | DOCUMENTS and _SAID_AFTER.match(p.after):
         after = None  # a word of a sentence, and no operator
-    if _NEGATED_SCHEMA.search(p.before):
+    if "const" in p.before and _NEGATED_SCHEMA.search(p.before):
         return True
     if _COMPARED_BEFORE.search(p.line) or (after is not None and (not after["closed"] or _IN_BRACKETS.search(p.line))):
         return True
     if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
         return True
-    return _VALUE_OF.search(p.before) is not None and _beside_operator(p)
+    return "value" in p.before and _VALUE_OF.search(p.before) is not None and _beside_operator(p)
 
 
 def _beside_operator(p: Place) -> bool:

@@ -94,21 +94,25 @@ class File(FileCtx):
 
     def set_anew(self, site: Site) -> bool:
         """Whether a line behind a site sets the connector of the config that the site is in to one that may be NIXL's."""
-        named = (s.name for s in site.scope.chain() if s.kind == "variable" and s.name)
-        return any(self.set_again(name, site.pos) for name in named)
-
-    def set_again(self, name: str, place: int) -> bool:
-        """Whether a line behind index ``place`` sets the connector of the config in ``name`` to one that may be NIXL's."""
-        s = self.text.s
+        setting = [line for start, line in self._setting if start > site.pos]
+        if not setting:  # nearly always; to find the owners of a site takes much longer
+            return False
+        named = (re.escape(s.name) for s in site.scope.chain() if s.kind == "variable" and s.name)
         # ``name[``, ``name.``, ``f(name, ``, ``{...name, ``, ``local.name``, ``set $name "``
-        changed = re.compile(rf"(?:(?<![\w.-])|(?<=\.\.\.)|(?<=local\.)){re.escape(name)}(?:[\[.,)\"']|[ \t]+[\"'`(])")
+        changed = (rf"(?:(?<![\w.-])|(?<=\.\.\.)|(?<=local\.)){name}(?:[\[.,)\"']|[ \t]+[\"'`(])" for name in named)
+        return any(re.search(pattern, line) for pattern in changed for line in setting)
+
+    @cached_property
+    def _setting(self) -> list[tuple[int, str]]:
+        """The lines that may set NIXL's connector and no role: where each begins, and its text."""
+        s = self.text.s
+        out: list[tuple[int, str]] = []
         for m in self.mentions:
-            if m.at > place and self._may_set(m):
+            if self._may_set(m):
                 a, b = s.rfind("\n", 0, m.at) + 1, s.find("\n", m.at)
-                line = s[a : b if b >= 0 else len(s)]
-                if place < a and changed.search(line) and "role" not in line:
-                    return True
-        return False
+                if "role" not in (line := s[a : b if b >= 0 else len(s)]):
+                    out.append((a, line))
+        return out
 
     def _of_another(self, m: Mention) -> bool:
         """Whether a mention sets no connector, or one that is known to be another than NIXL's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.machinery import PathFinder
@@ -12,6 +13,7 @@ from tree_sitter import Language, Node, Parser, Range
 from kvroles.evidence.text import Text
 
 MAX_NODES_DEEP = 400
+_HELD = re.compile(rb"\S")
 _IN_ONE = {"typescript": ("typescript", "language_typescript"), "tsx": ("typescript", "language_tsx")}
 
 
@@ -61,7 +63,8 @@ def _without(source: bytes, hidden: Sequence[tuple[int, int]]) -> tuple[bytes, l
     shown: list[Range] = []
     start = row = 0
     for a, b in [*hidden, (len(source), len(source))]:
-        first = a + len(source[a:b]) - len(source[a:b].lstrip())
+        held = _HELD.search(source, a, b)
+        first = held.start() if held is not None else b
         end = a
         if first + 5 <= b:
             end = first + 5
