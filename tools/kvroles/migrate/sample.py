@@ -18,6 +18,7 @@ Run this on the first node, for example:
 ```bash
 #!/bin/bash
 MODEL=${MODEL:-acme/model}
+NUM_PREFILL=1
 CONFIG='{"kv_connector": "NixlConnector", "kv_role": "kv_both", "kv_buffer_device": "cuda"}'
 ARGS=(--tensor-parallel-size 1)
 ARGS+=(--enforce-eager)
@@ -70,6 +71,7 @@ from vllm import LLM
 from vllm.config import KVTransferConfig
 
 CONNECTOR = "NixlConnector"
+ROLES = ["kv_producer", "kv_consumer", "kv_both"]  # no role switch
 
 
 def prefill(role="kv_both"):

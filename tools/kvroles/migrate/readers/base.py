@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
@@ -28,6 +27,18 @@ _T = TypeVar("_T")
 # $NAME, ${NAME}, ${NAME:-other}, $(NAME), ${local.name}
 _VARIABLE = regex(r"\$[({]?([\w.]+)(?::?[-=][^{}]*)?[)}]?|\{\{-?\s*\.?([\w.]+)\s*-?\}\}")
 _WORD = regex(r"\w*")
+
+
+# ``name[``, ``name.``, ``f(name, ``, ``{...name, ``, ``local.name``, ``set $name "``
+_BEFORE_CHANGED = regex(r"(?<![\w.-])|(?<=\.\.\.)|(?<=local\.)")
+_BEHIND_CHANGED = regex(r"[\[.,)\"']|[ \t]+[\"'`(]")
+
+
+def _changes(line: str, name: str) -> bool:
+    """Whether a line may change what is in ``name``."""
+    return any(
+        _BEFORE_CHANGED.match(line, i) and _BEHIND_CHANGED.match(line, i + len(name)) for i in occurrences(line, name)
+    )
 
 
 class Reader(Protocol):
@@ -97,10 +108,8 @@ class File(FileCtx):
         setting = [line for start, line in self._setting if start > site.pos]
         if not setting:  # nearly always; to find the owners of a site takes much longer
             return False
-        named = (re.escape(s.name) for s in site.scope.chain() if s.kind == "variable" and s.name)
-        # ``name[``, ``name.``, ``f(name, ``, ``{...name, ``, ``local.name``, ``set $name "``
-        changed = (rf"(?:(?<![\w.-])|(?<=\.\.\.)|(?<=local\.)){name}(?:[\[.,)\"']|[ \t]+[\"'`(])" for name in named)
-        return any(re.search(pattern, line) for pattern in changed for line in setting)
+        named = (s.name for s in site.scope.chain() if s.kind == "variable" and s.name)
+        return any(_changes(line, name) for name in named for line in setting)
 
     @cached_property
     def _setting(self) -> list[tuple[int, str]]:
