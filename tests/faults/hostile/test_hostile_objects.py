@@ -304,3 +304,19 @@ def test_a_hundred_thousand_tags_do_not_hold_a_refusal(repository: Path, monkeyp
     monkeypatch.setattr(clone, "_by_number", lambda name: (sorted_.append(name), real(name))[1])
     assert clone.at(repository).tags_like("v0.22.x")[0] == "v0.22.99999"
     assert len(sorted_) <= 10_000
+
+
+@pytest.mark.parametrize(
+    "name", ["HEAD", "refs/tags/v0.22.1", "packed-refs", "config", "commondir", "objects/info/alternates"]
+)
+def test_a_file_of_a_clone_that_is_a_link_to_a_secret_does_not_show_it(
+    making: Making, repository: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "token").write_text("s3cret-of-the-user\n")
+    file = repository / ".git" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    file.symlink_to(tmp_path / "token")
+    for revision in ("HEAD", "v0.22.1", "zz"):
+        ran = making(repository, "--vllm-rev", revision)
+        assert "s3cret" not in ran.out + ran.err, ran

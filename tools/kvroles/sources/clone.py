@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kvroles.errors import NoSource
-from kvroles.said import said, shell
+from kvroles.said import shell
 from kvroles.sources import git
 from kvroles.tree import handles
 
@@ -110,7 +110,8 @@ class Clone:
         if read is not None and not _HEX.fullmatch(first) and (shared or name == "HEAD"):
             raise NoSource(
                 f"{self.folder} is a damaged clone: {name} holds no id and no name",
-                found=said(first[:60]) or "an empty file",
+                # Not what stands there: HEAD may be a link to a file of secrets.
+                found=f"{len(first)} characters that are neither" if first else "an empty file",
                 fix=f"See `{shell('git', '-C', self.folder, 'fsck')}`, or clone it again",
             )
         return first if _HEX.fullmatch(first) else packed.get(name)
