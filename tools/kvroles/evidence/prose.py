@@ -193,9 +193,10 @@ _TAIL = frozenset(word for row in rows(titles.TAIL) for word in row[0].split())
 _LONGEST = 2000  # characters: what is longer is no title
 _DECORATED = regex(r"[#=*\-–—_/\\>|<+~`]{2,}")
 _LETTER_WORDS = regex(r"[^\W_][\w'.]*")
-# A setting that is told, no title: "prefill: no", "decode = false".
+# A setting that is told, no title: "prefill: no", "decode = false", "prefill worker (disabled)".
 _SETTING = regex(
-    r"(?i)\s*[:=]+\s*[\"'`]?(?:true|false|yes|no|on|off|none|null|n/a|(?:en|dis)abled|-?\d+)[\"'`]?\s*(?:$|[,;.(])"
+    r"(?i)\s*(?:[:=]+\s*[\"'`]?(?:true|false|yes|no|on|off|none|null|n/a|(?:en|dis)abled|-?\d+)[\"'`]?"
+    r"|[(\[]\s*(?:disabled|off|unused|not\s+used|removed|gone|stopped|commented\s+out)\s*[)\]])\s*(?:$|[,;.(])"
 )
 _QUESTION = regex(r"[^.!;:,(\[]*[?？]")
 _STOP = regex(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
