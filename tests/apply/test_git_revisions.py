@@ -231,6 +231,7 @@ def test_three_way_keeps_an_edit_elsewhere_in_the_file(tmp_path: Path) -> None:
     assert b"is deprecated for NixlConnector" in text
 
 
+@pytest.mark.slow
 def test_a_conflict_is_left_beside_the_target_and_the_tree_untouched(tmp_path: Path) -> None:
     files = pristine("0.22.1")
     line = b"        assert vllm_config.kv_transfer_config.engine_id is not None\n"

@@ -230,7 +230,7 @@ def fork_of(release: str) -> Files:
     return files
 
 
-@pytest.mark.parametrize("release", slow_but(["0.22.1"], ["0.18.1", "0.22.1"]))
+@pytest.mark.parametrize("release", slow_but([], ["0.18.1", "0.22.1"]))
 def test_a_fork_takes_the_topic_keeps_it_and_gives_it_back(release: str) -> None:
     files = fork_of(release)
     _, after = fitted(files, REJECT, nearest=release)

@@ -174,6 +174,7 @@ def test_the_gate_is_on_however_true_is_written(repository: Path, action: Action
     assert action(check=check).code == 1
 
 
+@pytest.mark.slow
 def test_what_the_settings_of_a_pull_request_decided_is_in_the_log_and_can_be_left_out(
     repository: Path, action: Action
 ) -> None:
@@ -299,6 +300,7 @@ def test_a_run_that_fails_writes_no_table(repository: Path, action: Action) -> N
     assert (ran.code, ran.summary) == (2, "")
 
 
+@pytest.mark.slow
 def test_annotations_that_github_drops_are_counted(repository: Path, action: Action) -> None:
     (repository / "run.sh").write_text(SCRIPT * 6)
     ran = action()

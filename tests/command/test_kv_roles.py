@@ -151,6 +151,7 @@ def test_a_spoilt_installation_is_to_be_installed_anew(
     assert "git" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_wheel_alone_writes_an_image_and_reads_an_installation(kv_roles: Run, tiny: Tiny, tmp_path: Path) -> None:
     base = f"docker.io/vllm/vllm-openai@sha256:{'0' * 64}"
     done = kv_roles("vendor", "image", "--vllm-rev", "0.22.1", "--base", base, "--output", "image")

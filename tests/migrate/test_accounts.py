@@ -7,6 +7,7 @@ from kvroles.migrate import run, spelled
 from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.settings import Options, Settings
 from support import verdicts
+from support.cost import slow_but
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 OTHER = NIXL.replace("NixlConnector", "LMCacheConnectorV1")
@@ -103,7 +104,7 @@ def test_what_configures_nothing_is_told_by_its_sign(what: str) -> None:
     assert set(_codes(name, text)) == {code}
 
 
-@pytest.mark.parametrize("room", ["corpus", "fuzz"])
+@pytest.mark.parametrize("room", slow_but(["corpus"], ["corpus", "fuzz"]))
 def test_findings_are_as_many_as_a_plain_search_of_the_bytes_finds(room: str) -> None:
     files = {at: of for at, of in verdicts.inputs().items() if at.startswith(f"{room}/") and b"kv_both" in of[1]}
     assert len(files) > 20

@@ -125,6 +125,7 @@ PATTERNS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_whatever_is_repeated_a_file_is_read_or_unread_and_the_next_one_is_read(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

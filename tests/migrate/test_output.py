@@ -86,7 +86,7 @@ def test_a_patch_in_the_log_of_an_action_gives_it_no_commands() -> None:
 
 
 @pytest.mark.parametrize("form", slow_but([""], ["", "--json", "--github", "-v"]))
-@pytest.mark.parametrize("what", slow_but(["| true"], ["| head -1", "| true"]))
+@pytest.mark.parametrize("what", slow_but([], ["| head -1", "| true"]))
 def test_a_pipe_closed_early_changes_no_exit_code(form: str, what: str) -> None:
     for n in range(300):
         Path(f"{n}.sh").write_text(GOOD)

@@ -178,6 +178,7 @@ def test_without_kubectl_its_objects_are_piped_in(
     assert "KVR110" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_where_kubectl_lists_nothing_its_own_words_are_shown_and_it_is_asked_again(
     places: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,7 @@ def test_the_running_interpreter_is_the_default(vendor: Vendor) -> None:
     vendor("verify").refused(4, sys.executable)
 
 
+@pytest.mark.slow
 def test_a_folder_outside_any_environment_is_run_by_the_interpreter_named(
     vendor: Vendor, patched: Path, tmp_path: Path
 ) -> None:

@@ -111,6 +111,7 @@ def test_every_code_is_tried() -> None:
     assert {code for code, _, _ in SPOILT} == set(lint.CODES)
 
 
+@pytest.mark.slow
 def test_people_read_a_line_a_finding(tiny: Tiny, tmp_path: Path) -> None:
     copy = tiny.copy(tmp_path / "project")
     edit("Topic: unit-tests", "Topic: other")(copy.root / "patches")
