@@ -66,7 +66,7 @@ def touched(release: str) -> list[str]:
     )
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(
     edits=st.lists(st.tuples(st.integers(0, 99), st.integers(0, 999), st.sampled_from(KINDS)), min_size=1, max_size=4),
 )
