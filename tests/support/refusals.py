@@ -31,6 +31,7 @@ _TEST = re.compile(
     r"^def (test_\w+)\(.*(?:\n(?:\) ->.*|[ \t].*)?(?=\n|\Z))*", re.MULTILINE
 )  # a function, with its body
 WAYS = ("command", "option", "cause")
+_SHARED = 2  # a test of more rows than that has a case for each, named for its place
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,12 @@ class Table:
             elif not _RUNS.search(_tests()[row.by]):
                 wrong.append(f"{row.place}: {row.by} runs nothing")
         return wrong
+
+    def unnamed(self) -> list[str]:
+        """The rows of a test of more than ``_SHARED`` of them that has no case by the name of the row's place."""
+        counted = Counter(row.by for row in self.rows())
+        shared = [row for row in self.rows() if counted[row.by] > _SHARED]
+        return [f"{r.place}: {r.by} has no case of that name" for r in shared if r.place not in _quoted()[r.by]]
 
 
 TABLE = Table(
@@ -172,6 +179,17 @@ def _is_refusal(call: ast.Call) -> bool:
     """Whether ``call`` makes an error of ours: by its class, or as a class of its own that passes a fix line on."""
     own = ast.unparse(call.func) == "super().__init__" and any(k.arg == "fix" for k in call.keywords)
     return own or getattr(call.func, "id", "") in _RAISED
+
+
+@functools.cache
+def _quoted() -> dict[str, set[str]]:
+    """The words between quotes in the module of each test, by the test's name: the names of its cases are among them."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "tests").glob("**/test_*.py"):
+        text = path.read_text()
+        words = set(re.findall(r'"([\w.]+)"', text))
+        found |= {m[1]: words for m in _TEST.finditer(text)}
+    return found
 
 
 @functools.cache

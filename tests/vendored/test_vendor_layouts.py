@@ -17,7 +17,7 @@ import pytest
 from kvroles.series.lock import Lock
 from kvroles.vendored.image import pyz
 from support import wheels
-from support.advice import commands
+from support.advice import commands, pasted
 from support.driver import Ran
 from support.files import contents, put, snapshot
 from support.tiny import CONNECTOR, Tiny
@@ -32,13 +32,6 @@ EDIT = b"\n\ndef added_by_the_image():\n    return 1\n"
 def fix_of(ran: Ran, mark: str = "tools/vendor.py") -> str:
     """The command that a refusal offers and that holds ``mark``."""
     return next(c for c in commands(ran.said) if mark in c)
-
-
-def pasted(command: str, cwd: Path, **env: str) -> str:
-    """Run a fix line as a person would."""
-    done = subprocess.run(["bash", "-c", command], cwd=cwd, capture_output=True, text=True, env={**os.environ, **env})
-    assert done.returncode == 0, (command, done.stdout, done.stderr)
-    return done.stdout
 
 
 def there_and_back(vendor: Vendor, where: tuple[str | Path, ...], tree: Path, tiny: Tiny, tail: bytes = b"") -> Ran:
@@ -144,18 +137,6 @@ def test_a_package_without_dist_info(vendor: Vendor, tiny: Tiny, spaced: Path) -
     proven = there_and_back(vendor, (*where, "--part", "runtime"), tree, tiny, EDIT)
     assert "fitted by exact context" in proven.out
     vendor("install", *where, "--part", "runtime", "--vllm-rev", "0.9.0").refused(1, "another release", "0.9.0")
-
-
-def test_a_link_to_the_package(vendor: Vendor, tiny: Tiny, spaced: Path) -> None:
-    tree = put(spaced / "src", wheels.package("0.22.1"))
-    site = wheels.environment(spaced / "env")
-    (site / "vllm").symlink_to(tree / "vllm")
-    python = site.parents[2] / "bin" / "python"
-    refused = vendor("install", "--python", python).refused(1, "is a link to", "--part runtime")
-    proven = there_and_back(vendor, ("--python", python, "--part", "runtime"), tree, tiny)
-    assert "kv_both: warns once" in proven.out
-    pasted(fix_of(refused), spaced)
-    assert (tree / CONNECTOR).read_bytes() == tiny.applied()[CONNECTOR]
 
 
 @pytest.mark.parametrize("mode", ["symlink", "hardlink", "copy"])
@@ -379,57 +360,6 @@ def test_a_link_in_the_way_of_a_layer_is_refused_before_anything_is_changed(
         1, "is in the way of the layer", "it is a link"
     )
     assert snapshot(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (lambda s: (s / INFO / "kv-roles/receipt.json").unlink(), "there is no receipt"),
-        (lambda s: put(s, {CONNECTOR: wheels.package("0.22.1")[CONNECTOR]}), "its receipt says it is patched"),
-        (lambda s: put(s, {INFO + "/kv-roles/receipt.json": b"["}), "is damaged"),
-        (lambda s: put(s, {INFO + "/RECORD": b"vllm/__init__.py,md5=AAAA,1\n"}), "is damaged"),
-    ],
-)
-def test_a_fix_line_of_verify_leads_to_a_proven_installation(
-    vendor: Vendor, wheel: Path, spaced: Path, tmp_path: Path, damage: Callable[[Path], None], said: str
-) -> None:
-    """What is quoted is pasted: pip gets the wheel from a folder in place of an index."""
-    site = wheels.installed(spaced / "env", wheel)
-    vendor("install", "--site-packages", site).ok()
-    damage(site)
-    refused = vendor("verify", "--site-packages", site).refused(3, said)
-    if "pip install" in refused.said:
-        command = fix_of(refused, "pip install")
-        python = shlex.split(command)[0]
-        command = (
-            f"{shlex.quote(sys.executable)} -m pip --python {shlex.quote(python)} {command.partition('-m pip ')[2]}"
-        )
-        pasted(f"{command} --no-index --find-links {shlex.quote(str(wheel.parent))} --no-compile", tmp_path)
-    else:
-        put(site, {INFO + "/RECORD": (site / INFO / "kv-roles/originals/RECORD").read_bytes()})
-        shutil.rmtree(site / INFO / "kv-roles")
-        shutil.rmtree(site / INFO / "sboms")
-    pasted(fix_of(refused), tmp_path)
-    vendor("verify", "--site-packages", site).ok()
-
-
-@pytest.mark.parametrize("how", ["cut short", "another's name", "a lost member", "signed"])
-def test_the_command_that_fetches_a_wheel_again_gets_one_that_can_be_built_from(
-    vendor: Vendor, wheel: Path, spaced: Path, how: str
-) -> None:
-    """Pasted as it is printed; pip's environment names a folder in place of the index."""
-    bad = {
-        "cut short": lambda: put(spaced, {wheel.name: wheel.read_bytes()[:-2000]}),
-        "another's name": lambda: put(spaced, {wheel.name: wheels.make(spaced / "in", "0.21.0").read_bytes()}),
-        "a lost member": lambda: wheels.make(spaced, unrecorded={wheels.LIBRARY: None}),
-        "signed": lambda: wheels.make(spaced, unrecorded={"{info}/RECORD.jws": b"{}"}),
-    }
-    bad[how]()
-    command = ("wheel", "--vllm-rev", "0.22.1", "--output", spaced / "out", "--wheel")
-    refused = vendor(*command, spaced / wheel.name)
-    assert refused.code in (1, 3), refused.said
-    pasted(fix_of(refused, "pip download"), spaced, PIP_NO_INDEX="1", PIP_FIND_LINKS=wheel.parent.as_uri())
-    vendor(*command, spaced / "fetched" / wheel.name).ok()
 
 
 def test_the_commands_that_end_two_distributions_in_one_environment(vendor: Vendor, wheel: Path, spaced: Path) -> None:

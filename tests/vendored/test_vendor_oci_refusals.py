@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -182,26 +181,6 @@ def test_a_blob_that_is_no_file_of_the_layout_is_not_read(
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere") if kind == "link" else os.mkfifo(path)
     vendor("oci", "--vllm-rev", "0.22.1", "--base", base).refused(4, "lacks the blob")
-
-
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
-def test_an_image_that_is_damaged_is_copied_anew_as_it_is_said(
-    vendor: Vendor, files: oci.Files, tmp_path: Path
-) -> None:
-    """The command pasted, with another copy of the image in place of the registry's."""
-    made = oci.Layout(tmp_path / "good")
-    base = made.name(made.image([oci.tar(files)], "amd64", oci.SETTINGS))
-    shutil.copytree(base, tmp_path / "DIR")
-    layer = max((tmp_path / "DIR" / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
-    layer.write_bytes(layer.read_bytes()[:-1] + b"x")
-    command = ("oci", "--vllm-rev", "0.22.1", "--output", tmp_path / "image", "--base", tmp_path / "DIR")
-    (way,) = commands(vendor(*command).refused(3, "is damaged").said)
-    shutil.rmtree(tmp_path / "DIR")
-    ran = subprocess.run(
-        ["sh", "-euc", way.replace("docker://IMAGE", f"oci:{base}")], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stderr
-    vendor(*command).ok()
 
 
 def test_a_header_larger_than_any_name_is_refused(vendor: Vendor, tmp_path: Path) -> None:

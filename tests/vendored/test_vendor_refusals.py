@@ -7,3 +7,7 @@ from support.refusals import VENDORED
 
 def test_every_refusal_has_one_row_and_every_row_a_test() -> None:
     assert VENDORED.check() == []
+
+
+def test_a_test_of_many_refusals_has_a_case_for_each() -> None:
+    assert VENDORED.unnamed() == []

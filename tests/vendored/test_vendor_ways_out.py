@@ -197,6 +197,13 @@ def test_without_the_fault_the_same_run_of_vendor_goes_on(
     [
         ("in_place_command._run.1", "verify --site-packages SITE --env X", "Expected NAME=VALUE", "verify --site-packages SITE --env X=1"),
         ("in_place_command._run.3", "verify --site-packages SITE --through \"'\"", "is not a command", "verify --site-packages SITE --through env"),
+        ("image.context._put.1", IMAGE.replace("shelf/out", "shelf"), "a shelf", IMAGE),
+        ("image.oci._free.1", OCI.replace("shelf/out", "shelf/x"), "is no folder", OCI),
+        ("image.oci._free.2", OCI.replace("a shelf/out", "an image"), "is the base itself", OCI),
+        ("image.oci._free.3", OCI.replace("shelf/out", "shelf"), "holds other things", OCI),
+        ("installed.distribution._first.1", "install", "Name the interpreter with --python", "install --python 'an env/bin/python'"),
+        ("installed.distribution._in.2", "install --site-packages 'a layer'", "There is no vLLM in", INSTALL),
+        ("installed.distribution.find.1", "install --site-packages 'no folder'", "is not a folder", INSTALL),
         ("image.packages.find.2", OCI.replace("an image", "another image"), "Name an image of vLLM with --base", OCI),
     ],
 )  # fmt: skip
@@ -207,6 +214,28 @@ def test_what_vendor_advises_in_place_of_a_wrong_argument_is_taken(
         done(INSTALL)
     refused(place, wrong, says)
     done(right)
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "says"),
+    [
+        ("provenance.files.sign.1", '"\'"', "is not a command"),
+        ("provenance.files.sign.2", "' '", "is empty"),
+        ("provenance.files.sign.3", "'no such program'", "could not be run"),
+    ],
+)
+def test_the_statement_is_signed_by_the_command_that_is_named(
+    refused: Refused, done: Vendor, home: Path, place: str, wrong: str, says: str
+) -> None:
+    """A ``cosign`` that writes the bundle it is told to stands for the real one, which asks a service."""
+    put(
+        home,
+        {"bin/cosign": b'#!/bin/sh\ntest "$1 $2 $3 $5" = "attest-blob --yes --statement --bundle" && cp "$4" "$6"\n'},
+    )
+    (home / "bin/cosign").chmod(0o755)
+    (way,) = commands(refused(place, f"{OCI} --sign-with {wrong}", says).said)
+    done(f"{OCI} --sign-with {shlex.quote(way)}", env={"PATH": f"{home / 'bin'}:{os.environ['PATH']}"})
+    assert list((home / "a shelf/out").glob("*.bundle"))
 
 
 def test_the_digest_of_a_base_is_asked_for_by_the_command_that_is_named(

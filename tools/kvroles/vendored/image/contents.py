@@ -135,7 +135,7 @@ def _path(name: str) -> str:
     """``name`` as a path from the image's root. Raises Unproven when it leads out of it."""
     parts = [p for p in name.split("/") if p not in ("", ".")]
     if ".." in parts or "\0" in name:
-        raise Unproven(f"A layer of the base image holds {name[:200]!r}, which leads out of it", fix=RUN_IT)
+        raise Unproven(f"A layer of the base image holds {name[:200]!r}, which leads out of it", fix=ANEW)
     return "/".join(parts)
 
 

@@ -7,7 +7,6 @@ Docker's own manifests (distribution/distribution, "manifest-v2-2.md") are read 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from typing import IO, Any
 
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, UsageError
-from kvroles.said import counted
+from kvroles.said import counted, shell
 from kvroles.tree import handles
 from kvroles.vendored.image import shape
 
@@ -36,7 +35,9 @@ _MAX_JSON = 16 << 20  # manifests and configurations; registries take 4 MiB
 _MAX_DEPTH = 3  # of an index in an index
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK = 1 << 20
-ANEW = "Copy the image anew: `skopeo copy --all docker://IMAGE oci:DIR:NAME`"
+_COPY = "skopeo copy --all docker://IMAGE oci:DIR:NAME"
+_BY_SKOPEO = f"Write one with skopeo, into a new folder DIR: `{_COPY}`"
+ANEW = f"Copy the image anew, into a new folder DIR (skopeo keeps a blob that is there): `{_COPY}`"
 Descriptor = dict[str, Any]
 
 
@@ -94,12 +95,13 @@ class Layout:
             ) from None
 
     def _none(self, lacks: str) -> NoSource:
-        docker = "manifest.json" in self._members or (self.path / "manifest.json").is_file()
-        source = "docker-archive" if docker else "docker://IMAGE, or docker-daemon"
-        return NoSource(
-            f"{self.path} is no OCI image layout: it holds no {Path(lacks).name}",
-            fix=f"Write one with skopeo: `skopeo copy --all {source}:... oci:DIR:NAME`",
-        )
+        way = f"{_BY_SKOPEO}, or the same from docker-daemon:IMAGE"
+        if "manifest.json" in self._members:
+            way = f"It is what 'docker save' writes. Convert it: `{_converted(self.path)}`"
+        elif (self.path / "manifest.json").is_file():
+            pack = shell("tar", "-C", self.path, "-cf", "docker.tar", ".")
+            way = f"It is what 'docker save' writes, unpacked. Convert it: `{pack} && {_converted(Path('docker.tar'))}`"
+        return NoSource(f"{self.path} is no OCI image layout: it holds no {Path(lacks).name}", fix=way)
 
     def open(self, name: str) -> IO[bytes]:
         """The file ``name``, opened once. Raises FileNotFoundError."""
@@ -155,8 +157,7 @@ class Layout:
     def _lacks(self, descriptor: Descriptor) -> NoSource:
         return NoSource(
             f"{self.path} lacks the blob {descriptor['digest']}",
-            fix="Copy the whole image: `skopeo copy --all docker://IMAGE oci:DIR:NAME`, or name the platform that is there "
-            "with --platform",
+            fix=f"Copy the whole image, into a new folder DIR: `{_COPY}`, or name the platform that is there with --platform",
         )
 
     def base(self, ref: str | None, platforms: tuple[str, ...]) -> Base:
@@ -266,14 +267,6 @@ def blob(descriptor: Descriptor, where: Path) -> str:
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
-def check(path: Path, descriptor: Descriptor) -> None:
-    """Raise Unproven unless the file ``path`` is what ``descriptor`` says."""
-    with path.open("rb") as f:
-        found = f"sha256:{hashlib.file_digest(f, 'sha256').hexdigest()}"
-    if found != descriptor["digest"]:
-        raise wrong(descriptor, found)
-
-
 def wrong(descriptor: Descriptor, found: str) -> Unproven:
     """A blob that is not what it is named for."""
     return Unproven(
@@ -282,6 +275,11 @@ def wrong(descriptor: Descriptor, found: str) -> Unproven:
         found=found,
         fix=ANEW,
     )
+
+
+def _converted(archive: Path) -> str:
+    """The command that makes a layout of what ``docker save`` wrote to ``archive``."""
+    return f"{shell('skopeo', 'copy', f'docker-archive:{archive}')} oci:DIR:NAME"
 
 
 def _names(descriptor: Descriptor) -> list[str]:
@@ -321,5 +319,5 @@ def _readable(path: Path) -> Iterator[None]:
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as e:
         raise NoSource(
             f"{path} is no OCI image layout, neither a folder nor an archive of one: {e}",
-            fix="Write one with skopeo: `skopeo copy --all docker://IMAGE oci:DIR:NAME`",
+            fix=_BY_SKOPEO,
         ) from None

@@ -106,7 +106,7 @@ def _inside(path: str, found: Installed) -> None:
             f"RECORD of {found.site / found.info} is damaged: it names a file outside of the environment",
             expected="paths below the folder of packages, and scripts and data up to three folders above it",
             found=path[:200],
-            fix=found.reinstall,
+            fix=f"{found.laid_over} (--force-reinstall would take away what RECORD names)",
         )
 
 

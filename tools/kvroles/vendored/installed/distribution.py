@@ -69,6 +69,13 @@ class Installed:
         return f"Reinstall: `{python} -m pip install --force-reinstall --no-deps {self.name}=={self.version}`"
 
     @property
+    def laid_over(self) -> str:
+        """As ``reinstall``, where RECORD names files of others: pip does not take away first what RECORD lists."""
+        return self.reinstall.replace("--force-reinstall", "--ignore-installed").replace(
+            "Reinstall:", "Install over it:"
+        )
+
+    @property
     def _bare_again(self) -> str:
         """As ``reinstall``, of files that no installer knows: the stored originals, or the tree's own commit."""
         site = str(self.site)

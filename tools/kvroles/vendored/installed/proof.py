@@ -200,9 +200,7 @@ def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouche
     compare bytecode with its source, which takes longer than all the rest. ``vouched``: RECORD has to agree with ``ours``; else
     they are fitted by what they hold, and listed where it does not."""
     data = through_links(found)(found.record) if found.info else None
-    if found.info and data is None:
-        raise Unproven(f"{found.record} is missing from {found.site}", fix=found.reinstall)
-    record = Record.parse(data, str(found.site / found.info), _anew(found)) if data is not None else None
+    record = Record.parse(data or b"", str(found.site / found.info), _anew(found)) if found.info else None
     read = census.take(found, record)
     for odd in read.odd:
         if (vouched and odd.path in ours) or odd.path.startswith(f"{found.info}/METADATA"):
@@ -385,7 +383,6 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
     read = through_links(found)
     files = [f for t in topics for f in t.files]
     pristine = next((f for f in files if f.state is State.PRISTINE), None)
-    again = f"Run `{found.again('install')}`"
     if pristine is not None:
         before = (
             "its receipt says it is patched" if made else "it was never patched, or vLLM was reinstalled over the patch"
@@ -393,7 +390,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
         raise Unproven(
             f"{pristine.path} in {found.site} is as vLLM {whole.row.release} ships it: {before}",
             expected="the deprecation of kv_both in it",
-            fix=again,
+            fix=_anew(found) if made else f"Run `{found.again('install')}`",
         )
     if made is None:
         if all(f.state is State.NATIVE for f in files):
@@ -407,7 +404,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
             f"The receipt in {found.info or found.site} is about another release",
             expected=f"vLLM {whole.row.release}",
             found=f"vLLM {made.release}",
-            fix=again,
+            fix=_anew(found),
         )
     for path, (_, after) in made.files.items():
         data = read(path)
@@ -421,7 +418,7 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
     wanted = {t.topic for t in topics if t.state is State.APPLIED}
     promised = {name.partition("/")[0] for name in made.patches}
     if wanted - promised or {f.path for f in files if f.state is State.APPLIED} - set(made.files):
-        raise Unproven(f"The receipt in {found.info or found.site} leaves out what was patched", fix=again)
+        raise Unproven(f"The receipt in {found.info or found.site} leaves out what was patched", fix=_anew(found))
     return made.how
 
 
