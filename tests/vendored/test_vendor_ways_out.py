@@ -225,7 +225,7 @@ def test_what_vendor_advises_in_place_of_a_wrong_argument_is_taken(
     ],
 )
 def test_the_statement_is_signed_by_the_command_that_is_named(
-    refused: Refused, done: Vendor, home: Path, place: str, wrong: str, says: str
+    refused: Refused, vendor: Vendor, home: Path, site: Path, place: str, wrong: str, says: str
 ) -> None:
     """A ``cosign`` that writes the bundle it is told to stands for the real one, which asks a service."""
     put(
@@ -234,7 +234,8 @@ def test_the_statement_is_signed_by_the_command_that_is_named(
     )
     (home / "bin/cosign").chmod(0o755)
     (way,) = commands(refused(place, f"{OCI} --sign-with {wrong}", says).said)
-    done(f"{OCI} --sign-with {shlex.quote(way)}", env={"PATH": f"{home / 'bin'}:{os.environ['PATH']}"})
+    path = f"{home / 'bin'}:{os.environ['PATH']}"
+    vendor(*_words(OCI, site), "--sign-with", way, cwd=home, env={"PATH": path}).ok()
     assert list((home / "a shelf/out").glob("*.bundle"))
 
 
