@@ -380,9 +380,7 @@ class _Script:
         return scope
 
     def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
-        sides = self.ctx.sides_of(name)
-        cues = [kind.cue(s, name, self.t.at(node.start_byte)) for s in sides if len(sides) == 1]
-        return Scope(kind.name, name, up, cues)
+        return Scope(kind.name, name, up, self.ctx.name_cues(kind, name, self.t.at(node.start_byte)))
 
     def _uses(self, pattern: re.Pattern[str], own: Node) -> list[Scope]:
         """The owners of every match of ``pattern`` outside the node ``own`` and comments."""
@@ -443,13 +441,13 @@ class _Script:
         return Scope("block", "", up, cues) if cues else up
 
 
-def _inner(node: Node, kinds: frozenset[str] | set[str]) -> list[Node]:
-    """The outermost nodes below ``node`` whose type is one of ``kinds``, in order."""
+def _inner(node: Node, types: frozenset[str] | set[str]) -> list[Node]:
+    """The outermost nodes below ``node`` whose type is one of ``types``, in order."""
     out: list[Node] = []
     todo = [node]
     while todo:
         n = todo.pop()
-        if n.type in kinds and n != node:
+        if n.type in types and n != node:
             out.append(n)
         else:
             todo += reversed(n.named_children)
