@@ -97,10 +97,10 @@ class Layout:
     def _none(self, lacks: str) -> NoSource:
         way = f"{_BY_SKOPEO}, or the same from docker-daemon:IMAGE"
         if "manifest.json" in self._members:
-            way = f"It is what 'docker save' writes. Convert it: `{_converted(self.path)}`"
+            way = f"It is what docker saves. Convert it: `{_converted(self.path)}`"
         elif (self.path / "manifest.json").is_file():
             pack = shell("tar", "-C", self.path, "-cf", "docker.tar", ".")
-            way = f"It is what 'docker save' writes, unpacked. Convert it: `{pack} && {_converted(Path('docker.tar'))}`"
+            way = f"It is what docker saves, unpacked. Convert it: `{pack} && {_converted(Path('docker.tar'))}`"
         return NoSource(f"{self.path} is no OCI image layout: it holds no {Path(lacks).name}", fix=way)
 
     def open(self, name: str) -> IO[bytes]:
