@@ -18,15 +18,13 @@ from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import PD, name_sides
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.migrate import walk
+from kvroles.migrate import neighbours, walk
 from kvroles.migrate.readers import mentions, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.of_file import file_scope
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template.actions import Branch
 
-_MANY = 200  # files, and folders, that are looked at
-_MAX_BYTES = 256 << 10
 _READ = frozenset(
     {"shell", "yaml", "python", "go", "rust", "docker", "make", "just", "unit", "json", "toml", "powershell", "hcl"}
     | {"javascript", "typescript", "tsx"}
@@ -73,7 +71,7 @@ def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
     for path in files_in(folder):
         if os.path.basename(path) == name or _language(os.path.basename(path)) != "yaml":
             continue
-        text = walk.look(path).data.decode("utf-8", "replace")
+        text = neighbours.text(path)
         for m in re.finditer(_EXTENDS, text) if name in text else ():
             taken = dict(re.findall(r"(file|service):[ \t]*[\"']?(?:\./)?([\w./-]+)", m.group("how")))
             taker = re.findall(rf"(?m)^(?!{m.group('in')})[ \t]+([\w.-]+):[ \t]*(?:#.*)?\r?$", text[: m.start()])[-1:]
@@ -91,20 +89,13 @@ def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
     out: dict[Side, Cue] = {}
     for path in [own, *(p for p in _of_chart(ctx) if p != own)] if ctx.path != "-" else []:
         here = path == own
-        s = ctx.text.s if here else walk.look(path).data.decode("utf-8", "replace")
+        s = ctx.text.s if here else neighbours.text(path)
         if name not in s:
             continue
         s = re.sub(rf"\b\w+\.(?={re.escape(name)}\()", lambda m: " " * len(m.group()), s)  # imported as a module
         shown = ctx.name if here else _join(os.path.dirname(ctx.name), os.path.dirname(own), path)
-        other = File(path, shown, Text(s))
-        up = Scope("other file", shown, None, [] if here else file_scope(shown, other).cues)
-        for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
-            if here and block.start - len(name) - _HEAD <= use.place < block.end:
-                continue
-            side = decide.of_use(use).side
-            if side in PD:
-                words = f"{os.path.basename(path)} includes {name}"
-                out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
+        own_block = range(block.start - len(name) - _HEAD, block.end) if here else None
+        out = _used(File(path, shown, Text(s)), name, "includes", own_block) | out
     return out
 
 
@@ -115,19 +106,13 @@ def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
     names = [f".Values.{'.'.join(keys[:n])}" for n in range(len(keys), 0, -1) if n > 1 or n == len(keys)]
     out: dict[Side, Cue] = {}
     templates = os.path.join(folder, "templates")
-    for path in [p for where in (templates, *folders_in(templates)) for p in files_in(where)]:
-        s = walk.look(path).data.decode("utf-8", "replace")
+    for path in [p for where in (templates, *neighbours.folders(templates)) for p in files_in(where)]:
+        s = neighbours.text(path)
         name = next((n for n in names if n in s), "")
         if not name:
             continue
         shown = _join(os.path.dirname(ctx.name), folder, path)
-        other = File(path, shown, Text(s))
-        up = Scope("other file", shown, None, file_scope(shown, other).cues)
-        for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
-            side = decide.of_use(use).side
-            if side in PD:
-                words = f"{os.path.basename(path)} takes {name}"
-                out.setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
+        out = _used(File(path, shown, Text(s)), name, "takes") | out
     return out
 
 
@@ -146,13 +131,20 @@ def by_name(ctx: FileCtx, names: set[str]) -> dict[str, dict[Side, Cue]]:
         shown = _join(os.path.dirname(ctx.name), folder, path)
         other = File(path, shown, Text(s))
         for name in sorted(name for name in found if not given.defines(s, name)):
-            up = Scope("other file", shown, None, file_scope(shown, other).cues)
-            for use in mentions.owners(_language(os.path.basename(path)), other.text, name, up, other):
-                side = decide.of_use(use).side
-                if side in PD:
-                    words = f"{os.path.basename(path)} uses {name}"
-                    out[name].setdefault(side, kinds.EXTENDED.cue(Side.SHARED, words))
+            out[name] = _used(other, name, "uses") | out[name]
     return out
+
+
+def _used(other: File, name: str, how: str, own_block: range | None = None) -> dict[Side, Cue]:
+    """What each side, prefill or decode, is seen to use ``name`` for in a file; ``how`` is the word for it.
+
+    ``own_block`` is given where the file is the one at hand: its uses in there do not count, nor does the file's name.
+    """
+    up = Scope("other file", other.name, None, file_scope(other.name, other).cues if own_block is None else [])
+    base = os.path.basename(other.path)
+    uses = mentions.owners(_language(base), other.text, name, up, other)
+    sides = {decide.of_use(use).side for use in uses if own_block is None or use.place not in own_block}
+    return {side: kinds.EXTENDED.cue(Side.SHARED, f"{base} {how} {name}") for side in PD if side in sides}
 
 
 def _of_chart(ctx: FileCtx) -> list[str]:
@@ -168,10 +160,10 @@ def _of_chart(ctx: FileCtx) -> list[str]:
         folder = os.path.dirname(folder)
     out: list[str] = []
     todo = [folder]
-    while todo and len(out) < _MANY:
+    while todo and len(out) < neighbours.MANY:
         out += files_in(todo[0])
-        todo = [*todo[1:], *folders_in(todo[0])][:_MANY] if top < len(parts) else todo[1:]
-    return [os.path.normpath(p) for p in out[:_MANY]]
+        todo = [*todo[1:], *neighbours.folders(todo[0])][: neighbours.MANY] if top < len(parts) else todo[1:]
+    return [os.path.normpath(p) for p in out[: neighbours.MANY]]
 
 
 def _candidates(ctx: FileCtx) -> Iterator[_Candidate]:
@@ -183,7 +175,7 @@ def _candidates(ctx: FileCtx) -> Iterator[_Candidate]:
     for path in files_in(folder):
         if os.path.basename(path) != name:
             yield _Candidate(path, _join(shown, folder, path), name, here)
-    for child in folders_in(folder):
+    for child in neighbours.folders(folder):
         for path in files_in(child):
             yield _Candidate(path, _join(shown, folder, path), name, above)
     if not shown:
@@ -194,7 +186,7 @@ def _candidates(ctx: FileCtx) -> Iterator[_Candidate]:
     for path in files_in(os.path.join(parent, "templates")):
         yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
     if "kustomization.yaml" in ctx.siblings:  # a base: its folder is what others name
-        for beside in folders_in(parent):
+        for beside in neighbours.folders(parent):
             path = os.path.join(beside, "kustomization.yaml")
             if os.path.basename(beside) != own and os.path.isfile(path) and not os.path.islink(path):
                 yield _Candidate(path, _join(os.path.dirname(shown), parent, path), own, above)
@@ -215,26 +207,12 @@ def _join(shown: str, folder: str, path: str) -> str:
 
 def files_in(folder: str) -> list[str]:
     """The files in a folder that may name another, in order; links are not followed."""
-    try:
-        with os.scandir(folder or ".") as it:
-            found = [
-                os.path.join(folder, e.name)
-                for e in it
-                if _language(e.name) and e.is_file(follow_symlinks=False) and e.stat().st_size <= _MAX_BYTES
-            ]
-    except OSError:
-        return []
-    return sorted(found)[:_MANY]
-
-
-def folders_in(folder: str) -> list[str]:
-    """The folders in a folder, in order; links are not followed."""
-    try:
-        with os.scandir(folder or ".") as it:
-            found = [os.path.join(folder, e.name) for e in it if e.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
-    return sorted(f for f in found if os.path.basename(f) not in walk.PASSED_OVER)[:_MANY]
+    return neighbours.entries(
+        folder,
+        lambda e: (
+            bool(_language(e.name)) and e.is_file(follow_symlinks=False) and e.stat().st_size <= neighbours.MAX_BYTES
+        ),
+    )[: neighbours.MANY]
 
 
 def _language(name: str) -> str:

@@ -12,7 +12,7 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, holds_defaults, mentioned, name_sides
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import across, walk
+from kvroles.migrate import across, neighbours
 
 _DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
 _VALUES = regex(r"(?:^|/)values\.ya?ml$")
@@ -50,16 +50,16 @@ def _laid_over(ctx: FileCtx, keys: set[str], side: Side) -> tuple[str, str] | No
     folder, name = os.path.split(ctx.path)
     for path in across.files_in(folder) if any(_of(name, n) for n in ctx.siblings) else ():
         other = os.path.basename(path)
-        if _of(name, other) and _sets(text := _text(path), keys, side.other) and _CONFIG.search(text) is None:
+        if _of(name, other) and _sets(text := neighbours.text(path), keys, side.other) and _CONFIG.search(text) is None:
             return "file", other
     if "kustomization.yaml" not in ctx.siblings or "/" not in ctx.name:
         return None
     own = os.path.basename(os.path.abspath(folder))
     parent = os.path.join(folder, "..")
-    for overlay in (*across.folders_in(parent), *across.folders_in(os.path.join(parent, "overlays"))):
+    for overlay in (*neighbours.folders(parent), *neighbours.folders(os.path.join(parent, "overlays"))):
         if os.path.basename(overlay) == own:
             continue
-        texts = [_text(path) for path in across.files_in(overlay)]
+        texts = [neighbours.text(path) for path in across.files_in(overlay)]
         if not any(re.search(rf"\.\./{re.escape(own)}(?![\w.-])", t) for t in texts):
             continue
         named = name_sides(os.path.basename(overlay)) == {side.other}
@@ -77,10 +77,6 @@ def _of(name: str, other: str) -> bool:
     if other.endswith(name):
         return other[-len(name) - 1] in "-_."
     return (other.startswith(stem) and other[len(stem) : len(stem) + 1] in {"-", "_", "."}) or holds_defaults(stem)
-
-
-def _text(path: str) -> str:
-    return walk.look(path).data.decode("utf-8", "replace")
 
 
 def _sets(text: str, keys: set[str], side: Side) -> bool:

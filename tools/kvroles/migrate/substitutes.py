@@ -14,13 +14,12 @@ from itertools import chain, islice
 
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
-from kvroles.migrate import connectors, connectors_in_text, regions, walk
+from kvroles.migrate import connectors, connectors_in_text, neighbours, regions, walk
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import registry
 
-_MANY = 200  # places of a name, and files and folders, that are looked at
-_MAX_BYTES = 256 << 10
+_MANY = 200  # places of a name that are looked at
 _NEAR = 300  # characters round a name in which its substitution stands
 _AROUND = 400  # characters round a setting in which its object begins and ends
 # One of these stands before what is replaced.
@@ -203,21 +202,21 @@ def _round(path: str, name: str) -> Iterator[str]:
     of the folder above and those beside."""
     folder, base = os.path.split(path)
     own = os.path.normpath(path)
-    folders = [folder, *_folders(folder)]
+    folders = [folder, *neighbours.folders(folder)]
     if os.path.dirname(name):
         above = os.path.join(folder, "..")
         folders += [
             above,
-            *(f for f in _folders(above) if os.path.basename(f) != os.path.basename(os.path.abspath(folder))),
+            *(f for f in neighbours.folders(above) if os.path.basename(f) != os.path.basename(os.path.abspath(folder))),
         ]
-    for held in folders[:_MANY]:
-        for other in islice(_files(held), _MANY):
+    for held in folders[: neighbours.MANY]:
+        for other in islice(_files(held), neighbours.MANY):
             if not other.endswith(base) or os.path.normpath(other) != own:
                 yield other
 
 
 def _files(folder: str) -> list[str]:
-    return _entries(folder, lambda e: _may_set(e.name) and e.is_file(follow_symlinks=False))
+    return neighbours.entries(folder, lambda e: _may_set(e.name) and e.is_file(follow_symlinks=False))
 
 
 @lru_cache(maxsize=4096)
@@ -225,19 +224,6 @@ def _may_set(name: str) -> bool:
     """Whether a file of this name is of a language that sets connectors for others; a page is not."""
     lang = registry.lang_of_name(name)
     return lang != "" and lang not in _PAGES
-
-
-def _folders(folder: str) -> list[str]:
-    found = _entries(folder, lambda e: e.is_dir(follow_symlinks=False))
-    return [f for f in found if os.path.basename(f) not in walk.PASSED_OVER][:_MANY]
-
-
-def _entries(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
-    try:
-        with os.scandir(folder or ".") as it:
-            return sorted(os.path.join(folder, e.name) for e in it if wanted(e))
-    except OSError:
-        return []
 
 
 def _state(path: str) -> tuple[int, int]:
@@ -252,7 +238,7 @@ def _state(path: str) -> tuple[int, int]:
 @lru_cache(maxsize=512)
 def _text(path: str, _written: int, size: int) -> str:
     """The text of a file that speaks of connectors; empty for any other."""
-    if size > _MAX_BYTES:
+    if size > neighbours.MAX_BYTES:
         return ""
     data = walk.look(path).data
     return data.decode("utf-8", "replace") if b"onnector" in data or b"ONNECTOR" in data else ""

@@ -136,23 +136,23 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
     if ctx.path == "-":
         return verdicts
     decided = [v is not None and v.side in PD for v in verdicts]
-    carriers = [_carrier(s, ctx) if there else None for s, there in zip(sites, decided, strict=True)]
-    names = {c.name for c in carriers if c is not None}
+    holders = [_holder(s, ctx) if there else None for s, there in zip(sites, decided, strict=True)]
+    names = {h.name for h in holders if h is not None}
     if not names:
         return verdicts
     from kvroles.migrate import across  # lazy: only few values have names that other files may use
 
     uses = across.by_name(ctx, names)
     out: list[Verdict | None] = []
-    for carrier, v in zip(carriers, verdicts, strict=True):
-        used = uses[carrier.name] if carrier is not None else {}
+    for holder, v in zip(holders, verdicts, strict=True):
+        used = uses[holder.name] if holder is not None else {}
         if v is not None and v.side is not None and (taken := used.get(v.side.other)) is not None:
-            v = Verdict(None, "shared", [*v.cues, taken], holder=carrier)
+            v = Verdict(None, "shared", [*v.cues, taken], holder=holder)
         out.append(v)
     return out
 
 
-def _carrier(site: Site, ctx: File) -> Scope | None:
+def _holder(site: Site, ctx: File) -> Scope | None:
     """What holds a site's value under a name that other files can use: a variable of code or a script, a local of Terraform's,
     a variable of Ansible's, a ConfigMap or Secret. None if there is none."""
     chain = site.scope.chain()

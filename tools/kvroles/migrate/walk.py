@@ -449,11 +449,3 @@ def _first(fd: int) -> str:
         feeds += piece.count(b"\n", old)
     times = "once" if found == 1 else f"{found} times" if found < _COUNTED else f"{found} times or more"
     return f"and it holds kv_both {times}, first in line {line}" if found else "and it holds kv_both no more"
-
-
-def neighbours(path: str) -> frozenset[str]:
-    """The names in the folder of a file; empty if it cannot be listed."""
-    try:
-        return frozenset(os.listdir(os.path.dirname(path) or "."))
-    except OSError:
-        return frozenset()

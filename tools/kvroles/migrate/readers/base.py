@@ -14,7 +14,7 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.asked import asked
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text, occurrences
-from kvroles.migrate import connectors, connectors_in_text, overlays, regions, substitutes, walk
+from kvroles.migrate import connectors, connectors_in_text, neighbours, overlays, regions, substitutes
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
@@ -77,7 +77,7 @@ class File(FileCtx):
     """One file: what is known of it as a whole, and ``read``, which hands a text to the reader of its language."""
 
     def __init__(self, path: str, name: str, text: Text, nixl: frozenset[str] = frozenset()) -> None:
-        super().__init__(path, name, text, nixl, walk.neighbours)
+        super().__init__(path, name, text, nixl, neighbours.names)
         self.below = name  # the part of its path below what the user named
         self.asked_for = False  # whether the user named the very file
         self._kept: dict[Hashable, object] = {}
