@@ -32,7 +32,7 @@ from support.files import put
 from support.index_server import IndexServer
 from support.mounts import Mounts
 from support.refusals import made
-from support.tiny import UTILS, Tiny, pristine
+from support.tiny import ARCHIVE, UTILS, Tiny, pristine
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,6 @@ Apply = Callable[..., Ran]
 Refused = Callable[..., Ran]
 CLONE = "--upstream 'a clone' --vllm-rev main --output 'a new one'"
 INTO = "--into 'a tree'"
-NAME = "vllm-0.22.1.tar.gz"
 
 
 def run(command: str, home: Path) -> None:
@@ -216,9 +215,9 @@ def test_an_archive_is_copied_to_where_the_cache_would_have_it(
 ) -> None:
     asked = "--vllm-rev 0.22.1 --output 'a new one' --cache-dir 'a cache'"
     ran = refused("sources.cache._not_cached.1", asked, "or copy the archive there")
-    assert f"Expected a cache/archives/{NAME} with" in ran.said
+    assert f"Expected a cache/archives/{ARCHIVE} with" in ran.said
     (home / "a cache/archives").mkdir(parents=True)
-    shutil.copy(tiny.archive(), home / "a cache/archives" / NAME)
+    shutil.copy(tiny.archive(), home / "a cache/archives" / ARCHIVE)
     done(asked)
 
 
@@ -247,7 +246,7 @@ def test_a_cache_that_others_may_write_is_not_shared(refused: Refused, done: App
 @pytest.fixture
 def served(index: IndexServer, tiny: Tiny) -> IndexServer:
     """An index that serves the archive of the small 0.22.1."""
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     return index
 
 
@@ -258,7 +257,7 @@ def test_a_link_in_the_cache_is_deleted_by_the_command_that_is_named(
     refused: Refused, done: Apply, served: IndexServer, home: Path
 ) -> None:
     (home / "a cache/archives").mkdir(parents=True, mode=0o700)
-    (home / "a cache/archives" / NAME).symlink_to("/dev/null")
+    (home / "a cache/archives" / ARCHIVE).symlink_to("/dev/null")
     ran = refused("sources.cache._cached.1", f"{FETCHED} {served.url}", "Look at it, then delete it", online=True)
     run(*commands(ran.err), home)
     done(f"{FETCHED} {served.url}", online=True)
@@ -268,7 +267,7 @@ def test_a_run_that_fetches_for_too_long_is_ended(
     refused: Refused, done: Apply, served: IndexServer, home: Path
 ) -> None:
     (home / "a cache/archives").mkdir(parents=True, mode=0o700)
-    with (home / "a cache/archives" / f".{NAME}.lock").open("w") as f:
+    with (home / "a cache/archives" / f".{ARCHIVE}.lock").open("w") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         waits = {"kvroles.sources.cache._WAIT_S": -1.0}
         refused(
@@ -322,15 +321,15 @@ def odd(body: bytes, kind: str) -> answers.Answer:
     return lambda r: r.reply(200, body, Content_Type=kind)
 
 
-PAGE, FILE, JSON = "/simple/vllm/", f"/files/{NAME}", "application/vnd.pypi.simple.v1+json"
+PAGE, FILE, JSON = "/simple/vllm/", f"/files/{ARCHIVE}", "application/vnd.pypi.simple.v1+json"
 FAULTS = [
     ("attempts.retrying.1", PAGE, answers.moved("gopher://x/")),
     ("attempts.retrying.2", PAGE, answers.status(404)),
     ("attempts.retrying.4", PAGE, answers.status(503)),
     ("attempts.retrying.2", FILE, answers.status(404)),
     ("index.files.1", PAGE, odd(b"%PDF", "application/pdf")),
-    ("index.files.2", PAGE, answers.json_page([(NAME, "file:///etc/passwd")])),
-    ("index.locate.1", PAGE, answers.json_page([(NAME, "gopher://x/y")])),
+    ("index.files.2", PAGE, answers.json_page([(ARCHIVE, "file:///etc/passwd")])),
+    ("index.locate.1", PAGE, answers.json_page([(ARCHIVE, "gopher://x/y")])),
     ("index.locate.2", PAGE, answers.json_page([])),
     ("cache._fetch.1", PAGE, answers.json_page([])),
     ("cache._fetch.2", FILE, None),  # of the right size
@@ -345,7 +344,7 @@ def test_another_index_is_named_than_one_that_does_not_serve_it(
     says = "Do not use that file" if place.endswith("_fetch.2") else "ame an index with --index-url or PIP_INDEX_URL"
     refused(f"sources.{place}", f"{FETCHED} {served.url}", says, online=True, set_=IMPATIENT)
     with IndexServer() as other:
-        other.serve(NAME, tiny.archive().read_bytes())
+        other.serve(ARCHIVE, tiny.archive().read_bytes())
         done(f"{FETCHED} {other.url}", online=True)
 
 

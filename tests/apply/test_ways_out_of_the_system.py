@@ -33,7 +33,7 @@ from support.files import put
 from support.index_server import IndexServer
 from support.mounts import Mounts
 from support.refusals import made, place_of
-from support.tiny import CONNECTOR, STRAGGLER, UTILS, Tiny, pristine
+from support.tiny import ARCHIVE, CONNECTOR, STRAGGLER, UTILS, Tiny, pristine
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,6 @@ Refused = Callable[..., Ran]
 INTO = "--into 'a tree'"
 COPY = "--upstream 'a tree' --output 'a new one'"
 SHELF = "--vllm-rev 0.22.1 --output 'a shelf/new'"
-NAME = "vllm-0.22.1.tar.gz"
 REWORDED = (b"self.kv_cache_config = kv_cache_config", b"self.ours = kv_cache_config")
 
 
@@ -112,7 +111,7 @@ def test_each_file_of_a_new_tree_that_cannot_be_written_is_written_by_the_next_r
 def test_an_archive_that_the_cache_s_disk_cannot_hold_is_kept_once_there_is_room(
     refused: Refused, done: Apply, tiny: Tiny, index: IndexServer, home: Path, mounts: Mounts
 ) -> None:
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     disk = mounts.small_disk(home / "a disk", "64k")
     put(disk, {"in the way": b"x" * 65_000})
     fetched = f"--vllm-rev 0.22.1 --output 'a new one' --cache-dir 'a disk/cache' --index-url {index.url}"
@@ -133,10 +132,10 @@ def test_an_archive_that_another_run_changes_is_taken_with_a_cache_of_one_s_own(
 
     def fetched_and_changed(*args: Any, **kw: Any) -> None:
         real(*args, **kw)
-        (home / "shared/archives" / NAME).write_bytes(b"x" * row.size)
+        (home / "shared/archives" / ARCHIVE).write_bytes(b"x" * row.size)
 
     with IndexServer() as served:
-        served.serve(NAME, tiny.archive().read_bytes())
+        served.serve(ARCHIVE, tiny.archive().read_bytes())
         monkeypatch.setattr(cache_module, "_fetch", fetched_and_changed)
         with pytest.raises(KvRolesError, match="Run again with a cache of your own"):
             cache_module.archive_bytes(row, home / "shared", index_url=served.url)

@@ -16,12 +16,11 @@ from kvroles.sources import index as index_module
 from support import index_server as answers
 from support.driver import Ran
 from support.index_server import IndexServer
-from support.tiny import Tiny
+from support.tiny import ARCHIVE, Tiny
 
 pytestmark = pytest.mark.slow
 
-NAME = "vllm-0.22.1.tar.gz"
-FILE = f"/files/{NAME}"
+FILE = f"/files/{ARCHIVE}"
 PAGE = "/simple/vllm/"
 Fetching = Callable[..., Ran]
 
@@ -36,7 +35,7 @@ def basic(pair: str) -> str:
 def test_credentials_in_the_address_go_to_its_host_alone_and_into_no_message(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path
 ) -> None:
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     url = index.url.replace("//", "//me:s%40cret@")
     fetching(url=url).ok()
     assert {a.headers.get("authorization") for a in index.asked} == {basic("me:s@cret")}
@@ -50,12 +49,12 @@ def test_credentials_in_the_address_go_to_its_host_alone_and_into_no_message(
 def test_credentials_are_not_carried_to_another_host(fetching: Fetching, index: IndexServer, tiny: Tiny) -> None:
     data = tiny.archive().read_bytes()
     with IndexServer() as other:
-        other.serve(NAME, data)
-        index.on(PAGE, answers.html_page([(NAME, f"/moved/{NAME}")]))
-        index.on(f"/moved/{NAME}", answers.moved(f"{other.base}{FILE}"))
+        other.serve(ARCHIVE, data)
+        index.on(PAGE, answers.html_page([(ARCHIVE, f"/moved/{ARCHIVE}")]))
+        index.on(f"/moved/{ARCHIVE}", answers.moved(f"{other.base}{FILE}"))
         fetching(url=index.url.replace("//", "//me:secret@")).ok()
         assert "authorization" not in other.asked_for(FILE)[0].headers
-        assert index.asked_for(f"/moved/{NAME}")[0].headers["authorization"] == basic("me:secret")
+        assert index.asked_for(f"/moved/{ARCHIVE}")[0].headers["authorization"] == basic("me:secret")
 
 
 def test_credentials_are_not_carried_from_https_to_http() -> None:
@@ -71,7 +70,7 @@ def test_credentials_are_not_carried_from_https_to_http() -> None:
 def test_credentials_come_from_netrc_too(fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login you password p4ss\n")
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     fetching(env={"NETRC": str(netrc)}).ok()
     assert {a.headers.get("authorization") for a in index.asked} == {basic("you:p4ss")}
 
@@ -81,7 +80,7 @@ def test_a_damaged_netrc_is_no_obstacle(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path, damage: bytes
 ) -> None:
     (tmp_path / "netrc").write_bytes(damage)
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     fetching(env={"NETRC": str(tmp_path / "netrc")}).ok()
 
 
@@ -89,13 +88,13 @@ def test_a_damaged_netrc_is_no_obstacle(
 
 
 def test_the_environments_proxy_is_used(fetching: Fetching, index: IndexServer, tiny: Tiny) -> None:
-    index.on(f"http://pkgs.invalid{PAGE}", answers.html_page([(NAME, FILE)]))
+    index.on(f"http://pkgs.invalid{PAGE}", answers.html_page([(ARCHIVE, FILE)]))
     index.on(f"http://pkgs.invalid{FILE}", answers.file(tiny.archive().read_bytes()))
     fetching(url="http://pkgs.invalid/simple", env={"http_proxy": index.base, "no_proxy": ""}).ok()
 
 
 def test_no_proxy_is_heeded(fetching: Fetching, index: IndexServer, tiny: Tiny) -> None:
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     fetching(env={"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}).ok()
 
 
@@ -119,7 +118,7 @@ def secure(tiny: Tiny, certificate: Path) -> Iterator[IndexServer]:
     """An index that speaks TLS under ``certificate``."""
     with IndexServer() as server:
         server.speak_tls(certificate)
-        server.serve(NAME, tiny.archive().read_bytes())
+        server.serve(ARCHIVE, tiny.archive().read_bytes())
         yield server
 
 
@@ -135,7 +134,7 @@ def test_a_certificate_nobody_vouches_for_is_refused_at_once(
 ) -> None:
     fetching(url=secure.url).refused(4, "certificate of https://127.0.0.1", "not trusted", "SSL_CERT_FILE")
     assert not (tmp_path / "new").exists()
-    assert not (tmp_path / "cache/archives" / NAME).exists()
+    assert not (tmp_path / "cache/archives" / ARCHIVE).exists()
 
 
 def test_a_certificate_that_only_a_strict_python_refuses_is_told_so(

@@ -21,12 +21,11 @@ from support.driver import Ran
 from support.files import contents
 from support.index_server import IndexServer
 from support.mounts import Mounts
-from support.tiny import Tiny
+from support.tiny import ARCHIVE, Tiny
 
 pytestmark = pytest.mark.slow
 
-NAME = "vllm-0.22.1.tar.gz"
-FILE = f"/files/{NAME}"
+FILE = f"/files/{ARCHIVE}"
 PAGE = "/simple/vllm/"
 Fetching = Callable[..., Ran]
 
@@ -34,7 +33,7 @@ Fetching = Callable[..., Ran]
 def no_trace(tmp_path: Path) -> None:
     """Nothing was built, and nothing under the archive's name is in the cache."""
     assert not (tmp_path / "new").exists()
-    assert not (tmp_path / "cache/archives" / NAME).exists()
+    assert not (tmp_path / "cache/archives" / ARCHIVE).exists()
 
 
 # Honest indexes.
@@ -52,17 +51,17 @@ def test_an_index_may_answer_in_html_or_json_with_any_kind_of_url(
         "other host": f"{index.base.replace('127.0.0.1', 'localhost')}{FILE}?key=1",
         "escaped": FILE.replace("-", "%2D") + "#x",
     }
-    index.serve(NAME, tiny.archive().read_bytes(), href=urls[href], as_json=as_json)
+    index.serve(ARCHIVE, tiny.archive().read_bytes(), href=urls[href], as_json=as_json)
     index.on(FILE.replace("-", "%2D"), answers.file(tiny.archive().read_bytes()))
     fetching().ok()
-    assert (tmp_path / "cache/archives" / NAME).read_bytes() == tiny.archive().read_bytes()
+    assert (tmp_path / "cache/archives" / ARCHIVE).read_bytes() == tiny.archive().read_bytes()
 
 
 def test_html_with_a_base_and_newer_attributes(fetching: Fetching, index: IndexServer, tiny: Tiny) -> None:
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     page = (
         f'<html><head><base href="{index.base}/files/"></head><body><a>no address</a>'
-        f'<A HREF="{NAME}" data-requires-python="&gt;=3.9" data-yanked="">x</A></body>'
+        f'<A HREF="{ARCHIVE}" data-requires-python="&gt;=3.9" data-yanked="">x</A></body>'
     ).encode()
     index.on(PAGE, lambda r: r.reply(200, page, Content_Type="text/html"))
     fetching().ok()
@@ -71,9 +70,9 @@ def test_html_with_a_base_and_newer_attributes(fetching: Fetching, index: IndexS
 def test_redirects_are_followed_and_links_resolved_where_they_lead(
     fetching: Fetching, index: IndexServer, tiny: Tiny
 ) -> None:
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     index.on(PAGE, answers.moved("/mirror/deep/er/vllm/", 301))
-    index.on("/mirror/deep/er/vllm/", answers.html_page([(NAME, f"../../../..{FILE}")]))
+    index.on("/mirror/deep/er/vllm/", answers.html_page([(ARCHIVE, f"../../../..{FILE}")]))
     fetching().ok()
 
 
@@ -81,7 +80,7 @@ def test_a_folder_of_files_is_an_index_too(fetching: Fetching, tiny: Tiny, tmp_p
     folder = tmp_path / "wheelhouse/simple/vllm"
     folder.mkdir(parents=True)
     shutil.copy(tiny.archive(), folder)
-    (folder / "index.html").write_text(f'<html><a href="{NAME}">x</a></html>')
+    (folder / "index.html").write_text(f'<html><a href="{ARCHIVE}">x</a></html>')
     fetching(url=(tmp_path / "wheelhouse/simple").as_uri()).ok()
 
 
@@ -96,18 +95,18 @@ def test_a_damaged_cached_archive_is_fetched_again(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path
 ) -> None:
     (tmp_path / "cache/archives").mkdir(parents=True)
-    (tmp_path / "cache/archives" / NAME).write_bytes(tiny.archive().read_bytes()[:-9])
-    index.serve(NAME, tiny.archive().read_bytes())
+    (tmp_path / "cache/archives" / ARCHIVE).write_bytes(tiny.archive().read_bytes()[:-9])
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     fetching().ok()
-    assert (tmp_path / "cache/archives" / NAME).read_bytes() == tiny.archive().read_bytes()
+    assert (tmp_path / "cache/archives" / ARCHIVE).read_bytes() == tiny.archive().read_bytes()
 
 
 def test_the_cache_holds_nothing_but_archives_when_done(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path
 ) -> None:
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     fetching().ok()
-    assert {p for p in contents(tmp_path / "cache") if not p.endswith(".lock")} == {f"archives/{NAME}"}
+    assert {p for p in contents(tmp_path / "cache") if not p.endswith(".lock")} == {f"archives/{ARCHIVE}"}
 
 
 # Broken downloads.
@@ -116,7 +115,7 @@ def test_the_cache_holds_nothing_but_archives_when_done(
 def test_a_broken_download_is_resumed_where_it_broke(fetching: Fetching, index: IndexServer, tiny: Tiny) -> None:
     data = tiny.archive().read_bytes()
     third = len(data) // 3
-    index.serve(NAME, data)
+    index.serve(ARCHIVE, data)
     index.on(FILE, answers.cut(data, third), answers.cut(data, third), answers.file(data))
     fetching().ok()
     assert [a.headers.get("range") for a in index.asked_for(FILE)] == [None, f"bytes={third}-", f"bytes={2 * third}-"]
@@ -126,7 +125,7 @@ def test_a_download_broken_by_a_kill_is_resumed_by_the_next_run(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path
 ) -> None:
     data = tiny.archive().read_bytes()
-    index.serve(NAME, data)
+    index.serve(ARCHIVE, data)
     index.on(FILE, answers.cut(data, 500), answers.nothing, answers.nothing, answers.nothing)
     fetching().refused(4)
     index.on(FILE, answers.file(data))
@@ -138,7 +137,7 @@ def test_a_server_without_ranges_is_asked_from_the_start(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path
 ) -> None:
     data = tiny.archive().read_bytes()
-    index.serve(NAME, data)
+    index.serve(ARCHIVE, data)
     index.on(FILE, answers.cut(data, 500), answers.whole(data))
     fetching().ok()
 
@@ -147,7 +146,7 @@ def test_a_part_that_the_server_will_not_continue_is_thrown_away(
     fetching: Fetching, index: IndexServer, tiny: Tiny
 ) -> None:
     data = tiny.archive().read_bytes()
-    index.serve(NAME, data)
+    index.serve(ARCHIVE, data)
     index.on(FILE, answers.cut(data, 500), answers.status(416), answers.file(data))
     fetching().ok()
 
@@ -157,20 +156,20 @@ def test_a_part_that_never_was_of_this_file_is_thrown_away(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path, junk: bytes
 ) -> None:
     data = tiny.archive().read_bytes()
-    part = tmp_path / "cache/archives" / f".{NAME}.{sha256(data)[:12]}.part"
+    part = tmp_path / "cache/archives" / f".{ARCHIVE}.{sha256(data)[:12]}.part"
     part.parent.mkdir(parents=True)
     for leftover in (junk, junk[:1] * len(data)):
         part.write_bytes(leftover)
-        index.serve(NAME, data)
+        index.serve(ARCHIVE, data)
         fetching().ok()
         assert not part.exists()
-        (tmp_path / "cache/archives" / NAME).unlink()
+        (tmp_path / "cache/archives" / ARCHIVE).unlink()
         shutil.rmtree(tmp_path / "new")
 
 
 def test_a_lie_in_the_range_is_found_out_by_the_hash(fetching: Fetching, index: IndexServer, tiny: Tiny) -> None:
     data = tiny.archive().read_bytes()
-    index.serve(NAME, data)
+    index.serve(ARCHIVE, data)
     index.on(FILE, answers.cut(data, 500), lambda r: r.reply(206, data[400:-100]), answers.file(data))
     fetching().ok()
 
@@ -195,9 +194,9 @@ FAULTY_PAGES = {
     "broken json": (lambda r: r.reply(200, b'{"files": [', Content_Type="application/json"), "no index page"),
     "other json": (lambda r: r.reply(200, b'{"detail": []}', Content_Type="application/json"), "no index page"),
     "deep json": (lambda r: r.reply(200, b"[" * 200_000, Content_Type="application/json"), "no index page"),
-    "a link that is no url": (answers.html_page([(NAME, f"http://[bad/{NAME}")]), "no index page"),
-    "a json link that is no url": (answers.json_page([(NAME, "http://[bad/")]), "no index page"),
-    "a json link to nowhere": (answers.json_page([(NAME, f"gopher://x/{NAME}")]), "gopher"),
+    "a link that is no url": (answers.html_page([(ARCHIVE, f"http://[bad/{ARCHIVE}")]), "no index page"),
+    "a json link that is no url": (answers.json_page([(ARCHIVE, "http://[bad/")]), "no index page"),
+    "a json link to nowhere": (answers.json_page([(ARCHIVE, f"gopher://x/{ARCHIVE}")]), "gopher"),
     "not http": (answers.garbage, "4 attempts"),
     "hangs up": (answers.nothing, "4 attempts"),
     "says nothing": (answers.hanging, "4 attempts: timed out"),
@@ -233,7 +232,7 @@ FAULTY_FILES = {
 @pytest.mark.parametrize("fault", FAULTY_FILES)
 def test_a_faulty_file_is_named(fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path, fault: str) -> None:
     code, answer, words = FAULTY_FILES[fault]
-    index.serve(NAME, b"")
+    index.serve(ARCHIVE, b"")
     index.on(FILE, answer)
     fetching(timeout_s=0.3 if answer is answers.hanging else 30).refused(code, words)
     no_trace(tmp_path)
@@ -243,7 +242,7 @@ def test_a_file_of_the_right_size_and_another_hash_is_refused(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path
 ) -> None:
     data = bytes(reversed(tiny.archive().read_bytes()))
-    index.serve(NAME, data)
+    index.serve(ARCHIVE, data)
     ran = fetching()
     ran.refused(3, f"{index.base}{FILE} is not the archive", sha256(data), sha256(tiny.archive().read_bytes()))
     no_trace(tmp_path)
@@ -294,8 +293,8 @@ def test_no_page_whatever_makes_it_crash(body: bytes, kind: str) -> None:
 
 def test_concurrent_runs_fetch_once(index: IndexServer, tiny: Tiny, tmp_path: Path) -> None:
     data = tiny.archive().read_bytes()
-    index.serve(NAME, data)
-    row = ArchiveRow(NAME, sha256(data), len(data))
+    index.serve(ARCHIVE, data)
+    row = ArchiveRow(ARCHIVE, sha256(data), len(data))
     got: list[bytes] = []
     threads = [
         threading.Thread(target=lambda: got.append(cache.archive_bytes(row, tmp_path, index_url=index.url)))
@@ -314,7 +313,7 @@ def test_a_full_disk_under_the_cache_is_not_blamed_on_the_network(
 ) -> None:
     mounts.small_disk(tmp_path / "cache", "8k")
     (tmp_path / "cache/filler").write_bytes(b"x" * 7000)
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     fetching().refused(4, "No space left", "Free some space")
     assert len(index.asked_for(FILE)) <= 1
     no_trace(tmp_path)
@@ -323,7 +322,7 @@ def test_a_full_disk_under_the_cache_is_not_blamed_on_the_network(
 def test_a_cache_that_cannot_be_written_is_named(
     fetching: Fetching, index: IndexServer, tiny: Tiny, tmp_path: Path, read_only: Callable[..., None]
 ) -> None:
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     (tmp_path / "cache").mkdir()
     read_only(tmp_path / "cache")
     fetching().refused(4, "cache", "Read-only file system" if os.geteuid() == 0 else "Permission denied")

@@ -12,30 +12,16 @@ import jsonschema
 import pytest
 from kvroles.migrate import cli
 from support.corpus import EVERY_CODE
+from support.two_servers import NIXL, SCRIPT, UNSAID, run
 
 pytestmark = pytest.mark.usefixtures("here")
 
 REPO = Path(__file__).parents[2]
-NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
-SCRIPT = f"""\
-# prefill
-vllm serve m --port 8100 --kv-transfer-config '{NIXL}' &
-# decode
-vllm serve m --port 8200 --kv-transfer-config '{NIXL}' &
-"""
-UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
-
-
-def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    code = cli.main(list(args))
-    out, err = capsys.readouterr()
-    assert "\n\n" not in err
-    return code, out, " ".join(err.split()) + "\n" if err else ""  # a paragraph is as wide as the terminal
 
 
 def test_report_names_place_code_side_and_evidence_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
-    code, out, err = _run(capsys, "-v", "run.sh")
+    code, out, err = run(capsys, "-v", "run.sh")
     assert (code, err) == (0, "")
     assert "run.sh:2:91: KVR101 prefill instance: kv_both -> kv_producer [NixlConnector]" in out
     assert "line 1: comment: prefill -> prefill" in out
@@ -46,19 +32,19 @@ def test_report_names_place_code_side_and_evidence_and_changes_nothing(capsys: p
 
 def test_write_rewrites_and_the_second_run_has_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
-    code, out, _ = _run(capsys, "--write", "run.sh")
+    code, out, _ = run(capsys, "--write", "run.sh")
     assert code == 0
     assert "2 roles written" in out
     lines = Path("run.sh").read_text().splitlines()
     assert "kv_producer" in lines[1]
     assert "kv_consumer" in lines[3]
-    code, out, _ = _run(capsys, "--write", "--check", "run.sh")
+    code, out, _ = run(capsys, "--write", "--check", "run.sh")
     assert (code, out) == (0, "no NIXL role says kv_both; 1 file looked at\n")
 
 
 def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
-    _, diff, _ = _run(capsys, "--diff", "run.sh")
+    _, diff, _ = run(capsys, "--diff", "run.sh")
     assert Path("run.sh").read_text() == SCRIPT
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["git", "apply", "--check", "-"], input=diff.encode(), check=True)
@@ -72,7 +58,7 @@ def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str]) -> N
 def test_diff_says_beside_the_patch_what_is_open(capsys: pytest.CaptureFixture[str]) -> None:
     """Who runs it first, as the pages say, learns of what no patch shows; a pipe gets the patch alone."""
     Path("run.sh").write_text(SCRIPT)
-    assert _run(capsys, "--diff", ".")[2].startswith("2 roles certain in 1 file")
+    assert run(capsys, "--diff", ".")[2].startswith("2 roles certain in 1 file")
     Path("open.sh").write_text(f"vllm serve m --kv-transfer-config '{NIXL}'\n")
     Path("a.lua").write_text('x = "NixlConnector"\nkv_role = "kv_both"\n')
     assert cli.main(["--diff", "."]) == 0
@@ -97,21 +83,21 @@ def test_diff_says_beside_the_patch_what_is_open(capsys: pytest.CaptureFixture[s
 )
 def test_check_fails_when_something_is_left(capsys: pytest.CaptureFixture[str], text: str, code: int) -> None:
     Path("run.sh").write_text(text)
-    assert _run(capsys, "--check", "run.sh")[0] == code
+    assert run(capsys, "--check", "run.sh")[0] == code
 
 
 def test_check_with_write_fails_only_for_what_could_not_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.sh").write_text(SCRIPT)
-    assert _run(capsys, "--check", "--write", "a.sh")[0] == 0
+    assert run(capsys, "--check", "--write", "a.sh")[0] == 0
     Path("b.sh").write_text(UNSAID)
-    assert _run(capsys, "--check", "--write", "b.sh")[0] == 1
+    assert run(capsys, "--check", "--write", "b.sh")[0] == 1
 
 
 def test_side_answers_what_the_files_do_not_say(capsys: pytest.CaptureFixture[str]) -> None:
     Path("deploy").mkdir()
     for name in ("a.sh", "b.sh"):
         Path("deploy", name).write_text(UNSAID)
-    code, _, _ = _run(
+    code, _, _ = run(
         capsys, "--write", "--check", "--side", "deploy/a.sh=prefill", "--side", "**/b.sh:1=decode", "deploy"
     )
     assert code == 0
@@ -122,9 +108,9 @@ def test_side_answers_what_the_files_do_not_say(capsys: pytest.CaptureFixture[st
 def test_side_overrules_a_shared_value_for_its_line_only(capsys: pytest.CaptureFixture[str]) -> None:
     both = f'KV=\'{NIXL}\'\nprefill() {{ vllm serve m --kv-transfer-config "$KV"; }}\ndecode() {{ vllm serve m --kv-transfer-config "$KV"; }}\n'
     Path("run.sh").write_text(both)
-    _run(capsys, "--write", "--side", "run.sh=prefill", "run.sh")
+    run(capsys, "--write", "--side", "run.sh=prefill", "run.sh")
     assert Path("run.sh").read_text() == both
-    code, out, _ = _run(capsys, "--write", "--side", "run.sh:1=prefill", "run.sh")
+    code, out, _ = run(capsys, "--write", "--side", "run.sh:1=prefill", "run.sh")
     assert (code, "1 role written" in out) == (0, True)
     assert Path("run.sh").read_text() == both.replace("kv_both", "kv_producer")
 
@@ -134,7 +120,7 @@ def test_what_is_to_do_about_a_file_handed_to_the_other_side_is_said_in_full(
 ) -> None:
     Path("prefill.env").write_text(f"KV='{NIXL}'\n")
     Path("compose.yaml").write_text("services:\n  decode:\n    env_file: prefill.env\n")
-    _, out, _ = _run(capsys, ".")
+    _, out, _ = run(capsys, ".")
     assert "used in compose.yaml, line 3: decode -> decode" in out
     assert "prefill.env with kv_producer" in out
     assert "decode.env with kv_consumer" in out
@@ -143,7 +129,7 @@ def test_what_is_to_do_about_a_file_handed_to_the_other_side_is_said_in_full(
 
 def test_side_does_not_overrule_what_the_files_say(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
-    _run(capsys, "--write", "--side", "run.sh=decode", "run.sh")
+    run(capsys, "--write", "--side", "run.sh=decode", "run.sh")
     assert "kv_producer" in Path("run.sh").read_text().splitlines()[1]
 
 
@@ -155,7 +141,7 @@ def test_the_settings_file_keeps_answers(capsys: pytest.CaptureFixture[str]) -> 
     Path(".kv-roles.toml").write_text(
         'exclude = ["old/**"]\nconnectors = ["OurNixl"]\n[side]\n"a.sh" = "decode"\n"c.sh" = "prefill"\n'
     )
-    code, out, _ = _run(capsys, "--check", "--write", "-v", ".")
+    code, out, _ = run(capsys, "--check", "--write", "-v", ".")
     assert (code, out.count("(written)")) == (0, 2)
     assert "kv_both" in Path("old/b.sh").read_text()
 
@@ -172,7 +158,7 @@ def test_the_settings_file_keeps_answers(capsys: pytest.CaptureFixture[str]) -> 
 )
 def test_a_wrong_settings_file_is_one_paragraph(capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
     Path(".kv-roles.toml").write_text(text)
-    code, out, err = _run(capsys, ".")
+    code, out, err = run(capsys, ".")
     assert (code, out) == (2, "")
     assert words in err
     assert err.count("\n") == 1
@@ -185,7 +171,7 @@ def test_a_wrong_settings_file_is_one_paragraph(capsys: pytest.CaptureFixture[st
      ["-", "."], ["--config", "nope.toml", "."]],
 )  # fmt: skip
 def test_wrong_usage_is_one_paragraph_and_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
-    code, out, err = _run(capsys, *args)
+    code, out, err = run(capsys, *args)
     assert (code, out) == (2, "")
     assert err.startswith("kv-roles: ")
     assert err.count("\n") == 1
@@ -196,9 +182,9 @@ def test_wrong_usage_is_one_paragraph_and_2(capsys: pytest.CaptureFixture[str], 
 )
 def test_a_comment_silences_a_finding(capsys: pytest.CaptureFixture[str], comment: str) -> None:
     Path("a.sh").write_text(f"{comment}\n{UNSAID}")
-    assert _run(capsys, "--check", "a.sh")[0] == 0
+    assert run(capsys, "--check", "a.sh")[0] == 0
     Path("a.sh").write_text(UNSAID.rstrip() + f"  {comment}\n")
-    assert _run(capsys, "--check", "a.sh")[0] == 0
+    assert run(capsys, "--check", "a.sh")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -225,32 +211,32 @@ def test_a_comment_silences_a_finding(capsys: pytest.CaptureFixture[str], commen
 )
 def test_a_comment_silences_in_every_language(capsys: pytest.CaptureFixture[str], name: str, text: str) -> None:
     Path(name).write_text(text)
-    assert _run(capsys, "--check", name) == (
+    assert run(capsys, "--check", name) == (
         0,
         "0 roles certain in 0 files, 0 to look at; 1 silenced; 1 file looked at\n",
         "",
     )
     Path(name).write_text(text.replace("KVR101", "KVR102"))
-    assert _run(capsys, "--check", name)[0] == 1
+    assert run(capsys, "--check", name)[0] == 1
 
 
 def test_a_notebooks_comment_silences(capsys: pytest.CaptureFixture[str]) -> None:
     cell = {"cell_type": "code", "source": ["# kv-roles: ignore[KVR101]\n", f"prefill = '{NIXL}'\n"], "outputs": []}
     Path("a.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}, indent=1))
-    assert _run(capsys, "--check", "a.ipynb")[0] == 0
+    assert run(capsys, "--check", "a.ipynb")[0] == 0
 
 
 def test_a_comment_for_another_code_or_place_silences_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.sh").write_text(f"# kv-roles: ignore[KVR101]\n{UNSAID}")
-    assert _run(capsys, "--check", "a.sh")[0] == 1
+    assert run(capsys, "--check", "a.sh")[0] == 1
     Path("a.sh").write_text(f"# kv-roles: ignore\n\n{UNSAID}")
-    assert _run(capsys, "--check", "a.sh")[0] == 1
+    assert run(capsys, "--check", "a.sh")[0] == 1
 
 
 def test_a_silenced_role_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     text = SCRIPT.replace("# prefill\n", "# prefill\n# kv-roles: ignore\n")
     Path("run.sh").write_text(text)
-    _run(capsys, "--write", "run.sh")
+    run(capsys, "--write", "run.sh")
     lines = Path("run.sh").read_text().splitlines()
     assert "kv_both" in lines[2]
     assert "kv_consumer" in lines[4]
@@ -258,35 +244,35 @@ def test_a_silenced_role_is_not_written(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_check_fails_on_a_file_that_was_skipped_and_may_say_kv_both(capsys: pytest.CaptureFixture[str]) -> None:
     Path("odd.yaml").write_bytes(b"# caf\xe9\nrole: kv_both")
-    code, out, _ = _run(capsys, "--check", ".")
+    code, out, _ = run(capsys, "--check", ".")
     assert code == 1
     assert "odd.yaml:2:7: KVR190 skipped: not UTF-8" in out
     assert "1 unread; 1 file looked at" in out
-    assert _run(capsys, ".")[0] == 0
+    assert run(capsys, ".")[0] == 0
     Path(".kv-roles.toml").write_text('exclude = ["odd.yaml"]\n')
-    assert _run(capsys, "--check", ".")[0] == 0
+    assert run(capsys, "--check", ".")[0] == 0
 
 
 def test_a_binary_file_is_passed_over_and_counted_and_named_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     Path("core.dump").write_bytes(b"\0NixlConnector kv_both")
     Path("picture.png").write_bytes(b"kv_both")
     said = "nothing was looked at; passed over: 2 binary\n"
-    assert _run(capsys, "--check", ".") == (0, said, "")
-    assert "core.dump: passed over: binary\npicture.png: passed over: binary\n" in _run(capsys, "-v", ".")[1]
-    assert _run(capsys, "--check", "core.dump")[0] == 1
-    assert _run(capsys, "--check", "picture.png")[0] == 1
+    assert run(capsys, "--check", ".") == (0, said, "")
+    assert "core.dump: passed over: binary\npicture.png: passed over: binary\n" in run(capsys, "-v", ".")[1]
+    assert run(capsys, "--check", "core.dump")[0] == 1
+    assert run(capsys, "--check", "picture.png")[0] == 1
 
 
 def test_of_an_empty_folder_is_said_that_nothing_was_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     Path("submodule").mkdir()
-    assert _run(capsys, "--check", "submodule") == (0, "nothing was looked at\n", "")
+    assert run(capsys, "--check", "submodule") == (0, "nothing was looked at\n", "")
     Path("submodule/README.md").write_text("# Ours\n")
-    assert _run(capsys, "--check", "submodule") == (0, "no NIXL role says kv_both; 1 file looked at\n", "")
+    assert run(capsys, "--check", "submodule") == (0, "no NIXL role says kv_both; 1 file looked at\n", "")
 
 
 def test_a_placeholder_is_shown_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.yaml").write_text('a: {kv_connector: "{{ .Values.kv.connector }}", kv_role: kv_both}\n')
-    _, out, _ = _run(capsys, "a.yaml")
+    _, out, _ = run(capsys, "a.yaml")
     assert (
         "KVR118 unread: the connector '{{ .Values.kv.connector }}' is a placeholder [{{ .Values.kv.connector }}]" in out
     )
@@ -309,7 +295,7 @@ items:
   spec: {{template: {{spec: {{containers: [{{args: ["--kv-transfer-config", '{NIXL}']}}]}}}}}}
 """
     _stdin(monkeypatch, listed.encode())
-    code, out, _ = _run(capsys, "--check", "-")
+    code, out, _ = run(capsys, "--check", "-")
     assert code == 1
     assert "-:7:" in out
     assert "KVR101" in out
@@ -329,7 +315,7 @@ def test_standard_input_in_which_nothing_is_to_be_looked_at_is_no_all_clear(
 ) -> None:
     """'kubectl get' with the wrong namespace, or one that failed before the pipe."""
     _stdin(monkeypatch, data)
-    code, out, err = _run(capsys, "--check", "-")
+    code, out, err = run(capsys, "--check", "-")
     assert (code, out) == (2, "")
     assert f"Standard input {said}, so nothing was looked at" in " ".join(err.split())
 
@@ -349,7 +335,7 @@ def test_json_follows_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     Path("run.sh").write_text(SCRIPT + "\n" + UNSAID)
     for args in (["--json", "run.sh"], ["--json", *EVERY_CODE], ["--json", "--write", "run.sh"]):
-        _, out, _ = _run(capsys, *args)
+        _, out, _ = run(capsys, *args)
         report = json.loads(out)
         jsonschema.validate(report, schema)
         assert report["findings"]
@@ -358,7 +344,7 @@ def test_json_follows_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_sarif_holds_rules_places_and_fixes(capsys: pytest.CaptureFixture[str]) -> None:
     Path("a b.sh").write_text(SCRIPT)
-    _, out, _ = _run(capsys, "--sarif", ".")
+    _, out, _ = run(capsys, "--sarif", ".")
     log = json.loads(out)
     assert log["version"] == "2.1.0"
     (only,) = log["runs"]
@@ -373,18 +359,18 @@ def test_sarif_holds_rules_places_and_fixes(capsys: pytest.CaptureFixture[str]) 
 
 def test_github_annotations_escape_what_would_break_them(capsys: pytest.CaptureFixture[str]) -> None:
     Path("a,b:c.sh").write_text(SCRIPT)
-    _, out, _ = _run(capsys, "--github", ".")
+    _, out, _ = run(capsys, "--github", ".")
     first = out.splitlines()[0]
     assert first.startswith("::error file=a%2Cb%3Ac.sh,line=2,col=91,title=KVR101 prefill-says-both::prefill instance")
     assert "%0Aline 1" in first
     Path("::error::x.sh").write_text(SCRIPT)
-    assert "::error file=%3A%3Aerror%3A%3Ax.sh,line=2," in _run(capsys, "--github", "./::error::x.sh")[1]
+    assert "::error file=%3A%3Aerror%3A%3Ax.sh,line=2," in run(capsys, "--github", "./::error::x.sh")[1]
 
 
 def test_verbose_tells_of_what_was_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT + UNSAID.replace("NixlConnector", "LMCacheConnectorV1"))
-    assert "KVR121" not in _run(capsys, "run.sh")[1]
-    assert "KVR121 LMCacheConnectorV1: not NIXL, left as it is" in _run(capsys, "-v", "run.sh")[1]
+    assert "KVR121" not in run(capsys, "run.sh")[1]
+    assert "KVR121 LMCacheConnectorV1: not NIXL, left as it is" in run(capsys, "-v", "run.sh")[1]
 
 
 def test_the_script_runs_from_anywhere(tmp_path: Path) -> None:

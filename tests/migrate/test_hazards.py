@@ -5,33 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, hazards
+from kvroles.migrate import hazards
 from kvroles.series import project
 from kvroles.series.release import version
+from support.two_servers import NIXL, SCRIPT, UNSAID, run
 
 pytestmark = pytest.mark.usefixtures("here")
-
-NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
-SCRIPT = f"""\
-# prefill
-vllm serve m --port 8100 --kv-transfer-config '{NIXL}' &
-# decode
-vllm serve m --port 8200 --kv-transfer-config '{NIXL}' &
-"""
-UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
-
-
-def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    code = cli.main(list(args))
-    out, err = capsys.readouterr()
-    return code, out, " ".join(err.split())
 
 
 def test_target_release_says_what_it_does_with_the_role(capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.sh").write_text(SCRIPT)
-    _, out, _ = _run(capsys, "--target-vllm", "0.22.1", "-v", "run.sh")
+    _, out, _ = run(capsys, "--target-vllm", "0.22.1", "-v", "run.sh")
     assert "the move changes nothing there" in out
-    _, out, _ = _run(capsys, "--target-vllm", "v0.33.0", "-v", "run.sh")
+    _, out, _ = run(capsys, "--target-vllm", "v0.33.0", "-v", "run.sh")
     assert "warns of kv_both" in out
     assert "KVR136" in out
 
@@ -41,12 +27,12 @@ def test_a_release_newer_than_any_known_is_not_answered_from_the_newest(capsys: 
     assert version(hazards.NEWEST) <= version(newest), "NEWEST is the last release whose effects were read"
     Path("run.sh").write_text(SCRIPT)
     for release in ("0.99.0", f"{newest}.post1", f"{newest.rsplit('.', 1)[0]}.9"):
-        code, out, err = _run(capsys, "--write", "--target-vllm", release, "run.sh")
+        code, out, err = run(capsys, "--write", "--target-vllm", release, "run.sh")
         assert (code, out) == (2, "")
         assert f"{release} is newer than any release known here" in err
         assert f"--target-vllm {hazards.NEWEST}" in err
     assert Path("run.sh").read_text() == SCRIPT
-    assert _run(capsys, "--target-vllm", hazards.NEWEST, "run.sh")[0] == 0
+    assert run(capsys, "--target-vllm", hazards.NEWEST, "run.sh")[0] == 0
 
 
 CHILDREN = f'{{"connectors":[{NIXL}]}}'
@@ -77,7 +63,7 @@ def test_what_changes_with_a_role_is_said_from_the_release_on_in_which_it_does(
     )
     known = list(project.load()[1].releases)
     for release, said in ((since, True), (known[known.index(since) - 1], False)):
-        _, out, _ = _run(capsys, "-v", "--target-vllm", release, f"{side}.sh")
+        _, out, _ = run(capsys, "-v", "--target-vllm", release, f"{side}.sh")
         assert (code in out and words in " ".join(out.split())) == said, (release, out)
 
 
@@ -94,7 +80,7 @@ AROUND = {
 @pytest.mark.parametrize("name", AROUND)
 def test_nixl_named_again_round_its_config_is_no_wrapper(capsys: pytest.CaptureFixture[str], name: str) -> None:
     Path(name).write_text(AROUND[name])
-    out = _run(capsys, "-v", "--target-vllm", "0.24.0", name)[1]
+    out = run(capsys, "-v", "--target-vllm", "0.24.0", name)[1]
     assert ("KVR101" in out, "KVR135" in out) == (True, False)
 
 
@@ -105,7 +91,7 @@ def test_a_server_that_is_fed_its_embeddings_is_told_of_no_error(
     capsys: pytest.CaptureFixture[str], flags: str
 ) -> None:
     Path("prefill.sh").write_text(f"# prefill\nvllm serve m {flags} --kv-transfer-config '{NIXL}'\n")
-    assert "KVR134" not in _run(capsys, "-v", "--target-vllm", "0.30.0", "prefill.sh")[1]
+    assert "KVR134" not in run(capsys, "-v", "--target-vllm", "0.30.0", "prefill.sh")[1]
 
 
 @pytest.mark.parametrize(("release", "code"), [(None, "KVR131"), ("0.23.0", "KVR101"), ("0.24.0", "KVR131")])
@@ -114,7 +100,7 @@ def test_bidirectional_prefill_waits_for_a_safe_release(
 ) -> None:
     extra = ',"kv_connector_extra_config":{"bidirectional_kv_xfer":true}}'
     Path("prefill.sh").write_text("# prefill\n" + UNSAID.replace('"kv_both"}', '"kv_both"' + extra))
-    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "-v", "prefill.sh")
+    _, out, _ = run(capsys, *(["--target-vllm", release] if release else []), "-v", "prefill.sh")
     assert code in out
     assert ("KVR137" in out) == (release == "0.23.0")
 
@@ -126,12 +112,12 @@ def test_bidirectional_prefill_without_two_steps_in_flight_moves(
     extra = ',"kv_connector_extra_config":{"bidirectional_kv_xfer":true}}'
     command = UNSAID.replace('"kv_both"}', '"kv_both"' + extra).replace("serve m", "serve m --no-async-scheduling")
     Path("prefill.sh").write_text("# prefill\n" + command)
-    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "-v", "prefill.sh")
+    _, out, _ = run(capsys, *(["--target-vllm", release] if release else []), "-v", "prefill.sh")
     assert ("KVR101" in out, "KVR131" in out, "KVR137" in out) == (True, False, False)
 
 
 @pytest.mark.parametrize(("release", "code"), [(None, "KVR132"), ("0.25.1", "KVR102"), ("0.26.0", "KVR132")])
 def test_pipeline_parallel_decode_waits(capsys: pytest.CaptureFixture[str], release: str | None, code: str) -> None:
     Path("d.sh").write_text("# decode node\n" + UNSAID.replace("serve m", "serve m --pipeline-parallel-size=4"))
-    _, out, _ = _run(capsys, *(["--target-vllm", release] if release else []), "-v", "d.sh")
+    _, out, _ = run(capsys, *(["--target-vllm", release] if release else []), "-v", "d.sh")
     assert code in out

@@ -30,6 +30,7 @@ from .files import put
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 MTIME = 1_600_000_000
 RELEASES = ("0.9.0", "0.22.1", "0.33.0")
+ARCHIVE = "vllm-0.22.1.tar.gz"  # the name of 0.22.1's, as an index has it
 
 OLD_CONNECTOR = "vllm/distributed/kv_transfer/kv_connector/v1/nixl_connector.py"
 CONNECTOR = "vllm/distributed/kv_transfer/kv_connector/v1/nixl/connector.py"

@@ -18,18 +18,17 @@ from kvroles.tree import handles
 from kvworkshop.pages import diagrams
 from support.driver import Ran
 from support.index_server import IndexServer
-from support.tiny import Tiny
+from support.tiny import ARCHIVE, Tiny
 
 pytestmark = pytest.mark.slow
 
 Apply = Callable[..., Ran]
-NAME = "vllm-0.22.1.tar.gz"
 
 
 @pytest.fixture
 def fetching(apply: Apply, index: IndexServer, tiny: Tiny, tmp_path: Path) -> Callable[..., Ran]:
     """``fetching()``: make the small 0.22.1 from an index, with the cache ``tmp_path/cache``."""
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
 
     def run(*argv: str, **kw: object) -> Ran:
         where = ("--cache-dir", tmp_path / "cache", "--output", tmp_path / "new", "--index-url", index.url)
@@ -41,7 +40,7 @@ def fetching(apply: Apply, index: IndexServer, tiny: Tiny, tmp_path: Path) -> Ca
 def part_name(tiny: Tiny) -> str:
     from kvroles.digest import sha256
 
-    return f".{NAME}.{sha256(tiny.archive().read_bytes())[:12]}.part"
+    return f".{ARCHIVE}.{sha256(tiny.archive().read_bytes())[:12]}.part"
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder of another mode"])
@@ -61,14 +60,14 @@ def test_a_planted_part_overwrites_no_file_elsewhere(fetching: Apply, tiny: Tiny
         part.chmod(0o666)
     fetching().ok()
     assert precious.read_bytes() == b"mine"
-    assert stat.S_ISREG((tmp_path / "cache/archives" / NAME).lstat().st_mode)
+    assert stat.S_ISREG((tmp_path / "cache/archives" / ARCHIVE).lstat().st_mode)
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "device"])
 def test_something_else_in_place_of_an_archive_is_not_read_without_end(
     fetching: Apply, tiny: Tiny, tmp_path: Path, kind: str
 ) -> None:
-    file = tmp_path / "cache/archives" / NAME
+    file = tmp_path / "cache/archives" / ARCHIVE
     file.parent.mkdir(parents=True)
     if kind == "link":
         file.symlink_to("/dev/zero")
@@ -85,7 +84,7 @@ def test_something_else_in_place_of_an_archive_is_not_read_without_end(
 
 
 def test_a_file_as_large_as_the_disk_is_not_taken_into_memory(fetching: Apply, tmp_path: Path) -> None:
-    file = tmp_path / "cache/archives" / NAME
+    file = tmp_path / "cache/archives" / ARCHIVE
     file.parent.mkdir(parents=True)
     with file.open("wb") as f:
         f.truncate(1 << 40)
@@ -195,7 +194,7 @@ def test_an_index_that_is_a_pipe_or_a_device_is_not_read_without_end(apply: Appl
 def test_the_cache_s_lock_follows_no_link(fetching: Apply, tmp_path: Path) -> None:
     folder = tmp_path / "cache/archives"
     folder.mkdir(parents=True)
-    (folder / f".{NAME}.lock").symlink_to(tmp_path / "made")
+    (folder / f".{ARCHIVE}.lock").symlink_to(tmp_path / "made")
     fetching().refused(4)
     assert not (tmp_path / "made").exists()
 
@@ -215,7 +214,7 @@ def test_a_link_in_place_of_the_diagram_script_is_written_through(
 
 
 def test_a_file_of_a_wrong_size_is_named_offline_without_being_read(apply: Apply, tmp_path: Path) -> None:
-    file = tmp_path / "cache/archives" / NAME
+    file = tmp_path / "cache/archives" / ARCHIVE
     file.parent.mkdir(parents=True)
     with file.open("wb") as f:
         f.truncate(1 << 40)

@@ -17,12 +17,11 @@ from kvroles.sources import address, attempts, credentials, http, index
 from support import index_server as answers
 from support.driver import Ran
 from support.index_server import IndexServer
-from support.tiny import Tiny
+from support.tiny import ARCHIVE, Tiny
 
 pytestmark = pytest.mark.slow
 
 Apply = Callable[..., Ran]
-NAME = "vllm-0.22.1.tar.gz"
 SECRET = "s3cret"
 
 
@@ -103,11 +102,11 @@ def test_a_server_that_drips_does_not_hold_a_run_for_ever(
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_page_that_is_zipped_unasked_is_read(fetching: Apply, index: IndexServer, tiny: Tiny, as_json: bool) -> None:
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     kind = "application/vnd.pypi.simple.v1+json" if as_json else "text/html"
-    plain = f'<a href="../../files/{NAME}">{NAME}</a>'
+    plain = f'<a href="../../files/{ARCHIVE}">{ARCHIVE}</a>'
     if as_json:
-        plain = json.dumps({"files": [{"filename": NAME, "url": f"../../files/{NAME}"}]})
+        plain = json.dumps({"files": [{"filename": ARCHIVE, "url": f"../../files/{ARCHIVE}"}]})
     body = gzip.compress(plain.encode())
     index.on("/simple/vllm/", lambda r: r.reply(200, body, Content_Type=kind, Content_Encoding="gzip"))
     fetching().ok()
@@ -184,7 +183,7 @@ def test_an_index_address_keeps_its_password(fetching: Apply, url: str) -> None:
 )
 def test_a_link_of_an_index_keeps_its_password(fetching: Apply, index: IndexServer, link: str) -> None:
     href = link.format(base=index.base)
-    body = json.dumps({"files": [{"filename": NAME, "url": href}]}).encode()
+    body = json.dumps({"files": [{"filename": ARCHIVE, "url": href}]}).encode()
     index.on("/simple/vllm/", lambda r: r.reply(200, body, Content_Type="application/vnd.pypi.simple.v1+json"))
     ran = fetching(timeout_s=2).refused(4)
     assert SECRET not in ran.err
@@ -194,10 +193,10 @@ def test_a_link_of_an_index_keeps_its_password(fetching: Apply, index: IndexServ
 def test_half_a_character_in_an_index_ends_in_no_traceback(
     fetching: Apply, index: IndexServer, tiny: Tiny, where: str
 ) -> None:
-    half = {"filename": f"\ud800{NAME}", "url": "../../files/\ud800", "digest": "\ud800"}
-    file = {"filename": NAME, "url": f"../../files/{NAME}", "hashes": {}}
+    half = {"filename": f"\ud800{ARCHIVE}", "url": "../../files/\ud800", "digest": "\ud800"}
+    file = {"filename": ARCHIVE, "url": f"../../files/{ARCHIVE}", "hashes": {}}
     file |= {"hashes": {"sha256": half["digest"]}} if where == "digest" else {where: half[where]}
-    index.serve(NAME, tiny.archive().read_bytes())
+    index.serve(ARCHIVE, tiny.archive().read_bytes())
     body = json.dumps({"meta": {"api-version": "1.1"}, "files": [file]}).encode()
     kind = "application/vnd.pypi.simple.v1+json"
     index.on("/simple/vllm/", lambda r: r.reply(200, body, Content_Type=kind))
@@ -235,7 +234,7 @@ def test_the_default_entry_of_netrc_goes_to_the_named_host_alone(
     fetching: Apply, index: IndexServer, tiny: Tiny, netrc: Callable[[str], dict[str, str]]
 ) -> None:
     elsewhere = index.base.replace("127.0.0.1", "localhost")
-    path = index.serve(NAME, tiny.archive().read_bytes(), href=f"{elsewhere}/files/{NAME}")
+    path = index.serve(ARCHIVE, tiny.archive().read_bytes(), href=f"{elsewhere}/files/{ARCHIVE}")
     fetching(env=netrc(f"default login u password {SECRET}\n")).ok()
     assert authorization(index, "/simple/vllm/") != [None]
     assert authorization(index, path) == [None]
@@ -245,14 +244,14 @@ def test_a_redirect_to_a_host_that_netrc_knows_carries_its_credentials(
     fetching: Apply, index: IndexServer, tiny: Tiny, netrc: Callable[[str], dict[str, str]]
 ) -> None:
     elsewhere = index.base.replace("127.0.0.1", "localhost")
-    path = index.serve(NAME, tiny.archive().read_bytes(), href="/moved", as_json=True)
+    path = index.serve(ARCHIVE, tiny.archive().read_bytes(), href="/moved", as_json=True)
     index.on("/moved", redirect(f"{elsewhere}{path}"))
     fetching(env=netrc(f"machine localhost login u password {SECRET}\n")).ok()
     assert authorization(index, path) != [None]
 
 
 def test_credentials_in_a_redirect_are_not_looked_up_as_a_host(fetching: Apply, index: IndexServer, tiny: Tiny) -> None:
-    path = index.serve(NAME, tiny.archive().read_bytes(), href="/moved", as_json=True)
+    path = index.serve(ARCHIVE, tiny.archive().read_bytes(), href="/moved", as_json=True)
     index.on("/moved", redirect(f"{index.base.replace('://', f'://u:{SECRET}@')}{path}"))
     fetching().ok()
     assert authorization(index, path) != [None]
@@ -270,14 +269,14 @@ def test_no_redirect_leads_to_a_file_or_gives_away_a_password(fetching: Apply, i
 def test_no_index_leads_to_a_file_of_this_machine(
     fetching: Apply, index: IndexServer, tiny: Tiny, scheme: str, as_json: bool
 ) -> None:
-    index.serve(NAME, tiny.archive().read_bytes(), href=f"{scheme}{tiny.archive()}", as_json=as_json)
+    index.serve(ARCHIVE, tiny.archive().read_bytes(), href=f"{scheme}{tiny.archive()}", as_json=as_json)
     fetching().refused(4, "a file of this machine")
 
 
 def test_a_redirect_carries_no_credentials_to_another_port(fetching: Apply, index: IndexServer, tiny: Tiny) -> None:
     with IndexServer() as other:
-        path = other.serve(NAME, tiny.archive().read_bytes())
-        index.serve(NAME, b"", href="/moved", as_json=True)
+        path = other.serve(ARCHIVE, tiny.archive().read_bytes())
+        index.serve(ARCHIVE, b"", href="/moved", as_json=True)
         index.on("/moved", redirect(f"{other.base}{path}"))
         fetching(url=index.url.replace("://", f"://u:{SECRET}@")).ok()
         assert authorization(index, "/moved") != [None]
