@@ -58,12 +58,10 @@ _VALUES = regex(r"values[\w.-]*\.ya?ml(?:\.\w+)?$|[\w.-]+[-.]values\.ya?ml$")
 # Languages in which a setting changes what its line names; and pages, whose parts are of their own.
 _CODE = frozenset({"python", "go", "rust", "javascript", "typescript", "tsx", "powershell"})
 _PAGES = frozenset({"markdown", "notebook", "prose", "log"})
-_DATA = frozenset(
-    {"docker", "yaml", "json", "toml", "hcl", "unit", "env"}
-)  # what other files are laid over, or are told to change
-_SET_FROM_OUTSIDE = frozenset(
-    {"docker", "yaml", "json", "env"}
-)  # where a variable is what it is until another file sets it
+# What other files are laid over, or are told to change.
+_DATA = frozenset({"docker", "yaml", "json", "toml", "hcl", "unit", "env"})
+# Where a variable is what it is until another file sets it.
+_SET_FROM_OUTSIDE = frozenset({"docker", "yaml", "json", "env"})
 
 
 def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Callable[[Mention], bool]) -> str:
@@ -117,9 +115,8 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
     if of not in _DATA or not os.path.isfile(path):
         return ""
     keys = _keys(s, said, connector)
-    signs = [
-        sign for key in keys for sign in ((key,) if key.isupper() else (f".{key}", f"/{key}"))
-    ]  # a variable, a path
+    # A variable, or a path.
+    signs = [sign for key in keys for sign in ((key,) if key.isupper() else (f".{key}", f"/{key}"))]
     for other in _round(path, name):
         text = _text(other, *_state(other))
         if "onnector" not in text and "ONNECTOR" not in text:

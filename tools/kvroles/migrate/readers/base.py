@@ -19,9 +19,8 @@ from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
 
-MANY = (
-    200  # places of one kind that a reader looks at: nobody writes more by hand, and each costs a walk through its text
-)
+# Places of one kind that a reader looks at: nobody writes more by hand, and each costs a walk through its text.
+MANY = 200
 
 _T = TypeVar("_T")
 # $NAME, ${NAME}, ${NAME:-other}, $(NAME), ${local.name}
