@@ -36,7 +36,7 @@ class Merge(Protocol):
 
 
 @dataclass(frozen=True)
-class _Found:
+class FileFit:
     """What fits one file: the topic and variant it is taken from, and the bytes that makes of it (None: leave it)."""
 
     topic: str
@@ -48,7 +48,7 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Ways:
+class Ways:
     """What may be done with a file beside taking a variant's text."""
 
     merge: Merge | None
@@ -59,7 +59,7 @@ class _Ways:
     merging: bool  # whether the user has asked for it, taking out as well
 
 
-_Candidate = tuple[Topic, str, FilePatch]
+Candidate = tuple[Topic, str, FilePatch]
 
 
 def plan(
@@ -121,10 +121,10 @@ def plan(
         )
     default = series.chosen()
     merging = merge is not None
-    ways = _Ways(
+    ways = Ways(
         None if reverse else merge, recorded or {}, kept or {}, exact or reverse, series.earlier.changes, merging
     )
-    found = _layer(current, default, lock, nearest, ways)
+    found = of_layer(current, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
             raise hunk_refusal(f.topic, f.status.mismatch, where, ways_out)
@@ -183,7 +183,7 @@ def _order(topic: Topic, nearest: str | None, lock: Lock) -> list[str]:
     return [v for _, v in by_distance([(topic, v) for v in topic.variants], nearest, list(lock.releases))]
 
 
-def _by_topic(layer: tuple[Topic, ...], found: list[_Found]) -> list[TopicStatus]:
+def _by_topic(layer: tuple[Topic, ...], found: list[FileFit]) -> list[TopicStatus]:
     out = []
     for topic in layer:
         mine = [f for f in found if f.topic == topic.name]
@@ -237,22 +237,22 @@ def by_distance(tried: list[tuple[Topic, str]], nearest: str | None, releases: l
     return sorted(tried, key=distance)
 
 
-def _layer(
+def of_layer(
     read: Reader,
     layer: tuple[Topic, ...],
     lock: Lock,
     nearest: str | None,
-    ways: _Ways,
-) -> list[_Found]:
+    ways: Ways,
+) -> list[FileFit]:
     """What fits, for each file of the tree that the topics of ``layer`` are about."""
-    candidates: dict[str, list[_Candidate]] = {}
+    candidates: dict[str, list[Candidate]] = {}
     for topic, variant in by_distance([(t, v) for t in layer for v in t.variants], nearest, list(lock.releases)):
         for f in topic.patch(variant).files:
             candidates.setdefault(f.path, []).append((topic, variant, f))
     native_in = {
         p: t.name for t in layer for p in UPSTREAM_FILES.get(t.name, ()) if t.part is None or parts.of(p) is t.part
     }
-    found: list[_Found] = []
+    found: list[FileFit] = []
     for path in sorted(set(candidates) | set(native_in)):
         data = read(path)
         if data is None:
@@ -260,7 +260,7 @@ def _layer(
         mine = candidates.get(path, [])
         fitting = _of_earlier(path, data, mine, native_in.get(path), ways, lock)
         if fitting is None:
-            fitting = _file(path, data, _shipped_first(mine, path, data, lock), native_in.get(path), ways)
+            fitting = _of_file(path, data, _shipped_first(mine, path, data, lock), native_in.get(path), ways)
         if fitting is not None:
             found.append(fitting)
     # Upstream's one-line changes read like ours reversed, and files that never said kv_both read like upstream's own:
@@ -272,7 +272,7 @@ def _layer(
         state = entry.status.state
         ours = _made_here(entry.status.path, read(entry.status.path), ways.recorded)
         if entry.topic in native and state is State.APPLIED and not ours:
-            out.append(_Found(entry.topic, None, FileStatus(entry.topic, entry.status.path, State.NATIVE)))
+            out.append(FileFit(entry.topic, None, FileStatus(entry.topic, entry.status.path, State.NATIVE)))
         elif entry.topic in native or state is not State.NATIVE:
             out.append(entry)
     return out
@@ -289,7 +289,7 @@ def _made_here(path: str, data: bytes | None, recorded: Recorded) -> bool:
     return data is not None and after == sha256(data) and before != after
 
 
-def _upstream_holds(read: Reader, topic: Topic, ways: _Ways) -> bool:
+def _upstream_holds(read: Reader, topic: Topic, ways: Ways) -> bool:
     for path in terms.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
         data = read(path)
         if data is None or not is_native(topic.name, path, data):
@@ -302,7 +302,7 @@ def _upstream_holds(read: Reader, topic: Topic, ways: _Ways) -> bool:
     return False
 
 
-def _shipped_first(tried: list[_Candidate], path: str, data: bytes, lock: Lock) -> list[_Candidate]:
+def _shipped_first(tried: list[Candidate], path: str, data: bytes, lock: Lock) -> list[Candidate]:
     """``tried``, but for a file that releases ship (or that the series made of it) only the variants that serve those."""
     have = sha256(data)
     serving = {
@@ -316,8 +316,8 @@ def _shipped_first(tried: list[_Candidate], path: str, data: bytes, lock: Lock) 
 
 
 def _of_earlier(
-    path: str, data: bytes, candidates: list[_Candidate], native: str | None, ways: _Ways, lock: Lock
-) -> _Found | None:
+    path: str, data: bytes, candidates: list[Candidate], native: str | None, ways: Ways, lock: Lock
+) -> FileFit | None:
     """What replaces a file that an earlier series has patched; None where none has.
 
     A release's hash of the file below, or the receipt's, is the proof. Without either it has to be a file that needs nothing
@@ -333,10 +333,10 @@ def _of_earlier(
         vouched = known == (below, sha256(data)) or _is_shipped(path, below, lock)
         if not vouched and (_needs(path, data) or (known is not None and known[1] == sha256(data))):
             continue
-        forth = _file(path, undone[0], _shipped_first(candidates, path, undone[0], lock), native, ways)
+        forth = _of_file(path, undone[0], _shipped_first(candidates, path, undone[0], lock), native, ways)
         if forth is not None and forth.status.state is State.PRISTINE and forth.result not in (None, data):
             status = forth.status._replace(state=State.EARLIER, series=change.number)
-            return _Found(forth.topic, forth.variant, status, forth.result, back=undone[0])
+            return FileFit(forth.topic, forth.variant, status, forth.result, back=undone[0])
     return None
 
 
@@ -347,14 +347,14 @@ def _is_shipped(path: str, sha: str, lock: Lock) -> bool:
     )
 
 
-def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | None, ways: _Ways) -> _Found | None:
+def _of_file(path: str, data: bytes, candidates: list[Candidate], native: str | None, ways: Ways) -> FileFit | None:
     needy = _needs(path, data)
     if not needy:  # asked first: a variant made for another release may well fit an applied file a second time
         known = ways.recorded.get(path)
         tried = list(candidates)
         if path in ways.kept and candidates:
             tried.insert(0, (candidates[0][0], BY_MEANING, ways.kept[path]))
-        by_chance: _Found | None = None
+        by_chance: FileFit | None = None
         for topic, variant, patch in tried:
             undone = _undo(data, patch)
             if undone is None:
@@ -367,8 +367,8 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         # The receipt may be wrong: a user who asks for a merge has the change taken out all the same.
         if by_chance is not None and ways.merging:
             return by_chance
-    mismatch: tuple[_Candidate, HunkMismatch] | None = None
-    fitting: list[_Found] = []
+    mismatch: tuple[Candidate, HunkMismatch] | None = None
+    fitting: list[FileFit] = []
     for candidate in candidates:
         topic, variant, patch = candidate
         if patch.creates:
@@ -383,7 +383,7 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
             return found
         fitting.append(found)
     if native is not None and is_native(native, path, data):
-        return _Found(native, None, FileStatus(native, path, State.NATIVE))
+        return FileFit(native, None, FileStatus(native, path, State.NATIVE))
     if not needy:
         return fitting[0] if fitting else None  # it needs nothing of the series
     if fitting and ways.exact:
@@ -403,13 +403,13 @@ def _file(path: str, data: bytes, candidates: list[_Candidate], native: str | No
         if mismatch is None:
             return None
         (topic, variant, _), why = mismatch
-        return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED, (), why))
+        return FileFit(topic.name, variant, FileStatus(topic.name, path, State.EDITED, (), why))
     try:
         made = meaning.change(path, data, [patch for _, _, patch in candidates])
     except meaning.Unclear as e:
         if merged is not None:
             return merged
-        return _Found(topic.name, variant, FileStatus(topic.name, path, State.EDITED), None, e)
+        return FileFit(topic.name, variant, FileStatus(topic.name, path, State.EDITED), None, e)
     if ways.merge is not None:
         ways.merge.conflicts.pop(path, None)
     return _found(topic, BY_MEANING, path, State.PRISTINE, made)
@@ -422,11 +422,11 @@ def _found(
     state: State,
     result: bytes | None,
     fits: tuple[patchfile.HunkFit, ...] = (),
-) -> _Found:
-    return _Found(topic.name, variant, FileStatus(topic.name, path, state, fits, variant=variant), result)
+) -> FileFit:
+    return FileFit(topic.name, variant, FileStatus(topic.name, path, state, fits, variant=variant), result)
 
 
-def _unclear(found: _Found, where: str, ways_out: Remedies) -> DoesNotApply:
+def _unclear(found: FileFit, where: str, ways_out: Remedies) -> DoesNotApply:
     """The error for a file that no variant fits, and that cannot be read for certain either."""
     why = found.unclear
     assert why is not None
