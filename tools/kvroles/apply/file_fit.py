@@ -51,6 +51,7 @@ class Ways:
 
 
 Candidate = tuple[Topic, str, FilePatch]
+Misfit = tuple[Candidate, HunkMismatch]  # a variant, and its first hunk that does not stand in the file
 
 
 def by_distance(tried: list[tuple[Topic, str]], nearest: str | None, releases: list[str]) -> list[tuple[Topic, str]]:
@@ -179,25 +180,47 @@ def _is_shipped(path: str, sha: str, lock: Lock) -> bool:
 def _of_file(path: str, data: bytes, candidates: list[Candidate], native: str | None, ways: Ways) -> FileFit | None:
     needy = _needs(path, data)
     if not needy:  # asked first: a variant made for another release may well fit an applied file a second time
-        known = ways.recorded.get(path)
-        tried = list(candidates)
-        if path in ways.kept and candidates:
-            tried.insert(0, (candidates[0][0], BY_MEANING, ways.kept[path]))
-        by_chance: FileFit | None = None
-        for topic, variant, patch in tried:
-            undone = _undo(data, patch)
-            if undone is None:
-                continue
-            result, fits = undone
-            found = _found(topic, variant, path, State.APPLIED, result, fits)
-            if not known or known[1] != sha256(data) or known[0] == sha256(result):
-                return found
-            by_chance = by_chance or found  # another release's variant may fit too
-        # The receipt may be wrong: a user who asks for a merge has the change taken out all the same.
-        if by_chance is not None and ways.merging:
-            return by_chance
-    mismatch: tuple[Candidate, HunkMismatch] | None = None
-    fitting: list[FileFit] = []
+        applied = _applied(path, data, candidates, ways)
+        if applied is not None:
+            return applied
+    proven, fitting, misfit = _variant(path, data, candidates)
+    if proven is not None:
+        return proven
+    if native is not None and is_native(native, path, data):
+        return FileFit(native, None, FileStatus(native, path, State.NATIVE))
+    if not needy:
+        return fitting  # it needs nothing of the series
+    if fitting is not None and ways.exact:
+        return fitting  # the contract will say what is missing
+    return _without_variant(path, data, candidates, misfit, ways) if candidates else None
+
+
+def _applied(path: str, data: bytes, candidates: list[Candidate], ways: Ways) -> FileFit | None:
+    """The change that is in the file already: a variant's, or one by meaning that the receipt has kept."""
+    known = ways.recorded.get(path)
+    tried = list(candidates)
+    if path in ways.kept and candidates:
+        tried.insert(0, (candidates[0][0], BY_MEANING, ways.kept[path]))
+    by_chance: FileFit | None = None
+    for topic, variant, patch in tried:
+        undone = _undo(data, patch)
+        if undone is None:
+            continue
+        result, fits = undone
+        found = _found(topic, variant, path, State.APPLIED, result, fits)
+        if not known or known[1] != sha256(data) or known[0] == sha256(result):
+            return found
+        by_chance = by_chance or found  # another release's variant may fit too
+    # The receipt may be wrong: a user who asks for a merge has the change taken out all the same.
+    return by_chance if ways.merging else None
+
+
+def _variant(
+    path: str, data: bytes, candidates: list[Candidate]
+) -> tuple[FileFit | None, FileFit | None, Misfit | None]:
+    """The first variant that fits and after which the file's clauses hold; the first that fits; the first that does not."""
+    misfit: Misfit | None = None
+    fitting: FileFit | None = None
     for candidate in candidates:
         topic, variant, patch = candidate
         if patch.creates:
@@ -205,33 +228,32 @@ def _of_file(path: str, data: bytes, candidates: list[Candidate], native: str | 
         try:
             made, fits = patchfile.apply(data, patch, unique=True)
         except HunkMismatch as e:
-            mismatch = mismatch or (candidate, e)
+            misfit = misfit or (candidate, e)
             continue
         found = _found(topic, variant, path, State.PRISTINE, made, fits)
         if made is not None and meaning.holds(path, data, made):
-            return found
-        fitting.append(found)
-    if native is not None and is_native(native, path, data):
-        return FileFit(native, None, FileStatus(native, path, State.NATIVE))
-    if not needy:
-        return fitting[0] if fitting else None  # it needs nothing of the series
-    if fitting and ways.exact:
-        return fitting[0]  # the contract will say what is missing
-    if not candidates:
-        return None
+            return found, found, misfit
+        fitting = fitting or found
+    return None, fitting, misfit
+
+
+def _without_variant(
+    path: str, data: bytes, candidates: list[Candidate], misfit: Misfit | None, ways: Ways
+) -> FileFit | None:
+    """The file merged or changed by meaning, or why it is neither."""
     topic, variant, _ = candidates[0]
-    crlf = mismatch is not None and mismatch[1].is_crlf
+    crlf = misfit is not None and misfit[1].is_crlf
     merged = None
-    if ways.merge is not None and mismatch is not None and not crlf:  # of CRLF every line would conflict
-        (topic, variant, _), _ = mismatch
+    if ways.merge is not None and misfit is not None and not crlf:  # of CRLF every line would conflict
+        (topic, variant, _), _ = misfit
         merged = _found(topic, variant, path, State.EDITED, ways.merge.merge(path, data, topic, variant))
         clean = path not in ways.merge.conflicts
         if ways.exact or (clean and merged.result is not None and meaning.holds(path, data, merged.result)):
             return merged
     if ways.exact or crlf:
-        if mismatch is None:
+        if misfit is None:
             return None
-        (topic, variant, _), why = mismatch
+        (topic, variant, _), why = misfit
         return FileFit(topic.name, variant, FileStatus(topic.name, path, State.EDITED, (), why))
     try:
         made = meaning.change(path, data, [patch for _, _, patch in candidates])

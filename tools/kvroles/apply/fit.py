@@ -51,72 +51,97 @@ def plan(
     """
     result = Plan(None)
     ways_out = ways_out or remedies(where)
-    now: dict[str, bytes | None] = {}
-    was: dict[str, bytes | None] = {}
-
-    def current(path: str) -> bytes | None:
-        if path not in was:
-            was[path] = now[path] = read(path)
-        return now[path]
-
+    draft = _Draft(read)
     # In one release a file belongs to one default topic; optional topics lie on top of what those leave.
     orders = {t: _order(t, nearest, lock) for t in series.topics if t.optional and _has_files(t)}
-    peeled: dict[Topic, optional.Layer] = {}
-    for topic, order in reversed(orders.items()):
-        meant_on_top = (kept_on_top or {}).get(topic.name, {})
-        found_on_top = optional.peel(current, topic, order, series.earlier, meant_on_top)
-        if found_on_top:
-            peeled[topic] = found_on_top
-            now.update(found_on_top.result)
-            if found_on_top.status.state is State.EARLIER:
-                result.shipped.update(found_on_top.result)
-        elif topic.name != terms.REJECT or _refusing(current) is None:
-            # Where the connector refuses all the same, its lines are there, and only the receipt is not.
-            optional.refuse_damaged(current, topic, order, series.earlier, meant_on_top, recorded or {}, where)
-    refusing = _refusing(current)
-    if refusing is not None and any(t.name == terms.REJECT for t in orders):
-        raise DoesNotApply(
-            f"Topic {terms.REJECT} is in {refusing} of {where}, by a change that neither a variant nor a receipt takes out",
-            fix="Put back the receipt of the run that made it, .kv-roles/receipt.json, or take the change out by hand",
-        )
+    peeled = _peeled(draft, result, orders, series, kept_on_top or {}, recorded or {}, where)
     default = series.chosen()
     merging = merge is not None
     ways = Ways(
         None if reverse else merge, recorded or {}, kept or {}, exact or reverse, series.earlier.changes, merging
     )
-    found = of_layer(current, default, lock, nearest, ways)
+    found = of_layer(draft.read, default, lock, nearest, ways)
     for f in found:
         if f.status.mismatch is not None:
             raise hunk_refusal(f.topic, f.status.mismatch, where, ways_out)
         if f.unclear is not None:
             raise _unclear(f, where, ways_out)
-        undo = State.APPLIED if reverse else State.PRISTINE
-        if f.status.variant == BY_MEANING and f.status.state in (State.PRISTINE, State.EARLIER):
-            below = f.back if f.status.state is State.EARLIER else current(f.status.path)
-            result.meant.setdefault(f.topic, []).append(Change(f.status.path, below, f.result))
-        if f.status.state is State.APPLIED and f.status.path in result.shipped:
-            result.shipped[f.status.path] = f.result
-        if f.status.state is undo or (f.status.state is State.EDITED and not reverse):
-            now[f.status.path] = f.result
-        elif f.status.state is State.EARLIER:
-            now[f.status.path] = f.back if reverse else f.result
-            result.shipped[f.status.path] = f.back
+        _take(f, draft, result, reverse=reverse)
     result.topics += _by_topic(default, found)
     for topic, order in orders.items():
         told = peeled.get(topic)
         if not reverse and (told or topic in topics):
-            layer = optional.lay(current, topic, order, where, ways_out, exact=exact)
-            now.update(layer.result)
+            layer = optional.lay(draft.read, topic, order, where, ways_out, exact=exact)
+            draft.now.update(layer.result)
             if layer.meant:
                 result.meant[topic.name] = layer.meant
             told = told or layer
         if told:
             result.topics.append(told.status)
-    result.topics.append(
-        _overlay(current, now, series, ways.recorded, reverse=reverse, replace=merge is not None, where=where)
-    )
-    result.changes = [Change(p, was[p], now[p]) for p in sorted(now) if was[p] != now[p]]
+    result.topics.append(_overlay(draft, series, ways.recorded, reverse=reverse, replace=merging, where=where))
+    result.changes = [Change(p, draft.was[p], draft.now[p]) for p in sorted(draft.now) if draft.was[p] != draft.now[p]]
     return result
+
+
+class _Draft:
+    """The tree on its way through a plan: ``was`` has each file as it is read, ``now`` as the steps so far leave it."""
+
+    def __init__(self, read: Reader) -> None:
+        self._read = read
+        self.was: dict[str, bytes | None] = {}
+        self.now: dict[str, bytes | None] = {}
+
+    def read(self, path: str) -> bytes | None:
+        """The file as the steps so far leave it."""
+        if path not in self.was:
+            self.was[path] = self.now[path] = self._read(path)
+        return self.now[path]
+
+
+def _peeled(
+    draft: _Draft,
+    result: Plan,
+    orders: dict[Topic, list[str]],
+    series: Series,
+    kept_on_top: Mapping[str, Kept],
+    recorded: Recorded,
+    where: str,
+) -> dict[Topic, optional.Layer]:
+    """The optional topics that are in the tree, taken out of ``draft``. Raises DoesNotApply for one that is there in part."""
+    peeled: dict[Topic, optional.Layer] = {}
+    for topic, order in reversed(orders.items()):
+        kept = kept_on_top.get(topic.name, {})
+        layer = optional.peel(draft.read, topic, order, series.earlier, kept)
+        if layer:
+            peeled[topic] = layer
+            draft.now.update(layer.result)
+            if layer.status.state is State.EARLIER:
+                result.shipped.update(layer.result)
+        elif topic.name != terms.REJECT or _refusing(draft.read) is None:
+            # Where the connector refuses all the same, its lines are there, and only the receipt is not.
+            optional.refuse_damaged(draft.read, topic, order, series.earlier, kept, recorded, where)
+    refusing = _refusing(draft.read)
+    if refusing is not None and any(t.name == terms.REJECT for t in orders):
+        raise DoesNotApply(
+            f"Topic {terms.REJECT} is in {refusing} of {where}, by a change that neither a variant nor a receipt takes out",
+            fix="Put back the receipt of the run that made it, .kv-roles/receipt.json, or take the change out by hand",
+        )
+    return peeled
+
+
+def _take(fit: FileFit, draft: _Draft, result: Plan, *, reverse: bool) -> None:
+    """Note in ``draft`` and ``result`` what ``fit`` makes of its file, or with ``reverse`` what it leaves of it."""
+    path, state = fit.status.path, fit.status.state
+    if fit.status.variant == BY_MEANING and state in (State.PRISTINE, State.EARLIER):
+        below = fit.back if state is State.EARLIER else draft.read(path)
+        result.meant.setdefault(fit.topic, []).append(Change(path, below, fit.result))
+    if state is State.APPLIED and path in result.shipped:
+        result.shipped[path] = fit.result
+    if state is (State.APPLIED if reverse else State.PRISTINE) or (state is State.EDITED and not reverse):
+        draft.now[path] = fit.result
+    elif state is State.EARLIER:
+        draft.now[path] = fit.back if reverse else fit.result
+        result.shipped[path] = fit.back
 
 
 def need_connector(read: Reader, where: str) -> None:
@@ -155,8 +180,7 @@ def _by_topic(layer: tuple[Topic, ...], found: list[FileFit]) -> list[TopicStatu
 
 
 def _overlay(
-    read: Reader,
-    now: dict[str, bytes | None],
+    draft: _Draft,
     series: Series,
     recorded: Recorded,
     *,
@@ -166,7 +190,7 @@ def _overlay(
 ) -> TopicStatus:
     files = []
     for path, want in series.overlay.items():
-        found = overlay_status(read(path), path, want, recorded.get(path, (None, None))[1], series.earlier)
+        found = overlay_status(draft.read(path), path, want, recorded.get(path, (None, None))[1], series.earlier)
         if found.state is State.EDITED and not replace:
             raise DoesNotApply(
                 f"{path} in {where} is edited",
@@ -174,7 +198,7 @@ def _overlay(
                 found="other content",
                 fix="Move it away and run again, or run again with --3way to replace it",
             )
-        now[path] = None if reverse else want
+        draft.now[path] = None if reverse else want
         files.append(found)
     return TopicStatus(OVERLAY, None, combine([f.state for f in files]), tuple(files))
 
