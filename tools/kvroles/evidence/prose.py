@@ -235,18 +235,9 @@ def _opened(text: str) -> tuple[Side, str] | None:
     if first is None or not _leads(clean[: first.start()]):
         return None
     behind = clean[first.end() :]
-    if _QUESTION.match(behind) or any(
-        _opens(c, side.other) for c in re.split(r"[,;.，。；]|[(\[](?=or\s)", behind)[1:]
-    ):
-        return None  # a question; "prefill on node 1, decode on node 2"
+    if _QUESTION.match(behind) or (side in PD and _changes(behind, side)):
+        return None  # a question; "prefill on node 1, decode on node 2"; "prefill (was)"
     return side, behind
-
-
-def _opens(clause: str, side: Side) -> bool:
-    """Whether a clause is a title of a side as well."""
-    clause = re.sub(r"^\s*or\s+|[)\]]", " ", clause)
-    found = [m for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clause)))]
-    return any(_leads(clause[: m.start()]) and _follows(clause[m.end() :]) for m in found)
 
 
 def _leads(before: str) -> bool:
@@ -262,6 +253,44 @@ def _led_by(word: str) -> bool:
     if word.isupper():  # a product's, or any word in capitals: NOT PREFILL
         return low in _LEAD or named or plain_word(low)
     return low in _LEAD or named or any(c.isupper() for c in word[1:])
+
+
+# Said of what a server was, or is by now: "prefill (was; now decode)", "decode, renamed".
+_CHANGED = regex(
+    r"(?i)(?:^|[,;:.(\[/-])\s*(?:it\s+|this\s+|but\s+)?(?:was|were|used\s+to\s+be)\b"
+    r"|\b(?:formerly|previously|originally|no\s+longer|any\s?more|renamed|became|becomes|turned\s+into|now\s+both|both\s+now"
+    r"|old\s+(?:name|role)|früher|vormals|ehemals|anciennement|ранее|раньше|бывш\w*)\b|以前|原来|曾"
+)
+# Said of a second thing that a server does: with the other side beside it, it is of both.
+_AS_WELL = regex(r"(?i)\b(?:now|also|as\s+well|too|later|meanwhile|doubles?)\b")
+_HERE = regex(
+    r"(?i)(?:\s+(?:nodes?|servers?|workers?|instances?|runs?|is|lives?))*\s*(?:$|[)\]!]|(?:here|since|from|as\s+of)\b)"
+)
+_CLAUSES = regex(r"[,;:.，。；：(\[/|–—]|\s-+\s|[-=]+>|→|\b(?:and|or|but)\b")
+
+
+def _changes(behind: str, side: Side) -> bool:
+    """Whether what stands behind a title's side says that the server was of it, or that it is of the other side as well: a clause
+    that has the other side for its subject, or tells of it in words of change."""
+    if _CHANGED.search(behind) is not None:
+        return True
+    if side.other not in prose_sides(behind):
+        return False
+    pattern = next(pattern for s, pattern in _PROSE if s is side.other)
+    for clause in _CLAUSES.split(_NEUTRAL.sub(_blank, behind)):
+        m = pattern.search(clause)
+        if m is None:
+            continue
+        if _AS_WELL.search(clause) is not None or (_leads(clause[: m.start()]) and _HERE.match(clause, m.end())):
+            return True
+    return any(_opens(c, side.other) for c in re.split(r"[,;.，。；]|[(\[](?=or\s)", behind)[1:])
+
+
+def _opens(clause: str, side: Side) -> bool:
+    """Whether a clause is a title of a side as well."""
+    clause = re.sub(r"^\s*or\s+|[)\]]", " ", clause)
+    found = [m for s, pattern in _PROSE if s is side and (m := pattern.search(_NEUTRAL.sub(_blank, clause)))]
+    return any(_leads(clause[: m.start()]) and _follows(clause[m.end() :]) for m in found)
 
 
 _POSSESSIVE = regex(r"\A['\u2019]s\b")

@@ -37,7 +37,7 @@ def served(s: str, names: Iterable[int], roles: list[int]) -> frozenset[int]:
         paragraph = next((p for p in paragraphs if p[0] <= i < p[1]), None)
         if paragraph is None:
             paragraphs.append(paragraph := _paragraph(s, i))
-        regions = [r for r in (_line(s, i), *_blocks(s, i), paragraph) if _any(held, *r)]
+        regions = [r for r in (_line(s, i), *blocks(s, i), paragraph) if _any(held, *r)]
         # A longer pair of brackets is not the smallest region, and is not looked for.
         longest = min((b - a for a, b in regions), default=len(s))
         near = max(0, i - longest), min(len(s), i + longest)
@@ -96,7 +96,7 @@ def around(s: str, i: int, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def block(s: str, i: int) -> tuple[int, int]:
     """The block of lines round an index that are indented no less than its line; its paragraph where that is not indented."""
-    return next(_blocks(s, i), None) or _paragraph(s, i)
+    return next(blocks(s, i), None) or _paragraph(s, i)
 
 
 def _line(s: str, i: int) -> tuple[int, int]:
@@ -109,7 +109,7 @@ def _line(s: str, i: int) -> tuple[int, int]:
     return a, b if b >= 0 else len(s)
 
 
-def _blocks(s: str, i: int) -> Iterator[tuple[int, int]]:
+def blocks(s: str, i: int) -> Iterator[tuple[int, int]]:
     """The blocks of lines round an index that are indented no less than its line, than the line which that block is below,
     and so on."""
     a, b = s.rfind("\n", 0, i) + 1, s.find("\n", i)

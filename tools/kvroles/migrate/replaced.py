@@ -12,7 +12,7 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, holds_defaults, mentioned, name_sides
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import across, neighbours
+from kvroles.migrate import across, neighbours, regions
 
 _DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
 _VALUES = regex(r"(?:^|/)values\.ya?ml$")
@@ -23,15 +23,28 @@ _SAYS = {
     side: rf"[\"']?[\w.-]{{0,60}}{word}[\w.-]{{0,60}}[\"']?(?=[\s,}}\])]|$)"
     for side, word in ((Side.PREFILL, "(?i:prefill)"), (Side.DECODE, "(?i:decod)"))
 }
+_SAYS_IT = {side: regex(says) for side, says in _SAYS.items()}
+_NEAR = 4000  # characters round a value in which its release is given others
+_HELM = regex(r"--set(?:-string)?[= ]")
+_GIVES = regex(
+    r"\b(?:parameters|fileParameters|valuesFrom|set|setString|set_list|set_sensitive)[\"']?\s*[:={]|--set(?:-string)?[= ]"
+)
+# A key given by its name or path, and its value or the file that has it; a key given on a command line.
+_ENTRY = (
+    r"""(?:(?:name|targetPath)["']?\s*[:=]\s*["']?(?:[\w-]+\.)*{0}["']?(?![\w.-])(?:\s*,?\s*["']?(?:value|path)["']?\s*[:=]\s*"""
+    r"""|)|--set(?:-string)?[= ](?:[^\s=]*,)?(?:[\w-]+\.)*{0}=)(?P<value>[^\n,}}]*)"""
+)
 _CONFIG = regex(r"kv[-_]role|kv[-_]connector|kv-transfer-config|kvRole|kvConnector")
 
 
 def by(ctx: FileCtx, side: Side, cues: list[Cue]) -> tuple[str, str] | None:
     """What may set another side than ``side``, which only the settings in ``cues`` say: its kind and name; None if nothing
     is seen that does."""
+    keys = {m.group(1) for cue in cues if (m := _KEY.match(cue.words)) is not None}
+    if any(_given_anew(ctx, cue.pos, keys, side) for cue in cues):
+        return "release", ctx.name
     if ctx.path == "-":
         return None
-    keys = {m.group(1) for cue in cues if (m := _KEY.match(cue.words)) is not None}
     if _DEFAULTS.search(ctx.name):
         return "file", ctx.name
     if _VALUES.search(ctx.name):
@@ -42,6 +55,23 @@ def by(ctx: FileCtx, side: Side, cues: list[Cue]) -> tuple[str, str] | None:
     if _patches(ctx.text.s, keys, side.other):
         return "file", ctx.name
     return _laid_over(ctx, keys, side)
+
+
+def _given_anew(ctx: FileCtx, place: int, keys: set[str], side: Side) -> bool:
+    """Whether the release whose values set one of ``keys`` at index ``place`` is given the key once more, beside its values, and
+    not for the same side: Argo CD's ``parameters``, Flux's ``valuesFrom``, ``set`` of Helmfile and Terraform, ``--set``."""
+    s = ctx.text.s
+    if place < 0 or _GIVES.search(s) is None:
+        return False
+    near = max(0, place - _NEAR), min(len(s), place + _NEAR)
+    around = regions.blocks(s, place) if ctx.name.endswith((".yaml", ".yml", "-")) else regions.around(s, place, *near)
+    own = next((r for r in around if _GIVES.search(s, *r)), None)
+    a, b = own if own is not None else near if _HELM.search(s, *near) is not None else (0, 0)
+    return any(
+        _SAYS_IT[side].match(m["value"] or "") is None
+        for key in keys
+        for m in re.compile(_ENTRY.format(re.escape(key.rsplit(".", 1)[-1]))).finditer(s, a, b)
+    )
 
 
 def _laid_over(ctx: FileCtx, keys: set[str], side: Side) -> tuple[str, str] | None:
