@@ -113,66 +113,36 @@ def members(
     stream is one that git made: it may hold symbolic links, which are handed out as such, and ``top`` is its first folder.
     """
     stream = _Stream(chunks, name)
-    seen: set[str] = set()
-    folders = {""}
-    long_path: str | None = None
-    long_link: str | None = None
+    places = _Places(name)
+    extended = _Extended()
+    kinds = _OF_RELEASES if head is None else _OF_GIT
     count = 0
-    while True:
-        header = stream.read(512)
-        if header == _END:
-            stream.end()
-            return
+    while (header := stream.read(512)) != _END:
         count += 1
         if count > MAX_MEMBERS:
             raise _broken(name, f"it holds more than {MAX_MEMBERS} members")
         size = _number(header[124:136], name)
-        # The sum of a header's bytes, its checksum field read as blanks; Adler-32's low half is a sum (RFC 1950, 8.2)
-        # and a hundred times as fast as sum().
-        summed = (zlib.adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 256
-        if (summed - _number(header[148:156], name)) % 65521:
-            raise _broken(name, "a member header's checksum is wrong")
+        _check_sum(header, name)
         kind = header[156:157]
         if kind in b"xgLK" and kind:
             if size > 1 << 20:
                 raise _broken(name, "a member's extended header is larger than 1 MiB")
             body = stream.read(size)
             stream.skip(-size % 512)
-            if kind == b"x":
-                pax = _pax(body, name)
-                long_path = pax.get("path", long_path)
-                long_link = pax.get("linkpath")
-                if "size" in pax:
-                    raise _broken(name, "a member is larger than 8 GiB")
-            elif kind == b"L":
-                long_path = body.rstrip(b"\0").decode("utf-8", "surrogateescape")
-            elif kind == b"g" and head is not None:
-                said = _pax(body, name).get("comment", "")
-                head.commit = said if re.fullmatch("[0-9a-f]{40}", said) else None
+            extended.take(kind, body, name, head)
             continue
-        path = long_path if long_path is not None else _ustar_path(header)
-        link, long_path, long_link = long_link, None, None
+        path, link = extended.of_member(header)
         if head is not None and top is None:
             top = head.top = path.partition("/")[0]
         inside = _inside(path, top or "", name)
-        if kind not in ((b"0", b"\0", b"5") if head is None else (b"0", b"\0", b"5", b"2")):
+        if kind not in kinds:
             raise _broken(
                 name, f"{path!r} is a {_KINDS.get(kind, 'member of unknown type')}, which a source tree never holds"
             )
         if kind == b"5":
             stream.skip(size + -size % 512)
             continue
-        if inside in seen or not inside:
-            raise _broken(name, f"{path!r} comes twice" if inside else f"{path!r} is a file, not a folder")
-        seen.add(inside)
-        folder = inside.rpartition("/")[0]
-        clash = inside in folders
-        while folder not in folders:
-            folders.add(folder)
-            clash = clash or folder in seen
-            folder = folder.rpartition("/")[0]
-        if clash:
-            raise _broken(name, f"{path!r} is both a file and a folder, or lies below what is")
+        places.add(inside, path)
         if size > MAX_MEMBER:
             raise _broken(name, f"{path!r} is larger than {MAX_MEMBER >> 20} MiB")
         if kind == b"2":
@@ -185,9 +155,74 @@ def members(
             yield Member(inside, bool(_number(header[100:108], name) & 0o100), _number(header[136:148], name), data)
         else:
             stream.skip(size + -size % 512)
+    stream.end()
+
+
+class _Places:
+    """The files of an archive so far and the folders they lie in: no path comes twice, and none is both."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._files: set[str] = set()
+        self._folders = {""}
+
+    def add(self, inside: str, path: str) -> None:
+        """Take in the file ``inside`` the top folder, which the archive calls ``path``; raises Unproven."""
+        if inside in self._files or not inside:
+            raise _broken(self._name, f"{path!r} comes twice" if inside else f"{path!r} is a file, not a folder")
+        self._files.add(inside)
+        folder = inside.rpartition("/")[0]
+        clash = inside in self._folders
+        while folder not in self._folders:
+            self._folders.add(folder)
+            clash = clash or folder in self._files
+            folder = folder.rpartition("/")[0]
+        if clash:
+            raise _broken(self._name, f"{path!r} is both a file and a folder, or lies below what is")
+
+
+class _Extended:
+    """What the extended headers in front of a member say of it: a path and a link's target too long for its own header."""
+
+    def __init__(self) -> None:
+        self._path: str | None = None
+        self._link: str | None = None
+
+    def take(self, kind: bytes, body: bytes, name: str, head: Head | None) -> None:
+        """Read one extended header: pax (``x``, or ``g`` for the whole archive) or GNU's ``L``. Raises Unproven.
+
+        GNU's ``K``, a link's target, is passed over: git writes pax, and in other archives a link is refused.
+        """
+        if kind == b"x":
+            pax = _pax(body, name)
+            self._path = pax.get("path", self._path)
+            self._link = pax.get("linkpath")
+            if "size" in pax:
+                raise _broken(name, "a member is larger than 8 GiB")
+        elif kind == b"L":
+            self._path = body.rstrip(b"\0").decode("utf-8", "surrogateescape")
+        elif kind == b"g" and head is not None:
+            said = _pax(body, name).get("comment", "")
+            head.commit = said if re.fullmatch("[0-9a-f]{40}", said) else None
+
+    def of_member(self, header: bytes) -> tuple[str, str | None]:
+        """The path and the long link target of the member that ``header`` opens; the next member has its own."""
+        path = self._path if self._path is not None else _ustar_path(header)
+        link, self._path, self._link = self._link, None, None
+        return path, link
+
+
+def _check_sum(header: bytes, name: str) -> None:
+    # The sum of a header's bytes, its checksum field read as blanks; Adler-32's low half is a sum (RFC 1950, 8.2)
+    # and a hundred times as fast as sum().
+    summed = (zlib.adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 256
+    if (summed - _number(header[148:156], name)) % 65521:
+        raise _broken(name, "a member header's checksum is wrong")
 
 
 _END = bytes(512)
+_OF_RELEASES = (b"0", b"\0", b"5")  # the types of members that are read: regular files (either mark) and folders
+_OF_GIT = (*_OF_RELEASES, b"2")
 _KINDS = {b"1": "hard link", b"2": "symbolic link", b"3": "device", b"4": "device", b"6": "named pipe"}
 
 
