@@ -81,14 +81,7 @@ def _refuse_installation(tree: Tree, target: Path) -> None:
 
 
 def _run(request: Request, target: Path, tree: Tree, project: Project, release: str | None) -> Outcome:
-    notes: list[str] = []
-    if journal.unfinished(tree) and request.check:
-        raise Unproven(
-            f"{target} is partial: a run on it was interrupted",
-            fix="Run again without --check: that finishes it",
-        )
-    if not request.check and journal.recover(tree):
-        notes.append("An interrupted run was finished first.")
+    notes = _finish(request, target, tree)
     release = _release(request, target, tree, project, release)
     held = journal.read_receipt(tree)
     try:
@@ -100,26 +93,13 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
     if row is not None and not request.reverse:
         notes += detect.of_no_use(request.extra, row)
     optional = {t.name for t in project.series.topics if t.optional}
-    if (told := replaced(plan.topics, project.series.earlier)) is not None:
-        notes.append(told)
-    if not request.reverse:
-        notes += [
-            f"Topic {t.topic} is in the tree too, and stays; `{request.again(target, '--reverse', '--only', t.topic)}` "
-            "takes it out."
-            for t in plan.topics
-            if t.topic in optional and t.state in _THERE and t.topic not in request.extra
-        ]
+    notes += _notes(request, target, plan, project, optional)
     left = receipt.after(plan.topics, reverse=request.reverse, only=request.only)
     if row is not None and planned.row is None and not request.reverse:
         left = _merged(left, plan, row)
     stays = any(t.state in _THERE for t in left) or receipt.holds_other_parts(held, request.part)
+    meant = _mails(planned, request)
     # What a default topic brings, the contract asks for: without it there is nothing to prove.
-    meant: dict[str, dict[str, str]] = {}
-    if planned.row is None and not request.reverse:
-        # lazy: brings Python's parser and the model of evidence, which a tree of a release does without
-        from kvroles.apply import meaning
-
-        meant = meaning.mails(plan.meant)
     proves = bool(plan.changes) and (not request.reverse or request.only in optional)
     verdict = _verdict(tree, planned, project, request) if proves else None
     outcome = Outcome(
@@ -159,6 +139,43 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
     write_back(tree, plan.changes, text)
     did = "reversed" if request.reverse else "applied"
     return outcome._replace(did=did, tree=None, receipt=target / OWN / receipt.NAME if text else None)
+
+
+def _finish(request: Request, target: Path, tree: Tree) -> list[str]:
+    """Finish an interrupted run, and say so. Raises Unproven with --check, which changes nothing."""
+    if journal.unfinished(tree) and request.check:
+        raise Unproven(
+            f"{target} is partial: a run on it was interrupted",
+            fix="Run again without --check: that finishes it",
+        )
+    if not request.check and journal.recover(tree):
+        return ["An interrupted run was finished first."]
+    return []
+
+
+def _notes(request: Request, target: Path, plan: Plan, project: Project, optional: set[str]) -> list[str]:
+    """What the user is told beside the outcome: an earlier series that was replaced, optional topics that stay."""
+    notes = []
+    if (told := replaced(plan.topics, project.series.earlier)) is not None:
+        notes.append(told)
+    if not request.reverse:
+        notes += [
+            f"Topic {t.topic} is in the tree too, and stays; `{request.again(target, '--reverse', '--only', t.topic)}` "
+            "takes it out."
+            for t in plan.topics
+            if t.topic in optional and t.state in _THERE and t.topic not in request.extra
+        ]
+    return notes
+
+
+def _mails(planned: _Planned, request: Request) -> dict[str, dict[str, str]]:
+    """topic -> path -> the change by meaning that the plan makes, as a mail."""
+    if planned.row is not None or request.reverse:
+        return {}
+    # lazy: brings Python's parser and the model of evidence, which a tree of a release does without
+    from kvroles.apply import meaning
+
+    return meaning.mails(planned.plan.meant)
 
 
 def _of_later_series(e: DoesNotApply, target: Path, held: bytes | None, project: Project) -> DoesNotApply:

@@ -82,13 +82,12 @@ def plan(
             try:
                 now[path], _ = patchfile.apply(now[path], file_patch.reversed() if reverse else file_patch)
             except HunkMismatch as e:  # the hashes had said that it fits
-                expected, found = e.describe()
                 if (entry.topic, path) in merged:
                     raise hunk_refusal(entry.topic, e, where, remedies(where, reverse=reverse)) from None
-                raise _parted(row, entry.topic, path, expected, found) from None
+                raise _parted(row, entry.topic, path, *e.describe()) from None
             if (entry.topic, path) in merged and reverse:
-                below = [t.topic for t in result.topics[: result.topics.index(entry)]]
-                if not any((name, path) in merged for name in below):
+                below = result.topics[: result.topics.index(entry)]
+                if not any((t.topic, path) in merged for t in below):
                     _check_merged(merged[entry.topic, path][0], path, now[path], where)
             else:
                 _check_hash(row, entry.topic, path, now[path], reverse=reverse)

@@ -47,59 +47,77 @@ def make(
     the run was about (``reverse``: that it took out); of the others the receipt keeps what it said. ``lacking`` are files
     that could not be had.
     """
-    files = recorded(earlier)
-    for c in changes:
-        before, after = (sha256_of(data) for data in (c.before, c.after))
-        first, last = files.get(c.path, (before, before))
-        files[c.path] = (first if last == before else before, after)
+    optional = {t.name for t in series.topics if t.optional}
+    entries = {t.topic: _entry(t, series) for t in topics}
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "series": series.earlier.number,
         "release": release,
         "revision": revision,
         "archive": row.archive._asdict() if row and row.archive else None,
-        "topics": {
-            t.topic: {
-                "state": t.state.value,
-                "variant": t.variant,
-                "patch": sha256(series.topic(t.topic).raw(t.variant)) if t.variant else None,
-                "files": {f.path: f.state.value for f in t.files},
-            }
-            for t in topics
-        },
-        "files": {path: {"before": before, "after": after} for path, (before, after) in sorted(files.items())},
+        "topics": entries if part is None else _with_others(entries, earlier, part, [t.name for t in series.topics]),
+        "files": _files(earlier, changes),
         "contract": None
         if verdict is None
         else {"holds": not verdict.breaches, "unchecked": {str(k): v for k, v in verdict.unchecked.items()}},
         "tree": tree,
     }
     if part is not None:
-        data["topics"] = _with_others(data["topics"], earlier, part, [t.name for t in series.topics])
         had = parts_of(earlier) or (frozenset(Part) if earlier else frozenset())
         has = had - {part} if reverse else had | {part}
         if has != frozenset(Part):
             data["parts"] = sorted(p.value for p in has)
     if lacking:
         data["lacking"] = sorted(lacking)
-    optional = {t.name for t in series.topics if t.optional}
     served = {f.path: f.variant for t in topics if t.topic not in optional for f in t.files if f.variant is not None}
     if served:
         data["variants"] = dict(sorted(served.items()))
-    below, on_top = _meant(earlier), _optional_meant(earlier)
-    made = meant or {}
-    by_meaning = dict(_left(below, [t for t in topics if t.topic not in optional], part))
+    data |= _kept_by_meaning(earlier, topics, optional, meant or {}, part)
+    return (json.dumps(data, indent=1) + "\n").encode()
+
+
+def _entry(t: TopicStatus, series: Series) -> dict[str, Any]:
+    return {
+        "state": t.state.value,
+        "variant": t.variant,
+        "patch": sha256(series.topic(t.topic).raw(t.variant)) if t.variant else None,
+        "files": {f.path: f.state.value for f in t.files},
+    }
+
+
+def _files(earlier: bytes | None, changes: list[Change]) -> dict[str, dict[str, str | None]]:
+    """Each file's hash before any run and after this one. A file that others changed since the last run starts anew."""
+    files = recorded(earlier)
+    for c in changes:
+        before, after = (sha256_of(data) for data in (c.before, c.after))
+        first, last = files.get(c.path, (before, before))
+        files[c.path] = (first if last == before else before, after)
+    return {path: {"before": before, "after": after} for path, (before, after) in sorted(files.items())}
+
+
+def _kept_by_meaning(
+    earlier: bytes | None,
+    topics: list[TopicStatus],
+    optional: set[str],
+    made: Mapping[str, Mapping[str, str]],
+    part: Part | None,
+) -> dict[str, Any]:
+    """The mails of the changes by meaning that are in the tree: this run's, ``made``, and those of runs before it."""
+    out: dict[str, Any] = {}
+    by_meaning = dict(_left(_meant(earlier), [t for t in topics if t.topic not in optional], part))
     for name in made.keys() - optional:
         by_meaning |= made[name]
     if by_meaning:
-        data["by_meaning"] = dict(sorted(by_meaning.items()))
+        out["by_meaning"] = dict(sorted(by_meaning.items()))
+    on_top = _optional_meant(earlier)
     of_optional = {
         t.topic: dict(sorted({**_left(on_top.get(t.topic, {}), [t], part), **made.get(t.topic, {})}.items()))
         for t in topics
         if t.topic in optional
     }
     if any(of_optional.values()):
-        data["optional_by_meaning"] = {name: mails for name, mails in sorted(of_optional.items()) if mails}
-    return (json.dumps(data, indent=1) + "\n").encode()
+        out["optional_by_meaning"] = {name: mails for name, mails in sorted(of_optional.items()) if mails}
+    return out
 
 
 def _left(had: Mapping[str, str], topics: list[TopicStatus], part: Part | None) -> dict[str, str]:

@@ -38,14 +38,7 @@ def refusal(
     merge = merging(where, reverse=reverse)
     fresh = f"`{program('apply', '--vllm-rev', row.release, '--output', 'DIR')}` makes a new tree beside it"
     if entry.state is State.PARTIAL:
-        applied = [f.path for f in entry.files if f.state in (State.APPLIED, State.EARLIER)]
-        pristine = [f.path for f in entry.files if f.state is State.PRISTINE]
-        return DoesNotApply(
-            f"Topic {entry.topic} is partial in {where}: it is applied to {len(applied)} of {counted(len(entry.files), 'file')}",
-            expected="all of its files pristine, or all applied",
-            found=f"{applied[0]} applied and {pristine[0]} pristine",
-            fix=f"Complete it with `{merge}`",
-        )
+        return _partial(entry, where, merge)
     path = next(f.path for f in entry.files if f.state is State.EDITED)
     if entry.topic == OVERLAY or entry.variant is None:
         return DoesNotApply(
@@ -69,12 +62,7 @@ def refusal(
             patchfile.apply(data, file_patch, unique=True)
         except HunkMismatch as e:
             if entry.topic in _earlier_topics(data, path, series):
-                return DoesNotApply(
-                    f"{path} in {where} is edited",
-                    expected=f"what vLLM {row.release} ships, or what some series of this project makes of it",
-                    found="what an earlier series of this project made of it, and another edit beside that",
-                    fix="Take the series out with the version of this project that applied it, and apply this one",
-                )
+                return _edited_earlier(path, row, where)
             if not _holds(data, file_patch):
                 if by_name[entry.topic].optional:
                     there = [f.path for f in entry.files if f.state in (State.APPLIED, State.EARLIER, State.MERGED)]
@@ -87,6 +75,26 @@ def refusal(
         expected=f"SHA-256 {f.before} or {f.after}",
         found=f"SHA-256 {sha256(data)}; {beside}",
         fix=f"Keep the edit beside the series with `{merge}`",
+    )
+
+
+def _partial(entry: TopicStatus, where: str, merge: str) -> DoesNotApply:
+    applied = [f.path for f in entry.files if f.state in (State.APPLIED, State.EARLIER)]
+    pristine = [f.path for f in entry.files if f.state is State.PRISTINE]
+    return DoesNotApply(
+        f"Topic {entry.topic} is partial in {where}: it is applied to {len(applied)} of {counted(len(entry.files), 'file')}",
+        expected="all of its files pristine, or all applied",
+        found=f"{applied[0]} applied and {pristine[0]} pristine",
+        fix=f"Complete it with `{merge}`",
+    )
+
+
+def _edited_earlier(path: str, row: ReleaseRow, where: str) -> DoesNotApply:
+    return DoesNotApply(
+        f"{path} in {where} is edited",
+        expected=f"what vLLM {row.release} ships, or what some series of this project makes of it",
+        found="what an earlier series of this project made of it, and another edit beside that",
+        fix="Take the series out with the version of this project that applied it, and apply this one",
     )
 
 
