@@ -63,10 +63,10 @@ CASES = [
     Case("apply.fit._overlay.1", INTO, "Move it away and run again", files={**FORK, OVERLAY: b"x\n"}, mended={OVERLAY: None}),
     Case("apply.plan._on_top_of.2", f"{INTO} --reverse --only connector-warning", "--only louder`", f"{INTO} --reverse --only louder",
          f"{INTO} --with louder"),
-    Case("apply.refusals.refusal.2", INTO, "--3way`", f"{INTO} --3way", files={OVERLAY: b"x\n"}),
-    Case("apply.refusals.refusal.3", INTO, "Put the release's own file back", files={UTILS: None},
+    Case("apply.refusals.refusal.1", INTO, "--3way`", f"{INTO} --3way", files={OVERLAY: b"x\n"}),
+    Case("apply.refusals.refusal.2", INTO, "Put the release's own file back", files={UTILS: None},
          mended={UTILS: OLD[UTILS]}),
-    Case("apply.refusals.refusal.5", INTO, "--3way`", f"{INTO} --3way", files={UTILS: EDITED}),
+    Case("apply.refusals.refusal.3", INTO, "--3way`", f"{INTO} --3way", files={UTILS: EDITED}),
     Case("apply.prove.prove_plan.1", INTO, "`--part runtime` patches what runs", f"{INTO} --part runtime",
          files={**FORK, **{path: None for path in OLD if path.startswith("tests/")}}),
     Case("apply.fit._unclear.1", INTO, "or give the file explicit roles by hand",
@@ -93,7 +93,7 @@ CASES = [
     Case("sources.upstream.find.1", "--upstream 'no clone' --vllm-rev main --output new", "or the folder of a clone",
          "--upstream 'a tree' --output new"),
 ]  # fmt: skip
-QUICK = {"apply.command._refuse_without_effect.4", "apply.fit._overlay.1", "apply.refusals.refusal.5", "apply.prove.prove_plan.1",
+QUICK = {"apply.command._refuse_without_effect.4", "apply.fit._overlay.1", "apply.refusals.refusal.3", "apply.prove.prove_plan.1",
          "apply.in_place._plan.1", "series.export.write.1", "tree.writer._open_lock.1"}  # fmt: skip
 CLONES = [
     Case("apply.many.run.1", "--range a..b", "give its folder to --upstream", "--upstream 'a clone' --range main~1..main"),

@@ -401,7 +401,7 @@ def test_a_journal_that_cannot_be_followed_is_deleted_by_the_command_that_is_nam
 
 def test_an_interrupted_run_is_finished_without_check(refused: Refused, done: Apply, here: Path) -> None:
     journal(here, json.dumps({"steps": [], "receipt": False}))
-    refused("apply.in_place._run.1", f"{INTO} --check", "Run again without --check")
+    refused("apply.in_place._finish.1", f"{INTO} --check", "Run again without --check")
     done(INTO)
     done(f"{INTO} --check")
 
