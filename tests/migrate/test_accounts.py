@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from kvroles.evidence.text import Text
 from kvroles.migrate import run, spelled
 from kvroles.migrate.codes import CODES, Means
 from kvroles.migrate.settings import Options, Settings
@@ -112,7 +113,7 @@ def test_findings_are_as_many_as_a_plain_search_of_the_bytes_finds(room: str) ->
         result = run.of_bytes(name, name, data, Options(Settings()))
         assert result is not None
         otherwise = (
-            {pos for pos, _ in spelled.places(data.decode())} if data.isascii() else set()
+            {pos for pos, _ in spelled.places(Text(data.decode()))} if data.isascii() else set()
         )  # no word of the search's
         classes = [
             (f.pos, CODES[f.code].means)

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kvroles.evidence import c_library
+from kvroles.evidence.text import Text
 from kvroles.migrate import cli, rewrite, run, search, walk
 from kvroles.migrate.settings import Options, Settings
 
@@ -90,21 +92,25 @@ def test_a_file_of_100_mb_is_unread_only_if_it_says_kv_both(capsys: pytest.Captu
     assert "big-without" not in out
 
 
-@pytest.mark.parametrize("memmem", [True, False])
+@pytest.mark.parametrize("strstr", [True, False])
 def test_a_needle_is_found_with_the_c_librarys_search_and_without(
-    tmp_path: Path, memmem: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, strstr: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not memmem:
+    if not strstr:
         monkeypatch.setitem(sys.modules, "ctypes", None)
-    walk._search.cache_clear()
+    for kept in (c_library.strstr, walk._find):
+        kept.cache_clear()
     made = {"first": b"kv_both", "last": b"\0 x\nkv_both", "cut": b"kv_bot", "spread": b"kv_b\0oth", "empty": b""}
     for name, data in [*made.items(), ("after", b"h")]:  # the last is right behind what the one buffer held before
         (tmp_path / name).write_bytes(data)
     try:
         found = list(walk.holding(str(tmp_path / name) for name in [*made, "after"]))
+        inside = [Text.of_file(data).has("kv_both") for data in made.values()]
     finally:
-        walk._search.cache_clear()
+        for kept in (c_library.strstr, walk._find):
+            kept.cache_clear()
     assert [os.path.basename(p) for p in found] == ["first", "last"]
+    assert inside == [True, True, False, False, False]
 
 
 def test_many_processes_find_what_one_finds_in_the_order_of_names(

@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 
 import pytest
+from kvroles.evidence.text import Text
 from kvroles.migrate import cli, spelled, walk
 
 ROLE = '{"kv_connector": "NixlConnector", "kv_role": "kv_both"}'
@@ -101,5 +102,5 @@ def test_another_spelling_is_found_anywhere_in_a_large_file(before: int, tmp_pat
 
 def test_every_form_has_a_sign_that_the_search_looks_for() -> None:
     for _, text in TEXTS.values():
-        assert any(True for _ in spelled.places(text)), text
+        assert any(True for _ in spelled.places(Text(text))), text
         assert any(needle in text.encode() for needle in spelled.NEEDLES), text

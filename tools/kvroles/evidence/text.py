@@ -11,6 +11,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from kvroles.evidence import c_library
+
 TOKEN = "kv_both"
 # The letters first, what may not stand before them after: the machine then looks for the letters.
 TOKEN_RE = re.compile(r"kv_both(?<![A-Za-z0-9_]kv_both)(?![A-Za-z0-9_])")
@@ -34,17 +36,25 @@ class Text:
     Those are kept as runs: from index ``_starts[k]`` on, the characters stand side by side in the file from ``_places[k]`` on.
     """
 
-    __slots__ = ("_places", "_starts", "_tokens", "s")
+    __slots__ = ("_data", "_places", "_starts", "_tokens", "_words", "s")
 
     def __init__(self, s: str, place: int = 0, runs: tuple[list[int], list[int]] | None = None) -> None:
         self.s = s
         self._starts, self._places = runs if runs is not None else (_ONE_RUN, [place])
+        self._words: list[int] | None = None
         self._tokens: list[int] | None = None
+        self._data: bytes | None = None  # of a whole file
 
     @classmethod
     def of_file(cls, data: bytes) -> Text:
         """Decode a file's bytes, a byte order mark left out. Raises ``UnicodeDecodeError`` on anything but UTF-8."""
-        return cls((data[len(BOM) :] if data.startswith(BOM) else data).decode("utf-8"))
+        text = cls((data[len(BOM) :] if data.startswith(BOM) else data).decode("utf-8"))
+        text._data = data
+        return text
+
+    def has(self, word: str) -> bool:
+        """Whether ``word`` is in the text. Of a whole file its bytes are searched, which is many times as quick."""
+        return word in self.s if self._data is None else c_library.within(self._data, word.encode())
 
     def at(self, i: int) -> int:
         """The place in the file of character ``i`` (``len(s)`` is the end)."""
@@ -119,10 +129,16 @@ class Text:
         first = self.at(i)
         return all(self.at(i + k) == first + k for k in range(n))
 
+    def words(self) -> list[int]:
+        """Where ``kv_both`` stands, as a part of a longer word too."""
+        if self._words is None:
+            self._words = list(occurrences(self.s, TOKEN))
+        return self._words
+
     def tokens(self) -> list[int]:
         """Where ``kv_both`` stands as a word of its own."""
         if self._tokens is None:
-            self._tokens = [m.start() for m in TOKEN_RE.finditer(self.s)]
+            self._tokens = [i for i in self.words() if TOKEN_RE.match(self.s, i)]
         return self._tokens
 
     def tokens_in(self, a: int, b: int) -> list[int]:

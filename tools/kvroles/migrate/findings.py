@@ -56,7 +56,7 @@ def _spelled(ctx: File) -> list[Finding]:
         return []
     out: list[Finding] = []
     lang = read.language(ctx.name, ctx.text)
-    for pos, why in spelled.places(ctx.text.s):
+    for pos, why in spelled.places(ctx.text):
         if not marks.commented(ctx.text.s, pos, lang):
             line, column = ctx.line(pos)
             fix = "set the role where this is made, if it is NIXL's; if not, say so with a comment: kv-roles: ignore[KVR118]"

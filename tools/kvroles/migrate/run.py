@@ -10,6 +10,7 @@ from itertools import islice
 
 from kvroles import console
 from kvroles.errors import Exit, KvRolesError, UsageError
+from kvroles.evidence import c_library
 from kvroles.evidence.frames import Cue
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
 from kvroles.migrate import findings, redact, sample, settings, spelled, walk, workers
@@ -185,7 +186,7 @@ def _lost(code: str, path: str, message: str, data: bytes) -> FileResult:
 
 def _holds(data: bytes) -> bool:
     """Whether bytes hold ``kv_both`` in any spelling."""
-    return TOKEN.encode() in data or spelled.holds(data)
+    return c_library.within(data, TOKEN.encode()) or spelled.holds(data)
 
 
 def of_bytes(
@@ -204,7 +205,7 @@ def of_bytes(
         return _kept(skipped(path, "not UTF-8", data), data, options)
     if _nested(data):
         return _kept(unread(path, data, f"brackets are nested more than {_LIMIT} deep"), data, options)
-    if (count := data.count(TOKEN.encode())) > _MANY:
+    if (count := len(text.words())) > _MANY:
         first = data[: data.index(TOKEN.encode()) + len(TOKEN)]
         return _kept(_lost("KVR118", path, f"unread: it holds kv_both {count} times", first), b"", options)
     ctx = File(path, name, text, options.settings.connectors)

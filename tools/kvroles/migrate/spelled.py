@@ -11,8 +11,9 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kvroles.evidence import c_library
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN
+from kvroles.evidence.text import TOKEN, Text
 
 
 def _in_base64(before: int) -> str:
@@ -53,10 +54,12 @@ NEEDLES = tuple(sign.encode() for form in _FORMS for sign in form.signs)
 
 def holds(data: bytes) -> bool:
     """Whether bytes hold such a place."""
-    return any(True for _ in places(data.decode("latin-1")))
+    return any(c_library.within(data, needle) for needle in NEEDLES) and any(
+        True for _ in places(Text(data.decode("latin-1")))
+    )
 
 
-def places(s: str) -> Iterator[tuple[int, str]]:
+def places(text: Text) -> Iterator[tuple[int, str]]:
     """Where in a text such a place is, in order, and what it is in words."""
-    forms = [form for form in _FORMS if any(sign in s for sign in form.signs)]
-    yield from sorted((m.start(), form.says) for form in forms for m in form.pattern.finditer(s))
+    forms = [form for form in _FORMS if any(text.has(sign) for sign in form.signs)]
+    yield from sorted((m.start(), form.says) for form in forms for m in form.pattern.finditer(text.s))

@@ -27,7 +27,7 @@ def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | Non
     out = [_verdict(s, ctx, nixl) for s in sites]
     out = _used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx)
     out = _by_name(sites, _of_values(sites, _replaced(out, ctx), ctx), ctx)
-    out = _included(sites, out, ctx) if "define" in ctx.low or "macro" in ctx.low else out
+    out = _included(sites, out, ctx)
     return together.expected(sites, _extended(sites, out, ctx), ctx)
 
 
@@ -173,6 +173,8 @@ def _holder(site: Site, ctx: File) -> Scope | None:
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """Refuse the side in a named template's name or text, if the template is included for the other side: here, or by another
     file of the chart."""
+    if not any(v is not None and v.side in PD for v in verdicts) or not ("define" in ctx.low or "macro" in ctx.low):
+        return verdicts
     named = [b for b in template.branches(ctx.text.s) if template.defined(b)]
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):

@@ -10,9 +10,10 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
+from kvroles.evidence import c_library
 from kvroles.evidence.text import TOKEN
 from kvroles.migrate import spelled
 
@@ -54,6 +55,8 @@ _SAMPLE = 512  # bytes in which UTF-16 is told by its zeros: nearly half of them
 _NEEDLE = TOKEN.encode()
 _SEAM = 64  # bytes kept of the piece before: no other spelling is longer
 _KEEPS = b"kv-roles: keep both because"  # in a comment that keeps a line as it is
+_PART = b"both"  # of the needle, of its escapes and of that comment: four files of five have none of it
+_WITHOUT_PART = tuple(needle for needle in spelled.NEEDLES if _PART not in needle)
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WIDE_NEEDLE = re.compile(b"\0{0,3}".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -255,53 +258,34 @@ def _why(e: OSError) -> str:
 
 
 @cache
-def _strstr() -> tuple[Callable[[int, bytes], int | None], int] | None:
-    """The C library's ``strstr`` and where the buffer begins; None where there is no such library.
+def _find() -> Callable[[bytes], int | None]:
+    """A search of the buffer, up to the first zero in it, for a word; None where the word is not there."""
+    if (strstr := c_library.strstr()) is None:
+        return lambda word: None if (i := _buffer.find(word, 0, _buffer.index(0))) < 0 else i
+    # lazy: not loaded where there is no strstr
+    import ctypes
 
-    It takes a fifth of the time of ``bytearray.find``, and ends at a zero.
-    """
-    try:
-        # lazy: needed only on the first search
-        import ctypes
-
-        strstr = ctypes.CDLL(None).strstr
-    except (ImportError, OSError, TypeError, AttributeError):  # no ctypes; no library to ask (Windows); not in it
-        return None
-    strstr.restype = ctypes.c_void_p
-    strstr.argtypes = ctypes.c_void_p, ctypes.c_char_p
-    return strstr, ctypes.addressof(ctypes.c_char.from_buffer(_buffer))
+    return partial(strstr, ctypes.addressof(ctypes.c_char.from_buffer(_buffer)))
 
 
-@cache
-def _search(needle: bytes = _NEEDLE, *, of_text: bool = False) -> Callable[[int], bool]:
-    """Whether ``needle`` is in the first bytes of the buffer, so many of them; ``of_text``: before the first zero, if any.
-
-    Where a zero stands before the end, and where there is no ``strstr``, ``find`` is asked.
-    """
-    if (found := _strstr()) is None:
-        return lambda n: _buffer.find(needle, 0, n) >= 0
-    strstr, start = found
-
-    def has(n: int) -> bool:
-        _buffer[n] = 0
-        if strstr(start, needle) is not None:
-            return True
-        return not of_text and _buffer.find(0, 0, n) >= 0 and _buffer.find(needle, 0, n) >= 0
-
-    return has
+def _has_word(n: int) -> bool:
+    """Whether the needle is in the first ``n`` bytes of the buffer; behind those a zero stands."""
+    return _find()(_NEEDLE) is not None or _has_behind_zero(n)
 
 
-def _spelled(n: int) -> bool:
-    """Whether the first bytes of the buffer, so many of them, have the needle in another spelling, before the first zero."""
-    if (found := _strstr()) is not None:
-        strstr, start = found
-        _buffer[n] = 0
-        for needle in spelled.NEEDLES:  # a call each: these are asked of every file
-            if strstr(start, needle) is not None:
-                break
-        else:
-            return False
-    return spelled.holds(bytes(_buffer[:n]))
+def _has_behind_zero(n: int) -> bool:
+    """Whether a zero stands in the first ``n`` bytes of the buffer, and the needle too."""
+    return _buffer.find(0, 0, n) >= 0 and _buffer.find(_NEEDLE, 0, n) >= 0
+
+
+def _spelled(n: int, needles: tuple[bytes, ...] = spelled.NEEDLES) -> bool:
+    """Whether the first ``n`` bytes of the buffer have the needle in another spelling, and before the first zero one of
+    ``needles``."""
+    find = _find()
+    for needle in needles:  # a call each: these are asked of every file
+        if find(needle) is not None:
+            return spelled.holds(bytes(_buffer[:n]))
+    return False
 
 
 def _wide(n: int) -> bool:
@@ -318,8 +302,7 @@ def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator
     ``answered`` gets those without the needle that have a comment to keep it in their first piece. All is in one loop,
     because most of a run's time goes into it.
     """
-    has = _search()
-    keeps = _search(_KEEPS, of_text=True)
+    find = _find()
     for path in paths:
         try:
             fd = os.open(path, _FLAGS)
@@ -328,10 +311,17 @@ def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator
             continue
         try:
             n = os.readv(fd, _into)  # one buffer for all files: memory stays flat and nothing is copied
-            held = has(n) or _spelled(n) or (n == _CHUNK and _rest_has(fd))
+            _buffer[n] = 0
+            both = find(_PART) is not None  # else most of what is looked for is not there either
+            held = (
+                (both and find(_NEEDLE) is not None)
+                or _has_behind_zero(n)
+                or _spelled(n, spelled.NEEDLES if both else _WITHOUT_PART)
+                or (n == _CHUNK and _rest_has(fd))
+            )
             if not held and n > 1 and (_buffer[0] > 0xFD or not _buffer[0] or not _buffer[1]):
                 held = _wide(n)
-            if not held and answered is not None and keeps(n):
+            if both and not held and answered is not None and find(_KEEPS) is not None:
                 answered.append(path)
         except OSError:
             held = True
@@ -404,9 +394,9 @@ def _rest_has(fd: int) -> bool:
         raise OSError(SPECIAL)
     tail = bytes(_buffer[_CHUNK - len(_NEEDLE) + 1 : _CHUNK])
     before = bytes(_buffer[_CHUNK - _SEAM : _CHUNK])
-    has = _search()
     for n, old in _pieces(fd, _CHUNK, tail):
-        if has(n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))] or _spelled(n):
+        _buffer[n] = 0
+        if _has_word(n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))] or _spelled(n):
             return True
         if spelled.holds(bytes(before + _buffer[: min(n, _SEAM)])):
             return True

@@ -15,7 +15,7 @@ from kvroles.evidence.signs.comparisons import compared, elsewhere, searched
 from kvroles.evidence.signs.enumerations import defined, keyed, listed, literal, member
 from kvroles.evidence.signs.messages import drawn, headed, sentence, told
 from kvroles.evidence.signs.place import NEAR, Place
-from kvroles.evidence.text import TOKEN
+from kvroles.evidence.text import TOKEN, Text
 
 
 class Sign(NamedTuple):
@@ -90,9 +90,12 @@ _TESTS: tuple[tuple[str, Callable[[Place], bool]], ...] = (
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def last_applied(s: str) -> list[tuple[int, int]]:
+def last_applied(text: Text) -> list[tuple[int, int]]:
     """The parts of a text that are the annotation in which kubectl keeps what was applied last."""
     out: list[tuple[int, int]] = []
+    if not text.has(_LAST_APPLIED):
+        return out
+    s = text.s
     i = s.find(_LAST_APPLIED)
     while i >= 0:
         start = s.rfind("\n", 0, i) + 1

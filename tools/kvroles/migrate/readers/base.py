@@ -13,7 +13,7 @@ from kvroles.evidence.context import MAX_NESTING, FileCtx
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.asked import asked
-from kvroles.evidence.text import TOKEN, TOKEN_RE, Text, occurrences
+from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate import connectors, connectors_in_text, neighbours, overlays, regions, substitutes
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import lines, registry, sniff
@@ -100,7 +100,7 @@ class File(FileCtx):
             return frozenset()
         s = self.text.s
         names = (i for name in self.others for i in occurrences(s, name) if not self._silent(i))
-        return regions.served(s, names, list(occurrences(s, TOKEN)))
+        return regions.served(s, names, self.text.words())
 
     def set_anew(self, site: Site) -> bool:
         """Whether a line behind a site sets the connector of the config that the site is in to one that may be NIXL's."""
@@ -161,7 +161,7 @@ class File(FileCtx):
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: one of ``READERS``, or empty to find the language out. ``string`` is the same
         for the value of a key or variable, which may begin with a key of its own (``kv={...}``)."""
-        if not TOKEN_RE.search(text.s):
+        if not text.tokens():
             return []
         if self.depth >= MAX_NESTING:
             return [Site(text.at(i), owner, "value") for i in text.tokens()]

@@ -75,7 +75,7 @@ class _Unit:
         self.up = up
         self.ctx = ctx
         self.comments = [m.span() for m in _COMMENT.finditer(t.s)]
-        self.branches = template.branches(t.s) if template.is_template(t.s) else []
+        self.branches = template.branches(t.s) if template.is_template(t) else []
         self.sections = [(m.start(), m.group("name")) for m in _SECTION.finditer(t.s)]
         self.entries = [_Entry(m["key"], m.start(), m.start("value"), m.end("value")) for m in _LINE.finditer(t.s)]
         self._starts = [e.start for e in self.entries]

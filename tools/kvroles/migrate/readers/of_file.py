@@ -11,7 +11,7 @@ from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs import signs
 from kvroles.evidence.signs.messages import explained
-from kvroles.evidence.text import TOKEN, Text, occurrences
+from kvroles.evidence.text import Text
 from kvroles.migrate import connectors, connectors_in_text
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers import lines, registry, sniff
@@ -95,36 +95,37 @@ def read(ctx: File) -> list[Site]:
     up = file_scope(ctx.name, ctx)
     t = ctx.text
     if recorded(ctx.below) or (recorded(ctx.name) and _records(t.s)):
-        return [Site(t.at(i), up, "log") for i in occurrences(t.s, TOKEN)]
+        return [Site(t.at(i), up, "log") for i in t.words()]
     lang = language(ctx.name, t)
-    if ctx.others and len(ctx.of_others) == len(roles := list(occurrences(t.s, TOKEN))):
-        return _of_others(ctx, t, up, lang, roles)
-    if template.is_template(t.s):
+    if ctx.others and len(ctx.of_others) == len(t.words()):
+        return _of_others(ctx, t, up, lang)
+    if templated := template.is_template(t):
         arms = [(t.at(b.start), t.at(b.end)) for b in template.branches(t.s) if _ARM.match(b.condition)]
         ctx.arms = Arms(t.s, arms) if arms else None
     seen: dict[int, Site] = {}
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)
-    _in_actions(t, seen, ctx)
-    copies = signs.last_applied(t.s)
+    if templated:
+        _in_actions(t, seen, ctx)
+    copies = signs.last_applied(t)
     spoken = lang if lang not in {"", "unknown"} else _spoken(ctx)
-    return [_accounted(t, i, seen.get(t.at(i)), spoken, copies, up, ctx) for i in occurrences(t.s, TOKEN)]
+    return [_accounted(t, i, seen.get(t.at(i)), spoken, copies, up, ctx) for i in t.words()]
 
 
-def _of_others(ctx: File, t: Text, up: Scope, lang: str, roles: list[int]) -> list[Site]:
+def _of_others(ctx: File, t: Text, up: Scope, lang: str) -> list[Site]:
     """The sites of a file whose every role another connector is meant for: none is NIXL's, but where a connector's place holds
     what is filled in later, or is set again."""
     filled: dict[int, Site] = {}
-    if connectors_in_text.may_be_filled(ctx.mentions, roles):  # else no parser is asked
+    if connectors_in_text.may_be_filled(ctx.mentions, t.words()):  # else no parser is asked
         found = (s for s in ctx.read(t, up, lang) if s.kind == "role")
         filled = {s.pos: s for s in found if _filled_later(s.connector) or ctx.set_anew(s)}
-    return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in roles]
+    return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in t.words()]
 
 
 def _in_actions(t: Text, sites: dict[int, Site], ctx: File) -> None:
     """Say of each role in a template's action what the action says: which variable it stands in for, and by which condition it
     is chosen."""
-    for a, b in template.actions(t.s) if template.is_template(t.s) else ():
+    for a, b in template.actions(t.s):
         for i in t.tokens_in(a, b):
             site = sites.get(t.at(i))
             if site is None or site.kind != "role":

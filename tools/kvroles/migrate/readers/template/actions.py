@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import Text
 
 _ACTION = regex(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 _ANY = regex(r"\{\{(?<!\$\{\{)(?:[^{}]*|(?:-?\s*[\w.$\"'(]|-?[ \t]+[\[{])[^\n]{0,2000}?)\}\}|\{%-?\s*\w+")
@@ -27,9 +28,9 @@ class Branch(NamedTuple):
     other: tuple[int, int] | None = None  # in an ``if`` without ``else if``: the span of the ``else``
 
 
-def is_template(s: str) -> bool:
-    """Whether ``s`` holds template actions (GitHub's ``${{ }}`` is none)."""
-    return ("{{" in s or "{%" in s) and _ANY.search(s) is not None
+def is_template(text: Text) -> bool:
+    """Whether a text holds template actions (GitHub's ``${{ }}`` is none)."""
+    return (text.has("{{") or text.has("{%")) and _ANY.search(text.s) is not None
 
 
 def mask(s: str) -> str:

@@ -44,13 +44,13 @@ class _Yaml:
 
 
 def _bare_trees(t: Text, up: Scope, ctx: File) -> list[Tree]:
-    source = t.same_places(template.mask(t.s)) if template.is_template(t.s) else t
+    source = t.same_places(template.mask(t.s)) if template.is_template(t) else t
     return [Tree(root, source, up, ctx, True) for root in roots(source)]
 
 
 def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     source, branches = t, []
-    if template.is_template(t.s):
+    if template.is_template(t):
         branches = template.branches(t.s)
         source = t.same_places(template.mask(t.s))
     trees: list[Tree] = []
