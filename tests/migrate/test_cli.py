@@ -167,7 +167,7 @@ def test_a_wrong_settings_file_is_one_paragraph(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     "args",
     [["missing.yaml"], ["--side", "a.sh", "."], ["--side", "a.sh=both", "."], ["--target-vllm", "x", "."],
-     ["--target-vllm", "0.8.5", "."], ["--target-vllm", "", "."], ["--target-vllm", "0.33.0-final", "."],
+     ["--target-vllm", "0.8.5", "."], ["--target-vllm", " ", "."], ["--target-vllm", "0.33.0-final", "."],
      ["-", "."], ["--config", "nope.toml", "."]],
 )  # fmt: skip
 def test_wrong_usage_is_one_paragraph_and_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -56,7 +57,9 @@ def test_a_file_that_ends_its_process_is_unread_and_the_others_are_done(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: object, why: str, cores: int
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(run, "_SECONDS", 0.2)
+    # Of processor time, and for that file alone: on a busy machine the others take as long as they need.
+    monkeypatch.setattr(run, "budget", lambda size: 0.2 if size > len(GOOD) else 60.0)
+    monkeypatch.setattr(workers, "_SLOWEST", 1 << 30)
     _spoilt(monkeypatch, what)
     assert cli.main(["--check", "--write", "."]) == 1
     out, err = capsys.readouterr()
@@ -77,11 +80,20 @@ def test_standard_input_is_read_in_a_process_of_its_own(monkeypatch: pytest.Monk
 
 
 def test_a_process_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_SLOWEST", 1)
+    """The clock stands still, save while a process waits for what never comes."""
+    waits, hours, kill = Path("waits"), itertools.count(step=3600.0), os.kill
+
+    def ended(pid: int, number: int) -> None:
+        kill(pid, number)
+        waits.unlink(missing_ok=True)
+
+    monkeypatch.setattr(time, "monotonic", lambda: next(hours) if waits.exists() else 0.0)
+    monkeypatch.setattr(os, "kill", ended)
 
     def work(item: int) -> int:
         if item == 1:
-            time.sleep(3600)
+            waits.touch()
+            signal.pause()
         return item * 2
 
     made = workers.each(work, [0, 1, 2, 3], budget=lambda _: 0.5, load=lambda: None)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kvroles.digest import sha256
 from kvroles.series.lock import Lock
 from kvroles.vendored.image import pyz
 from support import wheels
@@ -330,6 +331,10 @@ def test_a_receipt_that_leads_elsewhere_is_not_obeyed(vendor: Vendor, site: Path
     receipt = site / INFO / "kv-roles/receipt.json"
     told = json.loads(receipt.read_bytes())
     told["files"][path] = {"before": "0" * 64, "after": "0" * 64}
+    if path == "../outside.py":  # such a file, and the original of it, with the hashes that the receipt names
+        put(site.parent, {"outside.py": b"x = 1\n"})
+        put(receipt.parent, {"outside.py": b"x = 0\n"})
+        told["files"][path] = {"before": sha256(b"x = 0\n"), "after": sha256(b"x = 1\n")}
     receipt.write_text(json.dumps(told))
     before = snapshot(site.parent)
     for verb in ("install", "uninstall", "verify"):
@@ -341,6 +346,7 @@ def test_a_layer_in_a_folder_with_other_things_leaves_them_alone(vendor: Vendor,
     layer = put(tmp_path / "a layer", {"theirs.txt": b"x", "opt/theirs.txt": b"y"})
     outside = put(tmp_path / "outside", {"z": b"z"})
     (layer / "link").symlink_to(outside)
+    (layer / "a file").symlink_to(outside / "z")
     before = {p: os.lstat(p).st_mtime_ns for p in (*layer.rglob("*"), outside, outside / "z")}
     vendor("install", "--site-packages", site, "--layer", layer).ok()
     assert (layer / str(site / CONNECTOR).lstrip("/")).read_bytes() == (site / CONNECTOR).read_bytes()

@@ -23,7 +23,24 @@ _refused: list[OSError] = []  # what the operating system answered when standard
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose messages are safe, and give away no argument that may hold a credential."""
+    """An argument parser whose messages are safe, and give away no argument that may hold a credential.
+
+    An argument that is empty is refused: it is a variable of a script that was not set, and would be read as the current
+    folder, or as an option that nobody gave.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, once no word is empty, and no option's value."""
+        words = list(sys.argv[1:] if args is None else args)
+        ends = words.index("--") if "--" in words else len(words)
+        last = ""
+        for at, word in enumerate(words):
+            option, equals, value = word.partition("=")
+            if not word or (at < ends and option.startswith("--") and equals and not value):
+                name = option or (last if last.startswith("-") and at < ends else "")
+                self.error(f"{f'argument {name}' if name else 'an argument'} is empty; name a value or leave it out")
+            last = word
+        return super().parse_known_args(words, namespace)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:

@@ -121,6 +121,28 @@ def test_no_random_command_line_ends_in_a_traceback(
     ends_in_words(tool, data.draw(commands(tool)), data.draw(_ENVIRONMENT), every, place)
 
 
+@pytest.mark.parametrize(
+    ("tool", "argv"),
+    [
+        ("apply", ["--list", "--vllm-rev", ""]),
+        ("apply", ["--upstream=", "--vllm-rev", "main"]),
+        ("apply", ["--into", ""]),
+        ("vendor", ["install", "--vllm-rev", ""]),
+        ("migrate", ["--check", ""]),
+        ("migrate", ["--check", "--", ""]),
+        ("port", ["--keep", ""]),
+        ("port", ["--export-upstream="]),
+    ],
+)
+def test_a_variable_that_is_not_set_is_taken_for_an_option_that_nobody_gave(
+    tool: str, argv: list[str], every: Drivers, place: Path
+) -> None:
+    """`--vllm-rev "$RELEASE"`: without the variable any release would do."""
+    ran = every[tool](*argv, cwd=place)
+    assert (ran.code, ran.out) == (2, "")
+    assert "is empty; name a value or leave it out" in ran.said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tool", list(_OPTIONS))
 def test_a_width_of_the_terminal_that_is_no_number_is_not_believed(tool: str, every: Drivers, place: Path) -> None:

@@ -39,13 +39,18 @@ def test_a_clone_s_settings_run_no_command(
         assert list((tmp_path / "new/third_party/sub").iterdir()) == []
 
 
+@pytest.mark.parametrize("promised_by", ["an ext:: address", "ssh://nowhere.invalid/x"])
 def test_a_partial_clone_s_settings_run_no_command_when_it_lacks_a_file(
-    making: Making, repository: Path, tmp_path: Path
+    making: Making, repository: Path, tmp_path: Path, promised_by: str
 ) -> None:
     canary = tmp_path / "canary"
     lost = in_(repository, "rev-parse", "HEAD:README.md")
     (repository / ".git/objects" / lost[:2] / lost[2:]).unlink()
     set_everything(repository, canary)
+    if promised_by.startswith("ssh:"):
+        config = repository / ".git/config"
+        lines = [line for line in config.read_text().splitlines() if "url = " not in line]
+        config.write_text("\n".join([*lines, '[remote "origin"]', f"\turl = {promised_by}", ""]))
     making(repository, online=True).refused(4, "lacks README.md")
     assert not canary.exists()
     nothing_left(tmp_path)

@@ -38,14 +38,15 @@ def test_a_replaced_object_is_not_taken_for_the_commit_asked_for(
     assert json.loads((tmp_path / "new/.kv-roles/receipt.json").read_text())["revision"] == commit
 
 
+@pytest.mark.parametrize("whose", ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"])
 def test_settings_of_the_user_do_not_change_the_bytes(
-    making: Making, repository: Path, tiny: Tiny, tmp_path: Path
+    making: Making, repository: Path, tiny: Tiny, tmp_path: Path, whose: str
 ) -> None:
     (tmp_path / "attributes").write_text("* text eol=crlf ident\n")
     (tmp_path / "config").write_text(
         f"[core]\n\tattributesFile = {tmp_path}/attributes\n\tautocrlf = true\n[alias]\n\tcat-file = !false\n"
     )
-    env = {"GIT_CONFIG_GLOBAL": str(tmp_path / "config"), "GIT_DIR": "/nowhere", "GIT_OBJECT_DIRECTORY": "/nowhere"}
+    env = {whose: str(tmp_path / "config"), "GIT_DIR": "/nowhere", "GIT_OBJECT_DIRECTORY": "/nowhere"}
     making(repository, env=env).ok()
     right(tmp_path / "new", tiny)
 

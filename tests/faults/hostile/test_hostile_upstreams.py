@@ -89,6 +89,24 @@ def test_a_planted_repository_in_a_cache_runs_no_command(
     right(tmp_path / "new", tiny)
 
 
+def test_a_planted_repository_in_a_cache_leads_to_no_other_address(
+    making: Making, repository: Path, served: str, tiny: Tiny, tmp_path: Path
+) -> None:
+    making(served, online=True).ok()
+    shutil.rmtree(tmp_path / "new")
+    evil = tmp_path / "evil"
+    in_(repository, "clone", "-q", ".", str(evil))
+    (evil / "README.md").write_text("evil\n")
+    in_(evil, "commit", "-qam", "evil")
+    in_(evil, "tag", "-f", "v0.22.1")
+    in_(evil, "config", f"url.{evil}.insteadOf", served)
+    kept = next((tmp_path / "cache/upstream").iterdir())
+    for name in (kept.name, kept.with_suffix(".git").name):
+        shutil.copytree(evil / ".git", kept.with_name(name), dirs_exist_ok=True)
+    making(served, online=True).ok()
+    right(tmp_path / "new", tiny)
+
+
 def test_an_address_is_fetched_once_and_served_offline_by_its_commit(
     making: Making, repository: Path, served: str, tiny: Tiny, tmp_path: Path
 ) -> None:

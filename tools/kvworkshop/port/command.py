@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     root = Path(__file__).resolve().parents[3]
     series, lock = Series.load(), Lock.load()  # not held against each other: to bring them together is this tool's job
-    if args.export_upstream:
+    if args.export_upstream is not None:
         folder = args.output or Path("build") / "upstream"
         say(porting_report.export(args.export_upstream, folder, series, lock, options))
         return Exit.DONE
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         kept = keep.keep(root, "HEAD", series, lock) if (root / ".git").exists() and not args.check else []
         say(porting_report.written([*kept, *port.relock_all(root, series, lock, options, check=args.check)]))
         return Exit.DONE
-    if args.keep:
+    if args.keep is not None:
         say(porting_report.written(keep.keep(root, args.keep, series, lock)))
         return Exit.DONE
     if args.from_tree and args.check:
