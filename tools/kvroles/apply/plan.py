@@ -56,9 +56,8 @@ def plan(
     now: dict[str, bytes | None] = {}
     was: dict[str, bytes | None] = {}
     by_name = {t.name: t for t in topics}
-    for entry in reversed(result.topics) if reverse else result.topics:
-        if only is not None and entry.topic != only:
-            continue
+    asked = [t for t in result.topics if only in (None, t.topic)]
+    for entry in reversed(asked) if reverse else asked:
         if entry.state is State.EDITED or (entry.state is State.PARTIAL and not complete):
             raise refusal(entry, read, row, series, by_name, where, reverse=reverse)
         goal = State.PRISTINE if reverse else State.APPLIED

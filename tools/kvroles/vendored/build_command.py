@@ -168,25 +168,21 @@ def run(args: argparse.Namespace) -> int:
             args.quiet or args.json,
         )
         return tell(args, oci.as_json, oci.text, oci.write(asked, series, lock))
-    outcome = build.run(
-        build.Request(
-            revision=args.vllm_rev,
-            wheel=args.wheel,
-            output=args.output,
-            arch=args.arch,
-            number=args.build,
-            force=args.force,
-            sign_with=args.sign_with,
-            offline=args.offline,
-            quiet=args.quiet,
-            index_url=args.index_url,
-            cache_dir=args.cache_dir or default_cache_dir(),
-            index=args.index,
-        ),
-        series,
-        lock,
+    wanted = build.Request(
+        revision=args.vllm_rev,
+        wheel=args.wheel,
+        output=args.output,
+        arch=args.arch,
+        number=args.build,
+        force=args.force,
+        sign_with=args.sign_with,
+        offline=args.offline,
+        quiet=args.quiet,
+        index_url=args.index_url,
+        cache_dir=args.cache_dir or default_cache_dir(),
+        index=args.index,
     )
-    return tell(args, wheel_report.wheel_json, wheel_report.wheel_text, outcome)
+    return tell(args, wheel_report.wheel_json, wheel_report.wheel_text, build.run(wanted, series, lock))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "vendor.py") -> int:

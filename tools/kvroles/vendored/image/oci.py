@@ -127,14 +127,7 @@ def _free(output: Path, base: Path) -> None:
 
 
 def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, series: Series, lock: Lock) -> Patched:
-    size = sum(d.get("size") or 0 for d in image.manifest["layers"])
-    with Progress(f"Reading {image.platform}", size, quiet=request.quiet) as bar:
-        have = 0
-        for descriptor in image.manifest["layers"]:
-            source.take(descriptor, blobs)
-            have += descriptor.get("size") or 0
-            bar.at(have)
-        entries = contents.read(image, blobs, _kept(lock))
+    entries = _entries(image, source, blobs, lock, request)
     runtime = request.part == receipt.RUNTIME
     found = packages.find(image, entries, request.site, runtime=runtime)
     where = f"/{found.top} of the image for {image.platform}"
@@ -147,28 +140,13 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
         )
     whole = part.choose(found.installed.version, request.revision, series, lock, found.read, where, by_context=runtime)
     planned = part.plan(whole, found.read, where, "--part runtime --no-strict")
-    layer: bytes | None = None
     if planned.shipped:
         raise DoesNotApply(
             f"{where} was patched by an earlier series of this project",
             found=f"{planned.changes[0].path} as that series left it",
             fix="Name the image that it was made from, and make it anew from that",
         )
-    if planned.changes:
-        record = None if found.record is None else found.read(found.installed.record)
-        added = addition.of(
-            found.installed,
-            whole,
-            planned,
-            record,
-            read=read.sentence,
-            construction=receipt.NOT_ASKED,
-            runtime=runtime,
-        )
-        replaced = {c.path: c.after or b"" for c in planned.changes}
-        if added.record is not None:
-            replaced[found.installed.record] = added.record
-        layer = _layer(found, replaced, added.files)
+    layer = _layer_of(found, whole, planned, read.sentence, runtime=runtime) if planned.changes else None
     mails = part.patches(whole, planned.topics)
     facts = labels.Facts(
         whole.row.release,
@@ -193,6 +171,33 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
     )
 
 
+def _entries(
+    image: Image, source: layout.Layout, blobs: Path, lock: Lock, request: Request
+) -> dict[str, contents.Entry]:
+    """Take the base's layers into ``blobs``, and list what their files come to, one layer over the other."""
+    layers = image.manifest["layers"]
+    size = sum(d.get("size") or 0 for d in layers)
+    with Progress(f"Reading {image.platform}", size, quiet=request.quiet) as bar:
+        have = 0
+        for descriptor in layers:
+            source.take(descriptor, blobs)
+            have += descriptor.get("size") or 0
+            bar.at(have)
+        return contents.read(image, blobs, _kept(lock))
+
+
+def _layer_of(found: packages.Found, whole: part.Part, planned: part.Planned, read: str, *, runtime: bool) -> bytes:
+    """The layer with the patched files, what stands beside them, and RECORD where the package has one."""
+    record = None if found.record is None else found.read(found.installed.record)
+    added = addition.of(
+        found.installed, whole, planned, record, read=read, construction=receipt.NOT_ASKED, runtime=runtime
+    )
+    replaced = {c.path: c.after or b"" for c in planned.changes}
+    if added.record is not None:
+        replaced[found.installed.record] = added.record
+    return archive(found, replaced, added.files)
+
+
 def _kept(lock: Lock) -> frozenset[str]:
     """The files whose bytes a patch may need, from ``/vllm/`` on."""
     paths = {p for row in lock.releases.values() for t in row.topics.values() for p in t.files}
@@ -201,7 +206,7 @@ def _kept(lock: Lock) -> frozenset[str]:
     )
 
 
-def _layer(found: packages.Found, replaced: dict[str, bytes], added: dict[str, bytes]) -> bytes:
+def archive(found: packages.Found, replaced: dict[str, bytes], added: dict[str, bytes]) -> bytes:
     """The tar archive over the base. Folders on the way are as the base has them, for a runtime that makes those of a layer
     anew gives them its own mode; bytecode of what was replaced is taken away."""
     out = io.BytesIO()

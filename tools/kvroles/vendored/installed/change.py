@@ -80,16 +80,8 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
         text = tree.read(found.receipt)
         made = None if text is None else Receipt.loads(text, str(found.site / found.receipt), found.reinstall)
         by_context = wish.runtime or (made is not None and made.part == receipt.RUNTIME)
-        whole = part.choose(
-            found.version,
-            wish.release or version_made(made, found),
-            series,
-            lock,
-            read,
-            where,
-            by_context=by_context,
-            recorded=None if made is None else made.release,
-        )
+        wanted, recorded = wish.release or version_made(made, found), None if made is None else made.release
+        whole = part.choose(found.version, wanted, series, lock, read, where, by_context=by_context, recorded=recorded)
         planned = part.plan(whole, read, str(found.site), found.again("install", "--part", receipt.RUNTIME))
         notes: tuple[str, ...] = () if whole.note is None else (whole.note,)
         if not planned.changes:
@@ -118,19 +110,16 @@ def install(found: Installed, series: Series, lock: Lock, wish: Wish | None = No
             runtime=wish.runtime,
             first=tree.read(f"{found.originals}/RECORD"),
         )
-        extra = added.files
-        changed = {c.path: c.after or b"" for c in planned.changes}
+        changed = [c.path for c in planned.changes]
         steps = list(planned.changes)
+        steps += [Change(p, was, d) for p, d in sorted(added.files.items()) if (was := tree.read(p)) != d]
         if added.record is not None:
             steps.append(Change(found.record, original, added.record))
-        steps[len(planned.changes) : len(planned.changes)] = [
-            Change(p, was, d) for p, d in sorted(extra.items()) if (was := tree.read(p)) != d
-        ]
-        dropped = _commit(tree, found, steps, list(changed))
+        dropped = _commit(tree, found, steps, changed)
         topics = tuple(after(list(planned.topics)))
         return Outcome(
             "installed", found, whole.row.release, topics, tuple(changed), tuple(dropped), whole.left_out, finished, notes,
-            looked.sentence, looked.warnings, construction, tuple(sorted(extra)),
+            looked.sentence, looked.warnings, construction, tuple(sorted(added.files)),
         )  # fmt: skip
 
 

@@ -60,20 +60,7 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
         raise UsageError(
             f"--build {request.number} is not a build number", expected="1 or more", fix="Give one: `--build 1`"
         )
-    if request.wheel is None:
-        release = _published(request.revision, lock)
-        official = pick(lock.releases[release], request.arch or platform.machine())
-        with Progress(f"Fetching {official.name}", official.size, quiet=request.quiet) as p:
-            held = archive_file(
-                official,
-                request.cache_dir,
-                index_url=request.index_url,
-                offline=request.offline,
-                progress=p.at,
-            )
-        source = wheel.read(held.path, series, lock, release, official, held.file)
-    else:
-        source = wheel.read(request.wheel, series, lock, request.revision)
+    source = _source(request, series, lock)
     release = source.part.row.release
     topics = source.planned.topics
     if source.planned.shipped:
@@ -117,6 +104,23 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
     built = replace(built, path=output)
     notes = () if source.part.note is None else (source.part.note,)
     return Outcome("built", release, source, tuple(after(list(topics))), built, beside, notes)
+
+
+def _source(request: Request, series: Series, lock: Lock) -> wheel.Source:
+    """The wheel to patch: the one that was named, else the release's official one, fetched and checked against the lock."""
+    if request.wheel is not None:
+        return wheel.read(request.wheel, series, lock, request.revision)
+    release = _published(request.revision, lock)
+    official = pick(lock.releases[release], request.arch or platform.machine())
+    with Progress(f"Fetching {official.name}", official.size, quiet=request.quiet) as p:
+        held = archive_file(
+            official,
+            request.cache_dir,
+            index_url=request.index_url,
+            offline=request.offline,
+            progress=p.at,
+        )
+    return wheel.read(held.path, series, lock, release, official, held.file)
 
 
 def _published(revision: str, lock: Lock) -> str:
