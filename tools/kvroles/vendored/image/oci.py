@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from kvroles.series.topics import Series
 from kvroles.tree import handles, stage
 from kvroles.tree.writer import one_writer
 from kvroles.vendored import part, receipt
-from kvroles.vendored.image import contents, labels, layout, packages
+from kvroles.vendored.image import contents, labels, layer, layout, packages
 from kvroles.vendored.image.layout import Descriptor, Image
 from kvroles.vendored.installed import addition
 from kvroles.vendored.installed.report import SCHEMA
@@ -30,7 +28,6 @@ from kvroles.vendored.provenance import statement
 
 PROOF = "files read, not run"  # every byte of the package was held against RECORD; no Python of the image was asked
 STATEMENT = "image.intoto.json"
-_STAMP = 315532800  # 1980-01-01, the time of every file in the layer
 _LAYER = {
     layout.DOCKER_MANIFEST: "application/vnd.docker.image.rootfs.diff.tar.gzip",
     "": "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -146,7 +143,7 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
             found=f"{planned.changes[0].path} as that series left it",
             fix="Name the image that it was made from, and make it anew from that",
         )
-    layer = _layer_of(found, whole, planned, read.sentence, runtime=runtime) if planned.changes else None
+    upper = _upper_layer(found, whole, planned, read.sentence, runtime=runtime) if planned.changes else None
     mails = part.patches(whole, planned.topics)
     facts = labels.Facts(
         whole.row.release,
@@ -163,10 +160,10 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
         found.installed.name,
         found.installed.version,
         f"/{found.top}",
-        "native" if planned.native else "patched" if layer else "patched already",
+        "native" if planned.native else "patched" if upper else "patched already",
         read,
         tuple(c.path for c in planned.changes),
-        *_image(image, layer, labels.of(facts), blobs),
+        *_image(image, upper, labels.of(facts), blobs),
         mails,
     )
 
@@ -186,7 +183,7 @@ def _entries(
         return contents.read(image, blobs, _kept(lock))
 
 
-def _layer_of(found: packages.Found, whole: part.Part, planned: part.Planned, read: str, *, runtime: bool) -> bytes:
+def _upper_layer(found: packages.Found, whole: part.Part, planned: part.Planned, read: str, *, runtime: bool) -> bytes:
     """The layer with the patched files, what stands beside them, and RECORD where the package has one."""
     record = None if found.record is None else found.read(found.installed.record)
     added = addition.of(
@@ -195,7 +192,7 @@ def _layer_of(found: packages.Found, whole: part.Part, planned: part.Planned, re
     replaced = {c.path: c.after or b"" for c in planned.changes}
     if added.record is not None:
         replaced[found.installed.record] = added.record
-    return archive(found, replaced, added.files)
+    return layer.archive(found, replaced, added.files)
 
 
 def _kept(lock: Lock) -> frozenset[str]:
@@ -206,81 +203,18 @@ def _kept(lock: Lock) -> frozenset[str]:
     )
 
 
-def archive(found: packages.Found, replaced: dict[str, bytes], added: dict[str, bytes]) -> bytes:
-    """The tar archive over the base. Folders on the way are as the base has them, for a runtime that makes those of a layer
-    anew gives them its own mode; bytecode of what was replaced is taken away."""
-    out = io.BytesIO()
-    folders: dict[str, tarfile.TarInfo] = {}
-    files: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
-    record = found.entry(found.installed.record) if found.installed.info else None
-    model = record or found.entry(next(iter(replaced)))
-    assert model is not None  # it was read
-    like = found.entries.get(f"{found.top}/{found.installed.info}".rstrip("/"))
-
-    def place(path: str, data: bytes, entry: contents.Entry, mode: int) -> None:
-        full = f"{found.top}/{path}"
-        parts = full.split("/")
-        for i in range(1, len(parts)):
-            at = "/".join(parts[:i])
-            if at not in folders:
-                had = found.entries.get(at)
-                folders[at] = _header(f"{at}/", had or like or _ROOT, (had or like or _ROOT).mode, had is not None)
-        files[full] = (_header(full, entry, mode, False), data)
-        files[full][0].size = len(data)
-
-    for path, data in replaced.items():
-        had = found.entry(path)
-        assert had is not None
-        place(path, data, had, had.mode)
-    for path, data in added.items():
-        place(path, data, model, 0o644 | (model.mode & 0o020))
-    for path in _stale(found, replaced):
-        folder, _, name = path.rpartition("/")
-        place(f"{folder}/.wh.{name}", b"", model, 0o644)
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for at in sorted(folders.keys() | files.keys()):
-            if at in folders:
-                folders[at].type = tarfile.DIRTYPE
-                tar.addfile(folders[at])
-            else:
-                tar.addfile(files[at][0], io.BytesIO(files[at][1]))
-    return out.getvalue()
-
-
-_ROOT = contents.Entry("folder", 0o755, 0, 0, _STAMP)
-
-
-def _header(name: str, like: contents.Entry, mode: int, own_time: bool) -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.mode, made.uid, made.gid = mode, like.uid, like.gid
-    made.mtime = like.mtime if own_time else _STAMP
-    made.pax_headers = dict(like.xattrs)
-    return made
-
-
-def _stale(found: packages.Found, replaced: dict[str, bytes]) -> list[str]:
-    """Bytecode of what is replaced."""
-    out = []
-    for path in replaced:
-        if path.endswith(".py"):
-            folder, _, name = path.rpartition("/")
-            prefix = f"{found.top}/{folder}/__pycache__/{name.removesuffix('.py')}."
-            out += [p.removeprefix(f"{found.top}/") for p in found.entries if p.startswith(prefix)]
-    return sorted(out)
-
-
-def _image(image: Image, layer: bytes | None, told: dict[str, str], blobs: Path) -> tuple[str | None, int, Descriptor]:
+def _image(image: Image, upper: bytes | None, told: dict[str, str], blobs: Path) -> tuple[str | None, int, Descriptor]:
     """Write layer, configuration and manifest; returns the layer's digest and size, and the manifest's descriptor."""
     config = dict(image.config)
     manifest = dict(image.manifest)
     digest, size = None, 0
-    if layer is not None:
-        packed = gzip.compress(layer, 9, mtime=0)
+    if upper is not None:
+        packed = gzip.compress(upper, 9, mtime=0)
         kind = _LAYER.get(str(image.manifest.get("mediaType", image.descriptor.get("mediaType"))), _LAYER[""])
         described = _put(blobs, packed, kind)
         digest, size = described["digest"], len(packed)
         manifest["layers"] = [*manifest["layers"], described]
-        ids = [*config["rootfs"]["diff_ids"], f"sha256:{sha256(layer)}"]
+        ids = [*config["rootfs"]["diff_ids"], f"sha256:{sha256(upper)}"]
         config["rootfs"] = {**config["rootfs"], "diff_ids": ids}
         line = {"created": labels.DATE, "created_by": "kv-roles vendor oci", "comment": told[f"{labels.OCI}.title"]}
         config["history"] = [*(config.get("history") or []), line]
