@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TypeVar, cast
 
 from kvroles.migrate import walk
+
+_T = TypeVar("_T")
 
 MANY = 200  # files, and folders, that are looked at
 MAX_BYTES = 256 << 10  # of a file that is read for what it says of another
 
 
+_made: dict[tuple[Callable[[str], object], str], object] | None = None
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Within the ``with`` no file is written: what ``once`` has made of a folder stays as it is."""
+    global _made
+    _made = {}
+    try:
+        yield
+    finally:
+        _made = None
+
+
+def once(make: Callable[[str], _T]) -> Callable[[str], _T]:
+    """A function of a folder that is called once for each, by a process, for all the files that it reads while nothing is
+    written."""
+
+    @wraps(make)
+    def made(folder: str) -> _T:
+        if _made is None:
+            return make(folder)
+        if (make, folder) not in _made:
+            _made[make, folder] = make(folder)
+        return cast(_T, _made[make, folder])
+
+    return made
+
+
 def names(path: str) -> frozenset[str]:
     """The names in the folder of a file; empty if it cannot be listed."""
+    return _names(os.path.dirname(path) or ".")
+
+
+@once
+def _names(folder: str) -> frozenset[str]:
     try:
-        return frozenset(os.listdir(os.path.dirname(path) or "."))
+        return frozenset(os.listdir(folder))
     except OSError:
         return frozenset()
 
@@ -28,6 +67,7 @@ def entries(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str
         return []
 
 
+@once
 def folders(folder: str) -> list[str]:
     """The folders in a folder."""
     found = entries(folder, lambda e: e.is_dir(follow_symlinks=False))

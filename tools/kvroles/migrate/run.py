@@ -13,7 +13,7 @@ from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence import c_library
 from kvroles.evidence.frames import Cue
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
-from kvroles.migrate import findings, redact, sample, settings, spelled, walk, workers
+from kvroles.migrate import findings, neighbours, redact, sample, settings, spelled, walk, workers
 from kvroles.migrate.answers import answer, comment
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
@@ -62,7 +62,7 @@ def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: boo
     shows the progress.
     """
     sizes = {f.path: _size(f.path) for f in found if not f.skipped}
-    with Progress("Reading", len(found), quiet=quiet, unit="files with kv_both") as bar:
+    with Progress("Reading", len(found), quiet=quiet, unit="files with kv_both") as bar, neighbours.unchanged():
         made = workers.each(
             partial(_one, options),
             found,

@@ -49,7 +49,7 @@ _ANCHOR = regex(r"&[\w.-]+\s*\Z")
 _COMPARED = regex(r"\w*[\"'`]?\]?\s*(?:[=!]=|\bin\b|\bis\b|\beq\b|-eq\b)")
 _NAME = regex(r"[\s\"'`(]*([\w.$-]*)")
 _LAST = regex(r"[./]")
-_KEY = regex(r"[\w./-]*\Z")
+_KEY = regex(r"[\w./-]*")
 _REST = regex(r"\w*")
 _ROLE = regex(r"(?i)role|<<:")  # or a merge, which the reader of YAML sees to
 _ROLES = regex(r"(?i)role\w{0,20}[\"']?\]?\s*[:=]")
@@ -119,8 +119,6 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
     signs = [sign for key in keys for sign in ((key,) if key.isupper() else (f".{key}", f"/{key}"))]
     for other in _round(path, name):
         text = _text(other, *_state(other))
-        if "onnector" not in text and "ONNECTOR" not in text:
-            continue
         base = os.path.basename(other)
         lang = registry.lang_of_name(base)
         vars_of = _VARS.search(name) is not None and _VARS.search(other) is not None and lang == "yaml"
@@ -131,9 +129,10 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
         if words := substituted(text, connector) if named or own in text else "":
             return f"{base}: {words}"
         for m in islice(chain(connectors_in_text.mentions(text), _listed(text)), _MANY):
-            key = _key(text, m)
-            group, _, last = key.rpartition(".")
-            if not m.ours or last not in keys or not counts(m) or not _alone(text, m):
+            if not m.ours:
+                continue
+            group, _, last = _key(text, m).rpartition(".")
+            if last not in keys or not counts(m) or not _alone(text, m):
                 continue
             below = (
                 group
@@ -160,9 +159,9 @@ def _named(own: str, text: str) -> bool:
 
 def _key(s: str, m: Mention) -> str:
     """The key, variable or dotted path that a mention sets."""
-    head = _KEY.search(s, max(0, m.at - 100), m.at)
+    head = _KEY.match(s[max(0, m.at - 100) : m.at][::-1])  # from its end, where it stands
     rest = _REST.match(s, m.at)
-    return (head.group() if head is not None else "").replace("/", ".").lstrip("-.") + (
+    return (head.group()[::-1] if head is not None else "").replace("/", ".").lstrip("-.") + (
         rest.group() if rest is not None else ""
     )
 
@@ -195,8 +194,8 @@ def _with_role(s: str, at: int) -> bool:
 
 
 def _round(path: str, name: str) -> Iterator[str]:
-    """The files that may say more of one: those of its folder and the folders below and, where what the user named holds it,
-    of the folder above and those beside."""
+    """The files with connectors that may say more of one: those of its folder and the folders below and, where what the user
+    named holds it, of the folder above and those beside."""
     folder, base = os.path.split(path)
     own = os.path.normpath(path)
     folders = [folder, *neighbours.folders(folder)]
@@ -207,13 +206,16 @@ def _round(path: str, name: str) -> Iterator[str]:
             *(f for f in neighbours.folders(above) if os.path.basename(f) != os.path.basename(os.path.abspath(folder))),
         ]
     for held in folders[: neighbours.MANY]:
-        for other in islice(_files(held), neighbours.MANY):
+        for other in _speaking(held):
             if not other.endswith(base) or os.path.normpath(other) != own:
                 yield other
 
 
-def _files(folder: str) -> list[str]:
-    return neighbours.entries(folder, lambda e: _may_set(e.name) and e.is_file(follow_symlinks=False))
+@neighbours.once
+def _speaking(folder: str) -> list[str]:
+    """The files of a folder that set connectors for others and speak of any."""
+    files = neighbours.entries(folder, lambda e: _may_set(e.name) and e.is_file(follow_symlinks=False))
+    return [f for f in files[: neighbours.MANY] if _text(f, *_state(f))]
 
 
 @lru_cache(maxsize=4096)
