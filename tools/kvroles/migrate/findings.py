@@ -223,6 +223,8 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
     """The finding of a role whose connector is another one than NIXL's, is not known, or is in a file without a reader."""
     known = options.settings.connectors
     match connectors.kind_of(site.connector, known):
+        case Kind.WRAPPER if ctx.holds_bare_nixl(site.pos):
+            return _unread(f"NIXL's connector in {site.connector} has no kv_role of its own here", site, ctx, finding)
         case Kind.WRAPPER:
             return finding("KVR120", f"{site.connector}'s own role: left as it is, it drives other behaviour")
         case Kind.OTHER if ctx.set_anew(site):
@@ -245,6 +247,8 @@ def _of_other(connector: str, message: str, site: Site, ctx: File, finding: advi
     is set elsewhere, may replace that."""
     if laid := ctx.laid_over(site.pos):
         return _unread(f"what is laid over it may replace {connector} by NIXL's: {laid}", site, ctx, finding)
+    if how := ctx.remade(site.pos):
+        return _unread(f"of its config another one is made, which may be NIXL's: {how}", site, ctx, finding)
     if how := next((how for name in dict.fromkeys((connector, *ctx.others)) if (how := ctx.replaced(name))), ""):
         return _unread(f"{connector} may be replaced by NIXL's: {how}", site, ctx, finding)
     return finding("KVR121", message)

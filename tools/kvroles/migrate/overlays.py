@@ -44,7 +44,7 @@ def over(s: str, i: int, lang: str) -> str:
     if named < 0:
         return ""
     for m in _SPREAD.finditer(_flat(s, named, end - 1)):
-        if not _known(s, _given(s, m["given"], named + m.start("given"))):
+        if not known(s, m["given"], named + m.start("given")):
             return f"{m['sign']}{_short(m['given'])}"
     return _behind(s, end, lang) or _merged(s, start, end, next(pairs, None))
 
@@ -53,7 +53,7 @@ def _behind(s: str, end: int, lang: str) -> str:
     """What is laid over the object that ends at index ``end`` by an operator behind it."""
     for pattern in (_COMBINED, *((_UNITED,) if lang == "python" else ())):
         m = pattern.match(s, end)
-        if m is not None and not _known(s, _given(s, m["given"], m.start("given"))):
+        if m is not None and not known(s, m["given"], m.start("given")):
             return _short(m["given"])
     return ""
 
@@ -71,14 +71,9 @@ def _merged(s: str, start: int, end: int, outer: tuple[int, int] | None) -> str:
         return ""
     behind = _flat(s, end, outer[1] - 1)
     for m in (*_ARGUMENT.finditer(behind), *_SPREAD.finditer(behind)):
-        if not _known(s, _given(s, m["given"], end + m.start("given"))):
+        if not known(s, m["given"], end + m.start("given")):
             return _short(m["given"])
     return ""
-
-
-def _given(s: str, given: str, at: int) -> str:
-    """The name that stands at an index, or the text from there on where it is in brackets."""
-    return s[at : at + _NEAR] if given[0] in "({" else given
 
 
 def _flat(s: str, a: int, b: int) -> str:
@@ -99,8 +94,11 @@ def _flat(s: str, a: int, b: int) -> str:
     return "".join(out)
 
 
-def _known(s: str, given: str) -> bool:
-    """Whether the text shows what ``given`` comes to, and that it names no connector."""
+def known(s: str, given: str, at: int) -> bool:
+    """Whether the text shows what ``given``, a name or what begins in brackets at index ``at``, comes to, and that it names no
+    connector."""
+    if given[0] in "({":
+        given = s[at : at + _NEAR]
     if given[0] == "(":
         given = given[: _closes(given)]
         return "onnector" not in given and _ONE_OF_LITERALS.fullmatch(_LITERAL.sub("{}", given)) is not None

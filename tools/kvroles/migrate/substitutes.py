@@ -23,7 +23,24 @@ _MANY = 200  # places of a name that are looked at
 _NEAR = 300  # characters round a name in which its substitution stands
 _AROUND = 400  # characters round a setting in which its object begins and ends
 # One of these stands before what is replaced.
-_SIGNS = ("eplace", "sub(", "subn(", "subst", "s/", "s|", "s#", "s,", "s@", "s!", "s:", "s%", "${", "regexp:")
+_SIGNS = (
+    "eplace",
+    "sub(",
+    "subn(",
+    "subst",
+    "s/",
+    "s|",
+    "s#",
+    "s,",
+    "s@",
+    "s!",
+    "s:",
+    "s%",
+    "${",
+    "regexp:",
+    "plit",
+    "artition(",
+)
 _TO = r"(?P<to>[^\n]{0,80})"
 _FORMS = tuple(
     regex(pattern)
@@ -37,6 +54,13 @@ _FORMS = tuple(
         r"\$\((?:pat)?subst\s+(?P<what>[^,\n]{1,200}),[ \t]*" + _TO,  # make's
         r"\b(?:mustR|r)egexReplaceAll\w*\s+[\"'`](?P<what>[^\"'`\n]{1,200})[\"'`]\s+\S+\s+" + _TO,
         r"\breplace\s+[\"'`](?P<what>[^\"'`\n]{1,200})[\"'`]\s+" + _TO,  # Sprig's
+        # What is split at X and joined by Y: in JavaScript and Rust, Python, Go.
+        r"\.split\(\s*r?(?P<q>[\"'`/])(?P<what>[^\n]{1,200}?)(?P=q)\s*\)[^\n;]{0,80}?\.join\(\s*" + _TO,
+        r"(?P<to>[\w.]+|\"[^\"\n]{0,80}|'[^'\n]{0,80})[\"']?\.join\([^\n]{0,120}?\.split\(\s*[\"'](?P<what>[^\"'\n]{1,200})[\"']",
+        r"\bJoin\(\s*strings\.Split\([^\n,]{1,120},\s*[\"`](?P<what>[^\"`\n]{1,200})[\"`]\s*\)\s*,\s*" + _TO,
+        r"\bjoin\(\s*(?P<to>[^\n,]{1,80}),\s*split\(\s*\"(?P<what>[^\"\n]{1,200})\"",  # Terraform's
+        r"(?i:-[ic]?split)\s+[\"'](?P<what>[^\"'\n]{1,200})[\"']\s*\)?\s*(?i:-join)\s*" + _TO,
+        r"\.r?partition\(\s*[\"'](?P<what>[^\"'\n]{1,200})[\"']\s*\)(?P<to>)",
         r"\bregexp:[ \t]*(?P<what>[^\n]{1,200})\n[ \t]*(?:replace|line):[ \t]*" + _TO,  # Ansible's
     )
 )
@@ -44,6 +68,8 @@ _LISTED = regex(  # an environment's list, Helm's parameters, a patch
     r"\b(?:name|path|key):[ \t]*[\"']?(?P<key>[\w./]*(?:CONNECTOR|connector))[\"']?[ \t]*(?:,|\r?\n)[ \t]*value:[ \t]*[\"']?"
     r"(?P<value>[^\s\"',}]{1,80})"
 )
+_DEFAULTS = regex(r"(?m)^defaults:[ \t]*\r?\n((?:[ \t]*(?:-|#)[^\n]*(?:\n|\Z))+)")  # Hydra's
+_LAST_NAME = regex(r"(?m)([\w-]+)(?:\.ya?ml)?[\"']?[ \t]*(?:#.*)?\r?$")
 _VARS = regex(r"(?:^|/)(?:group_vars|host_vars)/")  # Ansible's
 _ANCHOR = regex(r"&[\w.-]+\s*\Z")
 _COMPARED = regex(r"\w*[\"'`]?\]?\s*(?:[=!]=|\bin\b|\bis\b|\beq\b|-eq\b)")
@@ -53,7 +79,7 @@ _KEY = regex(r"[\w./-]*")
 _REST = regex(r"\w*")
 _ROLE = regex(r"(?i)role|<<:")  # or a merge, which the reader of YAML sees to
 _ROLES = regex(r"(?i)role\w{0,20}[\"']?\]?\s*[:=]")
-_CONNECTORS = regex(r"(?i)connector\w{0,20}[\"']?\]?\s*[:=]")
+_CONNECTORS = regex(r"(?i)connector(?!s\b|_?extra|_?module)\w{0,20}[\"']?\]?\s*[:=]")
 _VALUES = regex(r"values[\w.-]*\.ya?ml(?:\.\w+)?$|[\w.-]+[-.]values\.ya?ml$")
 # Languages in which a setting changes what its line names; and pages, whose parts are of their own.
 _CODE = frozenset({"python", "go", "rust", "javascript", "typescript", "tsx", "powershell"})
@@ -123,6 +149,7 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
         lang = registry.lang_of_name(base)
         vars_of = _VARS.search(name) is not None and _VARS.search(other) is not None and lang == "yaml"
         overlay = base == own or vars_of or (_VALUES.search(own) is not None and _VALUES.search(base) is not None)
+        overlay = overlay or _chosen(own, s, base, text) or (".tfvars" in base and own.endswith(".tf"))
         if not overlay and own not in text and not any(sign in text for sign in signs):
             continue
         named = _named(own, text)
@@ -142,6 +169,17 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
             if named or overlay or below or (last.isupper() and of in _SET_FROM_OUTSIDE):
                 return f"{base}: {_shown(text, m)}"
     return ""
+
+
+def _chosen(own: str, s: str, base: str, text: str) -> bool:
+    """Whether one of two files of Hydra's, by their names and texts, chooses the other in its list of ``defaults``."""
+    return own.partition(".")[0] in _defaults(text) or base.partition(".")[0] in _defaults(s)
+
+
+def _defaults(s: str) -> frozenset[str]:
+    """The names in a list of Hydra's ``defaults``, without their folders."""
+    m = _DEFAULTS.search(s) if "defaults:" in s else None
+    return frozenset(_LAST_NAME.findall(m.group(1))) if m is not None else frozenset()
 
 
 def _listed(s: str) -> Iterator[Mention]:
@@ -175,10 +213,10 @@ def _alone(s: str, m: Mention) -> bool:
     if m.value is None or m.value in connectors_in_text.TYPES:
         return False
     wraps = connectors.kind_of(m.value) is Kind.WRAPPER
-    return m.ours and not wraps and _COMPARED.match(s, m.at) is None and not _with_role(s, m.at)
+    return m.ours and not wraps and _COMPARED.match(s, m.at) is None and not with_role(s, m.at)
 
 
-def _with_role(s: str, at: int) -> bool:
+def with_role(s: str, at: int) -> bool:
     """Whether the object, the line or the block of lines in which a connector is set has a role as well, or an anchor."""
     a, b = s.rfind("\n", 0, at) + 1, s.find("\n", at)
     line = max(a, at - _AROUND), min(b if b >= 0 else len(s), at + _AROUND)

@@ -14,7 +14,7 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.asked import asked
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import connectors, connectors_in_text, neighbours, overlays, regions, substitutes
+from kvroles.migrate import connectors, connectors_in_text, neighbours, overlays, regions, remade, substitutes
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 # $NAME, ${NAME}, ${NAME:-other}, $(NAME), ${local.name}
 _VARIABLE = regex(r"\$[({]?([\w.]+)(?::?[-=][^{}]*)?[)}]?|\{\{-?\s*\.?([\w.]+)\s*-?\}\}")
 _WORD = regex(r"\w*")
+_NEAR = 1000  # characters round a connector's name in which it is taken away or turned off
 
 
 # ``name[``, ``name.``, ``f(name, ``, ``{...name, ``, ``local.name``, ``set $name "``
@@ -38,6 +39,24 @@ def _changes(line: str, name: str) -> bool:
     return any(
         _BEFORE_CHANGED.match(line, i) and _BEHIND_CHANGED.match(line, i + len(name)) for i in occurrences(line, name)
     )
+
+
+# What takes a thing away, before its name; what turns it off, beside it.
+_REMOVES = regex(r"(?i)\b(?:uninstall|remove|purge|unset|exclude|disabled?|without|rm\s+-\w+|blacklist|deny)\b")
+_OFF = regex(
+    r"(?i)\b(?:enabled?|active|use)[\"']?[ \t]*[:=][ \t]*[\"']?(?:false|no|off|0)\b"
+    r"|\b(?:disabled?|skip)[\"']?[ \t]*[:=][ \t]*[\"']?(?:true|yes|on|1)\b"
+)
+_DENIED = regex(f"{_REMOVES.pattern}|{_OFF.pattern.removeprefix('(?i)')}")
+
+
+def _denied(s: str, i: int) -> bool:
+    """Whether the name at an index stands behind a word that takes it away, on its line, or in an object that is turned off."""
+    a = s.rfind("\n", 0, i) + 1
+    if _REMOVES.search(s, max(a, i - _NEAR), i) is not None:
+        return True
+    own = next(regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR)), None)
+    return _OFF.search(s, *(own or regions.block(s, i))) is not None
 
 
 class Reader(Protocol):
@@ -80,6 +99,7 @@ class File(FileCtx):
         self.below = name  # the part of its path below what the user named
         self.asked_for = False  # whether the user named the very file
         self._kept: dict[Hashable, object] = {}
+        self._of_names: dict[str, tuple[int, str]] = {}
         self._meanings: list[Callable[[str], str | None]] = []
         self._pairs: list[list[tuple[str, str]]] = []
 
@@ -137,6 +157,25 @@ class File(FileCtx):
         """What may replace the connector of the object in which the role at index ``place`` stands; empty if nothing does."""
         return overlays.over(self.text.s, place, self._lang)
 
+    def holds_bare_nixl(self, place: int) -> bool:
+        """Whether the wrapper whose own role stands at index ``place`` holds NIXL's connector without a role: vLLM refuses that
+        (``KVTransferConfig``, since 0.9.0), so that what starts it has to give it one."""
+        s = self.text.s
+        end = min(len(s), place + 4 * _NEAR)
+        a, b = own = next(regions.around(s, place, max(0, place - _NEAR), end), None) or regions.block(s, place)
+        inside = (m for m in self.mentions if a <= m.at < b and m.ours and m.value is not None)
+        nixl = (m for m in inside if connectors.kind_of(m.value, self.nixl) is connectors.Kind.NIXL)
+        return any(not self._with_role(m.at, own) for m in nixl)
+
+    def _with_role(self, at: int, outer: tuple[int, int]) -> bool:
+        """Whether the connector set at index ``at``, inside of the object ``outer``, has a role beside it."""
+        pair = next(regions.around(self.text.s, at, *outer), outer)
+        return "ole" in self.text.s[slice(*pair)] if pair != outer else substitutes.with_role(self.text.s, at)
+
+    def remade(self, place: int) -> str:
+        """The words by which source code makes another config of that with the role at index ``place``; empty if none."""
+        return remade.of(self.text.s, place, self._of_names) if self._lang in remade.LANGUAGES else ""
+
     def replaced(self, connector: str) -> str:
         """What in the file, or in one beside it, may put NIXL's connector in the place of ``connector``; empty if nothing."""
         key = ("replaced", connector)
@@ -154,9 +193,15 @@ class File(FileCtx):
 
     @cached_property
     def _silent(self) -> Callable[[int], bool]:
-        """Whether the connector's name at an index sets none: it stands in a comment or a comparison."""
+        """Whether the connector's name at an index sets none: it stands in a comment or a comparison, or is taken away."""
         s, lang = self.text.s, self._lang
-        return lambda i: marks.commented(s, i, lang) or asked(s, i, _WORD.match(s, i)[0], lang)  # type: ignore[index]
+        denied = _DENIED.search(s) is not None
+
+        def silent(i: int) -> bool:
+            word = _WORD.match(s, i)[0]  # type: ignore[index]
+            return marks.commented(s, i, lang) or asked(s, i, word, lang) or (denied and _denied(s, i))
+
+        return silent
 
     def read(self, text: Text, owner: Scope, lang: str = "string") -> list[Site]:
         """The sites in ``text``, read as ``lang``: one of ``READERS``, or empty to find the language out. ``string`` is the same

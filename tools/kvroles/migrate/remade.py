@@ -1,0 +1,106 @@
+"""The configs of source code of which others are made: item by item, with others laid over them, or without their connector.
+
+``{k: names.get(v, v) for k, v in cfg.items()}`` is NIXL's where ``names`` says so.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import occurrences
+from kvroles.migrate import overlays, regions
+
+LANGUAGES = frozenset({"python", "javascript", "typescript", "tsx"})
+_NEAR = 2000  # characters round a role in which its config begins and ends
+_NAMED = regex(r"([A-Za-z_$]\w*)\s*(?::[^=\n]{0,80})?=\s*[\w.]*\s*[\"'`]?\Z")
+_WORD = regex(r"\w")
+_MANY = 60  # uses of one name
+_AROUND = 400  # characters before and behind a use in which another config is made
+# One of these stands right behind the name of a config of which another one is made.
+_BEHIND = regex(
+    r"\.items\(\)|\.(?:pop|delete|update|kv_?[cC])|\s*\|=?\s*[\w({]|\s*,\s*[*.\w({]|\s*\)\s*\.(?:map|flatMap)\(|\s*:\s*\n"
+    r"|\[\s*[\"']kv_?[cC]|\s*;?\s*$",
+    re.M,
+)
+_NAME = r"(?P<name>[A-Za-z_$]\w*)"
+_GIVEN = r"(?P<given>\([^,]{0,200}|\{[^,]{0,200}|[A-Za-z_$][\w.]{0,80})"
+# What is made of each item of a config (``made``), whose value is ``v``, or ``name[k]``.
+_BY_ITEM = tuple(
+    regex(pattern)
+    for pattern in (
+        r"\{[^{}\n:]{1,120}:(?P<made>[^{}]{1,300}?)\bfor\s+\w+\s*,\s*(?P<v>\w+)\s+in\s+" + _NAME + r"\.items\(\)",
+        r"\(\s*\(\s*\w+\s*,(?P<made>[^\n]{1,300}?)\)\s*for\s+\w+\s*,\s*(?P<v>\w+)\s+in\s+" + _NAME + r"\.items\(\)",
+        r"\bfor\s+(?P<k>\w+)(?:\s*,\s*(?P<v>\w+))?\s+in\s+" + _NAME
+        + r"(?:\.items\(\))?\s*:\s*\n(?:[ \t][^\n]*\n){0,6}?[ \t]+\w+\[(?P=k)\]\s*=(?!=)(?P<made>[^\n]{1,200})",
+        r"\bmap\((?P<made>[^\n]{1,200}?),\s*" + _NAME + r"\.items\(\)\s*\)",
+        r"Object\.entries\(\s*" + _NAME
+        + r"\s*\)\s*\.(?:map|flatMap)\(\s*\(?\s*\(?\[\s*\w+\s*,\s*(?P<v>\w+)\s*\]\)?\s*=>"
+        + r"\s*\(?\s*\[\s*\w+\s*,(?P<made>[^\n]{1,200}?)\]",
+    )
+)  # fmt: skip
+_KEPT = regex(
+    r"(?:str|repr|len|int|bool|type|copy\.copy|copy\.deepcopy|deepcopy|String)\(\s*(\w+)\s*\)"
+)  # no other connector
+_CONNECTOR = r"[\"']?kv_?[cC]onnector[\"']?"
+_WITHOUT = tuple(
+    regex(pattern)
+    for pattern in (
+        rf"(?<![\w.]){_NAME}\.(?:pop|delete)\(\s*{_CONNECTOR}",
+        rf"\bdel(?:ete)?\s+{_NAME}(?:\[\s*|\.){_CONNECTOR}",
+        rf"\bin\s+{_NAME}\.items\(\)\s+if\s+[^\n}}]{{0,80}}?{_CONNECTOR}",
+        rf"\{{[^{{}}\n]{{0,80}}{_CONNECTOR}[^{{}}\n]{{0,80}}\.\.\.\w+\s*\}}\s*=\s*{_NAME}",
+    )
+)
+_LAID = tuple(
+    regex(pattern)
+    for pattern in (
+        rf"(?<![\w.]){_NAME}\s*\|=?\s*(?![|=]){_GIVEN}",
+        rf"(?<![\w.]){_NAME}\.update\(\s*(?:\*\*)?{_GIVEN}",
+        rf"(?:\*\*|\.\.\.){_NAME}\s*,\s*(?:\*\*|\.\.\.){_GIVEN}",
+        rf"\b(?:assign|merge|dict)\(\s*(?:\{{\}}\s*,\s*)?(?:\*\*)?{_NAME}\s*,\s*(?:\*\*)?{_GIVEN}\s*[,)]",
+    )
+)
+
+
+_PATTERNS = (*_BY_ITEM, *_WITHOUT, *_LAID)
+
+
+def of(s: str, place: int, known: dict[str, tuple[int, str]]) -> str:
+    """The words by which source code makes another config of the one that the role at index ``place`` of ``s`` is in; empty if it
+    makes none. ``known`` keeps what was found for each name of the text."""
+    for start, _ in regions.around(s, place, max(0, place - _NEAR), min(len(s), place + _NEAR)):
+        if (m := _NAMED.search(s, max(0, start - 200), start)) is not None:
+            if m[1] not in known:
+                known[m[1]] = _made(s, m[1])
+            at, words = known[m[1]]
+            if at > place:
+                return words
+    return ""
+
+
+def _made(s: str, name: str) -> tuple[int, str]:
+    """Where another config is last made of the one called ``name``, and the words by which."""
+    out = -1, ""
+    uses = (i for i in occurrences(s, name) if _BEHIND.match(s, i + len(name)) and not _WORD.match(s, i - 1))
+    for i in islice(uses, _MANY):
+        for pattern in _PATTERNS:
+            found = pattern.finditer(s, max(0, i - _AROUND), i + _AROUND)
+            m = next((m for m in found if m.start("name") == i and m["name"] == name), None)
+            if m is not None and not _same(m.groupdict(), s, m):
+                out = i, " ".join(m.group().split())[:60]
+                break
+    return out
+
+
+def _same(groups: dict[str, str | None], s: str, m: re.Match[str]) -> bool:
+    """Whether what is made has the connector that the config has."""
+    if "given" in groups:
+        return overlays.known(s, m["given"], m.start("given"))
+    if "made" not in groups:
+        return False
+    values = {groups.get("v"), f"{m['name']}[{groups.get('k')}]"}
+    made = m["made"].strip().rstrip(";")
+    kept = _KEPT.fullmatch(made)
+    return made in values or (kept is not None and kept[1] in values)
