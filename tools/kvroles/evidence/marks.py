@@ -27,8 +27,9 @@ _COMMENT_MARKS: dict[str, tuple[str, ...]] = {
     "tex": ("%",),
     "erl": ("%",),
 }  # fmt: skip
-# Comments that a tool reads as settings: ``// +kubebuilder:default=kv_both``, ``//go:generate ...``.
+# Comments that a tool reads: ``// +kubebuilder:default=kv_both``, ``//go:generate ...``, ytt's ``#@ kv = {}``.
 _MARKERS = {
+    "yaml": regex(r"#@(?:[ \t]|\w+/)"),
     "shell": regex(r"(?i)#(?:sbatch|PBS|BSUB|COBALT|FLUX:?|\$)[ \t]"),
     "go": regex(r"//(?:go:|\s*\+(?:[\w:]*:)?default\b)"),
 }
@@ -59,7 +60,7 @@ def commented(s: str, i: int, lang: str) -> bool:
         if lead.startswith(mark):
             return True
         if lang not in _LINE_ONLY and (at := _mark_at(line, mark)) >= 0 and not open_quote(line[:at]):
-            return True
+            return not sets_by_comment(line[at:], lang)
     marks = _BLOCK_MARKS.get(lang)
     if marks is None:
         return False

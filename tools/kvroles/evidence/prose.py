@@ -198,6 +198,16 @@ _SETTING = regex(
     r"(?i)\s*(?:[:=]+\s*[\"'`]?(?:true|false|yes|no|on|off|none|null|n/a|(?:en|dis)abled|-?\d+)[\"'`]?"
     r"|[(\[]\s*(?:disabled|off|unused|not\s+used|removed|gone|stopped|commented\s+out)\s*[)\]])\s*(?:$|[,;.(])"
 )
+# What a title's side is not where the title stands: "prefill no more", "prefill: moved to b.yaml",
+# "prefill on two hosts, not on this one".
+_NOT_HERE = regex(
+    r"(?i)(?:[-_\s]*[^\W_][\w']*){0,4}?\s*(?:\bno\s+more\b|\bnot\s+(?:here|(?:on|in|at|for|from)\s+th(?:is|ese))\b)"
+    r"|[^.!?]*[,;(–—-]\s*(?:but\s+)?not\s+(?:here|(?:on|in|at|for|from)\s+th(?:is|ese))\b"
+    r"|[\w\s]*?(?:[:=(\[,;–—]|\s-)\s*(?:(?:has|have|was|were|is|are)\s+)?(?:been\s+)?(?:moved|removed|gone|dropped|retired|elsewhere)\b"
+    r"(?!\s+(?:the|its|all|some)\b)"
+    r"|[\w\s]*?(?:\s(?:in|on|at)|[:=])\s+(?:an?other|the\s+other|a\s+different|a\s+separate|other)\s+(?:cluster|namespace|region|site|repo\w*|chart)s?\b"
+    r"|[\w\s]*?(?:[:=–—]|\s-)\s*see\s"
+)
 _QUESTION = regex(r"[^.!;:,(\[]*[?？]")
 _STOP = regex(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
 
@@ -299,6 +309,8 @@ _POSSESSIVE = regex(r"\A['\u2019]s\b")
 def _follows(behind: str) -> bool:
     """Whether what stands behind a title's side is its noun, and then an end, a sign or a preposition."""
     behind = _POSSESSIVE.sub("", behind)  # "prefill's peer" is about the peer
+    if _NOT_HERE.match(behind):
+        return False
     if not behind.isascii():
         behind = re.sub(rf"\A(?:\s*(?:{titles.ABROAD}))+", "", behind)
     while True:

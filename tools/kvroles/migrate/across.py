@@ -10,16 +10,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from kvroles.evidence import decide, given, kinds
 from kvroles.evidence.context import FileCtx
+from kvroles.evidence.deployment import Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import PD, name_sides
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN, Text
+from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import neighbours, walk
-from kvroles.migrate.readers import mentions, registry
+from kvroles.migrate.readers import lines, mentions, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.of_file import file_scope
 from kvroles.migrate.readers.template import actions as template
@@ -37,6 +39,12 @@ _HEAD = 40  # characters of the action that defines a template, its name left ou
 _EXTENDS = (  # of a service that sets no command of its own
     r"(?m)^(?P<in>[ \t]+)extends:[ \t]*(?P<how>\{[^}\n]*\}|(?:\r?\n(?P=in)[ \t]+[^\n]*)+)[ \t]*\r?$"
     r"(?!(?:\n(?P=in)[^\n]*)*\n(?P=in)(?:command|entrypoint|args):)"
+)
+# A filter or a copy that reads one file and writes another.
+_MAKES = (b"s/", b"s|", b"s#", b"s,", b"s@", b"s!", b"replace(", b"//", b"cp ", b"ln -s", b"install ", b"> ")
+_SENT = regex(
+    r"(?:^|[\s;&|(@])(?:(?:sed|yq|jq|awk|perl|tr|m4|cat|envsubst|ytt|gomplate|jinja2?)\s(?P<read>.*?)>\s*[\"']?(?P<to>[\w./${}-]+)"
+    r"|(?:cp|install|ln\s+-s\w*)\s(?P<read2>.*)\s[\"']?(?P<copy>[\w./${}-]+)[\"']?\s*(?:$|[;&|#]))"
 )
 _SOURCES = r"(?:^|[;&|({\s])(?:\.|source)\s+[\"']?$"
 
@@ -80,6 +88,43 @@ def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
                 side, words = next(iter(sides)), f"{os.path.basename(path)}: {taker[0]} extends {taken['service']}"
                 out.setdefault(taken["service"], (side, kinds.EXTENDED.cue(Side.SHARED, words)))
     return out
+
+
+def made_into(ctx: FileCtx, side: Side) -> Cue | None:
+    """The cue that a file round this one, which is of ``side``, makes the other side's from it: by putting one side's words in
+    the place of the other's, or by writing what it reads here to a file named for the other side. None if none is seen to.
+
+    A file that changes words of its own is not meant where the other side's file stands beside this one.
+    """
+    own, twin = os.path.basename(ctx.path), mentions.twin(os.path.basename(ctx.path))
+    for candidate in _candidates(ctx) if ctx.path != "-" else ():
+        s, words = _made(candidate.path, *neighbours.state(candidate.path))
+        named = [i for i in occurrences(s, own) if not (s[i - 1 : i].isalnum() or s[i - 1 : i] in {"-", "_"})]
+        line = next((ln for i in named if _written(ln := lines.line_at(s, i), own, side)), "")
+        if line or (words and named and twin not in ctx.siblings):
+            return kinds.MADE_FROM_OTHER.cue(Side.SHARED, f"{candidate.shown}: {line.strip()[:80] or words}")
+    return None
+
+
+def _written(line: str, own: str, side: Side) -> bool:
+    """Whether a line writes what it reads in ``own``, a file of ``side``, to a file that is named for the other side."""
+    if (m := _SENT.search(line)) is None or own not in (m["read"] or m["read2"] or ""):
+        return False
+    to = os.path.basename(m["to"] or m["copy"] or "")
+    return os.path.splitext(to)[1] == os.path.splitext(own)[1] and name_sides(to) == {side.other}
+
+
+@lru_cache(maxsize=512)
+def _made(path: str, _written: int, size: int) -> tuple[str, str]:
+    """The text of a file that may make one side's file from the other's, and the words by which it changes one side into the
+    other; both are empty for any other file."""
+    data = walk.look(path).data if size <= neighbours.MAX_BYTES else b""
+    low = data.lower()
+    if b"prefill" not in low or b"decode" not in low or not any(sign in low for sign in _MAKES):
+        return "", ""
+    text = Text(data.decode("utf-8", "replace"))
+    words = Deployment(text).substituted
+    return text.s, words[0] if words is not None else ""
 
 
 def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:

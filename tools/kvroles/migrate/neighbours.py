@@ -77,3 +77,12 @@ def folders(folder: str) -> list[str]:
 def text(path: str) -> str:
     """The text of a file; what is not UTF-8 in it is replaced, and what cannot be read is empty."""
     return walk.look(path).data.decode("utf-8", "replace")
+
+
+def state(path: str) -> tuple[int, int]:
+    """What changes with a file's content: when it was written, and its size."""
+    try:
+        st = os.stat(path)
+    except OSError:
+        return 0, 0
+    return st.st_mtime_ns, st.st_size

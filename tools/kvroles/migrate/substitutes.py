@@ -144,7 +144,7 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
     # A variable, or a path.
     signs = [sign for key in keys for sign in ((key,) if key.isupper() else (f".{key}", f"/{key}"))]
     for other in _round(path, name):
-        text = _text(other, *_state(other))
+        text = _text(other, *neighbours.state(other))
         base = os.path.basename(other)
         lang = registry.lang_of_name(base)
         vars_of = _VARS.search(name) is not None and _VARS.search(other) is not None and lang == "yaml"
@@ -253,7 +253,7 @@ def _round(path: str, name: str) -> Iterator[str]:
 def _speaking(folder: str) -> list[str]:
     """The files of a folder that set connectors for others and speak of any."""
     files = neighbours.entries(folder, lambda e: _may_set(e.name) and e.is_file(follow_symlinks=False))
-    return [f for f in files[: neighbours.MANY] if _text(f, *_state(f))]
+    return [f for f in files[: neighbours.MANY] if _text(f, *neighbours.state(f))]
 
 
 @lru_cache(maxsize=4096)
@@ -261,15 +261,6 @@ def _may_set(name: str) -> bool:
     """Whether a file of this name is of a language that sets connectors for others; a page is not."""
     lang = registry.lang_of_name(name)
     return lang != "" and lang not in _PAGES
-
-
-def _state(path: str) -> tuple[int, int]:
-    """What changes with a file's content: when it was written, and its size."""
-    try:
-        st = os.stat(path)
-    except OSError:
-        return 0, 0
-    return st.st_mtime_ns, st.st_size
 
 
 @lru_cache(maxsize=512)

@@ -25,7 +25,7 @@ _DISTINCT = regex(r"(?=\w*[a-z\d][A-Z_-]|\w*[A-Z]_|[\w-]*-)[A-Za-z_][\w-]{4,80}"
 def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | None]:
     """The verdict on each site that is a role of NIXL's connector, or of one of ``nixl``; None for any other."""
     out = [_verdict(s, ctx, nixl) for s in sites]
-    out = _used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx)
+    out = _made_into(_used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx), ctx)
     out = _by_name(sites, _of_values(sites, _replaced(out, ctx), ctx), ctx)
     out = _included(sites, out, ctx)
     return together.expected(sites, _extended(sites, out, ctx), ctx)
@@ -100,6 +100,22 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
                 v = Verdict(side, "", [*v.cues, own])  # the file's name and its use agree
         out.append(v)
     return out
+
+
+def _made_into(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the one side that a file is of, if a file near it makes the other side's file from this one."""
+    sides = {v.side for v in verdicts if v is not None and v.side in PD}
+    if len(sides) != 1:
+        return verdicts
+    from kvroles.migrate import across  # lazy: only few files hold a role that is decided
+
+    if (made := across.made_into(ctx, sides.pop())) is None:
+        return verdicts
+    holder = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
+    return [
+        Verdict(None, "shared", [*v.cues, made], holder=holder) if v is not None and v.side in PD else v
+        for v in verdicts
+    ]
 
 
 def _replaced(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
