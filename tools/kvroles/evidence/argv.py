@@ -35,7 +35,7 @@ _MUTE = regex(
 # Flags that name this server, its job or its output; a plain word elsewhere (a model, a backend) says nothing.
 _NAMING = regex(
     r"^--?(?:name|hostname|host|container-name|job-name|[Jowstnh]|d?ms|output|error|log-file|log-dir|logfile|log-path|log|nodelist|session|title"
-    r"|window-name|unit|instance-name|engine-id|node-name|worker-name|server-name|app|group|task|file|env-file)$"
+    r"|window-name|unit|instance-name|engine-id|node-name|worker-name|server-name|submission-id|job-id|app|group|task|file|env-file)$"
 )
 # Flags that take no value: the word after them is an argument of its own.
 _BARE = regex(

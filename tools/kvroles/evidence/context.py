@@ -256,6 +256,10 @@ class FileCtx(Deployment):
             return self._two_roles
         return _TRUTHS[side.other].search(self.text.s) is None
 
+    def lists_two(self, condition: str, *, shell: bool = False) -> bool:
+        """Whether a condition compares a role of which the file lists the two sides, and no third."""
+        return not conditions.boolean(condition, shell=shell) and not self.third_role and self._two_roles
+
     @cached_property
     def _two_roles(self) -> bool:
         """Whether the file lists the two sides as what a role may be, and never with a third beside them."""

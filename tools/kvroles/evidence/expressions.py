@@ -132,10 +132,18 @@ class _Parser:
         return not self.shell and (behind.kind in {"string", "word"} or (behind.is_op("(") and behind.spaced))
 
     def _comparison(self) -> Expression:
+        first = self._next()
         left = self._operand()
         kind, word, _ = self._next()
         if kind == "string" or word not in _COMPARES:
             return left
+        if left.kind == "not" and first.word == "not":  # Python's "not a == b" denies the comparison
+            return Expression("not", "", (self._compared(left.args[0]),))
+        return self._compared(left)
+
+    def _compared(self, left: Expression) -> Expression:
+        """The comparison of ``left`` with what follows."""
+        word = self._next().word
         self.i += 1
         if word == "is" and self._next().word == "not":
             self.i += 1

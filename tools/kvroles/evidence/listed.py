@@ -30,10 +30,24 @@ _THIRD = regex(
 )
 
 
+# What Terraform makes something for: a mapping whose keys or values are the roles.
+_EACH = regex(r"\bfor_each\s*=\s*(?:tomap\()?\s*\{(?P<held>[^{}\[\]]{0,400})\}")
+_EACH_PAIR = regex(r"[\"']?([\w-]+)[\"']?\s*[=:]\s*[\"']?([\w.-]*)[\"']?")
+
+
 def only_two(s: str) -> bool:
     """Whether a text lists the two sides as what a role may be, and never with a third beside them."""
     found = [_whole(s, *m.span()) for m in _LISTED.finditer(s)]
+    found += [of_two for m in _EACH.finditer(s) if (of_two := _mapped(m["held"])) is not None]
     return len(found) > 0 and all(found)
+
+
+def _mapped(held: str) -> bool | None:
+    """Whether the keys or the values of a mapping are the two sides and no third; None if they are no sides."""
+    pairs = _EACH_PAIR.findall(held)
+    each = [{role_value(w) for w in words} for words in zip(*pairs, strict=True)]
+    named = [sides for sides in each if sides & set(PD)]
+    return any(sides == set(PD) for sides in named) if named else None
 
 
 def third(s: str) -> bool:

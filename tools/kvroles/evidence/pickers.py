@@ -16,6 +16,7 @@ from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.knowledge import pickers as known
 from kvroles.evidence.names import PD, condition_side, mentioned, split_name
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import occurrences
 
 _LONGEST = 4000  # characters: what is longer is no choice between two configs
 _CONFIG = regex(r"kv_(?:both|producer|consumer)|kv_role")
@@ -72,9 +73,11 @@ def _ruled_out(condition: str, words: str, pos: int, *, value: bool, shell: bool
 
 def otherwise(condition: str, first: str, ctx: FileCtx, *, shell: bool = False) -> Side | None:
     """The side of what is given or done where a condition does not hold; ``first`` is what is where it holds. If that is
-    no config, the condition may be about something else, unless it says itself of which side the rest is (``!= "prefill"``)."""
+    no config, the condition may be about something else, unless it says itself of which side the rest is (``!= "prefill"``) or
+    the file lists the two roles and no third."""
     side, own = conditions.told(condition, value=False, shell=shell)
-    if not (own and side in PD) and (len(first) > _LONGEST or not _CONFIG.search(first)):
+    config = len(first) <= _LONGEST and _CONFIG.search(first) is not None
+    if not (own and side in PD) and not config and not ctx.lists_two(condition, shell=shell):
         return None
     side = ctx.branch_side(condition, taken=False, shell=shell)
     return side if side in PD else None
@@ -107,9 +110,30 @@ def left_cues(
 ) -> list[Cue]:
     """The cue of what follows branches that have left: none of the conditions ``left`` holds there, of which the last one chose
     ``first``. Where more is ``asked`` further in, that says what is what, unless the last alone leaves one side only."""
-    if asked and not conditions.told(left[-1], value=False, shell=shell)[1]:
+    last = left[-1]
+    _, own = conditions.told(last, value=False, shell=shell)
+    if asked and not own:
         return []
-    return else_cues(left[-1], first, body, ctx, pos, shell=shell, last=len(left) == 1)
+    return else_cues(last, first, body, ctx, pos, shell=shell, last=own or len(left) == 1)
+
+
+_NAMES = regex(r"[A-Za-z_]\w*")
+_SETS = regex(r"\s*(?::=|=(?!=))")
+_DECLARES = frozenset({"local", "export", "declare", "readonly", "typeset", "let", "mut", "const", "var"})
+
+
+def set_again(condition: str, s: str, start: int, end: int) -> bool:
+    """Whether a name that a condition asks is set between two indices of ``s``: behind that it may be another side's."""
+    for name in set(_NAMES.findall(condition)):
+        for i in occurrences(s, name, start, end):
+            before = s[s.rfind("\n", 0, i) + 1 : i].rpartition(";")[2].split()
+            if (
+                _SETS.match(s, i + len(name))
+                and set(before) <= _DECLARES
+                and not (s[i - 1].isalnum() or s[i - 1] in "_.")
+            ):
+                return True
+    return False
 
 
 class Ternary(NamedTuple):

@@ -9,6 +9,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import kinds, pickers
 from kvroles.evidence.frames import Scope
+from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import guard
@@ -98,8 +99,27 @@ class Conditionals(HandedOn):
         sign = node.child_by_field_name("operator")
         return grammar.text(self.t, sign) if sign is not None else ""
 
-    def _fork(self, owner: Node, inner: Node) -> tuple[int, int]:
-        """Where the conditional begins that ``owner`` is, or is an arm of, and where the arm does that ``inner`` is in."""
+    def _is_left_over(self, arm: Node) -> bool:
+        """Whether an arm is for what is neither of the two sides, which have arms of their own: it is no pair of one of them."""
+        head = arm.parent
+        if head is None:
+            return False
+        if arm.type == "else_clause":  # of Python, whose ``elif`` stands beside it
+            asked = [c.child_by_field_name("condition") for c in (head, *head.children) if c.type in self.spec.branch]
+            words = [grammar.text(self.t, c) for c in asked if c is not None]
+            return len(words) > 1 and {self.ctx.holds(w) for w in words} >= set(PD)
+        named = [c.child_by_field_name("pattern") for c in head.children if c.type == arm.type == "match_arm"]
+        patterns = [grammar.text(self.t, c) for c in named if c is not None]
+        own = arm.child_by_field_name("pattern")
+        if not patterns or own is None or grammar.text(self.t, own) != "_":
+            return False
+        return {self.ctx.pattern_side(p) for p in patterns} >= set(PD)
+
+    def _fork(self, owner: Node, inner: Node) -> tuple[int, int] | None:
+        """Where the conditional begins that ``owner`` is, or is an arm of, and where the arm does that ``inner`` is in; None of
+        an arm that is no pair of another."""
+        if self._is_left_over(inner if inner.type in self.spec.else_ else owner):
+            return None
         if owner.type not in self.spec.case:
             return self.t.at(owner.start_byte), inner.start_byte
         return self.t.at(owner.parent.start_byte if owner.parent is not None else 0), owner.start_byte
@@ -160,7 +180,8 @@ class Conditionals(HandedOn):
         """What runs where a branch before it has left the block: ``if is_prefill: return a``, and then ``return b``. The owners
         ``within``, from ``inner`` on, may ask more."""
         left = guard.left_before(self, block, inner)
-        if not left:
+        last = left[-1] if left else None
+        if last is None or pickers.set_again(last.condition, self.t.s, last.branch.end_byte, inner.start_byte):
             return up
         head = left[-1].branch
         first = head.child_by_field_name("consequence")

@@ -22,7 +22,11 @@ _COMPARED = regex(
     r"""(?x)^\(*\s* (?P<what>[\w.]+ (?: \[ ["'] \w+ ["'] \] | \.get\( ["'] \w+ ["'] \) )? ) \s*
     (?P<how>===?|!==?) \s* ["'`] (?P<name>\w+) ["'`] \s*\)*$"""
 )
-_LEAVES = regex(r"^\s*(?:return|raise|continue|break|throw|panic|sys\.exit|os\.Exit|process\.exit)\b")
+_LEAVES = regex(
+    r"^\s*(?:(?:return|raise|continue|break|throw|panic|sys\.exit|os\._?[eE]xit|(?:std::)?process(?:\.|::)exit|k?log\.Fatal\w*)\b"
+    r"|(?:exit|quit)\(|(?:anyhow::)?bail!|unreachable!)"
+)
+_VARIANT = regex(r"((?:\w+::)+\w+)\s*(?:\{[^{}|]*\}|\([^()|]*\))?")  # of Rust's enumeration
 _CONJUNCT = regex(r"\band\b|&&")
 _OTHER = regex(r"\bor\b|\|\||\bnot\b|!(?!=)")
 
@@ -85,9 +89,22 @@ def left_before(unit: Source, block: Node, inner: Node) -> list[Left]:
 def _leaving(unit: Source, block: Node) -> Iterator[Left]:
     for child in block.named_children:
         branch = _statement(child)
-        condition = _left_where(unit, branch)
+        condition = _made_sure(unit, branch) or _left_where(unit, branch)
         if condition is not None and pickers.asks(condition):
             yield Left(branch, condition)
+
+
+def _made_sure(unit: Source, node: Node) -> str | None:
+    """The denial of what a statement makes sure of: ``assert role == "prefill"``, Rust's ``let Role::Prefill = role else``."""
+    if node.type == "assert_statement" and node.named_children:
+        return f"not ({grammar.text(unit.t, node.named_children[0])})"
+    if node.type != "let_declaration" or (other := node.child_by_field_name("alternative")) is None:
+        return None
+    pattern, asked = node.child_by_field_name("pattern"), node.child_by_field_name("value")
+    if pattern is None or asked is None or not _leaves(unit, other):
+        return None
+    variant = _VARIANT.fullmatch(grammar.text(unit.t, pattern))
+    return f"!(let {variant[1]} = {grammar.text(unit.t, asked)})" if variant is not None else None
 
 
 def _statement(node: Node) -> Node:

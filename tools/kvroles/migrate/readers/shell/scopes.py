@@ -11,7 +11,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import mentioned
+from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.base import MANY
@@ -22,6 +22,10 @@ from kvroles.migrate.readers.template import branches
 
 _ASKS = frozenset({"if_statement", "elif_clause", "else_clause", "case_statement"})
 _LEAVES = regex(r"(?:exit|return|break|continue)\b|exec\s+[\w./\"'$]")
+_EXITS = regex(
+    r"(?m)^[ \t]*(?:function[ \t]+)?(?P<name>\w+)[ \t]*(?:\([ \t]*\))?[ \t]*\{[^{}]{0,300}?\bexit\b[^{};\n]{0,40};?\s*\}"
+)
+_LAUNCHERS = frozenset({"mpirun", "mpiexec", "orterun", "prterun", "srun"})
 _ALIASED = regex(r"\b(?:declare|local|typeset)\s+-\w*n\w*\s+(\w+)=[\"']?(\w+)\b")
 _ANYTHING = regex(r"(?:^|\|)\s*\*\s*(?:\||$)")
 _TRUTH = regex(r"(?i)[\"']?(?:true|yes|on|1)[\"']?(?:\s*\|\s*[\"']?(?:true|yes|on|1)[\"']?)*")
@@ -49,10 +53,15 @@ class Script(Source):
                     scope = self._function(owner, scope, follow)
                 case "if_statement" | "elif_clause" | "else_clause":
                     scope = self._branch(owner, inner, scope)
-                    scope.fork = self.t.at(owner.start_byte), inner.start_byte if inner is not None else 0
+                    if not self._is_left_over(inner if inner is not None and inner.type == "else_clause" else owner):
+                        scope.fork = self.t.at(owner.start_byte), inner.start_byte if inner is not None else 0
                 case "case_item":
                     scope = self._case(owner, scope)
-                    scope.fork = self.t.at(owner.parent.start_byte if owner.parent is not None else 0), owner.start_byte
+                    if not self._is_left_over(owner):
+                        scope.fork = (
+                            self.t.at(owner.parent.start_byte if owner.parent is not None else 0),
+                            owner.start_byte,
+                        )
                 case "for_statement" | "c_style_for_statement":
                     scope = self._loop(owner, scope)
                 case "list":
@@ -114,13 +123,28 @@ class Script(Source):
             if s.kind == "command":
                 own = next((o for o in grammar.owners(node) if o.type == "command"), None)
                 if own is not None:
-                    for w in self.words(own)[0][1:]:
-                        side = self.ctx.role_of(w.s) if len(w.s) > 1 else None
-                        side = side or self.ctx.side_of(w.s)
-                        if side is not None and not w.s.startswith("-"):
-                            s.cues.append(kinds.CALL.cue(side, f"{command_name(self.t, own)} {w.s}", w.pos))
+                    s.cues += self._arguments(own)
                 break
         return scope
+
+    def _arguments(self, call: Node) -> list[Cue]:
+        """The cue of each argument of a function's call that names a side."""
+        out: list[Cue] = []
+        for w in self.words(call)[0][1:]:
+            side = self.ctx.role_of(w.s) if len(w.s) > 1 else None
+            side = side or self.ctx.side_of(w.s)
+            if side is not None and not w.s.startswith("-"):
+                out.append(kinds.CALL.cue(side, f"{command_name(self.t, call)} {w.s}", w.pos))
+        return out
+
+    def _told_by_call(self, node: Node) -> list[Cue]:
+        """The cues of the arguments beside a config that is given to a function of this script: all of one side, and the config
+        the only one."""
+        name = command_name(self.t, node) if node.type == "command" else ""
+        if not name or not any(form in self.t.s for form in (f"{name}()", f"{name} ()", f"function {name}")):
+            return []
+        cues = self._arguments(node) if not pickers.many(w.s for w in self.words(node)[0]) else []
+        return cues if len({c.side for c in cues}) == 1 else []
 
     def read_back(self, target: str, writer: Node) -> list[Scope]:
         """The owners of every place outside ``writer`` that names the file ``target``, here and in the rest of the document."""
@@ -203,7 +227,7 @@ class Script(Source):
         ``within`` are the nodes from ``inner`` down to the word: a condition among them tells the sides apart once more.
         """
         left = [node for node in self._leaving(block) if node.end_byte <= inner.start_byte]
-        if not left:
+        if not left or pickers.set_again(self._asked(left[-1]), self.t.s, left[-1].end_byte, inner.start_byte):
             return up
         first, body = grammar.text(self.t, left[-1]), grammar.text(self.t, inner)
         asked, place = any(o.type in _ASKS for o in within), self.t.at(left[-1].start_byte)
@@ -214,21 +238,42 @@ class Script(Source):
         return scope
 
     def _leaving(self, block: Node) -> list[Node]:
-        """The first ``MANY`` ``if``s of a block that ask for a side, have no ``else``, and leave the script, function or loop."""
+        """The first ``MANY`` statements of a block that ask for a side, know no other case, and leave the script, function or
+        loop where what they ask holds: ``if [ $ROLE = prefill ]; then exit; fi``, ``[ $ROLE = prefill ] || exit``."""
         key = block.start_byte, block.end_byte
         if key not in self._left:
             self._left[key] = list(islice((c for c in block.named_children if self._leaves(c)), MANY))
         return self._left[key]
 
     def _leaves(self, node: Node) -> bool:
-        if node.type != "if_statement" or any(c.type in {"else_clause", "elif_clause"} for c in node.children):
+        if node.type == "list":
+            if not self._is_test(node.named_children[0]):
+                return False
+        elif node.type != "if_statement" or any(c.type in {"else_clause", "elif_clause"} for c in node.children):
             return False
         last = next((c for c in reversed(node.named_children) if c.type != "comment"), None)
-        if last is None or _LEAVES.match(grammar.text(self.t, last)) is None:
-            return False
-        return pickers.asks(self._asked(node), shell=True)
+        while last is not None and last.type == "compound_statement" and last.named_children:
+            last = last.named_children[-1]
+        return last is not None and self._ends(last) and pickers.asks(self._asked(node), shell=True)
+
+    def _is_test(self, node: Node) -> bool:
+        while node.type == "negated_command" and node.named_children:
+            node = node.named_children[0]
+        return node.type == "test_command" or grammar.text(self.t, node).startswith("test ")
+
+    def _ends(self, node: Node) -> bool:
+        """Whether a statement leaves the script, function or loop, by itself or by a function that exits."""
+        text = grammar.text(self.t, node)
+        if _LEAVES.match(text) is not None:
+            return True
+        name = command_name(self.t, node) if node.type == "command" else ""
+        return name in {m["name"] for m in _EXITS.finditer(self.t.s)} if "exit" in self.t.s and name else False
 
     def _asked(self, branch: Node) -> str:
+        """What a branch asks; of ``test || exit`` the denial of that."""
+        if branch.type == "list":
+            words = grammar.text(self.t, branch.named_children[0])
+            return f"! {words}" if any(c.type == "||" for c in branch.children) else words
         node = _condition(branch)
         return grammar.text(self.t, node) if node is not None else ""
 
@@ -255,6 +300,18 @@ class Script(Source):
                 side = self.ctx.branch_side(_test(asked, pattern), taken=True, shell=True)
             scope.cues = [] if side is None else [kinds.CONDITION.cue(side, pattern[:60], place)]
         return scope
+
+    def _is_left_over(self, arm: Node) -> bool:
+        """Whether an arm is for what is neither of the two sides, which have arms of their own: it is no pair of one of them."""
+        head = arm.parent
+        if head is None:
+            return False
+        if arm.type == "else_clause":
+            asked = [self._asked(c) for c in (head, *head.children) if c.type in {"if_statement", "elif_clause"}]
+            return len(asked) > 1 and {self.ctx.holds(words, shell=True) for words in asked} >= set(PD)
+        if arm.type != "case_item" or self._pattern(arm) != "*":
+            return False
+        return {self.ctx.pattern_side(self._pattern(c)) for c in head.children if c.type == "case_item"} >= set(PD)
 
     def _pattern(self, arm: Node) -> str:
         """The pattern of an arm of a ``case``."""
@@ -304,10 +361,13 @@ class Script(Source):
         """
         out = self.elsewhere(name) if self.elsewhere is not None and "_" in name else []
         for use in self.uses(name, node):
-            inner = self.passed(use)
-            for n in inner or [use]:
-                out.append(self.chain(n))
-                out[-1].place = self.t.at(use.start_byte)
+            taken = [self.chain(n) for n in self.passed(use)]
+            call = self.chain(use) if not taken or not any(_asks_inside(s) for s in taken) else None
+            if taken and call is not None and not any(c.kind == kinds.CALL.name for s in call.chain() for c in s.cues):
+                call = None
+            for scope in [call] if call is not None else taken:
+                out.append(scope)
+                scope.place = self.t.at(use.start_byte)
         return out
 
     def _array(self, node: Node, site: Node, up: Scope) -> Scope:
@@ -325,13 +385,34 @@ class Script(Source):
         source = grammar.text(self.t, node)
         scope.launch = SERVER.search(source) is not None
         index = next((i for i, w in enumerate(nodes) if w.start_byte <= site.start_byte < w.end_byte), -1)
+        if scope.name.rsplit("/", 1)[-1] in _LAUNCHERS and index >= 0:
+            words, index = _of_one_program(words, index)
         scope.cues = argv.cues(words, self.ctx, skip=index) + argv.redirect_cues(targets, self.ctx)
         scope.flags = argv.flags_of(words)
+        scope.cues += self._told_by_call(node)
         scope.cues += shell_said.after(self, node)
         if targets and re.match(r"(?:echo|printf|cat|tee|jq|yq|envsubst)\b", scope.name):
             scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets[-1:], self.ctx))
             scope.find_uses, scope.only_doubts = partial(self.read_back, targets[-1].s, node), True
         return scope
+
+
+def _asks_inside(scope: Scope) -> bool:
+    """Whether anything within the function that a place is in says a side."""
+    for s in scope.chain():
+        if s.kind == "function":
+            return False
+        if s.cues:
+            return True
+    return False
+
+
+def _of_one_program(words: list[argv.Word], index: int) -> tuple[list[argv.Word], int]:
+    """Of the words of a launcher that starts several programs, with colons between, those of the one with word ``index``."""
+    ends = [i for i, w in enumerate(words) if w.s == ":"]
+    start = max((i + 1 for i in ends if i < index), default=0)
+    end = min((i for i in ends if i > index), default=len(words))
+    return (words[start:end], index - start) if ends else (words, index)
 
 
 def _ends(arm: Node) -> str:
