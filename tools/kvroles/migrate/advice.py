@@ -109,18 +109,18 @@ def _split(verdict: Verdict, ctx: File) -> str:
         lines = sorted({ctx.line(place)[0] for s, place in verdict.uses if s is side and place >= 0})
         return f" in line {', '.join(map(str, lines))}" if lines else ""
 
-    p, d = _twins(holder.name)
+    p, d = _names_of_two(holder.name)
     return (
         f"split {holder.name} in two: {p} with kv_producer, used for prefill{at(Side.PREFILL)}, and {d} with kv_consumer, "
         f"used for decode{at(Side.DECODE)}"
     )
 
 
-def _twins(name: str) -> tuple[str, str]:
+def _names_of_two(name: str) -> tuple[str, str]:
     """The names for prefill's and decode's part of what is called ``name``, in its own spelling."""
     if "/" in name:
         folder, name = name.rsplit("/", 1)
-        return tuple(f"{folder}/{twin}" for twin in _twins(name))  # type: ignore[return-value]
+        return tuple(f"{folder}/{twin}" for twin in _names_of_two(name))  # type: ignore[return-value]
     if m := re.search(r"(?i)prefill(?:er)?|decode(?:r(?!ate))?", name):  # named for one side already
         sides = ("prefill", "decode")
         made = [s.upper() if m.group().isupper() else s.capitalize() if m.group()[0].isupper() else s for s in sides]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from kvroles.evidence.frames import Scope
+from kvroles.evidence.names import twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate.readers import lines
@@ -15,26 +16,25 @@ from kvroles.migrate.readers.base import MANY, File
 _ANEW = regex(r"kv_(?:role|producer|consumer)")  # the role is set again in what takes it over
 
 
-def twin(name: str) -> str:
-    """The name a file of the other side has where both are named alike; empty for a name of no side."""
-    swapped = re.sub("(?i)prefill|decode", _other_word, name)
-    return swapped if swapped != name else ""
-
-
-def _other_word(m: re.Match[str]) -> str:
-    other = "decode" if m.group().lower() == "prefill" else "prefill"
-    return other.upper() if m.group().isupper() else other.capitalize() if m.group()[0].isupper() else other
-
-
 def places(s: str, name: str) -> Iterator[int]:
     """Where ``s`` names the file ``name`` (a base name) or a variable, but for lines that name its twin as well: those are of
     both, each for its own side, unless the twin is set to what the name stands for."""
-    other = twin(name)
+    others = twins(name)
+    for i in _named(s, name):
+        line = lines.line_at(s, i) if others else ""
+        if all(_takes_over(line, other) for other in others if names(line, other)):
+            yield i
+
+
+def names(s: str, name: str) -> bool:
+    """Whether ``s`` names ``name``, and not only a longer name that holds it."""
+    return any(True for _ in _named(s, name))
+
+
+def _named(s: str, name: str) -> Iterator[int]:
     for i in islice(occurrences(s, name), MANY):
         before, after = s[i - 1 : i], s[i + len(name) : i + len(name) + 1]
-        if before.isalnum() or after.isalnum() or before in {"_", "-", "."} or after in {"_", "-"}:
-            continue  # part of a longer name
-        if not other or other not in (line := lines.line_at(s, i)) or _takes_over(line, other):
+        if not (before.isalnum() or after.isalnum() or before in {"_", "-", "."} or after in {"_", "-"}):
             yield i
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from kvroles.evidence import argv, data_cues, kinds
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, walk
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import first_named, mentioned
+from kvroles.evidence.names import first_named, mentioned, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers import lines, mentions
@@ -195,7 +195,7 @@ def _command_at(tree: Document, path: list[Node], i: int, name: str) -> list[Cue
     first = path[-1].start
     source = tree.source.s[first : path[-1].end]
     words = list(_WORD.finditer(source, *lines.span(source, i - first)))
-    if (other := mentions.twin(name)) and any(other in m.group() for m in words):
+    if any(mentions.names(m.group(), other) for other in twins(name) for m in words):
         return []
     held = next((n for n, m in enumerate(words) if m.start() <= i - first < m.end()), -1)
     given = [argv.Word(m.group(), tree.source.at(first + m.start())) for m in words]
