@@ -115,5 +115,3 @@ class Site(NamedTuple):
     wrappers: tuple[str, ...] = ()  # connectors this one is nested in, nearest first
     extra: Mapping[str, str] = MappingProxyType({})  # scalar settings of the config object, by key
     exact: bool = True  # its bytes in the file are the seven letters themselves
-    # The name of the variable, anchor or function that carries the value, if the value stands in no config itself.
-    feeds: str = ""

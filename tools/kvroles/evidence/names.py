@@ -64,11 +64,11 @@ def mentioned(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
     return frozenset(found)
 
 
-def name_sides(name: str, *, disagg_pair: bool = False, neutral: frozenset[str] = frozenset()) -> frozenset[Side]:
-    """The sides that an identifier is of. One side alone takes that the rest of its words are neutral, by the table of such
-    words or as one of ``neutral``; ``disagg_pair`` is as in ``mentioned``."""
+def name_sides(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
+    """The sides that an identifier is of. One side alone needs that the rest of its words are neutral, by the table of such
+    words; ``disagg_pair`` is as in ``mentioned``."""
     found = mentioned(name, disagg_pair=disagg_pair)
-    if len(found) == 1 and found <= _BOTH and not unknown_words(name) <= neutral:
+    if len(found) == 1 and found <= _BOTH and unknown_words(name):
         return frozenset()
     return found
 

@@ -28,14 +28,14 @@ MAX_MEMBERS = 200_000  # ... and one by count here
 MAX_DEPTH = 256  # ... and one by folders in folders, which Python 3.11 could not even delete; a release has 10
 
 
-def unpacked(blob: bytes, name: str, top: str, wanted: Callable[[str], bool] | None = None) -> Iterator[Member]:
+def unpacked(blob: bytes, name: str, top: str) -> Iterator[Member]:
     """The members of archive ``blob`` (already checked against its hash), inflated by a second thread; see ``members``."""
-    return members(ahead(inflate(blob, name)), name, top, wanted)
+    return members(ahead(inflate(blob, name)), name, top)
 
 
-def ahead(chunks: Iterator[bytes], depth: int = 16) -> Iterator[bytes]:
-    """Run ``chunks`` in a thread, at most ``depth`` chunks ahead: zlib releases the GIL, so this uses a second core."""
-    box: queue.Queue[bytes | BaseException | None] = queue.Queue(depth)
+def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Run ``chunks`` in a thread, at most 16 chunks ahead: zlib releases the GIL, so this uses a second core."""
+    box: queue.Queue[bytes | BaseException | None] = queue.Queue(16)
     stop = threading.Event()
 
     def put(item: bytes | BaseException | None) -> bool:

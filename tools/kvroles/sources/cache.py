@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar, Unpack
 
 from kvroles.digest import sha256
 from kvroles.errors import NoSource, Unproven, os_error
@@ -25,36 +25,27 @@ from kvroles.tree import handles
 _WAIT_S = 1800.0  # another run may be fetching the same archive over a slow line
 
 
-def archive_bytes(
-    row: ArchiveRow,
-    cache_dir: Path,
-    *,
-    project: str = "vllm",
-    index_url: str | None = None,
-    offline: bool = False,
-    progress: Callable[[int], None] = lambda _: None,
-) -> bytes:
+class Fetching(TypedDict, total=False):
+    """How a file that is not in the cache is had: from which index (pip's own if None), or ``offline`` not at all; ``progress``
+    is told how many bytes are there."""
+
+    index_url: str | None
+    offline: bool
+    progress: Callable[[int], None]
+
+
+def archive_bytes(row: ArchiveRow, cache_dir: Path, **fetching: Unpack[Fetching]) -> bytes:
     """The bytes of ``row``, checked against its SHA-256; fetched into ``cache_dir``/archives when they are not there.
 
     Raises NoSource when they cannot be had (``offline`` and not cached among the reasons) and Unproven when what the
     index serves has another hash; a damaged file never stays in the cache.
     """
-    return _cached_or_fetched(
-        row, cache_dir / "archives", _bytes_of, project, index_url, offline=offline, progress=progress
-    )
+    return _cached_or_fetched(row, cache_dir / "archives", _bytes_of, **fetching)
 
 
-def archive_file(
-    row: ArchiveRow,
-    cache_dir: Path,
-    *,
-    project: str = "vllm",
-    index_url: str | None = None,
-    offline: bool = False,
-    progress: Callable[[int], None] = lambda _: None,
-) -> Held:
+def archive_file(row: ArchiveRow, cache_dir: Path, **fetching: Unpack[Fetching]) -> Held:
     """The same for files too large for memory (wheels): the checked file in ``cache_dir``/wheels, open."""
-    return _cached_or_fetched(row, cache_dir / "wheels", _held, project, index_url, offline=offline, progress=progress)
+    return _cached_or_fetched(row, cache_dir / "wheels", _held, **fetching)
 
 
 def keep(row: ArchiveRow, blob: bytes, cache_dir: Path) -> Path | None:
@@ -90,11 +81,10 @@ def _cached_or_fetched(
     row: ArchiveRow,
     folder: Path,
     use: _Use[_T],
-    project: str,
-    index_url: str | None,
     *,
-    offline: bool,
-    progress: Callable[[int], None],
+    index_url: str | None = None,
+    offline: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> _T:
     have = _cached(row, folder, use)
     if have is not None:
@@ -109,7 +99,7 @@ def _cached_or_fetched(
         ):
             have = _cached(row, folder, use)  # the run we waited for may have fetched it
             if have is None:
-                _fetch(row, fd, folder, project, index_url, progress)
+                _fetch(row, fd, folder, index_url, progress)
                 have = _cached(row, folder, use)
     except OSError as e:
         raise os_error(
@@ -169,15 +159,13 @@ def _held(f: BufferedReader, file: Path, row: ArchiveRow) -> Held | None:
     return Held(file, open(os.dup(f.fileno()), "rb"))
 
 
-def _fetch(
-    row: ArchiveRow, folder: int, place: Path, project: str, index_url: str | None, progress: Callable[[int], None]
-) -> None:
+def _fetch(row: ArchiveRow, folder: int, place: Path, index_url: str | None, progress: Callable[[int], None]) -> None:
     """Fetch ``row`` into ``folder``, a descriptor of ``place``; what came of an interrupted download is continued."""
     # lazy: a run that finds its archive in the cache need not wait for these
     from kvroles.sources import address, http, index
 
     try:
-        url = index.locate(row.name, project, index_url)
+        url = index.locate(row.name, "vllm", index_url)
     except NoSource as e:
         more = f"{e.fix}, or copy the file to {place / row.name}"
         raise NoSource(e.what, expected=e.expected, found=e.found, fix=more) from None

@@ -35,7 +35,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Entry:
-    """What explains some sites: the effects they belong to or, with none, the reason why.
+    """What explains some sites: the effects they belong to. One that belongs to none says why in the table (``neutral``).
 
     ``where`` and ``expr`` are None in a rule, which explains every site in its ``files`` (globs) that reads
     the role through its ``names`` only.
@@ -46,7 +46,6 @@ class Entry:
     expr: str | None
     names: frozenset[str] | None
     effects: tuple[str, ...]
-    neutral: str | None
 
     def explains(self, site: Site) -> bool:
         if self.expr is not None:
@@ -137,7 +136,6 @@ def _entry(raw: dict[str, Any]) -> Entry:
         raw.get("expr"),
         None if names is None else frozenset(names),
         tuple(raw.get("effects", ())),
-        raw.get("neutral"),
     )
 
 

@@ -26,7 +26,7 @@ def role(key: str, value: Text, pairs: Iterable[tuple[str, str]], scope: Scope, 
     if not connectors.is_role_key(key):
         return Site(value.at(k), scope, "value")
     connector = file.connector_beside(key, pairs)
-    return Site(value.at(k), scope, "role", connector, exact=value.exact(k, len(TOKEN)), feeds=key)
+    return Site(value.at(k), scope, "role", connector, exact=value.exact(k, len(TOKEN)))
 
 
 def plain(value: str) -> str:

@@ -17,7 +17,6 @@ from pathlib import Path
 from kvroles.errors import UsageError
 
 _LIMIT_S = 60.0
-OLDEST = (3, 9)  # the oldest Python that vLLM of any release here supports
 
 # Under -I -S nothing of the environment has run: site is a module of the standard library, and only told to name folders.
 _SCRIPT = r"""

@@ -71,10 +71,10 @@ class Search:
     startup: tuple[Startup, ...]
     waits_for: Path | None = None  # a ``.pth`` that is a pipe or a device: Python does not come to the end of it
 
-    def first(self, name: str = "vllm") -> tuple[Place, Path] | None:
-        """The first place that holds the module or package ``name``, and what Python would load there."""
+    def first(self) -> tuple[Place, Path] | None:
+        """The first place that holds a module or package ``vllm``, and what Python would load there."""
         for place in self.places:
-            file = held(place.path, name, self.interpreter.suffixes)
+            file = held(place.path, "vllm", self.interpreter.suffixes)
             if file is not None:
                 return place, file
         return None

@@ -103,9 +103,9 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
     if holder.type in spec.pair:
         key = unit.key_of(holder)
         if plain(key) == "value" and (set_by := environment.entry(unit, holder)) is not None:
-            return [Site(pos, scope, "role", set_by.connector, exact=exact, feeds=set_by.name)]
+            return [Site(pos, scope, "role", set_by.connector, exact=exact)]
         if plain(key) == "default" and (set_by := environment.option(unit, holder)) is not None:
-            return [Site(pos, scope, "role", set_by.connector, exact=exact, feeds=set_by.name)]
+            return [Site(pos, scope, "role", set_by.connector, exact=exact)]
         if not connectors.is_role_key(key):
             return [_fed(unit, node, holder, pos, scope, exact)]
         owner = holder.parent
@@ -126,10 +126,10 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
             )
             if connector is None and (added_to := unit.mapping_beside(holder)) is not None:
                 connector = connectors.connector_of(added_to)
-            return [Site(pos, scope, "role", connector, exact=exact, feeds=names[0])]
+            return [Site(pos, scope, "role", connector, exact=exact)]
         return [_fed(unit, node, holder, pos, scope, exact)]
     if holder.type in {"arguments", "argument_list"} and (set_by := environment.set_by(unit, node, holder)) is not None:
-        return [Site(pos, scope, "role", set_by.connector, exact=exact, feeds=set_by.name)]
+        return [Site(pos, scope, "role", set_by.connector, exact=exact)]
     if holder.type in {"token_tree"}:  # a macro's tokens: json!({...})
         return _macro(unit, node, scope)
     if holder.type in spec.sequence and (site := _in_words(unit, node, word, scope)) is not None:

@@ -147,10 +147,13 @@ def _parsed(t: Text, i: int) -> tuple[Node | None, int]:
     return None, n
 
 
-def nearest(t: Text, target: int, *, tries: int = 40) -> Map | None:
+_TRIES = 40  # openings before the place that are tried as the object's
+
+
+def nearest(t: Text, target: int) -> Map | None:
     """The innermost object in ``t`` that holds index ``target``, whatever stands around it; None if there is none."""
     starts = [m.start() for m in _START.finditer(t.s, max(0, target - 4_000), target)]
-    for start in reversed(starts[-tries:]):
+    for start in reversed(starts[-_TRIES:]):
         got = read(t, start)
         if got is not None and isinstance(got[0], Map) and got[1] > target:
             return got[0]

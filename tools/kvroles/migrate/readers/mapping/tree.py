@@ -257,7 +257,7 @@ class Tree:
             if not connectors.is_role_key(name.rsplit("/", 1)[-1]):
                 return [Site(pos, scope, "value")]
             connector = self.ctx.named(self.configs.of_variable(name, path)) or self.configs.read_by(name, path)
-            return [Site(pos, scope, "role", connector, exact=exact, feeds=name)]
+            return [Site(pos, scope, "role", connector, exact=exact)]
         if not connectors.is_role_key(key):
             return [Site(pos, scope, "value", connector)]
         connector = connector or self.configs.read_by(key, path)

@@ -172,7 +172,7 @@ class _Script:
         found = self._fed(name, element, home, _HOPS) if connector is None and name else set()
         connector = connector if connector is not None else next(iter(found)) if len(found) == 1 else None
         kind = "role" if connector is not None or (connectors.is_role_key(name) and not element) else "value"
-        return Site(word.at(k), scope, kind, connector, exact=word.exact(k, len(TOKEN)), feeds=name)
+        return Site(word.at(k), scope, kind, connector, exact=word.exact(k, len(TOKEN)))
 
     def _fed(self, name: str, element: bool, home: Node, hops: int) -> set[str | None]:
         """The connectors of the configs whose role is the variable ``name`` of the function or script ``home``, or with

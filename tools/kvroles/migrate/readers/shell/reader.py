@@ -149,7 +149,7 @@ def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) ->
         connector = script.ctx.named(connectors.beside(name, own))
         if connector is None:
             connector, wrapped = script.connector_of_role(name)
-        return [Site(pos, scope, "role", connector, wrapped, exact=exact, feeds=name)]
+        return [Site(pos, scope, "role", connector, wrapped, exact=exact)]
     words, nodes = script.words_of(node)
     index = next((n for n, w in enumerate(nodes) if w.start_byte <= node.start_byte < w.end_byte), -1)
     found = role_set(words, index, script.ctx) if index >= 0 else None
@@ -194,7 +194,7 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
             inside = _object_around(script, node)
             if inside is not None:
                 return inside
-        return [Site(body.at(k), scope, "role", connector, wrapped, exact=body.exact(k, len(TOKEN)), feeds=name)]
+        return [Site(body.at(k), scope, "role", connector, wrapped, exact=body.exact(k, len(TOKEN)))]
     return script.ctx.read(body, scope)
 
 

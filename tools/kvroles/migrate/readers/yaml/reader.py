@@ -146,7 +146,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
         scope = _variable(t, changed, action, trees, up, ctx)
     use = rf"\{{\{{[^{{}}]*(?<![\w.]){re.escape(changed)}\b[^{{}}]*\}}\}}"
     if (value := _BARE.match(body.s)) is not None and value.start(1) == k:
-        return [Site(t.at(i), scope, "role", pairs.used_in(t, use), exact=t.exact(i, len(TOKEN)), feeds=changed)]
+        return [Site(t.at(i), scope, "role", pairs.used_in(t, use), exact=t.exact(i, len(TOKEN)))]
     inner = body.slice(2, max(2, len(body.s) - 2))
     found: Node | None = objects.enclosing(inner, k - 2)
     quoted = re.match(r"[\"'`]", body.s[k + len(TOKEN) :]) and re.search(r"[\"'`]$", body.s[:k])
