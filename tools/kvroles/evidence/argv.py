@@ -22,7 +22,8 @@ class Word(NamedTuple):
     pos: int
 
 
-_ROLES = frozenset(flags.ROLES.split())
+_ROLES = frozenset(flags.ROLES.split())  # flags whose value is the side
+# Switches that are the side by themselves.
 _SIDES: dict[str, Side] = {flag: Side(side) for flag, side in rows(flags.SIDES)}
 _ON = frozenset({"true", "1", "yes", "on"})
 _NO_VALUE = frozenset("-|>&;<)")  # what stands behind a switch that is given no value
@@ -32,7 +33,7 @@ _MUTE = regex(
     r"|kv-transfer-config\S*|kv-events-config|quantization\S*|chat-template|image|cudagraph\S*|dtype|ec-transfer-config|label|l"
     r"|reasoning-parser|tool-call-parser|lora-modules|code-revision|revision|served-model-name|all2all-backend|config|from-literal)$"
 )
-# Flags that name this server, its job or its output; a plain word elsewhere (a model, a backend) says nothing.
+# Flags that name this server, its job or its output. The value of any other flag (a model, a backend) is not its name.
 _NAMING = regex(
     r"^--?(?:name|hostname|host|container-name|job-name|[Jowstnh]|d?ms|output|error|log-file|log-dir|logfile|log-path|log|nodelist|session|title"
     r"|window-name|unit|instance-name|engine-id|node-name|worker-name|server-name|submission-id|job-id|app|group|task|file|env-file)$"
@@ -41,16 +42,18 @@ _NAMING = regex(
 _BARE = regex(
     r"^(?:-[itd]{2,3}|-[id]|--(?:install|wait|create-namespace|rm|interactive|tty|detach|privileged|init|atomic))$"
 )
+# In a name: it is about the server at the other end of a connection.
 _OTHER_END = regex(
     r"(?i)(?:^|[-_])(?:peers?|remote|upstream|proxy|router|connect\w*|target|dest\w*|bootstrap|registry|backend|backends|from|to|next|prev\w*|other)(?:[-_]|$)"
 )
 _PORT_FLAG = regex(r"^--?(?:port|http-port|server-port|p|publish)$")
 _ENV = regex(r"^([A-Za-z_]\w*)=(.*)$", re.S)
 _EXPORT = regex(r"^--\w+=")
+# Variables whose value may be the side.
 _ENV_ROLE = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE|SIDE)$"
 )
-# Of these the names that are about a server, whatever its value.
+# Those of them that are about a server whatever their value: ``none`` and ``all`` of these mean a server for both sides.
 _ENV_SERVER = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE)$"
 )
@@ -65,7 +68,7 @@ _PATHLIKE = regex(r"\.(?:log|out|err|txt|pid)\b")
 
 
 def flags_of(words: Sequence[Word]) -> dict[str, str]:
-    """Flag name (no dashes, dashes for underscores) -> value, for the hazards of a target release."""
+    """Flag name (no dashes in front, ``-`` for ``_``) -> value. The hazards of a target release ask for them."""
     return dict(_flags(tuple(words)))
 
 
@@ -87,7 +90,7 @@ def _norm(flag: str) -> str:
 
 
 def cues(words: Sequence[Word], ctx: FileCtx, skip: int = -1) -> list[Cue]:
-    """The cues of a command; ``skip`` is the index of the word that holds the config itself."""
+    """The cues of a command; ``skip`` is the index of the word that holds the config itself, -1 if none of them does."""
     whole = _command(tuple(words), ctx)
     out = [whole.script] if whole.script is not None and whole.run != skip else []
     near = {} if skip < 0 else {i: whole.of_word(i, skip) for i in range(skip - 1, skip + 2) if 0 <= i < len(words)}
@@ -102,7 +105,8 @@ def _command(words: tuple[Word, ...], ctx: FileCtx) -> _Command:
 
 
 class _Command:
-    """A command's words, read once for all the configs in it: a config changes what its own word and the two beside it say."""
+    """A command's words, read once for all the configs in it. Which word holds the config changes only the cues of that word and
+    of the two beside it."""
 
     def __init__(self, words: tuple[Word, ...], ctx: FileCtx) -> None:
         self.words = words
@@ -145,7 +149,7 @@ class _Command:
             return _value(name, value, s, w.pos, ctx) if eq else []
         if m := _ENV.match(s):
             return env_cues(m.group(1), m.group(2), w.pos, ctx)
-        # behind "serve" stands the model
+        # A plain word may name the server; the one behind "serve" is the model.
         if flag or (self.plain and ("$" in s or not (i and self.words[i - 1].s == "serve"))):
             return _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
         return []
@@ -164,12 +168,12 @@ def _is_flag(word: str) -> bool:
 
 
 def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
-    """The cues of ``NAME=value`` before a command, in an env list, in a service's environment."""
+    """The cues of ``NAME=value``, which stands before a command, in a list of ``env`` or in a service's environment."""
     own = _ENV_ROLE.search(name) is not None and not _OTHER_END.search(name) and names.own(name)
     side = ctx.role_of(value, name) if own else None
     if side is None and own:
         side = ctx.side_of(value)
-    if side is not None and not (side is Side.AGGREGATED and name_is_vague(name)):
+    if side is not None and not (side is Side.AGGREGATED and _is_vague(name)):
         return [kinds.ROLE_VARIABLE.cue(side, f"{name}={value[:60]}", pos)]
     if "{" in value and "${" not in value:
         return []
@@ -187,7 +191,7 @@ def _is_role(flag: str) -> bool:
     return flag.startswith("-") and flag[1:].removeprefix("-") in _ROLES
 
 
-def name_is_vague(name: str) -> bool:
+def _is_vague(name: str) -> bool:
     """Whether a variable's name does not say whose mode it is: ``MODE=none`` and ``UCX_REACHABILITY_MODE=all`` say nothing,
     ``DISAGGREGATION_MODE=none`` does."""
     return name.upper() == "ROLE" or _ENV_SERVER.search(name) is None
@@ -237,7 +241,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
 
 def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     """The cue of a value that is a name of prefill or decode: a container's, a log file's, any other argument's."""
-    if "\n" in value or " " in value.strip() or (kind_of_address(value) and not words.startswith("-")):
+    if "\n" in value or " " in value.strip() or (_is_address(value) and not words.startswith("-")):
         return []
     found = ctx.sides_of(value) - {Side.ENCODE, Side.AGGREGATED}
     if len(found) != 1:
@@ -254,7 +258,7 @@ def other_end(name: str) -> bool:
     return _OTHER_END.search(name) is not None
 
 
-def kind_of_address(value: str) -> bool:
+def _is_address(value: str) -> bool:
     """Whether a plain word is ``host:port``: the address of another server, as ``wait-for-it`` takes it."""
     return re.fullmatch(r"[\w.-]+:\d+", value) is not None
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar, cast
 from kvroles.evidence.text import Text
 
 _T = TypeVar("_T")
-_FEW = 16  # children: so few are looked through as quickly as they are looked up
+_FEW = 16  # up to so many children, looking through all is as quick as an index of them
 
 
 class Scalar:
@@ -53,14 +53,14 @@ class Alias:
 
 
 class _Known(NamedTuple):
-    """What was made of a node's children, and of how many."""
+    """What was computed from a node's children, by name, and how many children there were then."""
 
     children: int
     made: dict[Hashable, object]
 
 
 class _Holder:
-    """A node with children, of which whatever is asked again and again is made once."""
+    """A node with children. What is asked of them again and again is computed once, and anew when their number has changed."""
 
     __slots__ = ("_known",)
 
@@ -77,6 +77,8 @@ class _Holder:
 
 
 class Seq(_Holder):
+    """A list; ``start``/``end`` span its source, ``flow`` if it is written in brackets."""
+
     __slots__ = ("anchor", "end", "flow", "items", "start")
 
     def __init__(
@@ -90,7 +92,7 @@ class Seq(_Holder):
         self.flow = flow
 
     def kept(self, name: Hashable, make: Callable[[], _T]) -> _T:
-        """What ``make`` makes of the items: made once, for ``name``, while there are as many."""
+        """``make()``, which depends on the items alone: called once for ``name`` while their number stays the same."""
         return self._kept(name, len(self.items), make)
 
 
@@ -101,6 +103,8 @@ class Choice(Seq):
 
 
 class Map(_Holder):
+    """A mapping, as its pairs in order: a key may come twice. ``start``/``end`` and ``flow`` as of a Seq."""
+
     __slots__ = ("anchor", "end", "flow", "pairs", "start")
 
     def __init__(self, start: int = 0, end: int = 0, anchor: str = "", flow: bool = False) -> None:
@@ -127,7 +131,7 @@ class Map(_Holder):
         return next((p for p in self.pairs if p[1] is child or p[0] is child), None)
 
     def kept(self, name: Hashable, make: Callable[[], _T]) -> _T:
-        """What ``make`` makes of the pairs: made once, for ``name``, while there are as many."""
+        """``make()``, which depends on the pairs alone: called once for ``name`` while their number stays the same."""
         return self._kept(name, len(self.pairs), make)
 
     def scalar(self, key: str) -> str | None:
@@ -205,8 +209,8 @@ class _Spans:
     def __init__(self, children: list[Node]) -> None:
         spans = sorted((c.start, c.end, n) for n, c in enumerate(children) if c.start < c.end)
         self._children = children
-        self._apart: list[tuple[int, int, int]] = []  # one behind the other
-        self._round: list[tuple[int, int, int]] = []  # those that reach into the ones behind them
+        self._apart: list[tuple[int, int, int]] = []  # spans that overlap no other: found by bisection
+        self._round: list[tuple[int, int, int]] = []  # spans that overlap one: looked through
         for n, span in enumerate(spans):
             inside = self._apart and span[0] < self._apart[-1][1]
             reaches = n + 1 < len(spans) and span[1] > spans[n + 1][0]

@@ -14,6 +14,7 @@ from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, may_be_role_key, mentioned, name_sides, own, role_key, turns
 from kvroles.evidence.patterns import regex
 
+# Keys whose value names the server that their mapping is about.
 _NAME_KEYS = frozenset(
     {
         "name", "generateName", "container_name", "containerName", "hostname", "serviceName", "service", "component", "app",
@@ -22,33 +23,30 @@ _NAME_KEYS = frozenset(
         "hosts", "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
     }
 )  # fmt: skip
+# Keys whose value is a title or a sentence about it.
 _SAID_KEYS = frozenset(
     {"description", "desc", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"}
 )
+# Keys that hold the server's command or its arguments.
 _ARG_KEYS = frozenset(
     {"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"}
 )
+# In a key that ends in "name" or "host": it names something that the server uses, not the server.
 _NOT_OWN = regex(
     r"(?i)model|account|secret|scheduler|class|image|user|file|volume|repo|chart|peer|remote|proxy|router|claim|config|topic|tokenizer|queue|display"
 )
+# A label's key that is itself the side, where its value is true: ``example.com/prefill-worker: "true"``.
 _IS_SIDE = regex(
     r"(?i)(?:^|/)(?:is[-_]?)?(?:prefill|decode)(?:er|r)?(?:[-_]?(?:worker|node|pod|instance|server|only|role))?$"
 )
+# Keys whose value is the entry that this one starts from.
 _EXTENDS = frozenset(
     {
-        "extends",
-        "extend",
-        "inherits",
-        "inherit",
-        "inherits_from",
-        "inherit_from",
-        "$ref",
-        "base",
-        "parent",
-        "_base_",
-        "based_on",
+        "extends", "extend", "inherits", "inherit", "inherits_from", "inherit_from", "$ref", "base", "parent",
+        "_base_", "based_on",
     }
-)
+)  # fmt: skip
+# Keys under which a mapping holds what is taken where its condition is not met.
 _ELSE_KEYS = frozenset({"else", "otherwise", "default", "false", "False"})
 _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
 _LOOPS = frozenset(
@@ -104,7 +102,7 @@ def _runs(node: Node, task: str) -> bool:
 
 
 def _extends(m: Map) -> set[str]:
-    """What a compose service, a CI job or a bake target takes over, if anything."""
+    """The entries that a compose service, a CI job or a bake target starts from, by name."""
     out: set[str] = set()
     for node in (v for k, v in m.pairs if k.value in _EXTENDS):
         if isinstance(node, Map):
@@ -117,7 +115,7 @@ def _extends(m: Map) -> set[str]:
 
 
 def off_beside(seq: Seq, item: Node, ctx: FileCtx) -> list[Cue]:
-    """What a list of named roles says of one that is not prefill: that its prefill is switched off."""
+    """The cues of a decode entry in a list whose prefill entry is switched off: the server then does both."""
     off = seq.kept("off", lambda: _prefill_off(seq, ctx))
     if not off or not isinstance(item, Map) or one_side(item.scalar("name") or "", ctx) is not Side.DECODE:
         return []
@@ -125,7 +123,7 @@ def off_beside(seq: Seq, item: Node, ctx: FileCtx) -> list[Cue]:
 
 
 def _prefill_off(seq: Seq, ctx: FileCtx) -> list[tuple[Map, Cue]]:
-    """The entries of a list that are named for prefill and switched off, each with what that says of the others."""
+    """The entries of a list that are named for prefill and switched off, each with the cue that the others get from it."""
     out: list[tuple[Map, Cue]] = []
     for other in seq.items:
         if isinstance(other, Map) and (why := switched_off(other)):
@@ -146,9 +144,9 @@ def switched_off(m: Map) -> str:
 
 
 def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
-    """The scope of one mapping: what its own scalars, metadata, environment and arguments say.
+    """The scope of one mapping, with the cues of its own scalars, metadata, environment and arguments.
 
-    ``through`` is the key by which the config is reached.
+    ``through`` is the key of the mapping in whose value the config lies, None if it lies in no value of it.
     """
     scope = Scope("mapping", m.scalar("name") or m.scalar("kind") or "", up)
     for said in m.kept("said", lambda: _said(m, ctx)):
@@ -171,7 +169,8 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
 
 
 class _Said(NamedTuple):
-    """What one pair of a mapping says; ``of_itself`` if it does not say it of what is reached by its own key."""
+    """The cues of one pair of a mapping. With ``of_itself`` they are not about a config inside that pair's own value: a config in
+    ``labels`` does not belong to the server that the labels are of."""
 
     key: str
     cues: list[Cue]
@@ -179,7 +178,7 @@ class _Said(NamedTuple):
 
 
 def _said(m: Map, ctx: FileCtx) -> list[_Said]:
-    """What the pairs of a mapping say, of those that say anything."""
+    """The cues of each pair of a mapping; pairs without cues are left out."""
     out: list[_Said] = []
     if any(turns(k.value) and not (isinstance(v, Scalar) and v.value.lower() in _OFF) for k, v in m.pairs):
         return out  # ``invert: true`` beside ``role: prefill``
@@ -196,7 +195,7 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
         elif key in {"labels", "commonLabels", "matchLabels", "podLabels", "annotations", "tags", "meta"}:
             out.append(_Said(key, _labels(v, ctx, roles_only=key in {"annotations", "meta"}), of_itself=True))
         elif key in ENV_KEYS - {"vars", "params", "variables"}:
-            # A task's ``envs`` are what it is started with unless told otherwise: one that asks for them serves both.
+            # ``envs`` of a SkyPilot task are defaults: a variable that its text asks for may be set anew at the start.
             cues = _env(v, ctx)
             asked = ctx.text.s.replace("{", "") if key == "envs" and cues else ""
             out.append(_Said(key, [c for c in cues if f"${c.words.split('=')[0]}" not in asked]))
@@ -206,7 +205,7 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
 
 
 def _both_in(node: Node) -> str:
-    """The list of a loop or matrix that names both sides, in words; empty if none does."""
+    """The words of a loop's or matrix's list that names both sides; empty if no list does."""
     todo = [node]
     while todo:
         n = todo.pop()
@@ -224,7 +223,7 @@ def _both_in(node: Node) -> str:
 
 
 def pair_cues(key: Scalar, value: Node, ctx: FileCtx) -> list[Cue]:
-    """What one pair of a mapping says of what the mapping is about, if its value is a scalar."""
+    """The cues that one pair of a mapping is for the mapping; none if the pair's value is no scalar."""
     return _scalar_cues(key.value, value, ctx, op=False) if isinstance(value, Scalar) else []
 
 
@@ -328,7 +327,8 @@ def _env(node: Node, ctx: FileCtx) -> list[Cue]:
 
 
 def container_words(m: Map) -> tuple[list[argv.Word], bool]:
-    """The words of a container's command and arguments, whether given as lists or as one string."""
+    """The words of a container's command and arguments, given as lists or as a mapping of flags, and whether it has any. A
+    command given as one string counts as one, but its words are a shell's, and are read by the shell's reader."""
     out: list[argv.Word] = []
     found = False
     for k, v in m.pairs:
@@ -338,7 +338,7 @@ def container_words(m: Map) -> tuple[list[argv.Word], bool]:
         if isinstance(v, Seq):
             out += [argv.Word(i.value, i.text.at(0)) for i in v.items if isinstance(i, Scalar) and "\n" not in i.value]
         elif isinstance(v, Map):
-            for f, a in v.pairs:  # flags as a mapping: {tensor-parallel-size: 4}
+            for f, a in v.pairs:  # {tensor-parallel-size: 4}
                 if isinstance(a, Scalar):
                     out += [argv.Word("--" + f.value.lstrip("-"), f.text.at(0)), argv.Word(a.value, a.text.at(0))]
     return out, found
@@ -393,7 +393,8 @@ def env_name(path: list[Node], i: int) -> str:
 
 
 def kserve(root: Node, keys: list[str]) -> Cue | None:
-    """KServe says the side by structure alone: ``spec.prefill`` is prefill, ``spec.template`` decode if there is one."""
+    """The cue of an LLMInferenceService of KServe, which gives the side by structure alone: ``spec.template`` is decode where
+    there is a ``spec.prefill``, and one server for both where there is none. ``keys`` lead from ``root`` to the config."""
     if not isinstance(root, Map) or not (root.scalar("kind") or "").startswith("LLMInferenceService"):
         return None
     spec = root.get("spec")
