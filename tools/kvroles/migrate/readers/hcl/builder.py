@@ -1,8 +1,8 @@
 """The mappings that HCL comes to, by its tree-sitter grammar.
 
 Blocks, objects and lists become a tree of mappings; a block's labels are keys, so that ``module "prefill"`` is read as a
-mapping below the key ``prefill``. What ``jsonencode`` is given is read as what it is. An expression that is no literal stands
-as ``${...}``, which is a placeholder to every rule.
+mapping below the key ``prefill``. The argument of ``jsonencode`` is read as the value itself. An expression that is no literal
+becomes ``${...}``, which every rule takes for a placeholder.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Builder:
         self.t = t
         self.parsed = grammar.parse("hcl", t)
         self.branches: list[Branch] = []
-        self.directives: dict[int, list[Branch]] = {}  # by where the string begins that they stand in
+        self.directives: dict[int, list[Branch]] = {}  # by the start of the string that holds them
         self.comments: list[tuple[int, int]] = []
         self.merges: set[int] = set()  # where each ``merge`` begins
-        self.chained: set[int] = set()  # where each conditional begins that is what another one gives otherwise
+        self.chained: set[int] = set()  # where each conditional begins that is the else of another
         self.root = Map(end=len(t.s))
-        if any(mark in t.s for mark in ("#", "//", "/*")):  # else there is no need to look at every node
+        if any(mark in t.s for mark in ("#", "//", "/*")):  # looking at every node takes time
             self._comments(self.parsed)
             self.comments.sort()
         for child in self.parsed.named_children:
@@ -60,7 +60,10 @@ class Builder:
                 into.pairs.append((self._key(key), self.value(value)))
             elif child.type == "block":
                 self._block(child, into, repeated)
-        for name, maps in repeated.items():  # behind the others, which it may lie round
+        for (
+            name,
+            maps,
+        ) in repeated.items():  # last, for its span may enclose other pairs, and the first that holds an index counts
             named = Scalar(Text(name, self.t.at(maps[0].start)), maps[0].start, maps[0].start)
             settings = len(maps) > 1 or all(maps[0].get(k) is not None for k in ("name", "value"))
             into.pairs.append((named, Seq([*maps], maps[0].start, maps[-1].end) if settings else maps[0]))
@@ -92,7 +95,7 @@ class Builder:
         return Scalar(text, node.start_byte, node.end_byte)
 
     def value(self, node: TsNode) -> Node:
-        """What an expression comes to: a mapping, a list, a string, or a placeholder that holds its words."""
+        """The value of an expression: a mapping, a list, a string, or a placeholder with the expression's source in it."""
         while (node.type in _WRAPPERS and node.named_child_count == 1) or _picked(node):
             node = node.named_children[0]
         a, b = node.start_byte, node.end_byte
@@ -162,7 +165,7 @@ class Builder:
     # -- strings ------------------------------------------------------------------------------------------------------
 
     def _string(self, node: TsNode) -> Scalar:
-        """A string decoded: what is interpolated stands as ``${...}``, a directive as blanks."""
+        """A string decoded: an interpolation becomes ``${...}``, a directive blanks."""
         heredoc = node.type == "heredoc_template"
         a, b = node.start_byte, node.end_byte
         start, end = (a + 1, b - 1) if not heredoc else self._heredoc_span(node)
@@ -228,6 +231,6 @@ class Builder:
 
 
 def _picked(node: TsNode) -> bool:
-    """Whether an expression is an object or a list with the index or the attribute that is picked of it."""
+    """Whether an expression picks one element of an object or a list: ``{...}[var.side]``."""
     kinds = [c.type for c in node.named_children]
     return kinds[:1] in (["collection_value"], ["expression"]) and kinds[1:2] in (["index"], ["get_attr"])

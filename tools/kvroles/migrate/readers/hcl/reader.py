@@ -14,7 +14,7 @@ from kvroles.migrate.readers.hcl.tree import tree_of
 
 class _Hcl:
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
-        """The sites in HCL; where the grammar gave up round one, none is made of it."""
+        """The sites in HCL. A token in text that the grammar could not parse gives none, and so counts as unread."""
         tree = tree_of(text, owner, file)
         out = [Site(text.at(i), owner, "comment") for i in text.tokens() if tree.commented(i)]
         with file.knowing(tree.value_of):

@@ -1,4 +1,4 @@
-"""The tree of one file of HCL: what a local or a variable of it holds is put to use wherever its module names it."""
+"""The tree of one file of HCL. The value of a local or a variable belongs to every place of its module that names it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kvroles.migrate.readers.of_file import file_scope
 from kvroles.migrate.readers.template import branches as branches_of
 
 _MODULE = (".tf", ".tofu")  # the files of one folder are one module
-_MANY = 50  # files of a module that are looked at
+_MANY = 50  # files of a module that are read
 _MAX_BYTES = 256 << 10
 _NAMED = regex(r"(?P<each>\bfor_each\s*=\s*)?(?<![\w.])(?P<name>(?:local|var)\.\w[\w-]*)")
 _EACH = regex(r"each\.value(?![\w.\[])")
@@ -40,7 +40,7 @@ def tree_of(t: Text, up: Scope, file: File) -> HclTree:
 
 
 class HclTree(Tree):
-    """The tree of one file; what a local or a variable of it holds is put to use wherever its module names it."""
+    """The mappings of one file of HCL as a tree, with the uses of its locals and variables."""
 
     def __init__(self, built: Builder, t: Text, up: Scope, file: File) -> None:
         source = t.same_places(_hashes(t.s, built.comments))
@@ -85,7 +85,11 @@ class HclTree(Tree):
             sites = [self._chosen(leaf, held, owner, around, scope)]
         else:
             sites = super()._role(leaf, path, scope)
-        if len(sites) == 1 and sites[0].kind in {"role", "value"} and (found := self._becomes([*around, held])):
+        if (
+            len(sites) == 1
+            and sites[0].kind in {"role", "value"}
+            and (found := self._connectors_by_name([*around, held]))
+        ):
             connector = next(iter(found)) if len(found) == 1 else None
             exact = leaf.exact and leaf.text.exact(leaf.value.index(TOKEN), len(TOKEN))
             return [Site(sites[0].pos, sites[0].scope, "role", connector, exact=exact)]
@@ -104,33 +108,34 @@ class HclTree(Tree):
             leaf.text.at(k), scope, "role", connector, wrappers, connectors.settings(self.configs.merged(owner)), exact
         )
 
-    def _becomes(self, path: list[Node]) -> set[str | None]:
-        """The connectors of the configs whose role the value at the end of ``path`` becomes by a name."""
+    def _connectors_by_name(self, path: list[Node]) -> set[str | None]:
+        """The connectors of the configs that take the value at the end of ``path`` as their role by its name: of a local, a
+        variable, ``each.value``."""
         pairs = [(node.pair_of(inner), inner) for node, inner in pairwise(path) if isinstance(node, Map)]
         if not all(pair is not None and pair[1] is inner for pair, inner in pairs):
             return set()  # a key
         keys = [pair[0].value for pair, _ in pairs if pair is not None]
         if "for_each" in keys and (at := keys.index("for_each")) and len(keys) == at + 2:
             block = next(n for n, inner in pairwise(path) if isinstance(n, Map) and n.get("for_each") is inner)
-            return self._put(self._each(block))
+            return self._connectors_at(self._each(block))
         match keys:
             case ["locals", name] | ["variable", name, "default"]:
                 named = self._named.get(("local." if keys[0] == "locals" else "var.") + name, [])
-                return self._put(m.start() for m in named if not _TAKES_PART.match(self.source.s, m.end()))
+                return self._connectors_at(m.start() for m in named if not _TAKES_PART.match(self.source.s, m.end()))
             case ["locals", name, _] | ["variable", name, "default", _]:
                 found: set[str | None] = set()
                 for m in self._named.get(("local." if keys[0] == "locals" else "var.") + name, []):
                     if _TAKES_PART.match(self.source.s, m.end()):
-                        found |= self._put([m.start()])
+                        found |= self._connectors_at([m.start()])
                     elif m["each"]:
                         blocks = [n for n in path_to(self.root, m.start())[-2:] if isinstance(n, Map)]
-                        found |= {c for block in blocks for c in self._put(self._each(block))}
+                        found |= {c for block in blocks for c in self._connectors_at(self._each(block))}
                 return found
         return set()
 
     @cached_property
     def _named(self) -> dict[str, list[re.Match[str]]]:
-        """Where each local and variable is named, as often as anybody writes it by hand."""
+        """The places that name each local and variable, at most ``MANY`` of each."""
         out: dict[str, list[re.Match[str]]] = {}
         for m in _NAMED.finditer(self.source.s):
             places = out.setdefault(m["name"], [])
@@ -139,11 +144,11 @@ class HclTree(Tree):
         return out
 
     def _each(self, block: Node) -> Iterator[int]:
-        """Where a block names the value that it is made for."""
+        """Where a block with ``for_each`` names ``each.value``."""
         return (m.start() for m in islice(_EACH.finditer(self.source.s, block.start, block.end), MANY))
 
-    def _put(self, places: Iterable[int]) -> set[str | None]:
-        """The connectors of the configs whose role is what stands at ``places``."""
+    def _connectors_at(self, places: Iterable[int]) -> set[str | None]:
+        """The connectors of the configs whose role is the value at one of ``places``."""
         found: set[str | None] = set()
         for i in places:
             path = path_to(self.root, i)
@@ -169,7 +174,7 @@ class HclTree(Tree):
         return found
 
     def _merge(self, m: Map) -> Map:
-        """A mapping with what ``merge(local.base, {...})`` takes from a local; what stands further back comes first."""
+        """A mapping with the pairs that ``merge(local.base, {...})`` takes from a local. The last pair of a key counts."""
         if m.start not in self._built.merges:
             return m
         named = [v for k, v in m.pairs if k.value == "<<" and isinstance(v, Scalar)]
@@ -183,16 +188,16 @@ class HclTree(Tree):
         return out
 
     def _handed_out(self, keys: list[str], root: Node, scope: Scope) -> None:  # noqa: ARG002 (Tree's)
-        """Have the uses looked up of a local and of a variable's default."""
+        """Where ``keys`` lead to a local or a variable's default, have its uses looked up."""
         kind = {"locals": "local", "variable": "var"}.get(keys[0])
         if kind is not None:
             scope.kind, scope.name = "variable", keys[1]
             scope.find_uses = partial(self._references, f"{kind}.{keys[1]}")
 
     def _references(self, word: str) -> list[Scope]:
-        """The owners of every place of the module that has ``word``: ``local.kv``, ``var.kv``."""
+        """The owners of every place of the module that names ``word``: ``local.kv``, ``var.kv``."""
         out: list[Scope] = []
-        for i in islice(_named(self.source.s, word), MANY):
+        for i in islice(_whole_names(self.source.s, word), MANY):
             if not self.commented(i):
                 out.append(self.scopes(path_to(self.root, i)))
                 out[-1].place = self.source.at(i)
@@ -207,12 +212,12 @@ class HclTree(Tree):
             text = Text(hit.data.decode("utf-8", "replace"))
             file = File(hit.path, name, text, self.ctx.nixl)
             other = tree_of(text, file_scope(name, file), file)
-            found = (i for i in _named(text.s, word) if not other.commented(i))
+            found = (i for i in _whole_names(text.s, word) if not other.commented(i))
             out += [other.scopes(path_to(other.root, i)) for i in found]
         return out
 
     def value_of(self, name: str) -> str | None:
-        """The string that a local is set to, or a variable by default if that is NIXL's."""
+        """The string that a local is set to, or a variable's default if that names NIXL: any other default may be overridden."""
         found = self._meant(name)
         if not isinstance(found, Scalar) or found.value.startswith("$"):
             return None
@@ -220,7 +225,7 @@ class HclTree(Tree):
         return found.value if nixl or name.startswith("local.") else None
 
     def _meant(self, name: str) -> Node | None:
-        """What ``local.a.b`` or ``var.a`` stands for, as far as this file says."""
+        """The value of ``local.a.b`` or ``var.a``, None if this file does not set it."""
         kind, *keys = name.split(".")
         found: Node | None = None
         for k, v in self.root.pairs if isinstance(self.root, Map) and keys else []:
@@ -237,15 +242,15 @@ class HclTree(Tree):
         return found
 
 
-def _named(s: str, name: str) -> Iterator[int]:
-    """Where a text has a dotted name that is no part of a longer one."""
+def _whole_names(s: str, name: str) -> Iterator[int]:
+    """Where a text has the dotted name ``name``, and not a longer one that holds it."""
     for i in occurrences(s, name):
         if not _PART.match(s[i - 1 : i]) and not _GOES_ON.match(s, i + len(name)):
             yield i
 
 
 def _hashes(s: str, comments: list[tuple[int, int]]) -> str:
-    """``s`` with every comment written with ``#``, character for character."""
+    """``s`` with ``#`` for every mark of a comment, and every other character in its place."""
     out = list(s)
     for a, b in comments:
         if s.startswith("//", a):
