@@ -17,7 +17,7 @@ from kvroles.evidence import decide, given, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.deployment import Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import PD, name_sides
+from kvroles.evidence.names import PD, name_sides, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import neighbours, walk
@@ -96,12 +96,13 @@ def made_into(ctx: FileCtx, side: Side) -> Cue | None:
 
     A file that changes words of its own is not meant where the other side's file stands beside this one.
     """
-    own, twin = os.path.basename(ctx.path), mentions.twin(os.path.basename(ctx.path))
+    own = os.path.basename(ctx.path)
+    alone = ctx.siblings.isdisjoint(twins(own))
     for candidate in _candidates(ctx) if ctx.path != "-" else ():
         s, words = _made(candidate.path, *neighbours.state(candidate.path))
         named = [i for i in occurrences(s, own) if not (s[i - 1 : i].isalnum() or s[i - 1 : i] in {"-", "_"})]
         line = next((ln for i in named if _written(ln := lines.line_at(s, i), own, side)), "")
-        if line or (words and named and twin not in ctx.siblings):
+        if line or (words and named and alone):
             return kinds.MADE_FROM_OTHER.cue(Side.SHARED, f"{candidate.shown}: {line.strip()[:80] or words}")
     return None
 
