@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterator
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from kvroles.evidence.text import Text
 
@@ -56,7 +56,7 @@ class _Known(NamedTuple):
     """What was computed from a node's children, by name, and how many children there were then."""
 
     children: int
-    made: dict[Hashable, object]
+    made: dict[Hashable, Any]
 
 
 class _Holder:
@@ -73,7 +73,8 @@ class _Holder:
         made = self._known.made
         if name not in made:
             made[name] = make()
-        return cast(_T, made[name])
+        found: _T = made[name]
+        return found
 
 
 class Seq(_Holder):

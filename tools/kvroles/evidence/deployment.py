@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 
 from kvroles.evidence import listed, proxies
 from kvroles.evidence.frames import Side
 from kvroles.evidence.names import name_sides
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import prose_sides
-from kvroles.evidence.text import Text
+from kvroles.evidence.text import Text, occurrences
 
 NAME_LENGTH = 200
 # Prefill as an instance: a name, a key, a flag, or "prefill worker"; "the prefill of a step" is a phase of any server.
@@ -75,6 +76,7 @@ class Deployment:
 
     def __init__(self, text: Text) -> None:
         self.text = text
+        self._places: dict[str, list[int]] = {}
 
     @cached_property
     def low(self) -> str:
@@ -84,13 +86,10 @@ class Deployment:
 
     def places(self, *words: str) -> list[int]:
         """Where any of ``words`` (lower case) begins, in order: finding words first is what makes the patterns cheap."""
-        out: list[int] = []
         for word in words:
-            i = self.low.find(word)
-            while i >= 0:
-                out.append(i)
-                i = self.low.find(word, i + 1)
-        return sorted(out)
+            if word not in self._places:
+                self._places[word] = list(occurrences(self.low, word))
+        return sorted(chain.from_iterable(self._places[word] for word in words))
 
     def lines(self, *words: str) -> Iterator[tuple[int, int, int]]:
         """Start, end, and end of the next line, of every line that holds any of ``words``."""

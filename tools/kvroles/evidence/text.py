@@ -36,25 +36,21 @@ class Text:
     Those are kept as runs: from index ``_starts[k]`` on, the characters stand side by side in the file from ``_places[k]`` on.
     """
 
-    __slots__ = ("_data", "_places", "_starts", "_tokens", "_words", "s")
+    __slots__ = ("_places", "_starts", "_tokens", "s")
 
     def __init__(self, s: str, place: int = 0, runs: tuple[list[int], list[int]] | None = None) -> None:
         self.s = s
         self._starts, self._places = runs if runs is not None else (_ONE_RUN, [place])
-        self._words: list[int] | None = None
         self._tokens: list[int] | None = None
-        self._data: bytes | None = None  # of a whole file
 
-    @classmethod
-    def of_file(cls, data: bytes) -> Text:
+    @staticmethod
+    def of_file(data: bytes) -> Text:
         """Decode a file's bytes, a byte order mark left out. Raises ``UnicodeDecodeError`` on anything but UTF-8."""
-        text = cls((data[len(BOM) :] if data.startswith(BOM) else data).decode("utf-8"))
-        text._data = data
-        return text
+        return _OfFile(data)
 
     def has(self, word: str) -> bool:
-        """Whether ``word`` is in the text. Of a whole file its bytes are searched, which is many times as quick."""
-        return word in self.s if self._data is None else c_library.within(self._data, word.encode())
+        """Whether ``word`` is in the text."""
+        return word in self.s
 
     def at(self, i: int) -> int:
         """The place in the file of character ``i`` (``len(s)`` is the end)."""
@@ -131,9 +127,7 @@ class Text:
 
     def words(self) -> list[int]:
         """Where ``kv_both`` stands, as a part of a longer word too."""
-        if self._words is None:
-            self._words = list(occurrences(self.s, TOKEN))
-        return self._words
+        return list(occurrences(self.s, TOKEN))
 
     def tokens(self) -> list[int]:
         """Where ``kv_both`` stands as a word of its own."""
@@ -149,6 +143,25 @@ class Text:
     def ascii(self) -> bytes:
         """The text with every other character replaced by one byte, so that a parser's byte offsets are indices of ``s``."""
         return self.s.encode("ascii", _AS_LETTERS)
+
+
+class _OfFile(Text):
+    """The text of a whole file: its bytes are searched, which is many times as quick."""
+
+    __slots__ = ("_data", "_words")
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__((data[len(BOM) :] if data.startswith(BOM) else data).decode("utf-8"))
+        self._data = data
+        self._words: list[int] | None = None
+
+    def has(self, word: str) -> bool:
+        return c_library.within(self._data, word.encode())
+
+    def words(self) -> list[int]:
+        if self._words is None:
+            self._words = super().words()
+        return self._words
 
 
 def occurrences(s: str, word: str, start: int = 0, end: int | None = None) -> Iterator[int]:

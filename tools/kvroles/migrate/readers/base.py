@@ -136,10 +136,11 @@ class File(FileCtx):
         s = self.text.s
         out: list[tuple[int, str]] = []
         for m in self.mentions:
-            if self._may_set(m):
-                a, b = s.rfind("\n", 0, m.at) + 1, s.find("\n", m.at)
-                if "role" not in (line := s[a : b if b >= 0 else len(s)]):
-                    out.append((a, line))
+            if self._of_another(m):
+                continue
+            a, b = s.rfind("\n", 0, m.at) + 1, s.find("\n", m.at)
+            if "role" not in (line := s[a : b if b >= 0 else len(s)]) and not self._silent(m.start):
+                out.append((a, line))
         return out
 
     def _of_another(self, m: Mention) -> bool:

@@ -56,5 +56,7 @@ def without_token(t: Text) -> list[tuple[int, int]]:
         if n in kept or end == begin:
             continue
         out_of_it = re.compile(rf"\n[ \t]{{0,{indent - 1}}}[^\s#)\]}}]").search(s, begin, end) if indent else None
+        if out and out[-1][1] == begin:  # right behind another: one stretch is parsed sooner than two
+            begin = out.pop()[0]
         out.append((begin, out_of_it.start() if out_of_it else end))
     return out

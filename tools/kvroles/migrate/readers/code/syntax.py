@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable
 from itertools import islice
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from tree_sitter import Node
 
@@ -45,7 +45,7 @@ class Syntax:
         self.scopes: dict[tuple[int, int, str], Scope] = {}
         self._constants: dict[str, str | None] = {}
         self._mappings: dict[tuple[int, int], Map] = {}
-        self._kept: dict[Hashable, object] = {}
+        self._kept: dict[Hashable, Any] = {}
         self._asked_for = 0
 
     def kept(self, name: Hashable, node: Node | None, make: Callable[[], _T]) -> _T:
@@ -53,7 +53,8 @@ class Syntax:
         key = (name, node.start_byte, node.end_byte, node.type) if node is not None else (name,)
         if key not in self._kept:
             self._kept[key] = make()
-        return cast(_T, self._kept[key])
+        found: _T = self._kept[key]
+        return found
 
     def at(self, i: int, n: int = 1) -> Node:
         """The smallest node that holds indices ``i`` to ``i + n``.
