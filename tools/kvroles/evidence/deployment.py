@@ -66,6 +66,8 @@ _SWITCHES = regex(
     (?!["']?\s*[:=]\s*["']?(?:0|false|no|off)\b)"""
 )
 _SWITCHING = ("switch", "flip", "swap", "dual", "dynamic")  # a line without any of them tells it of none
+# The kind of a Kubernetes object: in YAML however deep it is carried, in JSON, in a program's or Terraform's object.
+_KIND = regex(r"(?m)^[ \t-]*kind[ \t]*[:=]|[\"']kind\\?[\"'][ \t]*:")
 _FENCED = regex(r"(?m)^[ \t>]*(?:```|~~~)")
 _DISAGG_DECODE = regex(r"(?i)disagg[a-z]{0,12}[-_ ]?decod")
 _OFF = frozenset({"0", "false", "no", "off"})
@@ -189,7 +191,7 @@ class Deployment:
     @cached_property
     def objects(self) -> bool:
         """Whether the file holds Kubernetes objects."""
-        return re.search(r"(?m)^kind:", self.text.s) is not None
+        return _KIND.search(self.text.s) is not None
 
     @cached_property
     def proxied(self) -> dict[str, Side]:

@@ -17,6 +17,7 @@ TOKEN = "kv_both"
 # The letters first, what may not stand before them after: the machine then looks for the letters.
 TOKEN_RE = re.compile(r"kv_both(?<![A-Za-z0-9_]kv_both)(?![A-Za-z0-9_])")
 BOM = b"\xef\xbb\xbf"
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _ONE_RUN = [0]
 _AS_LETTERS = "kv-roles: letters"
 
@@ -115,6 +116,20 @@ class Text:
                 at.append(i)
                 i += 1
         return self.pick("".join(out), at, b)
+
+    def outdented(self) -> Text:
+        """The text without the indentation that all its lines share, those of nothing but blanks aside."""
+        s = self.s
+        if "\n" not in s or not s.lstrip("\n").startswith((" ", "\t")) or not s.strip():
+            return self
+        lines = [(m.start(), m.end(), m.group()) for m in _LINE.finditer(s)]
+        shared = next(line[: len(line) - len(line.lstrip(" \t"))] for _, _, line in lines if line.strip())
+        for _, _, line in lines:
+            while line.strip() and not line.startswith(shared):
+                shared = shared[:-1]
+        if not shared:
+            return self
+        return join(self.slice(a + len(shared), b) if line.strip() else self.slice(b - 1, b) for a, b, line in lines)
 
     def same_places(self, s: str) -> Text:
         """``s``, as long as this text and standing where it stands."""

@@ -211,6 +211,8 @@ class File(FileCtx):
             return []
         if self.depth >= MAX_NESTING:
             return [Site(text.at(i), owner, "value") for i in text.tokens()]
+        if self.depth:
+            text = text.outdented()
         self.depth += 1
         try:
             if lang == "string" and (m := sniff.KEYED.match(text.s)):

@@ -8,6 +8,7 @@ from kvroles.evidence import kinds
 from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.signs import signs
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import mentions
 from kvroles.migrate.readers.base import ByLine, File
@@ -18,7 +19,7 @@ _ROLE = regex("kv_both|kv_producer|kv_consumer")
 
 class _Notebook(ByLine):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
-        """The sites in a notebook's cells; a ``kv_both`` anywhere else, such as an output, is of a record."""
+        """The sites in a notebook's cells; a ``kv_both`` outside them, such as in an output, is of a record."""
         return _read(text, owner, file)
 
 
@@ -37,19 +38,27 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         if cell.scalar("cell_type") == "markdown":
             section = _said(source, up, ctx)
             if TOKEN_RE.search(source.s):
-                out += ctx.read(source, up, "markdown")
+                out += _of_cell(source, "markdown", up, ctx)
         else:
             owner = Scope("cell", "", section)
             read.append((source, owner))
             if TOKEN_RE.search(source.s):
                 ctx.elsewhere = partial(_mentions, read, source, ctx)
-                out += ctx.read(source, owner, "python")
+                out += _of_cell(source, "python", owner, ctx)
                 ctx.elsewhere = None
             if _ROLE.search(source.s) and not section.name.startswith("#"):
                 section = up  # a text is about the next role only; a heading is about all cells up to the next text
     known = {s.pos for s in out}
     out += [Site(t.at(i), up, "log") for i in t.tokens() if t.at(i) not in known]
     return out
+
+
+def _of_cell(source: Text, lang: str, owner: Scope, ctx: File) -> list[Site]:
+    """The sites in a cell; a ``kv_both`` of which its language makes none is of the kind of its sign, or unread."""
+    out = ctx.read(source, owner, lang)
+    known = {s.pos for s in out}
+    left = [i for i in source.tokens() if source.at(i) not in known]
+    return out + [Site(source.at(i), owner, signs.sign_of(source.s, i, lang) or "unread") for i in left]
 
 
 def _mentions(cells: list[tuple[Text, Scope]], own: Text, ctx: File, name: str) -> list[Scope]:

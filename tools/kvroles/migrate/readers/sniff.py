@@ -14,7 +14,10 @@ _YAML_HEAD = regex(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\
 _KEYED_OBJECT = regex(r"[\w./-]+:[ \t]+[\"']?\{[ \t]*[\"']")  # of one line: ``prefill: {"kv_connector": ...}``
 _PYTHON_HEAD = regex(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
 _FLAGGED = regex(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
-_SHELL_SIGN = regex(r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^[ \t]*export |\$\{?\w|=", re.M)
+_SHELL_SIGN = regex(
+    r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^[ \t]*export |\$\{?\w|=|<<-?[ \t]*([\"']?)\w+\1[ \t]*(?:[|>&].*)?$",
+    re.M,
+)
 _LOG_LINE = regex(
     r"""(?x)^\s*(?:\x1b\[[\d;]*m)*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
     | (?:INFO|WARNING|ERROR|DEBUG)\s+\d\d-\d\d | \d\d:\d\d:\d\d[.,\s] | \[\d\d/\d\d )"""
