@@ -62,7 +62,7 @@ _TRUTHS = {
     Side.PREFILL: regex(r"(?i)(?<![a-z])is[-_.]?prefill"),
     Side.DECODE: regex(r"(?i)(?<![a-z])is[-_.]?decod"),
 }
-_TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest)(?:[/_.-]|$)|\.bats$")
+_TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest|e2e|smoke)(?:[/_.-]|$)|\.bats$")
 _BEFORE = regex(r"[\w.-]*\Z")
 _AFTER = regex(r"[\w.-]*")
 

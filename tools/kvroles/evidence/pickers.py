@@ -27,6 +27,11 @@ _TERNARY = regex(
 )
 _INLINE = regex(rf"(?P<a>{_VALUE})\s+if\s+(?P<c>.*?)\s+else\s+(?P<b>{_VALUE})", re.S)
 
+# GitHub's: ``inputs.is_prefill && '{...}' || '{...}'``
+_AND_OR = regex(
+    rf"(?P<c>[^&|{{}}\"'`]+(?:'[^']*'[^&|{{}}\"'`]*)?)\s*&&\s*(?P<a>{_VALUE})\s*(?:\|\|\s*(?P<b>{_VALUE}))?", re.S
+)
+
 
 def many(values: Iterable[str]) -> bool:
     """Whether more than one of the values beside a side's word is a config: the word is then of neither, or nobody knows."""
@@ -148,10 +153,10 @@ def ternary(action: str, place: int) -> Ternary | None:
     """The ternary of which index ``place`` of a template's action is in a value; None if it is in none."""
     if len(action) > _LONGEST:
         return None
-    for pattern in (_TERNARY, _INLINE):
-        for m in pattern.finditer(action):
+    for pattern in (_AND_OR,) if action.startswith("${{") else (_TERNARY, _INLINE):
+        for m in pattern.finditer(action, 3 if action.startswith("${{") else 0):
             for index, value in enumerate(("a", "b")):
                 if m.start(value) <= place < m.end(value):
-                    condition = m.group("c") if pattern is _INLINE else (m.group("after") or m.group("before") or "")
+                    condition = (m["after"] or m["before"] or "") if pattern is _TERNARY else m["c"]
                     return Ternary(condition.strip().strip("()"), m.group("a"), index)
     return None

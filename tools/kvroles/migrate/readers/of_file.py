@@ -105,8 +105,7 @@ def read(ctx: File) -> list[Site]:
     seen: dict[int, Site] = {}
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)
-    if templated:
-        _in_actions(t, seen, ctx)
+    _in_actions(t, seen, ctx, [*(template.actions(t.s) if templated else ()), *template.expressions(t.s)])
     copies = signs.last_applied(t)
     spoken = lang if lang not in {"", "unknown"} else _spoken(ctx)
     return [_accounted(t, i, seen.get(t.at(i)), spoken, copies, up, ctx) for i in t.words()]
@@ -122,10 +121,10 @@ def _of_others(ctx: File, t: Text, up: Scope, lang: str) -> list[Site]:
     return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in t.words()]
 
 
-def _in_actions(t: Text, sites: dict[int, Site], ctx: File) -> None:
-    """Say of each role in a template's action what the action says: which variable it stands in for, and by which condition it
-    is chosen."""
-    for a, b in template.actions(t.s):
+def _in_actions(t: Text, sites: dict[int, Site], ctx: File, actions: list[tuple[int, int]]) -> None:
+    """Say of each role in a template's action, or in an expression of GitHub's, what that says: which variable it stands in for,
+    and by which condition it is chosen."""
+    for a, b in actions:
         for i in t.tokens_in(a, b):
             site = sites.get(t.at(i))
             if site is None or site.kind != "role":

@@ -25,6 +25,7 @@ class Spec(NamedTuple):
     loop: frozenset[str]
     block: frozenset[str]
     through: frozenset[str]  # wraps a value and nothing more
+    group: frozenset[str] = frozenset()  # declarations in brackets
 
 
 def _f(*names: str) -> frozenset[str]:
@@ -69,6 +70,7 @@ SPECS: dict[str, Spec] = {
         loop=_f("for_statement"),
         block=_f("block", "statement_list", "source_file"),
         through=_f("literal_element", "expression_list", "parenthesized_expression"),
+        group=_f("var_spec_list", "const_declaration"),
     ),
     "rust": Spec(
         grammar="rust",

@@ -10,7 +10,7 @@ from kvroles.evidence import kinds
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, first_in_lines
-from kvroles.migrate.readers import registry
+from kvroles.migrate.readers import lines, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code.reader import Code
 
@@ -44,7 +44,10 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     for m in _magic(t.s):
         if re.match(r"\s*[!%]\s*[\w./{$-]", m.group()) and "=" not in m.group()[:2]:
             holes.append((m.start(), m.end()))
-            out += ctx.read(t.slice(m.start("cmd"), m.end("cmd")), up, "shell") if "kv_both" in m.group() else []
+            if "kv_both" in m.group():
+                out += ctx.read(
+                    t.slice(m.start("cmd"), m.end("cmd")), lines.said(_above(t, m.start()), up, ctx), "shell"
+                )
     if holes:
         s = list(t.s)
         for a, b in holes:
@@ -54,6 +57,18 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
         s2 = re.sub(r"(?m)^(\s*)(?:>>>|\.\.\.)( |$)", lambda m: m.group(1) + "   " + m.group(2), t.s)
         t = t.same_places(s2) if len(s2) == len(t.s) else t
     return out + _CODE.read(t, up, ctx)
+
+
+def _above(t: Text, start: int) -> list[tuple[int, str]]:
+    """The lines of the comment right above the line that begins at index ``start``: the place and the text of each."""
+    out: list[tuple[int, str]] = []
+    while start > 0:
+        end, start = start - 1, t.s.rfind("\n", 0, start - 1) + 1
+        line = t.s[start:end].strip()
+        if not line.startswith("#"):
+            break
+        out.insert(0, (t.at(start), line.lstrip("# ")))
+    return out
 
 
 def _magic(s: str) -> Iterator[re.Match[str]]:

@@ -93,7 +93,7 @@ class Unit(Conditionals):
             if kind in spec.block and inner.type not in spec.block:
                 scope = self._otherwise(owner, inner, owners[n + 1 :], scope)
                 scope = additions.scope(self, inner, self._before(owner, inner, scope))
-            elif kind in spec.sequence | spec.mapping:
+            elif kind in spec.sequence | spec.mapping | spec.group:
                 scope = self._before(owner, inner, scope)
         self.scopes[key] = scope
         return scope

@@ -15,7 +15,7 @@ from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import defaults, lines
+from kvroles.migrate.readers import defaults, lines, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import uses
 from kvroles.migrate.readers.mapping.configs import Configs
@@ -26,6 +26,8 @@ from kvroles.migrate.readers.words import REACH, role_set
 _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
 _DENIES = regex(r"\bNot\b")
 _GENERATORS = (["configMapGenerator"], ["secretGenerator"])
+# Languages that the text of a file does not show, where its name is a key: ``config.toml: |``.
+_FILES_HELD = frozenset({"toml", "unit", "python"})
 # Keys of what a test of manifests expects.
 _ASSERTS = frozenset({"assert", "asserts"})
 
@@ -91,7 +93,11 @@ class Tree:
             return self._role(leaf, path, lines.keyed(variable, leaf.text.at(0), scope, self.ctx))
         if not leaf.exact:
             return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
-        return self._branched(leaf, path) if self._within(leaf) else self.ctx.read(leaf.text, scope)
+        if self._within(leaf):
+            return self._branched(leaf, path)
+        pair = parent.pair_of(leaf) if isinstance(parent, Map) else None
+        held = registry.lang_of_name(pair[0].value) if pair is not None and "\n" in leaf.value else ""
+        return self.ctx.read(leaf.text, scope, held if held in _FILES_HELD else "string")
 
     @staticmethod
     def _asserted(path: list[Node]) -> bool:

@@ -81,7 +81,7 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
     line = t.s.find("\n", i)
     line = len(t.s) if line < 0 else line
     start = t.s.rfind("\n", 0, i) + 1
-    return ctx.read(t.slice(start, line), script.chain(grammar.at(script.root, i)), "json"), line
+    return ctx.read(t.slice(start, line), script.set_by_action(i, script.owner_at(i)), "json"), line
 
 
 def _word(script: Script, node: Node) -> list[Site]:

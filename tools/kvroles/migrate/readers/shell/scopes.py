@@ -18,6 +18,7 @@ from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.shell import additions
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, Source, assigned, command_name
+from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches
 
 _ASKS = frozenset({"if_statement", "elif_clause", "else_clause", "case_statement"})
@@ -30,6 +31,9 @@ _ALIASED = regex(r"\b(?:declare|local|typeset)\s+-\w*n\w*\s+(\w+)=[\"']?(\w+)\b"
 _ANYTHING = regex(r"(?:^|\|)\s*\*\s*(?:\||$)")
 _TRUTH = regex(r"(?i)[\"']?(?:true|yes|on|1)[\"']?(?:\s*\|\s*[\"']?(?:true|yes|on|1)[\"']?)*")
 
+# An action that sets a variable of a template.
+_SET = regex(r"\{%-?\s*set\s+(\w+)\s*=|\{\{-?\s*(\$\w+)\s*:?=")
+
 
 def _condition(branch: Node) -> Node | None:
     """The condition of an ``if`` or ``elif``."""
@@ -41,10 +45,7 @@ class Script(Source):
 
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
         """The scopes that own ``node``."""
-        scope = self.up
-        for branch in self.branches:
-            if branch.start <= node.start_byte < branch.end:
-                scope = branches.scope_of(branch, scope, self.t, self.ctx)
+        scope = self._in_template(node.start_byte)
         owners = list(grammar.owners(node))[::-1]
         for n, owner in enumerate(owners):
             inner = owners[n + 1] if n + 1 < len(owners) else None
@@ -87,6 +88,19 @@ class Script(Source):
                     pass
             if owner.type in BLOCKS and inner is not None and inner.type not in {"else_clause", "elif_clause"}:
                 scope = shell_said.before(self, inner, self._otherwise(owner, inner, owners[n + 1 :], scope))
+        return scope
+
+    def owner_at(self, at: int) -> Scope:
+        """The scopes that own index ``at``, also where nothing but an action of a template stands."""
+        node = grammar.at(self.root, at)
+        return self.chain(node) if node.parent is not None else self._in_template(at)
+
+    def _in_template(self, at: int) -> Scope:
+        """The scopes of the template's blocks round index ``at``."""
+        scope = self.up
+        for branch in self.branches:
+            if branch.start <= at < branch.end:
+                scope = branches.scope_of(branch, scope, self.t, self.ctx)
         return scope
 
     # -- owners -------------------------------------------------------------------------------------------------------
@@ -145,6 +159,27 @@ class Script(Source):
             return []
         cues = self._arguments(node) if not pickers.many(w.s for w in self.words(node)[0]) else []
         return cues if len({c.side for c in cues}) == 1 else []
+
+    def set_by_action(self, at: int, up: Scope) -> Scope:
+        """The scope of the variable of a template that the action round index ``at`` sets; ``up`` if it sets none."""
+        actions = template.actions(self.t.s) if self.templated else []
+        own = next(((a, b) for a, b in actions if a <= at < b), None)
+        m = _SET.match(self.t.s, *own) if own is not None else None
+        if own is None or m is None:
+            return up
+        name = m[1] or m[2]
+        scope = Scope("variable", name, up, self.ctx.name_cues(kinds.VARIABLE, name, self.t.at(own[0])))
+        used = regex(rf"(?<![\w.$]){re.escape(name)}\b")
+
+        def uses() -> list[Scope]:
+            found = [(a, b) for a, b in actions if (a, b) != own and used.search(self.t.s, a, b) is not None]
+            out = [self.owner_at(a) for a, _ in found]
+            for scope, (a, _) in zip(out, found, strict=True):
+                scope.place = self.t.at(a)
+            return out
+
+        scope.find_uses = uses
+        return scope
 
     def read_back(self, target: str, writer: Node) -> list[Scope]:
         """The owners of every place outside ``writer`` that names the file ``target``, here and in the rest of the document."""
@@ -381,6 +416,8 @@ class Script(Source):
 
     def _command(self, node: Node, site: Node, up: Scope) -> Scope:
         words, nodes, targets = self.words_and_targets(node)
+        if (held := self._held_by(node)) is not None:
+            up = self._named(kinds.VARIABLE, assigned(self.t, held), up, held)
         scope = Scope("command", words[0].s if words else "", up)
         source = grammar.text(self.t, node)
         scope.launch = SERVER.search(source) is not None
@@ -395,6 +432,18 @@ class Script(Source):
             scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets[-1:], self.ctx))
             scope.find_uses, scope.only_doubts = partial(self.read_back, targets[-1].s, node), True
         return scope
+
+    def _held_by(self, node: Node) -> Node | None:
+        """The assignment that a whole line is the value of, in a file of variables, where no quotes are needed:
+        ``PREFILL_ARGS=--port 8100 --kv-transfer-config {...}``. None if a command stands behind it."""
+        command = node if node.type == "command" else next((c for c in node.children if c.type == "command"), node)
+        held = next((c for c in reversed(command.children) if c.type == "variable_assignment"), None)
+        if held is None:
+            return None
+        value = held.child_by_field_name("value")
+        base = self.ctx.name.rsplit("/", 1)[-1]
+        in_env_file = (base.endswith(".env") or base.startswith(".env")) and self.t is self.ctx.text
+        return held if in_env_file or (value is not None and grammar.text(self.t, value).startswith("-")) else None
 
 
 def _asks_inside(scope: Scope) -> bool:

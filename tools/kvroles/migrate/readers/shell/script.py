@@ -114,7 +114,7 @@ class Source:
         self.up = up
         self.ctx = ctx
         self.elsewhere = ctx.elsewhere
-        templated = template.is_template(t)
+        self.templated = templated = template.is_template(t)
         self.branches = template.branches(t.s) if templated else []
         self._values: list[tuple[str, str]] | None = None
         self._words: dict[tuple[int, int, str], tuple[list[argv.Word], list[Node], list[argv.Word]]] = {}

@@ -16,6 +16,11 @@ _CONTROL = regex(
 )
 
 
+_NOTE = regex(r"\{#-?([^\n]*?)-?#\}|\{\{-?[ \t]*/\*([^\n]*?)\*/[ \t]*-?\}\}")
+_NOTED = regex(r"(?m)^[ \t]*\{#-?[ \t][^\n]*#\}[ \t]*\r?$")
+_BELOW = regex(r"\n(?:[ \t]*\r?\n)*(?P<indent>[ \t]*)\S")
+
+
 class Branch(NamedTuple):
     """A span of text in one branch of a conditional, loop or definition: where it stands, its condition, whether it is the
     ``else``."""
@@ -30,12 +35,14 @@ class Branch(NamedTuple):
 
 def is_template(text: Text) -> bool:
     """Whether a text holds template actions (GitHub's ``${{ }}`` is none)."""
-    return (text.has("{{") or text.has("{%")) and _ANY.search(text.s) is not None
+    if (text.has("{{") or text.has("{%")) and _ANY.search(text.s) is not None:
+        return True
+    return text.has("{#") and _NOTED.search(text.s) is not None
 
 
 def mask(s: str) -> str:
     """``s`` with every action replaced by as many characters: blanks if it is alone on its line or controls the flow, else a
-    word that starts with ``__`` and keeps the action's own words."""
+    word that starts with ``__`` and keeps the action's own words. A comment on a line of its own becomes one of YAML or shell."""
     out: list[str] = []
     last = 0
     line_end = -1
@@ -54,11 +61,22 @@ def mask(s: str) -> str:
         alone = not rest or _CONTROL.match(action)
         # Within a line the action's words stay, as evidence of a side: ``__prefill.name__``.
         fill = re.sub(r"[^\n]", " ", action) if alone else re.sub(r"[^\w.]", "_", action, flags=re.A)
+        if not rest and (note := _NOTE.fullmatch(action)) is not None and _stands_above(s, line_start, line_end):
+            a, b = note.span(note.lastindex or 1)
+            fill = f"#{' ' * (a - 1)}{action[a:b]}{' ' * (len(action) - b)}"
         out.append(s[last : m.start()])
         out.append(fill)
         last = m.end()
     out.append(s[last:])
     return "".join(out)
+
+
+def _stands_above(s: str, start: int, end: int) -> bool:
+    """Whether what follows the line between two indices is not indented further: to YAML a comment would end that text."""
+    below = _BELOW.match(s, end)
+    line = s[start:end]
+    own = len(line) - len(line.lstrip(" \t"))
+    return below is not None and len(below["indent"]) <= own
 
 
 @lru_cache(maxsize=8)
@@ -67,6 +85,14 @@ def actions(s: str) -> list[tuple[int, int]]:
     return [m.span() for m in _ACTION.finditer(s) if s[max(0, m.start() - 1) : m.start()] != "$"]
 
 
+def expressions(s: str) -> list[tuple[int, int]]:
+    """The span of each expression of GitHub's, ``${{ ... }}``, that chooses between values."""
+    if "${{" not in s or "&&" not in s:
+        return []
+    return [m.span() for m in _EXPRESSION.finditer(s) if "&&" in m.group()]
+
+
+_EXPRESSION = regex(r"\$\{\{(?:'[^'\n]*'|[^'}\n]|\}(?!\}))*\}\}")
 _OPEN = regex(
     r"^\{[{%][-+]?\s*(if|range|with|for|define|block|macro|raw|call|filter|autoescape|set(?=[^=]*$))\b(.*?)-?[}%]\}$",
     re.S,

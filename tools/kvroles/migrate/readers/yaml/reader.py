@@ -78,9 +78,13 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
 def _in_branch(
     t: Text, i: int, branches: list[template.Branch], trees: list[Tree], up: Scope, ctx: File
 ) -> Site | None:
-    """The site of a role in a branch of a conditional on one line: ``kv: {{ if ... }}'{...}'{{ else }}'{...}'{{ end }}``."""
+    """The site of a role in a branch that is one object, or stands on one line: ``{{ define "kv" }}{...}{{ end }}``,
+    ``kv: {{ if ... }}'{...}'{{ else }}'{...}'{{ end }}``."""
     own = next((b for b in reversed(branches) if b.start <= i < b.end), None)
-    if own is None or "\n" in t.s[own.start : own.end] or "{" not in t.s[own.start : i]:
+    if own is None or "{" not in t.s[own.start : i]:
+        return None
+    body = t.s[own.start : own.end]
+    if "\n" in body and not (body.lstrip().startswith("{") and body.rstrip().endswith("}")):
         return None
     found = ctx.read(t.slice(own.start, own.end), _chain_at(t, trees, i, up, ctx), "json")
     return next((site for site in found if site.pos == t.at(i) and site.kind == "role"), None)
