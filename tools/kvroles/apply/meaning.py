@@ -48,7 +48,7 @@ def change(path: str, data: bytes, patches: Sequence[FilePatch] = ()) -> bytes:
     taken, for the tests and the words they bring. Raises Unclear where the contract would not hold of the result.
     """
     if path in terms.CONNECTORS:
-        made = _connector(data)
+        made = warning(data)
     elif path == terms.TEST_FILE or path.endswith(".md"):
         # the nearest variant's hunks first; a file that none of them leaves provable is read as it is
         tried = [_hunks(data, patch) for patch in patches[:3] if not patch.creates]
@@ -58,9 +58,9 @@ def change(path: str, data: bytes, patches: Sequence[FilePatch] = ()) -> bytes:
         made = _first_proven(path, data, [*starts, data])
     elif path.endswith(".sh"):
         tried = [_hunks(data, patch) for patch in patches[:3] if not patch.creates]
-        made = _first_proven(path, data, [data, *(_renamed(path, data, t) for t in tried if t is not None)])
+        made = _first_proven(path, data, [data, *(renamed(path, data, t) for t in tried if t is not None)])
     else:
-        made = _roles(path, data)
+        made = explicit(path, data)
     _prove(path, data, made)
     return made
 
@@ -69,7 +69,7 @@ def _first_proven(path: str, data: bytes, starts: Sequence[bytes]) -> bytes:
     last: Unclear | None = None
     for start in starts:
         try:
-            made = _roles(path, start)
+            made = explicit(path, start)
             _prove(path, data, made)
         except Unclear as e:
             last = e
@@ -228,7 +228,7 @@ def _hunks(data: bytes, patch: FilePatch) -> bytes | None:
 # --- the connector ---------------------------------------------------------------------------------------------------
 
 
-def _connector(data: bytes) -> bytes:
+def warning(data: bytes) -> bytes:
     """The warning at the head of NixlConnector's ``__init__``, or of the base class's that takes the config."""
     try:
         module = ast.parse(data)
@@ -324,7 +324,7 @@ def _named(node: ast.expr, name: str) -> bool:
 # --- roles -----------------------------------------------------------------------------------------------------------
 
 
-def _roles(path: str, data: bytes) -> bytes:
+def explicit(path: str, data: bytes) -> bytes:
     """``data`` with a side's role in the place of each ``kv_both`` that the contract forbids."""
     for _ in range(1000):  # each turn takes at least one kv_both away
         left = clauses.kv_both_left(path, data)
@@ -413,7 +413,7 @@ def _split(path: str, text: str, site: Site) -> str:
     return "\n".join(out)
 
 
-def _renamed(path: str, before: bytes, after: bytes) -> bytes:
+def renamed(path: str, before: bytes, after: bytes) -> bytes:
     """``after``, where a variable of ``before`` is set no more, with each use of it made one of its side's variable."""
     text = after.decode("latin-1")
     for name in clauses.orphans(before, after):
