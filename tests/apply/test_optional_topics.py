@@ -10,10 +10,12 @@ from typing import Any
 
 import jsonschema
 import pytest
-from kvroles.apply import fit, meaning
+from kvroles.apply import connector as connector_by_meaning
+from kvroles.apply import fit
 from kvroles.apply import plan as plans
 from kvroles.apply.prove import prove_plan
 from kvroles.apply.state import State, touched_paths, with_present
+from kvroles.apply.unclear import Unclear
 from kvroles.contract import check, clauses, terms
 from kvroles.errors import DoesNotApply, Unproven
 from kvroles.places import default_cache_dir
@@ -352,7 +354,7 @@ def test_the_refusal_made_by_meaning_is_the_variant_s(release: str) -> None:
     files = pristine(release)
     _, default = run(files, release)
     _, refusing = run(files, release, REJECT)
-    assert meaning.refusing(default[connector(files)]) == refusing[connector(files)]
+    assert connector_by_meaning.refusing(default[connector(files)]) == refusing[connector(files)]
 
 
 @pytest.fixture
@@ -450,5 +452,5 @@ def test_a_refusal_that_no_receipt_knows_is_not_given_a_warning_too(reworded: Pa
     ],
 )
 def test_a_connector_that_is_not_understood_is_not_changed(text: bytes, why: str) -> None:
-    with pytest.raises(meaning.Unclear, match=why):
-        meaning.refusing(text)
+    with pytest.raises(Unclear, match=why):
+        connector_by_meaning.refusing(text)

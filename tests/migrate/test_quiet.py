@@ -43,7 +43,7 @@ OWN_UNREAD = {
     "docs/howto/rewrite-configs.md": TELLS,
     "docs/symptoms.md": TELLS,
     "tools/kvroles/apply/in_place.py": READS,
-    "tools/kvroles/apply/meaning.py": READS,
+    "tools/kvroles/apply/roles.py": READS,
     "tools/kvroles/contract/clauses.py": READS,
     "tools/kvroles/evidence/data_cues.py": READS,
     "tools/kvroles/evidence/text.py": READS,

@@ -9,6 +9,7 @@ from typing import Protocol
 from kvroles.apply import meaning
 from kvroles.apply.optional import Kept, Recorded
 from kvroles.apply.state import BY_MEANING, FileStatus, Reader, State, is_native
+from kvroles.apply.unclear import Unclear
 from kvroles.contract import clauses, terms
 from kvroles.digest import sha256
 from kvroles.series import earlier, parts, patchfile
@@ -34,7 +35,7 @@ class FileFit:
     variant: str | None
     status: FileStatus
     result: bytes | None = None
-    unclear: meaning.Unclear | None = None
+    unclear: Unclear | None = None
     back: bytes | None = None  # of what an earlier series made: the file without it
 
 
@@ -257,7 +258,7 @@ def _without_variant(
         return FileFit(topic.name, variant, FileStatus(topic.name, path, State.EDITED, (), why))
     try:
         made = meaning.change(path, data, [patch for _, _, patch in candidates])
-    except meaning.Unclear as e:
+    except Unclear as e:
         if merged is not None:
             return merged
         return FileFit(topic.name, variant, FileStatus(topic.name, path, State.EDITED), None, e)

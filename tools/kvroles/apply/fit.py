@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvroles.apply import meaning, optional
+from kvroles.apply import connector, optional
 from kvroles.apply.file_fit import FileFit, Merge, Ways, by_distance, of_layer
 from kvroles.apply.optional import Kept, Recorded
 from kvroles.apply.plan import Plan
@@ -205,7 +205,7 @@ def _overlay(
 
 def _refusing(read: Reader) -> str | None:
     """The connector's module that refuses ``kv_both`` in any words; None if there is none."""
-    return next((p for p in terms.CONNECTORS if meaning.refuses(read(p))), None)
+    return next((p for p in terms.CONNECTORS if connector.refuses(read(p))), None)
 
 
 def _unclear(found: FileFit, where: str, ways_out: Remedies) -> DoesNotApply:

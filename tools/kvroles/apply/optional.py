@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kvroles.apply import meaning
+from kvroles.apply import connector
 from kvroles.apply.refusals import Remedies, damaged, hunk_refusal, lacks, on_top
 from kvroles.apply.state import BY_MEANING, FileStatus, Reader, State, TopicStatus, combine
+from kvroles.apply.unclear import Unclear
 from kvroles.contract import terms
 from kvroles.digest import sha256_of
 from kvroles.series import patchfile
@@ -134,8 +135,8 @@ def _laid(read: Reader, topic: Topic, variant: str, others: list[str], *, exact:
             if exact or data is None or topic.name != terms.REJECT or path not in terms.CONNECTORS:
                 raise mismatch
             try:
-                result[path] = made = meaning.refusing(data)
-            except meaning.Unclear:
+                result[path] = made = connector.refusing(data)
+            except Unclear:
                 raise mismatch from None
             meant.append(Change(path, data, made))
             statuses.append(FileStatus(topic.name, path, State.PRISTINE, variant=BY_MEANING))

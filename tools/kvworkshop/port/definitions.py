@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 
-from kvroles.apply import meaning
+from kvroles.apply import connector
+from kvroles.apply.unclear import Unclear
 from kvroles.contract import terms
 
 
@@ -19,9 +20,9 @@ def carried(topic: str, path: str, ours: bytes, base: bytes, other: bytes) -> by
     """
     try:
         if topic == terms.REJECT and path in terms.CONNECTORS:
-            return meaning.refusing(ours)
+            return connector.refusing(ours)
         return _replaced(ours, base, other) if path.endswith(".py") else None
-    except (SyntaxError, ValueError, meaning.Unclear):
+    except (SyntaxError, ValueError, Unclear):
         return None
 
 

@@ -12,6 +12,7 @@ from kvroles.apply.merge import Merges
 from kvroles.apply.plan import Plan
 from kvroles.apply.refusals import remedies
 from kvroles.apply.state import BY_MEANING, State, TopicStatus, is_native
+from kvroles.apply.unclear import Unclear
 from kvroles.contract import check, clauses, terms
 from kvroles.contract.terms import Breach
 from kvroles.errors import DoesNotApply, os_error
@@ -27,6 +28,7 @@ from kvroles.sources.release_files import Options
 from kvroles.tree.change import Change
 
 from kvworkshop.port import definitions, lock_rows
+from kvworkshop.port.loose import loosely
 from kvworkshop.verify.prove import Proof
 
 _ALIKE = 0.5  # a file that holds this share of a vanished file's lines is taken for what became of it
@@ -161,7 +163,7 @@ def _new_files(files: Mapping[str, bytes], plan: Plan) -> tuple[dict[str, bytes]
             continue
         try:
             made[path] = meaning.change(path, data)
-        except meaning.Unclear as e:
+        except Unclear as e:
             refused.append(f"{path}:{e.line}: {e.why}")
     return made, refused
 
@@ -172,7 +174,7 @@ def _loosely(files: Mapping[str, bytes], series: Series, near: ReleaseRow, paths
     for topic in series.topics:
         row = near.topics.get(topic.name)
         for patch in topic.patch(row.variant).files if row and row.variant else ():
-            data = meaning.loosely(files[patch.path], patch) if patch.path in paths else None
+            data = loosely(files[patch.path], patch) if patch.path in paths else None
             if data is not None and meaning.holds(patch.path, files[patch.path], data):
                 made[patch.path] = data
     return made
@@ -245,7 +247,7 @@ def _merged(
             merged[f.path] = other
             continue
         merged[f.path], conflicts = git.merge(ours or b"", base.get(f.path) or b"", other)
-        if conflicts and ours is not None and (loose := meaning.loosely(ours, f)) is not None:
+        if conflicts and ours is not None and (loose := loosely(ours, f)) is not None:
             merged[f.path], conflicts = loose, 0
         if conflicts and ours is not None:
             whole = definitions.carried(topic.name, f.path, ours, base.get(f.path) or b"", other)
