@@ -69,6 +69,11 @@ class Installed:
         return f"Reinstall: `{python} -m pip install --force-reinstall --no-deps {self.name}=={self.version}`"
 
     @property
+    def anew(self) -> str:
+        """The way back to a patched installation, whatever became of this one."""
+        return f"{self.reinstall}, then `{self.again('install')}`"
+
+    @property
     def laid_over(self) -> str:
         """As ``reinstall``, where RECORD names files of others: pip does not take away first what RECORD lists."""
         return self.reinstall.replace("--force-reinstall", "--ignore-installed").replace(

@@ -81,11 +81,6 @@ class Proof:
         return VERIFIED
 
 
-def _anew(found: Installed) -> str:
-    """The way back to a patched installation, whatever became of this one."""
-    return f"{found.reinstall}, then `{found.again('install')}`"
-
-
 def verify(
     found: Installed,
     series: Series,
@@ -115,7 +110,7 @@ def verify(
         where = f"{found.name} in {found.site}"
         read = through_links(found)
         text = tree.read(found.receipt)
-        made = None if text is None else Receipt.loads(text, str(found.site / found.receipt), _anew(found))
+        made = None if text is None else Receipt.loads(text, str(found.site / found.receipt), found.anew)
         by_context = runtime or (made is not None and made.part == receipt.RUNTIME)
         release = asked_release or version_made(made, found)
         recorded = None if made is None else made.release
@@ -130,7 +125,7 @@ def verify(
     looked = replace(looked, warnings=(*_by_others(found, made), *looked.warnings))
     built = construct(found, whole.paths[0])
     if built.wrong:
-        raise Unproven(f"NixlConnector in {found.site} is not what its bytes promise: {built.wrong}", fix=_anew(found))
+        raise Unproven(f"NixlConnector in {found.site} is not what its bytes promise: {built.wrong}", fix=found.anew)
     if require_construction and built.unchecked:
         raise Unproven(
             f"NixlConnector in {found.site} was not constructed, and --require-construction asks for it",
@@ -150,9 +145,9 @@ def _by_others(found: Installed, made: Receipt | None) -> list[str]:
     text = read(f"{found.originals}/RECORD") if made is not None and found.info else None
     if made is None or text is None:
         return []
-    record = Record.parse(text, str(found.site / found.originals), _anew(found))
+    record = Record.parse(text, str(found.site / found.originals), found.anew)
     listed = {e.path: e.sha256 for e in record.entries}
-    today = Record.parse(read(found.record) or b"", str(found.site / found.info), _anew(found))
+    today = Record.parse(read(found.record) or b"", str(found.site / found.info), found.anew)
     return [
         f"{path} was not what RECORD says before it was patched beside that change"
         for path, (before, _) in made.files.items()
@@ -200,7 +195,7 @@ def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouche
     compare bytecode with its source, which takes longer than all the rest. ``vouched``: RECORD has to agree with ``ours``; else
     they are fitted by what they hold, and listed where it does not."""
     data = through_links(found)(found.record) if found.info else None
-    record = Record.parse(data or b"", str(found.site / found.info), _anew(found)) if found.info else None
+    record = Record.parse(data or b"", str(found.site / found.info), found.anew) if found.info else None
     read = census.take(found, record)
     for odd in read.odd:
         if (vouched and odd.path in ours) or odd.path.startswith(f"{found.info}/METADATA"):
@@ -213,10 +208,10 @@ def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouche
     if search is None:
         return Look(read, None, (), None, tuple(warnings), guests.of([found.site], {}, _own_metadata(found)))
     names = census.modules([p for p in read.hashes if p.startswith("vllm/")], search.interpreter.suffixes)
-    _no_shadow(found, names, record)
+    refuse_shadows(found, names, record)
     checked = _compiled(search, found, read.bytecode, list(names.values())) if compiled else None
-    _earlier(found)
-    answer = _imports(found, names, ours)
+    refuse_earlier_place(found)
+    answer = ask_python(found, names, ours)
     startup = (*search.startup, *started(search, answer.loaded))
     sources = [str(s.path) for s in startup if s.path.suffix == ".py"]
     if checked and sources:
@@ -288,7 +283,7 @@ def _disagree(found: Installed, odd: Odd, record: Record | None, read: Census) -
         f"{found.record} and {odd.path} in {found.site} disagree: it {odd.what}",
         expected="no row" if entry is None else f"SHA-256 {entry.sha256}",
         found="no file" if have is None else f"SHA-256 {have}",
-        fix=_anew(found),
+        fix=found.anew,
     )
 
 
@@ -300,7 +295,7 @@ def _recorded(found: Installed, record: Record, ours: Sequence[str], read: Censu
             raise _disagree(found, Odd(path, "is not what RECORD says"), record, read)
 
 
-def _no_shadow(found: Installed, names: dict[str, str], record: Record | None) -> None:
+def refuse_shadows(found: Installed, names: dict[str, str], record: Record | None) -> None:
     """No file that RECORD does not know stands where Python looks for a module of the package, before its file or instead."""
     assert found.search is not None
     if record is None:
@@ -317,7 +312,7 @@ def _shadowed(found: Installed, path: str, by: str, why: str) -> Unproven:
         gone = Path(by).parent if Path(by).name.startswith("__init__.") and not path.endswith("/__init__.py") else by
         way = f"Take it away: `{shell('rm', '-r', '--', str(gone))}`"
         if not (found.site / path).is_file():
-            way += f". {_anew(found)}"
+            way += f". {found.anew}"
     else:
         way = shadow.way_out(found.search, Path(by) if by else None, "verify")
     return Unproven(
@@ -328,7 +323,7 @@ def _shadowed(found: Installed, path: str, by: str, why: str) -> Unproven:
     )
 
 
-def _earlier(found: Installed) -> None:
+def refuse_earlier_place(found: Installed) -> None:
     """No place before the package's own holds another vllm."""
     assert found.search is not None
     if found.missing_from_path is not None:
@@ -338,7 +333,7 @@ def _earlier(found: Installed) -> None:
         raise _shadowed(found, "vllm/__init__.py", str(first[1]), f"{first[0].why} puts it first")
 
 
-def _imports(found: Installed, names: dict[str, str], ours: Sequence[str]) -> Answer:
+def ask_python(found: Installed, names: dict[str, str], ours: Sequence[str]) -> Answer:
     """Python, as it will run, imports each module from the file that was read, or not at all; ours it does import. Returns
     what else it answered, of modules other than vLLM's."""
     assert found.search is not None
@@ -373,7 +368,7 @@ def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:
                 f"{file.path} in {found.site} is edited: neither as vLLM {whole.row.release} ships it nor as patched",
                 expected=f"SHA-256 {' or '.join(sorted(part.known_after(whole)[file.path]))}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix=_anew(found),
+                fix=found.anew,
             )
     return topics
 
@@ -390,21 +385,21 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
         raise Unproven(
             f"{pristine.path} in {found.site} is as vLLM {whole.row.release} ships it: {before}",
             expected="the deprecation of kv_both in it",
-            fix=_anew(found) if made else f"Run `{found.again('install')}`",
+            fix=found.anew if made else f"Run `{found.again('install')}`",
         )
     if made is None:
         if all(f.state is State.NATIVE for f in files):
             return "native"
         raise Unproven(
             f"{files[0].path} in {found.site} is patched, but there is no receipt in {found.site / found.receipt}",
-            fix=_anew(found),
+            fix=found.anew,
         )
     if made.release != whole.row.release:
         raise Unproven(
             f"The receipt in {found.info or found.site} is about another release",
             expected=f"vLLM {whole.row.release}",
             found=f"vLLM {made.release}",
-            fix=_anew(found),
+            fix=found.anew,
         )
     for path, (_, after) in made.files.items():
         data = read(path)
@@ -413,12 +408,12 @@ def _how(whole: Part, topics: tuple[TopicStatus, ...], made: Receipt | None, fou
                 f"{path} in {found.site} is not what the receipt says",
                 expected=f"SHA-256 {after}",
                 found="no file" if data is None else f"SHA-256 {sha256(data)}",
-                fix=_anew(found),
+                fix=found.anew,
             )
     wanted = {t.topic for t in topics if t.state is State.APPLIED}
     promised = {name.partition("/")[0] for name in made.patches}
     if wanted - promised or {f.path for f in files if f.state is State.APPLIED} - set(made.files):
-        raise Unproven(f"The receipt in {found.info or found.site} leaves out what was patched", fix=_anew(found))
+        raise Unproven(f"The receipt in {found.info or found.site} leaves out what was patched", fix=found.anew)
     return made.how
 
 
@@ -427,4 +422,4 @@ def _contract_holds(found: Installed, whole: Part) -> None:
     now = {path: read(path) for path in whole.paths}
     breach = part.broken({p: d for p, d in now.items() if d is not None}, {})
     if breach:
-        raise Unproven(f"The contract does not hold in {found.site}: {breach}", fix=_anew(found))
+        raise Unproven(f"The contract does not hold in {found.site}: {breach}", fix=found.anew)
