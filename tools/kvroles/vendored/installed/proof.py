@@ -21,8 +21,7 @@ from kvroles.series.topics import Series
 from kvroles.tree import journal
 from kvroles.tree.tree import Tree
 from kvroles.vendored import part, receipt
-from kvroles.vendored.installed import asked, bytecode, census, guests, shadow
-from kvroles.vendored.installed.asked import Answer
+from kvroles.vendored.installed import bytecode, census, guests, imported
 from kvroles.vendored.installed.bytecode import Checked
 from kvroles.vendored.installed.census import Census, Odd
 from kvroles.vendored.installed.construction import Construction, construct
@@ -208,10 +207,10 @@ def look(found: Installed, ours: Sequence[str], *, compiled: bool = True, vouche
     if search is None:
         return Look(read, None, (), None, tuple(warnings), guests.of([found.site], {}, _own_metadata(found)))
     names = census.modules([p for p in read.hashes if p.startswith("vllm/")], search.interpreter.suffixes)
-    refuse_shadows(found, names, record)
+    imported.refuse_shadows(found, names, record)
     checked = _compiled(search, found, read.bytecode, list(names.values())) if compiled else None
-    refuse_earlier_place(found)
-    answer = ask_python(found, names, ours)
+    imported.refuse_earlier_place(found)
+    answer = imported.ask_python(found, names, ours)
     startup = (*search.startup, *started(search, answer.loaded))
     sources = [str(s.path) for s in startup if s.path.suffix == ".py"]
     if checked and sources:
@@ -293,63 +292,6 @@ def _recorded(found: Installed, record: Record, ours: Sequence[str], read: Censu
         entry = record.entry(path)
         if path in read.hashes and (entry is None or entry.sha256 != read.hashes[path]):
             raise _disagree(found, Odd(path, "is not what RECORD says"), record, read)
-
-
-def refuse_shadows(found: Installed, names: dict[str, str], record: Record | None) -> None:
-    """No file that RECORD does not know stands where Python looks for a module of the package, before its file or instead."""
-    assert found.search is not None
-    if record is None:
-        return
-    listed = [e.path for e in record.entries]
-    for name, path in census.modules(listed, found.search.interpreter.suffixes).items():
-        if names.get(name, path) != path:
-            raise _shadowed(found, path, str(found.site / names[name]), "it stands before it in the same folder")
-
-
-def _shadowed(found: Installed, path: str, by: str, why: str) -> Unproven:
-    assert found.search is not None
-    if Path(by).is_relative_to(found.site / "vllm"):
-        gone = Path(by).parent if Path(by).name.startswith("__init__.") and not path.endswith("/__init__.py") else by
-        way = f"Take it away: `{shell('rm', '-r', '--', str(gone))}`"
-        if not (found.site / path).is_file():
-            way += f". {found.anew}"
-    else:
-        way = shadow.way_out(found.search, Path(by) if by else None, "verify")
-    return Unproven(
-        f"Python would import {by or 'a module without a file'} in place of {path} in {found.site}: {why}",
-        expected=f"{found.site / path}, whose bytes were read",
-        found=by or "no file",
-        fix=way,
-    )
-
-
-def refuse_earlier_place(found: Installed) -> None:
-    """No place before the package's own holds another vllm."""
-    assert found.search is not None
-    if found.missing_from_path is not None:
-        return
-    first = found.search.first()
-    if first is not None and not same(first[1], found.site / "vllm/__init__.py"):
-        raise _shadowed(found, "vllm/__init__.py", str(first[1]), f"{first[0].why} puts it first")
-
-
-def ask_python(found: Installed, names: dict[str, str], ours: Sequence[str]) -> Answer:
-    """Python, as it will run, imports each module from the file that was read, or not at all; ours it does import. Returns
-    what else it answered, of modules other than vLLM's."""
-    assert found.search is not None
-    answer = asked.ask(found.search, list(names), found.missing_from_path)
-    for name, file in answer.loaded.items():
-        if name.partition(".")[0] != census.PACKAGE:
-            continue
-        if name not in names or not same(Path(file), found.site / names[name]):
-            raise _shadowed(
-                found, names.get(name, "vllm/__init__.py"), file, f"start-up code has imported {name} already"
-            )
-    for name, path in names.items():
-        file = answer.found.get(name) or "nothing"
-        if (file != "nothing" or path in ours) and not same(Path(file), found.site / path):
-            raise _shadowed(found, path, file, "so it answered when it was asked, run as vLLM will be")
-    return replace(answer, loaded={n: f for n, f in answer.loaded.items() if n.partition(".")[0] != census.PACKAGE})
 
 
 def _states(whole: Part, found: Installed) -> tuple[TopicStatus, ...]:
