@@ -15,6 +15,7 @@ from kvroles.migrate import overlays, regions
 LANGUAGES = frozenset({"python", "javascript", "typescript", "tsx"})
 _NEAR = 2000  # characters round a role in which its config begins and ends
 _NAMED = regex(r"([A-Za-z_$]\w*)\s*(?::[^=\n]{0,80})?=\s*[\w.]*\s*[\"'`]?\Z")
+_BEHIND_SIGN = regex(r"\s*[\w.]*\s*[\"'`]?")
 _WORD = regex(r"\w")
 _MANY = 60  # uses of one name
 _AROUND = 400  # characters before and behind a use in which another config is made
@@ -26,52 +27,45 @@ _BEHIND = regex(
 )
 _NAME = r"(?P<name>[A-Za-z_$]\w*)"
 _GIVEN = r"(?P<given>\([^,]{0,200}|\{[^,]{0,200}|[A-Za-z_$][\w.]{0,80})"
-# What is made of each item of a config (``made``), whose value is ``v``, or ``name[k]``.
-_BY_ITEM = tuple(
-    regex(pattern)
-    for pattern in (
-        r"\{[^{}\n:]{1,120}:(?P<made>[^{}]{1,300}?)\bfor\s+\w+\s*,\s*(?P<v>\w+)\s+in\s+" + _NAME + r"\.items\(\)",
-        r"\(\s*\(\s*\w+\s*,(?P<made>[^\n]{1,300}?)\)\s*for\s+\w+\s*,\s*(?P<v>\w+)\s+in\s+" + _NAME + r"\.items\(\)",
-        r"\bfor\s+(?P<k>\w+)(?:\s*,\s*(?P<v>\w+))?\s+in\s+" + _NAME
-        + r"(?:\.items\(\))?\s*:\s*\n(?:[ \t][^\n]*\n){0,6}?[ \t]+\w+\[(?P=k)\]\s*=(?!=)(?P<made>[^\n]{1,200})",
-        r"\bmap\((?P<made>[^\n]{1,200}?),\s*" + _NAME + r"\.items\(\)\s*\)",
-        r"Object\.entries\(\s*" + _NAME
-        + r"\s*\)\s*\.(?:map|flatMap)\(\s*\(?\s*\(?\[\s*\w+\s*,\s*(?P<v>\w+)\s*\]\)?\s*=>"
-        + r"\s*\(?\s*\[\s*\w+\s*,(?P<made>[^\n]{1,200}?)\]",
+_CONNECTOR = r"[\"']?kv_?[cC]onnector[\"']?"
+# By which another config is made, each pattern with what it finds holds, one of several: of each item (``made``), whose value
+# is ``v``, or ``name[k]``; without the connector; with what is laid over it (``given``).
+_PATTERNS = tuple(
+    (signs, regex(pattern))
+    for signs, pattern in (
+        ((".items()",),
+         r"\{[^{}\n:]{1,120}:(?P<made>[^{}]{1,300}?)\bfor\s+\w+\s*,\s*(?P<v>\w+)\s+in\s+" + _NAME + r"\.items\(\)"),
+        ((".items()",),
+         r"\(\s*\(\s*\w+\s*,(?P<made>[^\n]{1,300}?)\)\s*for\s+\w+\s*,\s*(?P<v>\w+)\s+in\s+" + _NAME + r"\.items\(\)"),
+        (("for",),
+         r"\bfor\s+(?P<k>\w+)(?:\s*,\s*(?P<v>\w+))?\s+in\s+" + _NAME
+         + r"(?:\.items\(\))?\s*:\s*\n(?:[ \t][^\n]*\n){0,6}?[ \t]+\w+\[(?P=k)\]\s*=(?!=)(?P<made>[^\n]{1,200})"),
+        (("map(",), r"\bmap\((?P<made>[^\n]{1,200}?),\s*" + _NAME + r"\.items\(\)\s*\)"),
+        (("Object.entries(",),
+         r"Object\.entries\(\s*" + _NAME
+         + r"\s*\)\s*\.(?:map|flatMap)\(\s*\(?\s*\(?\[\s*\w+\s*,\s*(?P<v>\w+)\s*\]\)?\s*=>"
+         + r"\s*\(?\s*\[\s*\w+\s*,(?P<made>[^\n]{1,200}?)\]"),
+        ((".pop(", ".delete("), rf"(?<![\w.]){_NAME}\.(?:pop|delete)\(\s*{_CONNECTOR}"),
+        (("del",), rf"\bdel(?:ete)?\s+{_NAME}(?:\[\s*|\.){_CONNECTOR}"),
+        ((".items()",), rf"\bin\s+{_NAME}\.items\(\)\s+if\s+[^\n}}]{{0,80}}?{_CONNECTOR}"),
+        (("...",), rf"\{{[^{{}}\n]{{0,80}}{_CONNECTOR}[^{{}}\n]{{0,80}}\.\.\.\w+\s*\}}\s*=\s*{_NAME}"),
+        (("|",), rf"(?<![\w.]){_NAME}\s*\|=?\s*(?![|=]){_GIVEN}"),
+        ((".update(",), rf"(?<![\w.]){_NAME}\.update\(\s*(?:\*\*)?{_GIVEN}"),
+        (("**", "..."), rf"(?:\*\*|\.\.\.){_NAME}\s*,\s*(?:\*\*|\.\.\.){_GIVEN}"),
+        (("assign(", "merge(", "dict("),
+         rf"\b(?:assign|merge|dict)\(\s*(?:\{{\}}\s*,\s*)?(?:\*\*)?{_NAME}\s*,\s*(?:\*\*)?{_GIVEN}\s*[,)]"),
     )
 )  # fmt: skip
 _KEPT = regex(
     r"(?:str|repr|len|int|bool|type|copy\.copy|copy\.deepcopy|deepcopy|String)\(\s*(\w+)\s*\)"
 )  # no other connector
-_CONNECTOR = r"[\"']?kv_?[cC]onnector[\"']?"
-_WITHOUT = tuple(
-    regex(pattern)
-    for pattern in (
-        rf"(?<![\w.]){_NAME}\.(?:pop|delete)\(\s*{_CONNECTOR}",
-        rf"\bdel(?:ete)?\s+{_NAME}(?:\[\s*|\.){_CONNECTOR}",
-        rf"\bin\s+{_NAME}\.items\(\)\s+if\s+[^\n}}]{{0,80}}?{_CONNECTOR}",
-        rf"\{{[^{{}}\n]{{0,80}}{_CONNECTOR}[^{{}}\n]{{0,80}}\.\.\.\w+\s*\}}\s*=\s*{_NAME}",
-    )
-)
-_LAID = tuple(
-    regex(pattern)
-    for pattern in (
-        rf"(?<![\w.]){_NAME}\s*\|=?\s*(?![|=]){_GIVEN}",
-        rf"(?<![\w.]){_NAME}\.update\(\s*(?:\*\*)?{_GIVEN}",
-        rf"(?:\*\*|\.\.\.){_NAME}\s*,\s*(?:\*\*|\.\.\.){_GIVEN}",
-        rf"\b(?:assign|merge|dict)\(\s*(?:\{{\}}\s*,\s*)?(?:\*\*)?{_NAME}\s*,\s*(?:\*\*)?{_GIVEN}\s*[,)]",
-    )
-)
-
-
-_PATTERNS = (*_BY_ITEM, *_WITHOUT, *_LAID)
 
 
 def of(s: str, place: int, known: dict[str, tuple[int, str]]) -> str:
     """The words by which source code makes another config of the one that the role at index ``place`` of ``s`` is in; empty if it
     makes none. ``known`` keeps what was found for each name of the text."""
     for start, _ in regions.around(s, place, max(0, place - _NEAR), min(len(s), place + _NEAR)):
-        if (m := _NAMED.search(s, max(0, start - 200), start)) is not None:
+        if (m := _given_to(s, start)) is not None:
             if m[1] not in known:
                 known[m[1]] = _made(s, m[1])
             at, words = known[m[1]]
@@ -80,12 +74,22 @@ def of(s: str, place: int, known: dict[str, tuple[int, str]]) -> str:
     return ""
 
 
+def _given_to(s: str, start: int) -> re.Match[str] | None:
+    """The name that the config which begins at index ``start`` is given to."""
+    first = max(0, start - 200)
+    sign = s.rfind("=", first, start)
+    if sign < 0 or _BEHIND_SIGN.fullmatch(s, sign + 1, start) is None:
+        return None
+    return _NAMED.search(s, first, start)
+
+
 def _made(s: str, name: str) -> tuple[int, str]:
     """Where another config is last made of the one called ``name``, and the words by which."""
     out = -1, ""
     uses = (i for i in occurrences(s, name) if _BEHIND.match(s, i + len(name)) and not _WORD.match(s, i - 1))
     for i in islice(uses, _MANY):
-        for pattern in _PATTERNS:
+        near = s[max(0, i - _AROUND) : i + _AROUND]
+        for pattern in (pattern for signs, pattern in _PATTERNS if any(sign in near for sign in signs)):
             found = pattern.finditer(s, max(0, i - _AROUND), i + _AROUND)
             m = next((m for m in found if m.start("name") == i and m["name"] == name), None)
             if m is not None and not _same(m.groupdict(), s, m):

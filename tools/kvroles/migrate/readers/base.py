@@ -47,7 +47,6 @@ _OFF = regex(
     r"(?i)\b(?:enabled?|active|use)[\"']?[ \t]*[:=][ \t]*[\"']?(?:false|no|off|0)\b"
     r"|\b(?:disabled?|skip)[\"']?[ \t]*[:=][ \t]*[\"']?(?:true|yes|on|1)\b"
 )
-_DENIED = regex(f"{_REMOVES.pattern}|{_OFF.pattern.removeprefix('(?i)')}")
 
 
 def _denied(s: str, i: int) -> bool:
@@ -196,11 +195,11 @@ class File(FileCtx):
     def _silent(self) -> Callable[[int], bool]:
         """Whether the connector's name at an index sets none: it stands in a comment or a comparison, or is taken away."""
         s, lang = self.text.s, self._lang
-        denied = _DENIED.search(s) is not None
 
+        @cache
         def silent(i: int) -> bool:
             word = _WORD.match(s, i)[0]  # type: ignore[index]
-            return marks.commented(s, i, lang) or asked(s, i, word, lang) or (denied and _denied(s, i))
+            return marks.commented(s, i, lang) or asked(s, i, word, lang) or _denied(s, i)
 
         return silent
 
