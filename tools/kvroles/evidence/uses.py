@@ -21,7 +21,8 @@ _ASKED_BEFORE = regex(
 )
 _WORDS = regex(r"(?<![\w-])\w+(?![\w-])")
 _ASKED_AFTER = regex(
-    r"""(?x) \s* (?: [=!]==? | \bin\b | \bis\b | => | \)?\s*\[number\] | :?=(?!=) | :\s*[\w.<>\[\], &|"']{0,160}=(?!=)
+    r"""(?x) \s* (?: [=!]==? | \bin\b | \bis\b | => | ->\s | \(["']kv_
+      | \)?\s*\[number\] | :?=(?!=) | :\s*[\w.<>\[\], &|"']{0,160}=(?!=)
       | (?:\s+\w+)?\s*=(?!=)
       | \.(?:includes|contains|indexOf|index|count|has|some|every|join|length|len|value|as_str)\b | ["'`] )"""
 )

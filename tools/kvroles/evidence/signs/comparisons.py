@@ -18,7 +18,9 @@ _COMPARED_BEFORE = regex(
     | \bhas\s+[^\s()"']+\s*\(\s*(?:list|tuple)\s[^()]*{Q}$
     """
 )
-_COMPARED_AFTER = regex(rf"^{Q}(?P<closed>\)?)[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>)")
+_COMPARED_AFTER = regex(
+    rf"^{Q}(?P<closed>\)?)[ \t]*(?:[=!]=|=~|\bnot in\b|\bin\b(?!\s+range)|\bis\b|=>|\.equals(?:IgnoreCase)?\()"
+)
 # ``let role = "kv_both" in ...`` gives the word a name; in Python it asks whether the word is a member.
 _GIVEN_BEFORE = regex(rf"(?<![=!<>])[:=][ \t]*{Q}$")
 _NAMED_ASIDE = regex(rf":=[ \t]*{Q}$")  # (role := "kv_both") == x
@@ -39,6 +41,12 @@ _SLASH_AFTER = regex(rf"{Q}\$?/(?![\w./])|{Q}\$?/[dIpgim]\b")
 _TESTED_AFTER = regex(rf"{Q}\$?/[dgimsuvy]*\.(?:test|exec)\(")
 _SED = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
 _NEGATED_SCHEMA = regex(rf"[\"']?not[\"']?:\s*\{{?\s*[\"']?const[\"']?:\s*{Q}$")
+# What is put in the place of something else, and what a test or a filter of warnings looks for.
+_REPLACED_BEFORE = regex(
+    rf"(?:(?<!strings)(?<!bytes)\.replace(?:All|_all)?\(|\b(?:strings|bytes)\.Replace(?:All)?\(\s*[^,\"'`()]+,|\bre\.subn?\()\s*[rbfu]?{Q}$"
+)
+_REPLACED_AFTER = regex(rf"{Q}\s*,")
+_LOOKED_FOR = regex(rf"[(,]\s*(?:match|message)\s*=\s*[rbfu]{{0,2}}{Q}$")
 _OPERATOR = regex(r"[\"']?operator[\"']?[ \t]*:")
 _VALUE_OF = regex(rf"(?:^|[\n{{,])[ \t]*(?:-[ \t]+)?[\"']?values?[\"']?:[ \t]*(?:\[[^\]\n]*|\n[ \t]*-[ \t]*)?{Q}$")
 
@@ -96,6 +104,8 @@ def searched(p: Place) -> bool:
             _PATTERN_BEFORE.search(p.line),
             _PATTERN_KEY.search(p.line),
             _between_slashes(p),
+            _LOOKED_FOR.search(p.line) if p.lang == "python" else None,
+            _REPLACED_AFTER.match(p.after) if "(" in p.line and _REPLACED_BEFORE.search(p.line) else None,
             _GLOB_AFTER.match(p.after) if p.line.endswith("*") else None,
             CALLED.search(p.line) if "(" in p.line else None,
             _SED.search(p.line) if has_sed(p.line) else None,

@@ -55,12 +55,20 @@ _LISTED = frozenset(
 _KEY_BEFORE = regex(rf"(?:^|\n|[{{,])[ \t]*{Q}$")
 _OTHER_KEY = regex(rf"(?:^|[\n{{,])[ \t]*{OTHER}[ \t]*:")
 _KEY_AFTER = regex(rf"^{Q}[ \t]*:(?:[ \t]|\r?\n|$|[{{\[\"'\d])")
-_NAMED_BEFORE = regex(
-    rf"(?i)(?<![A-Za-z0-9])(?P<name>\w{{0,40}}both)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{Q}$"
-)
+# ``Both = "kv_both"``, ``KvRole::Both => "kv_both"``, ``"both": "kv_both"``
+_GIVES = r"[\"']?(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=>|->|=|:)\s*(?:return\s+)?"
+_NAMED_BEFORE = regex(rf"(?i)(?<![A-Za-z0-9])(?P<name>\w{{0,40}}both){_GIVES}{Q}$")
+_RETURNED_BEFORE = regex(rf"(?i)\bcase\s+(?:\w+(?:\.|::))*(?P<name>\w{{0,40}}both)\s*:\s*return\s+{Q}$")
 _RENAMED = regex(r"\(\s*rename\s*=\s*\"$")  # #[serde(rename = "kv_both")] Both
 _RENAMES = regex(r"^\"\s*\)\s*\]\s*(?P<name>\w+)\s*[,}\n]")
-_NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:\s+\w+)?\s*(?::\s*[\w.<>&']+\s*)?(?::=|=|:)\s*{OTHER}")
+_MADE_BEFORE = regex(
+    rf"(?:^|[,{{;\s])(?P<name>(?:[A-Z]\w{{0,40}})?(?:BOTH|Both))\({Q}$"
+)  # a member of Java's enumerations
+_WITH_MEMBERS = frozenset({"java", "kt", "kts", "scala", "dart", "swift"})
+_NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:{_GIVES}|\(){OTHER}")
+_NIXL = regex(r"(?i)nixl")
+# What chooses among the roles right here: ``val role = when (mode) { Mode.BOTH -> "kv_both"``.
+_CHOSEN = regex(r"(?m)^(?![^\n]*\b(?:fun|fn|func|def)\b)[^\n]*[^=!<>\n]=\s*(?:when|match|switch)\b[^{}]*\{[^{}]*\Z")
 # A list that is a call's argument, is indexed or gone through at once, or has a name.
 _IN_CALL = regex(r"(\w+)\s*!?\(\s*(?:[^()\n\[\]{}]*,\s*)?(?:[&*]|\[\]\w+|new\s+\w+\[\])?\s*$")
 _TAKES = regex(
@@ -226,11 +234,17 @@ def member(p: Place) -> bool:
 
 def defined(p: Place) -> bool:
     """Where the roles are given names, of which the text puts none to use."""
-    named = _NAMED_BEFORE.search(p.line) if "both" in p.line.lower() else None
+    named = _NAMED_BEFORE.search(p.line) if "both" in p.line.lower() else _RETURNED_BEFORE.search(p.before)
+    if named is None and p.lang in _WITH_MEMBERS:
+        named = _MADE_BEFORE.search(p.line)
     if named is None and p.lang == "rust" and _RENAMED.search(p.line):
         named = _RENAMES.match(p.after)
         return named is not None and not put_to_use(p.s, named["name"], p.lang)
     if named is None or _NAMES_OTHER.search(p.before + TOKEN + p.after) is None:
+        return False
+    if p.lang in DATA and _NIXL.search(p.s) is not None:
+        return False  # what a deployment's settings give names to is for its servers
+    if _CHOSEN.search(p.s, max(0, p.i - _FAR), p.i) is not None:
         return False
     if (holder := _holder(p)) and taken_from(p.s, holder):
         return False

@@ -52,6 +52,10 @@ _LONGER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 _ESCAPED = regex(r"(?:\\[abfnrtv0]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|&\w{2,6};|%[sdvq])$")
 
 
+# What follows the word where it is the name of a file.
+_FILE = regex(r"\.(?:ya?ml|json5?|toml|sh|py|conf|cfg|ini|env|md|txt|tf|j2|tpl|log|png|svg)(?![\w-])")
+
+
 def sign_of(s: str, i: int, lang: str) -> str:
     """The name of the sign by which the ``kv_both`` at index ``i`` of ``s``, a text in ``lang``, configures nothing; or empty."""
     if longer(s, i):
@@ -66,7 +70,7 @@ def sign_of(s: str, i: int, lang: str) -> str:
 def longer(s: str, i: int) -> bool:
     """Whether the seven letters at ``i`` are part of a longer word: an escape's letter before them is none of it."""
     end = i + len(TOKEN)
-    if s[end : end + 1] in _LONGER:
+    if s[end : end + 1] in _LONGER or (s[end : end + 1] == "." and _FILE.match(s, end) is not None):
         return True
     return s[max(0, i - 1) : i] in _LONGER and _ESCAPED.search(s[max(0, i - 8) : i]) is None
 

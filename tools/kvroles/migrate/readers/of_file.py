@@ -37,6 +37,7 @@ _RUN_DIR = regex(
 _RUN_FORMAT = regex(
     r"(?i)(?:^|/)[^/.]+$|\.(?:md|mdx|rst|adoc|txt|log|json|jsonl|ndjson|csv|tsv|html?|xml|svg|ipynb|gz)$"
 )
+_LINES_OF_JSON = regex(r"\.(?:jsonl|ndjson)$")
 _PATCH = regex(r"(?:diff --git |From [0-9a-f]{40} |Index: |--- \S)")
 # {{ prefill_kv | default('...') }}
 _DEFAULTED = regex(
@@ -94,7 +95,7 @@ def read(ctx: File) -> list[Site]:
     """
     up = file_scope(ctx.name, ctx)
     t = ctx.text
-    if recorded(ctx.below) or (recorded(ctx.name) and _records(t.s)):
+    if recorded(ctx.below) or ((recorded(ctx.name) or _LINES_OF_JSON.search(ctx.name)) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in t.words()]
     lang = language(ctx.name, t)
     if ctx.others and len(ctx.of_others) == len(t.words()):

@@ -20,7 +20,8 @@ _SHELL_SIGN = regex(
 )
 _LOG_LINE = regex(
     r"""(?x)^\s*(?:\x1b\[[\d;]*m)*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
-    | (?:INFO|WARNING|ERROR|DEBUG)\s+\d\d-\d\d | \d\d:\d\d:\d\d[.,\s] | \[\d\d/\d\d )"""
+    | (?:INFO|WARNING|ERROR|DEBUG)\s+\d\d-\d\d | \d\d:\d\d:\d\d[.,\s] | \[\d\d/\d\d
+    | \{\s*"(?:ts|time|timestamp|@timestamp|asctime)"\s*:\s*"?\d[^{}]*"(?:level|severity|levelname)"\s*: )"""
 )
 _SHELL_LINE = regex(r"\b(?:ba|z|k|da)?sh\b")
 
