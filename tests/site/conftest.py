@@ -10,12 +10,19 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from support import docs
+
+from .world import World
+
+if TYPE_CHECKING:
+    from .visit import Watched, playwright
 
 EDIT_URI = "https://github.com/example/vllm-kv-roles/edit/main/docs/"
 SCREENSHOTS = docs.ROOT / "build" / "screenshots"
@@ -145,3 +152,55 @@ def chromium() -> str:
             pytest.fail(f"none of {', '.join(names)} is installed")
         pytest.skip(f"no browser: none of {', '.join(names)} is installed")
     return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[playwright.Browser]:
+    """One browser for the tests of a module."""
+    from .visit import playwright
+
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def reader(browser: playwright.Browser, address: str) -> Iterator[Callable[..., Watched]]:
+    """``reader(viewport=..., color_scheme=...)``: a new visitor. Console errors and requests elsewhere fail the test."""
+    from .visit import DESKTOP, Watched
+
+    seen: list[Watched] = []
+    contexts = []
+
+    def visit(**options: object) -> Watched:
+        context = browser.new_context(**{"viewport": DESKTOP, **options})  # type: ignore[arg-type]
+        context.set_default_timeout(120_000)  # ends a test that hangs; a machine under load is no fault of the site
+        contexts.append(context)
+        w = Watched(context.new_page(), address)
+        host = urlsplit(address).netloc
+        w.page.on("console", lambda m: w.faults.append(f"console: {m.text}") if m.type == "error" else None)
+        w.page.on("pageerror", lambda e: w.faults.append(f"script: {e}"))
+        w.page.on("response", lambda r: w.faults.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        w.page.on(
+            "request",
+            lambda r: (
+                w.faults.append(f"leaves the site: {r.url}")
+                if urlsplit(r.url).scheme.startswith(("http", "ws")) and urlsplit(r.url).netloc != host
+                else None
+            ),
+        )
+        seen.append(w)
+        return w
+
+    yield visit
+    for context in contexts:
+        context.close()
+    for w in seen:
+        assert not w.faults
+
+
+@pytest.fixture
+def world(tmp_path: Path, archive: Callable[[str], Path]) -> World:
+    """A checkout, a clone and an index of the test's own, for the commands of the pages."""
+    return World(tmp_path, archive)

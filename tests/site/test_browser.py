@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from support import docs
 
-from .conftest import FLAGS, SCREENSHOTS, Built
+from .conftest import SCREENSHOTS, Built
+from .visit import DESKTOP, PHONE, Watched, clipboard, faults_of, search
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing: pip install -e '.[site]'")
-
-DESKTOP = {"width": 1280, "height": 800}
-PHONE = {"width": 390, "height": 844}
 PAGES = [
     "",
     "migration/",
@@ -54,72 +49,8 @@ PAGES = [
 DRAWN = ["explanation/design/", "explanation/states/", "explanation/request-flow/", "explanation/threat-model/"]
 
 
-@dataclass
-class Watched:
-    """A browser page, and what went wrong on it."""
-
-    page: playwright.Page
-    address: str
-    faults: list[str] = field(default_factory=list)
-
-    def open(self, path: str) -> playwright.Page:
-        """Go to ``path`` of the site, and wait until everything it loads is there."""
-        self.page.goto(self.address + path, wait_until="networkidle")
-        return self.page
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[playwright.Browser]:
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def reader(browser: playwright.Browser, address: str) -> Iterator[Callable[..., Watched]]:
-    """``reader(viewport=..., color_scheme=...)``: a new visitor. Console errors and requests elsewhere fail the test."""
-    seen: list[Watched] = []
-    contexts = []
-
-    def visit(**options: object) -> Watched:
-        context = browser.new_context(**{"viewport": DESKTOP, **options})  # type: ignore[arg-type]
-        context.set_default_timeout(120_000)  # ends a test that hangs; a machine under load is no fault of the site
-        contexts.append(context)
-        w = Watched(context.new_page(), address)
-        host = urlsplit(address).netloc
-        w.page.on("console", lambda m: w.faults.append(f"console: {m.text}") if m.type == "error" else None)
-        w.page.on("pageerror", lambda e: w.faults.append(f"script: {e}"))
-        w.page.on("response", lambda r: w.faults.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-        w.page.on(
-            "request",
-            lambda r: (
-                w.faults.append(f"leaves the site: {r.url}")
-                if urlsplit(r.url).scheme.startswith(("http", "ws")) and urlsplit(r.url).netloc != host
-                else None
-            ),
-        )
-        seen.append(w)
-        return w
-
-    yield visit
-    for context in contexts:
-        context.close()
-    for w in seen:
-        assert not w.faults
-
-
 def _name(path: str) -> str:
     return path.strip("/").replace("/", "-") or "home"
-
-
-def _faults(page: playwright.Page) -> list[str]:
-    """What axe finds on ``page`` as it is now, of any impact."""
-    return [
-        f"{v['id']}: {v['help']}: {n['target']} {n['html'][:120]}"
-        for v in axe.Axe().run(page).response["violations"]
-        for n in v["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)
@@ -133,12 +64,12 @@ def test_a_page_is_sound(path: str, reader: Callable[..., Watched]) -> None:
             page.get_by_title("Switch to dark mode").click()
         page.locator(f"body[data-md-color-scheme={name}]").wait_for()
         page.screenshot(path=str(SCREENSHOTS / f"{_name(path)}-{scheme}.png"))
-        faults[scheme] = _faults(page)
+        faults[scheme] = faults_of(page)
     page.get_by_title("Switch to light mode").click()
     page.set_viewport_size(PHONE)
     page.locator(".md-header label[for='__drawer']").wait_for()
     page.screenshot(path=str(SCREENSHOTS / f"{_name(path)}-phone.png"))
-    faults["phone"] = _faults(page)
+    faults["phone"] = faults_of(page)
     assert not any(faults.values()), "\n".join(f"{k}: {f}" for k, v in faults.items() for f in v)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
@@ -159,7 +90,7 @@ def test_axe_finds_nothing_on_any_other_page(folder: str, reader: Callable[..., 
         page = visit.page
         page.goto(visit.address + path, wait_until="load")
         for button in ("Switch to dark mode", "Switch to light mode"):
-            found += [f"{path}: {f}" for f in _faults(page)]
+            found += [f"{path}: {f}" for f in faults_of(page)]
             page.get_by_title(button).click()
     assert seen or folder in ("reference",)
     assert not found, "\n".join(found)
@@ -209,21 +140,9 @@ def test_a_phone_reader_finds_the_way(reader: Callable[..., Watched]) -> None:
     page.wait_for_url("**/changelog/")
 
 
-def _search(page: playwright.Page, words: str) -> str:
-    """Type ``words`` as a reader does; returns the path that the first result leads to.
-
-    Results come while one types, so wait for those of all the words: their links carry the words.
-    """
-    page.locator(".md-search__input").click()
-    page.locator(".md-search__input").press_sequentially(words)
-    first = page.locator(f".md-search-result__link[href*='h={words}' i]").first
-    first.wait_for()
-    return urlsplit(first.get_attribute("href") or "").path
-
-
 def test_a_search_for_kv_both_finds_the_guide_first(reader: Callable[..., Watched]) -> None:
     page = reader().open("")
-    assert _search(page, "kv_both").endswith("/migration/")
+    assert search(page, "kv_both").endswith("/migration/")
     page.screenshot(path=str(SCREENSHOTS / "search.png"))
 
 
@@ -301,12 +220,6 @@ def test_a_heading_has_a_permanent_link(reader: Callable[..., Watched]) -> None:
     assert page.url.endswith("#the-contract")
 
 
-def _clipboard(page: playwright.Page) -> str:
-    """What was copied, once the page says that it was. (A policy stops the polling of ``wait_for_function``.)"""
-    page.locator(".md-dialog--active").wait_for()
-    return str(page.evaluate("navigator.clipboard.readText()"))
-
-
 PROMPTED = ["howto/rewrite-configs/", "first-tree/", "howto/air-gapped/"]
 
 
@@ -322,7 +235,7 @@ def test_copying_gives_the_commands_and_nothing_else(path: str, reader: Callable
         page.evaluate("navigator.clipboard.writeText('')")
         page.locator(".language-console").nth(number).hover()
         buttons.nth(number).click()
-        copied = _clipboard(page)
+        copied = clipboard(page)
         assert copied.strip() == commands.strip()
         done = subprocess.run(["bash", "-n"], input=copied + "\n", capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), copied
@@ -333,7 +246,7 @@ def test_a_code_block_can_be_copied(reader: Callable[..., Watched]) -> None:
     page = visit.open("howto/port/")
     page.locator(".highlight").first.hover()
     page.locator(".highlight .md-clipboard, .highlight .md-code__button").first.click()
-    assert "tools/port.py" in _clipboard(page)
+    assert "tools/port.py" in clipboard(page)
 
 
 def test_the_reader_can_switch_to_dark_and_it_stays(reader: Callable[..., Watched]) -> None:

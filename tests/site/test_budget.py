@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from .conftest import Built
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
-from .test_browser import browser  # noqa: E402, F401 - a fixture
+from .visit import playwright
 
 LIMIT = 300_000  # bytes of the guide and all that it loads, compressed
 PAGES = [
@@ -69,7 +67,7 @@ def packed(built: Built) -> Iterator[str]:
 def test_a_page_and_all_that_it_loads_stays_within_its_budget(
     path: str,
     packed: str,
-    browser: playwright.Browser,  # noqa: F811
+    browser: playwright.Browser,
 ) -> None:
     """A first visit, until the network is idle: the search and its index are loaded when somebody searches."""
     page = browser.new_page()
@@ -99,7 +97,7 @@ def test_a_page_can_be_read_before_and_without_scripts(
     path: str,
     words: str,
     packed: str,
-    browser: playwright.Browser,  # noqa: F811
+    browser: playwright.Browser,
 ) -> None:
     """Scripts that never arrive keep no word back, and nothing of the text is hidden until they run."""
     page = browser.new_page()

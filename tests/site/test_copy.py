@@ -13,9 +13,7 @@ import pytest
 import yaml
 
 from .conftest import Built
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
-from .test_browser import Watched, browser, reader  # noqa: E402, F401 - fixtures
+from .visit import playwright
 
 # The button puts the text into the clipboard by the browser's own command, which a page can watch.
 _PRESS = """() => {
@@ -44,7 +42,7 @@ _PRESS = """() => {
 
 
 @pytest.fixture(scope="module")
-def copied(browser: playwright.Browser, address: str, built: Built) -> list[tuple[str, str, str]]:  # noqa: F811
+def copied(browser: playwright.Browser, address: str, built: Built) -> list[tuple[str, str, str]]:
     """(page, language, text) of every block of every page that has code for a reader to take."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()

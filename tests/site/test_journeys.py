@@ -12,10 +12,8 @@ from kvroles.digest import sha256
 from kvroles.series.lock import ArchiveRow, Lock
 from support import files, tiny, wheels
 
-from .test_commands import World, pristine, world  # noqa: F401 - a fixture
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
-from .test_browser import PHONE, Watched, _clipboard, browser, reader  # noqa: E402, F401 - fixtures
+from .visit import PHONE, Watched, clipboard
+from .world import World, pristine
 
 BOTH = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 
@@ -23,7 +21,7 @@ BOTH = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 class Person:
     """Somebody at a browser, with a shell beside it."""
 
-    def __init__(self, visit: Watched, world: World) -> None:  # noqa: F811
+    def __init__(self, visit: Watched, world: World) -> None:
         self.visit, self.page, self.world = visit, visit.open(""), world
 
     def click(self, name: str, leads_to: str) -> None:
@@ -42,7 +40,7 @@ class Person:
         block.scroll_into_view_if_needed()
         block.hover()
         block.locator(".md-code__button[title='Copy to clipboard']").click()
-        return _clipboard(self.page)
+        return clipboard(self.page)
 
     def run(self, words: str) -> str:
         """Copy the block that holds ``words``, paste it into the shell, and return what it printed."""
@@ -50,7 +48,7 @@ class Person:
 
 
 @pytest.fixture
-def person(reader: Callable[..., Watched], world: World) -> Iterator[Callable[..., Person]]:  # noqa: F811
+def person(reader: Callable[..., Watched], world: World) -> Iterator[Callable[..., Person]]:
     def arrive(**options: object) -> Person:
         world.check_out()
         world.stands_for["python -m pip install -e ."] = ":"  # test_first_commands.py installs it on a bare machine
@@ -59,7 +57,7 @@ def person(reader: Callable[..., Watched], world: World) -> Iterator[Callable[..
     return arrive
 
 
-def _clone(text: str, world: World) -> None:  # noqa: F811
+def _clone(text: str, world: World) -> None:
     """The first commands lead to a checkout, which is here already."""
     assert text.startswith("git clone https://")
     assert "cd vllm-kv-roles" in text

@@ -1,7 +1,5 @@
 """The pages that answer for a release: the picker of effects, and the path from one release to another."""
 
-# ruff: noqa: F811 - fixtures of test_browser are arguments here
-
 from __future__ import annotations
 
 import json
@@ -11,9 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from .conftest import SCREENSHOTS, Built
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
-from .test_browser import Watched, browser, reader  # noqa: E402, F401 - fixtures
+from .visit import Watched, playwright
 
 # --- does my release care? ---------------------------------------------------------------------------------------------
 

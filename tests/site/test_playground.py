@@ -14,9 +14,7 @@ from kvroles.migrate.settings import Options, Settings
 from support import verdicts
 
 from .conftest import SCREENSHOTS, Built, tool
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
-from .test_browser import _faults, browser  # noqa: E402, F401 - fixtures
+from .visit import faults_of, playwright
 
 ELSEWHERE = {"python", "hcl", "typescript", "powershell", "go", "toml", "javascript", "rust"}  # parsers not served
 ODD = """\
@@ -62,7 +60,7 @@ class Loaded:
 
 
 @pytest.fixture(scope="module")
-def loaded(browser: playwright.Browser, address: str) -> Iterator[Loaded]:  # noqa: F811
+def loaded(browser: playwright.Browser, address: str) -> Iterator[Loaded]:
     context = browser.new_context(color_scheme="light", reduced_motion="reduce")
     page = context.new_page()
     faults: list[str] = []
@@ -172,11 +170,11 @@ def test_the_result_can_be_read_by_anyone(loaded: Loaded) -> None:
     """axe finds nothing, in both schemes, with findings and a change on the page; a phone shows it."""
     page = loaded.form.page
     loaded.form.read("a.yaml", ODD % "prefill")
-    assert not _faults(page)
+    assert not faults_of(page)
     page.screenshot(path=str(SCREENSHOTS / "playground-result.png"), full_page=True)
     page.get_by_title("Switch to dark mode").click()
     page.locator("body[data-md-color-scheme=slate]").wait_for()
-    assert not _faults(page)
+    assert not faults_of(page)
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 

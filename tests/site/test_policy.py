@@ -11,9 +11,7 @@ import pytest
 from kvworkshop.pages import command, policy
 
 from .conftest import Built, served
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
-from .test_browser import Watched, _search, browser, reader  # noqa: E402, F401 - fixtures
+from .visit import Watched, playwright
 
 
 class Order(HTMLParser):
@@ -79,7 +77,7 @@ def test_no_page_holds_code_or_a_style_in_an_attribute(site: Path) -> None:
         assert not Order(page.read_text(encoding="utf-8")).held, page
 
 
-def test_every_page_works_under_its_policy(reader: Callable[..., Watched], built: Built) -> None:  # noqa: F811
+def test_every_page_works_under_its_policy(reader: Callable[..., Watched], built: Built) -> None:
     """The console of a browser stays empty on all of them: no violation, no script that fails, nothing missing."""
     visit = reader()
     for page in _pages(built.html):
@@ -89,7 +87,7 @@ def test_every_page_works_under_its_policy(reader: Callable[..., Watched], built
 
 def test_search_and_palette_work_under_the_policy_of_zensical(
     zensical: Path,
-    browser: playwright.Browser,  # noqa: F811
+    browser: playwright.Browser,
 ) -> None:
     with served(zensical) as address:
         page = browser.new_page(color_scheme="light")
@@ -106,7 +104,7 @@ def test_search_and_palette_work_under_the_policy_of_zensical(
 
 
 @pytest.fixture
-def attacked(reader: Callable[..., Watched]) -> Iterator[playwright.Page]:  # noqa: F811
+def attacked(reader: Callable[..., Watched]) -> Iterator[playwright.Page]:
     """A page into whose text somebody has brought a script, in each of the usual ways."""
     visit = reader()
     bad = (
@@ -142,7 +140,7 @@ def test_a_page_cannot_send_anything_to_another_host(attacked: playwright.Page) 
 
 
 def test_the_page_at_the_first_address_leads_on_and_keeps_what_stood_behind_it(
-    reader: Callable[..., Watched],  # noqa: F811
+    reader: Callable[..., Watched],
 ) -> None:
     visit = reader()
     visit.page.goto(visit.address.removesuffix("dev/") + "?q=rollback#x", wait_until="networkidle")

@@ -9,9 +9,7 @@ import pytest
 from kvroles.migrate import cli
 
 from .conftest import SCREENSHOTS
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e '.[site]'")
-from .test_browser import _faults, browser  # noqa: E402, F401 - fixtures
+from .visit import faults_of, playwright
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
@@ -37,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def visit(browser: playwright.Browser, report: Path) -> Iterator[Open]:  # noqa: F811 - the fixture
+def visit(browser: playwright.Browser, report: Path) -> Iterator[Open]:
     """Opens the page; a fault in the console, an alert or a request for anything else fails the test."""
     contexts, faults = [], []
 
@@ -62,12 +60,12 @@ def visit(browser: playwright.Browser, report: Path) -> Iterator[Open]:  # noqa:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_anyone_can_read_it(visit: Open, scheme: str) -> None:
     page = visit(color_scheme=scheme)
-    assert _faults(page) == []
+    assert faults_of(page) == []
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(SCREENSHOTS / f"report-{scheme}.png"), full_page=True)
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    assert _faults(page) == []
+    assert faults_of(page) == []
 
 
 def test_words_state_and_repository_choose_the_cases(visit: Open) -> None:
@@ -104,7 +102,7 @@ def test_without_javascript_all_of_it_is_there(visit: Open) -> None:
     assert page.locator("form:visible").count() == 0
 
 
-def test_a_script_that_is_not_the_pages_own_does_not_run(browser: playwright.Browser, report: Path) -> None:  # noqa: F811
+def test_a_script_that_is_not_the_pages_own_does_not_run(browser: playwright.Browser, report: Path) -> None:
     page = browser.new_page()
     page.goto(report.as_uri())
     page.evaluate(
