@@ -41,7 +41,7 @@ WITH_LIBRARIES = ("kvroles.vendored.wheel", "kvroles.vendored.image", "kvroles.v
 
 
 class Import(NamedTuple):
-    """``module`` imports ``target`` at ``line``; ``lazy``: inside a function, ``marked`` with the reason."""
+    """``module`` imports ``target`` at ``line``, if only for a type; ``lazy``: inside a function, ``marked`` with the reason."""
 
     module: str
     target: str
@@ -70,16 +70,10 @@ def _imports(name: str, path: Path) -> Iterator[Import]:
     source = path.read_text(encoding="utf-8")
     lines = source.splitlines()
     tree = ast.parse(source)
-    typing = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
     top = {id(node) for node in tree.body}
     top |= {id(n) for node in tree.body if isinstance(node, ast.Try | ast.If) for n in ast.walk(node)}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Import | ast.ImportFrom) or id(node) in typing:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
         if isinstance(node, ast.ImportFrom) and node.level:
             raise ValueError(f"{path}:{node.lineno} imports by dots")

@@ -19,8 +19,8 @@ from kvroles.migrate.report import SCHEMA, output
 
 if TYPE_CHECKING:
     from kvroles.migrate.answers.baseline import Entry
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.review.terminal import Terminal
-    from kvroles.migrate.run import FileResult
     from kvroles.migrate.search import Coverage
     from kvroles.migrate.settings import Known, Options
     from kvroles.series.release import Version

@@ -11,7 +11,6 @@ from itertools import islice
 from kvroles import console
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence import c_library
-from kvroles.evidence.frames import Cue
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
 from kvroles.migrate import findings, neighbours, redact, sample, settings, spelled, walk, workers
 from kvroles.migrate.answers import answer, comment
@@ -19,6 +18,7 @@ from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.result import FileResult
 from kvroles.migrate.search import Coverage, Found
 from kvroles.migrate.settings import Known, Options
 from kvroles.progress import Progress
@@ -30,29 +30,6 @@ _TOKEN = re.compile(re.escape(TOKEN.encode()))
 _NO_BRACKETS = bytes(b for b in range(256) if b not in b"()[]{}")
 _ROUNDS = 60  # levels of brackets that are counted quickly; code that a person wrote has fewer
 _MANY = 2_000  # occurrences in one file: a file that a person wrote has fewer
-
-
-class FileResult:
-    """One file's findings; its bytes before and after, where something is to be written.
-
-    ``lines`` are those that the places of the findings' evidence stand in: a file's text is not kept, so that what a
-    run holds grows with what it found and not with what it read.
-    """
-
-    def __init__(self, path: str, findings: list[Finding], lines: dict[int, int] | None = None) -> None:
-        self.path = path
-        self.findings = findings
-        self.lines = lines if lines is not None else {}
-        self.repository = ""  # as ``search.repository`` names it
-        self.patch = ""  # the change as a patch, where something is to be written
-        self.before = b""
-        self.after: bytes | None = None
-        self.stale: list[int] = []  # the lines with a comment to keep both that stands at no kv_both
-        self.used: frozenset[int] = frozenset()  # the answers of the command line that decided something, by number
-
-    def line(self, cue: Cue) -> int:
-        """The line of a piece of evidence, from 1; 0 if it is none of the file's text."""
-        return self.lines.get(cue.pos, 1) if cue.pos >= 0 else 0
 
 
 def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: bool = True) -> list[FileResult]:

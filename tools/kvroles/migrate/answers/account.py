@@ -16,7 +16,7 @@ from kvroles.migrate.answers.answer import Answer
 from kvroles.said import counted
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.search import Coverage
     from kvroles.migrate.settings import Known, Settings
 

@@ -16,7 +16,7 @@ from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Kept
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
 
 VERSION = 1
 _KEYS = {"code", "key", "line"}

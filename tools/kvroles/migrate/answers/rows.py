@@ -10,7 +10,7 @@ from kvroles.migrate import walk
 from kvroles.migrate.settings import named
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.search import Coverage
     from kvroles.migrate.settings import Known, Settings
 

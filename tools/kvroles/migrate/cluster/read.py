@@ -19,7 +19,7 @@ from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.mapping import objects as mappings
-from kvroles.migrate.run import FileResult
+from kvroles.migrate.result import FileResult
 from kvroles.migrate.search import Coverage
 from kvroles.migrate.settings import Options
 from kvroles.migrate.walk import MAX_BYTES

@@ -10,7 +10,7 @@ from kvroles.said import said
 
 if TYPE_CHECKING:
     from kvroles.migrate.redact import Shown
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
 
 _AROUND = 3
 _MASKED = (

@@ -10,7 +10,7 @@ from kvroles.migrate.report.text import evidence, worth_saying
 from kvroles.said import said
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
 
 
 def github(results: list[FileResult]) -> list[str]:

@@ -25,7 +25,7 @@ from kvroles.said import said
 from kvroles.tree import handles
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.search import Coverage
 
 _STATES = {

@@ -9,7 +9,7 @@ from kvroles.migrate.model import Finding
 from kvroles.migrate.report import SCHEMA, table
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.search import Coverage
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kvroles import console
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.search import Coverage
 
 

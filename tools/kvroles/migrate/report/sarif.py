@@ -17,7 +17,7 @@ from kvroles.migrate.codes import CODES, TO_DO
 from kvroles.migrate.model import Finding
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 

@@ -12,7 +12,7 @@ from kvroles.migrate.model import Finding
 from kvroles.said import said
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.search import Coverage
 
 COLUMNS = ("repository", "files", "rewritten", "left", "to decide", "unread", "kept", "passed over")

@@ -13,7 +13,7 @@ from kvroles.migrate.search import EXCLUDED
 from kvroles.said import counted, said
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.search import Coverage
 
 _NEEDS = ("unread", "to decide", "left")

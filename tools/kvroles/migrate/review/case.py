@@ -15,7 +15,7 @@ from kvroles.migrate.review.terminal import Terminal, cut
 from kvroles.said import said
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
 
 _AROUND = 3  # lines shown above and below
 _CUES = 4  # pieces of evidence shown for each side

@@ -11,7 +11,7 @@ from kvroles.migrate.review.terminal import ClosedError, Terminal
 from kvroles.said import counted, said
 
 if TYPE_CHECKING:
-    from kvroles.migrate.run import FileResult
+    from kvroles.migrate.result import FileResult
     from kvroles.migrate.search import Found
     from kvroles.migrate.settings import Known
 
