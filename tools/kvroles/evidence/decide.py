@@ -126,6 +126,7 @@ class _Weighing:
             tuple[Scope, list[Cue]]
         ] = []  # what is done with values that no name of their own puts on a side
         self._hints: list[Cue] = []
+        self._partly: Verdict | None = None  # of uses of which some say a side and others nothing
 
     def with_owner(self, n: int, said: list[Cue]) -> Verdict | None:
         """Look at owner ``n``, which says ``said``; the verdict, if no owner further out can change it."""
@@ -140,6 +141,9 @@ class _Weighing:
             used = _of_uses(scope, self._chain[n + 1 :], (*self._busy, own))
             if isinstance(used, Verdict):
                 used.holder = used.holder or scope
+                if used.why == "weak" and self._decided is None:
+                    self._partly = self._partly or used  # whoever owns all the uses may say the same
+                    return None
                 return used if self._is_open(scope) else None
             if scope.cues or not scope.only_doubts:
                 cues += used
@@ -181,9 +185,18 @@ class _Weighing:
                 return Verdict(None, "conflict", self._seen + level.cues)
         return None
 
+    def _agrees(self, partly: Verdict) -> bool:
+        """Whether an owner of all uses says by more than words the side that some of them say."""
+        decided = self._decided
+        if decided is None or decided.side not in PD or any(c.side is decided.side.other for c in partly.cues):
+            return False
+        return any(c.weight >= Weight.NAMED for c in self._seen)
+
     def outcome(self) -> Verdict:
         """The verdict, now that every owner was looked at."""
         decided, seen = self._decided, self._seen
+        if self._partly is not None and not self._agrees(self._partly):
+            return self._partly
         if decided is None:
             hints = [*self._hints, *(cue for _, used in self._doubts for cue in used)]
             hinted = {c.side for c in hints}

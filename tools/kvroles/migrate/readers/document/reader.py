@@ -20,6 +20,7 @@ from kvroles.migrate.readers.document import lines as md
 
 # ``KV_ROLE=kv_both ./serve.sh`` in inline code is a command, where ``KV_ROLE=kv_both`` alone is only mentioned.
 _JOINED = regex(r"(?i)^[\s,;.)`]*(?:and|then|or|und|et|y)?\b[\s,]*")  # before what is said of another one
+_ABOUT_CODE = regex(r"((`+)[^`\n]{1,2000}\2)[ \t]*\([^()\n]{1,80}\)")
 _SETS_FOR = regex(r"\s*(?:[A-Za-z_]\w*=\S*\s+)+[\w./-]")
 _HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
 
@@ -365,7 +366,7 @@ class _Document:
     def _inline(self, i: int, line: str) -> None:
         """Read the inline code of line ``i``, owned by the sentence round it, and the objects that stand in the text itself."""
         base = self.starts[i]
-        bare = md.INLINE.sub(" ", line)
+        bare = md.INLINE.sub(" ", _ABOUT_CODE.sub(_without_remark, line))
         scope = Scope("line", "", self._section(self.state))
         said = self.state.said
         if said and said[-1][0] == i - 1 and (said[-1][1].endswith((":", "：")) or bare.lstrip().startswith(": ")):
@@ -425,6 +426,11 @@ class _Document:
                 kind = kinds.SENTENCE if titled else kinds.REMARK
                 out[a].cues.append(kind.cue(side, line.strip()[:80], self.t.at(base)))
         return out
+
+
+def _without_remark(m: re.Match[str]) -> str:
+    """A piece of code without the brackets behind it, which are about that code alone: ``--enforce-eager`` (prefill)."""
+    return m.group() if TOKEN_RE.search(m.group(1)) else m.group(1)
 
 
 DOCUMENT = _Documents()
