@@ -111,9 +111,9 @@ def over(paths: list[str], known: Known, *, names: bool = False, quiet: bool = T
 
 
 def _once(paths: list[str]) -> list[str]:
-    """``paths`` without those that are another one in other words, and without folders that are met below another one.
+    """``paths`` without those that lead to the same place as an earlier one, and without folders that the walk of another reaches.
 
-    A file that is named stays: it is judged as one that was named, and left out where a folder of it is walked.
+    A file that is named stays: it is judged as one that was named, and the walk of its folder leaves it out.
     """
     whole = os.path.realpath if any(os.path.isdir(p) for p in paths) else os.path.normpath
     real: dict[str, str] = {}
@@ -168,6 +168,7 @@ def without(baseline: str, found: list[Found], coverage: Coverage) -> list[Found
 def _add(
     roots: list[str], found: list[Found | Coverage], whole: Coverage, out: dict[str, Found], links: deque[str]
 ) -> None:
+    """Put each part of ``found`` where it belongs: files into ``out`` in the order of ``roots``, links into ``links``."""
     number = {root: n for n, root in enumerate(roots)}
     hits = [f for f in found if isinstance(f, Found)]
     for f in sorted(hits, key=lambda f: (number[f.root], walk.order(f.path))):
@@ -202,7 +203,7 @@ def _below(roots: list[str], known: Known, names: bool, *, quiet: bool = True) -
         count += len(top.files)
         out += _aside(root, top, partial(_within, tops=tops, of=of), known, seen)
     worth = bool(shares) or count >= _WORTH_SHARING
-    shares += files  # the folders first: what is small goes last, and evens out the ends
+    shares += files  # the folders first: small pieces at the end keep every process busy to the last
     with Progress("Searching", len(shares), quiet=quiet, unit="parts") as bar:
         out += parallel.shared(
             partial(_look, known, names, named), shares, worth=worth, meanwhile=_load_readers, done=bar.at
@@ -230,7 +231,7 @@ def repository(path: str) -> str:
 
 
 def _look(known: Known, names: bool, named: frozenset[str], share: _Share) -> list[Found | Coverage]:
-    """What one piece of the search finds; the files in ``named`` are pieces of their own."""
+    """What one piece of the search finds. The files in ``named`` are left out: each is a piece of its own."""
     seen = Coverage(names=names)
     root, repo, what = share
     if isinstance(what, list):
@@ -267,7 +268,7 @@ def _searched(root: str, files: list[str], repo: str, known: Known, seen: Covera
 
 
 def _excluded(path: str, root: str, repo: str, known: Known, seen: Coverage) -> bool:
-    """Whether the settings leave ``path`` out, which is then counted in ``seen``, for the row that does too."""
+    """Whether the settings leave ``path`` out. It is then counted in ``seen``, and so is the row of the settings that says so."""
     settings = known.of(path, root)
     row = settings.excluded(path)
     if row is None:
@@ -282,7 +283,7 @@ def _same(repository: str, _path: str) -> str:
 
 
 def _aside(root: str, listed: walk.Listed, of: Callable[[str], str], known: Known, seen: Coverage) -> list[Found]:
-    """The links of a folder, and what in it is neither file nor folder. All else that is put aside is counted in ``seen``.
+    """The links of a folder, and what in it is neither file nor folder. What a rule passes over is only counted, in ``seen``.
 
     ``of`` says of which repository a path is.
     """

@@ -1,4 +1,4 @@
-"""What a condition round a statement, or one that ends the function before it, makes sure of: the connector, the side."""
+"""What is certain where a statement runs, by a condition round it or one before it that leaves: the connector, the side."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OTHER = regex(r"\bor\b|\|\||\bnot\b|!(?!=)")
 
 
 def connector(unit: Source, statement: Node) -> str | None:
-    """The connector that is made sure of where ``statement`` runs; None if no condition says."""
+    """The connector that is certain where ``statement`` runs; None if no condition compares one."""
     inner = statement
     for owner in grammar.owners(statement):
         if owner.type in unit.spec.branch and (name := _inside(unit, owner, inner)) is not None:
@@ -60,7 +60,7 @@ def _before(unit: Source, block: Node, inner: Node) -> str | None:
 
 
 def _first(unit: Source, block: Node) -> tuple[int, str | None]:
-    """Where the first statement of a block stands that compares a connector and may leave, and with what it does."""
+    """The place of a block's first statement that compares a connector and may leave the block, and the name it compares with."""
     for node in block.named_children:
         if node.type == "assert_statement" and node.named_children:
             name = _compared(grammar.text(unit.t, node.named_children[0]), "=")
@@ -113,7 +113,7 @@ def _statement(node: Node) -> Node:
 
 
 def _left_where(unit: Source, node: Node) -> str | None:
-    """What a branch asks that knows no other case and leaves its block where that holds; None for any other statement."""
+    """The condition of a branch without an else whose body leaves the block; None for any other statement."""
     if node.type not in unit.spec.branch or node.child_by_field_name("alternative") is not None:
         return None
     condition, body = node.child_by_field_name("condition"), node.child_by_field_name("consequence")
@@ -123,7 +123,7 @@ def _left_where(unit: Source, node: Node) -> str | None:
 
 
 def leaves(unit: Source, branch: Node) -> bool:
-    """Whether a branch knows no other case and leaves its block where what it asks holds."""
+    """Whether a branch has no else, and leaves its block where its condition holds."""
     return _left_where(unit, branch) is not None
 
 

@@ -47,8 +47,8 @@ class Configs:
         return None
 
     def connector(self, owner: Map, path: list[Node]) -> str | None:
-        """The connector of a role in ``owner``: its own, one merged into it, or one that a mapping round it names for all
-        that is in it, having no role itself."""
+        """The connector of a role in ``owner``: its own, one merged into it, or that of a mapping round it that has no role itself
+        and so names the connector for what is in it."""
         merged = self.merged(owner)
         found = connectors.connector_of(merged)
         if found is None and not connectors.names_connector(merged):
@@ -66,7 +66,7 @@ class Configs:
         return self.ctx.named(found)
 
     def _for_all(self, node: Map, path: list[Node]) -> str | None:
-        """The connector that a group for all names beside the group that ``path`` leads into, in the same place as there:
+        """The connector that a group for all servers sets at the same keys as ``path``, which leads into the group beside it:
         ``common: {kv: {kv_connector: ...}}`` beside ``prefill: {kv: {kv_role: ...}}``."""
         keys = [pair[0].value for a, b in pairwise(path) if isinstance(a, Map) and (pair := a.pair_of(b)) is not None]
         for key, group in node.pairs:
@@ -119,7 +119,7 @@ class Configs:
 
 
 def _connectors_set(entries: Seq) -> list[tuple[str, str]]:
-    """The connectors that the entries of an env list or patch name, as far as anybody writes them by hand."""
+    """The connectors that the entries of an env list or patch name, at most ``MANY``."""
     out: list[tuple[str, str]] = []
     for item in (inner for given in entries.items for inner in _given(given)):
         key = (item.scalar("name") or item.scalar("path") or "") if isinstance(item, Map) else ""
