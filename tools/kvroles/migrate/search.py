@@ -111,7 +111,7 @@ def over(paths: list[str], known: Known, *, names: bool = False, quiet: bool = T
 
 
 def _once(paths: list[str]) -> list[str]:
-    """``paths`` without those that lead to the same place as an earlier one, and without folders that the walk of another reaches.
+    """``paths`` without those that lead to the same place as an earlier one, and without folders that another's walk reaches.
 
     A file that is named stays: it is judged as one that was named, and the walk of its folder leaves it out.
     """

@@ -71,8 +71,8 @@ class Store:
         return None
 
     def folders_of(self, tree: str) -> dict[str, tuple[str, bytes]]:
-        """id -> (type, bytes) of ``tree`` and the folders below it, in two calls of git: as many as it can name, which may be
-        none, and as many as are soon read."""
+        """id -> (type, bytes) of ``tree`` and folders below it, read ahead in two calls of git. Those that git cannot name, and
+        those beyond the limits in number and size, are missing: the caller reads them one level at a time."""
         named: list[str] = []
         for folder in self.folders[:1]:
             asked = ["rev-list", "--objects", "--no-object-names", "--filter=blob:none", tree, "--"]
@@ -152,7 +152,7 @@ class Lacks(NoSource):
 
 
 def commit_of(store: Store, id_: str, revision: str) -> tuple[str, str, int]:
-    """(commit, its tree, its time in seconds) that ``id_`` is, or that the tag it is stands for. Raises NoSource."""
+    """(commit, its tree, its time in seconds) of the commit that ``id_`` is, or that it is a tag of. Raises NoSource."""
     for _ in range(_LONGEST_CHAIN):
         kind, data = store.one(id_)
         lines = dict(line.partition(b" ")[::2] for line in reversed(data.partition(b"\n\n")[0].split(b"\n")))
@@ -209,7 +209,7 @@ def entries(store: Store, tree: str) -> dict[str, tuple[str, str]]:
 
 
 def _listed(data: bytes, store: Store) -> Iterator[tuple[str, str, str]]:
-    """(mode, name, id) of each entry of a tree object: gitformat-pack(5) does not say it, git's tree-walk.c does."""
+    """(mode, name, id) of each entry of a tree object. No manual page gives the format; git's tree-walk.c reads it."""
     at, names = 0, set()
     while at < len(data):
         m = _ENTRY.match(data, at)
@@ -231,7 +231,7 @@ def _mode(text: bytes) -> str:
     mode = text.decode("ascii", "replace")
     if mode in (LINK, FOLDER, SUBMODULE):
         return mode
-    # git takes any other for a file, and one bit of it
+    # Any other mode is a file to git, executable if its owner may run it.
     return EXECUTABLE if re.fullmatch("[0-7]{1,6}", mode) and int(mode, 8) & 0o100 else FILE
 
 

@@ -19,7 +19,7 @@ def front_matter(
     hide: Sequence[str] = (),
     searched: bool = True,
 ) -> str:
-    """The page's metadata; ``source`` is the repository file that the edit link opens, ``hide`` what leaves it room."""
+    """The page's metadata; ``source`` is the repository file that the edit link opens, ``hide`` the theme's parts it does without."""
     lines = ["---", f"title: {_quoted(title)}", f"source: {source}"]
     if description:
         lines.append(f"description: {_quoted(escape(description))}")  # the theme puts it into an attribute as it is

@@ -47,8 +47,8 @@ class Configs:
         return None
 
     def connector(self, owner: Map, path: list[Node]) -> str | None:
-        """The connector of a role in ``owner``: its own, one merged into it, or that of a mapping round it that has no role itself
-        and so names the connector for what is in it."""
+        """The connector of a role in ``owner``: its own, one merged into it, or that of a mapping round it that has no role
+        itself and so names the connector for what is in it."""
         merged = self.merged(owner)
         found = connectors.connector_of(merged)
         if found is None and not connectors.names_connector(merged):

@@ -42,7 +42,7 @@ class Choice(NamedTuple):
 
 
 def choices(s: str) -> Iterator[Choice]:
-    """Every ``c ? a : b`` of two strings or variables."""
+    """Every ``c ? a : b`` whose values are strings or variables."""
     for m in _CHOICE.finditer(s):
         before = _CONDITION.search(s, max(0, m.start() - _LONGEST), m.start())
         words = before.group() if before is not None else ""
