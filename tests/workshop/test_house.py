@@ -67,6 +67,21 @@ def test_no_import_goes_in_a_circle() -> None:
         visit(module, ())
 
 
+def test_no_module_binds_a_name_twice() -> None:
+    """A second binding at a module's top would replace the first for the functions above it, too."""
+    twice = []
+    for name, path in modules().items():
+        bound: Counter[str] = Counter()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                bound[node.name] += 1
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                bound.update(n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name))
+        twice += [f"{name}: {word}" for word, times in bound.items() if times > 1]
+    assert twice == []
+
+
 def test_an_import_inside_a_function_says_why() -> None:
     silent = [
         f"{i.module}:{i.line} imports {i.target}"

@@ -8,7 +8,7 @@ from itertools import islice
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 
-_SET_OFTEN = 20  # times that a name is set: for more, it is none of two servers
+_SET_OFTEN = 20  # times; a name that is set more often is not one of two servers'
 _LONGEST_GIVEN = 2000  # characters of what a name is set to
 _PART = regex(r"[\w.$/-]")
 _SETS = regex(r"[\"']?\]?(?:[ \t]*\([^()\n]*\))?[ \t]*(?:\+?:?=(?![=>])|=>|:|\{)")
@@ -26,10 +26,9 @@ def defines(s: str, name: str) -> bool:
 
 
 def _defined(s: str, name: str) -> Iterator[int]:
-    """Behind which index a name is set, or stands as a key, or opens a function."""
-    for i in occurrences(
-        s, name
-    ):  # quicker than a pattern that begins with the name, and is asked for each name of a file
+    """The index behind each place where the name is set, stands as a key, or opens a function."""
+    # Quicker than a pattern that begins with the name: this is asked for each name of a file.
+    for i in occurrences(s, name):
         if not _PART.match(s[i - 1 : i]) and (m := _SETS.match(s, i + len(name))) is not None:
             yield m.end()
 

@@ -1,5 +1,5 @@
-"""The roles that a text lists or asks for: only the two, or a third beside them. What is not of one side is then of the other,
-or may be of neither."""
+"""The roles that a text lists or asks for. Where they are the two sides only, what is not of one is of the other; where there is
+a third, it may be of neither."""
 
 from __future__ import annotations
 

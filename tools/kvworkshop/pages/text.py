@@ -19,7 +19,10 @@ def front_matter(
     hide: Sequence[str] = (),
     searched: bool = True,
 ) -> str:
-    """The page's metadata; ``source`` is the repository file that the edit link opens, ``hide`` the theme's parts it does without."""
+    """The page's metadata; ``source`` is the repository file that the edit link opens.
+
+    ``hide`` names the theme's parts that are left out, for room.
+    """
     lines = ["---", f"title: {_quoted(title)}", f"source: {source}"]
     if description:
         lines.append(f"description: {_quoted(escape(description))}")  # the theme puts it into an attribute as it is

@@ -1,4 +1,4 @@
-"""The language of a text that has no name to tell it."""
+"""The language of a text without a name, by its content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHELL_LINE = regex(r"\b(?:ba|z|k|da)?sh\b")
 
 
 def language(s: str) -> str:
-    """The language of a string that says no more of itself."""
+    """The language of a string, by its content alone."""
     stripped = _HOLE.sub("", s, count=1).strip()
     if stripped == TOKEN:
         return "value"

@@ -52,7 +52,10 @@ class Census:
 
 
 def take(found: Installed, record: Record | None) -> Census:
-    """Read all of it. Raises Unproven when RECORD leads out of the environment or the package cannot be listed."""
+    """Read every file of the package and of its metadata.
+
+    Raises Unproven when RECORD leads out of the environment, or the package cannot be listed.
+    """
     listed = {} if record is None else {e.path: e for e in record.entries}
     for path in listed:
         _inside(path, found)

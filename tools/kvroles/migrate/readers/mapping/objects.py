@@ -147,13 +147,13 @@ def _parsed(t: Text, i: int) -> tuple[Node | None, int]:
     return None, n
 
 
-_TRIES = 40  # openings before the place that are tried as the object's
+_OPENINGS = 40  # braces before the place that are tried as the object's
 
 
 def nearest(t: Text, target: int) -> Map | None:
     """The innermost object in ``t`` that holds index ``target``, whatever stands around it; None if there is none."""
     starts = [m.start() for m in _START.finditer(t.s, max(0, target - 4_000), target)]
-    for start in reversed(starts[-_TRIES:]):
+    for start in reversed(starts[-_OPENINGS:]):
         got = read(t, start)
         if got is not None and isinstance(got[0], Map) and got[1] > target:
             return got[0]
@@ -201,10 +201,8 @@ class _Outermost:
         return self._found[k]
 
 
-_TRIES, _LOOKED_AT = (
-    400,
-    4_000_000,
-)  # objects that are not closed, and characters of them: in a text of many each may be looked through
+# Objects that are not closed, and characters in them: each of many might be read to the end of the text.
+_TRIES, _LOOKED_AT = 400, 4_000_000
 _outermost = lru_cache(maxsize=8)(_Outermost)
 
 
