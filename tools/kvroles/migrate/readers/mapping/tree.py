@@ -17,7 +17,7 @@ from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import defaults, lines, registry
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.mapping import uses
+from kvroles.migrate.readers.mapping import config_maps, uses
 from kvroles.migrate.readers.mapping.configs import Configs
 from kvroles.migrate.readers.mapping.remarks import Remarks, opens_line
 from kvroles.migrate.readers.template.actions import Branch, defined
@@ -189,10 +189,10 @@ class Tree:
         Kustomize makes, of an environment variable."""
         if i == 2 and keys in _GENERATORS and (name := node.scalar("name")):
             scope = Scope("generator", name, scope, find_uses=partial(uses.of_generated, self, name, path[0]))
-        if i == 0 and (name := data_cues.mounted_name(node)):
+        if i == 0 and (name := config_maps.mounted_name(node)):
             scope.kind, scope.name = node.scalar("kind") or "", name
             scope.find_uses, scope.only_doubts = partial(uses.of_config_map, self, name, _data_key(path)), True
-        elif key in data_cues.ENV_KEYS and (name := data_cues.env_name(path, i)):
+        elif key in data_cues.ENV_KEYS and (name := config_maps.env_name(path, i)):
             scope = Scope("variable", name, scope)
             scope.find_uses, scope.only_doubts = partial(uses.of_variable, self, name, node), True
         return scope
@@ -242,7 +242,7 @@ class Tree:
             keys[0] in {"data", "stringData"}
             and "." in keys[1]
             and isinstance(root, Map)
-            and data_cues.mounted_name(root)
+            and config_maps.mounted_name(root)
         ):
             scope.kind, scope.only_doubts = "file", True
             scope.find_uses = partial(uses.of_file, self, keys[1], root)

@@ -15,6 +15,7 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers import lines, mentions
 from kvroles.migrate.readers.base import MANY, File
+from kvroles.migrate.readers.mapping import config_maps
 
 _TEMPLATE_KEY = regex(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
@@ -76,7 +77,7 @@ def of_config_map(tree: Document, name: str, key: str) -> list[Scope]:
     out: list[Scope] = []
     for other in tree.beside:
         for node in walk(other.root):
-            if len(out) < MANY and isinstance(node, Map) and data_cues.mounts(node, name, key):
+            if len(out) < MANY and isinstance(node, Map) and config_maps.mounts(node, name, key):
                 out.append(other.scopes(path_to(other.root, node.pairs[0][0].start), follow=False))
                 out[-1].place = tree.source.at(node.start)
     return out

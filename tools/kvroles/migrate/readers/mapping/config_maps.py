@@ -1,0 +1,42 @@
+"""What a ConfigMap or Secret hands to others, and the variable that an environment sets."""
+
+from __future__ import annotations
+
+from kvroles.evidence.data import Map, Node, Seq
+
+_MOUNT_KEYS = frozenset({"configMapRef", "secretRef", "configMapKeyRef", "secretKeyRef", "configMap", "secret"})
+
+
+def mounted_name(root: Map) -> str:
+    """The name of a ConfigMap or Secret, by which others take over what it holds; empty for anything else."""
+    meta = root.get("metadata")
+    return (
+        (meta.scalar("name") or "") if root.scalar("kind") in {"ConfigMap", "Secret"} and isinstance(meta, Map) else ""
+    )
+
+
+def mounts(m: Map, name: str, key: str) -> bool:
+    """Whether a mapping takes over the ConfigMap or Secret ``name``: the whole, or its ``key``."""
+    return any(
+        k.value in _MOUNT_KEYS
+        and isinstance(v, Map)
+        and name in (v.scalar("name"), v.scalar("secretName"))
+        and key in (_keys_of(v) or (key,))
+        for k, v in m.pairs
+    )
+
+
+def _keys_of(mount: Map) -> list[str | None]:
+    """The keys that a variable or a volume takes of a ConfigMap or Secret; empty if it takes the whole."""
+    if (key := mount.scalar("key")) is not None:
+        return [key]
+    items = mount.get("items")
+    return [item.scalar("key") for item in items.items if isinstance(item, Map)] if isinstance(items, Seq) else []
+
+
+def env_name(path: list[Node], i: int) -> str:
+    """The variable that the environment of the mapping ``path[i]`` sets on the way to the end of ``path``; empty if none."""
+    env, entry = path[i + 1], path[i + 2] if i + 2 < len(path) else None
+    if isinstance(env, Map):
+        return next((k.value for k, v in env.pairs if v is entry), "")
+    return (entry.scalar("name") or "") if isinstance(env, Seq) and isinstance(entry, Map) else ""
