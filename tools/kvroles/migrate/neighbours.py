@@ -21,7 +21,7 @@ _made: dict[tuple[Callable[[str], object], str], object] | None = None
 
 @contextmanager
 def unchanged() -> Iterator[None]:
-    """Within the ``with`` no file is written: what ``once`` has made of a folder stays as it is."""
+    """Within the ``with`` no file is written: what ``once`` has made of a path stays as it is."""
     global _made
     _made = {}
     try:
@@ -31,16 +31,15 @@ def unchanged() -> Iterator[None]:
 
 
 def once(make: Callable[[str], _T]) -> Callable[[str], _T]:
-    """A function of a folder that is called once for each, by a process, for all the files that it reads while nothing is
-    written."""
+    """A function of a path that a process calls once for each, for all the files that it reads while nothing is written."""
 
     @wraps(make)
-    def made(folder: str) -> _T:
+    def made(path: str) -> _T:
         if _made is None:
-            return make(folder)
-        if (make, folder) not in _made:
-            _made[make, folder] = make(folder)
-        return cast(_T, _made[make, folder])
+            return make(path)
+        if (make, path) not in _made:
+            _made[make, path] = make(path)
+        return cast(_T, _made[make, path])
 
     return made
 
@@ -67,11 +66,27 @@ def entries(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str
         return []
 
 
-@once
 def folders(folder: str) -> list[str]:
     """The folders in a folder."""
+    return [os.path.join(folder, name) for name in _folders(plain(folder))]
+
+
+@once
+def _folders(folder: str) -> list[str]:
     found = entries(folder, lambda e: e.is_dir(follow_symlinks=False))
-    return [f for f in found if os.path.basename(f) not in walk.PASSED_OVER][:MANY]
+    return [name for f in found if (name := os.path.basename(f)) not in walk.PASSED_OVER][:MANY]
+
+
+def plain(folder: str) -> str:
+    """A folder by the name that it has for all files round it: ``a/b/../c`` is ``a/c``, unless ``a/b`` is a link."""
+    own, up, rest = f"{folder}/".partition("/../")
+    if not up or os.path.basename(own) in {"", ".", ".."} or _is_link(own):
+        return folder
+    path = os.path.join(os.path.dirname(own), rest)
+    return path.removesuffix("/") or path
+
+
+_is_link = once(os.path.islink)
 
 
 def text(path: str) -> str:
@@ -79,6 +94,7 @@ def text(path: str) -> str:
     return walk.look(path).data.decode("utf-8", "replace")
 
 
+@once
 def state(path: str) -> tuple[int, int]:
     """What changes with a file's content: when it was written, and its size."""
     try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import chain, islice
 
+from kvroles.evidence import c_library
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 from kvroles.migrate import connectors, connectors_in_text, neighbours, regions, walk
@@ -126,8 +127,7 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
     keys = _keys(s, said, connector)
     # A variable, or a path.
     signs = [sign for key in keys for sign in ((key,) if key.isupper() else (f".{key}", f"/{key}"))]
-    for other in _round(path, name):
-        text = _text(other, *neighbours.state(other))
+    for other, text in _round(path, name):
         base = os.path.basename(other)
         lang = registry.lang_of_name(base)
         vars_of = _VARS.search(name) is not None and _VARS.search(other) is not None and lang == "yaml"
@@ -214,9 +214,9 @@ def with_role(s: str, at: int) -> bool:
     return 0 < sum(1 for _ in _CONNECTORS.finditer(s, *block)) <= sum(1 for _ in _ROLES.finditer(s, *block))
 
 
-def _round(path: str, name: str) -> Iterator[str]:
-    """The files with connectors that may say more of one: those of its folder and the folders below and, where what the user
-    named holds it, of the folder above and those beside."""
+def _round(path: str, name: str) -> Iterator[tuple[str, str]]:
+    """The files with connectors that may say more of one, with their texts: those of its folder and the folders below and,
+    where what the user named holds it, of the folder above and those beside."""
     folder, base = os.path.split(path)
     own = os.path.normpath(path)
     folders = [folder, *neighbours.folders(folder)]
@@ -227,9 +227,10 @@ def _round(path: str, name: str) -> Iterator[str]:
             *(f for f in neighbours.folders(above) if os.path.basename(f) != os.path.basename(os.path.abspath(folder))),
         ]
     for held in folders[: neighbours.MANY]:
-        for other in _speaking(held):
+        for found in _speaking(neighbours.plain(held)):
+            other = os.path.join(held, os.path.basename(found))
             if not other.endswith(base) or os.path.normpath(other) != own:
-                yield other
+                yield other, _text(found, *neighbours.state(found))
 
 
 @neighbours.once
@@ -252,4 +253,5 @@ def _text(path: str, _written: int, size: int) -> str:
     if size > neighbours.MAX_BYTES:
         return ""
     data = walk.look(path).data
-    return data.decode("utf-8", "replace") if b"onnector" in data or b"ONNECTOR" in data else ""
+    speaks = c_library.within(data, b"onnector") or c_library.within(data, b"ONNECTOR")
+    return data.decode("utf-8", "replace") if speaks else ""
