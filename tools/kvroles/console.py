@@ -92,9 +92,10 @@ def guarded(
         code = without_library(parser.prog, e)
     except OSError as e:  # what the operating system refuses is the user's to mend, wherever it came up
         code = _failed(parser, args, version, _of_the_system(e))
-    except (MemoryError, RecursionError) as e:
-        lack = "memory" if isinstance(e, MemoryError) else "stack: an input is nested too deeply"
-        code = _failed(parser, args, version, KvRolesError(Exit.DOES_NOT_APPLY, f"The run ended for lack of {lack}"))
+    except (MemoryError, RuntimeError) as e:
+        code = _failed(
+            parser, args, version, KvRolesError(Exit.DOES_NOT_APPLY, f"The run ended for lack of {_lack(e)}")
+        )
     return finish(parser.prog, code)
 
 
@@ -103,6 +104,17 @@ def _of_the_system(e: OSError) -> KvRolesError:
     if e.filename is None and isinstance(e, FileNotFoundError) and not _is_there():
         return UsageError("The current folder was deleted", fix="Go to one that exists (`cd`), and run again")
     return os_error("The run ended", e, unchanged=False)
+
+
+def _lack(e: MemoryError | RuntimeError) -> str:
+    """What a run had too little of; raises ``e`` where it is another error, one of this program."""
+    if isinstance(e, MemoryError):
+        return "memory"
+    if isinstance(e, RecursionError):
+        return "stack: an input is nested too deeply"
+    if str(e) == "can't start new thread":  # CPython's words, where RLIMIT_NPROC, RLIMIT_AS or a cgroup forbids one
+        return "threads: the system starts no more of them, or has no memory for one (`ulimit -u`, `ulimit -v`)"
+    raise e
 
 
 def _is_there() -> bool:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import wheels
 from support.driver import Ran
+from support.tiny import Tiny
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +84,31 @@ def test_a_checkout_s_tool_runs_the_checkout_s_code(tmp_path: Path, tool: str, f
     shutil.copytree(TOOLS, tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "tools/kvroles/__init__.py").write_text("raise SystemExit('this checkout')\n")
     assert started(flag, tmp_path / "tools" / f"{tool}.py", "--help", cwd=tmp_path).err == "this checkout\n"
+
+
+_WITHOUT_THREADS = """
+import runpy, sys, threading
+def start(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("what", ["tree", "wheel"])
+def test_a_parent_that_allows_no_threads_ends_a_run_in_a_traceback(tiny: Tiny, tmp_path: Path, what: str) -> None:
+    wheel = wheels.make(tmp_path / "in")
+    argv = {
+        "tree": ("apply.py", "--vllm-rev", "0.22.1", "--output", "new", "--offline", "--cache-dir", tiny.cache),
+        "wheel": ("vendor.py", "wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", "new"),
+    }[what]
+    tool = tiny.root / "tools" / argv[0]
+    ran = started("-c", _WITHOUT_THREADS, tool, *argv[1:], cwd=tmp_path)
+    assert (ran.code, ran.out) == (1, "")
+    assert "The run ended for lack of threads" in ran.said
+    assert not [p for p in tmp_path.glob("new/*") if p.suffix != ".lock"]
+    started(tool, *argv[1:], cwd=tmp_path).ok()
 
 
 def test_a_run_from_a_folder_that_was_deleted_says_so(tmp_path: Path) -> None:
