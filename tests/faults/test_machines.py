@@ -126,6 +126,7 @@ def secure(tiny: Tiny, certificate: Path) -> Iterator[IndexServer]:
 def test_an_organisations_certificate_is_named_in_the_usual_variables(
     fetching: Fetching, secure: IndexServer, certificate: Path, variable: str
 ) -> None:
+    fetching(url=secure.url).refused(4, "is not trusted", "SSL_CERT_FILE")
     fetching(url=secure.url, env={variable: str(certificate)}).ok()
 
 

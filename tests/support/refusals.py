@@ -25,7 +25,7 @@ from .docs import ROOT
 
 _RAISED = {"UsageError", "DoesNotApply", "Unproven", "NoSource", "KvRolesError", "os_error"}
 _RUNS = re.compile(
-    r"\b(pasted|run|tool|vendor|written|fix|apply|later|done|main|new_tree|Screen|fetching|script|default_cache_dir|default_index|given|put_in_place|started|ran|of_archive|archive_bytes|_shipped|imported)\("
+    r"\b(pasted|run|tool|vendor|written|fix|apply|later|done|main|new_tree|Screen|fetching|script|default_cache_dir|default_index|given|put_in_place|started|ran|of_archive|archive_bytes|_shipped|imported|build)\("
 )  # what runs it
 _TEST = re.compile(
     r"^def (test_\w+)\(.*(?:\n(?:\) ->.*|[ \t].*)?(?=\n|\Z))*", re.MULTILINE

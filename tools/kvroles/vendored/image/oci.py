@@ -133,7 +133,7 @@ def _patch(image: Image, source: layout.Layout, blobs: Path, request: Request, s
         raise DoesNotApply(
             f"{where} has {counted(len(read.odd), 'file')} not as RECORD says, and --strict asks for all",
             found="; ".join(read.odd[:3]),
-            fix="List them and go on with '--no-strict'",
+            fix="List them and go on with `--no-strict`",
         )
     whole = part.choose(found.installed.version, request.revision, series, lock, found.read, where, by_context=runtime)
     planned = part.plan(whole, found.read, where, "--part runtime --no-strict")
