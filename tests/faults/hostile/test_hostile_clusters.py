@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kvroles.migrate.cluster import command
+from kvroles.migrate.cluster import command, kubectl
 
 pytestmark = pytest.mark.slow
 
@@ -23,18 +23,21 @@ Asked = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Asked:
-    """``asked(kind=[objects])``: exit code, standard output and standard error of the plugin beside a kubectl that lists them."""
+    """``asked(kind=[objects])``: exit code, standard output and standard error of the plugin beside a kubectl that lists them.
 
-    def run(*argv: str, **kinds: list[Any]) -> tuple[int, str, str]:
+    ``odd`` is a line of shell that comes first.
+    """
+
+    def run(*argv: str, odd: str = "", **kinds: list[Any]) -> tuple[int, str, str]:
         for kind, items in kinds.items():
             (tmp_path / kind).write_text(json.dumps({"items": items}))
         (tmp_path / "kinds").write_text("".join(f"{kind}\n" for kind in kinds))
-        kubectl = tmp_path / "bin/kubectl"
-        kubectl.parent.mkdir(exist_ok=True)
+        program = tmp_path / "bin/kubectl"
+        program.parent.mkdir(exist_ok=True)
         at = shlex.quote(str(tmp_path))
-        kubectl.write_text(f'#!/bin/sh\n[ "$1" = get ] && exec cat {at}/"$2"\nexec cat {at}/kinds\n')
-        kubectl.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{kubectl.parent}:/usr/bin:/bin")
+        program.write_text(f'#!/bin/sh\n{odd}\n[ "$1" = get ] && exec cat {at}/"$2"\nexec cat {at}/kinds\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
         code = command.main(["--check", *argv])
         return code, *capfd.readouterr()
 
@@ -76,6 +79,39 @@ def test_no_helm_release_ends_the_report_of_the_cluster(asked: Asked, manifest: 
     told = {f["object"]: f["code"] for f in json.loads(out)["findings"]}
     assert told.pop("ConfigMap/good") == "KVR110"
     assert list(told.values()) == ["KVR118"], out  # the release's
+
+
+@pytest.mark.parametrize("stream", ["", ">&2"])
+def test_a_kind_of_which_an_api_sends_objects_without_end_fills_the_memory(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    """Whoever may register an API of a cluster answers for its kinds. What is said beside the answer is kept in part."""
+    monkeypatch.setattr(kubectl, "_LARGEST", 1 << 20)
+    bounded = "exec yes" if not stream else "yes | head -c 99000000 >&2; exit 1"
+    code, out, err = asked("--json", odd=f'[ "$2" = floods ] && {{ {bounded}; }}', floods=[], configmaps=[GOOD])
+    assert (code, err) == (1, "")
+    told = {f["path"]: f for f in json.loads(out)["findings"]}
+    assert told["floods"]["code"] == "KVR190"
+    assert ("larger than 1 MiB" if not stream else "cannot be listed: y") in told["floods"]["message"]
+    assert "KVR110" in [f["code"] for f in told.values()]
+
+
+def test_an_api_that_drips_holds_the_report_of_the_others(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubectl, "_SECONDS", 0)
+    code, out, err = asked(odd='[ "$1" = get ] || exec cat "$(dirname "$0")/../kinds"', configmaps=[GOOD])
+    assert (code, out) == (4, "")
+    assert "no whole answer within 0 seconds" in " ".join(err.split())
+
+
+def test_a_password_of_a_proxy_in_kubectl_s_own_words_is_shown(asked: Asked) -> None:
+    words = "proxyconnect tcp: dial http://me:s3cret@proxy:1/?token=s3cret: Authorization: Bearer s3cret"
+    code, out, err = asked(odd=f"echo 'Unable to connect: {words}' >&2; exit 1", configmaps=[])
+    assert (code, out) == (4, "")
+    assert "Unable to connect: proxyconnect tcp" in " ".join(err.split())
+    assert "s3cret" not in err
+    code, out, err = asked(odd=f"[ \"$1\" = get ] && {{ echo '{words}' >&2; exit 1; }}", configmaps=[])
+    assert code == 1
+    assert "s3cret" not in out + err
 
 
 SECRETS = {
