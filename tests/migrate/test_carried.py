@@ -1,7 +1,7 @@
-"""A script or a manifest that another file carries: it means there what it means alone.
+"""A script, a manifest or a program that another file carries: it means there what it means alone.
 
-Each shell script and YAML document of the labelled corpus is put whole into a file of another kind, as people do: a workflow's
-step, a ConfigMap, a heredoc, a cell. No role may come out on another side, and none that was a role may be told to be harmless.
+Each file of the labelled corpus is put whole into a file of another kind, as people do: a workflow's step, a ConfigMap, a
+heredoc, a cell. No role may come out on another side, and none that was a role may be told to be harmless.
 """
 
 from __future__ import annotations
@@ -76,9 +76,23 @@ CARRIERS = {
         "Python": Carrier("deploy.py", lambda s: f'DOC = r"""\n{s}\n"""\napply(yaml.safe_load_all(DOC))\n'),
         "TypeScript": Carrier("deploy.ts", _literal),
     },
+    # Only the name of the file says what it is.
+    "code": {
+        "a ConfigMap": Carrier("cm.yaml", _below("kind: ConfigMap\ndata:\n  {name}: |", 4)),
+        "cloud-init": Carrier(
+            "user-data.yaml", _below("write_files:\n  - path: /opt/{name}\n    content: |", 6)
+        ),
+        "a task's file": Carrier(
+            "tasks.yml", _below("- name: file\n  copy:\n    dest: /etc/{name}\n    content: |", 6)
+        ),
+        "a script": Carrier("up.sh", lambda s: f"cat > {{name}} <<'EOY'\n{s}\nEOY\n"),
+        "an image": Carrier("Dockerfile", lambda s: f"FROM vllm\nCOPY <<'EOY' /opt/{{name}}\n{s}\nEOY\n"),
+    },
 }  # fmt: skip
-# What a name or a place beside it says alone cannot be seen where the text is carried: it is asked for there.
-KINDS = {".sh": "shell", ".yaml": "yaml", ".yml": "yaml"}
+KINDS = {".sh": "shell", ".yaml": "yaml", ".yml": "yaml"} | dict.fromkeys(
+    (".py", ".toml", ".go", ".rs", ".ts", ".js", ".ps1", ".mk", ".service", ".tf", ".json", ".ini", ".env"), "code"
+)
+LEAST = {"shell": 60, "yaml": 60, "code": 90}  # files that a carrier changes nothing about
 EACH = [(kind, place) for kind, carriers in CARRIERS.items() for place in carriers]
 
 
@@ -105,11 +119,17 @@ def test_a_text_that_a_file_carries_means_what_it_means_alone(kind: str, place: 
     for held, (name, data) in verdicts.inputs().items():
         text = data.decode(errors="replace").replace("\r\n", "\n").rstrip("\n")
         suffix = "." + name.rpartition(".")[2]
-        if KINDS.get(suffix) != kind or not held.startswith("corpus/") or "\ufffd" in text or "\t" in text:
+        if (
+            KINDS.get(suffix) != kind
+            or not held.startswith("corpus/")
+            or "\ufffd" in text
+            or ("\t" in text and kind != "code")
+        ):
             continue
-        if kind == "yaml" and ("{{" in text or text.startswith(("%", "\ufeff"))):
+        if kind != "shell" and ("{{" in text or text.startswith(("%", "\ufeff"))):
             continue  # a template's braces are the carrier's own there
-        alone, carried = _told(f"a{suffix}", text), _told(carrier.name, carrier.write(text))
+        written = carrier.write(text).replace("{name}", f"a{suffix}", 1)
+        alone, carried = _told(f"a{suffix}", text), _told(carrier.name, written)
         same += alone == carried
         wrong += [
             f"{held}: {a} alone, {b} in {place}"
@@ -117,4 +137,4 @@ def test_a_text_that_a_file_carries_means_what_it_means_alone(kind: str, place: 
             if a != b and (b.startswith("kv_") or b in {"harmless", "nothing"})
         ]
     assert not wrong, "\n".join(wrong)
-    assert same > 60
+    assert same > LEAST[kind]

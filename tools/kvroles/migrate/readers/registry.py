@@ -48,7 +48,8 @@ FENCES = {
     "jinja": "yaml", "jinja2": "yaml", "gotemplate": "yaml", "log": "log", "logs": "log", "diff": "log", "hcl": "hcl",
     "javascript": "javascript", "js": "javascript", "jsx": "javascript", "typescript": "typescript",
     "ts": "typescript", "tsx": "tsx", "terraform": "hcl", "tf": "hcl", "nomad": "hcl", "patch": "log",
-    "mermaid": "log", "output": "log",
+    "mermaid": "log", "output": "log", "ini": "unit", "systemd": "unit", "conf": "unit", "cfg": "unit",
+    "properties": "unit",
 }  # fmt: skip
 
 # What stands behind a file's own suffix where it is a template, an example or a copy: the suffix before it says the language.

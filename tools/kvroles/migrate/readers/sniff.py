@@ -12,7 +12,45 @@ _FENCE = regex(r"^[ \t>]*(?:```|~~~)", re.M)
 _HOLE = regex(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
 _YAML_HEAD = regex(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
 _KEYED_OBJECT = regex(r"[\w./-]+:[ \t]+[\"']?\{[ \t]*[\"']")  # of one line: ``prefill: {"kv_connector": ...}``
-_PYTHON_HEAD = regex(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w|async def )")
+# The first line of code or settings, its comments left out, by language: what no command of a shell begins with.
+_HEADS = (
+    (
+        "python",
+        regex(
+            r"""(?x)import\ \w | from\ [\w.]+\ import\  | (?:async\ )?def\ \w+\( | class\ \w+[(:] | @\w
+            | [rfbu]{0,2}(?:\"{3}|'{3})"""
+        ),
+    ),
+    ("go", regex(r"package \w+\s*$")),
+    (
+        "rust",
+        regex(
+            r"""(?x)use\ [\w:{]+ | impl[ <] | let\ (?:mut\ )?\w+(?::\ [^=]+)?\ =\ .*;\s*$
+            | (?:pub(?:\(\w+\))?\ )?(?:async\ )?(?:fn|struct|enum|mod|const|static)\ \w+\s*[(<{;:]"""
+        ),
+    ),
+    (
+        "typescript",
+        regex(
+            r"""(?x)import\ [\w{*\"'].*[\"'];?\s*$ | (?:const|let|var)\ [\w{] | (?:async\ )?function\ \w+\ ?\(
+            | export\ (?:const|default|async|function|class|interface|type|let)\b"""
+        ),
+    ),
+    (
+        "hcl",
+        regex(
+            r"(?:resource|variable|locals|module|provider|terraform|data|output|job|group|task)(?: +\"[^\"]*\")* *\{\s*$"
+        ),
+    ),
+    ("powershell", regex(r"param ?\(|\$\w+ = |function \w+-\w+ ?\{|Set-StrictMode|\$\w+:\w+ = ")),
+    ("make", regex(r"[A-Z_]+ [:?]= |\.PHONY:")),
+    ("docker", regex(r"FROM [\w./:${}@-]+(?: AS [\w-]+)?\s*$")),
+)
+_SECTION = regex(r"(?m)^[ \t]*\[{1,2}[\w.\"':/@ -]+\]{1,2}[ \t]*$")
+# ``name = value`` is no command either: of Python where more of it shows, else of settings.
+_SET = regex(r"[\w.-]+(?:\[[^\]\n]*\])?(?:: \w[\w. \[\],|]*)? = ")
+_PYTHON = regex(r"(?m)^(?:import |from \w|def |class |(?:if|for|with|while|try)\b.*:$|[\w.]+\()")
+_BARE_VALUE = regex(r"(?m)^[\w.-]+[ \t]*=[ \t]*(?![\"'\[{\d+-]|true\b|false\b)\S")  # no value of TOML
 _FLAGGED = regex(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
 _SHELL_SIGN = regex(
     r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^[ \t]*export |\$\{?\w|=|<<-?[ \t]*([\"']?)\w+\1[ \t]*(?:[|>&].*)?$",
@@ -31,6 +69,10 @@ def language(s: str) -> str:
     stripped = _HOLE.sub("", s, count=1).strip()
     if stripped == TOKEN:
         return "value"
+    multiline = "\n" in stripped
+    first = next((ln for line in stripped.splitlines() if (ln := line.strip()) and not ln.startswith(("#", "//"))), "")
+    if multiline and (_SECTION.match(first) or _SET.match(first)):
+        return _of_settings(s)
     if stripped.startswith(("{", "[")) and not stripped.startswith(("{{", "{%", "[[ ")):
         return "json"
     if script := shebang(stripped):
@@ -39,10 +81,8 @@ def language(s: str) -> str:
         return "markdown"
     if _FLAGGED.match(stripped):
         return "json"
-    multiline = "\n" in stripped
-    first = next((ln.strip() for ln in stripped.splitlines() if ln.strip() and not ln.lstrip().startswith("#")), "")
-    if multiline and _PYTHON_HEAD.match(first):
-        return "python"
+    if multiline and (head := next((lang for lang, pattern in _HEADS if pattern.match(first)), "")):
+        return head
     if multiline and _YAML_HEAD.match(first) and not first.endswith("\\"):
         return "yaml"
     if not multiline and _KEYED_OBJECT.match(first):
@@ -50,6 +90,13 @@ def language(s: str) -> str:
     if _SHELL_SIGN.search(s):
         return "shell"
     return "json" if "{" in s else "prose"
+
+
+def _of_settings(s: str) -> str:
+    """The language of a text that begins with a section or with what a name is set to."""
+    if _SECTION.search(s):
+        return "unit" if _BARE_VALUE.search(s) else "toml"
+    return "python" if _PYTHON.search(s) else "unknown"
 
 
 def shebang(s: str) -> str:

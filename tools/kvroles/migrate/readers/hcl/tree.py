@@ -17,7 +17,7 @@ from kvroles.migrate import connectors, walk
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.hcl.builder import Builder
-from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping import files, objects
 from kvroles.migrate.readers.mapping.configs import Configs
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.of_file import file_scope
@@ -69,7 +69,7 @@ class HclTree(Tree):
             for branch in branches:
                 scope = branches_of.scope_of(branch, scope, self.source, self.ctx)
             held = {self._built.t.at(i) for i, around in inside.items() if around == branches}
-            out += [s for s in self.ctx.read(leaf.text, scope) if s.pos in held]
+            out += [s for s in self.ctx.read(leaf.text, scope, files.language(leaf, path)) if s.pos in held]
         return out
 
     # -- roles that stand in no config themselves -------------------------------------------------------------------------

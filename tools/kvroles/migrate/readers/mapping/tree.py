@@ -15,9 +15,9 @@ from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
 from kvroles.migrate import connectors
-from kvroles.migrate.readers import defaults, lines, registry
+from kvroles.migrate.readers import defaults, lines
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.mapping import config_maps, uses
+from kvroles.migrate.readers.mapping import config_maps, files, uses
 from kvroles.migrate.readers.mapping.configs import Configs
 from kvroles.migrate.readers.mapping.remarks import Remarks, opens_line
 from kvroles.migrate.readers.template.actions import Branch, defined
@@ -26,8 +26,6 @@ from kvroles.migrate.readers.words import REACH, role_set
 _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
 _DENIES = regex(r"\bNot\b")
 _GENERATORS = (["configMapGenerator"], ["secretGenerator"])
-# Languages that the text of a file does not show, where its name is a key: ``config.toml: |``.
-_FILES_HELD = frozenset({"toml", "unit", "python"})
 # Keys of what a test of manifests expects.
 _ASSERTS = frozenset({"assert", "asserts"})
 
@@ -93,11 +91,11 @@ class Tree:
             return self._role(leaf, path, lines.keyed(variable, leaf.text.at(0), scope, self.ctx))
         if not leaf.exact:
             return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
-        if self._within(leaf):
-            return self._branched(leaf, path)
-        pair = parent.pair_of(leaf) if isinstance(parent, Map) else None
-        held = registry.lang_of_name(pair[0].value) if pair is not None and "\n" in leaf.value else ""
-        return self.ctx.read(leaf.text, scope, held if held in _FILES_HELD else "string")
+        return (
+            self._branched(leaf, path)
+            if self._within(leaf)
+            else self.ctx.read(leaf.text, scope, files.language(leaf, path))
+        )
 
     @staticmethod
     def _asserted(path: list[Node]) -> bool:
@@ -125,7 +123,7 @@ class Tree:
                 text = text.slice(
                     *(bisect_left(range(len(text.s)), self.source.at(i), key=text.at) for i in around[-1][:2])
                 )
-            out += [s for s in self.ctx.read(text, scope) if places.get(s.pos) == around]
+            out += [s for s in self.ctx.read(text, scope, files.language(leaf, path)) if places.get(s.pos) == around]
         return out
 
     # -- owners -------------------------------------------------------------------------------------------------------
