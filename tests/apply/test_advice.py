@@ -81,7 +81,9 @@ def test_a_commit_before_those_of_a_shallow_clone(
     apply("--upstream", home / "a clone", *asked, *into).ok()
 
 
-def test_a_bundle(apply: Apply, made: Callable[..., Path], home: Path) -> None:
+def test_a_bundle_is_read_once_the_command_that_is_named_has_cloned_it(
+    apply: Apply, made: Callable[..., Path], home: Path
+) -> None:
     git(made("the origin"), "bundle", "create", "-q", str(home / "a bundle"), "main")
     (command,) = commands(
         apply("--upstream", home / "a bundle", "--vllm-rev", "main", "--output", home / "new").refused(4, "bundle").err

@@ -96,7 +96,7 @@ def test_a_run_without_the_topic_keeps_it_and_says_so(release: str) -> None:
 
 
 @of_releases
-def test_a_topic_can_follow_later(release: str) -> None:
+def test_an_optional_topic_gives_the_same_tree_at_once_or_later(release: str) -> None:
     files = pristine(release)
     _, default = run(files, release)
     _, later = run(default, release, REJECT, FENCE)

@@ -141,7 +141,7 @@ def test_some_topics_applied_and_some_not_is_no_obstacle(apply: Apply, tree: Pat
     assert {p: d for p, d in contents(tree).items() if not p.startswith(".kv-roles")} == tiny.applied()
 
 
-def test_a_tree_that_is_none(apply: Apply, tmp_path: Path, untouched: Untouched) -> None:
+def test_into_refuses_what_is_no_tree_and_names_it(apply: Apply, tmp_path: Path, untouched: Untouched) -> None:
     put(tmp_path / "other", {"setup.py": b""})
     (tmp_path / "file").write_bytes(b"")
     untouched(lambda: apply("--into", "other"), 2, "other is not a vLLM source tree", "vllm/__init__.py")

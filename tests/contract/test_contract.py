@@ -36,7 +36,7 @@ def module(body: str, name: str = "NixlConnector", bases: str = "") -> bytes:
     ],
     ids=["in the class", "in its base", "through an alias", "through the whole config"],
 )  # fmt: skip
-def test_a_connector_that_warns(source: bytes) -> None:
+def test_a_connector_that_warns_meets_the_contract(source: bytes) -> None:
     assert clauses.warns(source) is None
 
 
@@ -59,7 +59,7 @@ def test_a_connector_that_warns(source: bytes) -> None:
         (b"\0", "does not parse"),
     ],
 )  # fmt: skip
-def test_a_connector_that_does_not(source: bytes, why: str) -> None:
+def test_a_connector_without_the_warning_is_told_why(source: bytes, why: str) -> None:
     assert why in str(clauses.warns(source))
 
 
@@ -208,7 +208,7 @@ def test_a_role_and_its_connector_are_found_in_every_language(text: str, connect
 @pytest.mark.parametrize(
     "text", ["kv_both", "# the kv_role may be kv_both", "kv_role = config.kv_role", "kv_role in ('kv_both',)"]
 )
-def test_talk_of_roles_sets_none(text: str) -> None:
+def test_text_about_roles_is_no_config(text: str) -> None:
     assert roles_in_text.sites(text.encode()) == []
 
 
@@ -217,7 +217,7 @@ def test_talk_of_roles_sets_none(text: str) -> None:
     [("NixlConnector", 1), ("NixlPullConnector", 1), ("NixlPushConnector", 1), ("my.module.NixlConnector", 1),
      ("NixlConnectorV2", 0), ("LMCacheConnectorV1", 0), ("MultiConnector", 0), ("MyNixlConnector", 0)],
 )  # fmt: skip
-def test_whose_kv_both_is_to_go(connector: str, left: int) -> None:
+def test_kv_both_counts_for_connectors_of_nixl_only(connector: str, left: int) -> None:
     config = f'{{"kv_connector":"{connector}","kv_role":"kv_both"}}'.encode()
     assert len(clauses.kv_both_left("docs/page.md", config)) == left
 

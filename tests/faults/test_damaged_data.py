@@ -83,7 +83,7 @@ def test_a_patch_that_is_cut_short(damaged: Tiny, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1, "releases": {}}', "\xff"])
-def test_a_lock_that_is_none(damaged: Tiny, tmp_path: Path, text: str) -> None:
+def test_a_lock_file_that_is_no_lock_is_named(damaged: Tiny, tmp_path: Path, text: str) -> None:
     (damaged.root / "patches/lock.json").write_text(text, encoding="latin-1")
     both_ways(damaged, tmp_path, "patches/lock.json is damaged")
 

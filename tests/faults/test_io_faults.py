@@ -86,6 +86,6 @@ def test_a_bit_that_is_turned_round_in_every_write(scenario: Scenario, tmp_path:
     turned_round(scenario, MANY, tmp_path)
 
 
-def test_the_fault_is_met(scenario: Scenario, tmp_path: Path) -> None:
+def test_a_fault_of_the_disk_reaches_the_tools(scenario: Scenario, tmp_path: Path) -> None:
     """The faults reach the tools: the very first change of all cannot be made, and everything is as it was."""
     assert spoilt(scenario, Spoil(How.FAIL_FROM, 1, errno.ENOSPC), tmp_path / "shop") == "old"

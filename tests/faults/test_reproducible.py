@@ -167,7 +167,7 @@ def products(tiny: Tiny, wheel: Path, way: Way, room: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_the_same_bytes(
+def test_the_same_input_gives_the_same_bytes_elsewhere(
     tiny: Tiny,
     tmp_path: Path,
     place: Callable[[Way], Path],

@@ -39,7 +39,7 @@ def test_what_was_found_and_kept(name: str) -> None:
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", NAMES)
-def test_mutations_of_it(name: str) -> None:
+def test_mutated_inputs_break_no_parser(name: str) -> None:
     target = TARGETS[name]
     seeds = [*target.seeds(), *inputs.kept(name)]
     pieces = [b"", b"\0", b"\xff", b"\n", b'"', b"{", b"}", *target.words]

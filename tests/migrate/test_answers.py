@@ -147,13 +147,13 @@ def test_of_lines_that_are_alike_none_takes_the_answer_of_another(capsys: pytest
     assert (_key("b.sh", 0), _key("b.sh", 2)) == (fourth, third)  # told apart by what they stand under
 
 
-def test_a_line_that_was_written_is_what_it_was() -> None:
+def test_a_line_keeps_its_identity_when_its_role_is_written() -> None:
     before = f"{UNSAID}{UNSAID}"
     after = before.replace("kv_both", "kv_producer", 1)
     assert [p.key for p in identity.places(before)] == [p.key for p in identity.places(after)]
 
 
-def test_an_answer_does_not_turn_what_the_file_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_against_the_file_s_own_words_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.sh").write_text(f"# prefill\n{UNSAID}")
     Path(".kv-roles.toml").write_text(_answer("a.sh", "decode"))
     code, out, _ = _run(capsys, "--check", "--write", "a.sh")

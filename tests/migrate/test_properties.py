@@ -128,7 +128,9 @@ def test_yaml_nodes(configs: tuple[Any, Any], side: str, flow: bool, width: int 
 
 @settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.booleans(), st.sampled_from([None, 1, 2]))
-def test_json(configs: tuple[Any, Any], side: str, ascii_only: bool, indent: int | None) -> None:
+def test_json_means_the_same_but_for_its_roles(
+    configs: tuple[Any, Any], side: str, ascii_only: bool, indent: int | None
+) -> None:
     before, after = configs
     text = _dumps({"name": f"w-{side}", "kv": before, "nested": json.dumps({"a": before})}, ascii_only, indent)
     out = json.loads(_migrated("v.json", text))
@@ -168,7 +170,7 @@ def test_shell_in_yaml_in_a_heredoc(configs: tuple[Any, Any], side: str) -> None
 
 @settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.sampled_from(["literal", "string", "split", "fstring"]), st.integers(1, 40))
-def test_python(configs: tuple[Any, Any], side: str, style: str, cut: int) -> None:
+def test_python_means_the_same_but_for_its_roles(configs: tuple[Any, Any], side: str, style: str, cut: int) -> None:
     before, after = configs
     source = json.dumps(before)
     if style == "literal":
@@ -196,7 +198,7 @@ def test_python(configs: tuple[Any, Any], side: str, style: str, cut: int) -> No
 
 @settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.booleans())
-def test_toml(configs: tuple[Any, Any], side: str, basic: bool) -> None:
+def test_toml_means_the_same_but_for_its_roles(configs: tuple[Any, Any], side: str, basic: bool) -> None:
     before, after = configs
     source = json.dumps(before, ensure_ascii=False)
     value = json.dumps(source, ensure_ascii=False) if basic or "'" in source else f"'{source}'"
@@ -226,7 +228,7 @@ def test_markdown_fences(configs: tuple[Any, Any], side: str, fence: str, indent
 
 @settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.integers(1, 3))
-def test_notebooks(configs: tuple[Any, Any], side: str, lines: int) -> None:
+def test_a_notebook_means_the_same_but_for_its_roles(configs: tuple[Any, Any], side: str, lines: int) -> None:
     before, after = configs
     code = f"{side}_kv = {before!r}\n" * 1 + "x = 1\n" * lines
     book = {"cells": [{"cell_type": "code", "source": code.splitlines(keepends=True), "outputs": []}], "nbformat": 4}
@@ -238,7 +240,7 @@ def test_notebooks(configs: tuple[Any, Any], side: str, lines: int) -> None:
 
 @settings(max_examples=EXAMPLES)
 @given(_configs(), _sides, st.sampled_from(["go-raw", "go", "rust", "docker", "make"]))
-def test_other_languages(configs: tuple[Any, Any], side: str, lang: str) -> None:
+def test_other_languages_mean_the_same_but_for_their_roles(configs: tuple[Any, Any], side: str, lang: str) -> None:
     before, after = configs
     source = json.dumps(before)
     quoted = json.dumps(source)

@@ -133,7 +133,7 @@ def test_a_link_that_leaves_is_named_and_fails_where_it_may_hide_a_role(capsys: 
     assert _run(capsys, ".", "../outside")[1].count("KVR101") == 1
 
 
-def test_what_is_no_file_is_unread(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_or_a_socket_is_unread(capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo("pipe.sh")
     code, out = _run(capsys, ".")
     assert (code, "pipe.sh:1:1: KVR190 skipped: not a regular file" in out) == (1, True)
@@ -258,7 +258,7 @@ def test_settings_above_what_was_named_count_only_inside_a_repository(capsys: py
         ("a/**b", "a/x/yb", True), ("**/**/x", "x", True),
     ],
 )  # fmt: skip
-def test_globs(glob: str, path: str, yes: bool) -> None:
+def test_a_glob_of_the_settings_matches_these_paths_and_not_those(glob: str, path: str, yes: bool) -> None:
     assert settings.matches(path, glob) is yes
 
 

@@ -129,7 +129,7 @@ def test_of_several_places_the_nearest_is_taken_unless_only_one_will_do() -> Non
     assert "2 places" in e.value.describe()[1]
 
 
-def test_files_that_come_and_go() -> None:
+def test_a_patch_creates_and_deletes_files() -> None:
     come = mail({"f": None}, {"f": b"hello\nworld"}).files[0]
     assert patchfile.apply(None, come)[0] == b"hello\nworld"
     assert patchfile.apply(b"hello\nworld", come.reversed())[0] is None

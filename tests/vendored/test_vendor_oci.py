@@ -155,7 +155,7 @@ def test_a_file_that_a_later_layer_replaced_or_took_away_counts_as_it_is(
     vendor("oci", "--vllm-rev", "0.22.1", "--base", base, "--no-strict").refused(1, CONNECTOR)
 
 
-def test_an_emptied_folder_is_empty(vendor: Vendor, files: oci.Files, tmp_path: Path) -> None:
+def test_a_folder_that_a_layer_emptied_holds_no_vllm(vendor: Vendor, files: oci.Files, tmp_path: Path) -> None:
     base = oci.layout(tmp_path / "base", files, upper={f"{oci.AT}/.wh..wh..opq": b""})
     vendor("oci", "--vllm-rev", "0.22.1", "--base", base).refused(4, "There is no vllm/__init__.py")
 

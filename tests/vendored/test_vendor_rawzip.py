@@ -76,7 +76,7 @@ def test_zip64_members_and_a_large_directory_are_read_and_written(
 
 
 @pytest.mark.slow
-def test_many_members(tmp_path: Path) -> None:
+def test_a_wheel_of_more_members_than_the_old_zip_format_holds_is_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as z:
         for n in range(66_000):

@@ -80,7 +80,7 @@ def test_start_up_code_without_an_end_is_not_waited_for(vendor: Vendor, site: Pa
     vendor("install", "--python", python(site)).ok()
 
 
-def test_a_copy_without_record_is_not_patched_behind_ones_back(
+def test_a_copy_without_record_that_comes_first_on_the_path_is_named_and_not_patched(
     vendor: Vendor, site: Path, wheel: Path, tmp_path: Path
 ) -> None:
     first = overlay(tmp_path / "overlay", wheel)

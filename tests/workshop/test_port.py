@@ -182,9 +182,7 @@ def test_a_hand_resolved_tree_becomes_variants(project: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_change_that_is_no_topics_business_is_refused_before_anything_is_written(
-    project: Path, tmp_path: Path
-) -> None:
+def test_a_change_to_a_file_of_no_topic_is_refused_before_anything_is_written(project: Path, tmp_path: Path) -> None:
     source = archive(tmp_path, NEXT, {**files_of(NEWEST), "vllm/logger.py": b"import logging\n"})
     tree = tmp_path / "tree"
     subprocess.run(["tar", "xzf", str(source), "-C", str(tmp_path)], check=True)

@@ -62,7 +62,7 @@ def test_a_server_that_lost_a_port_is_started_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runs", [(LOSES, LOSES, SERVES), (FAILS, SERVES)], ids=["once only", "for a port only"])
-def test_any_other_end_is_an_end(tmp_path: Path, runs: tuple[str, ...]) -> None:
+def test_a_server_that_ends_before_it_is_ready_fails_the_run(tmp_path: Path, runs: tuple[str, ...]) -> None:
     with pytest.raises(Unproven, match="before it was ready"), running([server(tmp_path, *runs)]):
         pass
 
@@ -85,7 +85,9 @@ TOO_LATE = "NIXL transfer failure: handshake_failed | zmq.error.Again: Resource 
     [("500 500 200", TOO_LATE, (200,)), ("500", TOO_LATE, None), ("500 200", "NIXL_ERR_INVALID_PARAM", None)],
     ids=["a handshake that came too late is asked for again", "but not for ever", "and nothing else is"],
 )
-def test_a_pair(tmp_path: Path, answers: str, says: str, tokens: tuple[int, ...] | None) -> None:
+def test_a_request_through_a_pair_gives_tokens_or_says_who_refused_it(
+    tmp_path: Path, answers: str, says: str, tokens: tuple[int, ...] | None
+) -> None:
     prefiller = server(tmp_path, COMPLETES, more=("200", ""))
     decoder = server(tmp_path, COMPLETES, more=(answers, says))
     with running([prefiller, decoder]):
