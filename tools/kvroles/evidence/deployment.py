@@ -40,10 +40,21 @@ _PREFILL_OFF = regex(
       | enable_?(?:pd|disagg\w*) | (?:[\w.-]{0,60}[_.-])?(?:pd|disagg\w{0,60}?)[._]?enabled?
       | (?:prefill(?:er)?s?|pd|disagg\w*):[ ]*\{[^}\n]*?\b(?:replicas?|create|enabled?) )
     ["']?\s*[:=]\s*["']?(?P<value>[\w$]+)
-    | ^(?P<block>[ ]*-?[ ]*(?:prefill(?:er)?s?|pd|disagg\w*):[ ]*(?:\#.*)?\r?\n)
-      (?=(?P<in>[ ]+)(?P<key>replicas?|create|enabled?):[ ]*(?P<set>\w+))"""
+    | ^(?P<block>[ \t]*-?[ \t]* (?: (?:prefill(?:er)?s?|pd|disagg\w*):[ ]*(?:\#.*)?
+      | \[{1,2}[\w.:-]{0,40}prefill\w{0,20}\]{1,2}[ \t]*
+      | (?:module|group|target|resource[ ]"[\w-]{1,60}")[ ]"[\w.-]{0,40}prefill[\w.-]{0,20}"[ ]*\{[ \t]* ) \r?\n)
+      (?=(?P<in>[ \t]*)(?:[\w-]{1,60}[ \t]*[:=][^\n{]{0,200}\n(?P=in)){0,3}
+      (?P<key>replicas?|create|enabled?|count|scale)[ \t]*[:=][ \t]*(?P<set>\w+))"""
 )
-_SETTINGS_OFF = ("replica", "count", "create", "enable", "num")  # a line without any of them is no such setting
+_SETTINGS_OFF = (
+    "replica",
+    "count",
+    "create",
+    "enable",
+    "num",
+    "scale",
+)  # a line without any of them is no such setting
+_BLOCK = 300  # characters behind a block's head in which it is turned off
 # One side's text made from the other's: ``sed 's/prefill/decode/'``, ``${X//prefill/decode}``, ``.replace("prefill", "decode")``.
 _SUBSTITUTED = regex(
     r"""(?imx)
@@ -130,9 +141,9 @@ class Deployment:
         s = self.text.s
         found = (
             m
-            for start, end, below in self.lines("prefill", "pd", "disagg")
-            if any(word in self.low[start:below] for word in _SETTINGS_OFF)
-            for m in _PREFILL_OFF.finditer(s, start, below)
+            for start, end, _ in self.lines("prefill", "pd", "disagg")
+            if any(word in self.low[start : end + _BLOCK] for word in _SETTINGS_OFF)
+            for m in _PREFILL_OFF.finditer(s, start, min(len(s), end + _BLOCK))
             if m.start() <= end
         )
         for m in found:

@@ -206,8 +206,9 @@ _NOT_HERE = regex(
     r"|[\w\s]*?(?:[:=(\[,;–—]|\s-)\s*(?:(?:has|have|was|were|is|are)\s+)?(?:been\s+)?(?:moved|removed|gone|dropped|retired|elsewhere)\b"
     r"(?!\s+(?:the|its|all|some)\b)"
     r"|[\w\s]*?(?:\s(?:in|on|at)|[:=])\s+(?:an?other|the\s+other|a\s+different|a\s+separate|other)\s+(?:cluster|namespace|region|site|repo\w*|chart)s?\b"
-    r"|[\w\s]*?(?:[:=–—]|\s-)\s*see\s"
+    r"|[\w\s]*?(?:[:=–—]|\s-)\s*(?:see\s|not\b|no\b|0\b)"
 )
+_POINTS = regex(r"(?:[-=]>|→)\s*[^\s/]*/|^\W*</")  # to another file; what ends here
 _QUESTION = regex(r"[^.!;:,(\[]*[?？]")
 _STOP = regex(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
 
@@ -232,6 +233,8 @@ def opens_with(text: str) -> Side | None:
 
 def _opened(text: str) -> tuple[Side, str] | None:
     """The side that a text opens with, and what stands behind it."""
+    if _POINTS.search(text):
+        return None
     clean = _DECORATED.sub(" ", text).strip(" \t#*-=:_~")
     clean = _FIRST.sub("", clean)
     side = prose_side(clean)

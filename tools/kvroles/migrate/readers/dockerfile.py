@@ -27,6 +27,7 @@ _WRITTEN = regex(r"\s*(?:--\S+\s+)*<<-?\s*[\"']?\w+[\"']?[ \t]+(?P<target>\S+)[ 
 _DOCKER = regex(r"^[ \t]*(?P<name>[A-Za-z]+)[ \t]+(?:--\S+[ \t]+)*")
 _ENV = regex(r"(?im)^[ \t]*(?:ENV|ARG)[ \t]+((?:[^\n\\]|\\.|\\\n)*)")
 _ENV_PAIR = regex(r"(?:^|\s)(\w+)(?:=|\s+(?=\S+\s*$))[\"']?([^\s\"'\\]+)")
+_TAKES = regex(r"(?i)\s*ENV\s+([\w.-]+)=\S*\$\{?\w+\}?\S*\s*\Z")  # another variable that takes one, and nothing more
 _EXPANDED = regex(r"\$\{?(\w+)")
 _FROM = regex(r"(?i)\bAS\s+(\S+)")
 
@@ -181,6 +182,10 @@ class _Dockerfile:
             stage = self._stages[bisect_right(self._stages, i, key=lambda s: s[0]) - 1][1]
             use = lines_of.owner(self.t, i, stage, self.ctx)
             if use.kind != "comment":
+                if (taker := _TAKES.match(lines_of.line_at(self.t.s, i))) is not None:
+                    use = lines_of.named(
+                        Scope("variable", taker[1], use), kinds.VARIABLE, taker[1], self.t.at(i), self.ctx
+                    )
                 out.append(use)
         return out
 

@@ -131,7 +131,7 @@ class _RecipeFile:
         name, needs = rule.group("name"), rule.group("deps")
         around = _of_line(t, a, b, self._comments, self.up, ctx)
         scope = lines_of.named(Scope("target", name, around), kinds.TARGET, name, t.at(a), ctx)
-        scope.find_uses, scope.only_doubts = partial(_needed, name, self._rules, self.up, ctx), True
+        scope.find_uses, scope.only_doubts = partial(self._started, name), True
         segments, below = self._recipe(i + 1, a, scope)
         if TOKEN_RE.search(needs):  # arguments of a needed target: (serve "8100" '{...}')
             self._out += ctx.read(t.slice(a + rule.start("deps"), a + rule.end("deps")), scope, "shell")
@@ -142,6 +142,18 @@ class _RecipeFile:
                 body = join(held)
                 self._bodies.append((owner, _dollars(body) if self._make else body))
         return below
+
+    def _started(self, name: str) -> list[Scope]:
+        """The scope of each target that stands for ``name``, or whose recipe runs it; and of each alias of it."""
+        out = _needed(name, self._rules, self.up, self.ctx)
+        word = rf"{re.escape(name)}(?![\w-])"
+        runs = re.compile(rf"(?:\$[({{]MAKE[)}}]|\b(?:make|just))(?:[ \t]+(?:-[^\s]+|[\w.-]+=\S*))*[ \t]+{word}")
+        out += [scope for scope, body in self._bodies if scope.name != name and runs.search(body.s)]
+        for m in re.finditer(rf"(?m)^alias[ \t]+([\w-]+)[ \t]*:=[ \t]*{word}", self.t.s) if not self._make else ():
+            place = self.t.at(m.start())
+            scope = Scope("target", m[1], self.up, place=place)
+            out.append(lines_of.named(scope, kinds.TARGET, m[1], place, self.ctx))
+        return out
 
     def _recipe(self, i: int, rule: int, scope: Scope) -> tuple[list[tuple[Scope, list[Text]]], int]:
         """The lines of a recipe that begins on line ``i``, and the number of the line below it.

@@ -15,6 +15,9 @@ from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Source
 
 _COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
+_COPIED = regex(
+    r"\.(?:model_copy|copy|clone|deep_?copy|_replace)\(|\b(?:deepcopy|copy\.copy|dataclasses\.replace|structuredClone)\("
+)
 _ALONE = regex(r"^[\"'`]([\w./-]+)[\"'`]$")
 _NAMED = regex(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
 _PAIR = 2
@@ -66,7 +69,7 @@ class HandedOn(Source):
                     s for w in re.findall(r"\w+", re.sub(rf"\b{re.escape(taker)}\b", "", source)) for s in mentioned(w)
                 }
                 anew = rf"\b{re.escape(taker)}(?:\[[\"']kv_role[\"']\]|\.kv_role)\s*="
-                if other not in said and not re.search(
+                if (other not in said or _COPIED.search(source)) and not re.search(
                     r"kv_(?:role|producer|consumer)", source + self._after(owner, anew)
                 ):
                     return kinds.HANDED_ON.cue(other, taker, self.t.at(m.start()))

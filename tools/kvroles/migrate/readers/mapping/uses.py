@@ -20,8 +20,13 @@ from kvroles.migrate.readers.mapping import config_maps
 _TEMPLATE_KEY = regex(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
 )
-# What a reference to another key begins with, up to its name: ``${{ env.``, ``$(``, ``{{ .Values.``, ``%(``, ``$ref: "#/``.
-_REFERS = r"(?:\$[({]{0,3}\s*(?:[\w-]+\.){0,4}|\{\{[^{}\n]{0,80}?|%\(|\$ref[\"']?\s*:\s*[\"']?[^\s\"']{0,80}?/)"
+# What a reference to another key begins with, up to its name: ``${{ env.``, ``$(``, ``{{ .Values.``, ``%(``, ``$ref: "#/``,
+# CloudFormation's ``!Ref``, ``npm run``, the ``inherits`` of a bake file.
+_REFERS = (
+    r"(?:(?:\$[({]{0,3}\s*(?:[\w-]+\.){0,4}|\{\{[^{}\n]{0,80}?|%\(|\$ref[\"']?\s*:\s*[\"']?[^\s\"']{0,80}?/"
+    r"|!(?:Ref|GetAtt)\s+|\b(?:npm\s+run(?:-script)?|pnpm(?:\s+run)?|yarn(?:\s+run)?)\s+)(?<![\w\"'-])"
+    r"|\b(?:inherits\s*=\s*\[[^\]\n]{0,200}?|Ref[\"']?\s*:\s*)[\"'])"
+)
 _TWICE = 2
 _WORD = regex(r"[^\s\"'`,]+")  # of a command in a string
 
@@ -80,6 +85,17 @@ def of_config_map(tree: Document, name: str, key: str) -> list[Scope]:
             if len(out) < MANY and isinstance(node, Map) and config_maps.mounts(node, name, key):
                 out.append(other.scopes(path_to(other.root, node.pairs[0][0].start), follow=False))
                 out[-1].place = tree.source.at(node.start)
+    return out
+
+
+def of_template(tree: Document, name: str) -> list[Scope]:
+    """The owners of every step or task of a workflow that runs the template ``name``."""
+    out: list[Scope] = []
+    for node in walk(tree.root):
+        run = node.get("template") if isinstance(node, Map) and len(out) < MANY else None
+        if isinstance(run, Scalar) and run.value == name:
+            out.append(tree.scopes(path_to(tree.root, run.start), follow=False))
+            out[-1].place = tree.source.at(node.start)
     return out
 
 
@@ -166,7 +182,7 @@ def handed_on(tree: Document, path: list[Node], i: int, other: Side) -> Cue | No
     below = ""
     for key in reversed(keys[1:]):
         below = rf"(?:(?:[.:/]|\[[\"']?){re.escape(key)}[\"']?\]?{below})?"
-    named = re.compile(rf"{_REFERS}(?<![\w\"'-])(?P<name>{re.escape(keys[0])}){below}(?![\w/\[-]|[.:]\w)")
+    named = re.compile(rf"{_REFERS}(?P<name>{re.escape(keys[0])}){below}(?![\w/\[-]|[.:]\w)")
     for m in islice(named.finditer(s), MANY):
         k = m.start("name") - first
         if own.start <= k < own.end or not 0 <= k < len(tree.source.s) or tree.source.at(k) != m.start("name"):

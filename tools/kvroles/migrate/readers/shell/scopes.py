@@ -173,7 +173,7 @@ class Script(Source):
 
         def uses() -> list[Scope]:
             found = [(a, b) for a, b in actions if (a, b) != own and used.search(self.t.s, a, b) is not None]
-            out = [self.owner_at(a) for a, _ in found]
+            out = [self.set_by_action(a, self.owner_at(a)) for a, _ in found]
             for scope, (a, _) in zip(out, found, strict=True):
                 scope.place = self.t.at(a)
             return out
