@@ -202,13 +202,15 @@ class Deployment:
     @cached_property
     def objects(self) -> bool:
         """Whether the file holds Kubernetes objects."""
-        return _KIND.search(self.text.s) is not None
+        return self.text.has("kind") and _KIND.search(self.text.s) is not None
 
     @cached_property
     def proxied(self) -> dict[str, Side]:
         """Ports, host names and variables that a proxy in this file is told are prefill's or decode's."""
         flags = self.places("--prefill", "--decode")
         variables = self.places("prefill", "decode") if "prefill" in self.low and "http" in self.low else []
+        if not flags and not variables:
+            return {}
         return proxies.servers(self.text.s, flags, variables, services=self.objects)
 
     @cached_property

@@ -71,6 +71,8 @@ def mentions(s: str) -> Iterator[Mention]:
 
 def _start_of_word(s: str, i: int) -> int:
     """Where the letters and digits begin that end at index ``i``; no further back than a class's name is long."""
+    if s[i - 1 : i].isalnum() and not s[i - 2 : i - 1].isalnum():  # nearly always: kv_connector
+        return i - 1
     before = s[max(0, i - _LONGEST) : i]
     start = i - len(before) + len(before.rstrip(_ALPHANUMERIC))
     while start and i - start < _LONGEST and s[start - 1].isalnum():  # of another alphabet

@@ -14,7 +14,7 @@ from kvroles.migrate import overlays, regions
 
 LANGUAGES = frozenset({"python", "javascript", "typescript", "tsx"})
 _NEAR = 2000  # characters round a role in which its config begins and ends
-_NAMED = regex(r"([A-Za-z_$]\w*)\s*(?::[^=\n]{0,80})?=\s*[\w.]*\s*[\"'`]?\Z")
+_NAMED = regex(r"(?<![A-Za-z_])([A-Za-z_$]\w*)\s*(?::[^=\n]{0,80})?=\s*[\w.]*\s*[\"'`]?\Z")
 _BEHIND_SIGN = regex(r"\s*[\w.]*\s*[\"'`]?")
 _WORD = regex(r"\w")
 _MANY = 60  # uses of one name

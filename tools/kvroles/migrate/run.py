@@ -211,14 +211,15 @@ def of_bytes(
     if options.proof and any(f.role for f in found):
         result.after = _checked(result, data, ctx, options)
         result.before = data if result.after is not None else b""
-    _show(result, data, options)
+    _show(result, ctx.text.s, data.startswith(BOM), options)
     return result
 
 
-def _show(result: FileResult, data: bytes, options: Options) -> None:
-    """Mask the quotes in the findings, and set what a report shows of the file: the patch and the lines."""
-    mark = len(BOM.decode()) if data.startswith(BOM) else 0
-    before = redact.Shown(data.decode("utf-8"))
+def _show(result: FileResult, text: str, marked: bool, options: Options) -> None:
+    """Mask the quotes in the findings, and set what a report shows of the file: the patch and the lines. ``text`` is the file's,
+    without the byte order mark that one which is ``marked`` begins with."""
+    mark = len(BOM.decode()) if marked else 0
+    before = redact.Shown(BOM.decode() + text if marked else text)
     after = None
     if result.after is not None:
         # lazy: only where a change is proposed

@@ -51,6 +51,7 @@ _PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\x
 MAX_BYTES = 8 << 20
 _COUNTED = 1000  # occurrences in a file too large to be read; the rest are not counted
 _CHUNK = 1 << 20
+_PIECE = 1 << 16
 _SAMPLE = 512  # bytes in which UTF-16 is told by its zeros: nearly half of them
 _NEEDLE = TOKEN.encode()
 _SEAM = 64  # bytes kept of the piece before: no other spelling is longer
@@ -345,7 +346,7 @@ def look(path: str) -> Hit:
             return Hit(path, skipped=SPECIAL)
         if before.st_size > MAX_BYTES:
             return Hit(path, skipped=f"larger than {MAX_BYTES >> 20} MB, {_first(fd)}")
-        data = _all(fd)
+        data = _all(fd, before.st_size)
         after = os.fstat(fd)
         if len(data) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
             return Hit(path, data, skipped="it changed while it was read")
@@ -375,10 +376,10 @@ def judge(path: str, data: bytes) -> Hit:
     return Hit(path, data, skipped="binary: not read", binary=True)
 
 
-def _all(fd: int) -> bytes:
-    """A file's bytes; no more than twice the limit of one that grows while it is read."""
+def _all(fd: int, size: int) -> bytes:
+    """The bytes of a file of that ``size``; no more than twice the limit of one that grows while it is read."""
     parts: list[bytes] = []
-    while part := os.read(fd, _CHUNK):
+    while part := os.read(fd, size if size and not parts else _PIECE):
         parts.append(part)
         if sum(map(len, parts)) > MAX_BYTES * 2:
             break

@@ -31,15 +31,16 @@ def without_token(t: Text) -> list[tuple[int, int]]:
     s = t.s
     if len(s) < _WORTH_IT:
         return []
+    quotes = [q for q in ('"""', "'''") if t.has(q)]
     starts: list[tuple[int, int]] = [(0, 0)]  # where, and how far in
     decorated = False
     for line, indent in _definitions(s):
         begin = starts[-1][0]
-        if not decorated and (s.count('"""', begin, line) + s.count("'''", begin, line)) % 2 == 0:
+        if not decorated and sum(s.count(q, begin, line) for q in quotes) % 2 == 0:
             starts.append((line, indent))
         decorated = s[line + indent] == "@"  # the next of these lines belongs to it
     last = starts[-1][0]
-    if (s.count('"""', last) + s.count("'''", last)) % 2:
+    if sum(s.count(q, last) for q in quotes) % 2:
         return []
     ends = [a for a, _ in starts[1:]] + [len(s)]
     tokens = t.tokens()
