@@ -28,8 +28,11 @@ _RECORD_NAME = regex(
     | (?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$
     | (?:^|[/_-])logs?\.txt$"""
 )
-# Folders of what tests expect to be rendered; and those that runs write to, beside which configs in use may lie.
-_RENDERED_DIR = regex(r"(?i)(?:^|/)(?:__snapshots?__|snapshots|goldens?|recorded)/")
+# Folders of what tests expect to be rendered (elsewhere a ``golden/`` may be in use); and those that runs write to, beside which
+# configs in use may lie.
+_RENDERED_DIR = regex(
+    r"(?i)(?:^|/)(?:__snapshots?__|(?:tests?|testdata|test[-_]data|specs?|fixtures?|__tests__|e2e)/(?:[^/]+/)*(?:snapshots|goldens?|recorded))/"
+)
 _RUN_DIR = regex(
     r"""(?ix) (?:^|/) (?: (?:logs?|results?|benchmark[-_]results?|test[-_]results?|reports?)
     | [\w.-]*?(?<!\d)20\d\d(-?)[01]\d\1[0-3]\d[-_T][0-2]\d[-:h]?[0-5]\d(?!\d{3})[\w:.-]* )/"""  # of a date and time
