@@ -10,6 +10,7 @@ from kvroles.migrate.readers import registry, sniff
 _TEXTS = frozenset({"content", "contents", "data", "inline", "embedded_tmpl"})
 _PATHS = ("path", "dest", "destination", "filename", "file")
 _SUFFIXED = regex(r"\w\.[a-z]{1,5}$")
+_MODULE = regex(r"[a-z]\w*(?:\.[a-z]\w*){2,}")  # Ansible's ``ansible.builtin.shell``
 _SHOWN = frozenset({"json", "yaml"})  # by the text itself, whatever its name
 
 
@@ -25,6 +26,8 @@ def language(leaf: Scalar, path: list[Node]) -> str:
     for name in (pair[0].value, *(path for path in beside if path is not None)):
         if lang := registry.lang_of_name(name):
             return lang
+        if _MODULE.fullmatch(name):
+            continue
         if _SUFFIXED.search(name) and registry.named_for_another(name) and sniff.language(leaf.value) not in _SHOWN:
             return "unknown"
     return "string"
