@@ -59,6 +59,7 @@ def _below(data: bytes, path: str, series: Series) -> set[str]:
 
 
 def _all_known(row: ReleaseRow, default: list[str], have: Callable[[str], set[str]]) -> bool:
+    """Whether each file of the release's default topics has a hash that the lock knows of it; ``have`` gives a file's."""
     known: dict[str, set[str | None]] = {p: set() for n in default if n in row.topics for p in row.topics[n].files}
     for topic in row.topics.values():
         for path, f in topic.files.items():

@@ -24,7 +24,7 @@ NOTHING_MERGED: Merged = MappingProxyType({})
 
 
 class State(StrEnum):
-    """The honest states of a file or topic in a tree."""
+    """The states of a file or topic in a tree."""
 
     PRISTINE = "pristine"  # as upstream ships it
     APPLIED = "applied"  # as the series leaves it
@@ -63,7 +63,8 @@ class TopicStatus(NamedTuple):
 def combine(states: list[State]) -> State:
     """The state of a topic from those of its files; edited wins, then a mixture is partial.
 
-    Every series changes the same files of a release, and many of them alike: those are applied, in an earlier one too.
+    A file that an earlier series changed as the present one does counts as applied: beside files that it left otherwise, the
+    topic is ``earlier``.
     """
     kinds = set(states)
     if State.EDITED in kinds:
@@ -120,7 +121,7 @@ def status(
 def with_present(
     read: Reader, row: ReleaseRow, series: Series, topics: tuple[Topic, ...], merged: Merged = NOTHING_MERGED
 ) -> tuple[Topic, ...]:
-    """``topics`` and the optional ones an earlier run left in the tree: they lie on top, so nothing can be done without."""
+    """``topics`` and the optional ones an earlier run left in the tree: what lies below those cannot be changed without them."""
     others = tuple(t for t in series.topics if t.optional and t not in topics)
     there = (State.APPLIED, State.PARTIAL, State.MERGED, State.EARLIER)
     statuses = status(read, row, series, others, merged)

@@ -65,10 +65,10 @@ def choose(
 ) -> Part:
     """The part that fits a distribution of ``metadata_version`` whose files ``read`` gives.
 
-    A release of the lock (local labels such as ``+cpu`` do not count) is taken by its hashes. Any other version (``.post1``, a
-    nightly) is taken by its files: those of a release where they are its, byte for byte, else by exact context.
-    ``by_context`` allows that for a release whose files are edited too; ``recorded`` is the release that a receipt names.
-    Raises DoesNotApply when ``asked`` names another version or nothing fits, UsageError when ``asked`` is none.
+    A release of the lock (local labels such as ``+cpu`` do not count) is taken by its hashes. Of any other version (``.post1``,
+    a nightly) the files decide: where they are those of a release, byte for byte, that release is taken, and else what fits
+    by exact context. ``by_context`` allows the latter for a release with edited files too; ``recorded`` is the release that a
+    receipt names. Raises DoesNotApply when ``asked`` names another version or nothing fits, UsageError when it is no version.
     """
     found = Version.parse(metadata_version)
     wanted = _asked(asked, lock)
