@@ -69,6 +69,34 @@ def test_four_times_as_many_lines_take_four_times_the_work(name: str, line: str)
     assert _calls(name, line * MANY) < _calls(name, line * FEW) * 5
 
 
+# Parts of one file that each have a name, or a branch, of their own: where it begins, what part ``i`` is.
+PARTS = {
+    "definitions of a template": ("_h.tpl", "", '{{ define "prefill-%d" }}@CONFIG{{ end }}\n'),
+    "branches in a script of a template": (
+        "a.yaml",
+        "data:\n  run.sh: |\n",
+        "    {{ if .p%d }}\n    vllm serve m --kv-transfer-config '@CONFIG'\n    {{ end }}\n",
+    ),
+    "locals of Terraform's and their uses": (
+        "a.tf",
+        "",
+        'locals {\n  kv%d = {kv_connector = "NixlConnector", kv_role = "kv_both"}\n}\nx = local.kv%d\n',
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "head", "part"), PARTS.values(), ids=PARTS.keys())
+def test_what_has_a_name_of_its_own_is_not_looked_for_in_all_the_others(name: str, head: str, part: str) -> None:
+    def calls(n: int) -> int:
+        return _calls(
+            name, head + "".join(part.replace("%d", str(i)) for i in range(n)).replace("@CONFIG", f"{{{CONFIG}}}")
+        )
+
+    base.load()
+    calls(2)
+    assert calls(60) < calls(15) * 7
+
+
 @pytest.mark.parametrize("length", [2_000, 8_000])
 def test_a_long_word_is_gone_through_once(length: int) -> None:
     """A pattern that goes back letter by letter takes minutes here, and not a moment."""

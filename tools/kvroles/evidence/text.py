@@ -37,12 +37,13 @@ class Text:
     Those are kept as runs: from index ``_starts[k]`` on, the characters stand side by side in the file from ``_places[k]`` on.
     """
 
-    __slots__ = ("_places", "_starts", "_tokens", "s")
+    __slots__ = ("_outdented", "_places", "_starts", "_tokens", "s")
 
     def __init__(self, s: str, place: int = 0, runs: tuple[list[int], list[int]] | None = None) -> None:
         self.s = s
         self._starts, self._places = runs if runs is not None else (_ONE_RUN, [place])
         self._tokens: list[int] | None = None
+        self._outdented: Text | None = None
 
     @staticmethod
     def of_file(data: bytes) -> Text:
@@ -119,6 +120,11 @@ class Text:
 
     def outdented(self) -> Text:
         """The text without the indentation that all its lines share, those of nothing but blanks aside."""
+        if self._outdented is None:
+            self._outdented = self._without_indent()
+        return self._outdented
+
+    def _without_indent(self) -> Text:
         s = self.s
         if "\n" not in s or not s.lstrip("\n").startswith((" ", "\t")) or not s.strip():
             return self

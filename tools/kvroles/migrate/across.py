@@ -138,10 +138,11 @@ def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
         s = ctx.text.s if here else neighbours.text(path)
         if name not in s:
             continue
-        s = re.sub(rf"\b\w+\.(?={re.escape(name)}\()", lambda m: " " * len(m.group()), s)  # imported as a module
+        if f".{name}(" in s:  # imported as a module
+            s = re.sub(rf"\b\w+\.(?={re.escape(name)}\()", lambda m: " " * len(m.group()), s)
         shown = ctx.name if here else _join(os.path.dirname(ctx.name), os.path.dirname(own), path)
         own_block = range(block.start - len(name) - _HEAD, block.end) if here else None
-        out = _used(File(path, shown, Text(s)), name, "includes", own_block) | out
+        out = _used(_opened(path, shown, s), name, "includes", own_block) | out
     return out
 
 
@@ -181,12 +182,24 @@ def by_name(ctx: FileCtx, names: set[str]) -> dict[str, dict[Side, Cue]]:
     return out
 
 
+@lru_cache(maxsize=8)
+def _opened(path: str, shown: str, s: str) -> File:
+    """A file of which several names are asked, one after another."""
+    return File(path, shown, Text(s))
+
+
+@lru_cache(maxsize=8)
+def _owner(other: File, *, named: bool) -> Scope:
+    """The owner of all that stands in another file; its name speaks if it is ``named``."""
+    return Scope("other file", other.name, None, file_scope(other.name, other).cues if named else [])
+
+
 def _used(other: File, name: str, how: str, own_block: range | None = None) -> dict[Side, Cue]:
     """What each side, prefill or decode, is seen to use ``name`` for in a file; ``how`` is the word for it.
 
     ``own_block`` is given where the file is the one at hand: its uses in there do not count, nor does the file's name.
     """
-    up = Scope("other file", other.name, None, file_scope(other.name, other).cues if own_block is None else [])
+    up = _owner(other, named=own_block is None)
     base = os.path.basename(other.path)
     uses = mentions.owners(_language(base), other.text, name, up, other)
     sides = {decide.of_use(use).side for use in uses if own_block is None or use.place not in own_block}

@@ -99,6 +99,7 @@ class File(FileCtx):
         self.asked_for = False  # whether the user named the very file
         self._kept: dict[Hashable, object] = {}
         self._of_names: dict[str, tuple[int, str]] = {}
+        self._only: frozenset[int] | None = None
         self._meanings: list[Callable[[str], str | None]] = []
         self._pairs: list[list[tuple[str, str]]] = []
 
@@ -226,6 +227,20 @@ class File(FileCtx):
     def owner_at(self, lang: str, text: Text, at: int, owner: Scope) -> Scope | None:
         """The innermost owner of index ``at`` of ``text``, which is of language ``lang``; None in a comment."""
         return reader(lang or "prose").owner_at(text, at, owner, self)
+
+    @contextmanager
+    def only(self, places: frozenset[int]) -> Iterator[None]:
+        """Have the readers inside the ``with`` asked for the roles at some places alone, of a text that is read once for each of
+        its parts."""
+        before, self._only = self._only, places
+        try:
+            yield
+        finally:
+            self._only = before
+
+    def asked_for_at(self, place: int) -> bool:
+        """Whether a reader is asked for the role at a place of the file."""
+        return self._only is None or place in self._only
 
     @contextmanager
     def knowing(self, meaning: Callable[[str], str | None]) -> Iterator[None]:

@@ -34,12 +34,18 @@ def parser(name: str) -> Parser:
     return Parser(Language(getattr(binding, function)()))
 
 
+# What was parsed last: a text that is read for several owners, one after another, is parsed once.
+_last: list[tuple[str, bytes, Node]] = []
+
+
 def parse(name: str, t: Text, masked: bytes | None = None, hidden: Sequence[tuple[int, int]] = ()) -> Node:
     """The root node of ``t``; its byte offsets are indices of ``t.s``. The ``hidden`` stretches, in order, are not read.
 
     Raises ``RecursionError`` if a token lies deeper than anything a person wrote: climbing out of it would take forever.
     """
     source = t.ascii() if masked is None else masked
+    if not hidden and _last and _last[0][0] == name and _last[0][1] == source:
+        return _last[0][2]
     reader = parser(name)
     if hidden:
         source, reader.included_ranges = _without(source, hidden)
@@ -53,6 +59,7 @@ def parse(name: str, t: Text, masked: bytes | None = None, hidden: Sequence[tupl
                 break
         else:
             raise RecursionError(f"nested deeper than {MAX_NODES_DEEP}")
+    _last[:] = [] if hidden else [(name, source, root)]
     return root
 
 

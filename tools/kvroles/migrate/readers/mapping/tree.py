@@ -20,7 +20,7 @@ from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import config_maps, files, uses
 from kvroles.migrate.readers.mapping.configs import Configs
 from kvroles.migrate.readers.mapping.remarks import Remarks, opens_line
-from kvroles.migrate.readers.template.actions import Branch, defined
+from kvroles.migrate.readers.template.actions import Branch, Nest, defined
 from kvroles.migrate.readers.words import REACH, role_set
 
 _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
@@ -50,7 +50,7 @@ class Tree:
         self.ctx = ctx
         self._remarks = Remarks(source, ctx)
         self.has_comments = commented  # the language has # comments
-        self.branches = branches
+        self.nest = Nest(branches)
         self.branch_scope = branch_scope
         self.configs = Configs(root, source, ctx)
         self._head: list[Cue] | None = None  # what the comment at the document's head says of one side
@@ -107,14 +107,18 @@ class Tree:
 
     def _within(self, leaf: Scalar) -> list[Branch]:
         """The branches of conditionals that begin within a scalar, and the definitions that end in it."""
-        return [b for b in self.branches if leaf.start < b.start < leaf.end or _ends_within(b, leaf)]
+        above = (b for b in self.nest.around(leaf.start) if _ends_within(b, leaf))
+        return [*above, *self.nest.begun(leaf.start, leaf.end)]
 
     def _branched(self, leaf: Scalar, path: list[Node]) -> list[Site]:
         """The sites in a scalar that holds conditionals: of each, the branches round it are owners."""
         out: list[Site] = []
-        branches = self._within(leaf)
-        places = {self.source.at(i): tuple(b for b in branches if b.start <= i < b.end) for i in self.source.tokens()}
-        for around in {b for place, b in places.items()}:
+        within = set(self._within(leaf))
+        places = {self.source.at(i): tuple(b for b in self.nest.around(i) if b in within) for i in self.source.tokens()}
+        by_branch: dict[tuple[Branch, ...], set[int]] = {}
+        for place, inside in places.items():
+            by_branch.setdefault(inside, set()).add(place)
+        for around, own in by_branch.items():
             scope = self.scopes(path)
             for branch in around:
                 scope = self.branch_scope(branch, scope, self.source) if self.branch_scope is not None else scope
@@ -123,7 +127,8 @@ class Tree:
                 text = text.slice(
                     *(bisect_left(range(len(text.s)), self.source.at(i), key=text.at) for i in around[-1][:2])
                 )
-            out += [s for s in self.ctx.read(text, scope, files.language(leaf, path)) if places.get(s.pos) == around]
+            with self.ctx.only(frozenset(own)):
+                out += [s for s in self.ctx.read(text, scope, files.language(leaf, path)) if s.pos in own]
         return out
 
     # -- owners -------------------------------------------------------------------------------------------------------
@@ -132,7 +137,7 @@ class Tree:
         """The owners along ``path``, the innermost of them returned; without ``follow`` no uses of theirs are looked up."""
         scope = self._head_of(path[0])
         leaf = path[-1]
-        pending = [b for b in self.branches if b.start <= leaf.start < b.end and not _ends_within(b, leaf)]
+        pending = [b for b in self.nest.around(leaf.start) if not _ends_within(b, leaf)]
         keys: list[str] = []  # those on the way down
         for i, node in enumerate(path):
             while pending and pending[0].start <= node.start and self.branch_scope:

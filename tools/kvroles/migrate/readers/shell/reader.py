@@ -50,7 +50,7 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     done = -1
     with ctx.knowing(script.value_of):
         for i in t.tokens():
-            if i < done:
+            if i < done or not ctx.asked_for_at(t.at(i)):
                 continue
             sites, end = _at(script, i)
             out += sites

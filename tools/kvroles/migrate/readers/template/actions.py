@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -133,3 +135,56 @@ def branches(s: str) -> list[Branch]:
             chained.pop()
     only = {b.first[0]: (b.start, b.end) for b in out if b.first is not None}
     return sorted((b._replace(other=only.get(b.start)) for b in out), key=lambda b: b.start)
+
+
+class Nest:
+    """Branches, one in another: those round a place are found without going through all of them."""
+
+    def __init__(self, branches: Sequence[Branch] = ()) -> None:
+        self._branches = branches
+        self._starts = [b.start for b in branches]
+        self._outer: list[int] = []  # of each branch the one round it
+        open_: list[int] = []
+        for n, b in enumerate(branches):
+            while open_ and branches[open_[-1]].end <= b.start:
+                open_.pop()
+            self._outer.append(open_[-1] if open_ else -1)
+            open_.append(n)
+
+    def around(self, i: int) -> list[Branch]:
+        """The branches that index ``i`` is in, the outermost first."""
+        out: list[Branch] = []
+        n = bisect_right(self._starts, i) - 1
+        while n >= 0:
+            if i < self._branches[n].end:
+                out.append(self._branches[n])
+            n = self._outer[n]
+        return out[::-1]
+
+    def begun(self, a: int, b: int) -> Iterator[Branch]:
+        """The branches that begin behind index ``a`` and before ``b``."""
+        for n in range(bisect_right(self._starts, a), bisect_left(self._starts, b)):
+            yield self._branches[n]
+
+
+@lru_cache(maxsize=8)
+def nest(s: str) -> Nest:
+    """The branches of ``s``, one in another."""
+    return Nest(branches(s))
+
+
+@lru_cache(maxsize=8)
+def _by_word(s: str) -> dict[str, list[tuple[int, int]]]:
+    out: dict[str, list[tuple[int, int]]] = {}
+    for a, b in actions(s):
+        for word in {w for pair in _WORDS.findall(s, a, b) for w in pair if w}:
+            out.setdefault(word, []).append((a, b))
+    return out
+
+
+_WORDS = regex(r"[\"`]([^\"`\n]+)[\"`]|(\w+)")
+
+
+def with_word(s: str, word: str) -> Sequence[tuple[int, int]]:
+    """The span of each action of ``s`` that has a word, or a string that is no more than that."""
+    return _by_word(s).get(word.lstrip("$"), ())

@@ -80,7 +80,7 @@ def _in_branch(
 ) -> Site | None:
     """The site of a role in a branch that is one object, or stands on one line: ``{{ define "kv" }}{...}{{ end }}``,
     ``kv: {{ if ... }}'{...}'{{ else }}'{...}'{{ end }}``."""
-    own = next((b for b in reversed(branches) if b.start <= i < b.end), None)
+    own = next(reversed(template.nest(t.s).around(i)), None) if branches else None
     if own is None or "{" not in t.s[own.start : i]:
         return None
     body = t.s[own.start : own.end]
@@ -105,7 +105,7 @@ def _branch(t: Text, trees: list[Tree], top: Scope, ctx: File, b: template.Branc
         name = m.group(1) or m.group(2) or m.group(3)
         scope.kind, scope.name, scope.only_doubts = "template", name, True
         pattern = rf"\b(?:include|template|tpl)\s+\"{re.escape(name)}\"" if m.group(1) else rf"(?<![\w.]){name}\b"
-        scope.find_uses = partial(_action_uses, t, pattern, (b.start, b.start), trees, top, ctx)
+        scope.find_uses = partial(_action_uses, t, name, pattern, (b.start, b.start), trees, top, ctx)
     return scope
 
 
@@ -196,7 +196,9 @@ def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up
     cues = [kinds.VARIABLE.cue(s, name, t.at(action[0])) for s in sides if len(sides) == 1]
     pattern = rf"(?<![\w.]){re.escape(name)}\b"
     around = _noted(t, action, _chain_at(t, trees, action[0], up, ctx), ctx)
-    return Scope("variable", name, around, cues, find_uses=partial(_action_uses, t, pattern, action, trees, up, ctx))
+    return Scope(
+        "variable", name, around, cues, find_uses=partial(_action_uses, t, name, pattern, action, trees, up, ctx)
+    )
 
 
 _NOTE = regex(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
@@ -221,16 +223,18 @@ def _chain_at(t: Text, trees: list[Tree], place: int, up: Scope, ctx: File) -> S
             path = path_to(tree.root, place)
             scope, start = tree.scopes(path), path[-1].start
             break
-    for branch in template.branches(t.s):
-        if start < branch.start <= place < branch.end:
+    for branch in template.nest(t.s).around(place):
+        if start < branch.start:
             scope = _branch(t, trees, up, ctx, branch, scope, t)
     return scope
 
 
-def _action_uses(t: Text, pattern: str, own: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Scope]:
-    """The owners of every action other than ``own`` that puts to use what ``pattern`` finds."""
+def _action_uses(
+    t: Text, name: str, pattern: str, own: tuple[int, int], trees: list[Tree], up: Scope, ctx: File
+) -> list[Scope]:
+    """The owners of every action other than ``own`` that puts ``name`` to use, as ``pattern`` finds it."""
     out: list[Scope] = []
-    for a, b in template.actions(t.s):
+    for a, b in template.with_word(t.s, name):
         if (a, b) == own or re.search(pattern, t.s[a:b]) is None:
             continue
         if re.fullmatch(pattern, expression.variable_set(t.s[a:b])):
