@@ -1,4 +1,4 @@
-"""A script, a manifest or a program that another file carries: it means there what it means alone.
+"""A script, a manifest or a program that another file carries, data that is written in another style: it means the same.
 
 Each file of the labelled corpus is put whole into a file of another kind, as people do: a workflow's step, a ConfigMap, a
 heredoc, a cell. No role may come out on another side, and none that was a role may be told to be harmless.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+import yaml
 from kvroles.evidence.text import TOKEN
 from kvroles.migrate import run
 from kvroles.migrate.codes import CODES, Means
@@ -138,3 +139,43 @@ def test_a_text_that_a_file_carries_means_what_it_means_alone(kind: str, place: 
         ]
     assert not wrong, "\n".join(wrong)
     assert same > LEAST[kind]
+
+
+def _one(docs: list[Any]) -> Any:
+    """What one file of JSON holds: the document, or a list of the objects."""
+    return docs[0] if len(docs) == 1 else {"apiVersion": "v1", "kind": "List", "items": docs}
+
+
+STYLES: dict[str, Callable[[list[Any]], tuple[str, str]]] = {
+    "blocks": lambda docs: ("a.yaml", yaml.safe_dump_all(docs, sort_keys=False, width=10**6)),
+    "one line": lambda docs: (
+        "a.yaml",
+        yaml.safe_dump_all(docs, sort_keys=False, width=10**6, default_flow_style=True),
+    ),
+    "JSON": lambda docs: ("a.json", json.dumps(_one(docs), indent=2, default=str)),
+    "JSON in one line": lambda docs: ("a.json", json.dumps(_one(docs), default=str)),
+}
+
+
+@pytest.mark.parametrize("style", slow_but(["JSON"], STYLES))
+def test_data_means_the_same_in_whatever_style_it_is_written(style: str) -> None:
+    """What comments say is lost, and is asked for then; no role comes out on another side."""
+    same, wrong = 0, []
+    for held, (name, data) in verdicts.inputs().items():
+        if not held.startswith("corpus/") or not name.endswith((".yaml", ".yml", ".json")) or b"{{" in data:
+            continue
+        try:
+            docs = list(yaml.safe_load_all(data))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            continue
+        written, text = STYLES[style](docs)
+        before = _told(name.rpartition("/")[2], data.decode())
+        after = _told(written, text)
+        if len(before) != len(after):
+            continue  # a comment's word is gone, a merged key is written out
+        same += before == after
+        wrong += [
+            f"{held}: {a}, then {b}" for a, b in zip(before, after, strict=True) if a != b and b.startswith("kv_")
+        ]
+    assert not wrong, "\n".join(wrong)
+    assert same > 60

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from kvroles.evidence.data import Map, Node, Seq
+from kvroles.evidence.data import Map, Node
 from kvroles.evidence.text import Text
-from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping import lists, objects
 from kvroles.migrate.readers.yaml import reader as yaml
 
 _SIGNS = ("resourceVersion", "managedFields", "uid", "status", "selfLink")
@@ -31,20 +31,12 @@ def each(text: Text, lang: str) -> Iterator[Map]:
     s = text.s
     if lang not in _LANGUAGES or "apiVersion" not in s:
         return
-    todo: list[Node] = []
+    roots: list[Node] = []
     if lang == "yaml":
-        todo += yaml.roots(text)
+        roots = yaml.roots(text)
     elif (got := objects.read(text, len(s) - len(s.lstrip()))) is not None:
-        todo.append(got[0])
-    while todo:
-        node = todo.pop()
-        if not isinstance(node, Map):
-            continue
-        items = node.get("items")
-        if isinstance(items, Seq):
-            todo += items.items
-        else:
-            yield node
+        roots = list(lists.documents(got[0]))
+    yield from (node for node in roots if isinstance(node, Map))
 
 
 def _live(obj: Map) -> bool:

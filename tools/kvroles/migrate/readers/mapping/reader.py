@@ -6,7 +6,7 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers.base import ByLine, File
-from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping import lists, objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.plain import loose
 
@@ -32,7 +32,10 @@ class _Json(ByLine):
                 out.append(loose(text, i, owner))
                 continue
             done = found.end
-            out += Tree(found, source, owner, file, source is not text).sites()
+            trees: list[Tree] = []
+            for root in lists.documents(found):
+                trees.append(Tree(root, source, owner, file, source is not text, beside=trees))
+            out += [site for tree in trees for site in tree.sites()]
         return out
 
 

@@ -222,7 +222,9 @@ def _command_at(tree: Document, path: list[Node], i: int, name: str) -> list[Cue
 def _used_in(tree: Document, path: list[Node], i: int, name: str = "") -> Scope:
     """The owners of what stands at ``i``: of a command in a scalar, those within it as well, ``name`` itself left out."""
     scope = tree.scopes(path, follow=False)
-    line = tree.source.s[tree.source.s.rfind("\n", 0, i) + 1 :].split("\n", 1)[0]
+    own = path[-2] if len(path) > 1 and isinstance(path[-2], Seq) else path[-1]  # a list may be a command's words
+    a, b = lines.span(tree.source.s, i)
+    line = tree.source.s[max(a, own.start) : min(b, own.end)]
     words = [argv.Word(w, tree.source.at(i)) for w in line.split() if not name or name not in w]
     targets = [argv.Word(w, tree.source.at(i)) for w in re.findall(r">\s*(\S+)", line)]
     return Scope("command", "", scope, argv.cues(words, tree.ctx) + argv.redirect_cues(targets, tree.ctx))

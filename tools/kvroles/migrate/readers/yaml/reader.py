@@ -14,7 +14,7 @@ from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines, pairs
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping import lists, objects
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
@@ -93,9 +93,10 @@ def _in_branch(
 def roots(t: Text) -> list[Node]:
     """The root nodes of text whose templates are masked: by the YAML parser, or where that fails by the tolerant reader."""
     try:
-        return yaml_read.documents(t)
+        found = yaml_read.documents(t)
     except yaml_read.NotYamlError:
-        return outline.documents(t)
+        found = outline.documents(t)
+    return [root for document in found for root in lists.documents(document)]
 
 
 def _branch(t: Text, trees: list[Tree], top: Scope, ctx: File, b: template.Branch, up: Scope, source: Text) -> Scope:
