@@ -131,10 +131,14 @@ def of_list(tree: Document, kind: str, name: str) -> list[Scope]:
 
 
 def of_file(tree: Document, name: str, own: Map) -> list[Scope]:
-    """The owners of what names a file of a ConfigMap in the other documents."""
+    """The owners of what names a file of the ConfigMap ``own`` in the other documents: in those that mount it, if any does."""
     out: list[Scope] = []
+    held = config_maps.mounted_name(own)
+    mounting = [
+        d for d in tree.beside if any(isinstance(n, Map) and config_maps.mounts(n, held, name) for n in walk(d.root))
+    ]
     for i in mentions.places(tree.source.s, name):
-        for other in tree.beside:
+        for other in mounting or tree.beside:
             path = path_to(other.root, i) if other.root is not own and other.root.start <= i < other.root.end else []
             if path and isinstance(path[-1], Scalar):
                 out.append(_used_in(other, path, i, name))
