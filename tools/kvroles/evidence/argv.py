@@ -57,6 +57,9 @@ _ENV_ROLE = regex(
 _ENV_SERVER = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE)$"
 )
+_SHORT = frozenset(
+    {"-tp", "-pp", "-dp", "-dcp", "-pcp", "-dpn", "-dpr", "-dpl", "-dpa", "-dpp"}
+)  # vLLM's own, of the server
 _HOST_FLAG = regex(r"^--?(?:host|name|hostname|container-name)$")
 _OBJECT = regex(
     r"^(?:deploy(?:ments?)?|statefulsets?|sts|daemonsets?|ds|pods?|po|jobs?|leaderworkersets?|lws|configmaps?|cm|secrets?)/[\w.-]+$"
@@ -230,7 +233,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
     if _HOST_FLAG.match(flag) and (side := ctx.proxied.get(value.lower())):
         return [kinds.HOST.cue(side, f"{words} is the proxy's {side.value} server", pos)]
     if (
-        (("$" in value or "{{" in value) and (not flag or flag.startswith("--")))
+        (("$" in value or "{{" in value) and (not flag or flag.startswith("--") or flag in _SHORT))
         or _NAMING.match(flag)
         or _PATHLIKE.search(value)
         or (not flag and ("/" not in value or _OBJECT.match(value)))
