@@ -10,7 +10,7 @@ from string import ascii_letters, digits
 from typing import NamedTuple
 
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import occurrences
+from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate.connectors import BASES, Kind, is_placeholder, kind_of, placeholder_of_other
 
 _LONGEST = 90  # letters of a class's name
@@ -55,9 +55,10 @@ class Mention(NamedTuple):
         return self.value is not None and _CLASS.match(self.value) is not None
 
 
-def mentions(s: str) -> Iterator[Mention]:
-    """Each place where ``s`` says "connector" in the name of a class, or sets one."""
-    for i in chain(occurrences(s, "onnector"), occurrences(s, "ONNECTOR")):
+def mentions(text: Text) -> Iterator[Mention]:
+    """Each place where a text says "connector" in the name of a class, or sets one."""
+    s = text.s
+    for i in chain.from_iterable(occurrences(s, word) for word in ("onnector", "ONNECTOR") if text.has(word)):
         start = _start_of_word(s, i)
         c = _NAMED.match(s, start) if s[start].isupper() else None
         named = c[1] if c is not None else ""

@@ -14,7 +14,7 @@ from itertools import chain, islice
 
 from kvroles.evidence import c_library
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import occurrences
+from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate import connectors, connectors_in_text, neighbours, regions, walk
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.connectors_in_text import Mention
@@ -50,6 +50,7 @@ _FORMS = tuple(
         (("regexp:",), r"\bregexp:[ \t]*(?P<what>[^\n]{1,200})\n[ \t]*(?:replace|line):[ \t]*" + _TO),  # Ansible's
     )
 )  # fmt: skip
+_SIGNS = tuple(dict.fromkeys(sign for signs, _ in _FORMS for sign in signs))
 _LISTED = regex(  # an environment's list, Helm's parameters, a patch
     r"\b(?:name|path|key):[ \t]*[\"']?(?P<key>[\w./]*(?:CONNECTOR|connector))[\"']?[ \t]*(?:,|\r?\n)[ \t]*value:[ \t]*[\"']?"
     r"(?P<value>[^\s\"',}]{1,80})"
@@ -104,6 +105,8 @@ def substituted(s: str, connector: str) -> str:
     for i in islice(occurrences(s, stem), _MANY):
         a = max(0, i - _NEAR, s.rfind("\n", 0, i) + 1)
         before = s[a:i]
+        if not any(map(before.__contains__, _SIGNS)):
+            continue
         for signs, form in _FORMS:
             for m in form.finditer(s, a, i + _NEAR) if any(sign in before for sign in signs) else ():
                 if not m.start("what") <= i < m.end("what"):
@@ -127,18 +130,20 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
     keys = _keys(s, said, connector)
     # A variable, or a path.
     signs = [sign for key in keys for sign in ((key,) if key.isupper() else (f".{key}", f"/{key}"))]
-    for other, text in _round(path, name):
+    for other, read in _round(path, name):
+        text = read.s
         base = os.path.basename(other)
         lang = registry.lang_of_name(base)
         vars_of = _VARS.search(name) is not None and _VARS.search(other) is not None and lang == "yaml"
         overlay = base == own or vars_of or (_VALUES.search(own) is not None and _VALUES.search(base) is not None)
         overlay = overlay or _chosen(own, s, base, text) or (".tfvars" in base and own.endswith(".tf"))
-        if not overlay and own not in text and not any(sign in text for sign in signs):
+        is_named = read.has(own)
+        if not overlay and not is_named and not any(map(read.has, signs)):
             continue
-        named = _named(own, text)
-        if words := substituted(text, connector) if named or own in text else "":
+        named = is_named and _named(own, text)
+        if words := substituted(text, connector) if is_named else "":
             return f"{base}: {words}"
-        for m in islice(chain(connectors_in_text.mentions(text), _listed(text)), _MANY):
+        for m in islice(chain(connectors_in_text.mentions(read), _listed(text)), _MANY):
             if not m.ours:
                 continue
             group, _, last = _key(text, m).rpartition(".")
@@ -159,6 +164,7 @@ def _chosen(own: str, s: str, base: str, text: str) -> bool:
     return own.partition(".")[0] in _defaults(text) or base.partition(".")[0] in _defaults(s)
 
 
+@lru_cache(maxsize=64)  # a file is asked beside each of those round it
 def _defaults(s: str) -> frozenset[str]:
     """The names in a list of Hydra's ``defaults``, without their folders."""
     m = _DEFAULTS.search(s) if "defaults:" in s else None
@@ -214,7 +220,7 @@ def with_role(s: str, at: int) -> bool:
     return 0 < sum(1 for _ in _CONNECTORS.finditer(s, *block)) <= sum(1 for _ in _ROLES.finditer(s, *block))
 
 
-def _round(path: str, name: str) -> Iterator[tuple[str, str]]:
+def _round(path: str, name: str) -> Iterator[tuple[str, Text]]:
     """The files with connectors that may say more of one, with their texts: those of its folder and the folders below and,
     where what the user named holds it, of the folder above and those beside."""
     folder, base = os.path.split(path)
@@ -237,7 +243,7 @@ def _round(path: str, name: str) -> Iterator[tuple[str, str]]:
 def _speaking(folder: str) -> list[str]:
     """The files of a folder that set connectors for others and speak of any."""
     files = neighbours.entries(folder, lambda e: _may_set(e.name) and e.is_file(follow_symlinks=False))
-    return [f for f in files[: neighbours.MANY] if _text(f, *neighbours.state(f))]
+    return [f for f in files[: neighbours.MANY] if _text(f, *neighbours.state(f)).s]
 
 
 @lru_cache(maxsize=4096)
@@ -248,10 +254,12 @@ def _may_set(name: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _text(path: str, _written: int, size: int) -> str:
+def _text(path: str, _written: int, size: int) -> Text:
     """The text of a file that speaks of connectors; empty for any other."""
-    if size > neighbours.MAX_BYTES:
-        return ""
-    data = walk.look(path).data
-    speaks = c_library.within(data, b"onnector") or c_library.within(data, b"ONNECTOR")
-    return data.decode("utf-8", "replace") if speaks else ""
+    data = walk.look(path).data if size <= neighbours.MAX_BYTES else b""
+    if not c_library.within(data, b"onnector") and not c_library.within(data, b"ONNECTOR"):
+        return Text("")
+    try:
+        return Text.of_file(data)
+    except UnicodeDecodeError:
+        return Text(data.decode("utf-8", "replace"))

@@ -111,7 +111,7 @@ class File(FileCtx):
     @cached_property
     def mentions(self) -> list[Mention]:
         """Where the file speaks of connectors."""
-        return list(connectors_in_text.mentions(self.text.s))
+        return list(connectors_in_text.mentions(self.text))
 
     @cached_property
     def of_others(self) -> frozenset[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 
 from tree_sitter import Node
@@ -296,13 +296,19 @@ class Script(Source):
             node = node.named_children[0]
         return node.type == "test_command" or grammar.text(self.t, node).startswith("test ")
 
+    @cached_property
+    def _exits(self) -> frozenset[str]:
+        """The functions that exit."""
+        s = self.t.s
+        return frozenset(m["name"] for m in _EXITS.finditer(s)) if "exit" in s else frozenset()
+
     def _ends(self, node: Node) -> bool:
         """Whether a statement leaves the script, function or loop, by itself or by a function that exits."""
         text = grammar.text(self.t, node)
         if _LEAVES.match(text) is not None:
             return True
         name = command_name(self.t, node) if node.type == "command" else ""
-        return name in {m["name"] for m in _EXITS.finditer(self.t.s)} if "exit" in self.t.s and name else False
+        return name != "" and name in self._exits
 
     def _asked(self, branch: Node) -> str:
         """What a branch asks; of ``test || exit`` the denial of that."""
