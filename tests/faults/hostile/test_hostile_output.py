@@ -16,6 +16,7 @@ from kvroles.console import Parser
 from kvroles.errors import UsageError
 from kvroles.migrate import cli as migrate
 from kvroles.said import as_json, page, said
+from kvworkshop.pages import policy
 from support.driver import Ran, is_a_paragraph, script
 from support.tiny import Tiny
 
@@ -187,3 +188,15 @@ def test_an_old_python_says_which_one_is_needed(tiny: Tiny) -> None:
     assert done.returncode == 2
     assert "Python 3.11" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_script_that_came_with_the_text_of_a_page_is_let_run_by_its_policy(tmp_path: Path) -> None:
+    """The policy names scripts by their hashes: one that somebody else's text brought must not be among them."""
+    page = '<head><meta charset="utf-8"><script>own=new URL("{}",location)</script></head><body>{}</body>'
+    for name, root in (("a", "."), ("b", "..")):
+        (tmp_path / f"{name}.html").write_text(page.format(root, name))
+    assert policy.seal(tmp_path) == 2
+    assert "sha256-" in (tmp_path / "a.html").read_text()
+    (tmp_path / "b.html").write_text(page.format("..", "</article><script>alert(1)</script>"))
+    with pytest.raises(ValueError, match=r"b\.html: a script that no other page has: 'alert"):
+        policy.seal(tmp_path)

@@ -79,6 +79,15 @@ def test_a_wheel_written_to_after_its_check_is_not_built(
     vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", path, "--output", tmp_path / "out").ok()
 
 
+@pytest.mark.parametrize("version", ["9" * 5000, f"0.22.1.post{'9' * 5000}", f"0.22.1+{'9' * 5000}", f"{'9' * 5000}!1"])
+def test_a_version_of_thousands_of_digits_in_a_wheel_ends_in_a_traceback(
+    vendor: Vendor, tmp_path: Path, version: str
+) -> None:
+    text = f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n\n".encode()
+    path = wheels.make(tmp_path / "in", change={"{info}/METADATA": text})
+    vendor("wheel", "--vllm-rev", "0.22.1", "--wheel", path).refused(3, "gives two versions of itself")
+
+
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
 def test_something_else_in_place_of_a_wheel_is_not_waited_for(vendor: Vendor, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "vllm-0.22.1-py3-none-any.whl"

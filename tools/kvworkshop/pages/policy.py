@@ -1,7 +1,8 @@
 """A Content-Security-Policy in every page of the built site: what the page runs, loads and asks for is what we built.
 
 A page may run scripts of the site's own files and the inline scripts that the theme wrote, known by their hashes; it asks
-nothing of another host. Two things take more, on their own pages only: Mermaid writes styles into the diagrams it draws,
+nothing of another host. The theme writes the same ones into every page: a script that stands in one page alone came with its
+text, and ends the build. Two things take more, on their own pages only: Mermaid writes styles into the diagrams it draws,
 and the playground compiles Python's WebAssembly. Zensical's search writes its style into every page.
 
 MkDocs runs ``on_post_build`` (``hooks`` in mkdocs.yml) and loads this file by its path, so it imports Python's library only.
@@ -70,13 +71,22 @@ def sealed(html: str) -> str:
 
 def seal(site: Path) -> int:
     """Put its policy into each page below ``site``; returns how many there are. Raises ValueError that names a bad page."""
-    pages = sorted(site.rglob("*.html"))
-    for page in pages:
+    pages = {page: page.read_text(encoding="utf-8") for page in sorted(site.rglob("*.html"))}
+    own = {page: {_shape(text) for text in inline_scripts(html)} for page, html in pages.items()}
+    ours = set.intersection(*own.values()) if own else set()
+    for page, html in pages.items():
+        if foreign := own[page] - ours:
+            raise ValueError(f"{page}: a script that no other page has: {min(foreign)[:60]!r}")
         try:
-            page.write_text(sealed(page.read_text(encoding="utf-8")), encoding="utf-8")
+            page.write_text(sealed(html), encoding="utf-8")
         except ValueError as e:
             raise ValueError(f"{page}: {e}") from None
     return len(pages)
+
+
+def _shape(script: str) -> str:
+    """``script`` without the way to the site's root, which is a page's own."""
+    return re.sub(r'new URL\("[./]*"', 'new URL("."', script)
 
 
 def on_startup(*, command: str, **_: Any) -> None:

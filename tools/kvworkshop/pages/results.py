@@ -99,7 +99,7 @@ def _section(key: str, found: Mapping[str, Any]) -> str:
     if goals := dict(_leaves(found.get("goals", {}))):
         parts.append("Goals: " + "; ".join(f"{_name(p)} {_figure(v, p)}" for p, v in goals.items()) + ".")
     if "note" in found:
-        parts.append(str(found["note"]))
+        parts.append(plain(str(found["note"])))
     if "command" in found:
         parts.append("Measure it again:\n\n" + fence("bash", str(found["command"])))
     parts.append("</details>")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import cast
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
 from kvroles.series.lock import ArchiveRow, Lock
@@ -163,7 +163,7 @@ def _named_alike(path: Path, version: str) -> None:
         named = parse_wheel_filename(path.name)[1]
         try:
             alike = named == Version(version)
-        except InvalidVersion:
+        except ValueError:  # InvalidVersion, or a number of more digits than Python takes
             alike = False
         if not alike:
             raise Unproven(
@@ -221,7 +221,7 @@ def file_name(source: Source, build: int) -> str:
     try:
         parse_wheel_filename(source.path.name)
         Version(source.version)
-    except (InvalidWheelFilename, InvalidVersion) as e:
+    except ValueError as e:  # InvalidWheelFilename or InvalidVersion, or a number of more digits than Python takes
         raise UsageError(
             f"{source.path.name} is not a wheel's file name ({e})",
             expected="name-version[-build]-python-abi-platform.whl",
