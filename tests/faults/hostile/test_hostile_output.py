@@ -193,9 +193,9 @@ def test_an_old_python_says_which_one_is_needed(tiny: Tiny) -> None:
 def test_a_script_that_came_with_the_text_of_a_page_is_let_run_by_its_policy(tmp_path: Path) -> None:
     """The policy names scripts by their hashes: one that somebody else's text brought must not be among them."""
     page = '<head><meta charset="utf-8"><script>own=new URL("{}",location)</script></head><body>{}</body>'
-    for name, root in (("a", "."), ("b", "..")):
+    for name, root in (("a", "."), ("b", ".."), ("404", "/dev/")):
         (tmp_path / f"{name}.html").write_text(page.format(root, name))
-    assert policy.seal(tmp_path) == 2
+    assert policy.seal(tmp_path) == 3
     assert "sha256-" in (tmp_path / "a.html").read_text()
     (tmp_path / "b.html").write_text(page.format("..", "</article><script>alert(1)</script>"))
     with pytest.raises(ValueError, match=r"b\.html: a script that no other page has: 'alert"):

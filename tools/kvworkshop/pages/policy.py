@@ -86,7 +86,7 @@ def seal(site: Path) -> int:
 
 def _shape(script: str) -> str:
     """``script`` without the way to the site's root, which is a page's own."""
-    return re.sub(r'new URL\("[./]*"', 'new URL("."', script)
+    return re.sub(r'new URL\("[\w./-]*"', 'new URL("."', script)
 
 
 def on_startup(*, command: str, **_: Any) -> None:
