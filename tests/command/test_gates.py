@@ -283,6 +283,23 @@ def test_the_log_is_not_written_through_a_link_of_the_repository(
     assert sorted(p.name for p in outside.iterdir()) == ["kept", "log.sarif"]
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to a folder"])
+def test_no_device_or_folder_is_replaced_by_the_log(repository: Path, action: Action, kind: str) -> None:
+    """A pipe stands for a device such as /dev/stdout: root in a container may replace that for all that run there."""
+    (repository / "run.sh").write_text(SCRIPT)
+    place = repository / "log.sarif"
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        (repository / "a folder").mkdir()
+        place.symlink_to("a folder") if kind == "link to a folder" else (repository / "a folder").rename(place)
+    before = place.lstat()
+    ran = action(sarif="log.sarif")
+    assert ran.code == 2
+    assert "is no file. Name one for the input sarif" in ran.log
+    assert place.lstat() == before
+
+
 def test_the_summary_of_the_job_has_the_table_of_counts(repository: Path, action: Action) -> None:
     (repository / "run.sh").write_text(SCRIPT)
     (repository / "new.sh").write_text(UNSAID)
