@@ -52,6 +52,18 @@ def told(words: str, *, value: bool, shell: bool = False) -> tuple[Side | None, 
     return side, value
 
 
+def compared(words: str, *, shell: bool = False) -> str:
+    """The last part of the name that a condition compares with a side; empty if it compares none."""
+    whole = parsed(words, shell)
+    if whole is None:
+        return ""
+    node, _ = _affirmed(whole, True)
+    if node.kind != "cmp" or len(node.args) != 2:
+        return ""
+    named = [n for n in node.args if n.kind in {"name", "index", "call"} and _value_side(n) is None]
+    return _last(named[0]).rsplit(".", 1)[-1].lstrip("$") if named else ""
+
+
 def _affirmed(node: Expression, value: bool) -> tuple[Expression, bool]:
     """A node without its denials (``not x``, ``x == false``), and the truth of that where the truth of the node is ``value``."""
     while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from kvroles.evidence import conditions, given, listed, names
@@ -258,7 +258,18 @@ class FileCtx(Deployment):
 
     def lists_two(self, condition: str, *, shell: bool = False) -> bool:
         """Whether a condition compares a role of which the file lists the two sides, and no third."""
-        return not conditions.boolean(condition, shell=shell) and not self.third_role and self._two_roles
+        if conditions.boolean(condition, shell=shell) or self.third_role or not self._two_roles:
+            return False
+        name = conditions.compared(condition, shell=shell)
+        if role_key(name) or name in {"key", "value"} or name.isdigit():  # each.key, $1
+            return True
+        return name != "" and any(
+            self.text.s.startswith(("in ", "of "), i + len(name) + 1) for i in self._loops_of(name)
+        )
+
+    def _loops_of(self, name: str) -> Iterator[int]:
+        """Where the text names the variable of a loop so: ``for name in``."""
+        return (i + len("for ") for i in occurrences(self.text.s, f"for {name} "))
 
     @cached_property
     def _two_roles(self) -> bool:

@@ -150,7 +150,7 @@ class _Parser:
             word = "!="
         elif word == "not":
             self._take("in")
-            word = "!="
+            return Expression("not", "", (Expression("cmp", "in", (left, self._operand())),))
         return Expression("cmp", "==" if word == "eq" else word, (left, self._operand()))
 
     def _operand(self) -> Expression:

@@ -65,7 +65,8 @@ until versus vs wait without
 
 # Words of a name that holds another server's side, or what another server's is for each side.
 FOREIGN = """
-counterpart dependency dest destination downstream foreign next partner peer peers prev previous remote upstream
+counterpart dependency dest destination downstream foreign message msg next partner peer peers prev previous remote req
+request upstream
 """
 
 # Words of logic that turn a side round wherever they stand beside it: in the name of what holds each side's value, as a key or

@@ -87,11 +87,20 @@ def left_before(unit: Source, block: Node, inner: Node) -> list[Left]:
 
 
 def _leaving(unit: Source, block: Node) -> Iterator[Left]:
+    first = True  # behind anything else, what is made sure of may be what that has made
     for child in block.named_children:
         branch = _statement(child)
-        condition = _made_sure(unit, branch) or _left_where(unit, branch)
+        made_sure = _made_sure(unit, branch) if first and not unit.ctx.holds_tests else None
+        condition = made_sure or _left_where(unit, branch)
+        first = first and (condition is not None or child.type in unit.spec.comment or _is_docstring(child))
         if condition is not None and pickers.asks(condition):
             yield Left(branch, condition)
+
+
+def _is_docstring(node: Node) -> bool:
+    return (
+        node.type == "expression_statement" and node.named_child_count == 1 and node.named_children[0].type == "string"
+    )
 
 
 def _made_sure(unit: Source, node: Node) -> str | None:

@@ -11,7 +11,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.names import PD, mentioned, own, side_word
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.base import MANY
@@ -26,6 +26,7 @@ _LEAVES = regex(r"(?:exit|return|break|continue)\b|exec\s+[\w./\"'$]")
 _EXITS = regex(
     r"(?m)^[ \t]*(?:function[ \t]+)?(?P<name>\w+)[ \t]*(?:\([ \t]*\))?[ \t]*\{[^{}]{0,300}?\bexit\b[^{};\n]{0,40};?\s*\}"
 )
+_BARE = regex(r"[A-Za-z]{2,}(?:[-_]?\d+)?")
 _LAUNCHERS = frozenset({"mpirun", "mpiexec", "orterun", "prterun", "srun"})
 _ALIASED = regex(r"\b(?:declare|local|typeset)\s+-\w*n\w*\s+(\w+)=[\"']?(\w+)\b")
 _ANYTHING = regex(r"(?:^|\|)\s*\*\s*(?:\||$)")
@@ -151,14 +152,23 @@ class Script(Source):
                 out.append(kinds.CALL.cue(side, f"{command_name(self.t, call)} {w.s}", w.pos))
         return out
 
-    def _told_by_call(self, node: Node) -> list[Cue]:
-        """The cues of the arguments beside a config that is given to a function of this script: all of one side, and the config
-        the only one."""
-        name = command_name(self.t, node) if node.type == "command" else ""
-        if not name or not any(form in self.t.s for form in (f"{name}()", f"{name} ()", f"function {name}")):
+    def _told_by_call(self, call: Node, site: Node) -> list[Cue]:
+        """The cue of the argument that is a side, beside the config ``site`` that a function of this script is given as well, if
+        the function puts the config to use and speaks of no side itself."""
+        words = self.words(call)[0] if call.type == "command" else []
+        name = command_name(self.t, call) if words else ""
+        if not name or not own(name) or pickers.many(w.s for w in words) or not (taken := self.passed(site)):
             return []
-        cues = self._arguments(node) if not pickers.many(w.s for w in self.words(node)[0]) else []
-        return cues if len({c.side for c in cues}) == 1 else []
+        plain = [
+            n for n in range(1, len(words)) if not words[n].s.startswith("-") and not words[n - 1].s.startswith("-")
+        ]
+        named = (words[n] for n in plain if _BARE.fullmatch(words[n].s))
+        said = [(side, w) for w in named if (side := side_word(w.s)) in PD]
+        body = next((o for o in grammar.owners(taken[0]) if o.type == "function_definition"), None)
+        if len(said) != 1 or body is None or {s for s in PD if s.value in grammar.text(self.t, body).lower()}:
+            return []
+        side, word = said[0]
+        return [kinds.CALL.cue(side, f"{name} {word.s}", word.pos)] if side is not None else []
 
     def set_by_action(self, at: int, up: Scope) -> Scope:
         """The scope of the variable of a template that the action round index ``at`` sets; ``up`` if it sets none."""
@@ -432,7 +442,7 @@ class Script(Source):
             words, index = _of_one_program(words, index)
         scope.cues = argv.cues(words, self.ctx, skip=index) + argv.redirect_cues(targets, self.ctx)
         scope.flags = argv.flags_of(words)
-        scope.cues += self._told_by_call(node)
+        scope.cues += self._told_by_call(node, site)
         scope.cues += shell_said.after(self, node)
         if targets and re.match(r"(?:echo|printf|cat|tee|jq|yq|envsubst)\b", scope.name):
             scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets[-1:], self.ctx))
