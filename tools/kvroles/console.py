@@ -48,9 +48,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print usage and ``message``, and end with 2; of the words of the command line only plain ones are repeated."""
-        shown = " ".join(map(_plain, message.split(" ")))
+        message = " ".join(map(_plain, message.split(" ")))
+        self.also(message)
         self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"{self.prog}: error: {said(shown)}\n")
+        self.exit(Exit.USAGE, f"{self.prog}: error: {said(message)}\n")
+
+    def also(self, message: str) -> None:
+        """Say ``message``, that of an error, in another form too."""
 
 
 def _plain(word: str) -> str:

@@ -121,7 +121,7 @@ def test_an_argument_nobody_asked_for_gives_away_no_credential(
 )
 @pytest.mark.parametrize(
     "option",
-    ["", "--config=", "--baseline=", "--from-list=", "--target-vllm=", "--side="],
+    ["", "--config=", "--baseline=", "--from-list=", "--target-vllm=", "--side=", "--nothing=", "-o", "--jobs "],
     ids=lambda o: o or "path",
 )
 def test_an_address_given_for_something_else_gives_away_its_password(
@@ -134,7 +134,9 @@ def test_an_address_given_for_something_else_gives_away_its_password(
 ) -> None:
     """A repository's address where a path is asked for is a slip of every day."""
     monkeypatch.chdir(tmp_path)
-    assert migrate.main([f"{option}{given}", *form, *(["."] if option else [])]) == 2
+    argv = [f"{option}{given}", *form, *(["."] if option else [])]
+    for words in (argv, ["x", *form, given]):  # a path behind an option is none
+        assert migrate.main(words) == 2
     out, err = capfd.readouterr()
     assert "secret" not in (out + err).replace("sec/ret", "secret")
 

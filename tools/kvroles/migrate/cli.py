@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from kvroles import console
 from kvroles.errors import Exit, UsageError
@@ -55,11 +55,10 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(console.Parser):
-    def error(self, message: str) -> NoReturn:
-        """As every tool does, and as an object too where the report would have been one."""
+    def also(self, message: str) -> None:
+        """As an object where the report would have been one."""
         if _asks_for_json(self.given):
             console.say_json({"version": SCHEMA, "error": message, "code": int(Exit.USAGE)})
-        super().error(message)
 
     given: Sequence[str] = ()
 
