@@ -42,15 +42,29 @@ class HandedOn(Source):
 
         The verdict runs the look-up only where it needs it.
         """
+        word = re.escape(name)
+        self._look_up(scope, name, rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", node)
+
+    def part_may_be_handed_on(self, scope: Scope, key: str, pair: Node) -> None:
+        """The same for the value of ``key`` in a table that has a name: ``kv["decode"] = kv["prefill"]``."""
+        ends = self.spec.assign | self.spec.pair | self.spec.call | self.spec.function
+        owner = next((o for o in grammar.owners(pair) if o != pair and o.type in ends), pair)
+        names = self.targets(owner) if owner.type in self.spec.assign else []
+        if len(names) == 1 and re.fullmatch(r"\w+", names[0]):
+            table, part = re.escape(names[0]), re.escape(key)
+            taken = rf"\[\s*[\"'`]{part}[\"'`]\s*\]|\.{part}\b(?!\()|\.get\(\s*[\"']{part}[\"']"
+            self._look_up(scope, names[0], rf"(?<![\w.]){table}(?:{taken})", owner)
+
+    def _look_up(self, scope: Scope, name: str, used: str, node: Node) -> None:
         side = scope.cues[0].side if len(scope.cues) == 1 else None
         if side in (Side.PREFILL, Side.DECODE):
-            find = partial(self._handed_on, name, node, side.other)
-            scope.find_handed_on = partial(self.kept, ("handed on", name, side), node, find)
+            find = partial(self._handed_on, name, used, node, side.other)
+            scope.find_handed_on = partial(self.kept, ("handed on", used, side), node, find)
 
-    def _handed_on(self, name: str, node: Node, other: Side) -> Cue | None:
-        """The cue of the first name, key, function or class of side ``other`` that takes the value of ``name`` unchanged."""
-        word = re.escape(name)
-        for m in re.finditer(rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", self.t.s):
+    def _handed_on(self, name: str, used: str, node: Node, other: Side) -> Cue | None:
+        """The cue of the first name, key, function or class of side ``other`` that takes the value of ``name`` unchanged, where
+        the pattern ``used`` finds a use of it."""
+        for m in re.finditer(used, self.t.s):
             if node.start_byte <= m.start() < node.end_byte:
                 continue
             use = self.at(m.start(), len(name))

@@ -307,7 +307,11 @@ class Unit(Conditionals):
 
     def _pair(self, node: Node, up: Scope) -> Scope:
         key = self.key_of(node)
-        return up if node.type.endswith("parameter") else self._named(kinds.KEY, key, up, node)
+        if node.type.endswith("parameter"):
+            return up
+        scope = self._named(kinds.KEY, key, up, node)
+        self.part_may_be_handed_on(scope, key, node)
+        return scope
 
     def _list(self, node: Node, inner: Node, up: Scope) -> Scope:
         words, index = self.words_of(node, inner)
