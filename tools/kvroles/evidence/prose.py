@@ -271,8 +271,8 @@ def _led_by(word: str) -> bool:
 # Said of what a server was, or is by now: "prefill (was; now decode)", "decode, renamed".
 _CHANGED = regex(
     r"(?i)(?:^|[,;:.(\[/-])\s*(?:it\s+|this\s+|but\s+)?(?:was|were|used\s+to\s+be)\b"
-    r"|\b(?:formerly|previously|originally|no\s+longer|any\s?more|renamed|became|becomes|turned\s+into|now\s+both|both\s+now"
-    r"|old\s+(?:name|role)|früher|vormals|ehemals|anciennement|ранее|раньше|бывш\w*)\b|以前|原来|曾"
+    r"|\b(?:formerly|previously|originally|no\s+longer|any\s?more|renamed|became|becomes|turned\s+into|now\s+both|both\s+now|by\s+default|ex-(?=\w)"
+    r"|old\s+(?:name|role)|früher|vormals|ehemals|anciennement|ранее|раньше|бывш\w*)\b|[→⇒➜]\s*(?:now\s+)?both\b|以前|原来|曾"
 )
 # Said of a second thing that a server does: with the other side beside it, it is of both.
 _AS_WELL = regex(r"(?i)\b(?:now|also|as\s+well|too|later|meanwhile|doubles?)\b")

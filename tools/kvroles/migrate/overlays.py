@@ -49,6 +49,15 @@ def over(s: str, i: int, lang: str) -> str:
     return _behind(s, end, lang) or _merged(s, start, end, next(pairs, None))
 
 
+def spread_behind(s: str, i: int) -> bool:
+    """Whether what is not known to hold no role is laid over the object in which a setting stands at index ``i``."""
+    if "**" not in s and "..." not in s:
+        return False
+    own = next(regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR)), None)
+    behind = (m for m in _SPREAD.finditer(_flat(s, i, own[1] - 1))) if own is not None else ()
+    return any(not known(s, m["given"], i + m.start("given")) for m in behind)
+
+
 def _behind(s: str, end: int, lang: str) -> str:
     """What is laid over the object that ends at index ``end`` by an operator behind it."""
     for pattern in (_COMBINED, *((_UNITED,) if lang == "python" else ())):

@@ -12,7 +12,7 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, holds_defaults, mentioned, name_sides
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import across, neighbours, regions
+from kvroles.migrate import across, neighbours, overlays, regions
 
 _DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
 _VALUES = regex(r"(?:^|/)values\.ya?ml$")
@@ -27,12 +27,15 @@ _SAYS_IT = {side: regex(says) for side, says in _SAYS.items()}
 _NEAR = 4000  # characters round a value in which its release is given others
 _HELM = regex(r"--set(?:-string)?[= ]")
 _GIVES = regex(
-    r"\b(?:parameters|fileParameters|valuesFrom|set|setString|set_list|set_sensitive)[\"']?\s*[:={]|--set(?:-string)?[= ]"
+    r"\b(?:parameters|fileParameters|valuesFrom|set|setString|set_list|set_sensitive|set_values|setValues|setValueTemplates)"
+    r"[\"']?\s*[:={]|--set(?:-string)?[= ]"
 )
 # A key given by its name or path, and its value or the file that has it; a key given on a command line.
 _ENTRY = (
     r"""(?:(?:name|targetPath)["']?\s*[:=]\s*["']?(?:[\w-]+\.)*{0}["']?(?![\w.-])(?:\s*,?\s*["']?(?:value|path)["']?\s*[:=]\s*"""
-    r"""|)|--set(?:-string)?[= ](?:[^\s=]*,)?(?:[\w-]+\.)*{0}=)(?P<value>[^\n,}}]*)"""
+    r"""|)|(?:--set(?:-string)?[= ]|\bvalue["']?\s*[:=]\s*["']?)(?:[^\s=]*,)?(?:[\w-]+\.)*{0}="""
+    r"""|\bset(?:Values|ValueTemplates)["']?\s*:[ \t]*\{{?(?:[^\n]*\n){{1,20}}?[ \t]+["']?(?:[\w-]+\.)*{0}["']?\s*:\s*)"""
+    r"""(?P<value>[^\n,}}]*)"""
 )
 _CONFIG = regex(r"kv[-_]role|kv[-_]connector|kv-transfer-config|kvRole|kvConnector")
 
@@ -43,6 +46,8 @@ def by(ctx: FileCtx, side: Side, cues: list[Cue]) -> tuple[str, str] | None:
     keys = {m.group(1) for cue in cues if (m := _KEY.match(cue.words)) is not None}
     if any(_given_anew(ctx, cue.pos, keys, side) for cue in cues):
         return "release", ctx.name
+    if any(overlays.spread_behind(ctx.text.s, cue.pos) for cue in cues if cue.pos >= 0):
+        return "object", ctx.name
     if ctx.path == "-":
         return None
     if _DEFAULTS.search(ctx.name):
