@@ -40,6 +40,11 @@ def test_somebody_else_s_clone_is_not_trusted(making: Making, repository: Path, 
     right(tmp_path / "new", tiny)
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def served(repository: Path, tmp_path: Path) -> Iterator[str]:
     """The repository at an address of the git protocol."""
@@ -61,10 +66,8 @@ def served(repository: Path, tmp_path: Path) -> Iterator[str]:
         "--reuseaddr",
     ]
     daemon = subprocess.Popen([*command, "--verbose"], stderr=open(tmp_path / "asked", "wb"))  # noqa: SIM115
-    for _ in range(1000):
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                break
+    while not _listens(port):  # however long a busy machine takes
+        assert daemon.poll() is None, (tmp_path / "asked").read_text()
         time.sleep(0.01)
     yield f"git://127.0.0.1:{port}/vllm.git"
     daemon.terminate()
