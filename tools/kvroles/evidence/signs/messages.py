@@ -36,6 +36,8 @@ _SAYS_CALL = regex(
           |deprecate\w*|write-(?:host|output|error|warning)) )
     \s*\(?\s* (?:[^()\n"'`]*,\s*)? [rbfu]{0,2} (["'`])(?:(?!\1)[^\n])*$"""
 )
+_BOXED = regex(r"[\s#/*>]*\|(?!.*(?:kv_role|kv_connector|--\w))")  # in a box of ASCII characters
+_EDGE = regex(r"(?m)^[\s#/*>|]*\+-{2,}\+")
 _DRAWN = regex(r"[\s#/*>\"'`-]*[│┃║╎┆├└╰┣┗╠╚]")  # what a line begins with in a drawn box, table or tree
 _NO_SENTENCE = regex(r"--|[={}$;&|]")
 _PLAIN_WORD = regex(r"(?<![\w.$/{}=-])[A-Za-z][a-z']*(?=[ ,.;:)]|$)")
@@ -117,7 +119,7 @@ def headed(p: Place) -> bool:
 
 def drawn(p: Place) -> bool:
     """In a box, a table or a tree that is drawn with lines."""
-    return _DRAWN.match(p.line) is not None
+    return _DRAWN.match(p.line) is not None or (_BOXED.match(p.line) is not None and _EDGE.search(p.before) is not None)
 
 
 def _over(s: str, i: int) -> str:

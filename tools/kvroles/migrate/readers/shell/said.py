@@ -175,7 +175,7 @@ def behind(source: Source, node: Node) -> list[Cue]:
 
 
 # A variable that is set or read again: its first value is replaced, or was only a default.
-_SET_AGAIN = r"(?<![\w$]){0}=|\b(?:read|mapfile|getopts)\b[^\n;|]*\b{0}\b"
+_SET_AGAIN = r"(?<![\w$]){0}=|\b(?:read|mapfile|getopts|unset)\b[^\n;|]*\b{0}\b"
 
 
 def _statement(source: Source, node: Node, end: int) -> Cue | None:
