@@ -41,12 +41,36 @@ _EXTENDS = (  # of a service that sets no command of its own
     r"(?!(?:\n(?P=in)[^\n]*)*\n(?P=in)(?:command|entrypoint|args):)"
 )
 # A filter or a copy that reads one file and writes another.
-_MAKES = (b"s/", b"s|", b"s#", b"s,", b"s@", b"s!", b"replace(", b"//", b"cp ", b"ln -s", b"install ", b"> ")
-_SENT = regex(
-    r"(?:^|[\s;&|(@])(?:(?:sed|yq|jq|awk|perl|tr|m4|cat|envsubst|ytt|gomplate|jinja2?)\s(?P<read>.*?)>\s*[\"']?(?P<to>[\w./${}-]+)"
-    r"|(?:cp|install|ln\s+-s\w*)\s(?P<read2>.*)\s[\"']?(?P<copy>[\w./${}-]+)[\"']?\s*(?:$|[;&|#]))"
+_MAKES = (
+    b"copy",
+    b'"w',
+    b"'w",
+    b"write_text",
+    b"tee ",
+    b"s/",
+    b"s|",
+    b"s#",
+    b"s,",
+    b"s@",
+    b"s!",
+    b"replace(",
+    b"//",
+    b"cp ",
+    b"ln -s",
+    b"install ",
+    b"> ",
 )
-_SOURCES = r"(?:^|[;&|({\s])(?:\.|source)\s+[\"']?$"
+_SENT = regex(
+    r"(?:^|[\s;&|(@])(?:(?:sed|yq|jq|awk|perl|tr|m4|cat|envsubst|ytt|gomplate|jinja2?)\s(?P<read>.*?)"
+    r"(?:>|\btee\b)\s*[\"']?(?P<to>[\w./${}-]+)"
+    r"|(?:cp|install|ln\s+-s\w*)\s(?P<read2>.*)\s[\"']?(?P<copy>[\w./${}-]+)[\"']?\s*(?:$|[;&|#]))"
+    r"|\b(?:copy\w*|rename|replace|symlink)\(\s*(?P<read3>[^,\n]+),\s*[\"'](?P<given>[\w./-]+)[\"']"
+)
+# A side's word that a variable takes the place of: ``sed "s/prefill/$role/"``.
+_VARIED = regex(r"\bs([/|#,@!])[^\n/|#,@!]*(?:prefill|decode)[^\n/|#,@!]*\1[^\n/|#,@!]*\$")
+_SAVED = regex(r"\bopen\(\s*[rf]?[\"']([\w./-]+)[\"']\s*,\s*[\"'][wx]|\bPath\([\"']([\w./-]+)[\"']\)\.write_")
+_KUSTOMIZE = frozenset({"kustomization.yaml", "kustomization.yml"})
+_SOURCES = r"(?:^|[;&|({\s])(?:\.|source|exec(?:\s+(?:ba|z|da)?sh)?)\s+[\"']?$"
 
 
 class _Candidate(NamedTuple):
@@ -99,9 +123,19 @@ def made_into(ctx: FileCtx, side: Side) -> Cue | None:
     own = os.path.basename(ctx.path)
     alone = ctx.siblings.isdisjoint(twins(own))
     for candidate in _candidates(ctx) if ctx.path != "-" else ():
+        if os.path.basename(candidate.path) in _KUSTOMIZE:
+            folder = os.path.basename(os.path.dirname(os.path.abspath(candidate.path)))
+            if name_sides(folder) != {side.other}:
+                continue  # it lists what there is
+            if taken := next((cue for other, cue in _in_file(candidate) if other is side.other), None):
+                return kinds.MADE_FROM_OTHER.cue(Side.SHARED, f"{candidate.shown}: {taken.words}")
+            continue
         s, words = _made(candidate.path, *neighbours.state(candidate.path))
         named = [i for i in occurrences(s, own) if not (s[i - 1 : i].isalnum() or s[i - 1 : i] in {"-", "_"})]
         line = next((ln for i in named if _written(ln := lines.line_at(s, i), own, side)), "")
+        if named and not line:
+            saved = (m for m in _SAVED.finditer(s) if _of_other(m[1] or m[2], own, side))
+            line = next((m.group() for m in saved if s.count(os.path.basename(m[1] or m[2])) == 1), "")
         if line or (words and named and alone):
             return kinds.MADE_FROM_OTHER.cue(Side.SHARED, f"{candidate.shown}: {line.strip()[:80] or words}")
     return None
@@ -109,9 +143,17 @@ def made_into(ctx: FileCtx, side: Side) -> Cue | None:
 
 def _written(line: str, own: str, side: Side) -> bool:
     """Whether a line writes what it reads in ``own``, a file of ``side``, to a file that is named for the other side."""
-    if (m := _SENT.search(line)) is None or own not in (m["read"] or m["read2"] or ""):
+    if _VARIED.search(line):
+        return True
+    m = _SENT.search(line)
+    if m is None or own not in (m["read"] or m["read2"] or m["read3"] or ""):
         return False
-    to = os.path.basename(m["to"] or m["copy"] or "")
+    return _of_other(m["to"] or m["copy"] or m["given"] or "", own, side)
+
+
+def _of_other(path: str, own: str, side: Side) -> bool:
+    """Whether a path is that of a file of the other side than ``own``, a file of ``side``, and of the same kind."""
+    to = os.path.basename(path)
     return os.path.splitext(to)[1] == os.path.splitext(own)[1] and name_sides(to) == {side.other}
 
 
