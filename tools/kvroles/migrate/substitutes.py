@@ -253,7 +253,7 @@ def _may_set(name: str) -> bool:
     return lang != "" and lang not in _PAGES
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _text(path: str, _written: int, size: int) -> Text:
     """The text of a file that speaks of connectors; empty for any other."""
     data = walk.look(path).data if size <= neighbours.MAX_BYTES else b""
