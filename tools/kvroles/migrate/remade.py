@@ -12,17 +12,17 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 from kvroles.migrate import overlays, regions
 
-LANGUAGES = frozenset({"python", "javascript", "typescript", "tsx"})
+LANGUAGES = frozenset({"python", "javascript", "typescript", "tsx", "go", "rust", "powershell"})
 _NEAR = 2000  # characters round a role in which its config begins and ends
-_NAMED = regex(r"(?<![A-Za-z_])([A-Za-z_$]\w*)\s*(?::[^=\n]{0,80})?=\s*[\w.]*\s*[\"'`]?\Z")
-_BEHIND_SIGN = regex(r"\s*[\w.]*\s*[\"'`]?")
+_NAMED = regex(r"(?<![A-Za-z_])([A-Za-z_$]\w*)\s*(?::[^=\n]{0,80})?=\s*[\w.:@\[\]]*\s*[\"'`]?\Z")
+_BEHIND_SIGN = regex(r"\s*[\w.:@\[\]]*\s*[\"'`]?")
 _WORD = regex(r"\w")
 _MANY = 60  # uses of one name
 _AROUND = 400  # characters before and behind a use in which another config is made
 # One of these stands right behind the name of a config of which another one is made.
 _BEHIND = regex(
-    r"\.items\(\)|\.(?:pop|delete|update|kv_?[cC])|\s*\|=?\s*[\w({]|\s*,\s*[*.\w({]|\s*\)\s*\.(?:map|flatMap)\(|\s*:\s*\n"
-    r"|\[\s*[\"']kv_?[cC]|\s*;?\s*$",
+    r"\.items\(\)|\.(?:pop|delete|update|extend|kv_?[cC])|\s*\|=?\s*[\w({]|\s*,\s*[*.\w({]|\s*\)\s*\.(?:map|flatMap)\(|\s*:\s*\n"
+    r"|\[\s*(?:[\"']kv_?[cC]|\$?\w+\s*\]\s*=)|\s*\)|\s*;?\s*$",
     re.M,
 )
 _NAME = r"(?P<name>[A-Za-z_$]\w*)"
@@ -54,6 +54,13 @@ _PATTERNS = tuple(
         (("**", "..."), rf"(?:\*\*|\.\.\.){_NAME}\s*,\s*(?:\*\*|\.\.\.){_GIVEN}"),
         (("assign(", "merge(", "dict("),
          rf"\b(?:assign|merge|dict)\(\s*(?:\{{\}}\s*,\s*)?(?:\*\*)?{_NAME}\s*,\s*(?:\*\*)?{_GIVEN}\s*[,)]"),
+        (("mapValues(",), rf"\bmapValues\(\s*{_NAME}\s*,(?P<made>[^\n]{{1,200}})"),
+        (("ChainMap(",), rf"\bChainMap\(\s*{_GIVEN}\s*,\s*{_NAME}"),
+        (("Copy(", "mergo."), rf"\b(?:maps\.Copy|mergo\.\w+)\(\s*&?{_NAME}\s*,\s*&?{_GIVEN}"),
+        ((".extend(",), rf"(?<![\w.]){_NAME}\.extend\(\s*&?{_GIVEN}"),
+        (("for",),
+         r"\bfor(?:each)?\s*\(?\s*(?P<key>\$?\w+)\s*(?:,\s*\w+)?\s*(?::=\s*range|in|of)\s+(?P<over>[\w.$()]+)"
+         + r"\s*[{:]\s*(?:\n[ \t]+)?" + _NAME + r"\[(?P=key)\]\s*=(?!=)"),
     )
 )  # fmt: skip
 _KEPT = regex(

@@ -82,6 +82,8 @@ def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Call
     mentions, ``counts`` tells which of them may set NIXL's."""
     if words := substituted(s, connector):
         return words
+    if "defaults:" in s and (m := _DEFAULTS.search(s)) is not None and "${" in m[1]:
+        return "defaults: ${...}"
     if lang in _CODE | _PAGES:
         return ""
     keys = _keys(s, said, connector)

@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 # $NAME, ${NAME}, ${NAME:-other}, $(NAME), ${local.name}
 _VARIABLE = regex(r"\$[({]?([\w.]+)(?::?[-=][^{}]*)?[)}]?|\{\{-?\s*\.?([\w.]+)\s*-?\}\}")
 _WORD = regex(r"\w*")
+_LONGEST_NAME = 60
 _NEAR = 1000  # characters round a connector's name in which it is taken away or turned off
 
 
@@ -46,6 +47,11 @@ _REMOVES = regex(r"(?i)\b(?:uninstall|remove|purge|unset|exclude|disabled?|witho
 _OFF = regex(
     r"(?i)\b(?:enabled?|active|use)[\"']?[ \t]*[:=][ \t]*[\"']?(?:false|no|off|0)\b"
     r"|\b(?:disabled?|skip)[\"']?[ \t]*[:=][ \t]*[\"']?(?:true|yes|on|1)\b"
+    r"|\bstate[\"']?[ \t]*[:=][ \t]*[\"']?(?:absent|disabled|stopped)\b"
+)
+# The same of what is named: ``LMCACHE_ENABLED=false``, ``use_lmcache: no``.
+_OFF_BY_NAME = regex(
+    r"(?i)(?<![a-z])(?:(?:enabled?|use)_(?P<a>[a-z]+)|(?P<b>[a-z]+)_enabled?)[\"']?[ \t]*[:=][ \t]*[\"']?(?:false|no|off|0)\b"
 )
 
 
@@ -55,7 +61,11 @@ def _denied(s: str, i: int) -> bool:
     if _REMOVES.search(s, max(a, i - _NEAR), i) is not None:
         return True
     own = next(regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR)), None)
-    return _OFF.search(s, *(own or regions.block(s, i))) is not None
+    a, b = own or regions.block(s, i)
+    if _OFF.search(s, a, b) is not None:
+        return True
+    name = s[i : i + _LONGEST_NAME].lower()
+    return any(name.startswith((m["a"] or m["b"]).lower()) for m in _OFF_BY_NAME.finditer(s, a, b))
 
 
 class Reader(Protocol):
