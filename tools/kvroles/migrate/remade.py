@@ -60,7 +60,7 @@ _PATTERNS = tuple(
         ((".extend(",), rf"(?<![\w.]){_NAME}\.extend\(\s*&?{_GIVEN}"),
         (("for",),
          r"\bfor(?:each)?\s*\(?\s*(?P<key>\$?\w+)\s*(?:,\s*\w+)?\s*(?::=\s*range|in|of)\s+(?P<over>[\w.$()]+)"
-         + r"\s*[{:]\s*(?:\n[ \t]+)?" + _NAME + r"\[(?P=key)\]\s*=(?!=)"),
+          r"\s*[{:]\s*(?:\n[ \t]+)?" + _NAME + r"\[(?P=key)\]\s*=(?!=)"),
     )
 )  # fmt: skip
 _KEPT = regex(
