@@ -203,7 +203,7 @@ class _Unit:
             found: list[tuple[str, str]] = []
             for e in self.entries[bisect_left(self._starts, start) : bisect_left(self._starts, end)]:
                 value = self.t.s[e.value : e.end]
-                said = re.findall(r"(\w+)=([^\s\"',]+)", value) if e.key == "Environment" else []
+                said = re.findall(r"(\w+)=[\"']?([^\s\"',]+)", value) if e.key.lower() == "environment" else []
                 found += [(k, v) for k, v in [(e.key, pairs.plain(value)), *said] if connectors.is_connector_key(k)]
             self._set[start] = found[:MANY]
         return self._set[start]
