@@ -291,6 +291,8 @@ class Script(Source):
         return self._left[key]
 
     def _leaves(self, node: Node) -> bool:
+        if node.type == "case_statement":
+            return self._let_through(node) is not None and pickers.asks(self._asked(node), shell=True)
         if node.type == "list":
             if not self._is_test(node.named_children[0]):
                 return False
@@ -300,6 +302,17 @@ class Script(Source):
         while last is not None and last.type == "compound_statement" and last.named_children:
             last = last.named_children[-1]
         return last is not None and self._ends(last) and pickers.asks(self._asked(node), shell=True)
+
+    def _let_through(self, case: Node) -> Node | None:
+        """The one arm of a ``case`` that goes on behind it, where each of the others leaves, with one for everything else."""
+        arms = [c for c in case.named_children if c.type == "case_item"]
+        on = [arm for arm in arms if not self._arm_leaves(arm)]
+        return on[0] if len(on) == 1 and any(self._pattern(arm) == "*" for arm in arms if arm != on[0]) else None
+
+    def _arm_leaves(self, arm: Node) -> bool:
+        pattern = arm.child_by_field_name("value")
+        inside = [c for c in arm.named_children if c.type != "comment" and c != pattern]
+        return len(inside) > 0 and _ends(arm) == ";;" and self._ends(inside[-1])
 
     def _is_test(self, node: Node) -> bool:
         while node.type == "negated_command" and node.named_children:
@@ -322,6 +335,11 @@ class Script(Source):
 
     def _asked(self, branch: Node) -> str:
         """What a branch asks; of ``test || exit`` the denial of that."""
+        if branch.type == "case_statement":
+            subject, arm = branch.child_by_field_name("value"), self._let_through(branch)
+            if subject is None or arm is None or "|" in self._pattern(arm):
+                return ""
+            return f"! {_test(grammar.text(self.t, subject), self._pattern(arm))}"
         if branch.type == "list":
             words = grammar.text(self.t, branch.named_children[0])
             return f"! {words}" if any(c.type == "||" for c in branch.children) else words
