@@ -107,7 +107,8 @@ def _name_objects(found: list[Finding], ctx: File) -> None:
 def _left_alone(found: list[Finding], ctx: File, answered: Callable[[Finding], bool]) -> None:
     """Take back the rewrites in what may be a copy of what ran: the dump of a live object, a file that is a record by its name,
     and a folder of records, where an ``answered`` role is still rewritten."""
-    if ctx.path != "-" and (live := dumps.spans(ctx.text, read.language(ctx.name, ctx.text))):
+    lang = read.language(ctx.name, ctx.text) or sniff.language(ctx.text.s)
+    if ctx.path != "-" and (live := dumps.spans(ctx.text, lang)):
         code = "KVR119" if ctx.asked_for else "KVR125"
         for f in found:
             if CODES[f.code].means is not Means.HARMLESS and any(a <= f.pos < b for a, b in live):

@@ -41,7 +41,6 @@ _RUN_FORMAT = regex(
     r"(?i)(?:^|/)[^/.]+$|\.(?:md|mdx|rst|adoc|txt|log|json|jsonl|ndjson|csv|tsv|html?|xml|svg|ipynb|gz)$"
 )
 _LINES_OF_JSON = regex(r"\.(?:jsonl|ndjson)$")
-_PATCH = regex(r"(?:diff --git |From [0-9a-f]{40} |Index: |--- \S)")
 # {{ prefill_kv | default('...') }}
 _DEFAULTED = regex(
     r"\{\{-?\s*([\w.]+)\s*\|\s*(?:d|default)\b"
@@ -88,7 +87,7 @@ def among_records(name: str) -> bool:
 
 def _records(s: str) -> bool:
     """Whether a text shows that it is a log or a patch, as its name says."""
-    return sniff.looks_logged(s) or _PATCH.match(s) is not None
+    return sniff.looks_logged(s) or sniff.looks_patched(s)
 
 
 def read(ctx: File) -> list[Site]:

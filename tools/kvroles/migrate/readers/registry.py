@@ -78,7 +78,7 @@ def lang_of_name(name: str) -> str:
     stem, suffix = splitext(base)
     while suffix in _WRAPS:
         if not splitext(stem)[1]:
-            return "yaml" if suffix in _GO_TEMPLATES else _BY_BASE.get(stem, "")
+            return _BY_BASE.get(stem, "yaml" if suffix in _GO_TEMPLATES else "")
         base = stem
         stem, suffix = splitext(base)
     if base.startswith(("dockerfile", "containerfile")) or base.endswith((".dockerfile", ".containerfile")):

@@ -57,10 +57,11 @@ _SHELL_SIGN = regex(
     re.M,
 )
 _LOG_LINE = regex(
-    r"""(?x)^\s*(?:\x1b\[[\d;]*m)*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*[\s(]  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
+    r"""(?x)^\s*(?:\x1b\[[\d;]*m)*(?: \(?\w*(?:EngineCore|APIServer|Worker|Process)\w*\spid=\d  | \[?\d{4}-\d\d-\d\d[T\s]\d\d:\d\d
     | (?:INFO|WARNING|ERROR|DEBUG)\s+\d\d-\d\d | \d\d:\d\d:\d\d[.,\s] | \[\d\d/\d\d
     | \{\s*"(?:ts|time|timestamp|@timestamp|asctime)"\s*:\s*"?\d[^{}]*"(?:level|severity|levelname)"\s*: )"""
 )
+_PATCH = regex(r"(?:diff --git |From [0-9a-f]{40} |Index: |--- \S+.*\n\+\+\+ \S)")
 _SHELL_LINE = regex(r"\b(?:ba|z|k|da)?sh\b")
 
 
@@ -74,7 +75,9 @@ def language(s: str) -> str:
     if multiline and (_SECTION.match(first) or _SET.match(first)):
         return _of_settings(s)
     if stripped.startswith(("{", "[")) and not stripped.startswith(("{{", "{%", "[[ ")):
-        return "json"
+        return "notebook" if '"nbformat"' in s and '"cells"' in s else "json"
+    if looks_patched(s):
+        return "log"
     if script := shebang(stripped):
         return script
     if _FENCE.search(s):
@@ -108,6 +111,11 @@ def shebang(s: str) -> str:
         if lang in first:
             return lang
     return "shell" if _SHELL_LINE.search(first) else ""
+
+
+def looks_patched(s: str) -> bool:
+    """Whether a text begins as a patch does."""
+    return _PATCH.match(s) is not None
 
 
 def looks_logged(s: str) -> bool:
