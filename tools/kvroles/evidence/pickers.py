@@ -131,7 +131,7 @@ def set_again(condition: str, s: str, start: int, end: int) -> bool:
     """Whether a name that a condition asks is set between two indices of ``s``: behind that it may be another side's."""
     for name in set(_NAMES.findall(condition)):
         for i in occurrences(s, name, start, end):
-            before = s[s.rfind("\n", 0, i) + 1 : i].rpartition(";")[2].split()
+            before = s[s.rfind("\n", 0, i) + 1 : i].rpartition(";")[2].removesuffix("$").split()
             if (
                 _SETS.match(s, i + len(name))
                 and set(before) <= _DECLARES

@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, data_cues, kinds
+from kvroles.evidence import argv, comments, data_cues, kinds, pickers
 from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
@@ -374,7 +374,7 @@ class _Script:
                 case "command" | "array_literal_expression" if words := self._words(owner):
                     scope = self._command(words, node, scope)
             if owner.type == "statement_list":
-                scope = self._before(inner, scope)
+                scope = self._before(inner, self._otherwise(owner, inner, scope))
         if choice is not None:
             scope = branches_of.scope_of(choice.branch(self.t.s, node.start_byte), scope, self.t, self.ctx)
         return scope
@@ -392,6 +392,29 @@ class _Script:
             out.append(self.chain(use))
             out[-1].place = self.t.at(m.start())
         return out
+
+    def _otherwise(self, block: Node, inner: Node, up: Scope) -> Scope:
+        """The scope of ``inner`` where an ``if`` before it leaves: ``if ($Role -ne 'prefill') { exit }``."""
+        leaving = (c for c in islice(block.named_children, MANY) if c.end_byte <= inner.start_byte)
+        left = [(c, words) for c in leaving if (words := self._left_where(c))]
+        if not left or pickers.set_again(left[-1][1], self.t.s, left[-1][0].end_byte, inner.start_byte):
+            return up
+        body, place = grammar.text(self.t, inner), self.t.at(left[-1][0].start_byte)
+        conditions = [words for _, words in left]
+        return Scope("branch", "else", up, pickers.left_cues(conditions, "", body, self.ctx, place, asked=True))
+
+    def _left_where(self, node: Node) -> str:
+        """What an ``if`` asks that knows no other case and leaves where that holds; empty for any other statement."""
+        if node.type != "if_statement" or any(c.type in {"else_clause", "elseif_clauses"} for c in node.named_children):
+            return ""
+        asked = node.child_by_field_name("condition")
+        done = next((c for c in node.named_children if c.type == "statement_block"), None)
+        held = done.named_children[-1] if done is not None and done.named_children else None
+        last = held.named_children[-1] if held is not None and held.named_children else None
+        if asked is None or last is None or last.type != "flow_control_statement":
+            return ""
+        words = grammar.text(self.t, asked)
+        return words if pickers.asks(words) else ""
 
     def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:
         """The scope of the block ``inner`` of an ``if``, ``elseif``, ``else`` or ``switch`` clause; ``up`` for its condition."""

@@ -23,8 +23,9 @@ from kvroles.migrate.readers.template import branches
 
 _ASKS = frozenset({"if_statement", "elif_clause", "else_clause", "case_statement"})
 _LEAVES = regex(r"(?:exit|return|break|continue)\b|exec\s+[\w./\"'$]")
-_EXITS = regex(
-    r"(?m)^[ \t]*(?:function[ \t]+)?(?P<name>\w+)[ \t]*(?:\([ \t]*\))?[ \t]*\{[^{}]{0,300}?\bexit\b[^{};\n]{0,40};?\s*\}"
+_EXITS = regex(  # a function that ends in ``exit``, by itself
+    r"(?m)^[ \t]*(?:function[ \t]+)?(?P<name>\w+)[ \t]*(?:\([ \t]*\))?[ \t]*"
+    r"\{(?:[^{}]{0,300}?[;\n])?[ \t]*exit\b[^{};\n]{0,40};?\s*\}"
 )
 _BARE = regex(r"[A-Za-z]{2,}(?:[-_]?\d+)?")
 _LAUNCHERS = frozenset({"mpirun", "mpiexec", "orterun", "prterun", "srun"})
@@ -294,7 +295,8 @@ class Script(Source):
         if node.type == "case_statement":
             return self._let_through(node) is not None and pickers.asks(self._asked(node), shell=True)
         if node.type == "list":
-            if not self._is_test(node.named_children[0]):
+            behind = node.next_sibling
+            if not self._is_test(node.named_children[0]) or (behind is not None and behind.type == "&"):
                 return False
         elif node.type != "if_statement" or any(c.type in {"else_clause", "elif_clause"} for c in node.children):
             return False
