@@ -34,10 +34,10 @@ ABROAD = (
 HEADS = """
 address args arguments cluster command commands conf config configs configuation configuration configurations
 connector container containers deployment deployments dp engine engines env environment ep file first flags gpu gpus
-group host hosts instance instances instancia instanz instância istanza job json knoten kv leader lws machine machines
+group host hosts instance instances instancia instanz instância istanza job json knoten kv launcher leader lws machine machines
 mode model node nodes nodo noeud nó nœud one only options overrides parameters params pod pods pool pools port ports
 pp process processes profile rank ranks replica replicas role script second section server servers serveur service
-services servidor setting settings side spec stage statefulset svc task three tp transfer two url values variables
+services servidor setting settings side spec stage startup statefulset svc task three tp transfer two url values variables
 vllm worker workers yaml инстанс сервер сервера узел узла экземпляр
 """
 
