@@ -174,6 +174,8 @@ class File(FileCtx):
         s = self.text.s
         end = min(len(s), place + 4 * _NEAR)
         a, b = own = next(regions.around(s, place, max(0, place - _NEAR), end), None) or regions.block(s, place)
+        if self._lang == "toml" and s[a] not in "([{":  # what a table holds may stand in tables of its own
+            b = end
         inside = (m for m in self.mentions if a <= m.at < b and m.ours and m.value is not None)
         nixl = (m for m in inside if connectors.kind_of(m.value, self.nixl) is connectors.Kind.NIXL)
         return any(not self._with_role(m.at, own) for m in nixl)
