@@ -54,6 +54,8 @@ _OFF_BY_NAME = regex(
     r"(?i)(?<![a-z])(?:(?:enabled?|use)_(?P<a>[a-z]+)|(?P<b>[a-z]+)_enabled?)[\"']?[ \t]*[:=][ \t]*[\"']?(?:false|no|off|0)\b"
 )
 
+_SWITCHES = ("enable", "active", "use", "disable", "skip", "state")  # each of these two holds one
+
 
 def _denied(s: str, i: int) -> bool:
     """Whether the name at an index stands behind a word that takes it away, on its line, or in an object that is turned off."""
@@ -62,6 +64,8 @@ def _denied(s: str, i: int) -> bool:
         return True
     own = next(regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR)), None)
     a, b = own or regions.block(s, i)
+    if not any(map(s[a:b].lower().__contains__, _SWITCHES)):
+        return False
     if _OFF.search(s, a, b) is not None:
         return True
     name = s[i : i + _LONGEST_NAME].lower()
