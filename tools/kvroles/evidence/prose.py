@@ -196,7 +196,8 @@ _LETTER_WORDS = regex(r"[^\W_][\w'.]*")
 # A setting that is told, no title: "prefill: no", "decode = false", "prefill worker (disabled)".
 _SETTING = regex(
     r"(?i)\s*(?:[:=]+\s*[\"'`]?(?:true|false|yes|no|on|off|none|null|n/a|(?:en|dis)abled|-?\d+)[\"'`]?"
-    r"|[(\[]\s*(?:disabled|off|unused|not\s+used|removed|gone|stopped|commented\s+out)\s*[)\]])\s*(?:$|[,;.(])"
+    r"|[(\[]\s*(?:disabled|off|unused|not\s+used|removed|gone|stopped|commented\s+out|ends?|done)\s*[)\]]"
+    r"|[\w\s]*?[:–—-]\s*(?:ends?|ended|done|finished|over)\b)\s*(?:$|[,;.(!])"
 )
 # What a title's side is not where the title stands: "prefill no more", "prefill: moved to b.yaml",
 # "prefill on two hosts, not on this one".
@@ -208,7 +209,8 @@ _NOT_HERE = regex(
     r"|[\w\s]*?(?:\s(?:in|on|at)|[:=])\s+(?:an?other|the\s+other|a\s+different|a\s+separate|other)\s+(?:cluster|namespace|region|site|repo\w*|chart)s?\b"
     r"|[\w\s]*?(?:[:=–—]|\s-)\s*(?:see\s|not\b|no\b|0\b)"
 )
-_POINTS = regex(r"(?:[-=]>|→)\s*[^\s/]*/|^\W*</")  # to another file; what ends here
+# To another file; to what stands above; what ends here: ``</prefill>``, ``<<< prefill <<<``, ``} prefill``, ``/prefill``.
+_POINTS = regex(r"(?:[-=]>|→)\s*[^\s/]*/|^\W*</|^\s*(?:<{2,}[^>]*$|[/})\]^↑⬆])|\^{2,}\s*$")
 _QUESTION = regex(r"[^.!;:,(\[]*[?？]")
 _STOP = regex(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
 
