@@ -51,6 +51,10 @@ class Node:
         return next(self._before(), None)
 
     @property
+    def next_sibling(self) -> Node | None:
+        return next(self._after(), None)
+
+    @property
     def next_named_sibling(self) -> Node | None:
         return next((n for n in self._after() if n.is_named), None)
 
