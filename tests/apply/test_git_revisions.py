@@ -17,7 +17,7 @@ from kvroles.apply.prove import prove_plan
 from kvroles.contract import terms
 from kvroles.errors import DoesNotApply, KvRolesError
 from kvroles.places import default_cache_dir
-from kvroles.series import project
+from kvroles.series import patchfile, project
 from kvroles.series.upstream_files import paths_of_interest
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
@@ -156,8 +156,8 @@ def assert_only_ours(path: str, was: bytes, now: bytes) -> None:
                 if f.path != path:
                     continue
                 try:
-                    back, _ = fit.patchfile.apply(now, f.reversed(), unique=True)
-                except fit.HunkMismatch:
+                    back, _ = patchfile.apply(now, f.reversed(), unique=True)
+                except patchfile.HunkMismatch:
                     continue
                 if back == was:
                     return
