@@ -161,7 +161,7 @@ def _of_other(path: str, own: str, side: Side) -> bool:
 def _made(path: str, _written: int, size: int) -> tuple[str, str]:
     """The text of a file that may make one side's file from the other's, and the words by which it changes one side into the
     other; both are empty for any other file."""
-    data = walk.look(path).data if size <= neighbours.MAX_BYTES else b""
+    data = neighbours.data(path, size)
     low = data.lower()
     if b"prefill" not in low or b"decode" not in low or not any(sign in low for sign in _MAKES):
         return "", ""

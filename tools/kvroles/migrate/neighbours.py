@@ -94,6 +94,11 @@ def text(path: str) -> str:
     return walk.look(path).data.decode("utf-8", "replace")
 
 
+def data(path: str, size: int) -> bytes:
+    """The bytes of a file of ``size`` bytes that is read for what it says of another; empty if it is too large for that."""
+    return walk.look(path).data if size <= MAX_BYTES else b""
+
+
 @once
 def state(path: str) -> tuple[int, int]:
     """What changes with a file's content: when it was written, and its size."""

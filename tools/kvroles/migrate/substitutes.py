@@ -15,7 +15,7 @@ from itertools import chain, islice
 from kvroles.evidence import c_library
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import connectors, connectors_in_text, neighbours, regions, walk
+from kvroles.migrate import connectors, connectors_in_text, neighbours, regions
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import registry
@@ -258,7 +258,7 @@ def _may_set(name: str) -> bool:
 @lru_cache(maxsize=256)
 def _text(path: str, _written: int, size: int) -> Text:
     """The text of a file that speaks of connectors; empty for any other."""
-    data = walk.look(path).data if size <= neighbours.MAX_BYTES else b""
+    data = neighbours.data(path, size)
     if not c_library.within(data, b"onnector") and not c_library.within(data, b"ONNECTOR"):
         return Text("")
     try:
