@@ -121,7 +121,10 @@ class Text:
     def outdented(self) -> Text:
         """The text without the indentation that all its lines share, those of nothing but blanks aside."""
         if self._outdented is None:
-            self._outdented = self._without_indent()
+            made = self._without_indent()
+            if made is self:
+                return self  # not kept: a text that holds itself would stay until garbage is collected
+            self._outdented = made
         return self._outdented
 
     def _without_indent(self) -> Text:

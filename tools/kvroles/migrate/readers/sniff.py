@@ -71,11 +71,13 @@ def language(s: str) -> str:
     if stripped == TOKEN:
         return "value"
     multiline = "\n" in stripped
+    if stripped.startswith("{") and not stripped.startswith(("{{", "{%")):
+        return _of_object(s)
     first = next((ln for line in stripped.splitlines() if (ln := line.strip()) and not ln.startswith(("#", "//"))), "")
     if multiline and (_SECTION.match(first) or _SET.match(first)):
         return _of_settings(s)
-    if stripped.startswith(("{", "[")) and not stripped.startswith(("{{", "{%", "[[ ")):
-        return "notebook" if '"nbformat"' in s and '"cells"' in s else "json"
+    if stripped.startswith("[") and not stripped.startswith("[[ "):
+        return _of_object(s)
     if looks_patched(s):
         return "log"
     if script := shebang(stripped):
@@ -93,6 +95,11 @@ def language(s: str) -> str:
     if _SHELL_SIGN.search(s):
         return "shell"
     return "json" if "{" in s else "prose"
+
+
+def _of_object(s: str) -> str:
+    """The language of a text that begins as JSON does."""
+    return "notebook" if '"nbformat"' in s and '"cells"' in s else "json"
 
 
 def _of_settings(s: str) -> str:
