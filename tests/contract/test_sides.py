@@ -28,7 +28,7 @@ def patched() -> list[tuple[str, bytes, bytes]]:
     default = Series(SERIES.chosen(), SERIES.overlay)
     found: dict[tuple[str, bytes], bytes] = {}
     for release, row in LOCK.releases.items():
-        shipped = release_files.files_of(row, SERIES, LOCK, Options(default_cache_dir(), None, True))
+        shipped = release_files.files_of(row, SERIES, LOCK, Options(default_cache_dir()))
         after = lock_rows.topic_rows(shipped, release, default, release_files.WITHOUT_ARCHIVE.get(release))[1]
         for path, data in after.items():
             if data is not None and path in shipped and shipped[path] != data and not path.startswith("vllm/"):
