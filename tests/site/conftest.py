@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from support import docs
+from support import docs, terminal
 
 from .world import World
 
@@ -56,17 +56,7 @@ class Built:
 def tool(name: str, *words: str, cwd: Path, **env: str) -> str:
     """Run a script of ``cwd``, or a command of this environment; returns what it printed, and fails with it."""
     command = [sys.executable, name] if name.endswith(".py") else [str(Path(sys.executable).parent / name)]
-    done = subprocess.run(
-        [*command, *words],
-        cwd=cwd,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **env},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    assert done.returncode == 0, f"{name} {' '.join(words)} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
+    return terminal.output(*command, *words, cwd=cwd, env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **env})
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kvworkshop.pages import home
-from support import docs
+from support import docs, terminal
 
 MANIFEST = """\
 apiVersion: apps/v1
@@ -38,15 +38,7 @@ class Machine:
         self.env = {**kept, "PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=self.checkout,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        return terminal.run("bash", "-euo", "pipefail", "-c", script, cwd=self.checkout, env=self.env)
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from support import docs
+from support import docs, terminal
 
 
 def _workflow(path: Path) -> dict[Any, Any]:
@@ -79,17 +78,7 @@ class Remote:
     def _run(self, *words: str, cwd: Path, **env: str) -> str:
         path = os.pathsep.join([str(Path(sys.executable).parent), str(self.folder / "bin"), os.environ["PATH"]])
         alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "NO_MKDOCS_2_WARNING": "1"}
-        done = subprocess.run(
-            words,
-            cwd=cwd,
-            env={**os.environ, **alone, "PATH": path, **env},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}"
-        return done.stdout
+        return terminal.output(*words, cwd=cwd, env={**os.environ, **alone, "PATH": path, **env})
 
 
 def test_main_and_tags_are_published_beside_each_other(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from kvroles.places import default_cache_dir
 from kvroles.series import project
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
-from support import docs, files
+from support import docs, files, terminal
 
 SERIES, LOCK = project.load()
 
@@ -83,14 +82,4 @@ class World:
         """Run a script in the checkout; fails with what it printed when it fails."""
         for name, here in self.stands_for.items():
             script = script.replace(name, here)
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=cwd or self.checkout,
-            env=self.env,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        assert done.returncode == 0, f"{script}\n{done.stdout}"
-        return done.stdout
+        return terminal.output("bash", "-euo", "pipefail", "-c", script, cwd=cwd or self.checkout, env=self.env)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+from support import terminal
 from support.docs import Block
 
 HOME = "~/vllm-kv-roles"  # how pages write the checkout's absolute path
@@ -34,15 +34,7 @@ def run(block: Block, checkout: Path) -> list[tuple[str, str, str]]:
     script = "".join(f"{command}\nrc=$?; printf '%s\\n' '{_MARK}'; (exit $rc)\n" for command, _ in steps)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=checkout,
-        env=env,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    done = terminal.run("bash", "-c", script, cwd=checkout, env=env)
     printed = done.stdout.replace(str(checkout), HOME).split(f"{_MARK}\n")[: len(steps)]
     return [(command, expected, got) for (command, expected), got in zip(steps, printed, strict=True)]
 
