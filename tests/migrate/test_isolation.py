@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import os
 import signal
@@ -29,6 +30,7 @@ def _spoilt(monkeypatch: pytest.MonkeyPatch, what: object) -> None:
     def of_file(ctx: findings.File, options: findings.Options) -> list[findings.Finding]:
         assert os.getpid() != parent, "the process that reports never reads a text itself"
         if ctx.path == "bad.sh":
+            faulthandler.disable()  # pytest's own would print where the crash that is wanted happened
             assert callable(what)
             what()
         return real(ctx, options)
@@ -71,6 +73,7 @@ def test_a_file_that_ends_its_process_is_unread_and_the_others_are_done(
 
 def test_standard_input_is_read_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*_: object) -> None:
+        faulthandler.disable()
         os.kill(os.getpid(), signal.SIGSEGV)
 
     monkeypatch.setattr(findings, "of_file", crash)
