@@ -1,6 +1,6 @@
 """Command line of ``migrate``: finds every NIXL ``kv_both``, says which side it is and why, rewrites where that is certain.
 
-Exit codes: 0 done or nothing to do; 1 with ``--check``, something is left; 2 wrong usage.
+Exit codes: 0 done or nothing to do; 1 with --check, something is left; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -83,11 +83,12 @@ def _asks_for_json(given: Sequence[str]) -> bool:
 
 def parser(prog: str = "kv-roles") -> _Parser:
     """The command line's grammar."""
+    about, _, codes = (__doc__ or "").partition("\n\n")
     p = _Parser(
         prog=prog,
         allow_abbrev=False,
-        description=(__doc__ or "").split("\n\n")[0],
-        epilog=_EPILOG,
+        description=about,
+        epilog=f"{_EPILOG}\n{codes}",
         formatter_class=_Formatter,
     )
     p.add_argument("paths", nargs="*", metavar="PATH", help="files and folders; - reads standard input")

@@ -13,18 +13,19 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import Parser, guarded, note, say
+from kvroles.console import guarded, note, say
 from kvroles.errors import Exit
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
 from kvroles.sources.release_files import Options
 
+from kvworkshop import grammar
 from kvworkshop.effects import run as effects
 
 
 def parser(prog: str = "effects.py") -> argparse.ArgumentParser:
     """The command line."""
-    p = Parser(prog=prog, description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = grammar.parser(__doc__, prog)
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="fail where the table is silent or wrong")
     what.add_argument(

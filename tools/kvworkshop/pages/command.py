@@ -11,18 +11,19 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import Parser, guarded, note, say
+from kvroles.console import guarded, note, say
 from kvroles.errors import Exit, NoSource
 from kvroles.places import default_cache_dir
 from kvroles.said import counted
 
+from kvworkshop import grammar
 from kvworkshop.pages import build, diagrams, policy
 from kvworkshop.playground import provide
 
 
 def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
     """The command line."""
-    p = Parser(prog=prog, description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = grammar.parser(__doc__, prog)
     drawing = p.add_mutually_exclusive_group()
     drawing.add_argument("--mermaid", metavar="FILE", type=Path, help="take the diagram script from FILE, not from npm")
     drawing.add_argument("--no-diagrams", action="store_true", help="leave the diagram script out: diagrams stay text")

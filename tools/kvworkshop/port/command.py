@@ -10,20 +10,21 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import Parser, guarded, say, say_json
+from kvroles.console import guarded, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.sources.release_files import Options
 
+from kvworkshop import grammar
 from kvworkshop.port import keep, port
 from kvworkshop.port import report as porting_report
 
 
 def parser(prog: str = "port.py") -> argparse.ArgumentParser:
     """The command line."""
-    p = Parser(prog=prog, description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = grammar.parser(__doc__, prog)
     job = p.add_mutually_exclusive_group(required=True)
     job.add_argument("--to", metavar="R|PATH", help="a release on the index, its archive, or an unpacked tree of it")
     job.add_argument("--relock", action="store_true", help="make the lock's rows anew from the archives")

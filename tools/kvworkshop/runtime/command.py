@@ -11,15 +11,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import Parser, guarded, note, say
+from kvroles.console import guarded, note, say
 from kvroles.errors import Exit, Unproven
 
+from kvworkshop import grammar
 from kvworkshop.runtime import unit_runs
 
 
 def parser(prog: str = "unit_runs.py") -> argparse.ArgumentParser:
     """The command line."""
-    p = Parser(prog=prog, description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = grammar.parser(__doc__, prog)
     p.add_argument("releases", metavar="RELEASE", nargs="+", help=f"one of {', '.join(unit_runs.ENVIRONMENTS)}")
     p.add_argument("--write", action="store_true", help="keep the runs in docs/data/unit_runs.json, and compat.json")
     return p

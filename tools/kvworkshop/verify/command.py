@@ -11,18 +11,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import Parser, guarded, say, say_json
+from kvroles.console import guarded, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
 from kvroles.sources.release_files import Options
 
-from kvworkshop import lint
+from kvworkshop import grammar, lint
 from kvworkshop.verify import compat, report
 
 
 def parser(prog: str = "verify.py") -> argparse.ArgumentParser:
     """The command line."""
-    p = Parser(prog=prog, description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    p = grammar.parser(__doc__, prog)
     which = p.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every release in the lock (the default)")
     which.add_argument("--release", metavar="R", action="append", default=[], help="this release; may be repeated")

@@ -1,7 +1,8 @@
 """``kubectl kv-roles``: every NIXL ``kv_both`` of a live cluster, with the side it is and where to change it.
 
-kubectl runs it as a plugin. It asks the user's own kubectl to list objects, and changes nothing. Exit codes: 0 done; 1 with
-``--check``, something is left or could not be read; 2 wrong usage; 4 the cluster cannot be asked.
+kubectl runs it as a plugin. It asks the user's own kubectl to list objects, and writes nothing to the cluster: what is to be
+changed is where an object is made, its chart, its overlay, its owner. Exit codes: 0 done; 1 with --check, something is left
+or could not be read; 2 wrong usage; 4 the cluster cannot be asked.
 """
 
 from __future__ import annotations
@@ -15,13 +16,8 @@ from kvroles.migrate.report import output
 
 def parser(prog: str = "kubectl kv-roles") -> console.Parser:
     """The command line's grammar."""
-    p = console.Parser(
-        prog=prog,
-        allow_abbrev=False,
-        description=(__doc__ or "").split("\n\n")[0].replace("``", ""),
-        epilog="What is to be changed is where an object is made: its chart, its overlay, its owner. Nothing is written to the "
-        "cluster.",
-    )
+    about, _, more = (__doc__ or "").partition("\n\n")
+    p = console.Parser(prog=prog, allow_abbrev=False, description=about.replace("``", ""), epilog=more)
     where = p.add_argument_group("which objects, as kubectl itself takes them")
     where.add_argument("-n", "--namespace", metavar="NAME", help="default: the context's own")
     where.add_argument(

@@ -1,0 +1,11 @@
+"""The parser that each of the maintainers' tools begins with."""
+
+from __future__ import annotations
+
+from kvroles.console import Parser
+
+
+def parser(doc: str | None, prog: str) -> Parser:
+    """``doc`` is the docstring of the tool's module. Its first paragraph opens the help, and the rest, with the exit codes, closes it."""
+    about, _, rest = (doc or "").partition("\n\n")
+    return Parser(prog=prog, description=about, epilog=rest, allow_abbrev=False)
