@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
 from itertools import islice, pairwise
 
+from kvroles.evidence import kinds, loops
 from kvroles.evidence.data import Choice, Map, Node, Scalar, path_to
-from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.frames import Cue, Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import connectors, walk
@@ -70,6 +71,26 @@ class HclTree(Tree):
                 scope = branches_of.scope_of(branch, scope, self.source, self.ctx)
             held = {self._built.t.at(i) for i, around in inside.items() if around == branches}
             out += [s for s in self.ctx.read(leaf.text, scope, files.language(leaf, path)) if s.pos in held]
+        return out
+
+    def _mapping(self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, *, follow: bool) -> Scope:
+        said = self._said_of_block(node, keys)
+        up = Scope("block", "", up, said) if said else up
+        return super()._mapping(node, path, i, keys, up, follow=follow)
+
+    def _said_of_block(self, node: Map, keys: list[str]) -> list[Cue]:
+        """What a block's ``for_each``, a module's ``source`` and the file of a ``templatefile`` say of what they are given."""
+        out: list[Cue] = []
+        for key, value in node.pairs:
+            place = self.source.at(value.start)
+            if key.value == "for_each":
+                words = self.source.s[value.start : value.end]
+                out += loops.cues(words, f"for_each = {words}"[:80], self.ctx, place)
+            elif isinstance(value, Scalar) and (
+                key.value == "templatefile" or (key.value == "source" and keys[:1] == ["module"])
+            ):
+                name = value.value.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
+                out += self.ctx.name_cues(kinds.NAME, name.partition(".")[0], place, name)
         return out
 
     # -- roles that stand in no config themselves -------------------------------------------------------------------------
