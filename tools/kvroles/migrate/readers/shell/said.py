@@ -33,8 +33,9 @@ _SET = regex(r"(?:(?:^|\s)(?=\w+\+?=)|>\s*[\"']?\$?\{?)(\w+)")
 _PID = regex(r"^\s*(?:local\s+|export\s+)?(\w+)=\"?\$!")
 
 
-def before(source: Source, inner: Node, up: Scope) -> Scope:
-    """The scope of the nearest comment, echo or role variable before ``inner`` with no other server started in between.
+def before(source: Source, inner: Node, site: int, up: Scope) -> Scope:
+    """The scope of the nearest comment, echo or role variable before ``inner``, in which the index ``site`` is, with no other
+    server started in between.
 
     A role variable, a line right above, or one about an instance ("prefill worker") decides at once. A looser title ("decode
     settings") counts only if no title for the other side stands further up: a list of settings of both announces neither.
@@ -48,7 +49,7 @@ def before(source: Source, inner: Node, up: Scope) -> Scope:
         if inner.type in {"for_statement", "while_statement", "c_style_for_statement"}
         else set()
     )
-    for cue, row in _titles(source, inner):
+    for cue, row in _titles(source, inner, site):
         if cue.side.other in within:
             return scope  # the loop starts the other as well
         if (
@@ -114,7 +115,7 @@ def _told_in(source: Source, loop: Node) -> set[Side]:
     return {side for ln in lines if (side := source.ctx.title_side(ln.strip(" \"'")))}
 
 
-def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
+def _titles(source: Source, inner: Node, site: int) -> Iterator[tuple[Cue, int]]:
     """The cues before ``inner``, nearest first, each with the row it ends on; they end at the last server started before it."""
     node = inner.prev_sibling
     group: list[Node] = []
@@ -147,7 +148,7 @@ def _titles(source: Source, inner: Node) -> Iterator[tuple[Cue, int]]:
                     yield kinds.ECHO.cue(side, words.strip()[:80], source.t.at(node.start_byte)), row
                 elif side is not None:
                     return
-            elif cue := _statement(source, node, inner.start_byte):
+            elif cue := _statement(source, node, inner.start_byte, site):
                 yield cue, row
             if node.type != "function_definition" and SERVER.search(text) and not _puts_to_use(source, node, inner):
                 return
@@ -175,11 +176,31 @@ def behind(source: Source, node: Node) -> list[Cue]:
 
 
 # A variable that is set or read again: its first value is replaced, or was only a default.
-_SET_AGAIN = r"(?<![\w$]){0}=|\b(?:read|mapfile|getopts|unset)\b[^\n;|]*\b{0}\b"
+_SET_AGAIN = (
+    r"(?<![\w$]){0}=|\b(?:read|mapfile|readarray|getopts|unset|for|select|printf\s+-v)\b[^\n;|]*(?<![$\w]){0}\b"
+)
+# What may set any variable: a file that is sourced, a text that is evaluated, names that a command or a variable gives.
+_SETS_ANY = regex(
+    r"""(?xm)(?:^|[;&|({!]|\b(?:then|do|else)\b)[ \t]*(?:(?:builtin|command)[ \t]+)?(?:
+      (?:\.|source)[ \t]+(?P<file>[^\n;&|]+) | eval[ \t]+(?P<text>[^\n;&|]+)
+      | (?:export|declare|typeset|readonly)[ \t]+(?:-\w+[ \t]+)*["']?[$`] )"""
+)
+# Files and texts of tools that set up a shell, and no role.
+_SETS_UP = regex(
+    r"(?:^|/)(?:activate|conda\.sh|set_?env\.sh|setvars\.sh|\.bashrc|\.(?:bash_)?profile|nvm\.sh|\.cargo/env)[\"']?(?:\s|$)"
+    r"|^[\"']?(?:\$\(|`)\s*\S*(?:conda|mamba|pyenv|ssh-agent|direnv|module|modulecmd)\b"
+)
 
 
-def _statement(source: Source, node: Node, end: int) -> Cue | None:
-    """The cue of an assignment of a role variable, if the variable still has that value at index ``end``; else None."""
+def _may_set_any(s: str, start: int, end: int) -> bool:
+    """Whether a statement between two indices may set a variable that it does not name."""
+    found = _SETS_ANY.finditer(s, start, end)
+    return any(_SETS_UP.search((m["file"] or m["text"] or "").strip()) is None for m in found)
+
+
+def _statement(source: Source, node: Node, end: int, site: int) -> Cue | None:
+    """The cue of an assignment of a role variable, if the variable still has that value at index ``end``, and nothing up to the
+    index ``site`` may set any; else None."""
     pos = source.t.at(node.start_byte)
     assignments = [node] if node.type == "variable_assignment" else []
     if node.type == "declaration_command":
@@ -191,7 +212,9 @@ def _statement(source: Source, node: Node, end: int) -> Cue | None:
         if re.match(r"^\$\{\w+:?-(.*)\}$", word):
             continue  # a default says nothing: whoever starts the script may set another value
         cues = [c for c in argv.env_cues(name, word, pos, source.ctx) if c.weight == Weight.FLAG]
-        if cues and not re.search(_SET_AGAIN.format(re.escape(name)), source.t.s[node.end_byte : end]):
+        if not cues or _may_set_any(source.t.s, node.end_byte, site):
+            continue
+        if not re.search(_SET_AGAIN.format(re.escape(name)), source.t.s[node.end_byte : end]):
             return kinds.ROLE_ASSIGNED.cue(cues[0].side, f"{name}={word}"[:80], pos)
     return None
 

@@ -76,7 +76,8 @@ class Script(Conditionals):
                 case _:
                     pass
             if owner.type in BLOCKS and inner is not None and inner.type not in {"else_clause", "elif_clause"}:
-                scope = shell_said.before(self, inner, self._otherwise(owner, inner, owners[n + 1 :], scope))
+                otherwise = self._otherwise(owner, inner, owners[n + 1 :], scope)
+                scope = shell_said.before(self, inner, node.start_byte, otherwise)
         return scope
 
     def owner_at(self, at: int) -> Scope:
