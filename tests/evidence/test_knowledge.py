@@ -25,6 +25,7 @@ _TABLES = [
     (names, "_LOGIC", {"near"}),
     (names, "_PHASES", {"near"}),
     (names, "_TURNED", {"turns"}),
+    (names, "_FACING", {"near"}),
     (names, "_FOREIGN", {"own"}),
     (names, "_REPLACED", {"own"}),
     (names, "_REPLACEABLE", {"holds"}),

@@ -1,3 +1,3 @@
-export function PrefillPanel() {
+export function PrefillWorker() {
   return <Launch kv={{ kv_connector: "NixlConnector", kv_role: "kv_both" }} />;
 }

@@ -153,6 +153,8 @@ class _Command:
         if m := _ENV.match(s):
             return env_cues(m.group(1), m.group(2), w.pos, ctx)
         # A plain word may name the server; the one behind "serve" is the model.
+        if not flag and names.far_address(s.rstrip("})\"'"), self.words[self.run].s if self.run >= 0 else ""):
+            return []
         if flag or (self.plain and ("$" in s or not (i and self.words[i - 1].s == "serve"))):
             return _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
         return []

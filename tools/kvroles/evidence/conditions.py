@@ -195,7 +195,7 @@ def _of_pair(left: Expression, right: Expression, *, bare: bool) -> Side | None:
 def _asked(node: Expression) -> bool:
     """Whether a node can be what is asked for its side: a name that may change, no constant, and none that leaves sides out."""
     if node.kind == "string":
-        return "$" in node.word or "{{" in node.word
+        return ("$" in node.word and "$(" not in node.word) or "{{" in node.word
     if not own(_whole(node)):
         return False
     return node.kind in {"name", "index", "call"} and node.word.lower() not in _CONSTANT and not node.word.isdigit()

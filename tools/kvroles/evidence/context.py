@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-from kvroles.evidence import conditions, given, listed, names
+from kvroles.evidence import conditions, expressions, given, listed, names
 from kvroles.evidence.arms import Arms
 from kvroles.evidence.deployment import NAME_LENGTH, Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
@@ -194,8 +194,11 @@ class FileCtx(Deployment):
         return [kind.cue(side, words or name, pos)] if side is not None else []
 
     def _proper(self, name: str) -> bool:
-        """Whether the unknown words of a name are a product's or a team's: the name has a twin, or they stand elsewhere too."""
-        return self.has_twin(name) or all(self._elsewhere(w) for w in unknown_words(name))
+        """Whether the unknown words of a name are a product's or a team's: the name has a twin, or they stand elsewhere too, and
+        none says what the name is of."""
+        return self.has_twin(name) or (
+            all(self._elsewhere(w) for w in unknown_words(name)) and not names.of_unknown(name)
+        )
 
     def _elsewhere(self, word: str) -> bool:
         """Whether a word stands in the file or its path apart from a name of a side."""
@@ -253,14 +256,22 @@ class FileCtx(Deployment):
         if self.third_role:
             return False
         if not conditions.boolean(condition, shell=shell):
-            return self._two_roles
+            return self._two_roles and self._lists_what(condition, shell=shell)
         return _TRUTHS[side.other].search(self.text.s) is None
+
+    def _lists_what(self, condition: str, *, shell: bool) -> bool:
+        """Whether a list of the file can be of what a condition asks: one server goes through several phases, so that a list of
+        roles says nothing of those."""
+        passed = names.passed_through(conditions.compared(condition, shell=shell))
+        return not passed or listed.only_two(self.text.s, passed)
 
     def lists_two(self, condition: str, *, shell: bool = False) -> bool:
         """Whether a condition compares a role of which the file lists the two sides, and no third."""
         if conditions.boolean(condition, shell=shell) or self.third_role or not self._two_roles:
             return False
         name = conditions.compared(condition, shell=shell)
+        if not self._lists_what(condition, shell=shell):
+            return False
         if role_key(name) or name in {"key", "value"} or name.isdigit():  # each.key, $1
             return True
         return name != "" and any(
@@ -279,6 +290,8 @@ class FileCtx(Deployment):
     def pattern_side(self, pattern: str, asked: str = "") -> Side | None:
         """The side that an arm of a ``case`` or ``match`` of ``asked`` in this file is for (see ``conditions.pattern_side``)."""
         if any(not names.own(w) for w in re.findall(r"[A-Za-z_]\w*", asked) if names.for_role(w)):
+            return None
+        if "$(" in expressions.output_named(asked, shell=True):
             return None
         return self._in_company(conditions.pattern_side(pattern), pattern)
 

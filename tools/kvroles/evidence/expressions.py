@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
-from kvroles.evidence.names import mentioned
+from kvroles.evidence.names import mentioned, own, role_key
 from kvroles.evidence.patterns import regex
 
 _STRING = r"r?\"(?:[^\"\\]|\\.)*\"|r?'(?:[^'\\]|\\.)*'|`[^`]*`"
@@ -247,7 +247,10 @@ _ASSIGNED = regex(r"\(\s*(\w+)\s*:=\s*([^()]{0,200}(?:\([^()]{0,200}\)[^()]{0,20
 _MATCHES = regex(r"\bmatches!\(")  # Rust's test of a value against a pattern
 _VARIABLE = regex(r"\$[\w@*]+")
 _BRACED = regex(r"\$\{#?(\w+)(?::?[-=+?][^{}]*|,,|\^\^)?\}")  # ${NAME:-other}: as $NAME
-_RUN = regex(r"\$\((\w+)[^()]*\)")  # $(name ...): as $name
+# $(name): a variable of make's, or the output of a command. What a command with arguments gives is what these name.
+_RUN = regex(r"\$\((\w+)([^()]*)\)")
+_GIVES_ON = frozenset({"echo", "printf", "basename"})
+_VARIABLES = regex(r"\$\{?(\w+)")
 # Of a shell: the pattern behind =~ and ==, and the brackets of a test.
 _MATCHED = regex(r"=~\s*(?![\"'])(\S+)")
 _STARRED = regex(r"(?<==)\s*(?:\*([\w-]+)\*?|([\w-]+)\*)(?=[\s)\"']|$)")
@@ -260,6 +263,26 @@ def _tested(m: re.Match[str]) -> str:
     return f"({m[2]})" if any(mentioned(w) for w in re.findall(r"[\w-]+", m[2])) else m[1]
 
 
+def _run(m: re.Match[str], *, shell: bool) -> str:
+    """The name of what a command gives: that of a role which it is asked for or reads, of the host, or of the variable that it
+    prints. Anything else is as it stands, and makes the condition one of no known shape. What has no arguments is a variable,
+    but in a ``shell``."""
+    command, words = m.groups()
+    if not words.strip() and not shell:
+        return f"${command}"
+    given = [command, *re.findall(r"[\w-]+", words)]
+    if not all(own(w) for w in given):
+        return m.group()
+    if command in _GIVES_ON and (printed := _VARIABLES.search(words)):
+        return f"${printed[1]}"
+    return next((f"${w}" for w in given if role_key(w) or w == "hostname"), m.group())
+
+
+def output_named(words: str, *, shell: bool) -> str:
+    """``words``, of a ``shell`` or of make, with each output of a command replaced by the name of what it gives."""
+    return _RUN.sub(partial(_run, shell=shell), words) if "$(" in words else words
+
+
 @lru_cache(maxsize=1024)
 def parsed(words: str, shell: bool) -> Expression | None:
     """The condition ``words``, of a shell or of anything else; None if it is of a shape that is not known here."""
@@ -268,7 +291,7 @@ def parsed(words: str, shell: bool) -> Expression | None:
     if m := _GITHUB.match(words):
         words = m.group(1)
     words = _LET.sub(r"\2 == \1", _ASSIGNED.sub(_tested, words))
-    words = _MATCHES.sub("eq(", _RUN.sub(r"$\1", words))
+    words = _MATCHES.sub("eq(", output_named(words, shell=shell))
     words = _BRACED.sub(r"$\1", _HEAD.sub("", words.strip().rstrip(";:"), count=1))
     if shell:
         words = _of_shell(words)

@@ -35,9 +35,16 @@ _EACH = regex(r"\bfor_each\s*=\s*(?:tomap\()?\s*\{(?P<held>[^{}\[\]]{0,400})\}")
 _EACH_PAIR = regex(r"[\"']?([\w-]+)[\"']?\s*[=:]\s*[\"']?([\w.-]*)[\"']?")
 
 
-def only_two(s: str) -> bool:
-    """Whether a text lists the two sides as what a role may be, and never with a third beside them."""
-    found = [_whole(s, *m.span()) for m in _LISTED.finditer(s)]
+_HEAD = 80  # characters before a list in which its name stands
+
+
+def only_two(s: str, of: str = "") -> bool:
+    """Whether a text lists the two sides as what a role may be, and never with a third beside them; with ``of`` whether such a
+    list has that word before it."""
+    lists = list(_LISTED.finditer(s))
+    found = [_whole(s, *m.span()) for m in lists]
+    if of and not any(of in s[max(0, m.start() - _HEAD) : m.start()].lower() for m in lists):
+        return False
     found += [of_two for m in _EACH.finditer(s) if (of_two := _mapped(m["held"])) is not None]
     return len(found) > 0 and all(found)
 

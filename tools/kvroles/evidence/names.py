@@ -23,6 +23,7 @@ _NEUTRAL = frozenset(word for row in rows(lexicon.NEUTRAL) for word in row[0].sp
 _TURNED = frozenset(lexicon.TURNED.split())
 _LOGIC = frozenset(lexicon.LOGIC.split())
 _FOREIGN = frozenset(lexicon.FOREIGN.split())
+_FACING = frozenset(lexicon.FACING.split())
 _REPLACED = frozenset(lexicon.REPLACED.split())
 _REPLACEABLE = frozenset(lexicon.REPLACEABLE.split())
 _CONFIGS = frozenset(lexicon.CONFIGS.split())
@@ -92,6 +93,19 @@ def unknown_words(name: str) -> frozenset[str]:
 _DENIED = regex(r"[!~^]|\(\?|[\w-]\(|\$\([\w-]+\s")  # of a selector, a pattern, a call: no name
 
 
+# What a template or a shell fills in: no part of what a name says itself.
+_FILLED = regex(r"\{\{.*?\}\}|\{%.*?%\}|__[\w.]+?__|\$\{[^{}]*\}|\$\([^()]*\)|\$\w+")
+
+
+def of_unknown(name: str) -> bool:
+    """Whether a word that nobody has listed stands behind a side's and says what the name is of (``prefill_form``); of
+    ``prefill-acme-worker`` the word for a server does."""
+    words = split_name(_FILLED.sub(" ", name.rstrip("/").rsplit("/", 1)[-1]))
+    side = next((i for i, w in enumerate(words) if w in _NAMES), len(words))
+    behind = words[side + 1 :]
+    return not set(behind) & _SERVERS and bool(unknown_words(name) & set(behind))
+
+
 def of_trade(name: str) -> bool:
     """Whether a name is of its side by a word that other trades use too (producer, consumer), and does not say whose."""
     words = split_name(name)
@@ -131,8 +145,10 @@ def lettered(name: str) -> Side | None:
 
 def names_only(name: str) -> bool:
     """Whether the words beside a name's side can be those of a product or a team: none of them is one of logic, or tells of
-    another server."""
-    return not unknown_words(name) & (_LOGIC | _FOREIGN) and not any(_DENIED.search(w) for w in unknown_words(name))
+    another server or of what faces one."""
+    return not unknown_words(name) & (_LOGIC | _FOREIGN | _FACING) and not any(
+        _DENIED.search(w) for w in unknown_words(name)
+    )
 
 
 def side_word(word: str) -> Side | None:
@@ -290,4 +306,40 @@ def for_role(name: str) -> bool:
     return split_name(name)[-1:] != () and split_name(name)[-1].removesuffix("s") in _ROLE_WORDS
 
 
+def far_address(name: str, command: str) -> bool:
+    """Whether a name is of an address that ``command`` is not known to go to: its server may be there, or only speak to it."""
+    last = next((w for w in reversed(split_name(name)) if not w.isdigit()), "")
+    return last in _ADDRESSES and _GOES.isdisjoint(split_name(command))
+
+
+_ADDRESSES = frozenset(
+    {
+        "addr",
+        "addrs",
+        "address",
+        "addresses",
+        "endpoint",
+        "endpoints",
+        "host",
+        "hosts",
+        "ip",
+        "ips",
+        "uri",
+        "uris",
+        "url",
+        "urls",
+    }
+)
+_GOES = frozenset(
+    {"ansible", "clush", "mosh", "on", "parallel", "pdsh", "pssh", "remote", "rsh", "ssh", "sshpass", "srun"}
+)
+
+
+def passed_through(name: str) -> str:
+    """The last word of a name, without its plural, if it is of what one server goes through: a phase, a stage, a step."""
+    last = "".join(split_name(name)[-1:]).removesuffix("s")
+    return last if last in _PASSED_THROUGH else ""
+
+
+_PASSED_THROUGH = frozenset({"phase", "stage", "step"})
 _ROLE_WORDS = frozenset({"role", "mode", "type", "side", "stage", "phase", "kind"})

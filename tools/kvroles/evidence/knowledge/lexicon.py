@@ -33,19 +33,19 @@ encoders      | encode     |
 # What may stand in a name beside its side without changing what it says.
 NEUTRAL = """
 actor actors addr address affinity ai aibrix all amd annotations api app apps arg args array assistant autoscaling awq
-base basic bf big blue bot build builder cache canary cfg chart chat cli client clients cluster cmd coder command
+base basic bf big blue bot build builder canary cfg chart chat cli cluster cmd coder command
 common component compose conf config configs configuration conn connector container containerfile containers copilot
 count cp cpu create cuda data deepseek default demo deploy deployment deployments dev device devices dir disagg
 disaggregated disaggregation docker dockerfile dp dsr dummy dyn dynamo east endpoint endpoints engine engines env envs ep
 epd err eu example expert external extra facebook factory fake falcon file files first flag flags folder fp gaudi
 gemma gen generate get glm gpt gptq gpu gpus granite green group grpc handler headless helm hf host hosts hpa hpu http
 id ids idx image index infer inference ini init instance instances instruct intel internal ip ips is isvc it job jobs json
-justfile kimi kind kserve kthena kustomize kv kwargs labels large launch launcher lb leader list llama llm llmd lm
-lmcache local log logfile logs lora lws machine main make makefile manifest map mask meta metrics mini minimax mistral
-mixtral mode model models modelservice moe monitor mooncake ms multi my name nano nemotron neuron new nixl node nodes
+justfile kimi kind kserve kthena kustomize kv kwargs labels large launch launcher leader list llama llm llmd lm
+lmcache local log logfile logs lora lws machine main make makefile manifest map mask meta mini minimax mistral
+mixtral mode model models modelservice moe mooncake ms multi my name nano nemotron neuron new nixl node nodes
 north npu num nvidia object one only openai opt options opts oss out outfile output overlay overlays override pair
-pairs parallel param params patch path payload pd phi pid pipeline pod pods pool pools port ports pp preset primary
-probe proc process prod production profile py qwen random rank ray rdma recipe region release replica replicas
+pairs parallel param params patch path pd phi pid pipeline pod pods pool pools port ports pp preset primary
+proc process prod production profile py qwen random rank ray rdma recipe region release replica replicas
 resources rocm role roles root run sample sampling sbatch scheduling script second selector self serve server servers
 service services serving set settings setup sglang sh shard side sim simple single size slurm small south sp spawn
 spec specs srun stable stack stage stages staging start startup statefulset str strategy string sts sub svc target task
@@ -63,9 +63,14 @@ omitted opposite other post pre rather reverse reversed sans skip skipped stop s
 until versus vs wait without
 """
 
+# What faces a server of a side, and is none itself: a twin says nothing of what stands beside these either.
+FACING = """
+balancer client clients form forms frontend gateway gateways lb monitor monitors probe probes proxies proxy router routers
+"""
+
 # Words of a name that holds another server's side, or what another server's is for each side.
 FOREIGN = """
-counterpart dependency dest destination downstream foreign message msg next partner peer peers prev previous remote req
+counterpart dependency dest destination downstream foreign last message msg next partner peer peers prev previous remote req
 request upstream
 """
 

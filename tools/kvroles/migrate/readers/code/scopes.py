@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, data_cues, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope
-from kvroles.evidence.names import denies, mentioned, own, role_key, split_name
+from kvroles.evidence.names import denies, far_address, mentioned, own, role_key, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
@@ -297,6 +297,8 @@ class Unit(Conditionals):
                 continue
             source = grammar.text(self.t, c)
             if (m := _PLAIN.match(source)) is None:
+                continue
+            if far_address(m.group(1), name):
                 continue
             quoted = source[:1] in "\"'`"
             side = self.ctx.role_of(m.group(1)) if quoted and len(m.group(1)) > 1 else None
