@@ -158,9 +158,11 @@ class _Weighing:
         return None
 
     def _is_open(self, scope: Scope) -> bool:
-        """Whether what is done with the file, template or target ``scope`` still counts: nothing is decided further in, or only
-        by what is said there."""
-        return self._decided is None or (scope.only_doubts and self._decided.weight <= Weight.SAID)
+        """Whether what is done with the value that ``scope`` holds still counts: nothing is decided further in, or only by what
+        is said in a file, template or target, or by settings of a mapping, which one that it is merged into may set anew."""
+        if self._decided is None or (scope.only_doubts and self._decided.weight <= Weight.SAID):
+            return True
+        return scope.kind == "anchor" and kinds.settings_only(self._decided.cues)
 
     def _with_level(self, level: _Level) -> Verdict | None:
         """Weigh what one owner says against what is decided further in; the verdict, if that ends it."""

@@ -179,6 +179,7 @@ _FIRST = regex(r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|l
 _DEPENDS = regex(
     r"(?i)\b(?:needs?|needed|requires?|required|expects?|depends?|connect\w*|talk\w*|address\w*|urls?|points?|peers?|remote|receiv\w*"
     r"|pull\w*|fetch\w*|behind|offload\w*|from|before|for the other|between|via|through)\b"
+    r"|^\s*[\"']?(?:depends_on|dependsOn|needs|After|Before|Wants|Requisite|BindsTo|PartOf|Upholds|Conflicts)[\"']?\s*[=:]"
 )
 
 

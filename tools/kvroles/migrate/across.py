@@ -1,4 +1,5 @@
-"""Which side the files round a file put it to use for: those beside it, one folder up, one down, and a chart's templates.
+"""Which side the files round a file put it to use for: those beside it, one folder up, one down, in the folder of the
+other side, and a chart's templates.
 
 Only asked where nothing but a file's name, or what is said in it, tells its side: ``prefill.env`` is prefill's until the
 decode service's ``env_file`` names it. Whole deployments are not followed: what is named by a variable, two folders away or
@@ -69,8 +70,9 @@ _SENT = regex(
 # A side's word that a variable takes the place of: ``sed "s/prefill/$role/"``.
 _VARIED = regex(r"\bs([/|#,@!])[^\n/|#,@!]*(?:prefill|decode)[^\n/|#,@!]*\1[^\n/|#,@!]*\$")
 _SAVED = regex(r"\bopen\(\s*[rf]?[\"']([\w./-]+)[\"']\s*,\s*[\"'][wx]|\bPath\([\"']([\w./-]+)[\"']\)\.write_")
+_UNIT = regex(r"\.(?:service|container)(?:\.\w+)?$")
 _KUSTOMIZE = frozenset({"kustomization.yaml", "kustomization.yml"})
-_SOURCES = r"(?:^|[;&|({\s])(?:\.|source|exec(?:\s+(?:ba|z|da)?sh)?)\s+[\"']?$"
+_SOURCES = r"(?:^|[;&|({\s])(?:\.|source|exec(?:\s+(?:ba|z|da)?sh)?)\s+[\"']?$|^\s*(?:COPY|ADD)\s"  # or is put into an image
 
 
 class _Candidate(NamedTuple):
@@ -286,6 +288,11 @@ def _candidates(ctx: FileCtx) -> Iterator[_Candidate]:
         yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
     for path in files_in(os.path.join(parent, "templates")):
         yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
+    others = twins(own)
+    for beside in neighbours.folders(parent) if others else ():
+        if os.path.basename(beside) in others:
+            for path in files_in(beside):
+                yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
     if "kustomization.yaml" in ctx.siblings:  # a base: its folder is what others name
         for beside in neighbours.folders(parent):
             path = os.path.join(beside, "kustomization.yaml")
@@ -329,6 +336,8 @@ def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
     has_defaults = b"\ndefaults:" in b"\n" + hit.data[:4096] and os.fsencode(stem) in hit.data
     if hit.skipped or not (has_defaults or os.fsencode(file.name) in hit.data):
         return
+    if _UNIT.search(file.name) and _UNIT.search(file.path):
+        return  # units name each other for the order in which they are started
     try:
         # A file says the same before its own roles are rewritten and after.
         text = Text.of_file(hit.data.replace(b"kv_producer", _BOTH).replace(b"kv_consumer", _BOTH))

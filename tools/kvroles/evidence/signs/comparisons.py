@@ -35,6 +35,7 @@ _PATTERN_AFTER = regex(rf"^{Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
 _PATTERN_BEFORE = regex(rf"(?:\.\*|\.\+|\\b|\(\?i\)){Q}$")
 # An address or pattern between slashes: ``awk '/kv_both/'``, ``sed -n '/kv_both/p'``, ``/kv_both/.test(s)``.
 _BETWEEN_SLASHES = regex(rf"(?:^|[\s\"'~(!,;{{&|=]){Q}/\^?{Q}(?:kv_role\W{{1,4}})?{Q}$")
+_PUT_IN = regex(r"(?:^|[\s\"';0-9,$])s/(?:\\.|[^/\n\\])*/(?:\\.|[^/\n\\])*$")  # what sed puts in the place of a pattern
 _PRINTED = regex(r"\bprintf?\b[^;{}\n]{0,80}[\"']/$")
 _TOOLS = regex(r"(?<![\w./-])(?:[gmn]?awk|sed|perl|ruby)\s")
 _SLASH_AFTER = regex(rf"{Q}\$?/(?![\w./])|{Q}\$?/[dIpgim]\b")
@@ -114,7 +115,7 @@ def searched(p: Place) -> bool:
 
 
 def _between_slashes(p: Place) -> re.Match[str] | None:
-    if "/" not in p.after[:6] or not _BETWEEN_SLASHES.search(p.line) or _PRINTED.search(p.line):
+    if "/" not in p.after[:6] or not _BETWEEN_SLASHES.search(p.line) or _PRINTED.search(p.line) or _PUT_IN.search(p.line):
         return None
     if p.lang == "shell":
         return _SLASH_AFTER.match(p.after) if _TOOLS.search(p.before) else None
