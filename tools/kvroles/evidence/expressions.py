@@ -10,17 +10,18 @@ from typing import NamedTuple
 from kvroles.evidence.names import mentioned, own, role_key
 from kvroles.evidence.patterns import regex
 
-_STRING = r"r?\"(?:[^\"\\]|\\.)*\"|r?'(?:[^'\\]|\\.)*'|`[^`]*`"
+_STRING = r"[rbf]?\"(?:[^\"\\]|\\.)*\"|[rbf]?'(?:[^'\\]|\\.)*'|`[^`]*`"
 _TOKEN = regex(
     rf"""(?xs)\s*(?:
       (?P<string>{_STRING})
-    | (?P<op>===|!==|==|!=|<>|=~|!~|<=|>=|&&|\|\||->|=>|<<|>>|[=<>!()\[\],|^?:+*%&{{}};]|~(?!/\w)|/(?!\w))
+    | (?P<op>===|!==|==|!=|<>|=~|!~|<=|>=|&&|\|\||->|=>|<<|>>|[=<>!()\[\],|^?:+*%&{{}};]|~(?!/\w)|/(?!\w)|-(?=[\s\d(]))
     | (?P<flag>-{{1,2}}[A-Za-z][\w-]*)
-    | (?P<word>(?:~?/|[$.@])?[\w$][\w.$@/-]*(?:(?:::|\?\.)[\w.]+)*)
+    | (?P<word>\.(?=[\s)]|$)|(?:~?/|[$.@])?[\w$][\w.$@/-]*(?:(?:::|\?\.)[\w.]+)*)
     )"""
 )
 _NESTING = 40
 _LONGEST = 400  # characters: nobody reads a longer condition, and the next may be a whole program
+_ARITHMETIC = frozenset("+-*/%")
 _AND = frozenset({"&&", "and", "-a", "-and"})
 _OR = frozenset({"||", "or", "-o", "-or"})
 _NOT = frozenset({"!", "not", "-not"})
@@ -28,6 +29,7 @@ EQUAL = frozenset({"==", "===", "=", "is", "eq", "-eq", "-ieq", "-ceq", "equals"
 BELOW = frozenset({"<", "<=", "-lt", "-le"})
 _COMPARES = EQUAL | BELOW | {"!=", "!==", "<>", "!~", ">", ">=", "-ne", "-gt", "-ge", "-nt", "-ot", "matches"}
 _COMPARES |= {"in", "=~", "not"}  # not: "not in"
+_BETWEEN = _AND | _OR | EQUAL | _COMPARES | {"if", "else", "for"}  # words between two operands
 # Functions of Go's templates: their arguments stand behind them without brackets.
 _GO = frozenset(
     {"and", "or", "not", "eq", "ne", "has", "hasPrefix", "hasSuffix", "contains", "list", "default", "empty", "lower", "upper",
@@ -168,6 +170,9 @@ class _Parser:
                 node = _called(name.word, (*args, node))
             elif token.is_op("[") and not self.shell and not token.spaced and node.kind in {"name", "index"}:
                 node = Expression("index", node.word, (node, *self._bracketed("[", "]")))
+            elif token.kind == "op" and token.word in _ARITHMETIC and not self.shell:
+                self.i += 1
+                node = Expression("other", token.word, (node, self._plain()))
             else:
                 return node
 
@@ -177,7 +182,7 @@ class _Parser:
         word = token.word
         if token.kind == "string":
             self.i += 1
-            held = word.lstrip("r")[1:-1]
+            held = word.lstrip("rbf")[1:-1]
             return Expression("name" if _VARIABLE.fullmatch(held) else "string", held)
         if token.kind == "flag":  # -n "$X", -f file
             self.i += 1
@@ -192,15 +197,25 @@ class _Parser:
         if token.is_op("&"):  # Rust's reference
             self.i += 1
             return self._plain()
+        if token.is_op("-") and not self.shell:
+            self.i += 1
+            return Expression("other", "-", (self._plain(),))
         if token.kind != "word":
             raise _UnreadError
         self.i += 1
         behind = self._next()
         if not self.shell and behind.word == "(" and not (word in _GO and behind.spaced):
             return _called(word, self._bracketed("(", ")"))
-        if not self.shell and word in _GO:
+        if not self.shell and (word in _GO or self._opens_call()):
             return _called(word, self._spaced_arguments())
         return Expression("name", word)
+
+    def _opens_call(self) -> bool:
+        """Whether the word just taken stands first in round brackets and arguments stand behind it: a call of Go's templates."""
+        before, behind = self._next(-2), self._next()
+        if not before.is_op("(") or self.i < 2 or not behind.spaced:
+            return False
+        return behind.kind == "string" or (behind.kind == "word" and behind.word not in _BETWEEN) or behind.is_op("(")
 
     def _bracketed(self, left: str, right: str) -> tuple[Expression, ...]:
         """The expressions between two brackets, with commas between them."""
@@ -208,12 +223,25 @@ class _Parser:
         out: list[Expression] = []
         while not self._next().is_op(right):
             out.append(self._expression())
+            if self._next().word == "for" and not self.shell:
+                return self._each(left, right)
             if self._next().is_op(","):
                 self.i += 1
             elif not self._next().is_op(right):
                 raise _UnreadError
         self.i += 1
         return tuple(out)
+
+    def _each(self, left: str, right: str) -> tuple[Expression, ...]:
+        """What Python's ``x for x in y`` in brackets makes, up to the bracket that closes: nothing that is known."""
+        depth = 1
+        while depth:
+            token = self._next()
+            if token.kind == "end":
+                raise _UnreadError
+            depth += token.is_op(left) - token.is_op(right)
+            self.i += 1
+        return (Expression("other", "for"),)
 
     def _spaced_arguments(self) -> tuple[Expression, ...]:
         """The arguments of a call of Go's templates: strings, names and brackets with blanks between them."""
@@ -235,6 +263,8 @@ def _called(name: str, args: tuple[Expression, ...]) -> Expression:
         return Expression("cmp", name, args)
     if len(args) == 1 and name == "not":
         return Expression("not", "", args)
+    if len(args) > 1 and name in {"include", "tpl"}:
+        args = args[:1]  # what is read is called so; behind it stands what it is given
     return Expression("call", name, args)
 
 

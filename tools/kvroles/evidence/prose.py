@@ -172,8 +172,11 @@ _NOT_A_TITLE_ABROAD = (  # in scripts that set no blanks between words; compiled
 )
 
 
-# "Prefill is on node 1; this is node 2".
-_THIS_ONE = r"(?i)[;,.]\s*(?:but\s+|and\s+)?this\b(?!.*(?:prefill|decod))"
+# "Prefill is on node 1; this is node 2"; but "prefill, this may take a while" tells of the start.
+_THIS_ONE = (
+    r"(?i)[;,.]\s*(?:but\s+|and\s+)?this\b(?!.*(?:prefill|decod))"
+    r"(?!\s+(?:(?:can|may|might|could|will|usually|often)\s+)*(?:takes?|lasts?|loads?|downloads?|needs?|requires?)\b)"
+)
 # "After prefill is up, start decode" is about what it starts.
 _FIRST = regex(r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|launch|run|serve|deploy)\b)")
 _DEPENDS = regex(

@@ -72,7 +72,9 @@ _VARIED = regex(r"\bs([/|#,@!])[^\n/|#,@!]*(?:prefill|decode)[^\n/|#,@!]*\1[^\n/
 _SAVED = regex(r"\bopen\(\s*[rf]?[\"']([\w./-]+)[\"']\s*,\s*[\"'][wx]|\bPath\([\"']([\w./-]+)[\"']\)\.write_")
 _UNIT = regex(r"\.(?:service|container)(?:\.\w+)?$")
 _KUSTOMIZE = frozenset({"kustomization.yaml", "kustomization.yml"})
-_SOURCES = r"(?:^|[;&|({\s])(?:\.|source|exec(?:\s+(?:ba|z|da)?sh)?)\s+[\"']?$|^\s*(?:COPY|ADD)\s"  # or is put into an image
+_SOURCES = (
+    r"(?:^|[;&|({\s])(?:\.|source|exec(?:\s+(?:ba|z|da)?sh)?)\s+[\"']?$|^\s*(?:COPY|ADD)\s"  # or is put into an image
+)
 
 
 class _Candidate(NamedTuple):

@@ -115,7 +115,12 @@ def searched(p: Place) -> bool:
 
 
 def _between_slashes(p: Place) -> re.Match[str] | None:
-    if "/" not in p.after[:6] or not _BETWEEN_SLASHES.search(p.line) or _PRINTED.search(p.line) or _PUT_IN.search(p.line):
+    if (
+        "/" not in p.after[:6]
+        or not _BETWEEN_SLASHES.search(p.line)
+        or _PRINTED.search(p.line)
+        or _PUT_IN.search(p.line)
+    ):
         return None
     if p.lang == "shell":
         return _SLASH_AFTER.match(p.after) if _TOOLS.search(p.before) else None

@@ -57,7 +57,10 @@ _WRAPS = frozenset(
     {".j2", ".jinja", ".jinja2", ".tpl", ".tmpl", ".gotmpl", ".tftpl", ".in", ".template", ".example", ".sample", ".dist", ".bak"}
 )  # fmt: skip
 _GO_TEMPLATES = frozenset({".tpl", ".gotmpl", ".tmpl"})  # without a suffix before it: a chart's helpers
-_BY_BASE = {"env.list": "shell", "makefile": "make", "gnumakefile": "make", "justfile": "just", ".justfile": "just", "dockerfile": "docker"}
+_BY_BASE = {
+    "makefile": "make", "gnumakefile": "make", "justfile": "just", ".justfile": "just", "dockerfile": "docker",
+    "env.list": "shell",
+}  # fmt: skip
 _BY_SUFFIX = {
     ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".json5": "json", ".jsonc": "json", ".sh": "shell",
     ".bash": "shell", ".zsh": "shell", ".sbatch": "shell", ".slurm": "shell", ".ksh": "shell", ".bats": "shell",

@@ -21,6 +21,10 @@ from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
 from kvroles.migrate.readers.words import REACH
 
 _TEST_NAME = regex(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
+# The twin without which a function called ``decode`` may decode anything: a function, a method, a lambda with a name.
+_PREFILL_FUNCTION = regex(
+    r"\b(?:def|func|fn|function)\s+prefill\b|\bprefill\s*(?:=\s*(?:async\s*)?\(|\([^()\n]*\)[^;\n]*\{)"
+)
 # A method that gives what it is called on a part of its config: ``prefillTask.addContainer(...)``.
 _ADDS = regex(r"(?i)(?:add|set|with|put)_?(?:containers?|env(?:ironment)?|arg(?:ument)?s?|command|user_?data)$")
 _NAMES_WHAT_IT_HOLDS = regex(r"(?i)(?:^|[._])(?:register|role|component|service|worker|stage)$")  # a decorator
@@ -107,7 +111,7 @@ class Unit(Conditionals):
 
     def _function(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = self.name_of(node)
-        bare = split_name(name) == ("decode",) and not re.search(r"\b(?:def|func|fn) prefill\b", self.t.s)
+        bare = split_name(name) == ("decode",) and _PREFILL_FUNCTION.search(self.t.s) is None
         scope = Scope("function", name, up) if bare else self._named(kinds.FUNCTION, name, up, node)
         scope.cues += self._decorated(node)
         scope.span = self.t.at(node.start_byte), self.t.at(node.end_byte)

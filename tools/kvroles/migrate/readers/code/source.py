@@ -140,6 +140,8 @@ class Source(Syntax):
             and (nixl := self._both_nixl(node)) is not None
         ):
             return nixl
+        if (nixl := self._nixl_by_default(node)) is not None:
+            return nixl
         if self._chooses(node):
             return Scalar(Text(_CHOSEN, self.t.at(node.start_byte)), node.start_byte, node.end_byte)
         source = grammar.text(self.t, node)
@@ -172,6 +174,16 @@ class Source(Syntax):
             if isinstance(v, Scalar) and connectors.kind_of(v.value, self.ctx.nixl) is connectors.Kind.NIXL
         ]
         return held[0] if len(held) == len(values) == 2 else None
+
+    def _nixl_by_default(self, node: Node) -> Scalar | None:
+        """The default of ``x or "a"``, ``x ?? "a"`` or ``os.environ.get("X", "a")``, if it is NIXL's connector; else None."""
+        given = node.child_by_field_name("arguments") if node.type in self.spec.call else node
+        last = given.named_children[-1] if given is not None and given.named_child_count > 1 else None
+        if given is None or last is None or not self.is_default(last, given):
+            return None
+        value = self._value(last)
+        nixl = isinstance(value, Scalar) and connectors.kind_of(value.value, self.ctx.nixl) is connectors.Kind.NIXL
+        return value if nixl and isinstance(value, Scalar) else None
 
     def string_named(self, name: str) -> Node | None:
         """The node of the string that ``name`` is set to in this text; None if it is set more than once, or to no string."""

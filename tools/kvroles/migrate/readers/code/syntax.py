@@ -89,7 +89,7 @@ class Syntax:
             if self._is_chosen(current, parent) or self._is_last(current, parent):
                 current = parent
                 continue
-            if self._is_default(current, parent):
+            if self.is_default(current, parent):
                 current = parent if parent.parent is None or parent.type not in ARGUMENTS else parent.parent
                 continue
             if parent.type == "call_expression" and current.type == "field_expression":
@@ -122,7 +122,7 @@ class Syntax:
             parent.type != "match_expression" or parent.child_by_field_name("value") != node
         )
 
-    def _is_default(self, node: Node, parent: Node) -> bool:
+    def is_default(self, node: Node, parent: Node) -> bool:
         """Whether ``node`` is the default in ``parent``: of ``x or "a"``, ``x ?? "a"``, or ``os.environ.get("X", "a")``."""
         if parent.type in {"boolean_operator", "binary_expression"}:
             operator = parent.child_by_field_name("operator")

@@ -93,7 +93,8 @@ def _word(script: Script, node: Node) -> list[Site]:
     if TOKEN not in word.s:  # the token stood across a quote or an escape
         return []
     if parent.type in {"binary_expression", "unary_expression", "test_command", "case_item"}:
-        return [Site(word.at(k), scope, "value") for k in word.tokens()]
+        asked = any(o.type == "test_command" and t.s[o.end_byte - 1] == "]" for o in grammar.owners(parent))
+        return [Site(word.at(k), scope, "comparison" if asked else "value") for k in word.tokens()]
     if parent.type == "command" and shell_script.is_pattern(t, parent):
         return [
             Site(word.at(k), scope, "pattern" if shell_script.looks_only(t, parent) else "value") for k in word.tokens()

@@ -161,7 +161,7 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
         place = Scalar(Text("", body.at(0)), -1, -1)
         found.pairs += [
             (Scalar(Text(key, body.at(0)), -1, -1), Scalar(Text(value, place.text.at(0)), -1, -1))
-            for key, value in expression.settings(t.s, changed)
+            for key, value in expression.settings(t.s[slice(*_definition(t, i))], changed)
             if found.get(key) is None
         ]
     if found is not None:
@@ -230,14 +230,23 @@ def _chain_at(t: Text, trees: list[Tree], place: int, up: Scope, ctx: File) -> S
     return scope
 
 
+def _definition(t: Text, i: int) -> tuple[int, int]:
+    """The span of the named template that index ``i`` is in; that of the whole text if it is in none."""
+    own = next((b for b in reversed(template.nest(t.s).around(i)) if template.defined(b)), None)
+    return (own.start, own.end) if own is not None else (0, len(t.s))
+
+
 def _action_uses(
     t: Text, name: str, pattern: str, own: tuple[int, int], trees: list[Tree], up: Scope, ctx: File
 ) -> list[Scope]:
     """The owners of every action other than ``own`` that puts ``name`` to use, as ``pattern`` finds it."""
     out: list[Scope] = []
+    home = _definition(t, own[0])
     for a, b in template.with_word(t.s, name):
         if (a, b) == own or re.search(pattern, t.s[a:b]) is None:
             continue
+        if name.startswith("$") and _definition(t, a) != home:
+            continue  # another variable: Go's end with the template that sets them
         if re.fullmatch(pattern, expression.variable_set(t.s[a:b])):
             continue  # it changes the variable
         if m := _SET.match(t.s[a:b]):
