@@ -92,24 +92,25 @@ def test_a_file_of_100_mb_is_unread_only_if_it_says_kv_both(capsys: pytest.Captu
     assert "big-without" not in out
 
 
+NEEDLES = {"first": b"kv_both", "last": b"\0 x\nkv_both", "cut": b"kv_bot", "spread": b"kv_b\0oth", "empty": b""}
+
+
+def test_a_needle_is_found_at_either_end_and_behind_a_zero(tmp_path: Path) -> None:
+    for name, data in [*NEEDLES.items(), ("after", b"h")]:  # the last is right behind what the one buffer held before
+        (tmp_path / name).write_bytes(data)
+    found = walk.holding(str(tmp_path / name) for name in [*NEEDLES, "after"])
+    assert [os.path.basename(p) for p in found] == ["first", "last"]
+
+
 @pytest.mark.parametrize("strstr", [True, False])
-def test_a_needle_is_found_with_the_c_librarys_search_and_without(
-    tmp_path: Path, strstr: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_text_is_searched_with_the_c_library_and_without(strstr: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not strstr:
         monkeypatch.setitem(sys.modules, "ctypes", None)
-    for kept in (c_library.strstr, walk._find):
-        kept.cache_clear()
-    made = {"first": b"kv_both", "last": b"\0 x\nkv_both", "cut": b"kv_bot", "spread": b"kv_b\0oth", "empty": b""}
-    for name, data in [*made.items(), ("after", b"h")]:  # the last is right behind what the one buffer held before
-        (tmp_path / name).write_bytes(data)
+    c_library._strstr.cache_clear()
     try:
-        found = list(walk.holding(str(tmp_path / name) for name in [*made, "after"]))
-        inside = [Text.of_file(data).has("kv_both") for data in made.values()]
+        inside = [Text.of_file(data).has("kv_both") for data in NEEDLES.values()]
     finally:
-        for kept in (c_library.strstr, walk._find):
-            kept.cache_clear()
-    assert [os.path.basename(p) for p in found] == ["first", "last"]
+        c_library._strstr.cache_clear()
     assert inside == [True, True, False, False, False]
 
 

@@ -7,8 +7,8 @@ from functools import cache
 
 
 @cache
-def strstr() -> Callable[[int | bytes, bytes], int | None] | None:
-    """``strstr``, which takes an address or bytes and a word and ends at a zero; None where there is no such library."""
+def _strstr() -> Callable[[bytes, bytes], int | None] | None:
+    """``strstr``, which ends at a zero; None where there is no such library."""
     try:
         # lazy: what reads no large text needs no C library
         import ctypes
@@ -17,13 +17,13 @@ def strstr() -> Callable[[int | bytes, bytes], int | None] | None:
     except (ImportError, OSError, TypeError, AttributeError):  # no ctypes; no library to ask (Windows); not in it
         return None
     found.restype = ctypes.c_void_p
-    found.argtypes = ctypes.c_void_p, ctypes.c_char_p
+    found.argtypes = ctypes.c_char_p, ctypes.c_char_p
     return found
 
 
 def within(data: bytes, word: bytes) -> bool:
     """Whether ``word`` is in ``data``."""
-    search = strstr()
+    search = _strstr()
     if search is None or b"\0" in data:
         return word in data
     return search(data, word) is not None

@@ -10,10 +10,9 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
-from kvroles.evidence import c_library
 from kvroles.evidence.text import TOKEN
 from kvroles.migrate import spelled
 
@@ -56,13 +55,14 @@ _SAMPLE = 512  # bytes in which UTF-16 is told by its zeros: nearly half of them
 _NEEDLE = TOKEN.encode()
 _SEAM = 64  # bytes kept of the piece before: no other spelling is longer
 _KEEPS = b"kv-roles: keep both because"  # in a comment that keeps a line as it is
-_PART = b"both"  # of the needle, of its escapes and of that comment: four files of five have none of it
-_WITHOUT_PART = tuple(needle for needle in spelled.NEEDLES if _PART not in needle)
+_SOUGHT = (_NEEDLE, *spelled.NEEDLES, _KEEPS)
+_WORD, _SPELLED, _KEPT = 0, range(1, len(_SOUGHT) - 1), len(_SOUGHT) - 1  # their numbers
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WIDE_NEEDLE = re.compile(b"\0{0,3}".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_buffer = bytearray(_CHUNK + 1)  # with room for the zero that ends a C string
-_into = [memoryview(_buffer)[:_CHUNK]]
+_buffer = bytearray(_CHUNK)
+_view = memoryview(_buffer)
+_into = [_view]
 
 
 class Hit(NamedTuple):
@@ -259,34 +259,23 @@ def _why(e: OSError) -> str:
 
 
 @cache
-def _find() -> Callable[[bytes], int | None]:
-    """A search of the buffer, up to the first zero in it, for a word; None where the word is not there."""
-    if (strstr := c_library.strstr()) is None:
-        return lambda word: None if (i := _buffer.find(word, 0, _buffer.index(0))) < 0 else i
-    # lazy: not loaded where there is no strstr
-    import ctypes
+def _search() -> Callable[[memoryview], list[tuple[int, int, int]]]:
+    """A search of bytes for all of ``_SOUGHT`` in one pass: which of them is where, from and to."""
+    # lazy: what reads no folder, as the site's playground, needs no such library
+    from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
-    return partial(strstr, ctypes.addressof(ctypes.c_char.from_buffer(_buffer)))
-
-
-def _has_word(n: int) -> bool:
-    """Whether the needle is in the first ``n`` bytes of the buffer; behind those a zero stands."""
-    return _find()(_NEEDLE) is not None or _has_behind_zero(n)
+    # With matches of this kind it takes the processor's vector instructions: a quarter of the time.
+    return BytesAhoCorasick(_SOUGHT, matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
 
 
-def _has_behind_zero(n: int) -> bool:
-    """Whether a zero stands in the first ``n`` bytes of the buffer, and the needle too."""
-    return _buffer.find(0, 0, n) >= 0 and _buffer.find(_NEEDLE, 0, n) >= 0
+def _met(n: int) -> set[int]:
+    """Which of ``_SOUGHT`` are in the first ``n`` bytes of the buffer, by their numbers."""
+    return {number for number, _, _ in _search()(_view[:n])}
 
 
-def _spelled(n: int, needles: tuple[bytes, ...] = spelled.NEEDLES) -> bool:
-    """Whether the first ``n`` bytes of the buffer have the needle in another spelling, and before the first zero one of
-    ``needles``."""
-    find = _find()
-    for needle in needles:  # a call each: these are asked of every file
-        if find(needle) is not None:
-            return spelled.holds(bytes(_buffer[:n]))
-    return False
+def _has_word(met: set[int], n: int) -> bool:
+    """Whether the first ``n`` bytes of the buffer have the needle in any spelling; in them those of ``_SOUGHT`` were ``met``."""
+    return _WORD in met or (not met.isdisjoint(_SPELLED) and spelled.holds(bytes(_view[:n])))
 
 
 def _wide(n: int) -> bool:
@@ -303,7 +292,6 @@ def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator
     ``answered`` gets those without the needle that have a comment to keep it in their first piece. All is in one loop,
     because most of a run's time goes into it.
     """
-    find = _find()
     for path in paths:
         try:
             fd = os.open(path, _FLAGS)
@@ -312,17 +300,11 @@ def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator
             continue
         try:
             n = os.readv(fd, _into)  # one buffer for all files: memory stays flat and nothing is copied
-            _buffer[n] = 0
-            both = find(_PART) is not None  # else most of what is looked for is not there either
-            held = (
-                (both and find(_NEEDLE) is not None)
-                or _has_behind_zero(n)
-                or _spelled(n, spelled.NEEDLES if both else _WITHOUT_PART)
-                or (n == _CHUNK and _rest_has(fd))
-            )
+            met = _met(n)
+            held = _has_word(met, n) or (n == _CHUNK and _rest_has(fd))
             if not held and n > 1 and (_buffer[0] > 0xFD or not _buffer[0] or not _buffer[1]):
                 held = _wide(n)
-            if both and not held and answered is not None and find(_KEEPS) is not None:
+            if _KEPT in met and not held and answered is not None:
                 answered.append(path)
         except OSError:
             held = True
@@ -396,8 +378,7 @@ def _rest_has(fd: int) -> bool:
     tail = bytes(_buffer[_CHUNK - len(_NEEDLE) + 1 : _CHUNK])
     before = bytes(_buffer[_CHUNK - _SEAM : _CHUNK])
     for n, old in _pieces(fd, _CHUNK, tail):
-        _buffer[n] = 0
-        if _has_word(n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))] or _spelled(n):
+        if _has_word(_met(n), n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))]:
             return True
         if spelled.holds(bytes(before + _buffer[: min(n, _SEAM)])):
             return True
