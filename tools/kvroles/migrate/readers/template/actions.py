@@ -11,6 +11,7 @@ from typing import NamedTuple
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 
+_SIGN = regex(r"\{[{%#]")  # quicker to look for than each by itself: a program has many braces
 _ACTION = regex(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
 _ANY = regex(r"\{\{(?<!\$\{\{)(?:[^{}]*|(?:-?\s*[\w.$\"'(]|-?[ \t]+[\[{])[^\n]{0,2000}?)\}\}|\{%-?\s*\w+")
 _CONTROL = regex(
@@ -37,9 +38,8 @@ class Branch(NamedTuple):
 
 def is_template(text: Text) -> bool:
     """Whether a text holds template actions (GitHub's ``${{ }}`` is none)."""
-    if (text.has("{{") or text.has("{%")) and _ANY.search(text.s) is not None:
-        return True
-    return text.has("{#") and _NOTED.search(text.s) is not None
+    first = _SIGN.search(text.s)
+    return first is not None and (_ANY.search(text.s, first.start()) or _NOTED.search(text.s)) is not None
 
 
 def mask(s: str) -> str:
