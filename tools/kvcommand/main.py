@@ -9,7 +9,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kvroles.console import Parser, note, say
+from kvroles.console import Parser, finish, note, say, start, without_library
+from kvroles.errors import Exit
 
 DISTRIBUTION = "vllm-kv-roles"
 # command -> the module that holds its ``main(argv, prog)`` and ``parser(prog)``, and what it does
@@ -21,21 +22,32 @@ COMMANDS = {
     "port": ("kvworkshop.port.command", "bring the series to a new release (in a checkout)"),
 }
 _HOME = Path(__file__).resolve().parents[1]
-_USAGE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` names; returns its exit code. A command is only ever the first word."""
     given = list(sys.argv[1:] if argv is None else argv)
+    start()
+    named = bool(given) and given[0] in COMMANDS
+    prog = f"kv-roles {given[0]}" if named else "kv-roles"
+    try:
+        told = None if named else _told(given)
+        if told is not None:
+            return finish(prog, told)
+        return _command(given.pop(0) if named else "migrate")(given, prog)
+    except ModuleNotFoundError as e:
+        return without_library(prog, e)
+
+
+def _told(given: list[str]) -> int | None:
+    """Say what ``kv-roles`` itself is asked for; the exit code, or None where ``given`` is for ``migrate``."""
     first = given[0] if given else "--help"
-    if first in COMMANDS:
-        return _command(first)(given[1:], f"kv-roles {first}")
     if first in ("-h", "--help") and len(given) <= 1:
         say(_help())
-        return 0 if given else _USAGE
+        return Exit.DONE if given else Exit.USAGE
     if first == "--version":
         say(f"kv-roles {_version()}\n")
-        return 0
+        return Exit.DONE
     if first == "--print-completion":
         return _completion(given[1:])
     if (
@@ -44,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(
             f"kv-roles: {first} is no command ({', '.join(COMMANDS)}), and no path that exists. See `kv-roles --help`.\n"
         )
-        return _USAGE
-    return _command("migrate")(given, "kv-roles")
+        return Exit.USAGE
+    return None
 
 
 def _command(name: str) -> Callable[[Sequence[str], str], int]:
@@ -56,7 +68,7 @@ def _command(name: str) -> Callable[[Sequence[str], str], int]:
                 f"kv-roles {name}: it works on the project's own patches, and this is an installation without them. Run it "
                 "in a clone of the project.\n"
             )
-            raise SystemExit(_USAGE)
+            raise SystemExit(Exit.USAGE)
         if str(_HOME) not in sys.path:  # an editable installation knows the packages of the wheel alone
             sys.path.insert(0, str(_HOME))
     run = import_module(module).main
@@ -87,7 +99,7 @@ def _completion(argv: list[str]) -> int:
     shells = ("bash", "zsh")
     if len(argv) != 1 or argv[0] not in shells:
         note(f"kv-roles --print-completion: name one shell of {', '.join(shells)}.\n")
-        return _USAGE
+        return Exit.USAGE
     whole = Parser(prog="kv-roles")
     commands = whole.add_subparsers()
     for name, (module, what) in COMMANDS.items():
@@ -95,7 +107,7 @@ def _completion(argv: list[str]) -> int:
             own = import_module(module).parser(f"kv-roles {name}")
             commands.add_parser(name, help=what, parents=[own], add_help=False)
     say(str(shtab.complete(whole, argv[0])) + "\n")
-    return 0
+    return Exit.DONE
 
 
 if __name__ == "__main__":

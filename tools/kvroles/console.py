@@ -138,7 +138,7 @@ def start() -> None:
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ["PATH"] = search_path()  # no program is taken from the current folder, by nobody we start
-    for name in ("COLUMNS", "LINES"):  # rich, which draws verify's bar, makes a number of whatever stands there
+    for name in ("COLUMNS", "LINES"):  # rich, which draws verify's table, makes a number of whatever stands there
         if not re.fullmatch(r"[0-9]{1,5}", os.environ.get(name, "0")):
             del os.environ[name]
     for fd in range(3):  # else the next file that is opened takes the place of a closed one, and is printed into
@@ -241,6 +241,7 @@ def without_library(prog: str, e: ModuleNotFoundError) -> int:
     name = str(e.name).partition(".")[0]
     if name in ("kvroles", "kvworkshop"):
         raise e
+    start()
     lack = UsageError(
         f"It needs the library {name!r}, which {sys.executable} lacks",
         fix=f"{libraries()}; apply.py alone needs none",

@@ -3,6 +3,7 @@ or a run last for ever."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -122,3 +123,87 @@ def test_a_run_from_a_folder_that_was_deleted_says_so(tmp_path: Path) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert "The current folder was deleted. Go to one that exists (`cd`)" in ran.said
     assert started(TOOLS / "migrate.py", "--check", ".", cwd=tmp_path / "a dir").code == 0
+
+
+_FULL = Path("/dev/full")
+_TO = {"closed": "-", "full": str(_FULL)}
+
+
+@pytest.mark.parametrize("how", list(_TO))
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [(["--help"], 0), ([], 2), (["--version"], 0), (["--print-completion", "bash"], 0), (["--print-completion"], 2), (["nosuch"], 2)],
+    ids=lambda a: " ".join(a) if isinstance(a, list) else "",
+)  # fmt: skip
+def test_a_stream_that_is_closed_or_full_makes_a_traceback_of_the_help(
+    tmp_path: Path, argv: list[str], code: int, how: str
+) -> None:
+    """What could not be written for want of a disk is told by the code; what nobody wants to read changes none."""
+    assert _FULL.is_char_device()
+    for fd in (1, 2):
+        main = f"import sys; sys.path.insert(0, {str(TOOLS)!r}); from kvcommand.main import main; sys.exit(main())"
+        script = f'exec {fd}>&{_TO[how]}; exec "$@"' if how == "closed" else f'exec {fd}>"{_TO[how]}"; exec "$@"'
+        ran = subprocess.run(
+            ["bash", "-c", script, "bash", sys.executable, "-c", main, *argv],
+            cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        lost = how == "full" and fd == 1 and code == 0
+        assert "Traceback" not in ran.stderr
+        assert ran.returncode == (1 if lost else code), (fd, ran)
+        assert ("Standard output cannot be written: No space left on device" in ran.stderr) == lost
+
+
+def test_a_library_that_is_not_there_ends_kv_roles_in_a_traceback(tmp_path: Path) -> None:
+    main = "import sys; sys.modules['shtab'] = None; from kvcommand.main import main; sys.exit(main())"
+    ran = started("-c", main, "--print-completion", "bash", cwd=tmp_path, PYTHONPATH=str(TOOLS))
+    assert (ran.code, ran.out) == (2, "")
+    assert "kv-roles: It needs the library 'shtab'" in ran.said
+
+
+_AT_EACH_RELEASE = """
+import os, runpy, signal, sys, time
+tool, act, *argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(tool))
+from kvworkshop.verify import prove
+proven = prove.prove_release
+def prove_release(release, *args, **kw):
+    exec(act)
+    return proven(release, *args, **kw)
+prove.prove_release = prove_release
+sys.argv = [tool, *argv]
+runpy.run_path(tool, run_name="__main__")
+"""
+
+
+def test_a_verify_that_is_ended_leaves_processes_that_hold_its_pipes(tiny: Tiny, tmp_path: Path) -> None:
+    """A step of CI waits until its output is closed, by whoever holds it."""
+    act = "os.write(1, b'.'); time.sleep(0.3)"
+    argv = ("--jobs", "2", "--offline", "--cache-dir", str(tiny.cache))
+    command = [sys.executable, "-c", _AT_EACH_RELEASE, str(tiny.root / "tools/verify.py"), act, *argv]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True) as run:
+        try:
+            assert run.stdout is not None
+            assert run.stdout.read(2) == b".."
+            run.terminate()
+            run.communicate(timeout=30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_process_of_verify_that_is_ended_ends_it_in_a_traceback(tiny: Tiny, tmp_path: Path, jobs: str) -> None:
+    """As a machine out of memory does it; the releases before and after it are proven all the same."""
+    act = "release == '0.22.1' and os.kill(os.getpid(), signal.SIGKILL)"
+    argv = ("--jobs", jobs, "--offline", "--cache-dir", tiny.cache)
+    project = tiny.copy(tmp_path / "a project")
+    (project.root / "docs/data").mkdir(parents=True)
+    (project.root / "docs/data/unit_runs.json").write_text('{"schema": 1, "releases": {}}')
+    ran = started("-c", _AT_EACH_RELEASE, project.root / "tools/verify.py", act, *argv, cwd=tmp_path)
+    assert ran.code == 3
+    assert ran.said == (
+        "verify.py: vLLM 0.22.1 is not proven: the process that read it was ended by SIGKILL. Run again, with --jobs 1 where "
+        "memory is short."
+    )
+    assert "2 of 3 proven" in ran.out

@@ -55,16 +55,18 @@ def each(
     budget: Callable[[T], float],
     load: Callable[[], object],
     told: Callable[[int], object] | None = None,
+    count: int | None = None,
 ) -> list[R | Lost]:
     """What ``work`` makes of each of ``items`` in a process of its own, in order. What it raises is raised here.
 
     ``budget`` is the processor time in seconds that an item may take. ``load`` runs once, here and before any process starts:
-    what it makes all of them have. ``told`` hears how many are done.
+    what it makes all of them have. ``told`` hears how many are done. ``count``: so many processes, where the items are not
+    files.
     """
     done: dict[int, R | Lost] = {}
     todo = deque(range(len(items)))
     running: list[_Process[T]] = []
-    count = processes(len(items))
+    count = count or processes(len(items))
     load()
     gc.freeze()  # what is loaded stays: no process need look whether it can be freed
     for name in ("pickle", "resource"):  # each process takes them: loaded before they start, they are loaded once

@@ -14,7 +14,9 @@ from pathlib import Path
 from kvroles.console import guarded, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
+from kvroles.progress import Progress
 from kvroles.sources.release_files import Options
+from kvroles.tree import handles
 
 from kvworkshop import grammar, lint
 from kvworkshop.verify import compat, report
@@ -51,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
             say(lint.text(findings))
         return Exit.DOES_NOT_APPLY if findings else Exit.DONE
     releases = compat.selection(args.release, args.all, args.shard)
-    with report.bar(len(releases), quiet=args.quiet or args.json) as step:
-        proofs = compat.prove_all(releases, options, args.jobs, step)
+    with Progress("Verifying", len(releases), quiet=args.quiet or args.json, unit="releases") as bar:
+        proofs = compat.prove_all(releases, options, args.jobs, bar.at)
     root = Path(__file__).resolve().parents[3]
     runs = compat.unit_counts(root)
     bad = [p for p in proofs if p.problem]
     if args.write and not bad:
         committed = compat.read(root) if (root / compat.COMPAT).exists() else {}
-        (root / compat.COMPAT).write_bytes(compat.dumps(compat.merge(proofs, runs, committed)))
+        handles.write(root / compat.COMPAT, compat.dumps(compat.merge(proofs, runs, committed)))
     drifted = [] if bad else compat.drift(proofs, runs, compat.read(root))
     if args.json:
         say_json(compat.document(proofs, runs))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from isal import isal_zlib
 from kvroles.errors import NoSource, Unproven, UsageError
+from kvroles.migrate import workers
 from kvroles.series import project
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve, version
@@ -44,7 +44,9 @@ def selection(named: list[str], everything: bool, shard: str | None) -> list[str
     return chosen
 
 
-_known: list[tuple[Series, Lock]] = []  # what a helper process has loaded, once for all the releases it is handed
+_BUDGET_S = 120.0  # of a processor's time for one release, which takes two
+
+_known: list[tuple[Series, Lock]] = []  # loaded once, before there are processes: all of them have it
 
 
 def _load() -> None:
@@ -60,27 +62,24 @@ def _one(release: str, options: Options) -> Proof:
     return prove.prove_release(release, *_known[0], replace(options, inflate=_inflate))
 
 
-def prove_all(releases: list[str], options: Options, jobs: int, each: Callable[[Proof], None]) -> list[Proof]:
-    """Prove ``releases`` with ``jobs`` processes (0: one a core); ``each`` is told of every proof as it comes."""
-    jobs = jobs or len(os.sched_getaffinity(0))
+def prove_all(releases: list[str], options: Options, jobs: int, told: Callable[[int], object]) -> list[Proof]:
+    """Prove ``releases`` with ``jobs`` processes (0: one a core); ``told`` hears how many are done."""
     # The largest archives first: the last one to start then is a small one.
     order = sorted(releases, key=version, reverse=True)
-    proofs: dict[str, Proof] = {}
-    for proof in _proofs(order, options, min(jobs, len(order))):
-        proofs[proof.release] = proof
-        each(proof)
+    made = workers.each(
+        lambda release: _one(release, options),
+        order,
+        budget=lambda _: _BUDGET_S,
+        load=_load,
+        told=told,
+        count=min(jobs or len(os.sched_getaffinity(0)), len(order)),
+    )
+    proofs = {r: _lost(r, p) if isinstance(p, workers.Lost) else p for r, p in zip(order, made, strict=True)}
     return [proofs[r] for r in releases]
 
 
-def _proofs(order: list[str], options: Options, jobs: int) -> Iterator[Proof]:
-    if jobs <= 1:
-        _load()
-        for release in order:
-            yield _one(release, options)
-        return
-    with ProcessPoolExecutor(jobs, initializer=_load) as pool:
-        for future in as_completed([pool.submit(_one, release, options) for release in order]):
-            yield future.result()
+def _lost(release: str, lost: workers.Lost) -> Proof:
+    return Proof(release, problem=f"{lost.why}. Run again, with --jobs 1 where memory is short")
 
 
 def patched_files(release: str, series: Series, lock: Lock) -> dict[str, str | None]:

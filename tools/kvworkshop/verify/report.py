@@ -1,35 +1,18 @@
-"""The table and the progress bar of ``tools/verify.py``."""
+"""What ``tools/verify.py`` says: the table, and what does not hold."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
-from collections.abc import Callable, Iterator
 
 from kvroles.apply.report import colours
 from kvroles.errors import Exit, KvRolesError, Unproven
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from kvworkshop.verify.prove import Proof
 
 _WIDE = 100  # columns that the topics' words can be read in
-
-
-@contextlib.contextmanager
-def bar(total: int, *, quiet: bool) -> Iterator[Callable[[Proof], None]]:
-    """A progress bar on standard error, on terminals only; yields the function to call for each proof."""
-    console = Console(stderr=True)
-    columns = (TextColumn("Verifying"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-
-        def step(proof: Proof) -> None:
-            progress.update(task, advance=1, description=proof.release)
-
-        yield step
 
 
 def table(proofs: list[Proof], drifted: list[str]) -> str:
