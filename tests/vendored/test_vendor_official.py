@@ -18,9 +18,9 @@ from kvroles.series import project
 from kvroles.sources import cache
 from kvroles.vendored.wheel import build
 from support import wheels
-from support.cpu_wheel import cannot
 from support.driver import Ran, script
 from support.files import put
+from support.lacking import lacking
 from support.tiny import CONNECTOR
 
 pytestmark = [pytest.mark.upstream, pytest.mark.slow]
@@ -44,7 +44,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         held = cache.archive_file(row, default_cache_dir())
     except Exception as e:
-        cannot(f"{row.name} cannot be had: {e}")
+        lacking(f"{row.name} cannot be had: {e}")
         raise
     folder = tmp_path_factory.mktemp("official")
     shutil.unpack_archive(held.path, folder, "zip")

@@ -21,9 +21,10 @@ from kvroles.series import project
 from kvroles.sources import cache
 from kvroles.vendored.wheel import build
 from support import docs
-from support.cpu_wheel import cannot, cpu_wheel
+from support.cpu_wheel import cpu_wheel
 from support.driver import Ran, script
 from support.files import contents
+from support.lacking import lacking
 
 __all__ = ["cpu_wheel"]
 
@@ -50,7 +51,7 @@ def had(release: str) -> Path:
     try:
         return cache.archive_file(row, default_cache_dir()).path
     except NoSource as e:
-        cannot(f"{row.name} cannot be had: {e}")
+        lacking(f"{row.name} cannot be had: {e}")
         raise
 
 

@@ -18,6 +18,7 @@ import yaml
 from kvworkshop.pages import home
 from support import actionlint
 from support.docs import ROOT
+from support.lacking import lacking
 
 FOLDER = ROOT / ".github" / "workflows"
 NAMES = sorted(p.name for p in FOLDER.glob("*.yml"))
@@ -164,9 +165,7 @@ def test_actionlint_finds_nothing(tmp_path: Path) -> None:
         wrong.write_text("on: push\njobs: {a: {runs-on: ubuntu-24.04, steps: [{run: 'echo ${{ github.nothing }}'}]}}\n")
         assert "nothing" in str(actionlint.lint([wrong], tmp_path)), "a fault is found"
     except actionlint.NotHereError as e:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"actionlint cannot be run: {e}")
+        lacking(f"actionlint cannot be run: {e}")
 
 
 def test_a_release_is_attested_before_it_is_drafted_and_tested_before_it_is_built() -> None:
