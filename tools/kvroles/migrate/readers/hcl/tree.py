@@ -74,11 +74,12 @@ class HclTree(Tree):
         return out
 
     def _mapping(self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, *, follow: bool) -> Scope:
-        said = self._said_of_block(node, keys)
-        up = Scope("block", "", up, said) if said else up
+        module = keys[:1] == ["module"]
+        said = node.kept("module" if module else "block", partial(self._said_of_block, node, module=module))
+        up = Scope("block", "", up, [*said]) if said else up
         return super()._mapping(node, path, i, keys, up, follow=follow)
 
-    def _said_of_block(self, node: Map, keys: list[str]) -> list[Cue]:
+    def _said_of_block(self, node: Map, *, module: bool) -> list[Cue]:
         """What a block's ``for_each``, a module's ``source`` and the file of a ``templatefile`` say of what they are given."""
         out: list[Cue] = []
         for key, value in node.pairs:
@@ -86,9 +87,7 @@ class HclTree(Tree):
             if key.value == "for_each":
                 words = self.source.s[value.start : value.end]
                 out += loops.cues(words, f"for_each = {words}"[:80], self.ctx, place)
-            elif isinstance(value, Scalar) and (
-                key.value == "templatefile" or (key.value == "source" and keys[:1] == ["module"])
-            ):
+            elif isinstance(value, Scalar) and (key.value == "templatefile" or (key.value == "source" and module)):
                 name = value.value.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
                 out += self.ctx.name_cues(kinds.NAME, name.partition(".")[0], place, name)
         return out
