@@ -235,6 +235,8 @@ def _overrules(outer: _Level, inner: _Level) -> bool:
         return inner.side is not Side.PREFILL or outer.weight > inner.weight or inner.weight <= Weight.SAID
     if outer.side is Side.ENCODE and {c.kind for c in outer.cues} <= kinds.GIVE_WAY:
         return inner.weight < Weight.SAID  # the heading of a page on encode workers, which shows the other two as well
+    if outer.side is Side.SHARED and outer.weight == Weight.FLAG and kinds.settings_only(inner.cues):
+        return {c.kind for c in outer.cues} <= kinds.TAKEN_OVER
     if outer.weight == inner.weight == Weight.SAID:  # the title over a command, and what the command itself says
         return not {c.kind for c in inner.cues} & kinds.GIVE_WAY
     if outer.weight == inner.weight:

@@ -107,6 +107,8 @@ REMARK = Kind("sentence", Weight.HINT, gives_way=True)
 ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Kind))
 ALONE = {row.name: row.alone for row in ROWS if row.alone}
 SETTINGS = frozenset((row.name, row.weight) for row in ROWS if row.setting)
+# What says that the other side takes over the whole entry that a value is in; settings in it may be set anew there.
+TAKEN_OVER = frozenset(row.name for row in (EXTENDED, REFERRED_TO, BUILT_UPON))
 GIVE_WAY = frozenset(row.name for row in ROWS if row.gives_way)
 
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, holds_defaults, mentioned, name_sides
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import occurrences
 from kvroles.migrate import across, neighbours, overlays, regions
+from kvroles.migrate.readers import registry
+from kvroles.migrate.readers.template import actions as template
 
 _DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)")
 _VALUES = regex(r"(?:^|/)values\.ya?ml$")
@@ -24,6 +28,20 @@ _SAYS = {
     for side, word in ((Side.PREFILL, "(?i:prefill)"), (Side.DECODE, "(?i:decod)"))
 }
 _SAYS_IT = {side: regex(says) for side, says in _SAYS.items()}
+# By which another object is made of the one whose name stands behind: it is spread, or taken by a call that merges or copies.
+_TAKEN = regex(
+    r"(?:(?:\*\*|\.\.\.?)\s*"
+    r"|\b\w*(?:merge|assign|combine|replace|evolve|union|extend|override)\w*[ (][^()]{0,80}(?:\([^()]{0,80}\)[^()]{0,40})?)"
+    r"(?<![\w-])(?:\$|local\.|self\.|this\.)?$"
+)
+_CHANGED = regex(
+    r"\s*(?:\|(?!\|)|\.(?:copy|model_copy|update|_?replace|clone|merge)\()"
+)  # of the one whose name stands before
+_COPYING = frozenset({"python", "javascript", "typescript", "tsx", "go", "rust", "hcl"})
+_PAIRED = r"[\"']{0}[\"']\s+{1}"  # of a template's dict
+_WORD = regex(r"[\w-]")
+_MANY = 60  # copies of one name
+_BEFORE = 240  # characters before a name
 _NEAR = 4000  # characters round a value in which its release is given others
 _HELM = regex(r"--set(?:-string)?[= ]")
 _GIVES = regex(
@@ -43,7 +61,7 @@ _CONFIG = regex(r"kv[-_]role|kv[-_]connector|kv-transfer-config|kvRole|kvConnect
 def by(ctx: FileCtx, side: Side, cues: list[Cue]) -> tuple[str, str] | None:
     """What may set another side than ``side``, which only the settings in ``cues`` say: its kind and name; None if nothing
     is seen that does."""
-    keys = {m.group(1) for cue in cues if (m := _KEY.match(cue.words)) is not None}
+    keys = _keys(cues)
     if any(_given_anew(ctx, cue.pos, keys, side) for cue in cues):
         return "release", ctx.name
     if any(overlays.spread_behind(ctx.text.s, cue.pos) for cue in cues if cue.pos >= 0):
@@ -60,6 +78,41 @@ def by(ctx: FileCtx, side: Side, cues: list[Cue]) -> tuple[str, str] | None:
     if _patches(ctx.text.s, keys, side.other):
         return "file", ctx.name
     return _laid_over(ctx, keys, side)
+
+
+def copied(ctx: FileCtx, side: Side, cues: list[Cue], names: set[str]) -> tuple[str, str] | None:
+    """The one of ``names``, those of what holds the settings in ``cues``, of which the file makes an object whose settings say
+    the other side than ``side``: its kind and name."""
+    keys = _keys(cues)
+    if registry.lang_of_name(ctx.name) not in _COPYING and not template.is_template(ctx.text):
+        return None
+    if ("prefill" if side is Side.DECODE else "decod") not in ctx.low:
+        return None
+    found = next((name for name in sorted(names) if _copied(ctx.text.s, name, keys, side.other)), None)
+    return ("variable", found) if found is not None else None
+
+
+def _keys(cues: list[Cue]) -> set[str]:
+    """The keys of the settings in ``cues``."""
+    return {m.group(1) for cue in cues if (m := _KEY.match(cue.words)) is not None}
+
+
+def _copied(s: str, name: str, keys: set[str], side: Side) -> bool:
+    """Whether a text makes another object of the one called ``name``, in which one of ``keys`` is of ``side``."""
+    name = name.lstrip("$")
+    for i in islice(occurrences(s, name), _MANY):
+        end = i + len(name)
+        behind = None if _WORD.match(s, end) else _CHANGED.match(s, end)
+        if behind is None and (_WORD.match(s, end) or _TAKEN.search(s, max(0, i - _BEFORE), i) is None):
+            continue
+        at = behind.end() if behind is not None and s[behind.end() - 1] == "(" else i
+        line = i, max(end, s.find("\n", end))
+        a, b = next(regions.around(s, at, max(0, at - _NEAR), min(len(s), at + _NEAR)), line)
+        if _sets(s[a:b], keys, side):
+            return True
+        if any(re.search(_PAIRED.format(re.escape(key), _SAYS[side]), s[a:b]) for key in keys):
+            return True
+    return False
 
 
 def _given_anew(ctx: FileCtx, place: int, keys: set[str], side: Side) -> bool:

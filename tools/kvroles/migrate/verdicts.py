@@ -26,7 +26,7 @@ def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | Non
     """The verdict on each site that is a role of NIXL's connector, or of one of ``nixl``; None for any other."""
     out = [_verdict(s, ctx, nixl) for s in sites]
     out = _made_into(_used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx), ctx)
-    out = _by_name(sites, _of_values(sites, _replaced(out, ctx), ctx), ctx)
+    out = _by_name(sites, _of_values(sites, _replaced(sites, out, ctx), ctx), ctx)
     out = _included(sites, out, ctx)
     return together.expected(sites, _extended(sites, out, ctx), ctx)
 
@@ -118,14 +118,20 @@ def _made_into(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None
     ]
 
 
-def _replaced(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """Refuse the side that only settings say, where the file is there for others to be laid over it."""
+def _replaced(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side that only settings say, where the file is there for others to be laid over it, or lays others over what
+    holds them."""
     out: list[Verdict | None] = []
-    for v in verdicts:
-        if v is not None and v.side in PD and kinds.settings_only(v.cues):
-            from kvroles.migrate import replaced  # lazy: only few files are decided by settings alone
+    for site, v in zip(sites, verdicts, strict=True):
+        settings = [c for c in v.cues if kinds.settings_only([c])] if v is not None and v.side in PD else []
+        if v is not None and v.side is not None and settings:
+            from kvroles.migrate import replaced  # lazy: only few files are decided by settings
 
-            if (by := replaced.by(ctx, v.side, v.cues)) is not None:
+            names = {s.name for s in site.scope.chain() if s.kind in {"variable", "key"} and s.name}
+            by = replaced.copied(ctx, v.side, settings, names)
+            if by is None and len(settings) == len(v.cues):
+                by = replaced.by(ctx, v.side, v.cues)
+            if by is not None:
                 v = Verdict(None, "default", v.cues, holder=Scope(*by, None), suggested=v.side)
         out.append(v)
     return out

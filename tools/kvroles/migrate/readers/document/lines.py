@@ -40,6 +40,12 @@ CODE_FENCE_DIRECTIVE = regex(r"^\{(?:code-block|code|sourcecode|literalinclude|p
 FIRST = regex(
     r"(?i)^\W*(?:first|now|next|then)?\W*(?:start|launch|run|serve|bring|deploy)\w*\b.*\b(?:same|then|again)\b"
 )
+# Said of a block above: what it holds is run once more as it is, unless the sentence says the role.
+AGAIN = regex(
+    r"(?i)\b(?:same|identical)\s+(?:[\w-]+\s+)?(?:command|invocation|config\w*|flags?|arg(?:ument)?s?|options?|settings?|steps?|thing|snippet|script"
+    r"|way|as\s+(?:above|before|for|on|in))\b|\brepeat\b|\bditto\b|\bas\s+above\b"
+)
+ROLE = regex(r"kv_(?:role|producer|consumer|both)|\brole\b")
 SETS = regex(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
 _BELOW = (
     r"(?i)\b(?:below|(?:the|this)\s+following|this\s+(?:command|config\w*|file|is|shows|starts|one)|here\s+is)\b"

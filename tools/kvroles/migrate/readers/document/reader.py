@@ -6,10 +6,11 @@ A block's owners are what a person reads before it: the headings, the tab, the p
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from functools import partial
 from itertools import accumulate
 
-from kvroles.evidence import kinds
+from kvroles.evidence import decide, kinds
 from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import alike_said, both_said, depends, excludes, joined, opens_with, prose_side, prose_sides
@@ -22,6 +23,8 @@ from kvroles.migrate.readers.document import lines as md
 _JOINED = regex(r"(?i)^[\s,;.)`]*(?:and|then|or|und|et|y)?\b[\s,]*")  # before what is said of another one
 _ABOUT_CODE = regex(r"((`+)[^`\n]{1,2000}\2)[ \t]*\([^()\n]{1,80}\)")
 _SETS_FOR = regex(r"\s*(?:[A-Za-z_]\w*=\S*\s+)+[\w./-]")
+_NEAR = 20  # blocks above a line that tells to run one of them again
+_MANY = 100  # such lines of one document
 _HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
 
 
@@ -49,12 +52,17 @@ class _Document:
         # The index where each section begins, and the scope of its headings and tab.
         self.sections: list[tuple[int, Scope]] = []
         self.blocks: list[md.Block] = []
+        self.fences: dict[int, Scope] = {}  # of the blocks with a role, by their first line
+        self.again: list[tuple[int, md.State]] = []  # the lines that tell of something done once more
 
     def sites(self) -> list[Site]:
         """Every ``kv_both`` of the document; one in an HTML comment is of the kind ``comment``."""
         i = 0
         while i < len(self.lines):
             i = self._line(i)
+        sides = {decide.of_use(scope).side for scope in self.fences.values()} if self.again else set()
+        for line, state in self.again if not {Side.PREFILL, Side.DECODE} <= sides else ():
+            self._run_again(line, state)
         hidden = [m.span() for m in _HIDDEN.finditer(self.t.s)] if "<!--" in self.t.s else []
         places = {self.t.at(k) for a, b in hidden for k in self.t.tokens_in(a, b)}
         return [s._replace(kind="comment") if s.pos in places else s for s in self.out]
@@ -121,6 +129,8 @@ class _Document:
     def _say(self, i: int, line: str) -> None:
         """Add a line to the paragraph, or begin a new one with it."""
         if line.strip():
+            if self.fences and len(self.again) < _MANY and md.AGAIN.search(line):
+                self.again.append((i, self.state.copy()))
             if self.state.said and self.state.said[-1][0] != i - 1:
                 self.state.said = []
             self.state.said.append((i, line.strip()))
@@ -195,6 +205,28 @@ class _Document:
             )
         return scope
 
+    def _run_again(self, i: int, state: md.State) -> None:
+        """Have the last block above line ``i`` feed both sides, if the line tells the other side to run what it holds."""
+        firsts = [block.first for block in self.blocks]
+        n = bisect(firsts, i)
+        block = next((b for b in reversed(self.blocks[max(0, n - _NEAR) : n]) if b.first in self.fences), None)
+        below = self.blocks[n] if n < len(self.blocks) else None
+        if block is None or (below is not None and below.first in self.fences and self._is_of_section(below, i)):
+            return  # what the line tells of has a block of its own
+        a, b = max(block.last + 1, i - 1), min(i + 2, len(self.lines))
+        text = " ".join(line.strip() for line in self.lines[a:b])
+        said = next((part for part in re.split(r"(?<=[.!?])\s+", text) if md.AGAIN.search(part)), "")
+        sides = prose_sides(said) & {Side.PREFILL, Side.DECODE} or {decide.of_use(self._section(state)).side}
+        scope = self.fences[block.first]
+        own = decide.of_use(scope).side
+        if own is not None and own.other in sides and md.ROLE.search(said) is None:
+            scope.cues.append(kinds.BOTH_SAID.cue(Side.SHARED, said[:80], self.t.at(self.starts[i])))
+
+    def _is_of_section(self, block: md.Block, i: int) -> bool:
+        """Whether a block stands in the section, or the tab, of line ``i`` above it."""
+        begun = bisect([start for start, _ in self.sections], self.starts[i])
+        return begun == len(self.sections) or self.sections[begun][0] > self.starts[block.first]
+
     # -- blocks -------------------------------------------------------------------------------------------------------
 
     def _block(self, first: int, last: int, strip: int, quote: bool, lang: str, info: str = "") -> None:
@@ -208,7 +240,7 @@ class _Document:
         body = self._body(block)
         kind, named = self._kind(block, body), self._file_of(block, body)
         owner = self._owner(block.state)
-        scope = Scope("fence", info, owner)
+        scope = self.fences[first] = Scope("fence", info, owner)
         if named:
             scope.kind, scope.name, scope.only_doubts = "file", named, True
             scope.find_uses = partial(self._mentions, span, named.rsplit("/", 1)[-1])

@@ -67,6 +67,11 @@ class Tree:
                 out.setdefault(node.name, []).append(node)
         return out
 
+    @cached_property
+    def anchors(self) -> frozenset[str]:
+        """The names of the anchors in the document."""
+        return frozenset(node.anchor for node in walk(self.root) if not isinstance(node, Alias) and node.anchor)
+
     def sites(self) -> list[Site]:
         """Every site in the tree."""
         out: list[Site] = []

@@ -49,6 +49,11 @@ class Document(Protocol):
         """The aliases of each anchor."""
         ...
 
+    @property
+    def anchors(self) -> frozenset[str]:
+        """The names of the anchors of the document."""
+        ...
+
     def scopes(self, path: list[Node], *, follow: bool = True) -> Scope:
         """The chain of scopes along ``path``, the last of them returned."""
         ...
@@ -61,15 +66,18 @@ class Document(Protocol):
 def of_anchor(tree: Document, node: Node, path: list[Node]) -> list[Scope]:
     """The owners of every alias of an anchored node, and its own place unless that is a mere template."""
     out: list[Scope] = []
-    aliases = tree.aliases.get(node.anchor, [])
+    aliases = [(tree, alias) for alias in tree.aliases.get(node.anchor, [])]
+    for other in tree.beside:  # of the same list of objects; in a document of its own an alias has an anchor there
+        if other is not tree and node.anchor in other.aliases and node.anchor not in other.anchors:
+            aliases += [(other, alias) for alias in other.aliases[node.anchor]]
     inner = path[path.index(node) + 1] if path[-1] is not node else None
     held = next((k.value for k, v in node.pairs if v is inner), "") if isinstance(node, Map) else ""
-    for other in aliases[:MANY]:
-        taker = path_to(tree.root, other.start)
+    for holder, alias in aliases[:MANY]:
+        taker = path_to(holder.root, alias.start)
         if len(taker) > 1 and isinstance(taker[-2], Map) and held and taker[-2].get(held) is not None:
             continue  # merged into a mapping that sets that key anew
-        out.append(tree.scopes(taker, follow=False))
-        out[-1].place = tree.source.at(other.start)
+        out.append(holder.scopes(taker, follow=False))
+        out[-1].place = holder.source.at(alias.start)
     top = path[0]
     first = next((k.value for k, v in top.pairs if len(path) > 1 and v is path[1]), "") if isinstance(top, Map) else ""
     if out and not _TEMPLATE_KEY.match(first):

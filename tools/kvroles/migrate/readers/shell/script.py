@@ -40,6 +40,7 @@ _PATTERN_COMMANDS = frozenset(
     {"grep", "egrep", "rg", "sed", "awk", "jq", "test", "[", "pgrep", "pkill", "perl", "yq"}
 )  # fmt: skip
 _READ_ONLY = frozenset({"grep", "egrep", "fgrep", "zgrep", "rg", "ag", "pgrep", "pkill", "test", "["})
+_TO_STDERR = regex(r"1?>>?\s*(?:&2|/dev/(?:stderr|null|tty))")
 _PRINTS_INTO = regex(r"printf\s+-v\s+(\w+)\s")
 
 
@@ -79,13 +80,21 @@ def says_only(t: Text, node: Node) -> bool:
     if command_name(t, node) not in SAYS or variable_printed(t, node):
         return False
     for owner in grammar.owners(node):
-        if owner.type in {"command_substitution", "pipeline", "redirected_statement"}:
+        if owner.type in {"command_substitution", "pipeline"}:
+            return False
+        if owner.type == "redirected_statement" and not _to_a_person(t, owner):
             return False
         if owner.type == "function_definition":
             name = owner.child_by_field_name("name")
             word = re.escape(grammar.text(t, name)) if name else ""
             return not word or re.search(rf"[$`]\(?\s*{word}\b|(?m:^|[;&|]\s*){word}\b[^\n;(]*[|>]", t.s) is None
     return True
+
+
+def _to_a_person(t: Text, statement: Node) -> bool:
+    """Whether a statement's output goes to standard error, or nowhere."""
+    redirects = [c for c in statement.children if c.type == "file_redirect"]
+    return bool(redirects) and all(_TO_STDERR.fullmatch(grammar.text(t, c)) for c in redirects)
 
 
 class Held(NamedTuple):
