@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from kvroles.evidence import c_library
 from kvroles.evidence.text import Text
-from kvroles.migrate import cli, rewrite, run, search, walk
+from kvroles.migrate import cli, hits, rewrite, run, search
 from kvroles.migrate.settings import Options, Settings
 
 GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
@@ -98,7 +98,7 @@ NEEDLES = {"first": b"kv_both", "last": b"\0 x\nkv_both", "cut": b"kv_bot", "spr
 def test_a_needle_is_found_at_either_end_and_behind_a_zero(tmp_path: Path) -> None:
     for name, data in [*NEEDLES.items(), ("after", b"h")]:  # the last is right behind what the one buffer held before
         (tmp_path / name).write_bytes(data)
-    found = walk.holding(str(tmp_path / name) for name in [*NEEDLES, "after"])
+    found = hits.holding(str(tmp_path / name) for name in [*NEEDLES, "after"])
     assert [os.path.basename(p) for p in found] == ["first", "last"]
 
 
@@ -142,16 +142,16 @@ def test_a_helper_process_that_is_killed_while_it_searches_is_one_paragraph(
         Path(f"f{n}.sh").write_text(GOOD)
     monkeypatch.setattr(search, "_WORTH_SHARING", 10)
     monkeypatch.setattr(search, "_AT_ONCE", 3)
-    main, holding, readers = os.getpid(), walk.holding, search._load_readers
+    main, holding, readers = os.getpid(), hits.holding, search._load_readers
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(
-        walk, "holding", lambda *a: holding(*a) if os.getpid() == main else os.kill(os.getpid(), signal.SIGKILL)
+        hits, "holding", lambda *a: holding(*a) if os.getpid() == main else os.kill(os.getpid(), signal.SIGKILL)
     )
     monkeypatch.setattr(search, "_load_readers", lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
     assert cli.main(["--write", "."]) == 1
     assert "so nothing was changed. Run the same command again" in " ".join(capsys.readouterr().err.split())
     assert Path("good.sh").read_text() == GOOD
-    monkeypatch.setattr(walk, "holding", holding)
+    monkeypatch.setattr(hits, "holding", holding)
     monkeypatch.setattr(search, "_load_readers", readers)
     assert cli.main(["--write", "."]) == 0
 
@@ -173,10 +173,10 @@ def test_a_reader_that_is_not_installed_is_one_paragraph(cores: int) -> None:
 
 
 def test_a_needle_across_the_border_of_two_pieces(tmp_path: Path) -> None:
-    for at in range(walk._CHUNK - 8, walk._CHUNK + 2):
+    for at in range(hits._CHUNK - 8, hits._CHUNK + 2):
         path = tmp_path / "x.txt"
         path.write_bytes(b" " * at + b"kv_both" + b" " * 20)
-        assert list(walk.holding([str(path)])) == [str(path)]
+        assert list(hits.holding([str(path)])) == [str(path)]
 
 
 DEEP = {
@@ -282,7 +282,7 @@ def test_a_file_that_changes_while_it_is_read(
     Path("two/down").mkdir(parents=True)  # where nobody asks it who uses good.sh
     moving = Path("two/down/moving.sh")
     moving.write_text(GOOD)
-    real = walk._all
+    real = hits._all
 
     def slow(fd: int, size: int) -> bytes:
         data = real(fd, size)
@@ -291,7 +291,7 @@ def test_a_file_that_changes_while_it_is_read(
                 f.write("# more\n")
         return data
 
-    monkeypatch.setattr(walk, "_all", slow)
+    monkeypatch.setattr(hits, "_all", slow)
     assert "two/down/moving.sh:2:79: KVR190 skipped: it changed while it was read" in _written(capsys)
     assert moving.read_text() == GOOD + "# more\n"
 

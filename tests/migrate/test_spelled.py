@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.evidence.text import Text
-from kvroles.migrate import cli, spelled, walk
+from kvroles.migrate import cli, hits, spelled
 
 ROLE = '{"kv_connector": "NixlConnector", "kv_role": "kv_both"}'
 ESCAPED = ROLE.replace("kv_both", "kv\\u005fboth")
@@ -136,7 +136,7 @@ def test_a_comment_or_the_baseline_keeps_another_spelling(here: Path, capsys: py
 def test_another_spelling_is_found_anywhere_in_a_large_file(before: int, tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text(" " * before + ESCAPED + " " * (1 << 20))
-    assert list(walk.holding([str(file)])) == [str(file)]
+    assert list(hits.holding([str(file)])) == [str(file)]
 
 
 def test_every_form_has_a_sign_that_the_search_looks_for() -> None:

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, settings, walk
+from kvroles.migrate import cli, hits, settings
 from kvroles.said import shell
 
 CONFIG = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
@@ -162,12 +162,12 @@ def test_a_sparse_file_is_not_read_where_it_is_empty(capsys: pytest.CaptureFixtu
 
 
 def test_a_large_file_without_the_word_is_not_spoken_of(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("big.json").write_bytes(b'"x",\n' * (walk.MAX_BYTES // 4))
+    Path("big.json").write_bytes(b'"x",\n' * (hits.MAX_BYTES // 4))
     assert _run(capsys, ".") == (0, "no NIXL role says kv_both; 1 file looked at\n")
     with Path("big.json").open("ab") as f:
         f.write(b"kv_both\nkv_both\n")
     code, out = _run(capsys, ".")
-    lines = walk.MAX_BYTES // 4 + 1
+    lines = hits.MAX_BYTES // 4 + 1
     assert (code, f"it holds kv_both 2 times, first in line {lines}" in out) == (1, True)
 
 

@@ -21,7 +21,7 @@ from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import PD, name_sides, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
-from kvroles.migrate import neighbours, walk
+from kvroles.migrate import hits, neighbours
 from kvroles.migrate.readers import lines, mentions, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.of_file import file_scope
@@ -216,7 +216,7 @@ def by_name(ctx: FileCtx, names: set[str]) -> dict[str, dict[Side, Cue]]:
     where = [folder] if "/" not in ctx.name else [folder, os.path.join(folder, "..")]
     out: dict[str, dict[Side, Cue]] = {name: {} for name in names}
     for path in [p for f in where for p in files_in(f) if os.path.normpath(p) != os.path.normpath(ctx.path)]:
-        data = walk.look(path).data
+        data = hits.look(path).data
         found = [name for name in names if name.encode() in data]
         if not found:
             continue
@@ -333,7 +333,7 @@ def _language(name: str) -> str:
 
 def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
     """The side that each place of ``file`` that names the one at hand is about, with the cue for it."""
-    hit = walk.look(file.path)
+    hit = hits.look(file.path)
     stem = os.path.splitext(file.name)[0]
     has_defaults = b"\ndefaults:" in b"\n" + hit.data[:4096] and os.fsencode(stem) in hit.data
     if hit.skipped or not (has_defaults or os.fsencode(file.name) in hit.data):

@@ -300,11 +300,11 @@ def _holds_something(data: bytes) -> None:
 def _standard_input(args: argparse.Namespace, options: Options, known: Known, entries: list[Entry]) -> int:
     """Read standard input as one file; with ``--write`` give it out again, rewritten. The exit code."""
     # lazy: most runs need it late, or not at all
-    from kvroles.migrate import run, search, walk
+    from kvroles.migrate import hits, run, search
 
     if sys.stdin is None:
         raise UsageError("Standard input is closed", fix="Pipe a text into it, or name a path")
-    data = sys.stdin.buffer.read(walk.MAX_BYTES + 1)
+    data = sys.stdin.buffer.read(hits.MAX_BYTES + 1)
     if not args.write:  # with it this is a filter, and nothing becomes nothing
         _holds_something(data)
     result = run.of_input(data, options)

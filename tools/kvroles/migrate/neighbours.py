@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TypeVar, cast
 
-from kvroles.migrate import walk
+from kvroles.migrate import hits, walk
 
 _T = TypeVar("_T")
 
@@ -91,12 +91,12 @@ _is_link = once(os.path.islink)
 
 def text(path: str) -> str:
     """The text of a file; what is not UTF-8 in it is replaced, and what cannot be read is empty."""
-    return walk.look(path).data.decode("utf-8", "replace")
+    return hits.look(path).data.decode("utf-8", "replace")
 
 
 def data(path: str, size: int) -> bytes:
     """The bytes of a file of ``size`` bytes that is read for what it says of another; empty if it is too large for that."""
-    return walk.look(path).data if size <= MAX_BYTES else b""
+    return hits.look(path).data if size <= MAX_BYTES else b""
 
 
 @once

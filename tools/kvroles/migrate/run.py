@@ -12,7 +12,7 @@ from kvroles import console
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence import c_library
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
-from kvroles.migrate import findings, neighbours, redact, sample, settings, spelled, walk, workers
+from kvroles.migrate import findings, hits, neighbours, redact, sample, settings, spelled, workers
 from kvroles.migrate.answers import answer, comment
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
@@ -50,7 +50,7 @@ def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: boo
     out: list[FileResult] = []
     for f, result in zip(found, made, strict=True):
         if isinstance(result, workers.Lost):
-            hit = walk.look(f.path)
+            hit = hits.look(f.path)
             lost = skipped(f.path, hit.skipped, hit.data) if hit.skipped else unread(f.path, hit.data, result.why)
             result = _kept(lost, hit.data, _options_of(f, options))
         if isinstance(result, str):
@@ -72,9 +72,9 @@ def _ready() -> None:
 
 def of_input(data: bytes, options: Options) -> FileResult | None:
     """The result for the bytes of standard input, read in a worker process like a file; None if they hold no ``kv_both``."""
-    hit = walk.judge("-", data[: walk.MAX_BYTES])
-    if len(data) > walk.MAX_BYTES:
-        hit = walk.Hit("-", skipped=f"larger than {walk.MAX_BYTES >> 20} MB")
+    hit = hits.judge("-", data[: hits.MAX_BYTES])
+    if len(data) > hits.MAX_BYTES:
+        hit = hits.Hit("-", skipped=f"larger than {hits.MAX_BYTES >> 20} MB")
     if hit.skipped:
         told = hit.binary or hit.data == b"" or TOKEN.encode() in hit.data
         return skipped("-", hit.skipped, hit.data) if told else None
@@ -119,7 +119,7 @@ def _one(options: Options, found: Found) -> FileResult | str | None:
     if found.skipped:
         return _kept(skipped(found.path, found.skipped), b"", options)
     named = os.path.normpath(found.root) == found.path
-    hit = walk.look(found.path)
+    hit = hits.look(found.path)
     if hit.binary and not named:
         return "binary"
     if hit.skipped:

@@ -9,7 +9,7 @@ from functools import cache, lru_cache, partial
 from importlib import import_module
 from typing import NamedTuple
 
-from kvroles.migrate import parallel, walk
+from kvroles.migrate import hits, parallel, walk
 from kvroles.migrate.settings import NAME, Known
 from kvroles.progress import Progress
 
@@ -170,8 +170,8 @@ def _add(
 ) -> None:
     """Put each part of ``found`` where it belongs: files into ``out`` in the order of ``roots``, links into ``links``."""
     number = {root: n for n, root in enumerate(roots)}
-    hits = [f for f in found if isinstance(f, Found)]
-    for f in sorted(hits, key=lambda f: (number[f.root], walk.order(f.path))):
+    files = [f for f in found if isinstance(f, Found)]
+    for f in sorted(files, key=lambda f: (number[f.root], walk.order(f.path))):
         if f.skipped == _LINK:
             links.append(f.path)
         else:
@@ -252,7 +252,7 @@ def _searched(root: str, files: list[str], repo: str, known: Known, seen: Covera
         for path in files:
             seen.sides |= known.named_by(path, seen.sides)
     answered: list[str] = []
-    for path in walk.holding(files, answered):
+    for path in hits.holding(files, answered):
         if os.path.basename(path) == NAME:
             seen.pass_over("settings of kv-roles", path, repo)
             looked -= 1
@@ -321,7 +321,7 @@ def _followed(
     elif os.path.isdir(target):
         why = f"a link to {target}, which is outside what was searched: name it as a path too"
         return [Found(link, link, why, repo), seen]
-    elif os.path.isfile(target) and any(True for _ in walk.holding([target])):
+    elif os.path.isfile(target) and any(True for _ in hits.holding([target])):
         why = f"a link to {target}, which holds kv_both and is outside what was searched: name it as a path too"
         return [Found(link, link, why, repo), seen]
     else:

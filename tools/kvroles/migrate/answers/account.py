@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from kvroles.migrate import walk
+from kvroles.migrate import hits
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
 from kvroles.said import counted
@@ -59,7 +59,7 @@ def _stale(results: list[FileResult], coverage: Coverage) -> Iterator[tuple[str,
         yield from ((r.path, line) for line in r.stale)
     for path in coverage.answered:
         yield from (
-            (path, line) for line in comment.without_line(identity.decoded(walk.look(path).data).split("\n"), [])
+            (path, line) for line in comment.without_line(identity.decoded(hits.look(path).data).split("\n"), [])
         )
 
 
@@ -103,7 +103,7 @@ def gone(
 
 
 def _of_file(path: str, answers: Iterable[Answer]) -> list[Answer]:
-    return answer.gone({a.key: a for a in answers}, identity.decoded(walk.look(path).data))
+    return answer.gone({a.key: a for a in answers}, identity.decoded(hits.look(path).data))
 
 
 def _path(file: str, bases: tuple[str, ...]) -> str:

@@ -16,13 +16,13 @@ from kvroles.migrate import run, workers
 from kvroles.migrate.cluster import helm, objects
 from kvroles.migrate.cluster.kubectl import NO_CONFIGURATION, SECRETS, Kubectl, Unlisted
 from kvroles.migrate.codes import CODES
+from kvroles.migrate.hits import MAX_BYTES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.mapping import objects as mappings
 from kvroles.migrate.result import FileResult
 from kvroles.migrate.search import Coverage
 from kvroles.migrate.settings import Options
-from kvroles.migrate.walk import MAX_BYTES
 from kvroles.progress import Progress
 
 # Of an object what the API server or a client's history adds: it configures nothing. Its uid stays, by which it is known to

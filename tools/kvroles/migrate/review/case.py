@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import redact, walk
+from kvroles.migrate import hits, redact
 from kvroles.migrate.answers import identity
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
@@ -47,7 +47,7 @@ def as_it_was(case: Case) -> bool:
     """Whether the file still has the line that the case is about."""
     if not case.finding.excerpt:
         return True  # about a file as a whole
-    text = identity.decoded(walk.look(case.path).data)
+    text = identity.decoded(hits.look(case.path).data)
     return any(p.key == case.finding.key for p in identity.places(text))
 
 
@@ -70,7 +70,7 @@ def shown(case: Case, terminal: Terminal, progress: str) -> Iterator[str]:
 
 def _context(f: Finding, terminal: Terminal) -> Iterator[str]:
     """The line with the word, marked, and the lines round it."""
-    text_of = redact.Shown(identity.decoded(walk.look(f.path).data))
+    text_of = redact.Shown(identity.decoded(hits.look(f.path).data))
     around = text_of.context(f.line, _AROUND)
     if around[-1][0] == len(text_of.lines) and not around[-1][1]:
         around.pop()

@@ -14,7 +14,7 @@ from kvroles.evidence.data import Choice, Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
-from kvroles.migrate import connectors, walk
+from kvroles.migrate import connectors, hits
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.hcl.builder import Builder
@@ -226,7 +226,7 @@ class HclTree(Tree):
             sorted(n for n in self.ctx.siblings if n.endswith(_MODULE) and n != own) if own.endswith(_MODULE) else []
         )
         for name in beside[:_MANY]:
-            hit = walk.look(os.path.join(folder, name))
+            hit = hits.look(os.path.join(folder, name))
             if hit.skipped or len(hit.data) > _MAX_BYTES or word.encode() not in hit.data:
                 continue
             text = Text(hit.data.decode("utf-8", "replace"))
