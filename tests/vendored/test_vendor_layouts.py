@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -256,6 +257,27 @@ def test_an_environment_that_was_moved(vendor: Vendor, site: Path, tiny: Tiny, t
     there = env / site.relative_to(site.parents[2])
     assert "kv_both: warns once" in there_and_back(vendor, ("--python", env / "bin/python"), there, tiny).out
     assert "kv_both: warns once" in there_and_back(vendor, ("--site-packages", there), there, tiny).out
+
+
+@pytest.mark.parametrize("by", ["the user that it runs as", "root, told by PYTHONUSERBASE", "root, told by an option"])
+def test_packages_in_a_users_own_folder(vendor: Vendor, wheel: Path, tiny: Tiny, spaced: Path, by: str) -> None:
+    """As `pip install --user` leaves them: found by HOME, so that root, who has another one, has to be told."""
+    home, site = spaced / "home", wheels.installed(spaced / "env", wheel)
+    own = home / ".local/lib" / site.parent.name / "site-packages"
+    own.parent.mkdir(parents=True)
+    site.rename(own)
+    python, root = ("--python", Path(sys.base_prefix) / "bin/python3"), {"HOME": str(spaced / "root")}
+
+    vendor("install", *python, env=root).refused(4, "There is no vLLM in the packages of", "--site-packages")
+    match by:
+        case "the user that it runs as":
+            env = {"HOME": str(home)}
+        case "root, told by PYTHONUSERBASE":
+            env = {**root, "PYTHONUSERBASE": str(home / ".local")}
+        case _:
+            env, python = root, ("--site-packages", own, *python)
+    proven = there_and_back(functools.partial(vendor, env=env), python, own, tiny)
+    assert "kv_both: warns once" in proven.out
 
 
 def test_packages_that_conda_installed(vendor: Vendor, wheel: Path, tiny: Tiny, tmp_path: Path) -> None:
