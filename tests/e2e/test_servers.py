@@ -92,6 +92,15 @@ def fleet(setup: Setup, aggregated: Server, say: Say) -> Iterator[Fleet]:
         yield Fleet(aggregated, *servers)
 
 
+def same_tokens_over_nixl(fleet: Fleet, prefill: Server, decode: Server) -> None:
+    """Assert that both together answer as one server alone, and that decode was sent what prefill computed."""
+    asked = prompt(100)
+    alone = pair.complete(fleet.aggregated, asked, TOKENS)
+    before = moved_bytes(decode)
+    assert pair.through(prefill, decode, asked, TOKENS).tokens == alone.tokens
+    assert moved_bytes(decode) > before
+
+
 class TestRoles:
     def test_explicit_roles_give_the_tokens_of_one_server(self, fleet: Fleet) -> None:
         for length in (5, 100, 300):
@@ -128,11 +137,7 @@ class TestRoles:
         assert moved_bytes(fleet.consumer) > before
 
     def test_both_serves_as_before(self, fleet: Fleet) -> None:
-        asked = prompt(100)
-        alone = pair.complete(fleet.aggregated, asked, TOKENS)
-        before = moved_bytes(fleet.both_decode)
-        assert pair.through(fleet.both_prefill, fleet.both_decode, asked, TOKENS).tokens == alone.tokens
-        assert moved_bytes(fleet.both_decode) > before
+        same_tokens_over_nixl(fleet, fleet.both_prefill, fleet.both_decode)
 
     def test_both_warns_in_every_process_as_the_guide_quotes_it(self, fleet: Fleet, setup: Setup) -> None:
         warning = quoted_warning(setup.release)
@@ -150,18 +155,10 @@ class TestRoles:
             assert [line for line in server.text().splitlines() if re.search(QUERY, line)] == []
 
     def test_decode_migrates_first(self, fleet: Fleet) -> None:
-        asked = prompt(100)
-        alone = pair.complete(fleet.aggregated, asked, TOKENS)
-        before = moved_bytes(fleet.consumer)
-        assert pair.through(fleet.both_prefill, fleet.consumer, asked, TOKENS).tokens == alone.tokens
-        assert moved_bytes(fleet.consumer) > before
+        same_tokens_over_nixl(fleet, fleet.both_prefill, fleet.consumer)
 
     def test_prefill_migrates_first(self, fleet: Fleet) -> None:
-        asked = prompt(100)
-        alone = pair.complete(fleet.aggregated, asked, TOKENS)
-        before = moved_bytes(fleet.both_decode)
-        assert pair.through(fleet.producer, fleet.both_decode, asked, TOKENS).tokens == alone.tokens
-        assert moved_bytes(fleet.both_decode) > before
+        same_tokens_over_nixl(fleet, fleet.producer, fleet.both_decode)
 
     @pytest.mark.parametrize("transfer", [None, {"do_remote_prefill": False, "do_remote_decode": False}])
     def test_a_consumer_prefills_locally_when_asked_to(self, fleet: Fleet, transfer: dict[str, bool] | None) -> None:

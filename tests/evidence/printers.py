@@ -111,6 +111,19 @@ def _n() -> int:
     return next(_count)
 
 
+def _braced(condition: str, line: str) -> str:
+    return f"if ({condition}) {{\n  {line}\n}} else {{\n  {line}\n}}"
+
+
+def _javascript(file: str, setting: Callable[[str], str]) -> Carrier:
+    return Carrier(
+        file, setting, "// {}",
+        server=lambda w: f"run([{_listed(['vllm', 'serve', 'm', *w])}, '{NIXL}']);",
+        branch=lambda s, x: f'if (role === "{s}") {{\n{_indent(x, "  ")}\n}}',
+        choice=_braced, tests=('role === "prefill"', "isPrefill"),
+    )  # fmt: skip
+
+
 CARRIERS = {
     "shell": Carrier(
         "a.sh", lambda n: f"{n}='{NIXL}'", "# {}", upper=True, server=_command,
@@ -182,25 +195,13 @@ CARRIERS = {
         "a.service", lambda n: f"Environment='{n}={NIXL}'", "# {}", whole="[Service]\n{}", behind=False, upper=True,
         server=lambda w: f"ExecStart={_command(w)}",
     ),
-    "javascript": Carrier(
-        "a.js", lambda n: f"const {n} = '{NIXL}';", "// {}",
-        server=lambda w: f"run([{_listed(['vllm', 'serve', 'm', *w])}, '{NIXL}']);",
-        branch=lambda s, x: f'if (role === "{s}") {{\n{_indent(x, "  ")}\n}}',
-        choice=lambda c, x: f"if ({c}) {{\n  {x}\n}} else {{\n  {x}\n}}",
-        tests=('role === "prefill"', "isPrefill"),
-    ),
-    "typescript": Carrier(
-        "a.ts", lambda n: f"const {n}: string = '{NIXL}';", "// {}",
-        server=lambda w: f"run([{_listed(['vllm', 'serve', 'm', *w])}, '{NIXL}']);",
-        branch=lambda s, x: f'if (role === "{s}") {{\n{_indent(x, "  ")}\n}}',
-        choice=lambda c, x: f"if ({c}) {{\n  {x}\n}} else {{\n  {x}\n}}",
-        tests=('role === "prefill"', "isPrefill"),
-    ),
+    "javascript": _javascript("a.js", lambda n: f"const {n} = '{NIXL}';"),
+    "typescript": _javascript("a.ts", lambda n: f"const {n}: string = '{NIXL}';"),
     "powershell": Carrier(
         "a.ps1", lambda n: f"${n} = '{NIXL}'", "# {}",
-        server=lambda w: f"vllm serve m {' '.join(w)} --kv-transfer-config '{NIXL}'",
+        server=_command,
         branch=lambda s, x: f'if ($role -eq "{s}") {{\n{_indent(x, "  ")}\n}}',
-        choice=lambda c, x: f"if ({c}) {{\n  {x}\n}} else {{\n  {x}\n}}",
+        choice=_braced,
         tests=('$role -eq "prefill"', "$isPrefill"),
     ),
     "hcl": Carrier(
