@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kvroles.errors import Exit
 from support.driver import Driver, Ran
 from support.tiny import Tiny, make
 
@@ -74,7 +75,7 @@ def ends_in_words(tool: str, argv: list[str], env: dict[str, str], drivers: Driv
     if tool in ("verify", "port"):
         argv = [*argv, "--offline"]
     ran = drivers[tool](*argv, cwd=place, env=env)
-    assert ran.code in (0, 1, 2, 3, 4), (argv, env, ran)
+    assert ran.code in set(Exit), (argv, env, ran)
     assert "Traceback" not in ran.err, (argv, env, ran.err)
     assert "u:p" not in ran.out + ran.err, (argv, env, ran)
     if not (place / "vllm").is_dir():

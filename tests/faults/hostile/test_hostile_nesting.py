@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from kvroles.contract import clauses
+from kvroles.errors import Exit
 from support import oci, wheels
 from support.driver import Ran, script
 from support.files import put, snapshot
@@ -31,7 +32,7 @@ def run(tiny: Tiny, tmp_path: Path) -> Callable[..., Ran]:
     def run(tool: str, *argv: str | Path) -> Ran:
         ran = script(tiny.root / "tools" / f"{tool}.py", *argv, cwd=tmp_path)
         assert "Traceback" not in ran.err
-        assert ran.code in (0, 1, 2, 3, 4), ran
+        assert ran.code in set(Exit), ran
         return ran
 
     return run
