@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             note(line)
 
+    if args.write:
+        grammar.refuse_idle(parser(), args, "--write", {"write", "release"})
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     job = effects.Job(Lock.load(), options, tuple(args.release), progress)
     summary = (

@@ -42,6 +42,7 @@ def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     if args.seal is not None:
+        grammar.refuse_idle(parser(), args, "--seal", {"seal"})
         return _seal(args.seal)
     root = Path(__file__).resolve().parents[3]
     cache = args.cache_dir or default_cache_dir()

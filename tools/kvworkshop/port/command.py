@@ -55,8 +55,19 @@ def parser(prog: str = "port.py") -> argparse.ArgumentParser:
     return p
 
 
+# What each job looks at beside its own option; a port (``--to``) looks at all of them.
+_USED = {
+    "--relock": {"relock", "check"},
+    "--keep": {"keep"},
+    "--export-upstream": {"export_upstream", "output"},
+}
+
+
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    for job, used in _USED.items():
+        if getattr(args, job.removeprefix("--").replace("-", "_")):
+            grammar.refuse_idle(parser(), args, job, used)
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     root = Path(__file__).resolve().parents[3]
     series, lock = Series.load(), Lock.load()  # not held against each other: to bring them together is this tool's job

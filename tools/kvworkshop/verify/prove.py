@@ -98,7 +98,7 @@ def _check_rows(
         if have != want:
             raise Unproven(
                 f"The lock's row of topic {name} for vLLM {row.release} is not what the series makes of the archive",
-                fix=f"Regenerate it with `python tools/port.py --relock --to {row.release}`",
+                fix="Make the lock's rows anew with `python tools/port.py --relock`",
             )
     for topic in series.topics:
         entry = made[topic.name]
