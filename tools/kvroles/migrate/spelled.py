@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from kvroles.evidence import c_library, given
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN, Text
+from kvroles.evidence.text import TOKEN, Text, occurrences
 
 
 def _in_base64(before: int) -> str:
@@ -34,7 +34,15 @@ class _Form(NamedTuple):
     says: str
     beside: tuple[str, ...] = ()
 
+    def found(self, s: str) -> Iterator[re.Match[str]]:
+        """The places in a text."""
+        for i in (i for sign in self.signs for i in occurrences(s, sign)):
+            for m in self.pattern.finditer(s, max(0, i - _NEAR), i + _NEAR):
+                if m.start() <= i < m.end():
+                    yield m
 
+
+_NEAR = 200  # characters before and behind a sign in which a place begins and ends
 _ALIGNED = tuple(_in_base64(before) for before in range(3))
 _NIXL = "Nixl"  # in the name of each of its connectors
 _PUT_TOGETHER = "the role is put together here, and what it becomes is not read"
@@ -63,7 +71,7 @@ _FORMS = (
     ),
     # Its two halves as strings side by side, or one in the hole of the other, wherever they are put together.
     _Form(
-        ("kv",),
+        ("both",),
         regex(
             rf"(?<![\w-])(?:{_Q}kv_?{_Q}\s*(?:[,+.~&]|\.\.|\|\||<>|)\s*[fbru]{{0,2}}{_Q}_?both{_Q}"
             rf"|kv_{_HOLE}{_Q}[^\w\n]{{1,8}}(?:format\()?[^\w\n]{{0,4}}both\b|kv_?(?:\"\"|'')_?both\b"
@@ -110,7 +118,7 @@ def places(text: Text) -> Iterator[tuple[int, str]]:
     out: dict[int, str] = {}
     for form in _FORMS:
         if all(text.has(word) for word in form.beside) and any(text.has(sign) for sign in form.signs):
-            for m in form.pattern.finditer(text.s):
+            for m in form.found(text.s):
                 if not _is_said(m, text.s):
                     out.setdefault(m.start(), form.says)
     yield from sorted(out.items())
