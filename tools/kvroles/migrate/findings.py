@@ -44,8 +44,9 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
         answer.name_places(out, ctx.text.s)
     _keep(out, answers, ctx, options)
     together.pairs(sites, out, ctx)
+    suppressed = {f.pos for f in out if f.suppressed}
     for f in out:
-        if f.role is not None and any(o.suppressed for o in out if o.pos == f.pos):
+        if f.pos in suppressed:
             f.role = None
     return out
 

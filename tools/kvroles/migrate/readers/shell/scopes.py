@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from bisect import bisect_right
+from functools import cached_property, partial
 from itertools import islice
 
 from tree_sitter import Node
@@ -86,12 +87,14 @@ class Script(Conditionals):
         return self.chain(node) if node.parent is not None else self._in_template(at)
 
     def _in_template(self, at: int) -> Scope:
-        """The scopes of the template's blocks round index ``at``."""
+        """The scopes of the template's blocks round index ``at``. The innermost is made anew: it is told what it is a use of."""
         scope = self.up
-        for branch in self.branches:
-            if branch.start <= at < branch.end:
-                scope = branches.scope_of(branch, scope, self.t, self.ctx)
-        return scope
+        around = self.nest.around(at)
+        for branch in around[:-1]:
+            if branch.start not in self._around:
+                self._around[branch.start] = branches.scope_of(branch, scope, self.t, self.ctx)
+            scope = self._around[branch.start]
+        return branches.scope_of(around[-1], scope, self.t, self.ctx) if around else scope
 
     # -- owners -------------------------------------------------------------------------------------------------------
 
@@ -162,7 +165,8 @@ class Script(Conditionals):
     def set_by_action(self, at: int, up: Scope) -> Scope:
         """The scope of the variable of a template that the action round index ``at`` sets; ``up`` if it sets none."""
         actions = template.actions(self.t.s) if self.templated else []
-        own = next(((a, b) for a, b in actions if a <= at < b), None)
+        n = bisect_right(actions, (at, len(self.t.s))) - 1
+        own = actions[n] if n >= 0 and at < actions[n][1] else None
         m = _SET.match(self.t.s, *own) if own is not None else None
         if own is None or m is None:
             return up
@@ -171,7 +175,8 @@ class Script(Conditionals):
         used = regex(rf"(?<![\w.$]){re.escape(name)}\b")
 
         def uses() -> list[Scope]:
-            found = [(a, b) for a, b in actions if (a, b) != own and used.search(self.t.s, a, b) is not None]
+            named = template.with_word(self.t.s, name)
+            found = [(a, b) for a, b in named if (a, b) != own and used.search(self.t.s, a, b) is not None]
             out = [self.set_by_action(a, self.owner_at(a)) for a, _ in found]
             for scope, (a, _) in zip(out, found, strict=True):
                 scope.place = self.t.at(a)
@@ -216,9 +221,9 @@ class Script(Conditionals):
 
     def _handed_on(self, name: str, node: Node, other: Side) -> Cue | None:
         """The cue of a variable or function of side ``other`` that takes the value of ``name`` unchanged, or is its alias."""
-        for alias in _ALIASED.finditer(self.t.s):
-            if alias[2] == name and mentioned(alias[1]) == {other}:
-                return kinds.HANDED_ON.cue(other, alias[1], self.t.at(alias.start()))
+        for alias, start in self._aliases.get(name, ()):
+            if mentioned(alias) == {other}:
+                return kinds.HANDED_ON.cue(other, alias, self.t.at(start))
         for use in self.uses(name, node):
             for owner in grammar.owners(use):
                 if owner.type == "variable_assignment":
@@ -232,6 +237,14 @@ class Script(Conditionals):
                 if mentioned(taker) == {other} and other not in said:
                     return kinds.HANDED_ON.cue(other, taker, self.t.at(use.start_byte))
         return None
+
+    @cached_property
+    def _aliases(self) -> dict[str, list[tuple[str, int]]]:
+        """The aliases that the text makes of each variable, with their places."""
+        out: dict[str, list[tuple[str, int]]] = {}
+        for m in _ALIASED.finditer(self.t.s):
+            out.setdefault(m[2], []).append((m[1], m.start()))
+        return out
 
     def _put_to_use(self, name: str, node: Node) -> list[Scope]:
         """The owners of every use of a variable; where it is passed to a function, of the argument's uses there.

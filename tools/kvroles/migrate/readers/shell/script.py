@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
+from functools import cached_property
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -12,7 +12,7 @@ from kvroles.evidence import argv
 from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Scope
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import Text
+from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY, File
@@ -41,7 +41,25 @@ _PATTERN_COMMANDS = frozenset(
 )  # fmt: skip
 _READ_ONLY = frozenset({"grep", "egrep", "fgrep", "zgrep", "rg", "ag", "pgrep", "pkill", "test", "["})
 _TO_STDERR = regex(r"1?>>?\s*(?:&2|/dev/(?:stderr|null|tty))")
+_NEAR = 80  # characters before a name in which what takes its output stands
+_SUBSTITUTED = regex(r"[$`]\(?\s*\Z")
+_BEGINS = regex(r"(?m)(?:^|[;&|]\s*)\Z")
+_REDIRECTED = regex(r"[^\n;(]*[|>]")
 _PRINTS_INTO = regex(r"printf\s+-v\s+(\w+)\s")
+
+
+_MENTIONED = regex(r"(?=\$\{?(\w+))\$")
+_AFTER_NAME = frozenset("}:[/#%@^,")
+_SET = regex(r"(?<![\w$])(\w+)=(?!=)")
+_DEFINED = regex(r"(?m)^[ \t]*(?:function\s+)?([^\s(){}]+)\s*(?:\(\s*\)\s*)?\{")
+
+
+def _places(pattern: re.Pattern[str], s: str) -> dict[str, list[int]]:
+    """Where each name stands that the pattern finds in ``s``: to look for each by itself goes through the text for each."""
+    out: dict[str, list[int]] = {}
+    for m in pattern.finditer(s):
+        out.setdefault(m[1], []).append(m.start() if pattern is _MENTIONED else m.start(1))
+    return out
 
 
 def assigned(t: Text, node: Node) -> str:
@@ -86,8 +104,8 @@ def says_only(t: Text, node: Node) -> bool:
             return False
         if owner.type == "function_definition":
             name = owner.child_by_field_name("name")
-            word = re.escape(grammar.text(t, name)) if name else ""
-            return not word or re.search(rf"[$`]\(?\s*{word}\b|(?m:^|[;&|]\s*){word}\b[^\n;(]*[|>]", t.s) is None
+            word = grammar.text(t, name) if name else ""
+            return not any(_is_taken(t.s, i, i + len(word)) for i in (occurrences(t.s, word) if word else ()))
     return True
 
 
@@ -95,6 +113,16 @@ def _to_a_person(t: Text, statement: Node) -> bool:
     """Whether a statement's output goes to standard error, or nowhere."""
     redirects = [c for c in statement.children if c.type == "file_redirect"]
     return bool(redirects) and all(_TO_STDERR.fullmatch(grammar.text(t, c)) for c in redirects)
+
+
+def _is_taken(s: str, a: int, b: int) -> bool:
+    """Whether the output of a function that is named between two indices is taken: by ``$(...)``, a pipe, a file."""
+    near = max(0, a - _NEAR)
+    if s[b : b + 1].isalnum() or s[b : b + 1] == "_":
+        return False
+    return _SUBSTITUTED.search(s, near, a) is not None or (
+        _BEGINS.search(s, near, a) is not None and _REDIRECTED.match(s, b) is not None
+    )
 
 
 class Held(NamedTuple):
@@ -124,7 +152,8 @@ class Source:
         self.ctx = ctx
         self.elsewhere = ctx.elsewhere
         self.templated = templated = template.is_template(t)
-        self.branches = template.branches(t.s) if templated else []
+        self.nest = template.nest(t.s) if templated else template.Nest()
+        self._around: dict[int, Scope] = {}  # of a branch of the template: its scope
         self._values: list[tuple[str, str]] | None = None
         self._words: dict[tuple[int, int, str], tuple[list[argv.Word], list[Node], list[argv.Word]]] = {}
         self._naming: list[tuple[str, str]] | None = None
@@ -200,16 +229,17 @@ class Source:
         """The uses of a variable that may see the value set by ``node``: no later assignment surely replaces it."""
         sets = self.assignments(name)
         out: list[Node] = []
-        for m in re.finditer(rf"\$(?:{re.escape(name)}\b|\{{{re.escape(name)}(?=[}}:\[/#%@^,]))", self.t.s):
-            if m.start() < node.end_byte:
+        for start in self._mentions.get(name, ()):
+            behind = self.t.s[start + 2 + len(name) : start + 3 + len(name)]
+            if start < node.end_byte or (self.t.s[start + 1] == "{" and behind not in _AFTER_NAME):
                 continue
-            use = grammar.at(self.root, m.start(), 2)
+            use = grammar.at(self.root, start, 2)
             owners = list(grammar.owners(use))
             if any(
                 o.type == "comment" or (o.type == "variable_assignment" and assigned(self.t, o) == name) for o in owners
             ):
                 continue  # in a comment, or in an assignment that adds to the variable
-            if not any(node.end_byte <= a.start_byte < m.start() and _covers(a, use, node, self.t, name) for a in sets):
+            if not any(node.end_byte <= a.start_byte < start and _covers(a, use, node, self.t, name) for a in sets):
                 out.append(use)
         return out
 
@@ -220,17 +250,10 @@ class Source:
             return []
         nodes = self.words(call)[1]
         index = next((i for i, n in enumerate(nodes) if n.start_byte <= use.start_byte < n.end_byte), 0)
-        name = re.escape(command_name(self.t, call))
-        m = (
-            re.search(rf"(?m)^[ \t]*(?:function\s+)?({name})\s*(?:\(\s*\)\s*)?\{{", self.t.s)
-            if name and index
-            else None
-        )
-        if m is None:
+        at = self._functions.get(command_name(self.t, call)) if index else None
+        if at is None:
             return []
-        function = next(
-            (o for o in grammar.owners(grammar.at(self.root, m.start(1))) if o.type == "function_definition"), None
-        )
+        function = next((o for o in grammar.owners(grammar.at(self.root, at)) if o.type == "function_definition"), None)
         if function is None:
             return []
         body = self.t.s[function.start_byte : function.end_byte]
@@ -240,14 +263,29 @@ class Source:
     def assignments(self, name: str) -> list[Node]:
         """The assignments that set a variable anew (not those that add to it)."""
         out: list[Node] = []
-        for m in re.finditer(rf"{re.escape(name)}=(?<![\w$]{re.escape(name)}=)(?!=)", self.t.s):
-            found = grammar.at(self.root, m.start(), len(name))
+        for start in self._sets.get(name, ()):
+            found = grammar.at(self.root, start, len(name))
             for o in grammar.owners(found):
                 if o.type == "variable_assignment":
                     if not re.search(rf"\$\{{?{re.escape(name)}\b", grammar.text(self.t, o)):
                         out.append(o)
                     break
         return out
+
+    @cached_property
+    def _mentions(self) -> dict[str, list[int]]:
+        """Where the text names each variable for its value: ``$NAME``, ``${NAME``."""
+        return _places(_MENTIONED, self.t.s)
+
+    @cached_property
+    def _sets(self) -> dict[str, list[int]]:
+        """Where the text sets each variable: ``NAME=``."""
+        return _places(_SET, self.t.s)
+
+    @cached_property
+    def _functions(self) -> dict[str, int]:
+        """Where the name of each function stands in its first definition."""
+        return {name: starts[0] for name, starts in _places(_DEFINED, self.t.s).items()}
 
     def connector_of_role(self, name: str) -> tuple[str | None, tuple[str, ...]]:
         """The connector, and the connectors round it, of the objects that have ``$name`` as their role.
@@ -260,8 +298,8 @@ class Source:
 
     def _used_as_role(self, name: str) -> tuple[str | None, tuple[str, ...]]:
         found: set[tuple[str | None, tuple[str, ...]]] = set()
-        for m in islice(re.finditer(rf"\$\{{?{re.escape(name)}\b\}}?", self.t.s), MANY):
-            node = grammar.at(self.root, m.start(), 2)
+        for start in self._mentions.get(name, [])[:MANY]:
+            node = grammar.at(self.root, start, 2)
             word = None
             for owner in grammar.owners(node):
                 if owner.type in {"string", "concatenation", "heredoc_body", "raw_string"}:
@@ -275,7 +313,7 @@ class Source:
                 if word.type == "heredoc_body"
                 else shell_words.unquote(self.t, word)
             )
-            k = next((i for i in range(len(text.s)) if text.at(i) == self.t.at(m.start())), -1)
+            k = next((i for i in range(len(text.s)) if text.at(i) == self.t.at(start)), -1)
             if k >= 0 and (held := object_at(text, k)) is not None:
                 found.add((self.ctx.named(connectors.connector_of(held.config)), held.wrappers))
         if len(found) == 1:
