@@ -70,6 +70,17 @@ _SENT = regex(
 # A side's word that a variable takes the place of: ``sed "s/prefill/$role/"``.
 _VARIED = regex(r"\bs([/|#,@!])[^\n/|#,@!]*(?:prefill|decode)[^\n/|#,@!]*\1[^\n/|#,@!]*\$")
 _SAVED = regex(r"\bopen\(\s*[rf]?[\"']([\w./-]+)[\"']\s*,\s*[\"'][wx]|\bPath\([\"']([\w./-]+)[\"']\)\.write_")
+# By which source code takes what another file of it sets; not where it has a config of its own.
+_SCRIPT_IMPORTS = r"(?:\bfrom|\brequire\(|\bimport\(?)\s*[\"'][\w.@/-]*?{folder}/{stem}(?:\.\w+)?[\"']"
+_IMPORTS = {
+    "python": r"(?m)^[ \t]*(?:from[ \t]+[\w.]*?{folder}\.?(?<!\w){stem}[ \t]+import\b"
+    r"|import[ \t]+(?:\w+\.)*?{folder}\.?(?<!\w){stem}\b)",
+    "javascript": _SCRIPT_IMPORTS,
+    "typescript": _SCRIPT_IMPORTS,
+    "tsx": _SCRIPT_IMPORTS,
+    "rust": r"\buse\s+[\w:]*?{folder}(?:::)?(?<!\w){stem}\b",
+}
+_OWN_CONFIG = regex(r"kv_?[rR]ole|kv_?[cC]onnector")
 _UNIT = regex(r"\.(?:service|container)(?:\.\w+)?$")
 _KUSTOMIZE = frozenset({"kustomization.yaml", "kustomization.yml"})
 _SOURCES = (
@@ -276,7 +287,7 @@ def _candidates(ctx: FileCtx) -> Iterator[_Candidate]:
     folder, name = os.path.split(ctx.path)
     shown = os.path.dirname(ctx.name)
     own = os.path.basename(os.path.abspath(folder))
-    below, here, above = (f"{own}/",), ("", "./", "/", f"{own}/"), ("../",)
+    below, here, above = (f"{own}/",), ("", "./", "/", f"{own}/"), ("../", "/")
     for path in files_in(folder):
         if os.path.basename(path) != name:
             yield _Candidate(path, _join(shown, folder, path), name, here)
@@ -336,7 +347,8 @@ def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
     hit = hits.look(file.path)
     stem = os.path.splitext(file.name)[0]
     has_defaults = b"\ndefaults:" in b"\n" + hit.data[:4096] and os.fsencode(stem) in hit.data
-    if hit.skipped or not (has_defaults or os.fsencode(file.name) in hit.data):
+    imported = _IMPORTS.get(_language(file.path), "") if os.fsencode(stem) in hit.data else ""
+    if hit.skipped or not (has_defaults or imported or os.fsencode(file.name) in hit.data):
         return
     if _UNIT.search(file.name) and _UNIT.search(file.path):
         return  # units name each other for the order in which they are started
@@ -359,6 +371,14 @@ def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
         verdict = decide.of_use(up)
         if verdict.side in PD:
             yield cue(verdict.side, verdict.cues[0], m.end(), m.group(1))
+    of = (
+        re.escape(file.before[0].rstrip("/")) if len(file.before) == 1 else ""
+    )  # the folder, where that is to be named too
+    importing = re.compile(imported.format(stem=re.escape(stem), folder=of)) if imported else None
+    if importing is not None and (m := importing.search(text.s)) is not None and _OWN_CONFIG.search(text.s) is None:
+        verdict = decide.of_use(up)
+        if verdict.side in PD:
+            yield cue(verdict.side, verdict.cues[0], m.end(), " ".join(m.group().split()))
     started = registry.lang_of_name(file.name) in {"shell", "python"} and not file.name.endswith(".env")
     for use in mentions.owners(_language(os.path.basename(file.path)), text, file.name, up, ctx):
         line = text.s[text.s.rfind("\n", 0, use.place) + 1 : use.place] if use.place >= 0 else ""

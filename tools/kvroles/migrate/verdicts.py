@@ -7,7 +7,7 @@ from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import connectors, together
+from kvroles.migrate import connectors, fallbacks, together
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
@@ -26,6 +26,7 @@ def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | Non
     """The verdict on each site that is a role of NIXL's connector, or of one of ``nixl``; None for any other."""
     out = [_verdict(s, ctx, nixl) for s in sites]
     out = _made_into(_used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx), ctx)
+    out = _fallen_back_on(sites, out, ctx)
     out = _by_name(sites, _of_values(sites, _replaced(sites, out, ctx), ctx), ctx)
     out = _included(sites, out, ctx)
     return together.expected(sites, _extended(sites, out, ctx), ctx)
@@ -133,6 +134,23 @@ def _replaced(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
                 by = replaced.by(ctx, v.side, v.cues)
             if by is not None:
                 v = Verdict(None, "default", v.cues, holder=Scope(*by, None), suggested=v.side)
+        out.append(v)
+    return out
+
+
+def _fallen_back_on(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side that a value is only named for, where whoever has no value of its own is given it."""
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        if v is not None and v.side in PD and all(c.weight < Weight.FLAG for c in v.cues):
+            said = set(v.cues)
+            named = (s for s in site.scope.chain() if s.kind in {"key", "variable"} and s.name and said & set(s.cues))
+            holder = next(named, None)
+            if holder is not None:
+                keyed, twin = holder.kind == "key", ctx.has_twin(holder.name)
+                words = fallbacks.given(ctx.text.s, holder.name, v.side, keyed=keyed, twin=twin)
+                if words:
+                    v = Verdict(None, "shared", [*v.cues, kinds.EXTENDED.cue(Side.SHARED, words)], holder=holder)
         out.append(v)
     return out
 

@@ -18,11 +18,11 @@ _ANEW = regex(r"kv_(?:role|producer|consumer)")  # the role is set again in what
 
 def places(s: str, name: str) -> Iterator[int]:
     """Where ``s`` names the file ``name`` (a base name) or a variable, but for lines that name its twin as well: those are of
-    both, each for its own side, unless the twin is set to what the name stands for."""
+    both, each for its own side, unless the twin is set to what the name stands for, or falls back on it."""
     others = twins(name)
     for i in _named(s, name):
         line = lines.line_at(s, i) if others else ""
-        if all(_takes_over(line, other) for other in others if names(line, other)):
+        if all(_takes_over(line, other) or _falls_back(line, name, other) for other in others if names(line, other)):
             yield i
 
 
@@ -42,6 +42,13 @@ def _takes_over(line: str, twin: str) -> bool:
     """Whether a line sets the variable ``twin`` to what else it names, as it is: ``decode_kv = dict(prefill_kv)``."""
     taken = re.match(rf"[ \t]*(?:export[ \t]+)?\$?{re.escape(twin)}[ \t]*(?::[^=]+)?=(?!=)(?P<value>.*)", line, re.S)
     return taken is not None and twin not in taken["value"] and _ANEW.search(taken["value"]) is None
+
+
+def _falls_back(line: str, name: str, twin: str) -> bool:
+    """Whether a line takes ``name`` where ``twin`` has no value: ``.Values.decode.kv | default .Values.prefill.kv``."""
+    a, b = re.escape(twin), re.escape(name)
+    behind = r"\s*\)*\s*(?:\|\s*default[\s(]+|\?\?\s*|\|\|\s*|or\s+|:-)[$({]*"
+    return re.search(rf"{a}{behind}{b}|\bdefault\s+{b}\s+{a}(?![\w.-])", line) is not None
 
 
 def owners(lang: str, t: Text, name: str, up: Scope, file: File) -> list[Scope]:

@@ -1,0 +1,56 @@
+"""What a text gives to whoever has nothing of its own: ``KV.get(role, KV["prefill"])``, ``${DECODE_KV:-$PREFILL_KV}``.
+
+A value that is named for one side is not that side's alone where the other one falls back on it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import islice
+
+from kvroles.evidence.frames import Side
+from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import occurrences
+
+_MANY = 60  # uses of one name
+_BEFORE = 200  # characters of a line before a name
+_WORD = regex(r"[\w-]")
+# What stands right before the name of a variable, and before the key of a table: what they are members of.
+_OF_VARIABLE = r"(?:[&$({]|(?:[\w$]+\.)+|\.(?=$))*$"
+_OF_KEY = r"[&$({]*[\w$.]+(?:\?\.|\.|\[\s*[\"']?)$"
+_FALLS = {
+    keyed: regex(r"(?P<sign>\?\?|\|\||\bor\b|:-|:=|,|\|\s*default\s*\(?|\belse\b|\?[^?:]+:)\s*" + member)
+    for keyed, member in ((False, _OF_VARIABLE), (True, _OF_KEY))
+}
+# What looks a value up, with its arguments; by a name that is not known.
+_LOOKS_UP = regex(
+    r"(?i)\b(?:get\w*|pop|look_?up|coalesce|try|dig|fetch|default|unwrap_or)\([^()]*(?:\([^()]*\)[^()]*)*$"
+)
+_OPEN = regex(r"\[\s*\$?[A-Za-z_][\w.]*\s*\]|\b(?:get\w*|look_?up|dig|fetch)\(\s*[^\"'()]*[A-Za-z_.]+\s*\)?\s*[,)]?")
+_ASKS = regex(r"\bin\b|\bhas\w*\(|[cC]ontains\w*\(")  # of a choice: whether there is a value
+
+
+@lru_cache(maxsize=64)  # the name of a side's key is that of many values
+def given(s: str, name: str, side: Side, *, keyed: bool, twin: bool) -> str:
+    """The words by which ``s`` gives the value called ``name``, of ``side``, to the other side or, without a ``twin`` of that
+    name, to any; empty if it does neither. ``keyed``: it is the key of a table."""
+    name = name.lstrip("$")
+    for i in islice(occurrences(s, name), _MANY):
+        if _WORD.match(s, i - 1) or _WORD.match(s, i + len(name)):
+            continue
+        before = s[max(s.rfind("\n", 0, i) + 1, i - _BEFORE) : i]
+        m = _FALLS[keyed].search(before)
+        if m is None:
+            continue
+        looks_up = _LOOKS_UP.search(before, 0, m.start()) if m["sign"] == "," else None
+        if m["sign"] == "," and looks_up is None:
+            continue
+        first = before[looks_up.start() : m.start()] if looks_up else re.split(r"[,;{]", before[: m.start()])[-1]
+        if m["sign"][0] in "e?" and m["sign"] != "??" and not _ASKS.search(before):
+            continue  # a choice by something else
+        called = {s for w in re.findall(r"[\w-]+", first) for s in mentioned(w) if s in PD}
+        if called == {side.other} or (not called and not twin and _OPEN.search(before, 0, m.end("sign"))):
+            return " ".join((before[-60:] + name).split())
+    return ""
