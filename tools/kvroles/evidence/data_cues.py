@@ -92,7 +92,22 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
         for k, v in owner.pairs:
             if one_side(k.value, ctx) is Side.PREFILL and isinstance(v, Map) and (why := switched_off(v)):
                 scope.cues.append(kinds.PREFILL_OFF.cue(Side.AGGREGATED, f"{k.value}.{why}", k.text.at(0)))
+    elif side is None and isinstance(value, Map) and one_side(value.scalar("name") or "", ctx) is Side.DECODE:
+        off = owner.kept(
+            "off", lambda: _entries_off(owner, ctx)
+        )  # TOML's arrays of tables: each is an entry of its own
+        scope.cues += [cue for k, cue in off if k == key.value]
     return scope
+
+
+def _entries_off(owner: Map, ctx: FileCtx) -> list[tuple[str, Cue]]:
+    """The keys of the entries that are a prefill server by their name and switched off, each with the cue of that."""
+    out: list[tuple[str, Cue]] = []
+    for k, v in owner.pairs:
+        name = (v.scalar("name") or "") if isinstance(v, Map) else ""
+        if isinstance(v, Map) and one_side(name, ctx) is Side.PREFILL and (why := switched_off(v)):
+            out.append((k.value, kinds.PREFILL_OFF.cue(Side.AGGREGATED, f"{name}: {why}", k.text.at(0))))
+    return out
 
 
 def _runs(node: Node, task: str) -> bool:
@@ -135,8 +150,10 @@ def _prefill_off(seq: Seq, ctx: FileCtx) -> list[tuple[Map, Cue]]:
 
 
 def switched_off(m: Map) -> str:
-    """``create: false``, ``enabled: false`` or ``replicas: 0`` if a mapping says so; empty if not."""
-    for k in ("create", "enabled", "replicas", "replicaCount"):
+    """``create: false``, ``enabled: false`` or ``replicas: 0`` if a mapping says so, or its ``deploy``; empty if not."""
+    if isinstance(deploy := m.get("deploy"), Map) and (off := switched_off(deploy)):
+        return f"deploy.{off}"
+    for k in ("create", "enabled", "replicas", "replicaCount", "scale"):
         v = m.scalar(k)
         if v is not None and v.strip().lower() in _OFF:
             return f"{k}: {v.strip()}"

@@ -178,7 +178,11 @@ _THIS_ONE = (
     r"(?!\s+(?:(?:can|may|might|could|will|usually|often)\s+)*(?:takes?|lasts?|loads?|downloads?|needs?|requires?)\b)"
 )
 # "After prefill is up, start decode" is about what it starts.
-_FIRST = regex(r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|launch|run|serve|deploy)\b)")
+_FIRST = regex(
+    r"(?i)^(?:after|once|when)\b[^,.;:]*,\s*(?:then\s+)?(?=(?:start|launch|run|serve|deploy)\b)"
+    r"|^(?:in|on)\s+(?:an?\s+|the\s+)?(?:\w+\s+)?(?:terminal|shell|window|tab|pane|console|session)\s*[,:]\s*"
+    r"|^(?:(?:first|next|then|now|finally)\W+)?we\s+(?:(?:first|now|then|also)\s+)?(?=(?:start|launch|run|serve|deploy)\b)"
+)
 _DEPENDS = regex(
     r"(?i)\b(?:needs?|needed|requires?|required|expects?|depends?|connect\w*|talk\w*|address\w*|urls?|points?|peers?|remote|receiv\w*"
     r"|pull\w*|fetch\w*|behind|offload\w*|from|before|for the other|between|via|through)\b"

@@ -7,7 +7,8 @@ import re
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 
-KEYED = regex(r"([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")  # decode.kv={...}, as helm and docker take it
+# decode.kv={...}, as helm and docker take it; --from-literal=kv={...}
+KEYED = regex(r"(?:--?[A-Za-z][\w-]*=)?([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")
 _FENCE = regex(r"^[ \t>]*(?:```|~~~)", re.M)
 _HOLE = regex(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
 _YAML_HEAD = regex(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
@@ -51,7 +52,9 @@ _SECTION = regex(r"(?m)^[ \t]*\[{1,2}[\w.\"':/@ -]+\]{1,2}[ \t]*$")
 _SET = regex(r"[\w.-]+(?:\[[^\]\n]*\])?(?:: \w[\w. \[\],|]*)? = ")
 _PYTHON = regex(r"(?m)^(?:import |from \w|def |class |(?:if|for|with|while|try)\b.*:$|[\w.]+\()")
 _BARE_VALUE = regex(r"(?m)^[\w.-]+[ \t]*=[ \t]*(?![\"'\[{\d+-]|true\b|false\b)\S")  # no value of TOML
-_FLAGGED = regex(r"-{1,2}[\w.-]+[=\s]?\{(?!\{)")  # --kv-transfer-config={...}, the quotes being the object's own
+_FLAGGED = regex(
+    r"(?:--?[A-Za-z][\w-]*=)?-{1,2}[\w.-]+[=\s]?\{(?!\{)"
+)  # --kv-transfer-config={...}, the quotes being the object's own
 _SHELL_SIGN = regex(
     r"(?:^|\s)--?[A-Za-z]|\bvllm serve\b|\\\s*$|^[ \t]*export |\$\{?\w|=|<<-?[ \t]*([\"']?)\w+\1[ \t]*(?:[|>&].*)?$",
     re.M,

@@ -20,6 +20,7 @@ _COPIED = regex(
 )
 _ALONE = regex(r"^[\"'`]([\w./-]+)[\"'`]$")
 _NAMED = regex(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
+_ITEM = regex(r"(\w+)\[[\"'`]([\w-]+)[\"'`]\]")  # kv["prefill"], as the target of an assignment
 _PAIR = 2
 # What calls a function for each item of a list.
 _EACH = regex(r"(?i)(?:^|\.|::|_)(?:map|imap|starmap|for_?each|flat_?map|each|filter_?map)$")
@@ -34,6 +35,13 @@ ABOUT_A_SERVER = regex(
 )
 
 
+def _part_of(table: str, key: str) -> str:
+    """The pattern of what takes the value of ``key`` out of a table."""
+    part = re.escape(key)
+    taken = rf"\[\s*[\"'`]{part}[\"'`]\s*\]|\.{part}\b(?!\()|\.get\(\s*[\"']{part}[\"']"
+    return rf"(?<![\w.]){re.escape(table)}(?:{taken})"
+
+
 class HandedOn(Source):
     """A source text that can look up whether a value goes on to the other side."""
 
@@ -42,6 +50,9 @@ class HandedOn(Source):
 
         The verdict runs the look-up only where it needs it.
         """
+        if (item := _ITEM.fullmatch(name)) is not None:
+            self._look_up(scope, item[1], _part_of(item[1], item[2]), node)
+            return
         word = re.escape(name)
         self._look_up(scope, name, rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", node)
 
@@ -51,9 +62,7 @@ class HandedOn(Source):
         owner = next((o for o in grammar.owners(pair) if o != pair and o.type in ends), pair)
         names = self.targets(owner) if owner.type in self.spec.assign else []
         if len(names) == 1 and re.fullmatch(r"\w+", names[0]):
-            table, part = re.escape(names[0]), re.escape(key)
-            taken = rf"\[\s*[\"'`]{part}[\"'`]\s*\]|\.{part}\b(?!\()|\.get\(\s*[\"']{part}[\"']"
-            self._look_up(scope, names[0], rf"(?<![\w.]){table}(?:{taken})", owner)
+            self._look_up(scope, names[0], _part_of(names[0], key), owner)
 
     def _look_up(self, scope: Scope, name: str, used: str, node: Node) -> None:
         side = scope.cues[0].side if len(scope.cues) == 1 else None
@@ -80,7 +89,9 @@ class HandedOn(Source):
                     continue
                 source = grammar.text(self.t, owner)
                 said = {
-                    s for w in re.findall(r"\w+", re.sub(rf"\b{re.escape(taker)}\b", "", source)) for s in mentioned(w)
+                    s
+                    for w in re.findall(r"\w+", re.sub(rf"(?<!\w){re.escape(taker)}(?!\w)", "", source))
+                    for s in mentioned(w)
                 }
                 anew = rf"\b{re.escape(taker)}(?:\[[\"']kv_role[\"']\]|\.kv_role)\s*="
                 if (other not in said or _COPIED.search(source)) and not re.search(

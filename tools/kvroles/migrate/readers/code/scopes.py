@@ -155,7 +155,7 @@ class Unit(Conditionals):
                 scope.find_uses, scope.only_doubts = partial(self.elsewhere, whole), True
         if whole.startswith(("os.environ[", "env[")):
             scope.find_uses, scope.only_doubts = partial(self._mentions, names[0], node), True
-        self.may_be_handed_on(scope, names[0], node)
+        self.may_be_handed_on(scope, scope.name if scope.name == whole else names[0], node)
         return scope
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:

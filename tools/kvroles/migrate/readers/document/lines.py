@@ -46,6 +46,10 @@ AGAIN = regex(
     r"|way|as\s+(?:above|before|for|on|in))\b|\brepeat\b|\bditto\b|\bas\s+above\b"
 )
 ROLE = regex(r"kv_(?:role|producer|consumer|both)|\brole\b")
+# The end of a sentence that gives what stands below: "on the prefill host run", "the prefill command is".
+GIVES = regex(
+    r"(?i)\b(?:is|run|use|execute|enter|type|issue)(?:\s+(?:this|these|it|the\s+following))?(?:\s+commands?)?\s*$"
+)
 SETS = regex(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
 _BELOW = (
     r"(?i)\b(?:below|(?:the|this)\s+following|this\s+(?:command|config\w*|file|is|shows|starts|one)|here\s+is)\b"

@@ -175,7 +175,7 @@ class _Document:
             return scope
         whole = " ".join(lines)
         side = self.ctx.title_side(lines[-1]) or (self.ctx.title_side(whole) if len(lines) > 1 else None)
-        if side is None and whole.endswith((":", "：")) and not excludes(whole):
+        if side is None and (whole.endswith((":", "：")) or md.GIVES.search(whole)) and not excludes(whole):
             side = opens_with(whole)
         if side is not None and md.of_the_other(whole):
             side = None

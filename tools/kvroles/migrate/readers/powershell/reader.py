@@ -360,6 +360,8 @@ class _Script:
                         )
                 case "if_statement" | "elseif_clause" | "else_clause" | "switch_clause":
                     scope = self._branch(owner, inner, scope)
+                case "ERROR" if owner.parent is not None and owner.parent.type == "switch_clause":
+                    scope = self._branch(owner.parent, inner, scope)
                 case "assignment_expression" if inner == owner.child_by_field_name("value"):
                     name = self._target(owner)
                     scope = self._named(kinds.VARIABLE, name, scope, owner)
@@ -431,6 +433,10 @@ class _Script:
             (c for c in node.named_children if c.type == "switch_clause_condition" or c.type == "pipeline"), None
         )
         words = grammar.text(self.t, asked) if asked is not None else ""
+        if node.type == "switch_clause":  # several on one line are one to the grammar
+            parts = [part for c in node.children for part in (c.children if c.type == "ERROR" else [c])]
+            ends = [c.end_byte for c in parts if c.type == "statement_block" and c.end_byte <= inner.start_byte]
+            words = self.t.s[max(ends, default=node.start_byte) : inner.start_byte].strip()
         words = f"if $_ -eq {words}" if node.type == "switch_clause" else f"if {words}"
         branch = Branch(inner.start_byte, inner.end_byte, words, otherwise, first)
         return branches_of.scope_of(branch, up, self.t, self.ctx)
