@@ -200,6 +200,7 @@ _HEADS = frozenset(word for row in rows(titles.HEADS) for word in row[0].split()
 _TAIL = frozenset(word for row in rows(titles.TAIL) for word in row[0].split())
 _LONGEST = 2000  # characters: what is longer is no title
 _DECORATED = regex(r"[#=*\-–—_/\\>|<+~`]{2,}")
+_EMOJI = regex(r"^\s*(?::[a-z][\w+-]*:\s*)+")  # ":rocket: prefill"
 _LETTER_WORDS = regex(r"[^\W_][\w'.]*")
 # A setting that is told, no title: "prefill: no", "decode = false", "prefill worker (disabled)".
 _SETTING = regex(
@@ -245,7 +246,7 @@ def _opened(text: str) -> tuple[Side, str] | None:
     """The side that a text opens with, and what stands behind it."""
     if _POINTS.search(text):
         return None
-    clean = _DECORATED.sub(" ", text).strip(" \t#*-=:_~")
+    clean = _DECORATED.sub(" ", _EMOJI.sub("", text)).strip(" \t#*-=:_~")
     clean = _FIRST.sub("", clean)
     side = prose_side(clean)
     if side is None or both_said(clean) or ("this" in clean and re.search(_THIS_ONE, clean)):

@@ -10,8 +10,17 @@ from kvroles.migrate.readers import registry, sniff
 _TEXTS = frozenset({"content", "contents", "data", "inline", "embedded_tmpl"})
 _PATHS = ("path", "dest", "destination", "filename", "file")
 _SUFFIXED = regex(r"\w\.[a-z]{1,5}$")
+_FILE = regex(r"\w\.[a-z][a-z\d]{0,8}(?:\.j2)?$")
 _MODULE = regex(r"[a-z]\w*(?:\.[a-z]\w*){2,}")  # Ansible's ``ansible.builtin.shell``
 _SHOWN = frozenset({"json", "yaml"})  # by the text itself, whatever its name
+
+
+def written(owner: Map, key: str) -> str:
+    """The name of the file that the text under ``key`` is written to, as the pairs beside it say; empty if they say none."""
+    beside = (owner.scalar(k) for k in _PATHS) if key in _TEXTS else ()
+    path = next((path for path in beside if path is not None), "")
+    name = path.rsplit("/", 1)[-1]
+    return name if _FILE.search(name) else ""
 
 
 def language(leaf: Scalar, path: list[Node]) -> str:

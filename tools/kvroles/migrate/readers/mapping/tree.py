@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
 
-from kvroles.evidence import argv, data_cues, pickers
+from kvroles.evidence import argv, data_cues, kinds, pickers
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.names import PD
@@ -176,6 +176,13 @@ class Tree:
         if pair is None or pair[1] is not below:
             return scope
         key = pair[0]
+        if written := files.written(node, key.value):
+            scope = Scope(
+                "file", written, scope, self.ctx.name_cues(kinds.FILE_WRITTEN, written, self.source.at(key.start))
+            )
+            scope.only_doubts = True
+            if follow:
+                scope.find_uses = partial(uses.of_written, self, written, node)
         if self.has_comments and (not node.flow or opens_line(self.source.s, key.start)):
             above = self._remarks.of_line(key.start)
             scope = Scope("line", "", scope, above) if above else scope  # a name says more than what is said of it

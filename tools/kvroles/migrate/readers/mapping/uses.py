@@ -154,6 +154,19 @@ def of_file(tree: Document, name: str, own: Map) -> list[Scope]:
     return out
 
 
+def of_written(tree: Document, name: str, own: Map) -> list[Scope]:
+    """The owners of what names the file ``name`` outside of the mapping ``own``, which has its text."""
+    out: list[Scope] = []
+    for i in mentions.places(tree.source.s, name):
+        for other in tree.beside:
+            inside = other.root.start <= i < other.root.end and not own.start <= i < own.end
+            path = path_to(other.root, i) if inside else []
+            if path and isinstance(path[-1], Scalar):
+                out.append(_used_in(other, path, i, name))
+                out[-1].place = tree.source.at(i)
+    return out
+
+
 def of_variable(tree: Document, name: str, owner: Map) -> list[Scope]:
     """The owners of every use of an environment variable below the mapping that sets it."""
     out: list[Scope] = []
