@@ -212,14 +212,19 @@ def _holder(site: Site, ctx: File) -> Scope | None:
 
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """Refuse the side in a named template's name or text, if the template is included for the other side: here, or by another
-    file of the chart."""
+    file of the chart. What the template asks holds whoever includes it."""
     if not any(v is not None and v.side in PD for v in verdicts) or not ("define" in ctx.low or "macro" in ctx.low):
         return verdicts
     named = [b for b in template.branches(ctx.text.s) if template.defined(b)]
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
         own = next((b for b in reversed(named) if b.start <= site.pos < b.end), None)
-        if own is not None and v is not None and v.side in PD and v.cues[0].weight < Weight.FLAG:
+        asked = (
+            own is not None
+            and v is not None
+            and any(c.kind == "condition" and own.start <= c.pos < own.end for c in v.cues)
+        )
+        if own is not None and v is not None and v.side in PD and v.cues[0].weight < Weight.FLAG and not asked:
             from kvroles.migrate import across  # lazy: only few files define templates
 
             if (taken := across.included(ctx, own).get(v.side.other)) is not None:
