@@ -65,12 +65,15 @@ def restored(*paths: str) -> str:
 
 
 def default_cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/vllm-kv-roles``, or ``~/.cache/vllm-kv-roles`` (XDG Base Directory, section "cache").
+    """``$XDG_CACHE_HOME/vllm-kv-roles``, or ``~/.cache/vllm-kv-roles`` (XDG Base Directory, sections "cache" and "basics").
 
-    Raises UsageError for a user without a home.
+    A relative path in the variables is ignored: whoever filled the current folder would have filled the cache. Raises
+    UsageError for a user without a home.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if base == "~/.cache":
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache") if os.environ.get("HOME", "~") else ""
+    if not os.path.isabs(base):
         raise UsageError(
             f"User {os.geteuid()} has no home folder in which archives could be kept",
             fix="Set HOME, or name a folder with --cache-dir",

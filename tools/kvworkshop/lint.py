@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvroles.contract import terms
-from kvroles.errors import KvRolesError
+from kvroles.errors import Exit, KvRolesError
 from kvroles.said import counted, said
 from kvroles.series import earlier, mail, patchfile, project
 from kvroles.series.lock import Lock
@@ -208,9 +208,15 @@ def _git_am(topic: Topic, variant: str, files: dict[str, bytes], release: str, s
             if path in before:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(before[path])
-        git.in_scratch(folder, "init", "-q")
-        git.in_scratch(folder, "add", "-Af", ".")
-        git.in_scratch(folder, "commit", "-q", "--allow-empty", "-m", "base")
+        for made in (("init", "-q"), ("add", "-Af", "."), ("commit", "-q", "--allow-empty", "-m", "base")):
+            done = git.in_scratch(folder, *made)
+            if done.returncode:
+                raise KvRolesError(
+                    Exit.DOES_NOT_APPLY,
+                    f"git {made[0]} failed in {folder}, a repository to try patches in",
+                    found=git.last_words(done.stderr, done.returncode),
+                    fix="Name a folder with space for temporary files in TMPDIR, and run again",
+                )
         done = git.in_scratch(folder, "am", "-q", stdin=topic.raw(variant))
         if done.returncode:
             yield Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvroles.series.lock import Lock
+from kvroles.tree import handles
 
 from kvworkshop.verify import compat
 from kvworkshop.verify.prove import Proof
@@ -27,5 +28,5 @@ def write(root: Path, proof: Proof, before: Lock) -> list[str]:
         changed[_README] = readme.read_bytes().replace(said, f"{new[0]} to {new[-1]}".encode())
     written = [path for path, data in changed.items() if (root / path).read_bytes() != data]
     for path in written:
-        (root / path).write_bytes(changed[path])
+        handles.write(root / path, changed[path])
     return written

@@ -7,18 +7,18 @@ has been changed since.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from kvroles import places
 from kvroles.digest import sha256
-from kvroles.errors import DoesNotApply
+from kvroles.errors import DoesNotApply, NoSource
 from kvroles.series import earlier, mail, patchfile
 from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.sources import upstream
+from kvroles.tree import handles
 
 _PATCHES, _OVERLAY = "patches/", "vllm_overlay/"
 _BODY = "What this variant made of these files, where the present series makes something else of them."
@@ -43,6 +43,7 @@ def keep(root: Path, revision: str, series: Series, lock: Lock) -> list[str]:
     read, DoesNotApply where a topic changed other files then than it does now: such a tree could not be taken back.
     """
     then = _files(root, revision)
+    series.earlier.changes  # noqa: B018 - raises Unproven where what is kept already is damaged
     parts = [part for p, d in sorted(then.items()) for part in _parts_of(p, d)]
     now = {
         (topic.name, f.path, f.hunks) for topic in series.topics for v in topic.variants for f in topic.patch(v).files
@@ -68,16 +69,19 @@ def _written(folder: Path, kept: Iterable[tuple[int, _Part]], hashes: Mapping[st
     mails: dict[tuple[int, str, str], list[_Part]] = {}
     for number, part in kept:
         mails.setdefault((number, part.topic, part.variant), []).append(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     names = []
     for (number, topic, variant), parts in sorted(mails.items()):
         diff = b"".join(part.raw for part in sorted(parts, key=lambda part: part.path))
         names.append(f"{number}-{topic}-{variant}.patch")
-        (folder / names[-1]).write_bytes(mail.around(f"{topic}, variant {variant}, up to series {number}", _BODY, diff))
+        raw = mail.around(f"{topic}, variant {variant}, up to series {number}", _BODY, diff)
+        handles.write(folder / names[-1], raw)
     listed = sorted((n, path, sha) for path, known in hashes.items() for sha, n in known.items())
     text = "".join(f"{sha}  {number}  {path}\n" for number, path, sha in listed)
-    (folder / earlier.OVERLAY_LIST).write_text(text, encoding="utf-8")
+    handles.write(folder / earlier.OVERLAY_LIST, text.encode())
+    for file in folder.glob("*.patch"):  # only now: a run that is ended leaves too many, not too few
+        if file.name not in names:
+            file.unlink()
     return [f"patches/{earlier.FOLDER}/{name}" for name in [*names, earlier.OVERLAY_LIST]]
 
 
@@ -100,10 +104,10 @@ def _parts_of(path: str, data: bytes) -> Iterator[_Part]:
 def _split(topic: str, variant: str, raw: bytes) -> Iterator[_Part]:
     """A mail, file by file."""
     begin = b"\ndiff --git "
-    text = raw[: raw.rindex(b"\n-- \n") + 1]
+    text, _, _ = raw.rpartition(b"\n-- \n")
     for piece in text.split(begin)[1:]:
         piece = b"diff --git " + piece.rstrip(b"\n") + b"\n"
-        path = piece.split(b"\n", 1)[0].rpartition(b" b/")[2].decode()
+        path = piece.split(b"\n", 1)[0].rpartition(b" b/")[2].decode("utf-8", "surrogateescape")
         yield _Part(topic, variant, path, piece)
 
 
@@ -114,18 +118,30 @@ def _key(part: _Part) -> _Key:
 
 def _need_same_files(revision: str, then: Mapping[str, bytes], lock: Lock) -> None:
     """Raise DoesNotApply where a topic of ``revision`` changed other files of a release than it does now."""
-    for release, row in json.loads(then["patches/lock.json"])["releases"].items():
+    try:
+        rows = json.loads(then["patches/lock.json"])["releases"].items()
+        were = {(r, name): set(topic["files"]) for r, row in rows for name, topic in row["topics"].items()}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise NoSource(
+            f"Commit {revision} holds no lock that can be read (patches/lock.json), and so no series to keep",
+            fix="Name the commit or tag of a series that was given out",
+        ) from None
+    for (release, name), files in were.items():
         present = lock.releases[release].topics if release in lock.releases else {}
-        for name, topic in row["topics"].items():
-            if name in present and topic["files"].keys() != present[name].files.keys():
-                raise DoesNotApply(
-                    f"Topic {name} of {revision} and the present one do not change the same files of vLLM {release}",
-                    found=f"{min(topic['files'].keys() ^ present[name].files.keys())} in one of the two",
-                    fix="A tree patched then could not be told from one patched in part: give the change to another topic",
-                )
+        if name in present and files != present[name].files.keys():
+            raise DoesNotApply(
+                f"Topic {name} of {revision} and the present one do not change the same files of vLLM {release}",
+                found=f"{min(files ^ present[name].files.keys())} in one of the two",
+                fix="A tree patched then could not be told from one patched in part: give the change to another topic",
+            )
 
 
 def _files(root: Path, revision: str) -> dict[str, bytes]:
     """The patches, the lock and the overlay of ``revision``."""
+    if not (root / ".git").exists():
+        raise NoSource(
+            f"{root} is no clone, and an earlier series is read from a commit",
+            fix="Run it in a clone of the project",
+        )
     commit = upstream.find(str(root), revision, places.default_cache_dir(), offline=True)
     return {m.path: m.data for m in commit.members(lambda path: path.startswith((_PATCHES, _OVERLAY)))}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from kvroles import places
 from kvroles.digest import sha256
-from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError
+from kvroles.errors import DoesNotApply, NoSource, Unproven, UsageError, os_error
 from kvroles.said import counted
 from kvroles.series import mail, patchfile
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
@@ -17,6 +19,7 @@ from kvroles.series.upstream_files import paths_of_interest
 from kvroles.sources import cache, extracts, http, index, release_files
 from kvroles.sources.extracts import Extract
 from kvroles.sources.release_files import Options
+from kvroles.tree import handles
 from kvroles.tree.tree import Tree
 
 from kvworkshop import checker
@@ -32,20 +35,18 @@ def source(to: str, as_release: str | None, series: Series, lock: Lock, options:
     """The release ``to`` names: one on the index, an archive file, or an unpacked tree. Raises UsageError or NoSource."""
     wanted = paths_of_interest(series)
     path = Path(to)
-    if path.is_dir():
+    if os.path.isdir(path):
         tree = Tree(path)
         try:
-            release = as_release or _stated(tree)
+            release = _release(path, _stated(tree), as_release)
             return Source(release, _of_folder(tree, wanted), None)
         finally:
             tree.close()
-    if path.is_file():
-        blob = path.read_bytes()
-        row = ArchiveRow(path.name, sha256(blob), len(blob))
+    if os.path.isfile(path):
         m = re.fullmatch(r"vllm-(.+)\.tar\.gz", path.name)
-        release = as_release or (m[1] if m else "")
-        if not Version.parse(release):
-            raise UsageError(f"{path.name} does not say which release it is", fix="Name it with --as R")
+        release = _release(path, m[1] if m else "", as_release)
+        blob = _archive(path)
+        row = ArchiveRow(path.name, sha256(blob), len(blob))
         return Source(release, extracts.of_archive(blob, row, row.top, wanted), row, blob=blob)
     parsed = Version.parse(to)
     if parsed is None:
@@ -56,6 +57,32 @@ def source(to: str, as_release: str | None, series: Series, lock: Lock, options:
     if options.offline:
         raise NoSource(f"vLLM {parsed.text} is not in the lock and --offline forbids asking the index")
     return _of_index(parsed.text, wanted, options)
+
+
+def _release(path: Path, stated: str, as_release: str | None) -> str:
+    """The release at ``path``, as the index spells it; names of files are made of it. Raises UsageError where it is none."""
+    parsed = Version.parse(stated if as_release is None else as_release)
+    if parsed is not None:
+        return parsed.text
+    if as_release is None:
+        raise UsageError(f"{path} does not say which release it is", fix="Name it with --as R")
+    raise UsageError(f"--as {as_release!r} is no release", fix="Name one, such as --as 0.34.0")
+
+
+def _archive(path: Path) -> bytes:
+    try:
+        with handles.given(path) as f:
+            size = os.fstat(f.fileno()).st_size
+            if size > _LARGEST_ARCHIVE:
+                raise NoSource(
+                    f"{path} is no archive of a release",
+                    expected=f"{_LARGEST_ARCHIVE} bytes at most",
+                    found=f"{size} bytes",
+                    fix="Name the tar.gz file that the index serves",
+                )
+            return f.read(_LARGEST_ARCHIVE)
+    except OSError as e:
+        raise os_error(f"{path} cannot be read", e, "Name another file", NoSource) from None
 
 
 def _of_index(release: str, wanted: set[str], options: Options) -> Source:
@@ -79,24 +106,30 @@ def _of_index(release: str, wanted: set[str], options: Options) -> Source:
 
 def _stated(tree: Tree) -> str:
     m = re.search(rb"^Version: (\S+)", tree.read("PKG-INFO") or b"", re.MULTILINE)
-    if m is None:
-        raise UsageError(f"{tree.path} does not say which release it is", fix="Name it with --as R")
-    return m[1].decode()
+    return m[1].decode("utf-8", "replace") if m else ""
 
 
 def _of_folder(tree: Tree, wanted: set[str]) -> Extract:
+    """Raises NoSource for a folder that cannot be read, DoesNotApply for a file that no source tree holds."""
     files: dict[str, bytes] = {}
     lines = []
-    for file in sorted(p for p in tree.path.rglob("*") if p.is_file() and not p.is_symlink()):
-        path = str(file.relative_to(tree.path))
-        if path.startswith((".git/", ".kv-roles/")):
-            continue
-        data = file.read_bytes()
-        if path in wanted or b"kv_both" in data:
-            files[path] = data
-        lines.append((b"./" + path.encode("utf-8", "surrogateescape"), sha256(data)))
+    for folder, names, found in os.walk(tree.path, onerror=_refuse):
+        below = os.path.relpath(folder, tree.path)
+        prefix = "" if below == "." else f"{below}/"
+        names[:] = [n for n in names if f"{prefix}{n}" not in (".git", places.OWN)]
+        for path in (prefix + n for n in found if not os.path.islink(os.path.join(folder, n))):
+            data = tree.read(path) or b""
+            if path in wanted or b"kv_both" in data:
+                files[path] = data
+            lines.append((b"./" + path.encode("utf-8", "surrogateescape"), sha256(data)))
     lines.sort()
     return Extract(files, b"".join(sha.encode() + b"  " + path + b"\n" for path, sha in lines))
+
+
+def _refuse(error: OSError) -> None:
+    raise NoSource(
+        f"{str(error.filename)[:200]} cannot be read: {error.strerror}", fix="Unpack the release afresh"
+    ) from None
 
 
 def from_tree(src: Source, folder: Path, series: Series, lock: Lock, topic: Topic | None) -> Results:
@@ -106,6 +139,8 @@ def from_tree(src: Source, folder: Path, series: Series, lock: Lock, topic: Topi
     difference is that topic's. Raises UsageError when there is no difference, DoesNotApply for one in a file that is no
     topic's business.
     """
+    if not os.path.isdir(folder):
+        raise UsageError(f"--from-tree {folder} is no folder", fix="Name the tree in which the conflicts were resolved")
     row = nearest(src.release, lock)
     default = [t.name for t in series.chosen()]
     owner = {p: n for n in default if n in row.topics and row.topics[n].state == "variant" for p in row.topics[n].files}
@@ -224,15 +259,15 @@ def _goals(topic: Topic, series: Series, lock: Lock, options: Options, but: str)
 
 def _put(folder: Path, mails: dict[str, bytes]) -> list[str]:
     written = []
-    for file in folder.glob("*.patch"):
-        if file.name.removesuffix(".patch") not in mails:
-            file.unlink()
-            written.append(f"patches/{folder.name}/{file.name} (removed)")
     for first, raw in mails.items():
         file = folder / f"{first}.patch"
         if not file.exists() or file.read_bytes() != raw:
-            file.write_bytes(raw)
+            handles.write(file, raw)
             written.append(f"patches/{folder.name}/{file.name}")
+    for file in sorted(folder.glob("*.patch")):  # only now: a run that is ended leaves too many, not too few
+        if file.name.removesuffix(".patch") not in mails:
+            file.unlink()
+            written.append(f"patches/{folder.name}/{file.name} (removed)")
     return written
 
 
@@ -241,7 +276,7 @@ def put_lock(root: Path, lock: Lock) -> list[str]:
     file = root / "patches" / "lock.json"
     if file.exists() and file.read_bytes() == lock.dumps():
         return []
-    file.write_bytes(lock.dumps())
+    handles.write(file, lock.dumps())
     return ["patches/lock.json"]
 
 

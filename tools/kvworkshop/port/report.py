@@ -11,6 +11,7 @@ from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
+from kvroles.tree import handles
 
 from kvworkshop.port import lock_rows
 from kvworkshop.port.survey import Report
@@ -74,7 +75,7 @@ def export(name: str, folder: Path, series: Series, lock: Lock, options: Options
     file = folder / f"0001-{name}.patch"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(raw)
+        handles.write(file, raw)  # a link of this name, which somebody may have put there, is not followed
     except OSError as e:
         raise os_error(f"{folder} cannot be written to", e) from None
     return f"{file}: on v{newest}, for `git am --keep-non-patch --signoff`\n"

@@ -15,7 +15,7 @@ from kvroles.apply.state import BY_MEANING, State, TopicStatus, is_native
 from kvroles.apply.unclear import Unclear
 from kvroles.contract import check, clauses, terms
 from kvroles.contract.terms import Breach
-from kvroles.errors import DoesNotApply, os_error
+from kvroles.errors import DoesNotApply
 from kvroles.series import mail, patchfile
 from kvroles.series.lock import ArchiveRow, Lock, ReleaseRow
 from kvroles.series.patchfile import split_lines
@@ -208,9 +208,13 @@ def survey_optional(
         except DoesNotApply:
             merged, bad = _merged(src, topic, variant, files, near, series, lock, options)
             results[topic.name] = {p: d for p, d in merged.items() if p not in bad}
+            if bad:
+                kept = Merges(options, series, lock, near.release, conflicts / topic.name)
+                kept.conflicts.update({path: merged[path] for path in bad})
+                kept.keep()
             for path in bad:
-                kept = _keep(conflicts / topic.name / path, merged[path])
-                report.left.append(f"{path}: topic {topic.name} conflicts; both sides are in {kept}")
+                told = f"both sides are in {conflicts / topic.name / path}"
+                report.left.append(f"{path}: topic {topic.name} conflicts; {told}")
             outcome = ("conflict", ", ".join(bad)) if bad else ("merged", _merged_note(results[topic.name], files))
             report.topics.append(TopicReport(topic.name, *outcome, optional=True))
         else:
@@ -260,15 +264,6 @@ def _merged(
 
 def _merged_note(result: Mapping[str, bytes], files: Mapping[str, bytes | None]) -> str:
     return ", ".join(p for p in sorted(result) if files.get(p) is not None)
-
-
-def _keep(file: Path, data: bytes) -> Path:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    except OSError as e:
-        raise os_error(f"The conflicts could not be written to {file.parent}", e) from None
-    return file
 
 
 def _held(

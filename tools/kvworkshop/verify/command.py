@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         say_json(compat.document(proofs, runs))
     elif not args.quiet:
         say(report.table(proofs, drifted))
-    report.complain(bad, drifted)
+    report.complain(proofs, drifted)
     return Exit.DONE
 
 

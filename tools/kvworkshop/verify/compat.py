@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isal import isal_zlib
+from kvroles import places
 from kvroles.errors import NoSource, Unproven, UsageError
 from kvroles.migrate import workers
 from kvroles.series import project
@@ -95,14 +96,18 @@ def unit_counts(root: Path) -> dict[str, Any]:
     NoSource when there is no such file below ``root``, Unproven when it is damaged.
     """
     series, lock = project.load()
-    return {
-        release: {
-            "before": run["before"],
-            "after": run["after"],
-            "current": run["patched"] == patched_files(release, series, lock),
+    runs = _data(root / UNIT_RUNS, "tools/unit_runs.py RELEASE --write")["releases"]
+    try:
+        return {
+            release: {
+                "before": run["before"],
+                "after": run["after"],
+                "current": run["patched"] == patched_files(release, series, lock),
+            }
+            for release, run in runs.items()
         }
-        for release, run in _data(root / UNIT_RUNS, "tools/unit_runs.py RELEASE --write")["releases"].items()
-    }
+    except (KeyError, TypeError) as e:
+        raise _damaged(root / UNIT_RUNS, f"{type(e).__name__}: {e}") from None
 
 
 def document(proofs: list[Proof], runs: dict[str, Any]) -> dict[str, Any]:
@@ -127,10 +132,14 @@ def _data(path: Path, command: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise NoSource(f"{path} does not exist", fix=f"Write it with `python {command}`") from None
     except ValueError as e:
-        raise Unproven(f"{path} is damaged: {e}", fix="Restore it with `git checkout -- docs/data`") from None
+        raise _damaged(path, str(e)) from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("releases"), dict):
-        raise Unproven(f"{path} is not of schema {SCHEMA}", fix="Restore it with `git checkout -- docs/data`")
+        raise _damaged(path, f"it is not of schema {SCHEMA}")
     return data
+
+
+def _damaged(path: Path, why: str) -> Unproven:
+    return Unproven(f"{path} is damaged: {why}", fix=places.restored("docs/data"))
 
 
 def drift(proofs: list[Proof], runs: dict[str, Any], committed: dict[str, Any]) -> list[str]:

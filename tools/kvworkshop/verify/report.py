@@ -65,8 +65,9 @@ def _verdict(proof: Proof, drifted: list[str]) -> str:
     return "[green]yes[/green]" if proof.whole else "[green]in part[/green]"
 
 
-def complain(bad: list[Proof], drifted: list[str]) -> None:
+def complain(proofs: list[Proof], drifted: list[str]) -> None:
     """Raise the first problem, if there is one: one of the series (Unproven) before one of the network (NoSource)."""
+    bad = [p for p in proofs if p.problem]
     if bad:
         unproven = [p for p in bad if p.code is not Exit.NO_SOURCE]
         alike = unproven or bad
@@ -78,7 +79,9 @@ def complain(bad: list[Proof], drifted: list[str]) -> None:
         why = (first.problem or "").removesuffix(".")
         raise KvRolesError(first.code, f"vLLM {first.release} {said}: {why}{more if others else ''}")
     if drifted:
+        open_ = sorted({why for p in proofs if p.release in drifted for why in p.unchecked.values()})
         raise Unproven(
             f"docs/data/compat.json says something else of {', '.join(drifted)}",
+            found=f"not checked here: {'; '.join(open_)}" if open_ else None,
             fix="If the change is meant, write it with `python tools/verify.py --all --write` and commit it",
         )
