@@ -10,10 +10,11 @@ from kvroles.evidence.signs.place import CALLED, DATA, DOCUMENTS, Place, Q, cont
 _COMPARED_BEFORE = regex(
     rf"""(?x)
     (?: [=!]=[=~]? | =~ | !~ | \}}[ \t]*\|= | \|~ | <> | \bis\ not | \bis | \bnot\ in
-      | (?<![\w.-])(?:eq|ne|equals?|matches|isEqual) (?:\s+[^\s"'()]+)? )
-    [ \t]* \(? [ \t]* [rbfu]{{0,2}}{Q}\*? $
+      | (?<![\w.-])(?:eq|ne|equals?|matches|isEqual) (?:\s+(?:[^\s"'()]+|\([^()\n]*\)))? )
+    [ \t]* \(? [ \t]* [rbfu]{{0,2}}{Q}(?:\*|[A-Za-z]\w{{0,60}}[-:/+|@])? $
     | (?:\[\[? | \btest)\s [^\]\n;{{,]* \$ [^\]\n;{{,]* \s(?:=|==|!=)\s* {Q}$
     | ^(?!.*\bfor\b) .* [\w\])"'] [ \t]+ in\s*[(\[{{] [^()\[\]{{}}=:;]* {Q}$
+    | \bifn?eq\b[ \t]*(?:\((?:[^\n]*,)?[^\s,()]*|["'](?:[^"'\n]*["'][ \t]+["'])?[^"'\n]*)$
     | \bcase\s+(?:[^:\n]*,\s*)?{Q}$
     | \bhas\s+[^\s()"']+\s*\(\s*(?:list|tuple)\s[^()]*{Q}$
     """

@@ -85,6 +85,12 @@ _LITERAL_AFTER = regex(rf"{Q}\s*(?:[),}}\]]|\r?\n|$)")
 _LITERAL_OTHER = regex(rf"(?:[lL]iteral\(\s*|[\"']?const[\"']?:\s*){OTHER}")
 _ONE_OF = regex(r"\boneof=(?:[\w-]+ )*$")  # `validate:"oneof=kv_producer kv_both"`
 _LITERAL_CALL = regex(rf"[lL]iteral\(\s*{Q}$")
+_ENUM_OF = regex(r"\benum\s*\[[^\[\]]*$")  # Nix: types.enum [ "kv_producer" "kv_both" ]
+# The words that a shell offers to complete a command with.
+_COMPLETES = regex(
+    r"""(?x)(?: \b(?:complete|compgen)\s(?:[^\n;|]*\s)?(?:-W|-a|--arguments)\s*(?:=\s*)?["'(]* | \bCOMPREPLY=\(
+      | \b(?:compadd|_values)\s[^\n;|]* | \b_arguments\s[^\n]*:\(+ ) ["'\w\s\\-]*$"""
+)
 # A member of an enumeration of a language of schemas: ``enum KvRole { kv_producer = 1; kv_both = 2; }``.
 _ENUM_BEFORE = regex(r"\benum\s+(?P<name>\w+)[^{}]*\{(?P<held>[^{}]*)$")
 _ENUM_AFTER = regex(r"\s*(?:=\s*\d+\s*)?[^\n{}\w\"'.(]*[\n;,}]|\s+kv_|\s*\}")
@@ -215,11 +221,18 @@ def _of_all(p: Place) -> bool:
 
 def literal(p: Place) -> bool:
     """One of the values that a type or a schema lets be, the others standing beside it."""
-    if _ONE_OF.search(p.line):
+    if _ONE_OF.search(p.line) or ("enum" in p.before and _ENUM_OF.search(p.before) is not None):
         return True
     if not _LITERAL_BEFORE.search(p.before) or not _LITERAL_AFTER.match(p.after):
         return False
     return _LITERAL_CALL.search(p.before) is not None or _LITERAL_OTHER.search(p.before + TOKEN + p.after) is not None
+
+
+def completed(p: Place) -> bool:
+    """Among the words that complete a command."""
+    return ("comp" in p.line or "_values" in p.line or "COMP" in p.line or "_arg" in p.line) and _COMPLETES.search(
+        p.line
+    ) is not None
 
 
 def member(p: Place) -> bool:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from kvroles.evidence.marks import commented
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.comparisons import compared, elsewhere, searched
-from kvroles.evidence.signs.enumerations import defined, keyed, listed, literal, member
+from kvroles.evidence.signs.enumerations import completed, defined, keyed, listed, literal, member
 from kvroles.evidence.signs.messages import drawn, headed, sentence, told
-from kvroles.evidence.signs.place import NEAR, Place
+from kvroles.evidence.signs.place import DATA, NEAR, Place
 from kvroles.evidence.text import TOKEN, Text
 
 
@@ -54,6 +54,10 @@ _ESCAPED = regex(r"(?:\\[abfnrtv0]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|%[0-9A-Fa
 
 # What follows the word where it is the name of a file.
 _FILE = regex(r"\.(?:ya?ml|json5?|toml|sh|py|conf|cfg|ini|env|md|txt|tf|j2|tpl|log|png|svg)(?![\w-])")
+# The word as a folder of a path: ``./kv_both``, ``kv_both/``, ``kv_both/patch.yaml``.
+_OF_PATH = regex(r"(?:^|[\s\"'`\[(,=:])(?P<here>\.{1,2}/(?:[\w.-]+/){0,8})?\Z")
+_IN_FOLDER = regex(r"/(?:(?=[\s\"'`\]),;]|\Z)|(?:[\w.-]{1,80}/){0,8}[\w-]{1,80}\.\w{1,8}(?![\w-]))")
+_WITH_PATHS = DATA | {"hcl"}
 
 
 def sign_of(s: str, i: int, lang: str) -> str:
@@ -75,13 +79,25 @@ def longer(s: str, i: int) -> bool:
     return s[max(0, i - 1) : i] in _LONGER and _ESCAPED.search(s[max(0, i - 8) : i]) is None
 
 
+def folder(p: Place) -> bool:
+    """Whether the word is a folder in a path: a dot begins it, or in data the word does and a slash stands behind it."""
+    if not p.line.endswith("/") and not p.after.startswith("/"):
+        return False
+    before = _OF_PATH.search(p.line)
+    if before is None or before["here"] is not None:
+        return before is not None
+    return p.lang in _WITH_PATHS and _IN_FOLDER.match(p.after) is not None
+
+
 _TESTS: tuple[tuple[str, Callable[[Place], bool]], ...] = (
+    ("longer word", folder),
     ("prose", headed),
     ("drawing", drawn),
     ("other branch", elsewhere),
     ("message", told),
     ("comparison", compared),
     ("enumeration", literal),
+    ("enumeration", completed),
     ("enumeration", member),
     ("enumeration", listed),
     ("definition", defined),
