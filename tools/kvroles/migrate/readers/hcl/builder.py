@@ -125,18 +125,17 @@ class Builder:
         return Scalar(Text(source if plain else "${" + source[:80] + "}", self.t.at(a)), a, b)
 
     def _conditional(self, node: TsNode) -> Node:
-        condition, yes, no = node.named_children
-        words = "if " + " ".join(self._source(condition).split())
-        self.branches.append(Branch(yes.start_byte, yes.end_byte, words, False))
-        more = no
-        while more.type in _WRAPPERS and more.named_child_count == 1:
-            more = more.named_children[0]
-        chained = more.type == "conditional" or node.start_byte in self.chained
-        if more.type == "conditional":
-            self.chained.add(more.start_byte)
-        first = None if chained else (yes.start_byte, yes.end_byte)
-        self.branches.append(Branch(no.start_byte, no.end_byte, words, True, first))
-        return Choice([self.value(yes), self.value(no)], node.start_byte, node.end_byte)
+        links, last = _links(node)
+        chained = node.start_byte in self.chained
+        for condition, value in links:
+            words = "if " + " ".join(self._source(condition).split())
+            self.branches.append(Branch(value.start_byte, value.end_byte, words, False))
+        if (inner := _bare(last)) is not None:  # what that asks says more than what the others did not
+            self.chained.add(inner.start_byte)
+        else:
+            first = (value.start_byte, value.end_byte) if len(links) == 1 and not chained else None
+            self.branches.append(Branch(last.start_byte, last.end_byte, words, True, first))
+        return Choice([self.value(v) for v in (*(value for _, value in links), last)], node.start_byte, node.end_byte)
 
     def _call(self, node: TsNode) -> Node:
         name = self._source(node.named_children[0])
@@ -234,3 +233,30 @@ def _picked(node: TsNode) -> bool:
     """Whether an expression picks one element of an object or a list: ``{...}[var.side]``."""
     kinds = [c.type for c in node.named_children]
     return kinds[:1] in (["collection_value"], ["expression"]) and kinds[1:2] in (["index"], ["get_attr"])
+
+
+def _bare(node: TsNode) -> TsNode | None:
+    """The conditional that an expression is, without brackets round it or with; None if it is none."""
+    while node.type in _WRAPPERS and node.named_child_count == 1:
+        node = node.named_children[0]
+    return node if node.type == "conditional" and len(node.named_children) == 3 else None
+
+
+def _links(node: TsNode) -> tuple[list[tuple[TsNode, TsNode]], TsNode]:
+    """The conditions of a chain of conditionals, each with its value, and the value where none of them holds. The grammar takes
+    ``a ? b : c ? d : e`` for ``(a ? b : c) ? d : e``; Terraform for ``a ? b : (c ? d : e)``."""
+    condition, value, last = node.named_children
+    inner = _bare(condition)
+    if inner is None or _in_brackets(condition):
+        return [(condition, value)], last
+    links, test = _links(inner)
+    return [*links, (test, value)], last
+
+
+def _in_brackets(node: TsNode) -> bool:
+    """Whether brackets stand round what an expression is."""
+    while node.type in _WRAPPERS and node.named_child_count == 1:
+        if node.children[0].type == "(":
+            return True
+        node = node.named_children[0]
+    return False
