@@ -100,10 +100,15 @@ def else_cues(
     side, own = conditions.told(condition, value=False, shell=shell)
     if side is None or side not in PD or own or len(body) > _LONGEST:
         return []
+    # What is asked for further in is not said of all that is there.
+    body = "\n".join(line for line in body.split("\n") if _ASKS_MORE.search(line) is None)
     said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in mentioned(w)}
     if side.other in said and side not in said:
         return [kinds.LAST_BRANCH.cue(side.other, words, pos)]
     return [kinds.RULED_OUT.cue(side.other, words, pos)] if last else []
+
+
+_ASKS_MORE = regex(r"\b(?:if|elif|elsif|ifn?eq|case|switch|match|unless|when)\b|[=!]=|\s-(?:eq|ne)\s")
 
 
 def asks(condition: str, *, shell: bool = False) -> bool:
