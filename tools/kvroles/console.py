@@ -22,12 +22,26 @@ from kvroles.said import as_json, page, said, shell
 _refused: list[OSError] = []  # what the operating system answered when standard output was written
 
 
+class Formatter(argparse.HelpFormatter):
+    """Knows its width: argparse, which makes one for every argument, else loads ``shutil`` to ask for it."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+        except (OSError, ValueError):
+            width = 80
+        super().__init__(prog, width=width - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose messages are safe, and give away no argument that may hold a credential.
 
     An argument that is empty is refused: it is a variable of a script that was not set, and would be read as the current
     folder, or as an option that nobody gave.
     """
+
+    def __init__(self, *, formatter_class: type[Formatter] = Formatter, **kwargs: Any) -> None:
+        super().__init__(formatter_class=formatter_class, **kwargs)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, once no word is empty, and no option's value."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Protocol
 
@@ -95,4 +94,6 @@ def leaves(path: str) -> bool:
 
 def find_program(name: str) -> str | None:
     """The absolute path of program ``name``, or None; a folder that a run happens to start in is not searched."""
+    import shutil  # lazy: it brings every format of archives
+
     return shutil.which(name, path=search_path() or os.devnull)

@@ -43,15 +43,8 @@ as it is, "kv-roles: ignore[KVR114]" silences a finding there.
 """
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Knows its width: argparse, which makes one for every argument, else loads ``shutil`` to ask for it."""
-
-    def __init__(self, prog: str) -> None:
-        try:
-            width = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
-        except (OSError, ValueError):
-            width = 80
-        super().__init__(prog, width=width - 2)
+class _Formatter(console.Formatter, argparse.RawDescriptionHelpFormatter):
+    """Leaves the examples' lines as they are."""
 
 
 class _Parser(console.Parser):

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 
 from kvroles.digest import sha256, sha256_of
 from kvroles.errors import DoesNotApply, Unproven, os_error
@@ -160,7 +159,17 @@ def _clear(tree: Tree) -> None:
         try:
             os.unlink("stage", dir_fd=own)
         except (IsADirectoryError, PermissionError):  # Linux says the first of a folder, POSIX the second
-            shutil.rmtree("stage", ignore_errors=True, dir_fd=own)
+            _delete(own)
+
+
+def _delete(own: int) -> None:
+    """Delete the folder of the stage below our folder, which is open as ``own``."""
+    try:
+        os.rmdir("stage", dir_fd=own)  # nearly always: each file in it was moved to its place
+    except OSError:
+        import shutil  # lazy: it brings every format of archives
+
+        shutil.rmtree("stage", ignore_errors=True, dir_fd=own)
 
 
 def _leave_if_bare(tree: Tree) -> None:

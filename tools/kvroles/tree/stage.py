@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -245,6 +244,8 @@ def discard(staging: Path) -> None:
     except OSError:
         return
     if is_folder:
+        import shutil  # lazy: it brings every format of archives
+
         shutil.rmtree(staging, ignore_errors=True)
     else:
         staging.unlink()  # rmtree would wait for a pipe's other end
