@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _told(given: list[str]) -> int | None:
-    """Say what ``kv-roles`` itself is asked for; the exit code, or None where ``given`` is for ``migrate``."""
+    """Answer what is asked of ``kv-roles`` itself; returns the exit code, or None where ``given`` is for ``migrate``."""
     first = given[0] if given else "--help"
     if first in ("-h", "--help") and len(given) <= 1:
         say(_help())
@@ -50,9 +50,8 @@ def _told(given: list[str]) -> int | None:
         return Exit.DONE
     if first == "--print-completion":
         return _completion(given[1:])
-    if (
-        first.isalpha() and not os.path.lexists(first) and "--json" not in given
-    ):  # migrate tells a program of a missing path
+    # With --json, migrate refuses the missing path itself, as the JSON object that a program expects.
+    if first.isalpha() and not os.path.lexists(first) and "--json" not in given:
         note(
             f"kv-roles: {first} is no command ({', '.join(COMMANDS)}), and no path that exists. See `kv-roles --help`.\n"
         )
@@ -69,7 +68,7 @@ def _command(name: str) -> Callable[[Sequence[str], str], int]:
                 "in a clone of the project.\n"
             )
             raise SystemExit(Exit.USAGE)
-        if str(_HOME) not in sys.path:  # an editable installation knows the packages of the wheel alone
+        if str(_HOME) not in sys.path:  # an editable installation finds the wheel's packages only, without kvworkshop
             sys.path.insert(0, str(_HOME))
     run = import_module(module).main
     return lambda argv, prog: int(run(list(argv), prog))
@@ -87,12 +86,12 @@ def _help() -> str:
 def _version() -> str:
     try:
         return version(DISTRIBUTION)
-    except PackageNotFoundError:  # a checkout that nothing has installed
+    except PackageNotFoundError:  # run from a checkout that is not installed
         return "(not installed)"
 
 
 def _completion(argv: list[str]) -> int:
-    """Print what the shell named completes the words of ``kv-roles`` with."""
+    """Print the script by which the shell that ``argv`` names completes a command line of ``kv-roles``."""
     # lazy: asked for once, when a shell is set up
     import shtab
 

@@ -25,7 +25,10 @@ _CLOSES = getattr(tokenize, "FSTRING_END", -1)
 
 
 def current(known: Checker | None) -> Checker:
-    """The checker as it is; while its number is the ``known`` one, with the known hash: only a new number makes a new one."""
+    """The checker's number and hash for the lock: those of ``known`` while the number is the same.
+
+    Changed code alone gives no new hash: lint finds it, and asks for a new number.
+    """
     if known is not None and known.number == terms.CHECKER:
         return known
     return Checker(terms.CHECKER, digest())
@@ -42,12 +45,12 @@ def digest() -> str:
 
 
 def tokens(source: str) -> Iterator[str]:
-    """The tokens of Python ``source`` that say what it does; of indentation only where it begins and ends."""
+    """The tokens of Python ``source`` that say what it does. Indentation counts where it begins and ends, not by its width."""
     docstrings = _docstrings(source)
     lines = source.splitlines(keepends=True)
     depth = 0
     opened = (0, 0)
-    silent_line = False  # the line end of a docstring goes with it
+    silent_line = False  # in a docstring's last line, whose end is left out with it
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == _OPENS:
             opened = opened if depth else token.start

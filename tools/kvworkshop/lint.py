@@ -157,7 +157,7 @@ def _overlaps(lock: Lock, series: Series) -> Iterator[Finding]:
 
 
 def _checker(lock: Lock) -> Iterator[Finding]:
-    """The lock's keys are of the checker that is here."""
+    """Whether the lock was written with the checker as it is now."""
     where = "tools/kvroles/contract/terms.py"
     if lock.checker is None or lock.checker.number != terms.CHECKER:
         known = lock.checker.number if lock.checker else "none"
@@ -193,7 +193,7 @@ def _git_am(topic: Topic, variant: str, files: dict[str, bytes], release: str, s
         try:
             laid = lock_rows.topic_rows(files, release, Series(series.chosen(), series.overlay))[1]
         except KvRolesError:
-            return  # a default topic's finding, and told there
+            return  # the default topic does not fit, which is a finding of its own
         before = {p: d for p, d in {**laid, **series.overlay}.items() if d is not None}
     want: dict[str, bytes | None] = {}
     for f in topic.patch(variant).files:

@@ -29,7 +29,8 @@ _WORD_BYTES = tuple(sorted(w.encode() for w in _WORDS))
 
 # A condition is taken whole; a call, a bracket or a statement ends it.
 _CONDITION = (ast.Attribute, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.IfExp, ast.NamedExpr, ast.BinOp)
-_TRANSPARENT_CALLS = frozenset({"bool", "any", "all", "getattr"})  # the role's when an argument is the role's
+# Their value derives from the role when an argument does.
+_TRANSPARENT_CALLS = frozenset({"bool", "any", "all", "getattr"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef)
 _Assignment = ast.Assign | ast.AnnAssign | ast.AugAssign | ast.NamedExpr

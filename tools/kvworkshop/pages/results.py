@@ -117,7 +117,7 @@ def _tables(found: Mapping[str, Any], above: Keys = ()) -> Iterator[str]:
         if not isinstance(value, Mapping) or not leaves:
             alone |= {(key, *path): v for path, v in leaves.items()}
             continue
-        # A figure that is only there when it is not 0 makes no other kind of object.
+        # Objects are of one kind even if one lacks a figure: a figure of 0 may be left out.
         like = next((g for g in alike if any(set(o) <= set(leaves) or set(o) >= set(leaves) for o in g.values())), None)
         if like is None:
             alike.append(like := {})

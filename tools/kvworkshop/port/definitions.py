@@ -1,7 +1,7 @@
-"""An optional topic's change to a Python file that no merge carries: made by definition, not by line.
+"""An optional topic's change to a Python file where no merge carries it: whole functions and classes are exchanged, not lines.
 
-Which functions a topic takes out and brings, and which statement it puts in another's place, is read from the release before;
-what stands between them may have any text. The contract proves the result, as it does every other.
+Which of them a topic takes out, and which it brings, is read from the release before. What stands between them may have any
+text. The contract proves the result, as it does every other.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _README = "README.md"
 def write(root: Path, proof: Proof, before: Lock) -> list[str]:
     """Put ``proof`` into ``docs/data/compat.json`` and name its release in README; returns what changed.
 
-    Nothing where ``root`` has no documentation. ``before`` is the lock that README's sentence is of.
+    Nothing where ``root`` has no documentation. ``before`` is the lock that the range in README was written from.
     """
     changed: dict[str, bytes] = {}
     table, readme = root / compat.COMPAT, root / _README

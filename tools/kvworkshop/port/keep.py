@@ -1,7 +1,7 @@
-"""Keep a series that was given out, before the present one takes its place: what it made otherwise, and its overlay's hashes.
+"""Keep what an earlier series made of a release where the present series makes something else, and the hashes of its overlay.
 
-A series is given out with the commit that holds it. ``port.py --relock`` keeps the last commit's, where a patch or the overlay
-has been changed since.
+Trees that were patched by it are then still known. A series is out once a commit holds it: ``port.py --relock`` keeps the one
+of the last commit where a patch or the overlay has been changed since.
 """
 
 from __future__ import annotations

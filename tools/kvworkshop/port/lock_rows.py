@@ -90,7 +90,7 @@ def topic_rows(
 
 
 def _mend(topic: Topic, variant: str, release: str) -> Remedies:
-    """What gets out of a variant that does not fit a release that it says it serves."""
+    """What to do about a variant that does not fit a release of its ``Applies-To`` range."""
     file = f"{topic.folder / variant}.patch"
     other = f"Mend {file}, or its Applies-To; `{program('port', '--to', release)}` makes one for {release}"
     return Remedies(other, f"Write {file} with LF")
@@ -102,7 +102,7 @@ def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) ->
     if newest is None or version(release) < version(topic.variants[0]) or not held:
         return TopicRow("absent", None, {})
     for path in held:
-        # Files upstream holds the change in; what it left behind in others is the stragglers' to mend.
+        # In these files upstream holds the change. What it left behind in others belongs to the topic stragglers.
         if not is_native(topic.name, path, files[path]):
             raise DoesNotApply(
                 f"Topic {topic.name} has no variant for vLLM {release}, and {path} does not hold the change either",

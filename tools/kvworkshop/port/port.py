@@ -336,8 +336,8 @@ def port(
         report.left.append(f"no lock row: run again with the archive of vLLM {src.release}, whose hash the row names")
         return report
     fresh = Series.load(root)
-    src = source(to, as_release, fresh, lock, options)  # again: a new variant may be about files none was about
-    if hand is not None:  # the optional topics have yet to be seen on what it made
+    src = source(to, as_release, fresh, lock, options)  # read again: a new variant may change files that no variant did
+    if hand is not None:  # the optional topics were not tried yet on the default series as it is now
         seen, results = Report(src.release), Results()
         surveying.survey_optional(src, _laid(src, fresh), seen, results, fresh, lock, options, conflicts)
         report.topics += seen.topics
@@ -347,7 +347,7 @@ def port(
         report.written += write(root, src, results, _laid(src, fresh), fresh, lock, options)
         fresh = Series.load(root)
     report.written += lock_in(root, src, fresh, lock, options, all_rows=bool(report.written))
-    if src.archive and src.blob:  # no index need hold it yet: what comes after this run finds it by the row's hash
+    if src.archive and src.blob:  # later runs find it by the row's hash, also while no index holds it
         report.kept = cache.keep(src.archive, src.blob, options.cache_dir)
     report.proof = prove.prove_release(src.release, fresh, Lock.load(root), options, src.extract)
     if report.proof.problem:

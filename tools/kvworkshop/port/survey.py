@@ -92,7 +92,7 @@ def nearest(release: str, lock: Lock) -> ReleaseRow:
 
 
 def home(path: str, row: ReleaseRow) -> str:
-    """The topic a file no topic has changed yet belongs to: what upstream left behind, once the rest is native."""
+    """The topic for a file that no topic has changed yet: stragglers, where upstream holds the warning itself."""
     if row.topics["connector-warning"].state == "native":
         return "stragglers"
     if path in terms.CONNECTORS:
@@ -224,7 +224,7 @@ def survey_optional(
 
 
 def _shipped(near: ReleaseRow, src: Source, series: Series, lock: Lock, options: Options) -> Mapping[str, bytes]:
-    """The files of interest of ``near``; a release that was ported before has them at hand, and perhaps on no index."""
+    """The files of interest of ``near``. Where that is the release being ported, they are at hand, and perhaps on no index."""
     return src.extract.files if near.release == src.release else release_files.files_of(near, series, lock, options)
 
 
@@ -295,14 +295,14 @@ def _outcome(topic: Topic, status: TopicStatus | None, conflicts: set[str]) -> T
     merged = [f.path for f in status.files if f.state is State.EDITED]
     if merged:
         return TopicReport(status.topic, "merged", ", ".join(merged))
-    if status.state in (State.NATIVE, State.APPLIED):  # applied: upstream has made the very same change
+    if status.state in (State.NATIVE, State.APPLIED):  # applied: upstream makes the same change, to the byte
         return TopicReport(status.topic, "native")
     offset = max((abs(h.offset) for f in status.files for h in f.fits), default=0)
     return TopicReport(status.topic, "offset" if offset else "fit", f"up to {offset} lines" if offset else "")
 
 
 def _moved(near: ReleaseRow, before: Mapping[str, bytes], files: Mapping[str, bytes]) -> dict[str, str]:
-    """Files the nearest release's topics are about that are gone -> the new file that holds most of their lines."""
+    """For each file of the nearest release's topics that is gone: the new file that holds most of its lines."""
     found = {}
     for path in sorted({p for t in near.topics.values() for p in t.files} & before.keys() - files.keys()):
         lines = {line for line in split_lines(before[path]) if line.strip()}

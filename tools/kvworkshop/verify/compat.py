@@ -45,9 +45,9 @@ def selection(named: list[str], everything: bool, shard: str | None) -> list[str
     return chosen
 
 
-_BUDGET_S = 120.0  # of a processor's time for one release, which takes two
+_BUDGET_S = 120.0  # of processor time for one release, which takes two seconds
 
-_known: list[tuple[Series, Lock]] = []  # loaded once, before there are processes: all of them have it
+_known: list[tuple[Series, Lock]] = []  # filled before the processes are forked, so that each has it
 
 
 def _load() -> None:
@@ -55,7 +55,7 @@ def _load() -> None:
 
 
 def _inflate(blob: bytes, name: str) -> Iterator[bytes]:
-    """As ``archive.inflate``, in half the time: what apply.py uses has to do with the standard library."""
+    """``archive.inflate`` in half the time, by a library that apply.py, which has the standard library alone, cannot use."""
     return archive.inflate(blob, name, isal_zlib)
 
 
