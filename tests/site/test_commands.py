@@ -137,20 +137,25 @@ def test_fork_or_commit(world: World) -> None:
 
 def test_port(world: World) -> None:
     world.check_out()
-    future = {p: b"# a line more\n" + d if p.endswith(".py") else d for p, d in pristine("0.33.0").items()}
-    made = world.folder / "vllm-0.34.0.tar.gz"
-    made.write_bytes(tiny.tarball("vllm-0.34.0", {**future, "vllm/__init__.py": b""}))
+    newest = list(LOCK.releases)[-1]
+    major, minor = newest.split(".")[:2]
+    new = f"{major}.{int(minor) + 1}.0"
+    future = {p: b"# a line more\n" + d if p.endswith(".py") else d for p, d in pristine(newest).items()}
+    made = world.folder / f"vllm-{new}.tar.gz"
+    made.write_bytes(tiny.tarball(f"vllm-{new}", {**future, "vllm/__init__.py": b""}))
     world.publish(made)
     world.cached_all()
     port, by_hand, optional, prove, export = blocks("howto/port.md")
+    (on_the_page,) = re.findall(r"--to (\S+)", port)
+    world.stands_for[on_the_page] = new
     world.run(port)
-    world.run("python tools/apply.py --vllm-rev 0.34.0 -q")
+    world.run(f"python tools/apply.py --vllm-rev {new} -q")
     world.run(by_hand)
-    world.run("python tools/apply.py --into build/vllm-0.34.0 --with bidirectional-fence -q")
+    world.run(f"python tools/apply.py --into build/vllm-{new} --with bidirectional-fence -q")
     world.run(optional)
     count = len(LOCK.releases) + 1
     assert f"{count} of {count} proven" in world.run(prove)
-    assert "on v0.34.0, for `git am --keep-non-patch --signoff`" in world.run(export)
+    assert f"on v{new}, for `git am --keep-non-patch --signoff`" in world.run(export)
 
 
 def test_write_a_topic(world: World) -> None:

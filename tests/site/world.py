@@ -56,9 +56,8 @@ class World:
             shutil.copyfile(file, self.cache / "archives" / file.name)
 
     def cached_all(self) -> None:
-        """Every archive, and what was read of them: nothing made up is put into the user's own cache."""
-        for name in ("archives", "touched"):
-            files.link_files(default_cache_dir() / name, self.cache / name)
+        """Put every archive into the cache, and what was read of them."""
+        files.own_cache(self.cache)
 
     def publish(self, file: Path) -> None:
         """Put ``file`` on the index."""

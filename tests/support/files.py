@@ -8,6 +8,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from kvroles.places import default_cache_dir
+
 
 def snapshot(folder: Path, *, times: bool = False) -> dict[str, tuple[object, ...]]:
     """Everything below ``folder``: path -> (kind, mode, content), with ``times`` the modification time and inode too."""
@@ -35,17 +37,19 @@ def snapshot(folder: Path, *, times: bool = False) -> dict[str, tuple[object, ..
     return out
 
 
-def link_files(folder: Path, to: Path) -> None:
-    """Make ``to`` with a hard link to each file of ``folder`` (a copy where it lies on another file system).
+def own_cache(at: Path) -> None:
+    """A cache at ``at`` that holds the user's archives and what was read of them. What a test makes up stays in there.
 
-    For a cache that a test may add to. The tools refuse symbolic links there.
+    The files are hard links (copies on another file system): the tools refuse symbolic ones.
     """
-    to.mkdir(parents=True)
-    for file in folder.glob("[!.]*"):
-        try:
-            os.link(file, to / file.name)
-        except OSError:
-            shutil.copy(file, to / file.name)
+    for name in ("archives", "touched"):
+        folder = at / name
+        folder.mkdir(parents=True)
+        for file in (default_cache_dir() / name).glob("[!.]*"):
+            try:
+                os.link(file, folder / file.name)
+            except OSError:
+                shutil.copy(file, folder / file.name)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

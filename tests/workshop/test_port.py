@@ -20,7 +20,7 @@ from kvroles.series.project import load as load_project
 from kvroles.series.topics import Series
 from kvroles.sources import release_files
 from kvroles.sources.release_files import Options
-from support.files import link_files
+from support.files import own_cache
 
 pytestmark = pytest.mark.upstream
 
@@ -40,10 +40,7 @@ def project(tmp_path: Path) -> Path:
     copy = tmp_path / "project"
     for name in ("patches", "tools", "vllm_overlay"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    cache, own = default_cache_dir(), tmp_path / "caches" / "vllm-kv-roles"
-    link_files(cache / "archives", own / "archives")  # a port keeps archives that nobody published
-    if (cache / "touched").is_dir():
-        (own / "touched").symlink_to(cache / "touched")
+    own_cache(tmp_path / "caches" / "vllm-kv-roles")  # a port keeps archives that nobody published
     return copy
 
 

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -127,12 +128,13 @@ def test_an_archive_that_cannot_be_had_is_no_release_that_is_not_proven(tmp_path
     assert "(nor can 1 more)" in done.stderr.replace("\n", " ")
 
 
-def test_what_is_not_proven_is_told_before_what_cannot_be_had(project: Path, tmp_path: Path) -> None:
+def test_what_is_not_proven_is_told_before_what_cannot_be_had(
+    project: Path, tmp_path: Path, archive: Callable[[str], Path]
+) -> None:
     row = json.loads((project / "patches/lock.json").read_bytes())["releases"]["0.9.0"]
     spoil(project / "patches/lock.json", row["tree"]["after"].encode(), b"0" * 64)
     (tmp_path / "archives").mkdir()
-    name = row["archive"]["name"]
-    shutil.copy(default_cache_dir() / "archives" / name, tmp_path / "archives" / name)
+    shutil.copy(archive("0.9.0"), tmp_path / "archives")
     done = verify(project, "--release", "0.22.1", "--release", "0.9.0", "--offline", "--cache-dir", str(tmp_path))
     assert done.returncode == 3
     assert done.stderr.startswith("verify.py: vLLM 0.9.0 is not proven: The digest of the patched tree")
@@ -147,7 +149,7 @@ def test_fewer_processes_than_none_are_a_usage_error() -> None:
 def test_a_narrow_terminal_gets_columns_that_can_be_read() -> None:
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("4H", 24, 60, 0, 0))
-    command = [sys.executable, str(ROOT / "tools" / "verify.py"), "--release", "0.22.1", "--offline"]
+    command = [sys.executable, str(ROOT / "tools" / "verify.py"), "--release", "0.22.1"]
     env = {**os.environ, "NO_COLOR": "1", "TERM": "dumb"}
     with subprocess.Popen(command, stdout=side, stderr=subprocess.DEVNULL, env=env) as process:
         os.close(side)
