@@ -30,6 +30,7 @@ def _shim() -> ctypes.CDLL:
 def child(request: dict[str, Any], tool: Any) -> int:
     for fd, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), fd)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a run that reads its input would wait for the next request
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
     if request.get("umask") is not None:

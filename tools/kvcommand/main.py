@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command(given.pop(0) if named else "migrate")(given, prog)
     except ModuleNotFoundError as e:
         return without_library(prog, e)
+    except KeyboardInterrupt:  # while a command is loaded: from then on the command itself says so
+        note(f"{prog}: interrupted.")
+        return finish(prog, 130)
 
 
 def _told(given: list[str]) -> int | None:

@@ -160,6 +160,21 @@ def test_a_library_that_is_not_there_ends_kv_roles_in_a_traceback(tmp_path: Path
     assert "kv-roles: It needs the library 'shtab'" in ran.said
 
 
+_INTERRUPTED = """
+import os, signal, sys
+from kvcommand import main
+main.import_module = lambda name: os.kill(os.getpid(), signal.SIGINT)
+sys.exit(main.main())
+"""
+
+
+@pytest.mark.parametrize("argv", [["."], ["apply", "--list"], ["verify"], ["--print-completion", "zsh"]])
+def test_an_interrupt_while_a_command_is_loaded_ends_it_in_a_traceback(tmp_path: Path, argv: list[str]) -> None:
+    ran = started("-c", _INTERRUPTED, *argv, cwd=tmp_path, PYTHONPATH=str(TOOLS))
+    prog = f"kv-roles {argv[0]}" if argv[0].isalpha() else "kv-roles"
+    assert (ran.code, ran.out, ran.err) == (130, "", f"{prog}: interrupted.\n")
+
+
 _AT_EACH_RELEASE = """
 import os, runpy, signal, sys, time
 tool, act, *argv = sys.argv[1:]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +100,38 @@ def test_a_checker_of_scripts_is_not_looked_up_in_the_current_folder(
     monkeypatch.setattr(clauses, "_refused", {})
     assert clauses.shells_parse({"a.sh": b"echo\n"}) == ([], None)
     assert not canary.exists()
+
+
+_KV_ROLES = "import sys; sys.path[0] = {tools!r}; from kvcommand.main import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["verify.py", "--lint"],
+        ["port.py", "--to", "{tree}", "--as", "0.9.5", "--output", "new", "--check"],
+        ["kv-roles", "--print-completion", "zsh"],
+        ["kv-roles", "--check", "--", "run.sh"],
+    ],
+    ids=lambda a: " ".join(a[:2]),
+)
+def test_a_program_or_a_module_of_the_current_folder_is_run_by_what_maintainers_and_hooks_run(
+    tiny: Tiny, tmp_path: Path, argv: list[str]
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "run.sh").write_text('vllm serve m --kv-transfer-config \'{"kv_role":"kv_both"}\'\n')
+    for name in ("git", "bash", "rg", "pip", "kubectl"):
+        planted(here, name)
+    for name in ("git", "json", "re", "rich", "shtab", "yaml", "kvroles", "kvcommand", "sitecustomize"):
+        (here / f"{name}.py").write_text(f"open({str(here / 'canary')!r}, 'w')\n")
+    tools = str(tiny.root / "tools")
+    start = ["-c", _KV_ROLES.format(tools=tools)] if argv[0] == "kv-roles" else [f"{tools}/{argv[0]}"]
+    words = [word.format(tree=tiny.unpack(tmp_path / "tree")) if word == "{tree}" else word for word in argv[1:]]
+    more = [] if argv[0] == "kv-roles" else ["--offline", "--cache-dir", str(tiny.cache)]
+    env = {**os.environ, "PATH": f".:{os.environ['PATH']}:"}
+    env.pop("PYTHONPATH", None)
+    ran = subprocess.run([sys.executable, *start, *words, *more], cwd=here, env=env, capture_output=True, check=False)
+    assert ran.returncode in (0, 1), ran.stderr
+    assert b"Traceback" not in ran.stderr
+    assert not (here / "canary").exists()
