@@ -21,7 +21,7 @@ _WORD = regex(r"[\w-]")
 _OF_VARIABLE = r"(?:[&$({]|(?:[\w$]+\.)+|\.(?=$))*$"
 _OF_KEY = r"[&$({]*[\w$.]+(?:\?\.|\.|\[\s*[\"']?)$"
 _FALLS = {
-    keyed: regex(r"(?P<sign>\?\?|\|\||\bor\b|:-|:=|,|\|\s*default\s*\(?|\belse\b|\?[^?:]+:)\s*" + member)
+    keyed: regex(r"(?P<sign>\?\?|\|\||\bor\b|:-|:=|,|\|\s*default\s*\(?|\belse\b(?:\s*\{)?|\?[^?:]+:)\s*" + member)
     for keyed, member in ((False, _OF_VARIABLE), (True, _OF_KEY))
 }
 # What looks a value up, with its arguments; by a name that is not known.
@@ -29,6 +29,9 @@ _LOOKS_UP = regex(
     r"(?i)\b(?:get\w*|pop|look_?up|coalesce|try|dig|fetch|default|unwrap_or)\([^()]*(?:\([^()]*\)[^()]*)*$"
 )
 _OPEN = regex(r"\[\s*\$?[A-Za-z_][\w.]*\s*\]|\b(?:get\w*|look_?up|dig|fetch)\(\s*[^\"'()]*[A-Za-z_.]+\s*\)?\s*[,)]?")
+# What a function gives at its end, the value of a table that it has looked in above.
+_LAST = regex(r"^\s*return\s+[&*]?([\w.]+)\[\s*[\"']$")
+_ABOVE = 240
 _ASKS = regex(r"\bin\b|\bhas\w*\(|[cC]ontains\w*\(")  # of a choice: whether there is a value
 
 
@@ -42,6 +45,10 @@ def given(s: str, name: str, side: Side, *, keyed: bool, twin: bool) -> str:
             continue
         before = s[max(s.rfind("\n", 0, i) + 1, i - _BEFORE) : i]
         m = _FALLS[keyed].search(before)
+        if m is None and keyed and not twin and (table := _LAST.search(before)) is not None:
+            above = s[max(0, i - _ABOVE) : i - len(before)]
+            if re.search(rf"(?<![\w.]){re.escape(table[1])}\[\s*\$?[A-Za-z_]\w*\s*\]", above) is not None:
+                return " ".join((before[-60:] + name).split())
         if m is None:
             continue
         looks_up = _LOOKS_UP.search(before, 0, m.start()) if m["sign"] == "," else None

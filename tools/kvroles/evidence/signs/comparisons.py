@@ -32,6 +32,11 @@ _ARM_AFTER = regex(rf"^{Q}\s*(?:\|[^)\n]{{0,80}})?\)")
 _ARM_BEFORE = regex(rf"(?:^|\n|;;|\bin[ \t])[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{Q}$")
 _GLOB_AFTER = regex(r"\*[\"'\s]")  # "*kv_both*"
 _PATTERN_KEY = regex(rf"\bpattern[-_]regexp?[\"']?:[ \t]*{Q}$|(?i:\bselect-string\b[^\n|;]*-pattern[ \t]+){Q}$")
+_PYGREP = regex(r"(?m)^[ \t]+(?:-[ \t]+)?language:[ \t]*[\"']?pygrep\b")  # a hook of pre-commit that searches
+_ITEM_ABOVE = regex(r"\n[ \t]*-[ \t]")
+_ENTRY = regex(r"^[ \t]+(?:-[ \t]+)?entry:[^\n]*$")
+# A query's condition: ``WHERE kv_role = 'kv_both'``.
+_WHERE = regex(rf"(?i)\b(?:where|and|or|not|having|on|when)\s+[\w.\"`]+\s*(?:=|<>|!=|like|in\s*\([^()]*)\s*{Q}%?$")
 _PATTERN_AFTER = regex(rf"^{Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
 _PATTERN_BEFORE = regex(rf"(?:\.\*|\.\+|\\b|\(\?i\)){Q}$")
 # An address or pattern between slashes: ``awk '/kv_both/'``, ``sed -n '/kv_both/p'``, ``/kv_both/.test(s)``.
@@ -69,6 +74,8 @@ def compared(p: Place) -> bool:
         after = None  # a word of a sentence, and no operator
     if "const" in p.before and _NEGATED_SCHEMA.search(p.before):
         return True
+    if p.lang == "sql" and _WHERE.search(p.line):
+        return True
     if _COMPARED_BEFORE.search(p.line) or (after is not None and (not after["closed"] or _IN_BRACKETS.search(p.line))):
         return True
     if p.lang == "shell" and _ARM_AFTER.match(p.after) and _ARM_BEFORE.search(p.before):
@@ -105,6 +112,7 @@ def searched(p: Place) -> bool:
             _PATTERN_AFTER.match(p.after),
             _PATTERN_BEFORE.search(p.line),
             _PATTERN_KEY.search(p.line),
+            _PYGREP.search(_hook(p)) if p.lang == "yaml" and _ENTRY.match(p.line) else None,
             _between_slashes(p),
             _LOOKED_FOR.search(p.line) if p.lang == "python" else None,
             _REPLACED_AFTER.match(p.after) if "(" in p.line and _REPLACED_BEFORE.search(p.line) else None,
@@ -113,6 +121,11 @@ def searched(p: Place) -> bool:
             _SED.search(p.line) if has_sed(p.line) else None,
         )
     )
+
+
+def _hook(p: Place) -> str:
+    """The lines round the word, up to the list's items before and behind it."""
+    return _ITEM_ABOVE.split(p.before)[-1] + "\n" + _ITEM_ABOVE.split(p.after)[0]
 
 
 def _between_slashes(p: Place) -> re.Match[str] | None:

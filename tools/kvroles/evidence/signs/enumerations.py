@@ -44,6 +44,11 @@ _VOCABULARY = regex(
     | \w*(?:choices?|enum|literal|options|members|oneof|anyof|union|contains|kvrole|picklist|value_parser|possible_values) )
     ["']? \s* (?::[^=\n]{0,60})? [:=(\[{,]{0,3} \s* (?:\w+\s*[(\[{]\s*)* $"""
 )
+# A list of the roles that are no longer taken, be it of one: ``DEPRECATED_ROLES = {``.
+_RETIRED = regex(
+    r"(?i)(?<![a-z])(?:deprecated|legacy|forbidden|banned|disallowed|denied|obsolete|retired|rejected)\w*roles"
+    rf"\s*(?::[^=\n]{{0,60}})?:?=\s*(?P<list>(?:\w+\s*\(\s*)?(?:\[\]\w+)?[\[{{(])\s*{Q}$"
+)
 # What a role is given in turn: ``kv_role=choice(kv_both,kv_producer)``, ``kv_role: [kv_both, kv_producer]`` of a matrix.
 _SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
 _SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{Q}$")
@@ -119,7 +124,8 @@ def listed(p: Place) -> bool:
         return p.lang != "yaml" or _of_all(p)
     beside = _BETWEEN_BEFORE.search(p.before) or _BETWEEN_AFTER.match(p.after)
     if beside is None:
-        return False
+        retired = _RETIRED.search(p.line) if p.lang in CODE else None
+        return retired is not None and not list_used(p.s, p.i, p.line[: retired.start("list")], p.lang)
     if has_sed(p.line) and _SED_NEW.search(p.line):
         return False
     if p.before.endswith(("*", '*"')) and p.lang == "cue":

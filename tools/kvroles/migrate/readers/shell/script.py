@@ -40,6 +40,8 @@ _PATTERN_COMMANDS = frozenset(
     {"grep", "egrep", "rg", "sed", "awk", "jq", "test", "[", "pgrep", "pkill", "perl", "yq"}
 )  # fmt: skip
 _READ_ONLY = frozenset({"grep", "egrep", "fgrep", "zgrep", "rg", "ag", "pgrep", "pkill", "test", "["})
+# What a console shows before a command.
+_PROMPTED = regex(r"[$%][ \t]+(\S+)")
 _TO_STDERR = regex(r"1?>>?\s*(?:&2|/dev/(?:stderr|null|tty))")
 _NEAR = 80  # characters before a name in which what takes its output stands
 _SUBSTITUTED = regex(r"[$`]\(?\s*\Z")
@@ -71,7 +73,11 @@ def assigned(t: Text, node: Node) -> str:
 def command_name(t: Text, node: Node) -> str:
     """The base name of the program or function that a command runs; empty without one."""
     name = node.child_by_field_name("name")
-    return t.s[name.start_byte : name.end_byte].rsplit("/", 1)[-1] if name else ""
+    if name is None:
+        return ""
+    m = _PROMPTED.match(t.s, name.start_byte, node.end_byte)
+    said = m[1] if m is not None else t.s[name.start_byte : name.end_byte]
+    return said.rsplit("/", 1)[-1]
 
 
 def is_pattern(t: Text, node: Node) -> bool:
@@ -79,12 +85,18 @@ def is_pattern(t: Text, node: Node) -> bool:
     name = command_name(t, node)
     if name in {"jq", "yq"} and re.search(r"\s(?:-\w*n\w*|--null-input)\s", t.s[node.start_byte : node.end_byte]):
         return False  # ``jq -n`` makes the object
-    return _SEARCHES.match(t.s, node.start_byte, node.end_byte) is not None or name in _PATTERN_COMMANDS
+    return _searches(t, node) or name in _PATTERN_COMMANDS
 
 
 def looks_only(t: Text, node: Node) -> bool:
     """Whether a command only searches for its words: unlike sed and yq it cannot write them anywhere."""
-    return _SEARCHES.match(t.s, node.start_byte, node.end_byte) is not None or command_name(t, node) in _READ_ONLY
+    return _searches(t, node) or command_name(t, node) in _READ_ONLY
+
+
+def _searches(t: Text, node: Node) -> bool:
+    """Whether a command of two words searches for the rest."""
+    m = _PROMPTED.match(t.s, node.start_byte, node.end_byte)
+    return _SEARCHES.match(t.s, m.start(1) if m is not None else node.start_byte, node.end_byte) is not None
 
 
 def variable_printed(t: Text, node: Node) -> str:
