@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import islice
 
 from kvroles.evidence import conditions, expressions, given, listed, names
 from kvroles.evidence.arms import Arms
@@ -47,6 +48,10 @@ _TRADES = {
     False: regex(rf"(?i)(?<![a-z])producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:{_TRADE_NOUN}))|生产者"),
     True: regex(rf"(?i)(?<![a-z])consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:{_TRADE_NOUN}))|消费者"),
 }
+# A name in a condition, and what a line sets one to, up to the end of that or of a template's action.
+_TRUTH = regex(r"(?<![\w\"'-])[A-Za-z_]\w{3,60}(?![\w\"'(-])")
+_SETS_TRUTH = regex(r"(?:\s*:\s*\w+)?\s*:?=(?!=)\s*([^\n;]{1,200}?)\s*(?:;|-?[%}]\}|\r?\n|\Z)")
+_USES = 60  # of one name
 _PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
 # A value that whoever starts it may replace: ${ROLE:-prefill}, ${{ inputs.role || 'prefill' }}.
 _OPEN = regex(r"\$\{\w+:?[-=]|\$\{\{[^{}]*\|\|")
@@ -96,6 +101,9 @@ class FileCtx(Deployment):
         self.name = name
         self.nixl = nixl
         self.neighbours = neighbours  # the names beside a path, itself included
+        self._truths: dict[
+            str, bool
+        ] = {}  # of the names of truths that were asked about: whether they are set to the contrary
         self._sides: dict[str, frozenset[Side]] = {}  # of the names that were asked about
         self._counted = 0, 0  # the last place whose line was asked for, and the line feeds before it: the next is near
         self.arms: Arms | None = None  # of the conditionals and loops of a template
@@ -232,7 +240,23 @@ class FileCtx(Deployment):
     def holds(self, condition: str, *, shell: bool = False) -> Side | None:
         """The side that a condition of this file being true means (see ``conditions.holds``): by a word that other trades use
         as well only where the other one stands in the file too or something else says P/D."""
+        if self._set_otherwise(condition):
+            return None
         return self._in_company(conditions.holds(condition, shell=shell), condition)
+
+    def _set_otherwise(self, condition: str) -> bool:
+        """Whether a condition asks a truth that the file sets to what its name denies: ``is_prefill = role != "prefill"``."""
+        return any(
+            self._denied(name) for name in set(_TRUTH.findall(condition)) if names.condition_side(name) is not None
+        )
+
+    def _denied(self, name: str) -> bool:
+        if name not in self._truths:
+            s, side = self.text.s, names.condition_side(name)
+            set_to = {m[1] for i in islice(occurrences(s, name), _USES) if (m := _SETS_TRUTH.match(s, i + len(name)))}
+            said, own = conditions.told(set_to.pop(), value=True) if len(set_to) == 1 else (None, True)
+            self._truths[name] = said in PD and own is not (said is side)
+        return self._truths[name]
 
     def branch_side(
         self, condition: str, *, taken: bool, shell: bool = False, only_two: bool | None = None
@@ -240,6 +264,8 @@ class FileCtx(Deployment):
         """The side of what runs where a condition of this file holds (``taken``) or does not: the side that is asked for there.
         Of ``only_two`` arms, as where it does not hold, also the other one, if the condition rules out one of two and the file
         knows no third."""
+        if self._set_otherwise(condition):
+            return None
         if taken and (side := self.holds(condition, shell=shell)) is not None:
             return side
         side, own = conditions.told(condition, value=taken, shell=shell)
