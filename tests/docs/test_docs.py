@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -87,23 +86,6 @@ def test_commands_in_the_docs_are_ones_the_tools_take(
         except SystemExit as e:
             refusal = e.code  # 0 for --help
         assert not refusal, f"{block}: {capsys.readouterr().err}"
-
-
-IN_SENTENCES = sorted(
-    {
-        (page.relative_to(docs.ROOT).as_posix(), command)
-        for page in docs.written_pages()
-        for command in re.findall(r"`python3? tools/(\w+\.py [^`]+)`", page.read_text(encoding="utf-8"))
-    }
-)
-
-
-@pytest.mark.parametrize(("page", "command"), IN_SENTENCES)
-def test_commands_in_sentences_are_ones_the_tools_take(
-    page: str, command: str, parsers: dict[str, argparse.ArgumentParser]
-) -> None:
-    tool, *words = shlex.split(command)
-    parsers[tool].parse_args(words)
 
 
 def test_every_finding_code_has_a_page_that_says_the_same() -> None:

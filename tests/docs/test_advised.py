@@ -1,6 +1,7 @@
-"""What the maintainers' tools advise can be typed: each command in a message is one that its tool takes.
+"""What the tools' messages and the pages' sentences advise can be typed: each command is one that its tool takes.
 
-Those of apply, vendor and migrate are taken in ``tests/apply``, ``tests/vendored`` and ``tests/command``.
+The commands of a page's blocks are those of ``test_docs.py``. Where apply, vendor and migrate refuse, what they advise is also
+run: ``tests/apply``, ``tests/vendored``, ``tests/command``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from kvworkshop.pages import reference
-from support.docs import ROOT
+from support.docs import ROOT, written_pages
 
 TOOLS = ROOT / "tools"
 
@@ -34,7 +35,13 @@ def _advised(path: Path) -> Iterator[str]:
             yield from re.findall(r"`?(?:python3? )tools/(\w+\.py [^`;]+)", _text(node))
 
 
-COMMANDS = sorted({(path.relative_to(TOOLS).as_posix(), c) for path in TOOLS.rglob("*.py") for c in _advised(path)})
+def _commands() -> Iterator[tuple[str, str]]:
+    """(file, command)."""
+    for path in TOOLS.rglob("*.py"):
+        yield from ((path.relative_to(ROOT).as_posix(), command) for command in _advised(path))
+    for page in written_pages():
+        found = re.findall(r"`python3? tools/(\w+\.py [^`]+)`", page.read_text(encoding="utf-8"))
+        yield from ((page.relative_to(ROOT).as_posix(), command) for command in found)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +49,8 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return reference.tool_parsers(ROOT)
 
 
-@pytest.mark.parametrize(("where", "command"), COMMANDS)
-def test_a_command_that_a_message_names_is_one_that_the_tool_takes(
+@pytest.mark.parametrize(("where", "command"), sorted(set(_commands())))
+def test_a_command_that_is_advised_is_one_that_the_tool_takes(
     where: str, command: str, parsers: dict[str, argparse.ArgumentParser]
 ) -> None:
     tool, *words = shlex.split(command)
