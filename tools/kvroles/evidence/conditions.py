@@ -12,6 +12,7 @@ import re
 from kvroles.evidence.expressions import BELOW, EQUAL, Expression, parsed
 from kvroles.evidence.frames import Side
 from kvroles.evidence.names import PD, condition_side, count_side, own, role_key, role_value, side_word, split_name
+from kvroles.evidence.patterns import regex
 
 _UNEQUAL = frozenset({"!=", "!==", "<>", "-ne", "ne"})
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -109,9 +110,14 @@ def selector_side(selector: str) -> Side | None:
     return found.pop() if len(found) == 1 else None
 
 
+# Rust's ``Some(Role::Prefill)`` without what is round it; ``Some(prefill)`` only gives what is there a name.
+_HELD = regex(r"^(?:Some|Ok)\((?=&?[\"']|&?(?:\w+::)+\w)")
+
+
 def _of_pattern(word: str) -> Side | None:
     """The side of one alternative: ``prefill``, ``"prefill"``, ``*prefill*``, ``&Role::Prefill``."""
-    m = re.fullmatch(r"[\"']?\*?([\w.:*-]*?)\*?[\"']?", word.removeprefix("&"))
+    word = _HELD.sub("", word).removeprefix("&")
+    m = re.fullmatch(r"[\"']?\*?([\w.:*-]*?)\*?[\"']?", word)
     if m is None or "*" in m.group(1):
         return None
     return role_value(m.group(1)) or _of_word(m.group(1))

@@ -26,7 +26,8 @@ _LEAVES = regex(
     r"^\s*(?:(?:return|raise|continue|break|throw|panic|sys\.exit|os\._?[eE]xit|(?:std::)?process(?:\.|::)exit|k?log\.Fatal\w*)\b"
     r"|(?:exit|quit)\(|(?:anyhow::)?bail!|unreachable!)"
 )
-_VARIANT = regex(r"((?:\w+::)+\w+)\s*(?:\{[^{}|]*\}|\([^()|]*\))?")  # of Rust's enumeration
+# A variant of Rust's enumeration, in ``Some(...)`` or ``Ok(...)`` too.
+_VARIANT = regex(r"(?:(?:Some|Ok)\(\s*)?&?((?:\w+::)+\w+)\s*(?:\{[^{}|]*\}|\([^()|]*\))?\)?")
 _CONJUNCT = regex(r"\band\b|&&")
 _OTHER = regex(r"\bor\b|\|\||\bnot\b|!(?!=)")
 

@@ -20,6 +20,7 @@ from kvroles.migrate.readers.code.conditionals import JOINED, Conditionals
 from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
 from kvroles.migrate.readers.words import REACH
 
+_THEN = regex(r"(.{1,200}?)\s*\.then(?:_some)?", re.S)  # Rust's ``(role == "prefill").then(|| ...)``
 _TEST_NAME = regex(r"^(?:test_|Test|test$|bench_|Benchmark|Example)")
 # The twin without which a function called ``decode`` may decode anything: a function, a method, a lambda with a name.
 _PREFILL_FUNCTION = regex(
@@ -240,6 +241,11 @@ class Unit(Conditionals):
         name = self.called(node)
         if inner.type not in {"argument_list", "arguments", "token_tree"}:
             return up
+        if self.spec.grammar == "rust" and (asked := _THEN.fullmatch(name)) is not None:
+            words, place = asked[1].strip(), self.t.at(node.start_byte)
+            scope = Scope("branch", words[:80], up, pickers.holding(words, words[:80], self.ctx, place))
+            scope.fork = place, inner.start_byte
+            return scope
         scope = Scope("call", re.sub(r"\s+", "", name)[-80:], up)
         if ABOUT_A_SERVER.search("_".join(split_name(scope.name.rsplit(".", 1)[-1]))):
             scope = self._named(kinds.CALL, scope.name, up, node)
