@@ -31,6 +31,7 @@ _ENDEF = regex(r"[ \t]*endef\b")
 _TARGET_VAR = regex(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]+)\s*[:?+!]?=\s*")
 _CONDITIONAL = regex(r"^ *(?P<word>ifeq|ifneq|ifdef|ifndef|else|endif)\b(?P<test>.*)")
 _EQUAL = regex(r"(ifn?eq)\s*(?:\((.*),(.*)\)|[\"'](.*)[\"']\s+[\"'](.*)[\"'])\s*$")
+_ENDS_MAKE = regex(r"\s*\$[({]error\b[^\n]*[)}]\s*")
 _JUST_VAR = regex(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
 
@@ -129,7 +130,7 @@ class _RecipeFile:
         """Read the target whose ``rule`` is line ``i``, with its recipe; the number of the line below."""
         t, ctx, (a, b) = self.t, self.ctx, self._lines[i]
         name, needs = rule.group("name"), rule.group("deps")
-        around = _of_line(t, a, b, self._comments, self.up, ctx)
+        around = _of_line(t, a, b, self._comments, _within(self._conditions, a, -1, self.up, t, ctx), ctx)
         scope = lines_of.named(Scope("target", name, around), kinds.TARGET, name, t.at(a), ctx)
         scope.find_uses, scope.only_doubts = partial(self._started, name), True
         segments, below = self._recipe(i + 1, a, scope)
@@ -259,10 +260,12 @@ def _meaning(values: list[tuple[str, str]], name: str) -> str | None:
 
 
 def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
-    """The branches of a Makefile's conditionals, in order of their start."""
+    """The branches of a Makefile's conditionals, in order of their start. What follows one that ends make is a branch too."""
     out: list[Branch] = []
     stack: list[Branch] = []
     chained: set[int] = set()  # where each ``else if`` begins
+    opens: set[int] = set()  # where each ``if`` begins
+    guarded: list[list[Branch]] = [[]]  # of the file, and of each branch that is open: what a guard in it lets through
     for a, b in lines:
         m = _CONDITIONAL.match(t.s[a:b])
         if m is None:
@@ -270,16 +273,21 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
         word, test = m["word"], m["test"].strip()
         if word in {"else", "endif"} and stack:
             opened = stack.pop()
-            out.append(opened._replace(end=a))
+            out += [opened._replace(end=a), *(guard._replace(end=a) for guard in guarded.pop())]
+            if word == "endif" and opened.start in opens and _ENDS_MAKE.fullmatch(t.s, opened.start, a) is not None:
+                guarded[-1].append(Branch(b, b, opened.condition, not opened.negated, (opened.start, a)))
             if word == "else" and not test:
                 first = None if opened.start in chained else (opened.start, a)
                 stack.append(Branch(b, b, opened.condition, not opened.negated, first))
+                guarded.append([])
         if word != "endif" and (word != "else" or test):
             asked = _EQUAL.match(test if word == "else" else f"{word} {test}")
             pair = [g.strip() for g in asked.groups()[1:] if g is not None] if asked is not None else []
             said = f"if {pair[0]} == {pair[1]}" if pair else f"if {word} {test}"
             stack.append(Branch(b, b, said, asked is not None and asked[1] == "ifneq"))
-            chained |= {b} if word == "else" else set()
+            guarded.append([])
+            (chained if word == "else" else opens).add(b)
+    out += [guard._replace(end=len(t.s)) for guard in guarded[0]]
     return sorted(out, key=lambda branch: branch.start)
 
 

@@ -100,6 +100,7 @@ _OPEN = regex(
     re.S,
 )
 _ELSE = regex(r"^\{[{%][-+]?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
+_FAILS = regex(r"\s*\{[{%]-?\s*(?:do\s+)?(?:fail|raise\w*)\b[^{}]*[}%]\}\s*")
 _END = regex(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
 
 
@@ -114,25 +115,33 @@ def defined(b: Branch) -> str:
 
 @lru_cache(maxsize=8)
 def branches(s: str) -> list[Branch]:
-    """Every branch of every conditional, loop and definition in ``s``, in order of their start."""
+    """Every branch of every conditional, loop and definition in ``s``, in order of their start. What follows a conditional that
+    fails where its condition holds is a branch too, where it does not."""
     out: list[Branch] = []
     stack: list[Branch] = []
     chained: list[bool] = []  # whether an ``else if`` has been met
+    guarded: list[list[Branch]] = [[]]  # of the text, and of each branch that is open: what a guard in it lets through
     for m in _ACTION.finditer(s):
         action = m.group()
         if opened := _OPEN.match(action):
             stack.append(Branch(m.end(), -1, opened.group(1) + " " + opened.group(2).strip(), False))
             chained.append(False)
+            guarded.append([])
         elif (other := _ELSE.match(action)) and stack:
             before = stack.pop()
-            out.append(before._replace(end=m.start()))
+            out += [before._replace(end=m.start()), *(guard._replace(end=m.start()) for guard in guarded[-1])]
+            guarded[-1] = []
             own = other.group(1).strip()
             chained[-1] = chained[-1] or bool(own)
             first = None if chained[-1] else (before.start, m.start())
             stack.append(Branch(m.end(), -1, f"if {own}" if own else before.condition, not own, first))
         elif _END.match(action) and stack:
-            out.append(stack.pop()._replace(end=m.start()))
-            chained.pop()
+            closed = stack.pop()
+            out += [closed._replace(end=m.start()), *(guard._replace(end=m.start()) for guard in guarded.pop())]
+            alone = not chained.pop() and closed.first is None and closed.condition.startswith("if ")
+            if alone and _FAILS.fullmatch(s, closed.start, m.start()) is not None:
+                guarded[-1].append(Branch(m.end(), -1, closed.condition[3:], True, (closed.start, m.start())))
+    out += [guard._replace(end=len(s)) for guard in guarded[0]]
     only = {b.first[0]: (b.start, b.end) for b in out if b.first is not None}
     return sorted((b._replace(other=only.get(b.start)) for b in out), key=lambda b: b.start)
 
