@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from kvroles.migrate import cli, hits, settings
 from kvroles.said import shell
+from support.docs import ROOT
 
 CONFIG = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 GOOD = f"# prefill\nvllm serve m --kv-transfer-config '{CONFIG}'\n"
@@ -149,6 +152,13 @@ def test_a_device_or_a_folder_of_the_kernel_is_one_finding(capsys: pytest.Captur
         pytest.skip(f"no {path} on this system")
     code, out = _run(capsys, path)
     assert (code, out.count("KVR190"), out.count("\n") < 10) == (1, 1, True)
+
+
+def test_a_pipe_that_is_named_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.sh")
+    command = [sys.executable, ROOT / "tools/migrate.py", "--check", "pipe.sh"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, "pipe.sh:1:1: KVR190 skipped: not a regular file" in ran.stdout) == (1, True)
 
 
 def test_a_sparse_file_is_not_read_where_it_is_empty(capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,6 +160,26 @@ def test_a_library_that_is_not_there_ends_kv_roles_in_a_traceback(tmp_path: Path
     assert "kv-roles: It needs the library 'shtab'" in ran.said
 
 
+@pytest.mark.parametrize("tool", sorted(p.stem for p in TOOLS.glob("*.py")))
+def test_an_interrupt_before_a_tool_has_begun_ends_it_in_a_traceback(tmp_path: Path, tool: str) -> None:
+    shutil.copytree(TOOLS, tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    module = tmp_path / "tools/kvroles/__init__.py"
+    module.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n" + module.read_text())
+    ran = started(tmp_path / "tools" / f"{tool}.py", "--help", cwd=tmp_path)
+    assert (ran.code, ran.out, ran.err) == (-signal.SIGINT, "", "")
+
+
+def test_an_interrupt_of_a_tool_that_has_begun_is_told(tmp_path: Path) -> None:
+    shutil.copytree(TOOLS, tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    module = tmp_path / "tools/kvroles/apply/command.py"
+    module.write_text(
+        module.read_text().replace("def run(args", "def run(_): signal.raise_signal(2)\nimport signal\ndef old(args")
+    )
+    ran = started(tmp_path / "tools/apply.py", "--list", cwd=tmp_path)
+    assert (ran.code, "Traceback" in ran.err) == (130, False)
+    assert "apply.py: interrupted" in ran.said
+
+
 _INTERRUPTED = """
 import os, signal, sys
 from kvcommand import main

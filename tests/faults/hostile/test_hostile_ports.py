@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -245,6 +246,15 @@ def test_a_full_disk_leaves_half_of_what_port_writes(project: Tiny, run: Run, sh
     assert lock.read_bytes() == odd
     run("port", "--relock").ok()
     assert lock.read_bytes() == whole
+
+
+WORKSHOP = Path(__file__).resolve().parents[3] / "tools/kvworkshop"
+KEEPS = ("port/*.py", "verify/*.py", "effects/*.py", "runtime/unit_runs.py")  # what writes files that are committed
+
+
+@pytest.mark.parametrize("path", sorted(p for k in KEEPS for p in WORKSHOP.glob(k)), ids=lambda p: p.stem)
+def test_a_full_disk_leaves_half_of_a_file_that_is_written_round_the_one_way(path: Path) -> None:
+    assert not re.search(r"\.write_(?:text|bytes)\(|\bopen\([^)]*[\"'][wax]", path.read_text(encoding="utf-8"))
 
 
 def test_a_full_disk_loses_the_earlier_series(tiny: Tiny, run: Run, project: Tiny, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from kvroles.said import counted
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve, version
 from kvroles.sources.release_files import Options
+from kvroles.tree import handles
 
 from kvworkshop.effects import claims, elsewhere
 from kvworkshop.effects.check import Reading, evidence, problems, read
@@ -121,9 +122,9 @@ def write(job: Job, path: Path = TABLE, claims_path: Path | None = None, lines_p
     said = claims.load(claims_path) if claims_path else ()
     examined = examine(table, job, said)
     releases = tuple(job.lock.releases)
-    path.write_text(table.proven(releases, evidence(table, examined.readings, releases)).to_json(), encoding="utf-8")
+    handles.write(path, table.proven(releases, evidence(table, examined.readings, releases)).to_json().encode())
     if claims_path:
-        lines_path.write_text(_merged(lines_path, examined), encoding="utf-8")
+        handles.write(lines_path, _merged(lines_path, examined).encode())
     return _summary(table, examined, said)
 
 

@@ -16,6 +16,7 @@ from kvroles.errors import UsageError
 from kvroles.places import default_cache_dir
 from kvroles.said import counted
 from kvroles.series import project
+from kvroles.tree import handles
 
 from kvworkshop.runtime import upstream_tests
 from kvworkshop.runtime.environments import Interpreter, Say, interpreter
@@ -114,6 +115,6 @@ def write(root: Path, record: dict[str, Any]) -> None:
     rest = {key: value for key, value in record.items() if key != "release"}
     releases = {**kept, record["release"]: rest}
     ordered = {release: releases[release] for release in ENVIRONMENTS if release in releases}
-    path.write_text(json.dumps({"schema": SCHEMA, "releases": ordered}, indent=2) + "\n", encoding="utf-8")
+    handles.write(path, (json.dumps({"schema": SCHEMA, "releases": ordered}, indent=2) + "\n").encode())
     merged = compat.merge([], compat.unit_counts(root), compat.read(root))
-    (root / compat.COMPAT).write_bytes(compat.dumps(merged))
+    handles.write(root / compat.COMPAT, compat.dumps(merged))
