@@ -70,4 +70,4 @@ def _set_anew(s: str, name: str) -> int:
         return len(s)
     below = re.compile(r"\n(?=[^\s)\]}#])").search(s, m.end())
     value = s[m.end() : below.start() if below else len(s)]
-    return len(s) if any(True for _ in occurrences(value, name)) else m.start()
+    return len(s) if names(value, name) else m.start()

@@ -152,12 +152,16 @@ class Unit(Conditionals):
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole):
             if not scope.cues:
                 scope.find_uses = partial(self._uses, whole, node, call=False)
-            elif self.elsewhere is not None and _IDENTIFIER.search(whole):
+            elif self.elsewhere is not None and self._is_known_beyond(whole):
                 scope.find_uses, scope.only_doubts = partial(self.elsewhere, whole), True
         if whole.startswith(("os.environ[", "env[")):
             scope.find_uses, scope.only_doubts = partial(self._mentions, names[0], node), True
         self.may_be_handed_on(scope, scope.name if scope.name == whole else names[0], node)
         return scope
+
+    def _is_known_beyond(self, name: str) -> bool:
+        """Whether another cell or fence that has a name means the same variable: any cell of a notebook, which is one program."""
+        return self.ctx.name.endswith(".ipynb") or _IDENTIFIER.search(name) is not None
 
     def _uses(self, name: str, node: Node, *, call: bool) -> list[Scope]:
         """The owners of every use of the variable ``name`` that ``node`` sets, or with ``call`` of every call of that function.
@@ -171,7 +175,7 @@ class Unit(Conditionals):
             found = sorted([*found, *self.kept((name, "run", a, b), None, partial(self._run, name, a, b))])
         if len(found) > _MANY:
             return [Scope("uses", name, None)]  # a common word: where it stands says nothing
-        beyond = self.elsewhere if not call and _IDENTIFIER.search(name) else None
+        beyond = self.elsewhere if not call and self._is_known_beyond(name) else None
         out: list[Scope] = beyond(name) if beyond is not None else []
         told: list[Scope] = []  # a scope for each call whose arguments name a side
         for i in found:

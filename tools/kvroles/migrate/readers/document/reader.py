@@ -23,6 +23,7 @@ from kvroles.migrate.readers.document import lines as md
 _JOINED = regex(r"(?i)^[\s,;.)`]*(?:and|then|or|und|et|y)?\b[\s,]*")  # before what is said of another one
 _ABOUT_CODE = regex(r"((`+)[^`\n]{1,2000}\2)[ \t]*\([^()\n]{1,80}\)")
 _SETS_FOR = regex(r"\s*(?:[A-Za-z_]\w*=\S*\s+)+[\w./-]")
+_TAKEN = regex(r"(?i)^\W*(?:then\W+)?(?:copy|reuse|re-use|take|use|fetch)\b[^.;]*\bfrom\b")
 _NEAR = 20  # blocks above a line that tells to run one of them again
 _MANY = 100  # such lines of one document
 _HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
@@ -325,8 +326,10 @@ class _Document:
                 Scope("", "", None),
                 [c._replace(side=Side.SHARED) for c in cues[:1] if both_said(bare) or alike_said(bare)],
             )
-        of_another = excludes(bare) or depends(bare)
+        taken = _TAKEN.search(bare) is not None  # from another: the sentence is about its section's side
+        of_another = excludes(bare) or (depends(bare) and not taken)
         over = [scope for start, scope in self.sections if start <= i and not of_another]
+        cues = [] if taken and over and over[-1].cues else cues
         return Scope("line", "", over[-1] if over else Scope("", "", None), cues, place=self.t.at(i))
 
     def _later_uses(self, name: str, own: tuple[int, int]) -> list[Scope]:
