@@ -15,6 +15,7 @@ from kvroles import console
 from kvroles.errors import Exit, UsageError
 from kvroles.migrate import cli
 from kvroles.said import shell
+from support import terminal
 from support.advice import commands
 from support.docs import ROOT
 from support.driver import Ran
@@ -60,7 +61,7 @@ def test_a_tree_of_any_name_is_finished_by_the_command_that_its_refusal_prints(
     asked().ok()
     (tree / UTILS).write_bytes(pristine("0.22.1")[UTILS])
     command = commands(asked().refused(1, "partial").err)[-1]
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": terminal.PATH}
     subprocess.run(["bash", "-c", command], cwd=tiny.root, env=env, capture_output=True, check=True)
     asked("--check").ok()
 

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from kvroles.contract import terms
 from kvroles.migrate import cli
 from kvroles.series import project
 from kvworkshop.pages import home
-from support import docs
+from support import docs, terminal
 
 SUFFIX = {"json": "json", "yaml": "yaml", "yaml+jinja": "yaml", "bash": "sh", "python": "py"}
 
@@ -143,7 +142,7 @@ def cluster(tmp_path: Path) -> dict[str, str]:
     kubectl = tmp_path / "kubectl"
     kubectl.write_text('#!/bin/sh\nexec cat "$(dirname "$0")/$1"\n')
     kubectl.chmod(0o755)
-    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(tmp_path), terminal.PATH])
     return {**os.environ, "PATH": path}
 
 

@@ -57,7 +57,9 @@ class Built:
 def tool(name: str, *words: str, cwd: Path, **env: str) -> str:
     """Run a script of ``cwd``, or a command of this environment; returns what it printed, and fails with it."""
     command = [sys.executable, name] if name.endswith(".py") else [str(Path(sys.executable).parent / name)]
-    return terminal.output(*command, *words, cwd=cwd, env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **env})
+    return terminal.output(
+        *command, *words, cwd=cwd, env={**os.environ, "PATH": terminal.PATH, "NO_MKDOCS_2_WARNING": "1", **env}
+    )
 
 
 @pytest.fixture(scope="session")

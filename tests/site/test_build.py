@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from support import terminal
 
 from .conftest import EDIT_URI, Built, tool
 
@@ -173,11 +174,10 @@ python tools/pages.py
 mkdocs build --strict -d mkdocs-site
 zensical build --clean --strict
 python tools/pages.py --seal site"""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [isolated, "-rn", "bash", "-c", script],
         cwd=checkout,
-        env={**os.environ, "PATH": path, "NO_MKDOCS_2_WARNING": "1"},
+        env={**os.environ, "PATH": terminal.PATH, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         check=False,

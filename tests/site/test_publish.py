@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ class Remote:
         return self._run("git", "ls-tree", "-r", "--name-only", f"gh-pages:{path}", cwd=self.bare)
 
     def _run(self, *words: str, cwd: Path, **env: str) -> str:
-        path = os.pathsep.join([str(Path(sys.executable).parent), str(self.folder / "bin"), os.environ["PATH"]])
+        path = os.pathsep.join([str(self.folder / "bin"), terminal.PATH])
         alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "NO_MKDOCS_2_WARNING": "1"}
         return terminal.output(*words, cwd=cwd, env={**os.environ, **alone, "PATH": path, **env})
 

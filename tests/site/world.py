@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,11 +34,10 @@ class World:
     def __post_init__(self) -> None:
         self.checkout, self.vllm = self.folder / "vllm-kv-roles", self.folder / "vllm"
         self.cache = self.folder / "cache" / "vllm-kv-roles"
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         who = {f"GIT_{w}_{k}": v for w in ("AUTHOR", "COMMITTER") for k, v in (("NAME", "x"), ("EMAIL", "x@localhost"))}
         index = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": self.index.as_uri()}
         alone = {"GIT_CONFIG_GLOBAL": os.devnull, "XDG_CACHE_HOME": str(self.folder / "cache"), "NO_COLOR": "1"}
-        self.env = {**os.environ, **who, **index, **alone, "PATH": path}
+        self.env = {**os.environ, **who, **index, **alone, "PATH": terminal.PATH}
 
     @property
     def index(self) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 
 from support import terminal
@@ -32,8 +31,7 @@ def run(block: Block, checkout: Path) -> list[tuple[str, str, str]]:
     """(command, expected, printed) of each command, run in one shell in ``checkout``."""
     steps = commands(block)
     script = "".join(f"{command}\nrc=$?; printf '%s\\n' '{_MARK}'; (exit $rc)\n" for command, _ in steps)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+    env = {**os.environ, "PATH": terminal.PATH, "COLUMNS": "100", "NO_COLOR": "1"}
     done = terminal.run("bash", "-c", script, cwd=checkout, env=env)
     printed = done.stdout.replace(str(checkout), HOME).split(f"{_MARK}\n")[: len(steps)]
     return [(command, expected, got) for (command, expected), got in zip(steps, printed, strict=True)]
