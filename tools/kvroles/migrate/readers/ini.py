@@ -23,6 +23,7 @@ from kvroles.migrate.readers.template import branches as branches_of
 _LINE = regex(r"(?m)^[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>(?:[^\n\\]|\\\r?\n|\\.)*)")
 _SECTION = regex(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
 _DESCRIPTION = regex(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
+_ENVIRONMENT_FILE = regex(r"(?m)^[ \t]*EnvironmentFile[ \t]*=[ \t]*[^\s#]")
 _ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
 _NAME = regex(r"(?m)^[ \t]*(?:ContainerName|HostName|SyslogIdentifier)[ \t]*=[ \t]*([\w.-]+)[ \t]*$")
 _REFERENCE = regex(r"\$\{(?:(?P<section>[^:{}\n]{1,80}):)?(?P<key>[\w.-]+)\}|%\((?P<alone>[\w.-]+)\)s")
@@ -210,9 +211,11 @@ class _Unit:
 
 
 def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:
-    """What a section's variables and names say: ``Environment="ROLE=decode"``, ``environment=ROLE="decode"``."""
+    """What a section's variables and names say: ``Environment="ROLE=decode"``, ``environment=ROLE="decode"``. Of a unit of
+    systemd's a file of variables replaces what it sets itself; podman's own files do not."""
     out: list[Cue] = []
-    for line in _ENVIRONMENT.finditer(t.s, start, end):
+    replaced = not ctx.name.endswith(".container") and _ENVIRONMENT_FILE.search(t.s, start, end) is not None
+    for line in _ENVIRONMENT.finditer(t.s, start, end) if not replaced else ():
         for m in re.finditer(r"(\w+)=[\"']?([^\s\"',%]+)", line.group(1)):
             out += argv.env_cues(m.group(1), m.group(2), t.at(line.start()), ctx)
     out = [c for c in out if c.weight == Weight.FLAG]

@@ -21,7 +21,7 @@ from kvroles.migrate.readers import choices, pairs
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers.base import ByHeading, File
 from kvroles.migrate.readers.template import branches as branches_of
-from kvroles.migrate.readers.template.actions import Branch
+from kvroles.migrate.readers.template.actions import GUARDS, Branch
 
 _RULE = regex(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
 _RECIPE = regex(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
@@ -274,7 +274,13 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
         if word in {"else", "endif"} and stack:
             opened = stack.pop()
             out += [opened._replace(end=a), *(guard._replace(end=a) for guard in guarded.pop())]
-            if word == "endif" and opened.start in opens and _ENDS_MAKE.fullmatch(t.s, opened.start, a) is not None:
+            few = len(guarded[-1]) < GUARDS
+            if (
+                few
+                and word == "endif"
+                and opened.start in opens
+                and _ENDS_MAKE.fullmatch(t.s, opened.start, a) is not None
+            ):
                 guarded[-1].append(Branch(b, b, opened.condition, not opened.negated, (opened.start, a)))
             if word == "else" and not test:
                 first = None if opened.start in chained else (opened.start, a)

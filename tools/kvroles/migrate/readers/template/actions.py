@@ -100,6 +100,7 @@ _OPEN = regex(
     re.S,
 )
 _ELSE = regex(r"^\{[{%][-+]?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
+GUARDS = 20  # of one block that are looked at: each is round all that follows
 _FAILS = regex(r"\s*\{[{%]-?\s*(?:do\s+)?(?:fail|raise\w*)\b[^{}]*[}%]\}\s*")
 _END = regex(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
 
@@ -139,7 +140,7 @@ def branches(s: str) -> list[Branch]:
             closed = stack.pop()
             out += [closed._replace(end=m.start()), *(guard._replace(end=m.start()) for guard in guarded.pop())]
             alone = not chained.pop() and closed.first is None and closed.condition.startswith("if ")
-            if alone and _FAILS.fullmatch(s, closed.start, m.start()) is not None:
+            if alone and len(guarded[-1]) < GUARDS and _FAILS.fullmatch(s, closed.start, m.start()) is not None:
                 guarded[-1].append(Branch(m.end(), -1, closed.condition[3:], True, (closed.start, m.start())))
     out += [guard._replace(end=len(s)) for guard in guarded[0]]
     only = {b.first[0]: (b.start, b.end) for b in out if b.first is not None}
