@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvroles.evidence import argv, kinds, pickers
+from kvroles.evidence import argv, given, kinds, pickers
 from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
@@ -214,6 +214,8 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
         elif key in ENV_KEYS - {"vars", "params", "variables"}:
             # ``envs`` of a SkyPilot task are defaults: a variable that its text asks for may be set anew at the start.
             cues = _env(v, ctx)
+            if cues and any(given.may_set_any(script) for script in _scripts(m)):
+                cues = []
             asked = ctx.text.s.replace("{", "") if key == "envs" and cues else ""
             out.append(_Said(key, [c for c in cues if f"${c.words.split('=')[0]}" not in asked]))
         if key in _LOOPS and (both := _both_in(v)):
@@ -341,6 +343,14 @@ def _env(node: Node, ctx: FileCtx) -> list[Cue]:
                 name, _, val = item.value.partition("=")
                 out += argv.env_cues(name, val, item.text.at(0), ctx)
     return [c for c in out if c.weight == Weight.FLAG]
+
+
+def _scripts(m: Map) -> Iterator[str]:
+    """The strings of a container's command and arguments."""
+    for k, v in m.pairs:
+        for node in (v.items if isinstance(v, Seq) else [v]) if k.value in _ARG_KEYS else ():
+            if isinstance(node, Scalar):
+                yield node.value
 
 
 def container_words(m: Map) -> tuple[list[argv.Word], bool]:

@@ -46,3 +46,22 @@ def _given(s: str, end: int) -> str:
             break
         held += 1
     return "\n".join(lines[:held])
+
+
+# What may set any variable: a file that is sourced, a text that is evaluated, names that a command or a variable gives.
+_SETS_ANY = regex(
+    r"""(?xm)(?:^|[;&|({!]|-c[ \t]+["']|\b(?:then|do|else)\b)[ \t]*(?:(?:builtin|command)[ \t]+)?(?:
+      (?:\.|source)[ \t]+(?P<file>[^\n;&|]+) | eval[ \t]+(?P<text>[^\n;&|]+)
+      | (?:export|declare|typeset|readonly)[ \t]+(?:-\w+[ \t]+)*["']?[$`] )"""
+)
+# Files and texts of tools that set up a shell, and no role.
+_SETS_UP = regex(
+    r"(?:^|/)(?:activate|conda\.sh|set_?env\.sh|setvars\.sh|\.bashrc|\.(?:bash_)?profile|nvm\.sh|\.cargo/env)[\"']?(?:\s|$)"
+    r"|^[\"']?(?:\$\(|`)\s*\S*(?:conda|mamba|pyenv|ssh-agent|direnv|module|modulecmd)\b"
+)
+
+
+def may_set_any(s: str, start: int = 0, end: int | None = None) -> bool:
+    """Whether a statement of a shell's text, between two indices, may set a variable that it does not name."""
+    found = _SETS_ANY.finditer(s, start, len(s) if end is None else end)
+    return any(_SETS_UP.search((m["file"] or m["text"] or "").strip()) is None for m in found)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, kinds
+from kvroles.evidence import argv, comments, given, kinds
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import past, without_past
@@ -179,23 +179,6 @@ def behind(source: Source, node: Node) -> list[Cue]:
 _SET_AGAIN = (
     r"(?<![\w$]){0}=|\b(?:read|mapfile|readarray|getopts|unset|for|select|printf\s+-v)\b[^\n;|]*(?<![$\w]){0}\b"
 )
-# What may set any variable: a file that is sourced, a text that is evaluated, names that a command or a variable gives.
-_SETS_ANY = regex(
-    r"""(?xm)(?:^|[;&|({!]|\b(?:then|do|else)\b)[ \t]*(?:(?:builtin|command)[ \t]+)?(?:
-      (?:\.|source)[ \t]+(?P<file>[^\n;&|]+) | eval[ \t]+(?P<text>[^\n;&|]+)
-      | (?:export|declare|typeset|readonly)[ \t]+(?:-\w+[ \t]+)*["']?[$`] )"""
-)
-# Files and texts of tools that set up a shell, and no role.
-_SETS_UP = regex(
-    r"(?:^|/)(?:activate|conda\.sh|set_?env\.sh|setvars\.sh|\.bashrc|\.(?:bash_)?profile|nvm\.sh|\.cargo/env)[\"']?(?:\s|$)"
-    r"|^[\"']?(?:\$\(|`)\s*\S*(?:conda|mamba|pyenv|ssh-agent|direnv|module|modulecmd)\b"
-)
-
-
-def _may_set_any(s: str, start: int, end: int) -> bool:
-    """Whether a statement between two indices may set a variable that it does not name."""
-    found = _SETS_ANY.finditer(s, start, end)
-    return any(_SETS_UP.search((m["file"] or m["text"] or "").strip()) is None for m in found)
 
 
 def _statement(source: Source, node: Node, end: int, site: int) -> Cue | None:
@@ -212,7 +195,7 @@ def _statement(source: Source, node: Node, end: int, site: int) -> Cue | None:
         if re.match(r"^\$\{\w+:?-(.*)\}$", word):
             continue  # a default says nothing: whoever starts the script may set another value
         cues = [c for c in argv.env_cues(name, word, pos, source.ctx) if c.weight == Weight.FLAG]
-        if not cues or _may_set_any(source.t.s, node.end_byte, site):
+        if not cues or given.may_set_any(source.t.s, node.end_byte, site):
             continue
         if not re.search(_SET_AGAIN.format(re.escape(name)), source.t.s[node.end_byte : end]):
             return kinds.ROLE_ASSIGNED.cue(cues[0].side, f"{name}={word}"[:80], pos)
