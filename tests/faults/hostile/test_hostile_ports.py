@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.clones import in_
+from support.clones import in_, set_everything
 from support.driver import Ran
 from support.tiny import OVERLAY, Tiny, next_series
 
@@ -186,6 +186,17 @@ def _commit(root: Path) -> None:
     in_(root, "init", "-q")
     in_(root, "add", "-Af", "patches", "vllm_overlay")
     in_(root, "commit", "-q", "-m", "x")
+
+
+@pytest.mark.parametrize("argv", [("port", "--keep", "HEAD"), ("port", "--relock"), ("verify", "--lint")])
+def test_settings_of_the_project_s_own_clone_run_a_command(
+    project: Tiny, run: Run, tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    """A clone of the project, or an archive of one with its ``.git``, may be anybody's too."""
+    _commit(project.root)
+    set_everything(project.root, tmp_path / "canary")
+    run(*argv).ok()
+    assert not (tmp_path / "canary").exists()
 
 
 def test_keep_outside_of_a_clone_names_an_option_that_port_lacks(run: Run) -> None:
