@@ -134,7 +134,8 @@ def _upstream_holds(read: Reader, topic: Topic, ways: Ways) -> bool:
 
 
 def _shipped_first(tried: list[Candidate], path: str, data: bytes, lock: Lock) -> list[Candidate]:
-    """``tried``, but for a file that releases ship (or that the series made of it) only the variants that serve those."""
+    """Those of ``tried`` that a file may need: for a file that releases ship, or that the series made of one, only the variants
+    for these releases; for any other file all."""
     have = sha256(data)
     serving = {
         (name, topic.variant)

@@ -118,7 +118,7 @@ def _peeled(
             if layer.status.state is State.EARLIER:
                 result.shipped.update(layer.result)
         elif topic.name != terms.REJECT or _refusing(draft.read) is None:
-            # Where the connector refuses all the same, its lines are there, and only the receipt is not.
+            # A connector that refuses has the topic's lines: then only the receipt is missing, and nothing is damaged.
             optional.refuse_damaged(draft.read, topic, order, series.earlier, kept, recorded, where)
     refusing = _refusing(draft.read)
     if refusing is not None and any(t.name == terms.REJECT for t in orders):

@@ -179,7 +179,8 @@ def _mails(planned: _Planned, request: Request) -> dict[str, dict[str, str]]:
 
 
 def _of_later_series(e: DoesNotApply, target: Path, held: bytes | None, project: Project) -> DoesNotApply:
-    """``e``, or where a later series has patched the tree, that: what looks edited is what that one made."""
+    """The error to raise in place of ``e``: that a later series has patched the tree, if one has, since what looks edited is then
+    what that series made; else ``e`` itself."""
     theirs, ours = receipt.series_of(held), project.series.earlier.number
     if theirs is None or theirs <= ours:
         return e
@@ -270,7 +271,7 @@ def _need_topic(name: str, topics: tuple[Topic, ...], row: ReleaseRow, target: P
 
 
 def _merged(left: list[TopicStatus], plan: Plan, row: ReleaseRow) -> list[TopicStatus]:
-    """``left``, with the files that the plan leaves with other bytes than the series makes of the release's own."""
+    """The topics ``left``, with each file marked as merged whose bytes will not be what the series makes of the release."""
     made = {c.path: sha256_of(c.after) for c in plan.changes}
 
     def state(topic: str, f: FileStatus) -> FileStatus:

@@ -100,7 +100,7 @@ def _split(path: str, text: str, site: Site) -> str:
 
 
 def renamed(path: str, before: bytes, after: bytes) -> bytes:
-    """``after``, where a variable of ``before`` is set no more, with each use of it made one of its side's variable."""
+    """The text ``after``, in which some variables of ``before`` are no longer set: each use of one names its side's now."""
     text = after.decode("latin-1")
     for name in clauses.orphans(before, after):
         of = {side: f"{side.value}_{name}" for side in _ROLES}

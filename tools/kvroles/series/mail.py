@@ -101,7 +101,8 @@ _Op = tuple[int, int, int, int]
 
 
 def _groups(old: list[bytes], new: list[bytes], context: int, grow: Grow) -> list[list[_Op]]:
-    """The changes in groups, one a hunk, each with its context added as ``(i1, i2, j1, j2)`` of its outer bounds first."""
+    """The changes in groups, one for each hunk. The first item of a group is the hunk's bounds, context included:
+    ``(i1, i2, j1, j2)``, lines of ``old`` and of ``new``."""
     ops = [op[1:] for op in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if op[0] != "equal"]
     text = b"".join(old)
     bounds: list[tuple[int, int, list[_Op]]] = []

@@ -1,4 +1,4 @@
-"""The project's own data: the series and the lock, seen to be of one making."""
+"""The project's own data: the series and the lock, which have to be of one making."""
 
 from __future__ import annotations
 

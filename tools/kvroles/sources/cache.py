@@ -61,7 +61,7 @@ def keep(row: ArchiveRow, blob: bytes, cache_dir: Path) -> Path | None:
             handles.new(fd, row.name) as f,
         ):
             f.write(blob)
-    except (OSError, NoSource):  # it is at hand elsewhere, so that a cache that takes nothing is no failure
+    except (OSError, NoSource):  # the caller has the bytes: that they could not be kept is no failure
         return None
     return folder / row.name
 

@@ -77,7 +77,7 @@ def load(cache_dir: Path, key: str, wanted: set[str]) -> Extract | None:
     """The cached extract made from ``key`` (an archive's SHA-256) for ``wanted``, or None when there is none in order."""
     try:
         with handles.folder(cache_dir / "touched") as folder, handles.regular(_name(key, wanted), at=folder) as f:
-            # Its digest is its own word: only what we made ourselves, or the administrator, is taken at it.
+            # The file states its own digest, which proves nothing: only a file of ours, or of the administrator's, is believed.
             if os.fstat(f.fileno()).st_uid not in (os.geteuid(), 0):
                 return None
             raw = f.read(_LARGEST)

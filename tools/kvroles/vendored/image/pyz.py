@@ -32,7 +32,7 @@ try:
 
         def main():
             parser = command.parser("apply.pyz")
-            parser.epilog = "For an installed vLLM: apply.pyz install, uninstall or verify, each with a --help of its own."
+            parser.epilog += " For an installed vLLM: apply.pyz install, uninstall or verify, each with its own --help."
             return guarded(parser, command.run)
 except Exception as e:  # what is inside was whole when this file was made
     sys.exit(sys.stderr.write("apply.pyz: This file is damaged (%s). Take it again from where it came from.\\n"
