@@ -19,7 +19,7 @@ from kvroles.sources import git, release_files
 from kvroles.sources.release_files import Options
 from unidiff import PatchSet, UnidiffParseError
 
-from kvworkshop import checker
+from kvworkshop import checker, own
 from kvworkshop.port import lock_rows
 
 CODES = {
@@ -58,6 +58,7 @@ def text(findings: list[Finding]) -> str:
 
 def check(options: Options) -> list[Finding]:
     """Every finding in the series, in order of application."""
+    own.refuse_links(Path(__file__).resolve().parents[2])
     series, lock = project.load()
     out = list(_folders(series))
     for topic in series.topics:

@@ -205,6 +205,22 @@ def test_keep_outside_of_a_clone_names_an_option_that_port_lacks(run: Run) -> No
     assert "Run it in a clone of the project" in ran.said
 
 
+@pytest.mark.parametrize("folder", ["vllm_overlay", "patches"])
+def test_a_link_in_the_series_has_what_lies_elsewhere_locked(
+    project: Tiny, run: Run, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "secret").write_text("of this machine\n")
+    planted = project.root / folder / "planted"
+    planted.symlink_to(tmp_path / "secret")
+    lock = (project.root / "patches/lock.json").read_bytes()
+    for argv in (("port", "--relock"), ("verify", "--lint")):
+        ran = run(*argv)
+        assert ran.code == 3
+        assert f"{folder}/planted is a link" in ran.said
+        assert "Delete the link, and put the file itself there" in ran.said
+    assert (project.root / "patches/lock.json").read_bytes() == lock
+
+
 def test_a_link_called_like_an_exported_topic_is_written_through(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine\n")
     (tmp_path / "out").mkdir()

@@ -17,7 +17,7 @@ from kvroles.series.lock import Lock
 from kvroles.series.topics import Series
 from kvroles.sources.release_files import Options
 
-from kvworkshop import grammar
+from kvworkshop import grammar, own
 from kvworkshop.port import keep, port
 from kvworkshop.port import report as porting_report
 
@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
             grammar.refuse_idle(parser(), args, job, used)
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     root = Path(__file__).resolve().parents[3]
+    own.refuse_links(root)
     series, lock = Series.load(), Lock.load()  # not held against each other: to bring them together is this tool's job
     if args.export_upstream is not None:
         folder = args.output or Path("build") / "upstream"
