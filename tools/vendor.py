@@ -5,10 +5,9 @@ import os
 import signal
 import sys
 
+# Until the command has begun, an interrupt ends it without a traceback.
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # until the command has begun, an interrupt ends it without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # python -P and -I leave it out
 
 from kvroles.vendored.build_command import main, parser

@@ -151,9 +151,8 @@ def start() -> None:
     # Ignored by a parent, it would make a program that failed read as one that passed.
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-    ):  # as tools/*.py leave it: from here on ``guarded`` tells of one
+    # As tools/*.py leave it: from here on ``guarded`` tells of an interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["PATH"] = search_path()  # no program is taken from the current folder, by nobody we start
     for name in ("COLUMNS", "LINES"):  # rich, which draws verify's table, makes a number of whatever stands there
