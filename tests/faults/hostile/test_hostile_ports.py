@@ -205,6 +205,22 @@ def test_keep_outside_of_a_clone_names_an_option_that_port_lacks(run: Run) -> No
     assert "Run it in a clone of the project" in ran.said
 
 
+@pytest.mark.parametrize("broken", ["an object", "HEAD"])
+def test_a_clone_that_lacks_what_keep_reads_is_told_of_an_option_that_port_lacks(
+    project: Tiny, run: Run, broken: str
+) -> None:
+    _commit(project.root)
+    blob = in_(project.root, "rev-parse", "HEAD:patches/lock.json").strip()
+    if broken == "an object":
+        (project.root / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    else:
+        (project.root / ".git/HEAD").unlink()
+        os.mkfifo(project.root / ".git/HEAD")
+    ran = run("port", "--keep", "HEAD")
+    assert (ran.code, "--upstream" in ran.said) == (4, False)
+    assert "Clone the project again" in ran.said
+
+
 @pytest.mark.parametrize("folder", ["vllm_overlay", "patches"])
 def test_a_link_in_the_series_has_what_lies_elsewhere_locked(
     project: Tiny, run: Run, tmp_path: Path, folder: str

@@ -143,5 +143,11 @@ def _files(root: Path, revision: str) -> dict[str, bytes]:
             f"{root} is no clone, and an earlier series is read from a commit",
             fix="Run it in a clone of the project",
         )
-    commit = upstream.find(str(root), revision, places.default_cache_dir(), offline=True)
-    return {m.path: m.data for m in commit.members(lambda path: path.startswith((_PATCHES, _OVERLAY)))}
+    try:
+        commit = upstream.find(str(root), revision, places.default_cache_dir(), offline=True)
+        return {m.path: m.data for m in commit.members(lambda path: path.startswith((_PATCHES, _OVERLAY)))}
+    except NoSource as e:  # which tells of what apply's --upstream takes
+        if "--upstream" not in (e.fix or ""):
+            raise
+        fix = "Clone the project again, with all its objects (no --depth, no --filter), and run it there"
+        raise NoSource(e.what, expected=e.expected, found=e.found, fix=fix) from None
