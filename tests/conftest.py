@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +66,9 @@ def pytest_configure() -> None:
                 return
 
     subprocess.Popen.__init__ = start_again  # type: ignore[method-assign]
+    # A shell that starts a test run in the background has it ignore interrupts, and so all that the run starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONPYCACHEPREFIX", None)  # tests look for bytecode beside its source
     sys.pycache_prefix = None
     # Hundreds of interpreters are started: without bytecode each of them would compile the tools again.

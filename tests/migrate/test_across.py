@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, run
+from kvroles.migrate import across, cli, run
 from kvroles.migrate.settings import Options, Settings
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
@@ -201,3 +201,24 @@ def test_links_and_binaries_beside_it_are_not_read(tmp_path: Path, monkeypatch: 
     (tmp_path / "here/decode.yaml").write_bytes(b"decode: prefill.env\0\xff")
     (tmp_path / "here/loop.yaml").symlink_to("loop.yaml")
     assert _codes(tmp_path / "here" / "..")["here/prefill.env"] == {"KVR101"}
+
+
+def test_a_file_is_read_for_a_named_template_once_and_only_if_it_includes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template's name may be a word of every file of its chart."""
+    read: list[str] = []
+    used = across._used
+    monkeypatch.setattr(across, "_used", lambda other, *a: (read.append(Path(other.path).name), used(other, *a))[1])
+    chart = tmp_path / "chart"
+    (chart / "templates").mkdir(parents=True)
+    roles = "".join(f"# the prefill instance\na{n}: '{NIXL}'\n" for n in range(4))
+    own = chart / "templates/a.tpl"
+    own.write_text(f'{{{{ define "kv" }}}}\n{roles}{{{{ end }}}}\n')
+    (chart / "templates/takes.yaml").write_text('x: {{ include "kv" . }}\n')
+    for n in range(5):
+        (chart / f"templates/other-{n}.yaml").write_text("kv: 1  # the kv of a server\n")
+    result = run.of_bytes(str(own), "chart/templates/a.tpl", own.read_bytes(), Options(Settings()))
+    assert result is not None
+    assert [f.role for f in result.findings] == ["kv_producer"] * 4
+    assert read == ["a.tpl", "takes.yaml"]

@@ -154,6 +154,8 @@ def start() -> None:
     # As tools/*.py leave it: from here on ``guarded`` tells of an interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not os.environ.get("HOME", "~"):  # the root folder is nobody's home: as if it were not set
+        del os.environ["HOME"]
     os.environ["PATH"] = search_path()  # no program is taken from the current folder, by nobody we start
     for name in ("COLUMNS", "LINES"):  # rich, which draws verify's table, makes a number of whatever stands there
         if not re.fullmatch(r"[0-9]{1,5}", os.environ.get(name, "0")):

@@ -185,15 +185,20 @@ def _made(path: str, _written: int, size: int) -> tuple[str, str]:
     return text.s, words[0] if words is not None else ""
 
 
+# How a named template is included, and how a macro is called or imported.
+_TAKEN = (r"[\"'`]{0}[\"'`]", r"(?<![\w-]){0}\s*\(|\bimport\b[^%\n]*?(?<![\w.-]){0}(?![\w.-])")
+
+
 def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
     """What each side, prefill or decode, is seen to include the named template or macro ``block`` for: in the file itself,
     outside of the block, and in the files of its chart, of the charts beside it, or of the folder."""
     name, own = template.defined(block), os.path.normpath(ctx.path)
+    taken = re.compile(_TAKEN[block.condition.startswith("macro")].format(re.escape(name)))
     out: dict[Side, Cue] = {}
     for path in [own, *(p for p in _of_chart(ctx) if p != own)] if ctx.path != "-" else []:
         here = path == own
         s = ctx.text.s if here else neighbours.text(path)
-        if name not in s:
+        if name not in s or taken.search(s) is None:  # a word of many texts may be a template's name
             continue
         if f".{name}(" in s:  # imported as a module
             s = re.sub(rf"\b\w+\.(?={re.escape(name)}\()", lambda m: " " * len(m.group()), s)

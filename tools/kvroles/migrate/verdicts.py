@@ -216,6 +216,7 @@ def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
     if not any(v is not None and v.side in PD for v in verdicts) or not ("define" in ctx.low or "macro" in ctx.low):
         return verdicts
     named = [b for b in template.branches(ctx.text.s) if template.defined(b)]
+    takers: dict[template.Branch, dict[Side, Cue]] = {}
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
         own = next((b for b in reversed(named) if b.start <= site.pos < b.end), None)
@@ -227,7 +228,9 @@ def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
         if own is not None and v is not None and v.side in PD and v.cues[0].weight < Weight.FLAG and not asked:
             from kvroles.migrate import across  # lazy: only few files define templates
 
-            if (taken := across.included(ctx, own).get(v.side.other)) is not None:
+            if own not in takers:
+                takers[own] = across.included(ctx, own)
+            if (taken := takers[own].get(v.side.other)) is not None:
                 v = Verdict(None, "shared", [*v.cues, taken])
         out.append(v)
     return out

@@ -329,7 +329,7 @@ class _Script:
     @cached_property
     def _values(self) -> list[tuple[str, str]]:
         """The script's variables that are set to a plain string, each time with that."""
-        return [(m[1], m[2] or m[3]) for m in _SET.finditer(self.t.s)]
+        return [(m[1], m[3] if m[2] is None else m[2]) for m in _SET.finditer(self.t.s)]
 
     @cached_property
     def _connectors(self) -> list[tuple[str, str]]:

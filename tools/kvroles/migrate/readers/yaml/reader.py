@@ -211,7 +211,7 @@ def _noted(t: Text, action: tuple[int, int], up: Scope, ctx: File) -> Scope:
     above = t.s[t.s.rfind("\n", 0, max(0, t.s.rfind("\n", 0, a))) + 1 : max(0, t.s.rfind("\n", 0, a))].strip()
     below = t.s.find("\n", b)
     for text in (above, t.s[b : below if below >= 0 else len(t.s)].strip()):
-        if (m := _NOTE.fullmatch(text)) and (cues := comments.said([(t.at(a), m.group(1) or m.group(2))], ctx)):
+        if (m := _NOTE.fullmatch(text)) and (cues := comments.said([(t.at(a), m.group(1) or m.group(2) or "")], ctx)):
             up = Scope("line", "", up, cues)
     return up
 
