@@ -102,6 +102,7 @@ def test_what_a_clone_lacks_is_not_taken_for_read(apply: Apply, clone: Path) -> 
         (("--since", "2099-01-01"), 2, "holds no commit"),
         (("--range", "c0..c1", "--output", "x"), 2, "--output"),
         (("--range", "c0..c1", "--check"), 2, "--check"),
+        (("--range", "c0..c1", "--vllm-rev", "c1"), 2, "Leave --vllm-rev out"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )

@@ -43,14 +43,15 @@ EDITED = OLD[UTILS] + b"\n# far below\n\n\n\n# ours\n"
 FORK = {"PKG-INFO": None, CONNECTOR: OLD[CONNECTOR] + b"# ours\n"}
 CASES = [
     Case("apply.command.run.1", "--output new", "--help`", "--help"),
-    Case("apply.command._refuse_without_effect.1", f"--upstream x {INTO}", "Choose one of the two", INTO),
-    Case("apply.command._refuse_without_effect.2", f"--export 'a b' {INTO}", "Give --export with --list",
+    Case("apply.command._refuse_unfit.1", f"--upstream x {INTO}", "Choose one of the two", INTO),
+    Case("apply.command._refuse_unfit.2", f"--export 'a b' {INTO}", "Give --export with --list",
          "--list --vllm-rev 0.22.1 --export 'a b'"),
-    Case("apply.command._refuse_without_effect.3", "--list --with louder", "Leave it out", "--list"),
-    Case("apply.command._refuse_without_effect.4", f"{INTO} --only louder", "`--reverse --only louder`",
+    Case("apply.command._refuse_unfit.3", "--list --with louder", "Leave it out", "--list"),
+    Case("apply.command._refuse_unfit.4", f"{INTO} --only louder", "`--reverse --only louder`",
          f"{INTO} --reverse --only louder", f"{INTO} --with louder"),
-    Case("apply.command._refuse_without_effect.5", f"{INTO} --reverse --with louder", "`--reverse --only louder`",
+    Case("apply.command._refuse_unfit.5", f"{INTO} --reverse --with louder", "`--reverse --only louder`",
          f"{INTO} --reverse --only louder", f"{INTO} --with louder"),
+    Case("console.refuse_idle.1", f"{INTO} --since 2001-02-03", "Leave --since out", INTO),
     Case("series.topics.topic.1", f"{INTO} --with loud", "Expected one of", f"{INTO} --with louder"),
     Case("apply.run.run.2", "--reverse --vllm-rev 0.22.1 --output new", "Name the tree with --into DIR", f"--reverse {INTO}", INTO),
     Case("apply.in_place._opened.1", "--into 'a tree/docs'", "Give --into the top folder", INTO),
@@ -93,12 +94,10 @@ CASES = [
     Case("sources.upstream.find.1", "--upstream 'no clone' --vllm-rev main --output new", "or the folder of a clone",
          "--upstream 'a tree' --output new"),
 ]  # fmt: skip
-QUICK = {"apply.command._refuse_without_effect.4", "apply.fit._overlay.1", "apply.refusals.refusal.3", "apply.prove.prove_plan.1",
-         "apply.in_place._plan.1", "series.export.write.1", "tree.writer._open_lock.1"}  # fmt: skip
+QUICK = {"apply.command._refuse_unfit.4", "console.refuse_idle.1", "apply.fit._overlay.1", "apply.refusals.refusal.3",
+         "apply.prove.prove_plan.1", "apply.in_place._plan.1", "series.export.write.1", "tree.writer._open_lock.1"}  # fmt: skip
 CLONES = [
     Case("apply.many.run.1", "--range a..b", "give its folder to --upstream", "--upstream 'a clone' --range main~1..main"),
-    Case("apply.command._range.1", "--upstream 'a clone' --range main~1..main --vllm-rev main", "Leave it out",
-         "--upstream 'a clone' --range main~1..main"),
     Case("sources.history._ends.1", "--upstream 'a clone' --range main", "Expected OLD..NEW", "--upstream 'a clone' --range main~1..main"),
     Case("sources.history.commits.1", "--upstream 'a clone' --since yesterday", "Expected YYYY-MM-DD",
          "--upstream 'a clone' --since 2001-02-03"),

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvroles.apply import command
+from kvroles.console import EVERYWHERE
 from kvroles.contract import terms
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.series.lock import Lock
@@ -250,8 +251,7 @@ def test_help_names_every_option_and_exit_code_2_never_hides_it(apply: Apply) ->
 def test_every_option_of_apply_says_in_which_runs_it_has_an_effect() -> None:
     """What is not in the table is about places and about how much is printed, and has its effect everywhere."""
     options = {action.dest for action in command.parser()._actions} - {"help"}
-    everywhere = {"offline", "index_url", "cache_dir", "quiet", "verbose"}
-    assert options == everywhere.union(*command.EFFECT.values())
+    assert options == EVERYWHERE.union(*command.EFFECT.values())
 
 
 def test_quiet_prints_nothing_and_verbose_names_the_clauses(apply: Apply, tree: Path) -> None:

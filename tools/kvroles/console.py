@@ -13,12 +13,14 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, NoReturn, TextIO
 
 from kvroles.errors import Exit, KvRolesError, UsageError, os_error
 from kvroles.said import as_json, page, said, shell
 
+# The options that have an effect in every run: they say where things are, and how much is printed.
+EVERYWHERE = frozenset({"offline", "index_url", "cache_dir", "quiet", "verbose"})
 _refused: list[OSError] = []  # what the operating system answered when standard output was written
 
 
@@ -77,6 +79,18 @@ def _plain(word: str) -> str:
     if re.search(r"[@?]|//|:.", value if equals and option.startswith("-") else word):
         return f"{option}=..." if equals and option.startswith("-") else "(an argument that is not shown)"
     return word
+
+
+def refuse_idle(parser: argparse.ArgumentParser, args: argparse.Namespace, kind: str, used: Set[str]) -> None:
+    """Raise UsageError for an option of ``args`` that a run of ``kind`` would pass over: whoever gave it expects an effect.
+
+    ``used`` are the options that such a run looks at beside those of ``EVERYWHERE``, by their names in ``args``.
+    """
+    for action in parser._actions:
+        given = getattr(args, action.dest, action.default)
+        if given != action.default and action.dest not in used | EVERYWHERE:
+            option = action.option_strings[-1]
+            raise UsageError(f"{option} has no effect with {kind}", fix=f"Leave {option} out")
 
 
 def guarded(

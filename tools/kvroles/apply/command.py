@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kvroles.apply.request import Request
-from kvroles.console import Parser, guarded, note, say, say_json
+from kvroles.console import Parser, guarded, note, refuse_idle, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir, program
 from kvroles.series.parts import Part
@@ -17,11 +17,12 @@ ABOUT = "Give a vLLM revision explicit KV roles: a revision in, a patched and pr
 CODES = """Runs on Python >= 3.11 with the standard library, and git for revisions that are not releases. Exit codes: 0 done or
 nothing to do; 1 does not apply; 2 wrong usage; 3 a hash or the contract does not hold; 4 the source cannot be had."""
 
-# What a run is: the options that have an effect in it, beside those that say where things are and how much is printed.
+# The kinds of runs, and for each the options that have an effect in it beside those that have one in every run.
 EFFECT = {
     "--list": {"vllm_rev", "list", "export", "extra", "json"},
     "--into": {"vllm_rev", "into", "extra", "check", "reverse", "only", "part", "three_way", "exact", "json"},
-    "a range": {"vllm_rev", "upstream", "range", "since", "extra", "part", "exact", "json"},
+    "--range": {"upstream", "range", "extra", "part", "exact", "json"},
+    "--since": {"vllm_rev", "upstream", "since", "extra", "part", "exact", "json"},
     "a new tree": {
         "vllm_rev",
         "upstream",
@@ -36,8 +37,6 @@ EFFECT = {
         "json",
     },
 }
-_NAMES = {"extra": "--with", "three_way": "--3way"}
-_JOB = sorted(set().union(*EFFECT.values()))
 
 
 def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
@@ -93,7 +92,7 @@ def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
-    _refuse_without_effect(args)
+    _refuse_unfit(args)
     # lazy: --help, and a command line that is refused, are answered in half the time without what a run needs
     from kvroles.apply import report
     from kvroles.apply.run import run as apply
@@ -148,8 +147,6 @@ def _range(args: argparse.Namespace) -> int:
     # lazy: starts processes, which no other run does
     from kvroles.apply import many
 
-    if args.range and args.vllm_rev:
-        raise UsageError("--vllm-rev has no effect with --range, which names both ends", fix="Leave it out")
     rows = many.run(_request(args), args.range, args.since)
     if args.json:
         say_json(many.as_json(rows))
@@ -158,19 +155,14 @@ def _range(args: argparse.Namespace) -> int:
     return many.code(rows)
 
 
-def _refuse_without_effect(args: argparse.Namespace) -> None:
-    """Raise UsageError for an option that the run would pass over: who gave it expects something of it."""
-    ranged = args.range or args.since
-    job = "--list" if args.list else "--into" if args.into else "a range" if ranged else "a new tree"
-    idle = [name for name in _JOB if getattr(args, name) and name not in EFFECT[job]]
-    if idle:
-        option = _NAMES.get(idle[0], "--" + idle[0].replace("_", "-"))
-        fix = "Give --export with --list" if option == "--export" else f"Leave {option} out"
-        if args.into and option == "--upstream":
-            raise UsageError(
-                "--upstream makes a new tree, and --into names one that is there", fix="Choose one of the two"
-            )
-        raise UsageError(f"{option} has no effect with {job}", fix=fix)
+def _refuse_unfit(args: argparse.Namespace) -> None:
+    """Raise UsageError for options that do not go together, and for one that the run would pass over."""
+    kind = next((f"--{name}" for name in ("list", "into", "range", "since") if getattr(args, name)), "a new tree")
+    if kind == "--into" and args.upstream:
+        raise UsageError("--upstream makes a new tree, and --into names one that is there", fix="Choose one of the two")
+    if kind != "--list" and args.export:
+        raise UsageError(f"--export has no effect with {kind}", fix="Give --export with --list")
+    refuse_idle(parser(), args, kind, EFFECT[kind])
     if args.list and args.extra and not args.export:
         raise UsageError("--with has no effect with --list alone", fix="Leave it out, or give --export DIR too")
     if args.only and not args.reverse:

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import guarded, note, say
+from kvroles.console import guarded, note, refuse_idle, say
 from kvroles.errors import Exit
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             note(line)
 
     if args.write:
-        grammar.refuse_idle(parser(), args, "--write", {"write", "release"})
+        refuse_idle(parser(), args, "--write", {"write", "release"})
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     job = effects.Job(Lock.load(), options, tuple(args.release), progress)
     summary = (

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import guarded, note, say
+from kvroles.console import guarded, note, refuse_idle, say
 from kvroles.errors import Exit, NoSource
 from kvroles.places import default_cache_dir
 from kvroles.said import counted
@@ -42,7 +42,7 @@ def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     if args.seal is not None:
-        grammar.refuse_idle(parser(), args, "--seal", {"seal"})
+        refuse_idle(parser(), args, "--seal", {"seal"})
         return _seal(args.seal)
     root = Path(__file__).resolve().parents[3]
     cache = args.cache_dir or default_cache_dir()

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvroles.console import guarded, say, say_json
+from kvroles.console import guarded, refuse_idle, say, say_json
 from kvroles.errors import Exit, UsageError
 from kvroles.places import default_cache_dir
 from kvroles.series.lock import Lock
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     for job, used in _USED.items():
         if getattr(args, job.removeprefix("--").replace("-", "_")):
-            grammar.refuse_idle(parser(), args, job, used)
+            refuse_idle(parser(), args, job, used)
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     root = Path(__file__).resolve().parents[3]
     own.refuse_links(root)
