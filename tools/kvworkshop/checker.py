@@ -12,13 +12,14 @@ import hashlib
 import io
 import tokenize
 from collections.abc import Iterator
-from pathlib import Path
 
 from kvroles.contract import terms
 from kvroles.series.lock import Checker
 
+from kvworkshop import own
+
 MODULES = ("terms.py", "roles_in_text.py", "settled.py", "sides.py", "clauses.py", "check.py")
-_HERE = Path(__file__).resolve().parents[1] / "kvroles" / "contract"
+_HERE = own.ROOT / "tools" / "kvroles" / "contract"
 _SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
 _OPENS = getattr(tokenize, "FSTRING_START", -1)
 _CLOSES = getattr(tokenize, "FSTRING_END", -1)

@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from kvroles.console import say
 
-TOOLS = Path(__file__).resolve().parents[1]
+from kvworkshop import own
+
+TOOLS = own.ROOT / "tools"
 
 # From the ground up: a room imports those before it and itself, never one after it.
 FLOORS = (

@@ -58,7 +58,7 @@ def text(findings: list[Finding]) -> str:
 
 def check(options: Options) -> list[Finding]:
     """Every finding in the series, in order of application."""
-    own.refuse_links(Path(__file__).resolve().parents[2])
+    own.refuse_links(own.ROOT)
     series, lock = project.load()
     out = list(_folders(series))
     for topic in series.topics:
@@ -72,14 +72,13 @@ def check(options: Options) -> list[Finding]:
 
 
 def _folders(series: Series) -> Iterator[Finding]:
-    root = Path(__file__).resolve().parents[2] / "patches"
     names = [t.name for t in series.topics]
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield Finding("KVR007", "patches/series", f"{name} is listed {names.count(name)} times")
     for topic in series.topics:
         if not topic.variants:
             yield Finding("KVR007", "patches/series", f"{topic.name} has no variant")
-    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
+    for folder in sorted(p for p in (own.ROOT / "patches").iterdir() if p.is_dir()):
         if folder.name not in {*names, earlier.FOLDER}:
             yield Finding("KVR007", f"patches/{folder.name}", "it is not listed in patches/series")
 

@@ -1,4 +1,4 @@
-"""The project's own folders: what the maintainers' tools lock and check has to be in the repository itself."""
+"""The project's own repository: where it lies, and that what the maintainers' tools lock and check lies in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kvroles.errors import Unproven
 
+ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("patches", "vllm_overlay")
 
 

@@ -14,16 +14,17 @@ from kvroles.series.release import resolve, version
 from kvroles.sources.release_files import Options
 from kvroles.tree import handles
 
+from kvworkshop import own
 from kvworkshop.effects import claims, elsewhere
 from kvworkshop.effects.check import Reading, evidence, problems, read
 from kvworkshop.effects.claims import Claim
 from kvworkshop.effects.source import is_python, release_files
 from kvworkshop.effects.table import Table, load
 
-_ROOT = Path(__file__).resolve().parents[3]
-TABLE = _ROOT / "docs" / "data" / "role_effects.json"
-CLAIMS = _ROOT / "docs" / "data" / "claims.toml"
-LINES = _ROOT / "docs" / "data" / "claim_lines.json"
+_DATA = own.ROOT / "docs" / "data"
+TABLE = _DATA / "role_effects.json"
+CLAIMS = _DATA / "claims.toml"
+LINES = _DATA / "claim_lines.json"
 
 
 @dataclass(frozen=True)

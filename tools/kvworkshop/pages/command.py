@@ -16,7 +16,7 @@ from kvroles.errors import Exit, NoSource
 from kvroles.places import default_cache_dir
 from kvroles.said import counted
 
-from kvworkshop import grammar
+from kvworkshop import grammar, own
 from kvworkshop.pages import build, diagrams, policy
 from kvworkshop.playground import provide
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.seal is not None:
         refuse_idle(parser(), args, "--seal", {"seal"})
         return _seal(args.seal)
-    root = Path(__file__).resolve().parents[3]
+    root = own.ROOT
     cache = args.cache_dir or default_cache_dir()
     if args.no_playground:
         provide.remove(root / "docs")

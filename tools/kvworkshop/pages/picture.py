@@ -18,7 +18,8 @@ from pathlib import Path
 from kvroles.console import say
 from kvroles.errors import Exit, KvRolesError
 
-ROOT = Path(__file__).resolve().parents[3]
+from kvworkshop.own import ROOT
+
 KEPT = Path("docs/assets/report.png")
 WIDTH, HEIGHT = 840, 1200
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from kvroles.console import say
 
-ROOT = Path(__file__).resolve().parents[3]
+from kvworkshop.own import ROOT
+
 KEPT = Path("docs/assets/review.txt")
 COMMAND = "kv-roles migrate --review deploy"
 _NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'

@@ -13,6 +13,7 @@ from typing import Any
 
 from kvroles.errors import Exit
 
+from kvworkshop import own
 from kvworkshop.pages.text import code, fence, front_matter, table
 
 # Source of the meanings: the comments beside the members, which a running program cannot see.
@@ -91,7 +92,7 @@ def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 def exit_codes() -> list[tuple[int, str]]:
     """(code, meaning) of every exit code, from ``errors.py``."""
-    text = (Path(__file__).resolve().parents[2] / "kvroles" / "errors.py").read_text(encoding="utf-8")
+    text = (own.ROOT / "tools" / "kvroles" / "errors.py").read_text(encoding="utf-8")
     found = [(int(m["value"]), m["meaning"]) for m in _MEMBER.finditer(text)]
     assert [n for n, _ in found] == [int(e) for e in Exit], "errors.py: an exit code has no comment"
     return found

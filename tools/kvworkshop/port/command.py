@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, job.removeprefix("--").replace("-", "_")):
             refuse_idle(parser(), args, job, used)
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
-    root = Path(__file__).resolve().parents[3]
+    root = own.ROOT
     own.refuse_links(root)
     series, lock = Series.load(), Lock.load()  # not held against each other: to bring them together is this tool's job
     if args.export_upstream is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from kvroles.console import guarded, note, say
 from kvroles.errors import Exit, Unproven
 
-from kvworkshop import grammar
+from kvworkshop import grammar, own
 from kvworkshop.runtime import unit_runs
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
                 found=", ".join(comparison.lost + comparison.new_failures),
             )
         if args.write:
-            unit_runs.write(Path(__file__).resolve().parents[3], record)
+            unit_runs.write(own.ROOT, record)
         say(f"{release}: {record['before']} before, {record['after']} after")
         for test in record["unsteady"]:
             say(f"{release}: {test['test']} is unsteady: {test['before']} before, {test['after']} after")

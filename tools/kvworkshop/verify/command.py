@@ -18,7 +18,7 @@ from kvroles.progress import Progress
 from kvroles.sources.release_files import Options
 from kvroles.tree import handles
 
-from kvworkshop import grammar, lint
+from kvworkshop import grammar, lint, own
 from kvworkshop.verify import compat, report
 
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     releases = compat.selection(args.release, args.all, args.shard)
     with Progress("Verifying", len(releases), quiet=args.quiet or args.json, unit="releases") as bar:
         proofs = compat.prove_all(releases, options, args.jobs, bar.at)
-    root = Path(__file__).resolve().parents[3]
+    root = own.ROOT
     runs = compat.unit_counts(root)
     bad = [p for p in proofs if p.problem]
     if args.write and not bad:
