@@ -180,6 +180,8 @@ def test_the_manifests_are_kubernetes_and_name_their_side(context: Path) -> None
         (("--base", "vllm@sha256:abc"), 2, ["is not an image"]),
         (("--base", "a\nRUN evil@sha256:" + "0" * 64), 2, ["is not an image"]),
         (("--base", BASE, "--python", "python3; evil"), 2, ["is not the path of an interpreter"]),
+        (("--base", BASE, "--site-packages", "opt/packages"), 2, ["is no folder of an image", "from / on"]),
+        (("--base", BASE, "--site-packages", "/opt\nUSER evil"), 2, ["is no folder of an image"]),
         (("--base", BASE, "--output", "full"), 2, ["holds other things than a build context"]),
     ],
 )
@@ -198,10 +200,14 @@ def test_a_tag_is_taken_knowingly(vendor: Vendor, tmp_path: Path) -> None:
 
 
 class Image:
-    """A directory that stands in for an image; RUN happens in a chroot of it, in namespaces of its own, with no network."""
+    """A directory that stands in for an image; RUN happens in a chroot of it, in namespaces of its own, with no network.
 
-    def __init__(self, root: Path) -> None:
+    ``home`` is that of the user that the image runs as.
+    """
+
+    def __init__(self, root: Path, home: str = "/root") -> None:
         self.root = root
+        self.home = home
 
     @classmethod
     def base(cls, root: Path, wheel: Path) -> Image:
@@ -215,7 +221,7 @@ class Image:
 
     def copy(self, to: Path) -> Image:
         shutil.copytree(self.root, to, symlinks=True)
-        return Image(to)
+        return Image(to, self.home)
 
     def run(self, command: str, mounts: dict[str, Path]) -> None:
         prefix = sys.base_prefix
@@ -226,7 +232,7 @@ class Image:
             make = f"mkdir -p {at}" if Path(source).is_dir() else f"touch {at}"
             lines.append(f"{make} && mount --bind {shlex.quote(source)} {at}")
         lines.append(
-            f"PATH=/opt/venv/bin:/usr/bin:/bin LC_ALL=C.UTF-8 exec {_CHROOT} . /bin/sh -c {shlex.quote(command)}"
+            f"PATH=/opt/venv/bin:/usr/bin:/bin HOME={self.home} LC_ALL=C.UTF-8 exec {_CHROOT} . /bin/sh -c {shlex.quote(command)}"
         )
         done = subprocess.run(
             ["unshare", "--mount", "--net", "--user", "--map-root-user", "sh", "-e", "-c", "\n".join(lines)],
@@ -271,8 +277,11 @@ def build(context: Path, base: Image, work: Path) -> Image:
                     m = dict(part.split("=") for part in option.removeprefix("--mount=").split(","))
                     mounts[m["target"]] = stages[m["from"]].root / m["source"].lstrip("/")
             stage.run(shlex.join(json.loads(rest)), mounts)
+        elif word == "USER":
+            assert rest == "0"
+            stage.home = "/root"
         else:
-            assert word in ("", "#", "LABEL", "USER"), step
+            assert word in ("", "#", "LABEL"), step
     return stage
 
 
@@ -294,6 +303,31 @@ def test_the_dockerfiles_steps_patch_and_prove_a_stand_in_twice_alike(
     }
     patched = next(p for p in one if p.endswith(CONNECTOR) and "originals" not in p)
     assert one[patched] == tiny.applied()[CONNECTOR]
+
+
+def test_packages_in_the_folder_of_a_user_are_named_for_root_and_found_by_the_last_step(
+    vendor: Vendor, context: Path, wheel: Path, tmp_path: Path
+) -> None:
+    """`pip install --user` in the base: root's Python, which patches it, looks elsewhere; the base's own user finds it."""
+    base = Image.base(tmp_path / "base", wheel)
+    (site,) = (base.root / "opt/venv").glob("lib/python*/site-packages")
+    own = base.root / "home/app/.local" / site.relative_to(base.root / "opt/venv")
+    own.parent.mkdir(parents=True)
+    site.rename(own)
+    settings = base.root / "opt/venv/pyvenv.cfg"
+    settings.write_text(settings.read_text().replace("packages = false", "packages = true"))
+    base.home = "/home/app"
+    with pytest.raises(AssertionError, match=r"no vLLM in the packages of(?s:.)*--site-packages"):
+        build(context, base, tmp_path / "without")
+    folder = f"/{own.relative_to(base.root)}"
+    more = ("--site-packages", folder, "--no-strict")  # beside the user's packages Python has those of this machine
+    vendor("image", "--vllm-rev", "0.22.1", "--base", BASE, "--output", context, *more).ok()
+    built = build(context, base, tmp_path / "with")
+    assert any("/kv-roles/" not in p and p.endswith("sboms/vllm-kv-roles.cdx.json") for p in contents(built.root))
+    install, verify = re.findall(r"^ +(\[.*\])$", (context / "Dockerfile").read_text(), re.MULTILINE)
+    assert "--site-packages" in json.loads(install)
+    assert "--site-packages" not in json.loads(verify)
+    assert f"takes the vLLM in `{folder}`" in (context / "README.md").read_text()
 
 
 def test_the_last_step_fails_when_the_layer_is_lost(context: Path, wheel: Path, tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def _image(p: argparse.ArgumentParser) -> None:
     p.add_argument("--allow-tag", action="store_true", help="take a base without a digest (not reproducible)")
     p.add_argument("--output", metavar="DIR", type=Path, help="default: build/image-R")
     p.add_argument("--python", metavar="EXE", default="python3", help="the interpreter in the image (default: python3)")
+    p.add_argument(
+        "--site-packages",
+        metavar="DIR",
+        help="the folder in the image that holds vllm/, where root's Python does not find it (default: where EXE finds it)",
+    )
     p.add_argument("--sign-with", metavar="CMD", help="run CMD on the provenance statement ({} stands for its path)")
     p.add_argument(
         "--part",
@@ -151,6 +156,7 @@ def run(args: argparse.Namespace) -> int:
             args.part,
             args.strict,
             args.require_construction,
+            args.site_packages,
         )
         return tell(args, image.as_json, image.text, image.write(request, series, lock))
     if args.command == "oci":

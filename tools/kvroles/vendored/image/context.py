@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ _DATE = datetime(1980, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asked for. ``python`` is the interpreter inside the image."""
+    """What the command line asked for. ``python`` is the interpreter inside the image, ``site_packages`` a folder there."""
 
     revision: str
     base: str
@@ -57,6 +58,7 @@ class Request:
     part: str = "package"
     strict: bool = True
     require_construction: bool = True
+    site_packages: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,14 @@ def write(request: Request, series: Series, lock: Lock) -> Context:
         raise UsageError(
             f"--python {request.python!r} is not the path of an interpreter",
             fix="Give the image's own, such as `--python python3`",
+        )
+    if request.site_packages is not None and not (
+        request.site_packages.startswith("/") and request.site_packages.isprintable()
+    ):
+        raise UsageError(
+            f"--site-packages {request.site_packages!r} is no folder of an image",
+            expected="an absolute path",
+            fix="Give the folder in the image that holds vllm/, from / on",
         )
     whole = part.of(lock.releases[release], series)
     mails = {
@@ -123,10 +133,11 @@ def _checked(base: str, allow_tag: bool) -> str:
 def _values(request: Request, release: str, base: str, mails: dict[str, str], program: bytes) -> dict[str, str]:
     _, _, digest = base.partition("@")
     native = not mails
-    flags = f" --part {request.part}" if request.part != "package" else ""
-    asked = (" --strict" if request.strict else "") + (
-        " --require-construction" if request.require_construction else ""
-    )
+    part_ = ["--part", request.part] if request.part != "package" else []
+    # The proof is not told where vLLM lies: it is of the one that Python imports, run as it will be.
+    place = ["--site-packages", request.site_packages] if request.site_packages is not None else []
+    verify = [*part_, *(["--strict"] if request.strict else [])]
+    verify += ["--require-construction"] if request.require_construction else []
     proof = BYTES_PROVEN if not request.require_construction else VERIFIED if request.strict else PATCH_PROVEN
     if request.part == "runtime" and proof == VERIFIED:
         proof = PATCH_PROVEN  # nothing need vouch for the files beside the patched one
@@ -153,15 +164,19 @@ def _values(request: Request, release: str, base: str, mails: dict[str, str], pr
         "proof": proof,
         "construction": facts.construction,
         "proof_comment": built if request.require_construction else "NixlConnector need not be constructed.",
-        "install_words": _words(flags),
-        "verify_words": _words(flags + asked),
-        "verify_flags": flags + asked,
+        "install_words": _words([*part_, *place]),
+        "verify_words": _words(verify),
+        "verify_flags": "".join(f" {word}" for word in verify),
+        "found": "finds the vLLM that the base's Python imports, run as it will be,"
+        if request.site_packages is None
+        else f"takes the vLLM in `{request.site_packages}`,",
         "labels": " \\\n      ".join(f'{name}="{value}"' for name, value in told.items()),
     }
 
 
-def _words(flags: str) -> str:
-    return "".join(f', "{word}"' for word in flags.split())
+def _words(words: list[str]) -> str:
+    """``words`` as the further elements of a RUN step's JSON list."""
+    return "".join(f", {json.dumps(word, ensure_ascii=False)}" for word in words)
 
 
 def qualified(base: str) -> str:
