@@ -43,7 +43,7 @@ _IS_SIDE = regex(
 _EXTENDS = frozenset(
     {
         "extends", "extend", "inherits", "inherit", "inherits_from", "inherit_from", "$ref", "base", "parent",
-        "_base_", "based_on",
+        "_base_", "based_on", "from", "same_as", "sameAs", "like", "copy", "copy_of", "copyOf", "use", "template",
     }
 )  # fmt: skip
 # Keys under which a mapping holds what is taken where its condition is not met.
@@ -74,13 +74,16 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
     elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
         scope.cues.append(kinds.HOST.cue(host, f"{key.value} is the proxy's {host.value} server", pos))
     if side in (Side.PREFILL, Side.DECODE):
-        takers = owner.kept("takers", lambda: [(k, v, _extends(v)) for k, v in owner.pairs if isinstance(v, Map)])
+        takers = owner.kept(
+            "takers", lambda: [(k, v, _extends(v)) for k, v in owner.pairs if isinstance(v, (Map, Scalar))]
+        )
         scope.cues += [
             kinds.EXTENDED.cue(Side.SHARED, f"{k.value} extends {key.value}", k.text.at(0))
             for k, v, taken in takers
             if key.value in taken
             and one_side(k.value, ctx) is not side
-            and not any(v.get(a) is not None for a in _ARG_KEYS)
+            and (isinstance(v, Map) or one_side(k.value, ctx) is side.other)
+            and not any(v.get(a) is not None for a in _ARG_KEYS if isinstance(v, Map))
             and not any(scalars_with(v, role) for role in ("kv_both", "kv_producer", "kv_consumer"))
         ]
         scope.cues += [
@@ -116,10 +119,12 @@ def _runs(node: Node, task: str) -> bool:
     return isinstance(cmds, Seq) and any(isinstance(c, Map) and c.scalar("task") == task for c in cmds.items)
 
 
-def _extends(m: Map) -> set[str]:
-    """The entries that a compose service, a CI job or a bake target starts from, by name."""
+def _extends(m: Node) -> set[str]:
+    """The entries that a compose service, a CI job or a bake target starts from, by name; the one that a name stands for."""
+    if isinstance(m, Scalar):
+        return {m.value}
     out: set[str] = set()
-    for node in (v for k, v in m.pairs if k.value in _EXTENDS):
+    for node in (v for k, v in m.pairs if k.value in _EXTENDS) if isinstance(m, Map) else ():
         if isinstance(node, Map):
             out.add(node.scalar("service") or "")
         elif isinstance(node, Seq):

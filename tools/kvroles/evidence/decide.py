@@ -275,7 +275,7 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
             break
         chain: list[Scope] = []
         for s in use.chain():
-            if id(s) in known or (s.kind == "file"):
+            if id(s) in known or (s.kind == "file" and s.up is None):
                 break
             chain.append(s)
         if not chain and outer:

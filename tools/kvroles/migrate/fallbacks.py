@@ -10,7 +10,8 @@ from functools import lru_cache
 from itertools import islice
 
 from kvroles.evidence.frames import Side
-from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.given import is_put_to_use
+from kvroles.evidence.names import PD, mentioned, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 
@@ -33,6 +34,20 @@ _OPEN = regex(r"\[\s*\$?[A-Za-z_][\w.]*\s*\]|\b(?:get\w*|look_?up|dig|fetch)\(\s
 _LAST = regex(r"^\s*return\s+[&*]?([\w.]+)\[\s*[\"']$")
 _ABOVE = 240
 _ASKS = regex(r"\bin\b|\bhas\w*\(|[cC]ontains\w*\(")  # of a choice: whether there is a value
+
+
+_EMPTY = regex(
+    r"[\"'`]?\s*(?::\s*[\w.\[\] |]+)?(?::=|=>|=(?!=)|:)\s*(?:None|null|nil|undefined|~|\"\"|''|\{\}|\[\])(?=\s*(?:[,;)}#]|\n|\Z))"
+)
+
+
+def twin_is_empty(s: str, name: str) -> bool:
+    """Whether ``s`` sets the twin of ``name`` to nothing, and never to anything: ``decode = None``."""
+    for twin in twins(name):
+        ends = (i + len(twin) for i in islice(occurrences(s, twin), _MANY) if not _WORD.match(s[i - 1 : i]))
+        if any(_EMPTY.match(s, end) for end in ends) and not is_put_to_use(s, twin):
+            return True
+    return False
 
 
 @lru_cache(maxsize=64)  # the name of a side's key is that of many values

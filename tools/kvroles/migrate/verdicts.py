@@ -147,7 +147,8 @@ def _fallen_back_on(sites: list[Site], verdicts: list[Verdict | None], ctx: File
             named = (s for s in site.scope.chain() if s.kind in {"key", "variable"} and s.name and said & set(s.cues))
             holder = next(named, None)
             if holder is not None:
-                keyed, twin = holder.kind == "key", ctx.has_twin(holder.name)
+                keyed = holder.kind == "key"
+                twin = ctx.has_twin(holder.name) and not fallbacks.twin_is_empty(ctx.text.s, holder.name)
                 words = fallbacks.given(ctx.text.s, holder.name, v.side, keyed=keyed, twin=twin)
                 if words:
                     v = Verdict(None, "shared", [*v.cues, kinds.EXTENDED.cue(Side.SHARED, words)], holder=holder)

@@ -73,10 +73,11 @@ class HandedOn(Source):
     def _handed_on(self, name: str, used: str, node: Node, other: Side) -> Cue | None:
         """The cue of the first name, key, function or class of side ``other`` that takes the value of ``name`` unchanged, where
         the pattern ``used`` finds a use of it."""
+        last = len(name.rpartition(".")[2])  # ``prefill_kv`` of ``self.prefill_kv``
         for m in re.finditer(used, self.t.s):
             if node.start_byte <= m.start() < node.end_byte:
                 continue
-            use = self.at(m.start(), len(name))
+            use = self.at(m.start() + len(name) - last, last)
             if use.type not in NAMES:
                 continue
             for owner in grammar.owners(use):

@@ -10,11 +10,11 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, data_cues, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope
-from kvroles.evidence.names import denies, far_address, mentioned, own, role_key, split_name
+from kvroles.evidence.names import denies, far_address, mentioned, own, role_key, split_name, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
-from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers import grammar, lines, mentions
 from kvroles.migrate.readers.code import additions
 from kvroles.migrate.readers.code.conditionals import JOINED, Conditionals
 from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
@@ -150,10 +150,7 @@ class Unit(Conditionals):
         whole = grammar.text(self.t, left)
         scope = self._named(kinds.VARIABLE, names[0] if len(self.ctx.sides_of(whole)) != 1 else whole, up, node)
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole):
-            if not scope.cues:
-                scope.find_uses = partial(self._uses, whole, node, call=False)
-            elif self.elsewhere is not None and self._is_known_beyond(whole):
-                scope.find_uses, scope.only_doubts = partial(self.elsewhere, whole), True
+            scope.find_uses = partial(self._uses, whole, node, call=False)
         if whole.startswith(("os.environ[", "env[")):
             scope.find_uses, scope.only_doubts = partial(self._mentions, names[0], node), True
         self.may_be_handed_on(scope, scope.name if scope.name == whole else names[0], node)
@@ -186,7 +183,7 @@ class Unit(Conditionals):
                 continue
             if use.parent is not None and use.parent.type in self.spec.function:
                 continue
-            if not call and additions.made_at(self, use, name):
+            if not call and (additions.made_at(self, use, name) or (mentioned(name) and self._by_its_side(use, name))):
                 continue
             out.append(self.chain(use))
             out[-1].place = self.t.at(i)
@@ -197,6 +194,18 @@ class Unit(Conditionals):
             # any other function the other side.
             out += told
         return out
+
+    def _by_its_side(self, use: Node, name: str) -> bool:
+        """Whether a use of a value that is named for a side is judged by other rules: what takes it has a side in its name (see
+        ``may_be_handed_on``), or its line has the twin of ``name`` as well, each for its own side."""
+        if any(mentions.names(lines.line_at(self.t.s, use.start_byte), twin) for twin in twins(name)):
+            return True
+        ends = self.spec.assign | self.spec.pair | self.spec.call
+        owner = next((o for o in grammar.owners(use) if o.type in ends and o != use), None)
+        if owner is None or owner.type in self.spec.call:
+            return False
+        takers = self.targets(owner) if owner.type in self.spec.assign else [self.key_of(owner)]
+        return any(mentioned(taker) for taker in takers)
 
     def _found(self, name: str, a: int, b: int, tail: re.Pattern[str]) -> list[int]:
         """The indices between ``a`` and ``b`` where ``name`` is a word of its own and ``tail`` matches behind it."""
@@ -343,15 +352,18 @@ class Unit(Conditionals):
             scope.cues = argv.cues(words, self.ctx, skip=index)
             scope.flags = argv.flags_of(words)
         else:
-            scope.cues = self._beside(words, index)
+            scope.cues = self._beside(words, index, up.name if up.kind == "call" else "")
         return scope
 
-    def _beside(self, words: list[argv.Word], index: int) -> list[Cue]:
-        """The one side that the short words beside a value in a tuple or list name: ``("prefill", 8100, "{...}")``."""
+    def _beside(self, words: list[argv.Word], index: int, called: str) -> list[Cue]:
+        """The one side that the short words beside a value in a tuple or list name: ``("prefill", 8100, "{...}")``; ``called`` is
+        the function that is given the list, if one is."""
         out: list[Cue] = []
         if pickers.many(w.s for w in words) or any(denies(w.s) for w in words):
             return out
         for i, w in enumerate(words):
+            if (i or called) and far_address(w.s, f"{called} {words[0].s}"):
+                continue  # among a command's words; an address that a tuple begins with is its own
             if i != index and 1 < len(w.s) < 40 and re.fullmatch(r"\$?[\w.-]+", w.s):
                 side = self.ctx.role_of(w.s.rsplit(".", 1)[-1])
                 sides = {side} if side else self.ctx.sides_of(w.s)

@@ -25,6 +25,7 @@ from kvroles.migrate.readers.template import branches
 _BARE = regex(r"[A-Za-z]{2,}(?:[-_]?\d+)?")
 _LAUNCHERS = frozenset({"mpirun", "mpiexec", "orterun", "prterun", "srun"})
 _ALIASED = regex(r"\b(?:declare|local|typeset)\s+-\w*n\w*\s+(\w+)=[\"']?(\w+)\b")
+_TELLS = regex(r"(?:printf\s+-v|read(?:\s+-\w+)*)\s+(\w+)")  # a command that sets a variable to what it is given
 
 # An action that sets a variable of a template.
 _SET = regex(r"\{%-?\s*set\s+(\w+)\s*=|\{\{-?\s*(\$\w+)\s*:?=")
@@ -228,6 +229,10 @@ class Script(Conditionals):
             for owner in grammar.owners(use):
                 if owner.type == "variable_assignment":
                     taker = assigned(self.t, owner)
+                elif owner.type in {"command", "redirected_statement"} and (
+                    told := _TELLS.match(grammar.text(self.t, owner))
+                ):
+                    taker = told[1]
                 elif owner.type == "function_definition" and (named := owner.child_by_field_name("name")):
                     taker = grammar.text(self.t, named)
                 else:
