@@ -29,6 +29,8 @@ _SAME = frozenset(
 )
 # Calls that read a value that is set elsewhere.
 _READS = frozenset({"get", "getenv", "Getenv", "index", "var", "include", "tpl", "dig", "printf"})
+# What a truth may be told of: ``vllm_is_prefill``.
+_SUBJECTS = frozenset({"vllm", "llm", "worker", "node", "instance", "server", "pod", "engine", "self", "this"})
 # Ansible's names of the host and its groups: they are asked for a side as a role is.
 _GROUPS = frozenset({"group_names", "inventory_hostname", "hostname", "ansible_hostname", "groups"})
 
@@ -89,7 +91,9 @@ def boolean(words: str, *, shell: bool = False) -> bool:
         node = _compared_with(_TRUE, node) or node
     if node.kind == "call" and node.word in _SAME and len(node.args) == 1:
         node = node.args[0]
-    return node.kind in {"name", "index"} and split_name(_last(node))[:1] in (("is",), ("as",), ("run",))
+    if node.kind not in {"name", "index"}:
+        return False
+    return next((w for w in split_name(_last(node)) if w not in _SUBJECTS), "") in {"is", "as", "run"}
 
 
 def pattern_side(pattern: str) -> Side | None:

@@ -200,6 +200,7 @@ _HEADS = frozenset(word for row in rows(titles.HEADS) for word in row[0].split()
 _TAIL = frozenset(word for row in rows(titles.TAIL) for word in row[0].split())
 _LONGEST = 2000  # characters: what is longer is no title
 _DECORATED = regex(r"[#=*\-–—_/\\>|<+~`]{2,}")
+_DASH = regex(r"(?<=\w)\s+--\s+(?=\w)")
 _EMOJI = regex(r"^\s*(?::[a-z][\w+-]*:\s*)+")  # ":rocket: prefill"
 _LETTER_WORDS = regex(r"[^\W_][\w'.]*")
 # A setting that is told, no title: "prefill: no", "decode = false", "prefill worker (disabled)".
@@ -216,7 +217,7 @@ _NOT_HERE = regex(
     r"|[\w\s]*?(?:[:=(\[,;–—]|\s-)\s*(?:(?:has|have|was|were|is|are)\s+)?(?:been\s+)?(?:moved|removed|gone|dropped|retired|elsewhere)\b"
     r"(?!\s+(?:the|its|all|some)\b)"
     r"|[\w\s]*?(?:\s(?:in|on|at)|[:=])\s+(?:an?other|the\s+other|a\s+different|a\s+separate|other)\s+(?:cluster|namespace|region|site|repo\w*|chart)s?\b"
-    r"|[\w\s]*?(?:[:=–—]|\s-)\s*(?:see\s|not\b|no\b|0\b)"
+    r"|[\w\s]*?(?:[:=–—]|\s-)\s*(?:see\s+(?!\S*(?:readme|docs?/|wiki|https?:|\.md\b|\.rst\b|\#))|not\b|no\s*(?:$|[,;.!]|more\b|longer\b)|0\b)"
 )
 # To another file; to what stands above; what ends here: ``</prefill>``, ``<<< prefill <<<``, ``} prefill``, ``/prefill``.
 _POINTS = regex(r"(?:[-=]>|→)\s*[^\s/]*/|^\W*</|^\s*(?:<{2,}[^>]*$|[/})\]^↑⬆])|\^{2,}\s*$")
@@ -246,7 +247,7 @@ def _opened(text: str) -> tuple[Side, str] | None:
     """The side that a text opens with, and what stands behind it."""
     if _POINTS.search(text):
         return None
-    clean = _DECORATED.sub(" ", _EMOJI.sub("", text)).strip(" \t#*-=:_~")
+    clean = _DECORATED.sub(" ", _DASH.sub(" – ", _EMOJI.sub("", text))).strip(" \t#*-=:_~")
     clean = _FIRST.sub("", clean)
     side = prose_side(clean)
     if side is None or both_said(clean) or ("this" in clean and re.search(_THIS_ONE, clean)):

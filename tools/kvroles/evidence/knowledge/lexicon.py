@@ -91,7 +91,7 @@ REPLACEABLE = "default defaults base common fallback"
 CONFIGS = "config options settings args"
 
 # Words that may stand in a name that a condition asks for: ``is_prefill_worker``, ``PREFILL_ONLY``.
-ASKING = "is as run role mode only worker node instance server pod engine flag self this am"
+ASKING = "is as run role mode only worker node instance server pod engine flag self this am vllm llm"
 
 # Words of a number of servers: ``$RANK -lt $NUM_PREFILL``.
 COUNTING = "num n count nodes size replicas total"

@@ -31,6 +31,8 @@ _ENDEF = regex(r"[ \t]*endef\b")
 _TARGET_VAR = regex(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]+)\s*[:?+!]?=\s*")
 _CONDITIONAL = regex(r"^ *(?P<word>ifeq|ifneq|ifdef|ifndef|else|endif)\b(?P<test>.*)")
 _EQUAL = regex(r"(ifn?eq)\s*(?:\((.*),(.*)\)|[\"'](.*)[\"']\s+[\"'](.*)[\"'])\s*$")
+_IS_SET = regex(r"(ifn?def)\s+([\w.-]+)\s*(?:#.*)?$")
+_SAID = {"ifdef": "if ", "ifndef": "if not "}
 _ENDS_MAKE = regex(r"\s*\$[({]error\b[^\n]*[)}]\s*")
 _JUST_VAR = regex(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
 
@@ -265,6 +267,7 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
     stack: list[Branch] = []
     chained: set[int] = set()  # where each ``else if`` begins
     opens: set[int] = set()  # where each ``if`` begins
+    others: dict[int, tuple[int, int]] = {}  # by where an ``if`` begins, the span of its ``else``
     guarded: list[list[Branch]] = [[]]  # of the file, and of each branch that is open: what a guard in it lets through
     for a, b in lines:
         m = _CONDITIONAL.match(t.s[a:b])
@@ -274,6 +277,8 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
         if word in {"else", "endif"} and stack:
             opened = stack.pop()
             out += [opened._replace(end=a), *(guard._replace(end=a) for guard in guarded.pop())]
+            if opened.first is not None:
+                others[opened.first[0]] = opened.start, a
             few = len(guarded[-1]) < GUARDS
             if (
                 few
@@ -287,14 +292,16 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
                 stack.append(Branch(b, b, opened.condition, not opened.negated, first))
                 guarded.append([])
         if word != "endif" and (word != "else" or test):
-            asked = _EQUAL.match(test if word == "else" else f"{word} {test}")
+            whole = test if word == "else" else f"{word} {test}"
+            asked = _EQUAL.match(whole)
             pair = [g.strip() for g in asked.groups()[1:] if g is not None] if asked is not None else []
-            said = f"if {pair[0]} == {pair[1]}" if pair else f"if {word} {test}"
+            is_set = _IS_SET.match(whole)
+            said = f"if {pair[0]} == {pair[1]}" if pair else _SAID[is_set[1]] + is_set[2] if is_set else f"if {whole}"
             stack.append(Branch(b, b, said, asked is not None and asked[1] == "ifneq"))
             guarded.append([])
             (chained if word == "else" else opens).add(b)
     out += [guard._replace(end=len(t.s)) for guard in guarded[0]]
-    return sorted(out, key=lambda branch: branch.start)
+    return sorted((b._replace(other=others.get(b.start)) for b in out), key=lambda b: b.start)
 
 
 def _within(conditions: list[Branch], place: int, after: int, up: Scope, t: Text, ctx: File) -> Scope:
