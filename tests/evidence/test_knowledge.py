@@ -25,6 +25,7 @@ _TABLES = [
     (names, "_LOGIC", {"near"}),
     (names, "_PHASES", {"near"}),
     (names, "_TURNED", {"turns"}),
+    (names, "_LEFT_OUT", {"leaves out"}),
     (names, "_FACING", {"near"}),
     (names, "_FOREIGN", {"own"}),
     (names, "_REPLACED", {"own"}),
@@ -76,6 +77,8 @@ def _said(kind: str, text: str) -> str:
             return "yes" if names.own(text) else "-"
         case "turns":
             return "yes" if names.turns(text) else "-"
+        case "leaves out":
+            return "yes" if names.leaves_out(text) else "-"
         case "holds":
             return "yes" if names.holds_defaults(text) else "-"
         case "returns":

@@ -26,6 +26,7 @@ _ROLES = frozenset(flags.ROLES.split())  # flags whose value is the side
 # Switches that are the side by themselves.
 _SIDES: dict[str, Side] = {flag: Side(side) for flag, side in rows(flags.SIDES)}
 _ON = frozenset({"true", "1", "yes", "on"})
+_OFF = frozenset({"false", "0", "no", "off"})
 _NO_VALUE = frozenset("-|>&;<)")  # what stands behind a switch that is given no value
 # Flags whose values never say which side this server is.
 _MUTE = regex(
@@ -57,6 +58,8 @@ _ENV_ROLE = regex(
 _ENV_SERVER = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE)$"
 )
+# A value that is one variable: of a shell, of a template, the same masked.
+_VARIABLE = regex(r"^[\"']?(?:\$[({]{0,3}|\{\{)\s*\.?(?:[\w-]+\.)*([A-Za-z_]\w*)\s*[)}]*[\"']?$|^__(?:\w+\.)*(\w+?)__$")
 _SHORT = frozenset(
     {"-tp", "-pp", "-dp", "-dcp", "-pcp", "-dpn", "-dpr", "-dpl", "-dpa", "-dpp"}
 )  # vLLM's own, of the server
@@ -145,10 +148,9 @@ class _Command:
             name = _norm(name)
             if (bare := name.lstrip("-")) in _SIDES:
                 nxt = self.words[i + 1].s if not eq and i + 1 < len(self.words) and i + 1 != skip else "-"
-                if (value if eq else nxt).lower() in _ON or (not eq and nxt[:1] in _NO_VALUE):
-                    kind = kinds.AGGREGATED_FLAG if _SIDES[bare] is Side.AGGREGATED else kinds.ROLE_FLAG
-                    return [kind.cue(_SIDES[bare], s, w.pos)]
-                return []
+                kind = kinds.AGGREGATED_FLAG if _SIDES[bare] is Side.AGGREGATED else kinds.ROLE_FLAG
+                on = "true" if not eq and nxt[:1] in _NO_VALUE else value if eq else nxt
+                return switched(kind, [_SIDES[bare]], on, s if eq or on == "true" else f"{s} {on}", w.pos)
             return _value(name, value, s, w.pos, ctx) if eq else []
         if m := _ENV.match(s):
             return env_cues(m.group(1), m.group(2), w.pos, ctx)
@@ -180,15 +182,30 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
         side = ctx.side_of(value)
     if side is not None and not (side is Side.AGGREGATED and _is_vague(name)):
         return [kinds.ROLE_VARIABLE.cue(side, f"{name}={value[:60]}", pos)]
+    if own and (told := _told(value, f"{name}={value}", pos, ctx)):
+        return told
     if "{" in value and "${" not in value:
         return []
     if "$" in value and len(value) < 120 and not _OTHER_END.search(name) and not mentioned(name) and names.own(name):
         return _named(value, f"{name}={value}", pos, ctx)
-    if re.search(r"(?i)is_?(?:prefill|decode)|(?:prefill|decode)_?(?:only|worker|mode)$", name) and value.strip(
-        "\"'"
-    ).lower() in {"1", "true", "yes"}:
-        return [kinds.ROLE_VARIABLE.cue(s, f"{name}={value}", pos) for s in name_sides(name)]
+    if re.search(r"(?i)is_?(?:prefill|decode)|(?:prefill|decode)_?(?:only|worker|mode)$", name):
+        return switched(kinds.ROLE_VARIABLE, name_sides(name), value.strip("\"'"), f"{name}={value}", pos)
     return []
+
+
+def switched(kind: kinds.Kind, sides: Iterable[Side], value: str, words: str, pos: int) -> list[Cue]:
+    """What a switch for a side says by its value: that the server is of it, by ``kind``, or that it is not."""
+    if value.lower() in _ON:
+        return [kind.cue(side, words, pos) for side in sides]
+    return [kinds.DENIED.cue(side.other, words, pos) for side in sides if side in names.PD and value.lower() in _OFF]
+
+
+def _told(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
+    """The cue that a server is told its role by a variable that the file does not set to a side."""
+    m = _VARIABLE.match(value)
+    if m is None or mentioned(value) or ctx.sets_to_side(m[1] or m[2]):
+        return []
+    return [kinds.TOLD.cue(Side.SHARED, words[:80], pos)]
 
 
 def _is_role(flag: str) -> bool:
@@ -213,7 +230,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
             side is Side.AGGREGATED and flag in {"--mode", "--role", "--stage"} and value == "none"
         ):
             return [kinds.ROLE_FLAG.cue(side, words[:80], pos)]
-        return []
+        return _told(value, words, pos, ctx) if side is None else []
     if flag == "--export":  # Slurm's list of variables for the command
         given = [m for part in value.split(",") if (m := _ENV.match(part))]
         return [c for m in given for c in env_cues(m.group(1), m.group(2), pos, ctx)]

@@ -258,6 +258,13 @@ class FileCtx(Deployment):
             self._truths[name] = said in PD and own is not (said is side)
         return self._truths[name]
 
+    def sets_to_side(self, name: str) -> bool:
+        """Whether the file sets a variable, by the last part of its name, to a side."""
+        return (
+            re.search(rf"\b{re.escape(name)}[\"']?\]?\s*[:=]\s*[\"']?[\w-]*(?:prefill|decod)", self.low, re.I)
+            is not None
+        )
+
     def branch_side(
         self, condition: str, *, taken: bool, shell: bool = False, only_two: bool | None = None
     ) -> Side | None:

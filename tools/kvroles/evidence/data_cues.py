@@ -50,7 +50,7 @@ _EXTENDS = frozenset(
 _ELSE_KEYS = frozenset({"else", "otherwise", "default", "false", "False"})
 _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
 _LOOPS = frozenset(
-    {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "for_each"}
+    {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "parallel", "for_each"}
 )  # Ansible, Argo, CI
 _OFF = frozenset({"false", "0", "no", "off"})
 
@@ -281,11 +281,8 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         return [kinds.PERHAPS_ROLE.cue(side, f"{key}: {v.value}", pos)]
     if key in _SAID_KEYS and (side := ctx.title_side(v.value)):
         return [kinds.TEXT.cue(side, f"{key}: {v.value[:80]}", pos)]
-    if (
-        re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key)
-        and v.value.lower() == "true"
-    ):
-        return [kinds.ROLE.cue(s, f"{key}: {v.value}", pos) for s in name_sides(key)]
+    if re.fullmatch(r"(?i)is_?(?:prefill|decode)(?:_?(?:worker|only))?|(?:prefill|decode)_?only", key):
+        return argv.switched(kinds.ROLE, name_sides(key), v.value, f"{key}: {v.value}", pos)
     return []
 
 
@@ -309,12 +306,13 @@ def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
         side = ctx.role_of(value, key) if role_key(key) else None
         if side is Side.AGGREGATED and value.lower() in {"none", "all", "regular"}:
             side = None
+        if side is None and _IS_SIDE.search(key) and (named := one_side(key.rsplit("/", 1)[-1], ctx)) in PD:
+            on = "true" if value.lower() == "enabled" else value
+            found = argv.switched(kinds.LABEL, [named], on, f"{key}: {value}", pos)
+            out += [c for c in found if not roles_only or c.weight == Weight.HINT]
+            continue
         if side is None and not roles_only:
-            side = one_side(value, ctx) or (
-                one_side(key.rsplit("/", 1)[-1], ctx)
-                if value.lower() in {"true", "1", "yes", "enabled"} and _IS_SIDE.search(key)
-                else None
-            )
+            side = one_side(value, ctx)
         if side is not None:
             out.append(kinds.LABEL.cue(side, f"{key}: {value}", pos))
     return out
@@ -347,7 +345,7 @@ def _env(node: Node, ctx: FileCtx) -> list[Cue]:
             elif isinstance(item, Scalar) and "=" in item.value:
                 name, _, val = item.value.partition("=")
                 out += argv.env_cues(name, val, item.text.at(0), ctx)
-    return [c for c in out if c.weight == Weight.FLAG]
+    return [c for c in out if c.weight in (Weight.FLAG, Weight.HINT)]
 
 
 def _scripts(m: Map) -> Iterator[str]:

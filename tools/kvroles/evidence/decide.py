@@ -13,7 +13,7 @@ from typing import NamedTuple
 from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import PD, holds_defaults, of_another
+from kvroles.evidence.names import PD, holds_defaults, leaves_out, of_another
 
 _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
@@ -126,13 +126,16 @@ class _Weighing:
             tuple[Scope, list[Cue]]
         ] = []  # what is done with values that no name of their own puts on a side
         self._hints: list[Cue] = []
+        self._told = False  # whether the server is told its role by what is not known
         self._partly: Verdict | None = None  # of uses of which some say a side and others nothing
 
     def with_owner(self, n: int, said: list[Cue]) -> Verdict | None:
         """Look at owner ``n``, which says ``said``; the verdict, if no owner further out can change it."""
         scope = self._chain[n]
         cues = [c for c in said if c.weight > Weight.HINT]
-        self._hints += [c for c in said if c.weight == Weight.HINT]
+        told = [c for c in said if c.kind == kinds.TOLD.name]
+        self._told = self._told or bool(told)
+        self._hints += [c for c in said if c.weight == Weight.HINT and c not in told]
         if scope.find_handed_on is not None and (handed_on := scope.find_handed_on()) is not None:
             uses = [(c.side, c.pos) for c in (*cues[:1], handed_on)]
             return Verdict(None, "shared", [*self._seen, *cues, handed_on], uses=uses, holder=scope)
@@ -144,6 +147,8 @@ class _Weighing:
                 if used.why == "weak" and self._decided is None:
                     self._partly = self._partly or used  # whoever owns all the uses may say the same
                     return None
+                if used.why == "weak" and scope.kind == "variable":
+                    return None  # what its own settings say is more than what some of its uses do
                 return used if self._is_open(scope) else None
             if scope.cues or not scope.only_doubts:
                 cues += used
@@ -158,11 +163,15 @@ class _Weighing:
         return None
 
     def _is_open(self, scope: Scope) -> bool:
-        """Whether what is done with the value that ``scope`` holds still counts: nothing is decided further in, or only by what
-        is said in a file, template or target, or by settings of a mapping, which one that it is merged into may set anew."""
+        """Whether what is done with the value that ``scope`` holds still counts: nothing is decided further in, or only by its
+        name, by what is said in a file, template or target, or by settings of a mapping, which one that it is merged into, or a
+        copy of it, may set anew."""
         if self._decided is None or (scope.only_doubts and self._decided.weight <= Weight.SAID):
             return True
-        return scope.kind == "anchor" and kinds.settings_only(self._decided.cues)
+        if scope.kind not in {"anchor", "variable"}:
+            return False
+        cues = self._decided.cues
+        return kinds.settings_only(cues) or all(c.words == scope.name for c in cues)
 
     def _with_level(self, level: _Level) -> Verdict | None:
         """Weigh what one owner says against what is decided further in; the verdict, if that ends it."""
@@ -210,11 +219,23 @@ class _Weighing:
         for scope, used in self._doubts:
             if any(c.side is decided.side.other for c in used):
                 return Verdict(None, "conflict", seen + used, holder=scope)
+        denied = [c for c in self._hints if (c.kind, c.weight) in kinds.DENYING and c.side is decided.side.other]
+        if denied:
+            return Verdict(None, "conflict", seen + denied)
+        if any(s.kind in _HOLDERS and leaves_out(s.name) for s in self._chain):
+            return Verdict(None, "weak", seen)
+        if self._told and _only_called(seen):
+            return Verdict(None, "weak", seen, suggested=decided.side)
         if decided.weight < Weight.FLAG and any(s.kind in _HOLDERS and of_another(s.name) for s in self._chain):
             return Verdict(None, "weak", seen)
         if (holder := _of_defaults(self._chain, seen)) is not None:
             return Verdict(None, "default", seen, holder=holder, suggested=decided.side)
         return Verdict(decided.side, "", seen, self._against)
+
+
+def _only_called(cues: list[Cue]) -> bool:
+    """Whether nothing but names say a side: what a server is told of its role is more than what it is called."""
+    return all(c.weight < Weight.FLAG and c.kind.removeprefix("used by: ") in kinds.NAMES for c in cues)
 
 
 def _of_defaults(chain: list[Scope], cues: list[Cue]) -> Scope | None:

@@ -16,7 +16,8 @@ class Kind(NamedTuple):
 
     ``alone`` is the rule for where nothing else decides (see ``decide``): "label" for a name that aggregated servers carry as
     well, "name" for that of a whole file or class. ``gives_way``: in a document the nearer one of such words decides.
-    ``setting``: another setting of the same key may replace it; where it is only a default, it decides nothing.
+    ``setting``: another setting of the same key may replace it; where it is only a default, it decides nothing. ``denies``: it
+    says that the server is not of the other side, which no name can be right against.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Kind(NamedTuple):
     alone: str = ""
     gives_way: bool = False
     setting: bool = False
+    denies: bool = False
 
     def cue(self, side: Side, words: str, pos: int = -1) -> Cue:
         """The evidence that ``words`` at index ``pos`` of the file's text are for ``side``."""
@@ -101,12 +103,17 @@ FOLDER = Kind("folder", Weight.FILE, "name")
 
 # A suggestion for a person, never a role.
 PERHAPS_ROLE = Kind("role", Weight.HINT, "label")
-RULED_OUT = Kind("condition", Weight.HINT)
+RULED_OUT = Kind("condition", Weight.HINT, denies=True)
+DENIED = Kind("switch", Weight.HINT, denies=True)
+TOLD = Kind("told its role", Weight.HINT)  # by what is not known here
 REMARK = Kind("sentence", Weight.HINT, gives_way=True)
 
 ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Kind))
 ALONE = {row.name: row.alone for row in ROWS if row.alone}
 SETTINGS = frozenset((row.name, row.weight) for row in ROWS if row.setting)
+DENYING = frozenset((row.name, row.weight) for row in ROWS if row.denies)
+# What only calls a server so; a call tells it.
+NAMES = frozenset(ALONE) - {CALL.name}
 # What says that the other side takes over the whole entry that a value is in; settings in it may be set anew there.
 TAKEN_OVER = frozenset(row.name for row in (EXTENDED, REFERRED_TO, BUILT_UPON))
 GIVE_WAY = frozenset(row.name for row in ROWS if row.gives_way)

@@ -24,6 +24,7 @@ _TURNED = frozenset(lexicon.TURNED.split())
 _LOGIC = frozenset(lexicon.LOGIC.split())
 _FOREIGN = frozenset(lexicon.FOREIGN.split())
 _FACING = frozenset(lexicon.FACING.split())
+_LEFT_OUT = frozenset(lexicon.LEFT_OUT.split())
 _REPLACED = frozenset(lexicon.REPLACED.split())
 _REPLACEABLE = frozenset(lexicon.REPLACEABLE.split())
 _CONFIGS = frozenset(lexicon.CONFIGS.split())
@@ -275,6 +276,12 @@ def of_another(name: str) -> bool:
     """Whether what a name holds for each side is another server's: of ``peer_kv`` and ``INVERSE`` the value for prefill is
     decode's."""
     return any(w in _FOREIGN or w in _TURNED for w in split_name(name))
+
+
+def leaves_out(name: str) -> bool:
+    """Whether what a name holds is left out (``exclude`` of a matrix): a config in there is of no server."""
+    words = split_name(name)
+    return bool(words) and all(w in _LEFT_OUT for w in words)
 
 
 def turns(name: str) -> bool:

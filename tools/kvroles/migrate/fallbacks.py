@@ -31,8 +31,9 @@ _LOOKS_UP = regex(
 )
 _OPEN = regex(r"\[\s*\$?[A-Za-z_][\w.]*\s*\]|\b(?:get\w*|look_?up|dig|fetch)\(\s*[^\"'()]*[A-Za-z_.]+\s*\)?\s*[,)]?")
 # What a function gives at its end, the value of a table that it has looked in above.
-_LAST = regex(r"^\s*return\s+[&*]?([\w.]+)\[\s*[\"']$")
+_LAST = regex(r"(?:^|[;{}])\s*return\s+[&*]?([\w.]+)\[\s*[\"']$")
 _ABOVE = 240
+_CHOICE = regex(r"(?:&&|\band\b)[^&|,;]*\Z")  # ``c && a || b``
 _ASKS = regex(r"\bin\b|\bhas\w*\(|[cC]ontains\w*\(")  # of a choice: whether there is a value
 
 
@@ -61,7 +62,7 @@ def given(s: str, name: str, side: Side, *, keyed: bool, twin: bool) -> str:
         before = s[max(s.rfind("\n", 0, i) + 1, i - _BEFORE) : i]
         m = _FALLS[keyed].search(before)
         if m is None and keyed and not twin and (table := _LAST.search(before)) is not None:
-            above = s[max(0, i - _ABOVE) : i - len(before)]
+            above = s[max(0, i - _ABOVE) : i - len(before) + table.start()]
             if re.search(rf"(?<![\w.]){re.escape(table[1])}\[\s*\$?[A-Za-z_]\w*\s*\]", above) is not None:
                 return " ".join((before[-60:] + name).split())
         if m is None:
@@ -70,7 +71,8 @@ def given(s: str, name: str, side: Side, *, keyed: bool, twin: bool) -> str:
         if m["sign"] == "," and looks_up is None:
             continue
         first = before[looks_up.start() : m.start()] if looks_up else re.split(r"[,;{]", before[: m.start()])[-1]
-        if m["sign"][0] in "e?" and m["sign"] != "??" and not _ASKS.search(before):
+        chooses = (m["sign"][0] in "e?" and m["sign"] != "??") or _CHOICE.search(before, 0, m.start()) is not None
+        if chooses and not _ASKS.search(before):
             continue  # a choice by something else
         called = {s for w in re.findall(r"[\w-]+", first) for s in mentioned(w) if s in PD}
         if called == {side.other} or (not called and not twin and _OPEN.search(before, 0, m.end("sign"))):

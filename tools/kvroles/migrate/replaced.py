@@ -35,9 +35,10 @@ _TAKEN = regex(
     r"(?<![\w-])(?:\$|local\.|self\.|this\.)?$"
 )
 _CHANGED = regex(
-    r"\s*(?:\|(?!\|)|\.(?:copy|model_copy|update|_?replace|clone|merge)\()"
+    r"\s*(?:\|(?!\|)|(?i:(?:\.PSObject)?\.(?:copy|deep_?copy|model_copy|update|_?replace|clone|merge)\())"
 )  # of the one whose name stands before
-_COPYING = frozenset({"python", "javascript", "typescript", "tsx", "go", "rust", "hcl"})
+_TAKER = regex(r"(\$?\w+)\s*(?::[^=\n]{1,60})?:?=(?!=)[^\n=]*\Z")  # what a line sets to what stands behind
+_COPYING = frozenset({"python", "javascript", "typescript", "tsx", "go", "rust", "hcl", "powershell"})
 _PAIRED = r"[\"']{0}[\"']\s+{1}"  # of a template's dict
 _WORD = regex(r"[\w-]")
 _MANY = 60  # copies of one name
@@ -102,6 +103,12 @@ def _copied(s: str, name: str, keys: set[str], side: Side) -> bool:
     name = name.lstrip("$")
     for i in islice(occurrences(s, name), _MANY):
         end = i + len(name)
+        taker = None if _WORD.match(s, end) else _TAKER.search(s, s.rfind("\n", 0, i) + 1, i)
+        if taker is not None and any(
+            re.search(rf"{re.escape(taker[1])}(?:\.|\[[\"'`]){re.escape(key)}[\"'`]?\]?\s*=\s*{_SAYS[side]}", s, re.M)
+            for key in keys
+        ):
+            return True
         behind = None if _WORD.match(s, end) else _CHANGED.match(s, end)
         if behind is None and (_WORD.match(s, end) or _TAKEN.search(s, max(0, i - _BEFORE), i) is None):
             continue

@@ -81,6 +81,9 @@ complement complementary contrary converse flip flipped inverse invert inverted 
 negation not opposite reverse reversed swap swapped
 """
 
+# The whole name of what holds what is left out.
+LEFT_OUT = "except exclude excluded ignore ignored omit omitted skip skipped"
+
 # Words of a name that holds a side which may be replaced.
 REPLACED = "default"
 

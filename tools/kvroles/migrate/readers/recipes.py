@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from kvroles.evidence import comments as evidence_of
@@ -19,7 +20,7 @@ from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import choices, pairs
 from kvroles.migrate.readers import lines as lines_of
-from kvroles.migrate.readers.base import ByHeading, File
+from kvroles.migrate.readers.base import MANY, ByHeading, File
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import GUARDS, Branch
 
@@ -227,19 +228,47 @@ class _RecipeFile:
         end = a + len(value.s) + value.at(0) - t.at(a)
         around = _of_line(t, a, end, above, _within(self._conditions, a, -1, self.up, t, ctx), ctx)
         scope = lines_of.named(Scope("variable", name, around), kinds.VARIABLE, name, t.at(a), ctx)
-        word = re.escape(name)
-        use = rf"\$[({{]{word}[)}}]" if self._make else rf"\{{\{{[^}}]*\b{word}\b[^}}]*\}}\}}"
-        scope.find_uses = partial(_uses, use, self._bodies, ctx)
+        scope.find_uses = partial(self._uses, name)
         if scope.cues and scope.cues[0].side in (Side.PREFILL, Side.DECODE):
-            named = use if self._make else rf"\b{word}\b"
-            scope.find_handed_on = partial(_handed_on, named, self._assigned, scope.cues[0].side)
+            scope.find_handed_on = partial(self._handed_on, name, scope.cues[0].side)
         out: list[Site] = []
         for part, owner in _chosen(value, scope, ctx, make=self._make):
             site = pairs.role(name, part, values, owner, ctx)
             if site is not None and site.kind == "role" and site.connector is None:
-                site = site._replace(connector=pairs.used_in(t, use))
+                site = site._replace(connector=pairs.used_in(t, self._use_of([name])))
             out += [site] if site is not None else ctx.read(part, owner)
         return out
+
+    def _use_of(self, names: list[str]) -> str:
+        """The pattern of a use of one of some variables in a recipe."""
+        word = "|".join(map(re.escape, names))
+        return rf"\$[({{](?:{word})[)}}]" if self._make else rf"\{{\{{[^}}]*\b(?:{word})\b[^}}]*\}}\}}"
+
+    def _known_as(self, name: str) -> list[str]:
+        """A variable's name and those, of no side, of the variables that are set to it."""
+        names = [name]
+        for known in islice(names, MANY):
+            used = re.compile(self._use_of([known]) if self._make else rf"\b{re.escape(known)}\b")
+            names += [
+                other
+                for other, value in self._assigned
+                if other not in names and not mentioned(other) and used.search(value.s) and not TOKEN_RE.search(value.s)
+            ]
+        return names
+
+    def _uses(self, name: str) -> list[Scope]:
+        """The owners of every use of a variable in the recipes, by its own name or another."""
+        use = re.compile(self._use_of(self._known_as(name)))
+        return [_use(body, m.start(), owner, self.ctx) for owner, body in self._bodies for m in use.finditer(body.s)]
+
+    def _handed_on(self, name: str, side: Side) -> Cue | None:
+        """The cue of a variable of the other side whose value has one of ``side`` in it; None without one."""
+        names = self._known_as(name)
+        use = re.compile(self._use_of(names) if self._make else rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+        for taker, value in self._assigned:
+            if mentioned(taker) == {side.other} and (m := use.search(value.s)) and not TOKEN_RE.search(value.s):
+                return kinds.HANDED_ON.cue(side.other, taker, value.at(m.start()))
+        return None
 
 
 def _chosen(value: Text, scope: Scope, ctx: File, *, make: bool) -> list[tuple[Text, Scope]]:
@@ -326,19 +355,6 @@ def _needed(name: str, rules: list[_Rule], up: Scope, ctx: File) -> list[Scope]:
         cues = [c for w in words for c in ctx.name_cues(kinds.GIVEN, w, rule.place, f"{name} {w}")]
         out.append(Scope("needed", name, target, cues, place=rule.place) if cues else target)
     return out
-
-
-def _handed_on(use: str, assigned: list[tuple[str, Text]], side: Side) -> Cue | None:
-    """The cue of a variable of the other side whose value has a match of ``use``; None without one."""
-    for name, value in assigned:
-        if mentioned(name) == {side.other} and (m := re.search(use, value.s)) and not TOKEN_RE.search(value.s):
-            return kinds.HANDED_ON.cue(side.other, name, value.at(m.start()))
-    return None
-
-
-def _uses(use: str, bodies: list[tuple[Scope, Text]], ctx: File) -> list[Scope]:
-    """The owners of every match of ``use`` in the recipes."""
-    return [_use(body, m.start(), owner, ctx) for owner, body in bodies for m in re.finditer(use, body.s)]
 
 
 def _use(body: Text, i: int, owner: Scope, ctx: File) -> Scope:

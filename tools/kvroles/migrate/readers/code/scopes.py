@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 
 from tree_sitter import Node
 
@@ -14,7 +14,7 @@ from kvroles.evidence.names import denies, far_address, mentioned, own, role_key
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.evidence.text import occurrences
-from kvroles.migrate.readers import grammar, lines, mentions
+from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.code import additions
 from kvroles.migrate.readers.code.conditionals import JOINED, Conditionals
 from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
@@ -36,6 +36,7 @@ _IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")
 _MANY = 60  # uses of one name: a name with more is a common word, and its uses say nothing
 _PART = regex(r"[\w.\"'-]")  # before a word: the word is part of a longer one, a member, or inside a string
 _SEVERAL = frozenset({"expression_list", "tuple", "list", "array", "tuple_expression"})  # what several names are set to
+_UNQUOTED = r"(?<![\w\"'`-]){}(?![\w\"'`-])"  # a name, and no string that is the same word
 _STARTED = regex(r"\btarget\s*=\s*\Z")  # before the function that a process or thread runs
 _CALLED = regex(r"\b\s*\(")
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
@@ -196,14 +197,21 @@ class Unit(Conditionals):
         return out
 
     def _by_its_side(self, use: Node, name: str) -> bool:
-        """Whether a use of a value that is named for a side is judged by other rules: what takes it has a side in its name (see
-        ``may_be_handed_on``), or its line has the twin of ``name`` as well, each for its own side."""
-        if any(mentions.names(lines.line_at(self.t.s, use.start_byte), twin) for twin in twins(name)):
+        """Whether a use of a value that is named for a side is judged by other rules, or is none: what takes it has a side in
+        its name (see ``may_be_handed_on``), its line has the twin of ``name`` as well, or its function has and says of
+        the use no other side: each for its own side; or it is only told of."""
+        twin = re.compile("|".join(_UNQUOTED.format(re.escape(twin)) for twin in twins(name)) or "(?!)")
+        if twin.search(lines.line_at(self.t.s, use.start_byte)):
             return True
+        home = next((o for o in grammar.owners(use) if o.type in self.spec.function), None)
+        if home is not None and twin.search(self.t.s, home.start_byte, home.end_byte):
+            inside = takewhile(lambda s: s.kind != "function", self.chain(use).chain())
+            if all(c.side in mentioned(name) for s in inside for c in s.cues):
+                return True
         ends = self.spec.assign | self.spec.pair | self.spec.call
         owner = next((o for o in grammar.owners(use) if o.type in ends and o != use), None)
         if owner is None or owner.type in self.spec.call:
-            return False
+            return owner is not None and _SAYS.match(self.called(owner)) is not None
         takers = self.targets(owner) if owner.type in self.spec.assign else [self.key_of(owner)]
         return any(mentioned(taker) for taker in takers)
 

@@ -24,7 +24,7 @@ _TEMPLATE_KEY = regex(
 # CloudFormation's ``!Ref``, ``npm run``, the ``inherits`` of a bake file.
 _REFERS = (
     r"(?:(?:\$[({]{0,3}\s*(?:[\w-]+\.){0,4}|\{\{[^{}\n]{0,80}?|%\(|\$ref[\"']?\s*:\s*[\"']?[^\s\"']{0,80}?/"
-    r"|!(?:Ref|GetAtt)\s+|\b(?:npm\s+run(?:-script)?|pnpm(?:\s+run)?|yarn(?:\s+run)?)\s+)(?<![\w\"'-])"
+    r"|!(?:Ref|GetAtt)\s+|(?<![\w.\"'-])(?:module|dependency|[a-z]+(?:_[a-z0-9]+)+)\.|\b(?:npm\s+run(?:-script)?|pnpm(?:\s+run)?|yarn(?:\s+run)?)\s+)(?<![\w\"'-])"
     r"|\b(?:inherits\s*=\s*\[[^\]\n]{0,200}?|Ref[\"']?\s*:\s*)[\"'])"
 )
 _TWICE = 2
@@ -174,8 +174,10 @@ def of_variable(tree: Document, name: str, owner: Map) -> list[Scope]:
     used = rf"\$[({{]?{word}\b|(?:\b(?:env|params|vars|inputs)|__)\.{word}(?=__|\b)"  # __: a masked {{{{ .NAME }}}}
     for m in islice(re.compile(used).finditer(tree.source.s, owner.start, owner.end), MANY):
         path = path_to(tree.root, m.start())
+        if _has_twin(lines.line_at(tree.source.s, m.start()), name):
+            continue  # each side takes its own
         if isinstance(path[-1], Scalar):
-            out.append(_used_in(tree, path, m.start()))
+            out.append(_used_in(tree, path, m.start(), name))
             out[-1].place = tree.source.at(m.start())
     return out
 
@@ -237,11 +239,16 @@ def _command_at(tree: Document, path: list[Node], i: int, name: str) -> list[Cue
     first = path[-1].start
     source = tree.source.s[first : path[-1].end]
     words = list(_WORD.finditer(source, *lines.span(source, i - first)))
-    if any(mentions.names(m.group(), other) for other in twins(name) for m in words):
+    if any(_has_twin(m.group(), name) for m in words):
         return []
     held = next((n for n, m in enumerate(words) if m.start() <= i - first < m.end()), -1)
     given = [argv.Word(m.group(), tree.source.at(first + m.start())) for m in words]
     return cues + argv.cues(given, tree.ctx, skip=held)
+
+
+def _has_twin(s: str, name: str) -> bool:
+    """Whether the twin of a variable is named in ``s``, also as a member: ``env.DECODE_KV``."""
+    return any(re.search(rf"(?<![\w-]){re.escape(twin)}(?![\w-])", s) for twin in twins(name))
 
 
 def _used_in(tree: Document, path: list[Node], i: int, name: str = "") -> Scope:

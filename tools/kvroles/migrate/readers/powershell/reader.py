@@ -11,7 +11,8 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, data_cues, kinds, pickers
 from kvroles.evidence.data import Map, Scalar
-from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.frames import Cue, Scope, Side, Site
+from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, join
 from kvroles.migrate import connectors
@@ -372,7 +373,10 @@ class _Script:
                     through = self._key(inner) if inner.type == "hash_entry" else None
                     scope = data_cues.map_scope(self._mapping(owner), scope, self.ctx, through)
                 case "hash_entry":
-                    scope = self._named(kinds.KEY, self._key(owner), scope, owner)
+                    scope = self._named(kinds.KEY, key := self._key(owner), scope, owner)
+                    side = scope.cues[0].side if len(scope.cues) == 1 else None
+                    if follow and side in PD:
+                        scope.find_handed_on = partial(self._handed_on, owner, key, side.other)
                 case "command" | "array_literal_expression" if words := self._words(owner):
                     scope = self._command(words, node, scope)
             if owner.type == "statement_list":
@@ -394,6 +398,16 @@ class _Script:
             out.append(self.chain(use))
             out[-1].place = self.t.at(m.start())
         return out
+
+    def _handed_on(self, entry: Node, key: str, other: Side) -> Cue | None:
+        """The cue of what is of side ``other`` and set to the value of an entry of a table: ``$kv.decode = $kv.prefill``."""
+        held = next((o for o in grammar.owners(entry) if o.type == "assignment_expression"), None)
+        table = self._target(held) if held is not None else ""
+        part = rf"\${re.escape(table)}(?:\.|\[[\"']){re.escape(key)}\b"
+        for m in re.finditer(rf"(?im)^[ \t]*(?P<taker>[^\s#=]+)[ \t]*=[ \t]*{part}", self.t.s) if table else ():
+            if mentioned(m["taker"]) == {other}:
+                return kinds.HANDED_ON.cue(other, m["taker"], self.t.at(m.start("taker")))
+        return None
 
     def _otherwise(self, block: Node, inner: Node, up: Scope) -> Scope:
         """The scope of ``inner`` where an ``if`` before it leaves: ``if ($Role -ne 'prefill') { exit }``."""

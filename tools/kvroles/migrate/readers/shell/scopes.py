@@ -10,7 +10,7 @@ from itertools import islice
 from tree_sitter import Node
 
 from kvroles.evidence import argv, kinds, loops, pickers
-from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned, own, side_word
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar, mentions
@@ -313,7 +313,7 @@ def _asks_inside(scope: Scope) -> bool:
     for s in scope.chain():
         if s.kind == "function":
             return False
-        if s.cues:
+        if any(c.weight > Weight.HINT for c in s.cues):
             return True
     return False
 
