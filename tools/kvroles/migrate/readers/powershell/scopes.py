@@ -1,0 +1,161 @@
+"""Who owns a word of a PowerShell script: its command, hash table, variable, branch and function, and the comment at it."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from itertools import islice, pairwise
+
+from tree_sitter import Node
+
+from kvroles.evidence import argv, comments, data_cues, kinds, pickers
+from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence.names import PD, mentioned
+from kvroles.migrate.readers import grammar
+from kvroles.migrate.readers.base import MANY
+from kvroles.migrate.readers.powershell.source import Source
+from kvroles.migrate.readers.template import branches as branches_of
+from kvroles.migrate.readers.template.actions import Branch
+
+
+class Script(Source):
+    """One script. ``chain`` gives the owners of any node of it."""
+
+    def chain(self, node: Node, *, follow: bool = True) -> Scope:
+        """The scopes that own ``node``."""
+        scope = self.up
+        choice = self._choice(node)
+        owners = [o for o in grammar.owners(node) if choice is None or o == node or not choice.holds(o)][::-1]
+        for owner, inner in pairwise(owners):
+            match owner.type:
+                case "function_statement":
+                    said = next((c for c in owner.named_children if c.type == "function_name"), None)
+                    word = grammar.text(self.t, said) if said is not None else ""
+                    scope = self._named(kinds.FUNCTION, word, scope, owner)
+                    if follow and word:
+                        scope.find_uses = partial(
+                            self._uses, re.compile(rf"(?i)(?<![\w-]){re.escape(word)}(?![\w-])"), owner
+                        )
+                case "if_statement" | "elseif_clause" | "else_clause" | "switch_clause":
+                    scope = self._branch(owner, inner, scope)
+                case "ERROR" if owner.parent is not None and owner.parent.type == "switch_clause":
+                    scope = self._branch(owner.parent, inner, scope)
+                case "assignment_expression" if inner == owner.child_by_field_name("value"):
+                    name = self._target(owner)
+                    scope = self._named(kinds.VARIABLE, name, scope, owner)
+                    if follow and name:
+                        used = re.compile(rf"(?i)[$@]\{{?(?:\w+:)?{re.escape(name)}(?!\w)(?!\s*\+?=(?!=))")
+                        scope.find_uses = partial(self._uses, used, owner)
+                case "hash_literal_body":
+                    through = self._key(inner) if inner.type == "hash_entry" else None
+                    scope = data_cues.map_scope(self._mapping(owner), scope, self.ctx, through)
+                case "hash_entry":
+                    scope = self._named(kinds.KEY, key := self._key(owner), scope, owner)
+                    side = scope.cues[0].side if len(scope.cues) == 1 else None
+                    if follow and side in PD:
+                        scope.find_handed_on = partial(self._handed_on, owner, key, side.other)
+                case "command" | "array_literal_expression" if words := self._words(owner):
+                    scope = self._command(words, node, scope)
+            if owner.type == "statement_list":
+                scope = self._before(inner, self._otherwise(owner, inner, scope))
+        if choice is not None:
+            scope = branches_of.scope_of(choice.branch(self.t.s, node.start_byte), scope, self.t, self.ctx)
+        return scope
+
+    def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
+        return Scope(kind.name, name, up, self.ctx.name_cues(kind, name, self.t.at(node.start_byte)))
+
+    def _uses(self, pattern: re.Pattern[str], own: Node) -> list[Scope]:
+        """The owners of every match of ``pattern`` outside the node ``own`` and comments."""
+        out: list[Scope] = []
+        for m in islice(pattern.finditer(self.t.s), MANY):
+            use = grammar.at(self.root, m.start(), 2)
+            if own.start_byte <= m.start() < own.end_byte or use.type == "comment":
+                continue
+            out.append(self.chain(use))
+            out[-1].place = self.t.at(m.start())
+        return out
+
+    def _handed_on(self, entry: Node, key: str, other: Side) -> Cue | None:
+        """The cue of what is of side ``other`` and set to the value of an entry of a table: ``$kv.decode = $kv.prefill``."""
+        held = next((o for o in grammar.owners(entry) if o.type == "assignment_expression"), None)
+        table = self._target(held) if held is not None else ""
+        part = rf"\${re.escape(table)}(?:\.|\[[\"']){re.escape(key)}\b"
+        for m in re.finditer(rf"(?im)^[ \t]*(?P<taker>[^\s#=]+)[ \t]*=[ \t]*{part}", self.t.s) if table else ():
+            if mentioned(m["taker"]) == {other}:
+                return kinds.HANDED_ON.cue(other, m["taker"], self.t.at(m.start("taker")))
+        return None
+
+    def _otherwise(self, block: Node, inner: Node, up: Scope) -> Scope:
+        """The scope of ``inner`` where an ``if`` before it leaves: ``if ($Role -ne 'prefill') { exit }``."""
+        leaving = (c for c in islice(block.named_children, MANY) if c.end_byte <= inner.start_byte)
+        left = [(c, words) for c in leaving if (words := self._left_where(c))]
+        if not left or pickers.set_again(left[-1][1], self.t.s, left[-1][0].end_byte, inner.start_byte):
+            return up
+        body, place = grammar.text(self.t, inner), self.t.at(left[-1][0].start_byte)
+        conditions = [words for _, words in left]
+        return Scope("branch", "else", up, pickers.left_cues(conditions, "", body, self.ctx, place, asked=True))
+
+    def _left_where(self, node: Node) -> str:
+        """What an ``if`` asks that knows no other case and leaves where that holds; empty for any other statement."""
+        if node.type != "if_statement" or any(c.type in {"else_clause", "elseif_clauses"} for c in node.named_children):
+            return ""
+        asked = node.child_by_field_name("condition")
+        done = next((c for c in node.named_children if c.type == "statement_block"), None)
+        held = done.named_children[-1] if done is not None and done.named_children else None
+        last = held.named_children[-1] if held is not None and held.named_children else None
+        if asked is None or last is None or last.type != "flow_control_statement":
+            return ""
+        words = grammar.text(self.t, asked)
+        return words if pickers.asks(words) else ""
+
+    def _branch(self, node: Node, inner: Node, up: Scope) -> Scope:
+        """The scope of the block ``inner`` of an ``if``, ``elseif``, ``else`` or ``switch`` clause; ``up`` for its condition."""
+        if inner.type != "statement_block":
+            return up
+        first: tuple[int, int] | None = None
+        otherwise = node.type == "else_clause" and node.parent is not None
+        if otherwise and node.parent is not None:
+            node = node.parent
+            done = next((c for c in node.named_children if c.type == "statement_block"), None)
+            if done is not None and not any(c.type == "elseif_clauses" for c in node.named_children):
+                first = done.start_byte, done.end_byte
+        asked = node.child_by_field_name("condition") or next(
+            (c for c in node.named_children if c.type == "switch_clause_condition" or c.type == "pipeline"), None
+        )
+        words = grammar.text(self.t, asked) if asked is not None else ""
+        if node.type == "switch_clause":  # several on one line are one to the grammar
+            parts = [part for c in node.children for part in (c.children if c.type == "ERROR" else [c])]
+            ends = [c.end_byte for c in parts if c.type == "statement_block" and c.end_byte <= inner.start_byte]
+            words = self.t.s[max(ends, default=node.start_byte) : inner.start_byte].strip()
+        words = f"if $_ -eq {words}" if node.type == "switch_clause" else f"if {words}"
+        branch = Branch(inner.start_byte, inner.end_byte, words, otherwise, first)
+        return branches_of.scope_of(branch, up, self.t, self.ctx)
+
+    def _command(self, nodes: list[Node], site: Node, up: Scope) -> Scope:
+        words = [argv.Word(self._text(n).s, self.t.at(n.start_byte)) for n in nodes]
+        index = next((i for i, n in enumerate(nodes) if n.start_byte <= site.start_byte < n.end_byte), -1)
+        scope = Scope("command", words[0].s, up, argv.cues(words, self.ctx, skip=index))
+        scope.launch = any(w.s.startswith("--") for w in words)
+        scope.flags = argv.flags_of(words)
+        return scope
+
+    def _before(self, statement: Node, up: Scope) -> Scope:
+        """The scope of the comment lines right above a statement and the comment at its end; ``up`` if they say no side."""
+        first = self.t.s.rfind("\n", 0, statement.start_byte) + 1
+        above: list[tuple[int, str]] = []
+        while first > 0:
+            start = self.t.s.rfind("\n", 0, first - 1) + 1
+            line = self.t.s[start : first - 1].strip()
+            if not line.startswith("#"):
+                break
+            above.append((self.t.at(start), line.strip("# ")))
+            first = start
+        cues = comments.said(above[::-1], self.ctx)
+        start = self.t.s.rfind("\n", 0, statement.end_byte) + 1  # in the tree a comment may be part of the statement
+        end = self.t.s.find("\n", statement.end_byte)
+        line = self.t.s[start : end if end >= 0 else len(self.t.s)]
+        trailing = comments.behind(line)
+        if trailing is not None and not line.lstrip().startswith("#"):
+            cues += comments.said([(self.t.at(start + trailing[0]), trailing[1])], self.ctx)
+        return Scope("block", "", up, cues) if cues else up
