@@ -1,7 +1,4 @@
-"""Documents in Markdown, MyST, reStructuredText and AsciiDoc: configs in fences, literal blocks and inline code.
-
-A block's owners are what a person reads before it: the headings, the tab, the paragraph right above.
-"""
+"""Documents in Markdown, MyST, reStructuredText and AsciiDoc: configs in fences, literal blocks and inline code."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _JOINED = regex(r"(?i)^[\s,;.)`]*(?:and|then|or|und|et|y)?\b[\s,]*")  # before w
 _ABOUT_CODE = regex(r"((`+)[^`\n]{1,2000}\2)[ \t]*\([^()\n]{1,80}\)")
 # ``KV_ROLE=kv_both ./serve.sh`` in inline code is a command, where ``KV_ROLE=kv_both`` alone is only mentioned.
 _SETS_FOR = regex(r"\s*(?:[A-Za-z_]\w*=\S*\s+)+[\w./-]")
-_MANY = 100  # such lines of one document
+_MANY = 100  # lines of one document that tell to do something again
 _HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
 
 
@@ -38,9 +35,8 @@ class _Document(Scopes):
     def __init__(self, t: Text, up: Scope, ctx: File) -> None:
         super().__init__(t, up, ctx)
         self.out: list[Site] = []
-        self.levels: list[
-            str
-        ] = []  # the underlines of headings, in the order in which they are met: reStructuredText's levels
+        # The underlines of headings, in the order in which they are met: reStructuredText's levels.
+        self.levels: list[str] = []
         self.again: list[tuple[int, md.State]] = []  # the lines that tell of something done once more
 
     def sites(self) -> list[Site]:

@@ -1,4 +1,7 @@
-"""Who owns a block or a sentence of a document: headings, the tab, the paragraph right above, and what is said of it below."""
+"""Who owns a block or a sentence of a document: what a person reads before it, and what is said of it further down.
+
+Before it stand the headings, the tab, and the paragraph right above.
+"""
 
 from __future__ import annotations
 
