@@ -49,7 +49,7 @@ def plan(
     A topic whose files are in part applied, or in part upstream's own, is completed: without hashes there is no telling
     the two apart, and every file is proven either way.
     """
-    result = Plan(None)
+    result = Plan()
     ways_out = ways_out or remedies(where)
     draft = _Draft(read)
     # In one release a file belongs to one default topic; optional topics lie on top of what those leave.

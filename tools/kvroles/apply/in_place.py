@@ -160,7 +160,7 @@ def _notes(request: Request, target: Path, plan: Plan, project: Project, optiona
         notes.append(told)
     if not request.reverse:
         notes += [
-            f"Topic {t.topic} is in the tree too, and stays; `{request.again(target, '--reverse', '--only', t.topic)}` "
+            f"Topic {t.topic} is in the tree too, and stays; `{command(str(target), '--reverse', '--only', t.topic)}` "
             "takes it out."
             for t in plan.topics
             if t.topic in optional and t.state in _THERE and t.topic not in request.extra
@@ -199,7 +199,7 @@ def _release(request: Request, target: Path, tree: Tree, project: Project, relea
     if stated is not None and stated != pinned:
         raise DoesNotApply(
             f"{target} is vLLM {stated}, not {pinned}",
-            fix=f"Run `{request.again(target)}`, which finds the release, or choose another place for {pinned} with --output",
+            fix=f"Run `{command(str(target))}`, which finds the release, or choose another place for {pinned} with --output",
         )
     return pinned or detect.release_of(tree, lock, project.series)
 
@@ -228,7 +228,7 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
     if request.only is not None:
         raise UsageError(
             f"--only {request.only} needs a tree of a known release, and {target} is none, or --3way is given",
-            fix=f"Take the whole series out with `{request.again(target, '--reverse')}`, then apply what is to stay",
+            fix=f"Take the whole series out with `{command(str(target), '--reverse')}`, then apply what is to stay",
         )
     # lazy: brings Python's parser and the model of evidence, which a tree of a release does without
     from kvroles.apply import fit

@@ -13,7 +13,7 @@ from kvroles.apply import detect, in_place, receipt
 from kvroles.apply import plan as plans
 from kvroles.apply.plan import Plan
 from kvroles.apply.prove import prove_plan
-from kvroles.apply.refusals import Remedies
+from kvroles.apply.refusals import Remedies, command
 from kvroles.apply.request import Outcome, Request
 from kvroles.apply.state import touched_paths
 from kvroles.digest import sha256, tree_digest
@@ -228,7 +228,7 @@ def _ways_out(request: Request, source: Source) -> Remedies:
 def _checked_out(request: Request, output: Path, source: Source) -> str:
     """Where conflicts of a revision are resolved: in a checkout of it, which may lie where the new tree would."""
     folder = None if request.upstream is None else clone.local_path(request.upstream, Path())
-    merge = program("apply", "--into", str(output.absolute()), "--3way")
+    merge = command(str(output.absolute()), "--3way")
     if folder is None or source.commit is None:
         return f"Resolve them in a copy of it at {output}, with `{merge}`"
     add = shell("git", "-C", folder, "worktree", "add", "--detach", output.absolute(), source.commit)

@@ -24,8 +24,7 @@ class Plan:
     ``meant`` are the changes that were made by meaning, by topic: each from what lies below the topic.
     """
 
-    def __init__(self, release: str | None, topics: list[TopicStatus] | None = None) -> None:
-        self.release = release
+    def __init__(self, topics: list[TopicStatus] | None = None) -> None:
         self.topics = topics or []
         self.changes: list[Change] = []
         self.shipped: dict[str, bytes | None] = {}
@@ -49,7 +48,7 @@ def plan(
     Raises DoesNotApply when a topic is edited or partial, naming the file, the hunk, and what was expected and found. With
     ``complete`` a partial topic is finished: the caller knows why it is one.
     """
-    result = Plan(row.release, status(read, row, series, topics, merged))
+    result = Plan(status(read, row, series, topics, merged))
     if only is not None:
         _on_top_of(only, result.topics, row, where)
     old = {f.path for t in result.topics if t.topic != OVERLAY for f in t.files if f.state is State.EARLIER}

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvroles.places import program
 from kvroles.series.parts import Part
 
 if TYPE_CHECKING:
@@ -33,10 +32,6 @@ class Request(NamedTuple):
     quiet: bool = False
     index_url: str | None = None
     cache_dir: Path = Path()
-
-    def again(self, tree: Path, *more: str) -> str:
-        """The command that works on ``tree`` with the options ``more``, quoted for a shell."""
-        return program("apply", "--into", str(tree), *more)
 
 
 class Outcome(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvroles.apply import in_place
+from kvroles.apply.refusals import command
 from kvroles.apply.request import Outcome, Request
 from kvroles.errors import UsageError
 from kvroles.said import said
@@ -42,14 +43,13 @@ def run(request: Request) -> Outcome:
     else:
         release = name = resolve(request.revision or "latest", own.lock.releases)
     output = request.output or Path("build") / f"vllm-{name}"
-    if output.is_symlink() or output.exists():
-        if from_git and (not output.is_dir() or any(output.iterdir())):
+    if (output.is_symlink() or output.exists()) and (not output.is_dir() or any(output.iterdir())):
+        if from_git:
             raise UsageError(
                 f"{output} is there already",
-                fix=f"Change it in place with `{request.again(output)}`, or choose another --output",
+                fix=f"Change it in place with `{command(str(output))}`, or choose another --output",
             )
-        if not output.is_dir() or any(output.iterdir()):
-            return in_place.run(request, output, own, release)
+        return in_place.run(request, output, own, release)
     if request.reverse:
         raise UsageError(
             f"{output} does not exist, so there is nothing to reverse", fix="Name the tree with --into DIR"
