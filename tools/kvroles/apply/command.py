@@ -114,10 +114,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _is_snapshot(upstream: str | None) -> bool:
-    """Whether ``--upstream`` is of one revision alone, which then needs no name."""
+    """Whether ``--upstream`` holds one revision only, which then needs no ``--vllm-rev``."""
     if upstream is None:
         return False
-    # lazy: for what is no release
+    # lazy: a release needs no other source than its archive
     from kvroles.sources import snapshot
 
     return snapshot.is_one(upstream)
@@ -175,7 +175,7 @@ def _refuse_unfit(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    # lazy: as in run
+    # lazy: as in ``run``, not needed for --help or a refused command line
     from kvroles.apply import report
     from kvroles.series import project
 

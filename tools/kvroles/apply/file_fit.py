@@ -29,7 +29,7 @@ class Merge(Protocol):
 
 @dataclass(frozen=True)
 class FileFit:
-    """What fits one file: the topic and variant it is taken from, and the bytes that makes of it (None: leave it)."""
+    """What fits one file: the topic and variant that it takes, and its bytes afterwards in ``result`` (None: left as it is)."""
 
     topic: str
     variant: str | None
@@ -48,7 +48,7 @@ class Ways:
     kept: Kept
     exact: bool
     earlier: Mapping[str, tuple[earlier.Change, ...]]  # path -> what earlier series made of it
-    merging: bool  # whether the user has asked for it, taking out as well
+    merging: bool  # whether the user asked for merges, also where the series is taken out
 
 
 Candidate = tuple[Topic, str, FilePatch]
@@ -99,9 +99,10 @@ def of_layer(
             fitting = _of_file(path, data, _shipped_first(mine, path, data, lock), native_in.get(path), ways)
         if fitting is not None:
             found.append(fitting)
-    # Upstream's one-line changes read like ours reversed, and files that never said kv_both read like upstream's own:
-    # the first file of a topic, which upstream changed at length, tells which of the two the others are. What the receipt
-    # says that a run of ours made is ours all the same: a commit between releases may hold a part of upstream's change.
+    # Whose change a file holds cannot be told from a file that upstream changed in one line: the series makes the same line of
+    # it. A file that never said kv_both looks as if upstream had changed it. The first file of a topic, which upstream changed
+    # at length, tells whose change the topic's other files hold. What the receipt says that a run of ours made is ours all the
+    # same: a commit between releases may hold a part of upstream's change.
     native = {t.name for t in layer if _upstream_holds(read, t, ways)}
     out = []
     for entry in found:
@@ -121,6 +122,7 @@ def _made_here(path: str, data: bytes | None, recorded: Recorded) -> bool:
 
 
 def _upstream_holds(read: Reader, topic: Topic, ways: Ways) -> bool:
+    """Whether the first file of ``topic`` holds upstream's own change, and none that the series can take out."""
     for path in terms.CONNECTORS if topic.name == "connector-warning" else UPSTREAM_FILES.get(topic.name, ())[:1]:
         data = read(path)
         if data is None or not is_native(topic.name, path, data):
@@ -152,8 +154,8 @@ def _of_earlier(
 ) -> FileFit | None:
     """What replaces a file that an earlier series has patched; None where none has.
 
-    A release's hash of the file below, or the receipt's, is the proof. Without either it has to be a file that needs nothing
-    now, in which all of the earlier change stands, and the present one in its place.
+    The file without the earlier change is proven by its hash: a release's, or the receipt's. Without such a hash the file must
+    need nothing as it is, and the present series must fit in the place of the earlier change.
     """
     known = ways.recorded.get(path)
     names = {topic.name for topic, _, _ in candidates}

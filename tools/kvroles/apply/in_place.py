@@ -99,7 +99,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         left = _merged(left, plan, row)
     stays = any(t.state in _THERE for t in left) or receipt.holds_other_parts(held, request.part)
     meant = _mails(planned, request)
-    # What a default topic brings, the contract asks for: without it there is nothing to prove.
+    # The contract asks for what the default topics bring: once one of them is taken out, there is nothing to prove.
     proves = bool(plan.changes) and (not request.reverse or request.only in optional)
     verdict = _verdict(tree, planned, project, request) if proves else None
     outcome = Outcome(
@@ -179,8 +179,10 @@ def _mails(planned: _Planned, request: Request) -> dict[str, dict[str, str]]:
 
 
 def _of_later_series(e: DoesNotApply, target: Path, held: bytes | None, project: Project) -> DoesNotApply:
-    """The error to raise in place of ``e``: that a later series has patched the tree, if one has, since what looks edited is then
-    what that series made; else ``e`` itself."""
+    """The error to raise in place of ``e``.
+
+    Where the receipt says that a later series patched the tree, what looks edited is what that series made: the error says so.
+    """
     theirs, ours = receipt.series_of(held), project.series.earlier.number
     if theirs is None or theirs <= ours:
         return e

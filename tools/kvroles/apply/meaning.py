@@ -31,7 +31,7 @@ def change(path: str, data: bytes, patches: Sequence[FilePatch] = ()) -> bytes:
     if path in terms.CONNECTORS:
         made = connector.warning(data)
     elif path == terms.TEST_FILE or path.endswith(".md"):
-        # the nearest variant's hunks first; a file that none of them leaves provable is read as it is
+        # With the hunks of the nearest variant first; last as it is, where none of them leaves a file that can be proven.
         tried = [_hunks(data, patch) for patch in patches[:3] if not patch.creates]
         starts = [t for t in tried if t is not None]
         if path == terms.TEST_FILE:
@@ -47,6 +47,7 @@ def change(path: str, data: bytes, patches: Sequence[FilePatch] = ()) -> bytes:
 
 
 def _first_proven(path: str, data: bytes, starts: Sequence[bytes]) -> bytes:
+    """The first of ``starts`` that can be given explicit roles and then proven; raises the last one's Unclear if none can."""
     last: Unclear | None = None
     for start in starts:
         try:
@@ -57,7 +58,7 @@ def _first_proven(path: str, data: bytes, starts: Sequence[bytes]) -> bytes:
             continue
         return made
     assert last is not None
-    raise last  # of the last start: what the variants' own hunks leave
+    raise last
 
 
 def mails(meant: Mapping[str, Sequence[Change]]) -> dict[str, dict[str, str]]:
@@ -82,6 +83,7 @@ def holds(path: str, before: bytes, after: bytes) -> bool:
 
 
 def _prove(path: str, before: bytes, after: bytes) -> None:
+    """Raise Unclear, with the line, for the first clause about one file that does not hold of ``after``."""
     if path in terms.CONNECTORS:
         why = clauses.warns(after)
         if why:

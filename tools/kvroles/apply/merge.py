@@ -69,7 +69,8 @@ class Merges:
     def settle(self, tree: Path, *, checkout: str | None = None, check: bool = False) -> None:
         """Raise DoesNotApply when there were conflicts, with each file's conflict text beside the target.
 
-        ``checkout`` says where conflicts are resolved that a new tree would have. With ``check`` nothing is written.
+        ``checkout`` is given for a new tree, which is then not made: it says where to resolve the conflicts. With ``check``
+        nothing is written.
         """
         if not self.conflicts:
             return

@@ -203,7 +203,7 @@ def _merges(request: Request, output: Path, project: Project, nearest: str | Non
 
 
 def _named(request: Request, source: Source) -> list[str] | None:
-    """The options that name the same revision once more; None where its address may hold a password."""
+    """The options that name this revision, for a command to repeat the run; None where its address may hold a password."""
     if request.upstream is not None and clone.local_path(request.upstream, Path()) is None:
         return None
     revision = source.commit or request.revision
@@ -243,7 +243,7 @@ def _lacks(paths: tuple[str, ...]) -> list[str]:
 
 
 def _of_release(files: dict[str, bytes], row: ReleaseRow, project: Project, request: Request, where: str) -> Plan:
-    """The plan for the files of a release. Nobody can have edited those: what does not fit is our own data."""
+    """The plan for the files of a release. Nobody can have edited those: where they do not fit, our own data is at fault."""
     try:
         return plans.plan(files.get, row, project.series, project.series.chosen(request.extra), where=where)
     except DoesNotApply as e:

@@ -30,9 +30,9 @@ Kept = Mapping[str, FilePatch]  # path -> the change by meaning that an earlier 
 
 @dataclass(frozen=True)
 class Layer:
-    """An optional topic in one of its variants: its state, and the bytes each of its files has without or with it.
+    """An optional topic in one of its variants: its state, and in ``result`` each of its files afterwards.
 
-    ``meant`` are the changes among them that were made by meaning.
+    Afterwards is without the topic where it was peeled, with it where it was laid. ``meant`` are the changes made by meaning.
     """
 
     status: TopicStatus

@@ -20,8 +20,8 @@ from kvroles.tree.change import Change
 class Plan:
     """What a run would do: the topics' states before it, and the changes that lead to the state after it.
 
-    ``shipped`` is what the contract compares a file with that an earlier series had changed: the file as it was before that.
-    ``meant`` are the changes that were made by meaning, by topic: each from what lies below the topic.
+    ``shipped`` holds, for each file that an earlier series had changed, the file before that change: the contract compares the
+    result with it. ``meant`` are the changes that were made by meaning, by topic; each starts from the file without the topic.
     """
 
     def __init__(self, topics: list[TopicStatus] | None = None) -> None:
@@ -46,7 +46,7 @@ def plan(
     """Plan to apply (or ``reverse``) ``topics`` on a tree of a locked release; with ``only``, to reverse that one alone.
 
     Raises DoesNotApply when a topic is edited or partial, naming the file, the hunk, and what was expected and found. With
-    ``complete`` a partial topic is finished: the caller knows why it is one.
+    ``complete`` a partial topic is completed instead: the caller knows that a run on a part of the tree left it so.
     """
     result = Plan(status(read, row, series, topics, merged))
     if only is not None:
@@ -79,7 +79,7 @@ def plan(
                 continue
             try:
                 now[path], _ = patchfile.apply(now[path], file_patch.reversed() if reverse else file_patch)
-            except HunkMismatch as e:  # the hashes had said that it fits
+            except HunkMismatch as e:  # though the file's hash is one that the lock says the hunk fits
                 if (entry.topic, path) in merged:
                     raise hunk_refusal(entry.topic, e, where, remedies(where, reverse=reverse)) from None
                 raise _parted(row, entry.topic, path, *e.describe()) from None
@@ -94,8 +94,10 @@ def plan(
 
 
 def _on_top_of(only: str, topics: list[TopicStatus], row: ReleaseRow, where: str) -> None:
-    """Raise DoesNotApply when another topic lies on ``only`` in one of its files, and so has to go first, or when an earlier
-    series left it: what that one made is taken out whole or not at all."""
+    """Raise DoesNotApply where the topic ``only`` cannot be taken out alone.
+
+    A later topic that changes one of its files has to be taken out first. What an earlier series made is taken out as a whole.
+    """
     if any(t.state is State.EARLIER for t in topics if t.topic != OVERLAY):
         raise DoesNotApply(
             f"{where} was patched by an earlier series, from which one topic is not taken out alone",

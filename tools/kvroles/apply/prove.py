@@ -34,9 +34,9 @@ def prove_plan(
     """Check the contract on ``files`` as ``plan`` leaves them.
 
     With ``part`` only what that part of the tree can show is asked for, and the verdict says what was not.
-    ``without`` is the optional topic that the plan takes out, if it is one that does. ``proven`` is the key the lock has for
-    these files: where theirs is the same, the verdict is known. Raises Unproven at the first breach in a release that is
-    ``locked``, and DoesNotApply in any other tree: nobody has said that the series serves its text.
+    ``without`` is the optional topic that the plan takes out, or None. ``proven`` is the lock's key of the patched files: where
+    the files have the same key, the contract was checked when the lock was written. Raises Unproven at the first breach in a
+    release that is ``locked``, and DoesNotApply in any other tree, which the series was never tested on.
     """
     now: dict[str, bytes | None] = {**files, **{c.path: c.after for c in plan.changes}}
     if proven is not None and terms.key({p: sha256(d) for p in touched if (d := now.get(p)) is not None}) == proven:

@@ -42,10 +42,10 @@ def make(
 
     ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from,
     ``earlier`` the receipt of the run before this one, which knows the files as they were before any run. ``verdict`` is
-    None where the contract was not asked: a topic that it needs was taken out. ``meant`` are the changes made by meaning
-    (topic -> path -> mail): they are kept whole, because no variant holds them. ``part`` is the only part of the tree that
-    the run was about (``reverse``: that it took out); of the others the receipt keeps what it said. ``lacking`` are files
-    that could not be had.
+    None where the contract was not checked, because a topic that it needs was taken out. ``meant`` are the changes made by
+    meaning (topic -> path -> mail): they are kept whole, because no variant holds them. ``part`` is the part of the tree that
+    the run was kept to; of the other parts the receipt keeps what it said. With ``reverse`` the run took the series out of that
+    part. ``lacking`` are files that could not be had.
     """
     optional = {t.name for t in series.topics if t.optional}
     entries = {t.topic: _entry(t, series) for t in topics}
@@ -121,7 +121,7 @@ def _kept_by_meaning(
 
 
 def _left(had: Mapping[str, str], topics: list[TopicStatus], part: Part | None) -> dict[str, str]:
-    """What earlier runs changed by meaning and is in the tree still; of parts that a run on ``part`` did not look at, all."""
+    """Of ``had``, the changes by meaning of earlier runs: those still in the tree, and all in parts that this run left alone."""
     there = {f.path for t in topics for f in t.files if f.variant == BY_MEANING and f.state is not State.PRISTINE}
     return {p: mail for p, mail in had.items() if p in there or (part is not None and parts.of(p) is not part)}
 

@@ -135,9 +135,9 @@ def remedies(where: str, *, reverse: bool = False) -> Remedies:
 
 
 def damaged(topic: str, there: str, path: str, where: str) -> DoesNotApply:
-    """The error for an optional topic that is in the file ``there`` of the tree, and no more as it was made in ``path``."""
+    """The error for an optional topic that ``there``, a file of the tree, holds, and that was changed in ``path`` since."""
     return DoesNotApply(
-        f"Topic {topic} is partial in {where}: it is in {there}, and in {path} no more as it was made",
+        f"Topic {topic} is partial in {where}: {there} holds it, and {path} no longer holds it as it was made",
         expected="all of its files as the topic makes them, or none",
         found="other lines, or none, where the topic's are in that file",
         fix=f"Give {path} the topic's lines back and run again, or take the topic out of the other files by hand",

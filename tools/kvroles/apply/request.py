@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     files: int | None = None
     notes: Sequence[str] = ()
     revision: str | None = None  # the commit, of trees that come from git
-    nearest: str | None = None  # the release a tree that is none was taken to be nearest to
+    nearest: str | None = None  # where no lock row vouches for the files: the release that they are most like
     receipt: Path | None = None
-    part: Part | None = None  # the only part of the tree that was looked at
+    part: Part | None = None  # the part that the run was kept to; None: the whole tree
     meant: Mapping[str, Mapping[str, str]] = MappingProxyType({})  # topic -> path -> the change by meaning, as a mail

@@ -25,6 +25,7 @@ def explicit(path: str, data: bytes) -> bytes:
 
 
 def _role(path: str, text: str, site: Site) -> str:
+    """``text`` with the ``kv_both`` at ``site`` replaced: by its side's role, or in a way that gives each side its own."""
     named = sides.of_role(path, text, site.start)
     role = _ROLES[named.side] if named is not None else clauses.settled_role(path, text, site.start)
     if path.endswith("/utils.py") and (helper := _helper(text, site)) is not None:
@@ -100,7 +101,7 @@ def _split(path: str, text: str, site: Site) -> str:
 
 
 def renamed(path: str, before: bytes, after: bytes) -> bytes:
-    """The text ``after``, in which some variables of ``before`` are no longer set: each use of one names its side's now."""
+    """``after``, in which some variables of ``before`` are set no more: each use of one is of its side's variable now."""
     text = after.decode("latin-1")
     for name in clauses.orphans(before, after):
         of = {side: f"{side.value}_{name}" for side in _ROLES}
@@ -115,6 +116,7 @@ def renamed(path: str, before: bytes, after: bytes) -> bytes:
 
 
 def _of_side(block: str, name: str, new: str, role: str, used: re.Pattern[str]) -> str:
+    """A statement that sets ``name``, as the one that sets ``new`` to the same config with ``role`` in it."""
     block = re.sub(rf"\b{re.escape(name)}(?=\+?=)", new, block, count=1)
     block = used.sub(lambda m: m[1] + new, block)
     data = block.encode("latin-1")

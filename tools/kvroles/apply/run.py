@@ -31,7 +31,7 @@ def run(request: Request) -> Outcome:
     from_git = request.upstream is not None or _is_git_name(request.revision or "")
     snapshot = None
     if request.upstream is not None:
-        # lazy: for what is no release
+        # lazy: a release needs no other source than its archive
         from kvroles.sources import snapshot as snapshots
 
         if snapshots.is_one(request.upstream):
@@ -59,7 +59,7 @@ def run(request: Request) -> Outcome:
 
     source: new_tree.Source
     if snapshot is not None:
-        # lazy: as commit
+        # lazy: only an archive or a folder that --upstream names is read so
         from kvroles.apply.unpacked import Unpacked
 
         source = Unpacked(snapshot, Path(request.upstream or ""))
@@ -75,7 +75,7 @@ def run(request: Request) -> Outcome:
 
 
 def _unchecked(request: Request, snapshot: Snapshot | None) -> list[str]:
-    """What nobody has checked of a source tree without git."""
+    """A note on a source tree without git: which commit it is, is said by the tree or the user, and checked by nobody."""
     if snapshot is None:
         return []
     says = f"says that it is commit {snapshot.commit}" if snapshot.commit else "does not say which commit it is"

@@ -148,6 +148,7 @@ def _state(
     row: ReleaseRow,
     series: Series,
 ) -> State:
+    """The state of one file of ``topic``: ``have`` is its hash, ``chain`` the file's hashes before and after each topic."""
     at = next(i for i, (name, _, _) in enumerate(chain) if name == topic.name)
     known = {h for _, before, after in chain for h in (before, after)}
     if entry.state == "native":

@@ -1,7 +1,7 @@
-"""Files opened once: what is checked is the descriptor, and the descriptor is what is used.
+"""Files opened once: the descriptor that was checked is the one that is used.
 
-A name may be given to another file between a look and its use, by anybody who may write to the folder. So a folder is opened
-and looked at, files are opened below that descriptor without following a link, and what is hashed is read on from there.
+Whoever may write to a folder can give a name to another file between a check and its use. So a folder is opened and then checked,
+files are opened below its descriptor without following a link, and what was hashed is read through the same descriptor.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def new(at: int, name: str, mode: int = 0o644, *, passing: str | None = None, ov
 
 @contextlib.contextmanager
 def continued(at: int, name: str) -> Iterator[BufferedRandom]:
-    """The file ``name`` in folder ``at`` that an interrupted run of ours began, or a new one; another's is thrown away.
+    """The file ``name`` in folder ``at`` that an interrupted run of ours began, or a new one. A file of others is deleted.
 
     Ours is a regular file that we own, that has one name only, and that nobody else may write. Raises OSError.
     """
@@ -162,7 +162,7 @@ def continued(at: int, name: str) -> Iterator[BufferedRandom]:
 
 
 def put(at: int, passing: str, name: str, f: IO[bytes]) -> None:
-    """Give the file ``f``, which lies at ``passing``, its ``name`` in folder ``at``. Raises OSError if it lies there no more."""
+    """Rename ``f``, which lies at ``passing`` in folder ``at``, to ``name``. Raises OSError where another file lay there."""
     os.fchmod(f.fileno(), 0o644)
     os.rename(passing, name, src_dir_fd=at, dst_dir_fd=at)
     if not os.path.samestat(os.fstat(f.fileno()), os.stat(name, dir_fd=at, follow_symlinks=False)):

@@ -21,8 +21,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class Staged:
     """An unpacked tree that is not in place yet. ``hashes`` is path -> SHA-256 of every file, as unpacked.
 
-    ``kept`` are the bytes of the files that the caller asked to see. What is written goes to the folder that was at
-    ``path`` at first (``fd``), whatever is put in its place meanwhile.
+    ``kept`` are the bytes of the files that the caller asked to see. All is written through ``fd``, the folder that was first at
+    ``path``, even if something else is put there meanwhile.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,9 +45,10 @@ def write_members(
 ) -> Staged:
     """Write ``files`` into the new folder ``staging``; links are made last, so that nothing is written through one.
 
-    Modes are 0644, 0755 for executables and folders, whatever the umask; times are the newest of the members, so that the
-    same members give the same tree. ``keep(path, data)`` picks the files whose bytes are handed back; ``progress`` is told
-    of the bytes written. Raises what ``files`` raises, and DoesNotApply when the disk refuses; ``staging`` is then gone.
+    Modes are 0644, and 0755 for executables and folders, whatever the umask. ``settle`` gives all files the newest time of the
+    members, so that the same members give the same tree. ``keep(path, data)`` picks the files whose bytes are handed back;
+    ``progress`` is told of the bytes written. Raises what ``files`` raises, and DoesNotApply when the disk refuses; ``staging``
+    is then gone.
     """
     try:
         discard(staging)
@@ -207,9 +208,9 @@ _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2): since Linux 3.15, not on every
 
 
 def exchange(staging: Path, target: Path) -> None:
-    """Put the finished folder ``staging`` at ``target``, over the folder of ours that may be there: old state or new.
+    """Put the finished folder ``staging`` in the place of ``target``, a folder that an earlier run made or nothing.
 
-    Raises OSError. ``staging`` is then still there.
+    It takes one step where the file system can exchange two names, else two. Raises OSError; ``staging`` is then still there.
     """
     if not os.path.lexists(target):
         os.rename(staging, target)

@@ -20,9 +20,9 @@ _STEP_S = 0.05
 def one_writer(path: Path) -> Iterator[None]:
     """Hold the only write access to the target ``path``, which need not exist yet; waits for another run, bounded.
 
-    The lock is an advisory ``flock``, so it ends with the process however that ends: on the target's own folder, which
-    asks for no write access to the one above, or where there is none yet on a hidden file beside it. Raises
-    DoesNotApply after five minutes' wait, or when that file cannot be made.
+    The lock is an advisory ``flock``, which ends with the process. It is taken on the target's own folder, which needs no write
+    access to the folder above; where there is no target yet, on a hidden file beside it. Raises DoesNotApply after five
+    minutes' wait, or when that file cannot be made.
     """
     path = path.resolve()
     deadline = time.monotonic() + _WAIT_S
