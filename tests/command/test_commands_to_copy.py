@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -82,9 +82,10 @@ def test_the_answer_that_a_finding_advises_answers_for_a_file_of_any_name(
     assert [Path(n).read_text() for n in names] == [text.replace("kv_both", "kv_producer")] * len(names)
 
 
-_PROGRAMS = "git|rm|cp|chmod|python3?|pip|uv|kv-roles|kubectl|helm|docker|podman|skopeo|tar|find|env|cosign|mv"
+_PROGRAMS = "git|rm|cp|chmod|python3?|pip|uv|kv-roles|kubectl|helm|docker|podman|skopeo|tar|find|env|cosign|mv|cd|openssl|zensical"
 _QUOTED = re.compile(rf"(?<![\w=(\[,])'(?=(?:{_PROGRAMS}) )[^'\n]*'")
-_MAKERS = {"shell", "program", "command", "again", "merging"}
+_BARE = re.compile(rf"\b(?:{_PROGRAMS}) [\w -]*$")
+_MAKERS = frozenset({"shell", "program", "command", "again", "merging"})
 
 
 def test_no_message_puts_a_command_between_other_signs_than_backticks() -> None:
@@ -99,10 +100,16 @@ def test_no_message_puts_a_command_between_other_signs_than_backticks() -> None:
         "x = f\"Run '{again.command('verify')}', then go on\"",
         "x = \"Restore it with 'git checkout -- docs'\"",
         "x = f\"Run '{command} && rm x'\"",
+        "x = f'Run it: rm {shell(name)}'",
+        "x = f'With `{one}` or git -C {shell(name)}'",
     ],
 )
-def test_a_command_between_quotes_is_found(line: str) -> None:
+def test_a_command_between_quotes_or_between_no_signs_is_found(line: str) -> None:
     assert list(_quoted_commands(line)) == [1]
+
+
+def test_a_command_between_backticks_is_none_of_them() -> None:
+    assert list(_quoted_commands("x = f'With `{one}`, or `cd {shell(name)} && rm -r {shell(other)}`'")) == []
 
 
 def _sources() -> Iterator[Path]:
@@ -113,17 +120,22 @@ def _sources() -> Iterator[Path]:
 
 
 def _quoted_commands(source: str) -> Iterator[int]:
-    """The lines on which a text opens a quote and goes on with a command."""
+    """The lines on which a text has a command behind an opened quote, or one with a quoted name between no signs."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.JoinedStr):
-            for before, value in zip(node.values, node.values[1:], strict=False):
-                opened = isinstance(before, ast.Constant) and str(before.value).endswith(("'", '"'))
-                if opened and isinstance(value, ast.FormattedValue) and _makes_one(value):
+            before = ""
+            for value in node.values:
+                if isinstance(value, ast.Constant):
+                    before += str(value.value)
+                    continue
+                bare = before.count("`") % 2 == 0 and _BARE.search(before) is not None
+                if (bare and _makes_one(value, {"shell"})) or (before.endswith(("'", '"')) and _makes_one(value)):
                     yield node.lineno
+                before += "VALUE"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _QUOTED.search(node.value):
             yield node.lineno
 
 
-def _makes_one(value: ast.AST) -> bool:
+def _makes_one(value: ast.AST, makers: Set[str] = _MAKERS) -> bool:
     names = (n.id if isinstance(n, ast.Name) else getattr(n, "attr", "") for n in ast.walk(value))
-    return not _MAKERS.isdisjoint(names)
+    return not makers.isdisjoint(names)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kvroles.errors import UsageError
+from kvroles.said import shell
 from kvroles.series.release import version
 
 from kvworkshop.effects import elsewhere
@@ -107,7 +108,7 @@ def load(path: Path) -> tuple[Claim, ...]:
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UsageError(
             f"{path} cannot be read: {where}: {type(e).__name__}: {e}",
-            fix="Compare it with the other claims, or restore it with git checkout",
+            fix=f"Compare it with the other claims, or restore it with `{shell('git', 'checkout', '--', path)}`",
         ) from None
     return tuple(claims)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kvroles.errors import UsageError
+from kvroles.said import shell
 from kvroles.series.release import version
 
 from kvworkshop.effects.scan import Site
@@ -114,7 +115,8 @@ def load(path: Path) -> Table:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise UsageError(
             f"The table of role effects {path} cannot be read: {type(e).__name__}: {e}",
-            fix="Compare it with role_effects.schema.json beside it, or restore it with git checkout",
+            fix="Compare it with role_effects.schema.json beside it, or restore it with "
+            f"`{shell('git', 'checkout', '--', path)}`",
         ) from None
     known = {e.id for e in effects}
     for entry in entries:

@@ -1,7 +1,7 @@
 """Write the generated part of the site (docs/patches, docs/reference, build/pages) and fetch what the pages need.
 
-Run it before 'mkdocs build' or 'zensical build'. With --no-diagrams and --no-playground nothing is fetched. After
-'zensical build', run it again with --seal: MkDocs gives each page its Content-Security-Policy by itself, zensical does not.
+Run it before `mkdocs build` or `zensical build`. With --no-diagrams and --no-playground nothing is fetched. After
+`zensical build`, run it again with --seal: MkDocs gives each page its Content-Security-Policy by itself, zensical does not.
 Exit codes: 0 done; 2 wrong usage; 3 a fetched file is not the pinned one; 4 a source cannot be had.
 """
 
@@ -65,9 +65,9 @@ def _seal(site: Path) -> int:
     try:
         count = policy.seal(site)
     except ValueError as e:
-        raise NoSource(str(e), fix="Build the site anew: zensical build --clean --strict") from None
+        raise NoSource(str(e), fix="Build the site anew: `zensical build --clean --strict`") from None
     if not count:
-        raise NoSource(f"{site} holds no page", fix="Build the site first: zensical build --clean --strict")
+        raise NoSource(f"{site} holds no page", fix="Build the site first: `zensical build --clean --strict`")
     say(f"{count} pages have their policy")
     return Exit.DONE
 

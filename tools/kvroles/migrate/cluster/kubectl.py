@@ -45,7 +45,7 @@ class Kubectl:
             raise KvRolesError(
                 Exit.NO_SOURCE,
                 "kubectl is not on the search path",
-                fix="Install it, or pipe the objects in: kubectl get ... -o yaml | kv-roles migrate -",
+                fix="Install it, or pipe the objects in: `kubectl get ... -o yaml | kv-roles migrate -`",
             )
         self._start = [program, *cluster]
         self._scope = list(scope)

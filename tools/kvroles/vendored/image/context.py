@@ -239,6 +239,6 @@ def text(context: Context) -> str:
         lines.append("  this release warns by itself (native): the image only proves it")
     lines += [f"  {digest[:12]}  {name}" for name, digest in context.files.items()]
     lines.append(
-        f"  build it with 'cd {said(shell(context.path))} && docker buildx bake local'; its README.md says how"
+        f"  build it with `cd {said(shell(context.path))} && docker buildx bake local`; its README.md says how"
     )
     return "\n".join(lines) + "\n"

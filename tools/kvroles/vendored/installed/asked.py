@@ -101,7 +101,7 @@ def ask(search: Search, names: Collection[str], site: Path | None) -> Answer:
             f"{search.interpreter.python} cannot be started: at each start it reads {search.waits_for}, which does not end",
             expected="a file",
             found="a pipe or a device",
-            fix=f"Remove it: rm {shell(search.waits_for)}",
+            fix=f"Remove it: `{shell('rm', '--', search.waits_for)}`",
         )
     with passing_folder() as work:
         answer, question = os.path.join(work, "answer.json"), os.path.join(work, "question.json")

@@ -160,7 +160,7 @@ def sign(path: Path, command: str) -> None:
         except OSError:
             raise UsageError(
                 f"The signing command {filled[0]!r} left no signature where {{sig}} stands",
-                fix="Let it write there: 'openssl dgst -sha256 -sign KEY -out {sig} {pae}'",
+                fix="Let it write there: `openssl dgst -sha256 -sign KEY -out {sig} {pae}`",
             ) from None
         envelope = {
             "payloadType": _TYPE,
