@@ -17,7 +17,7 @@ import pytest
 from kvroles.vendored.installed import search, shadow
 from kvroles.vendored.installed.interpreter import Interpreter
 from support import wheels
-from support.advice import commands
+from support.advice import commands, pasted
 from support.driver import Ran
 from support.files import put, put_odd, snapshot
 from support.tiny import CONNECTOR, Tiny
@@ -75,8 +75,8 @@ def test_start_up_code_without_an_end_is_not_waited_for(vendor: Vendor, site: Pa
     pth = site / "zz.pth"
     put_odd(pth, kind)
     ran = vendor("install", "--python", python(site))
-    ran.refused(3, "cannot be started", str(pth), f"rm {pth}")
-    subprocess.run(["bash", "-c", f"rm {pth}"], check=True)
+    (command,) = commands(ran.refused(3, "cannot be started", str(pth)).said)
+    pasted(command, site)
     vendor("install", "--python", python(site)).ok()
 
 
