@@ -9,15 +9,16 @@ from itertools import islice, takewhile
 from tree_sitter import Node
 
 from kvroles.evidence import argv, data_cues, kinds, loops, pickers
-from kvroles.evidence.frames import Cue, Scope
-from kvroles.evidence.names import denies, far_address, mentioned, own, role_key, split_name, twins
+from kvroles.evidence.frames import Scope
+from kvroles.evidence.names import mentioned, split_name, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.code import additions
+from kvroles.migrate.readers.code.beside import Beside, holds
 from kvroles.migrate.readers.code.conditionals import JOINED
 from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
-from kvroles.migrate.readers.code.said import SAYS, Said
+from kvroles.migrate.readers.code.said import SAYS
 from kvroles.migrate.readers.words import REACH
 
 _THEN = regex(r"(.{1,200}?)\s*\.then(?:_some)?", re.S)  # Rust's ``(role == "prefill").then(|| ...)``
@@ -28,7 +29,6 @@ _PREFILL_FUNCTION = regex(
 )
 # A method that gives what it is called on a part of its config: ``prefillTask.addContainer(...)``.
 _ADDS = regex(r"(?i)(?:add|set|with|put)_?(?:containers?|env(?:ironment)?|arg(?:ument)?s?|command|user_?data)$")
-_NAMES_WHAT_IT_HOLDS = regex(r"(?i)(?:^|[._])(?:register|role|component|service|worker|stage)$")  # a decorator
 _WRITES = regex(r"\.write(?:_text|_bytes|_all|lines)?$")
 _SETS = regex(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
 # A name that is no common word: where another cell or fence has it, the same variable is meant.
@@ -40,19 +40,10 @@ _UNQUOTED = r"(?<![\w\"'`-]){}(?![\w\"'`-])"  # a name, and no string that is th
 _STARTED = regex(r"\btarget\s*=\s*\Z")  # before the function that a process or thread runs
 _CALLED = regex(r"\b\s*\(")
 _NOT_SET = regex(r"\b(?!\s*(?::[^=\n]*)?(?::=|=(?!=)))")
-_DERIVES = regex(
-    r"(?i)(?:^|[._:])(?:dict|assign|evolve|extends?|combine\w*|union|overrid\w*|derive\w*|(?:deep_?)?(?:merge|copy|clone|update|replace)\w*)!?$"
-)
-# What gives its last argument only where there is no value under the name before it: ``kv.get("prefill", common)``.
-_LOOKS_UP = regex(
-    r"(?i)(?:^|[._:])(?:get|pop|get_?attr|get_?env|fetch|find|dig|coalesce|look_?up\w*|get_?default\w*|default\w*"
-    r"|\w*fallback\w*|\w*with_?default)!?$|(?:_or|[a-z]Or)(?:_?(?:else|default|insert\w*|init)|Else|Default)?!?$"
-)
 _UPDATED = regex(r"([\w.]+)\.(?:update|setdefault)$")
-_PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
 
 
-class Unit(Said):
+class Unit(Beside):
     """One source text. ``chain`` gives the owners of any node of it."""
 
     def chain(self, node: Node, *, follow: bool = True) -> Scope:
@@ -121,22 +112,6 @@ class Unit(Said):
         self.may_be_handed_on(scope, name, node)
         return scope
 
-    def _decorated(self, node: Node) -> list[Cue]:
-        """The side by which decorators name a function or a class: ``@service(name="prefill")``, ``@register("prefill")``."""
-        holder = node.parent
-        if holder is None or holder.type != "decorated_definition":
-            return []
-        out: list[Cue] = []
-        for call in (c.named_children[0] for c in holder.named_children if c.type == "decorator" and c.named_children):
-            given = call.child_by_field_name("arguments") if call.type in self.spec.call else None
-            if given is None:
-                continue
-            named = [(k, v) for k, v in self.mapping(given).pairs if k.value == "name" or role_key(k.value)]
-            out += [cue for k, v in named for cue in data_cues.pair_cues(k, v, self.ctx)]
-            if _NAMES_WHAT_IT_HOLDS.search(self.called(call)):
-                out += self._words(self.called(call), given)
-        return out if len({c.side for c in out}) == 1 else []
-
     def _assign(self, node: Node, inner: Node, up: Scope, follow: bool, site: Node) -> Scope:
         left = self.left_of(node)
         if left is None or left.start_byte <= inner.start_byte < left.end_byte:
@@ -144,7 +119,7 @@ class Unit(Said):
         names = self.targets(node)
         if len(names) != 1:
             values = inner.named_children if inner.type in _SEVERAL else []
-            given = next((n for n, v in zip(names, values, strict=False) if _holds(v, site)), "")
+            given = next((n for n, v in zip(names, values, strict=False) if holds(v, site)), "")
             one_each = given and len(values) == len(names) and all(re.fullmatch(r"[\w.]+", n) for n in names)
             return self._named(kinds.VARIABLE, given, up, node) if one_each else Scope("variable", "", up)
         whole = grammar.text(self.t, left)
@@ -296,47 +271,6 @@ class Unit(Said):
             scope.fork = self.t.at(node.start_byte), site.start_byte
         return scope
 
-    def _picks(self, given: Node) -> bool:
-        """Whether a positional argument of a call is a yes-or-no name: which of the others counts may depend on it."""
-        return any(pickers.is_yes_or_no(grammar.text(self.t, c)) for c in given.named_children if c.type in NAMES)
-
-    def _picked(self, name: str, given: Node, site: Node) -> list[Cue]:
-        """What the condition of ``pick(condition, a, b)`` says of the argument that ``site`` stands in."""
-        children = given.named_children
-        if len(children) != 3 or not pickers.by_name(name):
-            return []
-        index = next((n for n, c in enumerate(children) if c.start_byte <= site.start_byte < c.end_byte), 0)
-        condition = grammar.text(self.t, children[0])
-        if index == 0:
-            return []
-        place, words = self.t.at(children[0].start_byte), condition.strip()[:80]
-        return pickers.cues(condition, grammar.text(self.t, children[1]), index - 1, words, self.ctx, place)
-
-    def _words(self, name: str, given: Node, site: Node | None = None) -> list[Cue]:
-        """The sides that the plain strings and names among the arguments of a call of ``name`` say, but for the one that
-        ``site`` stands in."""
-        out: list[Cue] = []
-        arguments = [c for c in given.named_children if c.type not in self.spec.pair]
-        said = [grammar.text(self.t, c) for c in arguments]
-        if _DERIVES.search(name) or _LOOKS_UP.search(name):
-            return out  # a copy of one side's config may be the other side's
-        if pickers.many(said) or not own(name.rsplit(".", 1)[-1]) or any(denies(w.strip("\"'`")) for w in said):
-            return out
-        for c in arguments:
-            if _holds(c, site):
-                continue
-            source = grammar.text(self.t, c)
-            if (m := _PLAIN.match(source)) is None:
-                continue
-            if far_address(m.group(1), name):
-                continue
-            quoted = source[:1] in "\"'`"
-            side = self.ctx.role_of(m.group(1)) if quoted and len(m.group(1)) > 1 else None
-            side = side or self.ctx.side_of(m.group(1) if quoted else m.group(1).rsplit(".", 1)[-1])
-            if side is not None:
-                out.append(kinds.CALL.cue(side, f"{name[-40:]}({source[:60]})", self.t.at(c.start_byte)))
-        return out
-
     def _pair(self, node: Node, up: Scope) -> Scope:
         key = self.key_of(node)
         if node.type.endswith("parameter"):
@@ -361,21 +295,6 @@ class Unit(Said):
         else:
             scope.cues = self._beside(words, index, up.name if up.kind == "call" else "")
         return scope
-
-    def _beside(self, words: list[argv.Word], index: int, called: str) -> list[Cue]:
-        """The one side that the short words beside a value in a tuple or list name: ``("prefill", 8100, "{...}")``; ``called`` is
-        the function that is given the list, if one is."""
-        out: list[Cue] = []
-        if pickers.many(w.s for w in words) or any(denies(w.s) for w in words):
-            return out
-        for i, w in enumerate(words):
-            if (i or called) and far_address(w.s, f"{called} {words[0].s}"):
-                continue  # among a command's words; an address that a tuple begins with is its own
-            if i != index and 1 < len(w.s) < 40 and re.fullmatch(r"\$?[\w.-]+", w.s):
-                side = self.ctx.role_of(w.s.rsplit(".", 1)[-1])
-                sides = {side} if side else self.ctx.sides_of(w.s)
-                out += [kinds.BESIDE.cue(s, w.s.lstrip("$"), w.pos) for s in sides]
-        return out if len({c.side for c in out}) == 1 else []
 
     def _open(self, node: Node, body: Node, up: Scope) -> Scope:
         """The scope of the body of ``with open("prefill.yaml", "w") as f``: what it writes is for the side in the file's name."""
@@ -412,8 +331,3 @@ class Unit(Said):
         if over is not None and over.type in NAMES:
             self.may_be_handed_on(scope, words, node)
         return scope
-
-
-def _holds(node: Node, site: Node | None) -> bool:
-    """Whether ``site`` stands in a node."""
-    return site is not None and node.start_byte <= site.start_byte < node.end_byte
