@@ -29,6 +29,8 @@ _ASKED_AFTER = regex(
 _INDEXED = regex(r"\w\[[\"'`]$")  # ROLES["BOTH"]
 _LOOPS = regex(r"\bfor\b|\bforeach\b|\brange\b")
 _IMPORTED = regex(r"\s*(?:import|from|use|export\s*\{|using)\b")
+_IN_LIST = regex(r"\bin\s*[(\[{]\s*(?:(?:\w+(?:\.|::))*\w+\s*,\s*)+(?:\w+(?:\.|::))*$")
+_ATTRIBUTED = regex(r"\)\s*\]\s*$")  # #[serde(rename = "...")] in front of a member
 _KEY_OF = regex(r"(?:[{,]|(?<![?\s])\s*\n)\s*(?:\w+(?:\.|::))*$")
 _DEFINES = regex(r"\b(?:def|func|fn|function|fun)\s+(?:\([^()\n]*\)\s*)?$")
 _CALL = regex(r"\s*\([^()\n]{0,80}\)")
@@ -83,10 +85,12 @@ def put_to_use(s: str, name: str, lang: str, *, called: bool = False, hops: int 
             after = after[call.end() :]
             if _DEFINES.search(before) or (_BODY.match(after) and not _LOOPS.search(before)):
                 continue
-        asked = _ASKED_BEFORE.search(before) is not None and not _LOOPS.search(before)
+        asked = any(p.search(before) for p in (_ASKED_BEFORE, _IN_LIST)) and not _LOOPS.search(before)
         if _INDEXED.search(before) or (asked and _TAKES.match(after)):
             return True
         if asked or _ASKED_AFTER.match(after) or _IMPORTED.match(before) or commented(s, i, lang):
+            continue
+        if lang == "rust" and _ATTRIBUTED.search(s, max(0, i - _NEAR), i):
             continue
         if _KEY_OF.search(s[max(0, i - _NEAR) : i]) and re.match(r"\s*:(?![:=])", after):
             continue

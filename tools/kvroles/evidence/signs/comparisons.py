@@ -34,7 +34,8 @@ _GLOB_AFTER = regex(r"\*[\"'\s]")  # "*kv_both*"
 _PATTERN_KEY = regex(rf"\bpattern[-_]regexp?[\"']?:[ \t]*{Q}$|(?i:\bselect-string\b[^\n|;]*-pattern[ \t]+){Q}$")
 _PYGREP = regex(r"(?m)^[ \t]+(?:-[ \t]+)?language:[ \t]*[\"']?pygrep\b")  # a hook of pre-commit that searches
 _ITEM_ABOVE = regex(r"\n[ \t]*-[ \t]")
-_ENTRY = regex(r"^[ \t]+(?:-[ \t]+)?entry:[^\n]*$")
+_ENTRY = regex(r"^[ \t]+(?:-[ \t]+)?(?:entry|name):[^\n]*$")
+_JQ = regex(rf"\b[jy]q\s[^\n]*\b(?:test|match|capture|scan)\(\s*{Q}$")
 # A query's condition: ``WHERE kv_role = 'kv_both'``.
 _WHERE = regex(rf"(?i)\b(?:where|and|or|not|having|on|when)\s+[\w.\"`]+\s*(?:=|<>|!=|like|in\s*\([^()]*)\s*{Q}%?$")
 _PATTERN_AFTER = regex(rf"^{Q}\s*(?:\.\*|\.\+|\\b|\[\^)")
@@ -114,6 +115,7 @@ def searched(p: Place) -> bool:
             _PATTERN_KEY.search(p.line),
             _PYGREP.search(_hook(p)) if p.lang == "yaml" and _ENTRY.match(p.line) else None,
             _between_slashes(p),
+            _JQ.search(p.line) if p.lang == "shell" and "(" in p.line else None,
             _LOOKED_FOR.search(p.line) if p.lang == "python" else None,
             _REPLACED_AFTER.match(p.after) if "(" in p.line and _REPLACED_BEFORE.search(p.line) else None,
             _GLOB_AFTER.match(p.after) if p.line.endswith("*") else None,

@@ -49,6 +49,13 @@ _RETIRED = regex(
     r"(?i)(?<![a-z])(?:deprecated|legacy|forbidden|banned|disallowed|denied|obsolete|retired|rejected)\w*roles"
     rf"\s*(?::[^=\n]{{0,60}})?:?=\s*(?P<list>(?:\w+\s*\(\s*)?(?:\[\]\w+)?[\[{{(])\s*{Q}$"
 )
+# What a policy lets nobody set: ``deniedArgs: [...]``.
+_DENIES = (
+    r"(?<![A-Za-z])(?:denied|forbidden|banned|disallowed|blocked|rejected)[-_]?"
+    r"(?:[Aa]rg(?:ument)?|[Vv]alue|[Rr]ole|[Ww]ord|[Ff]lag|[Pp]attern)s"
+)
+_DENIED_HERE = regex(rf"{_DENIES}[\"']?[ \t]*[:=][ \t]*\[[^\[\]{{}}]*$")
+_DENIED_KEY = regex(rf"{_DENIES}[\"']?:[ \t]*(?:#.*)?$")
 # What a role is given in turn: ``kv_role=choice(kv_both,kv_producer)``, ``kv_role: [kv_both, kv_producer]`` of a matrix.
 _SWEPT = regex(r"(?<![A-Za-z])kv[-_]?role[\"']?(?:=(?:[\w.]+\.)?choice|[ \t]*:[ \t]*)$")
 _SWEPT_BELOW = regex(rf"(?<![A-Za-z])kv[-_]?role[\"']?:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t]*-[^\n]*\n)*[ \t]*-[ \t]*{Q}$")
@@ -239,6 +246,16 @@ def completed(p: Place) -> bool:
     return ("comp" in p.line or "_values" in p.line or "COMP" in p.line or "_arg" in p.line) and _COMPLETES.search(
         p.line
     ) is not None
+
+
+def denied(p: Place) -> bool:
+    """Among what a policy lets nobody set."""
+    if p.lang not in DATA | {"hcl"}:
+        return False
+    if _ITEM_MARK.match(p.line):
+        above = p.before.split("\n")[:-1]
+        return _DENIED_KEY.search(next((a for a in reversed(above) if not a.lstrip().startswith("- ")), "")) is not None
+    return _DENIED_HERE.search(p.before) is not None
 
 
 def member(p: Place) -> bool:

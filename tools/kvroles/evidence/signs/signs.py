@@ -12,9 +12,9 @@ from typing import NamedTuple
 from kvroles.evidence.marks import commented
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.comparisons import compared, elsewhere, searched
-from kvroles.evidence.signs.enumerations import completed, defined, keyed, listed, literal, member
+from kvroles.evidence.signs.enumerations import completed, defined, denied, keyed, listed, literal, member
 from kvroles.evidence.signs.messages import drawn, headed, sentence, told
-from kvroles.evidence.signs.place import DATA, NEAR, Place
+from kvroles.evidence.signs.place import DATA, NEAR, Place, opened, whole_string
 from kvroles.evidence.text import TOKEN, Text
 
 
@@ -34,6 +34,7 @@ SIGNS = {
         Sign("drawing", "KVR124", "in a drawn box, table or tree: it configures nothing"),
         Sign("message", "KVR124", "in a message, help text or query: it configures nothing"),
         Sign("longer word", "KVR124", "part of a longer word: it configures nothing"),
+        Sign("speller's word", "KVR124", "a word that a speller is to know: it configures nothing"),
         Sign("comparison", "KVR126", "compared with, not set"),
         Sign("pattern", "KVR126", "in a pattern that is searched for, not set"),
         Sign("enumeration", "KVR126", "in a list of the roles there are, not set"),
@@ -89,16 +90,30 @@ def folder(p: Place) -> bool:
     return p.lang in _WITH_PATHS and _IN_FOLDER.match(p.after) is not None
 
 
+_SPELLED = regex(r"\"cSpell\.\w+\"\s*:\s*$")  # in an editor's settings
+_FAR = 8000  # characters of a list of words
+
+
+def spelled(p: Place) -> bool:
+    """Whether the word is one that the settings of an editor give its speller."""
+    if p.lang != "json" or not whole_string(p):
+        return False
+    k = next(opened(p.s, p.i, max(0, p.i - _FAR)), 0)
+    return p.s[k] == "[" and _SPELLED.search(p.s, max(0, k - NEAR), k) is not None
+
+
 _TESTS: tuple[tuple[str, Callable[[Place], bool]], ...] = (
     ("longer word", folder),
     ("prose", headed),
     ("drawing", drawn),
     ("other branch", elsewhere),
     ("message", told),
+    ("speller's word", spelled),
     ("comparison", compared),
     ("enumeration", literal),
     ("enumeration", completed),
     ("enumeration", member),
+    ("pattern", denied),
     ("enumeration", listed),
     ("definition", defined),
     ("pattern", searched),

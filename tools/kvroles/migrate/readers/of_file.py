@@ -11,7 +11,7 @@ from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs import signs
 from kvroles.evidence.signs.messages import explained
-from kvroles.evidence.text import Text
+from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors, connectors_in_text
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers import lines, registry, sniff
@@ -40,6 +40,15 @@ _RUN_DIR = regex(
 _RUN_FORMAT = regex(
     r"(?i)(?:^|/)[^/.]+$|\.(?:md|mdx|rst|adoc|txt|log|json|jsonl|ndjson|csv|tsv|html?|xml|svg|ipynb|gz)$"
 )
+# What a speller reads: its settings and dictionaries, and lists of words, each on a line of its own.
+_SPELLER = regex(
+    r"(?i)(?:^|/)(?:\.?cspell[\w.-]*\.(?:jsonc?|ya?ml|toml|txt)|[._]?typos\.toml|\.codespell\w*|[^/]*\.(?:dic|pws))$"
+)
+_WORD_LIST = regex(
+    r"(?i)(?:^|/)(?:\.?c?spell\w*|dictionar(?:y|ies)|vocab\w*|word-?lists?)/(?:[^/]+/)*[^/]+\.txt$"
+    r"|(?:^|/)[\w.-]*(?:spelling|word-?list)[\w.-]*\.txt$"
+)
+_WORD_ALONE = regex(r"(?m)^[ \t]*kv_both[ \t]*\r?$")
 _LINES_OF_JSON = regex(r"\.(?:jsonl|ndjson)$")
 # {{ prefill_kv | default('...') }}
 _DEFAULTED = regex(
@@ -99,6 +108,8 @@ def read(ctx: File) -> list[Site]:
     t = ctx.text
     if recorded(ctx.below) or ((recorded(ctx.name) or _LINES_OF_JSON.search(ctx.name)) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in t.words()]
+    if _SPELLER.search(ctx.name) is not None:
+        return [Site(t.at(i), up, "speller's word") for i in t.words()]
     lang = language(ctx.name, t)
     if ctx.others and len(ctx.of_others) == len(t.words()):
         return _of_others(ctx, t, up, lang)
@@ -109,6 +120,10 @@ def read(ctx: File) -> list[Site]:
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)
     _in_actions(t, seen, ctx, [*(template.actions(t.s) if templated else ()), *template.expressions(t.s)])
+    if _WORD_LIST.search(ctx.name) is not None:
+        for m in _WORD_ALONE.finditer(t.s):
+            place = t.at(m.start() + m.group().index(TOKEN))
+            seen[place] = Site(place, up, "speller's word")
     copies = signs.last_applied(t)
     spoken = lang if lang not in {"", "unknown"} else _spoken(ctx)
     return [_accounted(t, i, seen.get(t.at(i)), spoken, copies, up, ctx) for i in t.words()]

@@ -71,7 +71,7 @@ _BY_SUFFIX = {
     ".just": "just", ".env": "shell", ".envrc": "shell", ".js": "javascript", ".mjs": "javascript",
     ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript", ".mts": "typescript", ".cts": "typescript",
     ".tsx": "tsx", ".ps1": "powershell", ".psm1": "powershell", ".psd1": "powershell", ".tf": "hcl", ".tofu": "hcl",
-    ".tfvars": "hcl", ".hcl": "hcl", ".nomad": "hcl",
+    ".tfvars": "hcl", ".hcl": "hcl", ".nomad": "hcl", ".sls": "yaml",
 }  # fmt: skip
 
 

@@ -28,7 +28,8 @@ _MODULE = (".tf", ".tofu")  # the files of one folder are one module
 _MANY = 50  # files of a module that are read
 _MAX_BYTES = 256 << 10
 _NAMED = regex(r"(?P<each>\bfor_each\s*=\s*)?(?<![\w.])(?P<name>(?:local|var)\.\w[\w-]*)")
-_EACH = regex(r"each\.value(?![\w.\[])")
+_EACH = regex(r"each\.value(?:\.(?P<part>\w[\w-]*)|\[\"(?P<key>[^\"\n]*)\"\])?(?![\w.\[])")
+_BELOW = regex(r"(?:\.\w[\w-]*|\[[^\[\]\n]*\])(?:\.(?P<part>\w[\w-]*)|\[\"(?P<key>[^\"\n]*)\"\])(?![\w.\[])")
 _PART = regex(r"[\w.]")
 _GOES_ON = regex(r"[\w-]")
 _TAKES_PART = regex(r"[\[.,]")
@@ -135,21 +136,29 @@ class HclTree(Tree):
         if not all(pair is not None and pair[1] is inner for pair, inner in pairs):
             return set()  # a key
         keys = [pair[0].value for pair, _ in pairs if pair is not None]
-        if "for_each" in keys and (at := keys.index("for_each")) and len(keys) == at + 2:
+        if "for_each" in keys and (at := keys.index("for_each")) and len(keys) in {at + 2, at + 3}:
             block = next(n for n, inner in pairwise(path) if isinstance(n, Map) and n.get("for_each") is inner)
-            return self._connectors_at(self._each(block))
+            return self._connectors_at(self._each(block, "".join(keys[at + 2 :])))
         match keys:
             case ["locals", name] | ["variable", name, "default"]:
                 named = self._named.get(("local." if keys[0] == "locals" else "var.") + name, [])
                 return self._connectors_at(m.start() for m in named if not _TAKES_PART.match(self.source.s, m.end()))
-            case ["locals", name, _] | ["variable", name, "default", _]:
+            case (
+                ["locals", name, _]
+                | ["locals", name, _, _]
+                | ["variable", name, "default", _]
+                | ["variable", name, "default", _, _]
+            ):
+                part = keys[-1] if len(keys) == (4 if keys[0] == "locals" else 5) else ""
                 found: set[str | None] = set()
                 for m in self._named.get(("local." if keys[0] == "locals" else "var.") + name, []):
-                    if _TAKES_PART.match(self.source.s, m.end()):
-                        found |= self._connectors_at([m.start()])
-                    elif m["each"]:
+                    if m["each"]:
                         blocks = [n for n in path_to(self.root, m.start())[-2:] if isinstance(n, Map)]
-                        found |= {c for block in blocks for c in self._connectors_at(self._each(block))}
+                        found |= {c for block in blocks for c in self._connectors_at(self._each(block, part))}
+                    elif (below := _BELOW.match(self.source.s, m.end())) is not None and part:
+                        found |= self._connectors_at([m.start()] if part in below.groups() else [])
+                    elif _TAKES_PART.match(self.source.s, m.end()) and not part:
+                        found |= self._connectors_at([m.start()])
                 return found
         return set()
 
@@ -163,9 +172,10 @@ class HclTree(Tree):
                 places.append(m)
         return out
 
-    def _each(self, block: Node) -> Iterator[int]:
-        """Where a block with ``for_each`` names ``each.value``."""
-        return (m.start() for m in islice(_EACH.finditer(self.source.s, block.start, block.end), MANY))
+    def _each(self, block: Node, part: str = "") -> Iterator[int]:
+        """Where a block with ``for_each`` names ``each.value``, or its ``part``."""
+        named = islice(_EACH.finditer(self.source.s, block.start, block.end), MANY)
+        return (m.start() for m in named if (m["part"] or m["key"] or "") == part)
 
     def _connectors_at(self, places: Iterable[int]) -> set[str | None]:
         """The connectors of the configs whose role is the value at one of ``places``."""
