@@ -17,7 +17,9 @@ from kvroles.vendored import purl
 from kvroles.vendored.part import Part
 
 NAME = "sboms/vllm-kv-roles.cdx.json"  # below dist-info
-_SPACE = uuid.UUID("6f0f4a3e-6f2c-5d19-9d1b-5a8e3f6b7c10")  # ours; serial numbers are named in it by content
+_SPACE = uuid.UUID(
+    "6f0f4a3e-6f2c-5d19-9d1b-5a8e3f6b7c10"
+)  # our name space: a serial number is the UUID of the bill's content
 _LICENCE = [{"license": {"id": "Apache-2.0"}}]  # vLLM's, and this program's
 _VLLM = {"name": "vLLM project", "url": ["https://github.com/vllm-project/vllm"]}
 PROGRAM = "vllm-kv-roles"

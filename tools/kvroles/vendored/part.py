@@ -88,7 +88,8 @@ def choose(
             return whole
     else:
         rows = list(reversed(lock.releases.values()))
-        for row in sorted(rows, key=lambda r: r.release != recorded):  # once patched, several releases may read alike
+        # Once patched, several releases may have the same files: the one that the receipt names is tried first.
+        for row in sorted(rows, key=lambda r: r.release != recorded):
             whole = of(row, series)
             if whole.paths and _shipped(whole, read):
                 note = f"its connector is that of vLLM {row.release}, byte for byte"
@@ -133,7 +134,7 @@ def plan_states(whole: Part, read: Reader) -> tuple[TopicStatus, ...]:
 
 
 def _by_context(text: str, nearest: str | None, series: Series, lock: Lock, read: Reader, where: str) -> Part:
-    """The part by exact context: a row with the hashes of the very files that ``read`` gives, before and after."""
+    """The part by exact context: its row holds the hashes that the files have, and those that they will have."""
     touching = {n for row in lock.releases.values() for n, t in row.topics.items() if any(map(_in_package, t.files))}
     topics = tuple(t._replace(part=parts.Part.RUNTIME) for t in series.chosen() if t.name in touching)
     local = Series(topics, {}, series.earlier)

@@ -1,4 +1,4 @@
-"""What an image's layers amount to, as far as a vLLM in it is concerned: read once, from the first byte of each to its last.
+"""The files that an image's layers leave, as far as a vLLM in it is concerned. Each layer is read once, from end to end.
 
 The format is "layer.md" of https://github.com/opencontainers/image-spec: tar archives one over the other, in which
 ``.wh.NAME`` takes NAME away and ``.wh..wh..opq`` all that was in a folder. No code of the image is run, and nothing is unpacked.
@@ -55,8 +55,8 @@ class _Bounded(tarfile.TarInfo):
 
 
 def read(image: Image, blobs: Path, keep: frozenset[str]) -> dict[str, Entry]:
-    """path -> what the layers of ``image`` leave there: all folders and links, and the files of Python packages' bookkeeping
-    and of any folder ``vllm``. ``keep`` are paths, from such a folder on, whose bytes are wanted.
+    """path -> what the layers of ``image`` leave there: all folders and links, the metadata of Python packages, and the files of
+    any folder ``vllm``. ``keep`` are paths, from such a folder on, whose bytes are wanted.
 
     The layers lie in the folder ``blobs`` by their digest. Raises Unproven when one is not what the manifest or the
     configuration says of it, or is damaged; NoSource for a compression that cannot be read here.
@@ -170,7 +170,7 @@ def _is_gone(path: str, gone: set[str], emptied: set[str]) -> bool:
 
 
 class _Chunks:
-    """A layer's bytes, unpacked, in a file's shape; both digests are taken on the way. Unpacking runs in a second thread."""
+    """A layer, unpacked, with a file's ``read``; its packed and unpacked digests are taken meanwhile. A second thread unpacks."""
 
     def __init__(self, descriptor: Descriptor, path: Path, diff_id: str) -> None:
         self._descriptor, self._path, self._diff_id = descriptor, path, diff_id

@@ -12,8 +12,11 @@ _ROOT = contents.Entry("folder", 0o755, 0, 0, _STAMP)
 
 
 def archive(found: packages.Found, replaced: dict[str, bytes], added: dict[str, bytes]) -> bytes:
-    """The tar archive over the base. Folders on the way are as the base has them, for a runtime that makes those of a layer
-    anew gives them its own mode; bytecode of what was replaced is taken away."""
+    """The tar archive that is laid over the base.
+
+    It holds the folders above its files too, with the mode and owner that they have in the base: a runtime gives folders that a
+    layer does not hold a mode of its own. Bytecode of what was replaced is deleted.
+    """
     out = io.BytesIO()
     folders: dict[str, tarfile.TarInfo] = {}
     files: dict[str, tuple[tarfile.TarInfo, bytes]] = {}

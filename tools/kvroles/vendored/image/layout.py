@@ -59,7 +59,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Base:
-    """What a name in a layout stands for: its ``descriptor``, the ``images`` chosen of it, and what was ``passed`` over."""
+    """What a name in a layout stands for: its ``descriptor``, the ``images`` that were chosen, and why others were not."""
 
     descriptor: Descriptor
     images: tuple[Image, ...]

@@ -72,7 +72,7 @@ class Patched:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A written layout: ``digest`` is that of what its name stands for."""
+    """A written layout: ``digest`` is that of its index, or of its one manifest."""
 
     path: Path
     name: str

@@ -20,7 +20,7 @@ _PACKAGES = ("site-packages", "dist-packages")
 
 @dataclass(frozen=True)
 class Found:
-    """The package below ``top`` (``usr/lib/.../site-packages``), and what was read of it, path -> entry from ``top`` on."""
+    """The package below ``top`` (``usr/lib/.../site-packages``). ``entry`` and ``read`` take paths from ``top`` on."""
 
     image: Image
     top: str
@@ -53,7 +53,7 @@ class Census:
     unvouched: int
     odd: tuple[str, ...]
     bytecode: int  # not compared with its source, for which its Python would have to run
-    elsewhere: int  # scripts and data outside of the packages that RECORD names and nothing was read of
+    elsewhere: int  # scripts and data outside of the packages' folder: RECORD names them, and they were not read
     startup: tuple[str, ...]
 
     @property
@@ -113,7 +113,7 @@ def _no_link(top: str, entries: dict[str, Entry], where: str) -> None:
 
 
 def _first(image: Image, top: str, entries: dict[str, Entry], where: str) -> None:
-    """Nothing that the configuration puts before the package holds another one."""
+    """Raise Unproven where the configuration puts a place with another vLLM, or an archive, before the package's folder."""
     config = image.config.get("config") or {}
     env = dict(str(pair).partition("=")[::2] for pair in config.get("Env") or [])
     places = [(p, "PYTHONPATH") for p in env.get("PYTHONPATH", "").split(":") if p]

@@ -1,11 +1,11 @@
-"""The shape of an image's JSON, as image-spec has it: held once where it is read, so that whoever uses it need not ask."""
+"""The shape of an image's JSON, as image-spec has it. It is checked once, where it is read: other modules then rely on it."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-# A type; [SHAPE] for a list; {str: SHAPE} for any keys; {"key": SHAPE} for known keys beside others, missing, null or so shaped,
-# and neither missing nor null if it is ``Required``.
+# A type; [SHAPE] for a list; {str: SHAPE} for an object with any keys; {"key": SHAPE} for one with known keys beside others.
+# A known key may be missing or null, unless its shape is ``Required``.
 Shape = Any
 
 
@@ -42,7 +42,7 @@ CONFIGURATION = {
 
 
 def wrong(value: object, shape: Shape, at: str = "") -> str:
-    """Where ``value`` has another shape, as ``layers[0].size``; empty where it has none other."""
+    """The place at which ``value`` is not of ``shape``, such as ``layers[0].size``; empty where all of it is."""
     if isinstance(shape, type):
         fits = isinstance(value, shape) and (shape is not int or (not isinstance(value, bool) and value >= 0))  # type: ignore[operator]
         return "" if fits else at or "all of it"

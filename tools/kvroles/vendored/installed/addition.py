@@ -29,9 +29,10 @@ def of(
     runtime: bool,
     first: bytes | None = None,
 ) -> Addition:
-    """What goes with ``planned``; ``record`` is RECORD as it is, ``read`` and ``construction`` are words of the receipt.
+    """What is stored beside the files that ``planned`` changes.
 
-    ``first`` is RECORD as it was before an earlier run, where there was one.
+    ``record`` is RECORD as it is; ``first`` is RECORD as it was before an earlier run, if there was one. ``read`` and
+    ``construction`` are sentences for the receipt.
     """
     made = receipt.make(
         "install",

@@ -1,4 +1,4 @@
-"""The second answer: what Python imports as it will run, start-up code, hooks and all. It can only lower the verdict.
+"""What Python itself says that it imports, run as it will be, with start-up code and hooks. It can only lower the verdict.
 
 No module of vLLM is imported for it: each finder on ``sys.meta_path`` is asked for each module in turn, as ``import`` does.
 """

@@ -1,8 +1,8 @@
 """Patch an installed vLLM where it lies, and take that back.
 
 All of it, RECORD, receipt and originals included, is one journaled change of site-packages: a kill leaves the old state, or
-one that the next ``install`` or ``uninstall`` finishes. The version stays as it was: it is in the dist-info folder's name, which
-cannot change in one step with the files, and who requires ``vllm==R`` goes on being served.
+one that the next ``install`` or ``uninstall`` finishes. The version stays as it was: it is part of the dist-info folder's name,
+which cannot change in one step with the files, and packages that require ``vllm==R`` stay satisfied.
 """
 
 from __future__ import annotations

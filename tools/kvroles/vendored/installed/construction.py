@@ -21,7 +21,7 @@ from kvroles.vendored.installed.interpreter import ask
 from kvroles.vendored.installed.search import Run, Search, same
 from kvroles.vendored.installed.search import of as search_of
 
-# vLLM says a line once a process: the role that must warn comes last, so that a warning of the others' is seen as theirs.
+# vLLM logs a line only once in a process. The role that must warn comes last: a warning of another role is then seen as its own.
 ROLES = ("kv_producer", "kv_consumer", "kv_both")
 _LIMIT_S = 600.0  # a cold import of vLLM and torch from a slow disk takes minutes
 

@@ -17,7 +17,7 @@ from kvroles.vendored import again, bill, receipt
 from kvroles.vendored.installed import interpreter, shadow
 from kvroles.vendored.installed.search import Place, Run, Search, command_python, of, read, same
 
-_PROVES = "vllm/__init__.py"  # who lists this in RECORD provides the package
+_PROVES = "vllm/__init__.py"  # the distribution whose RECORD lists this provides the package
 BARE = ".vllm-kv-roles"  # beside vllm/ where no dist-info of its own lies there
 
 
@@ -75,7 +75,7 @@ class Installed:
 
     @property
     def laid_over(self) -> str:
-        """As ``reinstall``, where RECORD names files of others: pip does not take away first what RECORD lists."""
+        """As ``reinstall``, where RECORD names files of others, which pip must not delete first."""
         return self.reinstall.replace("--force-reinstall", "--ignore-installed").replace(
             "Reinstall:", "Install over it:"
         )

@@ -1,7 +1,7 @@
-"""Where Python will look for ``vllm`` once it runs as it is meant to run, and the code it runs before: found by reading alone.
+"""Where Python will look for ``vllm`` when it runs as it is meant to, and which code it runs before: found by reading files.
 
-No code of the environment is run for it. What only running code can do (an import hook in a ``.pth``, a sitecustomize that
-changes ``sys.path``) is named here and seen by ``asked``.
+No code of the environment is run for it. Start-up code that changes the search only when it runs (an import hook in a ``.pth``, a
+sitecustomize that changes ``sys.path``) is named here; ``asked`` sees what it does.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Search:
     run: Run
     places: tuple[Place, ...]
     startup: tuple[Startup, ...]
-    waits_for: Path | None = None  # a ``.pth`` that is a pipe or a device: Python does not come to the end of it
+    waits_for: Path | None = None  # a ``.pth`` that is a pipe or a device: Python would never come to its end
 
     def first(self) -> tuple[Place, Path] | None:
         """The first place that holds a module or package ``vllm``, and what Python would load there."""
@@ -92,9 +92,8 @@ def of(interpreter: Interpreter, run: Run) -> Search:
     if not run.isolated and not env.get("PYTHONSAFEPATH"):
         places.append(Place(run.folder, WORKING))
         places += [Place(folder, COMMAND) for folder in _command_folders(interpreter, run)]
-    for entry in filter(None, [env.get("PYTHONPATH", "")]):
-        for part in entry.split(os.pathsep):
-            places.append(Place(run.folder / part, "PYTHONPATH"))
+    if given := env.get("PYTHONPATH"):
+        places += [Place(run.folder / part, "PYTHONPATH") for part in given.split(os.pathsep)]
     places += [Place(Path(p), _STDLIB) for p in interpreter.stdlib]
     users = interpreter.user if not run.isolated and not env.get("PYTHONNOUSERSITE") else None
     groups = list(interpreter.sites)

@@ -46,10 +46,10 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def publish(staging: Path, output: Path) -> tuple[Path, ...]:
-    """Put a finished set (a wheel, and what lies beside it) from ``staging`` in place of the one of the wheel ``output``.
+    """Put a finished set (a wheel, and what lies beside it) from ``staging`` in the place of that of the wheel ``output``.
 
-    From the one rename here on the set is to come whole: ``finish`` does the rest, now or in the next run. Returns what lies
-    beside the wheel. Raises OSError when the disk refuses.
+    One rename decides it: after that ``finish`` moves the whole set, now or, if this run is killed, in the next. Returns what
+    lies beside the wheel. Raises OSError when the disk refuses.
     """
     names = sorted(p.name for p in staging.iterdir() if p.is_file() and not p.name.startswith("."))
     write(staging, {_NAMES: "".join(f"{n}\n" for n in names).encode()})
@@ -63,8 +63,8 @@ def publish(staging: Path, output: Path) -> tuple[Path, ...]:
 def finish(output: Path) -> None:
     """Finish the publication of the wheel ``output`` that a killed run began, if there is one.
 
-    At no moment does a wheel lie beside another's provenance: another wheel of this name goes first, the new one comes last.
-    A signature of another statement goes too.
+    A wheel never lies beside the provenance of another: an older wheel of this name is deleted first, and the new one is moved
+    last. The signature of an older statement is deleted too.
     """
     ready, folder, name = _ready(output), output.parent, output.name
     if not ready.is_dir():
@@ -115,8 +115,8 @@ def sign(path: Path, command: str) -> None:
 
     With ``{pae}`` in it the command signs the bytes that DSSE says are signed, ``{sig}`` is where it leaves the signature, and
     the envelope is written beside the statement (https://github.com/secure-systems-lab/dsse, "protocol.md").
-    It is run without a shell; where else it leaves its signature is its own affair. Raises UsageError when it cannot be run and
-    KvRolesError (code 3) when it fails.
+    It is run without a shell. Without ``{sig}`` the command itself decides where its signature lies. Raises UsageError when it
+    cannot be run and KvRolesError (code 3) when it fails.
     """
     try:
         words = shlex.split(command)
@@ -152,7 +152,7 @@ def sign(path: Path, command: str) -> None:
             Exit.UNPROVEN,
             f"The signing command {filled[0]!r} failed with code {done.returncode}",
             found=said or None,
-            fix="Nothing unsigned was left behind; mend the command and run again",
+            fix="Nothing was published unsigned; mend the command and run again",
         )
     if in_envelope:
         try:

@@ -10,6 +10,7 @@ from kvroles.digest import sha256, tree_digest
 from kvroles.errors import KvRolesError
 from kvroles.sources import clone, objects
 
+_ROOT = Path(__file__).resolve().parents[4]
 _FOLDERS = ("tools/", "patches/", "vllm_overlay/")
 
 
@@ -24,28 +25,26 @@ class Checkout:
 @cache
 def checkout() -> Checkout | None:
     """The git checkout that this program runs from, or None where it is none."""
-    root = Path(__file__).resolve().parents[4]
-    if not (root / ".git").exists():
+    if not (_ROOT / ".git").exists():
         return None
     try:
-        here = clone.at(root)
-        store = objects.Store(str(root), [here.objects])
+        here = clone.at(_ROOT)
+        store = objects.Store(str(_ROOT), [here.objects])
         commit, tree, _ = objects.commit_of(store, here.resolve("HEAD") or "", "HEAD")
         committed = {p: i for p, (_, i) in objects.entries(store, tree).items() if p.startswith(_FOLDERS)}
     except (KvRolesError, OSError):
         return None
-    return Checkout(commit, {p: objects.blob_id(root.joinpath(p).read_bytes()) for p in _files(root)} == committed)
+    return Checkout(commit, {p: objects.blob_id(_ROOT.joinpath(p).read_bytes()) for p in _files()} == committed)
 
 
 @cache
 def digest() -> str:
     """The digest of the program's files, patches included (see ``digest.tree_digest``); the same for equal checkouts."""
-    root = Path(__file__).resolve().parents[4]
-    return tree_digest({p: sha256(root.joinpath(p).read_bytes()) for p in _files(root)})
+    return tree_digest({p: sha256(_ROOT.joinpath(p).read_bytes()) for p in _files()})
 
 
-def _files(root: Path) -> list[str]:
+def _files() -> list[str]:
     """The files that the program is made of, but for what a run or an installation leaves among them."""
-    found = [path for folder in _FOLDERS for path in sorted((root / folder).rglob("*")) if path.is_file()]
-    names = [path.relative_to(root).as_posix() for path in found if path.suffix != ".pyc"]
+    found = [path for folder in _FOLDERS for path in sorted((_ROOT / folder).rglob("*")) if path.is_file()]
+    names = [path.relative_to(_ROOT).as_posix() for path in found if path.suffix != ".pyc"]
     return [name for name in names if "egg-info" not in name and "__pycache__" not in name]

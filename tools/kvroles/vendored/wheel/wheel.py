@@ -76,7 +76,7 @@ def read(
     official: ArchiveRow | None = None,
     file: BufferedReader | None = None,
 ) -> Source:
-    """Check the wheel ``path`` and plan what to do to it; nothing is written, no member is held in memory but small ones.
+    """Check the wheel ``path`` and plan what to do to it. Nothing is written, and only small members are held in memory.
 
     ``official`` is its row in the lock where its hash has been checked already, on the open ``file``.
     Raises UsageError (not a wheel of vLLM), DoesNotApply (signed, another release, edited) and Unproven (damaged).
@@ -147,7 +147,8 @@ def _read(
 
 
 def _stamp(f: BufferedReader) -> tuple[int, ...]:
-    """Another one after any write to the file, whoever sets its times back, and after it has lost its name."""
+    """Size and times of the file. They differ after any write to it, also where its times were set back, and once it has lost
+    its name."""
     st = os.fstat(f.fileno())
     return st.st_size, st.st_mtime_ns, st.st_ctime_ns
 
