@@ -104,8 +104,8 @@ def guarded(
     """Parse, run, and turn a KvRolesError into its paragraph on standard error and its exit code.
 
     With ``--json`` the error is printed as ``{"error": ..., "code": N}`` on standard output too, with the ``version`` of the
-    document that it stands for. Output that cannot be
-    written makes 1 of 0 and is said on standard error; a reader that hung up (``| head``) changes nothing.
+    document that it stands for. Where output cannot be written, standard error says so and a code of 0 becomes 1; a reader that
+    closed the pipe (``| head``) changes nothing.
     """
     start()
     try:

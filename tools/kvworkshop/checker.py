@@ -1,8 +1,8 @@
 """Has the contract's checker changed? The SHA-256 of its code, comments and docstrings aside.
 
-``contract.terms.CHECKER`` is a number that a person raises; the lock holds it beside this hash, and ``verify.py --lint`` compares
-the two. The hash is the same on every Python from 3.11 on: a formatted string is one token here, as it was before
-PEP 701 (3.12) took it apart.
+``contract.terms.CHECKER`` is a number that a person raises. The lock holds it beside this hash, and ``verify.py --lint`` finds a
+hash that changed while the number did not. The hash is the same on every Python from 3.11 on: a formatted string is one token
+here, as it was before Python 3.12 (PEP 701).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CLOSES = getattr(tokenize, "FSTRING_END", -1)
 def current(known: Checker | None) -> Checker:
     """The checker's number and hash for the lock: those of ``known`` while the number is the same.
 
-    Changed code alone gives no new hash: lint finds it, and asks for a new number.
+    So a lock that is made anew keeps the old hash where only the code changed: lint finds that, and asks for a new number.
     """
     if known is not None and known.number == terms.CHECKER:
         return known

@@ -43,7 +43,10 @@ WITH_LIBRARIES = ("kvroles.vendored.wheel", "kvroles.vendored.image", "kvroles.v
 
 
 class Import(NamedTuple):
-    """``module`` imports ``target`` at ``line``, if only for a type; ``lazy``: inside a function, ``marked`` with the reason."""
+    """``module`` imports ``target`` at ``line``, if only for a type.
+
+    ``lazy``: the import stands inside a function; ``marked``: a comment there says why.
+    """
 
     module: str
     target: str
@@ -95,7 +98,7 @@ def _targets(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 
 def floor(module: str) -> int:
-    """The number of the room that ``module`` is in; packages that only say what they hold are on the ground."""
+    """The number of the room that ``module`` is in; -1 for the packages around the rooms, which hold a docstring only."""
     found = [n for n, room in enumerate(FLOORS) if module == room or module.startswith(room + ".")]
     return found[0] if found else -1
 

@@ -169,7 +169,7 @@ def _checker(lock: Lock) -> Iterator[Finding]:
 
 
 def _releases(series: Series, lock: Lock, options: Options) -> Iterator[Finding]:
-    """On the first release each variant serves: hunks stand once, and git am makes the same bytes of it as we do."""
+    """On the first release each variant serves: each hunk fits in one place, and ``git am`` makes the same bytes as we do."""
     seen: set[tuple[str, str]] = set()
     for release, row in lock.releases.items():
         new = [

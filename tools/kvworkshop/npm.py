@@ -79,7 +79,7 @@ def members(data: bytes, wanted: list[str]) -> dict[str, bytes]:
 
 
 def keep_in(cache: Path, name: str, data: bytes) -> None:
-    """Put a file into folder ``cache``, which is made where it is not there."""
+    """Put a file into the folder ``cache``, which is created if need be."""
     with handles.folder(cache, create=True) as folder, handles.new(folder, name) as f:
         f.write(data)
 

@@ -19,7 +19,7 @@ class Reading:
     unexplained: tuple[Site, ...]
     used: frozenset[Entry]
     outside: frozenset[str]  # files that were left out because NIXL does not reach them
-    importers: tuple[str, ...]  # "file: module" for each import that reaches them all the same
+    importers: tuple[str, ...]  # "FILE imports MODULE", for each import by which it would reach one of them
 
 
 def read(release: str, files: Mapping[str, bytes], table: Table) -> Reading:
@@ -106,9 +106,9 @@ def problems(table: Table, readings: Mapping[str, Reading], releases: Sequence[s
 
 
 def _importers(files: Mapping[str, bytes], table: Table) -> list[str]:
-    """Imports by a file inside of one outside that the table does not allow.
+    """The imports, forbidden by the table, of a file that NIXL does not reach by one that it does reach.
 
-    Connectors are otherwise loaded by the name in the configuration, through the factory's strings.
+    Without an import such a file is not reached: the factory loads a connector by the name in the configuration.
     """
     out = []
     for rule in table.outside:

@@ -3,8 +3,8 @@
 ``docs/data/claims.toml`` holds the claims. A sentence of the guide names its claims in a comment behind it
 (``<!-- c: id, id -->``) or says that it makes none (``<!-- no-claim -->``); a comment covers the text of its block back to the
 comment before it. Evidence is a test of this project, or a file of vLLM and a pattern that is found in it (or, with
-``absent``, in none of the files) in every release of a range. What is said of another project rests
-on a file of it at a fixed commit (``effects.elsewhere``); a page that no machine reads is named beside that, and is no evidence.
+``absent``, in none of the files) in every release of a range. What is said of another project rests on a file of it at a fixed
+commit (``effects.elsewhere``). A claim may also name pages that no machine reads: they are no evidence.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from typing import Any
 
 from kvworkshop.pages.text import code, fence, plain, table
 
-Keys = tuple[str, ...]  # of keys
+Keys = tuple[str, ...]  # the keys that lead to a figure, outermost first
 
-# Subject -> (heading, what is measured). What no run has written yet is said to be missing; a subject that is not
-# named here is shown all the same, under its own name.
+# Subject -> (heading, what is measured). The page names the subjects that no run has written yet. A subject that is missing
+# here is shown too, under its own name.
 SUBJECTS = {
     "apply": (
         "Applying",

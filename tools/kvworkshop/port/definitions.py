@@ -1,7 +1,7 @@
-"""An optional topic's change to a Python file where no merge carries it: whole functions and classes are exchanged, not lines.
+"""An optional topic's change to a Python file into which it cannot be merged: whole functions and classes are exchanged.
 
-Which of them a topic takes out, and which it brings, is read from the release before. What stands between them may have any
-text. The contract proves the result, as it does every other.
+Which of them the topic takes out, and which it brings, is read from the release before. The lines between them may be any. The
+contract proves the result, as it does every other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kvroles.contract import terms
 
 
 def carried(topic: str, path: str, ours: bytes, base: bytes, other: bytes) -> bytes | None:
-    """``ours`` with what turns ``base`` into ``other``; None where that is not a matter of whole definitions.
+    """``ours`` with the change from ``base`` to ``other``; None where that change is not one of whole definitions.
 
     ``base`` and ``other`` are the file in the release before, without and with ``topic``.
     """

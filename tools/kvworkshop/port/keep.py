@@ -1,7 +1,7 @@
 """Keep what an earlier series made of a release where the present series makes something else, and the hashes of its overlay.
 
-Trees that were patched by it are then still known. A series is out once a commit holds it: ``port.py --relock`` keeps the one
-of the last commit where a patch or the overlay has been changed since.
+Trees that the earlier series patched are then still known. A series counts as given out once it is committed: where a patch or
+the overlay was changed since the last commit, ``port.py --relock`` keeps that commit's series.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def keep(root: Path, revision: str, series: Series, lock: Lock) -> list[str]:
     """Write what the series of ``revision``, a commit of this repository, made otherwise to ``patches/earlier``.
 
     Returns the names written: none where all of it is known already. Raises NoSource or UsageError when the revision cannot be
-    read, DoesNotApply where a topic changed other files then than it does now: such a tree could not be taken back.
+    read, and DoesNotApply where a topic changed other files than it does now: a tree patched then could not be reversed.
     """
     then = _files(root, revision)
     series.earlier.changes  # noqa: B018 - raises Unproven where what is kept already is damaged

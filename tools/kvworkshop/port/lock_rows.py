@@ -102,7 +102,7 @@ def _native_or_absent(topic: Topic, release: str, files: Mapping[str, bytes]) ->
     if newest is None or version(release) < version(topic.variants[0]) or not held:
         return TopicRow("absent", None, {})
     for path in held:
-        # In these files upstream holds the change. What it left behind in others belongs to the topic stragglers.
+        # In these files upstream holds the change. Other files that it left on kv_both belong to the topic stragglers.
         if not is_native(topic.name, path, files[path]):
             raise DoesNotApply(
                 f"Topic {topic.name} has no variant for vLLM {release}, and {path} does not hold the change either",

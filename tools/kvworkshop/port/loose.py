@@ -1,4 +1,4 @@
-"""A patch laid with less context than it has, for a port that a person reviews."""
+"""A patch applied with less context than it has, for a port that a person reviews."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from kvroles.series.patchfile import FilePatch, Hunk, HunkMismatch
 
 
 def loosely(data: bytes, patch: FilePatch) -> bytes | None:
-    """``data`` with ``patch``, each hunk with as much of its context as stands in the file once; None where that is too little.
+    """``data`` with ``patch`` applied, or None where it does not fit even so.
 
-    For a port, which a person reviews: what a hunk takes out has to be there in full, and what it adds needs a neighbour.
+    Of each hunk as much context is kept as makes it fit in exactly one place. All lines that it takes out have to be there, and
+    at least one line beside those that it adds.
     """
     for hunk in patch.hunks:
         made = next((m for m in (_placed(data, patch.path, h) for h in _narrower(hunk)) if m is not None), None)

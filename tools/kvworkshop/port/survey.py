@@ -31,12 +31,12 @@ from kvworkshop.port import definitions, lock_rows
 from kvworkshop.port.loose import loosely
 from kvworkshop.verify.prove import Proof
 
-_ALIKE = 0.5  # a file that holds this share of a vanished file's lines is taken for what became of it
+_ALIKE = 0.5  # a new file that holds this share of a missing file's lines is taken for that file, moved
 
 
 @dataclass(frozen=True)
 class Source:
-    """The pristine files of the release to port to, wherever they came from; ``blob``: an archive the cache may lack."""
+    """The pristine files of the release to port to. ``blob`` holds the archive's bytes where the cache may lack them."""
 
     release: str
     extract: Extract
@@ -316,7 +316,7 @@ def _moved(near: ReleaseRow, before: Mapping[str, bytes], files: Mapping[str, by
 
 
 def _left(src: Source, plan: Plan, moved: Mapping[str, str]) -> list[str]:
-    """What the contract still misses, in words a maintainer can act on."""
+    """What the contract still lacks, a sentence each for the maintainer to act on."""
     files = src.extract.files
     paths = {f.path for t in plan.topics for f in t.files} | set(terms.CONNECTORS) | {terms.TEST_FILE}
     now = {**files, **{c.path: c.after for c in plan.changes}}

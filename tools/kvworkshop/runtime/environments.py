@@ -1,9 +1,8 @@
 """Interpreters that can import and run vLLM, built on demand into the cache and kept.
 
-An environment is a virtual environment with the pinned requirements of ``requirements/<name>.txt``; a layer
-is a folder of packages laid over another environment's. Each lives under a name that holds a hash of what
-it was made from, so a changed pin makes a new one beside it, and counts as built once its marker is
-written.
+An environment is a virtual environment with the pinned requirements of ``requirements/<name>.txt``. A layer is a folder of
+packages that comes before those of another environment. The folder's name holds a hash of what it was made from, so that a
+changed pin makes a new one beside it. It counts as built once its marker is written.
 """
 
 from __future__ import annotations

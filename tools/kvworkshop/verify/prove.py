@@ -158,7 +158,7 @@ def _same(what: str, want: str | None, have: str) -> None:
 
 
 def _prove_in_part(proof: Proof, row: ReleaseRow, series: Series, lock: Lock, options: Options) -> None:
-    """0.15.x: vllm/ from the wheel, the files that equal 0.14.1's from its archive; the rest is said to be open."""
+    """0.15.x: vllm/ comes from the wheel, the files that equal 0.14.1's from its archive; the others are named as not checked."""
     proof.whole = False
     unknown = release_files.WITHOUT_ARCHIVE[row.release]
     files = release_files.files_of(row, series, lock, options)

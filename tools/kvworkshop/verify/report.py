@@ -18,7 +18,7 @@ _WIDE = 100  # columns that the topics' words can be read in
 def table(proofs: list[Proof], drifted: list[str]) -> str:
     """A row a release: each topic's variant (or native, or -), how far hunks moved, and whether all of it holds.
 
-    A terminal too narrow for the topics is told the rest.
+    On a terminal that is too narrow for the topics, their columns are left out.
     """
     drawn = io.StringIO()
     console = Console(

@@ -101,7 +101,7 @@ class _Cursor:
 
 
 class Range:
-    """A stretch of a source; only Python's grammar is asked for parts of one, and is not here."""
+    """A stretch of a source. Only sources in Python are parsed in part, and the browser has no grammar for Python."""
 
     def __init__(self, *_: Any) -> None:
         raise NotImplementedError
