@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from kvroles.evidence.expressions import BELOW, EQUAL, Expression, parsed
+from kvroles.evidence.expressions import BELOW, EQUAL, KEEPS, Expression, parsed
 from kvroles.evidence.frames import Side
 from kvroles.evidence.names import PD, condition_side, count_side, own, role_key, role_value, side_word, split_name
 from kvroles.evidence.patterns import regex
@@ -23,10 +23,9 @@ _LIKE = frozenset(
     {"startswith", "endswith", "startsWith", "endsWith", "hasPrefix", "hasSuffix", "HasPrefix", "HasSuffix", "contains"}
     | {"Contains", "includes", "equals", "equalsIgnoreCase", "EqualFold", "eq", "starts_with", "ends_with", "__eq__"}
 )
+_SEVERAL = ("roles", "modes", "stages", "sides", "phases")  # a server may have both
 # Calls that give what they are given, or a default.
-_SAME = frozenset(
-    {"lower", "upper", "trim", "string", "str", "bool", "quote", "toString", "default", "d", "to_lowercase"}
-)
+_SAME = frozenset({*KEEPS, "string", "str", "bool", "quote", "default", "d"})
 # Calls that read a value that is set elsewhere.
 _READS = frozenset({"get", "getenv", "Getenv", "index", "var", "include", "tpl", "dig", "printf"})
 # What a truth may be told of: ``vllm_is_prefill``.
@@ -158,7 +157,7 @@ def _of_comparison(node: Expression) -> Side | None:
     if node.word == "in":
         if left.kind in {"string", "call"}:
             asked = role_key(_last(right).removesuffix("s")) or _last(right) in _GROUPS
-            return _value_side(left) if asked and not _last(right).endswith(("roles", "modes", "stages")) else None
+            return _value_side(left) if asked and not _last(right).lower().endswith(_SEVERAL) else None
         if right.kind == "index" and right.word in _GROUPS and len(right.args) == 2:
             return _value_side(right.args[1])
         asks = not _named(left) and own(_whole(left))
@@ -181,6 +180,10 @@ def _of_call(node: Expression) -> Side | None:
     if name in _LIKE:
         values = [side for n in args if (side := _value_side(n)) is not None]
         others = [n for n in args if _value_side(n) is None]
+        if not others and "." in node.word:  # role.startswith("prefill")
+            others = [Expression("name", node.word.rpartition(".")[0], ())]
+        if any(_last(n).lower().endswith(_SEVERAL) for n in others):
+            return None
         if any(_named(n) or n.kind not in {"name", "index", "call"} or not own(_whole(n)) for n in others):
             return None
         if len(others) > 1:
@@ -257,6 +260,8 @@ def _last(node: Expression) -> str:
 
 def _whole(node: Expression) -> str:
     """A name with what it is a member of."""
+    if node.kind == "index" and len(node.args) == 2 and node.args[1].kind == "string":
+        return f"{_whole(node.args[0])}.{node.args[1].word}"
     if node.kind in {"name", "index"} and _last(node) in node.word:
         return node.word.replace("::", ".").replace("?.", ".").lstrip("$.")
     return _last(node)

@@ -30,6 +30,11 @@ BELOW = frozenset({"<", "<=", "-lt", "-le"})
 _COMPARES = EQUAL | BELOW | {"!=", "!==", "<>", "!~", ">", ">=", "-ne", "-gt", "-ge", "-nt", "-ot", "matches"}
 _COMPARES |= {"in", "=~", "not"}  # not: "not in"
 _BETWEEN = _AND | _OR | EQUAL | _COMPARES | {"if", "else", "for"}  # words between two operands
+# Calls that give what they are called of, but for its case, blanks and type.
+KEEPS = frozenset(
+    {"lower", "upper", "strip", "trim", "casefold", "toString", "toLowerCase", "toUpperCase", "to_lowercase", "to_uppercase",
+     "as_str", "unwrap", "clone", "ToLower", "ToUpper"}
+)  # fmt: skip
 # Functions of Go's templates: their arguments stand behind them without brackets.
 _GO = frozenset(
     {"and", "or", "not", "eq", "ne", "has", "hasPrefix", "hasSuffix", "contains", "list", "default", "empty", "lower", "upper",
@@ -170,11 +175,27 @@ class _Parser:
                 node = _called(name.word, (*args, node))
             elif token.is_op("[") and not self.shell and not token.spaced and node.kind in {"name", "index"}:
                 node = Expression("index", node.word, (node, *self._bracketed("[", "]")))
+            elif (
+                token.word.startswith(".") and not token.spaced and not self.shell and self._next(-1).word in {")", "]"}
+            ):
+                node = self._member(node)
             elif token.kind == "op" and token.word in _ARITHMETIC and not self.shell:
                 self.i += 1
                 node = Expression("other", token.word, (node, self._plain()))
             else:
                 return node
+
+    def _member(self, of: Expression) -> Expression:
+        """What a member of a call's result or of an item is: the same value, an item of it, or a test of it."""
+        name = self._next().word[1:]
+        self.i += 1
+        called = self._next().is_op("(")
+        args = self._bracketed("(", ")") if called else ()
+        if name in (KEEPS if called else {"value"}) and not args:
+            return of
+        if not called or not args or "." in name:
+            raise _UnreadError
+        return Expression("index", "", (of, args[0])) if name == "get" else Expression("call", f".{name}", (of, *args))
 
     def _plain(self) -> Expression:
         """A string, a name, a call, or what stands in brackets."""
@@ -261,6 +282,9 @@ def _called(name: str, args: tuple[Expression, ...]) -> Expression:
     """The call ``name`` of ``args``; a comparison or a denial where Go's templates write it as a call (``eq a b``, ``not a``)."""
     if len(args) == 2 and name in {"eq", "ne"}:
         return Expression("cmp", name, args)
+    of, dot, method = name.rpartition(".")
+    if not args and dot and method in KEEPS:
+        return Expression("name", of.removesuffix("?"))
     if len(args) == 1 and name == "not":
         return Expression("not", "", args)
     if len(args) > 1 and name in {"include", "tpl"}:

@@ -48,7 +48,7 @@ _WORD_LIST = regex(
     r"(?i)(?:^|/)(?:\.?c?spell\w*|dictionar(?:y|ies)|vocab\w*|word-?lists?)/(?:[^/]+/)*[^/]+\.txt$"
     r"|(?:^|/)[\w.-]*(?:spelling|word-?list)[\w.-]*\.txt$"
 )
-_WORD_ALONE = regex(r"(?m)^[ \t]*kv_both[ \t]*\r?$")
+_WORD_ALONE = regex(rf"(?m)^[ \t]*{TOKEN}[ \t]*\r?$")
 _LINES_OF_JSON = regex(r"\.(?:jsonl|ndjson)$")
 # {{ prefill_kv | default('...') }}
 _DEFAULTED = regex(
