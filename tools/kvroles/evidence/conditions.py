@@ -30,6 +30,8 @@ _SAME = frozenset({*KEEPS, "string", "str", "bool", "quote", "default", "d"})
 _READS = frozenset({"get", "getenv", "Getenv", "index", "var", "include", "tpl", "dig", "printf"})
 # What a truth may be told of: ``vllm_is_prefill``.
 _SUBJECTS = frozenset({"vllm", "llm", "worker", "node", "instance", "server", "pod", "engine", "self", "this"})
+# A name with what it is a member of: ``peer.role``, ``peer?.role``, ``cfg["peer"]["role"]``, ``$peer->role``.
+_MEMBERS = regex(r"[A-Za-z_]\w*(?:(?:\.|\?\.|->|::|\[[\"'])\w+(?:[\"']\])?)*")
 # Ansible's names of the host and its groups: they are asked for a side as a role is.
 _GROUPS = frozenset({"group_names", "inventory_hostname", "hostname", "ansible_hostname", "groups"})
 
@@ -75,6 +77,11 @@ def _affirmed(node: Expression, value: bool) -> tuple[Expression, bool]:
         if denied is None:
             return node, value
         node, value = denied, not value
+
+
+def members(asked: str) -> list[str]:
+    """The names in what is asked, each with the names that it is a member of, dots between them."""
+    return [".".join(re.findall(r"\w+", m.group())) for m in _MEMBERS.finditer(asked)]
 
 
 def boolean(words: str, *, shell: bool = False) -> bool:
@@ -141,7 +148,7 @@ def _says(node: Expression) -> Side | None:
         case "call":
             return _of_call(node)
         case "name" | "index":
-            return condition_side(_last(node))
+            return condition_side(_last(node)) if own(_whole(node)) else None
         case _:
             return None
 

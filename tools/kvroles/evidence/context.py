@@ -322,7 +322,7 @@ class FileCtx(Deployment):
 
     def pattern_side(self, pattern: str, asked: str = "") -> Side | None:
         """The side that an arm of a ``case`` or ``match`` of ``asked`` in this file is for (see ``conditions.pattern_side``)."""
-        if any(not names.own(w) for w in re.findall(r"[A-Za-z_]\w*", asked) if names.for_role(w)):
+        if any(not names.own(w) for w in conditions.members(asked) if names.for_role(w)):
             return None
         if "$(" in expressions.output_named(asked, shell=True):
             return None

@@ -8,9 +8,9 @@ from itertools import islice, pairwise
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, data_cues, kinds, pickers
+from kvroles.evidence import argv, comments, conditions, data_cues, kinds, pickers
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.names import PD, mentioned, own
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.powershell.source import Source
@@ -128,9 +128,16 @@ class Script(Source):
             parts = [part for c in node.children for part in (c.children if c.type == "ERROR" else [c])]
             ends = [c.end_byte for c in parts if c.type == "statement_block" and c.end_byte <= inner.start_byte]
             words = self.t.s[max(ends, default=node.start_byte) : inner.start_byte].strip()
-        words = f"if $_ -eq {words}" if node.type == "switch_clause" else f"if {words}"
+        words = f"if {self._switched(node)} -eq {words}" if node.type == "switch_clause" else f"if {words}"
         branch = Branch(inner.start_byte, inner.end_byte, words, otherwise, first)
         return branches_of.scope_of(branch, up, self.t, self.ctx)
+
+    def _switched(self, clause: Node) -> str:
+        """What a ``switch`` compares: as it stands where a name in it is not of this server's own, else PowerShell's ``$_``."""
+        switch = next((o for o in islice(grammar.owners(clause), 1, 5) if o.type == "switch_statement"), clause)
+        head = next((c for c in switch.named_children if c.type == "switch_condition"), None)
+        asked = grammar.text(self.t, head)[1:-1].strip() if head is not None else ""
+        return "$_" if all(own(name) for name in conditions.members(asked)) else asked
 
     def _command(self, nodes: list[Node], site: Node, up: Scope) -> Scope:
         words = [argv.Word(self._text(n).s, self.t.at(n.start_byte)) for n in nodes]
