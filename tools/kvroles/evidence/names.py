@@ -278,6 +278,14 @@ def of_another(name: str) -> bool:
     return any(w in _FOREIGN or w in _TURNED for w in split_name(name))
 
 
+_DISTINCT = regex(r"(?=\w*[a-z\d][A-Z_-]|\w*[A-Z]_|[\w-]*-)[A-Za-z_][\w-]{4,80}")
+
+
+def is_distinct(name: str) -> bool:
+    """Whether a name is no common word: in whatever file it stands, it means the same."""
+    return _DISTINCT.fullmatch(name) is not None
+
+
 def leaves_out(name: str) -> bool:
     """Whether what a name holds is left out (``exclude`` of a matrix): a config in there is of no server."""
     words = split_name(name)

@@ -18,7 +18,8 @@ from kvroles.evidence import decide, given, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.deployment import Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import PD, name_sides, twins
+from kvroles.evidence.marks import commented
+from kvroles.evidence.names import PD, is_distinct, name_sides, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import hits, neighbours
@@ -36,6 +37,7 @@ _BOTH = TOKEN.encode()
 _PATH = r"[\w.~/${}()\"-]*$"  # compiled where a name is found: few files are asked
 _OPENS = regex(r"[\"'(]")  # a call's argument: ``file("``
 _DEFAULTS = r"(?m)^defaults:[ \t]*(?:\[[^\]\n]*?|(?:\r?\n[ \t]*-[^\n]*)*?\r?\n[ \t]*-[ \t]*)(?<![\w.-])({})(?![\w.-])"
+_PACKAGE = regex(r"(?:\s|//[^\n]*\n)*package\s")  # Go's
 _HEAD = 40  # characters of the action that defines a template, its name left out
 _EXTENDS = (  # of a service that sets no command of its own
     r"(?m)^(?P<in>[ \t]+)extends:[ \t]*(?P<how>\{[^}\n]*\}|(?:\r?\n(?P=in)[ \t]+[^\n]*)+)[ \t]*\r?$"
@@ -106,7 +108,47 @@ def uses(ctx: FileCtx) -> dict[Side, Cue]:
     for candidate in _candidates(ctx):
         for side, cue in _in_file(candidate):
             out.setdefault(side, cue)
+    for side, cue in _by_folder(ctx):
+        out.setdefault(side, cue)
     return out
+
+
+# How one of Ansible's roles takes another whole, and how a play does.
+_ROLE_TAKEN = (
+    r"(?:(?:include|import)_role:\s*(?:\{{[^}}\n]{{0,80}}\b)?name:\s*"
+    r"|\bdependencies:(?:\s*\[[^\]\n]{{0,80}}|(?:\n[^\n]*){{0,20}}?\n[ \t]*-)\s*\{{?\s*(?:role:\s*)?)"
+    r"[\"']?{}[\"']?(?![\w.-])"
+)
+
+
+def _by_folder(ctx: FileCtx) -> Iterator[tuple[Side, Cue]]:
+    """The other side, with the cue for it, where the folder beside that of the file, named for that side, takes this folder or
+    the file by its path, or as a role of Ansible's, and the file that does so has no config of its own."""
+    path, shown, inside = os.path.dirname(ctx.path), os.path.dirname(ctx.name), os.path.basename(ctx.path)
+    while shown:
+        own = os.path.basename(shown)
+        sides = name_sides(own)
+        if len(sides) == 1 and sides <= set(PD):
+            break
+        path, shown, inside = os.path.dirname(path), os.path.dirname(shown), f"{own}/{inside}"
+    else:
+        return
+    side, above = next(iter(sides)), os.path.dirname(path)
+    taken = re.compile(rf"\.\./{re.escape(own)}(?:/(?:[\w.-]+/)*{re.escape(os.path.basename(inside))}|/?)(?![\w./-])")
+    role = re.compile(_ROLE_TAKEN.format(re.escape(own))) if os.path.basename(above) == "roles" else None
+    for beside in neighbours.folders(above):
+        if name_sides(os.path.basename(beside)) != {side.other}:
+            continue
+        for found in [p for where in (beside, *neighbours.folders(beside)) for p in files_in(where)]:
+            text = neighbours.text(found)
+            m = taken.search(text) or (role.search(text) if role is not None else None)
+            if m is not None and _OWN_CONFIG.search(text) is None and not commented(text, m.start(), _language(found)):
+                words = " ".join(m.group().split())[-80:]
+                yield (
+                    side.other,
+                    kinds.EXTENDED.cue(Side.SHARED, f"{_join(os.path.dirname(shown), above, found)}: {words}"),
+                )
+                return
 
 
 def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
@@ -239,9 +281,20 @@ def by_name(ctx: FileCtx, names: set[str]) -> dict[str, dict[Side, Cue]]:
         s = data.decode("utf-8", "replace")
         shown = _join(os.path.dirname(ctx.name), folder, path)
         other = File(path, shown, Text(s))
-        for name in sorted(name for name in found if not given.defines(s, name)):
+        for name in sorted(name for name in found if not given.defines(s, name) and _means_it(s, name)):
             out[name] = _used(other, name, "uses") | out[name]
     return out
+
+
+def _means_it(s: str, name: str) -> bool:
+    """Whether a text that does not set ``name`` can mean by it what another file sets: a short word may be any, but as the name
+    of an object, and where source code does not take it as a parameter."""
+    if is_distinct(name):
+        return True
+    word = re.escape(name)
+    if _PACKAGE.match(s) is not None:
+        return re.search(rf"\bfunc\b[^\n{{]{{0,200}}[(,]\s*{word}(?:,\s*\w+)*\s+[\w.*\[\]]", s) is None
+    return re.search(rf"(?i)name[\"']?:\s*[\"']?{word}[\"']?\s*(?:[,}}#\n]|\Z)", s) is not None
 
 
 @lru_cache(maxsize=8)
@@ -318,6 +371,22 @@ def _candidates(ctx: FileCtx) -> Iterator[_Candidate]:
                 yield _Candidate(path, _join(os.path.dirname(shown), parent, path), own, above)
 
 
+# A release and all the files of values that it is given, in a command or as a list.
+_LAID = regex(
+    r"\bhelm\s(?:[^\n;&|\\]|\\\r?\n)*"
+    r"|\b(?:values|valueFiles|valuesFiles)[\"']?:[ \t]*(?:\[[^\]]*\]|\r?\n(?:[ \t]*-[^\n]*\n?)+)"
+)
+
+
+def _laid_together(s: str, name: str) -> re.Match[str] | None:
+    """Where a text gives one Helm release the file ``name`` and its twin: what both hold is laid one over the other."""
+    others = twins(name)
+    if not any(other in s for other in others):
+        return None
+    laid = (m for m in _LAID.finditer(s) if mentions.names(m.group(), name))
+    return next((m for m in laid if any(mentions.names(m.group(), other) for other in others)), None)
+
+
 def _leads(path: str, before: tuple[str, ...]) -> bool:
     """Whether what stands before a name leads to the folder: one of the endings in ``before``, or where the tree lies on the
     machine that runs it (``/etc/vllm/``, ``$HOME/``), if that counts."""
@@ -365,6 +434,10 @@ def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
     ctx = File(file.path, file.shown, text)
     named = file_scope(file.shown, ctx).cues
     up = Scope("other file", file.shown, None, named)
+    own = name_sides(file.name)
+    if len(own) == 1 and own <= set(PD) and (m := _laid_together(text.s, file.name)) is not None:
+        words = " ".join(m.group().split())[:80]
+        yield next(iter(own)).other, kinds.EXTENDED.cue(Side.SHARED, f"{file.shown}: {words}")
 
     def cue(side: Side, first: Cue, place: int, words: str) -> tuple[Side, Cue]:
         line = text.s.count("\n", 0, place) + 1

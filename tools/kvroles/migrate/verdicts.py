@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvroles.evidence import decide, kinds
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import PD, mentioned
+from kvroles.evidence.names import PD, is_distinct, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.migrate import connectors, fallbacks, together
 from kvroles.migrate.connectors import Kind
@@ -13,13 +13,12 @@ from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
 
-# What other files can name, and a name that is no common word.
+# What other files can name.
 _OBJECTS = frozenset({"ConfigMap", "Secret", "generator"})
 _SHARES_VARIABLES = frozenset(
     {"shell", "python", "go", "rust", "javascript", "typescript", "tsx", "make", "just", "powershell"}
 )
 _VARS = regex(r"(?:^|/)(?:group_vars|host_vars|vars|defaults)/|(?:^|/)vars\.ya?ml$")  # Ansible's
-_DISTINCT = regex(r"(?=\w*[a-z\d][A-Z_-]|\w*[A-Z]_|[\w-]*-)[A-Za-z_][\w-]{4,80}")
 
 
 def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | None]:
@@ -206,9 +205,10 @@ def _holder(site: Site, ctx: File) -> Scope | None:
         kinds_of |= {"variable"}
     elif (lang == "hcl" and names & {"locals", "variable"}) or (lang == "yaml" and _VARS.search(ctx.name)):
         kinds_of |= {"key"}
-    named = (s for s in reversed(chain) if s.kind in kinds_of and _DISTINCT.fullmatch(s.name))
     # A name without a side is set in each side's own file, but in Go, where all files of a folder share their names.
-    return next((s for s in named if mentioned(s.name) or s.kind in _OBJECTS or lang == "go"), None)
+    named = (s for s in reversed(chain) if s.kind in kinds_of and s.name)
+    shared = _OBJECTS | ({"variable"} if lang == "go" else set())
+    return next((s for s in named if s.kind in shared or (is_distinct(s.name) and mentioned(s.name))), None)
 
 
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
