@@ -64,6 +64,7 @@ _SHORT = frozenset(
     {"-tp", "-pp", "-dp", "-dcp", "-pcp", "-dpn", "-dpr", "-dpl", "-dpa", "-dpp"}
 )  # vLLM's own, of the server
 _HOST_FLAG = regex(r"^--?(?:host|name|hostname|container-name)$")
+_GOES_TO = frozenset({"", "-w", "--nodelist", "--host"})  # what stands before the host that a command goes to
 _OBJECT = regex(
     r"^(?:deploy(?:ments?)?|statefulsets?|sts|daemonsets?|ds|pods?|po|jobs?|leaderworkersets?|lws|configmaps?|cm|secrets?)/[\w.-]+$"
 )  # as kubectl takes it
@@ -155,6 +156,11 @@ class _Command:
         if m := _ENV.match(s):
             return env_cues(m.group(1), m.group(2), w.pos, ctx)
         # A plain word may name the server; the one behind "serve" is the model.
+        host = (
+            ctx.proxied.get(s.rpartition("@")[2].lower()) if flag in _GOES_TO and names.goes(self.words[0].s) else None
+        )
+        if host is not None:
+            return [kinds.HOST_GONE_TO.cue(host, f"{s} is the proxy's {host.value} server", w.pos)]
         if not flag and names.far_address(s.rstrip("})\"'"), self.words[self.run].s if self.run >= 0 else ""):
             return []
         if flag or (self.plain and ("$" in s or not (i and self.words[i - 1].s == "serve"))):

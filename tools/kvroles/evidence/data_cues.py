@@ -205,8 +205,12 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
     if any(turns(k.value) and not (isinstance(v, Scalar) and v.value.lower() in _OFF) for k, v in m.pairs):
         return out  # ``invert: true`` beside ``role: prefill``
     patch = m.get("op") is not None
+    several = pickers.many(v.value for k, v in m.pairs if isinstance(v, Scalar))
+    several = several and not any(k.value in _ELSE_KEYS for k, _ in m.pairs)
     for k, v in m.pairs:
         key = k.value
+        if several and key in _CONDITION_KEYS:
+            continue  # it may choose between them
         if isinstance(v, Scalar):
             out.append(_Said(key, _scalar_cues(key, v, ctx, op=patch), of_itself=True))
         elif key in _CONDITION_KEYS and isinstance(v, Seq):  # each has to hold

@@ -105,6 +105,7 @@ FOLDER = Kind("folder", Weight.FILE, "name")
 PERHAPS_ROLE = Kind("role", Weight.HINT, "label")
 RULED_OUT = Kind("condition", Weight.HINT, denies=True)
 DENIED = Kind("switch", Weight.HINT, denies=True)
+HOST_GONE_TO = Kind("host", Weight.HINT, denies=True)  # it may have other servers too
 TOLD = Kind("told its role", Weight.HINT)  # by what is not known here
 REMARK = Kind("sentence", Weight.HINT, gives_way=True)
 

@@ -324,7 +324,12 @@ def for_role(name: str) -> bool:
 def far_address(name: str, command: str) -> bool:
     """Whether a name is of an address that ``command`` is not known to go to: its server may be there, or only speak to it."""
     last = next((w for w in reversed(split_name(name)) if not w.isdigit()), "")
-    return last in _ADDRESSES and _GOES.isdisjoint(split_name(command))
+    return last in _ADDRESSES and not goes(command)
+
+
+def goes(command: str) -> bool:
+    """Whether a command goes to a host that it is given, and runs something there."""
+    return not _GOES.isdisjoint(split_name(command))
 
 
 _ADDRESSES = frozenset(

@@ -19,7 +19,7 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.deployment import Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.marks import commented
-from kvroles.evidence.names import PD, is_distinct, name_sides, twins
+from kvroles.evidence.names import PD, is_distinct, mentioned, name_sides, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import hits, neighbours
@@ -38,6 +38,7 @@ _PATH = r"[\w.~/${}()\"-]*$"  # compiled where a name is found: few files are as
 _OPENS = regex(r"[\"'(]")  # a call's argument: ``file("``
 _DEFAULTS = r"(?m)^defaults:[ \t]*(?:\[[^\]\n]*?|(?:\r?\n[ \t]*-[^\n]*)*?\r?\n[ \t]*-[ \t]*)(?<![\w.-])({})(?![\w.-])"
 _PACKAGE = regex(r"(?:\s|//[^\n]*\n)*package\s")  # Go's
+_LOOP = 4000  # characters of a loop: what a longer one does with one template is not seen at once
 _HEAD = 40  # characters of the action that defines a template, its name left out
 _EXTENDS = (  # of a service that sets no command of its own
     r"(?m)^(?P<in>[ \t]+)extends:[ \t]*(?P<how>\{[^}\n]*\}|(?:\r?\n(?P=in)[ \t]+[^\n]*)+)[ \t]*\r?$"
@@ -247,7 +248,25 @@ def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
         shown = ctx.name if here else _join(os.path.dirname(ctx.name), os.path.dirname(own), path)
         own_block = range(block.start - len(name) - _HEAD, block.end) if here else None
         out = _used(_opened(path, shown, s), name, "includes", own_block) | out
+        if (head := _for_each(s, taken, name)) is not None:
+            cue = kinds.EXTENDED.cue(Side.SHARED, f"{os.path.basename(path)} includes {name} in: {head}"[:120])
+            out = dict.fromkeys(PD, cue) | out
     return out
+
+
+# The head of a loop over what is not known, and not over numbers.
+_EACH = regex(r"range\b(?![^\n]*\b(?:until|untilStep|seq|int)\b)|for\b(?![^\n]*\brange\()")
+
+
+def _for_each(s: str, taken: re.Pattern[str], name: str) -> str | None:
+    """The head of a loop of a template's in which neither that nor anything but ``name`` speaks of a side, where the loop
+    includes ``name``: each of what it goes over is given it. None without one."""
+    for b in template.branches(s):
+        if _EACH.match(b.condition) and not b.negated and b.end - b.start <= _LOOP and taken.search(s, b.start, b.end):
+            said = re.findall(r"[\w-]+", b.condition + s[b.start : b.end].replace(name, ""))
+            if not any(mentioned(w) for w in said):
+                return b.condition
+    return None
 
 
 def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:

@@ -52,8 +52,8 @@ class Beside(Said):
     def _picked(self, name: str, given: Node, site: Node) -> list[Cue]:
         """What the condition of ``pick(condition, a, b)`` says of the argument that ``site`` stands in."""
         children = given.named_children
-        if len(children) != 3 or not pickers.by_name(name):
-            return []
+        if len(children) != 3 or not pickers.by_name(name) or any(c.type in self.spec.pair for c in children):
+            return []  # by their names they may stand in any order
         index = next((n for n, c in enumerate(children) if c.start_byte <= site.start_byte < c.end_byte), 0)
         condition = grammar.text(self.t, children[0])
         if index == 0:
