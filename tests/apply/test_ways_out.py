@@ -51,6 +51,8 @@ CASES = [
          f"{INTO} --reverse --only louder", f"{INTO} --with louder"),
     Case("apply.command._refuse_unfit.5", f"{INTO} --reverse --with louder", "`--reverse --only louder`",
          f"{INTO} --reverse --only louder", f"{INTO} --with louder"),
+    Case("apply.command._refuse_unfit.6", f"{INTO} --reverse --only louder --3way", "Leave --3way out",
+         f"{INTO} --reverse --only louder", f"{INTO} --with louder"),
     Case("console.refuse_idle.1", f"{INTO} --since 2001-02-03", "Leave --since out", INTO),
     Case("series.topics.topic.1", f"{INTO} --with loud", "Expected one of", f"{INTO} --with louder"),
     Case("apply.run.run.2", "--reverse --vllm-rev 0.22.1 --output new", "Name the tree with --into DIR", f"--reverse {INTO}", INTO),

@@ -457,6 +457,6 @@ def test_a_tree_is_made_in_a_folder_of_an_empty_one_below_what_is_somebody_else_
     asked = ("--vllm-rev", "0.22.1", "--offline", "--cache-dir", home / "a project/cache")
     tool = home / "a project/project/tools/apply.py"
     ran = script(tool, *asked, "--output", home / "empty one", cwd=home, prefix=somebody)
-    ran.refused(1, "is not yours to write to", "Name a folder in it")
+    ran.refused(1, "where you may not write", "Name a folder in it")
     named = shlex.split(ran.said.partition("with ")[2].rstrip("."))
     script(tool, *asked, *named, cwd=home, prefix=somebody).ok()

@@ -216,6 +216,7 @@ def test_without_the_fault_the_same_run_of_vendor_goes_on(
         ("installed.interpreter.ask.1", "verify --python 'a layer'", "is not an interpreter", "verify --python 'an env/bin/python'"),
         ("installed.interpreter.ask.2", "verify --python /bin/sh", "does not run as a Python", "verify --python 'an env/bin/python'"),
         ("installed.layer.check.1", f"{INSTALL} --layer 'a link'", "is in the way of the layer", f"{INSTALL} --layer 'a layer'"),
+        ("wheel.build._source.1", f"{WHEEL} --arch aarch64", "Leave --arch out", WHEEL),
         ("wheel.build.pick.1", WHEEL.replace(" --wheel 'a wheel/{}'", "").removesuffix(" --index"), "no official wheel", WHEEL),
         ("wheel.build.run.1", f"{WHEEL} --build 0", "is not a build number", f"{WHEEL} --build 1"),
     ],

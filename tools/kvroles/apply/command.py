@@ -172,6 +172,8 @@ def _refuse_unfit(args: argparse.Namespace) -> None:
             "--with has no effect with --reverse, which takes out every topic that the tree holds",
             fix=f"Take out one topic with `--reverse --only {args.extra[0]}`, or leave --with out",
         )
+    if args.only and args.three_way:
+        raise UsageError("--only takes a topic out by its own text, and --3way merges", fix="Leave --3way out")
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -229,7 +229,7 @@ def _plan(request: Request, target: Path, tree: Tree, project: Project, release:
         return _Planned(plan, row, release)
     if request.only is not None:
         raise UsageError(
-            f"--only {request.only} needs a tree of a known release, and {target} is none, or --3way is given",
+            f"--only {request.only} needs a tree of a known release, and {target} is none",
             fix=f"Take the whole series out with `{command(str(target), '--reverse')}`, then apply what is to stay",
         )
     # lazy: brings Python's parser and the model of evidence, which a tree of a release does without

@@ -183,7 +183,7 @@ def may_take(target: Path) -> None:
     above = target.absolute().parent
     if target.is_dir() and not os.access(above, os.W_OK) and os.access(target, os.W_OK):
         raise DoesNotApply(
-            f"{target} is empty, and {above}, where the tree would be made and renamed from, is not yours to write to",
+            f"{target} is empty, but the tree is made beside it first, in {above}, where you may not write",
             fix=way,
         )
 

@@ -109,6 +109,8 @@ def run(request: Request, series: Series, lock: Lock) -> Outcome:
 def _source(request: Request, series: Series, lock: Lock) -> wheel.Source:
     """The wheel to patch: the one that was named, else the release's official one, fetched and checked against the lock."""
     if request.wheel is not None:
+        if request.arch is not None:
+            raise UsageError("--arch has no effect with --wheel", fix="Leave --arch out: the wheel says what it is for")
         return wheel.read(request.wheel, series, lock, request.revision)
     release = _published(request.revision, lock)
     official = pick(lock.releases[release], request.arch or platform.machine())
