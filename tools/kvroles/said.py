@@ -10,21 +10,24 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_UNSEEN = re.compile(
+# What most runs have no use for is compiled where it is first used, and kept by ``re``.
+_UNSEEN = (
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_UNSHOWN = re.compile(r"`|\s\s|[^\S ]")  # what ends a command in a message, and what a paragraph makes one blank of
-_COMMAND = re.compile(r"(?<!\S)::|##(?=\w*\[)")
-_OWN = re.compile(
-    "(\n|\x1b\\[(?:0|1|3[1-6]|1;3[1-6])m)"
-)  # what a page of ours holds beside text: line ends, bold, six colours
+_UNSHOWN = r"`|\s\s|[^\S ]"  # what ends a command in a message, and what a paragraph makes one blank of
+_COMMAND = r"(?<!\S)::|##(?=\w*\[)"
+_OWN = "(\n|\x1b\\[(?:0|1|3[1-6]|1;3[1-6])m)"  # what a page of ours holds beside text: line ends, bold, six colours
 
 
 def said(value: object) -> str:
     """``value`` as text of one line that no terminal and no CI runner takes for more than text."""
-    text = _UNSEEN.sub(_escaped, str(value))
-    return _COMMAND.sub(lambda m: f"\\x{ord(m[0][0]):02x}{m[0][1:]}", text)
+    text = str(value)
+    if not text.isprintable():  # none of the unseen is
+        text = re.sub(_UNSEEN, _escaped, text)
+    if "::" in text or "##" in text:
+        text = re.sub(_COMMAND, lambda m: f"\\x{ord(m[0][0]):02x}{m[0][1:]}", text)
+    return text
 
 
 def shell(*words: object) -> str:
@@ -36,12 +39,12 @@ def shell(*words: object) -> str:
     """
     import shlex  # lazy: only a refusal names a command
 
-    return " ".join(_spelled(w) if _UNSHOWN.search(w) or said(w) != w else shlex.quote(w) for w in map(str, words))
+    return " ".join(_spelled(w) if re.search(_UNSHOWN, w) or said(w) != w else shlex.quote(w) for w in map(str, words))
 
 
 def _spelled(word: str) -> str:
     """``word`` as the shell's ``$'...'``; a byte of a name that is no text is that byte again."""
-    shown = "".join(_as_number(ord(c)) if c in "\\'`:#" or _UNSHOWN.match(c) or said(c) != c else c for c in word)
+    shown = "".join(_as_number(ord(c)) if c in "\\'`:#" or re.match(_UNSHOWN, c) or said(c) != c else c for c in word)
     return "$'" + shown.replace("  ", r"\x20\x20") + "'"
 
 
@@ -58,7 +61,7 @@ def counted(number: int, noun: str) -> str:
 
 def page(text: str) -> str:
     """The same for lines that we composed: line ends and our own colours stay."""
-    return "".join(part if i % 2 else said(part) for i, part in enumerate(_OWN.split(text)))
+    return "".join(part if i % 2 else said(part) for i, part in enumerate(re.split(_OWN, text)))
 
 
 def as_json(document: Any) -> str:

@@ -18,8 +18,9 @@ from kvroles.series.patchfile import FilePatch
 
 FOLDER = "earlier"  # below patches/
 OVERLAY_LIST = "overlay"
-_MAIL = re.compile(r"([0-9]{1,6})-([a-z0-9-]{1,100})-([0-9][0-9.]{0,30})\.patch")
-_LINE = re.compile(r"([0-9a-f]{64})  ([0-9]{1,6})  (\S.*)")
+# Compiled where they are first used: most runs meet no earlier series.
+_MAIL = r"([0-9]{1,6})-([a-z0-9-]{1,100})-([0-9][0-9.]{0,30})\.patch"
+_LINE = r"([0-9a-f]{64})  ([0-9]{1,6})  (\S.*)"
 
 
 class Change(NamedTuple):
@@ -40,7 +41,7 @@ class Earlier:
     @cached_property
     def number(self) -> int:
         """The number of the present series: one more than the last earlier one's."""
-        numbers = [int(m[1]) for name in self._names() if (m := _MAIL.fullmatch(name))]
+        numbers = [int(m[1]) for name in self._names() if (m := re.fullmatch(_MAIL, name))]
         return 1 + max([*numbers, *(n for known in self.overlay.values() for n in known.values())], default=0)
 
     @cached_property
@@ -48,7 +49,7 @@ class Earlier:
         """path -> SHA-256 -> the last earlier series whose overlay held these bytes. Raises Unproven when damaged."""
         out: dict[str, dict[str, int]] = {}
         for line in self._text(OVERLAY_LIST).splitlines():
-            m = _LINE.fullmatch(line)
+            m = re.fullmatch(_LINE, line)
             if m is None or leaves(m[3]):
                 raise _damaged(OVERLAY_LIST, f"its line {line[:80]!r} is no 'SHA-256  number  path'")
             known = out.setdefault(m[3], {})
@@ -60,7 +61,7 @@ class Earlier:
         """path -> the changes that were made to it, the latest first. Raises Unproven when a mail is damaged."""
         found: list[Change] = []
         for name in self._names():
-            m = _MAIL.fullmatch(name)
+            m = re.fullmatch(_MAIL, name)
             if m is None:
                 raise _damaged(name, "its name is not <number>-<topic>-<variant>.patch")
             assert self._folder is not None
