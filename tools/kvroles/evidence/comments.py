@@ -85,13 +85,23 @@ def disabled(text: str, s: str, place: int) -> bool:
     return False
 
 
-_BEHIND = regex(r"\s(?:#+|//+|;)[ \t]*([^'\"{}\[\]]*?)[ \t]*\r?\n?\Z")
+_PLAIN_BEHIND = regex(r"\s(?:#+|//+|;)[ \t]*([^'\"{}\[\]]*?)[ \t]*\r?\n?\Z")
+_QUOTED_OR_SIGN = regex(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\"']|(?<=\s)(?P<sign>#+|//+|;)[ \t]*(?P<said>[^\n]*)")
 
 
 def behind(line: str) -> tuple[int, str] | None:
-    """The comment at the end of a line that sets something: its index and its text; None without one."""
-    m = _BEHIND.search(line)
-    return (m.start() + 1, m.group(1)) if m is not None else None
+    """The comment at the end of a line that sets something: its index and its text; None without one.
+
+    What stands in quotes is no comment. A quote that is never closed may have been opened in a line above: behind it a comment
+    is one that holds no quotes and no brackets.
+    """
+    for m in _QUOTED_OR_SIGN.finditer(line):
+        if m["sign"]:
+            return m.start(), m["said"].rstrip()
+        if len(m[0]) == 1:
+            plain = _PLAIN_BEHIND.search(line, m.start())
+            return (plain.start() + 1, plain.group(1)) if plain is not None else None
+    return None
 
 
 def _begins(before: str, line: str) -> bool:

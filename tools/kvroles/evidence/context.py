@@ -45,8 +45,8 @@ _PD_PATH = regex(
 # What says decode (False) or prefill (True's other) by a word of other trades or by a letter.
 _TRADE_NOUN = "node|instance|worker|server|pod|engine|节点|实例|實例|端|侧"
 _TRADES = {
-    False: regex(rf"(?i)(?<![a-z])producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:{_TRADE_NOUN}))|生产者"),
-    True: regex(rf"(?i)(?<![a-z])consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:{_TRADE_NOUN}))|消费者"),
+    False: regex(rf"(?i)(?<![a-z])(?<!kv_)producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:{_TRADE_NOUN}))|生产者"),
+    True: regex(rf"(?i)(?<![a-z])(?<!kv_)consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:{_TRADE_NOUN}))|消费者"),
 }
 # A name in a condition, and what a line sets one to, up to the end of that or of a template's action.
 _TRUTH = regex(r"(?<![\w\"'-])[A-Za-z_]\w{3,60}(?![\w\"'(-])")
@@ -60,6 +60,7 @@ _ASKS = frozenset({"is", "as", "run"})
 _ABOVE = 300  # characters before a name in which its condition stands
 _PART_OF_NAME = regex(r"[\w-]")
 _USES = 60  # of one name
+_CONFIG = regex(r"kv_(?:role|connector)\\*[\"']\s*:")
 _PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
 # A value that whoever starts it may replace: ${ROLE:-prefill}, ${{ inputs.role || 'prefill' }}.
 _OPEN = regex(r"\$\{\w+:?[-=]|\$\{\{[^{}]*\|\|")
@@ -91,9 +92,16 @@ def _first(value: str) -> str:
 
 
 def _holds(text: str, name: str) -> bool:
-    """Whether a text holds a name that is no part of a longer word."""
-    ends = (text[i - 1 : i] + text[i + len(name) : i + len(name) + 1] for i in occurrences(text, name))
+    """Whether a text holds a name that is no part of a longer word, and no part of a role: what is written there is no twin."""
+    ends = (
+        text[i - 1 : i] + text[i + len(name) : i + len(name) + 1]
+        for i in occurrences(text, name)
+        if name not in _ROLES or text[i - len("kv_") : i] != "kv_"
+    )
     return any(not re.search(r"[A-Za-z0-9]", around) for around in ends)
+
+
+_ROLES = frozenset({"producer", "consumer"})
 
 
 # A part of a name that a template chooses: ``vllm{{ '-prefill' if p }}``.
@@ -193,6 +201,8 @@ class FileCtx(Deployment):
     def _sides_of(self, name: str) -> frozenset[Side]:
         if _OPEN.search(name):
             return frozenset()  # ${ROLE:-prefill}: whoever starts it may set another
+        if _CONFIG.search(name):
+            return frozenset()  # no name: a config, whose roles are what a run changes
         if _DEFAULTED.match(name) and not all(p.search(self.text.s) for p in _DEFAULTS_OF.values()):
             return frozenset()
         found = name_sides(name, disagg_pair=self.disagg_pair)

@@ -26,7 +26,8 @@ _PREFILL_SAID = regex(
     (?: ers?                                       # prefiller
       | (?<=[^\s]prefill)(?=\W|_|\Z)               # x-prefill
       | (?<=[:=][ ]prefill)(?![ ]+[a-z])           # role: prefill
-      | (?=["':=_/.()\]-]|[ ]*:?=[ ]|(?-i:[A-Z]))  # prefill-0, prefill:, PrefillWorker
+      | s?(?=["':=_/.()\]-]|[ ]*:?=[ ])             # prefill-0, prefills:
+      | (?-i:(?<=l)(?=[A-Z]))                      # PrefillWorker
       | (?=[ ](?:\w+[ ])?(?:worker|instance|node|pod|server|service|engine|pool|side|replica|deployment|container
           |gpu|host|role|vllm)))""",
 )

@@ -80,7 +80,7 @@ def named(scope: Scope, kind: kinds.Kind, name: str, pos: int, ctx: FileCtx) -> 
     sides = ctx.sides_of(name)
     if len(sides) == 1:
         scope.cues.append(kind.cue(next(iter(sides)), name, pos))
-    elif {Side.PREFILL, Side.DECODE} <= sides:
+    elif kind is not kinds.VARIABLE and {Side.PREFILL, Side.DECODE} <= sides:
         scope.cues.append(kind.cue(Side.SHARED, name, pos))
     return scope
 

@@ -79,7 +79,7 @@ class _RecipeFile:
         self._comments: list[tuple[int, str]] = []  # right above the line being read
         self._bodies: list[tuple[Scope, Text]] = []  # the shell text of the targets
         self._assigned: list[tuple[str, Text]] = []  # every variable, with its value
-        self._held: list[tuple[str, int, Text, list[tuple[int, str]]]] = []  # those with a role: place, comments above
+        self._held: list[tuple[str, int, Text, Scope]] = []  # those with a role: place, value, owner
         self._rules: list[_Rule] = []
         self._out: list[Site] = []
 
@@ -92,8 +92,8 @@ class _RecipeFile:
         with self.ctx.knowing(partial(_meaning, values)):
             for scope, body in self._bodies:
                 self._out += self.ctx.read(body, scope, "shell")
-        for name, a, value, above in self._held:
-            self._out += self._of_variable(name, a, value, above, values)
+        for name, a, value, around in self._held:
+            self._out += self._of_variable(name, a, value, around, values)
         return self._out
 
     def _line(self, i: int) -> int:
@@ -199,11 +199,20 @@ class _RecipeFile:
             end = max(end, close + len(quote.group(1))) if close >= 0 else end
             while i + 1 < len(lines) and lines[i + 1][0] < end:
                 i += 1
-        value = t.slice(start, end)
+        last = t.s.rfind("\n", start, end - 1) + 1 or start
+        trailing = evidence_of.behind(t.s[last:end])  # it is no part of the value
+        cut = last + trailing[0] if trailing is not None else end
+        value = t.slice(start, cut)
         self._assigned.append((var.group("name"), value))
         if TOKEN_RE.search(value.s):
-            self._held.append((var.group("name"), a, value, self._comments))
+            self._held.append((var.group("name"), a, value, self._around(a, end)))
+        self._out += [Site(t.at(m.start()), self.up, "comment") for m in TOKEN_RE.finditer(t.s, cut, end)]
         return i
+
+    def _around(self, a: int, b: int) -> Scope:
+        """The owner of the variable from index ``a`` to ``b``: the conditionals round it, and what comments say of it."""
+        up = _within(self._conditions, a, -1, self.up, self.t, self.ctx)
+        return _of_line(self.t, a, b, self._comments, up, self.ctx)
 
     def _definition(self, i: int, block: re.Match[str]) -> int:
         """Keep the variable that a ``define`` on line ``i`` sets to the lines below; the number of its ``endef``'s line."""
@@ -217,16 +226,13 @@ class _RecipeFile:
         value = t.slice(start, end)
         self._assigned.append((block.group("name"), value))
         if TOKEN_RE.search(value.s):
-            self._held.append((block.group("name"), a, _dollars(value), self._comments))
+            self._held.append((block.group("name"), a, _dollars(value), self._around(a, end)))
         return i
 
-    def _of_variable(
-        self, name: str, a: int, value: Text, above: list[tuple[int, str]], values: list[tuple[str, str]]
-    ) -> list[Site]:
-        """The sites in the value of a variable that is set at index ``a``; ``values`` are those of all variables."""
+    def _of_variable(self, name: str, a: int, value: Text, around: Scope, values: list[tuple[str, str]]) -> list[Site]:
+        """The sites in the value of a variable that is set at index ``a``, with the owner ``around``; ``values`` are those of
+        all variables."""
         t, ctx = self.t, self.ctx
-        end = a + len(value.s) + value.at(0) - t.at(a)
-        around = _of_line(t, a, end, above, _within(self._conditions, a, -1, self.up, t, ctx), ctx)
         scope = lines_of.named(Scope("variable", name, around), kinds.VARIABLE, name, t.at(a), ctx)
         scope.find_uses = partial(self._uses, name)
         if scope.cues and scope.cues[0].side in (Side.PREFILL, Side.DECODE):

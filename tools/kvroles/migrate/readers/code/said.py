@@ -7,7 +7,7 @@ import re
 from tree_sitter import Node
 
 from kvroles.evidence import comments, kinds
-from kvroles.evidence.frames import Scope
+from kvroles.evidence.frames import Cue, Scope
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import announces, past
 from kvroles.migrate.readers import grammar
@@ -43,12 +43,12 @@ class Said(Conditionals):
             if said and kind is kinds.COMMENT and comments.disabled(said.strip(), self.t.s, node.start_byte):
                 break
             if said:
-                side = None if kind is kinds.PRINT and past(said) else self.ctx.title_side(said)
-                if side is not None and crossed and not announces(said):
+                first, cues = self._announced(node, said, kind, block)
+                if cues and crossed and not announces(cues[0].words):
                     break
-                if side is not None:
-                    cue = kind.cue(side, said.strip()[:80], self.t.at(node.start_byte))
-                    return Scope("block", "", up, [cue])
+                if cues:
+                    return Scope("block", "", up, cues)
+                node = first
             elif (
                 block.type not in self.spec.block
                 or node.type in self.spec.function | self.spec.class_ | self.spec.loop | self.spec.branch
@@ -58,6 +58,21 @@ class Said(Conditionals):
             crossed = crossed or not said
             below, node = node.start_byte, self._previous(node, block)
         return up
+
+    def _announced(self, node: Node, said: str, kind: kinds.Kind, block: Node) -> tuple[Node, list[Cue]]:
+        """The first node of the run of comments that ends with ``node``, which says ``said``, and the cue that they give. A print
+        or a docstring is a run by itself."""
+        if kind is not kinds.COMMENT:
+            side = None if kind is kinds.PRINT and past(said) else self.ctx.title_side(said)
+            return node, [kind.cue(side, said.strip()[:80], self.t.at(node.start_byte))] if side is not None else []
+        lines = [(self.t.at(node.start_byte), said)]
+        while (above := self._previous(node, block)) is not None and above.end_point[0] + 1 >= node.start_point[0]:
+            text, its = self._said(above, grammar.text(self.t, above))
+            if its is not kinds.COMMENT or not text.strip():
+                break
+            node = above
+            lines.insert(0, (self.t.at(node.start_byte), text))
+        return node, comments.said(lines, self.ctx)
 
     def _previous(self, node: Node, block: Node) -> Node | None:
         """The named node before ``node``; None without one.

@@ -96,7 +96,7 @@ class Unit(Beside):
 
     def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
         scope = Scope(kind.name, name, up)
-        if _TEST_NAME.match(name):
+        if kind is not kinds.VARIABLE and _TEST_NAME.match(name):  # a test is named for what it tests
             return scope
         scope.cues += self.ctx.name_cues(kind, name, self.t.at(node.start_byte))
         return scope
@@ -234,7 +234,9 @@ class Unit(Beside):
 
     def _call(self, node: Node, inner: Node, up: Scope, site: Node) -> Scope:
         name = self.called(node)
-        if inner.type not in {"argument_list", "arguments", "token_tree"}:
+        if (
+            inner.type not in {"argument_list", "arguments", "token_tree"} or name == "vec"
+        ):  # Rust's ``vec![...]`` is a list
             return up
         if self.spec.grammar == "rust" and (asked := _THEN.fullmatch(name)) is not None:
             words, place = asked[1].strip(), self.t.at(node.start_byte)

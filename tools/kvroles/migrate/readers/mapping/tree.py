@@ -144,15 +144,16 @@ class Tree:
         leaf = path[-1]
         pending = [b for b in self.nest.around(leaf.start) if not _ends_within(b, leaf)]
         keys: list[str] = []  # those on the way down
+        told: set[int] = set()  # where the lines begin whose comments have an owner
         for i, node in enumerate(path):
             while pending and pending[0].start <= node.start and self.branch_scope:
                 scope = self.branch_scope(pending.pop(0), scope, self.source)
             if node.anchor and follow:
                 scope = Scope("anchor", node.anchor, scope, find_uses=partial(uses.of_anchor, self, node, path))
             if isinstance(node, Map):
-                scope = self._mapping(node, path, i, keys, scope, follow=follow)
+                scope = self._mapping(node, path, i, keys, scope, told, follow=follow)
             elif isinstance(node, Seq) and i + 1 < len(path):
-                scope = self.item(node, path[i + 1], scope)
+                scope = self.item(node, path[i + 1], scope, told)
         return scope
 
     def _head_of(self, root: Node) -> Scope:
@@ -163,7 +164,9 @@ class Tree:
             self._head = [c for c in said if c.side is not Side.SHARED]
         return Scope("document", "", self.up, [*self._head]) if self._head else self.up
 
-    def _mapping(self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, *, follow: bool) -> Scope:
+    def _mapping(
+        self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, told: set[int], *, follow: bool
+    ) -> Scope:
         """The scope of the mapping ``path[i]``, and of the key in it that the path goes through, which is added to ``keys``."""
         below = path[i + 1] if i + 1 < len(path) else None
         pair = node.pair_of(below) if below is not None else None
@@ -184,7 +187,7 @@ class Tree:
             if follow:
                 scope.find_uses = partial(uses.of_written, self, written, node)
         if self.has_comments and (not node.flow or opens_line(self.source.s, key.start)):
-            above = self._remarks.of_line(key.start)
+            above = self._said(key.start, told)
             scope = Scope("line", "", scope, above) if above else scope  # a name says more than what is said of it
         scope = data_cues.key_scope(key, pair[1], node, scope, self.ctx)
         scope.cues += uses.referenced(self, key, node, scope)
@@ -214,8 +217,18 @@ class Tree:
             scope.find_uses, scope.only_doubts = partial(uses.of_variable, self, name, node), True
         return scope
 
-    def item(self, seq: Seq, item: Node, up: Scope) -> Scope:
-        """The scope of one item of a list: what the words near it say if it is a command's, and what stands above it."""
+    def _said(self, start: int, told: set[int]) -> list[Cue]:
+        """What the comments say above and at the end of the line of index ``start``. They are about the outermost that begins
+        there: of a line that is in ``told``, to which this one is added, they have their owner."""
+        line = self.source.s.rfind("\n", 0, start) + 1
+        if line in told:
+            return []
+        told.add(line)
+        return self._remarks.of_line(start)
+
+    def item(self, seq: Seq, item: Node, up: Scope, told: set[int] | None = None) -> Scope:
+        """The scope of one item of a list: what the words near it say if it is a command's, and what stands above it, unless its
+        line is in ``told`` (see ``_said``)."""
         scope = Scope("item", "", up)
         words = self._words_of(seq)
         if (picked := self._picked(seq, item, up)) is not None:
@@ -230,7 +243,7 @@ class Tree:
             scope.flags = argv.flags_of(near)
         scope.cues += data_cues.off_beside(seq, item, self.ctx)
         if self.has_comments and (not seq.flow or opens_line(self.source.s, item.start)):
-            scope.cues += self._remarks.of_line(item.start)
+            scope.cues += self._said(item.start, set() if told is None else told)
         return scope
 
     def _picked(self, seq: Seq, item: Node, up: Scope) -> list[Cue] | None:

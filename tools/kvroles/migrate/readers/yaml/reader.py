@@ -193,7 +193,7 @@ def _by_side(table: Map, k: int, ctx: File) -> bool:
 
 def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> Scope:
     """The scope of the template's variable ``name`` that ``action`` sets, with the owners of that place."""
-    sides = ctx.sides_of(name)
+    sides = ctx.sides_of(name.lstrip("$"))
     cues = [kinds.VARIABLE.cue(s, name, t.at(action[0])) for s in sides if len(sides) == 1]
     pattern = rf"(?<![\w.]){re.escape(name)}\b"
     around = _noted(t, action, _chain_at(t, trees, action[0], up, ctx), ctx)
