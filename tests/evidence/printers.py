@@ -78,6 +78,24 @@ class Carrier:
                 return self.server([f"--is-{side}-worker"]) if self.server else None
             case "log file":
                 return self.server(["--log-file", f"/tmp/{side}.log"]) if self.server else None
+            case "possessive":
+                said = f"the {side}'s, TP=2"
+                return f"{plain} {self.comment.format(said)}" if self.comment and self.behind else None
+            case "said of both":
+                said = "Shared by prefill and decode"
+                named = self.setting(self.name(side))
+                return f"{self.comment.format(said)}\n{named}" if self.comment else None
+            case "role key":
+                return self.setting(self.name(("after_cmd", "prefill_role")[n]))
+            case "trade":
+                return self.setting(self.name(("consumer", "prefill")[n]))
+            case "model":
+                return self.server(["--served-model-name", side]) if self.server else None
+            case "title of the other":
+                other = SIDES[1 - n]
+                if self.server is None or self.comment is None:
+                    return None
+                return f"{self.comment.format(f'Start {other}')}\n{self.server(['--name', side])}"
             case "non-name":
                 return self.setting(self.name(f"non_{side}"))
             case "denied":
@@ -87,8 +105,8 @@ class Carrier:
 
 
 EVIDENCE = (
-    "name", "letter", "disagg", "above", "behind", "condition", "mode flag", "switch", "log file", "non-name", "denied",
-    "else of a role", "else of a truth",
+    "name", "letter", "disagg", "above", "behind", "possessive", "said of both", "condition", "mode flag", "switch", "log file",
+    "model", "title of the other", "role key", "trade", "non-name", "denied", "else of a role", "else of a truth",
 )  # fmt: skip
 
 
