@@ -52,6 +52,7 @@ OWN_UNREAD = {
     "tools/kvroles/migrate/hits.py": READS,
     "tools/kvroles/migrate/readers/defaults.py": READS,
     "tools/kvroles/migrate/readers/notebook.py": READS,
+    "tools/kvroles/migrate/readers/of_file.py": READS,
     "tools/kvroles/migrate/redact.py": READS,
     "tools/kvroles/migrate/run.py": READS,
     "tools/kvroles/migrate/sample.py": "an input that is read on purpose",
