@@ -146,7 +146,8 @@ class Tree:
         keys: list[str] = []  # those on the way down
         told: set[int] = set()  # where the lines begin whose comments have an owner
         for i, node in enumerate(path):
-            while pending and pending[0].start <= node.start and self.branch_scope:
+            begins = path[i + 1].start if isinstance(node, Seq) and i + 1 < len(path) else node.start
+            while pending and pending[0].start <= begins and self.branch_scope:
                 scope = self.branch_scope(pending.pop(0), scope, self.source)
             if node.anchor and follow:
                 scope = Scope("anchor", node.anchor, scope, find_uses=partial(uses.of_anchor, self, node, path))

@@ -21,6 +21,7 @@ _CONTROL = regex(
 
 _NOTE = regex(r"\{#-?([^\n]*?)-?#\}|\{\{-?[ \t]*/\*([^\n]*?)\*/[ \t]*-?\}\}")
 _NOTED = regex(r"(?m)^[ \t]*\{#-?[ \t][^\n]*#\}[ \t]*\r?$")
+_SETS = regex(r"\{%-?\s*set\b|\{\{-?\s*\$\w+\s*:?=")
 _BELOW = regex(r"\n(?:[ \t]*\r?\n)*(?P<indent>[ \t]*)\S")
 
 
@@ -74,8 +75,11 @@ def mask(s: str) -> str:
 
 
 def _stands_above(s: str, start: int, end: int) -> bool:
-    """Whether what follows the line between two indices is not indented further: to YAML a comment would end that text."""
+    """Whether what follows the line between two indices is YAML, and not indented further: to YAML a comment would end that
+    text. A comment above an action that sets a variable is that variable's."""
     below = _BELOW.match(s, end)
+    if below is not None and _SETS.match(s, below.end() - 1):
+        return False
     line = s[start:end]
     own = len(line) - len(line.lstrip(" \t"))
     return below is not None and len(below["indent"]) <= own

@@ -15,6 +15,7 @@ from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines, pairs
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import lists, objects
+from kvroles.migrate.readers.mapping.remarks import opens_line
 from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
@@ -196,10 +197,17 @@ def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up
     sides = ctx.sides_of(name.lstrip("$"))
     cues = [kinds.VARIABLE.cue(s, name, t.at(action[0])) for s in sides if len(sides) == 1]
     pattern = rf"(?<![\w.]){re.escape(name)}\b"
-    around = _noted(t, action, _chain_at(t, trees, action[0], up, ctx), ctx)
+    within = [] if _is_alone(t.s, *action) else trees  # no part of the value above it, as YAML takes a blank line for
+    around = _noted(t, action, _chain_at(t, within, action[0], up, ctx), ctx)
     return Scope(
         "variable", name, around, cues, find_uses=partial(_action_uses, t, name, pattern, action, trees, up, ctx)
     )
+
+
+def _is_alone(s: str, a: int, b: int) -> bool:
+    """Whether an action of this span has its lines for itself."""
+    end = s.find("\n", b)
+    return opens_line(s, a) and not s[b : end if end >= 0 else len(s)].strip()
 
 
 _NOTE = regex(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
