@@ -313,6 +313,10 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
         elif verdict.why == "conflict":
             both = own is None and {c.side for c in verdict.cues} >= set(PD)
             return Verdict(None, "shared" if both else "conflict", verdict.cues)
+        elif isinstance(own, _Level) and any(
+            (c.kind, c.weight) in kinds.DENYING and c.side is own.side.other for c in verdict.cues
+        ):
+            return Verdict(None, "conflict", scope.cues + verdict.cues)
         else:
             silent += 1
     if not sides:

@@ -81,7 +81,7 @@ _IMPORTS = {
     "javascript": _SCRIPT_IMPORTS,
     "typescript": _SCRIPT_IMPORTS,
     "tsx": _SCRIPT_IMPORTS,
-    "rust": r"\buse\s+[\w:]*?{folder}(?:::)?(?<!\w){stem}\b",
+    "rust": r"\buse\s+[\w:]*?{folder}(?:::)?(?<!\w){stem}\b|\bmod\s+{stem}\s*;",
 }
 _OWN_CONFIG = regex(r"kv_?[rR]ole|kv_?[cC]onnector")
 _UNIT = regex(r"\.(?:service|container)(?:\.\w+)?$")

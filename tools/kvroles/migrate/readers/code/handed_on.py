@@ -81,7 +81,7 @@ class HandedOn(Source):
             if use.type not in NAMES:
                 continue
             for owner in grammar.owners(use):
-                if over := self._over_both(owner, use, name):
+                if over := self._over_both(owner, use, m.group()):
                     return kinds.HANDED_ON.cue(other, over[:80], self.t.at(m.start()))
                 if mentioned(taker := self._in_turn(owner, use)) == {other}:
                     return kinds.HANDED_ON.cue(other, taker, self.t.at(m.start()))
@@ -102,8 +102,8 @@ class HandedOn(Source):
                 break
         return None
 
-    def _over_both(self, owner: Node, use: Node, name: str) -> str:
-        """The head of ``owner`` if that is a loop over both sides in which nothing but the name of the value at ``use`` speaks
+    def _over_both(self, owner: Node, use: Node, taken: str) -> str:
+        """The head of ``owner`` if that is a loop over both sides in which nothing but what takes the value at ``use`` speaks
         of a side: each server is given that value. Empty if it is not."""
         if owner.end_byte - owner.start_byte > _LONGEST:
             return ""
@@ -120,7 +120,7 @@ class HandedOn(Source):
             return ""
         if not body.start_byte <= use.start_byte < body.end_byte or not self._names_both(head):
             return ""
-        said = re.findall(r"[\w-]+", re.sub(rf"\b{re.escape(name)}\b", "", grammar.text(self.t, body)))
+        said = re.findall(r"[\w-]+", re.sub(rf"(?<!\w){re.escape(taken)}", "", grammar.text(self.t, body)))
         return head if not any(mentioned(w) for w in said) else ""
 
     def _names_both(self, head: str) -> bool:
@@ -152,6 +152,8 @@ class HandedOn(Source):
 
         That is an assignment's target, a pair's key, a class, a function, or the one word of a side in a list or a call.
         """
+        if (alias := owner.child_by_field_name("alias")) is not None and alias != use:
+            return grammar.text(self.t, alias)
         if owner.type in self.spec.assign:
             names = self.targets(owner)
             return names[0] if len(names) == 1 and owner.start_byte != use.start_byte else ""

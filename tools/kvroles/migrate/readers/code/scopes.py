@@ -34,6 +34,12 @@ _SETS = regex(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command:
 # A name that is no common word: where another cell or fence has it, the same variable is meant.
 _IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")
 _MANY = 60  # uses of one name: a name with more is a common word, and its uses say nothing
+_DEEPEST = 12  # expressions round a name
+_LONGEST = 2000  # characters of a string
+# What puts a name into a string: an f-string, a template, ``+``, ``%``, the arguments of ``.format``.
+_PUT_INTO = regex(
+    r"interpolation|string|substitution|^binary_|^(?:argument_list|arguments|parenthesized_expression)$|^attribute$"
+)
 _PART = regex(r"[\w.\"'-]")  # before a word: the word is part of a longer one, a member, or inside a string
 _SEVERAL = frozenset({"expression_list", "tuple", "list", "array", "tuple_expression"})  # what several names are set to
 _UNQUOTED = r"(?<![\w\"'`-]){}(?![\w\"'`-])"  # a name, and no string that is the same word
@@ -126,6 +132,8 @@ class Unit(Beside):
         scope = self._named(kinds.VARIABLE, names[0] if len(self.ctx.sides_of(whole)) != 1 else whole, up, node)
         if follow and re.fullmatch(r"[A-Za-z_]\w*", whole):
             scope.find_uses = partial(self._uses, whole, node, call=False)
+        if follow and mentioned(names[0]) and (whole != names[0] or (up.kind == "class")):
+            scope.find_uses = partial(self._member_uses, names[0].rpartition(".")[2], node)
         if whole.startswith(("os.environ[", "env[")):
             scope.find_uses, scope.only_doubts = partial(self._mentions, names[0], node), True
         self.may_be_handed_on(scope, scope.name if scope.name == whole else names[0], node)
@@ -160,7 +168,7 @@ class Unit(Beside):
                 continue
             if not call and (additions.made_at(self, use, name) or (mentioned(name) and self._by_its_side(use, name))):
                 continue
-            out.append(self.chain(use))
+            out.append(self._in_string(use, name) if mentioned(name) and not call else self.chain(use))
             out[-1].place = self.t.at(i)
             if call and (given := self._given(use)) is not None and (cues := self._words(name, given)):
                 told.append(Scope("call", name, out[-1], cues, place=out[-1].place))
@@ -169,6 +177,33 @@ class Unit(Beside):
             # any other function the other side.
             out += told
         return out
+
+    def _member_uses(self, name: str, node: Node) -> list[Scope]:
+        """The owners of every use of the attribute ``name``, named for a side, that ``node`` sets: ``self.prefill_kv``."""
+        s = self.t.s
+        found = (i for i in occurrences(s, name) if s[i - 1 : i] == "." and _NOT_SET.match(s, i + len(name)))
+        out: list[Scope] = []
+        for i in islice(found, _MANY):
+            use = self.at(i, len(name))
+            if use.type in NAMES and not node.start_byte <= i < node.end_byte and not self._by_its_side(use, name):
+                out.append(self._in_string(use, name))
+                out[-1].place = self.t.at(i)
+        return out
+
+    def _in_string(self, use: Node, name: str) -> Scope:
+        """The owners of a use of ``name``; where it is put into a string, with what the words of that say."""
+        scope, top = self.chain(use), use
+        for owner in islice(grammar.owners(use), 1, _DEEPEST):
+            formats = owner.type in self.spec.call and self.called(owner).endswith(".format")
+            if not formats and _PUT_INTO.search(owner.type) is None:
+                break
+            top = owner if owner.type not in {"argument_list", "arguments"} or top != use else top
+        source = grammar.text(self.t, top)
+        if not any(quote in source for quote in "\"'`") or len(source) > _LONGEST:
+            return scope
+        place = self.t.at(use.start_byte)
+        words = [argv.Word(w, place) for w in re.split(r"[\s\"'`]+", source) if name not in w]
+        return Scope("command", "", scope, argv.cues(words, self.ctx), place=place)
 
     def _by_its_side(self, use: Node, name: str) -> bool:
         """Whether a use of a value that is named for a side is judged by other rules, or is none: what takes it has a side in

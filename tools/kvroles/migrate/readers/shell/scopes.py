@@ -70,6 +70,9 @@ class Script(Conditionals):
                 case "concatenation" if owner.parent is not None and owner.parent.type == "array":
                     if key := re.match(r"\[[\"']?([\w-]+)[\"']?\]=", grammar.text(self.t, owner)):  # ([prefill]=...)
                         scope = self._named(kinds.KEY, key.group(1), scope, owner)
+                        side = scope.cues[0].side if len(scope.cues) == 1 else None
+                        if follow and side in PD:
+                            scope.find_handed_on = partial(self._entry_handed_on, owner, key.group(1), side.other)
                 case "command":
                     if owner.parent is None or owner.parent.type != "redirected_statement":
                         scope = self._command(owner, node, scope)
@@ -241,6 +244,16 @@ class Script(Conditionals):
                 said = {s for w in re.findall(r"\w+", source) for s in mentioned(w)}
                 if mentioned(taker) == {other} and other not in said:
                     return kinds.HANDED_ON.cue(other, taker, self.t.at(use.start_byte))
+        return None
+
+    def _entry_handed_on(self, entry: Node, key: str, other: Side) -> Cue | None:
+        """The cue of what is of side ``other`` and set to the entry ``key`` of a table: ``KV[decode]=${KV[prefill]}``."""
+        held = next((o for o in grammar.owners(entry) if o.type == "variable_assignment"), None)
+        table = re.escape(assigned(self.t, held)) if held is not None else ""
+        taken = rf"(?m)(?:^|[\s;])(?P<taker>\w+(?:\[[\w\"'-]+\])?)=[\"']?\$\{{{table}\[[\"']?{re.escape(key)}[\"']?\]"
+        for m in re.finditer(taken, self.t.s) if table else ():
+            if mentioned(m["taker"]) == {other}:
+                return kinds.HANDED_ON.cue(other, m["taker"], self.t.at(m.start("taker")))
         return None
 
     @cached_property
