@@ -77,6 +77,10 @@ _MADE_BEFORE = regex(
     rf"(?:^|[,{{;\s])(?P<name>(?:[A-Z]\w{{0,40}})?(?:BOTH|Both))\({Q}$"
 )  # a member of Java's enumerations
 _WITH_MEMBERS = frozenset({"java", "kt", "kts", "scala", "dart", "swift"})
+_VALUE_TAKEN = regex(r"(?<![\w.])values\(\)\s*\[")  # within an enumeration its members have no name before them
+_DEFAULT_MEMBER = regex(
+    r"#\[default\]\s*(?:\w*_)?(?i:\w{0,40}both)\b"
+)  # of an enumeration of Rust: taken where nothing is said
 _NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:{_GIVES}|\(){OTHER}")
 _NIXL = regex(r"(?i)nixl")
 # What chooses among the roles right here: ``val role = when (mode) { Mode.BOTH -> "kv_both"``.
@@ -281,6 +285,10 @@ def defined(p: Place) -> bool:
     if p.lang in DATA and _NIXL.search(p.s) is not None:
         return False  # what a deployment's settings give names to is for its servers
     if _CHOSEN.search(p.s, max(0, p.i - _FAR), p.i) is not None:
+        return False
+    if p.lang == "rust" and _DEFAULT_MEMBER.search(p.s) is not None:
+        return False
+    if p.lang in _WITH_MEMBERS and _VALUE_TAKEN.search(p.s) is not None:
         return False
     if (holder := _holder(p)) and taken_from(p.s, holder):
         return False
