@@ -80,7 +80,7 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
         scope.cues += [
             kinds.EXTENDED.cue(Side.SHARED, f"{k.value} extends {key.value}", k.text.at(0))
             for k, v, taken in takers
-            if key.value in taken
+            if not taken.isdisjoint({key.value, key.value.rpartition(".")[2]})
             and one_side(k.value, ctx) is not side
             and (isinstance(v, Map) or one_side(k.value, ctx) is side.other)
             and not any(v.get(a) is not None for a in _ARG_KEYS if isinstance(v, Map))

@@ -254,17 +254,18 @@ def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
     return out
 
 
-# The head of a loop over what is not known, and not over numbers.
+# The head of a loop, but over numbers.
 _EACH = regex(r"range\b(?![^\n]*\b(?:until|untilStep|seq|int)\b)|for\b(?![^\n]*\brange\()")
 
 
 def _for_each(s: str, taken: re.Pattern[str], name: str) -> str | None:
-    """The head of a loop of a template's in which neither that nor anything but ``name`` speaks of a side, where the loop
-    includes ``name``: each of what it goes over is given it. None without one."""
+    """The head of a loop of a template's over both sides or over what is not known, in which nothing but ``name`` speaks of a
+    side: each of what it goes over is given that. None without one."""
     for b in template.branches(s):
         if _EACH.match(b.condition) and not b.negated and b.end - b.start <= _LOOP and taken.search(s, b.start, b.end):
-            said = re.findall(r"[\w-]+", b.condition + s[b.start : b.end].replace(name, ""))
-            if not any(mentioned(w) for w in said):
+            over = {side for w in re.findall(r"[\w-]+", b.condition) for side in mentioned(w)}
+            said = re.findall(r"[\w-]+", s[b.start : b.end].replace(name, ""))
+            if (not over or over >= set(PD)) and not any(mentioned(w) for w in said):
                 return b.condition
     return None
 
@@ -283,6 +284,9 @@ def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
             continue
         shown = _join(os.path.dirname(ctx.name), folder, path)
         out = _used(File(path, shown, Text(s)), name, "takes") | out
+        if (head := _for_each(s, re.compile(rf"{re.escape(name)}(?![\w-])"), name)) is not None:
+            cue = kinds.EXTENDED.cue(Side.SHARED, f"{os.path.basename(path)} takes {name} in: {head}"[:120])
+            out = dict.fromkeys(PD, cue) | out
     return out
 
 
@@ -336,7 +340,8 @@ def _used(other: File, name: str, how: str, own_block: range | None = None) -> d
     up = _owner(other, named=own_block is None)
     base = os.path.basename(other.path)
     uses = mentions.owners(_language(base), other.text, name, up, other)
-    sides = {decide.of_use(use).side for use in uses if own_block is None or use.place not in own_block}
+    verdicts = [decide.of_use(use) for use in uses if own_block is None or use.place not in own_block]
+    sides = {side for v in verdicts for side in (PD if v.why == "shared" else (v.side,))}
     return {side: kinds.EXTENDED.cue(Side.SHARED, f"{base} {how} {name}") for side in PD if side in sides}
 
 

@@ -7,8 +7,7 @@ lines that a backslash joins are put together first.
 from __future__ import annotations
 
 import re
-from functools import partial
-from itertools import islice
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from kvroles.evidence import comments as evidence_of
@@ -36,6 +35,8 @@ _IS_SET = regex(r"(ifn?def)\s+([\w.-]+)\s*(?:#.*)?$")
 _SAID = {"ifdef": "if ", "ifndef": "if not "}
 _ENDS_MAKE = regex(r"\s*\$[({]error\b[^\n]*[)}]\s*")
 _JUST_VAR = regex(r"^(?:export\s+)?(?P<name>[\w-]+)\s*:=\s*")
+_OF_MAKE = regex(r"\$[({]([\w.-]+)[)}]")  # a variable in a value
+_WORD = regex(r"(?<![\w-])([A-Za-z_][\w-]*)")
 
 
 class _Recipes(ByHeading):
@@ -250,17 +251,25 @@ class _RecipeFile:
         word = "|".join(map(re.escape, names))
         return rf"\$[({{](?:{word})[)}}]" if self._make else rf"\{{\{{[^}}]*\b(?:{word})\b[^}}]*\}}\}}"
 
+    @cached_property
+    def _set_to(self) -> dict[str, list[str]]:
+        """Of each variable those, of no side, that are set to it."""
+        out: dict[str, list[str]] = {}
+        for other, value in self._assigned:
+            if not mentioned(other) and not TOKEN_RE.search(value.s):
+                for m in (_OF_MAKE if self._make else _WORD).finditer(value.s):
+                    out.setdefault(m[1], []).append(other)
+        return out
+
     def _known_as(self, name: str) -> list[str]:
         """A variable's name and those, of no side, of the variables that are set to it."""
-        names = [name]
-        for known in islice(names, MANY):
-            used = re.compile(self._use_of([known]) if self._make else rf"\b{re.escape(known)}\b")
-            names += [
-                other
-                for other, value in self._assigned
-                if other not in names and not mentioned(other) and used.search(value.s) and not TOKEN_RE.search(value.s)
-            ]
-        return names
+        names = {name: None}
+        todo = [name]
+        while todo and len(names) <= MANY:
+            found = dict.fromkeys(other for other in self._set_to.get(todo.pop(), ()) if other not in names)
+            names |= found
+            todo += found
+        return [*names]
 
     def _uses(self, name: str) -> list[Scope]:
         """The owners of every use of a variable in the recipes, by its own name or another."""
