@@ -40,8 +40,8 @@ def make(
 ) -> bytes:
     """The receipt's bytes.
 
-    ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from,
-    ``earlier`` the receipt of the run before this one, which knows the files as they were before any run. ``verdict`` is
+    ``tree`` is the digest of the whole tree where it was computed (new trees), ``revision`` the commit it came from.
+    ``earlier`` is the receipt of the run before this one: it knows the files as they were before any run. ``verdict`` is
     None where the contract was not checked, because a topic that it needs was taken out. ``meant`` are the changes made by
     meaning (topic -> path -> mail): they are kept whole, because no variant holds them. ``part`` is the part of the tree that
     the run was kept to; of the other parts the receipt keeps what it said. With ``reverse`` the run took the series out of that
@@ -188,7 +188,7 @@ def tree_of(text: bytes | None) -> str | None:
 
 
 def series_of(text: bytes | None) -> int | None:
-    """The number of the series that the receipt ``text`` names; None where it names none, as those of old do."""
+    """The number of the series that the receipt ``text`` names; None where it names none, as old receipts do."""
     value = _at(text, "series")
     return value if isinstance(value, int) else None
 
@@ -199,6 +199,7 @@ def _text_at(text: bytes | None, key: str) -> str | None:
 
 
 def _at(text: bytes | None, key: str) -> object:
+    """The value at ``key`` of the receipt ``text``; None where it has none, there is no receipt, or it is damaged."""
     try:
         value: object = json.loads(text or b"{}").get(key)
     except (ValueError, AttributeError, RecursionError):
@@ -207,8 +208,10 @@ def _at(text: bytes | None, key: str) -> object:
 
 
 def merged(text: bytes | None, row: ReleaseRow, series: Series) -> dict[tuple[str, str], tuple[str | None, str | None]]:
-    """(topic, path) -> SHA-256 before and after, of the files that a run of ours left beside somebody's own change, with the
-    patches of ``series``: what the receipt ``text`` says. Files of the overlay count whatever series left them."""
+    """(topic, path) -> SHA-256 before and after, of the files that a run of ours merged, as the receipt ``text`` says.
+
+    Only files that were merged with the patches of ``series`` count; of the overlay, those that any series left.
+    """
     files = recorded(text)
     out = {}
     try:
@@ -251,11 +254,8 @@ def _patches(mails: Mapping[str, str]) -> dict[str, patchfile.FilePatch]:
 
 
 def _meant(text: bytes | None) -> dict[str, str]:
-    try:
-        told = json.loads(text or b"{}").get("by_meaning", {})
-        return {p: t for p, t in told.items() if isinstance(t, str)}
-    except (ValueError, AttributeError, RecursionError):
-        return {}
+    told = _at(text, "by_meaning")
+    return {p: t for p, t in told.items() if isinstance(t, str)} if isinstance(told, dict) else {}
 
 
 def _optional_meant(text: bytes | None) -> dict[str, dict[str, str]]:

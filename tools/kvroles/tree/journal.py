@@ -192,9 +192,7 @@ def _write(name: str, folder: int, data: bytes, like: tuple[int, int, int] | Non
             mode, uid, gid = like
             if os.geteuid() == 0:
                 os.chown(fd, uid, gid)
-            elif (
-                gid != os.fstat(fd).st_gid
-            ):  # only root can keep another owner: the file becomes this user's, its group stays
+            elif gid != os.fstat(fd).st_gid:  # only root can give a file to another user; its group can be kept
                 os.chown(fd, -1, gid)
             os.fchmod(fd, mode)
         os.fsync(fd)

@@ -210,9 +210,9 @@ def running(servers: list[Server]) -> Iterator[list[Server]]:
 def free_ports(count: int) -> list[int]:
     """``count`` different TCP ports that nobody listens on, from below those that Linux gives out by itself.
 
-    A server binds its ports seconds after it was told them. One that the kernel hands out (to an outgoing connection, or to
-    whoever binds port 0, as vLLM does for its own) can be taken by then, and NIXL's handshake listener dies of that without
-    its server ending (0.22.1, nixl/scheduler.py:303).
+    A server binds its ports seconds after it was told them. By then the kernel may have given a port of its own range to an
+    outgoing connection, or to a program that binds port 0, as vLLM does. NIXL's handshake listener then dies, and its server does
+    not end (0.22.1, nixl/scheduler.py:303).
     """
     first_given_out = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     found: list[int] = []

@@ -112,9 +112,9 @@ def find(
 ) -> Installed:
     """The vLLM that ``python`` (default: the running interpreter) imports when run as ``run`` says, or the one in ``site``.
 
-    ``runtime`` takes a package that no RECORD vouches for too. Raises NoSource when there is none, DoesNotApply for what
-    cannot be changed in place, and Unproven when the command ``vllm`` is run by an interpreter that imports another, or, where
-    ``verb`` is verify, when something that no RECORD vouches for comes before the installed one.
+    ``runtime`` takes a package that no RECORD vouches for too. Raises NoSource when there is none, and DoesNotApply for what
+    cannot be changed in place. Raises Unproven when the command ``vllm`` is run by an interpreter that imports another vLLM, and,
+    where ``verb`` is verify, when something that no RECORD vouches for comes before the installed one.
     """
     run = run or Run()
     if site is not None:

@@ -92,10 +92,13 @@ def verify(
 ) -> Proof:
     """Prove ``found``; nothing is written.
 
-    Raises Unproven, naming the file, when the receipt is missing or untrue, a run was interrupted (partial), a file of ours is
-    not as it should be, bytecode is not what its source compiles to, Python would import other files, the contract is broken,
-    or a real construction does not warn as it should; with ``strict`` also for what others changed, and with
-    ``require_construction`` where the connector could not be constructed.
+    Raises Unproven, naming the file, when
+
+    - a run was interrupted (partial), or the receipt is missing or untrue;
+    - a file of ours is not as it should be, or the contract is broken;
+    - bytecode is not what its source compiles to, or Python would import other files;
+    - a real construction does not warn as it should, or, with ``require_construction``, was not possible;
+    - with ``strict``, others changed something.
     """
     tree = Tree(found.site)
     try:
