@@ -11,6 +11,7 @@ from kvroles.errors import UsageError
 from kvroles.said import shell
 
 OWN = ".kv-roles"  # our folder in a tree: receipt, and while a run is writing, its journal
+RECEIPT = "receipt.json"  # in it
 
 
 class Readable(Protocol):

@@ -18,7 +18,7 @@ from kvroles.apply.state import FileStatus, State, TopicStatus, combine, replace
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256_of
 from kvroles.errors import DoesNotApply, Unproven, UsageError, os_error
-from kvroles.places import OWN, program
+from kvroles.places import OWN, RECEIPT, program
 from kvroles.series import parts
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.parts import Part
@@ -112,7 +112,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         receipt.tree_of(held),
         notes=notes,
         nearest=planned.nearest if planned.row is None else None,
-        receipt=target / OWN / receipt.NAME if held is not None else None,
+        receipt=target / OWN / RECEIPT if held is not None else None,
         part=request.part,
         meant=meant,
     )
@@ -138,7 +138,7 @@ def _run(request: Request, target: Path, tree: Tree, project: Project, release: 
         )
     write_back(tree, plan.changes, text)
     did = "reversed" if request.reverse else "applied"
-    return outcome._replace(did=did, tree=None, receipt=target / OWN / receipt.NAME if text else None)
+    return outcome._replace(did=did, tree=None, receipt=target / OWN / RECEIPT if text else None)
 
 
 def _finish(request: Request, target: Path, tree: Tree) -> list[str]:

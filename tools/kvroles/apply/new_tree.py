@@ -18,7 +18,7 @@ from kvroles.apply.request import Outcome, Request
 from kvroles.apply.state import touched_paths
 from kvroles.digest import sha256, tree_digest
 from kvroles.errors import DoesNotApply, NoSource, Unproven
-from kvroles.places import OWN, program, restored
+from kvroles.places import OWN, RECEIPT, program, restored
 from kvroles.progress import Progress
 from kvroles.said import shell
 from kvroles.series import parts
@@ -145,7 +145,7 @@ def run(request: Request, output: Path, project: Project, source: Source) -> Out
             stage.discard(staging)
             raise
     return outcome._replace(
-        did="applied", topics=after, tree=digest, files=len(staged.hashes), receipt=output / OWN / receipt.NAME
+        did="applied", topics=after, tree=digest, files=len(staged.hashes), receipt=output / OWN / RECEIPT
     )
 
 

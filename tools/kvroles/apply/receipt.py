@@ -13,6 +13,7 @@ from kvroles.apply.state import BY_MEANING, State, TopicStatus, combine
 from kvroles.contract.terms import Verdict
 from kvroles.digest import sha256, sha256_of
 from kvroles.errors import KvRolesError
+from kvroles.places import RECEIPT
 from kvroles.series import parts, patchfile
 from kvroles.series.lock import ReleaseRow
 from kvroles.series.parts import Part
@@ -20,7 +21,6 @@ from kvroles.series.topics import OVERLAY, Series
 from kvroles.tree.change import Change
 
 SCHEMA = 1
-NAME = "receipt.json"
 
 
 def make(
@@ -246,7 +246,7 @@ def _patches(mails: Mapping[str, str]) -> dict[str, patchfile.FilePatch]:
     out = {}
     for path, raw in mails.items():
         try:
-            files = patchfile.parse(raw.encode("utf-8", "surrogateescape"), NAME).files
+            files = patchfile.parse(raw.encode("utf-8", "surrogateescape"), RECEIPT).files
         except (KvRolesError, UnicodeError):
             return {}
         out.update({f.path: f for f in files if f.path == path})

@@ -14,18 +14,17 @@ import os
 
 from kvroles.digest import sha256, sha256_of
 from kvroles.errors import DoesNotApply, Unproven, os_error
-from kvroles.places import OWN, leaves
+from kvroles.places import OWN, RECEIPT, leaves
 from kvroles.said import shell
 from kvroles.tree.change import Change
 from kvroles.tree.tree import Tree
 
 _JOURNAL = "journal.json"
-_RECEIPT = "receipt.json"
 
 
 def read_receipt(tree: Tree) -> bytes | None:
     """The receipt of the last run on ``tree``, or None."""
-    return tree.read(f"{OWN}/{_RECEIPT}")
+    return tree.read(f"{OWN}/{RECEIPT}")
 
 
 def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
@@ -57,7 +56,7 @@ def commit(tree: Tree, changes: list[Change], receipt: bytes | None) -> None:
                     }
                 )
             if receipt is not None:
-                _write(_RECEIPT, stage, receipt)
+                _write(RECEIPT, stage, receipt)
             journal = {"steps": steps, "receipt": receipt is not None}
             _write(_JOURNAL, stage, json.dumps(journal).encode())
             os.fsync(stage)
@@ -133,9 +132,9 @@ def _finish(tree: Tree) -> None:
             else:
                 tree.move_in(f"{OWN}/stage/{staged}", path)
         if not has_receipt:  # before the journal goes: a receipt must not outlive the change that it tells of
-            tree.unlink(f"{OWN}/{_RECEIPT}")
-        elif tree.read(f"{OWN}/stage/{_RECEIPT}") is not None:
-            tree.move_in(f"{OWN}/stage/{_RECEIPT}", f"{OWN}/{_RECEIPT}")
+            tree.unlink(f"{OWN}/{RECEIPT}")
+        elif tree.read(f"{OWN}/stage/{RECEIPT}") is not None:
+            tree.move_in(f"{OWN}/stage/{RECEIPT}", f"{OWN}/{RECEIPT}")
         for folder in {os.path.dirname(path) for path, _ in todo}:  # before the journal that could redo them goes
             with contextlib.suppress(FileNotFoundError), tree.folder(folder) as fd:
                 os.fsync(fd)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kvroles.digest import sha256
 from kvroles.errors import DoesNotApply, Unproven, os_error
-from kvroles.places import OWN
+from kvroles.places import OWN, RECEIPT
 from kvroles.said import shell
 from kvroles.tree.member import Member
 
@@ -257,7 +257,7 @@ def own_folder(staged: Staged, text: bytes) -> None:
     try:
         os.mkdir(OWN, 0o755, dir_fd=staged.fd)
         os.chmod(OWN, 0o755, dir_fd=staged.fd)
-        for name, data in ((".gitignore", b"*\n"), ("receipt.json", text)):
+        for name, data in ((".gitignore", b"*\n"), (RECEIPT, text)):
             with open(os.open(f"{OWN}/{name}", _NEW, 0o644, dir_fd=staged.fd), "wb") as f:
                 f.write(data)
                 f.flush()
