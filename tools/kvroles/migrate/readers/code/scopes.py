@@ -29,6 +29,9 @@ _PREFILL_FUNCTION = regex(
 )
 # A method that gives what it is called on a part of its config: ``prefillTask.addContainer(...)``.
 _ADDS = regex(r"(?i)(?:add|set|with|put)_?(?:containers?|env(?:ironment)?|arg(?:ument)?s?|command|user_?data)$")
+_LOG = regex(
+    r"\b(?:stdout|stderr)\s*=\s*open\(\s*[\"']([^\"'\n]+)[\"']\s*,\s*[\"'][wa]"
+)  # of a process that is started
 _WRITES = regex(r"\.write(?:_text|_bytes|_all|lines)?$")
 _SETS = regex(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
 # A name that is no common word: where another cell or fence has it, the same variable is meant.
@@ -293,6 +296,9 @@ class Unit(Beside):
             if files:
                 scope.kind, scope.name, scope.only_doubts = "file", files[-1], True
                 scope.find_uses = partial(self._mentions, files[-1], node)
+        log = self.kept("log", inner, partial(_LOG.search, self.t.s, inner.start_byte, inner.end_byte))
+        if log is not None:
+            scope.cues += self.ctx.name_cues(kinds.LOG_FILE, log[1], self.t.at(log.start()))
         if name.endswith(".add_argument") and (flag := re.match(r"\(\s*[\"']--([\w-]+)", grammar.text(self.t, inner))):
             scope = self._named(kinds.OPTION, flag.group(1).replace("-", "_"), scope, node)
             self.may_be_handed_on(scope, scope.name, node)

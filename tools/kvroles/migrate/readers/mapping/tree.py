@@ -267,7 +267,7 @@ class Tree:
     def _handed_out(self, keys: list[str], root: Node, scope: Scope) -> None:
         """Have the uses looked up of what a file's head gives a name: a compose config, a file of a ConfigMap."""
         if keys[0] in {"configs", "secrets"}:
-            scope.kind, scope.only_doubts = "config", True
+            scope.kind = "config"  # of one project: its services are in the file
             scope.find_uses = partial(uses.of_list, self, keys[0], keys[1])
         elif (
             keys[0] in {"data", "stringData"}
