@@ -59,7 +59,10 @@ _ENV_SERVER = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE)$"
 )
 # A value that is one variable: of a shell, of a template, the same masked.
-_VARIABLE = regex(r"^[\"']?(?:\$[({]{0,3}|\{\{)\s*\.?(?:[\w-]+\.)*([A-Za-z_]\w*)\s*[)}]*[\"']?$|^__(?:\w+\.)*(\w+?)__$")
+_VARIABLE = regex(
+    r"^[\"']?(?:\${1,2}[({]{0,3}|\{\{)\s*\.?(?:[\w-]+\.)*([A-Za-z_]\w*)\s*[)}]*[\"']?$|^__(?:\w+\.)*(\w+?)__$"
+)
+_VAGUE = frozenset({"--mode", "--stage", "--component"})  # of anything else of a server's as well
 _SHORT = frozenset(
     {"-tp", "-pp", "-dp", "-dcp", "-pcp", "-dpn", "-dpr", "-dpl", "-dpa", "-dpp"}
 )  # vLLM's own, of the server
@@ -188,8 +191,8 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
         side = ctx.side_of(value)
     if side is not None and not (side is Side.AGGREGATED and _is_vague(name)):
         return [kinds.ROLE_VARIABLE.cue(side, f"{name}={value[:60]}", pos)]
-    if own and (told := _told(value, f"{name}={value}", pos, ctx)):
-        return told
+    if own and _ENV_SERVER.search(name) is not None and (said := told(value, f"{name}={value}", pos, ctx)):
+        return said
     if "{" in value and "${" not in value:
         return []
     if "$" in value and len(value) < 120 and not _OTHER_END.search(name) and not mentioned(name) and names.own(name):
@@ -206,7 +209,7 @@ def switched(kind: kinds.Kind, sides: Iterable[Side], value: str, words: str, po
     return [kinds.DENIED.cue(side.other, words, pos) for side in sides if side in names.PD and value.lower() in _OFF]
 
 
-def _told(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
+def told(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     """The cue that a server is told its role by a variable that the file does not set to a side."""
     m = _VARIABLE.match(value)
     if m is None or mentioned(value) or ctx.sets_to_side(m[1] or m[2]):
@@ -232,11 +235,9 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         side = ctx.role_of(value, flag)
         if side is None:
             side = ctx.side_of(value)
-        if side is not None and not (
-            side is Side.AGGREGATED and flag in {"--mode", "--role", "--stage"} and value == "none"
-        ):
+        if side is not None and not (side is Side.AGGREGATED and flag in {"--role", *_VAGUE} and value == "none"):
             return [kinds.ROLE_FLAG.cue(side, words[:80], pos)]
-        return _told(value, words, pos, ctx) if side is None else []
+        return told(value, words, pos, ctx) if side is None and flag not in _VAGUE else []
     if flag == "--export":  # Slurm's list of variables for the command
         given = [m for part in value.split(",") if (m := _ENV.match(part))]
         return [c for m in given for c in env_cues(m.group(1), m.group(2), pos, ctx)]

@@ -281,6 +281,8 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         if side is not None and not (side is Side.AGGREGATED and v.value.lower() in {"none", "all", "regular"}):
             strong = re.search(r"(?i)disagg|sub_?component|pd_?role|worker|nixl", key) is not None
             return [(kinds.ROLE if strong else kinds.ROLE_SETTING).cue(side, f"{key}: {v.value}", pos)]
+        if side is None and key.lower().endswith("role"):
+            return argv.told(v.value, f"{key}: {v.value}", pos, ctx)
     elif may_be_role_key(key) and (side := ctx.role_of(v.value, key)) in PD:
         return [kinds.PERHAPS_ROLE.cue(side, f"{key}: {v.value}", pos)]
     if key in _SAID_KEYS and (side := ctx.title_side(v.value)):
