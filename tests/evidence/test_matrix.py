@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from evidence.data_printers import DATA, TABLE, TEXT, ordered
 from evidence.printers import CARRIERS, EVIDENCE, Carrier
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,8 +22,9 @@ HOLDERS = {"markdown", "notebook", "tsx", "log", "value", "prose", "unknown"}
 READ_AS = {"json5": "json", "env": "shell", "jinja": "yaml", "helm": "yaml", "ini": "unit", "systemd": "unit"}
 
 
-def verdict(carrier: Carrier, text: str) -> str:
-    result = run.of_bytes(carrier.file, carrier.file, text.encode(), Options(Settings()))
+def verdict(file: str, text: str) -> str:
+    """The letters of what is said of each place of ``text``: prefill, decode, or undecided."""
+    result = run.of_bytes(file, file, text.encode(), Options(Settings()))
     seen: dict[int, str] = {}
     for f in result.findings if result is not None else []:
         seen.setdefault(f.pos, LETTERS.get(f.code, "-"))
@@ -33,7 +35,7 @@ def verdict(carrier: Carrier, text: str) -> str:
 def test_each_kind_of_evidence_says_in_each_carrier_what_the_matrix_says(evidence: str) -> None:
     texts = {name: carrier.print(evidence) for name, carrier in CARRIERS.items()}
     cells = MATRIX[evidence]
-    said = {name: verdict(CARRIERS[name], text) for name, text in texts.items() if text is not None}
+    said = {name: verdict(CARRIERS[name].file, text) for name, text in texts.items() if text is not None}
     assert said == {name: cells[name] for name in said}
     assert all(cells[name]["none"] for name in texts.keys() - said.keys()), "an empty cell carries its reason"
 
@@ -126,7 +128,9 @@ def _printed(carrier: Carrier, tree: list[Place]) -> str | None:
 
 
 def _agree(tree: list[Place]) -> None:
-    said = {name: verdict(carrier, text) for name, carrier in CARRIERS.items() if (text := _printed(carrier, tree))}
+    said = {
+        name: verdict(carrier.file, text) for name, carrier in CARRIERS.items() if (text := _printed(carrier, tree))
+    }
     assert len(set(said.values())) == 1, said
 
 
@@ -141,3 +145,64 @@ def test_a_tree_of_evidence_says_the_same_in_every_carrier_that_can_hold_it(tree
 @settings(max_examples=150)
 def test_many_trees_of_evidence_say_the_same_in_every_carrier_that_can_hold_them(tree: list[Place]) -> None:
     _agree(tree)
+
+
+_KEYS = """
+prefill decode prefiller decoder worker server engine config kv vllm extra env instance node pool pods acme p d prefill_config
+decode-pool both shared default common proxy router prefill_worker decodeWorker engines no_prefill remote_prefill
+"""
+_VALUES = """
+role prefill | role decode | name prefill | name decode-0 | mode prefill | disaggregation_mode decode | image vllm | type decode
+host prefill-host | worker_type prefill | component decode | stage prefill | peer decode | model prefill | comment prefill
+log_file /tmp/prefill.log | description the decode worker | side decode | kind Pod | label prefill | group decode
+served_model_name prefill | prefill_url http://x:8100
+"""
+_NUMBERS: list[tuple[str, object]] = [
+    ("replicas", 0), ("replicas", 2), ("enabled", False), ("enabled", True), ("port", 8100), ("is_prefill", True),
+    ("prefill", True), ("decode", False), ("proxy_port", 8100), ("decode_port", 8200), ("count", 1),
+]  # fmt: skip
+_ARGUMENTS = "--port 8100 --disaggregation-mode prefill decode --role --name --log-file /tmp/decode.log serve vllm"
+_CONFIGS = st.sampled_from([TEXT, TABLE])
+
+
+def _pairs() -> st.SearchStrategy[tuple[str, object]]:
+    """A key and a plain value, a config, or the arguments of a server."""
+    told = [tuple(row.strip().split(" ", 1)) for line in _VALUES.strip().split("\n") for row in line.split(" | ")]
+    words = st.lists(st.sampled_from(_ARGUMENTS.split()), max_size=3)
+    return st.one_of(
+        st.sampled_from([*told, *_NUMBERS]),
+        st.tuples(st.just("kv_transfer_config") | st.sampled_from(_KEYS.split()), _CONFIGS),
+        words.map(lambda given: ("args", [*given, "--kv-transfer-config", TEXT])),
+    )
+
+
+def _mapping(values: st.SearchStrategy[tuple[str, object]]) -> st.SearchStrategy[dict[str, object]]:
+    return st.lists(values, min_size=1, max_size=3, unique_by=lambda pair: pair[0]).map(dict)
+
+
+def _nested(inner: st.SearchStrategy[dict[str, object]]) -> st.SearchStrategy[dict[str, object]]:
+    lists = st.tuples(st.sampled_from(["servers", "roles", "items"]), st.lists(inner, min_size=1, max_size=2))
+    return _mapping(_pairs() | st.tuples(st.sampled_from(_KEYS.split()), inner) | lists)
+
+
+def _told_alike(tree: dict[str, object]) -> None:
+    said = {name: verdict(file, printed(ordered(tree)) + "\n") for name, (file, printed) in DATA.items()}
+    assert len(set(said.values())) == 1, said
+
+
+_DATA = st.recursive(_mapping(_pairs()), _nested, max_leaves=6).filter(
+    lambda tree: TEXT in str(tree) or TABLE in str(tree)
+)
+
+
+@given(tree=_DATA)
+@settings(max_examples=30)
+def test_nested_data_says_the_same_in_every_carrier(tree: dict[str, object]) -> None:
+    _told_alike(tree)
+
+
+@pytest.mark.slow
+@given(tree=_DATA)
+@settings(max_examples=150)
+def test_much_nested_data_says_the_same_in_every_carrier(tree: dict[str, object]) -> None:
+    _told_alike(tree)

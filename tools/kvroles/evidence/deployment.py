@@ -39,13 +39,15 @@ _PREFILL_OFF = regex(
     (?P<name> (?:[\w.-]{0,60}[_.-])?(?<!chunked[_-])prefill(?:er)?s?[\w.-]{0,60}?[_.]?(?:replicas?|count|create|enabled?)
       | num_?prefill(?:er)?s?(?:_\w+)?
       | enable_?(?:pd|disagg\w*) | (?:[\w.-]{0,60}[_.-])?(?:pd|disagg\w{0,60}?)[._]?enabled?
-      | (?:prefill(?:er)?s?|pd|disagg\w*)["']?:[ ]*\{[^}\n]*?\b(?:replicas?|create|enabled?) )
-    ["']?\s*[:=]\s*["']?(?P<value>[\w$]+)
-    | ^(?P<block>[ \t]*-?[ \t]* (?: ["']?(?:prefill(?:er)?s?|pd|disagg\w*)["']?:[ ]*\{?[ ]*(?:\#.*)?
-      | \[{1,2}[\w.:-]{0,40}prefill\w{0,20}\]{1,2}[ \t]*
+      | (?:[\w-]{0,30}(?<!chunked[_-])prefill[\w-]{0,20}|pd|disagg\w*)["']?[ ]*[:=][ ]*@?\{[^}\n]*?
+        \b(?:replicas?|create|enabled?) )
+    ["']?\s*[:=]\s*["']?\$?(?P<value>[\w$]+)
+    | ^(?P<block>[ \t]*-?[ \t]*
+      (?: ["']?(?:[\w-]{0,30}(?<!chunked[_-])prefill[\w-]{0,20}|pd|disagg\w*)["']?[ ]*(?::[ ]*\{?|=[ ]*@?\{)[ ]*(?:\#.*)?
+      | \[{1,2}[\w.:-]{0,40}(?<!chunked[_-])prefill[\w-]{0,20}\]{1,2}[ \t]*
       | (?:module|group|target|resource[ ]"[\w-]{1,60}")[ ]"[\w.-]{0,40}prefill[\w.-]{0,20}"[ ]*\{[ \t]* ) \r?\n)
       (?=(?P<in>[ \t]*)(?:["']?[\w-]{1,60}["']?[ \t]*[:=][^\n{]{0,200}\n(?P=in)){0,3}
-      ["']?(?P<key>replicas?|create|enabled?|count|scale)["']?[ \t]*[:=][ \t]*["']?(?P<set>\w+))"""
+      ["']?(?P<key>replicas?|create|enabled?|count|scale)["']?[ \t]*[:=][ \t]*["']?\$?(?P<set>\w+))"""
 )
 _SETTINGS_OFF = (
     "replica",
@@ -79,7 +81,7 @@ _SWITCHES = regex(
 )
 _SWITCHING = ("switch", "flip", "swap", "dual", "dynamic")  # a line without any of them tells it of none
 # The kind of a Kubernetes object: in YAML however deep it is carried, in JSON, in a program's or Terraform's object.
-_KIND = regex(r"(?m)(?:^[ \t-]*|[{,][ \t]*)kind[ \t]*[:=]|[\"']kind\\?[\"'][ \t]*:")
+_KIND = regex(r"(?m)(?:^[ \t-]*|[{,][ \t]*)kind[ \t]*[:=]|[\"']kind\\?[\"'][ \t]*[:=]")
 _FENCED = regex(r"(?m)^[ \t>]*(?:```|~~~)")
 _DISAGG_DECODE = regex(r"(?i)disagg[a-z]{0,12}[-_ ]?decod")
 _OFF = frozenset({"0", "false", "no", "off"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 
@@ -12,6 +13,9 @@ _SET_OFTEN = 20  # times; a name that is set more often is not one of two server
 _LONGEST_GIVEN = 2000  # characters of what a name is set to
 _PART = regex(r"[\w.$/-]")
 _SETS = regex(r"[\"']?\]?(?:[ \t]*\([^()\n]*\))?[ \t]*(?:\+?:?=(?![=>])|=>|:|\{)")
+# The head of a section, before and behind one of its names: ``[[workers.p.kv]]``.
+_HEAD = regex(r"[ \t]*\[{1,2}(?:[\w-]+\.)*")
+_HEADED = regex(r"(?:\.[\w-]+)*\]{1,2}[ \t]*\r?$", re.M)
 _PUT_TO_USE = regex(r"kv[-_]role|kv_connector|--kv[-_]transfer|vllm[\s\"',]+serve|kv_(?:both|producer|consumer)")
 
 
@@ -31,12 +35,19 @@ def _defined(s: str, name: str) -> Iterator[int]:
     for i in occurrences(s, name):
         if not _PART.match(s[i - 1 : i]) and (m := _SETS.match(s, i + len(name))) is not None:
             yield m.end()
+        elif s[i - 1 : i] in {"[", "."} and (m := _HEADED.match(s, i + len(name))) is not None:
+            head = s[s.rfind("\n", 0, i) + 1 : i]
+            if _HEAD.fullmatch(head) is not None:
+                yield m.end()
 
 
 def _given(s: str, end: int) -> str:
     """What follows the sign at whose end a name is set: the rest of its line, and the lines below that are indented deeper or go
     on with it."""
     start = s.rfind("\n", 0, end) + 1
+    if s[start:end].lstrip().startswith("["):  # a section: all up to the next
+        below = s.find("\n[", end, end + _LONGEST_GIVEN)
+        return s[end : below if below >= 0 else end + _LONGEST_GIVEN]
     lead = len(s[start:end]) - len(s[start:end].lstrip())
     lines = s[end : end + _LONGEST_GIVEN].split("\n")
     held = 1

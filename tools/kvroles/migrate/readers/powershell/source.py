@@ -8,7 +8,7 @@ from functools import cached_property
 
 from tree_sitter import Node
 
-from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Scope
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
@@ -22,6 +22,9 @@ STRINGS = frozenset(
     {"verbatim_string_characters", "expandable_string_literal", "verbatim_here_string_characters"}
     | {"expandable_here_string_literal"}
 )
+_APART = frozenset({"hash_literal_body", "script_block"})  # what stands in these is no word of what they stand in
+_DATA = STRINGS | {"hash_literal_body", "array_expression", "decimal_integer_literal", "variable"}
+_TRUTHS = frozenset({"$true", "$false"})
 _WORDS = STRINGS | {"generic_token", "command_parameter", "variable", "decimal_integer_literal"}
 # A line that sets a variable to one string without an expansion.
 _SET = regex(
@@ -65,7 +68,7 @@ class Source:
         """The words of a command, its name first, or of a list; empty for any other node."""
         if node.type == "command":
             return inner_nodes(node, _WORDS | {"command_name"})
-        if node.type == "array_literal_expression" and node.named_child_count > 1:
+        if node.type == "array_literal_expression" and node.named_child_count > 1 and not inner_nodes(node, _APART):
             return inner_nodes(node, _WORDS)
         return []
 
@@ -75,29 +78,33 @@ class Source:
         return grammar.text(self.t, key).strip("\"'") if key is not None else ""
 
     def _mapping(self, body: Node | None) -> Map:
-        """The entries of a hash table as a mapping; a value that is neither a string nor a table becomes a placeholder."""
+        """The entries of a hash table as a mapping."""
         m = Map(*((body.start_byte, body.end_byte) if body is not None else (0, 0)))
         for entry in body.named_children if body is not None else ():
             if entry.type != "hash_entry" or len(entry.named_children) < 2:
                 continue
             key, value = entry.named_children[0], entry.named_children[-1]
-            inner = inner_nodes(value, frozenset({"hash_literal_body"}))
-            strings = inner_nodes(value, STRINGS)
-            node: Map | Scalar
-            if inner:
-                node = self._mapping(inner[0])
-            else:
-                alone = len(strings) == 1 and grammar.text(self.t, value).strip() == grammar.text(self.t, strings[0])
-                text = (
-                    self._text(strings[0])
-                    if alone
-                    else Text("$" + grammar.text(self.t, value)[:60], self.t.at(value.start_byte))
-                )
-                node = Scalar(text, value.start_byte, value.end_byte)
+            node = self._data(value)
             m.pairs.append(
                 (Scalar(Text(self._key(entry), self.t.at(key.start_byte)), key.start_byte, key.end_byte), node)
             )
         return m
+
+    def _data(self, value: Node) -> Map | Seq | Scalar:
+        """A value as data; one that is no table, list, string, number or truth becomes a placeholder."""
+        node = _core(value)
+        a, b = node.start_byte, node.end_byte
+        if node.type == "hash_literal_body":
+            return self._mapping(node)
+        if node.type == "array_expression" or _is_list(node):
+            return Seq([self._data(item) for item in _items(node)], a, b, flow=True)
+        if node.type in STRINGS:
+            return Scalar(self._text(node), value.start_byte, value.end_byte)
+        source = grammar.text(self.t, node)
+        if node.type == "decimal_integer_literal" or source.lower() in _TRUTHS:
+            return Scalar(Text(source.lstrip("$").lower(), self.t.at(a)), value.start_byte, value.end_byte)
+        placeholder = Text("$" + grammar.text(self.t, value)[:60], self.t.at(value.start_byte))
+        return Scalar(placeholder, value.start_byte, value.end_byte)
 
     def _target(self, assignment: Node) -> str:
         """The variable that an assignment sets, ``KV_ROLE`` for ``$env:KV_ROLE``; empty if it sets an item or a member."""
@@ -122,13 +129,35 @@ class Source:
 
 
 def inner_nodes(node: Node, types: frozenset[str] | set[str]) -> list[Node]:
-    """The outermost nodes below ``node`` whose type is one of ``types``, in order."""
+    """The outermost nodes below ``node`` whose type is one of ``types``, in order; not those in its tables and script blocks."""
     out: list[Node] = []
     todo = [node]
     while todo:
         n = todo.pop()
         if n.type in types and n != node:
             out.append(n)
-        else:
+        elif n == node or n.type not in _APART:
             todo += reversed(n.named_children)
     return out
+
+
+def _core(node: Node) -> Node:
+    """What an expression of one operand holds, without a cast to a type."""
+    while node.type == "cast_expression" or (node.named_child_count == 1 and node.type not in _DATA):
+        inner = node.named_children[-1]
+        if node.type == "expression_with_unary_operator" and inner.type != "cast_expression":
+            break  # -not $x
+        node = inner
+    return node
+
+
+def _items(node: Node) -> list[Node]:
+    """The items of a list: of ``a, b``, of ``@(a, b)``, and of ``@(...)`` with a line for each."""
+    if node.type != "array_expression":
+        return list(node.named_children)
+    lines = [_core(line) for held in node.named_children for line in held.named_children]
+    return [item for line in lines for item in (_items(line) if _is_list(line) else [line])]
+
+
+def _is_list(node: Node) -> bool:
+    return node.type == "array_literal_expression" and node.named_child_count > 1
