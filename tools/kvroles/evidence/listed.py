@@ -26,7 +26,10 @@ _THIRD = regex(
     r"""(?imx) (?:role|mode|type|stage|side)[\"']?[ \t]*[:=]{1,3}[ \t]*
       (?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)\b
     | ^[ \t]*\(?(?:both|mixed|agg(?:regated)?|hybrid|unified|monolithic)[ \t]*(?:\||\))
-    | (?<![a-z])(?:is|as|run|num|non)?[-_.]?(?<!dis)agg(?:regat(?:ed|e|ion))?(?![a-z]) | (?<![a-z])monolithic(?![a-z])"""
+    | (?<![a-z])(?:is|as|run|num|non)?[-_.]?(?<!dis)agg(?:regat(?:ed|e|ion))?(?![a-z]) | (?<![a-z])monolithic(?![a-z])
+    | (?<![\w-])(?:stand-?alone|hybrid|unified|combined|co-?located|single[-_ ]node|non-?disagg\w*)(?![\w-])
+    | \b(?:does?|runs?|serves?|handles?)\ +(?:both|prefill\ *(?:and|\+|&|/)\ *decode)\b
+    | \b(?:without|no)\ +(?:P/?D|disagg\w*)\b"""
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from kvroles.evidence import conditions, kinds
+from kvroles.evidence import conditions, kinds, listed
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.knowledge import pickers as known
@@ -103,7 +103,7 @@ def else_cues(
     # What is asked for further in is not said of all that is there.
     body = "\n".join(line for line in body.split("\n") if _ASKS_MORE.search(line) is None)
     said = {s for w in re.findall(r"[A-Za-z_][\w-]*", body) if not w.startswith("-") for s in mentioned(w)}
-    if side.other in said and side not in said:
+    if side.other in said and side not in said and not listed.third(body):
         return [kinds.LAST_BRANCH.cue(side.other, words, pos)]
     return [kinds.RULED_OUT.cue(side.other, words, pos)] if last else []
 

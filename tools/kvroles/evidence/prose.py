@@ -201,6 +201,12 @@ _TAIL = frozenset(word for row in rows(titles.TAIL) for word in row[0].split())
 _LONGEST = 2000  # characters: what is longer is no title
 _DECORATED = regex(r"[#=*\-–—_/\\>|<+~`]{2,}")
 _DASH = regex(r"(?<=\w)\s+--\s+(?=\w)")
+# A title of a server that is of its side and of others as well: "decode, or aggregated", "standalone and decode".
+_WHOLE = r"(?:agg(?:regated)?|stand-?alone|monolithic|hybrid|unified|combined|co-?located|single[- ]node|mixed|both)"
+_OR_BOTH = (
+    rf"(?i)\b(?:or|and)\s+(?:an?\s+)?{_WHOLE}\b|[/|&+]\s*{_WHOLE}\b"
+    rf"|\b{_WHOLE}\s*(?:[/|&+,]|\b(?:or|and))\s*(?:prefill|decod)"
+)
 _EMOJI = regex(r"^\s*(?::[a-z][\w+-]*:\s*)+")  # ":rocket: prefill"
 _LETTER_WORDS = regex(r"[^\W_][\w'.]*")
 # A setting that is told, no title: "prefill: no", "decode = false", "prefill worker (disabled)".
@@ -252,7 +258,7 @@ def _opened(text: str) -> tuple[Side, str] | None:
     side = prose_side(clean)
     if side is None or both_said(clean) or ("this" in clean and re.search(_THIS_ONE, clean)):
         return None
-    if _ALIKE.search(clean) and set(PD) <= prose_sides(clean):
+    if (_ALIKE.search(clean) and set(PD) <= prose_sides(clean)) or re.search(_OR_BOTH, clean):
         return None
     masked = _NEUTRAL.sub(_blank, clean)
     found = [m for s, pattern in _PROSE if s is side and (m := pattern.search(masked))]
