@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from itertools import pairwise
 
 from kvroles.evidence import argv, data_cues, kinds, pickers
-from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, scalars_with, walk
+from kvroles.evidence.data import Alias, Choice, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
@@ -231,7 +231,7 @@ class Tree:
         """The scope of one item of a list: what the words near it say if it is a command's, and what stands above it, unless its
         line is in ``told`` (see ``_said``)."""
         scope = Scope("item", "", up)
-        words = self._words_of(seq)
+        words = self._words_of(seq) if not isinstance(seq, Choice) else None  # of those one is taken
         if (picked := self._picked(seq, item, up)) is not None:
             scope.cues += picked
         elif words is not None and len(words) > 1:

@@ -20,11 +20,14 @@ from kvroles.migrate.readers.mapping import config_maps
 _TEMPLATE_KEY = regex(
     r"^(?:x-.*|\..*|_.*|anchors?|templates?|common|definitions|aliases|shared|defaults?|bases?)$", re.I
 )
+# What stands before the label of Terraform's modules and resources, and of Terragrunt's dependencies.
+_OF_MODULE = r"(?<![\w.\"'-])(?:module|dependency|[a-z]+(?:_[a-z0-9]+)+)\."
+_MODULE = regex(_OF_MODULE)
 # What a reference to another key begins with, up to its name: ``${{ env.``, ``$(``, ``{{ .Values.``, ``%(``, ``$ref: "#/``,
 # CloudFormation's ``!Ref``, ``npm run``, the ``inherits`` of a bake file.
 _REFERS = (
     r"(?:(?:\$[({]{0,3}\s*(?:[\w-]+\.){0,4}|\{\{[^{}\n]{0,80}?|%\(|\$ref[\"']?\s*:\s*[\"']?[^\s\"']{0,80}?/"
-    r"|!(?:Ref|GetAtt)\s+|(?<![\w.\"'-])(?:module|dependency|[a-z]+(?:_[a-z0-9]+)+)\.|\b(?:npm\s+run(?:-script)?|pnpm(?:\s+run)?|yarn(?:\s+run)?)\s+)(?<![\w\"'-])"
+    rf"|!(?:Ref|GetAtt)\s+|{_OF_MODULE}|\b(?:npm\s+run(?:-script)?|pnpm(?:\s+run)?|yarn(?:\s+run)?)\s+)(?<![\w\"'-])"
     r"|\b(?:inherits\s*=\s*\[[^\]\n]{0,200}?|Ref[\"']?\s*:\s*)[\"'])"
 )
 _TWICE = 2
@@ -211,6 +214,8 @@ def handed_on(tree: Document, path: list[Node], i: int, other: Side) -> Cue | No
         below = rf"(?:(?:[.:/]|\[[\"']?){re.escape(key)}[\"']?\]?{below})?"
     named = re.compile(rf"{_REFERS}(?P<name>{re.escape(keys[0])}){below}(?![\w/\[-]|[.:]\w)")
     for m in islice(named.finditer(s), MANY):
+        if _MODULE.match(s, m.start()) is not None and m.end() == m.end("name"):
+            continue  # ``depends_on = [module.prefill]``: none of its values is taken
         k = m.start("name") - first
         if own.start <= k < own.end or not 0 <= k < len(tree.source.s) or tree.source.at(k) != m.start("name"):
             continue
