@@ -159,16 +159,15 @@ class _Command:
         if m := _ENV.match(s):
             return env_cues(m.group(1), m.group(2), w.pos, ctx)
         # A plain word may name the server; the one behind "serve" is the model.
-        host = (
-            ctx.proxied.get(s.rpartition("@")[2].lower()) if flag in _GOES_TO and names.goes(self.words[0].s) else None
-        )
-        if host is not None:
-            return [kinds.HOST_GONE_TO.cue(host, f"{s} is the proxy's {host.value} server", w.pos)]
+        gone: list[Cue] = []
+        if flag in _GOES_TO and names.goes(self.words[0].s) and (at := s.rpartition("@")[2].lower()) in ctx.proxied:
+            host = ctx.proxied[at]
+            gone.append(kinds.HOST_GONE_TO.cue(host, f"{s} is the proxy's {host.value} server", w.pos))
         if not flag and names.far_address(s.rstrip("})\"'"), self.words[self.run].s if self.run >= 0 else ""):
-            return []
+            return gone
         if flag or (self.plain and ("$" in s or not (i and self.words[i - 1].s == "serve"))):
-            return _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
-        return []
+            return gone + _value(flag, s, f"{flag} {s}".strip(), w.pos, ctx)
+        return gone
 
     def _awaits(self, i: int) -> str:
         """The flag that word ``i`` is, where the next word is its value; "" where it is no such flag."""
