@@ -69,11 +69,12 @@ def compared(words: str, *, shell: bool = False) -> str:
 
 
 def _affirmed(node: Expression, value: bool) -> tuple[Expression, bool]:
-    """A node without its denials (``not x``, ``x == false``), and the truth of that where the truth of the node is ``value``."""
+    """A node without its denials (``not x``, ``x == false``, ``x != true``), and the truth of that where the truth of the node
+    is ``value``."""
     while True:
         denied = node.args[0] if node.kind == "not" else None
-        if node.kind == "cmp" and node.word in EQUAL:
-            denied = _compared_with(_FALSE, node)
+        if node.kind == "cmp" and node.word in EQUAL | _UNEQUAL:
+            denied = _compared_with(_FALSE if node.word in EQUAL else _TRUE, node)
         if denied is None:
             return node, value
         node, value = denied, not value

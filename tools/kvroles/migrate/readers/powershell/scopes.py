@@ -129,7 +129,8 @@ class Script(Source):
             ends = [c.end_byte for c in parts if c.type == "statement_block" and c.end_byte <= inner.start_byte]
             words = self.t.s[max(ends, default=node.start_byte) : inner.start_byte].strip()
         words = f"if {self._switched(node)} -eq {words}" if node.type == "switch_clause" else f"if {words}"
-        branch = Branch(inner.start_byte, inner.end_byte, words, otherwise, first)
+        other = _else_of(node) if node.type == "if_statement" and not otherwise else None
+        branch = Branch(inner.start_byte, inner.end_byte, words, otherwise, first, other)
         return branches_of.scope_of(branch, up, self.t, self.ctx)
 
     def _switched(self, clause: Node) -> str:
@@ -166,3 +167,9 @@ class Script(Source):
         if trailing is not None and not line.lstrip().startswith("#"):
             cues += comments.said([(self.t.at(start + trailing[0]), trailing[1])], self.ctx)
         return Scope("block", "", up, cues) if cues else up
+
+
+def _else_of(node: Node) -> tuple[int, int] | None:
+    """The span of what an ``if`` without an ``elseif`` does otherwise; None where it has no ``else``."""
+    clauses = [c for c in node.named_children if c.type in {"elseif_clauses", "else_clause"}]
+    return (clauses[0].start_byte, clauses[0].end_byte) if [c.type for c in clauses] == ["else_clause"] else None
