@@ -23,7 +23,8 @@ _NEUTRAL = regex(
       |latenc|throughput|length|step|kernel|attention|time|speed|rate|perf|phase)\w*
     | spec(?:ulative)?[\s_-]+decod\w+ | (?<![a-z])decod\w{0,40}[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
     | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
-    | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decoder-only | encoder-decoder | FULL_DECODE_ONLY
+    | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decod(?:e|es|ing)[ ](?:json|yaml|base64|utf-?8)(?!\w)
+    | decoder-only | encoder-decoder | FULL_DECODE_ONLY
     | kv_producer | kv_consumer | --[a-z][\w.-]* | enable_chunked_prefill
     """
 )
@@ -226,7 +227,9 @@ _NOT_HERE = regex(
     r"|[\w\s]*?(?:[:=–—]|\s-)\s*(?:see\s+(?!\S*(?:readme|docs?/|wiki|https?:|\.md\b|\.rst\b|\#))|not\b|no\s*(?:$|[,;.!]|more\b|longer\b)|0\b)"
 )
 # To another file; to what stands above; what ends here: ``</prefill>``, ``<<< prefill <<<``, ``} prefill``, ``/prefill``.
-_POINTS = regex(r"(?:[-=]>|→)\s*[^\s/]*/|^\W*</|^\s*(?:<{2,}[^>]*$|[/})\]^↑⬆])|\^{2,}\s*$")
+_POINTS = regex(
+    r"(?i)^\W*as\s+(?:on|for|in|at|with)\s|(?:[-=]>|→)\s*[^\s/]*/|^\W*</|^\s*(?:<{2,}[^>]*$|[/})\]^↑⬆])|\^{2,}\s*$"
+)
 _QUESTION = regex(r"[^.!;:,(\[]*[?？]")
 _STOP = regex(r"\s*(?:[(\[{:,;.!—–|/=<>@#`\"'（，。：、；]|->|-(?=\s|$)|$)")
 
