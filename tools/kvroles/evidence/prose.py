@@ -23,7 +23,7 @@ _NEUTRAL = regex(
       |latenc|throughput|length|step|kernel|attention|time|speed|rate|perf|phase)\w*
     | spec(?:ulative)?[\s_-]+decod\w+ | (?<![a-z])decod\w{0,40}[\s_-]+(?:context|only|cudagraph|graph|batch|bench|error)\w*
     | (?:structured|guided|greedy|constrained|parallel|full|lookahead)[\s_-]+decod\w+
-    | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decod(?:e|es|ing)[ ](?:json|yaml|base64|utf-?8)(?!\w)
+    | (?:json|base64|utf-?8|url)[\s_-]*decod\w+ | decod(?:e|es|ing)[ ](?:json|base64|utf-?8)(?!\w)
     | decoder-only | encoder-decoder | FULL_DECODE_ONLY
     | kv_producer | kv_consumer | --[a-z][\w.-]* | enable_chunked_prefill
     """

@@ -205,9 +205,10 @@ def _variable(t: Text, name: str, action: tuple[int, int], trees: list[Tree], up
 
 
 def _is_alone(s: str, a: int, b: int) -> bool:
-    """Whether an action of this span has its lines for itself."""
+    """Whether an action of this span has its lines for itself, a comment of the template's behind it aside."""
     end = s.find("\n", b)
-    return opens_line(s, a) and not s[b : end if end >= 0 else len(s)].strip()
+    behind = s[b : end if end >= 0 else len(s)].strip()
+    return opens_line(s, a) and (not behind or _NOTE.fullmatch(behind) is not None)
 
 
 _NOTE = regex(r"\{#-?(.*?)-?#\}|\{\{-?\s*/\*(.*?)\*/\s*-?\}\}", re.S)
