@@ -143,11 +143,15 @@ def _by_folder(ctx: FileCtx) -> Iterator[tuple[Side, Cue]]:
         for found in [p for where in (beside, *neighbours.folders(beside)) for p in files_in(where)]:
             text = neighbours.text(found)
             m = taken.search(text) or (role.search(text) if role is not None else None)
-            if m is not None and _OWN_CONFIG.search(text) is None and not commented(text, m.start(), _language(found)):
+            if (
+                m is not None
+                and _OWN_CONFIG.search(text) is None
+                and not commented(text, m.start(), language_of(found))
+            ):
                 words = " ".join(m.group().split())[-80:]
                 yield (
                     side.other,
-                    kinds.EXTENDED.cue(Side.SHARED, f"{_join(os.path.dirname(shown), above, found)}: {words}"),
+                    kinds.EXTENDED.cue(Side.SHARED, f"{shown_path(os.path.dirname(shown), above, found)}: {words}"),
                 )
                 return
 
@@ -159,7 +163,7 @@ def taken_over(ctx: FileCtx) -> dict[str, tuple[Side, Cue]]:
     if ctx.path == "-" or "services:" not in ctx.text.s:
         return out
     for path in files_in(folder):
-        if os.path.basename(path) == name or _language(os.path.basename(path)) != "yaml":
+        if os.path.basename(path) == name or language_of(os.path.basename(path)) != "yaml":
             continue
         text = neighbours.text(path)
         for m in re.finditer(_EXTENDS, text) if name in text else ():
@@ -245,7 +249,7 @@ def included(ctx: FileCtx, block: Branch) -> dict[Side, Cue]:
             continue
         if f".{name}(" in s:  # imported as a module
             s = re.sub(rf"\b\w+\.(?={re.escape(name)}\()", lambda m: " " * len(m.group()), s)
-        shown = ctx.name if here else _join(os.path.dirname(ctx.name), os.path.dirname(own), path)
+        shown = ctx.name if here else shown_path(os.path.dirname(ctx.name), os.path.dirname(own), path)
         own_block = range(block.start - len(name) - _HEAD, block.end) if here else None
         out = _used(_opened(path, shown, s), name, "includes", own_block) | out
         if (head := _for_each(s, taken, name)) is not None:
@@ -282,7 +286,7 @@ def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
         name = next((n for n in names if n in s), "")
         if not name:
             continue
-        shown = _join(os.path.dirname(ctx.name), folder, path)
+        shown = shown_path(os.path.dirname(ctx.name), folder, path)
         out = _used(File(path, shown, Text(s)), name, "takes") | out
         if (head := _for_each(s, re.compile(rf"{re.escape(name)}(?![\w-])"), name)) is not None:
             cue = kinds.EXTENDED.cue(Side.SHARED, f"{os.path.basename(path)} takes {name} in: {head}"[:120])
@@ -302,7 +306,7 @@ def by_name(ctx: FileCtx, names: set[str]) -> dict[str, dict[Side, Cue]]:
         if not found:
             continue
         s = data.decode("utf-8", "replace")
-        shown = _join(os.path.dirname(ctx.name), folder, path)
+        shown = shown_path(os.path.dirname(ctx.name), folder, path)
         other = File(path, shown, Text(s))
         for name in sorted(name for name in found if not given.defines(s, name) and _means_it(s, name)):
             out[name] = _used(other, name, "uses") | out[name]
@@ -339,7 +343,7 @@ def _used(other: File, name: str, how: str, own_block: range | None = None) -> d
     """
     up = _owner(other, named=own_block is None)
     base = os.path.basename(other.path)
-    uses = mentions.owners(_language(base), other.text, name, up, other)
+    uses = mentions.owners(language_of(base), other.text, name, up, other)
     verdicts = [decide.of_use(use) for use in uses if own_block is None or use.place not in own_block]
     sides = {side for v in verdicts for side in (PD if v.why == "shared" else (v.side,))}
     return {side: kinds.EXTENDED.cue(Side.SHARED, f"{base} {how} {name}") for side in PD if side in sides}
@@ -372,27 +376,27 @@ def _candidates(ctx: FileCtx) -> Iterator[_Candidate]:
     below, here, above = (f"{own}/",), ("", "./", "/", f"{own}/"), ("../", "/")
     for path in files_in(folder):
         if os.path.basename(path) != name:
-            yield _Candidate(path, _join(shown, folder, path), name, here)
+            yield _Candidate(path, shown_path(shown, folder, path), name, here)
     for child in neighbours.folders(folder):
         for path in files_in(child):
-            yield _Candidate(path, _join(shown, folder, path), name, above)
+            yield _Candidate(path, shown_path(shown, folder, path), name, above)
     if not shown:
         return  # what is above was not asked about
     parent = os.path.join(folder, "..")
     for path in files_in(parent):
-        yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
+        yield _Candidate(path, shown_path(os.path.dirname(shown), parent, path), name, below)
     for path in files_in(os.path.join(parent, "templates")):
-        yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
+        yield _Candidate(path, shown_path(os.path.dirname(shown), parent, path), name, below)
     others = twins(own)
     for beside in neighbours.folders(parent) if others else ():
         if os.path.basename(beside) in others:
             for path in files_in(beside):
-                yield _Candidate(path, _join(os.path.dirname(shown), parent, path), name, below)
+                yield _Candidate(path, shown_path(os.path.dirname(shown), parent, path), name, below)
     if "kustomization.yaml" in ctx.siblings:  # a base: its folder is what others name
         for beside in neighbours.folders(parent):
             path = os.path.join(beside, "kustomization.yaml")
             if os.path.basename(beside) != own and os.path.isfile(path) and not os.path.islink(path):
-                yield _Candidate(path, _join(os.path.dirname(shown), parent, path), own, above)
+                yield _Candidate(path, shown_path(os.path.dirname(shown), parent, path), own, above)
 
 
 # A release and all the files of values that it is given, in a command or as a list.
@@ -419,7 +423,7 @@ def _leads(path: str, before: tuple[str, ...]) -> bool:
     return any(path == end or (end[-1:] == "/" and len(end) > 2 and path.endswith(end)) for end in before)
 
 
-def _join(shown: str, folder: str, path: str) -> str:
+def shown_path(shown: str, folder: str, path: str) -> str:
     """``path``, which is in or near ``folder``, as evidence, where the folder is ``shown`` as evidence."""
     return os.path.normpath(os.path.join(shown, os.path.relpath(path, folder or ".")))
 
@@ -429,12 +433,12 @@ def files_in(folder: str) -> list[str]:
     return neighbours.entries(
         folder,
         lambda e: (
-            bool(_language(e.name)) and e.is_file(follow_symlinks=False) and e.stat().st_size <= neighbours.MAX_BYTES
+            bool(language_of(e.name)) and e.is_file(follow_symlinks=False) and e.stat().st_size <= neighbours.MAX_BYTES
         ),
     )[: neighbours.MANY]
 
 
-def _language(name: str) -> str:
+def language_of(name: str) -> str:
     """The language of a file of that name, if such files name others; else empty."""
     lang = registry.lang_of_name(name)
     return lang if lang in _READ else ""
@@ -445,7 +449,7 @@ def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
     hit = hits.look(file.path)
     stem = os.path.splitext(file.name)[0]
     has_defaults = b"\ndefaults:" in b"\n" + hit.data[:4096] and os.fsencode(stem) in hit.data
-    imported = _IMPORTS.get(_language(file.path), "") if os.fsencode(stem) in hit.data else ""
+    imported = _IMPORTS.get(language_of(file.path), "") if os.fsencode(stem) in hit.data else ""
     if hit.skipped or not (has_defaults or imported or os.fsencode(file.name) in hit.data):
         return
     if _UNIT.search(file.name) and _UNIT.search(file.path):
@@ -468,7 +472,7 @@ def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
         return side, Cue(side, first.weight, f"used in {file.shown}, line {line}", words)
 
     # Hydra's list of defaults names files without their suffix.
-    listed = has_defaults and _language(file.name) == "yaml"
+    listed = has_defaults and language_of(file.name) == "yaml"
     if listed and (m := re.search(_DEFAULTS.format(re.escape(stem)), text.s)) is not None:
         verdict = decide.of_use(up)
         if verdict.side in PD:
@@ -482,7 +486,7 @@ def _in_file(file: _Candidate) -> Iterator[tuple[Side, Cue]]:
         if verdict.side in PD:
             yield cue(verdict.side, verdict.cues[0], m.end(), " ".join(m.group().split()))
     started = registry.lang_of_name(file.name) in {"shell", "python"} and not file.name.endswith(".env")
-    for use in mentions.owners(_language(os.path.basename(file.path)), text, file.name, up, ctx):
+    for use in mentions.owners(language_of(os.path.basename(file.path)), text, file.name, up, ctx):
         line = text.s[text.s.rfind("\n", 0, use.place) + 1 : use.place] if use.place >= 0 else ""
         said = re.search(_PATH, line)
         if use.place < 0 or said is None:
