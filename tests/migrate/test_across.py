@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import across, cli, run
+from kvroles.migrate import cli, defined, run
 from kvroles.migrate.settings import Options, Settings
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
@@ -208,8 +208,8 @@ def test_a_file_is_read_for_a_named_template_once_and_only_if_it_includes_it(
 ) -> None:
     """A template's name may be a word of every file of its chart."""
     read: list[str] = []
-    used = across._used
-    monkeypatch.setattr(across, "_used", lambda other, *a: (read.append(Path(other.path).name), used(other, *a))[1])
+    used = defined._used
+    monkeypatch.setattr(defined, "_used", lambda other, *a: (read.append(Path(other.path).name), used(other, *a))[1])
     chart = tmp_path / "chart"
     (chart / "templates").mkdir(parents=True)
     roles = "".join(f"# the prefill instance\na{n}: '{NIXL}'\n" for n in range(4))

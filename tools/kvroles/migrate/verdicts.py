@@ -159,13 +159,13 @@ def _of_values(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> 
     """Refuse the side of a chart's value that a template takes for the other side."""
     if "templates" not in ctx.siblings or "values" not in ctx.name.rsplit("/", 1)[-1]:
         return verdicts
-    from kvroles.migrate import across  # lazy: only few files are values of a chart
+    from kvroles.migrate import defined  # lazy: only few files are values of a chart
 
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
         if v is not None and v.side in PD:
             keys = [s.name for s in reversed(site.scope.chain()) if s.kind == "key"]
-            if (taken := across.of_values(ctx, keys).get(v.side.other)) is not None:
+            if (taken := defined.of_values(ctx, keys).get(v.side.other)) is not None:
                 v = Verdict(None, "shared", [*v.cues, taken])
         out.append(v)
     return out
@@ -180,9 +180,9 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
     names = {h.name for h in holders if h is not None}
     if not names:
         return verdicts
-    from kvroles.migrate import across  # lazy: only few values have names that other files may use
+    from kvroles.migrate import defined  # lazy: only few values have names that other files may use
 
-    uses = across.by_name(ctx, names)
+    uses = defined.by_name(ctx, names)
     out: list[Verdict | None] = []
     for holder, v in zip(holders, verdicts, strict=True):
         used = uses[holder.name] if holder is not None else {}
@@ -227,10 +227,10 @@ def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
             and any(c.kind == "condition" and own.start <= c.pos < own.end for c in v.cues)
         )
         if own is not None and v is not None and v.side in PD and v.cues[0].weight < Weight.FLAG and not asked:
-            from kvroles.migrate import across  # lazy: only few files define templates
+            from kvroles.migrate import defined  # lazy: only few files define templates
 
             if own not in takers:
-                takers[own] = across.included(ctx, own)
+                takers[own] = defined.included(ctx, own)
             if (taken := takers[own].get(v.side.other)) is not None:
                 v = Verdict(None, "shared", [*v.cues, taken])
         out.append(v)
