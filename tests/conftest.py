@@ -69,6 +69,7 @@ def pytest_configure() -> None:
     # A shell that starts a test run in the background has it ignore interrupts, and so all that the run starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("PYTHONUNBUFFERED", None)  # as a person's shell has it: what is printed waits in a buffer
     os.environ.pop("PYTHONPYCACHEPREFIX", None)  # tests look for bytecode beside its source
     sys.pycache_prefix = None
     # Hundreds of interpreters are started: without bytecode each of them would compile the tools again.

@@ -212,9 +212,11 @@ def say_json(document: Any) -> None:
 
 
 def say_exactly(text: str | bytes) -> None:
-    """Print ``text`` as it is on standard output: a patch or a file, which has to hold what the files hold."""
+    """Print ``text`` as it is on standard output: a patch or a file, which has to hold what the files hold. It is written out at
+    once, so that ``can_say`` knows."""
     if isinstance(text, str):
         _write(sys.stdout, text)
+        _write(sys.stdout, "")
         return
     _write(sys.stdout, "")
     try:
