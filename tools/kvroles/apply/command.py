@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from kvroles.apply.request import Request
@@ -91,9 +90,9 @@ def parser(prog: str = "apply.py") -> argparse.ArgumentParser:
     return p
 
 
-def run(own: argparse.ArgumentParser, args: argparse.Namespace) -> int:
-    """Carry out the arguments that the parser ``own`` made; returns the exit code, raises KvRolesError."""
-    _refuse_unfit(own, args)
+def run(args: argparse.Namespace) -> int:
+    """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
+    _refuse_unfit(args)
     # lazy: --help, and a command line that is refused, are answered in half the time without what a run needs
     from kvroles.apply import report
     from kvroles.apply.run import run as apply
@@ -156,14 +155,14 @@ def _range(args: argparse.Namespace) -> int:
     return many.code(rows)
 
 
-def _refuse_unfit(own: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def _refuse_unfit(args: argparse.Namespace) -> None:
     """Raise UsageError for options that do not go together, and for one that the run would pass over."""
     kind = next((f"--{name}" for name in ("list", "into", "range", "since") if getattr(args, name)), "a new tree")
     if kind == "--into" and args.upstream:
         raise UsageError("--upstream makes a new tree, and --into names one that is there", fix="Choose one of the two")
     if kind != "--list" and args.export:
         raise UsageError(f"--export has no effect with {kind}", fix="Give --export with --list")
-    refuse_idle(own, args, kind, EFFECT[kind])
+    refuse_idle(parser(), args, kind, EFFECT[kind])
     if args.list and args.extra and not args.export:
         raise UsageError("--with has no effect with --list alone", fix="Leave it out, or give --export DIR too")
     if args.only and not args.reverse:
@@ -207,5 +206,4 @@ def _list(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None, prog: str = "apply.py") -> int:
     """Run the command; returns the exit code."""
-    own = parser(prog)
-    return guarded(own, partial(run, own), argv)
+    return guarded(parser(prog), run, argv)
