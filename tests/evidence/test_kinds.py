@@ -20,6 +20,10 @@ _MORE = {
     kinds.TEXT: ("a.yaml", f"- description: prefill instance\n  config: '{_CONFIG}'\n"),
     kinds.AGGREGATED_FLAG: ("a.sh", f"serve --route-to-encoder --kv-transfer-config '{_CONFIG}'\n"),
     kinds.PERHAPS_ROLE: ("a.yaml", f"- acme_role: prefill\n  config: '{_CONFIG}'\n"),
+    kinds.HOST_GONE_TO: (
+        "a.sh",
+        f"python proxy.py --prefiller-hosts a1 --decoder-hosts b1\nssh b1 vllm serve m --kv-transfer-config '{_CONFIG}'\n",
+    ),
     kinds.RULED_OUT: ("a.yaml", f"- if: role != 'decode'\n  config: '{_CONFIG}'\n"),
 }  # fmt: skip
 

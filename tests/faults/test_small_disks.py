@@ -103,5 +103,5 @@ def test_an_empty_folder_of_ours_below_one_that_is_not(
     ours.mkdir(parents=True)
     real = os.access
     monkeypatch.setattr(os, "access", lambda p, *a, **kw: Path(p) != ours.parent and real(p, *a, **kw))
-    with pytest.raises(DoesNotApply, match=r"is empty, and .*/theirs, .* --output '.*our own/vllm'"):
+    with pytest.raises(DoesNotApply, match=r"is empty, but .*/theirs, .* --output '.*our own/vllm'"):
         stage.may_take(ours)
