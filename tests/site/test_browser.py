@@ -203,6 +203,38 @@ def test_what_people_type_finds_its_page_first_and_no_patch(
     assert not [p for p in paths if re.fullmatch(r"patches/.+/\d.*", p)]
 
 
+# Asks the search's own worker for the beginnings of words; gives those for which it finds nothing.
+FINDS_NOTHING = """async ([base, beginnings]) => {
+  const config = JSON.parse(document.querySelector("#__config").textContent);
+  const index = await (await fetch(base + "search/search_index.json")).json();
+  const worker = new Worker(new URL(config.search, document.baseURI));
+  const answer = message => new Promise(resolve => {
+    worker.onmessage = ({ data }) => { if (data.type !== 0) resolve(data); };
+    worker.postMessage(message);
+  });
+  await answer({ type: 0, data: { ...index, options: { suggest: false } } });
+  const missing = [];
+  for (const words of beginnings)
+    if (!(await answer({ type: 2, data: words })).data.items.length) missing.push(words);
+  worker.terminate();
+  return missing;
+}"""
+
+
+def test_each_beginning_of_a_word_finds_something(reader: Callable[..., Watched]) -> None:
+    """The search takes some tokens of digits for others, and then answers nothing to words that begin as they do."""
+    visit = reader()
+    page = visit.open("")
+    index = page.evaluate("base => fetch(base + 'search/search_index.json').then(r => r.json())", visit.address)
+    said = " ".join(re.sub("<[^>]*>", " ", f"{doc['title']} {doc['text']}") for doc in index["docs"]).lower()
+    # A short word of letters alone may be one that no index holds ("which").
+    tokens = (w for w in re.split(index["config"]["separator"], said) if re.fullmatch(r"[a-z]\w+", w))
+    words = {w for w in tokens if not re.fullmatch(r"[a-z]{1,7}|[0-9a-f]+", w)}
+    beginnings = sorted({w[:n] for w in words for n in (2, 3)})
+    assert "kv" in beginnings
+    assert page.evaluate(FINDS_NOTHING, [visit.address, beginnings]) == []
+
+
 def test_tabs_show_one_query_at_a_time(reader: Callable[..., Watched]) -> None:
     page = reader().open("migration/#log-queries")
     loki = page.get_by_text("count_over_time").first
