@@ -25,8 +25,6 @@ class Word(NamedTuple):
 _ROLES = frozenset(flags.ROLES.split())  # flags whose value is the side
 # Switches that are the side by themselves.
 _SIDES: dict[str, Side] = {flag: Side(side) for flag, side in rows(flags.SIDES)}
-_ON = frozenset({"true", "1", "yes", "on"})
-_OFF = frozenset({"false", "0", "no", "off"})
 _NO_VALUE = frozenset("-|>&;<)")  # what stands behind a switch that is given no value
 # Flags whose values never say which side this server is.
 _MUTE = regex(
@@ -203,9 +201,11 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
 
 def switched(kind: kinds.Kind, sides: Iterable[Side], value: str, words: str, pos: int) -> list[Cue]:
     """What a switch for a side says by its value: that the server is of it, by ``kind``, or that it is not."""
-    if value.lower() in _ON:
+    if value.lower() in names.ON:
         return [kind.cue(side, words, pos) for side in sides]
-    return [kinds.DENIED.cue(side.other, words, pos) for side in sides if side in names.PD and value.lower() in _OFF]
+    return [
+        kinds.DENIED.cue(side.other, words, pos) for side in sides if side in names.PD and value.lower() in names.OFF
+    ]
 
 
 def told(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:

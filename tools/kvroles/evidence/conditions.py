@@ -11,13 +11,23 @@ import re
 
 from kvroles.evidence.expressions import BELOW, EQUAL, KEEPS, Expression, parsed
 from kvroles.evidence.frames import Side
-from kvroles.evidence.names import PD, condition_side, count_side, own, role_key, role_value, side_word, split_name
+from kvroles.evidence.names import (
+    ASKS,
+    OFF,
+    ON,
+    PD,
+    condition_side,
+    count_side,
+    own,
+    role_key,
+    role_value,
+    side_word,
+    split_name,
+)
 from kvroles.evidence.patterns import regex
 
 _UNEQUAL = frozenset({"!=", "!==", "<>", "-ne", "ne"})
-_TRUE = frozenset({"true", "yes", "on", "1"})
-_FALSE = frozenset({"false", "no", "off", "0"})
-_CONSTANT = frozenset({*_TRUE, *_FALSE, "none", "null", "nil", "nan", "undefined", "defined", ""})
+_CONSTANT = frozenset({*ON, *OFF, "none", "null", "nil", "nan", "undefined", "defined", ""})
 # Tests of one string against another, the receiver standing before the dot or among the arguments.
 _LIKE = frozenset(
     {"startswith", "endswith", "startsWith", "endsWith", "hasPrefix", "hasSuffix", "HasPrefix", "HasSuffix", "contains"}
@@ -74,7 +84,7 @@ def _affirmed(node: Expression, value: bool) -> tuple[Expression, bool]:
     while True:
         denied = node.args[0] if node.kind == "not" else None
         if node.kind == "cmp" and node.word in EQUAL | _UNEQUAL:
-            denied = _compared_with(_FALSE if node.word in EQUAL else _TRUE, node)
+            denied = _compared_with(OFF if node.word in EQUAL else ON, node)
         if denied is None:
             return node, value
         node, value = denied, not value
@@ -95,12 +105,12 @@ def boolean(words: str, *, shell: bool = False) -> bool:
     if node.kind == "cmp" and node.word in BELOW:
         return True
     if node.kind == "cmp" and node.word in EQUAL:
-        node = _compared_with(_TRUE, node) or node
+        node = _compared_with(ON, node) or node
     if node.kind == "call" and node.word in _SAME and len(node.args) == 1:
         node = node.args[0]
     if node.kind not in {"name", "index"}:
         return False
-    return next((w for w in split_name(_last(node)) if w not in _SUBJECTS), "") in {"is", "as", "run"}
+    return next((w for w in split_name(_last(node)) if w not in _SUBJECTS), "") in ASKS
 
 
 def pattern_side(pattern: str) -> Side | None:
@@ -158,7 +168,7 @@ def _of_comparison(node: Expression) -> Side | None:
     """The side that a comparison being true means."""
     left, right = node.args
     if node.word in EQUAL:
-        name = _compared_with(_TRUE, node)
+        name = _compared_with(ON, node)
         return _says(name) if name is not None else _of_pair(left, right, bare=node.word != "eq")
     if node.word in BELOW and right.kind == "name":
         return count_side(right.word)
@@ -243,7 +253,7 @@ def _value_side(node: Expression, *, bare: bool = False) -> Side | None:
 
 
 # Words of a constant's name that make it a truth or a number.
-_TESTS = frozenset({"is", "as", "run", "self", "this", "am", "num", "count"})
+_TESTS = ASKS | {"self", "this", "am", "num", "count"}
 
 
 def _of_word(word: str) -> Side | None:

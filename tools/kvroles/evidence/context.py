@@ -56,7 +56,6 @@ _TRUE = regex(r"(?i)\$?(?:true|1|yes)\b[;)}]*")
 _TRUE_IF = regex(r"(?:True|1|\"1\")\s+if\s+(.+?)\s+else\s.*|(.+?)\s*\?\s*true\s*:\s*false")
 # The condition where a truth is set: the line above opens a branch, or it stands before it.
 _GUARD = regex(r"(?:(?:el)?if\b\s*)?(.+?)\s*(?:&&|;\s*then|:|\{)|(?:el)?if\s+(.+)")
-_ASKS = frozenset({"is", "as", "run"})
 _ABOVE = 300  # characters before a name in which its condition stands
 _PART_OF_NAME = regex(r"[\w-]")
 _USES = 60  # of one name
@@ -305,7 +304,7 @@ class FileCtx(Deployment):
         if said in PD:
             return own is not (said is side)
         spoken = {word for w in re.findall(r"[\w-]+", value) for word in mentioned(w)} & set(PD)
-        speaks = _QUOTED.fullmatch(value) is not None or split_name(name)[0] in _ASKS
+        speaks = _QUOTED.fullmatch(value) is not None or split_name(name)[0] in names.ASKS
         return speaks and side is not None and spoken == {side.other}
 
     def sets_to_side(self, name: str) -> bool:

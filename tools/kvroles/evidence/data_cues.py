@@ -11,7 +11,7 @@ from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import PD, may_be_role_key, mentioned, name_sides, own, role_key, turns
+from kvroles.evidence.names import OFF, PD, may_be_role_key, mentioned, name_sides, own, role_key, turns
 from kvroles.evidence.patterns import regex
 
 # Keys whose value names the server that their mapping is about.
@@ -52,7 +52,6 @@ _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
 _LOOPS = frozenset(
     {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "parallel", "for_each"}
 )  # Ansible, Argo, CI
-_OFF = frozenset({"false", "0", "no", "off"})
 
 
 def one_side(name: str, ctx: FileCtx) -> Side | None:
@@ -160,7 +159,7 @@ def switched_off(m: Map) -> str:
         return f"deploy.{off}"
     for k in ("create", "enabled", "replicas", "replicaCount", "scale"):
         v = m.scalar(k)
-        if v is not None and v.strip().lower() in _OFF:
+        if v is not None and v.strip().lower() in OFF:
             return f"{k}: {v.strip()}"
     return ""
 
@@ -202,7 +201,7 @@ class _Said(NamedTuple):
 def _said(m: Map, ctx: FileCtx) -> list[_Said]:
     """The cues of each pair of a mapping; pairs without cues are left out."""
     out: list[_Said] = []
-    if any(turns(k.value) and not (isinstance(v, Scalar) and v.value.lower() in _OFF) for k, v in m.pairs):
+    if any(turns(k.value) and not (isinstance(v, Scalar) and v.value.lower() in OFF) for k, v in m.pairs):
         return out  # ``invert: true`` beside ``role: prefill``
     patch = m.get("op") is not None
     several = pickers.many(v.value for k, v in m.pairs if isinstance(v, Scalar))

@@ -219,8 +219,7 @@ class _Weighing:
         for scope, used in self._doubts:
             if any(c.side is decided.side.other for c in used):
                 return Verdict(None, "conflict", seen + used, holder=scope)
-        denied = [c for c in self._hints if (c.kind, c.weight) in kinds.DENYING and c.side is decided.side.other]
-        if denied:
+        if denied := kinds.denying(self._hints, decided.side):
             return Verdict(None, "conflict", seen + denied)
         if any(s.kind in _HOLDERS and leaves_out(s.name) for s in self._chain):
             return Verdict(None, "weak", seen)
@@ -313,9 +312,7 @@ def _of_uses(scope: Scope, outer: list[Scope], busy: tuple[tuple[str, str], ...]
         elif verdict.why == "conflict":
             both = own is None and {c.side for c in verdict.cues} >= set(PD)
             return Verdict(None, "shared" if both else "conflict", verdict.cues)
-        elif isinstance(own, _Level) and any(
-            (c.kind, c.weight) in kinds.DENYING and c.side is own.side.other for c in verdict.cues
-        ):
+        elif isinstance(own, _Level) and kinds.denying(verdict.cues, own.side):
             return Verdict(None, "conflict", scope.cues + verdict.cues)
         else:
             silent += 1

@@ -9,7 +9,7 @@ from itertools import chain
 
 from kvroles.evidence import listed, proxies
 from kvroles.evidence.frames import Side
-from kvroles.evidence.names import name_sides
+from kvroles.evidence.names import OFF, name_sides
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import prose_sides
 from kvroles.evidence.text import Text, occurrences
@@ -84,7 +84,6 @@ _SWITCHING = ("switch", "flip", "swap", "dual", "dynamic")  # a line without any
 _KIND = regex(r"(?m)(?:^[ \t-]*|[{,][ \t]*)kind[ \t]*[:=]|[\"']kind\\?[\"'][ \t]*[:=]")
 _FENCED = regex(r"(?m)^[ \t>]*(?:```|~~~)")
 _DISAGG_DECODE = regex(r"(?i)disagg[a-z]{0,12}[-_ ]?decod")
-_OFF = frozenset({"0", "false", "no", "off"})
 
 
 class Deployment:
@@ -150,7 +149,7 @@ class Deployment:
             if m.start() <= end
         )
         for m in found:
-            if (m.group("value") or m.group("set")).lower() not in _OFF:
+            if (m.group("value") or m.group("set")).lower() not in OFF:
                 return None
             name = re.escape(m.group("name") or "")
             if name and re.search(rf"\+\+\s*{name}\b|\b{name}\s*\+[+=]", s):

@@ -112,12 +112,17 @@ REMARK = Kind("sentence", Weight.HINT, gives_way=True)
 ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Kind))
 ALONE = {row.name: row.alone for row in ROWS if row.alone}
 SETTINGS = frozenset((row.name, row.weight) for row in ROWS if row.setting)
-DENYING = frozenset((row.name, row.weight) for row in ROWS if row.denies)
+_DENYING = frozenset((row.name, row.weight) for row in ROWS if row.denies)
 # What only calls a server so; a call, a label and a setting tell it.
 NAMES = frozenset({*ALONE, BLOCK.name, DESCRIPTION.name}) - {CALL.name, LABEL.name, ROLE.name, ROLE_ASSIGNED.name}
 # What says that the other side takes over the whole entry that a value is in; settings in it may be set anew there.
 TAKEN_OVER = frozenset(row.name for row in (EXTENDED, REFERRED_TO, BUILT_UPON))
 GIVE_WAY = frozenset(row.name for row in ROWS if row.gives_way)
+
+
+def denying(cues: list[Cue], side: Side) -> list[Cue]:
+    """Those of ``cues`` that say that the server is not of ``side``."""
+    return [c for c in cues if (c.kind, c.weight) in _DENYING and c.side is side.other]
 
 
 def settings_only(cues: list[Cue]) -> bool:

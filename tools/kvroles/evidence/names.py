@@ -13,6 +13,10 @@ from kvroles.evidence.frames import Side
 from kvroles.evidence.knowledge import lexicon, rows
 from kvroles.evidence.patterns import regex
 
+# What turns a switch on and off, and the words that a truth begins with (``is_prefill``).
+ON = frozenset({"true", "yes", "on", "1"})
+OFF = frozenset({"false", "no", "off", "0"})
+ASKS = frozenset({"is", "as", "run"})
 P, D, AGG, ENC = Side.PREFILL, Side.DECODE, Side.AGGREGATED, Side.ENCODE
 PD = (P, D)
 

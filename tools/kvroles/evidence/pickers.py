@@ -15,7 +15,7 @@ from kvroles.evidence import conditions, kinds, listed
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.knowledge import pickers as known
-from kvroles.evidence.names import PD, condition_side, mentioned, split_name
+from kvroles.evidence.names import ASKS, PD, condition_side, mentioned, split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 
@@ -47,7 +47,7 @@ def by_name(name: str) -> bool:
 def is_yes_or_no(word: str) -> bool:
     """Whether a name stands for a yes or no (``is_prefill``). It tells a server's side only to what picks by it."""
     words = split_name(word.rsplit(".", 1)[-1])
-    return condition_side(word.rsplit(".", 1)[-1]) is not None and len(words) > 1 and words[0] in {"is", "as", "run"}
+    return condition_side(word.rsplit(".", 1)[-1]) is not None and len(words) > 1 and words[0] in ASKS
 
 
 def cues(condition: str, first: str, index: int, words: str, ctx: FileCtx, pos: int) -> list[Cue]:
