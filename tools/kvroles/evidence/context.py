@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
 
-from kvroles.evidence import conditions, expressions, given, listed, names
+from kvroles.evidence import conditions, expressions, given, listed, names, truths
 from kvroles.evidence.arms import Arms
 from kvroles.evidence.deployment import NAME_LENGTH, Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
@@ -48,16 +48,8 @@ _TRADES = {
     False: regex(rf"(?i)(?<![a-z])(?<!kv_)producers?(?![a-z])|(?-i:(?<![\w/.-])P[ -]+(?:{_TRADE_NOUN}))|生产者"),
     True: regex(rf"(?i)(?<![a-z])(?<!kv_)consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:{_TRADE_NOUN}))|消费者"),
 }
-# A name in a condition, and what a line sets one to, up to the end of that or of a template's action.
+# A name in a condition.
 _TRUTH = regex(r"(?<![\w\"'-])[A-Za-z_]\w{3,60}(?![\w\"'(-])")
-_SETS_TRUTH = regex(r"(?:\s*:\s*\w+)?\s*:?=(?![=~])\s*([^\n;]{1,200}?)\s*(?:;|-?[%}]\}|\r?\n|\Z)")
-_QUOTED = regex(r"[\"'`][\w-]+[\"'`]")
-_TRUE = regex(r"(?i)\$?(?:true|1|yes)\b[;)}]*")
-_TRUE_IF = regex(r"(?:True|1|\"1\")\s+if\s+(.+?)\s+else\s.*|(.+?)\s*\?\s*true\s*:\s*false")
-# The condition where a truth is set: the line above opens a branch, or it stands before it.
-_GUARD = regex(r"(?:(?:el)?if\b\s*)?(.+?)\s*(?:&&|;\s*then|:|\{)|(?:el)?if\s+(.+)")
-_ABOVE = 300  # characters before a name in which its condition stands
-_PART_OF_NAME = regex(r"[\w-]")
 _USES = 60  # of one name
 _CONFIG = regex(r"kv_(?:role|connector)\\*[\"']\s*:")
 _PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
@@ -78,16 +70,6 @@ _TRUTHS = {
 _TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest|e2e|smoke)(?:[/_.-]|$)|\.bats$")
 _BEFORE = regex(r"[\w.-]*\Z")
 _AFTER = regex(r"[\w.-]*")
-
-
-def _first(value: str) -> str:
-    """A value up to the next argument, or to the bracket that closes round it."""
-    depth = 0
-    for n, c in enumerate(value):
-        depth += (c in "([{") - (c in ")]}")
-        if depth < 0 or (c == "," and depth == 0):
-            return value[:n]
-    return value
 
 
 def _holds(text: str, name: str) -> bool:
@@ -282,30 +264,10 @@ class FileCtx(Deployment):
     def _denied(self, name: str, *, shell: bool) -> bool:
         if name not in self._truths:
             self._truths[name] = any(
-                self._sets_denied(i, name, shell) for i in islice(occurrences(self.text.s, name), _USES)
+                truths.sets_denied(self.text.s, i, name, shell=shell)
+                for i in islice(occurrences(self.text.s, name), _USES)
             )
         return self._truths[name]
-
-    def _sets_denied(self, i: int, name: str, shell: bool) -> bool:
-        """Whether the file sets ``name`` at index ``i`` to what it denies: to a condition of another side, to a word of the other
-        side or, where a condition of another side holds, to true."""
-        s, side = self.text.s, names.condition_side(name)
-        m = _SETS_TRUTH.match(s, i + len(name))
-        if m is None or _PART_OF_NAME.match(s[i - 1 : i]):
-            return False
-        value = _first(m[1]).strip()
-        chosen = _TRUE_IF.fullmatch(value)
-        asked = (chosen[1] or chosen[2]) if chosen is not None else value
-        if _TRUE.fullmatch(value):
-            above = [line for line in s[max(0, i - _ABOVE) : i].split("\n")[-2:] if line.strip()]
-            guards = (g for line in reversed(above) if (g := _GUARD.fullmatch(line.strip())) is not None)
-            asked = next((g[1] or g[2] for g in guards), "")
-        said, own = conditions.told(asked, value=True, shell=shell and asked is not value)
-        if said in PD:
-            return own is not (said is side)
-        spoken = {word for w in re.findall(r"[\w-]+", value) for word in mentioned(w)} & set(PD)
-        speaks = _QUOTED.fullmatch(value) is not None or split_name(name)[0] in names.ASKS
-        return speaks and side is not None and spoken == {side.other}
 
     def sets_to_side(self, name: str) -> bool:
         """Whether the file sets a variable, by the last part of its name, to a side."""

@@ -1,0 +1,51 @@
+"""What a text sets the names of truths to (``is_prefill``): whether that is what they deny."""
+
+from __future__ import annotations
+
+import re
+
+from kvroles.evidence import conditions
+from kvroles.evidence.names import ASKS, PD, condition_side, mentioned, split_name
+from kvroles.evidence.patterns import regex
+
+# What a line sets a name to, up to the end of that or of a template's action.
+_SETS_TRUTH = regex(r"(?:\s*:\s*\w+)?\s*:?=(?![=~])\s*([^\n;]{1,200}?)\s*(?:;|-?[%}]\}|\r?\n|\Z)")
+_QUOTED = regex(r"[\"'`][\w-]+[\"'`]")
+_TRUE = regex(r"(?i)\$?(?:true|1|yes)\b[;)}]*")
+_TRUE_IF = regex(r"(?:True|1|\"1\")\s+if\s+(.+?)\s+else\s.*|(.+?)\s*\?\s*true\s*:\s*false")
+# The condition where a truth is set: the line above opens a branch, or it stands before it.
+_GUARD = regex(r"(?:(?:el)?if\b\s*)?(.+?)\s*(?:&&|;\s*then|:|\{)|(?:el)?if\s+(.+)")
+_ABOVE = 300  # characters before a name in which its condition stands
+_PART_OF_NAME = regex(r"[\w-]")
+
+
+def sets_denied(s: str, i: int, name: str, *, shell: bool) -> bool:
+    """Whether a text sets ``name`` at index ``i`` to what it denies: to a condition of another side, to a word of the other
+    side or, where a condition of another side holds, to true."""
+    side = condition_side(name)
+    m = _SETS_TRUTH.match(s, i + len(name))
+    if m is None or _PART_OF_NAME.match(s[i - 1 : i]):
+        return False
+    value = _first(m[1]).strip()
+    chosen = _TRUE_IF.fullmatch(value)
+    asked = (chosen[1] or chosen[2]) if chosen is not None else value
+    if _TRUE.fullmatch(value):
+        above = [line for line in s[max(0, i - _ABOVE) : i].split("\n")[-2:] if line.strip()]
+        guards = (g for line in reversed(above) if (g := _GUARD.fullmatch(line.strip())) is not None)
+        asked = next((g[1] or g[2] for g in guards), "")
+    said, own = conditions.told(asked, value=True, shell=shell and asked is not value)
+    if said in PD:
+        return own is not (said is side)
+    spoken = {word for w in re.findall(r"[\w-]+", value) for word in mentioned(w)} & set(PD)
+    speaks = _QUOTED.fullmatch(value) is not None or split_name(name)[0] in ASKS
+    return speaks and side is not None and spoken == {side.other}
+
+
+def _first(value: str) -> str:
+    """A value up to the next argument, or to the bracket that closes round it."""
+    depth = 0
+    for n, c in enumerate(value):
+        depth += (c in "([{") - (c in ")]}")
+        if depth < 0 or (c == "," and depth == 0):
+            return value[:n]
+    return value
