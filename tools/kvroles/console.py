@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=formatter_class, **kwargs)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, once no word is empty, and no option's value."""
+        """As argparse does, once no word is empty, and no option's value. What was parsed knows its ``parser``."""
         words = list(sys.argv[1:] if args is None else args)
         ends = words.index("--") if "--" in words else len(words)
         last = ""
@@ -56,7 +56,9 @@ class Parser(argparse.ArgumentParser):
                 name = option or (last if last.startswith("-") and at < ends else "")
                 self.error(f"{f'argument {name}' if name else 'an argument'} is empty; name a value or leave it out")
             last = word
-        return super().parse_known_args(words, namespace)
+        parsed, rest = super().parse_known_args(words, namespace)
+        parsed.parser = self
+        return parsed, rest
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:
@@ -81,12 +83,13 @@ def _plain(word: str) -> str:
     return word
 
 
-def refuse_idle(parser: argparse.ArgumentParser, args: argparse.Namespace, kind: str, used: Set[str]) -> None:
-    """Raise UsageError for an option of ``args`` that a run of ``kind`` would pass over: whoever gave it expects an effect.
+def refuse_idle(args: argparse.Namespace, kind: str, used: Set[str]) -> None:
+    """Raise UsageError for an option that a run of ``kind`` would pass over: whoever gave it expects an effect.
 
-    ``used`` are the options that such a run looks at beside those of ``EVERYWHERE``, by their names in ``args``.
+    ``args`` are what a ``Parser`` made; ``used`` are the options that such a run looks at beside those of ``EVERYWHERE``, by
+    their names in ``args``.
     """
-    for action in parser._actions:
+    for action in args.parser._actions:
         given = getattr(args, action.dest, action.default)
         if given != action.default and action.dest not in used | EVERYWHERE:
             option = action.option_strings[-1]

@@ -162,7 +162,7 @@ def _refuse_unfit(args: argparse.Namespace) -> None:
         raise UsageError("--upstream makes a new tree, and --into names one that is there", fix="Choose one of the two")
     if kind != "--list" and args.export:
         raise UsageError(f"--export has no effect with {kind}", fix="Give --export with --list")
-    refuse_idle(parser(), args, kind, EFFECT[kind])
+    refuse_idle(args, kind, EFFECT[kind])
     if args.list and args.extra and not args.export:
         raise UsageError("--with has no effect with --list alone", fix="Leave it out, or give --export DIR too")
     if args.only and not args.reverse:

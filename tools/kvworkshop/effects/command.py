@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             note(line)
 
     if args.write:
-        refuse_idle(parser(), args, "--write", {"write", "release"})
+        refuse_idle(args, "--write", {"write", "release"})
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     job = effects.Job(Lock.load(), options, tuple(args.release), progress)
     summary = (

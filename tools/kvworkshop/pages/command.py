@@ -42,7 +42,7 @@ def parser(prog: str = "pages.py") -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     if args.seal is not None:
-        refuse_idle(parser(), args, "--seal", {"seal"})
+        refuse_idle(args, "--seal", {"seal"})
         return _seal(args.seal)
     root = own.ROOT
     cache = args.cache_dir or default_cache_dir()

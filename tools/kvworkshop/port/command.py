@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     for job, used in _USED.items():
         if getattr(args, job.removeprefix("--").replace("-", "_")):
-            refuse_idle(parser(), args, job, used)
+            refuse_idle(args, job, used)
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     root = own.ROOT
     own.refuse_links(root)

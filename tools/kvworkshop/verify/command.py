@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--jobs {args.jobs} is no number of processes", fix="Give it 1 or more, or leave it out")
     options = Options(args.cache_dir or default_cache_dir(), args.index_url, args.offline)
     if args.lint:
-        refuse_idle(parser(), args, "--lint", {"lint", "json"})
+        refuse_idle(args, "--lint", {"lint", "json"})
         findings = lint.check(options)
         if args.json:
             say_json([f.as_json() for f in findings])
