@@ -146,9 +146,11 @@ class FileCtx(Deployment):
         while name not in {"", "-", "."}:
             own = name.rsplit("/", 1)[-1]
             if pairs := twins(own):
-                side, lower = name_sides(own), {twin.lower() for twin in pairs}
+                side, lower = name_sides(own) if not of_trade(own) else None, {twin.lower() for twin in pairs}
                 for other in sorted(self.neighbours(path)):
-                    if other.lower() in lower or (side and {s.other for s in side} == name_sides(other)):
+                    if other.lower() in lower or (
+                        side and {s.other for s in side} == name_sides(other) and not of_trade(other)
+                    ):
                         return f"{other} stands beside {own}"
             if "/" not in name or "/" not in path:
                 return ""

@@ -59,6 +59,7 @@ def mentioned(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
         if side is None:
             continue
         before = words[i - 1] if i else ""
+        before = words[i - 2] + before if before.isdigit() and i > 1 else before  # base64, h264
         after = words[i + 1] if i + 1 < len(words) else ""
         if (before, "before", side) in _PHASES or (after, "after", side) in _PHASES:
             continue

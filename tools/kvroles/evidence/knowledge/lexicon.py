@@ -147,6 +147,7 @@ tps | after | prefill decode
 wrapper | after | prefill decode
 assisted | before | decode
 audio | before | decode
+base64 | before | decode
 bi | before | encode
 chunked | before | prefill
 conditional | before | prefill
@@ -158,6 +159,8 @@ flashinfer | before | prefill
 full | before | decode
 greedy | before | decode
 guided | before | decode
+h264 | before | decode
+h265 | before | decode
 image | before | decode
 json | before | encode decode
 kda | before | prefill

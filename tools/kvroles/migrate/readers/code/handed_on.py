@@ -21,6 +21,7 @@ _COPIED = regex(
 _ALONE = regex(r"^[\"'`]([\w./-]+)[\"'`]$")
 _NAMED = regex(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
 _ITEM = regex(r"(\w+)\[[\"'`]([\w-]+)[\"'`]\]")  # kv["prefill"], as the target of an assignment
+_MEMBER = regex(r"([\w.]+?)(?:\.\w+|\[[\"'`][\w-]+[\"'`]\])")  # prefill.kv_role, as the same
 _PAIR = 2
 # What calls a function for each item of a list.
 _EACH = regex(r"(?i)(?:^|\.|::|_)(?:map|imap|starmap|for_?each|flat_?map|each|filter_?map)$")
@@ -33,6 +34,14 @@ NAMES = frozenset(
 ABOUT_A_SERVER = regex(
     r"(?:^|_)(?:start|launch|run|make|build|deploy|spawn|serve|worker|server|instance|node|config|engine|args|pod|replica|service|spec|stage|role)s?(?:_|$)"
 )
+
+
+def _copy_of(holder: str) -> str:
+    """The pattern of what takes all that an object holds: the object itself, a copy, what is spread. What only knows of it
+    (``Server(upstream=prefill)``) takes nothing."""
+    word = rf"(?<!\w)(?<!\w\.){re.escape(holder)}(?![\w\[(])"
+    copied = r"\b(?:dict|copy|deep_?copy|[cC]lone|structuredClone|replace)\(\s*|\bassign\(\s*\{\s*\}\s*,\s*|\*\*|\.\.\."
+    return rf"(?:{copied}){word}(?!\.)|(?<=[=:])[ \t]+&?{word}(?:(?=[ \t]*(?:[;,)}}#\n]|//|$))|(?=\.{_COPIES}))"
 
 
 def _part_of(table: str, key: str) -> str:
@@ -50,11 +59,14 @@ class HandedOn(Source):
 
         The verdict runs the look-up only where it needs it.
         """
-        if (item := _ITEM.fullmatch(name)) is not None:
-            self._look_up(scope, item[1], _part_of(item[1], item[2]), node)
-            return
         word = re.escape(name)
-        self._look_up(scope, name, rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))", node)
+        uses = {name: rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))"}
+        if (item := _ITEM.fullmatch(name)) is not None:
+            uses = {item[1]: _part_of(item[1], item[2])}
+        if (member := _MEMBER.fullmatch(name)) is not None and len(mentioned(member[1])) == 1:
+            holder = member[1]
+            uses[holder] = "|".join(filter(None, (uses.get(holder), _copy_of(holder))))
+        self._look_up(scope, uses, node)
 
     def part_may_be_handed_on(self, scope: Scope, key: str, pair: Node) -> None:
         """The same for the value of ``key`` in a table that has a name: ``kv["decode"] = kv["prefill"]``."""
@@ -62,13 +74,18 @@ class HandedOn(Source):
         owner = next((o for o in grammar.owners(pair) if o != pair and o.type in ends), pair)
         names = self.targets(owner) if owner.type in self.spec.assign else []
         if len(names) == 1 and re.fullmatch(r"\w+", names[0]):
-            self._look_up(scope, names[0], _part_of(names[0], key), owner)
+            self._look_up(scope, {names[0]: _part_of(names[0], key)}, owner)
 
-    def _look_up(self, scope: Scope, name: str, used: str, node: Node) -> None:
+    def _look_up(self, scope: Scope, uses: dict[str, str], node: Node) -> None:
         side = scope.cues[0].side if len(scope.cues) == 1 else None
         if side in (Side.PREFILL, Side.DECODE):
-            find = partial(self._handed_on, name, used, node, side.other)
-            scope.find_handed_on = partial(self.kept, ("handed on", used, side), node, find)
+            find = partial(self._first_handed_on, uses, node, side.other)
+            scope.find_handed_on = partial(self.kept, ("handed on", *uses.values(), side), node, find)
+
+    def _first_handed_on(self, uses: dict[str, str], node: Node, other: Side) -> Cue | None:
+        """The cue of what takes one of the names in ``uses``, each with the pattern that finds its uses."""
+        found = (self._handed_on(name, used, node, other) for name, used in uses.items())
+        return next((cue for cue in found if cue is not None), None)
 
     def _handed_on(self, name: str, used: str, node: Node, other: Side) -> Cue | None:
         """The cue of the first name, key, function or class of side ``other`` that takes the value of ``name`` unchanged, where
@@ -77,7 +94,7 @@ class HandedOn(Source):
         for m in re.finditer(used, self.t.s):
             if node.start_byte <= m.start() < node.end_byte:
                 continue
-            use = self.at(m.start() + len(name) - last, last)
+            use = self.at(self.t.s.index(name, m.start()) + len(name) - last, last)
             if use.type not in NAMES:
                 continue
             for owner in grammar.owners(use):
@@ -156,7 +173,10 @@ class HandedOn(Source):
             return grammar.text(self.t, alias)
         if owner.type in self.spec.assign:
             names = self.targets(owner)
-            return names[0] if len(names) == 1 and owner.start_byte != use.start_byte else ""
+            if len(names) != 1 or owner.start_byte == use.start_byte:
+                return ""
+            left = self.left_of(owner)  # decode.kv = prefill.kv
+            return names[0] if mentioned(names[0]) or left is None else grammar.text(self.t, left)
         if owner.type in self.spec.pair and not owner.type.endswith("parameter"):
             value = owner.child_by_field_name("value")
             return self.key_of(owner) if value is not None and value.start_byte <= use.start_byte else ""

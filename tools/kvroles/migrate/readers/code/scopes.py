@@ -304,6 +304,7 @@ class Unit(Beside):
             self.may_be_handed_on(scope, scope.name, node)
         if (updated := _UPDATED.match(name)) is not None:
             scope = self._named(kinds.VARIABLE, updated[1].rsplit(".", 1)[-1], scope, node)
+            self.may_be_handed_on(scope, updated[1], node)
         for variable, value in _SETS.findall(name):
             scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
         if additions.CALL.search(name) and any(w.s.startswith("-") for w in self.words_of(inner, inner)[0]):
