@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from functools import partial
+from itertools import chain, islice, takewhile
 
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
@@ -16,12 +17,16 @@ _SETS = regex(r"[\"']?\]?(?:[ \t]*\([^()\n]*\))?[ \t]*(?:\+?:?=(?![=>])|=>|:|\{)
 # The head of a section, before and behind one of its names: ``[[workers.p.kv]]``.
 _HEAD = regex(r"[ \t]*\[{1,2}(?:[\w-]+\.)*")
 _HEADED = regex(r"(?:\.[\w-]+)*\]{1,2}[ \t]*\r?$", re.M)
+# An entry that says its name: ``- name: p``, ``{"name": "p", ...}``.
+_NAMED = regex(r"[\"']?\bname[\"']?[ \t]*[:=][ \t]*[\"']?\Z")
+_NAME_ENDS = regex(r"[\"']?[ \t]*(?:[,}#\r\n]|\Z)")
 _PUT_TO_USE = regex(r"kv[-_]role|kv_connector|--kv[-_]transfer|vllm[\s\"',]+serve|kv_(?:both|producer|consumer)")
 
 
 def is_put_to_use(s: str, name: str) -> bool:
     """Whether ``s`` gives ``name`` a config, a role or a command that starts a server."""
-    return any(_PUT_TO_USE.search(_given(s, end)) for end in islice(_defined(s, name), _SET_OFTEN))
+    given = chain((_given(s, end) for end in _defined(s, name)), _entries(s, name))
+    return any(_PUT_TO_USE.search(text) for text in islice(given, _SET_OFTEN))
 
 
 def defines(s: str, name: str) -> bool:
@@ -39,6 +44,21 @@ def _defined(s: str, name: str) -> Iterator[int]:
             head = s[s.rfind("\n", 0, i) + 1 : i]
             if _HEAD.fullmatch(head) is not None:
                 yield m.end()
+
+
+def _entries(s: str, name: str) -> Iterator[str]:
+    """What follows in each entry that says it is called so: the rest of the line, and the lines below that stand no further left
+    than the key."""
+    for i in occurrences(s, name):
+        start = s.rfind("\n", 0, i) + 1
+        named = _NAMED.search(s, max(start, i - 40), i)
+        if named is not None and _NAME_ENDS.match(s, i + len(name)) is not None:
+            first, *below = s[i : i + _LONGEST_GIVEN].split("\n")
+            yield "\n".join([first, *takewhile(partial(_stands_at, named.start() - start), below)])
+
+
+def _stands_at(column: int, line: str) -> bool:
+    return not line.strip() or len(line) - len(line.lstrip()) >= column
 
 
 def _given(s: str, end: int) -> str:

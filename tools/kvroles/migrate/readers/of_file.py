@@ -17,6 +17,7 @@ from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
+from kvroles.migrate.readers.template import branches as branches_of
 
 _TEST_FILE = regex(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
 # Records by their own name: what a console or a patch tool writes, what tells of releases, tables of what was measured.
@@ -56,6 +57,7 @@ _DEFAULTED = regex(
     r"|\{\{-?\s*default\s+(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|`[^`]*`)\s+\(?([\w.$]+)\)?\s*(?:\||-?\}\})"
 )
 _ARM = regex(r"(?:if|with|range|for)\b")  # what is there under a condition, or as often as it says
+_NO_ARM = regex(r"(?:define|block|macro|raw|call|filter|autoescape|set)\b")
 _BARE = frozenset({"value", "word"})  # no role by anything that stands with it
 _KIND_NAMES = frozenset(
     {"dockerfile", "containerfile", "makefile", "justfile", ".env"}
@@ -113,12 +115,18 @@ def read(ctx: File) -> list[Site]:
     lang = language(ctx.name, t)
     if ctx.others and len(ctx.of_others) == len(t.words()):
         return _of_others(ctx, t, up, lang)
+    t = t if lang == "hcl" or "%{" not in t.s else t.same_places(template.with_directives(t.s))
     if templated := template.is_template(t):
         arms = [(t.at(b.start), t.at(b.end)) for b in template.branches(t.s) if _ARM.match(b.condition)]
         ctx.arms = Arms(t.s, arms) if arms else None
     seen: dict[int, Site] = {}
+    lang = (
+        "yaml" if ctx.arms is not None and lang == "json" else lang
+    )  # reads JSON too, and conditionals round its keys
     for site in sorted(ctx.read(t, up, lang), key=lambda s: (s.pos, s.kind != "role")):
         seen.setdefault(site.pos, site)
+    if templated:
+        _in_arms(t, seen, ctx)
     _in_actions(t, seen, ctx, [*(template.actions(t.s) if templated else ()), *template.expressions(t.s)])
     if _WORD_LIST.search(ctx.name) is not None:
         for m in _WORD_ALONE.finditer(t.s):
@@ -137,6 +145,20 @@ def _of_others(ctx: File, t: Text, up: Scope, lang: str) -> list[Site]:
         found = (s for s in ctx.read(t, up, lang) if s.kind == "role")
         filled = {s.pos: s for s in found if _filled_later(s.connector) or ctx.set_anew(s)}
     return [filled.get(t.at(i), Site(t.at(i), up, "unread")) for i in t.words()]
+
+
+def _in_arms(t: Text, sites: dict[int, Site], ctx: File) -> None:
+    """Say of each role in a template's conditional or loop what that says, where the reader of its language knows of none."""
+    nest = template.nest(t.s)
+    for i in t.words():
+        site = sites.get(t.at(i))
+        if site is None or site.kind != "role":
+            continue
+        known = {s.name for s in site.scope.chain() if s.kind == "branch"}
+        for b in nest.around(i):
+            if not _NO_ARM.match(b.condition) and b.condition not in known:
+                site = site._replace(scope=branches_of.scope_of(b, site.scope, t, ctx))
+        sites[site.pos] = site
 
 
 def _in_actions(t: Text, sites: dict[int, Site], ctx: File, actions: list[tuple[int, int]]) -> None:

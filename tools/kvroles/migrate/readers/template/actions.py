@@ -43,6 +43,20 @@ def is_template(text: Text) -> bool:
     return first is not None and (_ANY.search(text.s, first.start()) or _NOTED.search(text.s)) is not None
 
 
+_DIRECTIVE = regex(r"%\{(~?)([ \t]*(?:if|else|endif|for|endfor)\b[^{}\n]*?)(~?)\}")
+
+
+def with_directives(s: str) -> str:
+    """``s`` with each directive of a Terraform template written as Jinja's of the same length: ``%{ if x ~}``, ``{% if x %}``."""
+    return _DIRECTIVE.sub(_as_jinja, s) if "%{" in s else s
+
+
+def _as_jinja(m: re.Match[str]) -> str:
+    inside = m[2] if m[3] else m[2].removesuffix(" ") if m[2].endswith(" ") else m[2].removeprefix(" ")
+    written = f"{{%{'-' if m[1] else ''}{inside}%}}"
+    return written if len(written) == len(m[0]) else m[0]
+
+
 def mask(s: str) -> str:
     """``s`` with every action replaced by as many characters: blanks if it is alone on its line or controls the flow, else a
     word that starts with ``__`` and keeps the action's own words. A comment on a line of its own becomes one of YAML or shell."""
