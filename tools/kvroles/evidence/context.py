@@ -67,6 +67,8 @@ _TRUTHS = {
     Side.PREFILL: regex(r"(?i)(?<![a-z])is[-_.]?prefill"),
     Side.DECODE: regex(r"(?i)(?<![a-z])is[-_.]?decod"),
 }
+# What else P and D stand for; ``/dev/null`` and an image's ``-dev`` tell of no place where servers run.
+_ENVIRONMENT = regex(r"(?<![a-z/-])dev(?:elopment)?(?![a-z/])|(?<![a-z])(?:prod(?![a-z])|production(?![a-z-]))")
 _TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest|e2e|smoke)(?:[/_.-]|$)|\.bats$")
 _BEFORE = regex(r"[\w.-]*\Z")
 _AFTER = regex(r"[\w.-]*")
@@ -195,7 +197,7 @@ class FileCtx(Deployment):
                 return frozenset()
         if not found:
             side = lettered(name)
-            return frozenset((side,)) if side is not None and self._has_letter_twin(name) else frozenset()
+            return frozenset((side,)) if side is not None and self._is_of_a_pair(name) else frozenset()
         if len(found) == 1 and _CHOSEN.search(name) and not found <= mentioned(_CHOSEN.sub(" ", name)):
             return frozenset()
         if found <= set(PD) and of_trade(name) and not (self.has_twin(name) or self.company):
@@ -356,6 +358,21 @@ class FileCtx(Deployment):
         file's path has too, beside it in its folder."""
         beside = self.siblings if name in self._stems else ()
         return any(_holds(text, twin) for twin in twins(name) for text in (self.text.s, *beside))
+
+    def _is_of_a_pair(self, name: str) -> bool:
+        """Whether the letter in a name is one of P and D: it has its twin, no third is given a config too (``KV_S``), and the
+        letters are not those of production and development."""
+        return (
+            self._has_letter_twin(name)
+            and not self._of_environments
+            and not any(given.is_put_to_use(self.text.s, other) for other in names.other_letters(name))
+        )
+
+    @cached_property
+    def _of_environments(self) -> bool:
+        """Whether the file or its path tells of production or development, and nothing of P/D."""
+        told = any(_ENVIRONMENT.search(text) for text in (self.low, self.name.lower()))
+        return told and not (self.company or self.prefill_said or self.decode_said)
 
     def _has_letter_twin(self, name: str) -> bool:
         """Whether a name with a letter for its side has its twin. A letter alone (``p``) may be anything: its twin has to be

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 
 from kvroles.evidence.frames import Side
 from kvroles.evidence.knowledge import lexicon, rows
@@ -141,6 +142,16 @@ def twins(name: str) -> list[str]:
         cased = twin.upper() if own.isupper() else twin.capitalize() if own[0].isupper() else twin
         out.append(name[: m.start()] + cased + name[m.end() :])
     return out
+
+
+def other_letters(name: str) -> list[str]:
+    """The names that differ from ``name`` in nothing but another letter where its P or D stands; E is an encoder's."""
+    found = [m for m in _WORD.finditer(name) if m.group().lower() in {"p", "d"}]
+    if len(found) != 1:
+        return []
+    m = found[0]
+    letters = ascii_uppercase if m.group().isupper() else ascii_lowercase
+    return [name[: m.start()] + other + name[m.end() :] for other in letters if other.lower() not in "pde"]
 
 
 def lettered(name: str) -> Side | None:
