@@ -119,6 +119,7 @@ def _titles(source: Source, inner: Node, site: int) -> Iterator[tuple[Cue, int]]
     """The cues before ``inner``, nearest first, each with the row it ends on; they end at the last server started before it."""
     node = inner.prev_sibling
     group: list[Node] = []
+    run: set[str] = set()  # the variables whose commands ``inner`` runs
     row = inner.start_point[0]
     for _ in range(_MANY):
         if node is None:
@@ -150,8 +151,11 @@ def _titles(source: Source, inner: Node, site: int) -> Iterator[tuple[Cue, int]]
                     return
             elif cue := _statement(source, node, inner.start_byte, site):
                 yield cue, row
-            if node.type != "function_definition" and SERVER.search(text) and not _puts_to_use(source, node, inner):
-                return
+            if node.type != "function_definition" and SERVER.search(text):
+                name = assigned(source.t, node) if _puts_to_use(source, node, inner) else ""
+                if not name or name in run:
+                    return  # another server, also where the same variable held its command
+                run.add(name)
         node = node.prev_sibling
 
 
