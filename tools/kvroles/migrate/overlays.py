@@ -26,7 +26,6 @@ _ONE_OF_LITERALS = regex(
     r"\([^?]*\?(?!\?)\s*\{\}\s*:\s*\{\}\s*\)?|\([^|?]*&&\s*\{\}\s*\)?|\(\{\}\s+if\b.*\belse\s+\{\}\s*\)?", re.S
 )
 _ALONE = regex(r"[(,]\s*[\w.]*\Z")  # before an object that is an argument by itself, not a named one
-_BRACKET = regex(r"[()\[\]{}]")
 
 
 def over(s: str, i: int, lang: str) -> str:
@@ -43,9 +42,9 @@ def over(s: str, i: int, lang: str) -> str:
     named = s.rfind("onnector", start, end)
     if named < 0:
         return ""
-    for m in _SPREAD.finditer(_flat(s, named, end - 1)):
+    for m in _SPREAD.finditer(regions.flat(s, named, end - 1)):
         if not known(s, m["given"], named + m.start("given")):
-            return f"{m['sign']}{_short(m['given'])}"
+            return f"{m['sign']}{short(m['given'])}"
     return _behind(s, end, lang) or _merged(s, start, end, next(pairs, None))
 
 
@@ -54,7 +53,7 @@ def spread_behind(s: str, i: int) -> bool:
     if "**" not in s and "..." not in s:
         return False
     own = next(regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR)), None)
-    behind = (m for m in _SPREAD.finditer(_flat(s, i, own[1] - 1))) if own is not None else ()
+    behind = (m for m in _SPREAD.finditer(regions.flat(s, i, own[1] - 1))) if own is not None else ()
     return any(not known(s, m["given"], i + m.start("given")) for m in behind)
 
 
@@ -63,7 +62,7 @@ def _behind(s: str, end: int, lang: str) -> str:
     for pattern in (_COMBINED, *((_UNITED,) if lang == "python" else ())):
         m = pattern.match(s, end)
         if m is not None and not known(s, m["given"], m.start("given")):
-            return _short(m["given"])
+            return short(m["given"])
     return ""
 
 
@@ -73,34 +72,16 @@ def _merged(s: str, start: int, end: int, outer: tuple[int, int] | None) -> str:
     if _OVERWRITES.search(line) and (more := _BEHIND.match(s, end)) is not None:
         return more["given"]
     if (first := _GIVES_WAY.search(line)) is not None:
-        return _short(first["given"])
+        return short(first["given"])
     if outer is None or s[outer[0]] != "(" or not _ALONE.search(s, max(0, start - 40), start):
         return ""
     if _MERGES.search(s, max(0, outer[0] - 40), outer[0]) is None:
         return ""
-    behind = _flat(s, end, outer[1] - 1)
+    behind = regions.flat(s, end, outer[1] - 1)
     for m in (*_ARGUMENT.finditer(behind), *_SPREAD.finditer(behind)):
         if not known(s, m["given"], end + m.start("given")):
-            return _short(m["given"])
+            return short(m["given"])
     return ""
-
-
-def _flat(s: str, a: int, b: int) -> str:
-    """The text between two indices, with blanks for what stands in brackets of its own."""
-    out, depth, at = [], 0, a
-    for m in _BRACKET.finditer(s, a, b):
-        if m.group() in "([{":
-            if depth == 0:
-                out.append(s[at : m.end()])
-                at = m.end()
-            depth += 1
-        elif depth:
-            depth -= 1
-            if depth == 0:
-                out.append(" " * (m.start() - at))
-                at = m.start()
-    out.append(s[at:b] if depth == 0 else " " * (b - at))
-    return "".join(out)
 
 
 def known(s: str, given: str, at: int) -> bool:
@@ -109,10 +90,10 @@ def known(s: str, given: str, at: int) -> bool:
     if given[0] in "({":
         given = s[at : at + _NEAR]
     if given[0] == "(":
-        given = given[: _closes(given)]
+        given = given[: regions.closes(given)]
         return "onnector" not in given and _ONE_OF_LITERALS.fullmatch(_LITERAL.sub("{}", given)) is not None
     if given[0] == "{":
-        given = given[: _closes(given)]
+        given = given[: regions.closes(given)]
         return "onnector" not in given and "**" not in given and "..." not in given
     name = re.escape(given.removeprefix("local."))
     if not re.fullmatch(r"[\w-]+", given.removeprefix("local.")) or re.search(rf"\b{name}(?:\.update\(|\[)", s):
@@ -121,20 +102,10 @@ def known(s: str, given: str, at: int) -> bool:
     if set_to is None:
         return False
     value = s[set_to.start("value") : set_to.start("value") + _NEAR]
-    value = value[: _closes(value)]
+    value = value[: regions.closes(value)]
     return "onnector" not in value and "**" not in value and "..." not in value
 
 
-def _closes(s: str) -> int:
-    """The index behind the bracket that closes the one ``s`` begins with."""
-    depth = 0
-    for m in _BRACKET.finditer(s):
-        depth += 1 if m.group() in "([{" else -1
-        if depth == 0:
-            return m.end()
-    return len(s)
-
-
-def _short(given: str) -> str:
+def short(given: str) -> str:
     """A name as it is written; what is no name may hold anything, and is not shown."""
     return given[:60] if re.fullmatch(r"[\w.$-]+", given) else "(...)"

@@ -140,3 +140,31 @@ def blocks(s: str, i: int) -> Iterator[tuple[int, int]]:
 def _indent(line: str) -> int:
     """The column where what a line holds begins."""
     return len(line) - len(line.lstrip(" \t"))
+
+
+def flat(s: str, a: int, b: int) -> str:
+    """The text between two indices, with blanks for what stands in brackets of its own."""
+    out, depth, at = [], 0, a
+    for m in _BRACKET.finditer(s, a, b):
+        if m.group() in "([{":
+            if depth == 0:
+                out.append(s[at : m.end()])
+                at = m.end()
+            depth += 1
+        elif depth:
+            depth -= 1
+            if depth == 0:
+                out.append(" " * (m.start() - at))
+                at = m.start()
+    out.append(s[at:b] if depth == 0 else " " * (b - at))
+    return "".join(out)
+
+
+def closes(s: str) -> int:
+    """The index behind the bracket that closes the one ``s`` begins with."""
+    depth = 0
+    for m in _BRACKET.finditer(s):
+        depth += 1 if m.group() in "([{" else -1
+        if depth == 0:
+            return m.end()
+    return len(s)
