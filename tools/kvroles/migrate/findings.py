@@ -239,6 +239,8 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
         said = "is a placeholder" if connectors.is_placeholder(site.connector) else "is no connector known here"
         return _unread(f"the connector {_as_written(site, ctx)!r} {said}", site, ctx, finding)
     if (other := ctx.others) and site.pos in ctx.of_others:
+        if base := ctx.laid_under(site.pos):
+            return _of_base(base, site, ctx, finding)
         message = f"no connector beside it, and what is round it names only {', '.join(other[:3])}: not NIXL"
         return _of_other(other[0], message, site, ctx, finding)
     return _unread("which connector's role this is, is not said here", site, ctx, finding)
@@ -254,6 +256,11 @@ def _of_other(connector: str, message: str, site: Site, ctx: File, finding: advi
     if how := next((how for name in dict.fromkeys((connector, *ctx.others)) if (how := ctx.replaced(name))), ""):
         return _unread(f"{connector} may be replaced by NIXL's: {how}", site, ctx, finding)
     return finding("KVR121", message)
+
+
+def _of_base(base: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
+    """The finding of a role without a connector beside it, whose config takes the rest from ``base``."""
+    return _unread(f"what its config takes from elsewhere may name NIXL's connector: {base}", site, ctx, finding)
 
 
 def _as_written(site: Site, ctx: File) -> str:
@@ -285,6 +292,8 @@ def _unread(why: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
 def _not_understood(site: Site, ctx: File, finding: advice.Make) -> Finding:
     """The finding of a site that no reader understood: not NIXL if the file names only other connectors, else unread."""
     if (other := ctx.others) and site.pos in ctx.of_others:
+        if base := ctx.laid_under(site.pos):
+            return _of_base(base, site, ctx, finding)
         return _of_other(other[0], f"the file names only {', '.join(other[:3])}: not NIXL", site, ctx, finding)
     if read.language(ctx.name, ctx.text) == "unknown":
         return _unread(f"no reader for {_kind_of_file(ctx)}", site, ctx, finding)

@@ -14,7 +14,7 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.asked import asked
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import connectors, connectors_in_text, neighbours, overlays, regions, remade, substitutes
+from kvroles.migrate import bases, connectors, connectors_in_text, neighbours, overlays, regions, remade, substitutes
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
@@ -171,6 +171,10 @@ class File(FileCtx):
     def laid_over(self, place: int) -> str:
         """What may replace the connector of the object in which the role at index ``place`` stands; empty if nothing does."""
         return overlays.over(self.text.s, place, self._lang)
+
+    def laid_under(self, place: int) -> str:
+        """What the config of the role at index ``place`` is laid over, if the file does not show it all."""
+        return bases.under(self.text.s, place, self._lang)
 
     def holds_bare_nixl(self, place: int) -> bool:
         """Whether the wrapper whose own role stands at index ``place`` holds NIXL's connector without a role: vLLM refuses that
