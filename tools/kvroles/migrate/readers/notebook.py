@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 from kvroles.evidence import kinds
@@ -19,7 +20,8 @@ _ROLE = regex("kv_both|kv_producer|kv_consumer")
 
 class _Notebook(ByLine):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
-        """The sites in a notebook's cells; a ``kv_both`` outside them, such as in an output, is of a record."""
+        """The sites in a notebook's cells; a ``kv_both`` outside them, such as in an output, is of a record
+        if the notebook is whole, and unread otherwise."""
         return _read(text, owner, file)
 
 
@@ -49,8 +51,18 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
             if _ROLE.search(source.s) and not section.name.startswith("#"):
                 section = up  # a text is about the next role only; a heading is about all cells up to the next text
     known = {s.pos for s in out}
-    out += [Site(t.at(i), up, "log") for i in t.tokens() if t.at(i) not in known]
-    return out
+    left = [t.at(i) for i in t.tokens() if t.at(i) not in known]
+    kind = "log" if left and _parses(t.s) else "unread"
+    return out + [Site(place, up, kind) for place in left]
+
+
+def _parses(s: str) -> bool:
+    """Whether a notebook is whole: of a broken one nobody knows which part of it is an output."""
+    try:
+        json.loads(s)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _of_cell(source: Text, lang: str, owner: Scope, ctx: File) -> list[Site]:

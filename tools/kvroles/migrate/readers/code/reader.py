@@ -25,6 +25,8 @@ from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.words import role_set
 
 _HOLDS_CONFIG = regex(r"[{\[]\s*\\*[\"']|--\w")  # an object, or a command; {name} is what is put into a message
+# The same, or a part of it: a key, a connector, the role itself.
+_OF_CONFIG = regex(rf"{_HOLDS_CONFIG.pattern}|\A\s*(?:kv_\w+|\w+Connector)\s*\Z")
 
 
 class Code:
@@ -84,7 +86,9 @@ def _string(unit: Unit, node: Node, inner: Node) -> list[Site]:
         return [Site(word.at(k), scope, "expectation") for k in word.tokens()]
     alone = node.parent is not None and node.parent.type in {"expression_statement", "module", "block"}
     if alone and spec.grammar == "python":
-        return [Site(word.at(k), scope, "prose") for k in word.tokens()]
+        # Where the code does not parse, a string may stand alone because what takes it is not understood.
+        kind = "unread" if unit.root.has_error and _OF_CONFIG.search(word.s) else "prose"
+        return [Site(word.at(k), scope, kind) for k in word.tokens()]
     if raised(unit, node) and not _HOLDS_CONFIG.search(word.s):
         return [Site(word.at(k), scope, "message") for k in word.tokens()]
     if word.s.strip() == TOKEN:
