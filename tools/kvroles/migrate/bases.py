@@ -47,7 +47,7 @@ def under(s: str, i: int, lang: str) -> str:
     line = s[max(start, i - _NEAR) : i]
     if lang in _CODE and (m := _MEMBER.search(line)) is not None:
         name = m["name"]
-        return "" if _sets_connector(s, name) or _shown(s, name, i) else overlays.short(name)
+        return "" if _of_connector(s, name) or _shown(s, name, i) else overlays.short(name)
     if (m := _FILTER.search(line)) is not None and "onnector" not in line:
         return m["path"]
     if _KEY.fullmatch(line) is not None and (included := _included(s, start, i)):
@@ -101,8 +101,10 @@ def _beside(lines: list[str], indent: int) -> Iterator[str]:
         yield line
 
 
-def _sets_connector(s: str, name: str) -> bool:
-    return re.search(rf"(?<![\w.]){re.escape(name)}(?:\.|\[[\"'])kv_?[cC]onnector", s) is not None
+def _of_connector(s: str, name: str) -> bool:
+    """Whether the text sets the connector of the config ``name``, or gives the config to one: ``LMCacheConnectorV1(config)``."""
+    own = rf"(?<![\w.]){re.escape(name)}"
+    return re.search(rf"{own}(?:\.|\[[\"'])kv_?[cC]onnector|onnector\w*\([^()\n]*{own}\b", s) is not None
 
 
 def _shown(s: str, given: str, at: int) -> bool:
