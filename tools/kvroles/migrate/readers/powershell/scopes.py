@@ -9,11 +9,12 @@ from itertools import islice, pairwise
 from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, conditions, data_cues, kinds, pickers
-from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned, own
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
-from kvroles.migrate.readers.powershell.source import Source
+from kvroles.migrate.readers.powershell.source import SET, Source
+from kvroles.migrate.readers.shell.script import SERVER
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
 
@@ -57,7 +58,8 @@ class Script(Source):
                 case "command" | "array_literal_expression" if words := self._words(owner):
                     scope = self._command(words, node, scope)
             if owner.type == "statement_list":
-                scope = self._before(inner, self._otherwise(owner, inner, scope))
+                scope = self._told(owner, inner, node, self._otherwise(owner, inner, scope))
+                scope = self._before(inner, scope)
         if choice is not None:
             scope = branches_of.scope_of(choice.branch(self.t.s, node.start_byte), scope, self.t, self.ctx)
         return scope
@@ -85,6 +87,23 @@ class Script(Source):
             if mentioned(m["taker"]) == {other}:
                 return kinds.HANDED_ON.cue(other, m["taker"], self.t.at(m.start("taker")))
         return None
+
+    def _told(self, block: Node, inner: Node, site: Node, up: Scope) -> Scope:
+        """The scope of ``inner`` behind what sets a role's variable, if that still has its value at ``site`` and no server was
+        started since: ``$env:ROLE = 'prefill'``."""
+        before = [c for c in islice(block.named_children, MANY) if c.end_byte <= inner.start_byte]
+        for statement in reversed(before if inner.type != "function_statement" else []):  # it may be called at any time
+            source = grammar.text(self.t, statement)
+            if (m := SET.fullmatch(source.strip())) is not None:
+                between = self.t.s[statement.end_byte : site.start_byte]
+                again = rf"(?im)\${{?(?:\w+:)?{re.escape(m[1])}\}}?(?:\s*=(?!=)|\s+in\b)|^[ \t]*\.[ \t]"
+                place = self.t.at(statement.start_byte)
+                cues = argv.env_cues(m[1], m[3] if m[2] is None else m[2], place, self.ctx)
+                if cues and cues[0].weight == Weight.FLAG and re.search(again, between) is None:
+                    return Scope("block", "", up, [kinds.ROLE_ASSIGNED.cue(cues[0].side, source.strip()[:80], place)])
+            elif SERVER.search(source):
+                break
+        return up
 
     def _otherwise(self, block: Node, inner: Node, up: Scope) -> Scope:
         """The scope of ``inner`` where an ``if`` before it leaves: ``if ($Role -ne 'prefill') { exit }``."""

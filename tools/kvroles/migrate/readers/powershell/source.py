@@ -27,9 +27,12 @@ _DATA = STRINGS | {"hash_literal_body", "array_expression", "decimal_integer_lit
 _TRUTHS = frozenset({"$true", "$false"})
 _WORDS = STRINGS | {"generic_token", "command_parameter", "variable", "decimal_integer_literal"}
 # A line that sets a variable to one string without an expansion.
-_SET = regex(
+SET = regex(
     r"(?im)^[ \t]*(?:\[\w+\]\s*)?\$(?:env:|script:|global:)?(\w+)\s*=\s*(?:\"([^\"$`\n]*)\"|'([^'\n]*)')[ \t\r]*(?:;[ \t\r]*)?$"
 )
+
+
+_APART_MARK = regex(r"(?<=[ \t])--(?=\s)")
 
 
 class Source:
@@ -43,7 +46,10 @@ class Source:
         masked = bytearray(t.ascii())
         for choice in self.choices:  # the grammar lacks ``c ? a : b``: masked, it is parsed as the list ``c , a , b``
             masked[choice.mark] = masked[choice.colon] = ord(",")
-        self.root = grammar.parse("powershell", t, masked=bytes(masked) if self.choices else None)
+        apart = [m.start() for m in _APART_MARK.finditer(t.s)]
+        for i in apart:  # nor does it know the ``--`` of a command
+            masked[i : i + 2] = b"__"
+        self.root = grammar.parse("powershell", t, masked=bytes(masked) if self.choices or apart else None)
 
     def _choice(self, node: Node) -> Choice | None:
         """The ``c ? a : b`` of which a node is a value; None if it is of none."""
@@ -115,7 +121,7 @@ class Source:
     @cached_property
     def _values(self) -> list[tuple[str, str]]:
         """The script's variables that are set to a plain string, each time with that."""
-        return [(m[1], m[3] if m[2] is None else m[2]) for m in _SET.finditer(self.t.s)]
+        return [(m[1], m[3] if m[2] is None else m[2]) for m in SET.finditer(self.t.s)]
 
     @cached_property
     def _connectors(self) -> list[tuple[str, str]]:
