@@ -11,7 +11,19 @@ from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import OFF, PD, may_be_role_key, mentioned, name_sides, own, role_key, turns
+from kvroles.evidence.names import (
+    OFF,
+    ON,
+    PD,
+    may_be_role_key,
+    mentioned,
+    name_sides,
+    own,
+    role_key,
+    side_word,
+    split_name,
+    turns,
+)
 from kvroles.evidence.patterns import regex
 
 # Keys whose value names the server that their mapping is about.
@@ -52,6 +64,9 @@ _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
 _LOOPS = frozenset(
     {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "parallel", "for_each"}
 )  # Ansible, Argo, CI
+
+
+_PREFILL_ON = regex(r"(?i)(?<![a-z])prefill[\"']?\s*[:=]\s*\$?true\b")
 
 
 def one_side(name: str, ctx: FileCtx) -> Side | None:
@@ -173,10 +188,8 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
     for said in m.kept("said", lambda: _said(m, ctx)):
         if not (said.of_itself and said.key == through):
             scope.cues += said.cues
-    profiles = m.get("profiles") if not scope.cues else None
-    started = seq_words(profiles) if isinstance(profiles, Seq) else None
-    if started and len(started) == 1 and (side := ctx.role_of(started[0].s)) in (Side.PREFILL, Side.DECODE):
-        scope.cues.append(kinds.LABEL.cue(side, f"profiles: {started[0].s}", started[0].pos))
+    if not scope.cues:
+        scope.cues += m.kept("listed", lambda: _listed(m, ctx))
     if through in _ELSE_KEYS:
         scope.cues = [c for c in scope.cues if c.kind != "condition"]
     words, has_args = m.kept("words", lambda: container_words(m))
@@ -187,6 +200,23 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
     elif m.get("image") is not None:
         scope.kind, scope.launch = "container", True
     return scope
+
+
+def _listed(m: Map, ctx: FileCtx) -> list[Cue]:
+    """The side that a mapping is given as the one item of a list (``profiles: [prefill]``, ``roles: [prefill]``), or as the one
+    of two truths that holds (``prefill: true`` beside ``decode: false``): of decode only where prefill is on elsewhere."""
+    for k, v in m.pairs:
+        words = seq_words(v) if isinstance(v, Seq) and (k.value == "profiles" or role_key(k.value)) else None
+        if words and len(words) == 1 and (side := ctx.role_of(words[0].s)) in PD:
+            return [kinds.LABEL.cue(side, f"{k.value}: {words[0].s}", words[0].pos)]
+    truths = [(side_word(k.value), k, v) for k, v in m.pairs if isinstance(v, Scalar) and len(split_name(k.value)) == 1]
+    on = {side: (k, v) for side, k, v in truths if side in PD and v.value.lower() in ON}
+    off = {side for side, _, v in truths if side in PD and v.value.lower() in OFF}
+    return [
+        kinds.LABEL.cue(side, f"{k.value}: {v.value}", v.text.at(0))
+        for side, (k, v) in on.items()
+        if side is not None and off == {side.other} and (side is Side.PREFILL or _PREFILL_ON.search(ctx.text.s))
+    ]
 
 
 class _Said(NamedTuple):
