@@ -31,7 +31,7 @@ _NAME_KEYS = frozenset(
     {
         "name", "generateName", "container_name", "containerName", "hostname", "serviceName", "service", "component", "app",
         "id", "workload", "namePrefix", "nameSuffix",
-        "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
+        "job", "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
         "hosts", "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
     }
 )  # fmt: skip

@@ -31,12 +31,32 @@ def connector(unit: Source, assign: Node) -> str | None:
     if re.fullmatch(r"\w+", left.split(":")[0].strip()):
         return _named_beside(unit, block)
     stem = re.sub(r"(?:\[[\"'][\w-]+[\"']\]|\.\w+)$", "", left)
-    found = {
-        value
-        for place, value in unit.kept("connectors", block, partial(_connectors_set, unit, block))
-        if unit.t.s.endswith(stem, block.start_byte, place)
-    }
-    return next(iter(found)) if len(found) == 1 else _made_of(unit, stem, assign) if not found else None
+    found = _on(unit, stem, block)
+    if not found and (made := _made_of(unit, stem, assign)) is not None:
+        return made
+    return next(iter(found)) if len(found) == 1 else None if found else _further_out(unit, stem, block)
+
+
+def _on(unit: Source, stem: str, block: Node) -> set[str]:
+    """The connectors that a block, or one in it, sets on the object ``stem``."""
+    set_ = unit.kept("connectors", block, partial(_connectors_set, unit, block))
+    return {value for place, value in set_ if unit.t.s.endswith(stem, block.start_byte, place)}
+
+
+def _further_out(unit: Source, stem: str, block: Node) -> str | None:
+    """The one connector that the function round a block sets on the object ``stem``, by a statement that is run before the
+    block whatever branch that is in."""
+    for outer in grammar.owners(block):
+        if outer.type in unit.spec.function:
+            return None
+        if outer == block or outer.type not in unit.spec.block or len(found := _on(unit, stem, outer)) != 1:
+            continue
+        for place, _ in unit.kept("connectors", outer, partial(_connectors_set, unit, outer)):
+            held = next((o for o in grammar.owners(unit.at(place)) if o.type in unit.spec.block), None)
+            if held == outer and place < block.start_byte and unit.t.s.endswith(stem, outer.start_byte, place):
+                return next(iter(found))
+        return None
+    return None
 
 
 def _made_of(unit: Source, name: str, use: Node) -> str | None:
