@@ -22,7 +22,7 @@ _ASKED_BEFORE = regex(
 _WORDS = regex(r"(?<![\w-])\w+(?![\w-])")
 _ASKED_AFTER = regex(
     r"""(?x) \s* (?: [=!]==? | \bin\b | \bis\b | => | ->\s | \(["']kv_
-      | \)?\s*\[number\] | :?=(?!=) | :\s*[\w.<>\[\], &|"']{0,160}=(?!=)
+      | \)?\s*\[number\] | :?=(?!=) | :\s*(?:[\w.<>\[\], &|"']|;\s*\w+\]){0,160}=(?!=)
       | (?:\s+\w+)?\s*=(?!=)
       | \.(?:includes|contains|indexOf|index|count|has|some|every|join|length|len|value|as_str)\b | ["'`] )"""
 )
@@ -49,6 +49,7 @@ _FUNCTION = regex(
 )
 _HEAD = 600  # characters before a list in which the head of its function stands
 _UNPACKED = regex(r"(?m)[\]})]\s*:?=\s*\(?\s*$|^\s*\(?\w+(?:\s*,\s*\*?\w+)+\)?\s*:?=\s*[\[(]?\s*$")
+_TYPED = regex(r"\w\s*:[^=\n(){}]{1,60}\]\s*=\s*$")  # ROLES: [&str; 3] =
 _ALIAS = regex(r"(\w+)\s*(?::[^=\n]{0,60})?=\s*(?:\w+\.)?Literal\s*$")
 _MEMBER = regex(r"(?:\.|:|->|[=(\[{,]|\breturn)\s*$")
 _TAKES = regex(r"\s*\)\s*\[(?!\s*(?:number|keyof)\b)")
@@ -114,7 +115,7 @@ def list_used(s: str, i: int, near: str, lang: str, *, hops: int = 2) -> bool:
     function that gives it back, or by names that each take one role of it. Of a type only what takes its members counts."""
     if (alias := _ALIAS.search(near)) is not None:
         return taken_from(s, alias[1])
-    if _UNPACKED.search(near):
+    if _UNPACKED.search(near) and not _TYPED.search(near):
         return True
     if (named := _LIST_NAMED.search(near)) is not None:
         return put_to_use(s, named[1], lang, hops=hops)
