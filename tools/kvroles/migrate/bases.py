@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from kvroles.evidence.patterns import regex
 from kvroles.migrate import overlays, regions
 
 _FAR = 80  # characters before an object in which what it is added to or given to is named
+_PATH = 300  # characters of a patch's path before its value
 _LINES = 60  # of a mapping, on each side of its role
 _NEAR = 2000  # characters before and behind a role in which its object begins and ends
 _CODE = frozenset({"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", ""})
@@ -31,6 +33,14 @@ _MEMBER = regex(rf"(?P<name>(?<![\w$.]){_NAME}?)(?:\.|\[[\"'])kv_?[rR]ole(?:[\"'
 _FILTER = regex(r"(?:^|[\s'\"|(,])(?P<path>\.(?:[\w.\[\]-]*\.)?\"?kv_?[rR]ole)\"?\s*\|?=\s*\\*[\"']\Z")  # jq's and yq's
 _INCLUDED = regex(r"[ \t]*\{\{-?\s*(?P<given>(?:include|template|tpl|toYaml)\b[^\n{}]*?)\s*-?\}\}[ \t]*")
 _INDENTED = regex(r"\bn?indent\s+(\d+)")
+# What a mapping names that it is laid over: Compose's ``extends``, Hydra's ``defaults``, Terraform's module, the object
+# that a JSON patch changes.
+_EXTENDS = regex(r"(?m)^[ \t]*[\"']?(?P<given>extends|inherits)[\"']?[ \t]*:")
+_DEFAULTS = regex(r"(?m)^(?P<given>defaults):[ \t]*\r?\n[ \t]*- ")
+_MODULE = regex(r"\b(?P<given>module)\s+\"[\w-]+\"\s*\Z")
+_PATCHED = regex(
+    r"\b(?P<given>path)[\"']?\s*:\s*[\"']?/[\w/~.-]*?kv_?[rR]ole[\"']?\s*,?\s*[\"']?value[\"']?\s*:\s*[\"']?\Z"
+)
 _KEY = regex(r"[ \t]*(?:- )?[\"']?kv_?[rR]ole[\"']?:\s*[\"']?\Z")
 # What a name is set to where the file shows it: an object, an empty one, or what a constructor is given.
 _LITERAL = regex(
@@ -50,8 +60,9 @@ def under(s: str, i: int, lang: str) -> str:
         return "" if _of_connector(s, name) or _shown(s, name, i) else overlays.short(name)
     if (m := _FILTER.search(line)) is not None and "onnector" not in line:
         return m["path"]
-    if _KEY.fullmatch(line) is not None and (included := _included(s, start, i)):
-        return included
+    included = _included(s, start, i) if _KEY.fullmatch(line) is not None else ""
+    if named := included or _named(s, start, i):
+        return named
     pairs = regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR))
     own, outer = next(pairs, None), next(pairs, None)
     if own is None or "onnector" in s[slice(*own)]:
@@ -66,7 +77,7 @@ def _givens(s: str, own: tuple[int, int], outer: tuple[int, int] | None) -> Iter
     a, b = own
     for m in _SPREAD.finditer(regions.flat(s, a + 1, b - 1)):
         yield m["given"], a + 1 + m.start("given")
-    for found in (_ADDED.search(s, max(0, a - _FAR), a), _ADDS.match(s, b)):
+    for found in (_ADDED.search(s, max(0, a - _FAR), a), _MODULE.search(s, max(0, a - _FAR), a), _ADDS.match(s, b)):
         if found is not None:
             yield found["given"], found.start("given")
     for x, y in (own, outer) if outer is not None else (own,):
@@ -79,6 +90,20 @@ def _givens(s: str, own: tuple[int, int], outer: tuple[int, int] | None) -> Iter
             yield m["given"], x + 1 + m.start("given")
         if called["on"] and not merged and _CHANGES.match(called["call"]):
             yield called["on"], called.start("on")
+
+
+def _named(s: str, start: int, i: int) -> str:
+    """What the mapping that holds index ``i``, in the line that begins at ``start``, says it is laid over; empty if nothing."""
+    if (m := _PATCHED.search(s, max(0, i - _PATH), i)) is not None:
+        return m["given"]
+    if s[start : start + 1] not in {" ", "\t"} and (m := _DEFAULTS.search(s, 0, _NEAR)) is not None:
+        return m["given"]
+    for a, b in regions.blocks(s, i):
+        if "onnector" in s[a:b]:
+            break
+        if (m := _EXTENDS.search(s, a, b)) is not None:
+            return m["given"]
+    return ""
 
 
 def _included(s: str, start: int, i: int) -> str:
@@ -101,6 +126,7 @@ def _beside(lines: list[str], indent: int) -> Iterator[str]:
         yield line
 
 
+@lru_cache(maxsize=512)
 def _of_connector(s: str, name: str) -> bool:
     """Whether the text sets the connector of the config ``name``, or gives the config to one: ``LMCacheConnectorV1(config)``."""
     own = rf"(?<![\w.]){re.escape(name)}"
@@ -114,8 +140,12 @@ def _shown(s: str, given: str, at: int) -> bool:
     name = given.removeprefix("local.").lstrip("$")
     if given.endswith(("Default::default", "default")) or name in {"dict", "Object"}:
         return True
-    if not re.fullmatch(r"\w+", name):
-        return False
+    return re.fullmatch(r"\w+", name) is not None and _set_here(s, name)
+
+
+@lru_cache(maxsize=512)
+def _set_here(s: str, name: str) -> bool:
+    """Whether the text sets a name to a mapping that holds all its settings itself."""
     set_to = re.search(rf"(?<![\w.]){name}\s*(?::[^=\n,(){{}}]+)?:?=(?!=)\s*", s)
     if set_to is None:
         return False
