@@ -55,7 +55,7 @@ _IS_SIDE = regex(
 _EXTENDS = frozenset(
     {
         "extends", "extend", "inherits", "inherit", "inherits_from", "inherit_from", "$ref", "base", "parent",
-        "_base_", "based_on", "from", "same_as", "sameAs", "like", "copy", "copy_of", "copyOf", "use", "template",
+        "_base_", "based_on", "from", "ref", "same_as", "sameAs", "like", "copy", "copy_of", "copyOf", "use", "template",
     }
 )  # fmt: skip
 # Keys under which a mapping holds what is taken where its condition is not met.

@@ -154,6 +154,8 @@ class _RecipeFile:
         word = rf"{re.escape(name)}(?![\w-])"
         runs = re.compile(rf"(?:\$[({{]MAKE[)}}]|\b(?:make|just))(?:[ \t]+(?:-[^\s]+|[\w.-]+=\S*))*[ \t]+{word}")
         out += [scope for scope, body in self._bodies if scope.name != name and runs.search(body.s)]
+        of_it = {rule.name for rule in self._rules if self._make and name in rule.needs.split()}
+        out += [scope for scope, body in self._bodies if scope.name in of_it and _NEEDED.search(body.s)]
         for m in re.finditer(rf"(?m)^alias[ \t]+([\w-]+)[ \t]*:=[ \t]*{word}", self.t.s) if not self._make else ():
             place = self.t.at(m.start())
             scope = Scope("target", m[1], self.up, place=place)
@@ -284,6 +286,9 @@ class _RecipeFile:
             if mentioned(taker) == {side.other} and (m := use.search(value.s)) and not TOKEN_RE.search(value.s):
                 return kinds.HANDED_ON.cue(side.other, taker, value.at(m.start()))
         return None
+
+
+_NEEDED = regex(r"\$[({]?[<^]")  # what a rule needs, in its recipe
 
 
 def _chosen(value: Text, scope: Scope, ctx: File, *, make: bool) -> list[tuple[Text, Scope]]:

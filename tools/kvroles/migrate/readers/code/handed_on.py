@@ -14,10 +14,13 @@ from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Source
 
-_COPIES = r"(?:copy|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
+_COPIES = r"(?:copy|iter|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
 _COPIED = regex(
     r"\.(?:model_copy|copy|clone|deep_?copy|_replace)\(|\b(?:deepcopy|copy\.copy|dataclasses\.replace|structuredClone)\("
 )
+# What puts its argument into what it is called on (``decode.update(prefill)``), or into its first argument.
+_PUTS_IN = regex(r"(?:update|extend\w*|merge|append|push|apply|configure|start|launch|run)$")
+_PUTS_INTO_FIRST = regex(r"(?:Object\.assign|_\.(?:merge|assign|extend)|maps\.Copy|copy)$")
 _ALONE = regex(r"^[\"'`]([\w./-]+)[\"'`]$")
 _NAMED = regex(r"^(?:name|role|side|mode|id|host|service|component|worker|instance)\s*=\s*[\"']([\w./-]+)[\"']$")
 _ITEM = regex(r"(\w+)\[[\"'`]([\w-]+)[\"'`]\]")  # kv["prefill"], as the target of an assignment
@@ -48,7 +51,7 @@ def _part_of(table: str, key: str) -> str:
     """The pattern of what takes the value of ``key`` out of a table."""
     part = re.escape(key)
     taken = rf"\[\s*[\"'`]{part}[\"'`]\s*\]|\.{part}\b(?!\()|\.get\(\s*[\"']{part}[\"']"
-    return rf"(?<![\w.]){re.escape(table)}(?:{taken})"
+    return rf"(?<!\w)(?<!\w\.){re.escape(table)}(?:{taken})"
 
 
 class HandedOn(Source):
@@ -192,7 +195,10 @@ class HandedOn(Source):
         if owner.type in self.spec.call and (given := owner.child_by_field_name("arguments")) is not None:
             named = [m.group(1) for c in given.named_children if (m := _ALONE.match(grammar.text(self.t, c)))]
             named += [m.group(1) for c in given.named_children if (m := _NAMED.match(grammar.text(self.t, c)))]
-            called = self.called(owner).rsplit(".", 1)[-1]
+            receiver, _, called = self.called(owner).rpartition(".")
+            named += [receiver] if _PUTS_IN.match(called) else []
+            if _PUTS_INTO_FIRST.match(self.called(owner)) and (first := given.named_children[0]) != use:
+                named.append(grammar.text(self.t, first))
             named += [called] if ABOUT_A_SERVER.search("_".join(split_name(called))) else []
             taken = [n for n in named if mentioned(n)]
             return taken[0] if len(taken) == 1 else ""
