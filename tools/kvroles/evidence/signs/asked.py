@@ -1,4 +1,4 @@
-"""A word, other than a role, that a text asks for or lists and sets nothing to: the name of another connector."""
+"""A word, other than a role, that a text asks for, lists or tells of and sets nothing to: the name of another connector."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.comparisons import compared, searched
+from kvroles.evidence.signs.messages import told
 from kvroles.evidence.signs.place import NEAR, Place, Q, opened
 
 _ASKED_BEFORE = regex(
@@ -20,10 +21,12 @@ _OF_ONE = frozenset({"kv", "connector", "connectors", "arg", "args", "argument",
 
 
 def asked(s: str, i: int, word: str, lang: str) -> bool:
-    """Whether the ``word`` at index ``i`` of ``s``, a text in ``lang``, is but asked for: compared with, searched for, or one
-    of a list of what there is or is left out."""
+    """Whether the ``word`` at index ``i`` of ``s``, a text in ``lang``, is but asked for: compared with, searched for, told to
+    people, or one of a list of what there is or is left out."""
     before, after = s[max(0, i - NEAR) : i], s[i + len(word) : i + len(word) + NEAR]
     place = Place(s, i, before, before[before.rfind("\n") + 1 :], after, lang)
+    if told(place):
+        return True
     return compared(place) or searched(place) or _ASKED_BEFORE.search(place.line) is not None or _one_of_many(place)
 
 

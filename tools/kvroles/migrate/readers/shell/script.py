@@ -20,6 +20,7 @@ from kvroles.migrate.readers.mapping import objects
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.template import actions as template
 
+_CONDITIONAL = frozenset({"if_statement", "case_statement", "list", "while_statement"})
 BLOCKS = frozenset(
     {"program", "do_group", "compound_statement", "subshell", "if_statement", "else_clause", "elif_clause", "case_item", "list"}
 )  # fmt: skip
@@ -167,6 +168,7 @@ class Source:
         self.nest = template.nest(t.s) if templated else template.Nest()
         self._around: dict[int, Scope] = {}  # of a branch of the template: its scope
         self._values: list[tuple[str, str]] | None = None
+        self._perhaps: set[str] = set()  # the variables that are set where a condition holds
         self._words: dict[tuple[int, int, str], tuple[list[argv.Word], list[Node], list[argv.Word]]] = {}
         self._naming: list[tuple[str, str]] | None = None
         self._left: dict[tuple[int, int], list[Node]] = {}
@@ -351,19 +353,24 @@ class Source:
         """Every assignment of the script: the variable, and its value without quotes."""
         if self._values is None:
             self._values = []
-            todo = [self.root]
+            todo = [(self.root, False)]
             while todo:
-                node = todo.pop()
+                node, perhaps = todo.pop()
                 value = node.child_by_field_name("value") if node.type == "variable_assignment" else None
                 if value is not None:
                     self._values.append((assigned(self.t, node), shell_words.unquote(self.t, value).s))
-                todo += node.named_children
+                    if perhaps:
+                        self._perhaps.add(self._values[-1][0])
+                todo += [(c, perhaps or node.type in _CONDITIONAL) for c in node.named_children]
         return self._values
 
     def value_of(self, name: str) -> str | None:
-        """The one value that variable ``name`` is set to, or None. ``${X:-NixlConnector}`` counts as its default."""
+        """The one value that variable ``name`` is set to, or None. ``${X:-NixlConnector}`` counts as its default. What is set
+        under a condition may have another value too: that counts only if it is NIXL's connector."""
         found = {connectors.named(value) for key, value in self.values() if key == name}
-        return next(iter(found)) if len(found) == 1 else None
+        value = next(iter(found)) if len(found) == 1 else None
+        perhaps = name in self._perhaps and connectors.kind_of(value, self.ctx.nixl) is not connectors.Kind.NIXL
+        return None if perhaps else value
 
 
 def _covers(assignment: Node, use: Node, own: Node, t: Text, name: str) -> bool:
