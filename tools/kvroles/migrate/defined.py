@@ -10,7 +10,7 @@ from functools import lru_cache
 from kvroles.evidence import decide, given, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import PD, is_distinct, mentioned
+from kvroles.evidence.names import PD, is_distinct, mentioned, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import hits, neighbours
@@ -86,23 +86,33 @@ def of_values(ctx: FileCtx, keys: list[str]) -> dict[Side, Cue]:
     return out
 
 
-def by_name(ctx: FileCtx, names: set[str]) -> dict[str, dict[Side, Cue]]:
+def by_name(ctx: FileCtx, names: set[tuple[str, str]]) -> dict[tuple[str, str], dict[Side, Cue]]:
     """What each side, prefill or decode, is seen to use the variables, keys or objects ``names`` of this file for, in the files
-    beside it or one folder up that do not set them themselves. Each of these files is read once."""
+    beside it or one folder up that do not set them themselves. With a name stands the part of the object that is meant, or an
+    empty text. Each of these files is read once."""
     folder = os.path.dirname(ctx.path)
     where = [folder] if "/" not in ctx.name else [folder, os.path.join(folder, "..")]
-    out: dict[str, dict[Side, Cue]] = {name: {} for name in names}
+    out: dict[tuple[str, str], dict[Side, Cue]] = {name: {} for name in names}
     for path in [p for f in where for p in files_in(f) if os.path.normpath(p) != os.path.normpath(ctx.path)]:
         data = hits.look(path).data
-        found = [name for name in names if name.encode() in data]
+        found = [(name, part) for name, part in names if name.encode() in data]
         if not found:
             continue
         s = data.decode("utf-8", "replace")
         shown = shown_path(os.path.dirname(ctx.name), folder, path)
         other = File(path, shown, Text(s))
-        for name in sorted(name for name in found if not given.defines(s, name) and _means_it(s, name)):
-            out[name] = _used(other, name, "uses") | out[name]
+        for name, part in sorted(found):
+            if not given.defines(s, name) and _means_it(s, name):
+                for taken in _taken(s, name, part):
+                    out[name, part] = _used(other, taken, "uses") | out[name, part]
     return out
+
+
+def _taken(s: str, name: str, part: str) -> list[str]:
+    """By which words a text takes the object ``name``, or its ``part``: by the name, and by the part if that is named too. Where
+    the twin of the part is named, the name says nothing of which of the two is taken."""
+    by_part = [part] if part and mentions.names(s, part) else []
+    return by_part if part and any(mentions.names(s, twin) for twin in twins(part)) else [name, *by_part]
 
 
 def _means_it(s: str, name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from kvroles.evidence import decide, kinds
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
@@ -177,15 +179,16 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
         return verdicts
     decided = [v is not None and v.side in PD for v in verdicts]
     holders = [_holder(s, ctx) if there else None for s, there in zip(sites, decided, strict=True)]
-    names = {h.name for h in holders if h is not None}
+    parts = [(h.name, _part(s, h)) if h is not None else None for s, h in zip(sites, holders, strict=True)]
+    names = {part for part in parts if part is not None}
     if not names:
         return verdicts
     from kvroles.migrate import defined  # lazy: only few values have names that other files may use
 
     uses = defined.by_name(ctx, names)
     out: list[Verdict | None] = []
-    for holder, v in zip(holders, verdicts, strict=True):
-        used = uses[holder.name] if holder is not None else {}
+    for holder, part, v in zip(holders, parts, verdicts, strict=True):
+        used = uses[part] if part is not None else {}
         if v is not None and v.side is not None and (taken := used.get(v.side.other)) is not None:
             v = Verdict(None, "shared", [*v.cues, taken], holder=holder)
         out.append(v)
@@ -209,6 +212,13 @@ def _holder(site: Site, ctx: File) -> Scope | None:
     named = (s for s in reversed(chain) if s.kind in kinds_of and s.name)
     shared = _OBJECTS | ({"variable"} if lang == "go" else set())
     return next((s for s in named if s.kind in shared or (is_distinct(s.name) and mentioned(s.name))), None)
+
+
+def _part(site: Site, holder: Scope) -> str:
+    """The entry of a ConfigMap or Secret that a site is in; empty for any other holder."""
+    inside = takewhile(lambda s: s is not holder, site.scope.chain())
+    keys = [s.name for s in inside if s.kind in {"key", "file"}] if holder.kind in _OBJECTS else []
+    return keys[-2] if len(keys) > 1 and keys[-1] in {"data", "stringData"} else ""
 
 
 def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
