@@ -79,6 +79,7 @@ _IMPORTS = {
     "rust": r"\buse\s+[\w:]*?{folder}(?:::)?(?<!\w){stem}\b|\bmod\s+{stem}\s*;",
 }
 _OWN_CONFIG = regex(r"kv_?[rR]ole|kv_?[cC]onnector")
+_NONE_RUNS = regex(r"\b(?:replicas|count)[\"']?\s*[:=]\s*0\b")
 _UNIT = regex(r"\.(?:service|container)(?:\.\w+)?$")
 _KUSTOMIZE = frozenset({"kustomization.yaml", "kustomization.yml"})
 _SOURCES = (
@@ -107,6 +108,23 @@ def uses(ctx: FileCtx) -> dict[Side, Cue]:
     for side, cue in _by_folder(ctx):
         out.setdefault(side, cue)
     return out
+
+
+def configures_twin(ctx: FileCtx, names: set[str]) -> bool:
+    """Whether a file beside this one names the twin of one of ``names`` and holds a config of vLLM's: ``vllm-prefill`` of
+    ``vllm-decode``. Not where its prefill servers are switched off."""
+    if ctx.path == "-":
+        return False
+    others = {twin for name in names for twin in twins(name)}
+    beside = [p for p in files_in(os.path.dirname(ctx.path)) if os.path.normpath(p) != os.path.normpath(ctx.path)]
+    texts = (neighbours.text(path) for path in beside) if others else ()
+    return any(
+        any(mentions.names(text, twin) for twin in others)
+        and _OWN_CONFIG.search(text) is not None
+        and _NONE_RUNS.search(text) is None
+        and Deployment(Text(text)).prefill_off is None
+        for text in texts
+    )
 
 
 # How one of Ansible's roles takes another whole, and how a play does.

@@ -26,7 +26,7 @@ _VARS = regex(r"(?:^|/)(?:group_vars|host_vars|vars|defaults)/|(?:^|/)vars\.ya?m
 def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | None]:
     """The verdict on each site that is a role of NIXL's connector, or of one of ``nixl``; None for any other."""
     out = [_verdict(s, ctx, nixl) for s in sites]
-    out = _made_into(_used_elsewhere(_file_name_last(_beside_prefill(out), ctx), ctx), ctx)
+    out = _made_into(_used_elsewhere(_file_name_last(_beside_prefill(out, ctx), ctx), ctx), ctx)
     out = _fallen_back_on(sites, out, ctx)
     out = _by_name(sites, _of_values(sites, _replaced(sites, out, ctx), ctx), ctx)
     out = _included(sites, out, ctx)
@@ -40,19 +40,20 @@ def _verdict(site: Site, ctx: File, nixl: frozenset[str]) -> Verdict | None:
     return decide.weigh(site, ctx)
 
 
-def _beside_prefill(verdicts: list[Verdict | None]) -> list[Verdict | None]:
-    """Decide for decode where only a label says it, if the same file configures a prefill instance."""
-    prefill = next(
-        (
-            v
-            for v in verdicts
-            if v is not None and v.side is Side.PREFILL and any(c.weight > Weight.FILE for c in v.cues)
-        ),
-        None,
-    )
-    if prefill is None:
+def _beside_prefill(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Decide for decode where only a label says it, if the same file configures a prefill instance, or a file beside it one of
+    the same name but for the side."""
+    labelled = [v for v in verdicts if v is not None and v.label]
+    if not labelled:
         return verdicts
-    return [Verdict(Side.DECODE, "", v.cues) if v is not None and v.label else v for v in verdicts]
+    settled = (v for v in verdicts if v is not None and v.side is Side.PREFILL)
+    here = any(c.weight > Weight.FILE for v in settled for c in v.cues)
+    if not here:
+        from kvroles.migrate import across  # lazy: only few files have a decode server alone
+
+        called = {c.words.rpartition(" ")[2] for v in labelled for c in v.cues}
+        here = across.configures_twin(ctx, {name for name in called if is_distinct(name)})
+    return [Verdict(Side.DECODE, "", v.cues) if here and v is not None and v.label else v for v in verdicts]
 
 
 def _file_name_last(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
