@@ -9,7 +9,6 @@ from tree_sitter import Node
 
 from kvroles.evidence import kinds, pickers
 from kvroles.evidence.frames import Scope
-from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import guard
@@ -71,7 +70,7 @@ class Conditionals(HandedOn):
             other = (
                 head.parent if head.parent is not None and head.parent.type == "expression_statement" else head
             ).next_named_sibling
-        if other is None or self._chained(head) or self._held(other).type in self.spec.branch:
+        if other is None or not self._asks_once(head):
             return ""
         return grammar.text(self.t, other)
 
@@ -99,30 +98,25 @@ class Conditionals(HandedOn):
         sign = node.child_by_field_name("operator")
         return grammar.text(self.t, sign) if sign is not None else ""
 
-    def _is_left_over(self, arm: Node) -> bool:
-        """Whether an arm is for what is neither of the two sides, which have arms of their own: it is no pair of one of them."""
-        head = arm.parent
-        if head is None:
-            return False
-        if arm.type == "else_clause":  # of Python, whose ``elif`` stands beside it
-            asked = [c.child_by_field_name("condition") for c in (head, *head.children) if c.type in self.spec.branch]
-            words = [grammar.text(self.t, c) for c in asked if c is not None]
-            return len(words) > 1 and {self.ctx.holds(w) for w in words} >= set(PD)
-        named = [c.child_by_field_name("pattern") for c in head.children if c.type == arm.type == "match_arm"]
-        patterns = [grammar.text(self.t, c) for c in named if c is not None]
-        own = arm.child_by_field_name("pattern")
-        if not patterns or own is None or grammar.text(self.t, own) != "_":
-            return False
-        return {self.ctx.pattern_side(p) for p in patterns} >= set(PD)
-
     def _fork(self, owner: Node, inner: Node) -> tuple[int, int] | None:
-        """Where the conditional begins that ``owner`` is, or is an arm of, and where the arm does that ``inner`` is in; None of
-        an arm that is no pair of another."""
-        if self._is_left_over(inner if inner.type in self.spec.else_ else owner):
+        """The conditional of two arms that ``owner`` is, or is an arm of, and the arm that ``inner`` is in, each by its place;
+        None of one that has more."""
+        if owner.type in self.spec.case:
+            whole = owner.parent
+            if whole is None or sum(c.type in self.spec.case for c in whole.named_children) != 2:
+                return None
+            return self.t.at(whole.start_byte), owner.start_byte
+        head = owner.parent if owner.type in self.spec.else_ else owner
+        if head is None or head.type not in self.spec.branch or inner.type in self.spec.else_:
             return None
-        if owner.type not in self.spec.case:
-            return self.t.at(owner.start_byte), inner.start_byte
-        return self.t.at(owner.parent.start_byte if owner.parent is not None else 0), owner.start_byte
+        return (self.t.at(head.start_byte), inner.start_byte) if self._asks_once(head) else None
+
+    def _asks_once(self, head: Node) -> bool:
+        """Whether a conditional has no ``else if``, and is none."""
+        other = head.child_by_field_name("alternative")
+        if head.type == "conditional_expression" and head.named_child_count == 3:  # Python's names no fields
+            other = head.named_children[-1]
+        return not self._chained(head) and (other is None or self._held(other).type not in self.spec.branch)
 
     def _fall_into(self, arm: Node) -> list[str]:
         """The patterns of the arms of a ``switch`` that run on into ``arm``; ``*`` of the one for everything else."""
@@ -194,7 +188,8 @@ class Conditionals(HandedOn):
             asked=any(_ASKS.search(o.type) for o in within),
         )
         scope = Scope("branch", "else", up, cues)
-        scope.fork = self.t.at(left[0].branch.start_byte), inner.start_byte
+        if len(left) == 1:
+            scope.fork = self.t.at(head.start_byte), inner.start_byte
         return scope
 
     def _chained(self, head: Node) -> bool:

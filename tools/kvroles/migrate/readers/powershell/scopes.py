@@ -144,13 +144,17 @@ class Script(Source):
         )
         words = grammar.text(self.t, asked) if asked is not None else ""
         if node.type == "switch_clause":  # several on one line are one to the grammar
-            parts = [part for c in node.children for part in (c.children if c.type == "ERROR" else [c])]
-            ends = [c.end_byte for c in parts if c.type == "statement_block" and c.end_byte <= inner.start_byte]
+            ends = [c.end_byte for c in _blocks(node) if c.end_byte <= inner.start_byte]
             words = self.t.s[max(ends, default=node.start_byte) : inner.start_byte].strip()
         words = f"if {self._switched(node)} -eq {words}" if node.type == "switch_clause" else f"if {words}"
         other = _else_of(node) if node.type == "if_statement" and not otherwise else None
         branch = Branch(inner.start_byte, inner.end_byte, words, otherwise, first, other)
-        return branches_of.scope_of(branch, up, self.t, self.ctx)
+        scope = branches_of.scope_of(branch, up, self.t, self.ctx)
+        if node.type == "switch_clause":
+            whole = next((o for o in islice(grammar.owners(node), 1, 5) if o.type == "switch_statement"), node)
+            two = sum(len(_blocks(c)) for c in _clauses(whole)) == 2
+            scope.fork = (self.t.at(whole.start_byte), inner.start_byte) if two else None
+        return scope
 
     def _switched(self, clause: Node) -> str:
         """What a ``switch`` compares: as it stands where a name in it is not of this server's own, else PowerShell's ``$_``."""
@@ -186,6 +190,21 @@ class Script(Source):
         if trailing is not None and not line.lstrip().startswith("#"):
             cues += comments.said([(self.t.at(start + trailing[0]), trailing[1])], self.ctx)
         return Scope("block", "", up, cues) if cues else up
+
+
+def _clauses(switch: Node) -> list[Node]:
+    """The clauses of a ``switch``."""
+    body = next((c for c in switch.named_children if c.type == "switch_body"), switch)
+    held = [
+        c for part in body.named_children for c in (part.named_children if part.type == "switch_clauses" else [part])
+    ]
+    return [c for c in held if c.type == "switch_clause"]
+
+
+def _blocks(clause: Node) -> list[Node]:
+    """What the arms in a clause of a ``switch`` run: several on one line are one clause to the grammar."""
+    parts = [part for c in clause.children for part in (c.children if c.type == "ERROR" else [c])]
+    return [c for c in parts if c.type == "statement_block"]
 
 
 def _else_of(node: Node) -> tuple[int, int] | None:

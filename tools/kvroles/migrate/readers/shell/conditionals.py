@@ -10,7 +10,6 @@ from tree_sitter import Node
 
 from kvroles.evidence import kinds, pickers
 from kvroles.evidence.frames import Scope
-from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
@@ -106,7 +105,8 @@ class Conditionals(Source):
         words = [self._asked(node) for node in left]
         cues = pickers.left_cues(words, first, body, self.ctx, place, asked=asked, shell=True)
         scope = Scope("branch", "else", up, cues)
-        scope.fork = self.t.at(left[0].start_byte), inner.start_byte
+        if len(left) == 1:
+            scope.fork = self.t.at(left[0].start_byte), inner.start_byte
         return scope
 
     def _leaving(self, block: Node) -> list[Node]:
@@ -198,17 +198,17 @@ class Conditionals(Source):
             scope.cues = [] if side is None else [kinds.CONDITION.cue(side, pattern[:60], place)]
         return scope
 
-    def _is_left_over(self, arm: Node) -> bool:
-        """Whether an arm is for what is neither of the two sides, which have arms of their own: it is no pair of one of them."""
-        head = arm.parent
-        if head is None:
-            return False
-        if arm.type == "else_clause":
-            asked = [self._asked(c) for c in (head, *head.children) if c.type in {"if_statement", "elif_clause"}]
-            return len(asked) > 1 and {self.ctx.holds(words, shell=True) for words in asked} >= set(PD)
-        if arm.type != "case_item" or self._pattern(arm) != "*":
-            return False
-        return {self.ctx.pattern_side(self._pattern(c)) for c in head.children if c.type == "case_item"} >= set(PD)
+    def _fork(self, owner: Node, inner: Node | None) -> tuple[int, int] | None:
+        """The conditional of two arms that ``owner`` is, or is an arm of, and the arm that ``inner`` is in, each by its place;
+        None of one that has more."""
+        head = owner.parent if owner.type in {"else_clause", "case_item"} else owner
+        if head is None or inner is None:
+            return None
+        if owner.type == "case_item":
+            two = sum(c.type == "case_item" for c in head.children) == 2
+            return (self.t.at(head.start_byte), owner.start_byte) if two else None
+        chained = owner.type == "elif_clause" or any(c.type == "elif_clause" for c in head.children)
+        return None if chained or inner.type == "else_clause" else (self.t.at(head.start_byte), inner.start_byte)
 
     def _pattern(self, arm: Node) -> str:
         """The pattern of an arm of a ``case``."""

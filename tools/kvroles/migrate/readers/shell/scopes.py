@@ -45,15 +45,10 @@ class Script(Conditionals):
                     scope = self._function(owner, scope, follow)
                 case "if_statement" | "elif_clause" | "else_clause":
                     scope = self._branch(owner, inner, scope)
-                    if not self._is_left_over(inner if inner is not None and inner.type == "else_clause" else owner):
-                        scope.fork = self.t.at(owner.start_byte), inner.start_byte if inner is not None else 0
+                    scope.fork = self._fork(owner, inner)
                 case "case_item":
                     scope = self._case(owner, scope)
-                    if not self._is_left_over(owner):
-                        scope.fork = (
-                            self.t.at(owner.parent.start_byte if owner.parent is not None else 0),
-                            owner.start_byte,
-                        )
+                    scope.fork = self._fork(owner, inner)
                 case "for_statement" | "c_style_for_statement":
                     scope = self._loop(owner, scope)
                 case "list":
