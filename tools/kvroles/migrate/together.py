@@ -72,7 +72,7 @@ def _function(site: Site, ctx: File) -> tuple[int, int] | None:
 def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
     """Take back the rewrite of one side of a pair if the other side is not decided or not read, and so stays as it is.
 
-    A pair is two sites whose owners, or the conditions round them, are twins by name, or the two arms of a conditional.
+    A pair is two sites whose owners are twins by name, or the two arms of a conditional that asks but once.
     """
     owned = {site.pos for site in sites}  # another spelling of kv_both is a finding whose owner nobody knows
     written = {f.pos: f for f in found if f.role is not None and not any(c.kind == "answer" for c in f.cues)}
@@ -80,11 +80,11 @@ def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
     if not written or not left or len(sites) > _MANY:
         return
     both = [site for site in sites if site.pos in written or site.pos in left]
-    names = {site.pos: (_names(site, _NAMED), _names(site, _NAMED | {"branch"})) for site in both}
+    names = {site.pos: _names(site) for site in both}
     forks = {site.pos: _forks(site) for site in both}
     conditions = {site.pos: _condition(site, written[site.pos].side) for site in both if site.pos in written}
     for pos, f in written.items():
-        twin = next((left[p] for p in left if any(map(_twin, names[pos], names[p]))), None)
+        twin = next((left[p] for p in left if _twin(names[pos], names[p])), None)
         if twin is None and (head := conditions[pos]) is not None:
             arms = {p: forks[p][head] for p in forks if head in forks[p]}
             others = [p for p in arms if arms[p] != arms[pos]]
@@ -115,9 +115,9 @@ def _condition(site: Site, side: Side | None) -> int | None:
     )
 
 
-def _names(site: Site, kinds: frozenset[str]) -> tuple[str, ...]:
-    """The names of a site's owners of some kinds, as far as a twin may have other ones."""
-    return tuple(s.name for s in site.scope.chain() if s.name and s.kind in kinds)
+def _names(site: Site) -> tuple[str, ...]:
+    """The names of a site's owners, as far as a twin may have other ones."""
+    return tuple(s.name for s in site.scope.chain() if s.name and s.kind in _NAMED)
 
 
 def _twin(names: tuple[str, ...], others: tuple[str, ...]) -> bool:

@@ -156,7 +156,7 @@ def _in_arms(t: Text, sites: dict[int, Site], ctx: File) -> None:
             continue
         known = {s.name for s in site.scope.chain() if s.kind == "branch"}
         for b in nest.around(i):
-            if not _NO_ARM.match(b.condition) and branches_of.name(b) not in known:
+            if not _NO_ARM.match(b.condition) and b.condition not in known:
                 site = site._replace(scope=branches_of.scope_of(b, site.scope, t, ctx))
         sites[site.pos] = site
 

@@ -14,14 +14,9 @@ _LOOPS = regex(r"(?:range|for)\b")
 _NAMED = regex(r"(?:define|macro|set|block)\s+[\"'`]?([\w./-]+)")
 
 
-def name(b: Branch) -> str:
-    """What the scope of a branch is called: its condition, or that this does not hold."""
-    return f"not {b.condition}" if b.negated else b.condition
-
-
 def scope_of(b: Branch, up: Scope, source: Text, ctx: FileCtx) -> Scope:
     """The scope of the branch ``b`` of ``source``, owned by ``up``, with a cue if the condition or its failure says a side."""
-    scope = Scope("branch", name(b), up)
+    scope = Scope("branch", b.condition, up)
     pos = source.at(b.start)
     first = b.first[0] if b.first is not None else b.start
     scope.fork = source.at(first), b.start
