@@ -210,12 +210,12 @@ def _listed(m: Map, ctx: FileCtx) -> list[Cue]:
         if words and len(words) == 1 and (side := ctx.role_of(words[0].s)) in PD:
             return [kinds.LABEL.cue(side, f"{k.value}: {words[0].s}", words[0].pos)]
     truths = [(side_word(k.value), k, v) for k, v in m.pairs if isinstance(v, Scalar) and len(split_name(k.value)) == 1]
-    on = {side: (k, v) for side, k, v in truths if side in PD and v.value.lower() in ON}
+    on = [(side, k, v) for side, k, v in truths if side is not None and v.value.lower() in ON]
     off = {side for side, _, v in truths if side in PD and v.value.lower() in OFF}
     return [
         kinds.LABEL.cue(side, f"{k.value}: {v.value}", v.text.at(0))
-        for side, (k, v) in on.items()
-        if side is not None and off == {side.other} and (side is Side.PREFILL or _PREFILL_ON.search(ctx.text.s))
+        for side, k, v in on
+        if len(on) == 1 and off == {side.other} and (side is Side.PREFILL or _PREFILL_ON.search(ctx.text.s))
     ]
 
 

@@ -98,4 +98,4 @@ def named_for_another(name: str) -> bool:
     stem, suffix = splitext(name.lower().rsplit("/", 1)[-1].lstrip("."))
     while suffix in _WRAPS:
         stem, suffix = splitext(stem)
-    return bool(suffix) and suffix != ".txt"
+    return bool(suffix) and suffix != ".txt" and stem != "procfile"

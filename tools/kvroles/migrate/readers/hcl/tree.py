@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
 from itertools import islice, pairwise
 
-from kvroles.evidence import kinds, loops
+from kvroles.evidence import kinds, loops, pickers
 from kvroles.evidence.data import Choice, Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site
 from kvroles.evidence.patterns import regex
@@ -27,6 +27,9 @@ from kvroles.migrate.readers.template import branches as branches_of
 _MODULE = (".tf", ".tofu")  # the files of one folder are one module
 _MANY = 50  # files of a module that are read
 _MAX_BYTES = 256 << 10
+# Of what a ``for_each`` goes over, those that it keeps; and under which condition a block is there at all.
+_KEPT_IF = regex(r"\bfor\b[^{}]*?\bif\s+(?P<asked>[^{}\[\]]+?)\s*[}\]]\)?\s*\Z")
+_THERE = regex(r"(?P<asked>[^?\n]{1,200})\?(?P<first>[^:\n]{1,60}):(?P<other>[^\n]{1,60})")
 _NAMED = regex(r"(?P<each>\bfor_each\s*=\s*)?(?<![\w.])(?P<name>(?:local|var)\.\w[\w-]*)")
 _EACH = regex(r"each\.value(?:\.(?P<part>\w[\w-]*)|\[\"(?P<key>[^\"\n]*)\"\])?(?![\w.\[])")
 _BELOW = regex(r"(?:\.\w[\w-]*|\[[^\[\]\n]*\])(?:\.(?P<part>\w[\w-]*)|\[\"(?P<key>[^\"\n]*)\"\])(?![\w.\[])")
@@ -83,13 +86,21 @@ class HclTree(Tree):
         return super()._mapping(node, path, i, keys, up, told, follow=follow)
 
     def _said_of_block(self, node: Map, *, module: bool) -> list[Cue]:
-        """What a block's ``for_each``, a module's ``source`` and the file of a ``templatefile`` say of what they are given."""
+        """What a block's ``for_each`` and ``count``, a module's ``source`` and the file of a ``templatefile`` say of what they
+        are given."""
         out: list[Cue] = []
         for key, value in node.pairs:
             place = self.source.at(value.start)
             if key.value == "for_each":
                 words = self.source.s[value.start : value.end]
                 out += loops.cues(words, f"for_each = {words}"[:80], self.ctx, place)
+                if (kept := _KEPT_IF.search(words)) is not None:
+                    out += pickers.holding(kept["asked"], f"for_each: if {kept['asked']}"[:80], self.ctx, place)
+            elif key.value == "count" and (there := _THERE.fullmatch(self.source.s, value.start, value.end)):
+                first = there["first"].strip()
+                if (first == "0") != (there["other"].strip() == "0"):
+                    words = f"count = {there[0]}"[:80]
+                    out += pickers.cues(there["asked"].strip(), first, int(first == "0"), words, self.ctx, place)
             elif isinstance(value, Scalar) and (key.value == "templatefile" or (key.value == "source" and module)):
                 name = value.value.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
                 out += self.ctx.name_cues(kinds.NAME, name.partition(".")[0], place, name)
