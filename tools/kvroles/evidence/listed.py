@@ -38,16 +38,27 @@ _EACH = regex(r"\bfor_each\s*=\s*(?:tomap\()?\s*\{(?P<held>[^{}\[\]]{0,400})\}")
 _EACH_PAIR = regex(r"[\"']?([\w-]+)[\"']?\s*[=:]\s*[\"']?([\w.-]*)[\"']?")
 
 
+# An enumeration of the two: ``class Role(Enum): PREFILL = "prefill" ...``, Go's ``const ( Prefill Role = "prefill" ... )``.
+_MEMBER = (
+    r"\w{0,30}(?:prefill|decode)\w{0,30}(?:[ \t]+\w{1,40})?[ \t]*=[ \t]*[\"'](?P<%s>prefill|decode)[\"'][ \t]*[,;]?"
+    r"[ \t]*(?:(?:#|//)[^\n]*)?"
+)
+_ENUMERATED = regex(
+    r"(?i)(?:\bconst[ \t]*\(|\benum[ \t]+(?:class[ \t]+)?\w+[ \t]*\{|\bclass[ \t]+\w+\([\w., \t]*enum\):)\s*"
+    rf"{_MEMBER % 'a'}\s*{_MEMBER % 'b'}(?:\s*[)}}]|(?:[ \t]*\r?\n){{2}}|[ \t]*\r?\n(?=\S)|\s*\Z)"
+)
 _HEAD = 80  # characters before a list in which its name stands
 
 
 def only_two(s: str, of: str = "") -> bool:
     """Whether a text lists the two sides as what a role may be, and never with a third beside them; with ``of`` whether such a
     list has that word before it."""
-    lists = list(_LISTED.finditer(s))
+    enumerated = [m for m in _ENUMERATED.finditer(s) if m["a"].lower() != m["b"].lower()]
+    lists = [m for m in _LISTED.finditer(s) if not any(e.start() <= m.start() < e.end() for e in enumerated)]
     found = [_whole(s, *m.span()) for m in lists]
     if of and not any(of in s[max(0, m.start() - _HEAD) : m.start()].lower() for m in lists):
         return False
+    found += [True] * len(enumerated)
     found += [of_two for m in _EACH.finditer(s) if (of_two := _mapped(m["held"])) is not None]
     return len(found) > 0 and all(found)
 

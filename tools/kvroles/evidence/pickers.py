@@ -21,9 +21,9 @@ from kvroles.evidence.text import occurrences
 
 _LONGEST = 4000  # characters: what is longer is no choice between two configs
 _CONFIG = regex(r"kv_(?:both|producer|consumer)|kv_role")
-_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`|\((?:[^()\"'`]|\"[^\"]*\"|'[^']*')*\)|[^\s,()|\"'`]+)"
+_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`|\((?:[^()\"'`]|\"[^\"]*\"|'[^']*'|\([^()]*\))*\)|[^\s,()|\"'`]+)"
 _TERNARY = regex(
-    rf"(?:(?P<before>[^|{{}}]*?)\|\s*)?\bternary\b\s*\(?\s*(?P<a>{_VALUE})\s*,?\s*(?P<b>{_VALUE})\s*,?\s*(?P<after>{_VALUE})?",
+    rf"(?:(?P<before>[^|{{}}]*?)\|\s*)?\bternary\b\s*(?:\(\s*(?={_VALUE}\s*,))?(?P<a>{_VALUE})\s*,?\s*(?P<b>{_VALUE})\s*,?\s*(?P<after>{_VALUE})?",
     re.S,
 )
 _INLINE = regex(rf"(?P<a>{_VALUE})\s+if\s+(?P<c>.*?)\s+else\s+(?P<b>{_VALUE})", re.S)

@@ -140,6 +140,9 @@ _SET = regex(r"^\{%-?\s*set\s+(\w+)\s*=|^\{\{-?\s*(\$\w+)\s*:?=")
 _BARE = regex(rf"\{{[{{%]-?\s*(?:set\s+)?\$?\w+\s*:?=\s*[\"'`]({TOKEN})[\"'`]\s*-?[%}}]\}}")
 
 
+_IN_DICT = regex(r"\bdict\s[^()]*\Z")
+
+
 def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: Scope, ctx: File) -> list[Site]:
     """The sites of the token at ``i`` in an ``action`` (its span): in a variable's value, a ``dict``, a default, a ``printf``."""
     body = t.slice(*action)
@@ -156,7 +159,8 @@ def _in_action(t: Text, i: int, action: tuple[int, int], trees: list[Tree], up: 
     inner = body.slice(2, max(2, len(body.s) - 2))
     found: Node | None = objects.enclosing(inner, k - 2)
     quoted = re.match(r"[\"'`]", body.s[k + len(TOKEN) :]) and re.search(r"[\"'`]$", body.s[:k])
-    if found is None and quoted and pickers.ternary(body.s, k) is not None:
+    alone = quoted and _IN_DICT.search(body.s, 0, k) is None
+    if found is None and alone and pickers.ternary(body.s, k) is not None:
         return [_put(t, i, use if changed else "", trees, scope, scope)]
     if found is None and (found := expression.read(body)) is not None and changed and isinstance(found, Map):
         place = Scalar(Text("", body.at(0)), -1, -1)
