@@ -22,7 +22,7 @@ _ROWS = [
 _TABLES = [
     (names, "_NAMES", {"name"}),
     (names, "_NEUTRAL", {"name"}),
-    (names, "_LOGIC", {"near"}),
+    (names, "_LOGIC", {"near", "own"}),
     (names, "_PHASES", {"near"}),
     (names, "_TURNED", {"turns"}),
     (names, "_LEFT_OUT", {"leaves out"}),

@@ -193,7 +193,11 @@ class FileCtx(Deployment):
         found = name_sides(name, disagg_pair=self.disagg_pair)
         if not found:
             found = mentioned(name, disagg_pair=self.disagg_pair)
-            if len(found) == 1 and found <= set(PD) and not (names_only(name) and self._proper(name)):
+            if (
+                len(found) == 1
+                and found <= set(PD)
+                and not (names_only(name, twin=self.has_twin(name)) and self._proper(name))
+            ):
                 return frozenset()
         if not found:
             side = lettered(name)

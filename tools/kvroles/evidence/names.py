@@ -160,12 +160,11 @@ def lettered(name: str) -> Side | None:
     return None if len(letters) != 1 else P if letters == {"p"} else D
 
 
-def names_only(name: str) -> bool:
+def names_only(name: str, *, twin: bool = False) -> bool:
     """Whether the words beside a name's side can be those of a product or a team: none of them is one of logic, or tells of
-    another server or of what faces one."""
-    return not unknown_words(name) & (_LOGIC | _FOREIGN | _FACING) and not any(
-        _DENIED.search(w) for w in unknown_words(name)
-    )
+    another server or of what faces one. Of a name that has its ``twin``, ``for_prefill`` says only whose it is."""
+    found = unknown_words(name) - ({"for"} if twin else set())
+    return not found & (_LOGIC | _FOREIGN | _FACING) and not any(_DENIED.search(w) for w in found)
 
 
 def side_word(word: str) -> Side | None:
