@@ -146,15 +146,26 @@ class Tree:
         keys: list[str] = []  # those on the way down
         told: set[int] = set()  # where the lines begin whose comments have an owner
         for i, node in enumerate(path):
-            begins = path[i + 1].start if isinstance(node, Seq) and i + 1 < len(path) else node.start
-            while pending and pending[0].start <= begins and self.branch_scope:
-                scope = self.branch_scope(pending.pop(0), scope, self.source)
+            below = i + 1 < len(path)
+            scope = self._in_branches(
+                pending, path[i + 1].start if isinstance(node, Seq) and below else node.start, scope
+            )
             if node.anchor and follow:
                 scope = Scope("anchor", node.anchor, scope, find_uses=partial(uses.of_anchor, self, node, path))
             if isinstance(node, Map):
-                scope = self._mapping(node, path, i, keys, scope, told, follow=follow)
-            elif isinstance(node, Seq) and i + 1 < len(path):
+                pair = node.pair_of(path[i + 1]) if below else None
+                scope = self._mapping(node, path, i, keys, scope, follow=follow)
+                if pair is not None and pair[1] is path[i + 1]:
+                    scope = self._in_branches(pending, pair[0].start, scope)
+                    scope = self._key(node, path, i, keys, scope, told, follow=follow)
+            elif isinstance(node, Seq) and below:
                 scope = self.item(node, path[i + 1], scope, told)
+        return scope
+
+    def _in_branches(self, pending: list[Branch], begins: int, scope: Scope) -> Scope:
+        """The scopes of those of the branches ``pending`` that begin before what begins at an index; they are taken out."""
+        while pending and pending[0].start <= begins and self.branch_scope:
+            scope = self.branch_scope(pending.pop(0), scope, self.source)
         return scope
 
     def _head_of(self, root: Node) -> Scope:
@@ -165,20 +176,23 @@ class Tree:
             self._head = [c for c in said if c.side is not Side.SHARED]
         return Scope("document", "", self.up, [*self._head]) if self._head else self.up
 
-    def _mapping(
-        self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, told: set[int], *, follow: bool
-    ) -> Scope:
-        """The scope of the mapping ``path[i]``, and of the key in it that the path goes through, which is added to ``keys``."""
-        below = path[i + 1] if i + 1 < len(path) else None
-        pair = node.pair_of(below) if below is not None else None
+    def _mapping(self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, *, follow: bool) -> Scope:
+        """The scope of the mapping ``path[i]``."""
+        pair = node.pair_of(path[i + 1]) if i + 1 < len(path) else None
         scope = data_cues.map_scope(node, up, self.ctx, pair[0].value if pair else None)
         if node.kept("asserts", partial(_asserts, node)):
             scope = Scope("test", "", scope)
             scope.span = self.source.at(node.start), self.source.at(node.end)
         if follow:
             scope = self._with_uses(node, path, i, keys, scope, pair[0].value if pair else "")
-        if pair is None or pair[1] is not below:
-            return scope
+        return scope
+
+    def _key(
+        self, node: Map, path: list[Node], i: int, keys: list[str], scope: Scope, told: set[int], *, follow: bool
+    ) -> Scope:
+        """The scope of the key of the mapping ``path[i]`` that the path goes through, which is added to ``keys``."""
+        pair = node.pair_of(path[i + 1])
+        assert pair is not None
         key = pair[0]
         if written := files.written(node, key.value):
             scope = Scope(
