@@ -189,8 +189,6 @@ def _of_comparison(node: Expression) -> Side | None:
 def _of_call(node: Expression) -> Side | None:
     """The side that a call being true means: a test of a list or a string, or what hands on its argument."""
     name, args = node.word.rsplit(".", 1)[-1], node.args
-    if name in {"and", "or"} and "." not in node.word:
-        return _says(Expression(name, "", args))
     if name == "has" and len(args) == 2:
         inner = args[1] if args[1].kind == "call" else args[0]
         asks = not _named(args[0]) and own(_whole(args[0]))

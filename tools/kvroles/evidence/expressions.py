@@ -279,14 +279,14 @@ class _Parser:
 
 
 def _called(name: str, args: tuple[Expression, ...]) -> Expression:
-    """The call ``name`` of ``args``; a comparison or a denial where Go's templates write it as a call (``eq a b``, ``not a``)."""
+    """The call ``name`` of ``args``; what Go's templates write as one: a comparison, a denial, ``and a b``."""
     if len(args) == 2 and name in {"eq", "ne"}:
         return Expression("cmp", name, args)
     of, dot, method = name.rpartition(".")
     if not args and dot and method in KEEPS:
         return Expression("name", of.removesuffix("?"))
-    if len(args) == 1 and name == "not":
-        return Expression("not", "", args)
+    if (len(args) == 1 and name == "not") or (args and name in {"and", "or"}):
+        return Expression(name, "", args)
     if len(args) > 1 and name in {"include", "tpl"}:
         args = args[:1]  # what is read is called so; behind it stands what it is given
     return Expression("call", name, args)
