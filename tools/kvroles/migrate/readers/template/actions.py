@@ -120,7 +120,9 @@ _OPEN = regex(
 _ELSE = regex(r"^\{[{%][-+]?\s*(?:else(?:\s*if)?|elif)\b(.*?)-?[}%]\}$", re.S)
 GUARDS = 20  # of one block that are looked at: each is round all that follows
 _FAILS = regex(r"\s*\{[{%]-?\s*(?:do\s+)?(?:fail|raise\w*)\b[^{}]*[}%]\}\s*")
-_END = regex(r"^\{[{%][-+]?\s*end\w*\b.*?-?[}%]\}$", re.S)
+_END = regex(
+    r"^(?:\{%[-+]?\s*end\w*\b|\{\{[-+]?\s*end\b(?!\s*[^\s/}-])).*?-?[}%]\}$", re.S
+)  # {{ endpoint }} ends nothing
 
 
 _DEFINED = regex(r"(?:define\s+[\"`]([^\"`]+)[\"`]|macro\s+(\w+))")
