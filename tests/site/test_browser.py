@@ -294,7 +294,6 @@ def test_the_reader_can_switch_to_dark_and_it_stays(reader: Callable[..., Watche
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_diagrams_are_drawn(path: str, scheme: str, reader: Callable[..., Watched]) -> None:
     page = reader(color_scheme=scheme).open(path)
-    page.locator("pre.mermaid").first.wait_for(state="detached")
     drawn = page.locator("div.mermaid")
     assert drawn.count() > 0
     for number, diagram in enumerate(drawn.all()):

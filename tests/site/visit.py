@@ -22,8 +22,9 @@ class Watched:
     faults: list[str] = field(default_factory=list)
 
     def open(self, path: str) -> playwright.Page:
-        """Go to ``path`` of the site, and wait until everything it loads is there."""
+        """Go to ``path`` of the site, and wait until everything it loads is there and its diagrams are drawn."""
         self.page.goto(self.address + path, wait_until="networkidle")
+        self.page.locator("pre.mermaid").first.wait_for(state="detached")
         return self.page
 
 
