@@ -45,7 +45,7 @@ _MEMBER = (
 )
 _ENUMERATED = regex(
     r"(?i)(?:\bconst[ \t]*\(|\benum[ \t]+(?:class[ \t]+)?\w+[ \t]*\{|\bclass[ \t]+\w+\([\w., \t]*enum\):)\s*"
-    rf"{_MEMBER % 'a'}\s*{_MEMBER % 'b'}(?:\s*[)}}]|(?:[ \t]*\r?\n){{2}}|[ \t]*\r?\n(?=\S)|\s*\Z)"
+    rf"{_MEMBER % 'a'}\s*{_MEMBER % 'b'}(?:\s*[)}}]|\s*\n(?=\S|[ \t]+(?:@|def\b))|\s*\Z)"
 )
 _HEAD = 80  # characters before a list in which its name stands
 
