@@ -1,6 +1,6 @@
 """What the config of a role takes the rest of its settings from, where the file does not show that.
 
-``{**BASE, "kv_role": "kv_both"}`` is NIXL's where ``BASE`` is, whatever connectors the file names else: such a role is unread.
+``{**BASE, "kv_role": "kv_both"}`` is NIXL's where ``BASE`` is, whatever other connectors the file names. Such a role is unread.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ _PAIR = regex(r"[\w\"'\]]\s*(?:=(?!=)|:)")
 
 
 def under(s: str, i: int, lang: str) -> str:
-    """What the config of the role at index ``i`` of ``s``, a text in ``lang``, is laid over, in the words of the text; empty if
-    its connector stands in it, or the file shows all that it is made of."""
+    """What the config of the role at index ``i`` of ``s``, a text in ``lang``, is laid over, in the words of the text. Empty if
+    the config names its connector, or if the file shows all that the config is made of."""
     start = s.rfind("\n", 0, i) + 1
     line = s[max(start, i - _NEAR) : i]
     if lang in _CODE and (m := _MEMBER.search(line)) is not None:
