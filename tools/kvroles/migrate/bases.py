@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 
 from kvroles.evidence.patterns import regex
 from kvroles.migrate import overlays, regions
@@ -15,6 +16,7 @@ from kvroles.migrate import overlays, regions
 _FAR = 80  # characters before an object in which what it is added to or given to is named
 _PATH = 300  # characters of a patch's path before its value
 _LINES = 60  # of a mapping, on each side of its role
+_MANY = 20  # connectors of one config: nobody sets more
 _NEAR = 2000  # characters before and behind a role in which its object begins and ends
 _CODE = frozenset({"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", ""})
 _NAME = r"[\w$]+(?:(?:\.|::)\w+)*"
@@ -30,6 +32,7 @@ _TEMPLATE = regex(
     r"\b(?:mustM|m)erge(?:Overwrite)?\s[^\n{}]*\Z"
 )  # Sprig's: its arguments stand in brackets of their own
 _MEMBER = regex(rf"(?P<name>(?<![\w$.]){_NAME}?)(?:\.|\[[\"'])kv_?[rR]ole(?:[\"']\])?\s*:?=\s*[\"'`]\Z")
+_ELSE = regex(r"(?m)^[ \t]*\}?[ \t]*(?:else|elif|elsif|elseif|case|default)\b")
 _FILTER = regex(r"(?:^|[\s'\"|(,])(?P<path>\.(?:[\w.\[\]-]*\.)?\"?kv_?[rR]ole)\"?\s*\|?=\s*\\*[\"']\Z")  # jq's and yq's
 _INCLUDED = regex(r"[ \t]*\{\{-?\s*(?P<given>(?:include|template|tpl|toYaml)\b[^\n{}]*?)\s*-?\}\}[ \t]*")
 _INDENTED = regex(r"\bn?indent\s+(\d+)")
@@ -57,7 +60,7 @@ def under(s: str, i: int, lang: str) -> str:
     line = s[max(start, i - _NEAR) : i]
     if lang in _CODE and (m := _MEMBER.search(line)) is not None:
         name = m["name"]
-        return "" if _of_connector(s, name) or _shown(s, name, i) else overlays.short(name)
+        return "" if _of_connector(s, name, i) or _shown(s, name, i) else overlays.short(name)
     if (m := _FILTER.search(line)) is not None and "onnector" not in line:
         return m["path"]
     included = _included(s, start, i) if _KEY.fullmatch(line) is not None else ""
@@ -126,11 +129,18 @@ def _beside(lines: list[str], indent: int) -> Iterator[str]:
         yield line
 
 
+def _of_connector(s: str, name: str, i: int) -> bool:
+    """Whether the text sets the connector of the config ``name``, or gives the config to one (``LMCacheConnectorV1(config)``),
+    with no ``else`` between that and index ``i``: what is in another arm is not run with it."""
+    return any(_ELSE.search(s, *sorted((at, i))) is None for at in _connectors_of(s, name))
+
+
 @lru_cache(maxsize=512)
-def _of_connector(s: str, name: str) -> bool:
-    """Whether the text sets the connector of the config ``name``, or gives the config to one: ``LMCacheConnectorV1(config)``."""
+def _connectors_of(s: str, name: str) -> list[int]:
+    """Where the text sets the connector of a config, or gives the config to one."""
     own = rf"(?<![\w.]){re.escape(name)}"
-    return re.search(rf"{own}(?:\.|\[[\"'])kv_?[cC]onnector|onnector\w*\([^()\n]*{own}\b", s) is not None
+    found = re.finditer(rf"{own}(?:\.|\[[\"'])kv_?[cC]onnector|onnector\w*\([^()\n]*{own}\b", s)
+    return [m.start() for m in islice(found, _MANY)]
 
 
 def _shown(s: str, given: str, at: int) -> bool:
