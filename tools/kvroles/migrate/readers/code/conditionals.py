@@ -70,7 +70,7 @@ class Conditionals(HandedOn):
             other = (
                 head.parent if head.parent is not None and head.parent.type == "expression_statement" else head
             ).next_named_sibling
-        if other is None or not self._asks_once(head):
+        if other is None or not self._asks_once(head) or self._held(other).type in self.spec.branch:
             return ""
         return grammar.text(self.t, other)
 
