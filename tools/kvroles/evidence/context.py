@@ -193,11 +193,7 @@ class FileCtx(Deployment):
         found = name_sides(name, disagg_pair=self.disagg_pair)
         if not found:
             found = mentioned(name, disagg_pair=self.disagg_pair)
-            if (
-                len(found) == 1
-                and found <= set(PD)
-                and not (names_only(name, twin=self.has_twin(name)) and self._proper(name))
-            ):
+            if len(found) == 1 and found <= set(PD) and not self._proper(name):
                 return frozenset()
         if not found:
             side = lettered(name)
@@ -219,10 +215,11 @@ class FileCtx(Deployment):
         return [kind.cue(side, words or name, pos)] if side is not None else []
 
     def _proper(self, name: str) -> bool:
-        """Whether the unknown words of a name are a product's or a team's: the name has a twin, or they stand elsewhere too, and
-        none says what the name is of."""
-        return self.has_twin(name) or (
-            all(self._elsewhere(w) for w in unknown_words(name)) and not names.of_unknown(name)
+        """Whether the unknown words of a name are a product's or a team's: they can be, and the name has a twin, or they stand
+        elsewhere too and none says what the name is of."""
+        twin = self.has_twin(name)
+        return names_only(name, twin=twin) and (
+            twin or (all(self._elsewhere(w) for w in unknown_words(name)) and not names.of_unknown(name))
         )
 
     def _elsewhere(self, word: str) -> bool:

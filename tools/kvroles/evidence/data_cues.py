@@ -64,8 +64,6 @@ _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
 _LOOPS = frozenset(
     {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "parallel", "for_each"}
 )  # Ansible, Argo, CI
-
-
 _PREFILL_ON = regex(r"(?i)(?<![a-z])prefill[\"']?\s*[:=]\s*\$?true\b")
 
 

@@ -66,7 +66,7 @@ def under(s: str, i: int, lang: str) -> str:
     included = _included(s, start, i) if _KEY.fullmatch(line) is not None else ""
     if named := included or _named(s, start, i):
         return named
-    pairs = regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR))
+    pairs = regions.near(s, i, _NEAR)
     own, outer = next(pairs, None), next(pairs, None)
     if own is None or "onnector" in s[slice(*own)]:
         return ""

@@ -238,11 +238,8 @@ def _not_nixl(site: Site, ctx: File, options: Options, finding: advice.Make) -> 
     if site.connector and not (connectors.placeholder_of_other(site.connector) and site.pos in ctx.of_others):
         said = "is a placeholder" if connectors.is_placeholder(site.connector) else "is no connector known here"
         return _unread(f"the connector {_as_written(site, ctx)!r} {said}", site, ctx, finding)
-    if (other := ctx.others) and site.pos in ctx.of_others:
-        if base := ctx.laid_under(site.pos):
-            return _of_base(base, site, ctx, finding)
-        message = f"no connector beside it, and what is round it names only {', '.join(other[:3])}: not NIXL"
-        return _of_other(other[0], message, site, ctx, finding)
+    if (found := _of_others(site, ctx, finding, "no connector beside it, and what is round it names only")) is not None:
+        return found
     return _unread("which connector's role this is, is not said here", site, ctx, finding)
 
 
@@ -258,9 +255,14 @@ def _of_other(connector: str, message: str, site: Site, ctx: File, finding: advi
     return finding("KVR121", message)
 
 
-def _of_base(base: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
-    """The finding of a role without a connector beside it, whose config takes the rest from ``base``."""
-    return _unread(f"what its config takes from elsewhere may name NIXL's connector: {base}", site, ctx, finding)
+def _of_others(site: Site, ctx: File, finding: advice.Make, says: str) -> Finding | None:
+    """The finding of a site without a connector beside it that the file's other connectors are meant for; ``says`` is how the
+    message begins. It is unread if its config takes the rest from elsewhere. None of any other site."""
+    if not (others := ctx.others) or site.pos not in ctx.of_others:
+        return None
+    if base := ctx.laid_under(site.pos):
+        return _unread(f"what its config takes from elsewhere may name NIXL's connector: {base}", site, ctx, finding)
+    return _of_other(others[0], f"{says} {', '.join(others[:3])}: not NIXL", site, ctx, finding)
 
 
 def _as_written(site: Site, ctx: File) -> str:
@@ -291,10 +293,8 @@ def _unread(why: str, site: Site, ctx: File, finding: advice.Make) -> Finding:
 
 def _not_understood(site: Site, ctx: File, finding: advice.Make) -> Finding:
     """The finding of a site that no reader understood: not NIXL if the file names only other connectors, else unread."""
-    if (other := ctx.others) and site.pos in ctx.of_others:
-        if base := ctx.laid_under(site.pos):
-            return _of_base(base, site, ctx, finding)
-        return _of_other(other[0], f"the file names only {', '.join(other[:3])}: not NIXL", site, ctx, finding)
+    if (found := _of_others(site, ctx, finding, "the file names only")) is not None:
+        return found
     if read.language(ctx.name, ctx.text) == "unknown":
         return _unread(f"no reader for {_kind_of_file(ctx)}", site, ctx, finding)
     return _unread("nothing says what this kv_both sets", site, ctx, finding)

@@ -52,7 +52,7 @@ def spread_behind(s: str, i: int) -> bool:
     """Whether what is not known to hold no role is laid over the object in which a setting stands at index ``i``."""
     if "**" not in s and "..." not in s:
         return False
-    own = next(regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR)), None)
+    own = next(regions.near(s, i, _NEAR), None)
     behind = (m for m in _SPREAD.finditer(regions.flat(s, i, own[1] - 1))) if own is not None else ()
     return any(not known(s, m["given"], i + m.start("given")) for m in behind)
 

@@ -94,6 +94,11 @@ def around(s: str, i: int, start: int, end: int) -> Iterator[tuple[int, int]]:
         depth = len(opened)
 
 
+def near(s: str, i: int, far: int) -> Iterator[tuple[int, int]]:
+    """The pairs of brackets round an index that open and close no more than ``far`` characters from it."""
+    return around(s, i, max(0, i - far), min(len(s), i + far))
+
+
 def block(s: str, i: int) -> tuple[int, int]:
     """The block of lines round an index that are indented no less than its line; its paragraph where that is not indented."""
     return next(blocks(s, i), None) or _paragraph(s, i)

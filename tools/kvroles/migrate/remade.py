@@ -71,7 +71,7 @@ _KEPT = regex(
 def of(s: str, place: int, known: dict[str, tuple[int, str]]) -> str:
     """The words by which source code makes another config of the one that the role at index ``place`` of ``s`` is in; empty if it
     makes none. ``known`` keeps what was found for each name of the text."""
-    for start, _ in regions.around(s, place, max(0, place - _NEAR), min(len(s), place + _NEAR)):
+    for start, _ in regions.near(s, place, _NEAR):
         if (m := _given_to(s, start)) is not None:
             if m[1] not in known:
                 known[m[1]] = _made(s, m[1])

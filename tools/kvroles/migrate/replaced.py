@@ -114,7 +114,7 @@ def _copied(s: str, name: str, keys: set[str], side: Side) -> bool:
             continue
         at = behind.end() if behind is not None and s[behind.end() - 1] == "(" else i
         line = i, max(end, s.find("\n", end))
-        a, b = next(regions.around(s, at, max(0, at - _NEAR), min(len(s), at + _NEAR)), line)
+        a, b = next(regions.near(s, at, _NEAR), line)
         if _sets(s[a:b], keys, side):
             return True
         if any(re.search(_PAIRED.format(re.escape(key), _SAYS[side]), s[a:b]) for key in keys):

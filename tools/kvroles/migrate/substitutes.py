@@ -213,7 +213,7 @@ def with_role(s: str, at: int) -> bool:
     line = max(a, at - _AROUND), min(b if b >= 0 else len(s), at + _AROUND)
     if _ROLE.search(s, *line):
         return True
-    if (own := next(regions.around(s, at, max(0, at - _AROUND), min(len(s), at + _AROUND)), None)) is not None:
+    if (own := next(regions.near(s, at, _AROUND), None)) is not None:
         return _ROLE.search(s, *own) is not None or _ANCHOR.search(s, max(0, own[0] - _AROUND), own[0]) is not None
     block = regions.block(s, at)
     if _ANCHOR.search(s, max(0, block[0] - _AROUND), block[0]) is not None or s.find("<<:", *block) >= 0:

@@ -25,9 +25,13 @@ def asked(s: str, i: int, word: str, lang: str) -> bool:
     people, or one of a list of what there is or is left out."""
     before, after = s[max(0, i - NEAR) : i], s[i + len(word) : i + len(word) + NEAR]
     place = Place(s, i, before, before[before.rfind("\n") + 1 :], after, lang)
-    if told(place):
-        return True
-    return compared(place) or searched(place) or _ASKED_BEFORE.search(place.line) is not None or _one_of_many(place)
+    return (
+        told(place)
+        or compared(place)
+        or searched(place)
+        or _ASKED_BEFORE.search(place.line) is not None
+        or _one_of_many(place)
+    )
 
 
 def _one_of_many(p: Place) -> bool:

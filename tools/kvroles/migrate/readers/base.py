@@ -62,7 +62,7 @@ def _denied(s: str, i: int) -> bool:
     a = s.rfind("\n", 0, i) + 1
     if _REMOVES.search(s, max(a, i - _NEAR), i) is not None:
         return True
-    own = next(regions.around(s, i, max(0, i - _NEAR), min(len(s), i + _NEAR)), None)
+    own = next(regions.near(s, i, _NEAR), None)
     a, b = own or regions.block(s, i)
     if not any(map(s[a:b].lower().__contains__, _SWITCHES)):
         return False

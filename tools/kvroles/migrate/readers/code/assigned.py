@@ -31,10 +31,10 @@ def connector(unit: Source, assign: Node) -> str | None:
     if re.fullmatch(r"\w+", left.split(":")[0].strip()):
         return _named_beside(unit, block)
     stem = re.sub(r"(?:\[[\"'][\w-]+[\"']\]|\.\w+)$", "", left)
-    found = _on(unit, stem, block)
-    if not found and (made := _made_of(unit, stem, assign)) is not None:
-        return made
-    return next(iter(found)) if len(found) == 1 else None if found else _further_out(unit, stem, block)
+    if found := _on(unit, stem, block):
+        return next(iter(found)) if len(found) == 1 else None
+    made = _made_of(unit, stem, assign)
+    return made if made is not None else _further_out(unit, stem, block)
 
 
 def _on(unit: Source, stem: str, block: Node) -> set[str]:

@@ -77,11 +77,13 @@ class HclTree(Tree):
             out += [s for s in self.ctx.read(leaf.text, scope, files.language(leaf, path)) if s.pos in held]
         return out
 
-    def _mapping(self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, *, follow: bool) -> Scope:
+    def _mapping(
+        self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, through: str | None, *, follow: bool
+    ) -> Scope:
         module = keys[:1] == ["module"]
         said = node.kept("module" if module else "block", partial(self._said_of_block, node, module=module))
         up = Scope("block", "", up, [*said]) if said else up
-        return super()._mapping(node, path, i, keys, up, follow=follow)
+        return super()._mapping(node, path, i, keys, up, through, follow=follow)
 
     def _said_of_block(self, node: Map, *, module: bool) -> list[Cue]:
         """What a block's ``for_each`` and ``count``, a module's ``source`` and the file of a ``templatefile`` say of what they

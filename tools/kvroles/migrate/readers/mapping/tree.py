@@ -154,10 +154,10 @@ class Tree:
                 scope = Scope("anchor", node.anchor, scope, find_uses=partial(uses.of_anchor, self, node, path))
             if isinstance(node, Map):
                 pair = node.pair_of(path[i + 1]) if below else None
-                scope = self._mapping(node, path, i, keys, scope, follow=follow)
+                scope = self._mapping(node, path, i, keys, scope, pair[0].value if pair else None, follow=follow)
                 if pair is not None and pair[1] is path[i + 1]:
                     scope = self._in_branches(pending, pair[0].start, scope)
-                    scope = self._key(node, path, i, keys, scope, told, follow=follow)
+                    scope = self._key(pair[0], path, i, keys, scope, told, follow=follow)
             elif isinstance(node, Seq) and below:
                 scope = self.item(node, path[i + 1], scope, told)
         return scope
@@ -176,24 +176,22 @@ class Tree:
             self._head = [c for c in said if c.side is not Side.SHARED]
         return Scope("document", "", self.up, [*self._head]) if self._head else self.up
 
-    def _mapping(self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, *, follow: bool) -> Scope:
-        """The scope of the mapping ``path[i]``."""
-        pair = node.pair_of(path[i + 1]) if i + 1 < len(path) else None
-        scope = data_cues.map_scope(node, up, self.ctx, pair[0].value if pair else None)
+    def _mapping(
+        self, node: Map, path: list[Node], i: int, keys: list[str], up: Scope, through: str | None, *, follow: bool
+    ) -> Scope:
+        """The scope of the mapping ``path[i]``; ``through`` is the key in it that the path goes through, None if it ends here."""
+        scope = data_cues.map_scope(node, up, self.ctx, through)
         if node.kept("asserts", partial(_asserts, node)):
             scope = Scope("test", "", scope)
             scope.span = self.source.at(node.start), self.source.at(node.end)
-        if follow:
-            scope = self._with_uses(node, path, i, keys, scope, pair[0].value if pair else "")
-        return scope
+        return self._with_uses(node, path, i, keys, scope, through or "") if follow else scope
 
     def _key(
-        self, node: Map, path: list[Node], i: int, keys: list[str], scope: Scope, told: set[int], *, follow: bool
+        self, key: Scalar, path: list[Node], i: int, keys: list[str], scope: Scope, told: set[int], *, follow: bool
     ) -> Scope:
-        """The scope of the key of the mapping ``path[i]`` that the path goes through, which is added to ``keys``."""
-        pair = node.pair_of(path[i + 1])
-        assert pair is not None
-        key = pair[0]
+        """The scope of ``key`` of the mapping ``path[i]``, which the path goes through; it is added to ``keys``."""
+        node, value = path[i], path[i + 1]
+        assert isinstance(node, Map)
         if written := files.written(node, key.value):
             scope = Scope(
                 "file", written, scope, self.ctx.name_cues(kinds.FILE_WRITTEN, written, self.source.at(key.start))
@@ -204,7 +202,7 @@ class Tree:
         if self.has_comments and (not node.flow or opens_line(self.source.s, key.start)):
             above = self._said(key.start, told)
             scope = Scope("line", "", scope, above) if above else scope  # a name says more than what is said of it
-        scope = data_cues.key_scope(key, pair[1], node, scope, self.ctx)
+        scope = data_cues.key_scope(key, value, node, scope, self.ctx)
         scope.cues += uses.referenced(self, key, node, scope)
         side = scope.cues[0].side if len(scope.cues) == 1 else None
         if follow and side in PD:
