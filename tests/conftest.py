@@ -100,8 +100,11 @@ def _late_address_grammars() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that read real archives come last: what fails in a second is told in the first seconds."""
-    items.sort(key=lambda item: item.get_closest_marker("upstream") is not None)
+    """Tests that read real archives come last, the longest of them first: what fails in a second is told in the first seconds,
+    and no process is left with a long one at the end."""
+    items.sort(
+        key=lambda item: (item.get_closest_marker("upstream") is not None, item.get_closest_marker("long") is None)
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

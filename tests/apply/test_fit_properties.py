@@ -72,6 +72,7 @@ def touched(release: str) -> list[str]:
 )
 @example(edits=[(0, 0, "duplicate")])
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_change_near_a_hunk_is_survived_or_refused(release: str, edits: list[tuple[int, int, str]]) -> None:
     files = dict(files_of(release))

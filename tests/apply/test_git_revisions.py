@@ -118,6 +118,7 @@ def test_a_tag_gives_the_same_bytes_as_the_archive(repository: Path, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_commit_ends_proven_or_refused_by_name(repository: Path, tmp_path: Path) -> None:
     outcomes = {}
     for name in git(repository, "tag", "--list").splitlines():

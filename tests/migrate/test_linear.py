@@ -39,6 +39,7 @@ REPEATED = {
     "choices in a .tf file": ("a.tf", 'x = v ? "kv_both" : "b"\n'),
     "choices in PowerShell": ("a.ps1", '$x = $p ? "kv_both" : "b"\n'),
     "formats in Python": ("a.py", """x = '{"kv_connector":"NixlConnector","kv_role":"%s"}' % "kv_both"\n"""),
+    "rows of a document's table": ("a.md", "| x | y |\n" * 50 + f"| x | `{{{CONFIG}}}` |\n"),
     "members in Python": ("a.py", 'x["kv_role"] = "kv_both"\n'),
 }
 SAMPLE = [REPEATED["objects on one line of JSON"], REPEATED["assignments in a script"], REPEATED["dicts in Python"]]

@@ -98,6 +98,7 @@ def test_a_tree_of_an_earlier_series_is_known_replaced_and_taken_back(number: in
 
 
 @pytest.mark.upstream
+@pytest.mark.long
 @of_series
 def test_so_is_a_fork_that_an_earlier_series_has_patched(number: int) -> None:
     for release in ("0.9.1", "0.14.1", RELEASES[-1]):

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.upstream
 OPTIONS = Options(default_cache_dir())
 
 
-@pytest.mark.slow  # a minute
+@pytest.mark.slow
+@pytest.mark.long
 def test_every_role_site_of_every_release_is_explained_and_every_claim_is_true() -> None:
     """As ``tools/effects.py --check`` does it; what the claims say of other projects needs clones of them."""
     lock = Lock.load()

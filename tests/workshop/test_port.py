@@ -114,6 +114,7 @@ def test_an_archive_that_no_index_holds_is_at_hand_once_it_is_ported(project: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_reworded_neighbour_is_merged_into_a_new_variant(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     # The line above the hunk is reworded, two lines away from the change: exact context fails, a merge does not.
@@ -279,6 +280,7 @@ def test_a_renamed_file_is_reported_with_its_new_name(project: Path, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_script_that_is_gone_ends_its_variant(project: Path, tmp_path: Path) -> None:
     future = files_of(NEWEST)
     del future[EDGE_CASES]
@@ -307,6 +309,7 @@ def test_a_topic_upstream_has_made_its_own_ends(project: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_topic_that_comes_back_leaves_the_release_between_alone(project: Path, tmp_path: Path) -> None:
     own = files_of(NEWEST)
     plan = plans.plan(own.get, LOCK.releases[NEWEST], SERIES, SERIES.chosen())
