@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import gc
 import os
 import re
 import signal
@@ -21,6 +22,9 @@ from kvroles.said import as_json, page, said, shell
 
 # The options that have an effect in every run: they say where things are, and how much is printed.
 EVERYWHERE = frozenset({"offline", "index_url", "cache_dir", "quiet", "verbose"})
+# Objects until the young are collected, and how often until the older are. Python's 700 has what a run loads, and the trees of
+# every file that migrate reads, walked dozens of times; its 10 and 10 let the trees of a hundred files pile up.
+_COLLECT_AFTER = 10_000, 2, 2
 _refused: list[OSError] = []  # what the operating system answered when standard output was written
 
 
@@ -110,6 +114,7 @@ def guarded(
     document that it stands for. Where output cannot be written, standard error says so and a code of 0 becomes 1; a reader that
     closed the pipe (``| head``) changes nothing.
     """
+    gc.set_threshold(*_COLLECT_AFTER)
     start()
     try:
         args = parser.parse_args(argv)
@@ -192,6 +197,7 @@ def start() -> None:
 
 def finish(prog: str, code: int) -> int:
     """Write out what was printed; the exit code, which is not 0 where standard output could not be written."""
+    gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
     _write(sys.stdout, "")
     if code == Exit.DONE and _refused and _refused[0].errno != errno.EPIPE:
         why = _refused[0].strerror or str(_refused[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kvroles.console import Parser, guarded
@@ -133,47 +134,26 @@ def run(args: argparse.Namespace) -> int:
     """Carry out parsed arguments; returns the exit code, raises KvRolesError."""
     if args.command in COMMANDS:
         return in_place_command.run(args)
+    return {"wheel": _build_wheel, "image": _build_image, "oci": _build_oci}[args.command](args)
+
+
+@contextmanager
+def _libraries(command: str) -> Iterator[None]:
+    """Turn the lack of a library, while what builds something is loaded, into a UsageError."""
     try:
-        # lazy: they want libraries that an image lacks
-        from kvroles.vendored.image import context as image
-        from kvroles.vendored.image import oci  # lazy: the same
-        from kvroles.vendored.wheel import build  # lazy: the same
-        from kvroles.vendored.wheel import report as wheel_report  # lazy: the same
+        yield
     except ModuleNotFoundError as e:
         raise UsageError(
-            f"vendor.py {args.command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
+            f"vendor.py {command} needs the library {str(e.name).partition('.')[0]!r}, which {sys.executable} lacks",
             fix=f"Run `{EXTRA}` in this checkout; install, uninstall and verify need no library",
         ) from None
-    series, lock = project.load()
-    if args.command == "image":
-        request = image.Request(
-            args.vllm_rev,
-            args.base,
-            args.allow_tag,
-            args.output,
-            args.python,
-            args.sign_with,
-            args.part,
-            args.strict,
-            args.require_construction,
-            args.site_packages,
-        )
-        return tell(args, image.as_json, image.text, image.write(request, series, lock))
-    if args.command == "oci":
-        asked = oci.Request(
-            args.vllm_rev,
-            args.base,
-            args.ref,
-            args.base_name,
-            tuple(args.platform),
-            args.output,
-            args.site_packages,
-            args.part,
-            args.strict,
-            args.sign_with,
-            args.quiet or args.json,
-        )
-        return tell(args, oci.as_json, oci.text, oci.write(asked, series, lock))
+
+
+def _build_wheel(args: argparse.Namespace) -> int:
+    with _libraries(args.command):
+        # lazy: it wants libraries that an image lacks, and a run builds one thing
+        from kvroles.vendored.wheel import build, report
+
     wanted = build.Request(
         revision=args.vllm_rev,
         wheel=args.wheel,
@@ -188,7 +168,48 @@ def run(args: argparse.Namespace) -> int:
         cache_dir=args.cache_dir or default_cache_dir(),
         index=args.index,
     )
-    return tell(args, wheel_report.wheel_json, wheel_report.wheel_text, build.run(wanted, series, lock))
+    return tell(args, report.wheel_json, report.wheel_text, build.run(wanted, *project.load()))
+
+
+def _build_image(args: argparse.Namespace) -> int:
+    with _libraries(args.command):
+        # lazy: the same
+        from kvroles.vendored.image import context
+
+    wanted = context.Request(
+        args.vllm_rev,
+        args.base,
+        args.allow_tag,
+        args.output,
+        args.python,
+        args.sign_with,
+        args.part,
+        args.strict,
+        args.require_construction,
+        args.site_packages,
+    )
+    return tell(args, context.as_json, context.text, context.write(wanted, *project.load()))
+
+
+def _build_oci(args: argparse.Namespace) -> int:
+    with _libraries(args.command):
+        # lazy: the same
+        from kvroles.vendored.image import oci
+
+    wanted = oci.Request(
+        args.vllm_rev,
+        args.base,
+        args.ref,
+        args.base_name,
+        tuple(args.platform),
+        args.output,
+        args.site_packages,
+        args.part,
+        args.strict,
+        args.sign_with,
+        args.quiet or args.json,
+    )
+    return tell(args, oci.as_json, oci.text, oci.write(wanted, *project.load()))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "vendor.py") -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,17 +35,23 @@ def checkout() -> Checkout | None:
         committed = {p: i for p, (_, i) in objects.entries(store, tree).items() if p.startswith(_FOLDERS)}
     except (KvRolesError, OSError):
         return None
-    return Checkout(commit, {p: objects.blob_id(_ROOT.joinpath(p).read_bytes()) for p in _files()} == committed)
+    return Checkout(commit, {p: objects.blob_id(data) for p, data in _files().items()} == committed)
 
 
 @cache
 def digest() -> str:
     """The digest of the program's files, patches included (see ``digest.tree_digest``); the same for equal checkouts."""
-    return tree_digest({p: sha256(_ROOT.joinpath(p).read_bytes()) for p in _files()})
+    return tree_digest({p: sha256(data) for p, data in _files().items()})
 
 
-def _files() -> list[str]:
+@cache
+def _files() -> dict[str, bytes]:
     """The files that the program is made of, but for what a run or an installation leaves among them."""
-    found = [path for folder in _FOLDERS for path in sorted((_ROOT / folder).rglob("*")) if path.is_file()]
-    names = [path.relative_to(_ROOT).as_posix() for path in found if path.suffix != ".pyc"]
-    return [name for name in names if "egg-info" not in name and "__pycache__" not in name]
+    out: dict[str, bytes] = {}
+    for top in _FOLDERS:
+        for folder, folders, names in os.walk(_ROOT / top):
+            folders[:] = [f for f in folders if f != "__pycache__" and not f.endswith(".egg-info")]
+            for path in (Path(folder, name) for name in names if not name.endswith(".pyc")):
+                if path.is_file():
+                    out[path.relative_to(_ROOT).as_posix()] = path.read_bytes()
+    return out
