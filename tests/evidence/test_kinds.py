@@ -17,6 +17,8 @@ _CONFIG = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 _MORE = {
     kinds.BLOCK: ("a.yml.j2", "{% for n in prefill_nodes %}\n  args: --kv-transfer-config='" + _CONFIG + "'\n{% endfor %}\n"),
     kinds.PRINT: ("a.py", f"def main():\n    print('Starting prefill')\n    run({_CONFIG!r})\n"),
+    kinds.TITLE: ("a.md", f"```json Prefill\n{_CONFIG}\n```\n"),
+    kinds.COLUMN: ("a.md", f"| Prefill | Decode |\n|---|---|\n| `{_CONFIG}` | none |\n"),
     kinds.TEXT: ("a.yaml", f"- description: prefill instance\n  config: '{_CONFIG}'\n"),
     kinds.AGGREGATED_FLAG: ("a.sh", f"serve --route-to-encoder --kv-transfer-config '{_CONFIG}'\n"),
     kinds.PERHAPS_ROLE: ("a.yaml", f"- acme_role: prefill\n  config: '{_CONFIG}'\n"),

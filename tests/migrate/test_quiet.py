@@ -45,7 +45,7 @@ OWN_UNREAD = {
     "tools/kvroles/apply/in_place.py": READS,
     "tools/kvroles/apply/roles.py": READS,
     "tools/kvroles/contract/clauses.py": READS,
-    "tools/kvroles/evidence/data_cues.py": READS,
+    "tools/kvroles/evidence/entries.py": READS,
     "tools/kvroles/evidence/text.py": READS,
     "tools/kvroles/migrate/findings.py": READS,
     "tools/kvroles/migrate/hazards.py": READS,

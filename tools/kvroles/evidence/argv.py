@@ -48,6 +48,7 @@ _OTHER_END = regex(
 _PORT_FLAG = regex(r"^--?(?:port|http-port|server-port|p|publish)$")
 _ENV = regex(r"^([A-Za-z_]\w*)=(.*)$", re.S)
 _EXPORT = regex(r"^--\w+=")
+_OVERRIDE = regex(r"^[+~]{0,2}((?:[\w-]+\.)+([\w-]+))=(.*)$", re.S)  # a.b.c=1, as Hydra takes it
 # Variables whose value may be the side.
 _ENV_ROLE = regex(
     r"(?i)(?:^|_)(?:ROLE|DISAGG\w*MODE|DISAGGREGATION_MODE|WORKER_TYPE|NODE_TYPE|INSTANCE_TYPE|SERVER_TYPE|PD_MODE|WORKER_MODE|MODE|STAGE|SIDE)$"
@@ -69,6 +70,7 @@ _GOES_TO = frozenset({"", "-w", "--nodelist", "--host"})  # what stands before t
 _OBJECT = regex(
     r"^(?:deploy(?:ments?)?|statefulsets?|sts|daemonsets?|ds|pods?|po|jobs?|leaderworkersets?|lws|configmaps?|cm|secrets?)/[\w.-]+$"
 )  # as kubectl takes it
+_ON_HOST = regex(r"^(?:[\w.-]+@)?[\w.-]+:(?!//)[/~]")  # where scp copies to
 # A command's script, and what may stand before it: ``KV=... bash scripts/prefill.sh``.
 _SCRIPT = regex(r"(?:[\w./$\{}~-]*/)?([\w.-]+)\.(?:sh|bash|sbatch|slurm)$")
 _RUNNER = regex(r"(?:\w+=.*|(?:.*/)?(?:env|exec|nohup|sudo|time|nice|bash|sh|zsh|sbatch|srun|-\S*))$", re.S)
@@ -156,6 +158,8 @@ class _Command:
             return _value(name, value, s, w.pos, ctx) if eq else []
         if m := _ENV.match(s):
             return env_cues(m.group(1), m.group(2), w.pos, ctx)
+        if (m := _OVERRIDE.match(s)) and mentioned(m[1]):  # what it sets is of a side, which this server need not be
+            return env_cues(m[2], m[3], w.pos, ctx)
         # A plain word may name the server; the one behind "serve" is the model.
         gone: list[Cue] = []
         if flag in _GOES_TO and names.goes(self.words[0].s) and (at := s.rpartition("@")[2].lower()) in ctx.proxied:
@@ -261,7 +265,7 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         (("$" in value or "{{" in value) and (not flag or flag.startswith("--") or flag in _SHORT))
         or _NAMING.match(flag)
         or _PATHLIKE.search(value)
-        or (not flag and ("/" not in value or _OBJECT.match(value)))
+        or (not flag and ("/" not in value or _OBJECT.match(value) or _ON_HOST.match(value)))
     ):
         return _named(value, words, pos, ctx)
     return []

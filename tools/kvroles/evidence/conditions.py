@@ -21,6 +21,7 @@ from kvroles.evidence.names import (
     own,
     role_key,
     role_value,
+    servers_side,
     side_word,
     split_name,
 )
@@ -179,6 +180,8 @@ def _of_comparison(node: Expression) -> Side | None:
         if right.kind == "index" and right.word in _GROUPS and len(right.args) == 2:
             return _value_side(right.args[1])
         asks = not _named(left) and own(_whole(left))
+        if right.kind in {"name", "index"} and left.kind in {"name", "index"} and asks:  # rank in prefill_ranks
+            return servers_side(_last(right)) if own(_whole(right)) else None
         return _every(right.args) if right.kind in {"list", "call"} and asks else None
     if node.word == "=~" and right.kind in {"name", "string"}:
         m = re.fullmatch(r"\^?\(?([\w|-]+)\)?(?:\.\*)?\$?", right.word)

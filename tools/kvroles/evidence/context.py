@@ -49,7 +49,7 @@ _TRADES = {
     True: regex(rf"(?i)(?<![a-z])(?<!kv_)consumers?(?![a-z])|(?-i:(?<![\w/.-])D[ -]+(?:{_TRADE_NOUN}))|消费者"),
 }
 # A name in a condition.
-_TRUTH = regex(r"(?<![\w\"'-])[A-Za-z_]\w{3,60}(?![\w\"'(-])")
+_TRUTH = regex(r"(?<![\w\"'-])[A-Za-z_]\w{3,60}(?![\w\"'-]|\((?!\)))")
 _USES = 60  # of one name
 _CONFIG = regex(r"kv_(?:role|connector)\\*[\"']\s*:")
 _PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
@@ -269,7 +269,7 @@ class FileCtx(Deployment):
     def _denied(self, name: str, *, shell: bool) -> bool:
         if name not in self._truths:
             self._truths[name] = any(
-                truths.sets_denied(self.text.s, i, name, shell=shell)
+                truths.sets_denied(self.text.s, i, name, shell=shell) or truths.defined_otherwise(self.text.s, i, name)
                 for i in islice(occurrences(self.text.s, name), _USES)
             )
         return self._truths[name]
@@ -361,13 +361,19 @@ class FileCtx(Deployment):
         return any(_holds(text, twin) for twin in twins(name) for text in (self.text.s, *beside))
 
     def _is_of_a_pair(self, name: str) -> bool:
-        """Whether the letter in a name is one of P and D: it has its twin, no third is given a config too (``KV_S``), and the
-        letters are not those of production and development."""
+        """Whether the letter in a name is one of P and D: it has its twin, no third is given a config too (``KV_S``) or is a file
+        beside it (``s.sh``), and the letters are not those of production and development."""
         return (
             self._has_letter_twin(name)
             and not self._of_environments
             and not any(given.is_put_to_use(self.text.s, other) for other in names.other_letters(name))
+            and not (name in self._stems and self._third_beside)
         )
+
+    @cached_property
+    def _third_beside(self) -> bool:
+        """Whether a file beside this one has the same name but for another letter than P and D."""
+        return not self.siblings.isdisjoint(names.other_letters(self.name.rsplit("/", 1)[-1]))
 
     @cached_property
     def _of_environments(self) -> bool:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvroles.evidence import argv, given, kinds, pickers
+from kvroles.evidence import argv, entries, given, kinds, pickers
 from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.data import Map, Node, Scalar, Seq, scalars_with
+from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.entries import ARG_KEYS, one_side
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import (
     OFF,
@@ -33,15 +34,12 @@ _NAME_KEYS = frozenset(
         "id", "workload", "namePrefix", "nameSuffix",
         "job", "job_name", "jobName", "nameOverride", "fullnameOverride", "releaseName", "modelDeploymentName",
         "hosts", "deployment_name", "deploymentName", "alias", "instance", "worker", "node", "pool", "target", "dynamoComponent",
+        "SyslogIdentifier",
     }
 )  # fmt: skip
 # Keys whose value is a title or a sentence about it.
 _SAID_KEYS = frozenset(
     {"description", "desc", "title", "comment", "_comment", "//", "summary", "label", "display_name", "displayName"}
-)
-# Keys that hold the server's command or its arguments.
-_ARG_KEYS = frozenset(
-    {"args", "command", "entrypoint", "cmd", "extraArgs", "extra_args", "vllmArgs", "additionalArgs", "arguments"}
 )
 # In a key that ends in "name" or "host": it names something that the server uses, not the server.
 _NOT_OWN = regex(
@@ -51,13 +49,6 @@ _NOT_OWN = regex(
 _IS_SIDE = regex(
     r"(?i)(?:^|/)(?:is[-_]?)?(?:prefill|decode)(?:er|r)?(?:[-_]?(?:worker|node|pod|instance|server|only|role))?$"
 )
-# Keys whose value is the entry that this one starts from.
-_EXTENDS = frozenset(
-    {
-        "extends", "extend", "inherits", "inherit", "inherits_from", "inherit_from", "$ref", "base", "parent",
-        "_base_", "based_on", "from", "ref", "same_as", "sameAs", "like", "copy", "copy_of", "copyOf", "use", "template",
-    }
-)  # fmt: skip
 # Keys under which a mapping holds what is taken where its condition is not met.
 _ELSE_KEYS = frozenset({"else", "otherwise", "default", "false", "False"})
 _CONDITION_KEYS = frozenset({"when", "if", "condition", "only_if"})
@@ -65,15 +56,6 @@ _LOOPS = frozenset(
     {"loop", "profiles", "with_items", "withItems", "strategy", "matrix", "parallel", "for_each"}
 )  # Ansible, Argo, CI
 _PREFILL_ON = regex(r"(?i)(?<![a-z])prefill[\"']?\s*[:=]\s*\$?true\b")
-
-
-def one_side(name: str, ctx: FileCtx) -> Side | None:
-    """The one side an identifier of a structured file names (letters P and D where the file pairs them)."""
-    if "_default_" in name and any(var in name for var in ctx.asked):
-        return None  # {{ .Values.role | default "decode" }} in a template that asks for the role elsewhere
-    if "${" in name and ":-" in name:
-        return None  # whoever starts it may set another
-    return ctx.side_of(name)
 
 
 def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> Scope:
@@ -85,96 +67,8 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
         scope.cues.append(kinds.KEY.cue(side, key.value, pos))
     elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
         scope.cues.append(kinds.HOST.cue(host, f"{key.value} is the proxy's {host.value} server", pos))
-    if side in (Side.PREFILL, Side.DECODE):
-        takers = owner.kept(
-            "takers", lambda: [(k, v, _extends(v)) for k, v in owner.pairs if isinstance(v, (Map, Scalar))]
-        )
-        scope.cues += [
-            kinds.EXTENDED.cue(Side.SHARED, f"{k.value} extends {key.value}", k.text.at(0))
-            for k, v, taken in takers
-            if not taken.isdisjoint({key.value, key.value.rpartition(".")[2]})
-            and one_side(k.value, ctx) is not side
-            and (isinstance(v, Map) or one_side(k.value, ctx) is side.other)
-            and not any(v.get(a) is not None for a in _ARG_KEYS if isinstance(v, Map))
-            and not any(scalars_with(v, role) for role in ("kv_both", "kv_producer", "kv_consumer"))
-        ]
-        scope.cues += [
-            kinds.RUN_BY_TASK.cue(Side.SHARED, f"{k.value} runs {key.value}", k.text.at(0))
-            for k, v, _ in takers
-            if v is not value and _runs(v, key.value) and one_side(k.value, ctx) not in (None, side)
-        ]
-    if side is Side.DECODE:
-        for k, v in owner.pairs:
-            if one_side(k.value, ctx) is Side.PREFILL and isinstance(v, Map) and (why := switched_off(v)):
-                scope.cues.append(kinds.PREFILL_OFF.cue(Side.AGGREGATED, f"{k.value}.{why}", k.text.at(0)))
-    elif side is None and isinstance(value, Map) and one_side(value.scalar("name") or "", ctx) is Side.DECODE:
-        off = owner.kept(
-            "off", lambda: _entries_off(owner, ctx)
-        )  # TOML's arrays of tables: each is an entry of its own
-        scope.cues += [cue for k, cue in off if k == key.value]
+    scope.cues += entries.beside(key, value, owner, side, ctx)
     return scope
-
-
-def _entries_off(owner: Map, ctx: FileCtx) -> list[tuple[str, Cue]]:
-    """The keys of the entries that are a prefill server by their name and switched off, each with the cue of that."""
-    out: list[tuple[str, Cue]] = []
-    for k, v in owner.pairs:
-        name = (v.scalar("name") or "") if isinstance(v, Map) else ""
-        if isinstance(v, Map) and one_side(name, ctx) is Side.PREFILL and (why := switched_off(v)):
-            out.append((k.value, kinds.PREFILL_OFF.cue(Side.AGGREGATED, f"{name}: {why}", k.text.at(0))))
-    return out
-
-
-def _runs(node: Node, task: str) -> bool:
-    """Whether one of a Taskfile's tasks runs another as one of its commands."""
-    cmds = node.get("cmds") if isinstance(node, Map) else None
-    return isinstance(cmds, Seq) and any(isinstance(c, Map) and c.scalar("task") == task for c in cmds.items)
-
-
-def _extends(m: Node) -> set[str]:
-    """The entries that a compose service, a CI job or a bake target starts from, by name; the one that a name stands for."""
-    if isinstance(m, Scalar):
-        return {m.value}
-    out: set[str] = set()
-    for node in (v for k, v in m.pairs if k.value in _EXTENDS) if isinstance(m, Map) else ():
-        if isinstance(node, Map):
-            out.add(node.scalar("service") or "")
-        elif isinstance(node, Seq):
-            out |= {i.value for i in node.items if isinstance(i, Scalar)}
-        elif isinstance(node, Scalar):
-            out.add(node.value.rsplit("/", 1)[-1])  # "#/prefill"
-    return out
-
-
-def off_beside(seq: Seq, item: Node, ctx: FileCtx) -> list[Cue]:
-    """The cues of a decode entry in a list whose prefill entry is switched off: the server then does both."""
-    off = seq.kept("off", lambda: _prefill_off(seq, ctx))
-    if not off or not isinstance(item, Map) or one_side(item.scalar("name") or "", ctx) is not Side.DECODE:
-        return []
-    return [cue for other, cue in off if other is not item]
-
-
-def _prefill_off(seq: Seq, ctx: FileCtx) -> list[tuple[Map, Cue]]:
-    """The entries of a list that are named for prefill and switched off, each with the cue that the others get from it."""
-    out: list[tuple[Map, Cue]] = []
-    for other in seq.items:
-        if isinstance(other, Map) and (why := switched_off(other)):
-            name = other.scalar("name") or ""
-            if one_side(name, ctx) is Side.PREFILL:
-                place = other.pairs[0][0].text.at(0)
-                out.append((other, kinds.PREFILL_OFF.cue(Side.AGGREGATED, f"{name}.{why}", place)))
-    return out
-
-
-def switched_off(m: Map) -> str:
-    """``create: false``, ``enabled: false`` or ``replicas: 0`` if a mapping says so, or its ``deploy``; empty if not."""
-    if isinstance(deploy := m.get("deploy"), Map) and (off := switched_off(deploy)):
-        return f"deploy.{off}"
-    for k in ("create", "enabled", "replicas", "replicaCount", "scale"):
-        v = m.scalar(k)
-        if v is not None and v.strip().lower() in OFF:
-            return f"{k}: {v.strip()}"
-    return ""
 
 
 def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
@@ -293,7 +187,9 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         key.lower().endswith(("name", "host")) and not _NOT_OWN.search(key) and not mentioned(key)
     ):
         # A step's name is a sentence: "Wait for prefill, then start the rest".
-        if side := one_side(v.value, ctx) if len(v.value.split()) < 3 else ctx.title_side(v.value):
+        # Kustomize takes that of a target for a pattern: "^vllm-prefill$".
+        name = v.value[1:].removesuffix("$") if v.value[:1] == "^" else v.value
+        if side := one_side(name, ctx) if len(name.split()) < 3 else ctx.title_side(name):
             return [kinds.NAME.cue(side, f"{key}: {v.value}", pos)]
         if (host := ctx.proxied.get(v.value.lower())) is not None:
             return [kinds.HOST.cue(host, f"{key}: {v.value} is the proxy's {host.value} server", pos)]
@@ -384,7 +280,7 @@ def _env(node: Node, ctx: FileCtx) -> list[Cue]:
 def _scripts(m: Map) -> Iterator[str]:
     """The strings of a container's command and arguments."""
     for k, v in m.pairs:
-        for node in (v.items if isinstance(v, Seq) else [v]) if k.value in _ARG_KEYS else ():
+        for node in (v.items if isinstance(v, Seq) else [v]) if k.value in ARG_KEYS else ():
             if isinstance(node, Scalar):
                 yield node.value
 
@@ -395,7 +291,7 @@ def container_words(m: Map) -> tuple[list[argv.Word], bool]:
     out: list[argv.Word] = []
     found = False
     for k, v in m.pairs:
-        if k.value not in _ARG_KEYS:
+        if k.value not in ARG_KEYS:
             continue
         found = True
         if isinstance(v, Seq):

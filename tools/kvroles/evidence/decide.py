@@ -78,9 +78,10 @@ def weigh(site: Site, ctx: FileCtx) -> Verdict:
     return Verdict(None, "weak", verdict.cues, label=alone == "label", suggested=verdict.side)
 
 
-def of_use(scope: Scope) -> Verdict:
-    """The verdict on a place that puts something to use, by its own owners alone."""
-    return _weigh(scope.chain(), ())
+def of_use(scope: Scope, name: str = "") -> Verdict:
+    """The verdict on a place that puts something to use, by its own owners alone. An argument that is the ``name`` of what is put
+    to use says nothing of who does so."""
+    return _weigh(scope.chain(), (), (lambda c: c.kind == kinds.ARGUMENT.name and name in c.words) if name else None)
 
 
 def _needs_company(side: Side, cues: list[Cue]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from kvroles.evidence.names import mentioned, own, role_key
+from kvroles.evidence.names import mentioned, own, role_key, split_name
 from kvroles.evidence.patterns import regex
 
 _STRING = r"[rbf]?\"(?:[^\"\\]|\\.)*\"|[rbf]?'(?:[^'\\]|\\.)*'|`[^`]*`"
@@ -285,6 +285,8 @@ def _called(name: str, args: tuple[Expression, ...]) -> Expression:
     of, dot, method = name.rpartition(".")
     if not args and dot and method in KEEPS:
         return Expression("name", of.removesuffix("?"))
+    if not args and split_name(method)[:1] == ("is",):  # a truth that is asked for: ``role.is_prefill()``
+        return Expression("name", name)
     if (len(args) == 1 and name == "not") or (args and name in {"and", "or"}):
         return Expression(name, "", args)
     if len(args) > 1 and name in {"include", "tpl"}:

@@ -33,6 +33,20 @@ _MARKERS = {
     "shell": regex(r"(?i)#(?:sbatch|PBS|BSUB|COBALT|FLUX:?|\$)[ \t]"),
     "go": regex(r"//(?:go:|\s*\+(?:[\w:]*:)?default\b)"),
 }
+# What a console shows before a command: ``root@prefill:~# ``, ``(base) [me@node1 work]$ ``; and root's, which look like comments:
+# ``prefill# ``, ``/ # ``, ``node1:/work # ``. Behind a word no comment begins.
+_PROMPT = regex(
+    r"""(?mx)^[ \t]* (?:\([\w.-]+\)[ \t]*)?
+    (?: [\w.-]+@[\w.-]+ (?:(?:[ \t]*:|[ \t]+)\[?[~/][\w./~-]*\]?)? [ \t]?[#$%]
+      | (?:\[[\w.-]+@[\w.-]+(?:[ \t:]+[\w./~-]+)?\]|<[\w.@-]+>) [ \t]?[#$%]
+      | \[[\w.-]+(?:[ \t:]+[\w./~-]+)?\]\#
+      | [\w.@:~/+-]+\#
+      | (?:[~/]|[\w.-]+:(?:~|/(?!/))[\w./~-]*)[ \t]+\#
+    ) (?=[ \t]+[\w./~])"""
+)
+_AROUND = str.maketrans("()[]<>:~#$%", " " * 11)
+# The same before nothing: a command with an option behind a ``#``.
+_PROMPT_ALONE = regex(r"(?m)^[ \t]*#(?=[ \t]+(?:\w+=\S+[ \t]+)*[a-z./][\w./-]*[ \t](?:[^\n]*[ \t])?--?\w)")
 _LINE_ONLY = frozenset(
     {"unit", "ini", "cfg", "conf", "properties", "bat", "cmd", "docker", "vim"}
 )  # none behind a value
@@ -60,7 +74,7 @@ def commented(s: str, i: int, lang: str) -> bool:
         if lead.startswith(mark):
             return True
         if lang not in _LINE_ONLY and (at := _mark_at(line, mark)) >= 0 and not open_quote(line[:at]):
-            return not sets_by_comment(line[at:], lang)
+            return not (sets_by_comment(line[at:], lang) or (lang == "shell" and prompted(line) != line))
     marks = _BLOCK_MARKS.get(lang)
     if marks is None:
         return False
@@ -74,6 +88,16 @@ def commented(s: str, i: int, lang: str) -> bool:
 def sets_by_comment(comment: str, lang: str) -> bool:
     """Whether a comment in ``lang``, its sign included, is one that a tool reads a setting from."""
     return lang in _MARKERS and _MARKERS[lang].match(comment) is not None
+
+
+def prompted(s: str) -> str:
+    """A shell's text, with nothing of each prompt but its words."""
+    return _PROMPT.sub(lambda m: m[0].translate(_AROUND), s) if any(x in s for x in ("# ", "$ ", "% ")) else s
+
+
+def prompted_alone(s: str) -> str:
+    """A shell's text of nothing but comments, with a blank for the ``#`` before each that is a command with an option."""
+    return _PROMPT_ALONE.sub(lambda m: m[0][:-1] + " ", s)
 
 
 def _mark_at(line: str, mark: str) -> int:

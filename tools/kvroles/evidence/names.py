@@ -192,9 +192,18 @@ def count_side(name: str) -> Side | None:
 _SERVERS = frozenset(
     {"addr", "addrs", "address", "addresses", "container", "containers", "engine", "engines", "gpu", "gpus", "host", "hosts",
      "instance", "instances", "ip", "ips", "list", "machine", "machines", "node", "nodes", "pod", "pods", "pool", "pools", "port",
-     "ports", "process", "processes", "procs", "replica", "replicas", "server", "servers", "task", "tasks", "url", "urls", "vllm",
-     "worker", "workers"}
+     "ports", "process", "processes", "procs", "rank", "ranks", "replica", "replicas", "server", "servers", "task", "tasks",
+     "url", "urls", "vllm", "worker", "workers"}
 )  # fmt: skip
+
+
+def servers_side(name: str) -> Side | None:
+    """The side of the servers that a name lists: ``prefill_ranks``, ``decodeHosts``."""
+    *before, last = split_name(name) or ("",)
+    if last not in _SERVERS or not last.endswith("s") or not all(w in _NAMES or w in _NEUTRAL for w in before):
+        return None
+    found = mentioned(name) & _BOTH
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def counts(name: str) -> bool:

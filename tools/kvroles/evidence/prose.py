@@ -67,7 +67,7 @@ _LETTERS = regex(
     r"(?<![\w/.-])P\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*D(?![\w/.-])|(?<![\w/.-])D\s*(?:and|&|/|\+|,|or|->|→|和|と|및)\s*P(?![\w/.-])|(?<![a-z])xPyD(?![a-z])"
 )
 _AND = regex(
-    r"(?i)^\s*(?:and|or|&|/|-|\+|,|、|和|と|및|->|→|y|et|und|e|&amp;|then|nodes? and|instances? and|workers? and)\s*"
+    r"(?i)^\s*(?:and|or|with|&|/|-|\+|,|、|和|と|및|->|→|y|et|und|e|&amp;|then|nodes? and|instances? and|workers? and)\s*"
 )
 
 
@@ -282,7 +282,8 @@ def _leads(before: str) -> bool:
 
 
 def _led_by(word: str) -> bool:
-    low = word.lower().rstrip(".,'")
+    word = word.rstrip(".,'")
+    low = word.lower()
     named = any(c.isdigit() for c in word) or (len(word) == 1 and word.isascii())
     if word.isupper():  # a product's, or any word in capitals: NOT PREFILL
         return low in _LEAD or named or plain_word(low)

@@ -19,6 +19,25 @@ _ABOVE = 300  # characters before a name in which its condition stands
 _PART_OF_NAME = regex(r"[\w-]")
 
 
+# The head of a function behind its name, and what it gives at once.
+_DEFINES = regex(r"(?:\b(?:def|fn|function|get|static|async|public)\s+|\bfunc\s+(?:\([^()\n]*\)\s*)?|^[ \t]*)\Z", re.M)
+_GIVES = regex(
+    r"""(?x)\([^()\n]{0,120}\)\s*(?:(?:->|:)?\s*[\w.]+\s*)?
+    (?: :\s*(?:(?:\"{3}[^"]{0,400}\"{3}|\#[^\n]*)\s*)?return\s+ | \{\s*(?:return\s+)? ) (?P<value>[^\n;}]{1,200})"""
+)
+_BEGINS = regex(r"\([^()\n]{0,120}\)[^\n=;(){]{0,60}[:{]\s*(?:\n|[^\n]*$)", re.M)
+
+
+def defined_otherwise(s: str, i: int, name: str) -> bool:
+    """Whether ``name`` at index ``i`` is that of a function which a text defines, of which it does not show that it asks for the
+    side of its name and no more: ``def is_prefill(self): return self.role != "decode"``."""
+    start = s.rfind("\n", 0, i) + 1
+    if _DEFINES.search(s, start, i) is None or not _BEGINS.match(s, i + len(name)):
+        return False
+    m = _GIVES.match(s, i + len(name))
+    return m is None or conditions.holds(m["value"].strip().lstrip("*&")) is not condition_side(name)
+
+
 def sets_denied(s: str, i: int, name: str, *, shell: bool) -> bool:
     """Whether a text sets ``name`` at index ``i`` to what it denies: to a condition of another side, to a word of the other
     side or, where a condition of another side holds, to true."""

@@ -53,6 +53,7 @@ _TYPED = regex(r"\w\s*:[^=\n(){}]{1,60}\]\s*=\s*$")  # ROLES: [&str; 3] =
 _ALIAS = regex(r"(\w+)\s*(?::[^=\n]{0,60})?=\s*(?:\w+\.)?Literal\s*$")
 _MEMBER = regex(r"(?:\.|:|->|[=(\[{,]|\breturn)\s*$")
 _TAKES = regex(r"\s*\)\s*\[(?!\s*(?:number|keyof)\b)")
+_IN_ACTION = regex(r"\{[{%](?:(?![%}]\}).)*\Z", re.S)  # of a template, where a bar stands before a filter
 _AMONG = regex(r"(?:^|[^\w\s(]|=)\s*[\[{]\s*(?:[\w.:]+\s*,\s*)*(?:\w+(?:\.|::))*$")
 
 
@@ -104,7 +105,8 @@ def put_to_use(s: str, name: str, lang: str, *, called: bool = False, hops: int 
             if hops and list_used(s, opened, s[max(0, opened - 120) : opened], lang, hops=hops - 1):
                 return True
             continue
-        if re.search(r"(?<!\|)\|\s*$", before) or re.match(r"\s*\|(?!\|)", after):  # of a set or a type
+        of_type = re.search(r"(?<!\|)\|\s*$", before) or re.match(r"\s*\|(?!\|)", after)  # or of a set
+        if of_type and not _IN_ACTION.search(before):
             continue
         return True
     return False

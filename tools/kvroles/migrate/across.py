@@ -32,7 +32,9 @@ _READ = frozenset(
     | {"javascript", "typescript", "tsx"}
 )
 _BOTH = TOKEN.encode()
-_PATH = r"[\w.~/${}()\"-]*$"  # compiled where a name is found: few files are asked
+# What stands before a name: folders, variables and what commands tell, as ``$(dirname "$0")``. Compiled where a name is found:
+# few files are asked.
+_PATH = r"(?:\$\((?:[^()\n]|\$\([^()\n]*\))*\)|[\w.~/${}()\"-])*$"
 _OPENS = regex(r"[\"'(]")  # a call's argument: ``file("``
 _DEFAULTS = r"(?m)^defaults:[ \t]*(?:\[[^\]\n]*?|(?:\r?\n[ \t]*-[^\n]*)*?\r?\n[ \t]*-[ \t]*)(?<![\w.-])({})(?![\w.-])"
 _EXTENDS = (  # of a service that sets no command of its own

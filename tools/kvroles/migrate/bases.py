@@ -12,13 +12,14 @@ from itertools import islice
 
 from kvroles.evidence.patterns import regex
 from kvroles.migrate import overlays, regions
+from kvroles.migrate.readers import registry
 
 _FAR = 80  # characters before an object in which what it is added to or given to is named
 _PATH = 300  # characters of a patch's path before its value
 _LINES = 60  # of a mapping, on each side of its role
 _MANY = 20  # connectors of one config: nobody sets more
 _NEAR = 2000  # characters before and behind a role in which its object begins and ends
-_CODE = frozenset({"python", "go", "rust", "javascript", "typescript", "tsx", "powershell", ""})
+_CODE = registry.CODE | {""}
 _NAME = r"[\w$]+(?:(?:\.|::)\w+)*"
 _SPREAD = regex(rf"(?:\A|,)\s*(?:\*\*|\.\.\.?)\s*(?P<given>{_NAME}|[({{])")
 _ADDED = regex(rf"(?P<given>(?<![\w$.]){_NAME}|\.|\))\s*[+|*]\s*@?\Z")  # before an object

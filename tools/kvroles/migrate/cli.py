@@ -6,7 +6,6 @@ Exit codes: 0 done or nothing to do; 1 with --check, something is left; 2 wrong 
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import re
 import sys
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from kvroles.migrate.settings import Known, Options
     from kvroles.series.release import Version
 
-# Objects until the young are collected, and how often until the older are. Python's 700 has the trees of every file walked
-# dozens of times; its 10 and 10 let the trees of a hundred files pile up.
-_COLLECT_AFTER = 10_000, 2, 2
 _EPILOG = """\
 Answers that the files do not hold go into .kv-roles.toml (the nearest one up to the top of a file's repository):
 
@@ -143,16 +139,11 @@ def add_forms(p: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None, prog: str = "kv-roles") -> int:
     """Run and return the exit code; a failure is one paragraph on standard error, and an object with ``--json``."""
-    gc.disable()  # until what this takes is loaded: it stays, and there is nothing to collect
     p = parser(prog)
     p.given = sys.argv[1:] if argv is None else argv
-    try:
-        kept = ", and every answer given is kept" if "--review" in p.given else ""
-        done = f"every file is as it was, or done{kept}; run again for the rest"
-        return console.guarded(p, _run, argv, version=SCHEMA, interrupted=done)
-    finally:
-        gc.freeze()  # the interpreter is about to end, and need not look for what could be freed
-        gc.enable()
+    kept = ", and every answer given is kept" if "--review" in p.given else ""
+    done = f"every file is as it was, or done{kept}; run again for the rest"
+    return console.guarded(p, _run, argv, version=SCHEMA, interrupted=done)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -186,9 +177,6 @@ def _run(args: argparse.Namespace) -> int:
     from kvroles.migrate import run
     from kvroles.migrate.answers import rows  # lazy: see above
 
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
-    gc.enable()
     looked_at = coverage.copy()
     results = run.each(found, options, coverage, quiet=args.quiet)
     run.check_sides(known, coverage, results)

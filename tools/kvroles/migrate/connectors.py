@@ -96,6 +96,7 @@ def plain(key: str) -> str:
 _SIDE = r"(?:prefill(?:er)?|decoder?|producer|consumer|[pd])?$"
 _ROLE_KEY = regex("role" + _SIDE)
 _CONNECTOR_KEY = regex("connector(?:type|name|class)?" + _SIDE)
+_SAY_WHICH = ("type", "kind", "class", "name")  # the keys of a connector's group that say which it is, the surest first
 # What is set unless another value is given: ``${CONN:-NixlConnector}``, ``{{ conn | default("NixlConnector") }}``.
 _DEFAULT = regex(
     r"""(?x)^\s* (?: \$\{ [\w.]+ :?[-=]? | \{\{ [^{}]* \bd(?:efault)?\b [\s(]* ) \\*["']? (\w+) \\*["']? [^{}"']* \}\}? \s*$"""
@@ -180,6 +181,13 @@ def _connector_of(obj: Map) -> str | None:
         if isinstance(v, Scalar) and re.fullmatch(r"[A-Z]\w*Connector(?:V1)?", v.value.strip())
     ]
     return classes[0] if len(classes) == 1 else None
+
+
+def of_group(group: Map) -> str | None:
+    """The connector that ``group``, the value of a connector's key, says it is: ``kv_connector: {type: nixl, role: ...}``."""
+    said = {plain(k.value): named(v.value) for k, v in group.pairs if isinstance(v, Scalar)}
+    values = [said[key] for key in _SAY_WHICH if key in said]
+    return next((v for v in values if "nixl" in v.lower()), values[0] if values else None)
 
 
 def wrappers(around: Iterable[Node]) -> tuple[str, ...]:

@@ -34,6 +34,20 @@ _SET = regex(
 _AFTER = frozenset("_nNtTcCpPdDvV\\\"'`:=,}$%{< \t\r\n")  # what follows "onnector" there
 # ``conn``, ``names[0]``, ``chosen(x)``, ``default="X"``, ``.Values.connector``, ``(default ...)``
 _VARIABLE = regex(r"(?:[a-z_]\w*|\.[A-Za-z_]\w*)(?:\??\.\w+)*(?:[\[(=].*)?|\(.*")
+# What stands before a value that is taken where no other one is given: the word, an operator, what looks a value up or
+# declares an option, the field of a class, a build argument.
+_BY_DEFAULT = regex(
+    r"""(?xm)(?: \bdefault\w*["']?\s*[:=(]?\s* | \?\?\s* | \|\|\s* | \bor\s+ | :-
+      | \b(?:get\w*|\w*env\w*|[sS]tring\w*|option\w*|flag|lookup|Field)\(\s*(?:[^()\n]{1,80},\s*)?
+      | ^[ \t]+\w+[ \t]*:[ \t]*[^=\n{}(),]{1,60}=[ \t]* | ^[ \t]*ARG[ \t]+\w+=
+      | \$\{[\w.]{1,80}: | \b(?:set|init);\s*\}\s*=\s* | :\s*\*
+    ) \\*["'`]?\Z"""
+)
+# The same of a parameter: the head of its function.
+_PARAMETER = regex(
+    r"\b(?:def\s+(?P<name>\w+)|fun(?:ction)?\b|constructor\b)[^()\n]{0,80}\((?:[^()]|\([^()]{0,80}\)){0,400}(?P<sign>[=:])\s*[\"'`]?\Z"
+)
+_HEAD = 600  # characters before a value in which its function begins
 TYPES = frozenset(
     {"str", "string", "any", "bool", "int", "null", "none", "nil", "undefined", "self", "optional", "type"}
 )
@@ -79,6 +93,17 @@ def _start_of_word(s: str, i: int) -> int:
     while start and i - start < _LONGEST and s[start - 1].isalnum():  # of another alphabet
         start -= 1
     return start
+
+
+def by_default(s: str, start: int, lang: str) -> str:
+    """The words by which what begins at index ``start`` of ``s`` is only taken where nothing else is given; empty if it is
+    set."""
+    m = _PARAMETER.search(s, max(0, start - _HEAD), start)
+    if m is None or (lang and m["sign"] == ":"):  # Ruby's; elsewhere it names a type
+        m = _BY_DEFAULT.search(s, max(0, start - _HEAD // 4, s.rfind("\n", 0, start)), start)
+    elif (m["name"] or "").startswith("_") and m["name"] != "__init__":
+        return ""  # nothing calls it but its own file, which names no other connector
+    return " ".join(m.group().split())[-60:] if m is not None else ""
 
 
 def all_other(

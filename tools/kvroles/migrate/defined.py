@@ -146,7 +146,7 @@ def _used(other: File, name: str, how: str, own_block: range | None = None) -> d
     up = _owner(other, named=own_block is None)
     base = os.path.basename(other.path)
     uses = mentions.owners(language_of(base), other.text, name, up, other)
-    verdicts = [decide.of_use(use) for use in uses if own_block is None or use.place not in own_block]
+    verdicts = [decide.of_use(use, name) for use in uses if own_block is None or use.place not in own_block]
     sides = {side for v in verdicts for side in (PD if v.why == "shared" else (v.side,))}
     return {side: kinds.EXTENDED.cue(Side.SHARED, f"{base} {how} {name}") for side in PD if side in sides}
 

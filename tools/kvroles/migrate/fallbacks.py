@@ -21,10 +21,11 @@ _WORD = regex(r"[\w-]")
 # What stands right before the name of a variable, and before the key of a table: what they are members of.
 _OF_VARIABLE = r"(?:[&$({]|(?:[\w$]+\.)+|\.(?=$))*$"
 _OF_KEY = r"[&$({]*[\w$.]+(?:\?\.|\.|\[\s*[\"']?)$"
-_FALLS = {
-    keyed: regex(r"(?P<sign>\?\?|\|\||\bor\b|:-|:=|,|\|\s*default\s*\(?|\belse\b(?:\s*\{)?|\?[^?:]+:)\s*" + member)
-    for keyed, member in ((False, _OF_VARIABLE), (True, _OF_KEY))
-}
+_SIGN = (
+    r"(?P<sign>\?\?|\|\||\bor\b|:-|:=|,|\|\s*default\s*\(?|\belse\b(?:\s*\{)?|\?[^?:]+:"
+    r"|\.(?:unwrap_or|or_else|(?:getO|o)rElse)\w*\()\s*"
+)
+_FALLS = {keyed: regex(_SIGN + member) for keyed, member in ((False, _OF_VARIABLE), (True, _OF_KEY))}
 # What looks a value up, with its arguments; by a name that is not known.
 _LOOKS_UP = regex(
     r"(?i)\b(?:get\w*|pop|look_?up|coalesce|try|dig|fetch|default|unwrap_or)\([^()]*(?:\([^()]*\)[^()]*)*$"

@@ -250,7 +250,10 @@ def _of_other(connector: str, message: str, site: Site, ctx: File, finding: advi
         return _unread(f"what is laid over it may replace {connector} by NIXL's: {laid}", site, ctx, finding)
     if how := ctx.remade(site.pos):
         return _unread(f"of its config another one is made, which may be NIXL's: {how}", site, ctx, finding)
-    if how := next((how for name in dict.fromkeys((connector, *ctx.others)) if (how := ctx.replaced(name))), ""):
+    names = dict.fromkeys((connector, *ctx.others))
+    if how := next((how for name in names if (how := ctx.by_default(name, site.pos))), ""):
+        return _unread(f"{connector} is only taken where no other connector is given: {how}", site, ctx, finding)
+    if how := next((how for name in names if (how := ctx.replaced(name))), ""):
         return _unread(f"{connector} may be replaced by NIXL's: {how}", site, ctx, finding)
     return finding("KVR121", message)
 

@@ -21,6 +21,7 @@ _BEHIND = regex(r"\s+(?P<given>[.$(][\w.]*)")
 _COMBINED = regex(r"\s*\|\s*combine\(\s*(?P<given>[\w.]+)")  # Ansible's
 _UNITED = regex(r"\s*\|=?\s*(?P<given>\w[\w.]*|\{)")  # Python's
 _ARGUMENT = regex(r",\s*(?P<given>\{|[\w.]+)")
+_SETS = regex(r"\{\{-?\s*(\$\w+)\s*:?=")
 _LITERAL = regex(r"\{[^{}]*\}")
 _ONE_OF_LITERALS = regex(
     r"\([^?]*\?(?!\?)\s*\{\}\s*:\s*\{\}\s*\)?|\([^|?]*&&\s*\{\}\s*\)?|\(\{\}\s+if\b.*\belse\s+\{\}\s*\)?", re.S
@@ -57,6 +58,23 @@ def spread_behind(s: str, i: int) -> bool:
     return any(not known(s, m["given"], i + m.start("given")) for m in behind)
 
 
+def over_variable(s: str, i: int) -> str:
+    """What a merge lays over the variable of a template that the action round index ``i`` sets; empty if none does."""
+    opened = s.rfind("{{", max(0, i - _NEAR), i)
+    set_ = _SETS.match(s, opened) if opened >= 0 else None
+    if set_ is None:
+        return ""
+    name = re.escape(set_[1])
+    merges = re.compile(
+        rf"\b(?:mustM|m)ergeOverwrite\s+{name}\s+(?P<a>[.$(][^\s}}]*)|\b(?:mustM|m)erge\s+(?P<b>\([^()]*\)|[.$][\w.]*)\s+{name}\b"
+    )
+    for m in merges.finditer(s, i):
+        at = m.start(m.lastgroup or 0)
+        if not known(s, m[m.lastgroup or 0], at):
+            return short(m[m.lastgroup or 0])
+    return ""
+
+
 def _behind(s: str, end: int, lang: str) -> str:
     """What is laid over the object that ends at index ``end`` by an operator behind it."""
     for pattern in (_COMBINED, *((_UNITED,) if lang == "python" else ())):
@@ -91,6 +109,8 @@ def known(s: str, given: str, at: int) -> bool:
         given = s[at : at + _NEAR]
     if given[0] == "(":
         given = given[: regions.closes(given)]
+        if given.startswith("(dict ") and "onnector" not in given:
+            return True
         return "onnector" not in given and _ONE_OF_LITERALS.fullmatch(_LITERAL.sub("{}", given)) is not None
     if given[0] == "{":
         given = given[: regions.closes(given)]

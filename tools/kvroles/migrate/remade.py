@@ -11,8 +11,9 @@ from itertools import islice
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 from kvroles.migrate import overlays, regions
+from kvroles.migrate.readers import registry
 
-LANGUAGES = frozenset({"python", "javascript", "typescript", "tsx", "go", "rust", "powershell"})
+LANGUAGES = registry.CODE | {"hcl"}
 _NEAR = 2000  # characters round a role in which its config begins and ends
 _NAMED = regex(r"(?<![A-Za-z_])([A-Za-z_$]\w*)\s*(?::[^=\n]{0,80})?=\s*[\w.:@\[\]]*\s*[\"'`]?\Z")
 _BEHIND_SIGN = regex(r"\s*[\w.:@\[\]]*\s*[\"'`]?")
@@ -21,7 +22,7 @@ _MANY = 60  # uses of one name
 _AROUND = 400  # characters before and behind a use in which another config is made
 # One of these stands right behind the name of a config of which another one is made.
 _BEHIND = regex(
-    r"\.items\(\)|\.(?:pop|delete|update|extend|kv_?[cC])|\s*\|=?\s*[\w({]|\s*,\s*[*.\w({]|\s*\)\s*\.(?:map|flatMap)\(|\s*:\s*\n"
+    r"\.items\(\)|\.(?:pop|delete|update|extend|kv_?[cC])|\s*\|=?\s*[\w({]|\s*,\s*[*.\w({]|\s*\)\s*\.(?:map|flatMap)\(|\s*:\s*(?:\n|\w+\s*=>)"
     r"|\[\s*(?:[\"']kv_?[cC]|\$?\w+\s*\]\s*=)|\s*\)|\s*;?\s*$",
     re.M,
 )
@@ -40,6 +41,7 @@ _PATTERNS = tuple(
         (("for",),
          r"\bfor\s+(?P<k>\w+)(?:\s*,\s*(?P<v>\w+))?\s+in\s+" + _NAME
          + r"(?:\.items\(\))?\s*:\s*\n(?:[ \t][^\n]*\n){0,6}?[ \t]+\w+\[(?P=k)\]\s*=(?!=)(?P<made>[^\n]{1,200})"),
+        (("for",), r"\bfor\s+\w+\s*,\s*(?P<v>\w+)\s+in\s+local\." + _NAME + r"\s*:\s*\w+\s*=>\s*(?P<made>[^\n}]{1,200})"),
         (("map(",), r"\bmap\((?P<made>[^\n]{1,200}?),\s*" + _NAME + r"\.items\(\)\s*\)"),
         (("Object.entries(",),
          r"Object\.entries\(\s*" + _NAME

@@ -51,6 +51,15 @@ _UNDERSCORE = (
     r"\\+(?:u005[fF]|x5[fF]|137|U0000005[fF]|u\{0*5[fF]\}|N\{LOW LINE\})|%(?:25)*5[fF]|`u\{0*5[fF]\}"
     r"|&(?:amp;)*(?:#0*95|#[xX]0*5[fF]|lowbar|UnderBar);"
 )
+
+
+def _spelled(letter: str) -> str:
+    """A letter as it is, or escaped; behind it a line may go on."""
+    code = ord(letter)
+    escaped = rf"\\+(?:u00{code:02x}|x{code:02x}|{code:o}|u\{{0*{code:x}\}})|%{code:02x}|&#0*{code};|&#[xX]0*{code:x};"
+    return rf"(?:{letter}|(?i:{escaped}))(?:\\\r?\n[ \t]*)?"
+
+
 _Q = r"\\{0,8}[\"'`]"  # bounded: backslashes may be all there is
 _HOLE = r"(?:%s|%v|\{\w*\}|\$\{?\w+\}?)"
 _FORMS = (
@@ -58,6 +67,11 @@ _FORMS = (
     _Form(
         ("5fboth", "5Fboth", ";both", "}both", "137both"),
         regex(rf"kv(?:{_UNDERSCORE})both"),
+        "kv_both is escaped here, which no reader undoes",
+    ),
+    _Form(
+        ("kv_role",),
+        regex(rf"kv_role[\"'`\\]*\s*[:=,]\s*[\"'`\\]*(?!{TOKEN}){''.join(map(_spelled, TOKEN))}"),
         "kv_both is escaped here, which no reader undoes",
     ),
     # The value of the key begins with ``kv_`` and goes on with a variable, a hole or another string.

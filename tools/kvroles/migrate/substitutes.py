@@ -55,10 +55,15 @@ _LISTED = regex(  # an environment's list, Helm's parameters, a patch
     r"\b(?:name|path|key):[ \t]*[\"']?(?P<key>[\w./]*(?:CONNECTOR|connector))[\"']?[ \t]*(?:,|\r?\n)[ \t]*value:[ \t]*[\"']?"
     r"(?P<value>[^\s\"',}]{1,80})"
 )
+_DECLARED = (
+    r"variable\s+\"(\w+)\"\s*\{{[^{{}}]{{0,400}}?\bdefault\s*=\s*\"{}\""  # Terraform's, by what it is unless it is set
+)
 _DEFAULTS = regex(r"(?m)^defaults:[ \t]*\r?\n((?:[ \t]*(?:-|#)[^\n]*(?:\n|\Z))+)")  # Hydra's
 _LAST_NAME = regex(r"(?m)([\w-]+)(?:\.ya?ml)?[\"']?[ \t]*(?:#.*)?\r?$")
 _VARS = regex(r"(?:^|/)(?:group_vars|host_vars)/")  # Ansible's
 _ANCHOR = regex(r"&[\w.-]+\s*\Z")
+_ENVIRONMENT_FILE = regex(r"(?m)^EnvironmentFile=\S+")
+_SOURCED = regex(r"(?m)(?:^|[;&|({])[ \t]*(?:source|\.)[ \t]+[^\n;&|]{0,200}?([\w.-]+)[\"']?[ \t]*(?:$|[;&|)}])")
 _COMPARED = regex(r"\w*[\"'`]?\]?\s*(?:[=!]=|\bin\b|\bis\b|\beq\b|-eq\b)")
 _NAME = regex(r"[\s\"'`(]*([\w.$-]*)")
 _LAST = regex(r"[./]")
@@ -69,10 +74,9 @@ _ROLES = regex(r"(?i)role\w{0,20}[\"']?\]?\s*[:=]")
 _CONNECTORS = regex(r"(?i)connector(?!s\b|_?extra|_?module)\w{0,20}[\"']?\]?\s*[:=]")
 _VALUES = regex(r"values[\w.-]*\.ya?ml(?:\.\w+)?$|[\w.-]+[-.]values\.ya?ml$")
 # Languages in which a setting changes what its line names; and pages, whose parts are of their own.
-_CODE = frozenset({"python", "go", "rust", "javascript", "typescript", "tsx", "powershell"})
 _PAGES = frozenset({"markdown", "notebook", "prose", "log"})
 # What other files are laid over, or are told to change.
-_DATA = frozenset({"docker", "yaml", "json", "toml", "hcl", "unit", "env"})
+_DATA = frozenset({"docker", "yaml", "json", "toml", "hcl", "unit", "env", "shell"})
 # Where a variable is what it is until another file sets it.
 _SET_FROM_OUTSIDE = frozenset({"docker", "yaml", "json", "env"})
 
@@ -84,9 +88,11 @@ def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Call
         return words
     if "defaults:" in s and (m := _DEFAULTS.search(s)) is not None and "${" in m[1]:
         return "defaults: ${...}"
-    if lang in _CODE | _PAGES:
+    if lang in registry.CODE | _PAGES:
         return ""
     keys = _keys(s, said, connector)
+    if lang == "unit" and any(map(str.isupper, keys)) and (m := _ENVIRONMENT_FILE.search(s)) is not None:
+        return m.group()[:60]  # systemd's: what is read there replaces what the unit sets
     alone = (m for m in said if m.ours and counts(m) and _key(s, m).rpartition(".")[2] in keys and _alone(s, m))
     return next((_shown(s, m) for m in alone), "")
 
@@ -96,7 +102,8 @@ def _keys(s: str, said: list[Mention], connector: str) -> set[str]:
     listed = (
         {_LAST.split(m["key"])[-1] for m in _LISTED.finditer(s) if m["value"] == connector} if "value:" in s else set()
     )
-    return {_key(s, m).rpartition(".")[2] for m in said if m.value == connector} | listed
+    declared = re.findall(_DECLARED.format(re.escape(connector)), s) if "variable" in s else ()
+    return {_key(s, m).rpartition(".")[2] for m in said if m.value == connector}.union(listed, declared)
 
 
 def substituted(s: str, connector: str) -> str:
@@ -122,43 +129,104 @@ def substituted(s: str, connector: str) -> str:
     return ""
 
 
+def sourced(path: str, s: str, lang: str) -> str:
+    """The file beside a shell's script which that reads its variables from, and which names NIXL; empty if there is none."""
+    if lang != "shell" or path == "-":
+        return ""
+    there = neighbours.names(path)
+    named = (m[1] for m in _SOURCED.finditer(s))
+    return next(
+        (n for n in named if n in there and "nixl" in neighbours.text(os.path.join(os.path.dirname(path), n)).lower()),
+        "",
+    )
+
+
 def beside(path: str, name: str, s: str, said: list[Mention], connector: str, counts: Callable[[Mention], bool]) -> str:
     """What in the files round a file, which is shown as ``name``, may put NIXL's connector in the place of ``connector`` in its
     text ``s``; empty if nothing is seen to."""
     own = os.path.basename(path)
     of = "env" if ".env" in own else registry.lang_of_name(own)
+    if of == "python":
+        return _taken_up(path)
     if of not in _DATA or not os.path.isfile(path):
         return ""
     keys = _keys(s, said, connector)
-    # A variable, or a path.
+    # A variable, or a path; in a shell an argument of Hydra's.
     signs = [sign for key in keys for sign in ((key,) if key.isupper() else (f".{key}", f"/{key}"))]
-    for other, read in _round(path, name):
+    arguments = [f" {key}=" for key in keys] if of == "yaml" else []
+    for other, read in _round(path, name, alone=of == "shell"):
         text = read.s
         base = os.path.basename(other)
         lang = registry.lang_of_name(base)
         vars_of = _VARS.search(name) is not None and _VARS.search(other) is not None and lang == "yaml"
         overlay = base == own or vars_of or (_VALUES.search(own) is not None and _VALUES.search(base) is not None)
-        overlay = overlay or _chosen(own, s, base, text) or (".tfvars" in base and own.endswith(".tf"))
+        overlay = overlay or (lang == of == "yaml" and _chosen(own, s, base, text))
+        overlay = overlay or (".tfvars" in base and own.endswith(".tf"))
+        overlay = overlay or _is_variant(own, base) or os.path.basename(os.path.dirname(other)) == f"{own}.d"
         is_named = read.has(own)
-        if not overlay and not is_named and not any(map(read.has, signs)):
+        if not overlay and not is_named and not any(map(read.has, signs + arguments if lang == "shell" else signs)):
             continue
         named = is_named and _named(own, text)
         if words := substituted(text, connector) if is_named else "":
             return f"{base}: {words}"
-        for m in islice(chain(connectors_in_text.mentions(read), _listed(text)), _MANY):
-            if not m.ours:
-                continue
-            group, _, last = _key(text, m).rpartition(".")
+        for m, key in _setting(read):
+            group, _, last = key.rpartition(".")
             if last not in keys or not counts(m) or not _alone(text, m):
                 continue
             below = (
                 group
-                and lang not in _CODE
+                and lang not in registry.CODE
                 and re.search(rf"(?<![\w-]){re.escape(group.rsplit('.', 1)[-1])}[\"']?\s*[:={{\]]", s) is not None
             )
-            if named or overlay or below or (last.isupper() and of in _SET_FROM_OUTSIDE):
+            argued = bool(arguments) and lang == "shell" and not group and f" {last}={m.value}" in text
+            if named or overlay or below or argued or (last.isupper() and of in _SET_FROM_OUTSIDE):
                 return f"{base}: {_shown(text, m)}"
     return ""
+
+
+@lru_cache(maxsize=256)
+def _setting(read: Text) -> list[tuple[Mention, str]]:
+    """The mentions of a text that set vLLM's own key, or another one to NIXL's class, each with the path of its key."""
+    found = islice(chain(connectors_in_text.mentions(read), _listed(read.s)), _MANY)
+    return [(m, _key(read.s, m)) for m in found if m.ours or _names_nixl(m)]
+
+
+def _names_nixl(m: Mention) -> bool:
+    """Whether a mention sets NIXL's connector by the name of its class."""
+    return m.is_class and connectors.kind_of(m.value) is Kind.NIXL
+
+
+def _is_variant(own: str, base: str) -> bool:
+    """Whether a file called ``base`` is one of the settings in ``own`` for some place: ``kv.local.toml`` of ``kv.toml``."""
+    stem, suffix = os.path.splitext(own)
+    return (
+        bool(suffix)
+        and base.endswith(suffix)
+        and base.startswith(stem)
+        and base[len(stem) : len(stem) + 1] in {".", "-", "_"}
+        and base != own
+    )
+
+
+def _taken_up(path: str) -> str:
+    """The file and its words by which a module beside ``path`` that imports it sets NIXL's connector; nobody imports a test."""
+    folder, own = os.path.split(path)
+    stem = os.path.splitext(own)[0]
+    if stem.startswith("test_") or not os.path.isfile(path):
+        return ""
+    for base, read in _texts(folder):
+        if base != own and base.endswith(".py") and (words := _imported(stem, read)):
+            return f"{base}: {words}"
+    return ""
+
+
+def _imported(stem: str, read: Text) -> str:
+    """The words by which Python text that imports the module ``stem`` sets NIXL's connector, and no role beside it."""
+    taken = rf"(?m)^[ \t]*(?:from[ \t]+[\w.]*(?<!\w){re.escape(stem)}[ \t]+import\b|import[ \t]+(?:\w+\.)*{re.escape(stem)}\b)"
+    if not read.has(stem) or re.search(taken, read.s) is None:
+        return ""
+    found = (m for m in islice(connectors_in_text.mentions(read), _MANY) if _names_nixl(m) and _alone(read.s, m))
+    return next((_shown(read.s, m) for m in found), "")
 
 
 def _chosen(own: str, s: str, base: str, text: str) -> bool:
@@ -200,11 +268,11 @@ def _shown(s: str, m: Mention) -> str:
 
 
 def _alone(s: str, m: Mention) -> bool:
-    """Whether a mention sets vLLM's own key, to no wrapper, in an object without a role that nothing takes by its anchor."""
+    """Whether a mention sets a connector, to no wrapper, in an object without a role that nothing takes by its anchor."""
     if m.value is None or m.value in connectors_in_text.TYPES:
         return False
     wraps = connectors.kind_of(m.value) is Kind.WRAPPER
-    return m.ours and not wraps and _COMPARED.match(s, m.at) is None and not with_role(s, m.at)
+    return not wraps and _COMPARED.match(s, m.at) is None and not with_role(s, m.at)
 
 
 def with_role(s: str, at: int) -> bool:
@@ -222,23 +290,31 @@ def with_role(s: str, at: int) -> bool:
     return 0 < sum(1 for _ in _CONNECTORS.finditer(s, *block)) <= sum(1 for _ in _ROLES.finditer(s, *block))
 
 
-def _round(path: str, name: str) -> Iterator[tuple[str, Text]]:
-    """The files with connectors that may say more of one, with their texts: those of its folder and the folders below and,
-    where what the user named holds it, of the folder above and those beside."""
+def _round(path: str, name: str, *, alone: bool) -> Iterator[tuple[str, Text]]:
+    """The files with connectors that may say more of one, with their texts: those of its folder and, but for ``alone``, of the
+    folders below and, where what the user named holds it, of the folder above and those beside."""
     folder, base = os.path.split(path)
     own = os.path.normpath(path)
-    folders = [folder, *neighbours.folders(folder)]
-    if os.path.dirname(name):
+    folders = [folder] if alone else [folder, *neighbours.folders(folder)]
+    if os.path.dirname(name) and not alone:
         above = os.path.join(folder, "..")
         folders += [
             above,
             *(f for f in neighbours.folders(above) if os.path.basename(f) != os.path.basename(os.path.abspath(folder))),
         ]
+        if "kustomization.yaml" in neighbours.names(path):  # a base: overlays/prod
+            folders += [f for beside_it in folders[-neighbours.MANY :] for f in neighbours.folders(beside_it)]
     for held in folders[: neighbours.MANY]:
-        for found in _speaking(neighbours.plain(held)):
-            other = os.path.join(held, os.path.basename(found))
+        for found, read in _texts(held):
+            other = os.path.join(held, found)
             if not other.endswith(base) or os.path.normpath(other) != own:
-                yield other, _text(found, *neighbours.state(found))
+                yield other, read
+
+
+def _texts(folder: str) -> Iterator[tuple[str, Text]]:
+    """The names of the files of a folder that set connectors for others and speak of any, with their texts."""
+    for found in _speaking(neighbours.plain(folder)):
+        yield os.path.basename(found), _text(found, *neighbours.state(found))
 
 
 @neighbours.once

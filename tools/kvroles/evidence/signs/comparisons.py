@@ -51,8 +51,10 @@ _SED = regex(r"(?:^|[\s\"';])(?:[0-9,$/]*)s([/|#,@!])(?:(?!\1)[^\n])*$")
 _NEGATED_SCHEMA = regex(rf"[\"']?not[\"']?:\s*\{{?\s*[\"']?const[\"']?:\s*{Q}$")
 # What is put in the place of something else, and what a test or a filter of warnings looks for.
 _REPLACED_BEFORE = regex(
-    rf"(?:(?<!strings)(?<!bytes)\.replace(?:All|_all)?\(|\b(?:strings|bytes)\.Replace(?:All)?\(\s*[^,\"'`()]+,|\bre\.subn?\()\s*[rbfu]?{Q}$"
+    rf"(?:(?<!strings)(?<!bytes)\.replace(?:All|_all)?\(|\b(?:strings|bytes)\.Replace(?:All)?\(\s*[^,\"'`()]+,|\bre\.subn?\("
+    rf"|(?i:-[ic]?replace)[ \t]+)\s*[rbfu]?{Q}$"
 )
+_OPENS = frozenset("\"'`")
 _REPLACED_AFTER = regex(rf"{Q}\s*,")
 _LOOKED_FOR = regex(rf"[(,]\s*(?:match|message)\s*=\s*[rbfu]{{0,2}}{Q}$")
 _OPERATOR = regex(r"[\"']?operator[\"']?[ \t]*:")
@@ -117,7 +119,7 @@ def searched(p: Place) -> bool:
             _between_slashes(p),
             _JQ.search(p.line) if p.lang == "shell" and "(" in p.line else None,
             _LOOKED_FOR.search(p.line) if p.lang == "python" else None,
-            _REPLACED_AFTER.match(p.after) if "(" in p.line and _REPLACED_BEFORE.search(p.line) else None,
+            _REPLACED_AFTER.match(p.after) if p.line[-1:] in _OPENS and _REPLACED_BEFORE.search(p.line) else None,
             _GLOB_AFTER.match(p.after) if p.line.endswith("*") else None,
             CALLED.search(p.line) if "(" in p.line else None,
             _SED.search(p.line) if has_sed(p.line) else None,

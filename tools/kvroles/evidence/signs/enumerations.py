@@ -81,6 +81,7 @@ _VALUE_TAKEN = regex(r"(?<![\w.])values\(\)\s*\[")  # within an enumeration its 
 _DEFAULT_MEMBER = regex(
     r"#\[default\]\s*(?:\w*_)?(?i:\w{0,40}both)\b"
 )  # of an enumeration of Rust: taken where nothing is said
+_DEFAULT_ABOVE = regex(r"#\[default\]\s*(?:#\[[^\n]*\]\s*)*#\[[^\n\]]*$")
 _NAMES_OTHER = regex(rf"(?i)(?:producer|consumer)(?:{_GIVES}|\(){OTHER}")
 _NIXL = regex(r"(?i)nixl")
 # What chooses among the roles right here: ``val role = when (mode) { Mode.BOTH -> "kv_both"``.
@@ -279,6 +280,8 @@ def defined(p: Place) -> bool:
         named = _MADE_BEFORE.search(p.line)
     if named is None and p.lang == "rust" and _RENAMED.search(p.line):
         named = _RENAMES.match(p.after)
+        if _DEFAULT_ABOVE.search(p.before) is not None:
+            return False
         return named is not None and not put_to_use(p.s, named["name"], p.lang)
     if named is None or _NAMES_OTHER.search(p.before + TOKEN + p.after) is None:
         return False

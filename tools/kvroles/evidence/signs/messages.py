@@ -10,7 +10,8 @@ from kvroles.evidence.signs.place import CODE, DATA, Place, indent_of, whole_str
 
 _LONGEST_LINE = 400  # characters before an example in which its key is looked for
 _LINES = 12  # lines above that a block's key is looked for in
-_CALLED_OLD = regex(r"(?i)^(?:(?!--|//|/\*)[^\n#;{}%]){0,80}\bdeprecat")
+_ENTITY = r"&(?:quot|apos|amp|lt|gt|nbsp|#\d{2,4});"  # of HTML
+_CALLED_OLD = regex(rf"(?i)^(?:{_ENTITY}|(?!--|//|/\*)[^\n#;{{}}%]){{0,80}}\bdeprecat")
 
 # Keys and arguments whose value is told to people or asked of a store, and sets no role.
 _TOLD = (
@@ -81,11 +82,27 @@ def told(p: Place) -> bool:
         return True
     if (
         not (p.lang == "shell" and _RUNS.search(p.line))
-        and _SAYS_CALL.search(p.line)
+        and (says := _SAYS_CALL.search(p.line)) is not None
+        and not (p.lang in _SHELLS and _is_given_on(p.after, says[1]))
         and len(_PLAIN_WORD.findall(p.line + " " + p.after.split("\n", 1)[0])) >= _SENTENCE_WORDS
     ):
         return True
     return p.lang in {"yaml", "json"} and _TOLD_BLOCK.match(_over(p.s, p.i)) is not None
+
+
+_SHELLS = frozenset({"shell", "make", "just", "docker"})
+# Behind what is printed: a file that takes it, but for a log, or another command.
+_GIVEN_ON = regex(
+    r"[^\n;&]*?(?:(?<![-=0-9&>])>>?[ \t]*(?!&|/dev/(?:stderr|null|tty)|[^\s;&|]*\.(?:log|out|err)\b)[\w\"'$./~{(-]"
+    r"|(?<!\|)\|(?!\|))"
+)
+
+
+def _is_given_on(after: str, quote: str) -> bool:
+    """Whether a shell gives what is printed, in a text that goes on with ``after`` up to its ``quote``, to a file or to a
+    command."""
+    end = after.find(quote)
+    return end >= 0 and _GIVEN_ON.match(after, end + 1) is not None
 
 
 # What a shell runs a program in whose ``print`` may go to a file.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from importlib import import_module
+from itertools import islice
 from typing import Protocol, TypeVar, cast
 
 from kvroles.evidence import marks
@@ -23,9 +25,14 @@ from kvroles.migrate.readers.registry import READERS, USUAL
 MANY = 200
 
 _T = TypeVar("_T")
+# What other programs call, or build.
+_CODE = registry.CODE | {"docker"}
 # $NAME, ${NAME}, ${NAME:-other}, $(NAME), ${local.name}
 _VARIABLE = regex(r"\$[({]?([\w.]+)(?::?[-=][^{}]*)?[)}]?|\{\{-?\s*\.?([\w.]+)\s*-?\}\}")
 _WORD = regex(r"\w*")
+# What a loop calls each of what is in a variable; and what a class is made of.
+_EACH = regex(r"\bfor(?:each)?\b[^\n]{0,60}?(?<![\w$])(\$?\w+)\s*(?:\bin|\bof|:=\s*range)\s+(?:\w+\()?\$?\Z")
+_CLASS = regex(r"(?m)^[ \t]*(?:export\s+)?class\s+\w+([^\n]*)")
 _LONGEST_NAME = 60
 _NEAR = 1000  # characters round a connector's name in which it is taken away or turned off
 
@@ -40,6 +47,14 @@ def _changes(line: str, name: str) -> bool:
     return any(
         _BEFORE_CHANGED.match(line, i) and _BEHIND_CHANGED.match(line, i + len(name)) for i in occurrences(line, name)
     )
+
+
+def _each(s: str, name: str) -> Iterator[str]:
+    """What the loops of a text call each of what is in ``name``."""
+    for i in islice(occurrences(s, name), MANY):
+        a = max(s.rfind("\n", 0, i) + 1, i - _NEAR)
+        if "for" in s[a:i] and not s[i + len(name) : i + len(name) + 1].isidentifier() and (m := _EACH.search(s, a, i)):
+            yield m[1]
 
 
 # What takes a thing away, before its name; what turns it off, beside it.
@@ -138,11 +153,17 @@ class File(FileCtx):
 
     def set_anew(self, site: Site) -> bool:
         """Whether a line behind a site sets the connector of the config that the site is in to one that may be NIXL's."""
-        setting = [line for start, line in self._setting if start > site.pos]
+        setting = [(start, line) for start, line in self._setting if start > site.pos]
         if not setting:  # nearly always; to find the owners of a site takes much longer
             return False
-        named = (s.name for s in site.scope.chain() if s.kind == "variable" and s.name)
-        return any(_changes(line, name) for name in named for line in setting)
+        chain, text = site.scope.chain(), self.text.s
+        named = {s.name for s in chain if s.kind == "variable" and s.name}
+        named |= {each for name in named for each in _each(text, name)}
+        if any(_changes(line, name) for name in named for _, line in setting):
+            return True
+        classes = {s.name for s in chain if s.kind == "class" and s.name}
+        heads = [head for start, _ in setting for head in _CLASS.findall(text, site.pos, start)[-1:]] if classes else []
+        return any(not classes.isdisjoint(re.findall(r"\w+", head)) for head in heads)
 
     @cached_property
     def _setting(self) -> list[tuple[int, str]]:
@@ -170,7 +191,7 @@ class File(FileCtx):
 
     def laid_over(self, place: int) -> str:
         """What may replace the connector of the object in which the role at index ``place`` stands; empty if nothing does."""
-        return overlays.over(self.text.s, place, self._lang)
+        return overlays.over(self.text.s, place, self._lang) or overlays.over_variable(self.text.s, place)
 
     def laid_under(self, place: int) -> str:
         """What the config of the role at index ``place`` is laid over, if the file does not show it all."""
@@ -203,10 +224,21 @@ class File(FileCtx):
         if key not in self._kept:
             path, name, s, said = self.path, self.name, self.text.s, self.mentions
             here = substitutes.in_text(s, said, connector, self._lang, self._may_set)
-            self._kept[key] = here or substitutes.beside(
-                path, name, s, said, connector, lambda m: not self._of_another(m)
+            self._kept[key] = (
+                here
+                or substitutes.sourced(path, s, self._lang)
+                or substitutes.beside(path, name, s, said, connector, lambda m: not self._of_another(m))
             )
         return cast(str, self._kept[key])
+
+    def by_default(self, connector: str, place: int) -> str:
+        """The words by which the ``connector`` that source code, or a build, names nearest to the role at index ``place`` is only
+        taken where no other one is given; empty if it is set."""
+        if not (self._lang in _CODE if self._lang else registry.named_for_another(self.name)):
+            return ""
+        named = sorted((m.start for m in self.mentions if m.named == connector), key=lambda start: abs(start - place))
+        nearest = next((start for start in named if not self._silent(start)), -1)
+        return connectors_in_text.by_default(self.text.s, nearest, self._lang) if nearest >= 0 else ""
 
     @cached_property
     def _lang(self) -> str:

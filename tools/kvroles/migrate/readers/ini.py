@@ -7,8 +7,10 @@ from bisect import bisect_left, bisect_right
 from functools import cached_property, partial
 from typing import NamedTuple
 
-from kvroles.evidence import argv, kinds
+from kvroles.evidence import argv, data_cues, kinds
 from kvroles.evidence import comments as evidence_of
+from kvroles.evidence.data import Map, Scalar
+from kvroles.evidence.entries import EXTENDS
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import PD, first_named, mentioned
 from kvroles.evidence.patterns import regex
@@ -25,7 +27,6 @@ _SECTION = regex(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
 _DESCRIPTION = regex(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
 _ENVIRONMENT_FILE = regex(r"(?m)^[ \t]*EnvironmentFile[ \t]*=[ \t]*[^\s#]")
 _ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
-_NAME = regex(r"(?m)^[ \t]*(?:ContainerName|HostName|SyslogIdentifier)[ \t]*=[ \t]*([\w.-]+)[ \t]*$")
 _REFERENCE = regex(r"\$\{(?:(?P<section>[^:{}\n]{1,80}):)?(?P<key>[\w.-]+)\}|%\((?P<alone>[\w.-]+)\)s")
 _COMMENT = regex(r"(?m)^[ \t]*[#;].*$")
 _REACH = 20_000  # characters of a section in which its variables are looked for
@@ -82,6 +83,7 @@ class _Unit:
         self._starts = [e.start for e in self.entries]
         self._set: dict[int, list[tuple[str, str]]] = {}
         self._tells: dict[int, list[Cue]] = {}
+        self._mappings: dict[tuple[int, str], Map] = {}
 
     def at(self, i: int) -> tuple[list[Site], int]:
         """The sites of the entry or line that index ``i`` is in, and the index after it."""
@@ -90,7 +92,8 @@ class _Unit:
         entry = self.entries[n] if n >= 0 and self.entries[n].value <= i < self.entries[n].end else self._loose(i, n)
         name, start, end = self._section(entry.start)
         told = self._told(start, min(end, start + _REACH))
-        scope = _described(t, self.up, kinds.DESCRIPTION_BESIDE_ROLE if told else kinds.DESCRIPTION, ctx)
+        own = data_cues.map_scope(self._mapping(entry.key, name, start, end), self.up, ctx, entry.key)
+        scope = _described(t, self.up, kinds.DESCRIPTION_BESIDE_ROLE if told or own.cues else kinds.DESCRIPTION, ctx)
         for branch in self.branches:
             if branch.start <= entry.start < branch.end:
                 scope = branches_of.scope_of(branch, scope, t, ctx)
@@ -102,6 +105,9 @@ class _Unit:
             scope.cues += ctx.name_cues(kind, word, t.at(entry.start))
             if scope.cues and (side := scope.cues[0].side) in PD:
                 scope.find_handed_on = partial(self._handed_on, name, entry.key, side.other)
+            if kind is kinds.SECTION:
+                own.up = scope
+                scope = own
         scope = Scope("environment", "", scope, [*told])
         if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
             scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
@@ -112,6 +118,27 @@ class _Unit:
         n = bisect_right(self.sections, (place, "")) - 1
         start, name = self.sections[n] if n >= 0 else (0, "")
         return name, start, self.sections[n + 1][0] if n + 1 < len(self.sections) else len(self.t.s)
+
+    def _mapping(self, key: str, section: str, start: int, end: int) -> Map:
+        """The keys of a section as a mapping: those without a dot, or with ``key``'s (``vllm.role``). That of a section for all
+        is empty: what it sets another one may set anew."""
+        lead = key[: key.rfind(".") + 1]
+        if (start, lead) not in self._mappings:
+            m = self._mappings[start, lead] = Map(start, end)
+            if section.strip().lower() not in connectors.FOR_ALL:
+                first = bisect_left(self._starts, start if section else -1)
+                for e in self.entries[first : bisect_left(self._starts, end)][:MANY]:
+                    if e.key.startswith(lead) and "." not in (rest := e.key[len(lead) :]):
+                        place = e.start + self.t.s[e.start : e.value].find(e.key) + len(lead)
+                        m.pairs.append((self._scalar(place, place + len(rest)), self._scalar(e.value, e.end)))
+        return self._mappings[start, lead]
+
+    def _scalar(self, start: int, end: int) -> Scalar:
+        """What stands between two indices, without its quotes."""
+        text = self.t.s[start:end]
+        bare = pairs.plain(text)
+        start += max(0, text.find(bare))
+        return Scalar(self.t.slice(start, start + len(bare)), start, start + len(bare))
 
     def _told(self, start: int, end: int) -> list[Cue]:
         """What the variables say that the section between two indices sets."""
@@ -151,7 +178,20 @@ class _Unit:
             said = first_named((taker, its_section if its_section != section else ""))
             if mentioned(said) == {other}:
                 return kinds.HANDED_ON.cue(other, said, self.t.at(i))
+        for e in self._bases.get(section, ()):
+            of = bisect_right(self.sections, (e.start, "")) - 1
+            if of >= 0 and mentioned(self.sections[of][1]) == {other}:
+                return kinds.HANDED_ON.cue(other, self.sections[of][1], self.t.at(e.start))
         return None
+
+    @cached_property
+    def _bases(self) -> dict[str, list[_Entry]]:
+        """The entries by which a section starts from another, by the name of that: ``extends = prefill``."""
+        out: dict[str, list[_Entry]] = {}
+        for e in self.entries:
+            if e.key.strip() in EXTENDS:
+                out.setdefault(self.t.s[e.value : e.end].strip(" \t\r\n\"'"), []).append(e)
+        return out
 
     def _loose(self, i: int, n: int) -> _Entry:
         """The line of ``i``, which sets no key: the rest of entry ``n`` above that it is indented below, or a command."""
@@ -211,17 +251,14 @@ class _Unit:
 
 
 def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:
-    """What a section's variables and names say: ``Environment="ROLE=decode"``, ``environment=ROLE="decode"``. Of a unit of
-    systemd's a file of variables replaces what it sets itself; podman's own files do not."""
+    """What a section's variables say: ``Environment="ROLE=decode"``, ``environment=ROLE="decode"``. Of a unit of systemd's a file
+    of variables replaces what it sets itself; podman's own files do not."""
     out: list[Cue] = []
     replaced = not ctx.name.endswith(".container") and _ENVIRONMENT_FILE.search(t.s, start, end) is not None
     for line in _ENVIRONMENT.finditer(t.s, start, end) if not replaced else ():
         for m in re.finditer(r"(\w+)=[\"']?([^\s\"',%]+)", line.group(1)):
             out += argv.env_cues(m.group(1), m.group(2), t.at(line.start()), ctx)
-    out = [c for c in out if c.weight == Weight.FLAG]
-    for m in _NAME.finditer(t.s, start, end):
-        out += ctx.name_cues(kinds.NAME, m.group(1), t.at(m.start()), m.group().strip())
-    return out
+    return [c for c in out if c.weight == Weight.FLAG]
 
 
 def _described(t: Text, up: Scope, kind: kinds.Kind, ctx: File) -> Scope:

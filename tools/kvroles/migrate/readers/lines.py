@@ -7,7 +7,7 @@ import re
 from kvroles.evidence import argv, kinds
 from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.context import FileCtx
-from kvroles.evidence.data_cues import one_side
+from kvroles.evidence.entries import one_side
 from kvroles.evidence.frames import Scope, Side
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text

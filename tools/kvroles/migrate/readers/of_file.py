@@ -127,7 +127,7 @@ def read(ctx: File) -> list[Site]:
         seen.setdefault(site.pos, site)
     if templated:
         _in_arms(t, seen, ctx)
-    _in_actions(t, seen, ctx, [*(template.actions(t.s) if templated else ()), *template.expressions(t.s)])
+    _in_actions(t, seen, up, ctx, [*(template.actions(t.s) if templated else ()), *template.expressions(t.s)])
     if _WORD_LIST.search(ctx.name) is not None:
         for m in _WORD_ALONE.finditer(t.s):
             place = t.at(m.start() + m.group().index(TOKEN))
@@ -161,11 +161,15 @@ def _in_arms(t: Text, sites: dict[int, Site], ctx: File) -> None:
         sites[site.pos] = site
 
 
-def _in_actions(t: Text, sites: dict[int, Site], ctx: File, actions: list[tuple[int, int]]) -> None:
+def _in_actions(t: Text, sites: dict[int, Site], up: Scope, ctx: File, actions: list[tuple[int, int]]) -> None:
     """Say of each role in a template's action, or in an expression of GitHub's, what that says: which variable it stands in for,
-    and by which condition it is chosen."""
+    and by which condition it is chosen; or that it stands in a comment."""
     for a, b in actions:
-        for i in t.tokens_in(a, b):
+        told = t.tokens_in(a, b)
+        if told and template.is_comment(t.s[a:b]):
+            sites.update((t.at(i), Site(t.at(i), up, "comment")) for i in told)
+            continue
+        for i in told:
             site = sites.get(t.at(i))
             if site is None or site.kind != "role":
                 continue
@@ -217,7 +221,7 @@ def _accounted(
 def language(name: str, t: Text) -> str:
     """The language a file is read as: its name's, its first line's, or what its text looks like."""
     if lang := registry.lang_of_name(name) or sniff.shebang(t.s):
-        return lang
+        return "unit" if lang == "shell" and registry.of_variables(name) and sniff.holds_bare_objects(t.s) else lang
     if name != "-" and registry.named_for_another(name):
         return "unknown"
     return "log" if sniff.looks_logged(t.s) else ""

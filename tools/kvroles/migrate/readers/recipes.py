@@ -23,7 +23,7 @@ from kvroles.migrate.readers.base import MANY, ByHeading, File
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import GUARDS, Branch
 
-_RULE = regex(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=\n]*)$")
+_RULE = regex(r"^(?P<name>[^\s:#=][^:#=\n]*?)\s*:(?![:=])(?P<deps>[^=;\n]*)(?P<first>;[ \t]*[@+-]?[^\n]*)?$")
 _RECIPE = regex(r"^@?(?P<name>[A-Za-z_][\w-]*)(?P<params>(?:[ \t]+[^\s:]+)*)[ \t]*:(?!=)(?P<deps>[^\n]*)$")
 _MAKE_VAR = regex(r"^(?:export\s+|override\s+)?(?P<name>[\w.-]+)\s*(?:[:?+!]{0,2}=)\s*")
 _DEFINE = regex(r"^(?:export\s+|override\s+)*define\s+(?P<name>[\w.-]+)\s*[:?+!]{0,2}=?\s*$")
@@ -138,6 +138,9 @@ class _RecipeFile:
         scope = lines_of.named(Scope("target", name, around), kinds.TARGET, name, t.at(a), ctx)
         scope.find_uses, scope.only_doubts = partial(self._started, name), True
         segments, below = self._recipe(i + 1, a, scope)
+        if self._make and rule["first"]:  # ``serve: ; vllm serve``
+            sign = len(rule["first"]) - len(rule["first"].lstrip("; \t@+-"))
+            segments[0][1].insert(0, t.slice(a + rule.start("first") + sign, b))
         if TOKEN_RE.search(needs):  # arguments of a needed target: (serve "8100" '{...}')
             self._out += ctx.read(t.slice(a + rule.start("deps"), a + rule.end("deps")), scope, "shell")
         empty = not any(p.s.strip() for _, held in segments for p in held)

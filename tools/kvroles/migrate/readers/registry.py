@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from posixpath import splitext
 
+# The languages that are source code.
+CODE = frozenset({"python", "go", "rust", "javascript", "typescript", "tsx", "powershell"})
 # language -> module below ``kvroles.migrate.readers``, and the ``Reader`` in it
 READERS = {
     "shell": "shell.reader:SHELL",
@@ -91,6 +93,12 @@ def lang_of_name(name: str) -> str:
     if base.startswith(".env"):
         return "shell"
     return _BY_BASE.get(base, "") or _BY_SUFFIX.get(suffix, "")
+
+
+def of_variables(name: str) -> bool:
+    """Whether a file's name says that it holds variables, a line each: ``.env.decode``, ``prefill.env``."""
+    base = name.lower().rsplit("/", 1)[-1]
+    return base.startswith(".env") or base.endswith(".env") or base == "env.list"
 
 
 def named_for_another(name: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+from kvroles.evidence import marks
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 
 # decode.kv={...}, as helm and docker take it; --from-literal=kv={...}
 KEYED = regex(r"(?:--?[A-Za-z][\w-]*=)?([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")
+_BARE_OBJECT = regex(r"(?m)^[ \t]*\w+=\{[^'\n]*[:,{][ \t]+\S")
 _FENCE = regex(r"^[ \t>]*(?:```|~~~)", re.M)
 _HOLE = regex(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
 _YAML_HEAD = regex(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
@@ -132,3 +134,27 @@ def looks_logged(s: str) -> bool:
     """Whether most lines that hold something start like a log's."""
     lines = [ln for ln in s.splitlines() if ln.strip()]
     return len(lines) > 0 and sum(bool(_LOG_LINE.match(ln)) for ln in lines) * 2 >= len(lines)
+
+
+_PROMPTED = regex(r"\s*\$[ \t]+\S")
+
+
+def typed(s: str) -> list[tuple[int, int]]:
+    """The parts of a console's text that were typed: what stands before the first line of a log, and what is behind a prompt, up
+    to the next such line."""
+    out: list[tuple[int, int]] = []
+    at, own = 0, True
+    for line in s.splitlines(keepends=True):
+        shown = _PROMPTED.match(line) is not None or marks.prompted(line) != line
+        own = not _LOG_LINE.match(line) and (own or shown)
+        if own and line.strip():
+            joined = out.pop()[0] if out and out[-1][1] == at else at
+            out.append((joined, at + len(line)))
+        at += len(line)
+    return out
+
+
+def holds_bare_objects(s: str) -> bool:
+    """Whether a line of variables sets one to an object with blanks and without quotes round it, which no shell would take as a
+    whole: Docker's ``--env-file`` and Compose's ``env_file`` do."""
+    return _BARE_OBJECT.search(s) is not None

@@ -23,7 +23,7 @@ _LOOKS_UP = regex(
     r"(?i)(?:^|[._:])(?:get|pop|get_?attr|get_?env|fetch|find|dig|coalesce|look_?up\w*|get_?default\w*|default\w*"
     r"|\w*fallback\w*|\w*with_?default)!?$|(?:_or|[a-z]Or)(?:_?(?:else|default|insert\w*|init)|Else|Default)?!?$"
 )
-_PLAIN = regex(r"^[\"'`]?([\w./-]+)[\"'`]?$")
+_PLAIN = regex(r"^[\"'`]?([\w./-]+(?:::\w+)*)[\"'`]?$")
 
 
 class Beside(Said):
@@ -81,7 +81,7 @@ class Beside(Said):
                 continue
             quoted = source[:1] in "\"'`"
             side = self.ctx.role_of(m.group(1)) if quoted and len(m.group(1)) > 1 else None
-            side = side or self.ctx.side_of(m.group(1) if quoted else m.group(1).rsplit(".", 1)[-1])
+            side = side or self.ctx.side_of(m.group(1) if quoted else re.split(r"\.|::", m.group(1))[-1])
             if side is not None:
                 out.append(kinds.CALL.cue(side, f"{name[-40:]}({source[:60]})", self.t.at(c.start_byte)))
         return out
@@ -95,7 +95,7 @@ class Beside(Said):
         for i, w in enumerate(words):
             if (i or called) and far_address(w.s, f"{called} {words[0].s}"):
                 continue  # among a command's words; an address that a tuple begins with is its own
-            if i != index and 1 < len(w.s) < 40 and re.fullmatch(r"\$?[\w.-]+", w.s):
+            if i != index and 1 < len(w.s) < 40 and not pickers.is_yes_or_no(w.s) and re.fullmatch(r"\$?[\w.-]+", w.s):
                 side = self.ctx.role_of(w.s.rsplit(".", 1)[-1])
                 sides = {side} if side else self.ctx.sides_of(w.s)
                 out += [kinds.BESIDE.cue(s, w.s.lstrip("$"), w.pos) for s in sides]

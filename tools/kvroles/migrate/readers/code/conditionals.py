@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import islice
 
 from tree_sitter import Node
 
 from kvroles.evidence import kinds, pickers
-from kvroles.evidence.frames import Scope
+from kvroles.evidence.frames import Cue, Scope
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import guard
@@ -19,6 +20,7 @@ _ASKS = regex(r"^(?:if|elif|else|switch|expression_switch|match|case|conditional
 _ASKED = {"expression_case": "value", "switch_case": "value", "match_arm": "pattern"}  # fields of what a branch asks
 # Rust's ``if let Role::Prefill = role``.
 _LET = regex(r"let\s+(?P<pattern>[^=&|]+?)\s*=\s*(?P<asked>[^=&|]+)")
+_ANY = regex(r"_|[a-z]\w*")  # a pattern that takes whatever there is
 _LEAVES = frozenset({"break_statement", "return_statement", "throw_statement", "continue_statement"})
 JOINED = frozenset({"binary_expression", "boolean_operator"})  # two operands
 _AND, _OR = frozenset({"&&", "and"}), frozenset({"||", "or", "??"})
@@ -57,11 +59,23 @@ class Conditionals(HandedOn):
         elif node.type not in spec.case:
             rest = self._only_else(node, alternative)
             scope.cues += pickers.holding(words, words[:80], self.ctx, place, rest=rest)
-        elif (
-            side := self.ctx.pattern_side("|".join([words, *self._fall_into(node)]), self._subject(node))
-        ) is not None:
-            scope.cues.append(kinds.CONDITION.cue(side, words[:80], place))
+        else:
+            scope.cues += self._of_arm(node, condition, words, place)
         return scope
+
+    def _of_arm(self, arm: Node, asked: Node | None, words: str, place: int) -> list[Cue]:
+        """What an arm of a ``switch`` or ``match`` says by its pattern, or by the condition that is its pattern or its guard."""
+        fallen, subject = self._fall_into(arm), self._subject(arm)
+        condition = asked.child_by_field_name("condition") if asked is not None else None
+        if condition is not None:  # Rust's ``Role::Prefill if ready``
+            guard_words = grammar.text(self.t, condition)
+            words = re.sub(r"\s+if\s*$", "", words[: -len(guard_words)])
+            if _ANY.fullmatch(words):
+                return pickers.holding(guard_words, guard_words[:80], self.ctx, place)
+        elif not fallen and subject.strip("() ") in {"", "true"}:  # ``switch { case role == "prefill": ... }``
+            return pickers.holding(words, words[:80], self.ctx, place)
+        side = self.ctx.pattern_side("|".join([words, *fallen]), subject)
+        return [kinds.CONDITION.cue(side, words[:80], place)] if side is not None else []
 
     def _only_else(self, head: Node, other: Node | None) -> str:
         """The text of the ``else`` of a conditional that asks but once, or of the statement behind one that leaves its block;

@@ -14,7 +14,11 @@ from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.source import Source
 
-_COPIES = r"(?:copy|iter|deep_?copy|model_copy|clone|to_|as_|format|strip|replace|into|remote|options|bind)"
+_COPIES = (
+    r"(?:copy|iter|items|deep_?copy|model_copy|clone|slice|concat|map|filter|to_|as_|format|strip|replace|into|remote|options"
+    r"|bind)"
+)
+_ITEM_OF = r"\s*\[(?!\d*:\d*\])"  # one item, and no slice
 _COPIED = regex(
     r"\.(?:model_copy|copy|clone|deep_?copy|_replace)\(|\b(?:deepcopy|copy\.copy|dataclasses\.replace|structuredClone)\("
 )
@@ -63,7 +67,7 @@ class HandedOn(Source):
         The verdict runs the look-up only where it needs it.
         """
         word = re.escape(name)
-        uses = {name: rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!\s*\[|\.(?!\.|{_COPIES}))"}
+        uses = {name: rf"{word}(?<!\w{word})(?<![\"'-]{word})\b(?!{_ITEM_OF}|\.(?!\.|{_COPIES}))"}
         if (item := _ITEM.fullmatch(name)) is not None:
             uses = {item[1]: _part_of(item[1], item[2])}
         if (member := _MEMBER.fullmatch(name)) is not None and len(mentioned(member[1])) == 1:

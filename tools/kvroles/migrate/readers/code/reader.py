@@ -25,6 +25,7 @@ from kvroles.migrate.readers.mapping.tree import Tree
 from kvroles.migrate.readers.words import role_set
 
 _HOLDS_CONFIG = regex(r"[{\[]\s*\\*[\"']|--\w")  # an object, or a command; {name} is what is put into a message
+_HOLDS_PAIRS = frozenset({"composite_literal", "struct_expression"})
 # The same, or a part of it: a key, a connector, the role itself.
 _OF_CONFIG = regex(rf"{_HOLDS_CONFIG.pattern}|\A\s*(?:kv_\w+|\w+Connector)\s*\Z")
 
@@ -117,6 +118,8 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
         connector = unit.ctx.named(connectors.connector_of(m))
         if connector is None and (added_to := unit.mapping_beside(holder)) is not None:
             connector = connectors.connector_of(added_to)
+        if connector is None and _is_of_connector(unit, owner):
+            connector = unit.ctx.named(connectors.of_group(m))
         if connector is None and holder.type.endswith("parameter"):
             connector = feeds.connector(unit, node, holder)
         exact = exact and connectors.one_role(m)
@@ -139,6 +142,18 @@ def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope)
     if holder.type in spec.sequence and (site := _in_words(unit, node, word, scope)) is not None:
         return [site]
     return [_fed(unit, node, holder, pos, scope, exact)]
+
+
+def _is_of_connector(unit: Unit, group: Node | None) -> bool:
+    """Whether a mapping, or the call or struct that it is the pairs of, is the value of a connector's key or name."""
+    while group is not None and group.parent is not None and group.parent.type in unit.spec.call | _HOLDS_PAIRS:
+        group = group.parent
+    holder = unit.value_parent(group) if group is not None else None
+    if holder is None:
+        return False
+    keys = [unit.key_of(holder)] if holder.type in unit.spec.pair else []
+    keys = unit.targets(holder) if holder.type in unit.spec.assign else keys
+    return len(keys) == 1 and connectors.is_connector_key(keys[0])
 
 
 def _fed(unit: Unit, node: Node, holder: Node, pos: int, scope: Scope, exact: bool) -> Site:

@@ -14,7 +14,7 @@ from kvroles.evidence.names import mentioned, split_name, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar, lines
-from kvroles.migrate.readers.code import additions
+from kvroles.migrate.readers.code import additions, role_set
 from kvroles.migrate.readers.code.beside import Beside, holds
 from kvroles.migrate.readers.code.conditionals import JOINED
 from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
@@ -38,6 +38,7 @@ _SETS = regex(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command:
 _IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")
 _MANY = 60  # uses of one name: a name with more is a common word, and its uses say nothing
 _DEEPEST = 12  # expressions round a name
+_PAIR = 2  # words of an entry of a table: ("prefill", config)
 _LONGEST = 2000  # characters of a string
 # What puts a name into a string: an f-string, a template, ``+``, ``%``, the arguments of ``.format``.
 _PUT_INTO = regex(
@@ -81,7 +82,7 @@ class Unit(Beside):
             elif kind in JOINED:
                 scope = self._and(owner, inner, scope)
             elif kind in spec.loop:
-                scope = self._loop(owner, scope)
+                scope = self._loop(owner, scope) if inner.type not in spec.else_ else scope
             elif kind in spec.assign:
                 scope = self._assign(owner, inner, scope, follow, node)
             elif kind in spec.call:
@@ -96,6 +97,7 @@ class Unit(Beside):
             elif kind in spec.sequence and kind not in {"arguments", "argument_list"}:
                 scope = self._list(owner, inner, scope)
             if kind in spec.block and inner.type not in spec.block:
+                scope = role_set.scope(self, owner, inner, scope)
                 scope = self._otherwise(owner, inner, owners[n + 1 :], scope)
                 scope = additions.scope(self, inner, self._before(owner, inner, scope))
             elif kind in spec.sequence | spec.mapping | spec.group:
@@ -125,6 +127,10 @@ class Unit(Beside):
         left = self.left_of(node)
         if left is None or left.start_byte <= inner.start_byte < left.end_byte:
             return up
+        if (other := node.child_by_field_name("alternative")) is not None and holds(
+            other, inner
+        ):  # Rust's ``let Role::Prefill = role else { ... }``
+            return Scope("branch", "else", up)
         names = self.targets(node)
         if len(names) != 1:
             values = inner.named_children if inner.type in _SEVERAL else []
@@ -338,6 +344,8 @@ class Unit(Beside):
             scope.flags = argv.flags_of(words)
         else:
             scope.cues = self._beside(words, index, up.name if up.kind == "call" else "")
+            if scope.cues and len(words) == _PAIR and index == 1:
+                scope.kind, scope.name = "key", words[0].s
         return scope
 
     def _open(self, node: Node, body: Node, up: Scope) -> Scope:

@@ -13,19 +13,20 @@ FENCE = regex(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
 )
 ATX = regex(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6}(?![ \t]*\x22))[ \t]+(?P<title>.*\S)[ \t]*\r?$")
+HTML_HEADING = regex(r"(?i)^[ \t]*<h(?P<level>[1-6])\b[^>]*>(?P<title>.*?)</h[1-6]>")
 UNDERLINE = regex(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*\r?$")
 DIRECTIVE = regex(
     r"^(?P<indent>[ \t]*)\.\.[ \t]+(?:code-block|code|sourcecode|parsed-literal|highlight)::[ \t]*(?P<lang>\S*)"
 )
 TAB = regex(
     r"""(?x) ^[ \t]*(?: ===\+?[!+]?[ \t]*"(?P<a>[^"]+)"
-    | \.\.[ \t]+(?:tab-item|tab|group-tab)::[ \t]*(?P<b>.+)
-    | :{3,}\{?(?:tab-item|tab)\}?[ \t]+(?P<c>.+)
-    | <(?:TabItem|Tab|Accordion)\b[^>]*?(?:label|title)="(?P<d>[^"]+)"
+    | \.\.[ \t]+(?:tab-item|tab|group-tab|dropdown|admonition|topic)::[ \t]*(?P<b>.+)
+    | :{3,}[ \t]*\{?[\w-]+\}?(?:\[(?P<g>[^\]]+)\][ \t]*\r?$|[ \t]+(?P<c>[^\s{].*))
+    | <(?:TabItem|Tab|Accordion|Step|Card|Expandable)\b[^>]*?(?:label|title)="(?P<d>[^"]+)"
     | .*<summary>(?P<e>.*?)</summary>
     | (?:\?\?\?\+?|!!!)[ \t]+\w+[ \t]+"(?P<f>[^"]+)" )"""
 )
-CLOSED = regex(r"[ \t]*(?:.*</(?:details|TabItem|Tab|Accordion)>|:{3,}[ \t]*$)")
+CLOSED = regex(r"[ \t]*(?:.*</(?:details|TabItem|Tab|Accordion|Step|Card|Expandable)>|:{3,}[ \t]*$)")
 INLINE = regex(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 _FILE_NAME = (
     r"(?<![\w./-])(?:[\w.-]+/)*[\w-][\w.-]*\.(?:ya?ml|json5?|env|sh|toml|conf|ini|py|cfg|service|tpl|j2)(?![\w.-]|/\w)"
@@ -35,6 +36,10 @@ FENCES = ("```", "~~~", ":::")
 TABS = frozenset("=.:<?!")
 UNDERLINES = frozenset("=-~^\"'`#*+")
 LIST = regex(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
+OPTION = regex(r"^[ \t]*:(?P<name>[\w-]+):[ \t]*(?P<value>.*?)[ \t]*\r?$")
+ROW = regex(r"^[ \t>]*\|")
+_CELLS = regex(r"(?<!\\)\|")
+_DELIMITERS = regex(r"[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*(?::?-+:?[ \t]*)?\r?$")
 CODE_FENCE_DIRECTIVE = regex(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
 
 FIRST = regex(
@@ -50,6 +55,9 @@ ROLE = regex(r"kv_(?:role|producer|consumer|both)|\brole\b")
 GIVES = regex(
     r"(?i)\b(?:is|run|use|execute|enter|type|issue)(?:\s+(?:this|these|it|the\s+following))?(?:\s+commands?)?\s*$"
 )
+_TITLE = regex(r"""\b(?:title|caption|filename|file|name)\s*[=:]\s*(?:"([^"]*)"|'([^']*)'|([^\s"'},]+))""")
+_NAMED = regex(r"[\w+#-]+:([^\s:{}]+)\s*$")
+_ATTRIBUTE = regex(r"""[\w-]+=(?:"[^"]*"|'[^']*'|\{[^{}]*\}|\S+)|\{[^{}]*\}""")
 SETS = regex(r"(?m)^[ \t]*(?:export[ \t]+)?(\w+)=.*kv_both")
 _BELOW = (
     r"(?i)\b(?:below|(?:the|this)\s+following|this\s+(?:command|config\w*|file|is|shows|starts|one)|here\s+is)\b"
@@ -76,14 +84,15 @@ class State:
 
 
 class Block(NamedTuple):
-    """A fence or literal block: its lines (the last not included), the indentation to take off, its language, its state."""
+    """A fence or literal block: its lines (the last not included), the indentation to take off, its language, its own title, and
+    its state."""
 
     first: int
     last: int
     strip: int
     quote: bool
     lang: str
-    info: str
+    title: str
     state: State
 
 
@@ -117,9 +126,28 @@ def without_files(text: str) -> str:
 
 
 def title(info: str) -> str:
-    """The file that a fence's own title names; empty without one."""
-    m = re.search(r"(?:title|filename|file|name)\s*=\s*[\"']?([^\"'\s}]+)", info)
-    return str(m.group(1)) if m else ""
+    """The title in what stands behind a fence's marks: of an attribute (``title="Prefill node"``), else the words behind the
+    language (``bash Prefill node``, ``bash:prefill.sh``). Empty without one."""
+    if m := _TITLE.search(info):
+        return next(g for g in m.groups() if g is not None).strip()
+    if m := _NAMED.match(info):
+        return m[1]
+    words = _ATTRIBUTE.sub(" ", info).split(None, 1)
+    return words[1].strip() if len(words) == 2 else ""
+
+
+def without_tags(text: str) -> str:
+    """A text without HTML's tags."""
+    return re.sub(r"<[^>]+>", "", text)
+
+
+def column(lines: list[str], first: int, i: int, at: int) -> str:
+    """The head of the column that index ``at`` of line ``i`` is in, of the table that begins in line ``first``, or empty."""
+    if i < first + 2 or not _DELIMITERS.match(lines[first + 1]):
+        return ""
+    heads = _CELLS.split(lines[first])
+    number = len(_CELLS.split(lines[i][:at])) - 1
+    return heads[number].strip() if number < len(heads) else ""
 
 
 def of_the_other(text: str) -> bool:

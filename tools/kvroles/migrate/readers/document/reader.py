@@ -37,6 +37,7 @@ class _Document(Scopes):
         self.out: list[Site] = []
         # The underlines of headings, in the order in which they are met: reStructuredText's levels.
         self.levels: list[str] = []
+        self.row = (-1, -1)  # a line of a table, and the first line of that
         self.again: list[tuple[int, md.State]] = []  # the lines that tell of something done once more
 
     def sites(self) -> list[Site]:
@@ -74,9 +75,15 @@ class _Document(Scopes):
         if head in "#=" and (m := md.ATX.match(line)):
             self._heading(len(m.group("level")), m.group("title"), i)
             return i + 1
+        if head == "<" and (m := md.HTML_HEADING.match(line)):
+            self._heading(int(m.group("level")), md.without_tags(m.group("title")), i)
+            return i + 1
+        if head in "-." and line.strip() in {"----", "...."} and self.ctx.name.endswith((".adoc", ".asciidoc")):
+            return self._delimited(i, line.strip(), "", "")
         if re.match(r"^[ \t]*\[(?:source|,)", line) and nxt.strip() in {"----", "...."}:
             lang = (re.findall(r"\[\w*,\s*([\w-]+)", line) or [""])[0]
-            return self._delimited(i + 1, nxt.strip(), lang)
+            title = md.title(line) if "=" in line else ""
+            return self._delimited(i + 1, nxt.strip(), lang, title)
         u = None
         if nxt[:1] in md.UNDERLINES and line[0] not in " \t" and not md.UNDERLINE.match(line):
             u = md.UNDERLINE.match(nxt)
@@ -88,7 +95,9 @@ class _Document(Scopes):
             return i + 2
         if (head in md.TABS or "<summary>" in line) and (m := md.TAB.match(line)):
             title = next((g for g in m.groups() if g), "")
-            self.state.tab = (re.sub(r"<[^>]+>", "", title), i)
+            if head == ":" and self.state.tab is not None and self.ctx.title_side(title) is None:
+                return i + 1  # a note in a tab
+            self.state.tab = (md.without_tags(title), i)
             self.state.tab_indent = len(line) - len(line.lstrip()) if m["a"] or m["b"] or m["f"] else -1
             self.state.said = []
             self.sections.append((self.starts[i], self._section(self.state)))
@@ -121,9 +130,12 @@ class _Document(Scopes):
 
     # -- blocks -------------------------------------------------------------------------------------------------------
 
-    def _block(self, first: int, last: int, strip: int, quote: bool, lang: str, info: str = "") -> None:
-        """Read lines ``first`` to ``last`` (not included), ``strip`` columns of indentation taken off, as ``lang``."""
-        block = md.Block(first, last, strip, quote, lang, info, self.state.copy())
+    def _block(
+        self, first: int, last: int, strip: int, quote: bool, lang: str, title: str = "", titled: int = 0
+    ) -> None:
+        """Read lines ``first`` to ``last`` (not included), ``strip`` columns of indentation taken off, as ``lang``. The block's
+        own ``title`` stands in line ``titled``."""
+        block = md.Block(first, last, strip, quote, lang, title, self.state.copy())
         self.blocks.append(block)
         self.state.said = []
         span = self._span(block)
@@ -132,12 +144,14 @@ class _Document(Scopes):
         body = self._body(block)
         kind, named = self._kind(block, body), self._file_of(block, body)
         owner = self._owner(block.state)
-        scope = self.fences[first] = Scope("fence", info, owner)
+        if title and title != named:
+            owner = self._titled(kinds.TITLE, title, owner, titled)
+        scope = self.fences[first] = Scope("fence", title, owner)
         if named:
             scope.kind, scope.name, scope.only_doubts = "file", named, True
             scope.find_uses = partial(self._mentions, span, named.rsplit("/", 1)[-1])
         if named:
-            what = kinds.FILE_TITLE if md.title(info) else kinds.FILE_NAMED
+            what = kinds.FILE_TITLE if title == named else kinds.FILE_NAMED
             scope.cues += self.ctx.name_cues(what, named, self.t.at(self.starts[first]))
         if names := md.SETS.findall(body.s):
             scope = Scope("variable", names[0], scope, list(owner.cues), only_doubts=True)
@@ -167,10 +181,9 @@ class _Document(Scopes):
 
     def _kind(self, block: md.Block, body: Text) -> str:
         """The language a block is read as; empty for: find out."""
-        title = md.title(block.info)
-        kind = registry.FENCES.get(block.lang.lower(), "") or (registry.lang_of_name(title) if title else "")
+        kind = registry.FENCES.get(block.lang.lower(), "") or registry.lang_of_name(_file(block.title))
         if not kind and sniff.looks_logged(body.s):
-            kind = "log"
+            kind = "shell" if sniff.typed(body.s) else "log"
         if kind == "python" and re.match(r"\s*(?:vllm serve|python3? |CUDA_|export |#!.*sh)", body.s):
             kind = "shell"
         if kind == "json" and not body.s.lstrip().startswith(("{", "[", "/")):
@@ -179,8 +192,8 @@ class _Document(Scopes):
 
     def _file_of(self, block: md.Block, body: Text) -> str:
         """The name of the file that a block is said to be, in its title, its first comment, or right above it; or empty."""
-        if title := md.title(block.info):
-            return title
+        if named := _file(block.title):
+            return named
         state, kind = block.state, self._kind(block, body) or sniff.language(body.s)
         first = body.s.lstrip().split("\n", 1)[0]
         said = [first if first.startswith(("#", "//")) else "", state.said[-1][1] if state.said else ""]
@@ -199,7 +212,8 @@ class _Document(Scopes):
             if span != own and name in self.t.s[span[0] : span[1]]:
                 body = self._body(block)
                 lang = self._kind(block, body) or sniff.language(body.s)
-                out += mentions.owners(lang, body, name, self._owner(block.state), self.ctx)
+                if lang != "log":  # it tells what was, and puts nothing to use
+                    out += mentions.owners(lang, body, name, self._owner(block.state), self.ctx)
         for i in mentions.places(self.t.s, name):
             if not any(a <= i < b for a, b in spans):
                 out.append(self._spoken(i))
@@ -217,8 +231,18 @@ class _Document(Scopes):
         elif info.startswith("{.") or info.startswith("{ ."):
             lang = (re.findall(r"\.(\w+)", info) or [""])[0]
         lead = m.group("lead")
-        self._block(i + 1, end, len(lead), ">" in lead, lang, info)
+        first, title, titled = self._options(i + 1, end) if d else (i + 1, "", i)
+        self._block(first, end, len(lead), ">" in lead, lang, title or md.title(info), titled)
         return end + 1
+
+    def _options(self, i: int, end: int) -> tuple[int, str, int]:
+        """The line behind a directive's options, which begin in line ``i`` at the earliest; its caption, and the line of that."""
+        caption, at = "", i - 1
+        while i < end and (not self.lines[i].strip() or md.OPTION.match(self.lines[i])):
+            if (m := md.OPTION.match(self.lines[i])) and m.group("name") == "caption":
+                caption, at = m.group("value"), i
+            i += 1
+        return i, caption, at
 
     def _is_indented(self, i: int, indent: int) -> bool:
         while i < len(self.lines) and not self.lines[i].strip():
@@ -227,8 +251,7 @@ class _Document(Scopes):
 
     def _indented(self, i: int, indent: int, lang: str) -> int:
         """Read the body of a directive or literal block: the lines from ``i`` on that are indented by more than ``indent``."""
-        while i < len(self.lines) and (not self.lines[i].strip() or re.match(r"^[ \t]+:[\w-]+:", self.lines[i])):
-            i += 1
+        i, title, titled = self._options(i, len(self.lines))
         first = i
         while i < len(self.lines):
             line = self.lines[i]
@@ -237,14 +260,14 @@ class _Document(Scopes):
             i += 1
         if first < i:
             line = self.lines[first]
-            self._block(first, i, len(line) - len(line.lstrip()), False, lang)
+            self._block(first, i, len(line) - len(line.lstrip()), False, lang, title, titled)
         return max(i, first)
 
-    def _delimited(self, i: int, mark: str, lang: str) -> int:
+    def _delimited(self, i: int, mark: str, lang: str, title: str) -> int:
         end = i + 1
         while end < len(self.lines) and self.lines[end].strip() != mark:
             end += 1
-        self._block(i + 1, end, 0, False, lang)
+        self._block(i + 1, end, 0, False, lang, title, i - 1)
         return end + 1
 
     def _code_block(self, i: int) -> int:
@@ -268,8 +291,12 @@ class _Document(Scopes):
         bare = md.INLINE.sub(" ", _ABOUT_CODE.sub(_without_remark, line))
         scope = Scope("line", "", self._section(self.state))
         said = self.state.said
-        if said and said[-1][0] == i - 1 and (said[-1][1].endswith((":", "：")) or bare.lstrip().startswith(": ")):
-            bare = f"{said[-1][1]} {bare}"  # "Prefill worker:" and the code on the line below
+        if (
+            said
+            and said[-1][0] == i - 1
+            and (said[-1][1].endswith((":", "：")) or said[-1][1].startswith("* - ") or bare.lstrip().startswith(": "))
+        ):
+            bare = f"{said[-1][1]} {bare}"  # "Prefill worker:" and the code on the line below, or in the same row
         side = prose_side(bare)
         if side in (Side.PREFILL, Side.DECODE):
             assert side is not None
@@ -285,6 +312,8 @@ class _Document(Scopes):
         several = self._each(line, base, scope, [*covered, *(m.span() for m in bare_tokens)]) if len(pieces) > 1 else {}
         for a, b in covered:
             owner = several.get(a, scope)
+            if (top := self._top(i)) < i and (head := md.column(self.lines, top, i, a)):
+                owner = self._titled(kinds.COLUMN, head, owner, top)
             body = self.t.slice(base + a, base + b)
             found = self.ctx.read(body, owner)
             run = _SETS_FOR.match(body.s) is not None
@@ -300,6 +329,14 @@ class _Document(Scopes):
             site = held.get(pos)
             config = site is not None and site.kind == "role" and site.connector
             self.out.append(site if site is not None and config else Site(pos, scope, "prose"))
+
+    def _top(self, i: int) -> int:
+        """The first line of the table that line ``i`` is in; ``i`` itself where it is in none."""
+        first = i
+        while first > 0 and md.ROW.match(self.lines[first - 1]):
+            first = self.row[1] if self.row[0] == first - 1 else first - 1
+        self.row = (i, first)
+        return first
 
     def _each(self, line: str, base: int, own: Scope, spans: list[tuple[int, int]]) -> dict[int, Scope]:
         """The owners of several configs in one line, by where they begin: what the words between them say of each.
@@ -325,6 +362,12 @@ class _Document(Scopes):
                 kind = kinds.SENTENCE if titled else kinds.REMARK
                 out[a].cues.append(kind.cue(side, line.strip()[:80], self.t.at(base)))
         return out
+
+
+def _file(title: str) -> str:
+    """A block's title if it is the name of a file, else empty."""
+    is_name = " " not in title and ("." in title or "/" in title or registry.lang_of_name(title))
+    return title if is_name else ""
 
 
 def _without_remark(m: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from kvroles.evidence import decide, kinds
 from kvroles.evidence.frames import Scope, Side
+from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import alike_said, both_said, depends, excludes, joined, opens_with, prose_sides
 from kvroles.evidence.text import Text
@@ -19,6 +20,7 @@ from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.document import lines as md
 
 _TAKEN = regex(r"(?i)^\W*(?:then\W+)?(?:copy|reuse|re-use|take|use|fetch)\b[^.;]*\bfrom\b")
+_MARKUP = regex(r"<!--|-->|\*\*|__|`[^`]*`|</?[A-Za-z][\w-]*>|^\.\.[ \t]+[\w-]+::")
 _NEAR = 20  # blocks above a line that tells to run one of them again
 
 
@@ -70,12 +72,14 @@ class Scopes:
         said = state.said
         if not said:
             return scope
-        lines = [re.sub(r"<!--|-->|\*\*|__|`[^`]*`", " ", text) for _, text in said]
+        lines = [_MARKUP.sub(" ", text) for _, text in said]
         lines = [ln for ln in lines if ln.strip()]
         if not lines:
             return scope
         whole = " ".join(lines)
         side = self.ctx.title_side(lines[-1]) or (self.ctx.title_side(whole) if len(lines) > 1 else None)
+        if whole.endswith(":") and (leads := self.ctx.title_side(re.split(r"(?<=[.!?])\s+", whole)[-1])) in PD:
+            side = leads  # "The decode server is up. On the prefill node:"
         if side is None and (whole.endswith((":", "：")) or md.GIVES.search(whole)) and not excludes(whole):
             side = opens_with(whole)
         if side is not None and md.of_the_other(whole):

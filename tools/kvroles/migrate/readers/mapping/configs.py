@@ -47,10 +47,14 @@ class Configs:
         return None
 
     def connector(self, owner: Map, path: list[Node]) -> str | None:
-        """The connector of a role in ``owner``: its own, one merged into it, or that of a mapping round it that has no role
-        itself and so names the connector for what is in it."""
+        """The connector of a role in ``owner``: its own, one merged into it, the one that it says it is as the value of a
+        connector's key, or that of a mapping round it that has no role itself and so names the connector for what is in it."""
         merged = self.merged(owner)
         found = connectors.connector_of(merged)
+        if found is None and not connectors.names_connector(merged):
+            pair = next((n.pair_of(owner) for n in path[-3:-2] if isinstance(n, Map)), None)
+            if pair is not None and connectors.is_connector_key(pair[0].value):
+                found = connectors.of_group(merged)
         if found is None and not connectors.names_connector(merged):
             for depth in range(len(path) - 3, -1, -1):
                 if not isinstance(node := path[depth], Map):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
 
-from kvroles.evidence import argv, data_cues, kinds, pickers
+from kvroles.evidence import argv, data_cues, entries, kinds, pickers
 from kvroles.evidence.data import Alias, Choice, Map, Node, Scalar, Seq, path_to, scalars_with, walk
 from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.names import PD
@@ -254,7 +254,7 @@ class Tree:
                 scope.launch = True
             scope.cues += argv.cues(near, self.ctx, skip=index - first)
             scope.flags = argv.flags_of(near)
-        scope.cues += data_cues.off_beside(seq, item, self.ctx)
+        scope.cues += entries.off_beside(seq, item, self.ctx) + entries.taken_beside(seq, item, self.ctx)
         if self.has_comments and (not seq.flow or opens_line(self.source.s, item.start)):
             scope.cues += self._said(item.start, set() if told is None else told)
         return scope

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice, pairwise
 from typing import Protocol
 
-from kvroles.evidence import argv, data_cues, kinds
+from kvroles.evidence import argv, entries, kinds
 from kvroles.evidence.data import Alias, Map, Node, Scalar, Seq, path_to, walk
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import first_named, mentioned, twins
@@ -122,7 +122,7 @@ def of_generated(tree: Document, name: str, root: Node) -> list[Scope]:
             select = target.get("select") if isinstance(target, Map) else None
             taker = (select.scalar("name") or "") if isinstance(select, Map) else ""
             place = tree.source.at(target.start)
-            side = data_cues.one_side(taker, tree.ctx) if taker and target.get("reject") is None else None  # type: ignore[union-attr]
+            side = entries.one_side(taker, tree.ctx) if taker and target.get("reject") is None else None  # type: ignore[union-attr]
             cues = [kinds.NAME.cue(side, f"replacements: {taker}", place)] if side is not None else []
             out.append(Scope("replacement", taker, tree.up, cues, place=place))
     return out
@@ -193,7 +193,7 @@ def referenced(tree: Document, key: Scalar, owner: Map, scope: Scope) -> list[Cu
     return [
         kinds.REFERRED_TO.cue(Side.SHARED, f"{k.value} refers to {key.value}", k.text.at(0))
         for k, v in owner.pairs
-        if k is not key and taken.search(tree.source.s, v.start, v.end) and data_cues.one_side(k.value, tree.ctx)
+        if k is not key and taken.search(tree.source.s, v.start, v.end) and entries.one_side(k.value, tree.ctx)
     ]
 
 

@@ -11,12 +11,17 @@ from tree_sitter import Node
 from kvroles.evidence import argv, comments, conditions, data_cues, kinds, pickers
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned, own
+from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.powershell.source import SET, Source
 from kvroles.migrate.readers.shell.script import SERVER
 from kvroles.migrate.readers.template import branches as branches_of
 from kvroles.migrate.readers.template.actions import Branch
+
+# What writes to files, and the name of one.
+_WRITES = regex(r"(?i)(?:(?:^|\|)[ \t]*(?:Out-File|Set-Content|Add-Content|Tee-Object)\b|(?<!\d)>>?)")
+_FILE = regex(r"(?<![\w.-])[\w$:./\\{}-]{1,200}\.(?:json|ya?ml|env|txt|conf|cfg|ini|toml|ps1|sh)\b")
 
 
 class Script(Source):
@@ -55,6 +60,8 @@ class Script(Source):
                     side = scope.cues[0].side if len(scope.cues) == 1 else None
                     if follow and side in PD:
                         scope.find_handed_on = partial(self._handed_on, owner, key, side.other)
+                case "pipeline" if targets := self._written(owner):
+                    scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets, self.ctx))
                 case "command" | "array_literal_expression" if words := self._words(owner):
                     scope = self._command(words, node, scope)
             if owner.type == "statement_list":
@@ -162,6 +169,15 @@ class Script(Source):
         head = next((c for c in switch.named_children if c.type == "switch_condition"), None)
         asked = grammar.text(self.t, head)[1:-1].strip() if head is not None else ""
         return "$_" if all(own(name) for name in conditions.members(asked)) else asked
+
+    def _written(self, pipeline: Node) -> list[argv.Word]:
+        """The files that the commands of a pipeline write what they are given to."""
+        source, start = grammar.text(self.t, pipeline), pipeline.start_byte
+        return [
+            argv.Word(name.group(), self.t.at(start + name.start()))
+            for writes in _WRITES.finditer(source)
+            for name in _FILE.finditer(source, writes.end(), len(source))
+        ]
 
     def _command(self, nodes: list[Node], site: Node, up: Scope) -> Scope:
         words = [argv.Word(self._text(n).s, self.t.at(n.start_byte)) for n in nodes]

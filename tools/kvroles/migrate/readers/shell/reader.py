@@ -28,10 +28,14 @@ _CARRIES = {
 
 class _Shell:
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
-        """The sites in shell text; in text that looks like a console's log they are of a record."""
-        if sniff.looks_logged(text.s):
-            return [Site(text.at(i), owner, "log") for i in text.tokens()]
-        return _read(text, owner, file)
+        """The sites in shell text; in text that looks like a console's log, what was not typed there is a record."""
+        if not sniff.looks_logged(text.s):
+            return _read(text, owner, file)
+        out: dict[int, Site] = {text.at(i): Site(text.at(i), owner, "log") for i in text.tokens()}
+        for a, b in sniff.typed(text.s):
+            if text.tokens_in(a, b):
+                out |= {site.pos: site for site in _read(text.slice(a, b), owner, file)}
+        return [*out.values()]
 
     def owner_at(self, text: Text, at: int, owner: Scope, file: File) -> Scope | None:
         """The owners of the word at ``at``; None in a comment."""
@@ -45,6 +49,8 @@ class _Shell:
 def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     if t.s.lstrip().startswith("-"):  # arguments without their command
         t = join([Text("_ ", t.at(0)), t])
+    if (s := marks.prompted(t.s)) != t.s:
+        t = t.same_places(s)
     script = Script(t, up, ctx)
     out: list[Site] = []
     done = -1
@@ -63,6 +69,10 @@ def _at(script: Script, i: int) -> tuple[list[Site], int]:
     t, ctx = script.t, script.ctx
     for node in grammar.owners(grammar.at(script.root, i, len(TOKEN))):
         if node.type == "comment":
+            if t.at(0) > 0 and all(n.type == "comment" for n in script.root.children):  # a listing of nothing else
+                commands = marks.prompted_alone(t.s)
+                if commands != t.s:
+                    return _read(t.same_places(commands), script.up, ctx), len(t.s)
             kind = "value" if marks.sets_by_comment(grammar.text(t, node), "shell") else "comment"
             return [Site(t.at(k), script.up, kind) for k in t.tokens_in(node.start_byte, node.end_byte)], node.end_byte
         if node.type == "heredoc_body":
@@ -224,12 +234,14 @@ def _heredoc(script: Script, node: Node) -> list[Site]:
     t = script.t
     body = t.slice(node.start_byte, node.end_byte)
     scope = Scope.deferred(partial(script.chain, node))
-    target = script.heredoc_target(node)
-    lang = registry.lang_of_name(target) if target else ""
-    if target:
+    targets = script.heredoc_targets(node)
+    lang = registry.lang_of_name(targets[-1]) if targets else ""
+    if targets:
+        target = targets[-1]
         writer = next((o for o in grammar.owners(node) if o.type == "redirected_statement"), node)
         scope = Scope("file", target, scope, find_uses=partial(script.read_back, target, writer), only_doubts=True)
-        scope.cues += script.ctx.name_cues(kinds.FILE_WRITTEN, target, t.at(node.start_byte))
+        for name in targets:
+            scope.cues += script.ctx.name_cues(kinds.FILE_WRITTEN, name, t.at(node.start_byte))
     return script.ctx.read(body, scope, lang if lang != "notebook" else "")
 
 

@@ -11,8 +11,9 @@ from tree_sitter import Node
 
 from kvroles.evidence import argv, kinds, loops, pickers
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
-from kvroles.evidence.names import PD, mentioned, own, side_word
+from kvroles.evidence.names import PD, mentioned, own, side_word, twins
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar, mentions
 from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.shell import additions
@@ -25,6 +26,7 @@ from kvroles.migrate.readers.template import branches
 _BARE = regex(r"[A-Za-z]{2,}(?:[-_]?\d+)?")
 _LAUNCHERS = frozenset({"mpirun", "mpiexec", "orterun", "prterun", "srun"})
 _ALIASED = regex(r"\b(?:declare|local|typeset)\s+-\w*n\w*\s+(\w+)=[\"']?(\w+)\b")
+_ANEW = regex(r"kv_(?:role|producer|consumer)")
 _TELLS = regex(r"(?:printf\s+-v|read(?:\s+-\w+)*)\s+(\w+)")  # a command that sets a variable to what it is given
 
 # An action that sets a variable of a template.
@@ -66,8 +68,11 @@ class Script(Conditionals):
                     if key := re.match(r"\[[\"']?([\w-]+)[\"']?\]=", grammar.text(self.t, owner)):  # ([prefill]=...)
                         scope = self._named(kinds.KEY, key.group(1), scope, owner)
                         side = scope.cues[0].side if len(scope.cues) == 1 else None
-                        if follow and side in PD:
-                            scope.find_handed_on = partial(self._entry_handed_on, owner, key.group(1), side.other)
+                        held = next((o for o in grammar.owners(owner) if o.type == "variable_assignment"), None)
+                        if follow and side in PD and held is not None:
+                            scope.find_handed_on = partial(
+                                self._entry_handed_on, assigned(self.t, held), key.group(1), side.other
+                            )
                 case "command":
                     if owner.parent is None or owner.parent.type != "redirected_statement":
                         scope = self._command(owner, node, scope)
@@ -194,10 +199,29 @@ class Script(Conditionals):
         out = self.elsewhere(name) if self.elsewhere is not None and not variable else []
         for i in found:
             use = grammar.at(self.root, i, 2)
-            if writer.start_byte <= i < writer.end_byte or use.type == "comment":
+            if _within(writer, i) or use.type == "comment":
                 continue
             out.append(self.chain(use))
             out[-1].place = self.t.at(i)
+        return out if variable else out + self._made_of(name, writer)
+
+    def _made_of(self, name: str, writer: Node) -> list[Scope]:
+        """The owners of every command outside ``writer`` that writes what it reads in the file ``name`` to its twin, and sets no
+        role in it: ``sed s/8100/8200/ prefill.yaml > decode.yaml``."""
+        others = set(twins(name))
+        if not any(other in self.t.s for other in others):
+            return []
+        out: list[Scope] = []
+        for i in islice(occurrences(self.t.s, name), MANY):
+            for owner in grammar.owners(grammar.at(self.root, i, 2)) if not _within(writer, i) else ():
+                if owner.type not in {"command", "redirected_statement"}:
+                    continue
+                _, _, targets = self.words_and_targets(owner)
+                made = [w for w in targets if w.s.rsplit("/", 1)[-1] in others]
+                if made and _ANEW.search(grammar.text(self.t, owner)) is None:
+                    cues = argv.redirect_cues(made, self.ctx)
+                    out.append(Scope("command", "", None, cues, place=self.t.at(i)))
+                    break
         return out
 
     def _loop(self, node: Node, up: Scope) -> Scope:
@@ -207,15 +231,20 @@ class Script(Conditionals):
     def _variable(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = assigned(self.t, node)
         key = re.match(r"\w+\[[\"']?([\w-]+)[\"']?\]", grammar.text(self.t, node))  # CMD[prefill]=...
-        scope = self._named(kinds.VARIABLE, key.group(1) if key and mentioned(key.group(1)) else name, up, node)
+        entry = key.group(1) if key and mentioned(key.group(1)) else ""
+        scope = self._named(kinds.VARIABLE, entry or name, up, node)
         if said := shell_said.behind(self, node):
             scope = Scope("line", "", up, said)
             scope = self._named(kinds.VARIABLE, name, scope, node)
         if follow and name:
             scope.find_uses = partial(self._put_to_use, name, node)
         side = scope.cues[0].side if len(scope.cues) == 1 else None
-        if side in (Side.PREFILL, Side.DECODE):
-            scope.find_handed_on = partial(self._handed_on, name, node, side.other)
+        if side in PD:
+            scope.find_handed_on = (
+                partial(self._entry_handed_on, name, entry, side.other)
+                if entry
+                else partial(self._handed_on, name, node, side.other)
+            )
         return scope
 
     def _handed_on(self, name: str, node: Node, other: Side) -> Cue | None:
@@ -241,11 +270,10 @@ class Script(Conditionals):
                     return kinds.HANDED_ON.cue(other, taker, self.t.at(use.start_byte))
         return None
 
-    def _entry_handed_on(self, entry: Node, key: str, other: Side) -> Cue | None:
-        """The cue of what is of side ``other`` and set to the entry ``key`` of a table: ``KV[decode]=${KV[prefill]}``."""
-        held = next((o for o in grammar.owners(entry) if o.type == "variable_assignment"), None)
-        table = re.escape(assigned(self.t, held)) if held is not None else ""
-        taken = rf"(?m)(?:^|[\s;])(?P<taker>\w+(?:\[[\w\"'-]+\])?)=[\"']?\$\{{{table}\[[\"']?{re.escape(key)}[\"']?\]"
+    def _entry_handed_on(self, table: str, key: str, other: Side) -> Cue | None:
+        """The cue of what is of side ``other`` and set to the entry ``key`` of a ``table``: ``KV[decode]=${KV[prefill]}``."""
+        entry = rf"{re.escape(table)}\[[\"']?{re.escape(key)}[\"']?\]"
+        taken = rf"(?m)(?:^|[\s;])(?P<taker>\w+(?:\[[\w\"'-]+\])?)=[\"']?\$\{{{entry}"
         for m in re.finditer(taken, self.t.s) if table else ():
             if mentioned(m["taker"]) == {other}:
                 return kinds.HANDED_ON.cue(other, m["taker"], self.t.at(m.start("taker")))
@@ -299,7 +327,7 @@ class Script(Conditionals):
         scope.cues += self._told_by_call(node, site)
         scope.cues += shell_said.after(self, node)
         if targets and re.match(r"(?:echo|printf|cat|tee|jq|yq|envsubst)\b", scope.name):
-            scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets[-1:], self.ctx))
+            scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets, self.ctx))
             scope.find_uses, scope.only_doubts = partial(self.read_back, targets[-1].s, node), True
         return scope
 
@@ -314,6 +342,11 @@ class Script(Conditionals):
         base = self.ctx.name.rsplit("/", 1)[-1]
         in_env_file = (base.endswith(".env") or base.startswith(".env")) and self.t is self.ctx.text
         return held if in_env_file or (value is not None and grammar.text(self.t, value).startswith("-")) else None
+
+
+def _within(node: Node, i: int) -> bool:
+    """Whether index ``i`` is in a node."""
+    return node.start_byte <= i < node.end_byte
 
 
 def _asks_inside(scope: Scope) -> bool:

@@ -49,6 +49,7 @@ _SUBSTITUTED = regex(r"[$`]\(?\s*\Z")
 _BEGINS = regex(r"(?m)(?:^|[;&|]\s*)\Z")
 _REDIRECTED = regex(r"[^\n;(]*[|>]")
 _PRINTS_INTO = regex(r"printf\s+-v\s+(\w+)\s")
+_WRITES = regex(r"(?P<by>>>?|\btee\b)(?P<to>[^\n|&;<>()]*)")
 
 
 _MENTIONED = regex(r"(?=\$\{?(\w+))\$")
@@ -229,15 +230,15 @@ class Source:
         """A word node as a word without its quotes, with its place in the file."""
         return argv.Word(shell_words.unquote(self.t, node).s, self.t.at(node.start_byte))
 
-    def heredoc_target(self, node: Node) -> str:
-        """The file that a heredoc's command writes to, or empty."""
-        for owner in grammar.owners(node):
-            if owner.type == "redirected_statement":
-                source = self.t.s[owner.start_byte : node.start_byte]
-                m = re.findall(r"(?:>>?\s*|\btee\s+(?:-a\s+)?)[\"']?([^\s\"'|&;<>]+)", source)
-                m = [x for x in m if not x.startswith(("/dev/", "&"))]
-                return m[-1] if m else ""
-        return ""
+    def heredoc_targets(self, node: Node) -> list[str]:
+        """The files that a heredoc's command writes to."""
+        owner = next((o for o in grammar.owners(node) if o.type == "redirected_statement"), None)
+        source = self.t.s[owner.start_byte : node.start_byte] if owner is not None else ""
+        out: list[str] = []
+        for m in _WRITES.finditer(source):
+            words = [w.strip("\"'") for w in m["to"].split()]
+            out += [w for w in words if not w.startswith("-")] if m["by"] == "tee" else words[:1]
+        return [w for w in out if w and not w.startswith("/dev/")]
 
     def uses(self, name: str, node: Node) -> list[Node]:
         """The uses of a variable that may see the value set by ``node``: no later assignment surely replaces it."""

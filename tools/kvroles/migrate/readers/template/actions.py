@@ -12,7 +12,15 @@ from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 
 _SIGN = regex(r"\{[{%#]")  # quicker to look for than each by itself: a program has many braces
-_ACTION = regex(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
+# Of an expression: what holds no brace, and a string of one line; then a mapping, in whose values there may be others.
+_PLAIN = r"""[^{}"'`]|"(?:(?!\{[{%])[^"\\\n]|\\.)*"|'(?:(?!\{[{%])[^'\\\n]|\\.)*'|`(?:(?!\{[{%])[^`])*`"""
+_MAPPING = rf"\{{(?![{{%#])(?:{_PLAIN}|\{{(?:{_PLAIN}|\{{(?:{_PLAIN})*\}})*\}})*\}}"
+# The first of these that fits: a comment, whose apostrophes are none; an expression, whose strings and mappings may hold "}}";
+# else up to the next end.
+_ACTION = regex(
+    rf"\{{\{{-?\s*/\*.*?\*/\s*-?\}}\}}|\{{\{{(?:{_PLAIN}|{_MAPPING}|\}}(?!\}}))*\}}\}}|\{{\{{.*?\}}\}}|\{{%.*?%\}}|\{{#.*?#\}}",
+    re.S,
+)
 _ANY = regex(r"\{\{(?<!\$\{\{)(?:[^{}]*|(?:-?\s*[\w.$\"'(]|-?[ \t]+[\[{])[^\n]{0,2000}?)\}\}|\{%-?\s*\w+")
 _CONTROL = regex(
     r"^\{[{%]-?\s*(?:end|else|if|elif|for|range|with|define|block|template|set|macro|endif|endfor|raw|endraw|/\*)\b|^\{\{-?\s*/\*|^\{#|^\{\{-?\s*\$?\w*\s*:?="
@@ -20,7 +28,7 @@ _CONTROL = regex(
 
 
 _NOTE = regex(r"\{#-?([^\n]*?)-?#\}|\{\{-?[ \t]*/\*([^\n]*?)\*/[ \t]*-?\}\}")
-_NOTED = regex(r"(?m)^[ \t]*\{#-?[ \t][^\n]*#\}[ \t]*\r?$")
+_NOTED = regex(r"(?m)^[ \t]*\{#-?(?:[ \t][^\n]*#\})?[ \t]*\r?$|\{\{-?\s*/\*")
 _SETS = regex(r"\{%-?\s*set\b|\{\{-?\s*\$\w+\s*:?=")
 _BELOW = regex(r"\n(?:[ \t]*\r?\n)*(?P<indent>[ \t]*)\S")
 
@@ -103,6 +111,15 @@ def _stands_above(s: str, start: int, end: int) -> bool:
 def actions(s: str) -> list[tuple[int, int]]:
     """The span of each action of ``s``, GitHub's ``${{ }}`` left out."""
     return [m.span() for m in _ACTION.finditer(s) if s[max(0, m.start() - 1) : m.start()] != "$"]
+
+
+# A comment of Jinja's, which ``${#name}`` is not, and one of Go's.
+_COMMENT = regex(r"\{#(?:-|\s).*?#\}|\{\{-?\s*/\*.*\*/\s*-?\}\}", re.S)
+
+
+def is_comment(action: str) -> bool:
+    """Whether an action is a comment of the template's."""
+    return _COMMENT.fullmatch(action) is not None
 
 
 def expressions(s: str) -> list[tuple[int, int]]:
