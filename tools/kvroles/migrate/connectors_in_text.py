@@ -27,7 +27,7 @@ _SET = regex(
     (?: \\*["']?[ \t]*[:=]{1,2}[ \t]*         # kv_connector=X, "kv_connector": X
       | \\*["'`]\s*\]\s*=(?!=)\s*             # config["kv_connector"] = X
       | (?P<listed> \\*["'`] (?: \s*,\s* | [ \t]+(?=["'`$.(]) ) )  # setdefault("kv_connector", X), set $c "kv_connector" X
-      | (?P<flag> \s+(?=["'`]?[$%{<]) )       # --kv-connector $X
+      | (?P<flag> \s+(?=["'`]?(?:[$%{<]|[A-Z]\w*Connector)) )  # --kv-connector $X
       | (?P<alone> \s*(?=[,}]) )              # {kvConnector, kvRole}
     ) (?P<quote>\\*["'`]*) (?P<value>[^\s,;)}\]"'`\\]{0,200})"""
 )

@@ -40,8 +40,8 @@ def over(s: str, i: int, lang: str) -> str:
     if own is None:
         return ""
     start, end = own
-    named = s.rfind("onnector", start, end)
-    if named < 0:
+    named = start + regions.flat(s, start + 1, end - 1).rfind("onnector") + 1
+    if named <= start:
         return ""
     for m in _SPREAD.finditer(regions.flat(s, named, end - 1)):
         if not known(s, m["given"], named + m.start("given")):

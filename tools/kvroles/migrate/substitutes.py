@@ -272,7 +272,14 @@ def _alone(s: str, m: Mention) -> bool:
     if m.value is None or m.value in connectors_in_text.TYPES:
         return False
     wraps = connectors.kind_of(m.value) is Kind.WRAPPER
-    return not wraps and _COMPARED.match(s, m.at) is None and not with_role(s, m.at)
+    return not wraps and _COMPARED.match(s, m.at) is None and (_by_path(s, m) or not with_role(s, m.at))
+
+
+def _by_path(s: str, m: Mention) -> bool:
+    """Whether a mention sets a connector by its dotted path (``--kv-transfer-config.kv_connector X``), and no role is set by the
+    same path: then the role beside it is one of another object."""
+    group = _key(s, m).rpartition(".")[0]
+    return bool(group) and re.search(rf"{re.escape(group)}\.\w*(?i:role)", s) is None
 
 
 def with_role(s: str, at: int) -> bool:

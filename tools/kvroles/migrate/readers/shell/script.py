@@ -54,6 +54,9 @@ _WRITES = regex(r"(?P<by>>>?|\btee\b)(?P<to>[^\n|&;<>()]*)")
 
 _MENTIONED = regex(r"(?=\$\{?(\w+))\$")
 _AFTER_NAME = frozenset("}:[/#%@^,")
+# What takes a variable's value by its name: ``${!name}``, ``declare -n alias=NAME``.
+_BY_NAME = regex(r"\$\{!(?P<held>\w+)|\b(?:declare|local|typeset)\s+-\w*n\w*\s+(?P<alias>\w+)=")
+_ASSIGNS = regex(r"(?<![\w$])(\w+)=[\"']?\Z")
 _SET = regex(r"(?<![\w$])(\w+)=(?!=)")
 _DEFINED = regex(r"(?m)^[ \t]*(?:function\s+)?([^\s(){}]+)\s*(?:\(\s*\)\s*)?\{")
 
@@ -244,9 +247,9 @@ class Source:
         """The uses of a variable that may see the value set by ``node``: no later assignment surely replaces it."""
         sets = self.assignments(name)
         out: list[Node] = []
-        for start in self._mentions.get(name, ()):
-            behind = self.t.s[start + 2 + len(name) : start + 3 + len(name)]
-            if start < node.end_byte or (self.t.s[start + 1] == "{" and behind not in _AFTER_NAME):
+        own = (i for i in self._mentions.get(name, ()) if self._ends_at(i, name))
+        for start in (*own, *self._by_name(name)):
+            if start < node.end_byte:
                 continue
             use = grammar.at(self.root, start, 2)
             owners = list(grammar.owners(use))
@@ -256,6 +259,35 @@ class Source:
                 continue  # in a comment, or in an assignment that adds to the variable
             if not any(node.end_byte <= a.start_byte < start and _covers(a, use, node, self.t, name) for a in sets):
                 out.append(use)
+        return out
+
+    def _ends_at(self, i: int, name: str) -> bool:
+        """Whether the mention of a variable at index ``i`` is one of its value: ``${NAME:-...}`` is, ``${NAME+...}`` is not."""
+        return self.t.s[i + 1] != "{" or self.t.s[i + 2 + len(name) : i + 3 + len(name)] in _AFTER_NAME
+
+    def _by_name(self, name: str) -> list[int]:
+        """Where the text takes the value of a variable by its name: through a variable that holds the name, or in a function that
+        is given it."""
+        if not self._takers:
+            return []
+        out: list[int] = []
+        for m in re.finditer(rf"(?<![\w$={{]){re.escape(name)}(?![\w=])|(?<==){re.escape(name)}(?![\w=])", self.t.s):
+            holder = _ASSIGNS.search(self.t.s, max(0, m.start() - _NEAR), m.start())
+            if holder is not None:
+                out += self._takers.get(holder[1], ())
+            elif grammar.at(self.root, m.start(), len(name)).type == "word":
+                out.append(m.start())
+        return out
+
+    @cached_property
+    def _takers(self) -> dict[str, list[int]]:
+        """Where the text takes the value of the variable whose name each variable holds."""
+        out: dict[str, list[int]] = {}
+        for m in _BY_NAME.finditer(self.t.s):
+            if m["held"]:
+                out.setdefault(m["held"], []).append(m.start())
+            else:
+                out.setdefault(m["alias"], []).extend(self._mentions.get(m["alias"], ()))
         return out
 
     def passed(self, use: Node) -> list[Node]:
