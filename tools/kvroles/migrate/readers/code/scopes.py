@@ -14,7 +14,7 @@ from kvroles.evidence.names import mentioned, split_name, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
 from kvroles.migrate.readers import grammar, lines
-from kvroles.migrate.readers.code import additions, role_set
+from kvroles.migrate.readers.code import additions, chained, role_set
 from kvroles.migrate.readers.code.beside import Beside, holds
 from kvroles.migrate.readers.code.conditionals import JOINED
 from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
@@ -33,7 +33,6 @@ _LOG = regex(
     r"\b(?:stdout|stderr)\s*=\s*open\(\s*[\"']([^\"'\n]+)[\"']\s*,\s*[\"'][wa]"
 )  # of a process that is started
 _WRITES = regex(r"\.write(?:_text|_bytes|_all|lines)?$")
-_SETS = regex(r"\.env\(\s*\"(\w+)\"\s*,\s*\"([\w-]+)\"\s*\)")  # Rust's Command::env
 # A name that is no common word: where another cell or fence has it, the same variable is meant.
 _IDENTIFIER = regex(r"_|[a-z][A-Z]|^[A-Z]+$")
 _MANY = 60  # uses of one name: a name with more is a common word, and its uses say nothing
@@ -311,15 +310,13 @@ class Unit(Beside):
         if (updated := _UPDATED.match(name)) is not None:
             scope = self._named(kinds.VARIABLE, updated[1].rsplit(".", 1)[-1], scope, node)
             self.may_be_handed_on(scope, updated[1], node)
-        for variable, value in _SETS.findall(name):
-            scope.cues += argv.env_cues(variable, value, self.t.at(node.start_byte), self.ctx)
         if additions.CALL.search(name) and any(w.s.startswith("-") for w in self.words_of(inner, inner)[0]):
             return self._list(inner, site, scope)
         picks = (pickers.by_name(name) and inner.named_child_count == 3) or self._picks(inner)
         scope.cues += self._picked(name, inner, site) if picks else self._words(name, inner, site)
         if picks:
             scope.fork = self.t.at(node.start_byte), site.start_byte
-        return scope
+        return chained.scope(self, node, scope)
 
     def _pair(self, node: Node, up: Scope) -> Scope:
         key = self.key_of(node)

@@ -39,7 +39,7 @@ class Source(Syntax):
             key = Scalar(Text(self.key_of(c), self.t.at(c.start_byte)), c.start_byte, c.start_byte)
             value = c.child_by_field_name("value")
             if value is not None:
-                m.pairs.append((key, self._value(value)))
+                m.pairs.append((key, self.value(value)))
         own = {k.value for k, _ in m.pairs}
         for taken in self._spread(node):
             m.pairs += [(k, v) for k, v in taken.pairs if k.value not in own]
@@ -82,7 +82,7 @@ class Source(Syntax):
                 return None
             if owner.type in {"identifier", "{"}:
                 continue
-            value = self._value(owner)
+            value = self.value(owner)
             if isinstance(value, Map):
                 beyond = owner.parent  # ``{...} if p else {...}`` has no one value
                 return None if beyond is not None and beyond.start_byte == i and self._chooses(beyond) else value
@@ -112,7 +112,7 @@ class Source(Syntax):
             return self.mapping_named(grammar.text(self.t, operands[0]), holder)
         return None
 
-    def _value(self, node: Node) -> Scalar | Map | Seq:
+    def value(self, node: Node) -> Scalar | Map | Seq:
         """What an expression is as data; a placeholder (``$name``) where the text does not say."""
         node = grammar.unwrapped(node, self.spec.through)
         if makes_text(self.t, node, self.spec, self.string_named):
@@ -124,7 +124,7 @@ class Source(Syntax):
         if node.type == "call_expression" and self.called(node) == "JSON.stringify":
             encoded = node.child_by_field_name("arguments")
             if encoded is not None and encoded.named_children:
-                return self._value(encoded.named_children[0])
+                return self.value(encoded.named_children[0])
         given = node.child_by_field_name("arguments") if node.type == "call" else None
         if given is not None and any(c.type in self.spec.pair for c in given.named_children):
             return self.mapping(given)
@@ -167,7 +167,7 @@ class Source(Syntax):
         """The first value of a choice between two that are both NIXL's connector; None for any other."""
         fields = ("consequence", "alternative")
         branches = [c for f in fields if (c := choice.child_by_field_name(f)) is not None] or choice.named_children[::2]
-        values = [self._value(c) for c in branches]
+        values = [self.value(c) for c in branches]
         held = [
             v
             for v in values
@@ -181,7 +181,7 @@ class Source(Syntax):
         last = given.named_children[-1] if given is not None and given.named_child_count > 1 else None
         if given is None or last is None or not self.is_default(last, given):
             return None
-        value = self._value(last)
+        value = self.value(last)
         nixl = isinstance(value, Scalar) and connectors.kind_of(value.value, self.ctx.nixl) is connectors.Kind.NIXL
         return value if nixl and isinstance(value, Scalar) else None
 
@@ -204,7 +204,7 @@ class Source(Syntax):
 
     def _seq(self, node: Node) -> Seq:
         return Seq(
-            [self._value(c) for c in node.named_children if c.type not in self.spec.comment],
+            [self.value(c) for c in node.named_children if c.type not in self.spec.comment],
             node.start_byte,
             node.end_byte,
         )
@@ -280,7 +280,7 @@ class Source(Syntax):
 
     def _listed(self, holder: Node) -> tuple[list[argv.Word], list[int], list[int]]:
         """The items of a list, with the indices where each begins and ends."""
-        values = [(self._value(c), c.start_byte, c.end_byte) for c in holder.named_children]
+        values = [(self.value(c), c.start_byte, c.end_byte) for c in holder.named_children]
         words = [argv.Word(v.value if isinstance(v, Scalar) else "{", self.t.at(start)) for v, start, _ in values]
         return words, [start for _, start, _ in values], [end for _, _, end in values]
 
