@@ -12,6 +12,7 @@ from kvroles.evidence.text import TOKEN
 KEYED = regex(r"(?:--?[A-Za-z][\w-]*=)?([A-Za-z_][\w.\[\]-]*)=(?=[{\[])(?!\{\{|\[\[)")
 _BARE_OBJECT = regex(r"(?m)^[ \t]*\w+=\{[^'\n]*[:,{][ \t]+\S")
 _FENCE = regex(r"^[ \t>]*(?:```|~~~)", re.M)
+_UNDERLINED = regex(r"(?m)^[A-Z\d][^\n:={}<>|;$]{1,60}\n(?:={4,}|~{4,}|-{4,})[ \t]*\r?$")  # a document's title
 _HOLE = regex(r"^\s*\$\{\w+\}(?=\s*\{\s*[\"'])")  # what a program puts before an object
 _YAML_HEAD = regex(r"^(?:---|apiVersion:|kind:|- op:|-\s+[\w./\"'-]+:(?:\s|$)|[\w./\"'-]+:(?:\s*$|\s+[^\s/]))")
 _KEYED_OBJECT = regex(r"[\w./-]+:[ \t]+[\"']?\{[ \t]*[\"']")  # of one line: ``prefill: {"kv_connector": ...}``
@@ -87,7 +88,7 @@ def language(s: str) -> str:
         return "log"
     if script := shebang(stripped):
         return script
-    if _FENCE.search(s):
+    if _FENCE.search(s) or _UNDERLINED.search(s):
         return "markdown"
     if _FLAGGED.match(stripped):
         return "json"
