@@ -53,7 +53,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
 
 def _spelled(ctx: File) -> list[Finding]:
     """An unread finding for each place where ``kv_both`` stands in another spelling, except in comments and records."""
-    if read.recorded(ctx.below):
+    if read.recorded(ctx.below) or read.patches(ctx):
         return []
     out: list[Finding] = []
     lang = read.language(ctx.name, ctx.text)
@@ -116,7 +116,7 @@ def _left_alone(found: list[Finding], ctx: File, answered: Callable[[Finding], b
                 f.code, f.level, f.role = code, CODES[code].level, None
                 f.message = "in a dump of a live object, left as it is"
                 f.fix = "change what the object was made from, and apply that" if ctx.asked_for else ""
-    recorded = ctx.asked_for and read.recorded(ctx.name.rsplit("/", 1)[-1])
+    recorded = ctx.asked_for and (read.recorded(ctx.name.rsplit("/", 1)[-1]) or read.patches(ctx))
     place = "what is a record by its name" if recorded else ""
     if not ctx.asked_for and read.among_records(ctx.below):
         place = "a folder that runs write to, where it may be a copy of what once ran"

@@ -14,16 +14,16 @@ from kvroles.evidence.signs.messages import explained
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors, connectors_in_text
 from kvroles.migrate.connectors import Kind
-from kvroles.migrate.readers import lines, registry, sniff
+from kvroles.migrate.readers import lines, patched, registry, sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 
 _TEST_FILE = regex(r"^test_.*\.py$|_test\.(?:go|py)$|^conftest\.py$")
-# Records by their own name: what a console or a patch tool writes, what tells of releases, tables of what was measured.
+# Records by their own name: what a console or a tool writes, what tells of releases, tables of what was measured.
 _RECORD_NAME = regex(
     r"""(?ix)
-    \.(?:log|out|err|patch|diff|orig|rej|snap|golden|po|sarif)(?:\.(?:\d+|gz|txt|old|bak))?$
+    \.(?:log|out|err|orig|rej|snap|golden|po|sarif)(?:\.(?:\d+|gz|txt|old|bak))?$
     | (?:^|/)(?:change-?logs?|news|history|release[-_]?notes)\b(?:.*\.(?:md|mdx|rst|txt|adoc|html?))?$
     | (?:^|[/_.-])(?:results?|bench\w*|metrics|reports?|summary|stats|traces?)[^/]*\.(?:csv|tsv|jsonl|ndjson)$
     | (?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$
@@ -96,6 +96,11 @@ def among_records(name: str) -> bool:
     return _RUN_DIR.search(name) is not None
 
 
+def patches(ctx: File) -> bool:
+    """Whether a file is a patch by its name and its hunks; one of Kustomize's has none, and is read as what it is."""
+    return patched.is_named(ctx.name) and patched.has_hunks(ctx.text.s)
+
+
 def _records(s: str) -> bool:
     """Whether a text shows that it is a log or a patch, as its name says."""
     return sniff.looks_logged(s) or sniff.looks_patched(s)
@@ -110,6 +115,9 @@ def read(ctx: File) -> list[Site]:
     t = ctx.text
     if recorded(ctx.below) or ((recorded(ctx.name) or _LINES_OF_JSON.search(ctx.name)) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in t.words()]
+    if patches(ctx) and (not ctx.asked_for or sniff.looks_patched(t.s)):
+        live = patched.applied(ctx.path, ctx.name)
+        return [Site(t.at(i), up, "unread" if live and patched.adds(t.s, i) else "log") for i in t.words()]
     if _SPELLER.search(ctx.name) is not None:
         return [Site(t.at(i), up, "speller's word") for i in t.words()]
     lang = language(ctx.name, t)
@@ -220,6 +228,7 @@ def _accounted(
 
 def language(name: str, t: Text) -> str:
     """The language a file is read as: its name's, its first line's, or what its text looks like."""
+    name = patched.stem(name)
     if lang := registry.lang_of_name(name) or sniff.shebang(t.s):
         return "unit" if lang == "shell" and registry.of_variables(name) and sniff.holds_bare_objects(t.s) else lang
     if name != "-" and registry.named_for_another(name):

@@ -57,7 +57,7 @@ def _field(node: Node, names: tuple[str, ...]) -> Node | None:
 
 
 def _add(unit: Source, settings: Map, call: Node) -> None:
-    """Adds what a call of a chain sets: its keyword arguments, its one argument by its method's name, or a variable of ``env``."""
+    """Adds what a call of a chain sets: its keyword arguments, the one argument of its method, or a variable of ``env``."""
     member, given = call.child_by_field_name("function"), call.child_by_field_name("arguments")
     name = _field(member, _NAMES) if member is not None else None
     if name is None or given is None:
