@@ -9,7 +9,7 @@ from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import alike_said, starts_something
+from kvroles.evidence.prose import alike_said, starts_something, turns_to
 
 _CONFIG = regex(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
 _ENDS = regex(r"[.:;!?。：；！？)]\s*$")
@@ -60,6 +60,8 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
     if {s for s, _, _ in titles} != {side} and not (last and starts_something(text)):
         return []
     if not last and len(lines) > _LONGEST:
+        return []
+    if not last and any(turns_to(below, side.other) for at, below in lines if at > place):
         return []
     return [kinds.COMMENT.cue(side, text[:_SHOWN], place)]
 

@@ -318,7 +318,34 @@ def _changes(behind: str, side: Side) -> bool:
             continue
         if _AS_WELL.search(clause) is not None or (_leads(clause[: m.start()]) and _HERE.match(clause, m.end())):
             return True
+    if any(turns_to(text, side.other) for text in sentences(behind)[1:]):
+        return True
     return any(_opens(c, side.other) for c in re.split(r"[,;.，。；]|[(\[](?=or\s)", behind)[1:])
+
+
+_SENTENCE = regex(r"(?<=[.!?])\s+|(?<=[。！？])")
+# "To get a decode worker, append ..."; "if you want decode, ..."; "decode is started the same way".
+_TURNS = regex(
+    r"(?i)^\W*(?:(?:and|but|then|also|alternatively|similarly|likewise|afterwards|later)\b[\s,]*)?(?:for|as\s+for|(?:if|when)\s+you"
+    r"|(?:in\s+order\s+)?to\s+(?:(?:also|then|instead)\s+)?(?:add|bring|build|create|deploy|get|have|launch|make|obtain|run|serve|set|spawn"
+    r"|spin|start|turn|use))\b(?P<what>[^,;:，；：]*)"
+)
+_LIKEWISE = regex(r"(?i)\b(?:same|likewise|similarly|analogous\w*|identical\w*|as\s+well|too|also)\b")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text; at least one."""
+    return _SENTENCE.split(text.strip())
+
+
+def turns_to(sentence: str, side: Side) -> bool:
+    """Whether a sentence says what to do for a server of a side, or that it is started in the same way."""
+    if side not in prose_sides(sentence):
+        return False
+    m = _TURNS.match(sentence)
+    if m is not None and side in prose_sides(m["what"]):
+        return not depends(m["what"])
+    return _LIKEWISE.search(sentence) is not None and opens_with(sentence) is side
 
 
 def _opens(clause: str, side: Side) -> bool:

@@ -7,12 +7,14 @@ from functools import partial
 
 from kvroles.evidence import kinds
 from kvroles.evidence.data import Map, Scalar, Seq
-from kvroles.evidence.frames import Scope, Site
+from kvroles.evidence.frames import Scope, Side, Site
+from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs import signs
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import mentions
 from kvroles.migrate.readers.base import ByLine, File
+from kvroles.migrate.readers.document import above
 from kvroles.migrate.readers.mapping import objects
 
 _ROLE = regex("kv_both|kv_producer|kv_consumer")
@@ -96,13 +98,28 @@ def _source(cell: Map) -> Text:
 
 def _said(source: Text, up: Scope, ctx: File) -> Scope:
     """The scope of a Markdown cell, which owns the code cells up to the next: the side is that of its last or first line."""
-    lines = [ln.strip("#* ").strip() for ln in source.s.splitlines() if ln.strip()]
+    lines = source.s.strip().splitlines()
     scope = Scope("cell above", source.s.lstrip()[:80], up)
-    for line in [lines[-1], lines[0]] if lines else []:
-        if (side := ctx.title_side(line)) is not None:
+    for n in (len(lines) - 1, 0) if lines else ():
+        line = lines[n].strip("#* ").strip()
+        side = ctx.title_side(line)
+        if side is not None and not _contradicted(side, lines, n, ctx):
             scope.cues.append(kinds.CELL_ABOVE.cue(side, line[:80], source.at(0)))
             break
     return scope
+
+
+def _contradicted(side: Side, lines: list[str], n: int, ctx: File) -> bool:
+    """Whether the paragraph, list or table that line ``n`` of a Markdown cell is in is about the other side than ``side`` too."""
+    if side not in PD or lines[n].lstrip().startswith("#"):
+        return False
+    first, last = n, n + 1
+    while first > 0 and lines[first - 1].strip() and not lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    while last < len(lines) and lines[last].strip():
+        last += 1
+    beside = [line for line in lines if above.is_item(line) and above.is_item(lines[n])]
+    return above.contradicted(side, lines[first:last], beside, ctx, inside=False)
 
 
 NOTEBOOK = _Notebook()

@@ -39,7 +39,7 @@ LIST = regex(r"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+")
 OPTION = regex(r"^[ \t]*:(?P<name>[\w-]+):[ \t]*(?P<value>.*?)[ \t]*\r?$")
 ROW = regex(r"^[ \t>]*\|")
 _CELLS = regex(r"(?<!\\)\|")
-_DELIMITERS = regex(r"[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*(?::?-+:?[ \t]*)?\r?$")
+DELIMITERS = regex(r"[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*(?::?-+:?[ \t]*)?\r?$")
 CODE_FENCE_DIRECTIVE = regex(r"^\{(?:code-block|code|sourcecode|literalinclude|parsed-literal)\}[ \t]*(\S*)")
 
 FIRST = regex(
@@ -75,11 +75,13 @@ class State:
         # The tab's indentation: a line that is indented no more ends the tab. With -1 a closing mark ends it.
         self.tab_indent = -1
         self.said: list[tuple[int, str]] = []  # the lines of the paragraph above: number, text
+        self.beside: list[str] = []  # the items of the same list above that, with blank lines between
 
     def copy(self) -> State:
         """A copy for a block, whose owners may be asked for when the reader is further on."""
         state = State()
         state.headings, state.tab, state.said = list(self.headings), self.tab, list(self.said)
+        state.beside = list(self.beside)
         return state
 
 
@@ -143,7 +145,7 @@ def without_tags(text: str) -> str:
 
 def column(lines: list[str], first: int, i: int, at: int) -> str:
     """The head of the column that index ``at`` of line ``i`` is in, of the table that begins in line ``first``, or empty."""
-    if i < first + 2 or not _DELIMITERS.match(lines[first + 1]):
+    if i < first + 2 or not DELIMITERS.match(lines[first + 1]):
         return ""
     heads = _CELLS.split(lines[first])
     number = len(_CELLS.split(lines[i][:at])) - 1

@@ -12,6 +12,7 @@ from kvroles.evidence.prose import prose_side, prose_sides
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import mentions, registry, sniff
 from kvroles.migrate.readers.base import ByLine, File
+from kvroles.migrate.readers.document import above
 from kvroles.migrate.readers.document import lines as md
 from kvroles.migrate.readers.document.scopes import Scopes
 
@@ -125,6 +126,10 @@ class _Document(Scopes):
             if self.fences and len(self.again) < _MANY and md.AGAIN.search(line):
                 self.again.append((i, self.state.copy()))
             if self.state.said and self.state.said[-1][0] != i - 1:
+                below = self.lines[i + 1] if i + 1 < len(self.lines) else ""
+                goes_on = above.is_item(line) or below.lstrip(" \t>").startswith(": ")
+                said = [text for _, text in self.state.said]
+                self.state.beside = [*self.state.beside, *(unit.text for unit in above.units(said))] if goes_on else []
                 self.state.said = []
             self.state.said.append((i, line.strip()))
 
@@ -143,7 +148,7 @@ class _Document(Scopes):
             return
         body = self._body(block)
         kind, named = self._kind(block, body), self._file_of(block, body)
-        owner = self._owner(block.state)
+        owner = self._owner(block.state, block)
         if title and title != named:
             owner = self._titled(kinds.TITLE, title, owner, titled)
         scope = self.fences[first] = Scope("fence", title, owner)

@@ -17,6 +17,7 @@ from kvroles.evidence.prose import alike_said, both_said, depends, excludes, joi
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers import lines
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.readers.document import above
 from kvroles.migrate.readers.document import lines as md
 
 _TAKEN = regex(r"(?i)^\W*(?:then\W+)?(?:copy|reuse|re-use|take|use|fetch)\b[^.;]*\bfrom\b")
@@ -66,8 +67,9 @@ class Scopes:
             scope = self._titled(kinds.TAB, state.tab[0], scope, state.tab[1])
         return scope
 
-    def _owner(self, state: md.State) -> Scope:
-        """The scope of a block that starts in ``state``: section, tab, and the paragraph right above."""
+    def _owner(self, state: md.State, block: md.Block | None = None) -> Scope:
+        """The scope of what starts in ``state``: section, tab, and the paragraph right above; of a ``block``, also by where it
+        stands."""
         scope = self._section(state)
         said = state.said
         if not said:
@@ -77,7 +79,7 @@ class Scopes:
         if not lines:
             return scope
         whole = " ".join(lines)
-        side = self.ctx.title_side(lines[-1]) or (self.ctx.title_side(whole) if len(lines) > 1 else None)
+        side = above.titled(lines, self.ctx) or (self.ctx.title_side(whole) if len(lines) > 1 else None)
         if whole.endswith(":") and (leads := self.ctx.title_side(re.split(r"(?<=[.!?])\s+", whole)[-1])) in PD:
             side = leads  # "The decode server is up. On the prefill node:"
         if side is None and (whole.endswith((":", "：")) or md.GIVES.search(whole)) and not excludes(whole):
@@ -86,6 +88,10 @@ class Scopes:
             side = None
         if side is None and (pointed := md.pointed(whole)) is not None:
             side = pointed
+        texts = [text for _, text in said]
+        inside = block is not None and self._is_inside(block, said[-1][0])
+        if side in PD and above.contradicted(side, texts, state.beside, self.ctx, inside=inside):
+            side = None
         first = next(iter(prose_sides(whole) & {Side.PREFILL, Side.DECODE}), None)
         if first is not None and prose_sides(whole) == {first} and md.FIRST.match(lines[-1]):
             # "First start prefill, then the same": the block may be of either.
@@ -109,6 +115,15 @@ class Scopes:
                 kinds.TEXT_ABOVE.cue(Side.SHARED, lines[-1].strip()[:80], self.t.at(self.starts[said[-1][0]]))
             )
         return scope
+
+    def _is_inside(self, block: md.Block, last: int) -> bool:
+        """Whether a block is indented as a part of the item that line ``last`` above it is of."""
+        item = next((line for line in self.lines[last::-1] if not line.strip() or above.is_item(line)), "")
+        mark = next((i for i in range(block.first - 1, last, -1) if self.lines[i].strip()), last)
+        if mark == last:  # indented code
+            return self.lines[last].rstrip().endswith(("::", "+")) or block.strip >= above.indentation(item) + 4
+        line = self.lines[mark]
+        return len(line) - len(line.lstrip()) >= above.indentation(item) > 0 or self.lines[last].strip() == "+"
 
     def _run_again(self, i: int, state: md.State) -> None:
         """Have the last block above line ``i`` feed both sides, if the line tells the other side to run what it holds."""
