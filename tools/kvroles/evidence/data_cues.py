@@ -140,7 +140,10 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
         elif key in {"metadata", "target"} and isinstance(v, Map):
             out.append(_Said(key, _metadata(v, ctx)))
         elif key in {"labels", "commonLabels", "matchLabels", "podLabels", "annotations", "tags", "meta"}:
-            out.append(_Said(key, _labels(v, ctx, roles_only=key in {"annotations", "meta"}), of_itself=True))
+            cues = _labels(v, ctx, roles_only=key in {"annotations", "meta"})
+            if key == "meta":  # Nomad's, which a group and a task set anew
+                cues = [c._replace(kind=kinds.ROLE_SETTING.name) for c in cues]
+            out.append(_Said(key, cues, of_itself=True))
         elif key in ENV_KEYS - {"vars", "params", "variables"}:
             # ``envs`` of a SkyPilot task are defaults: a variable that its text asks for may be set anew at the start.
             cues = _env(v, ctx)

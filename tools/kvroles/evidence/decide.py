@@ -19,6 +19,7 @@ _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 _HOLDERS = frozenset({"key", "variable", "function", "section"})  # scopes that bear the name of what they hold
 _DEFAULTS = _HOLDERS | {"anchor", "class"}
+_INHERITED = frozenset({kinds.ROLE.name, kinds.ROLE_VARIABLE.name})
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
@@ -186,6 +187,8 @@ class _Weighing:
             self._seen += level.cues
         elif level.side is decided.side:
             self._seen += level.cues
+        elif _set_anew(level, self._seen):
+            return None
         elif level.weight == Weight.FILE and level.side in PD:
             self._against = level.side if decided.weight <= Weight.SAID else None
         elif _overrules(level, decided):
@@ -248,6 +251,16 @@ def _of_defaults(chain: list[Scope], cues: list[Cue]) -> Scope | None:
             return scope if inside.issuperset(cues) else None
         inside.update(scope.cues)
     return None
+
+
+def _set_anew(outer: _Level, inner: list[Cue]) -> bool:
+    """Whether all that an outer scope says are roles whose very keys a scope further in sets anew."""
+    return all(
+        c.kind in _INHERITED
+        and (key := kinds.key_of(c))
+        and any(i.kind in _INHERITED and key == kinds.key_of(i) for i in inner)
+        for c in outer.cues
+    )
 
 
 def _overrules(outer: _Level, inner: _Level) -> bool:

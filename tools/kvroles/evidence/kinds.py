@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvroles.evidence.frames import Cue, Side, Weight
+from kvroles.evidence.patterns import regex
+
+_SETS_KEY = regex(r"\s*([\w./-]+)\s*[:=]")
 
 
 class Kind(NamedTuple):
@@ -130,3 +133,9 @@ def denying(cues: list[Cue], side: Side) -> list[Cue]:
 def settings_only(cues: list[Cue]) -> bool:
     """Whether nothing but settings, which others of the same keys may replace, says what ``cues`` say."""
     return bool(cues) and all((c.kind, c.weight) in SETTINGS for c in cues)
+
+
+def key_of(cue: Cue) -> str:
+    """The key of the setting that a cue quotes (``llm-d.ai/role: prefill``); empty if it quotes none."""
+    m = _SETS_KEY.match(cue.words)
+    return m.group(1) if m is not None else ""

@@ -9,6 +9,7 @@ import os
 import re
 from itertools import islice
 
+from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, holds_defaults, mentioned, name_sides
@@ -22,7 +23,6 @@ _DEFAULTS = regex(r"(?:^|/)roles/[^/]+/defaults/|(?:^|/)group_vars/all(?:[./]|$)
 _VALUES = regex(r"(?:^|/)values\.ya?ml$")
 _VALUES_OF = regex(r"(?:values[-_.].*|.*[-_.]values)\.ya?ml$")
 _CHART = frozenset({"Chart.yaml", "Chart.yml"})
-_KEY = regex(r"\s*([\w./-]+)\s*[:=]")  # of the words of a setting: ``llm-d.ai/role: prefill``
 _SAYS = {
     side: rf"[\"']?[\w.-]{{0,60}}{word}[\w.-]{{0,60}}[\"']?(?=[\s,}}\])]|$)"
     for side, word in ((Side.PREFILL, "(?i:prefill)"), (Side.DECODE, "(?i:decod)"))
@@ -95,7 +95,7 @@ def copied(ctx: FileCtx, side: Side, cues: list[Cue], names: set[str]) -> tuple[
 
 def _keys(cues: list[Cue]) -> set[str]:
     """The keys of the settings in ``cues``."""
-    return {m.group(1) for cue in cues if (m := _KEY.match(cue.words)) is not None}
+    return {key for cue in cues if (key := kinds.key_of(cue))}
 
 
 def _copied(s: str, name: str, keys: set[str], side: Side) -> bool:

@@ -19,6 +19,7 @@ from kvroles.migrate.readers import defaults, lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import config_maps, files, uses
 from kvroles.migrate.readers.mapping.configs import Configs
+from kvroles.migrate.readers.mapping.inherits import Inherits
 from kvroles.migrate.readers.mapping.remarks import Remarks, opens_line
 from kvroles.migrate.readers.template.actions import Branch, Nest, defined
 from kvroles.migrate.readers.words import REACH, role_set
@@ -136,12 +137,18 @@ class Tree:
                 out += [s for s in self.ctx.read(text, scope, files.language(leaf, path)) if s.pos in own]
         return out
 
+    @cached_property
+    def _inherits(self) -> Inherits:
+        return Inherits(self.root, self.ctx)
+
     # -- owners -------------------------------------------------------------------------------------------------------
 
     def scopes(self, path: list[Node], *, follow: bool = True) -> Scope:
         """The owners along ``path``, the innermost of them returned; without ``follow`` no uses of theirs are looked up."""
         scope = self._head_of(path[0])
         leaf = path[-1]
+        if follow and (taken := self._inherits.over(path)):
+            scope = Scope("document", "", scope, taken)
         pending = [b for b in self.nest.around(leaf.start) if not _ends_within(b, leaf)]
         keys: list[str] = []  # those on the way down
         told: set[int] = set()  # where the lines begin whose comments have an owner

@@ -1,0 +1,161 @@
+"""The scopes of a document that take over the config of an outer one and set its role anew.
+
+``role: prefill`` beside ``kv: {...}`` is the role of all that stands below, until ``hosts.b.role`` says decode: that host is
+given the same config. A scope with a config of its own takes over none, and what stands beside a scope is not below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from kvroles.evidence import argv, data_cues, kinds
+from kvroles.evidence.context import FileCtx
+from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.frames import Cue, Side
+from kvroles.evidence.names import PD, own
+from kvroles.evidence.patterns import regex
+
+Path = tuple[str, ...]
+
+# Keys of what only holds the settings of the scope it stands in.
+_HOLDS = data_cues.ENV_KEYS | {"activation", "meta"}
+# Keys below which a role is asked for, listed, or that of another server.
+_NO_SCOPE = frozenset(
+    {
+        "matchLabels", "selector", "nodeSelector", "labels", "podLabels", "annotations", "match", "matrix", "when", "if",
+        "include", "exclude", "examples", "expected", "enum", "options", "affinity",
+    }
+)  # fmt: skip
+_KINDS = frozenset({kinds.ROLE.name, kinds.ROLE_VARIABLE.name})
+_CONFIG = regex("kv_(?:both|producer|consumer|connector)")
+_LONG = 200  # characters of a value that is a role
+_MANY = 400  # roles of one document: nobody writes more by hand
+
+
+class _Role(NamedTuple):
+    """A role that a document sets: the scope whose it is, and its key."""
+
+    scope: Path
+    key: str
+    side: Side
+    words: str
+    pos: int
+
+
+class Inherits:
+    """The roles of a document, and the scopes in which they are set anew."""
+
+    def __init__(self, root: Node, ctx: FileCtx) -> None:
+        roles: list[_Role] = []
+        configs: set[Path] = set()
+        if "prefill" in ctx.low and "decod" in ctx.low:
+            for path, key, value in _entries(root):
+                if len(value.value) < _LONG and len(roles) < _MANY and not any(map(_foreign, path)):
+                    roles += _role(path, key, value, ctx)
+                if _CONFIG.search(value.value) or (key is not None and _CONFIG.search(key.value)):
+                    configs.add(_scope(path))
+        self._anew = _set_anew(roles, configs)
+
+    def over(self, path: list[Node]) -> list[Cue]:
+        """The cue that a scope which sets its role anew takes over the config at the end of ``path``; empty if none does."""
+        if not self._anew:
+            return []
+        keys, held = _keys(path)
+        for outer, anew in self._anew:
+            n = len(outer.scope)
+            if keys[:n] != outer.scope:
+                continue
+            within, taker = held[n:], anew.scope[n:]
+            if not within or (within[0] != taker[0] and len(taker) > 1):
+                words = f"{'.'.join(anew.scope)}: {anew.words}"[:80]
+                return [kinds.EXTENDED.cue(Side.SHARED, words, anew.pos)]
+        return []
+
+
+def _role(path: Path, key: Scalar | None, value: Scalar, ctx: FileCtx) -> list[_Role]:
+    """The role that a pair of the mapping at ``path`` sets; empty if it sets none."""
+    low = value.value.lower()
+    if "prefill" not in low and "decod" not in low:
+        return []
+    name, _, given = (key.value, "", value.value) if key is not None else value.value.partition("=")
+    cues = data_cues.pair_cues(key, value, ctx) if key is not None else []
+    if not cues and path and path[-1] in data_cues.ENV_KEYS:
+        cues = argv.env_cues(name, given, value.text.at(0), ctx)
+    said = [c for c in cues if kinds.settings_only([c]) and c.kind in _KINDS and c.side in PD]
+    return [_Role(_scope(path), name, c.side, c.words, c.pos) for c in said[:1]]
+
+
+def _set_anew(roles: list[_Role], configs: set[Path]) -> list[tuple[_Role, _Role]]:
+    """Each role with one that is set anew below it to the other side, in a scope without a config."""
+    if len({role.side for role in roles}) < 2:
+        return []
+    outer_of = {(role.scope, role.key): role for role in reversed(roles)}
+    holding = {config[:n] for config in configs for n in range(len(config) + 1)}
+    direct = configs | {config[:-1] for config in configs}
+    out: list[tuple[_Role, _Role]] = []
+    for role in roles:
+        scope = role.scope
+        while scope and scope not in (holding if scope == role.scope else direct):
+            scope = scope[:-1]
+            if (outer := outer_of.get((scope, role.key))) is not None:
+                out += [(outer, role)] if outer.side is role.side.other else []
+                break
+    return out
+
+
+def _foreign(part: str) -> bool:
+    """Whether a key holds no scope, or another server's."""
+    return part in _NO_SCOPE or argv.other_end(part) or not own(part)
+
+
+def _scope(path: Path) -> Path:
+    """The scope that the mapping at ``path`` holds settings of."""
+    while path and path[-1] in _HOLDS:
+        path = path[:-1]
+    return path
+
+
+def _entries(root: Node) -> Iterator[tuple[Path, Scalar | None, Scalar]]:
+    """Each scalar of the mappings below ``root`` with the way to its mapping and its key. Of a list of variables that is the
+    variable's name; a word of a list has none."""
+    todo: list[tuple[Path, Node]] = [((), root)]
+    while todo:
+        path, node = todo.pop()
+        name, value = (node.get("name"), node.get("value")) if isinstance(node, Map) else (None, None)
+        if isinstance(name, Scalar) and isinstance(value, Scalar):
+            yield path[:-1], name, value
+        for key, parts, child in _below(node):
+            if isinstance(child, Scalar):
+                yield path, key, child
+            else:
+                todo.append((path + parts, child))
+
+
+def _below(node: Node) -> Iterator[tuple[Scalar | None, Path, Node]]:
+    """What a node holds, each with its key and the way to it: the parts of a dotted key, the number of one that comes again."""
+    if isinstance(node, Map):
+        seen: dict[str, int] = {}
+        for key, child in node.pairs:
+            n = seen[key.value] = seen.get(key.value, 0) + 1
+            yield key, (*key.value.split("."), *([f"[{n}]"] if n > 1 else [])), child
+    elif isinstance(node, Seq):
+        for n, child in enumerate(node.items):
+            yield None, (f"[{n}]",), child
+
+
+def _keys(path: list[Node]) -> tuple[Path, Path]:
+    """The way along ``path``, and the scope that holds the config at its end."""
+    keys: Path = ()
+    config: Path | None = None
+    for node, inner in pairwise(path):
+        if config is None and isinstance(node, Map) and any("onnector" in key.value for key, _ in node.pairs):
+            config = keys
+        keys += next((parts for _, parts, child in _below(node) if child is inner), ())
+    held = keys if config is None else config
+    if config is None and held[-1:] == ("value",) and isinstance(path[-2], Map) and path[-2].get("name") is not None:
+        held = held[:-1]  # of a list of variables
+    while held and held[-1].startswith("["):
+        held = held[:-1]
+    return keys, _scope(held if held and held[-1] in _HOLDS else held[:-1])
