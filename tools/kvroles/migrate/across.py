@@ -19,7 +19,7 @@ from kvroles.evidence.context import FileCtx
 from kvroles.evidence.deployment import Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.marks import commented
-from kvroles.evidence.names import PD, name_sides, twins
+from kvroles.evidence.names import PD, mentioned, name_sides, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import hits, neighbours
@@ -60,6 +60,10 @@ _MAKES = (
     b"ln -s",
     b"install ",
     b"> ",
+    b"yq",
+    b"jq",
+    b"envsubst",
+    b"kubectl ",
 )
 _SENT = regex(
     r"(?:^|[\s;&|(@])(?:(?:sed|yq|jq|awk|perl|tr|m4|cat|envsubst|ytt|gomplate|jinja2?)\s(?P<read>.*?)"
@@ -67,6 +71,13 @@ _SENT = regex(
     r"|(?:cp|install|ln\s+-s\w*)\s(?P<read2>.*)\s[\"']?(?P<copy>[\w./${}-]+)[\"']?\s*(?:$|[;&|#]))"
     r"|\b(?:copy\w*|rename|replace|symlink)\(\s*(?P<read3>[^,\n]+),\s*[\"'](?P<given>[\w./-]+)[\"']"
 )
+# A filter that sets what it reads in one file anew and hands it on, or a command that changes what the file makes.
+_CHANGED = regex(
+    r"(?:^|[\s;&|(@=])(?:(?:go)?[yj]q|dasel|envsubst|sed|perl|ytt|gomplate|jinja2?)\s"
+    r"|\bkubectl\s+(?:\S+\s+){0,4}?(?:patch|set|label|annotate)\s"
+)
+_CHANGES = regex(r"=|\b(?:g?sub|set|put|with|arg\w*)\b|\bs[/|#,@!]")
+_SIDES_WORD = regex(r"[A-Za-z][\w-]*")
 # A side's word that a variable takes the place of: ``sed "s/prefill/$role/"``.
 _VARIED = regex(r"\bs([/|#,@!])[^\n/|#,@!]*(?:prefill|decode)[^\n/|#,@!]*\1[^\n/|#,@!]*\$")
 _SAVED = regex(r"\bopen\(\s*[rf]?[\"']([\w./-]+)[\"']\s*,\s*[\"'][wx]|\bPath\([\"']([\w./-]+)[\"']\)\.write_")
@@ -222,10 +233,21 @@ def _written(line: str, own: str, side: Side) -> bool:
     """Whether a line writes what it reads in ``own``, a file of ``side``, to a file that is named for the other side."""
     if _VARIED.search(line):
         return True
+    if _changed(line, own, side):
+        return True
     m = _SENT.search(line)
     if m is None or own not in (m["read"] or m["read2"] or m["read3"] or ""):
         return False
     return _of_other(m["to"] or m["copy"] or m["given"] or "", own, side)
+
+
+def _changed(line: str, own: str, side: Side) -> bool:
+    """Whether a line puts the other side into what it reads in ``own``, a file of ``side``: ``yq '.metadata.name = "decode"'``.
+    Not where it names the other side's file too: each may be handed on for its own side."""
+    if own not in line or _CHANGED.search(line) is None or any(mentions.names(line, twin) for twin in twins(own)):
+        return False
+    words = line.replace(own, " ")
+    return _CHANGES.search(words) is not None and any(mentioned(w) == {side.other} for w in _SIDES_WORD.findall(words))
 
 
 def _of_other(path: str, own: str, side: Side) -> bool:

@@ -147,6 +147,10 @@ def _laid_over(ctx: FileCtx, keys: set[str], side: Side) -> tuple[str, str] | No
         other = os.path.basename(path)
         if _of(name, other) and _sets(text := neighbours.text(path), keys, side.other) and _CONFIG.search(text) is None:
             return "file", other
+    if f"{name}.d" in ctx.siblings:  # systemd's drop-ins
+        for path in across.files_in(os.path.join(folder, f"{name}.d")):
+            if _sets(text := neighbours.text(path), keys, side.other) and _CONFIG.search(text) is None:
+                return "file", f"{name}.d/{os.path.basename(path)}"
     if "kustomization.yaml" not in ctx.siblings or "/" not in ctx.name:
         return None
     own = os.path.basename(os.path.abspath(folder))

@@ -76,7 +76,8 @@ def _file_name_last(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
 
 
 def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
-    """Refuse a side that only the file's name or words in it say, if a file near it uses this one for the other side.
+    """Refuse a side that only the file's name or words in it say, if a file near it uses this one for the other side; one that
+    only settings say, if that gives it the role anew (``--set role=decode``).
 
     Where the name only suggests a side, a file that uses it for that side decides.
     """
@@ -84,18 +85,17 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
     out: list[Verdict | None] = []
     for v in verdicts:
         side = (v.side or v.suggested) if v is not None else None
-        if (
-            v is not None
-            and side is not None
-            and all(c.weight <= Weight.SAID and c.kind not in kinds.GIVE_WAY for c in v.cues)
-        ):
+        said = v is not None and all(c.weight <= Weight.SAID and c.kind not in kinds.GIVE_WAY for c in v.cues)
+        settings = v is not None and v.side in PD and kinds.settings_only(v.cues)
+        if v is not None and side is not None and (said or settings):
             if used is None:
                 # lazy: only few files are decided by so little
                 from kvroles.migrate import across
 
                 used = across.uses(ctx)
             own = used.get(side)
-            if (against := used.get(side.other)) is not None:
+            against = used.get(side.other)
+            if against is not None and (said or against.weight == Weight.FLAG):
                 cues = [*v.cues, *([own] if own is not None else []), against]
                 name = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
                 v = Verdict(None, "conflict" if own is None else "shared", cues, holder=name)
@@ -128,8 +128,11 @@ def _replaced(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
     for site, v in zip(sites, verdicts, strict=True):
         settings = [c for c in v.cues if kinds.settings_only([c])] if v is not None and v.side in PD else []
         if v is not None and v.side is not None and settings:
-            from kvroles.migrate import replaced  # lazy: only few files are decided by settings
+            from kvroles.migrate import replaced, set_anew  # lazy: only few files are decided by settings
 
+            if (anew := set_anew.again(ctx, site, v.side, settings)) is not None:
+                out.append(Verdict(None, "shared", [*v.cues, anew]))
+                continue
             names = {s.name for s in site.scope.chain() if s.kind in {"variable", "key"} and s.name}
             by = replaced.copied(ctx, v.side, settings, names)
             if by is None and len(settings) == len(v.cues):

@@ -9,6 +9,7 @@ from itertools import islice, takewhile
 from tree_sitter import Node
 
 from kvroles.evidence import argv, data_cues, kinds, loops, pickers
+from kvroles.evidence.data import path_to
 from kvroles.evidence.frames import Scope
 from kvroles.evidence.names import mentioned, split_name, twins
 from kvroles.evidence.patterns import regex
@@ -19,6 +20,8 @@ from kvroles.migrate.readers.code.beside import Beside, holds
 from kvroles.migrate.readers.code.conditionals import JOINED
 from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
 from kvroles.migrate.readers.code.said import SAYS
+from kvroles.migrate.readers.mapping import objects
+from kvroles.migrate.readers.mapping.inherits import Inherits
 from kvroles.migrate.readers.words import REACH
 
 _THEN = regex(r"(.{1,200}?)\s*\.then(?:_some)?", re.S)  # Rust's ``(role == "prefill").then(|| ...)``
@@ -63,6 +66,7 @@ class Unit(Beside):
         scope = self.up
         spec = self.spec
         owners = list(grammar.owners(node))[::-1]
+        outermost = follow
         for n, owner in enumerate(owners[:-1]):
             inner = owners[n + 1]
             kind = owner.type
@@ -92,6 +96,8 @@ class Unit(Beside):
                 scope = self._open(owner, inner, scope)
             if kind in spec.mapping and any(c.type in spec.pair for c in owner.named_children) and kind != "parameters":
                 through = self.key_of(inner) if inner.type in spec.pair else None
+                scope = self._taken_over(owner, node, scope) if outermost else scope
+                outermost = False
                 scope = data_cues.map_scope(self.mapping(owner), scope, self.ctx, through)
             elif kind in spec.sequence and kind not in {"arguments", "argument_list"}:
                 scope = self._list(owner, inner, scope)
@@ -103,6 +109,16 @@ class Unit(Beside):
                 scope = self._before(owner, inner, scope)
         self.scopes[key] = scope
         return scope
+
+    def _taken_over(self, mapping: Node, node: Node, up: Scope) -> Scope:
+        """The scope of what an object, written as JSON is, holds for a part of it that sets its role anew; else ``up``."""
+        held = grammar.text(self.t, mapping)
+        if held[:1] != "{" or "decod" not in held.lower() or "prefill" not in held.lower():
+            return up
+        found = objects.read(self.t.slice(mapping.start_byte, mapping.end_byte))
+        path = path_to(found[0], node.start_byte - mapping.start_byte) if found is not None else []
+        taken = Inherits(path[0], self.ctx).over(path) if len(path) > 1 else []
+        return Scope("mapping", "", up, taken) if taken else up
 
     def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
         scope = Scope(kind.name, name, up)
