@@ -301,7 +301,7 @@ def container_words(m: Map) -> tuple[list[argv.Word], bool]:
             out += [argv.Word(i.value, i.text.at(0)) for i in v.items if isinstance(i, Scalar) and "\n" not in i.value]
         elif isinstance(v, Map):
             for f, a in v.pairs:  # {tensor-parallel-size: 4}
-                if isinstance(a, Scalar):
+                if isinstance(a, Scalar) and not f.value.isupper():  # what an image is built with is no flag
                     out += [argv.Word("--" + f.value.lstrip("-"), f.text.at(0)), argv.Word(a.value, a.text.at(0))]
     return out, found
 

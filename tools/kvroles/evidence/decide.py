@@ -20,6 +20,8 @@ MAX_HOPS = 4  # from variable to variable
 _HOLDERS = frozenset({"key", "variable", "function", "section"})  # scopes that bear the name of what they hold
 _DEFAULTS = _HOLDERS | {"anchor", "class"}
 _INHERITED = frozenset({kinds.ROLE.name, kinds.ROLE_VARIABLE.name})
+_OBJECTS = frozenset({"ConfigMap", "Secret"})
+_TAKEN_WHOLE = _OBJECTS | {"anchor", "variable"}  # what takes it over may set a part of it anew
 _VETO = (Side.AGGREGATED, Side.ENCODE)
 
 
@@ -149,7 +151,7 @@ class _Weighing:
                 if used.why == "weak" and self._decided is None:
                     self._partly = self._partly or used  # whoever owns all the uses may say the same
                     return None
-                if used.why == "weak" and scope.kind == "variable":
+                if used.why == "weak" and (scope.kind == "variable" or not self._against_settings(scope, used.cues)):
                     return None  # what its own settings say is more than what some of its uses do
                 return used if self._is_open(scope) else None
             if scope.cues or not scope.only_doubts:
@@ -170,10 +172,15 @@ class _Weighing:
         copy of it, may set anew."""
         if self._decided is None or (scope.only_doubts and self._decided.weight <= Weight.SAID):
             return True
-        if scope.kind not in {"anchor", "variable"}:
+        if scope.kind not in _TAKEN_WHOLE:
             return False
         cues = self._decided.cues
         return kinds.settings_only(cues) or all(c.words == scope.name for c in cues)
+
+    def _against_settings(self, scope: Scope, used: list[Cue]) -> bool:
+        """Whether what is ``used`` of an object of a cluster sets anew what its settings say; True of any other scope."""
+        decided = self._decided
+        return scope.kind not in _OBJECTS or decided is None or any(c.side is decided.side.other for c in used)
 
     def _with_level(self, level: _Level) -> Verdict | None:
         """Weigh what one owner says against what is decided further in; the verdict, if that ends it."""

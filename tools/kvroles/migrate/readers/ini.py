@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from functools import cached_property, partial
+from itertools import islice
 from typing import NamedTuple
 
 from kvroles.evidence import argv, data_cues, kinds
@@ -12,13 +13,14 @@ from kvroles.evidence import comments as evidence_of
 from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.entries import EXTENDS
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
-from kvroles.evidence.names import PD, first_named, mentioned
+from kvroles.evidence.names import PD, first_named, mentioned, role_key
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import connectors
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers import pairs
 from kvroles.migrate.readers.base import MANY, ByHeading, File
+from kvroles.migrate.readers.mapping import inherits
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches as branches_of
 
@@ -28,6 +30,11 @@ _DESCRIPTION = regex(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
 _ENVIRONMENT_FILE = regex(r"(?m)^[ \t]*EnvironmentFile[ \t]*=[ \t]*[^\s#]")
 _ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
 _REFERENCE = regex(r"\$\{(?:(?P<section>[^:{}\n]{1,80}):)?(?P<key>[\w.-]+)\}|%\((?P<alone>[\w.-]+)\)s")
+# What sets a role or a config, for one profile (``%gpu7.role=``) or one host (``b role=``) or for all of its section.
+_SET_FOR = regex(
+    r"(?m)^[ \t]*(?:%(?P<profile>[\w-]+)\.|(?P<host>[\w.-]+)[ \t]+(?:[^\s=]+=\S*[ \t]+)*(?=\w))?"
+    r"(?P<key>[\w-]+)[ \t]*=[ \t]*[\"']?(?P<value>\w[\w-]*(?=[\"']?\s*(?:[#;\n]|\Z)|[\"']?[ \t]+\w+=)|\{[^\n]*)"
+)
 _COMMENT = regex(r"(?m)^[ \t]*[#;].*$")
 _REACH = 20_000  # characters of a section in which its variables are looked for
 _TITLE = 20  # lines of a comment above a line
@@ -93,7 +100,8 @@ class _Unit:
         name, start, end = self._section(entry.start)
         told = self._told(start, min(end, start + _REACH))
         own = data_cues.map_scope(self._mapping(entry.key, name, start, end), self.up, ctx, entry.key)
-        scope = _described(t, self.up, kinds.DESCRIPTION_BESIDE_ROLE if told or own.cues else kinds.DESCRIPTION, ctx)
+        up = self._taken_over(name)
+        scope = _described(t, up, kinds.DESCRIPTION_BESIDE_ROLE if told or own.cues else kinds.DESCRIPTION, ctx)
         for branch in self.branches:
             if branch.start <= entry.start < branch.end:
                 scope = branches_of.scope_of(branch, scope, t, ctx)
@@ -112,6 +120,30 @@ class _Unit:
         if entry.key == "Environment" and (m := re.match(r"[\"']?(\w+)=", t.s[entry.value : entry.end])):
             scope = Scope("variable", m.group(1), scope, find_uses=partial(self._commands, m.group(1), start, end))
         return self._value(entry, start, end, scope), entry.end
+
+    def _taken_over(self, section: str) -> Scope:
+        """The owner of the text; with the cue that a section, host or profile which sets its role anew takes over a config of
+        ``section``."""
+        own = _scope_in(section, "")
+        for outer, anew in self._anew:
+            if outer.scope == own:
+                words = f"{'.'.join(anew.scope)}: {anew.words}"[:80]
+                return Scope("document", "", self.up, [kinds.EXTENDED.cue(Side.SHARED, words, anew.pos)])
+        return self.up
+
+    @cached_property
+    def _anew(self) -> list[tuple[inherits.Role, inherits.Role]]:
+        if "prefill" not in self.ctx.low or "decod" not in self.ctx.low:
+            return []
+        roles: list[inherits.Role] = []
+        configs: set[inherits.Path] = set()
+        for m in islice(_SET_FOR.finditer(self.t.s), MANY):
+            scope = _scope_in(self._section(m.start())[0], m["profile"] or m["host"] or "")
+            if inherits.holds_config(m.group()):
+                configs.add(scope)
+            elif (side := self.ctx.role_of(m["value"], m["key"])) in PD and role_key(m["key"]):
+                roles.append(inherits.Role(scope, m["key"], side, m.group().strip(), self.t.at(m.start())))
+        return inherits.set_anew(roles, configs)
 
     def _section(self, place: int) -> tuple[str, int, int]:
         """The name, start and end of the section that ``place`` is in; the head of the text has no name."""
@@ -248,6 +280,13 @@ class _Unit:
                 found += [(k, v) for k, v in [(e.key, pairs.plain(value)), *said] if connectors.is_connector_key(k)]
             self._set[start] = found[:MANY]
         return self._set[start]
+
+
+def _scope_in(section: str, name: str) -> inherits.Path:
+    """The scope of what a section sets, for the host or profile ``name`` alone if that is not empty: ``[vllm:vars]`` is of all
+    in ``[vllm]``, ``[env:two]`` of ``two``."""
+    parts = (p for p in re.split(r"[.:\s]+", section.strip()) if p and p not in data_cues.ENV_KEYS)
+    return (*parts, *([name] if name else ()))
 
 
 def _environment(t: Text, start: int, end: int, ctx: File) -> list[Cue]:

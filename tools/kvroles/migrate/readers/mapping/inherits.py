@@ -6,13 +6,15 @@ given the same config. A scope with a config of its own takes over none, and wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kvroles.evidence import argv, data_cues, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq
+from kvroles.evidence.entries import EXTENDS
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, own
 from kvroles.evidence.patterns import regex
@@ -20,7 +22,7 @@ from kvroles.evidence.patterns import regex
 Path = tuple[str, ...]
 
 # Keys of what only holds the settings of the scope it stands in.
-_HOLDS = data_cues.ENV_KEYS | {"activation", "meta"}
+_HOLDS = data_cues.ENV_KEYS | {"activation", "meta", "args"}
 # Keys below which a role is asked for, listed, or that of another server.
 _NO_SCOPE = frozenset(
     {
@@ -28,13 +30,14 @@ _NO_SCOPE = frozenset(
         "include", "exclude", "examples", "expected", "enum", "options", "affinity",
     }
 )  # fmt: skip
+_COMMANDS = frozenset({"command", "entrypoint", "script"})
 _KINDS = frozenset({kinds.ROLE.name, kinds.ROLE_VARIABLE.name})
 _CONFIG = regex("kv_(?:both|producer|consumer|connector)")
 _LONG = 200  # characters of a value that is a role
 _MANY = 400  # roles of one document: nobody writes more by hand
 
 
-class _Role(NamedTuple):
+class Role(NamedTuple):
     """A role that a document sets: the scope whose it is, and its key."""
 
     scope: Path
@@ -47,16 +50,32 @@ class _Role(NamedTuple):
 class Inherits:
     """The roles of a document, and the scopes in which they are set anew."""
 
-    def __init__(self, root: Node, ctx: FileCtx) -> None:
-        roles: list[_Role] = []
-        configs: set[Path] = set()
+    def __init__(self, root: Node, ctx: FileCtx, over: Iterable[Node] = ()) -> None:
+        self._roles: list[Role] = []
+        self._configs: set[Path] = set()
+        self._bases: dict[Path, Path] = {}
         if "prefill" in ctx.low and "decod" in ctx.low:
-            for path, key, value in _entries(root):
-                if len(value.value) < _LONG and len(roles) < _MANY and not any(map(_foreign, path)):
-                    roles += _role(path, key, value, ctx)
-                if _CONFIG.search(value.value) or (key is not None and _CONFIG.search(key.value)):
-                    configs.add(_scope(path))
-        self._anew = _set_anew(roles, configs)
+            self._read(root, (), ctx)
+            for laid in over:
+                self._read(laid, ("[over]",), ctx)
+        self._anew = set_anew(self._roles, self._configs, self._bases)
+
+    def _read(self, root: Node, below: Path, ctx: FileCtx) -> None:
+        """Take the roles, configs and bases of a document; each of its scopes is ``below`` what has the same way to it."""
+        commands: set[Path] = set()
+        for path, key, value in _entries(root):
+            if len(value.value) < _LONG and len(self._roles) < _MANY and not any(map(_foreign, path)):
+                self._roles += [r._replace(scope=r.scope + below) for r in _role(path, key, value, ctx)]
+            if holds_config(value.value) or (key is not None and holds_config(key.value)):
+                self._configs.add(scope_of(path) + below)
+            name = key.value if key is not None else path[-1] if path else ""
+            at = path if key is not None else path[:-1]
+            if name in EXTENDS and at and not below:
+                self._bases[at] = (*at[:-1], value.value)
+            elif name in _COMMANDS:
+                commands.add(at)
+        for at in commands & set(self._bases):
+            del self._bases[at]  # its config may stand in the command that it does not take over
 
     def over(self, path: list[Node]) -> list[Cue]:
         """The cue that a scope which sets its role anew takes over the config at the end of ``path``; empty if none does."""
@@ -67,14 +86,19 @@ class Inherits:
             n = len(outer.scope)
             if keys[:n] != outer.scope:
                 continue
-            within, taker = held[n:], anew.scope[n:]
-            if not within or (within[0] != taker[0] and len(taker) > 1):
+            within, taker = held[n:], anew.scope[n:] if anew.scope[:n] == outer.scope else ()
+            if not within or (taker and within[0] != taker[0] and len(taker) > 1):
                 words = f"{'.'.join(anew.scope)}: {anew.words}"[:80]
                 return [kinds.EXTENDED.cue(Side.SHARED, words, anew.pos)]
         return []
 
 
-def _role(path: Path, key: Scalar | None, value: Scalar, ctx: FileCtx) -> list[_Role]:
+def holds_config(s: str) -> bool:
+    """Whether a text names a role or a connector."""
+    return _CONFIG.search(s) is not None
+
+
+def _role(path: Path, key: Scalar | None, value: Scalar, ctx: FileCtx) -> list[Role]:
     """The role that a pair of the mapping at ``path`` sets; empty if it sets none."""
     low = value.value.lower()
     if "prefill" not in low and "decod" not in low:
@@ -84,21 +108,25 @@ def _role(path: Path, key: Scalar | None, value: Scalar, ctx: FileCtx) -> list[_
     if not cues and path and path[-1] in data_cues.ENV_KEYS:
         cues = argv.env_cues(name, given, value.text.at(0), ctx)
     said = [c for c in cues if kinds.settings_only([c]) and c.kind in _KINDS and c.side in PD]
-    return [_Role(_scope(path), name, c.side, c.words, c.pos) for c in said[:1]]
+    return [Role(scope_of(path), name, c.side, c.words, c.pos) for c in said[:1]]
 
 
-def _set_anew(roles: list[_Role], configs: set[Path]) -> list[tuple[_Role, _Role]]:
-    """Each role with one that is set anew below it to the other side, in a scope without a config."""
+def set_anew(
+    roles: list[Role], configs: set[Path], bases: Mapping[Path, Path] = MappingProxyType({})
+) -> list[tuple[Role, Role]]:
+    """Each role with one that is set anew to the other side in a scope without a config: below it, or in one of whose ``bases``
+    it is."""
     if len({role.side for role in roles}) < 2:
         return []
     outer_of = {(role.scope, role.key): role for role in reversed(roles)}
     holding = {config[:n] for config in configs for n in range(len(config) + 1)}
     direct = configs | {config[:-1] for config in configs}
-    out: list[tuple[_Role, _Role]] = []
+    out: list[tuple[Role, Role]] = []
     for role in roles:
         scope = role.scope
         while scope and scope not in (holding if scope == role.scope else direct):
-            scope = scope[:-1]
+            base = bases.get(scope)
+            scope = base if base is not None and (base, role.key) in outer_of else scope[:-1]
             if (outer := outer_of.get((scope, role.key))) is not None:
                 out += [(outer, role)] if outer.side is role.side.other else []
                 break
@@ -110,7 +138,7 @@ def _foreign(part: str) -> bool:
     return part in _NO_SCOPE or argv.other_end(part) or not own(part)
 
 
-def _scope(path: Path) -> Path:
+def scope_of(path: Path) -> Path:
     """The scope that the mapping at ``path`` holds settings of."""
     while path and path[-1] in _HOLDS:
         path = path[:-1]
@@ -158,4 +186,4 @@ def _keys(path: list[Node]) -> tuple[Path, Path]:
         held = held[:-1]  # of a list of variables
     while held and held[-1].startswith("["):
         held = held[:-1]
-    return keys, _scope(held if held and held[-1] in _HOLDS else held[:-1])
+    return keys, scope_of(held if held and held[-1] in _HOLDS else held[:-1])

@@ -27,6 +27,8 @@ from kvroles.migrate.readers.words import REACH, role_set
 _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3}})"  # of a template's condition
 _DENIES = regex(r"\bNot\b")
 _GENERATORS = (["configMapGenerator"], ["secretGenerator"])
+# A document of Spring's that holds for one profile: it is laid over the one without.
+_OF_PROFILE = regex(r"\bon-profile\b|\bspring\.profiles\b")
 # Keys of what a test of manifests expects.
 _ASSERTS = frozenset({"assert", "asserts"})
 
@@ -139,7 +141,9 @@ class Tree:
 
     @cached_property
     def _inherits(self) -> Inherits:
-        return Inherits(self.root, self.ctx)
+        s = self.source.s
+        over = (d.root for d in self.beside if d is not self and _OF_PROFILE.search(s, d.root.start, d.root.end))
+        return Inherits(self.root, self.ctx, over)
 
     # -- owners -------------------------------------------------------------------------------------------------------
 
