@@ -19,7 +19,6 @@ _ENOUGH = 12  # uses on both sides: more say nothing new
 MAX_HOPS = 4  # from variable to variable
 _HOLDERS = frozenset({"key", "variable", "function", "section"})  # scopes that bear the name of what they hold
 _DEFAULTS = _HOLDERS | {"anchor", "class"}
-_INHERITED = frozenset({kinds.ROLE.name, kinds.ROLE_VARIABLE.name})
 _OBJECTS = frozenset({"ConfigMap", "Secret"})
 _TAKEN_WHOLE = _OBJECTS | {"anchor", "variable"}  # what takes it over may set a part of it anew
 _VETO = (Side.AGGREGATED, Side.ENCODE)
@@ -263,9 +262,9 @@ def _of_defaults(chain: list[Scope], cues: list[Cue]) -> Scope | None:
 def _set_anew(outer: _Level, inner: list[Cue]) -> bool:
     """Whether all that an outer scope says are roles whose very keys a scope further in sets anew."""
     return all(
-        c.kind in _INHERITED
+        c.kind in kinds.ROLES
         and (key := kinds.key_of(c))
-        and any(i.kind in _INHERITED and key == kinds.key_of(i) for i in inner)
+        and any(i.kind in kinds.ROLES and key == kinds.key_of(i) for i in inner)
         for c in outer.cues
     )
 

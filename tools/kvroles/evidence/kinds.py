@@ -122,6 +122,8 @@ _DENYING = frozenset((row.name, row.weight) for row in ROWS if row.denies)
 NAMES = frozenset({*ALONE, BLOCK.name, DESCRIPTION.name}) - {CALL.name, LABEL.name, ROLE.name, ROLE_ASSIGNED.name}
 # What says that the other side takes over the whole entry that a value is in; settings in it may be set anew there.
 TAKEN_OVER = frozenset(row.name for row in (EXTENDED, REFERRED_TO, BUILT_UPON))
+# What sets a role, by a key or variable that a nearer scope may set anew.
+ROLES = frozenset({ROLE.name, ROLE_VARIABLE.name})
 GIVE_WAY = frozenset(row.name for row in ROWS if row.gives_way)
 
 

@@ -86,7 +86,7 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
     for v in verdicts:
         side = (v.side or v.suggested) if v is not None else None
         said = v is not None and all(c.weight <= Weight.SAID and c.kind not in kinds.GIVE_WAY for c in v.cues)
-        settings = v is not None and v.side in PD and kinds.settings_only(v.cues)
+        settings = v is not None and v.side in PD and kinds.settings_only(v.cues) and _told(v.cues)
         if v is not None and side is not None and (said or settings):
             if used is None:
                 # lazy: only few files are decided by so little
@@ -103,6 +103,11 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
                 v = Verdict(side, "", [*v.cues, own])  # the file's name and its use agree
         out.append(v)
     return out
+
+
+def _told(cues: list[Cue]) -> bool:
+    """Whether one of ``cues`` is a role that is set, not a name or a label."""
+    return any(c.kind in kinds.ROLES or c.kind == kinds.ROLE_ASSIGNED.name for c in cues)
 
 
 def _made_into(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:

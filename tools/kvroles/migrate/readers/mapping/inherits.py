@@ -31,7 +31,6 @@ _NO_SCOPE = frozenset(
     }
 )  # fmt: skip
 _COMMANDS = frozenset({"command", "entrypoint", "script"})
-_KINDS = frozenset({kinds.ROLE.name, kinds.ROLE_VARIABLE.name})
 _CONFIG = regex("kv_(?:both|producer|consumer|connector)")
 _LONG = 200  # characters of a value that is a role
 _MANY = 400  # roles of one document: nobody writes more by hand
@@ -107,7 +106,7 @@ def _role(path: Path, key: Scalar | None, value: Scalar, ctx: FileCtx) -> list[R
     cues = data_cues.pair_cues(key, value, ctx) if key is not None else []
     if not cues and path and path[-1] in data_cues.ENV_KEYS:
         cues = argv.env_cues(name, given, value.text.at(0), ctx)
-    said = [c for c in cues if kinds.settings_only([c]) and c.kind in _KINDS and c.side in PD]
+    said = [c for c in cues if kinds.settings_only([c]) and c.kind in kinds.ROLES and c.side in PD]
     return [Role(scope_of(path), name, c.side, c.words, c.pos) for c in said[:1]]
 
 
