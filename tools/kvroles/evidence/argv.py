@@ -162,8 +162,11 @@ class _Command:
             return env_cues(m[2], m[3], w.pos, ctx)
         # A plain word may name the server; the one behind "serve" is the model.
         gone: list[Cue] = []
-        if flag in _GOES_TO and names.goes(self.words[0].s) and (at := s.rpartition("@")[2].lower()) in ctx.proxied:
-            host = ctx.proxied[at]
+        if (
+            flag in _GOES_TO
+            and names.goes(self.words[0].s)
+            and (host := ctx.proxied(w.pos).get(s.rpartition("@")[2].lower()))
+        ):
             gone.append(kinds.HOST_GONE_TO.cue(host, f"{s} is the proxy's {host.value} server", w.pos))
         if not flag and names.far_address(s.rstrip("})\"'"), self.words[self.run].s if self.run >= 0 else ""):
             return gone
@@ -251,15 +254,9 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
     if _PORT_FLAG.match(flag):
         number = value.split(":")[0] if flag in {"-p", "--publish"} else value
         key = "$" + m.group(1) if (m := re.match(r"\$\{?(\w+)", number)) else number
-        if key in ctx.proxied:
-            return [
-                kinds.PORT.cue(
-                    ctx.proxied[key],
-                    f"{words} is the proxy's {ctx.proxied[key].value} server",
-                    pos,
-                )
-            ]
-    if _HOST_FLAG.match(flag) and (side := ctx.proxied.get(value.lower())):
+        if (side := ctx.proxied(pos).get(key)) is not None:
+            return [kinds.PORT.cue(side, f"{words} is the proxy's {side.value} server", pos)]
+    if _HOST_FLAG.match(flag) and (side := ctx.proxied(pos).get(value.lower())):
         return [kinds.HOST.cue(side, f"{words} is the proxy's {side.value} server", pos)]
     if (
         (("$" in value or "{{" in value) and (not flag or flag.startswith("--") or flag in _SHORT))

@@ -65,7 +65,7 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
     side = one_side(key.value, ctx)
     if (side is not None and not isinstance(value, Scalar)) or side in (Side.PREFILL, Side.DECODE):
         scope.cues.append(kinds.KEY.cue(side, key.value, pos))
-    elif isinstance(value, (Map, Seq)) and (host := ctx.proxied.get(key.value.lower())):
+    elif isinstance(value, (Map, Seq)) and (host := ctx.proxied(pos).get(key.value.lower())):
         scope.cues.append(kinds.HOST.cue(host, f"{key.value} is the proxy's {host.value} server", pos))
     scope.cues += entries.beside(key, value, owner, side, ctx)
     return scope
@@ -194,7 +194,7 @@ def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         name = v.value[1:].removesuffix("$") if v.value[:1] == "^" else v.value
         if side := one_side(name, ctx) if len(name.split()) < 3 else ctx.title_side(name):
             return [kinds.NAME.cue(side, f"{key}: {v.value}", pos)]
-        if (host := ctx.proxied.get(v.value.lower())) is not None:
+        if (host := ctx.proxied(pos).get(v.value.lower())) is not None:
             return [kinds.HOST.cue(host, f"{key}: {v.value} is the proxy's {host.value} server", pos)]
     if op and key == "path":
         if side := one_side(v.value, ctx):

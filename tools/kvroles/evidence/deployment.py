@@ -92,6 +92,7 @@ class Deployment:
     def __init__(self, text: Text) -> None:
         self.text = text
         self._places: dict[str, list[int]] = {}
+        self.reach: proxies.Reach | None = None  # of a document: how far what a proxy is told reaches
 
     @cached_property
     def low(self) -> str:
@@ -207,13 +208,22 @@ class Deployment:
         return self.text.has("kind") and _KIND.search(self.text.s) is not None
 
     @cached_property
-    def proxied(self) -> dict[str, Side]:
-        """Ports, host names and variables that a proxy in this file is told are prefill's or decode's."""
+    def told_of(self) -> list[proxies.Told]:
+        """What proxies in this file are told of servers."""
         flags = self.places("--prefill", "--decode")
         variables = self.places("prefill", "decode") if "prefill" in self.low and "http" in self.low else []
         if not flags and not variables:
-            return {}
-        return proxies.servers(self.text.s, flags, variables, services=self.objects)
+            return []
+        return proxies.told(self.text.s, flags, variables, services=self.objects)
+
+    @cached_property
+    def _proxied(self) -> dict[str, Side]:
+        return proxies.servers(self.told_of)
+
+    def proxied(self, place: int) -> dict[str, Side]:
+        """Ports, host names and variables that a proxy in this file is told are prefill's or decode's, as far as it is told of
+        what stands at ``place``."""
+        return self._proxied if self.reach is None else self.reach.at(place)
 
     @cached_property
     def third_role(self) -> bool:

@@ -9,6 +9,7 @@ from kvroles.evidence import decide, kinds
 from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import prose_side, prose_sides
+from kvroles.evidence.proxies import Reach
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import mentions, registry, sniff
 from kvroles.migrate.readers.base import ByLine, File
@@ -27,6 +28,10 @@ _HIDDEN = regex(r"(?m)^[ \t]*<!--.*?-->", re.S)
 class _Documents(ByLine):
     def read(self, text: Text, owner: Scope, file: File) -> list[Site]:
         """The sites in a document."""
+        if file.told_of and len(text.s) == len(file.text.s):  # what is a part of a file has not all that is told
+            outline = _Outline(text, owner, file)
+            outline.sites()
+            file.reach = Reach(text.s, file.told_of, outline.headings)
         return _Document(text, owner, file).sites()
 
 
@@ -367,6 +372,21 @@ class _Document(Scopes):
                 kind = kinds.SENTENCE if titled else kinds.REMARK
                 out[a].cues.append(kind.cue(side, line.strip()[:80], self.t.at(base)))
         return out
+
+
+class _Outline(_Document):
+    """The headings of a document: their indices and levels."""
+
+    def __init__(self, t: Text, up: Scope, ctx: File) -> None:
+        super().__init__(t, up, ctx)
+        self.headings: list[tuple[int, int]] = []
+
+    def _heading(self, level: int, title: str, i: int) -> None:  # noqa: ARG002 (a document's own has it)
+        self.headings.append((self.starts[i], level))
+
+    def _block(self, *_: object) -> None: ...
+
+    def _inline(self, *_: object) -> None: ...
 
 
 def _file(title: str) -> str:
