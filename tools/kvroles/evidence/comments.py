@@ -9,7 +9,7 @@ from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import alike_said, starts_something, turns_to
+from kvroles.evidence.prose import alike_said, sides_for_values, starts_something, turns_to
 
 _CONFIG = regex(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
 _ENDS = regex(r"[.:;!?。：；！？)]\s*$")
@@ -42,7 +42,7 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
     commented out is the title of that.
     """
     lines = [(place, text.strip()) for place, text in lines if re.search(r"\w", text)]
-    if not lines or any(_CONFIG.search(text) for _, text in lines):
+    if not lines or any(_CONFIG.search(sides_for_values(text)) for _, text in lines):
         return []
     for place, text in lines:
         if alike_said(text):

@@ -26,7 +26,7 @@ from kvroles.evidence.names import (
     unknown_words,
 )
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import by_trade, depends, title_side
+from kvroles.evidence.prose import by_trade, depends, sides_for_values, title_side, without_phases
 from kvroles.evidence.text import Text, occurrences
 
 MAX_NESTING = 12
@@ -70,6 +70,7 @@ _TRUTHS = {
 # What else P and D stand for; ``/dev/null`` and an image's ``-dev`` tell of no place where servers run.
 _ENVIRONMENT = regex(r"(?<![a-z/-])dev(?:elopment)?(?![a-z/])|(?<![a-z])(?:prod(?![a-z])|production(?![a-z-]))")
 _TEST = regex(r"(?i)(?:^|[/_.-])(?:tests?|specs?|conftest|e2e|smoke)(?:[/_.-]|$)|\.bats$")
+_REMARK = regex(r"\s*(?:#|//)")
 _BEFORE = regex(r"[\w.-]*\Z")
 _AFTER = regex(r"[\w.-]*")
 
@@ -126,11 +127,13 @@ class FileCtx(Deployment):
         return self.neighbours(self.path) if self.path != "-" else frozenset()
 
     def names(self, side: Side) -> bool:
-        """Whether the file is of ``side`` as well: names it other than as the other end of a connection, or is told its role."""
+        """Whether the file is of ``side`` as well: it is told its role, or names it other than as the other end of a connection
+        or in a setting that tunes a phase."""
         if any(role_key(v) for v in set(re.findall(r"\$\{?(\w+)", self.text.s))):
             return True  # $ROLE: it is told its side
         lines = (self.text.s[a:b] for a, b, _ in self.lines("prefill" if side is Side.PREFILL else "decod"))
-        return any(side in mentioned(w) for ln in lines if not depends(ln) for w in re.findall(r"[\w-]+", ln))
+        said = (without_phases(ln) if _REMARK.match(ln) else ln for ln in lines if not depends(ln))
+        return any(side in mentioned(w) and not names.tunes(w) for ln in said for w in re.findall(r"[\w-]+", ln))
 
     @cached_property
     def company(self) -> str:
@@ -236,6 +239,7 @@ class FileCtx(Deployment):
     def title_side(self, text: str) -> Side | None:
         """The side that a title in this file announces (see ``prose.title_side``): by a word that other trades use as well, or
         by a letter, only where the other one is found too or something else says P/D."""
+        text = sides_for_values(text)
         side = title_side(text)
         if side in PD and by_trade(text) and not self.company:
             twin = _TRADES[side is Side.PREFILL]

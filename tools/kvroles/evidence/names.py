@@ -36,6 +36,7 @@ _CONFIGS = frozenset(lexicon.CONFIGS.split())
 _ASKING = frozenset(lexicon.ASKING.split())
 _COUNTING = frozenset(lexicon.COUNTING.split())
 _PHASES = frozenset((word, where, Side(side)) for word, where, sides in rows(lexicon.PHASES) for side in sides.split())
+_TUNING = frozenset(lexicon.TUNING.split())
 # "disaggregated prefill" is the name of the feature, of both sides.
 _DISAGG = frozenset({"disagg", "disaggregated", "disaggregate", "disaggregation"})
 
@@ -70,6 +71,11 @@ def mentioned(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:
     if found >= _BOTH:
         found.discard(AGG)  # both sides named: not one server
     return frozenset(found)
+
+
+def tunes(name: str) -> bool:
+    """Whether a name is that of a setting by which an engine tunes a phase of inference, and names no server."""
+    return "-".join(split_name(name)) in _TUNING
 
 
 def name_sides(name: str, *, disagg_pair: bool = False) -> frozenset[Side]:

@@ -85,6 +85,9 @@ _BOTH = regex(
     r"(?i)\bboth\s+(?:the\s+)?(?:servers|instances|workers|nodes|sides|roles|engines|pods|machines|hosts|boxes|processes"
     r"|terminals|containers)\b"
 )
+_OWN = regex(
+    r"(?i)\b(?:both|each|either)\b(?:(?!\b(?:both|each|either|same|shared?)\b)[^.;:,!?])*\b(?:its|their)\s+own\b"
+)
 _ALIKE = regex(r"(?i)\b(?:both|same|shared?|common|either|each|alike|identical)\b|两|双方|両方|모두")
 
 
@@ -94,8 +97,13 @@ def both_said(text: str) -> bool:
 
 
 def alike_said(text: str) -> bool:
-    """Whether a text says of something that prefill and decode have it in common."""
-    return _ALIKE.search(text) is not None and {P, D} <= prose_sides(text) and prose_side(text) is None
+    """Whether a text says of something that prefill and decode have it in common, and not that each has one of its own."""
+    return (
+        _ALIKE.search(text) is not None
+        and _ALIKE.search(_OWN.sub(" ", text)) is not None
+        and {P, D} <= prose_sides(text)
+        and prose_side(text) is None
+    )
 
 
 # What every ASCII match of the patterns above holds: most comments and lines hold none of it.
@@ -154,6 +162,24 @@ def prose_side(text: str) -> Side | None:
 
 
 # --- comments and echoes ---------------------------------------------------------------------------------------------
+
+# A role's own value that a server is called by: "kv_producer role".
+_VALUE = regex(
+    r"\bkv_(producer|consumer)(?=[ -](?:role|side|node|instance|server|worker|engine|pod|process|replica)(?:e?s)?\b)"
+)
+
+
+def sides_for_values(text: str) -> str:
+    """A text in which a side stands for the role's value that a server is called by."""
+    if "kv_" not in text:
+        return text
+    return _VALUE.sub(lambda m: "prefill" if m[1] == "producer" else "decode", text)
+
+
+def without_phases(text: str) -> str:
+    """A text without the phrases that name a phase of inference and no server."""
+    return _NEUTRAL.sub(" ", text)
+
 
 _NOT_A_TITLE = regex(
     r"(?i)\b(?:wait\w*|until|unless|after|ready|once|stop\w*|kill\w*|clean\w*|check\w*|test\w*|health\w*|send\w*|curl|query|request\w*"

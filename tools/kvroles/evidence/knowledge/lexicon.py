@@ -181,6 +181,10 @@ vae | before | decode
 video | before | decode
 """
 
+# Settings of an engine that tune a phase, with dashes between their words: a server of the other side may have them too.
+TUNING = """
+decode-log-interval enable-prefill-delayer prefill-delayer-max-delay-passes prefill-max-requests prefill-round-robin-balance
+"""
 
 # Values of settings that mean a side: value | side
 VALUES = """

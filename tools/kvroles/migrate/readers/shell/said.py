@@ -10,7 +10,7 @@ from tree_sitter import Node
 from kvroles.evidence import argv, comments, given, kinds
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import past, without_past
+from kvroles.evidence.prose import past, sides_for_values, without_past
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name, variable_printed
@@ -166,7 +166,7 @@ def _comment(source: Source, group: list[Node]) -> Cue | None:
     lines = [(source.t.at(c.start_byte), grammar.text(source.t, c).lstrip("#! ").strip()) for c in group]
     if group and grammar.text(source.t, group[0]).startswith("#!"):
         lines = lines[1:]
-    if any(SERVER.search(text) for _, text in lines):
+    if any(SERVER.search(sides_for_values(text)) for _, text in lines):
         return None
     return next(iter(comments.said(lines, source.ctx)), None)
 
