@@ -9,6 +9,7 @@ from itertools import chain
 from string import ascii_letters, digits
 from typing import NamedTuple
 
+from kvroles.evidence import marks
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
 from kvroles.migrate.connectors import BASES, Kind, is_placeholder, kind_of, placeholder_of_other
@@ -46,6 +47,10 @@ _BY_DEFAULT = regex(
 # The same of a parameter: the head of its function.
 _PARAMETER = regex(
     r"\b(?:def\s+(?P<name>\w+)|fun(?:ction)?\b|constructor\b)[^()\n]{0,80}\((?:[^()]|\([^()]{0,80}\)){0,400}(?P<sign>[=:])\s*[\"'`]?\Z"
+)
+# In a comment that tells NIXL's connector from the one that is set.
+_DENIED = regex(
+    r"(?i)\b(?:not?|never|without|instead|unlike|rather|than|vs|was|were|formerly|from|replaces?d?)\b|n't\b"
 )
 _HEAD = 600  # characters before a value in which its function begins
 TYPES = frozenset(
@@ -104,6 +109,18 @@ def by_default(s: str, start: int, lang: str) -> str:
     elif (m["name"] or "").startswith("_") and m["name"] != "__init__":
         return ""  # nothing calls it but its own file, which names no other connector
     return " ".join(m.group().split())[-60:] if m is not None else ""
+
+
+def offered(s: str, start: int, lang: str) -> str:
+    """The comment on the line of index ``start``, where a connector is set, that names NIXL's as another choice; empty if there
+    is none, or if it says that NIXL's is not meant."""
+    end = s.find("\n", start)
+    line = s[start : end if end >= 0 else len(s)]
+    at = line.lower().find("nixl")
+    if at < 0 or not marks.commented(s, start + at, lang):
+        return ""
+    said = line[max(0, at - _BESIDE // 10) :]
+    return "" if _DENIED.search(said) is not None else " ".join(said.split())[-60:]
 
 
 def all_other(

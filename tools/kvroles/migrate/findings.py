@@ -255,6 +255,8 @@ def _of_other(connector: str, message: str, site: Site, ctx: File, finding: advi
         return _unread(f"{connector} is only taken where no other connector is given: {how}", site, ctx, finding)
     if how := next((how for name in names if (how := ctx.replaced(name))), ""):
         return _unread(f"{connector} may be replaced by NIXL's: {how}", site, ctx, finding)
+    if how := ctx.offered(connector, site.pos):
+        return _unread(f"a comment beside {connector} offers NIXL's in its place: {how}", site, ctx, finding)
     return finding("KVR121", message)
 
 

@@ -69,7 +69,14 @@ _NAME = regex(r"[\s\"'`(]*([\w.$-]*)")
 _LAST = regex(r"[./]")
 _KEY = regex(r"[\w./-]*")
 _REST = regex(r"\w*")
+_GIVEN = regex(r"(?<![\w$.])(\w+)\s*(?::[^=\n]{1,60})?=\s*(?:new\s+)?[\w.]*\s*\Z")
+_CHILDREN = regex(r"onnectors\\*[\"']?\]?\s*(?::=|=>|[:=])\s*\Z")
+_FILTER = regex(r"(?:^|[\s'\"|(,])\.[\w.\[\]-]*\"?[\w-]*\Z")  # before the end of a key of jq's and yq's
 _ROLE = regex(r"(?i)role|<<:")  # or a merge, which the reader of YAML sees to
+_ROLE_BESIDE = regex(
+    r"(?i)(?<!\{)(?<!\{ )role|kv\W?role|role[\"']?\s*:\s*[\"']?kv_|<<:"
+)  # ``{role: vllm, ...}`` of Ansible's is none
+_PAIRS = regex(r"\{\s*\\*[\"']?[\w.-]+\\*[\"']?\s*:(?!:)")
 _ROLES = regex(r"(?i)role\w{0,20}[\"']?\]?\s*[:=]")
 _CONNECTORS = regex(r"(?i)connector(?!s\b|_?extra|_?module)\w{0,20}[\"']?\]?\s*[:=]")
 _VALUES = regex(r"values[\w.-]*\.ya?ml(?:\.\w+)?$|[\w.-]+[-.]values\.ya?ml$")
@@ -95,6 +102,29 @@ def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Call
         return m.group()[:60]  # systemd's: what is read there replaces what the unit sets
     alone = (m for m in said if m.ours and counts(m) and _key(s, m).rpartition(".")[2] in keys and _alone(s, m))
     return next((_shown(s, m) for m in alone), "")
+
+
+def nixl_alone(s: str, said: list[Mention], lang: str, counts: Callable[[Mention], bool]) -> str:
+    """The words by which a text sets NIXL's connector with no role beside it: it is laid over another config, that of another
+    connector. Empty if it does not, or if it is a page, whose parts are of their own."""
+    if lang in _PAGES:
+        return ""
+    found = (m for m in said if _is_nixl(m) and counts(m) and _alone(s, m) and not _spread(s, m))
+    return next((_shown(s, m) for m in found), "")
+
+
+def _spread(s: str, m: Mention) -> bool:
+    """Whether the object in which a mention sets a connector has a name, and is spread into one with a role."""
+    own = next(regions.near(s, m.at, _AROUND), None)
+    given = _GIVEN.search(s, max(0, own[0] - _AROUND // 4), own[0]) if own is not None else None
+    if given is None:
+        return False
+    return any(
+        s[max(0, i - 3) : i].endswith(("**", "..."))
+        and (pair := next(regions.near(s, i, _AROUND), None)) is not None
+        and _ROLE.search(s, *pair) is not None
+        for i in islice(occurrences(s, given[1]), _MANY)
+    )
 
 
 def _keys(s: str, said: list[Mention], connector: str) -> set[str]:
@@ -162,6 +192,7 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
         overlay = base == own or vars_of or (_VALUES.search(own) is not None and _VALUES.search(base) is not None)
         overlay = overlay or (lang == of == "yaml" and _chosen(own, s, base, text))
         overlay = overlay or (".tfvars" in base and own.endswith(".tf"))
+        overlay = overlay or (of == lang == "hcl" and _takes_module(text, path))
         overlay = overlay or _is_variant(own, base) or os.path.basename(os.path.dirname(other)) == f"{own}.d"
         is_named = read.has(own)
         if not overlay and not is_named and not any(map(read.has, signs + arguments if lang == "shell" else signs)):
@@ -194,6 +225,17 @@ def _setting(read: Text) -> list[tuple[Mention, str]]:
 def _names_nixl(m: Mention) -> bool:
     """Whether a mention sets NIXL's connector by the name of its class."""
     return m.is_class and connectors.kind_of(m.value) is Kind.NIXL
+
+
+def _is_nixl(m: Mention) -> bool:
+    """Whether a mention sets NIXL's connector, by the name of its class or, of vLLM's own key, by a short one."""
+    return _names_nixl(m) or (m.ours and m.value is not None and connectors.kind_of(m.value) is Kind.NIXL)
+
+
+def _takes_module(text: str, path: str) -> bool:
+    """Whether a text of Terraform's takes the folder of the file ``path`` as a module."""
+    folder = re.escape(os.path.basename(os.path.dirname(os.path.abspath(path))))
+    return "source" in text and re.search(rf"\bsource\s*=\s*\"[\w./-]*/{folder}/?\"", text) is not None
 
 
 def _is_variant(own: str, base: str) -> bool:
@@ -272,13 +314,27 @@ def _alone(s: str, m: Mention) -> bool:
     if m.value is None or m.value in connectors_in_text.TYPES:
         return False
     wraps = connectors.kind_of(m.value) is Kind.WRAPPER
-    return not wraps and _COMPARED.match(s, m.at) is None and (_by_path(s, m) or not with_role(s, m.at))
+    if wraps or _COMPARED.match(s, m.at) is not None or _is_child(s, m.at):
+        return False
+    return _by_path(s, m) or not with_role(s, m.at)
+
+
+def _is_child(s: str, at: int) -> bool:
+    """Whether a connector is set in one of the objects that a wrapper lists: it is laid over none."""
+    around = regions.near(s, at, _AROUND) if "onnectors" in s else iter(())
+    return any(s[a] == "[" and _CHILDREN.search(s, max(0, a - _AROUND // 4), a) is not None for a, _ in around)
 
 
 def _by_path(s: str, m: Mention) -> bool:
-    """Whether a mention sets a connector by its dotted path (``--kv-transfer-config.kv_connector X``), and no role is set by the
-    same path: then the role beside it is one of another object."""
-    group = _key(s, m).rpartition(".")[0]
+    """Whether a mention sets a connector by its dotted path (``--kv-transfer-config.kv_connector X``, or the filter of jq and yq
+    ``.kv_connector = X``), and no role is set by the same path: then the role beside it is one of another object."""
+    key = _key(s, m)
+    group = key.rpartition(".")[0]
+    if _FILTER.search(s, max(0, m.at - _AROUND), m.at) is not None:
+        return (
+            re.search(rf"(?<![\w$]){re.escape(f'.{group}.' if group else '.')}\"?(?i:kv_?role)\"?\s*\|?=(?!=)", s)
+            is None
+        )
     return bool(group) and re.search(rf"{re.escape(group)}\.\w*(?i:role)", s) is None
 
 
@@ -286,9 +342,12 @@ def with_role(s: str, at: int) -> bool:
     """Whether the object, the line or the block of lines in which a connector is set has a role as well, or an anchor."""
     a, b = s.rfind("\n", 0, at) + 1, s.find("\n", at)
     line = max(a, at - _AROUND), min(b if b >= 0 else len(s), at + _AROUND)
+    own = next(regions.near(s, at, _AROUND), None)
+    if own is not None and s[own[0]] == "{" and line[0] <= own[0] and own[1] <= line[1] and _PAIRS.match(s, own[0]):
+        return _ROLE_BESIDE.search(s, *own) is not None or _ANCHOR.search(s, line[0], own[0]) is not None
     if _ROLE.search(s, *line):
         return True
-    if (own := next(regions.near(s, at, _AROUND), None)) is not None:
+    if own is not None:
         return _ROLE.search(s, *own) is not None or _ANCHOR.search(s, max(0, own[0] - _AROUND), own[0]) is not None
     block = regions.block(s, at)
     if _ANCHOR.search(s, max(0, block[0] - _AROUND), block[0]) is not None or s.find("<<:", *block) >= 0:
@@ -301,16 +360,18 @@ def _round(path: str, name: str, *, alone: bool) -> Iterator[tuple[str, Text]]:
     """The files with connectors that may say more of one, with their texts: those of its folder and, but for ``alone``, of the
     folders below and, where what the user named holds it, of the folder above and those beside."""
     folder, base = os.path.split(path)
-    own = os.path.normpath(path)
+    own, own_folder = os.path.normpath(path), os.path.basename(os.path.abspath(folder))
     folders = [folder] if alone else [folder, *neighbours.folders(folder)]
     if os.path.dirname(name) and not alone:
         above = os.path.join(folder, "..")
         folders += [
             above,
-            *(f for f in neighbours.folders(above) if os.path.basename(f) != os.path.basename(os.path.abspath(folder))),
+            *(f for f in neighbours.folders(above) if os.path.basename(f) != own_folder),
         ]
-        if "kustomization.yaml" in neighbours.names(path):  # a base: overlays/prod
+        if "kustomization.yaml" in neighbours.names(path) or own_folder in connectors.FOR_ALL:  # a base: overlays/prod
             folders += [f for beside_it in folders[-neighbours.MANY :] for f in neighbours.folders(beside_it)]
+        if base.endswith((".tf", ".tofu")):
+            folders.append(os.path.join(above, ".."))  # modules/vllm
     for held in folders[: neighbours.MANY]:
         for found, read in _texts(held):
             other = os.path.join(held, found)

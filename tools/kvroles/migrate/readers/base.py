@@ -226,6 +226,7 @@ class File(FileCtx):
             here = substitutes.in_text(s, said, connector, self._lang, self._may_set)
             self._kept[key] = (
                 here
+                or substitutes.nixl_alone(s, said, self._lang, self._may_set)
                 or substitutes.sourced(path, s, self._lang)
                 or substitutes.beside(path, name, s, said, connector, lambda m: not self._of_another(m))
             )
@@ -239,6 +240,14 @@ class File(FileCtx):
         named = sorted((m.start for m in self.mentions if m.named == connector), key=lambda start: abs(start - place))
         nearest = next((start for start in named if not self._silent(start)), -1)
         return connectors_in_text.by_default(self.text.s, nearest, self._lang) if nearest >= 0 else ""
+
+    def offered(self, connector: str, place: int) -> str:
+        """The comment beside the ``connector`` nearest to the role at index ``place`` that offers NIXL's; empty without one."""
+        if "nixl" not in self.low:
+            return ""
+        named = (i for i in occurrences(self.text.s, connector) if not self._silent(i))
+        nearest = min(islice(named, MANY), key=lambda i: abs(i - place), default=-1)
+        return connectors_in_text.offered(self.text.s, nearest, self._lang) if nearest >= 0 else ""
 
     @cached_property
     def _lang(self) -> str:
