@@ -33,6 +33,7 @@ _MARKERS = {
     "shell": regex(r"(?i)#(?:sbatch|PBS|BSUB|COBALT|FLUX:?|\$)[ \t]"),
     "go": regex(r"//(?:go:|\s*\+(?:[\w:]*:)?default\b)"),
 }
+_DEFINITION = regex(r"#define[ \t]+\w+[ \t]")  # in a file that a preprocessor makes another of
 # What a console shows before a command: ``root@prefill:~# ``, ``(base) [me@node1 work]$ ``; and root's, which look like comments:
 # ``prefill# ``, ``/ # ``, ``node1:/work # ``. Behind a word no comment begins.
 _PROMPT = regex(
@@ -86,7 +87,9 @@ def commented(s: str, i: int, lang: str) -> bool:
 
 
 def sets_by_comment(comment: str, lang: str) -> bool:
-    """Whether a comment in ``lang``, its sign included, is one that a tool reads a setting from."""
+    """Whether a comment in ``lang``, its sign included, is one that a tool reads a setting from, or a definition of C's."""
+    if comment.startswith("#define") and _DEFINITION.match(comment) is not None:
+        return True
     return lang in _MARKERS and _MARKERS[lang].match(comment) is not None
 
 

@@ -1,4 +1,5 @@
-"""A role that is only set unless another is given: ``${KV_ROLE:-kv_both}``, ``{{ kv_role | default('kv_both') }}``."""
+"""A role, or a whole config, that is only set unless another is given: ``${KV_ROLE:-kv_both}``,
+``{{ kv_role | default('kv_both') }}``, ``${KV:-{...}}``."""
 
 from __future__ import annotations
 
@@ -13,6 +14,17 @@ _WHOLE = regex(
     | \{{\{{-?\s* (?P<or>[\w.]+) \s+or\s+ {_Q}kv_both{_Q} \s*-?\}}\}}
     ) \s*$"""
 )
+
+_OBJECT = regex(
+    rf"(?s)\s*(?:(?P<key>[A-Za-z_][\w.-]*)=)?{_Q}\$\{{(?P<name>\w+):?[-=]{_Q}(?P<object>\{{\s*\\*[\"'].*\}}){_Q}\}}{_Q}\s*"
+)
+
+
+def object_of(value: str) -> tuple[list[str], int, int] | None:
+    """The names that the object goes by which ``value`` is unless another is given, outermost first (``KV=${X:-{...}}`` has two),
+    and its span. None if it is no such value."""
+    m = _OBJECT.fullmatch(value) if "${" in value and "{" in value[2:] else None
+    return ([n for n in (m["key"], m["name"]) if n], *m.span("object")) if m is not None else None
 
 
 def variable_of(value: str) -> str | None:

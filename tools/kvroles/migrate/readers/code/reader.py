@@ -10,7 +10,7 @@ from kvroles.evidence import marks
 from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.text import TOKEN, Text
+from kvroles.evidence.text import TOKEN, Text, occurrences
 from kvroles.migrate import connectors
 from kvroles.migrate.connectors import plain
 from kvroles.migrate.readers import grammar, lines
@@ -28,6 +28,12 @@ _HOLDS_CONFIG = regex(r"[{\[]\s*\\*[\"']|--\w")  # an object, or a command; {nam
 _HOLDS_PAIRS = frozenset({"composite_literal", "struct_expression"})
 # The same, or a part of it: a key, a connector, the role itself.
 _OF_CONFIG = regex(rf"{_HOLDS_CONFIG.pattern}|\A\s*(?:kv_\w+|\w+Connector)\s*\Z")
+_NEAR = 80  # characters before the name of a docstring
+_SET = regex(r"role\W{1,5}kv_both")
+# Where a docstring is shown to people. What else takes it may read a config in it: ``yaml.safe_load(__doc__)``.
+_TOLD = regex(
+    r"(?:\b(?:description|usage|epilog|help)\s*=\s*|\b(?:print|exit|docopt|dedent|cleandoc|write|\w+Error)\(\s*)[\w.]*(?<!\w)\Z"
+)
 
 
 class Code:
@@ -88,7 +94,8 @@ def _string(unit: Unit, node: Node, inner: Node) -> list[Site]:
     alone = node.parent is not None and node.parent.type in {"expression_statement", "module", "block"}
     if alone and spec.grammar == "python":
         # Where the code does not parse, a string may stand alone because what takes it is not understood.
-        kind = "unread" if unit.root.has_error and _OF_CONFIG.search(word.s) else "prose"
+        read = (unit.root.has_error and _OF_CONFIG.search(word.s)) or (_taken(t.s) and _SET.search(word.s))
+        kind = "unread" if read else "prose"
         return [Site(word.at(k), scope, kind) for k in word.tokens()]
     if raised(unit, node) and not _HOLDS_CONFIG.search(word.s):
         return [Site(word.at(k), scope, "message") for k in word.tokens()]
@@ -97,6 +104,11 @@ def _string(unit: Unit, node: Node, inner: Node) -> list[Site]:
     if (site := _in_words(unit, node, word, scope)) is not None:
         return [site]
     return ctx.read(word, scope)
+
+
+def _taken(s: str) -> bool:
+    """Whether Python text takes a docstring for more than to show it to people."""
+    return any(_TOLD.search(s, max(0, i - _NEAR), i) is None for i in occurrences(s, "__doc__"))
 
 
 def _role(unit: Unit, node: Node, holder: Node | None, word: Text, scope: Scope) -> list[Site]:

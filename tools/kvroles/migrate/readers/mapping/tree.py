@@ -99,6 +99,10 @@ class Tree:
             return self._role(leaf, path, lines.keyed(variable, leaf.text.at(0), scope, self.ctx))
         if not leaf.exact:
             return [Site(leaf.text.at(0), scope, "role", None, exact=False)]
+        if (held := defaults.object_of(leaf.value)) is not None:
+            for name in held[0]:
+                scope = lines.keyed(name, leaf.text.at(0), scope, self.ctx)
+            return self.ctx.read(leaf.text.slice(*held[1:]), scope, "json")
         return (
             self._branched(leaf, path)
             if self._within(leaf)
