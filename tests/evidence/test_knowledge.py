@@ -32,6 +32,7 @@ _TABLES = [
     (names, "_REPLACEABLE", {"holds"}),
     (names, "_CONFIGS", {"returns"}),
     (names, "_ASKING", {"test"}),
+    (names, "_YES_OR_NO", {"truth"}),
     (names, "_COUNTING", {"count"}),
     (names, "_ROLE_VALUES", {"value"}),
     (argv, "_ROLES", {"flag"}),
@@ -77,6 +78,8 @@ def _said(kind: str, text: str) -> str:
             return "yes" if names.own(text) else "-"
         case "turns":
             return "yes" if names.turns(text) else "-"
+        case "truth":
+            return "yes" if names.holds_truth(text) else "-"
         case "leaves out":
             return "yes" if names.leaves_out(text) else "-"
         case "holds":

@@ -74,6 +74,7 @@ _ON_HOST = regex(r"^(?:[\w.-]+@)?[\w.-]+:(?!//)[/~]")  # where scp copies to
 # A command's script, and what may stand before it: ``KV=... bash scripts/prefill.sh``.
 _SCRIPT = regex(r"(?:[\w./$\{}~-]*/)?([\w.-]+)\.(?:sh|bash|sbatch|slurm)$")
 _RUNNER = regex(r"(?:\w+=.*|(?:.*/)?(?:env|exec|nohup|sudo|time|nice|bash|sh|zsh|sbatch|srun|-\S*))$", re.S)
+_FILLED = regex(r"[$`]|\{\{|^__")  # a shell's variable or a command's output, a template's action, the same masked
 _PATHLIKE = regex(r"\.(?:log|out|err|txt|pid)\b")
 
 
@@ -160,6 +161,8 @@ class _Command:
             return env_cues(m.group(1), m.group(2), w.pos, ctx)
         if (m := _OVERRIDE.match(s)) and mentioned(m[1]):  # what it sets is of a side, which this server need not be
             return env_cues(m[2], m[3], w.pos, ctx)
+        if i and _is_switch(self.words[i - 1].s):
+            return []  # its value
         # A plain word may name the server; the one behind "serve" is the model.
         gone: list[Cue] = []
         if (
@@ -180,7 +183,12 @@ class _Command:
         if not _is_flag(s) or "=" in s:
             return ""
         name = _norm(s)
-        return "" if name.lstrip("-") in _SIDES or _BARE.match(name) else name
+        return "" if _is_switch(s) or _BARE.match(name) else name
+
+
+def _is_switch(word: str) -> bool:
+    """Whether a word is a switch that says the side itself, its value not in it."""
+    return word.startswith("-") and _norm(word).lstrip("-") in _SIDES
 
 
 def _is_flag(word: str) -> bool:
@@ -273,13 +281,18 @@ def _named(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     if "\n" in value or " " in value.strip() or (_is_address(value) and not words.startswith("-")):
         return []
     found = ctx.sides_of(value) - {Side.ENCODE, Side.AGGREGATED}
-    if len(found) != 1:
+    if len(found) != 1 or is_truth(value):
         return []
     if re.match(r"--(?:name|container-name)[= ]", words):
         kind = kinds.CONTAINER_NAME
     else:
         kind = kinds.LOG_FILE if _PATHLIKE.search(value) else kinds.ARGUMENT
     return [kind.cue(next(iter(found)), words[:80], pos)]
+
+
+def is_truth(word: str) -> bool:
+    """Whether a word is filled in with a yes or no, which says nothing of the side that it is called by: ``"$IS_PREFILL"``."""
+    return _FILLED.search(word) is not None and names.holds_truth(word)
 
 
 def other_end(name: str) -> bool:

@@ -34,6 +34,7 @@ _REPLACED = frozenset(lexicon.REPLACED.split())
 _REPLACEABLE = frozenset(lexicon.REPLACEABLE.split())
 _CONFIGS = frozenset(lexicon.CONFIGS.split())
 _ASKING = frozenset(lexicon.ASKING.split())
+_YES_OR_NO = frozenset(lexicon.YES_OR_NO.split())
 _COUNTING = frozenset(lexicon.COUNTING.split())
 _PHASES = frozenset((word, where, Side(side)) for word, where, sides in rows(lexicon.PHASES) for side in sides.split())
 _TUNING = frozenset(lexicon.TUNING.split())
@@ -186,6 +187,20 @@ def condition_side(name: str) -> Side | None:
     if len(sides) != 1 or any(w not in _NAMES and w not in _ASKING and not w.isdigit() for w in words):
         return None
     return sides.pop()
+
+
+def holds_truth(placeholder: str) -> bool:
+    """Whether what stands for ``placeholder`` is a yes or no, by a name in it: ``${IS_PREFILL}``, ``{{ .Values.prefillOnly }}``,
+    the same masked."""
+    for name in _IDENTIFIER.findall(placeholder):
+        words = split_name(name)
+        sides = [i for i, w in enumerate(words) if w in _NAMES]
+        if sides and (any(i and words[i - 1] in ASKS for i in sides) or not _YES_OR_NO.isdisjoint(words)):
+            return True
+    return False
+
+
+_IDENTIFIER = regex(r"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*")
 
 
 def count_side(name: str) -> Side | None:

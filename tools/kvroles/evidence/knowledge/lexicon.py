@@ -96,6 +96,9 @@ CONFIGS = "config options settings args"
 # Words that may stand in a name that a condition asks for: ``is_prefill_worker``, ``PREFILL_ONLY``.
 ASKING = "is as run role mode only worker node instance server pod engine flag self this am vllm llm"
 
+# Words of a name that holds a yes or no, beside a side's: ``PREFILL_ONLY``, ``prefill_enabled``.
+YES_OR_NO = "only flag enable enabled"
+
 # Words of a number of servers: ``$RANK -lt $NUM_PREFILL``.
 COUNTING = "num n count nodes size replicas total"
 

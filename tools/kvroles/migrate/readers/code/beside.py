@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 
 from tree_sitter import Node
 
 from kvroles.evidence import argv, data_cues, kinds, pickers
 from kvroles.evidence.frames import Cue
-from kvroles.evidence.names import denies, far_address, own, role_key
+from kvroles.evidence.names import denies, far_address, holds_truth, own, role_key
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.handed_on import NAMES
@@ -71,15 +72,16 @@ class Beside(Said):
             return out  # a copy of one side's config may be the other side's
         if pickers.many(said) or not own(name.rsplit(".", 1)[-1]) or any(denies(w.strip("\"'`")) for w in said):
             return out
-        for c in arguments:
-            if holds(c, site):
+        for c, source, behind in zip_longest(arguments, said, arguments[1:]):
+            if holds(c, site) or (m := _PLAIN.match(source)) is None:
                 continue
-            source = grammar.text(self.t, c)
-            if (m := _PLAIN.match(source)) is None:
-                continue
+            if m.group(1)[0] == "-" and behind is not None and behind.type in NAMES and not holds(behind, site):
+                continue  # a flag with an open value
             if far_address(m.group(1), name):
                 continue
             quoted = source[:1] in "\"'`"
+            if not quoted and holds_truth(m.group(1)):
+                continue
             side = self.ctx.role_of(m.group(1)) if quoted and len(m.group(1)) > 1 else None
             side = side or self.ctx.side_of(m.group(1) if quoted else re.split(r"\.|::", m.group(1))[-1])
             if side is not None:
