@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
 
-from kvroles.evidence import conditions, expressions, given, listed, names, truths
+from kvroles.evidence import conditions, expressions, filled, given, listed, names, truths
 from kvroles.evidence.arms import Arms
 from kvroles.evidence.deployment import NAME_LENGTH, Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
@@ -86,13 +86,6 @@ def _holds(text: str, name: str) -> bool:
 
 
 _ROLES = frozenset({"producer", "consumer"})
-
-
-# A part of a name that a template chooses: ``vllm{{ '-prefill' if p }}``.
-_CHOSEN = regex(
-    r"\{\{[^{}]*(?:\s(?:if|or|and)\s|\b(?:ternary|coalesce|or|and)\s)[^{}]*\}\}"
-    r"|__\w*_(?:if|or|and|ternary|coalesce)_\w*__"  # the same, masked
-)
 
 
 class FileCtx(Deployment):
@@ -201,7 +194,8 @@ class FileCtx(Deployment):
         if not found:
             side = lettered(name)
             return frozenset((side,)) if side is not None and self._is_of_a_pair(name) else frozenset()
-        if len(found) == 1 and _CHOSEN.search(name) and not found <= mentioned(_CHOSEN.sub(" ", name)):
+        part = filled.said(name) if len(found) == 1 and not _DEFAULTED.match(name) else name
+        if part != name and not found <= mentioned(part, disagg_pair=self.disagg_pair):
             return frozenset()
         if found <= set(PD) and of_trade(name) and not (self.has_twin(name) or self.company):
             return frozenset()

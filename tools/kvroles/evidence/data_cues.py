@@ -128,10 +128,13 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
     patch = m.get("op") is not None
     several = pickers.many(v.value for k, v in m.pairs if isinstance(v, Scalar))
     several = several and not any(k.value in _ELSE_KEYS for k, _ in m.pairs)
+    open_keys = {
+        k.value for k, v in m.pairs if isinstance(v, Scalar) and v.value.startswith("${?")
+    }  # HOCON's: if it is set
     for k, v in m.pairs:
         key = k.value
-        if several and key in _CONDITION_KEYS:
-            continue  # it may choose between them
+        if (several and key in _CONDITION_KEYS) or key in open_keys:
+            continue  # it may choose between them, or be set anew
         if isinstance(v, Scalar):
             out.append(_Said(key, _scalar_cues(key, v, ctx, op=patch), of_itself=True))
         elif key in _CONDITION_KEYS and isinstance(v, Seq):  # each has to hold

@@ -267,7 +267,8 @@ def _f_string(t: Text, node: Node, raw: bool) -> list[Text]:
 
 def _hole(t: Text, a: int, b: int) -> Text:
     """An interpolated expression written as a shell variable, which every reader takes for a placeholder."""
-    word = re.sub(r"[^\w]", "_", t.s[a:b].strip("{}"))[:60] or "_"
+    source = re.sub(r"\[[\"']([\w-]+)[\"']\]", r"_\1", t.s[a:b].strip("{}"))
+    word = re.sub(r"[^\w]", "_", source)[:60] or "_"
     return t.pick("${" + word + "}", [a] * (len(word) + 3), b)
 
 

@@ -217,7 +217,8 @@ class Builder:
         return [*out, Branch(between.end_byte, end, words, True, (intro.end_byte, between.start_byte))]
 
     def _hole(self, a: int, b: int) -> Text:
-        word = re.sub(r"[^\w.]", "_", self.t.s[a:b].strip("${}~ "))[:60] or "_"
+        source = re.sub(r"\[\"([\w-]+)\"\]", r".\1", self.t.s[a:b].strip("${}~ "))
+        word = re.sub(r"[^\w.]", "_", source)[:60] or "_"
         return self.t.pick("${" + word + "}", [a] * (len(word) + 3), b)
 
     def _plain(self, a: int, b: int, heredoc: bool) -> Text:
