@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from kvroles.evidence import kinds, names, pickers
+from kvroles.evidence import edited, kinds, names, pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.knowledge import flags, rows
@@ -202,6 +202,8 @@ def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
     if side is None and own:
         side = ctx.side_of(value)
     if side is not None and not (side is Side.AGGREGATED and _is_vague(name)):
+        if edited.is_choice(ctx.text.s, pos, side):
+            return []
         return [kinds.ROLE_VARIABLE.cue(side, f"{name}={value[:60]}", pos)]
     if own and _ENV_SERVER.search(name) is not None and (said := told(value, f"{name}={value}", pos, ctx)):
         return said
@@ -250,6 +252,8 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         if side is None:
             side = ctx.side_of(value)
         if side is not None and not (side is Side.AGGREGATED and flag in {"--role", *_VAGUE} and value == "none"):
+            if edited.is_choice(ctx.text.s, pos, side):
+                return []
             return [kinds.ROLE_FLAG.cue(side, words[:80], pos)]
         return told(value, words, pos, ctx) if side is None and flag not in _VAGUE else []
     if flag == "--export":  # Slurm's list of variables for the command

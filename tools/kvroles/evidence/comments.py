@@ -27,7 +27,7 @@ _FORMS = tuple(
         r"(?:await\s+|return\s+)?[\w.:$]+!?\((?=.*[\"'\w)\]}].*[)\]},;({\\]?$)",
     )
 )
-_MARK = regex(r"\s*(?:#+|//+|;+|--|/\*+|\*)\s?")
+MARK = regex(r"\s*(?:#+|//+|;+|--|/\*+|\*)\s?")
 _LONGEST_CODE = 300  # characters of a line that are looked at for code
 _LONGEST_SKIPPED = 20  # lines between a comment and what it is about
 _LONGEST = 4  # lines: in a longer comment only the last line is still about what comes next
@@ -82,7 +82,7 @@ def disabled(text: str, s: str, place: int) -> bool:
             return False
         end = s.find("\n", at)
         live = s[at : min(end if end >= 0 else len(s), at + _LONGEST_CODE)].strip()
-        if live and _MARK.match(live) is None:
+        if live and MARK.match(live) is None:
             return any(form.match(live) is not None for form in forms)
     return False
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvroles.evidence import argv, entries, given, kinds, pickers
+from kvroles.evidence import argv, edited, entries, given, kinds, pickers
 from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq
@@ -183,6 +183,11 @@ def pair_cues(key: Scalar, value: Node, ctx: FileCtx) -> list[Cue]:
 
 
 def _scalar_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
+    return [c for c in _plain_cues(key, v, ctx, op=op) if not edited.is_choice(ctx.text.s, c.pos, c.side)]
+
+
+def _plain_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
+    """The cues of a pair whose value is a scalar, whatever a comment says of it."""
     pos = v.text.at(0)
     if len(v.value) > 200:
         return []
@@ -248,7 +253,7 @@ def _labels(node: Node, ctx: FileCtx, *, roles_only: bool = False) -> list[Cue]:
             continue
         if side is None and not roles_only:
             side = one_side(value, ctx)
-        if side is not None:
+        if side is not None and not edited.is_choice(ctx.text.s, pos, side):
             out.append(kinds.LABEL.cue(side, f"{key}: {value}", pos))
     return out
 

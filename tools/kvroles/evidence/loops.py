@@ -60,6 +60,7 @@ _NAME = regex(
     r"\$\{\w+\}|(?:\$|&|\$?\.)?[A-Za-z_][\w-]*(?:(?:\.|->|::|\?\.)[\w-]+|\[[\"']?[\w-]+[\"']?\])*|[\w/-]+(?:\.[\w/-]+)*"
 )
 _WORDS = regex(r"[\s,]+")
+_LOOKED_UP = regex(r"\[(?=[a-z]\w*_|\w*[a-z][A-Z])\w+\]")  # what a table has for the value of a variable
 
 
 def over(words: str, ctx: FileCtx) -> Side | None:
@@ -102,7 +103,7 @@ def _of_name(word: str, ctx: FileCtx, *, number: bool) -> Side | None:
     word = word.strip("\"'") if word[:1] == word[-1:] else word
     if not _NAME.fullmatch(word) or not own(re.sub(r"[\[\]\"'${}]+", ".", word).strip(".")):
         return None
-    parts = re.findall(r"[\w/-]+", word)
+    parts = re.findall(r"[\w/-]+", _LOOKED_UP.sub("", word))
     sides = {s for part in parts for s in ctx.sides_of(part)}
     if number and not all(counts(part) for part in parts if part == parts[-1] or ctx.sides_of(part)):
         return None

@@ -118,9 +118,27 @@ def uses(ctx: FileCtx) -> dict[Side, Cue]:
     for candidate in _candidates(ctx):
         for side, cue in _in_file(candidate):
             out.setdefault(side, cue)
-    for side, cue in _by_folder(ctx):
+    for side, cue in (*_by_folder(ctx), *_by_image(ctx)):
         out.setdefault(side, cue)
     return out
+
+
+_IMAGE = regex(r"(?im)^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(?P<image>\S+)")
+
+
+def _by_image(ctx: FileCtx) -> Iterator[tuple[Side, Cue]]:
+    """The other side, with the cue for it, where its Dockerfile beside this one is built upon an image that is named for this
+    one's side, and has no config of its own."""
+    own = os.path.basename(ctx.path)
+    sides = name_sides(own)
+    if len(sides) != 1 or not sides <= set(PD) or language_of(own) != "docker":
+        return
+    side, folder = next(iter(sides)), os.path.dirname(ctx.path)
+    for twin in sorted(ctx.siblings & set(twins(own))):
+        text = neighbours.text(os.path.join(folder, twin))
+        upon = [m for m in _IMAGE.finditer(text) if name_sides(m["image"].split(":")[0].rsplit("/", 1)[-1]) == sides]
+        if upon and _OWN_CONFIG.search(text) is None:
+            yield side.other, kinds.BUILT_UPON.cue(Side.SHARED, f"{twin}: {upon[0].group().strip()}")
 
 
 def configures_twin(ctx: FileCtx, names: set[str]) -> bool:
