@@ -26,7 +26,7 @@ _TERNARY = regex(
     rf"(?:(?P<before>[^|{{}}]*?)\|\s*)?\bternary\b\s*(?:\(\s*(?={_VALUE}\s*,))?(?P<a>{_VALUE})\s*,?\s*(?P<b>{_VALUE})\s*,?\s*(?P<after>{_VALUE})?",
     re.S,
 )
-_INLINE = regex(rf"(?P<a>{_VALUE})\s+if\s+(?P<c>.*?)\s+else\s+(?P<b>{_VALUE})", re.S)
+_INLINE = regex(rf"(?P<a>{_VALUE})\s+if\s+(?P<c>.*?)(?:\s+else\s+(?P<b>{_VALUE})|\s*-?\}}\}}\Z)", re.S)
 
 # GitHub's: ``inputs.is_prefill && '{...}' || '{...}'``
 _AND_OR = regex(

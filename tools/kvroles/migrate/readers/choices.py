@@ -12,6 +12,12 @@ _OPENS, _CLOSES = "([{", ")]}"
 _LONGEST = 4000  # characters: what is longer is no choice between two configs
 
 
+def found_in(test: str) -> str:
+    """What a test of make's asks that is true where a word is found: ``$(filter prefill,$(ROLE))``; empty for any other."""
+    asked = _ASKS.fullmatch(test)
+    return f'{asked[2]} == "{asked[1]}"' if asked is not None else ""
+
+
 def of_make(s: str) -> list[Branch]:
     """The values of each ``$(if ...)``."""
     out: list[Branch] = []
@@ -20,8 +26,7 @@ def of_make(s: str) -> list[Branch]:
         if len(cuts) < 3:
             continue
         test = s[m.end() : cuts[0]].strip()
-        asked = _ASKS.fullmatch(test)
-        said = f'{asked[2]} == "{asked[1]}"' if asked is not None else test
+        said = found_in(test) or test
         first, other = (cuts[0] + 1, cuts[1]), (cuts[1] + 1, cuts[-1])
         out += [Branch(*first, said, False), Branch(*other, said, True, first)]
     return out

@@ -31,6 +31,7 @@ _ENDEF = regex(r"[ \t]*endef\b")
 _TARGET_VAR = regex(r"^(?P<target>[^\s:#=][^:#=\n]*?)\s*:\s*(?P<name>[\w.-]+)\s*[:?+!]?=\s*")
 _CONDITIONAL = regex(r"^ *(?P<word>ifeq|ifneq|ifdef|ifndef|else|endif)\b(?P<test>.*)")
 _EQUAL = regex(r"(ifn?eq)\s*(?:\((.*),(.*)\)|[\"'](.*)[\"']\s+[\"'](.*)[\"'])\s*$")
+_EMPTY = regex(r"ifn?eq\s*\((?:\s*,\s*(?P<a>\$[^\n]*?)|(?P<b>\$[^\n]*?)\s*,\s*)\)\s*$")  # compared with nothing
 _IS_SET = regex(r"(ifn?def)\s+([\w.-]+)\s*(?:#.*)?$")
 _SAID = {"ifdef": "if ", "ifndef": "if not "}
 _ENDS_MAKE = regex(r"\s*\$[({]error\b[^\n]*[)}]\s*")
@@ -349,7 +350,11 @@ def _conditionals(t: Text, lines: list[tuple[int, int]]) -> list[Branch]:
             pair = [g.strip() for g in asked.groups()[1:] if g is not None] if asked is not None else []
             is_set = _IS_SET.match(whole)
             said = f"if {pair[0]} == {pair[1]}" if pair else _SAID[is_set[1]] + is_set[2] if is_set else f"if {whole}"
-            stack.append(Branch(b, b, said, asked is not None and asked[1] == "ifneq"))
+            negated = asked is not None and asked[1] == "ifneq"
+            empty = _EMPTY.match(whole)
+            if empty is not None and (found := choices.found_in(empty["a"] or empty["b"])):
+                said, negated = f"if {found}", whole.startswith("ifeq")
+            stack.append(Branch(b, b, said, negated))
             guarded.append([])
             (chained if word == "else" else opens).add(b)
     out += [guard._replace(end=len(t.s)) for guard in guarded[0]]

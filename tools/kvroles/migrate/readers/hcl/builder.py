@@ -127,10 +127,13 @@ class Builder:
     def _conditional(self, node: TsNode) -> Node:
         links, last = _links(node)
         chained = node.start_byte in self.chained
+        inner = _bare(last)
+        only = len(links) == 1 and not chained and inner is None
         for condition, value in links:
             words = "if " + " ".join(self._source(condition).split())
-            self.branches.append(Branch(value.start_byte, value.end_byte, words, False))
-        if (inner := _bare(last)) is not None:  # what that asks says more than what the others did not
+            other = (last.start_byte, last.end_byte) if only else None
+            self.branches.append(Branch(value.start_byte, value.end_byte, words, False, other=other))
+        if inner is not None:  # what that asks says more than what the others did not
             self.chained.add(inner.start_byte)
         else:
             first = (value.start_byte, value.end_byte) if len(links) == 1 and not chained else None

@@ -46,8 +46,7 @@ class Script(Source):
                     scope = self._branch(owner, inner, scope)
                 case "ERROR" if owner.parent is not None and owner.parent.type == "switch_clause":
                     scope = self._branch(owner.parent, inner, scope)
-                case "assignment_expression" if inner == owner.child_by_field_name("value"):
-                    name = self._target(owner)
+                case "assignment_expression" | "script_parameter" if (name := self._set_by(owner, inner)) is not None:
                     scope = self._named(kinds.VARIABLE, name, scope, owner)
                     if follow and name:
                         used = re.compile(rf"(?i)[$@]\{{?(?:\w+:)?{re.escape(name)}(?!\w)(?!\s*\+?=(?!=))")
@@ -70,6 +69,13 @@ class Script(Source):
         if choice is not None:
             scope = branches_of.scope_of(choice.branch(self.t.s, node.start_byte), scope, self.t, self.ctx)
         return scope
+
+    def _set_by(self, node: Node, inner: Node) -> str | None:
+        """The name of the variable that an assignment or a parameter gives ``inner``; None where that is no value of it."""
+        if node.type == "assignment_expression":
+            return self._target(node) if inner == node.child_by_field_name("value") else None
+        held = next((c for c in node.named_children if c.type == "variable"), None)
+        return grammar.text(self.t, held).strip("${}") if held is not None and held != inner else None
 
     def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
         return Scope(kind.name, name, up, self.ctx.name_cues(kind, name, self.t.at(node.start_byte)))
