@@ -17,6 +17,8 @@ from kvroles.migrate.readers import lines, registry
 from kvroles.migrate.readers.base import File
 
 _SCRIPTS = registry.CODE | {"shell", "make", "just"}
+_HOLDS_SCRIPTS = frozenset({"yaml", "markdown", ""})  # of a page or a step: what its part sets
+_FENCE = ("```", "~~~")
 _CLOSED = frozenset({"command", "container", "file"})  # what a config belongs to alone that is set in it
 _KEY = regex(r"(?:\$(?:\w+:)?)?([\w.-]+)[\"']?\]?\s*:?[=:]")
 _VALUE = {
@@ -33,15 +35,18 @@ def again(ctx: File, site: Site, side: Side, cues: list[Cue]) -> Cue | None:
     """The cue that what the settings ``cues`` say, ``side``, is set anew further on for a server that is given the same config as
     the ``site``; None if that is not seen."""
     lang = registry.lang_of_name(ctx.name)
+    if lang in _HOLDS_SCRIPTS:
+        lang, cues = "shell", [c for c in cues if c.kind == kinds.ROLE_ASSIGNED.name]
     if lang not in _SCRIPTS or ("prefill" if side is Side.DECODE else "decod") not in ctx.low:
         return None
     chain = site.scope.chain()
     holder = next((s for s in chain if s.kind == "variable"), None)
-    if holder is None or any(s.kind in _CLOSED and s.up is not None for s in chain):
+    if holder is None:
         return None
     for cue in cues:
         key = _KEY.match(cue.words)
-        if key is None or not 0 <= cue.pos < len(ctx.text.s):
+        alone = any(s.kind in _CLOSED and s.up is not None for s in _round(cue, chain))
+        if key is None or alone or not 0 <= cue.pos < len(ctx.text.s):
             continue
         if cue.kind == kinds.ROLE_ASSIGNED.name:
             set_ = rf"(?<![\w$-])(?:\$\{{?(?:\w+:)?)?{re.escape(key[1])}\}}?{_VALUE[side.other]}"
@@ -59,29 +64,39 @@ def again(ctx: File, site: Site, side: Side, cues: list[Cue]) -> Cue | None:
     return None
 
 
+def _round(cue: Cue, chain: list[Scope]) -> list[Scope]:
+    """The owners of a config that are nearer to it than the one that says ``cue``."""
+    n = next((n for n, s in enumerate(chain) if cue in s.cues), len(chain))
+    return chain[:n]
+
+
 def _same_config(ctx: File, lang: str, holder: Scope, first: int, site: int, anew: int) -> bool:
     """Whether what starts behind index ``anew``, which sets a role that was set at ``first``, has the config at ``site``."""
     s = ctx.text.s
     line = lines.line_at(s, anew)
     if commented(s, anew, lang) or _SAYS.search(line, 0, max(0, anew - s.rfind("\n", 0, anew) - 1)) is not None:
         return False
-    name = holder.name.rpartition(":")[2].lstrip("$")
-    if re.search(rf"(?<![\w$.])(?:\$(?:\w+:)?)?{re.escape(name)}\s*:?=(?!=)", s[s.find("\n", site) + 1 :]) is not None:
-        return False
     depth = _indent(lines.line_at(s, first))
-    between = s[s.find("\n", site) + 1 : s.rfind("\n", 0, anew) + 1].split("\n")
-    if any(ln.strip() and (_indent(ln) < depth or (depth and _ELSE.match(ln))) for ln in (*between, line)):
+    block = _block(s, s.find("\n", site) + 1 or len(s), depth)
+    if anew >= block[1] or (_indent(line) < depth):
         return False
-    return _CONFIG.search(_rest(s, anew)) is None
+    name = holder.name.rpartition(":")[2].lstrip("$")
+    if re.search(rf"(?<![\w$.])(?:\$(?:\w+:)?)?{re.escape(name)}\s*:?=(?!=)", s[slice(*block)]) is not None:
+        return False
+    if depth and any(_ELSE.match(ln) for ln in s[block[0] : anew].split("\n")):
+        return False
+    start = s.rfind("\n", 0, anew) + 1
+    return _CONFIG.search(s, *_block(s, start, _indent(s[start : anew + 1]))) is None
 
 
-def _rest(s: str, i: int) -> str:
-    """The lines from index ``i`` on to the end of the block that it is in."""
-    start = s.rfind("\n", 0, i) + 1
-    held = s[start:].split("\n")
-    depth = _indent(held[0])
-    end = next((n for n, ln in enumerate(held[1:], 1) if ln.strip() and _indent(ln) < depth), len(held))
-    return "\n".join(held[:end])
+def _block(s: str, start: int, depth: int) -> tuple[int, int]:
+    """The lines from index ``start`` on, up to one that is indented less than ``depth`` or ends a fence."""
+    end = start
+    for line in s[start:].splitlines(keepends=True):
+        if line.strip() and (_indent(line) < depth or line.lstrip().startswith(_FENCE)):
+            break
+        end += len(line)
+    return start, end
 
 
 def _indent(line: str) -> int:

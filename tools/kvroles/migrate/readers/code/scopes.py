@@ -20,8 +20,7 @@ from kvroles.migrate.readers.code.beside import Beside, holds
 from kvroles.migrate.readers.code.conditionals import JOINED
 from kvroles.migrate.readers.code.handed_on import ABOUT_A_SERVER, NAMES
 from kvroles.migrate.readers.code.said import SAYS
-from kvroles.migrate.readers.mapping import objects
-from kvroles.migrate.readers.mapping.inherits import Inherits
+from kvroles.migrate.readers.mapping.inherits import over
 from kvroles.migrate.readers.words import REACH
 
 _THEN = regex(r"(.{1,200}?)\s*\.then(?:_some)?", re.S)  # Rust's ``(role == "prefill").then(|| ...)``
@@ -111,14 +110,12 @@ class Unit(Beside):
         return scope
 
     def _taken_over(self, mapping: Node, node: Node, up: Scope) -> Scope:
-        """The scope of what an object, written as JSON is, holds for a part of it that sets its role anew; else ``up``."""
-        held = grammar.text(self.t, mapping)
-        if held[:1] != "{" or "decod" not in held.lower() or "prefill" not in held.lower():
+        """The scope of what an object holds for a part of it that sets its role anew; ``up`` if none does."""
+        held = grammar.text(self.t, mapping).lower()
+        if "decod" not in held or "prefill" not in held:
             return up
-        found = objects.read(self.t.slice(mapping.start_byte, mapping.end_byte))
-        path = path_to(found[0], node.start_byte - mapping.start_byte) if found is not None else []
-        taken = Inherits(path[0], self.ctx).over(path) if len(path) > 1 else []
-        return Scope("mapping", "", up, taken) if taken else up
+        root = self.mapping(mapping)
+        return over(root, path_to(root, node.start_byte), up, self.ctx)
 
     def _named(self, kind: kinds.Kind, name: str, up: Scope, node: Node) -> Scope:
         scope = Scope(kind.name, name, up)

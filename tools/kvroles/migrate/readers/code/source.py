@@ -119,6 +119,8 @@ class Source(Syntax):
             return Scalar(literal(self.t, node, self.spec, -1, self.string_named), node.start_byte, node.end_byte)
         if node.type in {"dictionary", "object"}:
             return self.mapping(node)
+        if node.type == "literal_value":  # Go's, whose type the one round it says
+            return self.mapping(node) if any(c.type in self.spec.pair for c in node.named_children) else self._seq(node)
         if node.type == "composite_literal" and (body := node.child_by_field_name("body")) is not None:
             return self.mapping(body) if any(c.type in self.spec.pair for c in body.named_children) else self._seq(body)
         if node.type == "call_expression" and self.called(node) == "JSON.stringify":

@@ -15,7 +15,7 @@ from kvroles.evidence import argv, data_cues, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq
 from kvroles.evidence.entries import EXTENDS
-from kvroles.evidence.frames import Cue, Side
+from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import PD, own
 from kvroles.evidence.patterns import regex
 
@@ -90,6 +90,12 @@ class Inherits:
                 words = f"{'.'.join(anew.scope)}: {anew.words}"[:80]
                 return [kinds.EXTENDED.cue(Side.SHARED, words, anew.pos)]
         return []
+
+
+def over(root: Node, path: list[Node], up: Scope, ctx: FileCtx) -> Scope:
+    """``up``, as the owner of the mapping ``root``, with what takes over the config at the end of ``path``."""
+    taken = Inherits(root, ctx).over(path) if len(path) > 1 else []
+    return Scope("mapping", "", up, taken) if taken else up
 
 
 def holds_config(s: str) -> bool:

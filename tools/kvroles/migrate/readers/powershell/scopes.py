@@ -9,11 +9,13 @@ from itertools import islice, pairwise
 from tree_sitter import Node
 
 from kvroles.evidence import argv, comments, conditions, data_cues, kinds, pickers
+from kvroles.evidence.data import path_to
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned, own
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
+from kvroles.migrate.readers.mapping.inherits import over
 from kvroles.migrate.readers.powershell.source import SET, Source
 from kvroles.migrate.readers.shell.script import SERVER
 from kvroles.migrate.readers.template import branches as branches_of
@@ -53,6 +55,9 @@ class Script(Source):
                         scope.find_uses = partial(self._uses, used, owner)
                 case "hash_literal_body":
                     through = self._key(inner) if inner.type == "hash_entry" else None
+                    if not any(o.type == "hash_literal_body" for o in owners[: owners.index(owner)]):
+                        root = self._mapping(owner)
+                        scope = over(root, path_to(root, node.start_byte), scope, self.ctx)
                     scope = data_cues.map_scope(self._mapping(owner), scope, self.ctx, through)
                 case "hash_entry":
                     scope = self._named(kinds.KEY, key := self._key(owner), scope, owner)
