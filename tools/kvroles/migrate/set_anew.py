@@ -29,6 +29,7 @@ _CONFIG = regex(r"kv[-_](?:both|producer|consumer|connector|transfer)|kv(?:Role|
 _ELSE = regex(r"\s*(?:\}?\s*(?:else|elif|elseif|except|catch)\b|;;|\w+\)\s)")
 _SAYS = regex(r"(?i)\b(?:echo|printf?|log\w*|write-\w+|console\.\w+|usage)\b")
 _MANY = 60  # places where one key is set
+_REACH = 20_000  # characters behind a config in which its role is set anew
 
 
 def again(ctx: File, site: Site, side: Side, cues: list[Cue]) -> Cue | None:
@@ -56,7 +57,8 @@ def again(ctx: File, site: Site, side: Side, cues: list[Cue]) -> Cue | None:
             )
         else:
             continue
-        found = re.compile(set_).finditer(ctx.text.s, max(cue.pos, site.pos) + 1)
+        first = max(cue.pos, site.pos) + 1
+        found = re.compile(set_).finditer(ctx.text.s, first, first + _REACH)
         for m in islice(found, _MANY):
             if _same_config(ctx, lang, holder, cue.pos, site.pos, m.start()):
                 words = lines.line_at(ctx.text.s, m.start()).strip()[:80]
@@ -92,7 +94,7 @@ def _same_config(ctx: File, lang: str, holder: Scope, first: int, site: int, ane
 def _block(s: str, start: int, depth: int) -> tuple[int, int]:
     """The lines from index ``start`` on, up to one that is indented less than ``depth`` or ends a fence."""
     end = start
-    for line in s[start:].splitlines(keepends=True):
+    for line in s[start : start + _REACH].splitlines(keepends=True):
         if line.strip() and (_indent(line) < depth or line.lstrip().startswith(_FENCE)):
             break
         end += len(line)

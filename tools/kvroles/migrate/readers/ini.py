@@ -137,7 +137,7 @@ class _Unit:
             return []
         roles: list[inherits.Role] = []
         configs: set[inherits.Path] = set()
-        for m in islice(_SET_FOR.finditer(self.t.s), MANY):
+        for m in islice(_SET_FOR.finditer(self.t.s), 10 * MANY):
             scope = _scope_in(self._section(m.start())[0], m["profile"] or m["host"] or "")
             if inherits.holds_config(m.group()):
                 configs.add(scope)

@@ -7,6 +7,7 @@ given the same config. A scope with a config of its own takes over none, and wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
@@ -92,9 +93,9 @@ class Inherits:
         return []
 
 
-def over(root: Node, path: list[Node], up: Scope, ctx: FileCtx) -> Scope:
+def over(root: Map, path: list[Node], up: Scope, ctx: FileCtx) -> Scope:
     """``up``, as the owner of the mapping ``root``, with what takes over the config at the end of ``path``."""
-    taken = Inherits(root, ctx).over(path) if len(path) > 1 else []
+    taken = root.kept("inherits", lambda: Inherits(root, ctx)).over(path) if len(path) > 1 else []
     return Scope("mapping", "", up, taken) if taken else up
 
 
@@ -178,6 +179,11 @@ def _below(node: Node) -> Iterator[tuple[Scalar | None, Path, Node]]:
             yield None, (f"[{n}]",), child
 
 
+def _ways(node: Node) -> dict[int, Path]:
+    """The way from a node to each that it holds."""
+    return {id(child): parts for _, parts, child in _below(node)}
+
+
 def _keys(path: list[Node]) -> tuple[Path, Path]:
     """The way along ``path``, and the scope that holds the config at its end."""
     keys: Path = ()
@@ -185,7 +191,8 @@ def _keys(path: list[Node]) -> tuple[Path, Path]:
     for node, inner in pairwise(path):
         if config is None and isinstance(node, Map) and any("onnector" in key.value for key, _ in node.pairs):
             config = keys
-        keys += next((parts for _, parts, child in _below(node) if child is inner), ())
+        if isinstance(node, Map | Seq):
+            keys += node.kept("ways", partial(_ways, node)).get(id(inner), ())
     held = keys if config is None else config
     if config is None and held[-1:] == ("value",) and isinstance(path[-2], Map) and path[-2].get("name") is not None:
         held = held[:-1]  # of a list of variables

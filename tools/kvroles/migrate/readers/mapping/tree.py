@@ -28,6 +28,7 @@ _DEFINED = r"(?m)^[ \t]+[\"']?{}[\"']?:[ \t]*([^\n]*(?:\n[ \t]{{4,}}[^\n]*){{0,3
 _DENIES = regex(r"\bNot\b")
 _GENERATORS = (["configMapGenerator"], ["secretGenerator"])
 # A document of Spring's that holds for one profile: it is laid over the one without.
+_PROFILES = ("on-profile", "spring.profiles")
 _OF_PROFILE = regex(r"\bon-profile\b|\bspring\.profiles\b")
 # Keys of what a test of manifests expects.
 _ASSERTS = frozenset({"assert", "asserts"})
@@ -146,7 +147,8 @@ class Tree:
     @cached_property
     def _inherits(self) -> Inherits:
         s = self.source.s
-        over = (d.root for d in self.beside if d is not self and _OF_PROFILE.search(s, d.root.start, d.root.end))
+        profiles = self.beside if any(word in s for word in _PROFILES) else ()
+        over = (d.root for d in profiles if d is not self and _OF_PROFILE.search(s, d.root.start, d.root.end))
         return Inherits(self.root, self.ctx, over)
 
     # -- owners -------------------------------------------------------------------------------------------------------
