@@ -70,6 +70,7 @@ _LAST = regex(r"[./]")
 _KEY = regex(r"[\w./-]*")
 _REST = regex(r"\w*")
 _GIVEN = regex(r"(?<![\w$.])(\w+)\s*(?::[^=\n]{1,60})?=\s*(?:new\s+)?[\w.]*\s*\Z")
+_PASSED = regex(r"\s(?:-e|--env)[ =]+[\"']?\w*\Z")
 _CHILDREN = regex(r"onnectors\\*[\"']?\]?\s*(?::=|=>|[:=])\s*\Z")
 _FILTER = regex(r"(?:^|[\s'\"|(,])\.[\w.\[\]-]*\"?[\w-]*\Z")  # before the end of a key of jq's and yq's
 _ROLE = regex(r"(?i)role|<<:")  # or a merge, which the reader of YAML sees to
@@ -101,16 +102,28 @@ def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Call
     if lang == "unit" and any(map(str.isupper, keys)) and (m := _ENVIRONMENT_FILE.search(s)) is not None:
         return m.group()[:60]  # systemd's: what is read there replaces what the unit sets
     alone = (m for m in said if m.ours and counts(m) and _key(s, m).rpartition(".")[2] in keys and _alone(s, m))
+    if lang == "shell" and (" -e" in s or "--env" in s):
+        alone = (m for m in alone if not _passed(s, m, said, connector))
     return next((_shown(s, m) for m in alone), "")
 
 
-def nixl_alone(s: str, said: list[Mention], lang: str, counts: Callable[[Mention], bool]) -> str:
+def nixl_alone(s: str, said: list[Mention], connector: str, lang: str, counts: Callable[[Mention], bool]) -> str:
     """The words by which a text sets NIXL's connector with no role beside it: it is laid over another config, that of another
     connector. Empty if it does not, or if it is a page, whose parts are of their own."""
     if lang in _PAGES:
         return ""
     found = (m for m in said if _is_nixl(m) and counts(m) and _alone(s, m) and not _spread(s, m))
+    if " -e" in s or "--env" in s:
+        found = (m for m in found if not _passed(s, m, said, connector))
     return next((_shown(s, m) for m in found), "")
+
+
+def _passed(s: str, m: Mention, said: list[Mention], connector: str) -> bool:
+    """Whether a mention is of the environment that one command gives a container, as each of the other ``connector`` is: what
+    one container is given says nothing of another. Not where a file gives it the rest."""
+    line = s[s.rfind("\n", 0, m.at) + 1 : s.find("\n", m.at) if "\n" in s[m.at :] else len(s)]
+    others = [o for o in said if o.value == connector]
+    return "--env-file" not in line and all(_PASSED.search(s, max(0, o.at - _NEAR), o.at) for o in (m, *others))
 
 
 def _spread(s: str, m: Mention) -> bool:

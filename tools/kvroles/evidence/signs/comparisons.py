@@ -32,9 +32,16 @@ _ARM_AFTER = regex(rf"^{Q}\s*(?:\|[^)\n]{{0,80}})?\)")
 _ARM_BEFORE = regex(rf"(?:^|\n|;;|\bin[ \t])[ \t]*\(?(?:[\w*\"'-]+\s*\|\s*)*{Q}$")
 _GLOB_AFTER = regex(r"\*[\"'\s]")  # "*kv_both*"
 _PATTERN_KEY = regex(rf"\bpattern[-_]regexp?[\"']?:[ \t]*{Q}$|(?i:\bselect-string\b[^\n|;]*-pattern[ \t]+){Q}$")
-_PYGREP = regex(r"(?m)^[ \t]+(?:-[ \t]+)?language:[ \t]*[\"']?pygrep\b")  # a hook of pre-commit that searches
+_PYGREP = regex(
+    r"(?m)(?:^[ \t]+(?:-[ \t]+)?|[{,][ \t]*)language:[ \t]*[\"']?pygrep\b"
+)  # a hook of pre-commit that searches
 _ITEM_ABOVE = regex(r"\n[ \t]*-[ \t]")
-_ENTRY = regex(r"^[ \t]+(?:-[ \t]+)?(?:entry|name):[^\n]*$")
+_ENTRY = regex(r"^[ \t]+(?:-[ \t]+)?(?:\{(?:[^\n]*,)?[ \t]*)?(?:entry|name):[^\n]*$")
+# What Renovate looks for, and Semgrep in its rules.
+_MATCHED = regex(
+    r"\bmatchStrings[\"']?\s*:\s*\[(?:\s*([\"'])(?:\\.|(?!\1)[^\n\\])*\1\s*,)*\s*([\"'])(?:\\.|(?!\2)[^\n\\])*$"
+)
+_RULE = regex(r"[ \t]*(?:-[ \t]+)?pattern(?:-[a-z]+)*:[ \t]+\S")
 _JQ = regex(rf"\b[jy]q\s[^\n]*\b(?:test|match|capture|scan)\(\s*{Q}$")
 # A query's condition: ``WHERE kv_role = 'kv_both'``.
 _WHERE = regex(rf"(?i)\b(?:where|and|or|not|having|on|when)\s+[\w.\"`]+\s*(?:=|<>|!=|like|in\s*\([^()]*)\s*{Q}%?$")
@@ -116,6 +123,7 @@ def searched(p: Place) -> bool:
             _PATTERN_BEFORE.search(p.line),
             _PATTERN_KEY.search(p.line),
             _PYGREP.search(_hook(p)) if p.lang == "yaml" and _ENTRY.match(p.line) else None,
+            _MATCHED.search(p.before) if "matchStrings" in p.before else None,
             _between_slashes(p),
             _JQ.search(p.line) if p.lang == "shell" and "(" in p.line else None,
             _LOOKED_FOR.search(p.line) if p.lang == "python" else None,
@@ -125,6 +133,13 @@ def searched(p: Place) -> bool:
             _SED.search(p.line) if has_sed(p.line) else None,
         )
     )
+
+
+def of_rule(s: str, i: int) -> bool:
+    """Whether index ``i`` of YAML stands in a pattern of a rule of Semgrep's: code to look for, an object of it too."""
+    if "languages:" not in s or "severity:" not in s or "rules:" not in s:
+        return False
+    return _RULE.match(s, s.rfind("\n", 0, i) + 1) is not None
 
 
 def _hook(p: Place) -> str:

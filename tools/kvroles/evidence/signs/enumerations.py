@@ -93,6 +93,11 @@ _TAKES = regex(
 )
 _OF_ROLES = regex(r"(?i)(?:roles|kinds|types|symbols|values)[\"']?\s*[:=]\s*$")
 _TAKEN_IN_TURN = regex(r"(?i)\b(?:matrix|sweep|grid|parallel|axes|strategy|param(?:eter)?s)\b[\"']?\s*[\]:={]")
+# The values that a parameter of a pipeline may have: its name and its type stand beside them.
+_TYPED = regex(
+    r"(?m)^[ \t]*-[ \t]+name:[^\n]*\n(?:[ \t]+\w+:[^\n]*\n)*?[ \t]+type:[ \t]*string\b[^\n]*\n"
+    r"(?:[ \t]+\w+:[^\n]*\n)*?[ \t]+values:[^:]*\Z"
+)
 _EXPANDED = regex(r"(?<![$\w])\{[\w,]*$")
 _HELD = regex(r"[\w)\]][ \t]+$")  # what a list stands behind with nothing but a blank between
 _QUALIFIED = regex(r"\b[A-Z]\w*$")  # ``List`` of ``List.of(``
@@ -101,6 +106,10 @@ _LITERAL_BEFORE = regex(rf"(?:\b(?:[A-Za-z]\w*\.)?[lL]iteral\(\s*|[\"']?const[\"
 _LITERAL_AFTER = regex(rf"{Q}\s*(?:[),}}\]]|\r?\n|$)")
 _LITERAL_OTHER = regex(rf"(?:[lL]iteral\(\s*|[\"']?const[\"']?:\s*){OTHER}")
 _ONE_OF = regex(r"\boneof=(?:[\w-]+ )*$")  # `validate:"oneof=kv_producer kv_both"`
+_OF_SCHEMA = regex(r"<(?:\w+:)?enumeration\s+value\s*=\s*[\"']$")  # of XML
+_OF_API = regex(
+    rf"\bx-enum-[\w-]+[\"']?:[ \t]*(?:\{{[^{{}}]*|\r?\n(?:[ \t]+\w+:[^\n]*\n)*[ \t]+){Q}$"
+)  # of OpenAPI, by their keys
 _LITERAL_CALL = regex(rf"[lL]iteral\(\s*{Q}$")
 _ENUM_OF = regex(r"\benum\s*\[[^\[\]]*$")  # Nix: types.enum [ "kv_producer" "kv_both" ]
 # The words that a shell offers to complete a command with.
@@ -190,7 +199,9 @@ def _one_argument(before: str, k: int) -> bool:
 def _names_all(p: Place, near: str) -> bool:
     """Whether a list of data that names all roles stands behind a key for such a list: what a matrix, a loop or the setting
     ``role`` takes in turn is none."""
-    return _OF_ROLES.search(near) is not None and _TAKEN_IN_TURN.search(p.before) is None
+    if _OF_ROLES.search(near) is None:
+        return False
+    return _TAKEN_IN_TURN.search(p.before) is None or _TYPED.search(p.before) is not None
 
 
 def _joined(p: Place) -> bool | None:
@@ -239,6 +250,10 @@ def _of_all(p: Place) -> bool:
 
 def literal(p: Place) -> bool:
     """One of the values that a type or a schema lets be, the others standing beside it."""
+    if "enumeration" in p.line and _OF_SCHEMA.search(p.line):
+        return True
+    if "x-enum-" in p.before and _OF_API.search(p.before):
+        return True
     if _ONE_OF.search(p.line) or ("enum" in p.before and _ENUM_OF.search(p.before) is not None):
         return True
     if not _LITERAL_BEFORE.search(p.before) or not _LITERAL_AFTER.match(p.after):

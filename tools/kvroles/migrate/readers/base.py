@@ -226,7 +226,7 @@ class File(FileCtx):
             here = substitutes.in_text(s, said, connector, self._lang, self._may_set)
             self._kept[key] = (
                 here
-                or substitutes.nixl_alone(s, said, self._lang, self._may_set)
+                or substitutes.nixl_alone(s, said, connector, self._lang, self._may_set)
                 or substitutes.sourced(path, s, self._lang)
                 or substitutes.beside(path, name, s, said, connector, lambda m: not self._of_another(m))
             )

@@ -10,6 +10,7 @@ from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.names import split_name
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs import signs
+from kvroles.evidence.signs.comparisons import of_rule
 from kvroles.evidence.signs.messages import explained
 from kvroles.evidence.text import TOKEN, Text
 from kvroles.migrate import connectors, connectors_in_text
@@ -50,6 +51,7 @@ _WORD_LIST = regex(
     r"|(?:^|/)[\w.-]*(?:spelling|word-?list)[\w.-]*\.txt$"
 )
 _WORD_ALONE = regex(rf"(?m)^[ \t]*{TOKEN}[ \t]*\r?$")
+_PLAIN_WORDS = regex(r"[A-Za-z][A-Za-z']*(?:,? [a-z][a-z']*){2,20},? kv_both(?:[,.]? [a-z][a-z']*){0,20}[.!]?[ \t]*\r?")
 _LINES_OF_JSON = regex(r"\.(?:jsonl|ndjson)$")
 # {{ prefill_kv | default('...') }}
 _DEFAULTED = regex(
@@ -216,14 +218,23 @@ def _accounted(
         return site
     if site is not None and site.kind == "role" and explained(t.s, i):
         return site._replace(kind="message")
+    if site is not None and site.kind == "role" and lang == "yaml" and of_rule(t.s, i):
+        return site._replace(kind="pattern")
     if site is not None and site.kind not in _BARE and connectors.kind_of(site.connector, ctx.nixl) is not Kind.UNKNOWN:
         return site
     sign = signs.sign_of(t.s, i, lang)
-    if site is not None and site.kind == "word" and sign == "prose":
+    if site is not None and site.kind == "word" and sign == "prose" and not _of_a_page(t.s, i, ctx):
         sign = ""
     if site is not None and site.kind not in _BARE:  # a role by its key, whoever's it is: a sentence near by is no sign
         return site if sign in {"", "prose", "key"} else site._replace(kind=sign)
     return Site(t.at(i), site.scope if site is not None else up, sign or "unread", site.connector if site else None)
+
+
+def _of_a_page(s: str, i: int, ctx: File) -> bool:
+    """Whether the line of index ``i`` is of plain words, in a file of text: it is no command."""
+    a, b = s.rfind("\n", 0, i) + 1, s.find("\n", i)
+    line = s[a : b if b >= 0 else len(s)]
+    return ctx.name.lower().endswith(".txt") and _PLAIN_WORDS.fullmatch(line) is not None
 
 
 def language(name: str, t: Text) -> str:

@@ -74,6 +74,7 @@ _BY_SUFFIX = {
     ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript", ".mts": "typescript", ".cts": "typescript",
     ".tsx": "tsx", ".ps1": "powershell", ".psm1": "powershell", ".psd1": "powershell", ".tf": "hcl", ".tofu": "hcl",
     ".tfvars": "hcl", ".hcl": "hcl", ".nomad": "hcl", ".sls": "yaml",
+    ".mmd": "log", ".mermaid": "log",
 }  # fmt: skip
 
 
