@@ -77,6 +77,10 @@ class State:
         self.said: list[tuple[int, str]] = []  # the lines of the paragraph above: number, text
         self.beside: list[str] = []  # the items of the same list above that, with blank lines between
 
+    def forget(self) -> None:
+        """What was said above is not said of what comes next."""
+        self.said, self.beside = [], []
+
     def copy(self) -> State:
         """A copy for a block, whose owners may be asked for when the reader is further on."""
         state = State()

@@ -105,7 +105,7 @@ class _Document(Scopes):
                 return i + 1  # a note in a tab
             self.state.tab = (md.without_tags(title), i)
             self.state.tab_indent = len(line) - len(line.lstrip()) if m["a"] or m["b"] or m["f"] else -1
-            self.state.said = []
+            self.state.forget()
             self.sections.append((self.starts[i], self._section(self.state)))
             return i + 1
         if line.rstrip().endswith("::") and not line.lstrip().startswith(".."):
@@ -134,7 +134,9 @@ class _Document(Scopes):
                 below = self.lines[i + 1] if i + 1 < len(self.lines) else ""
                 goes_on = above.is_item(line) or below.lstrip(" \t>").startswith(": ")
                 said = [text for _, text in self.state.said]
-                self.state.beside = [*self.state.beside, *(unit.text for unit in above.units(said))] if goes_on else []
+                self.state.beside = (
+                    [*self.state.beside, *(u.text for u in above.units(said) if u.item)] if goes_on else []
+                )
                 self.state.said = []
             self.state.said.append((i, line.strip()))
 
@@ -147,7 +149,7 @@ class _Document(Scopes):
         own ``title`` stands in line ``titled``."""
         block = md.Block(first, last, strip, quote, lang, title, self.state.copy())
         self.blocks.append(block)
-        self.state.said = []
+        self.state.forget()
         span = self._span(block)
         if "kv_both" not in self.t.s[span[0] : span[1]]:
             return

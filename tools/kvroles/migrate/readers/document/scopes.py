@@ -54,7 +54,7 @@ class Scopes:
         while self.state.headings and self.state.headings[-1][0] >= level:
             self.state.headings.pop()
         self.state.tab = None
-        self.state.said = []
+        self.state.forget()
         self.state.headings.append((level, title, i))
         self.sections.append((self.starts[i], self._section(self.state)))
 
