@@ -5,7 +5,7 @@ The last item of several is about the block only as far as none beside it is abo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kvroles.evidence.context import FileCtx
@@ -58,8 +58,18 @@ def titled(texts: Sequence[str], ctx: FileCtx) -> Side | None:
         side = ctx.title_side(last.text)
     if side is None or len(texts) == 1 or is_item(texts[-1]) or _ENDS.search(texts[-2]):
         return side
-    sentence = sentences(" ".join(texts))[-1]
-    return None if side.other in prose_sides(sentence) and ctx.title_side(sentence) is not side else side
+    named = any(side.other in prose_sides(text) for text in _begun(texts))
+    return None if named and ctx.title_side(sentences(" ".join(texts))[-1]) is not side else side
+
+
+def _begun(texts: Sequence[str]) -> Iterator[str]:
+    """What stands of the last line's sentence in the lines above it."""
+    for text in reversed(texts[:-1]):
+        *before, begun = sentences(text)
+        if not _ENDS.search(text):
+            yield begun
+        if before or _ENDS.search(text):
+            return
 
 
 def contradicted(side: Side, texts: Sequence[str], beside: Sequence[str], ctx: FileCtx, *, inside: bool) -> bool:

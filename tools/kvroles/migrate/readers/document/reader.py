@@ -91,7 +91,12 @@ class _Document(Scopes):
             title = md.title(line) if "=" in line else ""
             return self._delimited(i + 1, nxt.strip(), lang, title)
         u = None
-        if nxt[:1] in md.UNDERLINES and line[0] not in " \t" and not md.UNDERLINE.match(line):
+        if (
+            nxt[:1] in md.UNDERLINES
+            and line[0] not in " \t"
+            and not md.BULLET.match(line)
+            and not md.UNDERLINE.match(line)
+        ):
             u = md.UNDERLINE.match(nxt)
         if u is not None and (u.group(1) not in "`~" or len(nxt.strip()) >= max(4, len(line.strip()))):
             mark = u.group(1)
@@ -132,11 +137,12 @@ class _Document(Scopes):
                 self.again.append((i, self.state.copy()))
             if self.state.said and self.state.said[-1][0] != i - 1:
                 below = self.lines[i + 1] if i + 1 < len(self.lines) else ""
-                goes_on = above.is_item(line) or below.lstrip(" \t>").startswith(": ")
-                said = [text for _, text in self.state.said]
-                self.state.beside = (
-                    [*self.state.beside, *(u.text for u in above.units(said) if u.item)] if goes_on else []
-                )
+                items = [unit.text for unit in above.units([text for _, text in self.state.said]) if unit.item]
+                goes_on = above.is_item(line) or line[0] in " \t" or below.lstrip(" \t>").startswith(": ")
+                if goes_on:
+                    self.state.beside += items  # in place: a list may be long
+                else:
+                    self.state.beside = []
                 self.state.said = []
             self.state.said.append((i, line.strip()))
 
