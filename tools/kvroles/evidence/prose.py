@@ -344,19 +344,32 @@ def _changes(behind: str, side: Side) -> bool:
             continue
         if _AS_WELL.search(clause) is not None or (_leads(clause[: m.start()]) and _HERE.match(clause, m.end())):
             return True
-    if any(turns_to(text, side.other) for text in sentences(behind)[1:]):
+    if any(turns_to(text, side.other) for text in _PIECE.split(behind)[1:]):
         return True
     return any(_opens(c, side.other) for c in re.split(r"[,;.，。；]|[(\[](?=or\s)", behind)[1:])
 
 
 _SENTENCE = regex(r"(?<=[.!?])\s+|(?<=[。！？])")
-# "To get a decode worker, append ..."; "if you want decode, ..."; "decode is started the same way".
+_PIECE = regex(r"(?<=[.!?])\s+|(?<=[。！？])|[;；(（]|\s[-–—]+\s")
+# "To get a decode worker, append ..."; "if you want decode, ..."; "for decode change ...".
 _TURNS = regex(
     r"(?i)^\W*(?:(?:and|but|then|also|alternatively|similarly|likewise|afterwards|later)\b[\s,]*)?(?:for|as\s+for|(?:if|when)\s+you"
     r"|(?:in\s+order\s+)?to\s+(?:(?:also|then|instead)\s+)?(?:add|bring|build|create|deploy|get|have|launch|make|obtain|run|serve|set|spawn"
-    r"|spin|start|turn|use))\b(?P<what>[^,;:，；：]*)"
+    r"|spin|start|turn|use))\b(?P<what>[^,;:，；：]*)(?P<end>[,:，：]?)"
+)
+# "Repeat for decode"; "run it a second time for decode"; "change the port to get decode".
+_VERB = (
+    r"(?:adapt|add|adjust|append|change|choose|copy|do|edit|launch|modify|pass|pick|repeat|replace|rerun|re-run|reuse|run|set|start"
+    r"|swap|switch|use)\b"
+)
+_DOES = regex(rf"(?i)\b{_VERB}")
+_REPEATS = regex(
+    rf"(?i)^\W*(?:(?:and|but|then|also|now|just|simply)\b[\s,]*)*{_VERB}[^.;]*?\b(?:for|as|to\s+(?:get|have|run|start|launch))\s+"
+    r"(?:(?:an?|the|each|every|your|all)\s+)?(?P<what>[^\W\d_]+)(?=\s*(?:$|[.,;:!)(]|(?:with|by|too|as|and|using|on|in)\b"
+    r"|(?:node|server|worker|instance|pod|engine|side)s?\b))"
 )
 _LIKEWISE = regex(r"(?i)\b(?:same|likewise|similarly|analogous\w*|identical\w*|as\s+well|too|also)\b")
+_REFERS = regex(r"(?i)\b(?:see|refer)\b")
 
 
 def sentences(text: str) -> list[str]:
@@ -366,11 +379,13 @@ def sentences(text: str) -> list[str]:
 
 def turns_to(sentence: str, side: Side) -> bool:
     """Whether a sentence says what to do for a server of a side, or that it is started in the same way."""
-    if side not in prose_sides(sentence):
+    if side not in prose_sides(sentence) or _REFERS.search(sentence) is not None:
         return False
     m = _TURNS.match(sentence)
-    if m is not None and side in prose_sides(m["what"]):
+    if m is not None and side in prose_sides(m["what"]) and (m["end"] or _DOES.search(m["what"]) is not None):
         return not depends(m["what"])
+    if any(side in prose_sides(m["what"]) for m in _REPEATS.finditer(sentence)):
+        return not depends(sentence)
     return _LIKEWISE.search(sentence) is not None and opens_with(sentence) is side
 
 
