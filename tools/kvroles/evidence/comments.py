@@ -9,7 +9,8 @@ from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import alike_said, sides_for_values, starts_something, turns_to
+from kvroles.evidence.phrases import starts_something
+from kvroles.evidence.prose import alike_said, sides_for_values, turns_to
 
 _CONFIG = regex(r"kv_(?:both|producer|consumer)|kv[-_]transfer[-_]config|kv_connector")
 _ENDS = regex(r"[.:;!?。：；！？)]\s*$")

@@ -26,7 +26,8 @@ from kvroles.evidence.names import (
     unknown_words,
 )
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import by_trade, depends, sides_for_values, title_side, without_phases
+from kvroles.evidence.phrases import depends
+from kvroles.evidence.prose import by_trade, sides_for_values, title_side, without_phases
 from kvroles.evidence.text import Text, occurrences
 
 MAX_NESTING = 12

@@ -9,7 +9,7 @@ from tree_sitter import Node
 from kvroles.evidence import comments, kinds
 from kvroles.evidence.frames import Cue, Scope
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import announces, past
+from kvroles.evidence.phrases import announces, past
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.conditionals import Conditionals
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Side
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import announces, excludes, opens_with, prose_sides, sentences, turns_to
+from kvroles.evidence.phrases import announces, excludes
+from kvroles.evidence.prose import opens_with, prose_sides, sentences, turns_to
 from kvroles.migrate.readers.document import lines as md
 
 _ITEM = regex(r"[ \t>]*(?:[-+•◦▪·]|\*{1,5}|\.{1,5}|#\.|\(?(?:\d{1,3}|[a-z])[.)])[ \t]+|[ \t>]*:[ \t]+")

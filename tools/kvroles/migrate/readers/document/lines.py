@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from kvroles.evidence.frames import Side
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import announces, depends, excludes, prose_sides
+from kvroles.evidence.phrases import announces, depends, excludes
+from kvroles.evidence.prose import prose_sides
 
 FENCE = regex(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"

@@ -13,7 +13,8 @@ from kvroles.evidence import decide, kinds
 from kvroles.evidence.frames import Scope, Side
 from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import alike_said, both_said, depends, excludes, joined, opens_with, prose_sides
+from kvroles.evidence.phrases import depends, excludes
+from kvroles.evidence.prose import alike_said, both_said, joined, opens_with, prose_sides
 from kvroles.evidence.text import Text
 from kvroles.migrate.readers import lines
 from kvroles.migrate.readers.base import File

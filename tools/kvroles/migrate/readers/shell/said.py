@@ -10,7 +10,8 @@ from tree_sitter import Node
 from kvroles.evidence import argv, comments, given, kinds
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.prose import past, sides_for_values, without_past
+from kvroles.evidence.phrases import past, without_past
+from kvroles.evidence.prose import sides_for_values
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name, variable_printed
