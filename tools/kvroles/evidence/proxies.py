@@ -78,7 +78,7 @@ def servers(what: Iterable[Told]) -> dict[str, Side]:
 
 # Before a port or a host: the flag, the setting or the command by which a server is given it.
 _GIVEN = (
-    r"(?i)(?:(?<![a-z])(?:port|host(?:name)?|name|ssh)|\s-[pHh])[\"']?[\s=:,\"'\\]{{1,4}}(?:[\w.-]+@)?{0}(?![\w.-]*\w)"
+    r"(?i)(?:(?<![a-z])(?:port|host(?:name)?|name|ssh)|\s-[pHh])[\"']?[\s=:,\"'\\]{{1,8}}(?:[\w.-]+@)?{0}(?![\w.-]*\w)"
 )
 
 _MANY = 500  # ports and hosts that the proxies of one document are told

@@ -10,6 +10,7 @@ from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.proxies import Reach
 from kvroles.evidence.signs import signs
 from kvroles.evidence.text import TOKEN_RE, Text, join
 from kvroles.migrate.readers import mentions
@@ -17,6 +18,7 @@ from kvroles.migrate.readers.base import ByLine, File
 from kvroles.migrate.readers.document import above
 from kvroles.migrate.readers.mapping import objects
 
+_HEADING = regex(r"(?m)^(?P<level>#{1,6})[ \t]")
 _ROLE = regex("kv_both|kv_producer|kv_consumer")
 
 
@@ -32,6 +34,8 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     cells = got[0].get("cells") if got and isinstance(got[0], Map) else None
     if not isinstance(cells, Seq):
         return ctx.read(t, up, "json")
+    if ctx.told_of:
+        ctx.reach = Reach(t.s, ctx.told_of, _headings(cells))
     out: list[Site] = []
     section = up
     read: list[tuple[Text, Scope]] = []
@@ -56,6 +60,12 @@ def _read(t: Text, up: Scope, ctx: File) -> list[Site]:
     left = [t.at(i) for i in t.tokens() if t.at(i) not in known]
     kind = "log" if left and _parses(t.s) else "unread"
     return out + [Site(place, up, kind) for place in left]
+
+
+def _headings(cells: Seq) -> list[tuple[int, int]]:
+    """The headings in a notebook's cells: their indices in the file and their levels."""
+    texts = [_source(c) for c in cells.items if isinstance(c, Map) and c.scalar("cell_type") == "markdown"]
+    return [(t.at(m.start()), len(m["level"])) for t in texts for m in _HEADING.finditer(t.s)]
 
 
 def _parses(s: str) -> bool:

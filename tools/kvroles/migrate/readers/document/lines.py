@@ -14,6 +14,8 @@ FENCE = regex(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
 )
 ATX = regex(r"^[ \t>]{0,3}(?P<level>#{1,6}|={2,6}(?![ \t]*\x22))[ \t]+(?P<title>.*\S)[ \t]*\r?$")
+BOLD = regex(r"[ \t>]*\*\*[^*]+\*\*:?[ \t]*\r?$")
+LOWEST = 7  # of the levels of headings: a line of bold letters
 HTML_HEADING = regex(r"(?i)^[ \t]*<h(?P<level>[1-6])\b[^>]*>(?P<title>.*?)</h[1-6]>")
 UNDERLINE = regex(r"^([=\-~^\"'`#*+])\1{2,}[ \t]*\r?$")
 DIRECTIVE = regex(

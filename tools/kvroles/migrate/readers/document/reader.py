@@ -383,7 +383,7 @@ class _Document(Scopes):
 
 
 class _Outline(_Document):
-    """The headings of a document: their indices and levels."""
+    """The headings of a document, lines of bold letters among them: their indices and levels."""
 
     def __init__(self, t: Text, up: Scope, ctx: File) -> None:
         super().__init__(t, up, ctx)
@@ -391,6 +391,10 @@ class _Outline(_Document):
 
     def _heading(self, level: int, title: str, i: int) -> None:  # noqa: ARG002 (a document's own has it)
         self.headings.append((self.starts[i], level))
+
+    def _say(self, i: int, line: str) -> None:
+        if "**" in line and md.BOLD.match(line):
+            self.headings.append((self.starts[i], md.LOWEST))
 
     def _block(self, *_: object) -> None: ...
 
