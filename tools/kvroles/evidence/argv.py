@@ -45,6 +45,11 @@ _BARE = regex(
 _OTHER_END = regex(
     r"(?i)(?:^|[-_])(?:peers?|remote|upstream|proxy|router|connect\w*|target|dest\w*|bootstrap|registry|backend|backends|from|to|next|prev\w*|other)(?:[-_]|$)"
 )
+# A flag of a phase, which each server goes through.
+_TUNES = regex(r"prefill|decod")
+# A variable that holds an address, and the flags whose address is the server's own.
+_ADDRESS = regex(r"(?i)\$[({]{0,2}\w*_(?:urls?|uri|addr(?:ess)?|endpoints?|hosts?|ips?)[)}\"']*(?::|/|$)")
+_OWN_ADDRESS = regex(r"(?i)^-[wHh]$|host|(?:^|-)ip(?:-|$)|addr|bind|listen|node|machine|advertis|public|name|self|own")
 _PORT_FLAG = regex(r"^--?(?:port|http-port|server-port|p|publish)$")
 _ENV = regex(r"^([A-Za-z_]\w*)=(.*)$", re.S)
 _EXPORT = regex(r"^--\w+=")
@@ -263,6 +268,8 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         return []
     if mentioned(flag) or _OTHER_END.search(flag) or not names.own(flag):
         return []  # the address of the other side, a kernel's switch, what is left out
+    if flag and (_TUNES.search(flag) or (_ADDRESS.search(value) and not _OWN_ADDRESS.search(flag))):
+        return []  # how a phase runs in any server; a server that this one is told of
     if _PORT_FLAG.match(flag):
         number = value.split(":")[0] if flag in {"-p", "--publish"} else value
         key = "$" + m.group(1) if (m := re.match(r"\$\{?(\w+)", number)) else number

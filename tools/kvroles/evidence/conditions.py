@@ -34,7 +34,12 @@ _LIKE = frozenset(
     {"startswith", "endswith", "startsWith", "endsWith", "hasPrefix", "hasSuffix", "HasPrefix", "HasSuffix", "contains"}
     | {"Contains", "includes", "equals", "equalsIgnoreCase", "EqualFold", "eq", "starts_with", "ends_with", "__eq__"}
 )
-_SEVERAL = ("roles", "modes", "stages", "sides", "phases")  # a server may have both
+# What ends so holds several: a server may have both, and a deployment has.
+_SEVERAL = (
+    "roles", "modes", "stages", "sides", "phases", "pools", "workers", "servers", "nodes", "components", "groups", "services",
+    "targets", "instances", "kinds", "types", "topology", "layout", "shape", "deployment", "features",
+)  # fmt: skip
+_LOOKED_IN = regex(r"\$\{?(\w+)[^=\n]{0,40}=[=~]?\s*(?:\*|[\w-]+\*)")
 # Calls that give what they are given, or a default.
 _SAME = frozenset({*KEEPS, "string", "str", "bool", "quote", "default", "d"})
 # Calls that read a value that is set elsewhere.
@@ -44,19 +49,20 @@ _SUBJECTS = frozenset({"vllm", "llm", "worker", "node", "instance", "server", "p
 # A name with what it is a member of: ``peer.role``, ``peer?.role``, ``cfg["peer"]["role"]``, ``$peer->role``.
 _MEMBERS = regex(r"[A-Za-z_]\w*(?:(?:\.|\?\.|->|::|\[[\"'])\w+(?:[\"']\])?)*")
 # Ansible's names of the host and its groups: they are asked for a side as a role is.
-_GROUPS = frozenset({"group_names", "inventory_hostname", "hostname", "ansible_hostname", "groups"})
+_OWN_GROUPS = frozenset({"group_names", "inventory_hostname", "hostname", "ansible_hostname"})
+_GROUPS = _OWN_GROUPS | {"groups"}  # which are those of every host
 
 
 def holds(words: str, *, shell: bool = False) -> Side | None:
     """The side that the condition ``words`` being true means: prefill, decode, shared (either of the two), or None."""
-    node = parsed(words, shell)
+    node = _parsed(words, shell=shell)
     return _says(node) if node is not None else None
 
 
 def told(words: str, *, value: bool, shell: bool = False) -> tuple[Side | None, bool]:
     """What the condition ``words`` having the truth ``value`` tells: a side, and whether the server is of it (True) or is not
     (False). That it is not of one side makes it one of the other only where there is no third."""
-    node = parsed(words, shell)
+    node = _parsed(words, shell=shell)
     if node is None:
         return None, True
     node, value = _affirmed(node, value)
@@ -67,9 +73,17 @@ def told(words: str, *, value: bool, shell: bool = False) -> tuple[Side | None, 
     return side, value
 
 
+def _parsed(words: str, *, shell: bool) -> Expression | None:
+    """The condition ``words``; None if it is of no known shape, or looks for a word in what holds several:
+    ``$POOLS = *prefill*``."""
+    if shell and any(m[1].lower().endswith(_SEVERAL) for m in _LOOKED_IN.finditer(words)):
+        return None
+    return parsed(words, shell)
+
+
 def compared(words: str, *, shell: bool = False) -> str:
     """The last part of the name that a condition compares with a side; empty if it compares none."""
-    whole = parsed(words, shell)
+    whole = _parsed(words, shell=shell)
     if whole is None:
         return ""
     node, _ = _affirmed(whole, True)
@@ -99,7 +113,7 @@ def members(asked: str) -> list[str]:
 def boolean(words: str, *, shell: bool = False) -> bool:
     """Whether a condition asks a truth that is named for a side (``is_prefill``), or for the first so many of numbered servers:
     where it does not hold, the server is of the other side."""
-    whole = parsed(words, shell)
+    whole = _parsed(words, shell=shell)
     if whole is None:
         return False
     node, _ = _affirmed(whole, True)
@@ -160,7 +174,9 @@ def _says(node: Expression) -> Side | None:
         case "call":
             return _of_call(node)
         case "name" | "index":
-            return condition_side(_last(node)) if own(_whole(node)) else None
+            whole = _whole(node)
+            one_of = whole.rpartition(".")[0].lower().endswith(_SEVERAL)  # ``groups.prefill``: there is such a group
+            return condition_side(_last(node)) if own(whole) and not one_of else None
         case _:
             return None
 
@@ -175,7 +191,7 @@ def _of_comparison(node: Expression) -> Side | None:
         return count_side(right.word)
     if node.word == "in":
         if left.kind in {"string", "call"}:
-            asked = role_key(_last(right).removesuffix("s")) or _last(right) in _GROUPS
+            asked = role_key(_last(right).removesuffix("s")) or _last(right) in _OWN_GROUPS
             return _value_side(left) if asked and not _last(right).lower().endswith(_SEVERAL) else None
         if right.kind == "index" and right.word in _GROUPS and len(right.args) == 2:
             return _value_side(right.args[1])

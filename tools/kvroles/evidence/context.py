@@ -51,6 +51,7 @@ _TRADES = {
 }
 # A name in a condition.
 _TRUTH = regex(r"(?<![\w\"'-])[A-Za-z_]\w{3,60}(?![\w\"'-]|\((?!\)))")
+_VARIABLE = regex(r"\$\{?([A-Za-z_]\w{3,60})")
 _USES = 60  # of one name
 _CONFIG = regex(r"kv_(?:role|connector)\\*[\"']\s*:")
 _PD_KEY = regex(r"(?i)nixl|kv[-_.]|(?<![a-z])pd|disagg")
@@ -258,17 +259,21 @@ class FileCtx(Deployment):
         return self._in_company(conditions.holds(condition, shell=shell), condition)
 
     def _set_otherwise(self, condition: str, *, shell: bool) -> bool:
-        """Whether a condition asks a name that the file sets to what it denies: ``is_prefill = role != "prefill"``."""
-        return any(
-            self._denied(name, shell=shell)
-            for name in set(_TRUTH.findall(condition))
-            if names.condition_side(name) is not None
+        """Whether a condition asks a name that the file sets to what it denies (``is_prefill = role != "prefill"``), or that
+        holds what is no truth: ``if prefill`` beside ``prefill.replicas``."""
+        asked = set(_VARIABLE.findall(condition))
+        asked |= {name for name in _TRUTH.findall(condition) if not (shell and len(names.split_name(name)) == 1)}
+        return truths.asks_section(condition) or any(
+            self._denied(name, shell=shell) for name in asked if names.condition_side(name) is not None
         )
 
     def _denied(self, name: str, *, shell: bool) -> bool:
         if name not in self._truths:
+            bare = len(names.split_name(name)) == 1
             self._truths[name] = any(
-                truths.sets_denied(self.text.s, i, name, shell=shell) or truths.defined_otherwise(self.text.s, i, name)
+                truths.sets_denied(self.text.s, i, name, shell=shell)
+                or truths.defined_otherwise(self.text.s, i, name)
+                or (bare and truths.is_thing(self.text.s, i, name))
                 for i in islice(occurrences(self.text.s, name), _USES)
             )
         return self._truths[name]

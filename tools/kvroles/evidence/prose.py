@@ -249,6 +249,10 @@ def opens_with(text: str) -> Side | None:
     return opened[0] if opened is not None else None
 
 
+# A product's word before a phase: with it a way to decode is named, and no server.
+_TECHNIQUE = regex(r"\b\w+[A-Z]\w*[ \t]+\Z")
+
+
 def _opened(text: str) -> tuple[Side, str] | None:
     """The side that a text opens with, and what stands behind it."""
     if _POINTS.search(text):
@@ -266,6 +270,8 @@ def _opened(text: str) -> tuple[Side, str] | None:
     if first is None or not _leads(clean[: first.start()]):
         return None
     behind = clean[first.end() :]
+    if first.group().lower().endswith("ing") and not behind.strip() and _TECHNIQUE.search(clean[: first.start()]):
+        return None  # "DFlash Decoding"
     if _QUESTION.match(behind) or (side in PD and _changes(behind, side)):
         return None  # a question; "prefill on node 1, decode on node 2"; "prefill (was)"
     return side, behind

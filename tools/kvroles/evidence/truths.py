@@ -60,6 +60,43 @@ def sets_denied(s: str, i: int, name: str, *, shell: bool) -> bool:
     return speaks and side is not None and spoken == {side.other}
 
 
+# A chart's settings of a side, asked for by themselves; ``with`` takes what is in them.
+_SECTION = regex(
+    r"(?!\s*with\b)(?!.*(?:\b(?:eq|ne|true|false)\b|[=!]=)).*\bValues\.(?:\w+\.)*(?:prefill|decode)r?(?![\w.])", re.S
+)
+# What is no truth: it has members, is gone through, is of another type, is an address, or is an option with a value.
+_HAS_MEMBERS = regex(
+    r"\??(?:\.(?!(?:sh|py|ya?ml|json|toml|env|conf|txt|md|log|out|err|pid|service|j2|tpl|enabled)\b)[a-z_]\w*|\[(?![^\]\n]*\]\])|->\w)"
+)
+_TYPED = regex(
+    r"\??:[ \t]*(?!(?:Optional\[)?bool|boolean\b|(?i:true|false|yes|no|on|off)\b|[\"']?[01]\b|\{\{|\$)"
+    r"(?:[\w&*\[{]|\n[ \t]+[\w-]+:)"
+)
+_GONE_THROUGH = regex(r"\b(?:in|range|of)\s+[$.\w]*\Z")
+_ADDRESS = regex(r"[ \t]*:?=[ \t]*[\"']?(?:\w+://|[\w.-]+:\d|\$\{?\w*(?:URL|ADDR|HOST|ENDPOINT))")
+_OPTION = regex(r"[\"'](?P<rest>[^()]{0,200})")
+_SWITCH = regex(r"store_true|BooleanOptional|is_flag|\bbool\b")
+
+
+def asks_section(condition: str) -> bool:
+    """Whether a condition asks whether a chart has settings for a side (``if .Values.prefill``), not which side this is."""
+    return "Values." in condition and _SECTION.match(condition) is not None
+
+
+def is_thing(s: str, i: int, name: str) -> bool:
+    """Whether a text shows by the ``name`` at index ``i``, which is the word for a side and no more, that it holds something
+    else than a truth: settings, servers, an address."""
+    before, end = s[max(0, i - 80) : i], i + len(name)
+    if before[-2:] == "--":
+        option = _OPTION.match(s, end)
+        return option is not None and "add_argument(" in before[-20:] and _SWITCH.search(option["rest"]) is None
+    if _PART_OF_NAME.match(before[-1:]) or before[-1:] in {"/", '"', "'", "`"}:
+        return False
+    line = before.rsplit("\n", 1)[-1]
+    typed = _TYPED.match(s, end) is not None and not re.search(r"\b(?:el)?if\b|\bcase\b|\belse\b|\?", line)
+    return typed or any(p.match(s, end) for p in (_HAS_MEMBERS, _ADDRESS)) or _GONE_THROUGH.search(line) is not None
+
+
 def _first(value: str) -> str:
     """A value up to the next argument, or to the bracket that closes round it."""
     depth = 0

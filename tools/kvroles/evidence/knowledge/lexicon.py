@@ -56,11 +56,11 @@ zone
 
 # Words of logic: no name of a product or a team, so that a twin says nothing of what stands beside them.
 LOGIC = """
-after against anti avoid avoids before besides but bypass complement complementary contrary converse disable disabled
-drop dropped ex except exclude excluded excludes excluding flip flipped for free from ignore ignored instead inverse
-invert inverted inverting kill lacks less minus mirrored negate negated negation neither never no non nor not off omit
-omitted opposite other post pre rather reverse reversed sans skip skipped stop swap swapped than to un unless unlike
-until versus vs wait without
+after against anti avoid avoids before besides but bypass compare complement complementary contrary converse convert
+disable disabled drain drained drop dropped ex except exclude excluded excludes excluding flip flipped for free from
+ignore ignored instead inverse invert inverted inverting kill lacks less minus mirrored negate negated negation neither
+never no non nor not off omit omitted opposite other post pre rather replace replaced reverse reversed route sans skip
+skipped stop swap swapped than to toward towards un unless unlike until versus vs wait without
 """
 
 # What faces a server of a side, and is none itself: a twin says nothing of what stands beside these either.
@@ -151,6 +151,8 @@ wrapper | after | prefill decode
 assisted | before | decode
 audio | before | decode
 base64 | before | decode
+bench | before | prefill decode
+benchmark | before | prefill decode
 bi | before | encode
 chunked | before | prefill
 conditional | before | prefill
@@ -158,6 +160,7 @@ constrained | before | decode
 cross | before | encode
 dis | before | aggregated
 encoder | before | decode
+eval | before | prefill decode
 flashinfer | before | prefill
 full | before | decode
 greedy | before | decode
@@ -170,13 +173,16 @@ kda | before | prefill
 kv | before | encode
 long | before | prefill
 lookahead | before | decode
+measure | before | prefill decode
 medusa | before | decode
 mla | before | prefill
 non | before | aggregated
 parallel | before | decode
 partial | before | prefill
+profile | before | prefill decode
 spec | before | decode
 speculative | before | decode
+stress | before | prefill decode
 structured | before | decode
 text | before | encode
 url | before | decode
