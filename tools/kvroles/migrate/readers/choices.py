@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvroles.evidence.names import role_key
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers.template.actions import Branch
 
@@ -13,9 +14,13 @@ _LONGEST = 4000  # characters: what is longer is no choice between two configs
 
 
 def found_in(test: str) -> str:
-    """What a test of make's asks that is true where a word is found: ``$(filter prefill,$(ROLE))``; empty for any other."""
+    """What a test of make's asks that is true where a role is found: ``$(filter prefill,$(ROLE))``; empty for any other, also for
+    a list, which may hold both."""
     asked = _ASKS.fullmatch(test)
-    return f'{asked[2]} == "{asked[1]}"' if asked is not None else ""
+    name = asked[2].strip("$(){}") if asked is not None else ""
+    return (
+        f'{asked[2]} == "{asked[1]}"' if asked is not None and role_key(name) and not name.lower().endswith("s") else ""
+    )
 
 
 def of_make(s: str) -> list[Branch]:
