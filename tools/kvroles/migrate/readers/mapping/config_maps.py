@@ -1,22 +1,48 @@
-"""What a ConfigMap or Secret hands to others, and the variable that an environment sets."""
+"""What an object of Kubernetes, a ConfigMap above all, hands to others, and the variable that an environment sets."""
 
 from __future__ import annotations
 
-from kvroles.evidence.data import Map, Node, Seq
+from kvroles.evidence.data import Map, Node, Scalar, Seq
 
+_KINDS = frozenset({"ConfigMap", "Secret"})
 _MOUNT_KEYS = frozenset({"configMapRef", "secretRef", "configMapKeyRef", "secretKeyRef", "configMap", "secret"})
+
+# Keys by which an object takes over the whole of another one, whatever that is.
+_TAKES = frozenset(
+    {"baseRefs", "runtime", "taskRef", "pipelineRef", "templateRef", "workflowTemplateRef", "podTemplateRef", "deploymentRef",
+     "workloadRef"}
+)  # fmt: skip
+
+
+def object_name(root: Map) -> str:
+    """The name of an object of Kubernetes; empty for anything else."""
+    meta = root.get("metadata")
+    return (meta.scalar("name") or "") if root.scalar("apiVersion") and isinstance(meta, Map) else ""
+
+
+def takes(m: Map, name: str) -> bool:
+    """Whether a mapping takes over the whole of the object ``name``."""
+    return any(name in _names_of(v) for k, v in m.pairs if k.value in _TAKES)
+
+
+def _names_of(given: Node) -> list[str | None]:
+    """The names in a reference, or in a list of them."""
+    if isinstance(given, Scalar):
+        return [given.value]
+    items = given.items if isinstance(given, Seq) else [given]
+    return [item.scalar("name") for item in items if isinstance(item, Map)]
 
 
 def mounted_name(root: Map) -> str:
     """The name of a ConfigMap or Secret, by which others take over what it holds; empty for anything else."""
     meta = root.get("metadata")
-    return (
-        (meta.scalar("name") or "") if root.scalar("kind") in {"ConfigMap", "Secret"} and isinstance(meta, Map) else ""
-    )
+    return (meta.scalar("name") or "") if root.scalar("kind") in _KINDS and isinstance(meta, Map) else ""
 
 
 def mounts(m: Map, name: str, key: str) -> bool:
     """Whether a mapping takes over the ConfigMap or Secret ``name``: the whole, or its ``key``."""
+    if m.scalar("name") == name and m.scalar("kind") in _KINDS:  # Flux: ``valuesFrom: [{kind: ConfigMap, name: x}]``
+        return (m.scalar("valuesKey") or key) == key
     return any(
         k.value in _MOUNT_KEYS
         and isinstance(v, Map)

@@ -240,6 +240,8 @@ class Tree:
         if i == 0 and (name := config_maps.mounted_name(node)):
             scope.kind, scope.name = node.scalar("kind") or "", name
             scope.find_uses, scope.only_doubts = partial(uses.of_config_map, self, name, _data_key(path)), True
+        elif i == 0 and scope.cues and len(self.beside) > 1 and (name := config_maps.object_name(node)):
+            scope.find_uses, scope.only_doubts = partial(uses.of_object, self, name), True
         elif keys and keys[-1] == "templates" and scope.cues and (name := node.scalar("name")):
             scope.find_uses, scope.only_doubts = partial(uses.of_template, self, name), True
         elif key in data_cues.ENV_KEYS and (name := config_maps.env_name(path, i)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice, pairwise
 from typing import Protocol
 
@@ -90,10 +90,20 @@ def of_anchor(tree: Document, node: Node, path: list[Node]) -> list[Scope]:
 
 def of_config_map(tree: Document, name: str, key: str) -> list[Scope]:
     """The owners of every reference in the file to the ConfigMap or Secret ``name``, or to its ``key``."""
+    return _takers(tree, lambda node: config_maps.mounts(node, name, key))
+
+
+def of_object(tree: Document, name: str) -> list[Scope]:
+    """The owners of every reference in the file that takes over the whole of the object ``name``."""
+    return _takers(tree, lambda node: config_maps.takes(node, name))
+
+
+def _takers(tree: Document, takes: Callable[[Map], bool]) -> list[Scope]:
+    """The owners of every mapping of the file's documents that ``takes`` says yes to."""
     out: list[Scope] = []
     for other in tree.beside:
         for node in walk(other.root):
-            if len(out) < MANY and isinstance(node, Map) and config_maps.mounts(node, name, key):
+            if len(out) < MANY and isinstance(node, Map) and takes(node):
                 out.append(other.scopes(path_to(other.root, node.pairs[0][0].start), follow=False))
                 out[-1].place = tree.source.at(node.start)
     return out
