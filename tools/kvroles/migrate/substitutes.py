@@ -15,42 +15,14 @@ from itertools import chain, islice
 from kvroles.evidence import c_library
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import connectors, connectors_in_text, neighbours, regions
+from kvroles.migrate import connectors, connectors_in_text, neighbours, regions, renamed
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.connectors_in_text import Mention
 from kvroles.migrate.readers import registry
 
 _MANY = 200  # places of a name that are looked at
-_NEAR = 300  # characters round a name in which its substitution stands
+_NEAR = 300  # characters before a name in which what gives it on stands
 _AROUND = 400  # characters round a setting in which its object begins and ends
-_TO = r"(?P<to>[^\n]{0,80})"
-# What a text replaces: patterns, each with what it has to find before that, one of several.
-_FORMS = tuple(
-    (signs, regex(pattern))
-    for signs, pattern in (
-        # s.replace("X", "Y"), strings.Replace(s, "X", "Y", 1), re.sub(r"X", "Y", s), s.replace(/X/, "Y")
-        (("eplace", "sub"),
-         r"(?:\w*[rR]eplace\w*|\bg?subn?)\s*\(\s*(?:[^\n\"'`/,]{0,80},\s*)?[rR]?(?P<q>[\"'`/])(?P<what>[^\n]{1,200}?)(?P=q)\w*\s*,\s*"
-         + _TO),
-        (("s/", "s|", "s#", "s,", "s@", "s!", "s:", "s%"),  # sed, perl
-         r"(?<!\w)s(?P<q>[/|#,@!:%])(?P<what>[^\n]{1,200}?)(?P=q)(?P<to>[^\n]{0,80}?)(?P=q)"),
-        (("${",), r"\$\{\w+//?(?P<what>[^/}\n]{1,200})/" + _TO),  # ${KV/X/Y}
-        (("-",), r"(?i:-[ic]?replace)\s+[\"'](?P<what>[^\"'\n]{1,200})[\"']\s*,\s*" + _TO),  # PowerShell's
-        (("subst",), r"\$\((?:pat)?subst\s+(?P<what>[^,\n]{1,200}),[ \t]*" + _TO),  # make's
-        (("egexReplaceAll",), r"\b(?:mustR|r)egexReplaceAll\w*\s+[\"'`](?P<what>[^\"'`\n]{1,200})[\"'`]\s+\S+\s+" + _TO),
-        (("replace",), r"\breplace\s+[\"'`](?P<what>[^\"'`\n]{1,200})[\"'`]\s+" + _TO),  # Sprig's
-        # What is split at X and joined by Y: in JavaScript and Rust, Python, Go.
-        ((".split(",), r"\.split\(\s*r?(?P<q>[\"'`/])(?P<what>[^\n]{1,200}?)(?P=q)\s*\)[^\n;]{0,80}?\.join\(\s*" + _TO),
-        ((".join(",),
-         r"(?P<to>[\w.]+|\"[^\"\n]{0,80}|'[^'\n]{0,80})[\"']?\.join\([^\n]{0,120}?\.split\(\s*[\"'](?P<what>[^\"'\n]{1,200})[\"']"),
-        (("Join(",), r"\bJoin\(\s*strings\.Split\([^\n,]{1,120},\s*[\"`](?P<what>[^\"`\n]{1,200})[\"`]\s*\)\s*,\s*" + _TO),
-        (("join(",), r"\bjoin\(\s*(?P<to>[^\n,]{1,80}),\s*split\(\s*\"(?P<what>[^\"\n]{1,200})\""),  # Terraform's
-        (("-",), r"(?i:-[ic]?split)\s+[\"'](?P<what>[^\"'\n]{1,200})[\"']\s*\)?\s*(?i:-join)\s*" + _TO),
-        (("partition(",), r"\.r?partition\(\s*[\"'](?P<what>[^\"'\n]{1,200})[\"']\s*\)(?P<to>)"),
-        (("regexp:",), r"\bregexp:[ \t]*(?P<what>[^\n]{1,200})\n[ \t]*(?:replace|line):[ \t]*" + _TO),  # Ansible's
-    )
-)  # fmt: skip
-_SIGNS = tuple(dict.fromkeys(sign for signs, _ in _FORMS for sign in signs))
 _LISTED = regex(  # an environment's list, Helm's parameters, a patch
     r"\b(?:name|path|key):[ \t]*[\"']?(?P<key>[\w./]*(?:CONNECTOR|connector))[\"']?[ \t]*(?:,|\r?\n)[ \t]*value:[ \t]*[\"']?"
     r"(?P<value>[^\s\"',}]{1,80})"
@@ -65,7 +37,6 @@ _ANCHOR = regex(r"&[\w.-]+\s*\Z")
 _ENVIRONMENT_FILE = regex(r"(?m)^EnvironmentFile=\S+")
 _SOURCED = regex(r"(?m)(?:^|[;&|({])[ \t]*(?:source|\.)[ \t]+[^\n;&|]{0,200}?([\w.-]+)[\"']?[ \t]*(?:$|[;&|)}])")
 _COMPARED = regex(r"\w*[\"'`]?\]?\s*(?:[=!]=|\bin\b|\bis\b|\beq\b|-eq\b)")
-_NAME = regex(r"[\s\"'`(]*([\w.$-]*)")
 _LAST = regex(r"[./]")
 _KEY = regex(r"[\w./-]*")
 _REST = regex(r"\w*")
@@ -92,7 +63,7 @@ _SET_FROM_OUTSIDE = frozenset({"docker", "yaml", "json", "env"})
 def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Callable[[Mention], bool]) -> str:
     """What may put NIXL's connector in the place of ``connector`` in a text; empty if nothing does. ``said`` are the text's
     mentions, ``counts`` tells which of them may set NIXL's."""
-    if words := substituted(s, connector):
+    if words := renamed.substituted(s, connector):
         return words
     if "defaults:" in s and (m := _DEFAULTS.search(s)) is not None and "${" in m[1]:
         return "defaults: ${...}"
@@ -149,29 +120,6 @@ def _keys(s: str, said: list[Mention], connector: str) -> set[str]:
     return {_key(s, m).rpartition(".")[2] for m in said if m.value == connector}.union(listed, declared)
 
 
-def substituted(s: str, connector: str) -> str:
-    """The words by which a text puts what is not known to be another connector in the place of the name ``connector``."""
-    stem = connector.partition("Connector")[0]
-    if not stem:
-        return ""
-    for i in islice(occurrences(s, stem), _MANY):
-        a = max(0, i - _NEAR, s.rfind("\n", 0, i) + 1)
-        before = s[a:i]
-        if not any(map(before.__contains__, _SIGNS)):
-            continue
-        for signs, form in _FORMS:
-            for m in form.finditer(s, a, i + _NEAR) if any(sign in before for sign in signs) else ():
-                if not m.start("what") <= i < m.end("what"):
-                    continue
-                to = _NAME.match(m["to"])
-                made = to[1] if to is not None else ""
-                if made and connector not in m["what"]:
-                    made = connector.replace(stem, made, 1)
-                if connectors.kind_of(made) is not Kind.OTHER:
-                    return m.group()[:60].strip()
-    return ""
-
-
 def sourced(path: str, s: str, lang: str) -> str:
     """The file beside a shell's script which that reads its variables from, and which names NIXL; empty if there is none."""
     if lang != "shell" or path == "-":
@@ -211,7 +159,7 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
         if not overlay and not is_named and not any(map(read.has, signs + arguments if lang == "shell" else signs)):
             continue
         named = is_named and _named(own, text)
-        if words := substituted(text, connector) if is_named else "":
+        if words := renamed.substituted(text, connector) if is_named else "":
             return f"{base}: {words}"
         for m, key in _setting(read):
             group, _, last = key.rpartition(".")
