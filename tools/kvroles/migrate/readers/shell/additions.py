@@ -12,7 +12,8 @@ from kvroles.evidence.frames import Scope
 from kvroles.migrate.readers import additions, grammar
 from kvroles.migrate.readers.additions import Does, Part
 from kvroles.migrate.readers.shell import quoting
-from kvroles.migrate.readers.shell.script import BLOCKS, Source, assigned
+from kvroles.migrate.readers.shell.script import Source
+from kvroles.migrate.readers.shell.variables import BLOCKS, assigned
 
 _DECLARES = "declaration_command"  # ``local ARGS=(...)``
 

@@ -15,6 +15,7 @@ from kvroles.migrate.readers import defaults, grammar, lines, registry, sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.shell import quoting as shell_words
 from kvroles.migrate.readers.shell import script as shell_script
+from kvroles.migrate.readers.shell import variables
 from kvroles.migrate.readers.shell.scopes import Script
 from kvroles.migrate.readers.words import role_set
 
@@ -152,7 +153,7 @@ def _role(script: Script, node: Node, parent: Node, word: Text, scope: Scope) ->
     alone = word.s.strip() == TOKEN
     variable = defaults.variable_of(word.s)
     if parent.type == "variable_assignment" and (alone or variable is not None):
-        name = shell_script.assigned(script.t, parent)
+        name = variables.assigned(script.t, parent)
         if not connectors.is_role_key(name):
             return [Site(pos, scope, "value")]
         own = script.set_for(parent)
@@ -197,9 +198,7 @@ def _default(script: Script, node: Node, i: int) -> list[Site]:
             holder = holder.parent
         if not connectors.is_role_key(name):
             return [Site(body.at(k), scope, "value")]
-        target = (
-            shell_script.assigned(t, holder) if holder is not None and holder.type == "variable_assignment" else name
-        )
+        target = variables.assigned(t, holder) if holder is not None and holder.type == "variable_assignment" else name
         connector, wrapped = script.connector_of_role(target or name)
         if connector is None:
             inside = _object_around(script, node)

@@ -14,7 +14,8 @@ from kvroles.evidence.phrases import past, without_past
 from kvroles.evidence.prose import sides_for_values
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
-from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, assigned, command_name, variable_printed
+from kvroles.migrate.readers.shell.script import SAYS, SERVER, Source, command_name, variable_printed
+from kvroles.migrate.readers.shell.variables import assigned
 
 REACH = 40  # lines; a comment further up counts only in a script with one ``kv_both``
 _MANY = 500  # statements and comments before it: to step back over each takes as long as there are others

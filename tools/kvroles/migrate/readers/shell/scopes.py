@@ -19,7 +19,8 @@ from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.shell import additions
 from kvroles.migrate.readers.shell import said as shell_said
 from kvroles.migrate.readers.shell.conditionals import Conditionals
-from kvroles.migrate.readers.shell.script import BLOCKS, SERVER, assigned, command_name
+from kvroles.migrate.readers.shell.script import SERVER, command_name
+from kvroles.migrate.readers.shell.variables import BLOCKS, assigned
 from kvroles.migrate.readers.template import actions as template
 from kvroles.migrate.readers.template import branches
 
