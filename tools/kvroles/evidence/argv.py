@@ -150,7 +150,7 @@ class _Command:
             out = [kinds.FLAG_NAME.cue(side, flag or w.s.partition("=")[0], w.pos) for side in named if len(named) == 1]
             for part in w.s.split(","):  # of several that one word sets, those beside the role
                 if (given := _ENV.match(_EXPORT.sub("", part))) is not None:
-                    out += env_cues(given.group(1), given.group(2), w.pos, ctx)
+                    out += env_cues(given.group(1), given.group(2), w.pos, ctx, alone=False)
             return out
         s = w.s
         if _is_flag(s):
@@ -163,9 +163,9 @@ class _Command:
                 return switched(kind, [_SIDES[bare]], on, s if eq or on == "true" else f"{s} {on}", w.pos)
             return _value(name, value, s, w.pos, ctx) if eq else []
         if m := _ENV.match(s):
-            return env_cues(m.group(1), m.group(2), w.pos, ctx)
+            return env_cues(m.group(1), m.group(2), w.pos, ctx, alone=False)
         if (m := _OVERRIDE.match(s)) and mentioned(m[1]):  # what it sets is of a side, which this server need not be
-            return env_cues(m[2], m[3], w.pos, ctx)
+            return env_cues(m[2], m[3], w.pos, ctx, alone=False)
         if i and _is_switch(self.words[i - 1].s):
             return []  # its value
         # A plain word may name the server; the one behind "serve" is the model.
@@ -200,14 +200,15 @@ def _is_flag(word: str) -> bool:
     return word.startswith("-") and len(word) > 1 and not word[1].isdigit()
 
 
-def env_cues(name: str, value: str, pos: int, ctx: FileCtx) -> list[Cue]:
-    """The cues of ``NAME=value``, which stands before a command, in a list of ``env`` or in a service's environment."""
+def env_cues(name: str, value: str, pos: int, ctx: FileCtx, *, alone: bool = True) -> list[Cue]:
+    """The cues of ``NAME=value``, which stands before a command, in a list of ``env`` or in a service's environment: ``alone``,
+    or among the words of a command."""
     own = _ENV_ROLE.search(name) is not None and not _OTHER_END.search(name) and names.own(name)
     side = ctx.role_of(value, name) if own else None
     if side is None and own:
         side = ctx.side_of(value)
     if side is not None and not (side is Side.AGGREGATED and _is_vague(name)):
-        if edited.is_choice(ctx.text.s, pos, side):
+        if edited.is_choice(ctx.text.s, pos, side, alone=alone):
             return []
         return [kinds.ROLE_VARIABLE.cue(side, f"{name}={value[:60]}", pos)]
     if own and _ENV_SERVER.search(name) is not None and (said := told(value, f"{name}={value}", pos, ctx)):
@@ -257,13 +258,13 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
         if side is None:
             side = ctx.side_of(value)
         if side is not None and not (side is Side.AGGREGATED and flag in {"--role", *_VAGUE} and value == "none"):
-            if edited.is_choice(ctx.text.s, pos, side):
+            if edited.is_choice(ctx.text.s, pos, side, alone=False):
                 return []
             return [kinds.ROLE_FLAG.cue(side, words[:80], pos)]
         return told(value, words, pos, ctx) if side is None and flag not in _VAGUE else []
     if flag == "--export":  # Slurm's list of variables for the command
         given = [m for part in value.split(",") if (m := _ENV.match(part))]
-        return [c for m in given for c in env_cues(m.group(1), m.group(2), pos, ctx)]
+        return [c for m in given for c in env_cues(m.group(1), m.group(2), pos, ctx, alone=False)]
     if _MUTE.match(flag) or len(value) > 200 or ("{" in value and "${" not in value):
         return []
     if mentioned(flag) or _OTHER_END.search(flag) or not names.own(flag):

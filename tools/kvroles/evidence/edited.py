@@ -29,9 +29,10 @@ _LONGEST_LINE = 1000
 _WORD_ON = regex(r"[\w-]")
 
 
-def is_choice(s: str, pos: int, side: Side) -> bool:
+def is_choice(s: str, pos: int, side: Side, *, alone: bool = True) -> bool:
     """Whether a comment behind the value that index ``pos`` is in, or right above its line, says that it may as well be of the
-    other side than ``side``: it is to be edited, or one of both. Where the text sets both, each is what it is."""
+    other side than ``side``: it is to be edited, or one of both. Where the text sets both, each is what it is. A comment above
+    is about the value only if that stands ``alone``, and not in a command."""
     start = s.rfind("\n", 0, pos) + 1
     end = s.find("\n", pos)
     line = s[start : end if end >= 0 else len(s)]
@@ -39,7 +40,7 @@ def is_choice(s: str, pos: int, side: Side) -> bool:
         return False
     trailing = behind(line)
     said = [trailing[1]] if trailing is not None else []
-    for _ in range(_FAR):
+    for _ in range(_FAR if alone else 0):
         above = s.rfind("\n", 0, max(0, start - 1)) + 1
         if not start or (mark := MARK.match(s, above, start)) is None or start - above > _LONGEST_LINE:
             break
