@@ -17,12 +17,12 @@ _TAKES = frozenset(
 def object_name(root: Map) -> str:
     """The name of an object of Kubernetes; empty for anything else."""
     meta = root.get("metadata")
-    return (meta.scalar("name") or "") if root.scalar("apiVersion") and isinstance(meta, Map) else ""
+    return (meta.scalar("name") or "") if root.scalar("kind") and isinstance(meta, Map) else ""
 
 
-def takes(m: Map, name: str) -> bool:
-    """Whether a mapping takes over the whole of the object ``name``."""
-    return any(name in _names_of(v) for k, v in m.pairs if k.value in _TAKES)
+def taken(m: Map, name: str) -> Node | None:
+    """The value by which a mapping takes over the whole of the object ``name``; None if it does not."""
+    return next((v for k, v in m.pairs if k.value in _TAKES and name in _names_of(v)), None)
 
 
 def _names_of(given: Node) -> list[str | None]:

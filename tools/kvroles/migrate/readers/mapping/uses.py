@@ -90,21 +90,22 @@ def of_anchor(tree: Document, node: Node, path: list[Node]) -> list[Scope]:
 
 def of_config_map(tree: Document, name: str, key: str) -> list[Scope]:
     """The owners of every reference in the file to the ConfigMap or Secret ``name``, or to its ``key``."""
-    return _takers(tree, lambda node: config_maps.mounts(node, name, key))
+    return _takers(tree, lambda node: node.pairs[0][0] if config_maps.mounts(node, name, key) else None)
 
 
 def of_object(tree: Document, name: str) -> list[Scope]:
     """The owners of every reference in the file that takes over the whole of the object ``name``."""
-    return _takers(tree, lambda node: config_maps.takes(node, name))
+    return _takers(tree, lambda node: config_maps.taken(node, name))
 
 
-def _takers(tree: Document, takes: Callable[[Map], bool]) -> list[Scope]:
-    """The owners of every mapping of the file's documents that ``takes`` says yes to."""
+def _takers(tree: Document, taken: Callable[[Map], Node | None]) -> list[Scope]:
+    """The owners of every node of the file's documents that ``taken`` finds in a mapping."""
     out: list[Scope] = []
     for other in tree.beside:
         for node in walk(other.root):
-            if len(out) < MANY and isinstance(node, Map) and takes(node):
-                out.append(other.scopes(path_to(other.root, node.pairs[0][0].start), follow=False))
+            at = taken(node) if isinstance(node, Map) and len(out) < MANY else None
+            if at is not None:
+                out.append(other.scopes(path_to(other.root, at.start), follow=False))
                 out[-1].place = tree.source.at(node.start)
     return out
 
