@@ -76,7 +76,7 @@ def told(words: str, *, value: bool, shell: bool = False) -> tuple[Side | None, 
 def _parsed(words: str, *, shell: bool) -> Expression | None:
     """The condition ``words``; None if it is of no known shape, or looks for a word in what holds several:
     ``$POOLS = *prefill*``."""
-    if shell and any(m[1].lower().endswith(_SEVERAL) for m in _LOOKED_IN.finditer(words)):
+    if shell and "*" in words and any(m[1].lower().endswith(_SEVERAL) for m in _LOOKED_IN.finditer(words)):
         return None
     return parsed(words, shell)
 

@@ -13,6 +13,7 @@ from kvroles.evidence import kinds
 from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.marks import commented
 from kvroles.evidence.patterns import regex
+from kvroles.evidence.signs.place import indent_of
 from kvroles.migrate.readers import lines, registry
 from kvroles.migrate.readers.base import File
 
@@ -78,9 +79,9 @@ def _same_config(ctx: File, lang: str, holder: Scope, first: int, site: int, ane
     line = lines.line_at(s, anew)
     if commented(s, anew, lang) or _SAYS.search(line, 0, max(0, anew - s.rfind("\n", 0, anew) - 1)) is not None:
         return False
-    depth = _indent(lines.line_at(s, first))
+    depth = indent_of(lines.line_at(s, first))
     block = _block(s, s.find("\n", site) + 1 or len(s), depth)
-    if anew >= block[1] or (_indent(line) < depth):
+    if anew >= block[1] or (indent_of(line) < depth):
         return False
     name = holder.name.rpartition(":")[2].lstrip("$")
     if re.search(rf"(?<![\w$.])(?:\$(?:\w+:)?)?{re.escape(name)}\s*:?=(?!=)", s[slice(*block)]) is not None:
@@ -88,18 +89,14 @@ def _same_config(ctx: File, lang: str, holder: Scope, first: int, site: int, ane
     if depth and any(_ELSE.match(ln) for ln in s[block[0] : anew].split("\n")):
         return False
     start = s.rfind("\n", 0, anew) + 1
-    return _CONFIG.search(s, *_block(s, start, _indent(s[start : anew + 1]))) is None
+    return _CONFIG.search(s, *_block(s, start, indent_of(s[start : anew + 1]))) is None
 
 
 def _block(s: str, start: int, depth: int) -> tuple[int, int]:
     """The lines from index ``start`` on, up to one that is indented less than ``depth`` or ends a fence."""
     end = start
     for line in s[start : start + _REACH].splitlines(keepends=True):
-        if line.strip() and (_indent(line) < depth or line.lstrip().startswith(_FENCE)):
+        if line.strip() and (indent_of(line) < depth or line.lstrip().startswith(_FENCE)):
             break
         end += len(line)
     return start, end
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kvroles.evidence.frames import Side
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.phrases import announces, depends, excludes
-from kvroles.evidence.prose import prose_sides
+from kvroles.evidence.prose import prose_sides, sentences
 
 FENCE = regex(
     r"^(?P<lead>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`\n\r]*)\r?$"
@@ -162,5 +162,5 @@ def column(lines: list[str], first: int, i: int, at: int) -> str:
 
 def of_the_other(text: str) -> bool:
     """Whether the last of several sentences is about "the other" side and does not name it."""
-    sentences = re.split(r"(?<=[.!?])\s+|(?<=[。！？])", text.strip())
-    return len(sentences) > 1 and OTHER.search(sentences[-1]) is not None and not prose_sides(sentences[-1])
+    said = sentences(text)
+    return len(said) > 1 and OTHER.search(said[-1]) is not None and not prose_sides(said[-1])

@@ -10,7 +10,7 @@ from tree_sitter import Node
 from kvroles.evidence import argv, comments, given, kinds
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.patterns import regex
-from kvroles.evidence.phrases import past, without_past
+from kvroles.evidence.phrases import past, starts_something, without_past
 from kvroles.evidence.prose import sides_for_values
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.shell import quoting as shell_words
@@ -21,7 +21,6 @@ REACH = 40  # lines; a comment further up counts only in a script with one ``kv_
 _MANY = 500  # statements and comments before it: to step back over each takes as long as there are others
 MOST = 16  # servers that one comment with a number may be about
 _BANNER = regex(r"[-=─━═*~_#]{4,}")
-_STARTING = regex(r"(?i)^\W*(?:now\s+|then\s+)?(?:start|launch|run|bring|spin|deploy|boot|serv)\w*\b")
 _INSTANCE = regex(
     r"(?i)\b(?:start|launch|run|bring|spin|deploy|boot|serv|instance|worker|node|server|pod|engine|terminal)\w*\b|节点|实例|ノード"
 )
@@ -147,7 +146,7 @@ def _titles(source: Source, inner: Node, site: int) -> Iterator[tuple[Cue, int]]
             text = grammar.text(source.t, node)
             if (words := _echoed(source, node)) is not None:
                 side = None if past(words) else source.ctx.title_side(words)
-                if side is not None and (_STARTING.match(words) or side.other not in _echoed_before(source, node)):
+                if side is not None and (starts_something(words) or side.other not in _echoed_before(source, node)):
                     yield kinds.ECHO.cue(side, words.strip()[:80], source.t.at(node.start_byte)), row
                 elif side is not None:
                     return
