@@ -66,9 +66,10 @@ def pytest_configure() -> None:
                 return
 
     subprocess.Popen.__init__ = start_again  # type: ignore[method-assign]
-    # A shell that starts a test run in the background has it ignore interrupts, and so all that the run starts.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell that starts a test run in the background has it ignore these two, and so all that the run starts.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     os.environ.pop("PYTHONUNBUFFERED", None)  # as a person's shell has it: what is printed waits in a buffer
     os.environ.pop("PYTHONPYCACHEPREFIX", None)  # tests look for bytecode beside its source
     sys.pycache_prefix = None

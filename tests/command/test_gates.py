@@ -301,6 +301,14 @@ def test_no_device_or_folder_is_replaced_by_the_log(repository: Path, action: Ac
     assert (after.st_mode, after.st_ino, after.st_mtime_ns) == (before.st_mode, before.st_ino, before.st_mtime_ns)
 
 
+@pytest.mark.parametrize("place", ["/proc/self/fd/1"])
+def test_no_link_of_the_system_is_replaced_by_the_log(repository: Path, action: Action, place: str) -> None:
+    (repository / "run.sh").write_text(SCRIPT)
+    ran = action(sarif=place)
+    assert ran.code == 2
+    assert "is no file. Name one for the input sarif" in ran.log
+
+
 def test_the_summary_of_the_job_has_the_table_of_counts(repository: Path, action: Action) -> None:
     (repository / "run.sh").write_text(SCRIPT)
     (repository / "new.sh").write_text(UNSAID)

@@ -110,6 +110,33 @@ def test_a_dump_is_mended_where_its_object_was_made_from() -> None:
     assert cli.main(["--check", "pod.yaml", "dump.yaml"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "variable"),
+    [
+        (
+            "a.py",
+            (
+                f"def start():\n    for role, port in [('prefill', 1), ('decode', 2)]:\n        kv = '{NIXL}'\n"
+                "        run(['vllm', 'serve', 'm', '--port', port, '--kv-transfer-config', kv])\n"
+            ),
+            "role",
+        ),
+        ("a.sh", f"for side in prefill decode; do\n  vllm serve m --kv-transfer-config '{NIXL}' &\ndone\n", "side"),
+        (
+            "b.py",
+            (
+                f"def args(model, role):\n    kv = '{NIXL}'\n    port = 1 if role == 'prefill' else 2\n"
+                "    return ['vllm', 'serve', model, '--port', port, '--kv-transfer-config', kv]\n\n\n"
+                "for r in ('prefill', 'decode'):\n    args('m', r)\n"
+            ),
+            "role",
+        ),
+    ],
+)
+def test_where_a_variable_says_the_side_the_role_is_derived_from_it(name: str, text: str, variable: str) -> None:
+    assert _finding(name, text, "KVR113").fix.startswith(f"derive kv_role from {variable}, which says the side here")
+
+
 def test_a_function_that_is_told_its_side_derives_the_role_from_that() -> None:
     text = f"start() {{\n  vllm serve m --port $2 --kv-transfer-config '{NIXL}'\n}}\nstart prefill 8100\nstart decode 8200\n"
     f = _finding("a.sh", text, "KVR113")

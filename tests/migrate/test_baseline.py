@@ -56,7 +56,10 @@ def test_an_entry_that_is_no_finding_any_more_is_reported_and_taken_out(capsys: 
     code, _, err = _run(capsys, *BASE, "--write", "--check", ".")
     assert code == 0
     assert "kv_producer" in Path("p.sh").read_text()  # a baseline keeps nothing from being written
-    assert "known.json: 1 no finding any more (written, answered, or the line is gone), first p.sh: vllm serve" in err
+    assert (
+        "known.json: 1 no finding any more (written, answered, of another code, or the line is gone), first p.sh: vllm serve"
+        in err
+    )
     assert "no finding any more" not in _run(capsys, *BASE, "--check", "a.sh")[2]  # of files that the run covers
     Path("a.sh").unlink()
     assert _run(capsys, *BASE, "--write-baseline", "--check", ".")[2] == "known.json: 1 written, 2 taken out"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +55,47 @@ def test_diff_is_a_patch_that_git_takes(capsys: pytest.CaptureFixture[str]) -> N
         '+vllm serve m --port 8100 --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_producer"}\' &'
         in diff
     )
+
+
+@pytest.mark.parametrize("given", ["absolute", "above", "inside"])
+@pytest.mark.parametrize("tool", ["git apply", "patch -p1"])
+@pytest.mark.parametrize("repository", [True, False])
+def test_a_patch_of_what_lies_elsewhere_says_where_it_is_taken(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    tool: str,
+    repository: bool,
+) -> None:
+    file = here / "w/sub/run.sh"
+    file.parent.mkdir(parents=True)
+    (here / "cwd").mkdir()
+    file.write_text(SCRIPT)
+    if repository:
+        subprocess.run(["git", "init", "-q", "w"], check=True)
+    monkeypatch.chdir(here / ("w" if given == "inside" else "cwd"))
+    _, patch, _ = run(capsys, "--diff", "../w/sub" if given == "above" else str(file))
+    assert "//" not in patch.partition("@@")[0]
+    assert "/../" not in patch
+    said = re.findall(r"the path below is of (.*): apply this there", patch)
+    assert said == ([] if given == "inside" else [str(here / "w") if repository else "/"])
+    env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(here)}
+    subprocess.run(tool.split(), input=patch.encode(), check=True, cwd=said[0] if said else ".", env=env)
+    assert "kv_producer" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "env", [{"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_a_patch_holds_the_bytes_of_the_file_whatever_the_encoding_of_the_output(env: dict[str, str]) -> None:
+    Path("run.sh").write_text(SCRIPT.replace("vllm serve", "true Überall键 && vllm serve"), encoding="utf-8")
+    args = [sys.executable, str(REPO / "tools/migrate.py"), "--diff", "run.sh"]
+    patch = subprocess.run(args, env={**os.environ, **env}, capture_output=True, check=True).stdout
+    assert "Überall键".encode() in patch
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "apply", "-"], input=patch, check=True)
+    assert "kv_producer" in Path("run.sh").read_text(encoding="utf-8")
 
 
 def test_diff_says_beside_the_patch_what_is_open(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +167,7 @@ def test_what_is_to_do_about_a_file_handed_to_the_other_side_is_said_in_full(
     assert "used in compose.yaml, line 3: decode -> decode" in out
     assert "prefill.env with kv_producer" in out
     assert "decode.env with kv_consumer" in out
-    assert "`--side prefill.env:1=prefill` (or =decode)" in out
+    assert "`--side ./prefill.env:1=prefill` (or =decode)" in out
 
 
 def test_side_does_not_overrule_what_the_files_say(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tomllib
@@ -41,7 +40,6 @@ def _review(command: Path, folder: Path, *args: str) -> pexpect.spawn:
     return pexpect.spawn(
         str(command), ["migrate", "--review", *args], cwd=folder, encoding="utf-8", timeout=120, dimensions=(24, 80),
         env={**os.environ, "TERM": "dumb", "NO_COLOR": "1", "LC_ALL": "C.UTF-8"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 

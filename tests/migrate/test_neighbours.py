@@ -39,6 +39,48 @@ def test_a_substitution_beside_the_folder_counts_for_each_file_below_the_same_fo
     assert _codes(capsys) == ["KVR118", "KVR118"]
 
 
+COMPOSE = """services:
+  prefill: {env_file: prefill.env, environment: {ROLE: prefill}, command: vllm serve m}
+  decode: {env_file: prefill.env, environment: {ROLE: decode}, command: vllm serve m}
+"""
+
+
+@pytest.mark.parametrize(
+    ("compose", "before", "code"),
+    [
+        (COMPOSE.encode(), 0, "KVR113"),
+        (COMPOSE.encode() + b"# a long file\n" * 20_000, 0, "KVR112"),
+        (b"services: {}\n" + b"# a long old-prefill.env\n" * 20_000, 0, "KVR101"),
+        (COMPOSE.encode("utf-16"), 0, "KVR113"),
+        (COMPOSE.encode("utf-16") + "# a long file\n".encode("utf-16-le") * 20_000, 0, "KVR112"),
+        (b"# \0\n" + COMPOSE.encode(), 0, "KVR113"),
+        (COMPOSE.encode().replace(b"decode: {", b"decode: {labels: [\xe9], "), 0, "KVR113"),
+        (COMPOSE.encode(), neighbours.MANY + 10, "KVR113"),
+    ],
+    ids=["as it is", "large", "large without the name", "UTF-16", "large UTF-16", "a zero", "Latin-1", "far back"],
+)
+def test_a_file_that_names_another_is_heard_however_it_is_written_or_asked_for(
+    compose: bytes, before: int, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("prefill.env").write_text('KV_TRANSFER_CONFIG={"kv_connector":"NixlConnector","kv_role":"kv_both"}\n')
+    Path("decode.env").write_text("X=1\n")
+    Path("compose.yaml").write_bytes(compose)
+    for n in range(before):
+        Path(f"a{n}.yaml").write_text("a: 1\n")
+    assert _codes(capsys) == [code]
+
+
+def test_a_file_beside_that_cannot_be_opened_leaves_what_only_a_name_says_undecided(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("prefill.env").write_text('KV_TRANSFER_CONFIG={"kv_connector":"NixlConnector","kv_role":"kv_both"}\n')
+    Path("decode.env").write_text("X=1\n")
+    Path("compose.yaml").write_text("services: {}\n")
+    assert _codes(capsys) == ["KVR101"]
+    monkeypatch.setattr("os.access", lambda path, _mode: not str(path).endswith("compose.yaml"))
+    assert _codes(capsys) == ["KVR112"]
+
+
 def test_a_folder_has_one_name_for_all_files_below_the_same_folder_unless_a_link_leads_elsewhere() -> None:
     Path("other/inner").mkdir(parents=True)
     Path("a/b").mkdir(parents=True)

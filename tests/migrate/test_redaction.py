@@ -221,6 +221,72 @@ def test_a_patch_that_had_to_be_masked_says_so_and_git_refuses_it(
     assert (fleet / "deployment.yaml").read_text() == FILES["deployment.yaml"]
 
 
+ONE = "plantedA1b2C3d4E5f6G7h8"
+NAMED_BY_NOTHING = [
+    f"curl -u admin:{ONE} http://h/x",
+    f"curl -sSu 'admin:{ONE}' http://h/x",
+    f'curl --user "bob:{ONE}" http://h/x',
+    f"curl --proxy-user=bob:{ONE} http://h/x",
+    "curl -u admin:planted http://h/x",
+    "sshpass -p planted ssh h",
+    "sshpass -pplanted ssh h",
+    "sshpass -v -p 'planted two' ssh h",
+    "mysql -u root -pplanted db",
+    "mysqldump -h db --opt -p'planted' db",
+    "redis-cli -h r -a planted ping",
+    "redis-cli --pass planted ping",
+    "mongosh -u a -p planted db",
+    "docker login -u a -p planted registry.example",
+    "helm registry login -u a -p planted registry.example",
+    "ldapsearch -D cn=a -w planted",
+    "sqlcmd -U sa -P planted",
+    "7z x -pplanted a.7z",
+    "unzip -P planted a.zip",
+    "openssl enc -pass pass:planted -in a",
+    "htpasswd -bc file bob planted",
+    "db_pass: planted",
+    "dbpass: planted",
+    "DB_PASS=planted",
+    '{"pass":"planted"}',
+    '{\\"pass\\": \\"planted\\"}',
+    "db_pwd = 'planted'",
+    "curl -X POST https://hooks.slack.com/services/T0/B0/planted",
+    "curl https://discord.com/api/webhooks/1/planted",
+    "curl https://example.webhook.office.com/webhookb2/planted",
+    "azcopy 'https://a.blob.core.windows.net/c?sv=1&sig=planted%3D'",
+    "curl 'https://b.s3.amazonaws.com/m?X-Amz-Signature=planted'",
+    "AccountName=a;AccountKey=planted==;EndpointSuffix=x",
+    f"npm_{ONE}",
+    f"echo SG.{ONE}.{ONE}",
+    f"echo dckr_pat_{ONE}",
+    f"echo pypi-{ONE}",
+    f"echo hvs.{ONE}",
+    f"echo GOCSPX-{ONE}",
+    f"echo ya29.{ONE}",
+    f"echo sk_live_{ONE}",
+    f"echo sk-{ONE}",
+    f"echo ghp_{ONE}",
+    f"echo github_pat_{ONE}",
+    f"echo glpat-{ONE}",
+    f"echo xoxb-{ONE}",
+    f"echo r8_{ONE}",
+    f"echo gsk_{ONE}",
+    "curl -H 'Authorization: Token planted' h",
+    "curl -H 'Authorization: ApiKey planted' h",
+    "curl -H 'X-Auth: planted' h",
+    '{"auths": {"r": {"auth": "planted"}}}',
+    "git clone https://bob:planted@host/x",
+    'x = "-----BEGIN PRIVATE KEY-----\\nplanted\\n-----END PRIVATE KEY-----"',
+]
+
+
+@pytest.mark.parametrize("line", NAMED_BY_NOTHING)
+def test_a_secret_that_only_its_command_or_its_shape_tells_is_masked(line: str) -> None:
+    shown = masked(f"{line} && vllm serve m --port 8100 --kv-transfer-config '{ROLE}'")
+    assert PLANTED not in shown
+    assert shown.endswith(f"vllm serve m --port 8100 --kv-transfer-config '{ROLE}'")
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -232,6 +298,20 @@ def test_a_patch_that_had_to_be_masked_says_so_and_git_refuses_it(
         f"PREFILL_KV='{ROLE}'",
         'if os.environ["ROLE"] == "prefill":',
         "  labels: {app: llm, llm-d.ai/role: prefill}",
+        "docker run -u 1000:1000 -p 8100:8100 vllm",
+        "docker run --user $(id -u):$(id -g) -p 8100 vllm",
+        "curl -u $USER:$PASS http://h/x",
+        "mysql -u root -p db",
+        "ssh -p 8100 host",
+        "ls -a /srv && grep -a prefill log",
+        "docker login registry && docker run -p 8100:8100 vllm",
+        "redis-cli -h r ping; tar -a -cf x.tar y",
+        "npm_config_registry=x npm_lifecycle_event=y",
+        "# second pass: decode",
+        "# a first pass: the warm up",
+        "bypass: true",
+        "proxy_pass http://decode;",
+        "model: risk-model-llama-3-70b-instruct",
     ],
 )
 def test_what_is_no_secret_is_shown_as_it_is(line: str) -> None:

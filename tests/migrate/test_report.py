@@ -27,6 +27,7 @@ NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 UNSAID = f"vllm serve m --kv-transfer-config '{NIXL}'\n"
 CERTAIN = f"# prefill\n{UNSAID}"
 UNREAD = UNSAID.replace("NixlConnector", "$CONNECTOR_OF_OURS")
+OURS = '<!doctype html>\n<meta name="generator" content="kv-roles">old'
 
 
 def _put(files: dict[str, str]) -> None:
@@ -221,7 +222,7 @@ def test_a_page_is_no_finding_of_the_next_run(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_full_disk_leaves_the_page_that_was_there_and_the_report_is_printed() -> None:
-    _put({"a.sh": CERTAIN, "report.html": "<!doctype html>old"})
+    _put({"a.sh": CERTAIN, "report.html": OURS})
     ran = subprocess.run(
         [sys.executable, "-B", TOOL, "--html", "report.html", "a.sh"],  # no bytecode: the limit would cut it short
         capture_output=True,
@@ -232,7 +233,7 @@ def test_a_full_disk_leaves_the_page_that_was_there_and_the_report_is_printed() 
     assert ran.returncode == 1
     assert ran.stderr == "kv-roles: report.html cannot be written: File too large. What was there is as it was.\n"
     assert "1 role certain" in ran.stdout
-    assert Path("report.html").read_text() == "<!doctype html>old"
+    assert Path("report.html").read_text() == OURS
     assert sorted(os.listdir()) == ["a.sh", "report.html"]
 
 
@@ -245,3 +246,53 @@ def test_a_place_where_no_page_can_be_is_an_error_before_anything_is_written(
     assert cli.main(["--write", "--html", place, "a.sh"]) == 2
     assert "--html" in capsys.readouterr().err
     assert Path("a.sh").read_text() == CERTAIN
+
+
+@pytest.mark.parametrize("text", ["<!doctype html>\n<title>Home</title>", "<!DOCTYPE HTML>", "# no page"])
+def test_a_page_of_somebody_else_is_not_replaced(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    _put({"a.sh": CERTAIN, "index.html": text})
+    assert cli.main(["--html", "index.html", "a.sh"]) == 2
+    assert "is no page of kv-roles" in " ".join(capsys.readouterr().err.split())
+    assert Path("index.html").read_text() == text
+
+
+@pytest.mark.parametrize("title", [OURS, "<!doctype html>\n<title>NIXL roles: report of kv-roles migrate</title>", ""])
+def test_a_page_of_an_earlier_run_is_replaced(title: str) -> None:
+    _put({"a.sh": CERTAIN, "report.html": title})
+    _page("a.sh")
+    _page("a.sh")
+    assert 'name="generator"' in Path("report.html").read_text()
+
+
+@pytest.mark.parametrize("other", ["x", "./x", "folder/../x", "link"])
+@pytest.mark.parametrize("option", ["--baseline", "--from-list"])
+def test_one_file_named_for_two_things_is_an_error(capsys: pytest.CaptureFixture[str], option: str, other: str) -> None:
+    _put({"a.sh": CERTAIN, "folder/b.sh": CERTAIN})
+    Path("link").symlink_to("x")
+    also = ["--write-baseline"] if option == "--baseline" else []
+    assert cli.main(["--html", "x", option, other, *also, "a.sh"]) == 2
+    assert "are one file" in " ".join(capsys.readouterr().err.split())
+    assert not Path("x").exists()
+    if also:
+        assert cli.main(["--html", "page.html", option, "x", *also, "a.sh"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "link to a descriptor", "link to a link to a descriptor"])
+def test_what_is_no_file_is_not_replaced_by_a_page(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    _put({"a.sh": CERTAIN, "opened": ""})
+    page = Path("page.html")
+    with Path("opened").open("w") as opened:
+        if kind == "pipe":
+            os.mkfifo(page)
+        elif kind == "link to a pipe":
+            os.mkfifo("pipe")
+            page.symlink_to("pipe")
+        elif kind == "link to a descriptor":
+            page.symlink_to(f"/proc/self/fd/{opened.fileno()}")
+        else:
+            Path("between").symlink_to(f"/proc/self/fd/{opened.fileno()}")
+            page.symlink_to("between")
+        before = page.lstat()
+        assert cli.main(["--html", "page.html", "a.sh"]) == 2
+        assert "is no regular file" in " ".join(capsys.readouterr().err.split())
+        assert page.lstat().st_ino == before.st_ino

@@ -31,7 +31,7 @@ def _files(here: Path) -> None:
 class Screen:
     """A terminal of 80 columns in which a review runs."""
 
-    def __init__(self, *args: str, **env: str) -> None:
+    def __init__(self, *args: str, width: int = 80, **env: str) -> None:
         environment = {"TERM": "xterm", "NO_COLOR": "1", "LC_ALL": "C.UTF-8", **os.environ, **env}
         environment.pop("COLUMNS", None)
         if env.get("NO_COLOR") == "":
@@ -40,12 +40,9 @@ class Screen:
             TOOL[0],
             [*TOOL[1:], "--review", *args],
             env=environment,
-            dimensions=(24, 80),
+            dimensions=(24, width),
             encoding="utf-8",
             timeout=60,
-            preexec_fn=lambda: signal.signal(
-                signal.SIGINT, signal.SIG_DFL
-            ),  # ignored where tests run in the background
         )
         self.text = ""
 
@@ -113,8 +110,10 @@ def test_undo_skip_and_quit_and_what_no_key_is() -> None:
     screen.until("(1 of 3) Which side?")
     screen.press("u")
     screen.until("This is the first one.")
+    screen.until("(1 of 3) Which side?")
     screen.press("\x1b[A")  # an arrow
     screen.until("?  this help")
+    screen.until("(1 of 3) Which side?")
     screen.press("p")
     screen.until("(2 of 3) Which side?")
     assert "# mine" in ANSWERS.read_text()
@@ -124,8 +123,11 @@ def test_undo_skip_and_quit_and_what_no_key_is() -> None:
     assert ANSWERS.read_text() == before
     screen.press("s")
     screen.until("(2 of 3) Which side?")
-    screen.press("b\r")
+    screen.press("b")
+    screen.until("Why does it stay kv_both? ")
+    screen.press("\r")
     screen.until("Without a reason nothing is kept.")
+    screen.until("(2 of 3) Which side?")
     screen.press("d")
     screen.until("(3 of 3) Which side?")
     screen.press("q")
@@ -168,7 +170,9 @@ def test_what_was_answered_is_kept_when_the_review_is_broken_off(how: str) -> No
     if how == "hang up":
         again = Screen("--write", ".")
         again.until("(1 of 2) Which side?")
-        again.press("dd")
+        again.press("d")
+        again.until("(2 of 2) Which side?")
+        again.press("d")
         assert again.end() == 0
 
 
@@ -182,6 +186,7 @@ def test_unread_places_and_whole_files_take_a_reason_and_no_side() -> None:
     screen.until("(1 of 3) Which side? [b,s,u,q,?] ")
     screen.press("p")
     screen.until("A side does not settle this one.")
+    screen.until("(1 of 3) Which side? [b,s,u,q,?] ")
     screen.press("bthe engine reads it, not vLLM\r")
     screen.until("(2 of 3) Which side? [b,s,u,q,?] ")
     screen.press("ban old log\r")
@@ -265,6 +270,7 @@ def test_a_line_that_changed_meanwhile_is_not_answered() -> None:
     Path("a.sh").write_text(UNSAID.replace("serve m", "serve other"))
     screen.press("p")
     screen.until("The file changed since it was read")
+    screen.until("(1 of 1) Which side?")
     screen.press("s")
     assert screen.end() == 0
     assert not ANSWERS.exists()
@@ -300,7 +306,9 @@ def test_a_full_disk_leaves_the_answers_file_as_it_was_and_says_so(tmp_path: Pat
         assert {p: p.read_bytes() for p in disk.iterdir() if p.is_file()} == before
         again = Screen("--write", ".")
         again.until("(1 of 2) Which side? ")  # it goes on with the rest
-        again.press("dd")
+        again.press("d")
+        again.until("(2 of 2) Which side? ")
+        again.press("d")
         assert again.end() == 0
         assert [(a["file"], a["side"]) for a in _answers()] == [
             ("a.sh", "prefill"),
@@ -331,3 +339,89 @@ def test_a_disk_that_is_full_from_the_start_keeps_no_answers_file_at_all(tmp_pat
     finally:
         os.chdir(tmp_path)
         mounts.close()
+
+
+@pytest.mark.parametrize("before", ["", '# mine\nexclude = ["old/**"]\n'], ids=["no settings", "settings"])
+@pytest.mark.parametrize("theirs", ["# theirs\n", '[side]\n"z.sh" = "decode"\n'], ids=["comment", "row"])
+def test_an_answer_that_was_withdrawn_is_gone_whatever_others_wrote_meanwhile(before: str, theirs: str) -> None:
+    if before:
+        ANSWERS.write_text(before)
+    screen = Screen("--write", "a.sh", "b.sh")
+    screen.until("(1 of 2) Which side?")
+    screen.press("p")
+    screen.until("(2 of 2) Which side?")
+    with ANSWERS.open("a") as f:
+        f.write(theirs)
+    screen.press("u")
+    screen.until("(1 of 2) Which side?")
+    screen.press("q")
+    assert screen.end() == 0
+    assert _roles() == ["kv_both"] * 3
+    assert _answers() == []
+    assert ANSWERS.read_text().startswith(before)
+    assert ANSWERS.read_text().endswith(theirs)
+
+
+def test_an_answer_that_cannot_be_withdrawn_ends_the_review_and_nothing_is_written() -> None:
+    screen = Screen("--write", "a.sh", "b.sh")
+    screen.until("(1 of 2) Which side?")
+    screen.press("p")
+    screen.until("(2 of 2) Which side?")
+    ANSWERS.write_text(ANSWERS.read_text().replace('"prefill"', '"decode"'))
+    screen.press("u")
+    assert screen.end() == 1
+    assert "The answer that was taken back stays in .kv-roles.toml" in " ".join(screen.text.split())
+    assert _roles() == ["kv_both"] * 3
+    assert [a["side"] for a in _answers()] == ["decode"]
+
+
+def test_the_second_line_of_a_pasted_reason_is_no_key() -> None:
+    screen = Screen("--write", ".")
+    screen.until("(1 of 3) Which side?")
+    screen.press("b")
+    screen.until("Why does it stay kv_both? ")
+    screen.press("either side\rp\rd may send\r")
+    screen.until("(2 of 3) Which side?")
+    screen.press("s")
+    screen.until("(3 of 3) Which side?")
+    screen.press("q")
+    assert screen.end() == 0
+    assert _roles() == ["kv_both"] * 3
+    assert [(a["file"], a["because"]) for a in _answers()] == [("a.sh", "either side")]
+
+
+@pytest.mark.parametrize("how", ["deleted", "truncated", "shorter"])
+def test_a_file_that_is_gone_while_a_question_stands_is_told_and_the_review_goes_on(how: str) -> None:
+    screen = Screen("--write", ".")
+    screen.until("(1 of 3) Which side?")
+    if how == "deleted":
+        Path("b.sh").unlink()
+    else:
+        Path("b.sh").write_text("" if how == "truncated" else "#!/bin/bash\n")
+    screen.press("s")
+    assert "The file changed since it was read" in screen.until("(2 of 3) Which side?")
+    screen.press("s")
+    screen.until("(3 of 3) Which side?")
+    screen.press("d")
+    screen.end()
+    assert "Traceback" not in screen.text
+    assert "kv_consumer" in Path("c.sh").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_review_that_is_ended_by_a_signal_leaves_a_terminal_that_shows_what_is_typed(number: signal.Signals) -> None:
+    screen = Screen("a.sh")
+    screen.until("(1 of 1) Which side?")
+    assert not screen.child.getecho()
+    os.kill(screen.child.pid, number)
+    screen.child.expect(pexpect.EOF)  # which is waited for no longer than the screen's time
+    screen.child.wait()
+    assert screen.child.signalstatus == number
+    assert screen.child.getecho()
+
+
+def test_a_terminal_that_does_not_say_how_wide_it_is_is_taken_for_80_columns() -> None:
+    screen = Screen("a.sh", width=0)
+    assert "-" * 80 in screen.until("(1 of 1) Which side?")
+    screen.press("q")
+    assert screen.end() == 0

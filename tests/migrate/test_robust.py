@@ -20,9 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kvroles.errors import KvRolesError
 from kvroles.evidence import c_library
+from kvroles.evidence.frames import Side
 from kvroles.evidence.text import Text
 from kvroles.migrate import cli, hits, rewrite, run, search
+from kvroles.migrate.answers import baseline
+from kvroles.migrate.answers.answer import Answer
+from kvroles.migrate.answers.settings_file import SettingsFile
 from kvroles.migrate.settings import Options, Settings
 
 GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
@@ -308,7 +313,7 @@ def test_a_file_that_changes_before_it_is_written(
         real(path, before, after)
 
     monkeypatch.setattr(rewrite, "write", late)
-    assert "moving.sh:1:1: KVR190 skipped: not written, it changed since it was read" in _written(capsys, code=1)
+    assert "moving.sh:2:79: KVR190 skipped: not written, it changed since it was read" in _written(capsys, code=1)
     assert Path("moving.sh").read_text() == "somebody else's\n"
 
 
@@ -324,7 +329,7 @@ def test_a_write_that_fails_leaves_the_file_and_no_litter(
         real(source, target, **folders)
 
     monkeypatch.setattr(os, "rename", refuse)
-    assert "bad.sh:1:1: KVR190 skipped: not written, No space left on device" in _written(capsys, code=1)
+    assert "bad.sh:2:79: KVR190 skipped: not written, No space left on device" in _written(capsys, code=1)
     assert Path("bad.sh").read_text() == GOOD
     assert sorted(p.name for p in Path().iterdir()) == ["bad.sh", "good.sh"]
 
@@ -333,7 +338,7 @@ def test_a_file_that_another_run_is_writing_is_left(capsys: pytest.CaptureFixtur
     Path("held.sh").write_text(GOOD)
     with Path("held.sh").open("rb") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
-        assert "held.sh:1:1: KVR190 skipped: not written, another run is writing it" in _written(capsys, code=1)
+        assert "held.sh:2:79: KVR190 skipped: not written, another run is writing it" in _written(capsys, code=1)
     assert Path("held.sh").read_text() == GOOD
     assert "held.sh:2" in _written(capsys, "-v", ".")
 
@@ -435,3 +440,53 @@ def _checked(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     """What a gate that fails says of ``args``."""
     assert cli.main(["--check", *args]) == 1
     return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["in place", "in place, of one size", "by a rename", "mode"])
+def test_what_an_editor_saves_while_a_file_is_written_is_not_lost(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The disk takes its time, and an editor saves in between."""
+    file = Path("good.sh")
+    theirs = file.read_text().replace("serve m", "serve n" if how == "in place, of one size" else "serve other")
+    fsync = os.fsync
+
+    def slow(fd: int) -> None:
+        fsync(fd)
+        if how == "mode":
+            file.chmod(0o700)
+        elif how == "by a rename":
+            Path("saved").write_text(theirs)
+            Path("saved").rename(file)
+        else:
+            file.write_text(theirs)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    assert cli.main(["--write", "."]) == 1
+    assert "not written, it changed since it was read" in " ".join(capsys.readouterr().out.split())
+    assert file.stat().st_mode & 0o100 if how == "mode" else file.read_text() == theirs
+    assert "kv_both" in file.read_text()
+    assert sorted(p.name for p in here.iterdir()) == ["good.sh"]
+
+
+@pytest.mark.parametrize("name", ["settings", "baseline"])
+def test_what_an_editor_saves_in_a_file_of_ours_meanwhile_is_not_lost(
+    here: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file = here / name
+    file.write_text("# old\n" if name == "settings" else '{"kv-roles-baseline": 1}')
+    fsync, saved = os.fsync, [b"# theirs\n"]
+
+    def slow(fd: int) -> None:
+        fsync(fd)
+        if saved:
+            file.write_bytes(saved.pop())
+
+    monkeypatch.setattr(os, "fsync", slow)
+    if name == "settings":
+        SettingsFile(str(file)).put(Answer("a.sh", "0" * 12, Side.PREFILL, "", "x"))  # it tries again
+        assert "prefill" in file.read_text()
+    else:
+        with pytest.raises(KvRolesError, match="changed since it was read"):
+            baseline.write(str(file), [], [])
+    assert file.read_text().startswith("# theirs\n")

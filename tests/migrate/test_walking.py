@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, hits, settings
+from kvroles.migrate import cli, globs, hits
 from kvroles.said import shell
 from support.docs import ROOT
 
@@ -269,11 +269,11 @@ def test_settings_above_what_was_named_count_only_inside_a_repository(capsys: py
     ],
 )  # fmt: skip
 def test_a_glob_of_the_settings_matches_these_paths_and_not_those(glob: str, path: str, yes: bool) -> None:
-    assert settings.matches(path, glob) is yes
+    assert globs.matches(path, glob) is yes
 
 
 def test_a_glob_takes_time_in_proportion_to_its_length() -> None:
-    assert not settings.matches("a/" * 1000 + "b", "**/" * 12 + "c" + "*a" * 20)
+    assert not globs.matches("a/" * 1000 + "b", "**/" * 12 + "c" + "*a" * 20)
 
 
 # --- answers on the command line ----------------------------------------------------------------------------------------
@@ -363,7 +363,8 @@ def test_a_path_below_another_one_that_the_walk_passes_over_is_read_all_the_same
 ) -> None:
     _put("a/two.sh")
     _put("a/node_modules/one.sh")
-    _put("a/env/pyvenv.cfg", "")
+    _put("a/env/pyvenv.cfg", "home = /usr/bin\n")
+    Path("a/env/bin").mkdir(parents=True)
     _put("a/env/three.sh")
     for path in ("a/node_modules", "a/node_modules/one.sh", "a/env", "a/env/three.sh"):
         cli.main(["a", path])

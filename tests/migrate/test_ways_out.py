@@ -108,13 +108,19 @@ CASES = [
     Case("migrate.settings.load.1", "--config 's t.toml' .", "Mend it, or name another with --config", "--config 'o k.toml' .",
          {"s t.toml": "not toml", "o k.toml": "exclude = []\n"}),
     settings("settings._sides.2", "[side]\n'a b.sh' = 'both'\n", "Write it in the table [both], with the reason", "[both]\n'a b.sh' = 'why'\n"),
+    settings("settings._sides.3", "[side]\n'a b.sh' = 1\n", 'Expected "a b.sh" = "prefill" or "decode"', "[side]\n'a b.sh' = 'prefill'\n"),
+    settings("settings._quoted.1", "[side]\na.sh = 'prefill'\n", 'Quote the key: "a.sh" = "prefill"', "[side]\n'a b.sh' = 'prefill'\n"),
+    settings("settings._place.1", "[side]\n'a b.sh:0' = 'prefill'\n", "GLOB:LINE with a line from 1 on", "[side]\n'a b.sh:1' = 'prefill'\n"),
+    settings("settings.load.3", "exclude = ['']\n", "Delete it, or name what is to be left out", "exclude = []\n"),
     settings("settings._codes.1", "ignore = ['KVR122']\n", "Write KVR118 if it is to be silent", "ignore = ['KVR118']\n"),
-    settings("answers.rows._check.1", "[side]\n'old.sh' = 'prefill'\n", "Name the file as it is called now", "[side]\n'a b.sh' = 'prefill'\n"),
+    settings("answers.rows._check.1", "[side]\n'a b.sh:7' = 'prefill'\n", "Name the line as the findings do", "[side]\n'a b.sh:1' = 'prefill'\n"),
+    settings("answers.rows._check.2", "[side]\n'old.sh' = 'prefill'\n", "Name the file as it is called now", "[side]\n'a b.sh' = 'prefill'\n"),
     settings("answers.answer.parse.2", ANSWER.format("prefill") + ANSWER.format("decode"), "Delete one of the two", ANSWER.format("decode")),
     settings("answers.answer._parse.1", ANSWER.format("decode") + "why = 'x'\n", "Delete it", ANSWER.format("decode")),
     settings("answers.answer._parse.2", "[[answer]]\nfile = 'a b.sh'\n", "Delete the table", ""),
-    settings("answers.answer._parse.3", ANSWER.format("up"), "Delete the table", ""),
-    settings("answers.answer._parse.4", ANSWER.format("both"), 'because = "..."', ANSWER.format("both") + "because = 'why'\n"),
+    settings("answers.answer._parse.3", ANSWER.format("decode").replace("'a b.sh'", r'"a\u0000b"'), "Delete the table", ""),
+    settings("answers.answer._parse.4", ANSWER.format("up"), "Delete the table", ""),
+    settings("answers.answer._parse.5", ANSWER.format("both"), 'because = "..."', ANSWER.format("both") + "because = 'why'\n"),
     Case("migrate.answers.baseline.load.1", "--baseline 'k n.json' .", "Write it with --write-baseline", "--baseline 'k n.json' --write-baseline ."),
     Case("migrate.answers.baseline.load.2", "--baseline 'a folder' .", "Name the file that was written", "--baseline 'a folder/k.json' .",
          {"a folder/k.json": '{"kv-roles-baseline": 1, "findings": {}}'}),
@@ -208,6 +214,9 @@ class Typed(Terminal):
 
     def keys(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+    def drop(self, quiet: float = 0) -> None:
+        """Nothing is typed ahead."""
 
     def key(self) -> str:
         if not self._left:

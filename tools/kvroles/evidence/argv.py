@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from kvroles.evidence import edited, kinds, names, pickers
+from kvroles.evidence import edited, filled, kinds, names, pickers
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.knowledge import flags, rows
@@ -232,11 +232,15 @@ def switched(kind: kinds.Kind, sides: Iterable[Side], value: str, words: str, po
 
 
 def told(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
-    """The cue that a server is told its role by a variable that the file does not set to a side."""
+    """The cue that a server is told its role by a variable that the file does not set to a side, or only by default."""
     m = _VARIABLE.match(value)
-    if m is None or mentioned(value) or ctx.sets_to_side(m[1] or m[2]):
+    if m is None:
+        return [kinds.OPEN.cue(Side.SHARED, words[:80], pos)] if filled.is_open(value) else []
+    if mentioned(value):
         return []
-    return [kinds.TOLD.cue(Side.SHARED, words[:80], pos)]
+    if ctx.defaults_to_side(m[1] or m[2]):
+        return [kinds.OPEN.cue(Side.SHARED, words[:80], pos)]
+    return [] if ctx.sets_to_side(m[1] or m[2]) else [kinds.TOLD.cue(Side.SHARED, words[:80], pos)]
 
 
 def _is_role(flag: str) -> bool:

@@ -135,15 +135,29 @@ def pattern_side(pattern: str) -> Side | None:
     return found.pop() if len(found) == 1 else Side.SHARED if found == set(PD) else None
 
 
+_SELECTED = regex(
+    r"\s*[\w./-]+\s*(?:(?P<ne>!)?={1,2}\s*(?P<one>[\w.-]+)|\b(?P<out>not)?in\s*\((?P<each>[\w.,\s-]+)\))\s*"
+)
+
+
 def selector_side(selector: str) -> Side | None:
     """The side that a label selector asks for: ``role=prefill,app=x``, ``role in (prefill)``; never what it leaves out."""
-    found: set[Side] = set()
+    found, _ = selector_sides(selector)
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def selector_sides(selector: str) -> tuple[set[Side], set[Side]]:
+    """The sides that a label selector asks for, and those that it leaves out."""
+    asked: set[Side] = set()
+    left_out: set[Side] = set()
     for part in re.split(r",(?![^()]*\))", selector):
-        m = re.fullmatch(r"\s*[\w./-]+\s*(?:==?\s*([\w.-]+)|in\s*\(([\w.,\s-]+)\))\s*", part)
-        if m is not None:
-            each = {role_value(w.strip()) or _of_word(w.strip()) for w in (m.group(1) or m.group(2)).split(",")}
-            found |= {side for side in each if side in PD} if len(each) == 1 else set()
-    return found.pop() if len(found) == 1 else None
+        m = _SELECTED.fullmatch(part)
+        each = (
+            {role_value(w.strip()) or _of_word(w.strip()) for w in (m["one"] or m["each"]).split(",")} if m else set()
+        )
+        of = left_out if m is not None and (m["ne"] or m["out"]) else asked
+        of |= {side for side in each if side is not None} if each <= set(PD) else set()
+    return asked, left_out
 
 
 # Rust's ``Some(Role::Prefill)`` without what is round it; ``Some(prefill)`` only gives what is there a name.

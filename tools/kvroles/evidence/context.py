@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
 
-from kvroles.evidence import conditions, expressions, filled, given, listed, names, truths
+from kvroles.evidence import bound, conditions, expressions, filled, given, listed, names, truths
 from kvroles.evidence.arms import Arms
 from kvroles.evidence.deployment import NAME_LENGTH, Deployment
 from kvroles.evidence.frames import Cue, Scope, Side
@@ -178,7 +178,9 @@ class FileCtx(Deployment):
         other trades use as well (producer, consumer) only there, or where something else says P/D.
         """
         if name not in self._sides:
-            self._sides[name] = self._sides_of(name)
+            found = self._sides_of(name)
+            # What is bound to the other side's word (PREFILL = "decode") is looked for last: few names are of any side.
+            self._sides[name] = found if not found or self.contrary.isdisjoint(bound.within(name)) else frozenset()
         return self._sides[name]
 
     def _sides_of(self, name: str) -> frozenset[Side]:
@@ -218,16 +220,20 @@ class FileCtx(Deployment):
         elsewhere too and none says what the name is of."""
         twin = self.has_twin(name)
         return names_only(name, twin=twin) and (
-            twin or (all(self._elsewhere(w) for w in unknown_words(name)) and not names.of_unknown(name))
+            twin or (all(self._elsewhere(w, name) for w in unknown_words(name)) and not names.of_unknown(name))
         )
 
-    def _elsewhere(self, word: str) -> bool:
-        """Whether a word stands in the file or its path apart from a name of a side."""
+    def _elsewhere(self, word: str, name: str) -> bool:
+        """Whether a word of ``name`` stands in the file or its path apart from a name of a side, and from one of several words
+        that ``name`` is."""
+        said = name.lower() if " " in name else ""
         for text in (self.low, self.name.lower()):
             for i in occurrences(text, word):
                 a, b = i - len(_BEFORE.search(text, max(0, i - NAME_LENGTH), i)[0]), i + len(word)  # type: ignore[index]
                 if text[i - 1 : i].isalpha() or text[b : b + 1].isalpha():
                     continue  # part of another word
+                if said and text.startswith(said, max(0, i - said.find(word))):
+                    continue
                 if not mentioned(text[a : _AFTER.match(text, b, b + NAME_LENGTH).end()]):  # type: ignore[union-attr]
                     return True
         return False
@@ -268,6 +274,8 @@ class FileCtx(Deployment):
         )
 
     def _denied(self, name: str, *, shell: bool) -> bool:
+        if name in self.contrary:
+            return True
         if name not in self._truths:
             bare = len(names.split_name(name)) == 1
             self._truths[name] = any(
@@ -284,6 +292,10 @@ class FileCtx(Deployment):
             re.search(rf"\b{re.escape(name)}[\"']?\]?\s*[:=]\s*[\"']?[\w-]*(?:prefill|decod)", self.low, re.I)
             is not None
         )
+
+    def defaults_to_side(self, name: str) -> bool:
+        """Whether a side is the default of a shell's variable: ``${ROLE:-prefill}``."""
+        return re.search(rf"\$\{{{re.escape(name)}:?[-=][^{{}}]*(?:prefill|decod)", self.low, re.I) is not None
 
     def branch_side(
         self, condition: str, *, taken: bool, shell: bool = False, only_two: bool | None = None
@@ -345,6 +357,8 @@ class FileCtx(Deployment):
         if any(not names.own(w) for w in conditions.members(asked) if names.for_role(w)):
             return None
         if "$(" in expressions.output_named(asked, shell=True):
+            return None
+        if not self.contrary.isdisjoint(_TRUTH.findall(pattern)):
             return None
         return self._in_company(conditions.pattern_side(pattern), pattern)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kvroles.evidence import argv, edited, entries, given, kinds, pickers
+from kvroles.evidence import argv, edited, entries, given, kinds, pickers, serves
 from kvroles.evidence.conditions import selector_side
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.data import Map, Node, Scalar, Seq
@@ -67,7 +67,7 @@ def key_scope(key: Scalar, value: Node, owner: Map, up: Scope, ctx: FileCtx) -> 
         scope.cues.append(kinds.KEY.cue(side, key.value, pos))
     elif isinstance(value, (Map, Seq)) and (host := ctx.proxied(pos).get(key.value.lower())):
         scope.cues.append(kinds.HOST.cue(host, f"{key.value} is the proxy's {host.value} server", pos))
-    scope.cues += entries.beside(key, value, owner, side, ctx)
+    scope.cues += entries.beside(key, value, owner, side, ctx) + serves.of_key(key, owner, ctx)
     return scope
 
 
@@ -80,7 +80,7 @@ def map_scope(m: Map, up: Scope, ctx: FileCtx, through: str | None) -> Scope:
     for said in m.kept("said", lambda: _said(m, ctx)):
         if not (said.of_itself and said.key == through):
             scope.cues += said.cues
-    if not scope.cues:
+    if all(c.kind == kinds.OPEN.name for c in scope.cues):
         scope.cues += m.kept("listed", lambda: _listed(m, ctx))
     if through in _ELSE_KEYS:
         scope.cues = [c for c in scope.cues if c.kind != "condition"]
@@ -135,13 +135,15 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
         key = k.value
         if (several and key in _CONDITION_KEYS) or key in open_keys:
             continue  # it may choose between them, or be set anew
-        if isinstance(v, Scalar):
+        if key == "hosts" and (both := serves.of_hosts(v)):
+            out.append(_Said(key, both))
+        elif isinstance(v, Scalar):
             out.append(_Said(key, _scalar_cues(key, v, ctx, op=patch), of_itself=True))
         elif key in _CONDITION_KEYS and isinstance(v, Seq):  # each has to hold
             each = [_scalar_cues(key, item, ctx, op=False) for item in v.items if isinstance(item, Scalar)]
             out.append(_Said(key, [cue for cues in each for cue in cues]))
         elif key in {"metadata", "target"} and isinstance(v, Map):
-            out.append(_Said(key, _metadata(v, ctx)))
+            out.append(_Said(key, _metadata(v, ctx) or (serves.of_target(v) if key == "target" else [])))
         elif key in {"labels", "commonLabels", "matchLabels", "podLabels", "annotations", "tags", "meta"}:
             cues = _labels(v, ctx, roles_only=key in {"annotations", "meta"})
             if key == "meta":  # Nomad's, which a group and a task set anew
@@ -154,8 +156,8 @@ def _said(m: Map, ctx: FileCtx) -> list[_Said]:
                 cues = []
             asked = ctx.text.s.replace("{", "") if key == "envs" and cues else ""
             out.append(_Said(key, [c for c in cues if f"${c.words.split('=')[0]}" not in asked]))
-        if key in _LOOPS and (both := _both_in(v)):
-            out.append(_Said(key, [kinds.LOOP_OVER_BOTH.cue(Side.SHARED, f"{key}: {both}", k.text.at(0))]))
+        if key in _LOOPS and (words := _both_in(v)):
+            out.append(_Said(key, [kinds.LOOP_OVER_BOTH.cue(Side.SHARED, f"{key}: {words}", k.text.at(0))]))
     return [said for said in out if said.cues]
 
 
@@ -201,7 +203,7 @@ def _plain_cues(key: str, v: Scalar, ctx: FileCtx, *, op: bool) -> list[Cue]:
         # Kustomize takes that of a target for a pattern: "^vllm-prefill$".
         name = v.value[1:].removesuffix("$") if v.value[:1] == "^" else v.value
         if side := one_side(name, ctx) if len(name.split()) < 3 else ctx.title_side(name):
-            return [kinds.NAME.cue(side, f"{key}: {v.value}", pos)]
+            return [(kinds.STEP if " " in name else kinds.NAME).cue(side, f"{key}: {v.value}", pos)]
         if (host := ctx.proxied(pos).get(v.value.lower())) is not None:
             return [kinds.HOST.cue(host, f"{key}: {v.value} is the proxy's {host.value} server", pos)]
     if op and key == "path":

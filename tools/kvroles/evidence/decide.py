@@ -73,6 +73,9 @@ def weigh(site: Site, ctx: FileCtx) -> Verdict:
     if verdict.side in PD and (switches := ctx.switching(site.pos)) is not None:
         cue = kinds.CHANGES_ROLE.cue(Side.AGGREGATED, *switches)
         return Verdict(None, "conflict", [*verdict.cues, cue])
+    if verdict.side in ctx.or_whole and not any(c.kind == kinds.CONDITION.name for c in verdict.cues):
+        cue = kinds.CONDITION.cue(Side.AGGREGATED, *ctx.or_whole[verdict.side])
+        return Verdict(None, "conflict", [*verdict.cues, cue])
     if verdict.side is None or verdict.side not in PD or not (alone := _needs_company(verdict.side, verdict.cues)):
         return verdict
     if ctx.pd_said(verdict.side) or any(ctx.pd_named(c.words) for c in verdict.cues):
@@ -130,14 +133,16 @@ class _Weighing:
         ] = []  # what is done with values that no name of their own puts on a side
         self._hints: list[Cue] = []
         self._told = False  # whether the server is told its role by what is not known
+        self._open = False  # whether that is so, or it is for either side
         self._partly: Verdict | None = None  # of uses of which some say a side and others nothing
 
     def with_owner(self, n: int, said: list[Cue]) -> Verdict | None:
         """Look at owner ``n``, which says ``said``; the verdict, if no owner further out can change it."""
         scope = self._chain[n]
         cues = [c for c in said if c.weight > Weight.HINT]
-        told = [c for c in said if c.kind == kinds.TOLD.name]
-        self._told = self._told or bool(told)
+        told = [c for c in said if c.kind in {kinds.TOLD.name, kinds.OPEN.name}]
+        self._told = self._told or any(c.kind == kinds.TOLD.name for c in told)
+        self._open = self._open or bool(told)
         self._hints += [c for c in said if c.weight == Weight.HINT and c not in told]
         if scope.find_handed_on is not None and (handed_on := scope.find_handed_on()) is not None:
             uses = [(c.side, c.pos) for c in (*cues[:1], handed_on)]
@@ -152,7 +157,7 @@ class _Weighing:
                     return None
                 if used.why == "weak" and (scope.kind == "variable" or not self._against_settings(scope, used.cues)):
                     return None  # what its own settings say is more than what some of its uses do
-                return used if self._is_open(scope) else None
+                return used if self._is_open(scope) or (used.why == "shared" and self._only_remarked()) else None
             if scope.cues or not scope.only_doubts:
                 cues += used
             elif self._is_open(scope):
@@ -175,6 +180,13 @@ class _Weighing:
             return False
         cues = self._decided.cues
         return kinds.settings_only(cues) or all(c.words == scope.name for c in cues)
+
+    def _only_remarked(self) -> bool:
+        """Whether nothing but a person's remarks further in says the side: they decide nothing of what serves both."""
+        decided = self._decided
+        if decided is None or decided.side not in PD or kinds.denying(self._hints, decided.side.other):
+            return False
+        return kinds.remarks_only(self._seen)
 
     def _against_settings(self, scope: Scope, used: list[Cue]) -> bool:
         """Whether what is ``used`` of an object of a cluster sets anew what its settings say; True of any other scope."""
@@ -201,6 +213,8 @@ class _Weighing:
             if level.side in _VETO:
                 return Verdict(None, level.side.value, self._seen + level.cues)
             if level.side is Side.SHARED and level.weight == Weight.FLAG:  # said in so many words
+                return Verdict(None, "shared", level.cues + self._seen)
+            if level.side is Side.SHARED and level.weight > Weight.SAID and self._only_remarked():
                 return Verdict(None, "shared", level.cues + self._seen)
             if Side.SHARED not in (level.side, decided.side):
                 return Verdict(None, "conflict", self._seen + level.cues)
@@ -233,7 +247,7 @@ class _Weighing:
             return Verdict(None, "conflict", seen + denied)
         if any(s.kind in _HOLDERS and leaves_out(s.name) for s in self._chain):
             return Verdict(None, "weak", seen)
-        if self._told and _only_called(seen):
+        if (self._told and _only_called(seen)) or (self._open and self._only_remarked()):
             return Verdict(None, "weak", seen, suggested=decided.side)
         if decided.weight < Weight.FLAG and any(s.kind in _HOLDERS and of_another(s.name) for s in self._chain):
             return Verdict(None, "weak", seen)

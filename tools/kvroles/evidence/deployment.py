@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
 
-from kvroles.evidence import listed, proxies
+from kvroles.evidence import bound, listed, proxies
 from kvroles.evidence.frames import Side
-from kvroles.evidence.names import OFF, name_sides
+from kvroles.evidence.names import OFF, mentioned, name_sides
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import prose_sides
 from kvroles.evidence.text import Text, occurrences
@@ -49,14 +49,8 @@ _PREFILL_OFF = regex(
       (?=(?P<in>[ \t]*)(?:["']?[\w-]{1,60}["']?[ \t]*[:=][^\n{]{0,200}\n(?P=in)){0,3}
       ["']?(?P<key>replicas?|create|enabled?|count|scale)["']?[ \t]*[:=][ \t]*["']?\$?(?P<set>\w+))"""
 )
-_SETTINGS_OFF = (
-    "replica",
-    "count",
-    "create",
-    "enable",
-    "num",
-    "scale",
-)  # a line without any of them is no such setting
+# A line without any of them is no such setting.
+_SETTINGS_OFF = ("replica", "count", "create", "enable", "num_prefill", "numprefill", "scale")
 _BLOCK = 300  # characters behind a block's head in which it is turned off
 # One side's text made from the other's: ``sed 's/prefill/decode/'``, ``${X//prefill/decode}``, ``.replace("prefill", "decode")``.
 _SUBSTITUTED = regex(
@@ -78,6 +72,14 @@ _SWITCHES = regex(
       | (?:switch|flip|swap)\w*[ ](?:its|their)[ ](?:p/?d[ ])?roles?
       | dual[-_ ]?mode | (?:dual|dynamic)[-_ ]?roles? ) (?![a-z])
     (?!["']?\s*[:=]\s*["']?(?:0|false|no|off)\b)"""
+)
+# What a template chooses between: in an expression, by a function, as the two arms of a condition.
+_CHOSEN = (
+    regex(r"[\"'](?P<one>[\w-]{1,60})[\"']\s+if\s[^\n%{}]{1,200}?\selse\s+[\"'](?P<other>[\w-]{1,60})[\"']"),
+    regex(r"\bternary\s+[\"'](?P<one>[\w-]{1,60})[\"']\s+[\"'](?P<other>[\w-]{1,60})[\"']"),
+    regex(
+        r"[%}]\}\s*(?P<one>[\w-]{1,60})\s*\{[{%]-?\s*else\s*-?[%}]\}\s*(?P<other>[\w-]{1,60})\s*\{[{%]-?\s*end(?:if)?\s*-?[%}]\}"
+    ),
 )
 _SWITCHING = ("switch", "flip", "swap", "dual", "dynamic")  # a line without any of them tells it of none
 # The kind of a Kubernetes object: in YAML however deep it is carried, in JSON, in a program's or Terraform's object.
@@ -145,7 +147,7 @@ class Deployment:
         found = (
             m
             for start, end, _ in self.lines("prefill", "pd", "disagg")
-            if any(word in self.low[start : end + _BLOCK] for word in _SETTINGS_OFF)
+            if any(map(self.low[start : end + _BLOCK].__contains__, _SETTINGS_OFF))
             for m in _PREFILL_OFF.finditer(s, start, min(len(s), end + _BLOCK))
             if m.start() <= end
         )
@@ -201,6 +203,26 @@ class Deployment:
     def disagg_pair(self) -> bool:
         """Whether ``disagg…decode`` is said as well, which makes ``disagg…prefill`` one of two sides."""
         return any(_DISAGG_DECODE.match(self.text.s, i) for i in self.places("disagg"))
+
+    @cached_property
+    def or_whole(self) -> dict[Side, tuple[str, int]]:
+        """The sides that a template puts in one place with a server for both, and which of the two it is decides whoever renders
+        it (``'agg' if is_agg else 'decode'``), each with the words and their index."""
+        out: dict[Side, tuple[str, int]] = {}
+        s = self.text.s
+        if ("else" in s or "ternary" in s) and ("{{" in s or "{%" in s):
+            for m in (m for pattern in _CHOSEN for m in pattern.finditer(s)):
+                one, other = mentioned(m["one"]), mentioned(m["other"])
+                for side in one | other if {Side.AGGREGATED} in (one, other) else ():
+                    out.setdefault(side, (" ".join(m.group().split())[:80], m.start()))
+        return out
+
+    @cached_property
+    def contrary(self) -> frozenset[str]:
+        """The names of a side that the file binds to the other side."""
+        if "decod" not in self.low or "prefill" not in self.low:
+            return frozenset()
+        return bound.contrary(self.text.s, self.lines("prefill", "decod"))
 
     @cached_property
     def objects(self) -> bool:

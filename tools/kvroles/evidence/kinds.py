@@ -20,7 +20,8 @@ class Kind(NamedTuple):
     ``alone`` is the rule for where nothing else decides (see ``decide``): "label" for a name that aggregated servers carry as
     well, "name" for that of a whole file or class. ``gives_way``: in a document the nearer one of such words decides.
     ``setting``: another setting of the same key may replace it; where it is only a default, it decides nothing. ``denies``: it
-    says that the server is not of the other side, which no name can be right against.
+    says that the server is not of the other side, which no name can be right against. ``remark``: what a person wrote beside it,
+    which decides nothing where what is round it serves both sides.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Kind(NamedTuple):
     gives_way: bool = False
     setting: bool = False
     denies: bool = False
+    remark: bool = False
 
     def cue(self, side: Side, words: str, pos: int = -1) -> Cue:
         """The evidence that ``words`` at index ``pos`` of the file's text are for ``side``."""
@@ -80,23 +82,24 @@ LOOP_OVER_BOTH = Kind("loop", Weight.NAMED)
 DESCRIPTION_BESIDE_ROLE = Kind("description", Weight.NAMED)
 
 # What is said above or beside it, and the names of files and arguments.
-COMMENT = Kind("comment", Weight.SAID)
-DOCSTRING = Kind("docstring", Weight.SAID)
-PRINT = Kind("print", Weight.SAID)
-ECHO = Kind("echo", Weight.SAID)
+COMMENT = Kind("comment", Weight.SAID, remark=True)
+DOCSTRING = Kind("docstring", Weight.SAID, remark=True)
+PRINT = Kind("print", Weight.SAID, remark=True)
+ECHO = Kind("echo", Weight.SAID, remark=True)
 HEADING = Kind("heading", Weight.SAID, gives_way=True)
 TAB = Kind("tab", Weight.SAID, gives_way=True)
 TITLE = Kind("title", Weight.SAID, gives_way=True)
+STEP = Kind("name", Weight.SAID, "label", remark=True)  # a task's or step's, of several words
 COLUMN = Kind("column", Weight.SAID)
 TEXT_ABOVE = Kind("text above", Weight.SAID, gives_way=True)
 CELL_ABOVE = Kind("cell above", Weight.SAID, gives_way=True)
 SENTENCE = Kind("sentence", Weight.SAID, gives_way=True)
-TEXT = Kind("text", Weight.SAID)
-DESCRIPTION = Kind("description", Weight.SAID)
-PID = Kind("pid", Weight.SAID)
+TEXT = Kind("text", Weight.SAID, remark=True)
+DESCRIPTION = Kind("description", Weight.SAID, remark=True)
+PID = Kind("pid", Weight.SAID, remark=True)
 ARGUMENT = Kind("argument", Weight.SAID)
 AGGREGATED_FLAG = Kind("flag", Weight.SAID)
-LOG_FILE = Kind("log file", Weight.SAID)
+LOG_FILE = Kind("log file", Weight.SAID, remark=True)
 FILE_NAMED = Kind("file", Weight.SAID)
 FILE_OPENED = Kind("file written", Weight.SAID, "label")
 LOOP_OVER_ONE = Kind("loop", Weight.SAID)
@@ -111,12 +114,15 @@ PERHAPS_ROLE = Kind("role", Weight.HINT, "label")
 RULED_OUT = Kind("condition", Weight.HINT, denies=True)
 DENIED = Kind("switch", Weight.HINT, denies=True)
 HOST_GONE_TO = Kind("host", Weight.HINT, denies=True)  # it may have other servers too
+NOT_READ = Kind("not read", Weight.HINT)  # a file near by that may say the other side
 TOLD = Kind("told its role", Weight.HINT)  # by what is not known here
+OPEN = Kind("open", Weight.HINT)  # for either side, as whoever starts it chooses: no remark knows better
 REMARK = Kind("sentence", Weight.HINT, gives_way=True)
 
 ROWS = tuple(row for row in list(globals().values()) if isinstance(row, Kind))
 ALONE = {row.name: row.alone for row in ROWS if row.alone}
 SETTINGS = frozenset((row.name, row.weight) for row in ROWS if row.setting)
+_REMARKS = frozenset((row.name, row.weight) for row in ROWS if row.remark)
 _DENYING = frozenset((row.name, row.weight) for row in ROWS if row.denies)
 # What only calls a server so; a call, a label and a setting tell it.
 NAMES = frozenset({*ALONE, BLOCK.name, DESCRIPTION.name}) - {CALL.name, LABEL.name, ROLE.name, ROLE_ASSIGNED.name}
@@ -130,6 +136,11 @@ GIVE_WAY = frozenset(row.name for row in ROWS if row.gives_way)
 def denying(cues: list[Cue], side: Side) -> list[Cue]:
     """Those of ``cues`` that say that the server is not of ``side``."""
     return [c for c in cues if (c.kind, c.weight) in _DENYING and c.side is side.other]
+
+
+def remarks_only(cues: list[Cue]) -> bool:
+    """Whether nothing but what a person wrote beside it says what ``cues`` say."""
+    return bool(cues) and all((c.kind.removeprefix("used by: "), c.weight) in _REMARKS for c in cues)
 
 
 def settings_only(cues: list[Cue]) -> bool:

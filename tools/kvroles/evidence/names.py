@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from string import ascii_lowercase, ascii_uppercase
 
 from kvroles.evidence.frames import Side
@@ -24,14 +25,17 @@ PD = (P, D)
 _WORD = regex(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _NAMES: dict[str, Side] = {word: Side(side) for word, side, _ in rows(lexicon.SIDES)}
 _TRADES = frozenset(word for word, _, takes in rows(lexicon.SIDES) if takes == "company")
+_DONE_WITH = frozenset(lexicon.DONE_WITH.split())
 _NEUTRAL = frozenset(word for row in rows(lexicon.NEUTRAL) for word in row[0].split())
 _TURNED = frozenset(lexicon.TURNED.split())
 _LOGIC = frozenset(lexicon.LOGIC.split())
 _FOREIGN = frozenset(lexicon.FOREIGN.split())
+_TOPICS = frozenset(lexicon.TOPICS.split())
 _FACING = frozenset(lexicon.FACING.split())
 _LEFT_OUT = frozenset(lexicon.LEFT_OUT.split())
 _REPLACED = frozenset(lexicon.REPLACED.split())
 _REPLACEABLE = frozenset(lexicon.REPLACEABLE.split())
+_SHARED = frozenset(lexicon.SHARED.split())
 _CONFIGS = frozenset(lexicon.CONFIGS.split())
 _ASKING = frozenset(lexicon.ASKING.split())
 _YES_OR_NO = frozenset(lexicon.YES_OR_NO.split())
@@ -101,6 +105,7 @@ def unknown_words(name: str) -> frozenset[str]:
             if _DENIED.search(part):
                 return frozenset({part})
             out.update(w for w in words if len(w) > 1 and w not in _NAMES and w not in _NEUTRAL and not w.isdigit())
+            out.update(w for w, behind in pairwise(words) if w in _DONE_WITH and behind in _NAMES)
     return frozenset(out)
 
 
@@ -169,9 +174,12 @@ def lettered(name: str) -> Side | None:
 
 def names_only(name: str, *, twin: bool = False) -> bool:
     """Whether the words beside a name's side can be those of a product or a team: none of them is one of logic, or tells of
-    another server or of what faces one. Of a name that has its ``twin``, ``for_prefill`` says only whose it is."""
+    another server, of what faces one or of a phase as a subject. Of a name that has its ``twin``, ``for_prefill`` says only whose
+    it is."""
     found = unknown_words(name) - ({"for"} if twin else set())
-    return not found & (_LOGIC | _FOREIGN | _FACING) and not any(_DENIED.search(w) for w in found)
+    return not found & (_LOGIC | _FOREIGN | _FACING | _TOPICS | _DONE_WITH) and not any(
+        _DENIED.search(w) for w in found
+    )
 
 
 def side_word(word: str) -> Side | None:
@@ -206,7 +214,9 @@ _IDENTIFIER = regex(r"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*")
 def count_side(name: str) -> Side | None:
     """The side whose servers a name counts: ``NUM_PREFILL_NODES``."""
     words = split_name(name)
-    return side_word(name) if any(w in _COUNTING for w in words) and counts(name.rsplit(".", 1)[-1]) else None
+    found = mentioned(name) & _BOTH
+    counted = any(w in _COUNTING for w in words) and counts(name.rsplit(".", 1)[-1])
+    return next(iter(found)) if len(found) == 1 and counted else None
 
 
 # What servers are called, and what there is one of for each.
@@ -266,6 +276,19 @@ TRADE_ROLES = {
 }  # fmt: skip
 
 
+# What every name and value of a side has in it, but for one of a single letter.
+_STEMS = {side: [w for w, of in (_NAMES | _ROLE_VALUES).items() if of is side and len(w) > 1] for side in PD}
+_LETTERS = {
+    P: regex(r"(?<![A-Z])P(?![a-z])|(?<![A-Za-z])p(?![a-z])"),
+    D: regex(r"(?<![A-Z])D(?![a-z])|(?<![A-Za-z])d(?![a-z])"),
+}
+
+
+def may_name(side: Side, text: str) -> bool:
+    """Whether a text may hold a name or a value of a side: it has a word or a letter of it somewhere."""
+    return any(map(text.lower().__contains__, _STEMS[side])) or _LETTERS[side].search(text) is not None
+
+
 def role_value(value: str) -> Side | None:
     """The side a role-like setting's value means (``prefill``, ``SENDER``, ``agg``), or None."""
     return _ROLE_VALUES.get(value.strip().strip("\"'").lower())
@@ -312,6 +335,11 @@ def plain_word(word: str) -> bool:
     return word in _NEUTRAL
 
 
+def topic(word: str) -> bool:
+    """Whether a word, in lower case, makes the phase that it stands beside a subject, and no server."""
+    return word in _TOPICS
+
+
 def first_named(names: Iterable[str]) -> str:
     """The first of some names that names prefill or decode; empty if none does."""
     return next((name for name in names if mentioned(name) & set(PD)), "")
@@ -350,6 +378,11 @@ def holds_defaults(name: str, *, function: bool = False) -> bool:
     if not any(w in _REPLACEABLE for w in words):
         return False
     return not function or words[-1] in _REPLACEABLE or words[-1] in _CONFIGS
+
+
+def is_shared(name: str) -> bool:
+    """Whether what a key holds is for all servers, by its name (``global``, ``common_args``), which is of no side."""
+    return any(w in _SHARED for w in split_name(name)) and not mentioned(name)
 
 
 _OPERATOR = regex(r"![=~]*|<>|[~^]")

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from kvroles.evidence.frames import Side
 from kvroles.evidence.knowledge import rows, titles
-from kvroles.evidence.names import plain_word
+from kvroles.evidence.names import plain_word, topic
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.phrases import depends
 
@@ -114,10 +114,15 @@ _STEMS = regex(
 )
 
 
+def _names_none(text: str) -> bool:
+    """Whether a text names no side for certain: nearly all do not."""
+    return text.isascii() and _STEMS.search(text.lower()) is None
+
+
 @lru_cache(maxsize=512)
 def prose_sides(text: str) -> frozenset[Side]:
     """The sides a piece of prose (comment, heading, sentence) names, the neutral phrases left out."""
-    if text.isascii() and _STEMS.search(text.lower()) is None:
+    if _names_none(text):
         return frozenset()
     clean = _NEUTRAL.sub(" ", text)
     found = {side for side, pattern in _PROSE if pattern.search(clean)}
@@ -255,7 +260,7 @@ _TECHNIQUE = regex(r"\b\w+[A-Z]\w*[ \t]+\Z")
 
 def _opened(text: str) -> tuple[Side, str] | None:
     """The side that a text opens with, and what stands behind it."""
-    if _POINTS.search(text):
+    if _names_none(text) or _POINTS.search(text):
         return None
     clean = _DECORATED.sub(" ", _DASH.sub(" – ", _EMOJI.sub("", text))).strip(" \t#*-=:_~")
     clean = _FIRST.sub("", clean)
@@ -373,6 +378,8 @@ def _opens(clause: str, side: Side) -> bool:
     return any(_leads(clause[: m.start()]) and _follows(clause[m.end() :]) for m in found)
 
 
+# The word that what stands behind a side begins with: behind a sign, a preposition or a noun.
+_SUBJECT = regex(r"\s*(?:(?:[-:–—,]|\w+)\s+|[(\[]\s*)(?:(?:an?|the|some|its|our)\s+)?(\w+)")
 _POSSESSIVE = regex(r"\A['\u2019]s\b")
 
 
@@ -383,6 +390,8 @@ def _follows(behind: str) -> bool:
         return False
     if not behind.isascii():
         behind = re.sub(rf"\A(?:\s*(?:{titles.ABROAD}))+", "", behind)
+    if (subject := _SUBJECT.match(behind)) is not None and topic(subject[1].lower()):
+        return False  # "Prefill: performance", "Decode in depth"
     while True:
         if _STOP.match(behind):
             return _SETTING.match(behind) is None

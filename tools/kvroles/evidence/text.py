@@ -48,7 +48,12 @@ class Text:
     @staticmethod
     def of_file(data: bytes) -> Text:
         """Decode a file's bytes, a byte order mark left out. Raises ``UnicodeDecodeError`` on anything but UTF-8."""
-        return _OfFile(data)
+        return _OfFile(data[len(BOM) :] if data.startswith(BOM) else data)
+
+    @staticmethod
+    def of_bytes(data: bytes) -> Text:
+        """Bytes in any encoding, each a character."""
+        return _OfFile(data, "latin-1")
 
     def has(self, word: str) -> bool:
         """Whether ``word`` is in the text."""
@@ -107,15 +112,14 @@ class Text:
         out: list[str] = []
         at: list[int] = []
         i = a
-        while i < b:
-            if s[i] == "\\" and i + 1 < b:
-                says, place, i = escape(s, i)
-                out.append(says)
-                at.extend([place] * len(says))
-            else:
-                out.append(s[i])
-                at.append(i)
-                i += 1
+        while (sign := s.find("\\", i, b - 1)) >= 0:
+            out.append(s[i:sign])
+            at.extend(range(i, sign))
+            says, place, i = escape(s, sign)
+            out.append(says)
+            at.extend([place] * len(says))
+        out.append(s[i:b])
+        at.extend(range(i, b))
         return self.pick("".join(out), at, b)
 
     def outdented(self) -> Text:
@@ -174,8 +178,8 @@ class _OfFile(Text):
 
     __slots__ = ("_data", "_words")
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__((data[len(BOM) :] if data.startswith(BOM) else data).decode("utf-8"))
+    def __init__(self, data: bytes, encoding: str = "utf-8") -> None:
+        super().__init__(data.decode(encoding))
         self._data = data
         self._words: list[int] | None = None
 

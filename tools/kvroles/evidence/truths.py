@@ -10,7 +10,6 @@ from kvroles.evidence.patterns import regex
 
 # What a line sets a name to, up to the end of that or of a template's action.
 _SETS_TRUTH = regex(r"(?:\s*:\s*\w+)?\s*:?=(?![=~])\s*([^\n;]{1,200}?)\s*(?:;|-?[%}]\}|\r?\n|\Z)")
-_QUOTED = regex(r"[\"'`][\w-]+[\"'`]")
 _TRUE = regex(r"(?i)\$?(?:true|1|yes)\b[;)}]*")
 _TRUE_IF = regex(r"(?:True|1|\"1\")\s+if\s+(.+?)\s+else\s.*|(.+?)\s*\?\s*true\s*:\s*false")
 # The condition where a truth is set: the line above opens a branch, or it stands before it.
@@ -39,8 +38,8 @@ def defined_otherwise(s: str, i: int, name: str) -> bool:
 
 
 def sets_denied(s: str, i: int, name: str, *, shell: bool) -> bool:
-    """Whether a text sets ``name`` at index ``i`` to what it denies: to a condition of another side, to a word of the other
-    side or, where a condition of another side holds, to true."""
+    """Whether a text sets ``name`` at index ``i`` to what it denies: to a condition of another side or, where such a one holds,
+    to true."""
     side = condition_side(name)
     m = _SETS_TRUTH.match(s, i + len(name))
     if m is None or _PART_OF_NAME.match(s[i - 1 : i]):
@@ -56,8 +55,7 @@ def sets_denied(s: str, i: int, name: str, *, shell: bool) -> bool:
     if said in PD:
         return own is not (said is side)
     spoken = {word for w in re.findall(r"[\w-]+", value) for word in mentioned(w)} & set(PD)
-    speaks = _QUOTED.fullmatch(value) is not None or split_name(name)[0] in ASKS
-    return speaks and side is not None and spoken == {side.other}
+    return split_name(name)[0] in ASKS and side is not None and spoken == {side.other}
 
 
 # A chart's settings of a side, asked for by themselves; ``with`` takes what is in them.

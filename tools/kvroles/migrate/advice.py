@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Side, Site
-from kvroles.migrate import arguments
+from kvroles.migrate import arguments, globs
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers.base import File
@@ -17,10 +17,8 @@ Make = Callable[..., Finding]
 
 
 def given(place: str, side: str = "prefill") -> str:
-    """The option that answers for ``place``, a file or ``FILE:LINE``, as a person types it."""
-    # "./" keeps a leading dash from being an option, and a bracket from being the class that it is in a bare name
-    bare = "/" not in place and (place.startswith("-") or "[" in place)
-    return f"`{shell('--side', ('./' if bare else '') + f'{place}={side}')}`"
+    """The option that answers for ``place``, a file or ``FILE:LINE``, and for no other, as a person types it."""
+    return f"`{shell('--side', f'{globs.literal(place)}={side}')}`"
 
 
 def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding:
@@ -37,7 +35,7 @@ def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding
     match verdict.why:
         case "shared":
             what = f"{holder.kind} {holder.name!r}" if holder is not None and holder.name else "this value"
-            return made("KVR113", f"{what} feeds both prefill and decode", _split(verdict, ctx), side=Side.SHARED)
+            return made("KVR113", f"{what} feeds both prefill and decode", _split(verdict, site, ctx), side=Side.SHARED)
         case "aggregated":
             fix = f"remove the NIXL config if no KV is transferred; if it is one of a pair after all, {answer}"
             return made("KVR114", "the server does both prefill and decode: no role fits", fix, side=Side.AGGREGATED)
@@ -50,7 +48,9 @@ def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding
             return made("KVR116", f"{side.value}, but line {line} expects kv_both of it", fix)
         case "conflict":
             carried = holder is not None and holder.name and holder.kind in _SPLIT
-            fix = f"if both sides use it, {_split(verdict, ctx)}; if only one does, {answer}" if carried else answer
+            fix = (
+                f"if both sides use it, {_split(verdict, site, ctx)}; if only one does, {answer}" if carried else answer
+            )
             return made("KVR111", "what is said of its side contradicts itself", fix)
         case "default":
             of = f" of {holder.kind} {holder.name!r}" if holder is not None else ""
@@ -58,6 +58,10 @@ def undecided(verdict: Verdict, site: Site, ctx: File, finding: Make) -> Finding
         case "weak" if verdict.label:
             why = "called decode, as servers that do both are; nothing here says that prefill runs elsewhere"
             return made("KVR112", why, answer)
+        case "weak" if holder is not None and holder.kind == "other file":
+            return made(
+                "KVR112", f"only this file says its side, and {holder.name}, which may name it, was not read", answer
+            )
         case "weak":
             return made("KVR112", "what is said of its side is too little to act on", answer)
         case _:
@@ -90,9 +94,14 @@ _SPLIT = frozenset(
 )
 
 
-def _split(verdict: Verdict, ctx: File) -> str:
-    """The split to make, with names and the lines where each side puts the value to use."""
+def _split(verdict: Verdict, site: Site, ctx: File) -> str:
+    """The split to make, with names and the lines where each side puts the value to use; or the variable to derive the role
+    from, where one says the side."""
     holder = verdict.holder
+    around = [s for s in site.scope.chain() if s.kind == "function" and s.name]
+    may_know = holder is None or holder.kind in {"variable", "function"}
+    if may_know and (name := arguments.known(ctx.text.s, site.pos, around)):
+        return f"derive kv_role from {name}, which says the side here: kv_producer for prefill, kv_consumer for decode"
     if holder is None or not holder.name or holder.kind not in _SPLIT:
         own = "give each side a value of its own, this one with kv_producer for prefill and a copy with kv_consumer for decode"
         if read.language(ctx.name, ctx.text) == "markdown":

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kvroles.evidence.frames import Side
+from kvroles.evidence.frames import Scope, Side
 from kvroles.evidence.names import name_sides
+from kvroles.evidence.signs.place import indent_of
 
 _DEFINED = r"\b(?:def|func|fn|function)\s+(?:\([^()]*\)\s*)?{}\s*(?:<[^<>]*>)?\(([^()]*)\)"
 _WORD = re.compile(r"""(?:"[^"\n]*"|'[^'\n]*'|\\.|[^\s;&|<>()"'])+""")
 _QUOTES = "\"'`"
+# A loop over both sides: what it calls the one that it is at.
+_LOOP = re.compile(
+    r"(?m)^(?P<in>[ \t]*)(?:async[ \t]+)?for(?:each)?\b[ \t]*\(?(?P<names>[^\n\[{]{1,80}?)(?:\bin\b|\bof\b|=[ \t]*range\b)"
+    r"(?=[^\n]*\bprefill\b)(?=[^\n]*\bdecode\b)[^\n]*\n",
+    re.I,
+)
+_CALLED = re.compile(r"(?i)(?:\w*_)?(?:role|side|phase|mode|component|kind|worker_type|server_type|instance_type)$")
+_COMPARED = r"(?<![\w.]){}\s*(?:[=!]==?|in\b|\.eq\w*\()\s*[\[({{]?\s*[\"'](?:prefill|decode)"
+_NO_NAMES = frozenset({"const", "let", "var", "_", "i", "idx", "enumerate"})
 
 
 def told_by(s: str, name: str, uses: Sequence[tuple[Side, int]]) -> str:
@@ -36,6 +46,30 @@ def told_by(s: str, name: str, uses: Sequence[tuple[Side, int]]) -> str:
     if shell:
         return f"${number + 1}"
     return key or _parameter(s, name, number)
+
+
+def known(s: str, at: int, functions: Sequence[Scope]) -> str:
+    """The variable that says the side at index ``at`` of the text ``s``: what a loop over both sides calls each, or what one of
+    the ``functions`` around, nearest first, is given. Empty if none is seen to."""
+    loops = [
+        m for m in _LOOP.finditer(s, 0, at) if all(_deeper(line, m["in"]) for line in s[m.end() : at].split("\n")[:-1])
+    ]
+    for m in reversed(loops):
+        names = [n for n in re.findall(r"[A-Za-z_]\w*", m["names"]) if n not in _NO_NAMES]
+        if name := next((n for n in names if _CALLED.match(n)), names[0] if len(names) == 1 else ""):
+            return name
+    for function in functions:
+        a, b = function.span or (0, 0)
+        defined = re.search(_DEFINED.format(re.escape(function.name)), s[a:b])
+        for part in defined.group(1).split(",") if defined is not None else ():
+            w = re.search(r"[A-Za-z_]\w*", part)
+            if w is not None and _CALLED.match(w.group()) and re.search(_COMPARED.format(w.group()), s[a:b]):
+                return w.group()
+    return ""
+
+
+def _deeper(line: str, lead: str) -> bool:
+    return not line.strip() or indent_of(line) > len(lead)
 
 
 def _words(text: str) -> list[tuple[str, str]]:

@@ -34,6 +34,8 @@ Answers that the files do not hold go into .kv-roles.toml (the nearest one up to
   [both]
   "docs/deploy.md" = "the page is for both sides"
 
+A name without / is that file in every folder. The most exact row counts: GLOB:LINE, then a path, a name, a pattern.
+
 --review asks for them one by one. A comment on or above a line answers too: "kv-roles: keep both because ..." leaves it
 as it is, "kv-roles: ignore[KVR114]" silences a finding there.
 """
@@ -152,6 +154,7 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
+    output.check(args)
     release = release_of(args)
     terminal = _terminal(args) if args.review else None
     if args.write_baseline and args.baseline is None:
@@ -166,7 +169,6 @@ def _run(args: argparse.Namespace) -> int:
         keys=args.review or args.baseline is not None or args.format == "sarif",
         lines=args.format == "sarif" or args.html is not None,
     )
-    output.check(args)
     args.paths = paths.given(args.paths, args.from_list, null=args.null)
     if _names_standard_input(args.paths):
         return _standard_input(args, options, known, entries)
@@ -258,7 +260,8 @@ def _baseline(args: argparse.Namespace, entries: list[Entry], results: list[File
         baseline.keep(results, baseline.load(args.baseline), args.baseline)
     elif gone:
         console.note(
-            f"{args.baseline}: {len(gone)} no finding any more (written, answered, or the line is gone), first "
+            f"{args.baseline}: {len(gone)} no finding any more (written, answered, of another code, or the line is "
+            "gone), first "
             f"{gone[0].file}: {gone[0].line or gone[0].code}. --write-baseline takes them out."
         )
 
@@ -330,7 +333,7 @@ def _write(results: list[FileResult]) -> bool:
         try:
             rewrite.write(r.path, r.before, r.after)
         except rewrite.NotWrittenError as e:
-            r.findings += run.skipped(r.path, f"not written, {e}").findings
+            run.not_written(r, str(e))
             whole = False
             continue
         for f in r.findings:

@@ -50,7 +50,7 @@ def kind_of(name: str | None, known: frozenset[str] = frozenset()) -> Kind:
     if name is None or _PLACEHOLDER.search(name):
         return Kind.UNKNOWN
     name = name.strip()
-    if name in NIXL or name in known or PLUGIN_NIXL.match(name) or name.lower() in SHORT:
+    if name in NIXL or name in known or name.lower() in SHORT or ("Nixl" in name and PLUGIN_NIXL.match(name)):
         return Kind.NIXL
     if name in WRAPPERS:
         return Kind.WRAPPER

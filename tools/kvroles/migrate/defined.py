@@ -1,5 +1,5 @@
 """Which side the files round a file put to use what it defines: a named template, a value of a chart, a variable, a key, an
-object. What they do with the file itself is told in ``across``."""
+object. What they do with the file itself is told in ``across``, ``taken_whole`` and ``made_from``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kvroles.evidence.names import PD, is_distinct, mentioned, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate import hits, neighbours
-from kvroles.migrate.across import files_in, language_of, shown_path
+from kvroles.migrate.near import files_in, language_of, shown_path
 from kvroles.migrate.readers import mentions
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.of_file import file_scope
@@ -102,7 +102,7 @@ def by_name(ctx: FileCtx, names: set[tuple[str, str]]) -> dict[tuple[str, str], 
         shown = shown_path(os.path.dirname(ctx.name), folder, path)
         other = File(path, shown, Text(s))
         for name, part in sorted(found):
-            if not given.defines(s, name) and _means_it(s, name):
+            if not given.defines(s, name) and means_it(s, name):
                 for taken in _taken(s, name, part):
                     out[name, part] = _used(other, taken, "uses") | out[name, part]
     return out
@@ -115,7 +115,7 @@ def _taken(s: str, name: str, part: str) -> list[str]:
     return by_part if part and any(mentions.names(s, twin) for twin in twins(part)) else [name, *by_part]
 
 
-def _means_it(s: str, name: str) -> bool:
+def means_it(s: str, name: str) -> bool:
     """Whether a text that does not set ``name`` can mean by it what another file sets: a short word may be any, but as the name
     of an object, and where source code does not take it as a parameter."""
     if is_distinct(name):

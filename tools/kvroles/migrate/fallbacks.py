@@ -30,6 +30,9 @@ _FALLS = {keyed: regex(_SIGN + member) for keyed, member in ((False, _OF_VARIABL
 _LOOKS_UP = regex(
     r"(?i)\b(?:get\w*|pop|look_?up|coalesce|try|dig|fetch|default|unwrap_or)\([^()]*(?:\([^()]*\)[^()]*)*$"
 )
+_IN_LIST = regex(r"[\[{][^\[\]{}]*\Z")
+# What gets something for two that it is given (``get_options(prefill, decode)``); ``get_or(a, b)`` gives one of them.
+_GETS = regex(r"(?i)get_?(?!\w*(?:attr|or|else|default|first|any|env)(?![a-z]))\w+\(\s*([\w.]+)\s*\Z")
 _OPEN = regex(r"\[\s*\$?[A-Za-z_][\w.]*\s*\]|\b(?:get\w*|look_?up|dig|fetch)\(\s*[^\"'()]*[A-Za-z_.]+\s*\)?\s*[,)]?")
 # What a function gives at its end, the value of a table that it has looked in above.
 _LAST = regex(r"(?:^|[;{}])\s*return\s+[&*]?([\w.]+)\[\s*[\"']$")
@@ -71,6 +74,11 @@ def given(s: str, name: str, side: Side, *, keyed: bool, twin: bool) -> str:
         looks_up = _LOOKS_UP.search(before, 0, m.start()) if m["sign"] == "," else None
         if m["sign"] == "," and looks_up is None:
             continue
+        if looks_up is not None and (
+            _IN_LIST.search(before, looks_up.start(), m.start()) is not None
+            or ((both := _GETS.match(looks_up.group())) is not None and both[1] in twins(name))
+        ):
+            continue  # one of a list that holds both, or given to what takes both
         first = before[looks_up.start() : m.start()] if looks_up else re.split(r"[,;{]", before[: m.start()])[-1]
         chooses = (m["sign"][0] in "e?" and m["sign"] != "??") or _CHOICE.search(before, 0, m.start()) is not None
         if chooses and not _ASKS.search(before):

@@ -19,7 +19,7 @@ from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers import sniff
 from kvroles.migrate.readers.base import File
-from kvroles.migrate.settings import Options
+from kvroles.migrate.settings import Options, Said
 
 _NEAR = 4_000  # characters round a role in which its connector stands
 
@@ -37,7 +37,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     for site, verdict in zip(sites, found, strict=True):
         out += _of_site(site, verdict, ctx, options, answered)
     out += _spelled(ctx)
-    _left_alone(out, ctx, lambda f: f.pos in answered or options.settings.side_of(ctx.path, f.line) is not None)
+    _left_alone(out, ctx, lambda f: _is_answered(f, answered.get(f.pos), options))
     if ctx.path == "-":
         _name_objects(out, ctx)
     if answers or options.keys:
@@ -53,7 +53,7 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
 
 def _spelled(ctx: File) -> list[Finding]:
     """An unread finding for each place where ``kv_both`` stands in another spelling, except in comments and records."""
-    if read.recorded(ctx.below) or read.patches(ctx):
+    if read.records(ctx, ctx.below) or read.patches(ctx):
         return []
     out: list[Finding] = []
     lang = read.language(ctx.name, ctx.text)
@@ -64,6 +64,12 @@ def _spelled(ctx: File) -> list[Finding]:
             message = f"unread: {why}"
             out.append(Finding("KVR118", CODES["KVR118"].level, ctx.path, line, column, message, pos=pos, fix=fix))
     return out
+
+
+def _is_answered(f: Finding, given: Answer | None, options: Options) -> bool:
+    """Whether what counts of all that is said of a finding's line is the side that it is of."""
+    said, against = options.settings.said_of(f.path, f.line, given)
+    return said is not None and against is None and said.side is f.side
 
 
 def _keep(found: list[Finding], answers: Mapping[str, Answer], ctx: File, options: Options) -> None:
@@ -84,7 +90,7 @@ def keep_by_settings(found: list[Finding], options: Options) -> None:
     """Mark the findings that ``[both]`` or ``ignore`` of the settings say to leave as they are."""
     settings = options.settings
     for f in found:
-        if f.kept is not None:
+        if f.kept is not None or f.by_row:
             continue
         certain = CODES[f.code].level is Level.ERROR
         if CODES[f.code].actionable and (row := settings.both_of(f.path, f.line, of_the_line=certain)) is not None:
@@ -116,7 +122,7 @@ def _left_alone(found: list[Finding], ctx: File, answered: Callable[[Finding], b
                 f.code, f.level, f.role = code, CODES[code].level, None
                 f.message = "in a dump of a live object, left as it is"
                 f.fix = "change what the object was made from, and apply that" if ctx.asked_for else ""
-    recorded = ctx.asked_for and (read.recorded(ctx.name.rsplit("/", 1)[-1]) or read.patches(ctx))
+    recorded = ctx.asked_for and (read.records(ctx, ctx.name.rsplit("/", 1)[-1]) or read.patches(ctx))
     place = "what is a record by its name" if recorded else ""
     if not ctx.asked_for and read.among_records(ctx.below):
         place = "a folder that runs write to, where it may be a copy of what once ran"
@@ -144,7 +150,6 @@ def _of_site(
     """The findings of one site; ``answered`` are the answers kept for the file's places, by index."""
     line, column = ctx.line(site.pos)
     given = answered.get(site.pos)
-    settled = (given.side, f"{options.settings.file}: [[answer]]") if given is not None and given.side else None
 
     connector = _as_written(site, ctx) or None
 
@@ -160,25 +165,39 @@ def _of_site(
     if site.kind == "unread":
         return [_not_understood(site, ctx, finding)]
     if verdict is None and _connector_unknown(site, options):
-        by_user = settled or options.settings.side_of(ctx.path, line, of_the_line=True)
-        if by_user is not None:
-            verdict = Verdict(by_user[0], "", [_answer_cue(*by_user, site)])
+        said, against = options.settings.said_of(ctx.path, line, given, of_the_line=True)
+        if said is not None and said.side is not None:
+            if against is not None:
+                return [_of_rows(said, against, site, ctx, finding)]
+            verdict = Verdict(said.side, "", [_answer_cue(said.side, said.row, site)])
     if verdict is None:
         return [_not_nixl(site, ctx, options, finding)]
     if verdict.side is None:
         # A value or server that serves both sides is only overruled by an answer for its very line.
         asked = verdict.why in {"unknown", "conflict", "weak", "default", "expected"}
-        by_user = settled or options.settings.side_of(ctx.path, line, of_the_line=not asked)
-        if by_user is None:
+        said, against = options.settings.said_of(ctx.path, line, given, of_the_line=not asked)
+        if said is None or said.side is None:
             f = advice.undecided(verdict, site, ctx, finding)
             f.answerable, f.suggested = True, verdict.suggested
             return [f]
-        verdict = Verdict(by_user[0], "", [_answer_cue(*by_user, site), *verdict.cues])
-    elif settled is not None and settled[0] is not verdict.side:
-        cues = [_answer_cue(*settled, site), *verdict.cues]
-        fix = f"delete the answer from {options.settings.file}, or say both there and why"
-        return [finding("KVR111", "it was answered for one side, and the file says the other", cues=cues, fix=fix)]
+        if against is not None:
+            return [_of_rows(said, against, site, ctx, finding)]
+        verdict = Verdict(said.side, "", [_answer_cue(said.side, said.row, site), *verdict.cues])
+    else:
+        kept = options.settings.kept_of(ctx.path, line, given)
+        if kept is not None and kept.side is not None and kept.side is not verdict.side:
+            cues = [_answer_cue(kept.side, kept.row, site), *verdict.cues]
+            fix = f"delete the answer from {options.settings.file}, or say both there and why"
+            return [finding("KVR111", "it was answered for one side, and the file says the other", cues=cues, fix=fix)]
     return _of_side(site, verdict, ctx, options, finding)
+
+
+def _of_rows(said: Said, against: Said, site: Site, ctx: File, finding: advice.Make) -> Finding:
+    """The finding of a site of which the command line says one thing, and a more exact row of the settings another."""
+    cues = [_answer_cue(r.side, r.row, site) for r in (said, against) if r.side is not None]
+    fix = f"name the line, {advice.given(f'{ctx.path}:{ctx.line(site.pos)[0]}', said.word)}, or change {against.row}"
+    message = f"the command line says {said}, and a more exact row of the settings {against}"
+    return finding("KVR111", message, cues=cues, fix=fix)
 
 
 def _of_side(site: Site, verdict: Verdict, ctx: File, options: Options, finding: advice.Make) -> list[Finding]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import errno
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -23,20 +22,29 @@ _CHUNK = 1 << 20
 _PIECE = 1 << 16
 _SAMPLE = 512  # bytes in which UTF-16 is told by its zeros: nearly half of them
 _NEEDLE = TOKEN.encode()
-_SEAM = 64  # bytes kept of the piece before: no other spelling is longer
+_SEAM = 1 << 10  # bytes kept of the piece before: what is searched for, with what has to stand near it, is shorter
 _KEEPS = b"kv-roles: keep both because"  # in a comment that keeps a line as it is
-_SOUGHT = (_NEEDLE, *spelled.NEEDLES, _KEEPS)
-_WORD, _SPELLED, _KEPT = 0, range(1, len(_SOUGHT) - 1), len(_SOUGHT) - 1  # their numbers
-_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_WIDE_NEEDLE = re.compile(b"\0{0,3}".join(_NEEDLE[i : i + 1] for i in range(len(_NEEDLE))))
+# The word in UTF-16 and in UTF-32, of either byte order. PowerShell's ``>`` writes UTF-16, its ``>>`` behind other text too.
+_WIDE = {name: TOKEN.encode(f"{name}-le").rstrip(b"\0") for name in ("UTF-16", "UTF-32")}
+_WORDS = (_NEEDLE, *_WIDE.values())
+_SOUGHT = (*_WORDS, *spelled.NEEDLES, _KEEPS)
+_IS_WORD, _IS_SPELLED, _IS_KEPT = (
+    range(len(_WORDS)),
+    range(len(_WORDS), len(_SOUGHT) - 1),
+    len(_SOUGHT) - 1,
+)  # their numbers
+_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_buffer = bytearray(_CHUNK)
+_buffer = bytearray(_SEAM + _CHUNK)
 _view = memoryview(_buffer)
-_into = [_view]
+_into = [_view[:_CHUNK]]
 
 
 class Hit(NamedTuple):
-    """A file with its bytes; ``skipped`` is why it is not read as text, if it is not: ``data`` is then what was read of it."""
+    """A file with its bytes; ``skipped`` is why it is not read as text, if it is not: ``data`` is then what was read of it.
+
+    A ``binary`` file may be passed over: it is no text in any encoding.
+    """
 
     path: str
     data: bytes = b""
@@ -65,15 +73,9 @@ def _met(n: int) -> set[int]:
 
 def _has_word(met: set[int], n: int) -> bool:
     """Whether the first ``n`` bytes of the buffer have the needle in any spelling; in them those of ``_SOUGHT`` were ``met``."""
-    return _WORD in met or (not met.isdisjoint(_SPELLED) and spelled.holds(bytes(_view[:n])))
-
-
-def _wide(n: int) -> bool:
-    """Whether the first ``n`` bytes of the buffer have the needle with zeros between its letters, as in UTF-16 and UTF-32.
-
-    PowerShell's ``>`` writes UTF-16.
-    """
-    return _WIDE_NEEDLE.search(_buffer, 0, n) is not None
+    return not met.isdisjoint(_IS_WORD) or (
+        not met.isdisjoint(_IS_SPELLED) and spelled.holds(bytes(_view[:n]), [_SOUGHT[number] for number in met])
+    )
 
 
 def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator[str]:
@@ -91,10 +93,11 @@ def holding(paths: Iterable[str], answered: list[str] | None = None) -> Iterator
         try:
             n = os.readv(fd, _into)  # one buffer for all files: memory stays flat and nothing is copied
             met = _met(n)
-            held = _has_word(met, n) or (n == _CHUNK and _rest_has(fd))
-            if not held and n > 1 and (_buffer[0] > 0xFD or not _buffer[0] or not _buffer[1]):
-                held = _wide(n)
-            if _KEPT in met and not held and answered is not None:
+            held = bool(met) and _has_word(met, n)
+            # A short read need not be the end; and what was read may be no file any more, which has no size.
+            if not held and not 0 < n == os.lseek(fd, 0, os.SEEK_END) < _CHUNK:
+                held = _rest_has(fd, n, met)
+            if _IS_KEPT in met and not held and answered is not None:
                 answered.append(path)
         except OSError:
             held = True
@@ -131,20 +134,24 @@ def look(path: str) -> Hit:
 
 def judge(path: str, data: bytes) -> Hit:
     """A file's bytes as a hit, with why they are not read as text if they are not."""
-    for mark, name in ((codecs.BOM_UTF32_LE, "utf-32"), *((m, "utf-16") for m in _WIDE)):
+    for mark, name in _MARKS:
         if data.startswith(mark):
             return Hit(
                 path, data.decode(name, "replace").encode(), skipped=f"{name.upper()}: not read; save it as UTF-8"
             )
     if data.startswith(FIRST_OF_PACKED):
         return Hit(path, data, skipped=PACKED, binary=True)
+    if b"\0" not in data:
+        return Hit(path, data)
+    wide = next((name for name, word in _WIDE.items() if word in data), None)
+    zeros = data[:_SAMPLE].count(0)
+    if wide is None and _NEEDLE not in data and zeros * 3 > len(data[:_SAMPLE]):
+        wide = "UTF-16"
+    if wide is not None:  # without its zeros the word is as it is, and a line ends as one does
+        why = f"{wide} without its mark: not read; save it as UTF-8"
+        return Hit(path, data.replace(b"\0", b""), skipped=why)
     if b"\0" not in data[:8192]:
         return Hit(path, data)
-    zeros = data[:_SAMPLE].count(0)
-    if _NEEDLE not in data and zeros * 3 > len(data[:_SAMPLE]):
-        name = "utf-16-le" if data[:1] != b"\0" else "utf-16-be"
-        text = data.decode(name, "replace").encode()
-        return Hit(path, text, skipped="UTF-16 without its mark: not read; save it as UTF-8")
     return Hit(path, data, skipped="binary: not read", binary=True)
 
 
@@ -158,56 +165,63 @@ def _all(fd: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _rest_has(fd: int) -> bool:
-    """Whether the rest of a large file, behind its first piece, has the needle in any spelling, also across two pieces.
+def _rest_has(fd: int, n: int, met: set[int]) -> bool:
+    """Whether a file has the needle in any spelling behind its first ``n`` bytes, or across them and the rest; in them, which
+    the buffer holds, those of ``_SOUGHT`` were ``met``.
 
     Raises ``OSError`` for what is no regular file: reading it may never end.
     """
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise OSError(SPECIAL)
-    tail = bytes(_buffer[_CHUNK - len(_NEEDLE) + 1 : _CHUNK])
-    before = bytes(_buffer[_CHUNK - _SEAM : _CHUNK])
-    for n, old in _pieces(fd, _CHUNK, tail):
-        if _has_word(_met(n), n) or _NEEDLE in old + _buffer[: min(n, len(_NEEDLE))]:
+    first = n
+    for n, _ in _pieces(fd, first, first):
+        met |= _met(n)
+        if not met.isdisjoint(_IS_WORD):
             return True
-        if spelled.holds(bytes(before + _buffer[: min(n, _SEAM)])):
-            return True
-        before = bytes(_buffer[max(0, n - _SEAM) : n])
-    return False
+    if n == first or met.isdisjoint(_IS_SPELLED):
+        return False
+    beside = {_SOUGHT[number] for number in met}  # anywhere in the file
+    return any(spelled.holds(bytes(_view[:n]), beside) for n, _ in _pieces(fd))
 
 
-def _pieces(fd: int, at: int, tail: bytes = b"") -> Iterator[tuple[int, bytes]]:
-    """Read a file from offset ``at`` on into the buffer, piece by piece. Yields how many bytes were read, and the end of the
-    piece before, which is ``tail`` at first. Holes of a sparse file are skipped."""
+def _pieces(fd: int, at: int = 0, held: int = 0) -> Iterator[tuple[int, int]]:
+    """Read a file from offset ``at`` on into the buffer, piece by piece, each behind the end of the one before; ``held`` bytes
+    of that are in the buffer at first. Yields how many bytes there are, and how many of them are of the piece before.
+
+    Holes of a sparse file are skipped.
+    """
     while True:
         try:
             data_at = os.lseek(fd, at, os.SEEK_DATA)
         except OSError as e:
-            if e.errno == errno.ENXIO:  # there is only a hole up to the end
+            if e.errno == errno.ENXIO and at < os.fstat(fd).st_size:  # there is only a hole up to the end
                 return
-            data_at = os.lseek(fd, at, os.SEEK_SET)
+            data_at = os.lseek(fd, at, os.SEEK_SET)  # also behind a size that is not told as it is
         if data_at > at:
-            at, tail = data_at, b""
-        n = os.readv(fd, _into)
+            at, held = data_at, 0
+        old = min(held, _SEAM)
+        _buffer[:old] = _buffer[held - old : held]
+        n = os.readv(fd, [_view[old : old + _CHUNK]])
         if not n:
             return
-        yield n, tail
         at += n
-        tail = (tail + bytes(_buffer[max(0, n - len(_NEEDLE)) : n]))[-len(_NEEDLE) + 1 :]
+        held = old + n
+        yield held, old
 
 
 def _first(fd: int) -> str:
     """Where a large file has the needle, in words: the first line, and how often."""
     found = feeds = line = 0
-    for n, tail in _pieces(fd, 0):
-        piece, old = tail + bytes(_buffer[:n]), len(tail)
-        i = piece.find(_NEEDLE)
+    for n, old in _pieces(fd):
+        i = _buffer.find(_NEEDLE, max(0, old - len(_NEEDLE) + 1), n)
         while i >= 0 and found < _COUNTED:
-            line = line or feeds + piece.count(b"\n", old, i) + 1
+            line = line or feeds + _buffer.count(b"\n", old, i) + 1
             found += 1
-            i = piece.find(_NEEDLE, i + 1)
+            i = _buffer.find(_NEEDLE, i + 1, n)
         if found == _COUNTED:
             break
-        feeds += piece.count(b"\n", old)
+        feeds += _buffer.count(b"\n", old, n)
     times = "once" if found == 1 else f"{found} times" if found < _COUNTED else f"{found} times or more"
-    return f"and it holds kv_both {times}, first in line {line}" if found else "and it holds kv_both no more"
+    if not found:
+        return "and it holds kv_both in another spelling or encoding"
+    return f"and it holds kv_both {times}, first in line {line}"

@@ -73,3 +73,8 @@ class Finding:
     @property
     def suppressed(self) -> bool:
         return self.kept is not None
+
+    @property
+    def by_row(self) -> bool:
+        """Whether what a person said of its side is part of it: that counted before any row that keeps both."""
+        return any(c.kind == "answer" for c in self.cues)

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import TypeVar, cast
 
 from kvroles.migrate import hits, walk
+from kvroles.migrate.settings import NAME
 
 _T = TypeVar("_T")
 
@@ -58,10 +59,11 @@ def _names(folder: str) -> frozenset[str]:
 
 
 def entries(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
-    """The paths of what is ``wanted`` in a folder, in order; empty if it cannot be listed."""
+    """The paths of what is ``wanted`` in a folder, in order; empty if it cannot be listed. Our own settings are none: what is
+    said in them of a file is no use of it."""
     try:
         with os.scandir(folder or ".") as it:
-            return sorted(os.path.join(folder, e.name) for e in it if wanted(e))
+            return sorted(os.path.join(folder, e.name) for e in it if e.name != NAME and wanted(e))
     except OSError:
         return []
 

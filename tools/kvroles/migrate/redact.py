@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from operator import itemgetter
 
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, occurrences
@@ -39,9 +40,11 @@ _NAMED = (
     regex(rf"(?i)\b(?:ENV|ARG)\s+(?P<name>{_SECRET})\s+{_VALUE}"),
     regex(rf"(?i)\b(?P<name>password|passwd|passphrase|credentials?)\s+{_VALUE}"),
     regex(rf"(?i)\b(?P<name>token|secret|key)\s+(?=\S*\d){_VALUE}"),
-    # In a call: setenv("NAME", "value").
-    regex(rf"(?P<name>{_SECRET}|\b[A-Z][A-Z0-9_]{{2,}}){_QUOTE}\s*,\s*{_QUOTED}"),
 )
+# One of these is in what each of them finds.
+_SECRETS = ("token", "secret", "passw", "passphrase", "pwd", "key", "credential", "auth", "dsn", "string", "cookie")
+# In a call: setenv("NAME", "value").
+_GIVEN = regex(rf"(?P<name>{_SECRET}|\b[A-Z][A-Z0-9_]{{2,}}){_QUOTE}\s*,\s*{_QUOTED}")
 _ENV = regex(rf"(?<![\w$.-])(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\]?(?:\s*(?:=>|[:?+]?=)\s*(?!=)|(?<=\bENV )\s*){_VALUE}")
 _ENV_KEY = regex(rf"(?:^\s*(?:-\s+)?|[{{,]\s*){_QUOTE}?(?P<name>[A-Z][A-Z0-9_]*){_QUOTE}?\s*:\s+{_VALUE}")
 _KEY = regex(rf"(?i)(?<![\w-])(?P<name>key)\s*[:=]\s*{_VALUE}")
@@ -60,6 +63,56 @@ _SHAPES = regex(
       [A-Za-z0-9+/=_-]{32,}(?![\w+/=.-])""",
     re.X,
 )
+# Looked for only in a line with one of the words before it, in small letters. Within a command an option is looked for up to
+# where the next one begins; a value that is a variable is none.
+_WITHIN = r"\b[^|;&]{0,200}?(?<=\s)"
+_GIVES = rf"(?!\\*\"?\$[\w({{]){_VALUE}"
+_PASS = r"(?:(?<![a-z])|db|user|root|admin|my|sql|ssh|redis|smtp|ldap|http|proxy|basic)(?:pass|pwd|pw)"
+_USER = rf"[\s=]*{_QUOTE}?[^\s:\"'$/]{{1,64}}:(?![$/])(?P<bare>[^\s\"']+)"
+_LOGIN = r"(?:(?:docker|podman|nerdctl|buildah|skopeo|oras|helm\s+registry|crane\s+auth|oc|cf|az(?:\s+acr)?)\s+login)"
+_COMMANDS = (
+    (("sshpass",), regex(rf"\bsshpass(?:\s+-(?!p)\S+){{0,9}}\s+-p\s*{_GIVES}")),
+    (("mysql", "mariadb"), regex(rf"(?<![\w.-])(?:mysql|mariadb)[\w-]{{0,20}}{_WITHIN}-p(?=\S){_GIVES}")),
+    (("redis-cli",), regex(rf"\bredis-cli{_WITHIN}(?:-a|--pass)[\s=]+{_GIVES}")),
+    (("mongo", "login"), regex(rf"\b(?:mongo(?:sh|dump|restore|export|import)?|{_LOGIN}){_WITHIN}-p[\s=]+{_GIVES}")),
+    (("ldap",), regex(rf"\bldap\w{{1,20}}{_WITHIN}-w\s*{_GIVES}")),
+    (("sqlcmd", "zip"), regex(rf"\b(?:sqlcmd|(?:un)?zip){_WITHIN}-P\s*{_GIVES}")),
+    (("7z",), regex(rf"\b7z[az]?{_WITHIN}-p(?=\S){_GIVES}")),
+    (("htpasswd",), regex(rf"\bhtpasswd\s+-\w*b\w*\s+\S+\s+\S+\s+{_GIVES}")),
+    (
+        ("curl", "wget", "http"),
+        regex(rf"\b(?:curl|wget|https?){_WITHIN}(?:-[a-zA-Z]{{0,6}}[uU]|--(?:proxy-)?user){_USER}"),
+    ),
+    (("-u",), regex(rf"^(?!.*\b(?:docker|podman|nerdctl)\b)(?:\s*-u|.*?\s--(?:proxy-)?user){_USER}")),
+    (
+        ("authorization",),
+        regex(rf"(?i)authorization{_QUOTE}?\s*[:=]\s*{_QUOTE}?[\w-]+\s+(?![$<{{])(?P<bare>[^\s\"',;]+)"),
+    ),
+    # Not "a first pass: the warm up", not "bypass".
+    (
+        ("pass", "pwd", "pw:", "pw=", 'pw"', "pw'", "pw "),
+        regex(
+            rf"(?i)(?<![\w:-])(?!(?<=[a-z] )pass\s*:)(?P<name>[\w-]{{0,40}}?{_PASS}){_QUOTE}?\]?\s*(?::=|=>|[:=])\s*{_GIVES}"
+        ),
+    ),
+    (("pass",), regex(rf"(?i)(?<![\w-])(?P<name>--?[\w-]{{0,40}}?{_PASS}){_QUOTE}?[\s,]+{_GIVES}")),
+)
+_TOKENS = (
+    ("npm_", "sg.", "_pat_", "pypi-", "hvs.", "hvb.", "gocspx-", "ya29.", "_live_", "_test_", "r8_", "gsk_", "whsec_", "shpat_",
+     "dop_v1_", "webhook", "hooks.slack", "sig=", "signature=", "accountkey=", "private key"),
+    regex(
+        r"""\bnpm_[A-Za-z0-9]{16,}\b | \bSG\.[\w-]{16,}\.[\w-]{16,} | \bdckr_pat_[\w-]{8,} | \bpypi-\w[\w-]{15,}
+        | \bhv[sb]\.[\w-]{16,} | \bGOCSPX-[\w-]{8,} | \bya29\.[\w-]{8,} | \b[sr]k_(?:live|test)_\w{8,}
+        | \b(?:r8|gsk)_[A-Za-z0-9]{16,}\b | \b(?:whsec|shpat|dop_v1)_\w{8,}
+        | (?:(?<=hooks\.slack\.com/)|(?<=discord\.com/api/webhooks/)|(?<=discordapp\.com/api/webhooks/)
+          |(?<=webhook\.office\.com/))[^\s"'<>]+
+        | (?i:(?<=[?&]sig=)|(?<=[?&]x-amz-signature=)|(?<=[?&]x-goog-signature=)|(?<=[?&]signature=)|(?<=accountkey=))
+          [^\s&"';]+
+        | -----BEGIN[ ][A-Z ]{0,40}PRIVATE[ ]KEY-----[^-"']+""",
+        re.X,
+    ),
+)  # fmt: skip
+_TELLING = tuple(dict.fromkeys([*_TOKENS[0], *(word for words, _ in _COMMANDS for word in words)]))
 # Values of environment variables that are no secret, and variables whose value is none.
 _HARMLESS = regex(
     r"""(?ix) [\d.,:%-]* | \d+[kmgt]?i?b?s? | true|false|yes|no|on|off|none|null|auto|info|debug|warning|error
@@ -77,7 +130,7 @@ _BLOCK = regex(
     |binary_?data|secrets?|secret_?env\w*) | {_BEFORE}{_SECRET} )["']?\s*[:=]\s*(?:[|>][+-]?\d*|[{{\[])?\s*(?:\#.*)?$"""
 )
 _WAITS = regex(rf"(?i)(?:^|[\s\"'\[,=-])--?{_BEFORE}{_SECRET}[\"']?,?\s*\\?$")
-_PEM = regex(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
+_PEM = regex(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY(?: BLOCK)?-----")
 # The look-behind stands after the letters: the search is then for the letters, which is quicker.
 _SECRET_KIND = regex(r"""kind(?<!\wkind)["']?\s*[:=]\s*\\?["']?(?:Secret|SecretList)\b""")
 _OF_LIVE = ("resourceVersion", "managedFields", "selfLink", "uid", "last-applied-configuration")
@@ -108,8 +161,16 @@ def _spans(text: str, prose: bool) -> Iterator[tuple[int, int]]:
     """The spans of the values in a line that are masked; they may overlap."""
     for m in _SHAPES.finditer(text):
         yield m.span()
-    for pattern in _NAMED:
+    low = text.lower()
+    if any(map(low.__contains__, _TELLING)):
+        for m in _TOKENS[1].finditer(text):
+            yield m.span()
+        for words, pattern in _COMMANDS:
+            if any(map(low.__contains__, words)):
+                yield from _values(pattern, text, 0, len(text), "pass" in words or "-u" in words)
+    for pattern in _NAMED if any(map(low.__contains__, _SECRETS)) else ():
         yield from _values(pattern, text, 0, len(text), False)
+    yield from _values(_GIVEN, text, 0, len(text), False)
     for pattern in (_ENV, _KEY, _OF_ENV) if prose else (_ENV, _KEY, _ENV_KEY, _OF_ENV):
         yield from _values(pattern, text, 0, len(text), True)
     covered = 0
@@ -187,10 +248,11 @@ class Shown:
         """Whether a place is in a document that holds a Secret or a live object."""
         if self._guarded is None:
             self._guarded = list(self._documents())
-        return any(a <= pos < b for a, b in self._guarded)
+        at = bisect_right(self._guarded, pos, key=itemgetter(0))
+        return at > 0 and pos < self._guarded[at - 1][1]
 
     def _documents(self) -> Iterator[tuple[int, int]]:
-        if not (_SECRET_KIND.search(self.text) or _live(self.text)):
+        if not (_SECRET_KIND.search(self.text) or ("apiVersion" in self.text and _live(self.text))):
             return
         ends = [0, *(m.start() for m in _DOCUMENT.finditer(self.text)), len(self.text) + 1]
         for a, b in pairwise(ends):

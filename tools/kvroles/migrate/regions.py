@@ -6,6 +6,7 @@ of lines that are indented like it, its document. A name beside one role says no
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
@@ -75,23 +76,23 @@ def _paragraph(s: str, i: int) -> tuple[int, int]:
 
 def around(s: str, i: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The pairs of brackets round an index that open and close between two others; what is not closed there is none."""
-    opened: list[tuple[str, int]] = []
-    depth = 0  # of those that are open at the index
-    for a, b in ((start, i), (i, end)):
-        for m in _BRACKET.finditer(s, a, b):
-            mark = m.group()
-            if mark not in _CLOSES:
-                opened.append((mark, m.start()))
-            elif opened and opened[-1][0] == _CLOSES[mark]:
-                at = opened.pop()[1]
-                if len(opened) < depth:
-                    yield at, m.end()
-                    depth -= 1
-            if a == i and not depth:
-                return
-        if not opened:
-            return
-        depth = len(opened)
+    opened: list[re.Match[str]] = []
+    for m in _BRACKET.finditer(s, start, i):
+        if (mark := m[0]) not in _CLOSES:
+            opened.append(m)
+        elif opened and opened[-1][0] == _CLOSES[mark]:
+            opened.pop()
+    depth = len(opened)  # of those that are open at the index
+    for m in _BRACKET.finditer(s, i, end) if opened else ():
+        if (mark := m[0]) not in _CLOSES:
+            opened.append(m)
+        elif opened and opened[-1][0] == _CLOSES[mark]:
+            at = opened.pop().start()
+            if len(opened) < depth:
+                yield at, m.end()
+                depth -= 1
+                if not depth:
+                    return
 
 
 def near(s: str, i: int, far: int) -> Iterator[tuple[int, int]]:

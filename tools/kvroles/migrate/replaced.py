@@ -15,7 +15,7 @@ from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, holds_defaults, mentioned, name_sides
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
-from kvroles.migrate import across, neighbours, overlays, regions
+from kvroles.migrate import kustomized, near, neighbours, overlays, regions
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.template import actions as template
 
@@ -78,7 +78,7 @@ def by(ctx: FileCtx, side: Side, cues: list[Cue]) -> tuple[str, str] | None:
             return "file", ctx.name
     if _patches(ctx.text.s, keys, side.other):
         return "file", ctx.name
-    return _laid_over(ctx, keys, side)
+    return _laid_over(ctx, keys, side) or kustomized.anew(ctx, kustomized.called(cues), keys, side)
 
 
 def copied(ctx: FileCtx, side: Side, cues: list[Cue], names: set[str]) -> tuple[str, str] | None:
@@ -143,12 +143,12 @@ def _laid_over(ctx: FileCtx, keys: set[str], side: Side) -> tuple[str, str] | No
     """A file beside the one at hand, or an overlay of its folder, that sets one of ``keys`` to the other side and has no config
     of its own."""
     folder, name = os.path.split(ctx.path)
-    for path in across.files_in(folder) if any(_of(name, n) for n in ctx.siblings) else ():
+    for path in near.files_in(folder) if any(_of(name, n) for n in ctx.siblings) else ():
         other = os.path.basename(path)
         if _of(name, other) and _sets(text := neighbours.text(path), keys, side.other) and _CONFIG.search(text) is None:
             return "file", other
     if f"{name}.d" in ctx.siblings:  # systemd's drop-ins
-        for path in across.files_in(os.path.join(folder, f"{name}.d")):
+        for path in near.files_in(os.path.join(folder, f"{name}.d")):
             if _sets(text := neighbours.text(path), keys, side.other) and _CONFIG.search(text) is None:
                 return "file", f"{name}.d/{os.path.basename(path)}"
     if "kustomization.yaml" not in ctx.siblings or "/" not in ctx.name:
@@ -158,7 +158,7 @@ def _laid_over(ctx: FileCtx, keys: set[str], side: Side) -> tuple[str, str] | No
     for overlay in (*neighbours.folders(parent), *neighbours.folders(os.path.join(parent, "overlays"))):
         if os.path.basename(overlay) == own:
             continue
-        texts = [neighbours.text(path) for path in across.files_in(overlay)]
+        texts = [neighbours.text(path) for path in near.files_in(overlay)]
         if not any(re.search(rf"\.\./{re.escape(own)}(?![\w.-])", t) for t in texts):
             continue
         named = name_sides(os.path.basename(overlay)) == {side.other}

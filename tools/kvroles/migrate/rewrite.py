@@ -90,7 +90,16 @@ def _replace(folder: int, name: str, before: bytes, after: bytes) -> None:
             raise ChangedError
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temp, dir_fd=folder)
-        with handles.new(folder, name, 0o600, passing=temp) as out:
+
+        def last() -> None:
+            """Compare once more: a write to the disk takes long enough for an editor to save."""
+            if os.pread(f.fileno(), len(before) + 1, 0) != before:
+                raise ChangedError
+            there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not _same(info, os.fstat(f.fileno())) or not _same(info, there):
+                raise ChangedError
+
+        with handles.new(folder, name, 0o600, passing=temp, last=last) as out:
             out.write(after)
             out.flush()
             if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
@@ -115,6 +124,13 @@ def _held(f: BinaryIO) -> os.stat_result:
     if not info.st_nlink:
         raise ChangedError
     return info
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two looks at a file saw the same one, and nothing was done to it in between."""
+    return all(
+        getattr(one, of) == getattr(other, of) for of in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+    )
 
 
 def _copy_attributes(source: int, target: int) -> None:

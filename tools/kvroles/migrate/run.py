@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -12,7 +13,7 @@ from kvroles import console
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence import c_library
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
-from kvroles.migrate import findings, hits, neighbours, redact, sample, settings, spelled, workers
+from kvroles.migrate import findings, globs, hits, neighbours, redact, sample, settings, spelled, workers
 from kvroles.migrate.answers import answer, comment
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
@@ -47,12 +48,12 @@ def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: boo
             load=_ready if workers.processes(len(found)) > 1 else base.load,
             told=bar.at,
         )
+    lost = [(f, result.why) for f, result in zip(found, made, strict=True) if isinstance(result, workers.Lost)]
+    given_up = iter(_given_up(lost, options, lambda item: budget(sizes.get(item[0].path, 0))))
     out: list[FileResult] = []
     for f, result in zip(found, made, strict=True):
         if isinstance(result, workers.Lost):
-            hit = hits.look(f.path)
-            lost = skipped(f.path, hit.skipped, hit.data) if hit.skipped else unread(f.path, hit.data, result.why)
-            result = _kept(lost, hit.data, _options_of(f, options))
+            result = next(given_up)
         if isinstance(result, str):
             coverage.pass_over(result, f.path, f.repository)
             coverage.looked[f.repository] -= 1
@@ -62,12 +63,38 @@ def each(found: list[Found], options: Options, coverage: Coverage, *, quiet: boo
     return out
 
 
+def _given_up(
+    lost: list[tuple[Found, str]],
+    options: Options,
+    seconds: Callable[[tuple[Found, str]], float],
+    data: bytes | None = None,
+) -> list[FileResult]:
+    """The results of files whose processes were ``lost``, each with why; ``data`` is of the one that is no file.
+
+    What they hold is read in worker processes as well: where that is lost too, a file is one finding.
+    """
+
+    def place(item: tuple[Found, str]) -> FileResult:
+        f, why = item
+        hit = hits.look(f.path) if data is None else hits.Hit(f.path, data)
+        result = skipped(f.path, hit.skipped, hit.data) if hit.skipped else unread(f.path, hit.data, why)
+        return _kept(result, hit.data, _options_of(f, options))
+
+    made = workers.each(place, lost, budget=seconds, load=base.load) if lost else []
+    return [
+        _kept(unread(f.path, b"", why), b"", _options_of(f, options)) if isinstance(result, workers.Lost) else result
+        for (f, why), result in zip(lost, made, strict=True)
+    ]
+
+
 def _ready() -> None:
-    """Load the readers, and read a page of our own: what that compiles each process has from its start."""
+    """Load the readers, and read two files of our own: what that compiles each process has from its start."""
     base.load()
-    with suppress(KvRolesError):  # what is not installed the first file that takes it speaks of
-        # Beside this path there are no files: none of the user's is read.
-        of_bytes("/dev/null/page.md", "page.md", sample.PAGE.encode(), Options(settings.Settings(), proof=False))
+    options = Options(settings.Settings(), proof=False)
+    for name, text in (("page.md", sample.PAGE), ("test_program.py", sample.PROGRAM)):
+        with suppress(KvRolesError):  # what is not installed the first file that takes it speaks of
+            # Beside this path there are no files: none of the user's is read.
+            of_bytes(f"/dev/null/{name}", name, text.encode(), options)
 
 
 def of_input(data: bytes, options: Options) -> FileResult | None:
@@ -83,7 +110,9 @@ def of_input(data: bytes, options: Options) -> FileResult | None:
     (made,) = workers.each(
         lambda _: of_bytes("-", "-", data, options), [None], budget=lambda _: budget(len(data)), load=base.load
     )
-    return _kept(unread("-", data, made.why), data, options) if isinstance(made, workers.Lost) else made
+    if isinstance(made, workers.Lost):
+        (made,) = _given_up([(Found("-", "-"), made.why)], options, lambda _: budget(len(data)), data)
+    return made
 
 
 def _options_of(found: Found, options: Options) -> Options:
@@ -143,6 +172,14 @@ def skipped(path: str, why: str, data: bytes = b"") -> FileResult:
     return _lost("KVR190", path, f"skipped: {why}", data)
 
 
+def not_written(result: FileResult, why: str) -> None:
+    """Say of each role in ``result`` that it was certain and could not be written: nobody knows what the file holds by now."""
+    for f in result.findings:
+        if f.role is not None:
+            f.code, f.level, f.message, f.role = "KVR190", CODES["KVR190"].level, f"skipped: not written, {why}", None
+    result.after, result.patch = None, ""
+
+
 def unread(path: str, data: bytes, why: str) -> FileResult:
     """The result for a file that no reader finished: each ``kv_both`` in it is unread."""
     return _lost("KVR118", path, f"unread: {why}", data)
@@ -151,12 +188,13 @@ def unread(path: str, data: bytes, why: str) -> FileResult:
 def _lost(code: str, path: str, message: str, data: bytes) -> FileResult:
     """A result with the same finding for each ``kv_both`` in ``data``, or one in line 1 if there is none."""
     found: list[Finding] = []
-    line, last = 1, 0
+    line, last, column = 1, 0, 1
     for m in islice(_TOKEN.finditer(data), _MANY):
-        line += data.count(b"\n", last, m.start())
+        feeds = data.count(b"\n", last, m.start())
+        line += feeds
+        start = data.rfind(b"\n", last, m.start()) + 1 if feeds else last
+        column = (1 if feeds else column) + len(data[start : m.start()].decode("utf-8", "replace"))
         last = m.start()
-        start = data.rfind(b"\n", 0, last) + 1
-        column = len(data[start:last].decode("utf-8", "replace")) + 1
         found.append(Finding(code, CODES[code].level, path, line, column, message, pos=last))
     return FileResult(path, found or [Finding(code, CODES[code].level, path, 1, 1, message)])
 
@@ -295,7 +333,7 @@ def check_sides(known: Known, coverage: Coverage, results: list[FileResult]) -> 
         given = f"`{shell('--side', f'{glob}:{line}={side.value}' if line else f'{glob}={side.value}')}`"
         if n in used or (not line and n in coverage.sides):
             continue
-        at = [f for r in results if settings.named(r.path, glob, (".",)) for f in r.findings if f.line == line]
+        at = [f for r in results if globs.named(r.path, glob, (".",)) for f in r.findings if f.line == line]
         if not line or (not at and n not in coverage.sides):
             raise UsageError(
                 f"{given} names no file that was looked at",

@@ -1,6 +1,7 @@
-"""A page of this package's own, with what files with a role have most often: prose, a script, a manifest, a program, a table.
+"""Two files of this package's own, with what files with a role have most often: a page with prose, a script, a manifest, a
+program and a table, and a program whose roles are those of other connectors than NIXL's.
 
-It is read before the processes that read a user's files are forked. To compile the regular expressions which most files
+They are read before the processes that read a user's files are forked. To compile the regular expressions which most files
 take costs as much as to read a dozen files, and what is compiled before a process is forked it need not compile.
 """
 
@@ -101,3 +102,28 @@ class Decode:
 |---|---|
 | `kv_role` | `kv_producer`, `kv_consumer` or `kv_both` |
 """
+
+PROGRAM = r'''"""Tests of a connector."""
+
+from vllm.config import KVTransferConfig
+from vllm.distributed.kv_transfer.kv_connector.v1.lmcache_connector import LMCacheConnectorV1
+
+
+def start(role="kv_both"):
+    return [role]
+
+
+def make(use_cache: bool = False):
+    logger.info("OffloadingConnector is used: %s", use_cache)
+    config = KVTransferConfig(kv_connector="OffloadingConnector", kv_connector_extra_config={**BASE, "enabled": True})
+    if config.kv_connector == "OffloadingConnector":
+        config.kv_role = "kv_both"
+    for key, value in config.items():
+        setattr(config, key, value)
+    return config
+
+
+def test_role():
+    base = KVTransferConfig(kv_connector="LMCacheConnectorV1", kv_role="kv_both")
+    assert isinstance(make(update(base, {"kv_rank": 0})), LMCacheConnectorV1)
+'''

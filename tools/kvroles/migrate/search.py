@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter, deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ _AT_ONCE = 32  # files a process takes at a time
 _WORTH_SHARING = 400  # files; fewer are read in the time that a process takes to start
 _FOLDERS = 256  # that are handed out one by one: enough that none holds a large part of what is below them all
 _LINK = "link"
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # what a link leads to is not there; all else may be
 EXCLUDED = "excluded by the settings"
 
 
@@ -113,12 +115,19 @@ def over(paths: list[str], known: Known, *, names: bool = False, quiet: bool = T
 def _once(paths: list[str]) -> list[str]:
     """``paths`` without those that lead to the same place as an earlier one, and without folders that another's walk reaches.
 
-    A file that is named stays: it is judged as one that was named, and the walk of its folder leaves it out.
+    A file that is named stays: it is judged as one that was named, and the walk of its folder leaves it out. One of which
+    several names are given is judged by its own: a link's may say another side than the next one's.
     """
-    whole = os.path.realpath if any(os.path.isdir(p) for p in paths) else os.path.normpath
     real: dict[str, str] = {}
+    folder_of = cache(os.path.realpath)
     for path in paths:
-        real.setdefault(whole(path), path)
+        folder, name = os.path.split(os.path.normpath(path))
+        place = os.path.join(folder_of(folder or "."), name) if name not in {"", ".", ".."} else os.path.realpath(path)
+        place = os.path.realpath(place) if os.path.islink(place) else place
+        kept = real.setdefault(place, path)
+        if os.path.normpath(kept) != os.path.normpath(path) and not os.path.isdir(place):
+            near = os.path.relpath(place)
+            real[place] = place if near.startswith("..") else near
 
     @cache
     def holds(folder: str) -> set[str]:
@@ -304,11 +313,21 @@ def _followed(
     seen = Coverage(names=names)
     target = os.path.realpath(link)
     repo = repository(os.path.dirname(link) or ".")
-    if not os.path.exists(target):
-        seen.pass_over("link that leads nowhere", link, repo)
+    try:
+        os.stat(link)
+        closed = ""
+    except OSError as e:
+        if e.errno in _NOWHERE:
+            seen.pass_over("link that leads nowhere", link, repo)
+            return [seen]
+        closed = f"a link to {target}, which cannot be looked at: {e.strerror}"
+    below = next(
+        (roots[above] for above in walk.upward(os.path.realpath(os.path.dirname(link) or ".")) if above in roots), link
+    )
+    if _excluded(link, below, repo, known, seen):
         return [seen]
-    if _excluded(link, next(iter(roots.values())), repo, known, seen):
-        return [seen]
+    if closed:
+        return [Found(link, link, closed, repo), seen]
     inside = next((above for above in walk.upward(target) if above in roots), None)
     if inside is not None:
         if target in followed or not walk.is_passed_over(target, inside):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
 from kvroles.evidence.frames import Side
-from kvroles.migrate import walk
+from kvroles.migrate import globs, walk
 from kvroles.migrate.codes import CODES, RETIRED
+from kvroles.migrate.globs import named
 
 if TYPE_CHECKING:
     from kvroles.migrate.answers.answer import Answer
@@ -20,11 +19,31 @@ if TYPE_CHECKING:
 
 NAME = ".kv-roles.toml"
 
+_SIDES = ("prefill", "decode")
 Row = tuple[str, int, Side]  # of --side or [side]: glob, line or 0, side
 
 
+class Said(NamedTuple):
+    """What one row says of a line: a side, or None and why it stays as it is; the row as a report names it; whether it names the
+    line, and how exactly the file; its number if it is the command line's, else -1."""
+
+    side: Side | None
+    because: str
+    row: str
+    exact: tuple[bool, int]
+    number: int = -1
+
+    @property
+    def word(self) -> str:
+        return self.side.value if self.side is not None else "both"
+
+    def __str__(self) -> str:
+        return f"{self.row}={self.word}" if self.number >= 0 else f"{self.row} = {self.word}"
+
+
 class Settings:
-    """The side given to each file, and what is left alone. The first row whose glob matches counts, the command line's first.
+    """The side given to each file, and what is left alone. The row that names a line most exactly counts, the command line's
+    before those of the settings.
 
     ``bases`` are the folders that globs are relative to: the current one, or the settings file's.
     """
@@ -40,31 +59,63 @@ class Settings:
         self.ignore: frozenset[str] = frozenset()
         self.connectors: frozenset[str] = frozenset()
         self.used: set[int] = set()  # the numbers of the command line's rows that decided something
+        self._of: tuple[str, list[tuple[int, Said]]] = (
+            "",
+            [],
+        )  # the last path, and the rows that name it with their lines
 
-    def side_of(self, path: str, line: int, *, of_the_line: bool = False) -> tuple[Side, str] | None:
-        """The side given to one line of a file, and by which row; or None. ``of_the_line``: only a row with that line counts."""
-        for number, (glob, at, side) in enumerate((*self.given, *self.sides)):
-            bases = (".",) if number < len(self.given) else self.bases
-            if (at == line or (not at and not of_the_line)) and named(path, glob, bases):
-                row = f"{glob}:{at}" if at else glob
-                if number < len(self.given):
-                    self.used.add(number)
-                    return side, f"--side {row}"
-                return side, f"{self.file}: [side] {row}"
-        return None
+    def said_of(
+        self, path: str, line: int, answer: Answer | None = None, *, of_the_line: bool = False
+    ) -> tuple[Said | None, Said | None]:
+        """What counts of all that is said of a line, of which ``answer`` is kept, and what contradicts that.
+
+        The command line counts before the settings; a row of these that is more exact and says otherwise contradicts it.
+        ``of_the_line``: only rows with that line count. Raises ``UsageError`` for two that are as exact and contradict.
+        """
+        rows = [r for r in self._rows(path, line, answer) if r.exact[0] or not of_the_line]
+        given = _most_exact([r for r in rows if r.number >= 0], path, line)
+        kept = _most_exact([r for r in rows if r.number < 0], path, line)
+        if given is None:
+            return kept, None
+        self.used |= {r.number for r in rows if r.number >= 0 and r.side is given.side}
+        return given, kept if kept is not None and kept.exact > given.exact and kept.side is not given.side else None
+
+    def kept_of(self, path: str, line: int, answer: Answer | None = None) -> Said | None:
+        """What the settings say of the very line, of which ``answer`` is kept; or None. Raises ``UsageError`` as ``said_of``."""
+        return _most_exact([r for r in self._rows(path, line, answer) if r.number < 0 and r.exact[0]], path, line)
 
     def both_of(self, path: str, line: int, *, of_the_line: bool = False) -> tuple[str, str] | None:
         """Why ``[both]`` says to leave one line of a file as it is, and in which row; or None."""
-        for glob, at, because in self.both:
-            if (at == line or (not at and not of_the_line)) and named(path, glob, self.bases):
-                return because, f"{self.file}: [both] {f'{glob}:{at}' if at else glob}"
-        return None
+        rows = [r for r in self._rows(path, line) if r.side is None and (r.exact[0] or not of_the_line)]
+        row = max(rows, key=lambda r: r.exact, default=None)
+        return (row.because, row.row) if row is not None else None
+
+    def _rows(self, path: str, line: int, answer: Answer | None = None) -> list[Said]:
+        """All that is said of a line."""
+        if not (self.given or self.sides or self.both or answer):
+            return []
+        if self._of[0] != path:
+            self._of = path, list(self._naming(path))
+        rows = [said for at, said in self._of[1] if at in {0, line}]
+        if answer is not None:
+            rows.append(Said(answer.side, answer.because, f"{self.file}: [[answer]]", (True, 2)))
+        return rows
+
+    def _naming(self, path: str) -> Iterable[tuple[int, Said]]:
+        """The rows that name ``path``, each with its line or 0."""
+        own = [(glob, at, side, "", "--side", n, (".",)) for n, (glob, at, side) in enumerate(self.given)]
+        sides = [(glob, at, side, "", f"{self.file}: [side]", -1, self.bases) for glob, at, side in self.sides]
+        both = [(glob, at, None, why, f"{self.file}: [both]", -1, self.bases) for glob, at, why in self.both]
+        for glob, at, side, because, table, number, bases in (*own, *sides, *both):
+            if named(path, glob, bases):
+                row = f"{table} {glob}:{at}" if at else f"{table} {glob}"
+                yield at, Said(side, because, row, (at > 0, globs.exactness(glob)), number)
 
     def answers_of(self, path: str) -> Mapping[str, Answer]:
         """The answers kept for the lines of a file, by the key of each line's content."""
         if not self.answers:
             return {}
-        names = (os.path.normpath(path), *_spellings(path, self.bases))
+        names = (os.path.normpath(path), *globs.spellings(path, self.bases))
         return next((self.answers[n] for n in names if n in self.answers), {})
 
     def excluded(self, path: str) -> str | None:
@@ -72,13 +123,25 @@ class Settings:
         return next((g for g in self.exclude if named(path, g, self.bases)), None)
 
 
-class Known:
-    """The settings that hold for each file of a run: those of ``--config``, else the nearest ``.kv-roles.toml``, else the
-    current folder's.
+def _most_exact(rows: list[Said], path: str, line: int) -> Said | None:
+    """The row that names a line most exactly; None without one. Raises ``UsageError`` if another as exact contradicts it."""
+    best = max(rows, key=lambda r: r.exact, default=None)
+    other = next((r for r in rows if best is not None and r.exact == best.exact and r.side is not best.side), None)
+    if best is not None and other is not None:
+        raise UsageError(
+            f"Two rows that are as exact contradict each other for {path}:{line}",
+            found=f"{best}, and {other}",
+            fix="Delete one of the two, or name more exactly what one is for: a path, or GLOB:LINE",
+        )
+    return best
 
-    The nearest is looked for up to the top of the file's repository; without a repository up to the path that was named, or
-    to the current folder. Without ``trust`` no settings file of a tree is read. Raises ``UsageError`` for a ``--side`` or a
-    ``--config`` that is wrong.
+
+class Known:
+    """The settings that hold for each file of a run: those of ``--config``, else the nearest ``.kv-roles.toml``.
+
+    The nearest is looked for up to the top of the file's repository, so that one repository decides nothing in another; without
+    a repository up to the path that was named, or to the current folder if the file is below it. Without ``trust`` no settings
+    file of a tree is read. Raises ``UsageError`` for a ``--side`` or a ``--config`` that is wrong.
     """
 
     def __init__(self, sides: Sequence[str] = (), config: str | None = None, *, trust: bool = True) -> None:
@@ -101,7 +164,6 @@ class Known:
         key = folder, root
         if key not in self._of:
             file = _nearest(os.path.realpath(folder or "."), os.path.realpath(root))
-            file = file or (NAME if os.path.isfile(NAME) else "")
             if file not in self._files:
                 near = os.path.relpath(file) if file else ""
                 shown = file if near.startswith("..") else near
@@ -168,95 +230,33 @@ class Options(NamedTuple):
     lines: bool = False  # give each finding its line as a report shows it
 
 
-def named(path: str, glob: str, bases: Sequence[str]) -> bool:
-    """Whether a glob matches a path as it is given, as an absolute path, or as seen from one of ``bases``, with its links
-    resolved or not."""
-    if matches(os.path.normpath(path), glob):
-        return True
-    return any(matches(s, glob) for s in _spellings(path, tuple(bases)))
-
-
-@lru_cache(maxsize=4096)
-def _spellings(path: str, bases: tuple[str, ...]) -> tuple[str, ...]:
-    """The ways to write a path: absolute, and as seen from each of ``bases``; each with its links and without."""
-    whole, real = os.path.abspath(path), os.path.realpath(path)
-    out = [whole, real]
-    for base in bases:
-        out += [os.path.relpath(whole, os.path.abspath(base)), os.path.relpath(real, os.path.realpath(base))]
-    return tuple(dict.fromkeys(out))
-
-
-def matches(path: str, glob: str) -> bool:
-    """Whether a path matches a glob: ``**`` spans folders, ``*`` does not, a bare name matches anywhere."""
-    path = path.removeprefix("./")
-    if "/" not in glob:
-        return fnmatchcase(path.rsplit("/", 1)[-1], glob)
-    parts = _parts(glob)
-    # The places in the glob that have been reached. All of them go on with each character, so that the time is at most the
-    # path's length times the glob's. Place k is before part k; ~k is inside a folder that the "**/" at k spans.
-    at = _skip({0}, parts)
-    for ch in path:
-        ahead: set[int] = set()
-        for k in at:
-            if k < 0:
-                ahead.add(~k if ch == "/" else k)
-            elif k < len(parts):
-                ahead |= _after(k, parts[k], ch)
-        at = _skip(ahead, parts)
-    return len(parts) in at
-
-
-def _after(k: int, part: str, ch: str) -> set[int]:
-    """The places in a glob that ``part``, at place ``k``, leads to by the character ``ch``; none if it does not match it."""
-    match part:
-        case "**/":
-            return {k if ch == "/" else ~k}
-        case "**":
-            return {k}
-        case "*":
-            return {k} if ch != "/" else set()
-        case "?":
-            return {k + 1} if ch != "/" else set()
-        case _:
-            return {k + 1} if ch == part else set()
-
-
-def _skip(at: set[int], parts: tuple[str, ...]) -> set[int]:
-    """``at`` with the places that are reached without a character: ``*``, ``**`` and ``**/`` may match nothing."""
-    todo = list(at)
-    while todo:
-        k = todo.pop()
-        if 0 <= k < len(parts) and parts[k] in {"*", "**", "**/"} and k + 1 not in at:
-            at.add(k + 1)
-            todo.append(k + 1)
-    return at
-
-
-@lru_cache(maxsize=256)
-def _parts(glob: str) -> tuple[str, ...]:
-    """The parts of a glob: ``**/``, ``**``, or one character."""
-    glob = glob.removeprefix("./")
-    glob += "**" if glob.endswith("/") else ""
-    return tuple(m.group() for m in re.finditer(r"\*\*/|\*\*|.", glob, re.S))
-
-
-def parse_side(text: str, where: str) -> tuple[str, int, Side]:
+def parse_side(text: str, where: str) -> Row:
     """The row that ``GLOB[:LINE]=prefill|decode`` is. Raises ``UsageError``, which says that it stands in ``where``."""
     glob, eq, value = text.rpartition("=")
-    if not eq or not glob or value not in {"prefill", "decode"}:
+    if not eq or not glob or value not in _SIDES:
         raise UsageError(
             f"{where} {text!r} is no answer",
             expected="GLOB=prefill or GLOB=decode, GLOB:LINE for one place",
             found=text,
             fix="For example: `--side deploy/worker-a.yaml=prefill`",
         )
-    return *_place(glob), Side(value)
+    return *_place(glob, where), Side(value)
 
 
-def _place(text: str) -> tuple[str, int]:
-    """The glob of ``GLOB[:LINE]``, and the line or 0. A number of more than nine digits is part of the glob."""
-    m = re.fullmatch(r"(.*?):([0-9]{1,9})", text)
-    return (m[1], int(m[2])) if m else (text, 0)
+def _place(text: str, where: str) -> tuple[str, int]:
+    """The glob of ``GLOB[:LINE]``, and the line or 0. A number of more than nine digits is part of the glob.
+
+    Raises ``UsageError`` for what names no file and no line.
+    """
+    m = re.fullmatch(r"(.*?):([0-9]{1,9})", text, re.DOTALL)
+    glob, line = (m[1], int(m[2])) if m else (text, 0)
+    if not glob or (m and not line):
+        raise UsageError(
+            f"{where} {text!r} names no place",
+            expected="GLOB, or GLOB:LINE with a line from 1 on",
+            fix="Name the file as the findings do",
+        )
+    return glob, line
 
 
 def load(path: str | None, given: Sequence[Row] = (), bases: Sequence[str] = (".",)) -> Settings:
@@ -283,6 +283,8 @@ def load(path: str | None, given: Sequence[Row] = (), bases: Sequence[str] = (".
 
         settings.answers = answer.parse(data["answer"], path)
     settings.exclude = _strings(data, "exclude", path)
+    if "" in settings.exclude:
+        raise UsageError(f"{path}: exclude has an empty pattern", fix="Delete it, or name what is to be left out")
     settings.ignore = frozenset(_codes(_strings(data, "ignore", path), str(path)))
     settings.connectors = frozenset(_strings(data, "connectors", path))
     return settings
@@ -299,7 +301,14 @@ def _sides(table: object, path: str) -> list[Row]:
                 f"{path}: [side] {glob!r} = 'both' is no answer without a reason",
                 fix=f'Write it in the table [both], with the reason: "{glob}" = "..."',
             )
-        out.append(parse_side(f"{glob}={value}", f"{path}: [side]"))
+        _quoted(glob, value, f"{path}: [side]")
+        if not isinstance(value, str) or value not in _SIDES:
+            raise UsageError(
+                f"{path}: [side] {glob!r} is no answer",
+                expected=f'"{glob}" = "prefill" or "decode"',
+                found=repr(value[:80]) if isinstance(value, str) else "no text",
+            )
+        out.append((*_place(glob, f"{path}: [side]"), Side(value)))
     return out
 
 
@@ -309,10 +318,26 @@ def _reasons(table: object, path: str) -> list[tuple[str, int, str]]:
         raise UsageError(f"{path}: [both] is no table", expected='"GLOB" = "why it stays as it is"')
     out: list[tuple[str, int, str]] = []
     for glob, reason in table.items():
+        _quoted(glob, reason, f"{path}: [both]")
         if not isinstance(reason, str) or not reason.strip():
             raise UsageError(f"{path}: [both] gives no reason for {glob!r}", expected=f'"{glob}" = "why it stays"')
-        out.append((*_place(glob), reason))
+        out.append((*_place(glob, f"{path}: [both]"), reason))
     return out
+
+
+def _quoted(glob: str, value: object, where: str) -> None:
+    """Raise ``UsageError`` for a key with dots that is not quoted: TOML makes tables of it."""
+    whole = [glob]
+    while isinstance(value, dict) and len(value) == 1:
+        ((key, value),) = value.items()
+        whole.append(key)
+    if len(whole) > 1 and isinstance(value, str):
+        name = ".".join(whole)
+        raise UsageError(
+            f"{where} {name} is no name of a file without quotes",
+            found="tables within tables, which is what dots between bare keys mean",
+            fix=f'Quote the key: "{name}" = "{value[:80]}"',
+        )
 
 
 _MAX_BYTES, _MAX_DOTS = 1 << 20, 1000

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kvroles.evidence import c_library, given
@@ -22,27 +23,50 @@ def _in_base64(before: int) -> str:
     return packed[(before * 8 + 5) // 6 : (before + len(TOKEN)) * 8 // 6]
 
 
+_NEAR = 200  # characters before and behind a sign in which a place begins and ends
+
+
 class _Form(NamedTuple):
     """A way to spell the word: the texts one of which every place of it holds, what finds it, and what it is in words.
 
     ``beside`` are texts that a file has to hold as well, the one that fewer files hold first: without them the spelling may be
-    of anything. A ``name`` that the pattern finds is none where the file itself says what it stands for.
+    of anything. A place begins no more than ``before`` characters before its sign. A ``name`` that the pattern finds is none
+    where the file itself says what it stands for.
     """
 
     signs: tuple[str, ...]
     pattern: re.Pattern[str]
     says: str
     beside: tuple[str, ...] = ()
+    before: int = _NEAR
 
-    def found(self, s: str) -> Iterator[re.Match[str]]:
-        """The places in a text."""
-        for i in (i for sign in self.signs for i in occurrences(s, sign)):
-            for m in self.pattern.finditer(s, max(0, i - _NEAR), i + _NEAR):
-                if m.start() <= i < m.end():
-                    yield m
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        """What to search a text for first: one with a place holds one of these."""
+        return tuple(word.encode() for word in self.beside[:1] or self.signs)
+
+    def found(self, s: str, signs: Iterable[int]) -> Iterator[re.Match[str]]:
+        """The places in a text in which one of its signs stands; ``signs`` are their indices, in order.
+
+        What lies near several signs is gone through once.
+        """
+        start = end = -1
+        inside: list[int] = []
+        for i in signs:
+            if i - self.before > end:
+                yield from self._within(s, start, end, inside)
+                start, inside = max(0, i - self.before), []
+            end = i + _NEAR
+            inside.append(i)
+        yield from self._within(s, start, end, inside)
+
+    def _within(self, s: str, start: int, end: int, signs: list[int]) -> Iterator[re.Match[str]]:
+        """Those between ``start`` and ``end`` in which one of ``signs`` stands."""
+        for m in self.pattern.finditer(s, start, end) if signs else ():
+            if m.start() <= signs[min(bisect_left(signs, m.start()), len(signs) - 1)] < m.end():
+                yield m
 
 
-_NEAR = 200  # characters before and behind a sign in which a place begins and ends
 _ALIGNED = tuple(_in_base64(before) for before in range(3))
 _NIXL = "Nixl"  # in the name of each of its connectors
 _PUT_TOGETHER = "the role is put together here, and what it becomes is not read"
@@ -73,6 +97,7 @@ _FORMS = (
         ("kv_role",),
         regex(rf"kv_role[\"'`\\]*\s*[:=,]\s*[\"'`\\]*(?!{TOKEN}){''.join(map(_spelled, TOKEN))}"),
         "kv_both is escaped here, which no reader undoes",
+        before=0,
     ),
     # The value of the key begins with ``kv_`` and goes on with a variable, a hole or another string.
     _Form(
@@ -82,6 +107,7 @@ _FORMS = (
             r"kv_(?:\\*[\"'`])*(?:\s*\+|\s+[\"']|[$%{&@]|[\"'`]\w)"
         ),
         _PUT_TOGETHER,
+        before=0,
     ),
     # Its two halves as strings side by side, or one in the hole of the other, wherever they are put together.
     _Form(
@@ -117,28 +143,53 @@ _FORMS = (
     ),
 )
 # What to search for first: a text with another spelling holds one of these.
-NEEDLES = tuple(dict.fromkeys(sign.encode() for form in _FORMS for sign in (form.beside[:1] or form.signs)))
+NEEDLES = tuple(dict.fromkeys(needle for form in _FORMS for needle in form.needles))
 
 
-def holds(data: bytes) -> bool:
-    """Whether bytes hold such a place."""
-    return any(c_library.within(data, needle) for needle in NEEDLES) and any(
-        True for _ in places(Text(data.decode("latin-1")))
-    )
+def holds(data: bytes, needles: Collection[bytes] | None = None) -> bool:
+    """Whether bytes, those of a file or a part of them, hold such a place; ``needles`` are those of ``NEEDLES`` in the whole
+    file, where that is known."""
+    held = needles if needles is not None else [needle for needle in NEEDLES if c_library.within(data, needle)]
+    forms = [form for form in _FORMS if any(needle in held for needle in form.needles)]
+    return bool(forms) and any(True for _ in _found(Text.of_bytes(data), forms, held))
 
 
 def places(text: Text) -> Iterator[tuple[int, str]]:
     """Where in a text such a place is, in order, and what it is in words."""
     out: dict[int, str] = {}
-    for form in _FORMS:
-        if all(text.has(word) for word in form.beside) and any(text.has(sign) for sign in form.signs):
-            for m in form.found(text.s):
-                if not _is_said(m, text.s):
-                    out.setdefault(m.start(), form.says)
+    for pos, says in _found(text, _FORMS):
+        out.setdefault(pos, says)
     yield from sorted(out.items())
 
 
-def _is_said(m: re.Match[str], s: str) -> bool:
-    """Whether what is found is a name for the word, and the text itself says what it stands for."""
+def _found(text: Text, forms: Sequence[_Form], elsewhere: Collection[bytes] = ()) -> Iterator[tuple[int, str]]:
+    """The same for some forms, form by form: whoever asks for one does not wait for all. The file that the text is a part of has
+    those of ``NEEDLES`` in ``elsewhere`` somewhere."""
+    signs: dict[str, list[int]] = {}
+    said: dict[str, bool] = {}
+    for form in forms:
+        if not all(text.has(word) or word.encode() in elsewhere for word in form.beside):
+            continue
+        for sign in form.signs:
+            if sign not in signs:
+                signs[sign] = _other_than_token(text.s, sign) if text.has(sign) else []
+            for m in form.found(text.s, signs[sign]):
+                if not _is_said(m, text.s, said):
+                    yield m.start(), form.says
+
+
+def _other_than_token(s: str, sign: str) -> list[int]:
+    """Where a sign stands in a text, those aside that are the end of the word as it is."""
+    whole = len(TOKEN) - len(sign)
+    return [i for i in occurrences(s, sign) if i < whole or not s.startswith(TOKEN, i - whole)]
+
+
+def _is_said(m: re.Match[str], s: str, said: dict[str, bool]) -> bool:
+    """Whether what is found is a name for the word, and the text itself says what it stands for; ``said`` keeps what it says."""
     held = m.groupdict()
-    return held.get("name") is not None and given.defines(s, held["word"])
+    if held.get("name") is None:
+        return False
+    word = held["word"]
+    if word not in said:
+        said[word] = given.defines(s, word)
+    return said[word]

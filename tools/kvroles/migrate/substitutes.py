@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain, islice
 
 from kvroles.evidence import c_library
@@ -72,10 +72,9 @@ def in_text(s: str, said: list[Mention], connector: str, lang: str, counts: Call
     keys = _keys(s, said, connector)
     if lang == "unit" and any(map(str.isupper, keys)) and (m := _ENVIRONMENT_FILE.search(s)) is not None:
         return m.group()[:60]  # systemd's: what is read there replaces what the unit sets
-    alone = (m for m in said if m.ours and counts(m) and _key(s, m).rpartition(".")[2] in keys and _alone(s, m))
-    if lang == "shell" and (" -e" in s or "--env" in s):
-        alone = (m for m in alone if not _passed(s, m, said, connector))
-    return next((_shown(s, m) for m in alone), "")
+    alone = (m for m in said if m.ours and _key(s, m).rpartition(".")[2] in keys and _alone(s, m) and counts(m))
+    passed = _passed(s, said, connector) if lang == "shell" else None
+    return next((_shown(s, m) for m in alone if passed is None or not passed(m)), "")
 
 
 def nixl_alone(s: str, said: list[Mention], connector: str, lang: str, counts: Callable[[Mention], bool]) -> str:
@@ -83,18 +82,29 @@ def nixl_alone(s: str, said: list[Mention], connector: str, lang: str, counts: C
     connector. Empty if it does not, or if it is a page, whose parts are of their own."""
     if lang in _PAGES:
         return ""
-    found = (m for m in said if _is_nixl(m) and counts(m) and _alone(s, m) and not _spread(s, m))
-    if " -e" in s or "--env" in s:
-        found = (m for m in found if not _passed(s, m, said, connector))
-    return next((_shown(s, m) for m in found), "")
+    found = (m for m in said if _is_nixl(m) and _alone(s, m) and counts(m) and not _spread(s, m))
+    passed = _passed(s, said, connector)
+    return next((_shown(s, m) for m in found if not passed(m)), "")
 
 
-def _passed(s: str, m: Mention, said: list[Mention], connector: str) -> bool:
+def _passed(s: str, said: list[Mention], connector: str) -> Callable[[Mention], bool]:
     """Whether a mention is of the environment that one command gives a container, as each of the other ``connector`` is: what
     one container is given says nothing of another. Not where a file gives it the rest."""
-    line = s[s.rfind("\n", 0, m.at) + 1 : s.find("\n", m.at) if "\n" in s[m.at :] else len(s)]
-    others = [o for o in said if o.value == connector]
-    return "--env-file" not in line and all(_PASSED.search(s, max(0, o.at - _NEAR), o.at) for o in (m, *others))
+
+    @cache
+    def others_are() -> bool:
+        others = (o for o in said if o.value == connector)
+        return (" -e" in s or "--env" in s) and all(map(is_given, others))
+
+    def is_given(m: Mention) -> bool:
+        return _PASSED.search(s, max(0, m.at - _NEAR), m.at) is not None
+
+    def passed(m: Mention) -> bool:
+        end = s.find("\n", m.at)
+        line = s[s.rfind("\n", 0, m.at) + 1 : end if end >= 0 else len(s)]
+        return others_are() and is_given(m) and "--env-file" not in line
+
+    return passed
 
 
 def _spread(s: str, m: Mention) -> bool:
@@ -163,7 +173,7 @@ def beside(path: str, name: str, s: str, said: list[Mention], connector: str, co
             return f"{base}: {words}"
         for m, key in _setting(read):
             group, _, last = key.rpartition(".")
-            if last not in keys or not counts(m) or not _alone(text, m):
+            if last not in keys or not _alone(text, m) or not counts(m):
                 continue
             below = (
                 group

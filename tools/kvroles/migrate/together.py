@@ -15,7 +15,7 @@ from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
 
-_OPEN = frozenset({"KVR110", "KVR111", "KVR112", "KVR118"})  # not decided, or not read
+_OPEN = frozenset({"KVR110", "KVR111", "KVR112", "KVR113", "KVR118"})  # not decided, or not read
 _NAMED = frozenset(
     {"key", "variable", "function", "class", "section", "target", "stage", "option", "mapping", "container", "call",
      "file written"}
@@ -72,10 +72,11 @@ def _function(site: Site, ctx: File) -> tuple[int, int] | None:
 def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
     """Take back the rewrite of one side of a pair if the other side is not decided or not read, and so stays as it is.
 
-    A pair is two sites whose owners are twins by name, or the two arms of a conditional that asks but once.
+    A pair is two sites whose owners are twins by name, or the two arms of a conditional that asks but once. A site that no
+    reader understood is the other one, where the file speaks of that side and nothing else in it is of it.
     """
     owned = {site.pos for site in sites}  # another spelling of kv_both is a finding whose owner nobody knows
-    written = {f.pos: f for f in found if f.role is not None and not any(c.kind == "answer" for c in f.cues)}
+    written = {f.pos: f for f in found if f.role is not None and not f.by_row}
     left = {f.pos: f for f in found if f.pos in owned and f.code in _OPEN and f.kept is None}
     if not written or not left or len(sites) > _MANY:
         return
@@ -83,14 +84,21 @@ def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
     names = {site.pos: _names(site) for site in both}
     forks = {site.pos: _forks(site) for site in both}
     conditions = {site.pos: _condition(site, written[site.pos].side) for site in both if site.pos in written}
+    sides = {f.side for f in written.values()}
+    unread = next((left[site.pos] for site in both if site.kind == "unread" and site.pos in left), None)
     for pos, f in written.items():
         twin = next((left[p] for p in left if _twin(names[pos], names[p])), None)
         if twin is None and (head := conditions[pos]) is not None:
             arms = {p: forks[p][head] for p in forks if head in forks[p]}
             others = [p for p in arms if arms[p] != arms[pos]]
             if not any(p in written and written[p].side is not f.side for p in others):
-                twin = next((left[p] for p in others if p in left), None)
-        if twin is None or f.side is None or f.role is None:
+                # An arm for both sides is no other half.
+                twin = next((left[p] for p in others if p in left and left[p].code != "KVR113"), None)
+        if f.side is None or f.role is None:
+            continue
+        if twin is None and unread is not None and f.side.other not in sides and ctx.names(f.side.other):
+            twin = unread
+        if twin is None:
             continue
         other = f.side.other.role
         f.fix = (

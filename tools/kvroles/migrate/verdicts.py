@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import takewhile
 
 from kvroles.evidence import decide, kinds
@@ -9,7 +10,7 @@ from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import PD, is_distinct, mentioned
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import connectors, fallbacks, together
+from kvroles.migrate import connectors, fallbacks, near, together
 from kvroles.migrate.connectors import Kind
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
@@ -29,7 +30,8 @@ def of(sites: list[Site], ctx: File, nixl: frozenset[str]) -> list[Verdict | Non
     out = _made_into(_used_elsewhere(_file_name_last(_beside_prefill(out, ctx), ctx), ctx), ctx)
     out = _fallen_back_on(sites, out, ctx)
     out = _by_name(sites, _of_values(sites, _replaced(sites, out, ctx), ctx), ctx)
-    out = _included(sites, out, ctx)
+    out = _brought_in(sites, out, ctx)
+    out = _put_into(sites, _included(sites, out, ctx), ctx)
     return together.expected(sites, _extended(sites, out, ctx), ctx)
 
 
@@ -99,10 +101,22 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
                 cues = [*v.cues, *([own] if own is not None else []), against]
                 name = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
                 v = Verdict(None, "conflict" if own is None else "shared", cues, holder=name)
+            elif said and v.side in PD:
+                v = _unless_unread(v, ctx)
             elif v.side is None and own is not None:
                 v = Verdict(side, "", [*v.cues, own])  # the file's name and its use agree
         out.append(v)
     return out
+
+
+def _unless_unread(v: Verdict, ctx: File) -> Verdict:
+    """``v``, whose side nothing but the file says; without it if a file near by may name this one and is not read."""
+    found = near.not_read(ctx.path, above="/" in ctx.name) if ctx.path != "-" else None
+    if found is None:
+        return v
+    other = near.shown_path(os.path.dirname(ctx.name), os.path.dirname(ctx.path), found[0])
+    cue = kinds.NOT_READ.cue(Side.SHARED, f"{other}: {found[1]}")
+    return Verdict(None, "weak", [*v.cues, cue], holder=Scope("other file", other, None), suggested=v.side)
 
 
 def _told(cues: list[Cue]) -> bool:
@@ -115,9 +129,9 @@ def _made_into(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None
     sides = {v.side for v in verdicts if v is not None and v.side in PD}
     if len(sides) != 1:
         return verdicts
-    from kvroles.migrate import across  # lazy: only few files hold a role that is decided
+    from kvroles.migrate import made_from  # lazy: only few files hold a role that is decided
 
-    if (made := across.made_into(ctx, sides.pop())) is None:
+    if (made := made_from.made_into(ctx, sides.pop())) is None:
         return verdicts
     holder = Scope("file", ctx.name.rsplit("/", 1)[-1], None)
     return [
@@ -168,7 +182,7 @@ def _fallen_back_on(sites: list[Site], verdicts: list[Verdict | None], ctx: File
 
 def _of_values(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """Refuse the side of a chart's value that a template takes for the other side."""
-    if "templates" not in ctx.siblings or "values" not in ctx.name.rsplit("/", 1)[-1]:
+    if "values" not in ctx.name.rsplit("/", 1)[-1] or "templates" not in ctx.siblings:
         return verdicts
     from kvroles.migrate import defined  # lazy: only few files are values of a chart
 
@@ -198,6 +212,29 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
     out: list[Verdict | None] = []
     for holder, part, v in zip(holders, parts, verdicts, strict=True):
         used = uses[part] if part is not None else {}
+        if v is not None and v.side is not None and (taken := used.get(v.side.other)) is not None:
+            v = Verdict(None, "shared", [*v.cues, taken], holder=holder)
+        out.append(v)
+    return out
+
+
+def _brought_in(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side of a variable or function that a file which imports, sources or includes this one uses for the other
+    side."""
+    if ctx.path == "-" or registry.lang_of_name(ctx.name) not in _SHARES_VARIABLES:
+        return verdicts
+    decided = [v if v is not None and v.side in PD else None for v in verdicts]
+    if not any(decided):
+        return verdicts
+    from kvroles.migrate import brought  # lazy: only few files hold a role that is decided
+
+    pairs = zip(sites, decided, strict=True)
+    holders = [brought.holder(s.scope.chain(), v.cues) if v is not None else None for s, v in pairs]
+    named = [h for h in holders if h is not None]
+    uses = brought.uses(ctx, named) if named else {}
+    out: list[Verdict | None] = []
+    for holder, v in zip(holders, verdicts, strict=True):
+        used = uses[holder.name] if holder is not None else {}
         if v is not None and v.side is not None and (taken := used.get(v.side.other)) is not None:
             v = Verdict(None, "shared", [*v.cues, taken], holder=holder)
         out.append(v)
@@ -256,13 +293,31 @@ def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
     return out
 
 
+def _put_into(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
+    """Refuse the side of an object's part that Kustomize puts into an object of the other side."""
+    if not any(v is not None and v.side in PD for v in verdicts) or not ctx.objects:
+        return verdicts
+    from kvroles.migrate import kustomized  # lazy: only few files hold objects
+
+    out: list[Verdict | None] = []
+    for site, v in zip(sites, verdicts, strict=True):
+        if v is not None and v.side in PD:
+            chain = site.scope.chain()
+            names = kustomized.called(v.cues) | {s.name for s in chain if s.kind in _OBJECTS}
+            keys = {s.name for s in chain if s.kind == "key"}
+            if (taken := kustomized.taken(ctx, names, keys, v.side)) is not None:
+                v = Verdict(None, "shared", [*v.cues, taken])
+        out.append(v)
+    return out
+
+
 def _extended(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None]:
     """Refuse the side of a compose service that another file extends for the other side."""
     if not any(v is not None and v.side is not None for v in verdicts) or "services:" not in ctx.low:
         return verdicts
-    from kvroles.migrate import across  # lazy: only few files are compose files
+    from kvroles.migrate import taken_whole  # lazy: only few files are compose files
 
-    taken = across.taken_over(ctx)
+    taken = taken_whole.taken_over(ctx)
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
         if taken and v is not None and v.side is not None:

@@ -24,8 +24,10 @@ PASSED_OVER = {
 _ABSENT = "not checked out (submodule)"
 # A file or folder that is put aside for one of these reasons does not count as unread.
 REASONS = frozenset({*PASSED_OVER.values(), "binary", "system", _ABSENT})
-# A folder with one of these in it is a virtual environment, whatever its name.
+# A folder with one of these in it may be a virtual environment, whatever its name; it is one with one of those beside it.
 _ENVIRONMENT_SIGNS = frozenset({"pyvenv.cfg", "conda-meta"})
+_ENVIRONMENT_HAS = ("bin", "Scripts", "lib")
+_HOME = re.compile(rb"(?mi)^[ \t]*home[ \t]*=")  # in a ``pyvenv.cfg``: where the interpreter is
 _SYSTEM = frozenset({"/proc", "/sys", "/dev"})  # views of the running system, not files
 # Compiled code, archives, images and data: no deployment reads them as text.
 BINARY_SUFFIXES = frozenset(
@@ -38,7 +40,7 @@ BINARY_SUFFIXES = frozenset(
 UNFINISHED = ".kv-roles-"  # what a killed --write leaves beside a file; the next one replaces it
 _UNFINISHED = re.compile(rf"{re.escape(UNFINISHED)}[0-9a-f]{{16}}")
 _READ = 1 << 20  # bytes of a ``.gitmodules``
-_SUBMODULE = re.compile(rb"(?m)^[ \t]*path[ \t]*=[ \t]*\"?([^\"\s][^\"\r\n]*?)\"?[ \t]*\r?$")
+_SUBMODULE = re.compile(rb"(?m)^[ \t]*path[ \t]*=[ \t]*\"?([^\"\s\0][^\"\r\n\0]*?)\"?[ \t]*\r?$")
 
 
 class Listed:
@@ -113,15 +115,42 @@ def top_of(folder: str) -> str | None:
 
 
 def is_passed_over(path: str, root: str) -> bool:
-    """Whether a folder between ``root`` and ``path`` is one that is passed over; both paths are without links."""
-    here = os.path.dirname(path) if not os.path.isdir(path) else path
+    """Whether ``path`` is a file, or lies in a folder below ``root``, that is passed over; both paths are without links."""
+    if os.path.isdir(path):
+        here = path
+    else:
+        here = os.path.dirname(path)
+        if _is_binary(os.path.basename(path)):
+            return True
     while len(here) > len(root):
-        if os.path.basename(here) in PASSED_OVER or any(
-            os.path.lexists(os.path.join(here, sign)) for sign in _ENVIRONMENT_SIGNS
-        ):
+        if os.path.basename(here) in PASSED_OVER or _is_environment(here):
             return True
         here = os.path.dirname(here)
     return False
+
+
+def _is_binary(name: str) -> bool:
+    """Whether a file of that name is passed over as binary."""
+    dot = name.rfind(".")
+    return dot >= 1 and name[dot:].lower() in BINARY_SUFFIXES
+
+
+def _is_environment(folder: str) -> bool:
+    """Whether a folder holds what a virtual environment does: one empty file hides no folder."""
+    if not any(os.path.isdir(os.path.join(folder, name)) for name in _ENVIRONMENT_HAS):
+        return False
+    with suppress(OSError):
+        if any(n == "history" or n.endswith(".json") for n in os.listdir(os.path.join(folder, "conda-meta"))):
+            return True
+    with suppress(OSError):
+        return _HOME.search(_beginning(os.path.join(folder, "pyvenv.cfg"))) is not None
+    return False
+
+
+def _beginning(path: str, size: int = _READ) -> bytes:
+    """A file's first bytes; none of what is no regular file, which may never end."""
+    with open(os.open(path, hits.FLAGS), "rb") as file:
+        return file.read(size) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 
 def order(path: str) -> list[tuple[bool, str]]:
@@ -152,13 +181,13 @@ def _listed(here: str, *, named: bool = False) -> Listed:
                             aside.append(("system", entry.path))
                         else:
                             dirs.append(entry.path[cut:])
-                        if name in _ENVIRONMENT_SIGNS and not named:
+                        if name in _ENVIRONMENT_SIGNS and not named and _is_environment(here):
                             return _environment(here)
                     elif entry.is_file(follow_symlinks=False):
-                        dot = name.rfind(".")
+                        dot = name.rfind(".")  # as _is_binary; a call for each file takes long
                         if dot >= 1 and name[dot:].lower() in BINARY_SUFFIXES:
                             aside.append(("binary", entry.path[cut:]))
-                        elif name in _ENVIRONMENT_SIGNS and not named:
+                        elif name in _ENVIRONMENT_SIGNS and not named and _is_environment(here):
                             return _environment(here)
                         elif not (name.startswith(UNFINISHED) and _UNFINISHED.fullmatch(name)):
                             files.append(entry.path[cut:])
@@ -182,8 +211,8 @@ def _absent(top: str) -> list[str]:
     """The submodules of the repository at ``top`` that are not checked out: the folders in its ``.gitmodules`` that are empty or
     missing."""
     out = []
-    with suppress(OSError), open(os.open(os.path.join(top, ".gitmodules"), hits.FLAGS), "rb") as file:
-        for m in _SUBMODULE.finditer(file.read(_READ)):
+    with suppress(OSError):
+        for m in _SUBMODULE.finditer(_beginning(os.path.join(top, ".gitmodules"))):
             below = os.path.normpath(os.fsdecode(m.group(1)))
             if os.path.isabs(below) or below.split(os.sep)[0] == "..":
                 continue
@@ -213,9 +242,8 @@ def _only(path: str) -> Listed:
         if not stat.S_ISREG(mode):
             out.aside.append((hits.SPECIAL, path))
             return out
-        with open(path, "rb") as f:
-            if f.read(8).startswith(hits.FIRST_OF_PACKED):
-                out.aside.append((hits.PACKED, path))
-                return out
+        if _beginning(path, 8).startswith(hits.FIRST_OF_PACKED):
+            out.aside.append((hits.PACKED, path))
+            return out
     out.files.append(path)
     return out

@@ -36,12 +36,14 @@ class Lost(NamedTuple):
 
 
 class _Process(Generic[T]):
-    """A running process: where it is told what to do and where it answers, and what it was told to do, in order."""
+    """A running process: where it is told what to do and where it answers, what of the items is its ``own`` to do, and what it
+    was told to do, in order."""
 
-    def __init__(self, pid: int, told: int, answers: int) -> None:
+    def __init__(self, pid: int, told: int, answers: int, own: deque[int]) -> None:
         self.pid = pid
         self.told = told
         self.answers = answers
+        self.own = own
         self.given: deque[int] = deque()
         self.since = time.monotonic()
         self.held = bytearray()
@@ -64,9 +66,9 @@ def each(
     files.
     """
     done: dict[int, R | Lost] = {}
-    todo = deque(range(len(items)))
     running: list[_Process[T]] = []
     count = count or processes(len(items))
+    todo = _stretches(len(items), count)
     load()
     gc.freeze()  # what is loaded stays: no process need look whether it can be freed
     for name in ("pickle", "resource"):  # each process takes them: loaded before they start, they are loaded once
@@ -75,9 +77,10 @@ def each(
         if stream is not None:  # a process that ends must not print again what this one has not printed yet
             stream.flush()
     try:
-        while todo or running:
-            while todo and len(running) < count:
-                running.append(_started(work, items, budget, running))
+        while any(todo) or running:
+            while any(todo) and len(running) < count:
+                own = next(part for part in todo if all(part is not p.own for p in running))
+                running.append(_started(work, items, budget, running, own))
             for p in running:
                 _give(p, todo)
             for p in _ready(running, items, budget):
@@ -87,7 +90,7 @@ def each(
                 why = _ended(p)
                 if p.given:
                     done[p.given.popleft()] = Lost(why)
-                todo.extendleft(reversed(p.given))
+                p.own.extendleft(reversed(p.given))
             if told is not None:
                 told(len(done))
     finally:
@@ -102,16 +105,24 @@ def processes(items: int) -> int:
     return min(os.cpu_count() or 1, _MAX_PROCESSES, items // _EACH + 1)
 
 
-def _give(p: _Process[T], todo: deque[int]) -> None:
+def _stretches(items: int, count: int) -> list[deque[int]]:
+    """The numbers of the items in as many stretches as there are processes: files that lie together are read with the same
+    files beside them, which one process then reads once."""
+    return [deque(range(items * n // count, items * (n + 1) // count)) for n in range(count)]
+
+
+def _give(p: _Process[T], todo: list[deque[int]]) -> None:
+    """Tell a process what to do next: of its own stretch, else the last of what is left of the longest."""
     while len(p.given) < _AHEAD and p.told >= 0:
-        if not todo:
+        rest = p.own or max(todo, key=len)
+        if not rest:
             if not p.given:
                 os.close(p.told)  # it ends when it finds nothing more to read
                 p.told = -1
             return
         if not p.given:
             p.since = time.monotonic()
-        number = todo.popleft()
+        number = rest.popleft() if rest is p.own else rest.pop()
         p.given.append(number)
         try:
             os.write(p.told, number.to_bytes(4, "big"))
@@ -174,6 +185,7 @@ def _started(
     items: Sequence[T],
     budget: Callable[[T], float],
     others: Iterable[_Process[T]],
+    own: deque[int],
 ) -> _Process[T]:
     told, tell = os.pipe()
     answers, answer = os.pipe()
@@ -181,7 +193,7 @@ def _started(
     if pid:
         os.close(told)
         os.close(answer)
-        return _Process(pid, tell, answers)
+        return _Process(pid, tell, answers, own)
     try:
         for fd in (tell, answers, *(fd for p in others for fd in (p.told, p.answers) if fd >= 0)):
             os.close(fd)

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import IO
@@ -102,8 +102,10 @@ def given(path: Path) -> BufferedReader:
 def write(path: str | Path, data: bytes) -> None:
     """Let the file ``path`` hold ``data``: whoever reads it, also after a kill or a full disk, finds the old bytes or the new.
 
-    A link at ``path`` is replaced, not followed. Raises OSError.
+    A link at ``path`` is replaced, not followed; what ``is_file`` does not take is left alone. Raises OSError.
     """
+    if not is_file(path):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     folder_name, name = os.path.split(os.path.abspath(path))
     at = os.open(folder_name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -113,12 +115,42 @@ def write(path: str | Path, data: bytes) -> None:
         os.close(at)
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a file may be put at ``path``: nothing is there, a regular file, or a link to one or to nothing.
+
+    A link of the system (``/dev/stdout``) belongs to all that run there, whatever it leads to just now.
+    """
+    at = os.path.abspath(path)
+    for _ in range(40):
+        folder_name, name = os.path.split(at)
+        real = os.path.realpath(folder_name)
+        at = os.path.join(real, name)
+        if not os.path.islink(at):
+            break
+        if real == "/dev" or real.startswith("/proc/"):
+            return False
+        at = os.path.join(real, os.readlink(at))
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True  # nothing is there; what else stands in the way is said by whoever writes
+
+
 @contextlib.contextmanager
-def new(at: int, name: str, mode: int = 0o644, *, passing: str | None = None, over: bool = True) -> Iterator[IO[bytes]]:
+def new(
+    at: int,
+    name: str,
+    mode: int = 0o644,
+    *,
+    passing: str | None = None,
+    over: bool = True,
+    last: Callable[[], None] | None = None,
+) -> Iterator[IO[bytes]]:
     """A new file to write; it gets its ``name`` in folder ``at`` in one step at the end, and is gone when the block raises.
 
     Until then it has the name ``passing``, by default one that nobody can foresee. With ``over`` it takes the place of a file
-    of that name; without, FileExistsError is raised. Raises OSError.
+    of that name; without, FileExistsError is raised. ``last`` is called when all is on the disk but the name, and may raise.
+    Raises OSError.
     """
     passing = passing or f".{name}.{os.urandom(8).hex()}.part"
     fd = os.open(passing, _NEW, mode, dir_fd=at)
@@ -127,6 +159,8 @@ def new(at: int, name: str, mode: int = 0o644, *, passing: str | None = None, ov
             yield f
             f.flush()
             os.fsync(f.fileno())
+        if last is not None:
+            last()
         if over:
             os.rename(passing, name, src_dir_fd=at, dst_dir_fd=at)
         else:

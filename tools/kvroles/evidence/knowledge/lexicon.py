@@ -30,6 +30,9 @@ encoder       | encode     |
 encoders      | encode     |
 """
 
+# Words that are neutral behind a side, and say what is done with its servers before it: ``count_prefill``.
+DONE_WITH = "count list"
+
 # What may stand in a name beside its side without changing what it says.
 NEUTRAL = """
 actor actors addr address affinity ai aibrix all amd annotations api app apps arg args array assistant autoscaling awq
@@ -48,7 +51,7 @@ pairs parallel param params patch path pd phi pid pipeline pod pods pool pools p
 proc process prod production profile py qwen random rank ray rdma recipe region release replica replicas
 resources rocm role roles root run sample sampling sbatch scheduling script second selector self serve server servers
 service services serving set settings setup sglang sh shard side sim simple single size slurm small south sp spawn
-spec specs srun stable stack stage stages staging start startup statefulset str strategy string sts sub svc target task
+spec specs srun stable stack stage stages staging start startup statefulset str strategy string sts sub svc task
 template tensor tensorrt test third this three tiered tiny tmpl toml total tp tpl tpu transfer trtllm two type ucx
 unit up uri url urls us vals value values visible vl vllm web west wide worker workers workload xl xpu xpyd yaml yml
 zone
@@ -63,9 +66,19 @@ never no non nor not off omit omitted opposite other post pre rather replace rep
 skipped stop swap swapped than to toward towards un unless unlike until versus vs wait without
 """
 
-# What faces a server of a side, and is none itself: a twin says nothing of what stands beside these either.
+# What faces a server of a side or is done with one, and is none itself: a twin says nothing of what stands beside these either.
 FACING = """
-balancer client clients form forms frontend gateway gateways lb monitor monitors probe probes proxies proxy router routers
+balancer check checks client clients connect done exception exceptions fallback fallbacks form forms forward
+frontend gateway gateways lb lint monitor monitors ping policies policy probe probes proxies proxy ready
+register router routers scheduler schedulers target targets verify warmup watcher watchers
+"""
+
+# Words that make a phase the subject of a page, a script or a benchmark, and no server: nor does a twin say anything of these.
+TOPICS = """
+accelerating acceleration analysis analyzing basics bottleneck bottlenecks comparison depth explained explaining explanation
+faster improvement improvements improving internals introduction optimisation optimisations optimising optimization
+optimizations optimize optimizing overview performance primer profiling speedup speedups theory troubleshooting tuning
+understanding works
 """
 
 # Words of a name that holds another server's side, or what another server's is for each side.
@@ -89,6 +102,9 @@ REPLACED = "default"
 
 # Words in the name of what holds defaults: keys, variables and functions whose settings others replace.
 REPLACEABLE = "default defaults base common fallback"
+
+# Words in the name of a key that holds what all servers take over.
+SHARED = "common global globals shared all both base default defaults"
 
 # The last words of a function that returns such settings.
 CONFIGS = "config options settings args"
@@ -173,8 +189,10 @@ kda | before | prefill
 kv | before | encode
 long | before | prefill
 lookahead | before | decode
+max | before | prefill decode
 measure | before | prefill decode
 medusa | before | decode
+min | before | prefill decode
 mla | before | prefill
 non | before | aggregated
 parallel | before | decode

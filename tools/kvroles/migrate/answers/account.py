@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kvroles.migrate import hits
-from kvroles.migrate.answers import answer, comment, identity
+from kvroles.migrate import hits, workers
+from kvroles.migrate.answers import answer, comment, identity, rows
 from kvroles.migrate.answers.answer import Answer
 from kvroles.said import counted
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kvroles.migrate.settings import Known, Settings
 
 _SHOWN = 10  # files of settings, and answers without a line, that are named
+_SECONDS = 10.0  # of processor time for a file whose answers have no finding
 
 
 def lines(paths: list[str], results: list[FileResult], coverage: Coverage, known: Known) -> list[str]:
@@ -35,6 +36,7 @@ def lines(paths: list[str], results: list[FileResult], coverage: Coverage, known
         out.append(f"{file} decided: " + "; ".join(f"{row}: {what}" for row, what in sorted(rules[file].items())))
     if len(rules) > _SHOWN:
         out.append(f"... and {len(rules) - _SHOWN} more settings files")
+    out += rows.idle(paths, coverage, known)[:_SHOWN]
     lost = list(gone(paths, results, coverage, known))
     for settings, a, why in lost[:_SHOWN]:
         out.append(
@@ -80,8 +82,8 @@ def _rules(results: list[FileResult], coverage: Coverage) -> dict[str, dict[str,
         file, _, row = rule.partition(": ")
         thing, _, verb = what.partition(" ")
         said = f"{counted(number, thing)} {verb}"
-        rows = out.setdefault(file, {})
-        rows[row] = f"{rows[row]}, {said}" if row in rows else said
+        of_file = out.setdefault(file, {})
+        of_file[row] = f"{of_file[row]}, {said}" if row in of_file else said
     return out
 
 
@@ -91,18 +93,24 @@ def gone(
     """The answers, of files that the run covers, that decide nothing any more, with the reason."""
     roots = [os.path.realpath(p) for p in paths if p != "-"]
     keys = {os.path.realpath(r.path): {f.key for f in r.findings} for r in results}
+    left: list[tuple[Settings, str, list[Answer]]] = []
     for settings in known.all([*(os.path.join(p, "x") if os.path.isdir(p) else p for p in paths), *coverage.settings]):
         for file, answers in settings.answers.items():
             path = _path(file, settings.bases)
             if not any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots):
                 continue
             used = keys.get(path, set())
-            for a in _of_file(path, answers.values()):
-                if a.key not in used:
-                    yield settings, a, "its line is gone" if os.path.lexists(path) else "the file is gone"
+            if unused := [a for a in answers.values() if a.key not in used]:
+                left.append((settings, path, unused))
+    # Each file in a worker process: of one that takes too long nothing is said.
+    made = workers.each(_of_file, left, budget=lambda _: _SECONDS, load=lambda: None) if left else []
+    for (settings, path, _), lost in zip(left, made, strict=True):
+        for a in () if isinstance(lost, workers.Lost) else lost:
+            yield settings, a, "its line is gone" if os.path.lexists(path) else "the file is gone"
 
 
-def _of_file(path: str, answers: Iterable[Answer]) -> list[Answer]:
+def _of_file(item: tuple[Settings, str, list[Answer]]) -> list[Answer]:
+    _, path, answers = item
     return answer.gone({a.key: a for a in answers}, identity.decoded(hits.look(path).data))
 
 

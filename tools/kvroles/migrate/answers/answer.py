@@ -62,6 +62,8 @@ def _parse(table: Mapping[str, object], where: str) -> Answer:
         if not isinstance(value, str) or (not value and key in {"file", "key", "side"}):
             raise UsageError(f"{where}: {key} is no text", fix=fix)
     file, key, side, because, line = (str(table.get(k, "")) for k in ("file", "key", "side", "because", "line"))
+    if "\0" in file:
+        raise UsageError(f"{where}: file holds a zero byte, which no name of a file does", fix=fix)
     if side not in SIDES:
         raise UsageError(f"{where}: side is {side!r}", expected="prefill, decode or both", fix=fix)
     if side == "both" and not because.strip():
@@ -96,7 +98,7 @@ def keep(found: list[Finding], answers: Mapping[str, Answer], rule: str) -> None
     """Mark the findings that an answer says to leave as they are."""
     for f in found:
         answer = answers.get(f.key)
-        if answer is not None and answer.side is None and CODES[f.code].actionable and f.kept is None:
+        if answer is not None and answer.side is None and CODES[f.code].actionable and f.kept is None and not f.by_row:
             f.kept = Kept("answer", answer.because, rule)
 
 

@@ -1,7 +1,8 @@
 """A baseline: what was open on the day it was written, so that a gate fails on what is new only.
 
-A finding is known by its file and by what its line is (``answers.identity``): moved lines stay known. A baseline keeps nothing
-from being rewritten: a role that is certain is written, and is then no entry any more.
+A finding is known by its file, by its code and by what its line is (``answers.identity``): moved lines stay known, and a line of
+which another thing is found is new. A baseline keeps nothing from being rewritten: a role that is certain is written, and is then
+no entry any more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.migrate import rewrite
-from kvroles.migrate.codes import CODES
+from kvroles.migrate.codes import CODES, RETIRED
 from kvroles.migrate.model import Kept
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _FIX = "Write it anew with --write-baseline"
 
 
 class Entry(NamedTuple):
-    """A finding as a baseline knows it: its file, from the baseline's folder, what its line is, and for people code and line."""
+    """A finding as a baseline knows it: its file, from the baseline's folder, what its line is, its code; for people the line."""
 
     file: str
     key: str
@@ -68,7 +69,7 @@ def load(path: str) -> list[Entry]:
         for row in rows:
             if not isinstance(row, dict) or set(row) != _KEYS or not all(isinstance(v, str) for v in row.values()):
                 raise _broken(path, f"an entry of {file!r} is not made of code, key and line")
-            out.append(Entry(file, row["key"], row["code"], row["line"]))
+            out.append(Entry(file, row["key"], RETIRED.get(row["code"]) or row["code"], row["line"]))
     return out
 
 
@@ -78,22 +79,25 @@ def _broken(path: str, why: str) -> UsageError:
 
 def keep(results: Iterable[FileResult], entries: list[Entry], path: str) -> None:
     """Mark the findings that the baseline at ``path`` knows."""
-    known = {(e.file, e.key) for e in entries}
+    known = {(e.file, e.key, e.code) for e in entries}
     for r in results:
         name = _name(r.path, path)
         for f in r.findings:
-            if f.kept is None and CODES[f.code].actionable and not f.written and (name, f.key) in known:
+            if f.kept is None and CODES[f.code].actionable and not f.written and (name, f.key, f.code) in known:
                 f.kept = Kept("baseline", "", path)
 
 
 def gone(results: Iterable[FileResult], entries: list[Entry], path: str, paths: list[str]) -> list[Entry]:
-    """The entries, of files that the run covers, that are no finding any more: written, answered, or their line is gone."""
-    met = {(_name(r.path, path), f.key) for r in results for f in r.findings if f.kept and f.kept.how == "baseline"}
+    """The entries, of files that the run covers, that are no finding any more: written, answered, of another code now, or their
+    line is gone."""
+    met = {
+        (_name(r.path, path), f.key, f.code) for r in results for f in r.findings if f.kept and f.kept.how == "baseline"
+    }
     roots = [_name(p, path) for p in paths]
     return [
         e
         for e in entries
-        if (e.file, e.key) not in met
+        if (e.file, e.key, e.code) not in met
         and any(e.file == root or root == "." or e.file.startswith(root.rstrip("/") + "/") for root in roots)
     ]
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
 from kvroles.migrate import redact
 
-_ROLE = regex(r"kv_(?:both|producer|consumer)")
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
+ROLE = regex(r"kv_(?:both|producer|consumer)")
 _COMMENT = regex(r"\s*(?:#|//|;|--|/\*|\*|<!--|\{\{-?\s*/\*|\{#)")
 _KIND = regex(r"(?m)^kind:[ \t]*(\S+)")
 _NAME = regex(r"(?m)^ {1,8}name:[ \t]*(\S+)")
@@ -25,6 +28,7 @@ _BETWEEN = regex(r"(?m)^---(?=\s|$)")
 _SAYS = re.compile(r"\w")
 _NEAR = 3  # lines above
 _EXCERPT = 100
+_LENGTH = 16  # characters of a key
 _LONGEST = 2_000  # characters: nobody reads a longer line, and to look for secrets in it takes long
 _ANY = "kv_*"  # for the word in an excerpt, which is no place of its own where it is kept
 
@@ -52,9 +56,15 @@ def places(s: str) -> list[Place]:
     lines = s.split("\n")
     seen = _seen(s, lines)
     keys: list[tuple[object, ...]] = [p.what for p in seen]
+    plain: dict[int, str] = {}  # a line may be near many places
+
+    def line_of(number: int) -> str:
+        if number not in plain:
+            plain[number] = _plain(lines[number])
+        return plain[number]
 
     def near(n: int) -> object:
-        return tuple([ln for ln in map(_plain, lines[max(0, seen[n].line - 40) : seen[n].line]) if ln][-_NEAR:])
+        return tuple([ln for ln in map(line_of, range(max(0, seen[n].line - 40), seen[n].line)) if ln][-_NEAR:])
 
     def since(n: int) -> object:
         start = seen[n - 1].line + 1 if n else 0
@@ -87,25 +97,55 @@ def of_file(why: str) -> str:
 
 def _seen(s: str, lines: list[str]) -> list[_Seen]:
     out: list[_Seen] = []
-    owners: list[tuple[int, str]] = []
+    owners: list[_Owner] = []
     names = _documents(s)
-    document = ""
+    top = _Owner(-1, "")
     start = 0
     for number, line in enumerate(lines):
         if start in names:
-            document, owners = names[start], []
-        found = list(_ROLE.finditer(line)) if "kv_" in line else []
+            top, owners = _Owner(-1, names[start]), []
+        found = list(ROLE.finditer(line)) if "kv_" in line else []
         if line.strip() and (found or not _COMMENT.match(line)):
             indent = _indent(line)
-            while owners and owners[-1][0] >= indent:
+            while owners and owners[-1].indent >= indent:
                 owners.pop()
             if found:
-                what = _digest([document, *(_plain(text) for _, text in owners), "line", _plain(line)])
+                what = _under([top, *owners], _plain(line))
                 out += [_Seen(start + m.start(), m.group(), number, (what, nth)) for nth, m in enumerate(found)]
             if _SAYS.search(line):
-                owners.append((indent, line))
+                owners.append(_Owner(indent, line))
         start += len(line) + 1
     return out
+
+
+class _Owner:
+    """A line that others stand under, by its indent, or the object of a document; ``above`` is the digest of what leads to it."""
+
+    __slots__ = ("above", "indent", "line")
+
+    def __init__(self, indent: int, line: str) -> None:
+        self.indent = indent
+        self.line = line
+        self.above: Hash | None = None
+
+
+def _under(owners: list[_Owner], line: str) -> str:
+    """The digest of the list of what a line stands under, the word ``line``, and what it says. Each owner is gone through once,
+    however many lines stand under it."""
+    import hashlib  # lazy: see _digest
+
+    known = len(owners)
+    while known and owners[known - 1].above is None:
+        known -= 1
+    above = owners[known - 1].above if known else None
+    for owner in owners[known:]:
+        above = hashlib.sha256(b"[") if above is None else above.copy()
+        above.update(_bytes(repr(owner.line) if owner is owners[0] else f", {_plain(owner.line)!r}"))
+        owner.above = above
+    assert above is not None  # the first of them is the document
+    whole = above.copy()
+    whole.update(_bytes(f", 'line', {line!r}]"))
+    return whole.hexdigest()[:_LENGTH]
 
 
 def _documents(s: str) -> dict[int, str]:
@@ -137,13 +177,17 @@ def _indent(line: str) -> int:
 
 
 def _plain(line: str) -> str:
-    return " ".join(_ROLE.sub(TOKEN, line).split())
+    return " ".join(ROLE.sub(TOKEN, line).split())
 
 
 def _digest(what: object) -> str:
     import hashlib  # lazy: it loads OpenSSL, and most runs have no answers to find
 
-    return hashlib.sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(_bytes(repr(what))).hexdigest()[:_LENGTH]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _excerpt(shown: redact.Shown, line: int) -> str:

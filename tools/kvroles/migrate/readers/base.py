@@ -153,29 +153,33 @@ class File(FileCtx):
 
     def set_anew(self, site: Site) -> bool:
         """Whether a line behind a site sets the connector of the config that the site is in to one that may be NIXL's."""
-        setting = [(start, line) for start, line in self._setting if start > site.pos]
+        setting = [(at, start, line) for at, start, line in self._setting if start > site.pos]
         if not setting:  # nearly always; to find the owners of a site takes much longer
             return False
         chain, text = site.scope.chain(), self.text.s
         named = {s.name for s in chain if s.kind == "variable" and s.name}
         named |= {each for name in named for each in _each(text, name)}
-        if any(_changes(line, name) for name in named for _, line in setting):
-            return True
         classes = {s.name for s in chain if s.kind == "class" and s.name}
-        heads = [head for start, _ in setting for head in _CLASS.findall(text, site.pos, start)[-1:]] if classes else []
-        return any(not classes.isdisjoint(re.findall(r"\w+", head)) for head in heads)
+        for at, start, line in setting:
+            changed = any(_changes(line, name) for name in named)
+            heads = _CLASS.findall(text, site.pos, start)[-1:] if classes and not changed else []
+            inherits = any(not classes.isdisjoint(re.findall(r"\w+", head)) for head in heads)
+            if (changed or inherits) and not self._silent(at):
+                return True
+        return False
 
     @cached_property
-    def _setting(self) -> list[tuple[int, str]]:
-        """The lines that may set NIXL's connector and no role: where each begins, and its text."""
+    def _setting(self) -> list[tuple[int, int, str]]:
+        """The lines that may set NIXL's connector and no role, silent ones too: where the name of the connector stands in each,
+        where the line begins, and its text."""
         s = self.text.s
-        out: list[tuple[int, str]] = []
+        out: list[tuple[int, int, str]] = []
         for m in self.mentions:
             if self._of_another(m):
                 continue
             a, b = s.rfind("\n", 0, m.at) + 1, s.find("\n", m.at)
-            if "role" not in (line := s[a : b if b >= 0 else len(s)]) and not self._silent(m.start):
-                out.append((a, line))
+            if "role" not in (line := s[a : b if b >= 0 else len(s)]):
+                out.append((m.start, a, line))
         return out
 
     def _of_another(self, m: Mention) -> bool:
@@ -245,8 +249,8 @@ class File(FileCtx):
         """The comment beside the ``connector`` nearest to the role at index ``place`` that offers NIXL's; empty without one."""
         if "nixl" not in self.low:
             return ""
-        named = (i for i in occurrences(self.text.s, connector) if not self._silent(i))
-        nearest = min(islice(named, MANY), key=lambda i: abs(i - place), default=-1)
+        named = sorted(islice(occurrences(self.text.s, connector), MANY), key=lambda i: abs(i - place))
+        nearest = next((i for i in named if not self._silent(i)), -1)
         return connectors_in_text.offered(self.text.s, nearest, self._lang) if nearest >= 0 else ""
 
     @cached_property

@@ -29,6 +29,9 @@ _SECTION = regex(r"(?m)^[ \t]*\[(?P<name>[^\]\n]+)\]")
 _DESCRIPTION = regex(r"(?mi)^[ \t]*Description[ \t]*=[ \t]*(.*)$")
 _ENVIRONMENT_FILE = regex(r"(?m)^[ \t]*EnvironmentFile[ \t]*=[ \t]*[^\s#]")
 _ENVIRONMENT = regex(r"(?mi)^[ \t]*Environment[ \t]*=[ \t]*(.*)$")
+# What runs the server, and what stands before it. Whatever else runs (ExecStartPost, ExecStop) is another program with an
+# environment of its own.
+_STARTS = frozenset({"Exec", "ExecStart", "ExecStartPre"})
 _REFERENCE = regex(r"\$\{(?:(?P<section>[^:{}\n]{1,80}):)?(?P<key>[\w.-]+)\}|%\((?P<alone>[\w.-]+)\)s")
 # What sets a role or a config, for one profile (``%gpu7.role=``) or one host (``b role=``) or for all of its section.
 _SET_FOR = regex(
@@ -179,11 +182,12 @@ class _Unit:
         return self._tells[start]
 
     def _commands(self, variable: str, start: int, end: int) -> list[Scope]:
-        """The commands between two indices that are given ``variable``, each with what its words say."""
+        """The commands between two indices that are given ``variable`` and start the server or make it ready, each with what its
+        words say."""
         use = re.compile(rf"\$(?:\{{{variable}\}}|{variable}\b)")
         out: list[Scope] = []
         for e in self.entries[bisect_left(self._starts, start) : bisect_left(self._starts, end)][:MANY]:
-            if e.key.startswith("Exec") and use.search(self.t.s, e.value, e.end):
+            if e.key in _STARTS and use.search(self.t.s, e.value, e.end):
                 words = [
                     argv.Word(w, self.t.at(e.start)) for w in self.t.s[e.value : e.end].split() if not use.search(w)
                 ]

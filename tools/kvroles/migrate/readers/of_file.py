@@ -30,6 +30,7 @@ _RECORD_NAME = regex(
     | (?:^|[/_-])(?:test[-_]results?|results?)\.(?:md|json|txt|ya?ml)$
     | (?:^|[/_-])logs?\.txt$"""
 )
+_OUTPUT = regex(r"(?i)\.(?:out|log|err)$")
 # Folders of what tests expect to be rendered (elsewhere a ``golden/`` may be in use); and those that runs write to, beside which
 # configs in use may lie.
 _RENDERED_DIR = regex(
@@ -93,6 +94,13 @@ def recorded(name: str) -> bool:
     return among_records(name) and _RUN_FORMAT.search(name) is not None
 
 
+def records(ctx: File, name: str) -> bool:
+    """Whether a file records what once ran, by its ``name``. What has a shebang is a program, even as ``prefill.out``."""
+    if (m := _OUTPUT.search(name)) is not None and sniff.shebang(ctx.text.s):
+        name = name[: m.start()]
+    return recorded(name)
+
+
 def among_records(name: str) -> bool:
     """Whether a file lies in a folder that runs write to: a script or a manifest there may be a copy, or in use."""
     return _RUN_DIR.search(name) is not None
@@ -115,7 +123,7 @@ def read(ctx: File) -> list[Site]:
     """
     up = file_scope(ctx.name, ctx)
     t = ctx.text
-    if recorded(ctx.below) or ((recorded(ctx.name) or _LINES_OF_JSON.search(ctx.name)) and _records(t.s)):
+    if records(ctx, ctx.below) or ((records(ctx, ctx.name) or _LINES_OF_JSON.search(ctx.name)) and _records(t.s)):
         return [Site(t.at(i), up, "log") for i in t.words()]
     if patches(ctx) and (not ctx.asked_for or sniff.looks_patched(t.s)):
         live = patched.applied(ctx.path, ctx.name)

@@ -79,8 +79,8 @@ _BY_SUFFIX = {
 
 
 def lang_of_name(name: str) -> str:
-    """The language a file's name says, or empty. ``x.yaml.j2`` and ``x.sh.tpl`` are what they are templates of."""
-    base = name.lower().rsplit("/", 1)[-1]
+    """The language a file's name says, or empty. ``x.yaml.j2`` and ``x.sh-tpl`` are what they are templates of."""
+    base = _dotted(name.lower().rsplit("/", 1)[-1])
     stem, suffix = splitext(base)
     while suffix in _WRAPS:
         if not splitext(stem)[1]:
@@ -96,6 +96,15 @@ def lang_of_name(name: str) -> str:
     return _BY_BASE.get(base, "") or _BY_SUFFIX.get(suffix, "")
 
 
+def _dotted(base: str) -> str:
+    """A file's name with a dot before the word for a template that a dash or an underscore joins to its suffix:
+    ``x.yaml-template``."""
+    stem, suffix = splitext(base)
+    cut = max(suffix.rfind("-"), suffix.rfind("_"))
+    wraps = cut > 0 and suffix[:cut] in _BY_SUFFIX and f".{suffix[cut + 1 :]}" in _WRAPS
+    return f"{stem}{suffix[:cut]}.{suffix[cut + 1 :]}" if wraps else base
+
+
 def of_variables(name: str) -> bool:
     """Whether a file's name says that it holds variables, a line each: ``.env.decode``, ``prefill.env``."""
     base = name.lower().rsplit("/", 1)[-1]
@@ -104,7 +113,7 @@ def of_variables(name: str) -> bool:
 
 def named_for_another(name: str) -> bool:
     """Whether a file's name says a language that no reader here knows: its last suffix, those of templates left out."""
-    stem, suffix = splitext(name.lower().rsplit("/", 1)[-1].lstrip("."))
+    stem, suffix = splitext(_dotted(name.lower().rsplit("/", 1)[-1].lstrip(".")))
     while suffix in _WRAPS:
         stem, suffix = splitext(stem)
     return bool(suffix) and suffix != ".txt" and stem != "procfile"

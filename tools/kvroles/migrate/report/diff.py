@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from kvroles.migrate import walk
 from kvroles.said import said
 
 if TYPE_CHECKING:
@@ -39,8 +40,27 @@ def unified(path: str, before: Shown, after: Shown) -> str:
             f"@@ -{_range(start, end)} +{_range(start, end)} @@\n",
             *_lines(before, after, start, end, last, notes),
         ]
+    folder, name = _place(path)
     head = [f"{note}\n" for note in ((_MASKED,) if _MASKED in notes else sorted(notes))]
-    return "".join([*head, f"--- {_name(f'a/{path}')}\n", f"+++ {_name(f'b/{path}')}\n", *hunks])
+    if folder:
+        head.append(f"kv-roles: the path below is of {said(folder)}: apply this there\n")
+    return "".join([*head, f"--- {_name(f'a/{name}')}\n", f"+++ {_name(f'b/{name}')}\n", *hunks])
+
+
+def _place(path: str) -> tuple[str, str]:
+    """The folder in which ``git apply`` and ``patch -p1`` take the patch of a file, empty for the current one, and the file's
+    path there. Git takes no path that is absolute, has ``..`` in it or leads through a link."""
+    try:
+        here = os.path.realpath(".")
+        if not os.path.exists(path):
+            return "", path  # standard input, or what a cluster said
+        real = os.path.realpath(path)
+    except OSError:
+        return "", path
+    if os.path.commonpath([here, real]) == here:
+        return "", os.path.relpath(real, here)
+    top = walk.top_of(os.path.dirname(real)) or "/"
+    return top, os.path.relpath(real, top)
 
 
 def _hunks(changed: list[int], last: int, text: Shown) -> list[tuple[int, int]]:
@@ -97,12 +117,13 @@ def _name(path: str) -> str:
     return f'"{quoted}"'
 
 
-def diffs(results: list[FileResult]) -> str:
-    """The changes as a patch; on a terminal without what it would obey, in GitHub's log without commands to it."""
+def diffs(results: list[FileResult]) -> str | bytes:
+    """The changes as a patch, in the files' own bytes. On a terminal it is without what that would obey, in GitHub's log without
+    commands to it."""
     patch = "".join(r.patch for r in results)
     if sys.stdout.isatty():
         return "".join(said(ln) + "\n" for ln in patch.splitlines())
     if patch and os.environ.get("GITHUB_ACTIONS") == "true":
         token = os.urandom(16).hex()
-        return f"::stop-commands::{token}\n{patch}::{token}::\n"
-    return patch
+        patch = f"::stop-commands::{token}\n{patch}::{token}::\n"
+    return patch.encode("utf-8", "surrogateescape")

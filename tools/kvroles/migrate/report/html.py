@@ -9,7 +9,6 @@ import base64
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterable
 from html import escape
 from itertools import groupby
@@ -143,6 +142,10 @@ def _state(f: Finding) -> str:
     return table.state(f) or ("effect" if f.code in EFFECTS else "")
 
 
+_GENERATOR = '<meta name="generator" content="kv-roles">'
+_TITLE = "<title>NIXL roles: report of kv-roles migrate</title>"
+
+
 def _head() -> str:
     policy = (
         f"default-src 'none'; style-src '{_hash(_STYLE)}'; script-src '{_hash(_SCRIPT)}'; base-uri 'none';"
@@ -150,9 +153,10 @@ def _head() -> str:
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"{_GENERATOR}\n"
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>NIXL roles: report of kv-roles migrate</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"{_TITLE}\n<style>{_STYLE}</style>\n</head>\n"
     )
 
 
@@ -234,30 +238,33 @@ def _case(r: FileResult, f: Finding, repository: int) -> str:
     return "".join([*out, "</article>\n"])
 
 
-_DOCTYPE = b"<!doctype html>"
+# A page of ours has one of these near its start; the title is that of pages that were made before they said who made them.
+_OURS = (_GENERATOR.encode(), _TITLE.encode())
+_NEAR = 2000
 
 
 def check_place(path: str) -> None:
     """Raise ``UsageError`` if no page can be put at ``path``."""
     target = os.path.abspath(path)
-    if os.path.lexists(target) and stat.S_IFMT(os.lstat(target).st_mode) not in (stat.S_IFREG, stat.S_IFLNK):
+    if not handles.is_file(target):
         raise UsageError(f"--html {path} is no regular file", fix="Name a file, which is replaced, or a new one")
     if not os.path.isdir(os.path.dirname(target)):
         raise UsageError(f"--html {path}: its folder does not exist", fix="Make the folder first")
     if not _is_page(target):
         raise UsageError(
-            f"--html {path} is a file that is no page, and would be replaced by one",
+            f"--html {path} is a file that is no page of kv-roles, and would be replaced by one",
             fix="Name a new file, or the page of an earlier run",
         )
 
 
 def _is_page(path: str) -> bool:
-    """Whether what the name ``path`` stands for may be replaced: a page, an empty file, a link, or nothing."""
+    """Whether what the name ``path`` stands for may be replaced: a page of ours, an empty file, a link, or nothing."""
     if os.path.islink(path):
         return True
     try:
         with handles.regular(path) as f:
-            return f.read(len(_DOCTYPE)).lower() in (b"", _DOCTYPE)
+            start = f.read(_NEAR)
+            return not start or any(mark in start for mark in _OURS)
     except OSError:
         return True  # what stands in its way is said when it is written
 

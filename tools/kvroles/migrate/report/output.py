@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from kvroles import console
+from kvroles.errors import UsageError
 
 if TYPE_CHECKING:
     from kvroles.migrate.result import FileResult
@@ -13,12 +15,29 @@ if TYPE_CHECKING:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise ``UsageError`` where the page that ``args`` ask for cannot be written."""
+    """Raise ``UsageError`` where the page that ``args`` ask for cannot be written, or a file is named for two things."""
+    named = [
+        (f"--{name.replace('_', '-')}", path)
+        for name in ("html", "baseline", "config", "from_list")
+        if (path := getattr(args, name, None)) not in (None, "-")
+    ]
+    for n, (option, path) in enumerate(named):
+        for other, there in named[n + 1 :]:
+            if _same(path, there):
+                raise UsageError(f"{option} {path} and {other} {there} are one file", fix="Name a file for each")
     if args.html is not None:
         # lazy: most runs write no page
         from kvroles.migrate.report import html
 
         html.check_place(args.html)
+
+
+def _same(path: str, other: str) -> bool:
+    """Whether two paths lead to one file, also to one that is not there yet."""
+    try:
+        return os.path.realpath(path) == os.path.realpath(other) or os.path.samefile(path, other)
+    except OSError:
+        return False
 
 
 def report(args: argparse.Namespace, results: list[FileResult], coverage: Coverage) -> bool:

@@ -61,18 +61,22 @@ def shown(case: Case, terminal: Terminal, progress: str) -> Iterator[str]:
     yield from wrapped(f"{f.code} {f.message}{connector}", terminal.width)
     if f.pos >= 0:
         yield ""
-        yield from _context(f, terminal)
+        yield from _context(case, terminal)
     yield ""
     yield from _evidence(case, terminal)
     if f.fix and not f.fix.startswith(_BY_KEY):
         yield from wrapped(f"to do by hand: {f.fix}", terminal.width, "    ")
 
 
-def _context(f: Finding, terminal: Terminal) -> Iterator[str]:
-    """The line with the word, marked, and the lines round it."""
+def _context(case: Case, terminal: Terminal) -> Iterator[str]:
+    """The line with the word, marked, and the lines round it; where it is gone meanwhile, that."""
+    f = case.finding
     text_of = redact.Shown(identity.decoded(hits.look(f.path).data))
     around = text_of.context(f.line, _AROUND)
-    if around[-1][0] == len(text_of.lines) and not around[-1][1]:
+    if f.line > len(text_of.lines) or not as_it_was(case):
+        yield from wrapped("The file changed since it was read, and the line with it. Run again later.", terminal.width)
+        return
+    if len(around) > 1 and around[-1][0] == len(text_of.lines) and not around[-1][1]:
         around.pop()
     gutter = len(str(around[-1][0])) + 3
     room = terminal.width - gutter

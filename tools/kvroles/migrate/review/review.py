@@ -57,6 +57,7 @@ def confirm(results: list[FileResult], terminal: Terminal, *, ask: bool) -> bool
         what = f"{counted(roles, 'role')} in {counted(len(changes), 'file')}"
         with terminal.keys():
             while True:
+                terminal.drop()
                 terminal.say(f"Write {what}? [y,n] ", end="")
                 key = terminal.key()
                 terminal.say(key if key.isprintable() else "")

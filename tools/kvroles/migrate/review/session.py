@@ -67,6 +67,7 @@ class Session:
         sides = "p,d," if case.finding.answerable else ""
         prompt = f"({at + 1} of {len(self._cases)}) Which side? [{sides}b,s,u,q,?] "
         while True:
+            self._terminal.drop()  # what is left of a text that was pasted is no answer
             self._terminal.say(prompt, end="")
             key = self._terminal.key()
             self._terminal.say(key if key.isprintable() else "")

@@ -20,6 +20,10 @@ from kvroles.said import page, said
 _ESCAPE, _ERASE, _KILL, _END = "\x1b", "\x7f\b", "\x15", "\x04"
 
 
+_ENDS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)  # each ends a process by default
+_QUIET = 0.05  # seconds without a key after which a paste is over
+
+
 class ClosedError(Exception):
     """The terminal is gone."""
 
@@ -40,9 +44,10 @@ class Terminal:
     @property
     def width(self) -> int:
         try:
-            return max(20, os.get_terminal_size(sys.stdout.fileno()).columns)
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns
         except OSError:
-            return 80
+            columns = 0
+        return max(20, columns) if columns else 80  # a serial line or a new pty says 0
 
     @contextlib.contextmanager
     def keys(self) -> Iterator[None]:
@@ -52,12 +57,22 @@ class Terminal:
         def again(_: int, __: FrameType | None) -> None:  # stopped, and brought back
             tty.setcbreak(self._in)
 
-        handler = signal.signal(signal.SIGCONT, again)
+        def end(number: int, _: FrameType | None) -> None:
+            with contextlib.suppress(termios.error, OSError):
+                if os.tcgetpgrp(self._in) == os.getpgrp():  # else the modes are the shell's by now
+                    termios.tcsetattr(self._in, termios.TCSANOW, before)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+        ends = [number for number in _ENDS if signal.getsignal(number) is signal.SIG_DFL]
+        handlers = {number: signal.signal(number, end) for number in ends}
+        handlers[signal.SIGCONT] = signal.signal(signal.SIGCONT, again)
         tty.setcbreak(self._in, termios.TCSADRAIN)
         try:
             yield
         finally:
-            signal.signal(signal.SIGCONT, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._in, termios.TCSADRAIN, before)
 
@@ -76,6 +91,23 @@ class Terminal:
         except OSError:
             raise ClosedError from None
 
+    def drop(self, quiet: float = 0) -> None:
+        """Pass over what was typed ahead, until nothing came for ``quiet`` seconds."""
+        with contextlib.suppress(termios.error):
+            termios.tcflush(self._in, termios.TCIFLUSH)
+            while quiet and select.select([self._in], [], [], quiet)[0]:
+                if not self._pending():
+                    break
+                termios.tcflush(self._in, termios.TCIFLUSH)
+        self._decoder.reset()
+
+    def _pending(self) -> bool:
+        """Whether there is input, and not the end of it."""
+        try:
+            return bool(os.read(self._in, 1024))
+        except OSError:
+            return False
+
     def key(self) -> str:
         """The next key, without the rest of what an arrow or a function key sends. Raises ``ClosedError``."""
         key = self._character()
@@ -91,6 +123,7 @@ class Terminal:
         while True:
             key = self.key()
             if key in "\r\n":
+                self.drop(_QUIET)  # the next lines of a text that was pasted
                 self.say("")
                 return typed.strip()
             if key in {_ESCAPE, _END}:

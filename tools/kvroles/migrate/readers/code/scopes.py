@@ -132,8 +132,17 @@ class Unit(Beside):
         scope.span = self.t.at(node.start_byte), self.t.at(node.end_byte)
         if follow and name and not _TEST_NAME.match(name):
             scope.find_uses = partial(self._uses, name, node, call=True)
+            scope.only_doubts = self._is_method(node)  # whoever else has one of that name may be called
         self.may_be_handed_on(scope, name, node)
         return scope
+
+    def _is_method(self, node: Node) -> bool:
+        """Whether a function is one of a class: what it is called on says whose."""
+        if node.type.startswith("method_"):
+            return True
+        ends = self.spec.function | self.spec.class_
+        owner = next((o for o in grammar.owners(node) if o != node and o.type in ends), None)
+        return owner is not None and owner.type in self.spec.class_ and owner.type != "mod_item"
 
     def _assign(self, node: Node, inner: Node, up: Scope, follow: bool, site: Node) -> Scope:
         left = self.left_of(node)
@@ -172,6 +181,8 @@ class Unit(Beside):
         home = None if call else next((o for o in grammar.owners(node) if o.type in self.spec.function), None)
         a, b = (home.start_byte, home.end_byte) if home is not None else (0, len(self.t.s))
         found = self.kept((name, call, a, b), None, partial(self._found, name, a, b, _CALLED if call else _NOT_SET))
+        if call and self._is_method(node):
+            found = sorted([*found, *self.kept((name, "method"), None, partial(self._called_on, name))])
         if call and "target" in self.t.s:
             found = sorted([*found, *self.kept((name, "run", a, b), None, partial(self._run, name, a, b))])
         if len(found) > _MANY:
@@ -250,6 +261,12 @@ class Unit(Beside):
         s = self.t.s
         found = (i for i in occurrences(s, name, a, b) if not _PART.match(s[i - 1 : i]))
         return list(islice((i for i in found if tail.match(s, i + len(name), b)), _MANY + 1))
+
+    def _called_on(self, name: str) -> list[int]:
+        """The indices where a method ``name`` is called."""
+        s = self.t.s
+        found = (i for i in occurrences(s, name) if s[i - 1 : i] == "." and _CALLED.match(s, i + len(name)))
+        return list(islice(found, _MANY + 1))
 
     def _run(self, name: str, a: int, b: int) -> list[int]:
         """The indices between ``a`` and ``b`` where the function ``name`` is what a process or thread runs."""
@@ -388,7 +405,9 @@ class Unit(Beside):
 
     def _loop(self, node: Node, up: Scope) -> Scope:
         over = node.child_by_field_name("right") or node.child_by_field_name("value")
-        words = grammar.text(self.t, over) if over is not None else grammar.text(self.t, node).split("{", 1)[0]
+        body = node.child_by_field_name("body")
+        end = body.start_byte if body is not None and body.type in self.spec.block else node.end_byte
+        words = grammar.text(self.t, over) if over is not None else self.t.s[node.start_byte : end]
         scope = Scope("loop", words[:60], up, loops.cues(words, words[:80], self.ctx, self.t.at(node.start_byte)))
         if over is not None and over.type in NAMES:
             self.may_be_handed_on(scope, words, node)

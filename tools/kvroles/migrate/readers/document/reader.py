@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from kvroles.evidence import decide, kinds
+from kvroles.evidence import kinds
 from kvroles.evidence.frames import Scope, Side, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import prose_side, prose_sides
@@ -51,8 +51,7 @@ class _Document(Scopes):
         i = 0
         while i < len(self.lines):
             i = self._line(i)
-        sides = {decide.of_use(scope).side for scope in self.fences.values()} if self.again else set()
-        for line, state in self.again if not {Side.PREFILL, Side.DECODE} <= sides else ():
+        for line, state in self.again:
             self._run_again(line, state)
         hidden = [m.span() for m in _HIDDEN.finditer(self.t.s)] if "<!--" in self.t.s else []
         places = {self.t.at(k) for a, b in hidden for k in self.t.tokens_in(a, b)}

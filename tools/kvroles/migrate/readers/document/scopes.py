@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
+from functools import cached_property
 from itertools import accumulate
 
 from kvroles.evidence import decide, kinds
@@ -127,7 +128,8 @@ class Scopes:
         return len(line) - len(line.lstrip()) >= above.indentation(item) > 0 or self.lines[last].strip() == "+"
 
     def _run_again(self, i: int, state: md.State) -> None:
-        """Have the last block above line ``i`` feed both sides, if the line tells the other side to run what it holds."""
+        """Have the last block above line ``i`` feed both sides, if the line tells the other side to run what it holds, and the
+        document has no blocks of both."""
         firsts = [block.first for block in self.blocks]
         n = bisect(firsts, i)
         block = next((b for b in reversed(self.blocks[max(0, n - _NEAR) : n]) if b.first in self.fences), None)
@@ -140,8 +142,18 @@ class Scopes:
         sides = prose_sides(said) & {Side.PREFILL, Side.DECODE} or {decide.of_use(self._section(state)).side}
         scope = self.fences[block.first]
         own = decide.of_use(scope).side
-        if own is not None and own.other in sides and md.ROLE.search(said) is None:
+        if own is not None and own.other in sides and md.ROLE.search(said) is None and not self._of_both:
             scope.cues.append(kinds.BOTH_SAID.cue(Side.SHARED, said[:80], self.t.at(self.starts[i])))
+
+    @cached_property
+    def _of_both(self) -> bool:
+        """Whether the document has blocks of prefill and blocks of decode."""
+        sides: set[Side | None] = set()
+        for scope in self.fences.values():
+            sides.add(decide.of_use(scope).side)
+            if {Side.PREFILL, Side.DECODE} <= sides:
+                return True
+        return False
 
     def _is_of_section(self, block: md.Block, i: int) -> bool:
         """Whether a block stands in the section, or the tab, of line ``i`` above it."""

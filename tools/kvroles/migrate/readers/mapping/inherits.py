@@ -64,8 +64,8 @@ class Inherits:
         """Take the roles, configs and bases of a document; each of its scopes is ``below`` what has the same way to it."""
         commands: set[Path] = set()
         for path, key, value in _entries(root):
-            if len(value.value) < _LONG and len(self._roles) < _MANY and not any(map(_foreign, path)):
-                self._roles += [r._replace(scope=r.scope + below) for r in _role(path, key, value, ctx)]
+            if len(value.value) < _LONG and len(self._roles) < _MANY and (role := _role(path, key, value, ctx)):
+                self._roles += [r._replace(scope=r.scope + below) for r in role if not any(map(_foreign, path))]
             if holds_config(value.value) or (key is not None and holds_config(key.value)):
                 self._configs.add(scope_of(path) + below)
             name = key.value if key is not None else path[-1] if path else ""
@@ -101,7 +101,7 @@ def over(root: Map, path: list[Node], up: Scope, ctx: FileCtx) -> Scope:
 
 def holds_config(s: str) -> bool:
     """Whether a text names a role or a connector."""
-    return _CONFIG.search(s) is not None
+    return "kv_" in s and _CONFIG.search(s) is not None
 
 
 def _role(path: Path, key: Scalar | None, value: Scalar, ctx: FileCtx) -> list[Role]:

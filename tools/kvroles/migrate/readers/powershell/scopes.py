@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 
 from tree_sitter import Node
 
-from kvroles.evidence import argv, comments, conditions, data_cues, kinds, pickers
+from kvroles.evidence import argv, comments, conditions, data_cues, kinds, loops, pickers
 from kvroles.evidence.data import path_to
 from kvroles.evidence.frames import Cue, Scope, Side, Weight
 from kvroles.evidence.names import PD, mentioned, own
@@ -23,6 +23,7 @@ from kvroles.migrate.readers.template.actions import Branch
 
 # What writes to files, and the name of one.
 _WRITES = regex(r"(?i)(?:(?:^|\|)[ \t]*(?:Out-File|Set-Content|Add-Content|Tee-Object)\b|(?<!\d)>>?)")
+_EACH = regex(r"(?i)(?:ForEach-Object|ForEach|%)(?![\w-])")
 _FILE = regex(r"(?<![\w.-])[\w$:./\\{}-]{1,200}\.(?:json|ya?ml|env|txt|conf|cfg|ini|toml|ps1|sh)\b")
 
 
@@ -44,6 +45,8 @@ class Script(Source):
                         scope.find_uses = partial(
                             self._uses, re.compile(rf"(?i)(?<![\w-]){re.escape(word)}(?![\w-])"), owner
                         )
+                case "foreach_statement" | "pipeline_chain":
+                    scope = self._loop(owner, inner, scope)
                 case "if_statement" | "elseif_clause" | "else_clause" | "switch_clause":
                     scope = self._branch(owner, inner, scope)
                 case "ERROR" if owner.parent is not None and owner.parent.type == "switch_clause":
@@ -173,6 +176,16 @@ class Script(Source):
             two = sum(len(_blocks(c)) for c in _clauses(whole)) == 2
             scope.fork = (self.t.at(whole.start_byte), inner.start_byte) if two else None
         return scope
+
+    def _loop(self, node: Node, inner: Node, up: Scope) -> Scope:
+        """The scope of what a ``foreach`` or ``ForEach-Object`` does for each of both sides; ``up`` of any other."""
+        if node.type == "pipeline_chain" and _EACH.match(grammar.text(self.t, inner)) is None:
+            return up
+        head = self.t.s[node.start_byte : inner.start_byte]
+        if loops.over(head, self.ctx) is not Side.SHARED:
+            return up
+        words = head.strip(" |\n")[:80]
+        return Scope("loop", words, up, [kinds.LOOP_OVER_BOTH.cue(Side.SHARED, words, self.t.at(node.start_byte))])
 
     def _switched(self, clause: Node) -> str:
         """What a ``switch`` compares: as it stands where a name in it is not of this server's own, else PowerShell's ``$_``."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 
 from tree_sitter import Node
 
-from kvroles.evidence import kinds, pickers
-from kvroles.evidence.frames import Scope
+from kvroles.evidence import argv, kinds, pickers
+from kvroles.evidence.frames import Cue, Scope, Side
+from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
@@ -21,6 +22,7 @@ _EXITS = regex(  # a function that ends in ``exit``, by itself
     r"(?m)^[ \t]*(?:function[ \t]+)?(?P<name>\w+)[ \t]*(?:\([ \t]*\))?[ \t]*"
     r"\{(?:[^{}]{0,300}?[;\n])?[ \t]*exit\b[^{};\n]{0,40};?\s*\}"
 )
+_NAMED = regex(r"\$\{?(\w+)")
 _ANYTHING = regex(r"(?:^|\|)\s*\*\s*(?:\||$)")
 _TRUTH = regex(r"(?i)[\"']?(?:true|yes|on|1)[\"']?(?:\s*\|\s*[\"']?(?:true|yes|on|1)[\"']?)*")
 
@@ -197,6 +199,34 @@ class Conditionals(Source):
                 side = self.ctx.branch_side(_test(asked, pattern), taken=True, shell=True)
             scope.cues = [] if side is None else [kinds.CONDITION.cue(side, pattern[:60], place)]
         return scope
+
+    def _open_words(self, node: Node, words: Sequence[argv.Word]) -> list[Cue]:
+        """The cue of a command's variable that each side sets to another value: the command is for either."""
+        low = self.ctx.low
+        if "prefill" not in low or "decod" not in low:
+            return []
+        for w in words:
+            for name in _NAMED.findall(w.s) if "$" in w.s else ():
+                if set(PD) <= self._set_for(name, node):
+                    return [kinds.OPEN.cue(Side.SHARED, w.s[:80], w.pos)]
+        return []
+
+    def _set_for(self, name: str, node: Node) -> set[Side]:
+        """The sides for which conditionals before ``node``, which are not round it, set a variable."""
+        out: set[Side] = set()
+        for assignment in islice(self.assignments(name), MANY):
+            owners = list(grammar.owners(assignment))
+            for inner, owner in pairwise(owners):
+                if owner.end_byte > node.start_byte:
+                    break
+                if owner.type == "case_item":
+                    scope = self._case(owner, self.up)
+                elif owner.type in {"if_statement", "elif_clause", "else_clause"}:
+                    scope = self._branch(owner, inner, self.up)
+                else:
+                    continue
+                out |= {c.side for c in scope.cues if c.side in PD}
+        return out
 
     def _fork(self, owner: Node, inner: Node | None) -> tuple[int, int] | None:
         """The conditional of two arms that ``owner`` is, or is an arm of, and the arm that ``inner`` is in, each by its place;

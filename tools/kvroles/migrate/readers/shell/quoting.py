@@ -67,8 +67,15 @@ def _bare(s: str, i: int) -> tuple[str, int, int]:
 _PLACEHOLDER = regex(r"<(?![<(&\s])(?:[^<>\n'\"`;&|$()]{0,60}[^<>\n\s'\"`;&|$()=-]|[\w.|:-]{1,60})>(?!\()")
 
 
+# What ``envsubst`` leaves a dollar for: ``${DOLLAR}(seq 1 3)``, ``${DOLLAR}{PORT:-80}``.
+_DOLLAR = regex(r"\$\{DOLLAR\w*\}(?=[({])")
+
+
 def mask_placeholders(s: bytes) -> bytes:
-    """``s`` with each ``<your-model>`` replaced by a word of the same length: the grammar would read redirections there."""
+    """``s`` with each ``<your-model>`` replaced by a word of the same length, where the grammar would read redirections, and with
+    a dollar for each name of one."""
+    if b"{DOLLAR" in s:
+        s = _DOLLAR.sub(lambda m: "x" * (len(m.group()) - 1) + "$", s.decode("ascii")).encode("ascii")
     if b"<" not in s:
         return s
     text = s.decode("ascii")

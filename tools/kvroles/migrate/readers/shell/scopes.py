@@ -30,6 +30,8 @@ _ALIASED = regex(r"\b(?:declare|local|typeset)\s+-\w*n\w*\s+(\w+)=[\"']?(\w+)\b"
 _ANEW = regex(r"kv_(?:role|producer|consumer)")
 _TELLS = regex(r"(?:printf\s+-v|read(?:\s+-\w+)*)\s+(\w+)")  # a command that sets a variable to what it is given
 
+_FED = 4000  # characters that a loop reads
+
 # An action that sets a variable of a template.
 _SET = regex(r"\{%-?\s*set\s+(\w+)\s*=|\{\{-?\s*(\$\w+)\s*:?=")
 
@@ -54,6 +56,8 @@ class Script(Conditionals):
                     scope.fork = self._fork(owner, inner)
                 case "for_statement" | "c_style_for_statement":
                     scope = self._loop(owner, scope)
+                case "while_statement":
+                    scope = self._fed(owner, scope)
                 case "list":
                     if (chosen := self._short_circuit(owner, inner, scope)) is not scope:
                         scope = chosen
@@ -229,6 +233,19 @@ class Script(Conditionals):
         head = self.t.s[node.start_byte : node.end_byte].split("\n", 1)[0].split(" do", 1)[0]
         return Scope("loop", head, up, loops.cues(head, head.strip()[:80], self.ctx, self.t.at(node.start_byte)))
 
+    def _fed(self, node: Node, up: Scope) -> Scope:
+        """The scope of a ``while`` that reads lines of both sides; ``up`` of any other."""
+        top, given = node.parent, ""
+        if top is not None and top.type == "redirected_statement":
+            given = self.t.s[node.end_byte : top.end_byte]
+            top = top.parent
+        if top is not None and top.type == "pipeline":
+            given += self.t.s[top.start_byte : node.start_byte]
+        if len(given) > _FED or not {s for w in re.findall(r"[\w-]+", given) for s in mentioned(w)} >= set(PD):
+            return up
+        words = " ".join(given.split())[:80]
+        return Scope("loop", words, up, [kinds.LOOP_OVER_BOTH.cue(Side.SHARED, words, self.t.at(node.start_byte))])
+
     def _variable(self, node: Node, up: Scope, follow: bool) -> Scope:
         name = assigned(self.t, node)
         key = re.match(r"\w+\[[\"']?([\w-]+)[\"']?\]", grammar.text(self.t, node))  # CMD[prefill]=...
@@ -326,7 +343,7 @@ class Script(Conditionals):
         scope.cues = argv.cues(words, self.ctx, skip=index) + argv.redirect_cues(targets, self.ctx)
         scope.flags = argv.flags_of(words)
         scope.cues += self._told_by_call(node, site)
-        scope.cues += shell_said.after(self, node)
+        scope.cues += shell_said.after(self, node) + self._open_words(node, words)
         if targets and re.match(r"(?:echo|printf|cat|tee|jq|yq|envsubst)\b", scope.name):
             scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets, self.ctx))
             scope.find_uses, scope.only_doubts = partial(self.read_back, targets[-1].s, node), True
