@@ -297,7 +297,9 @@ class Tiny:
 def make(folder: Path) -> Tiny:
     """Build the small project below ``folder``: patches by our own writer, the lock from the archives."""
     root = folder / "project"
-    shutil.copytree(TOOLS, root / "tools")  # with its bytecode, which stays valid: it goes by a source's size and time
+    # With its bytecode, which stays valid: it goes by a source's size and time. Without the files (x.pyc.123) that another
+    # process of the tests is writing and about to rename: they are gone when they are to be copied.
+    shutil.copytree(TOOLS, root / "tools", ignore=shutil.ignore_patterns("*.pyc.*"))
     patches = root / "patches"
     patches.mkdir()
     (patches / "series").write_text("".join(f"{line}\n" for line in SERIES))
