@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
 
-from kvroles.evidence import bound, listed, proxies
+from kvroles.evidence import bound, listed, proxies, switched
 from kvroles.evidence.frames import Side
-from kvroles.evidence.names import OFF, mentioned, name_sides
+from kvroles.evidence.names import mentioned, name_sides
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.prose import prose_sides
 from kvroles.evidence.text import Text, occurrences
@@ -32,26 +32,6 @@ _PREFILL_SAID = regex(
           |gpu|host|role|vllm)))""",
 )
 _PREFILL_ABROAD = ("预填", "プレフィル", "프리필")
-# ``PREFILL_REPLICAS=0``, ``--set prefill.create=false``, ``prefill: {replicas: 0}``: there is no prefill side here.
-_PREFILL_OFF = regex(
-    r"""(?imx)
-    (?<![\w.-])   # names have a length, so that a line of a megabyte without a blank is gone through once
-    (?P<name> (?:[\w.-]{0,60}[_.-])?(?<!chunked[_-])prefill(?:er)?s?[\w.-]{0,60}?[_.]?(?:replicas?|count|create|enabled?)
-      | num_?prefill(?:er)?s?(?:_\w+)?
-      | enable_?(?:pd|disagg\w*) | (?:[\w.-]{0,60}[_.-])?(?:pd|disagg\w{0,60}?)[._]?enabled?
-      | (?:[\w-]{0,30}(?<!chunked[_-])prefill[\w-]{0,20}|pd|disagg\w*)["']?[ ]*[:=][ ]*@?\{[^}\n]*?
-        \b(?:replicas?|create|enabled?) )
-    ["']?\s*[:=]\s*["']?\$?(?P<value>[\w$]+)
-    | ^(?P<block>[ \t]*-?[ \t]*
-      (?: ["']?(?:[\w-]{0,30}(?<!chunked[_-])prefill[\w-]{0,20}|pd|disagg\w*)["']?[ ]*(?::[ ]*\{?|=[ ]*@?\{)[ ]*(?:\#.*)?
-      | \[{1,2}[\w.:-]{0,40}(?<!chunked[_-])prefill[\w-]{0,20}\]{1,2}[ \t]*
-      | (?:module|group|target|resource[ ]"[\w-]{1,60}")[ ]"[\w.-]{0,40}prefill[\w.-]{0,20}"[ ]*\{[ \t]* ) \r?\n)
-      (?=(?P<in>[ \t]*)(?:["']?[\w-]{1,60}["']?[ \t]*[:=][^\n{]{0,200}\n(?P=in)){0,3}
-      ["']?(?P<key>replicas?|create|enabled?|count|scale)["']?[ \t]*[:=][ \t]*["']?\$?(?P<set>\w+))"""
-)
-# A line without any of them is no such setting.
-_SETTINGS_OFF = ("replica", "count", "create", "enable", "num_prefill", "numprefill", "scale")
-_BLOCK = 300  # characters behind a block's head in which it is turned off
 # One side's text made from the other's: ``sed 's/prefill/decode/'``, ``${X//prefill/decode}``, ``.replace("prefill", "decode")``.
 _SUBSTITUTED = regex(
     r"""(?imx)
@@ -142,26 +122,9 @@ class Deployment:
 
         Each setting of that kind has to say so: a script that sets the number elsewhere to something else has both.
         """
-        off: tuple[str, int] | None = None
-        s = self.text.s
-        found = (
-            m
-            for start, end, _ in self.lines("prefill", "pd", "disagg")
-            if any(map(self.low[start : end + _BLOCK].__contains__, _SETTINGS_OFF))
-            for m in _PREFILL_OFF.finditer(s, start, min(len(s), end + _BLOCK))
-            if m.start() <= end
-        )
-        for m in found:
-            if (m.group("value") or m.group("set")).lower() not in OFF:
-                return None
-            name = re.escape(m.group("name") or "")
-            if name and re.search(rf"\+\+\s*{name}\b|\b{name}\s*\+[+=]", s):
-                return None  # a counter
-            words = (
-                m.group() if m.group("value") else f"{m.group('block').strip(' -#')} {m.group('key')}: {m.group('set')}"
-            )
-            off = off or (" ".join(words.split())[:80], m.start())
-        return off
+        if not self.places("prefill", "pd", "disagg"):
+            return None
+        return switched.off(self.text.s, self.low, [a for a, _, _ in self.lines("prefill", "pd", "disagg")])
 
     @cached_property
     def substituted(self) -> tuple[str, int] | None:
