@@ -29,8 +29,11 @@ from support.lacking import lacking, releases_out_of_reach
 from support.mounts import Mounts
 from support.tiny import Tiny
 
-# A machine that is busy makes an example slow, and no test wrong.
-hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# A machine that is busy makes an example slow, and no test wrong. A change is judged by the same examples before and after it;
+# new ones are looked for every night (fuzz.yml, --hypothesis-profile=search), where a find holds up nobody's change.
+_PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("search", **_PATIENT)
+hypothesis.settings.register_profile("suite", **_PATIENT, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
 _MAY_USE_THE_NETWORK = {"upstream", "behaviour", "e2e", "site"}
