@@ -19,12 +19,11 @@ from kvroles.migrate.settings import Options, Settings
 
 EXAMPLES = int(os.environ.get("KV_ROLES_EXAMPLES", "20"))
 ROLE = {"prefill": "kv_producer", "decode": "kv_consumer"}
+# A template's tag that is left open is unread, as it should be.
 _plain = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\x85\ufeff"),
     max_size=12,
-).filter(
-    lambda text: "{{" not in text and "{%" not in text
-)  # a template's tag that is left open is unread, as it should be
+).filter(lambda text: "{{" not in text and "{%" not in text)
 _scalars = st.one_of(_plain, st.integers(-9, 9**9), st.booleans())
 
 

@@ -9,7 +9,6 @@ from functools import wraps
 from typing import TypeVar, cast
 
 from kvroles.migrate import hits, walk
-from kvroles.migrate.settings import NAME
 
 _T = TypeVar("_T")
 
@@ -63,7 +62,7 @@ def entries(folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str
     said in them of a file is no use of it."""
     try:
         with os.scandir(folder or ".") as it:
-            return sorted(os.path.join(folder, e.name) for e in it if e.name != NAME and wanted(e))
+            return sorted(os.path.join(folder, e.name) for e in it if e.name != walk.SETTINGS and wanted(e))
     except OSError:
         return []
 

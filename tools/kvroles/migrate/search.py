@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from kvroles.migrate import hits, parallel, walk
-from kvroles.migrate.settings import NAME, Known
+from kvroles.migrate.settings import Known
 from kvroles.progress import Progress
 
 _AT_ONCE = 32  # files a process takes at a time
@@ -262,7 +262,7 @@ def _searched(root: str, files: list[str], repo: str, known: Known, seen: Covera
             seen.sides |= known.named_by(path, seen.sides)
     answered: list[str] = []
     for path in hits.holding(files, answered):
-        if os.path.basename(path) == NAME:
+        if os.path.basename(path) == walk.SETTINGS:
             seen.pass_over("settings of kv-roles", path, repo)
             looked -= 1
         elif _excluded(path, root, repo, known, seen):
@@ -270,7 +270,7 @@ def _searched(root: str, files: list[str], repo: str, known: Known, seen: Covera
         else:
             out.append(Found(root, path, repository=repo))
     seen.answered += [p for p in answered if known.of(p, root).excluded(p) is None]
-    seen.settings.update(path for path in files if path.endswith(NAME))
+    seen.settings.update(path for path in files if path.endswith(walk.SETTINGS))
     if looked:
         seen.looked[repo] += looked
     return out

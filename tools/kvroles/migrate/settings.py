@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from kvroles.migrate.answers.answer import Answer
     from kvroles.series.release import Version
 
-NAME = ".kv-roles.toml"
 
 _SIDES = ("prefill", "decode")
 Row = tuple[str, int, Side]  # of --side or [side]: glob, line or 0, side
@@ -176,8 +175,8 @@ class Known:
         if file := self.of(path, root).file:
             return file
         top = _top(os.path.realpath(os.path.dirname(path) or "."), os.path.realpath(root))
-        near = os.path.relpath(os.path.join(top, NAME))
-        return os.path.join(top, NAME) if near.startswith("..") else near
+        near = os.path.relpath(os.path.join(top, walk.SETTINGS))
+        return os.path.join(top, walk.SETTINGS) if near.startswith("..") else near
 
     def all(self, paths: Sequence[str]) -> list[Settings]:
         """The settings that hold at ``paths``, each once."""
@@ -211,7 +210,7 @@ def _nearest(folder: str, root: str) -> str:
     """The settings file that holds in ``folder``; empty if there is none. Both paths are without links."""
     top = _top(folder, root)
     for here in walk.upward(folder):
-        file = os.path.join(here, NAME)
+        file = os.path.join(here, walk.SETTINGS)
         if os.path.isfile(file):
             return file
         if here == top:

@@ -37,6 +37,7 @@ BINARY_SUFFIXES = frozenset(
         ".ttf", ".mp4", ".mp3", ".wav", ".parquet", ".npy", ".npz", ".db", ".sqlite",
     }
 )  # fmt: skip
+SETTINGS = ".kv-roles.toml"  # what the user says of files beside their text; it is no config of anybody's
 UNFINISHED = ".kv-roles-"  # what a killed --write leaves beside a file; the next one replaces it
 _UNFINISHED = re.compile(rf"{re.escape(UNFINISHED)}[0-9a-f]{{16}}")
 _READ = 1 << 20  # bytes of a ``.gitmodules``
