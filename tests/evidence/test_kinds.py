@@ -73,7 +73,7 @@ def test_no_reader_says_for_itself_how_far_its_words_can_be_trusted() -> None:
     assert made == [
         "tools/kvroles/evidence/decide.py",
         "tools/kvroles/evidence/kinds.py",
-        "tools/kvroles/migrate/across.py",
+        "tools/kvroles/migrate/beside/across.py",
     ]
 
 

@@ -11,7 +11,7 @@ from kvroles.evidence import argv, names, pickers, prose
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Side
 from kvroles.evidence.text import Text
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 
 _ROWS = [
     line.split("\t")

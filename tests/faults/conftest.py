@@ -40,7 +40,7 @@ def drivers(
     loaded = {
         "apply": (),
         "vendor": ("kvroles.vendored.wheel.build", "kvroles.vendored.image.context"),
-        "migrate": ("kvroles.migrate.run", "kvroles.migrate.rewrite", "kvroles.migrate.readers.yaml.reader"),
+        "migrate": ("kvroles.migrate.run", "kvroles.migrate.files.rewrite", "kvroles.migrate.readers.yaml.reader"),
     }
     made = {
         name: Driver(tiny.root / "tools", tmp_path_factory.mktemp(name), name, *modules, shim=shim)

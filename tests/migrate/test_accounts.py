@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from kvroles.evidence.text import Text
-from kvroles.migrate import run, spelled
+from kvroles.migrate import run
 from kvroles.migrate.codes import CODES, Means
+from kvroles.migrate.files import spelled
 from kvroles.migrate.settings import Options, Settings
 from support import verdicts
 from support.cost import slow_but

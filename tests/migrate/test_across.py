@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, defined, run
+from kvroles.migrate import cli, run
+from kvroles.migrate.beside import defined
 from kvroles.migrate.settings import Options, Settings
 
 NIXL = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'

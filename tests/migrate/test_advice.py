@@ -199,7 +199,7 @@ def test_a_prefill_that_has_to_stay_is_told_nothing_of_what_a_move_would_change(
 
 
 def _release(text: str) -> object:
-    from kvroles.migrate import hazards
+    from kvroles.migrate.verdict import hazards
 
     return hazards.target(text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import hazards
+from kvroles.migrate.verdict import hazards
 from kvroles.series import project
 from kvroles.series.release import version
 from support.two_servers import NIXL, SCRIPT, UNSAID, run

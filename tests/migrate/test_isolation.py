@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, findings, run, workers
+from kvroles.migrate import cli, findings, run
+from kvroles.migrate.files import workers
 
 GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, neighbours
+from kvroles.migrate import cli
+from kvroles.migrate.files import neighbours
 
 
 @pytest.fixture(autouse=True)

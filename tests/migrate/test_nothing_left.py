@@ -14,8 +14,9 @@ from typing import NoReturn
 
 import pytest
 from kvroles.evidence.text import Text
-from kvroles.migrate import cli, findings, hits, run, spelled, walk, workers
+from kvroles.migrate import cli, findings, run
 from kvroles.migrate.answers import identity
+from kvroles.migrate.files import hits, spelled, walk, workers
 
 KEY = "kv_role"
 NIXL = f"""vllm serve m --kv-transfer-config '{{"kv_connector":"NixlConnector","{KEY}":"kv_both"}}'"""

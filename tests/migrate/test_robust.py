@@ -24,10 +24,11 @@ from kvroles.errors import KvRolesError
 from kvroles.evidence import c_library
 from kvroles.evidence.frames import Side
 from kvroles.evidence.text import Text
-from kvroles.migrate import cli, hits, rewrite, run, search
+from kvroles.migrate import cli, run, search
 from kvroles.migrate.answers import baseline
 from kvroles.migrate.answers.answer import Answer
 from kvroles.migrate.answers.settings_file import SettingsFile
+from kvroles.migrate.files import hits, rewrite
 from kvroles.migrate.settings import Options, Settings
 
 GOOD = '# prefill\nvllm serve m --kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'\n'

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from kvroles.evidence.text import Text
-from kvroles.migrate import cli, hits, spelled
+from kvroles.migrate import cli
+from kvroles.migrate.files import hits, spelled
 
 ROLE = '{"kv_connector": "NixlConnector", "kv_role": "kv_both"}'
 ESCAPED = ROLE.replace("kv_both", "kv\\u005fboth")

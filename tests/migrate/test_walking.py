@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvroles.migrate import cli, globs, hits
+from kvroles.migrate import cli
+from kvroles.migrate.files import globs, hits
 from kvroles.said import shell
 from support.docs import ROOT
 

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import pytest
 from kvroles.errors import Exit
 from kvroles.migrate import cli
-from kvroles.migrate import paths as paths_module
 from kvroles.migrate.cluster import command as cluster
+from kvroles.migrate.files import paths as paths_module
 from kvroles.migrate.review import terminal
 from kvroles.migrate.review.terminal import ClosedError, Terminal
 from support.refusals import made, slow_but_some
@@ -66,8 +66,8 @@ def known(place: str, wrong: str) -> Case:
 CASES = [
     Case("migrate.cli._run.1", "--config 'no such.toml' .", "is no file", "."),
     Case("migrate.cli._names_standard_input.2", "- 'a b.sh'", "goes with no other path", "'a b.sh'"),
-    Case("migrate.paths.given.3", "'no such.sh'", "does not exist", "'a b.sh'"),
-    Case("migrate.paths._read.2", "--from-list /proc/self/mem", "Found Input/output error", "--from-list 'a list'", {"a list": "a b.sh\n"}),
+    Case("migrate.files.paths.given.3", "'no such.sh'", "does not exist", "'a b.sh'"),
+    Case("migrate.files.paths._read.2", "--from-list /proc/self/mem", "Found Input/output error", "--from-list 'a list'", {"a list": "a b.sh\n"}),
     Case("migrate.answers.baseline.load.3", "--baseline /proc/self/mem .", "Found Input/output error",
          "--baseline 'k n.json' --write-baseline ."),
     settings("answers.answer.parse.1", "answer = 1\n", "Expected [[answer]] with file, key and side", ANSWER.format("decode")),
@@ -86,18 +86,18 @@ CASES = [
     Case("migrate.cli._terminal.3", "--review -", "Name a file", "'a b.sh'"),
     Case("migrate.review.terminal.__init__.1", "--review .", "answer in .kv-roles.toml: a row of [side]", ".",
          mended={".kv-roles.toml": "[side]\n'a b.sh' = 'prefill'\n"}),
-    Case("migrate.hazards.target.1", "--target-vllm x .", "Give one such as 0.22.1", "--target-vllm 0.22.1 ."),
-    Case("migrate.hazards.target.2", "--target-vllm 0.8.5 .", "Leave the option out", "."),
-    Case("migrate.hazards.target.3", "--target-vllm 99.0 .", "or --target-vllm 0.33.0", "--target-vllm 0.33.0 ."),
-    Case("migrate.paths.given.1", "-0 .", "Add --from-list FILE, or leave -0 out", "."),
-    Case("migrate.paths.given.2", "", "Name files or folders", "."),
-    Case("migrate.paths.given.4", "--from-list 'a list' -", "Leave - or --from-list out", "--from-list 'a list'", {"a list": "a b.sh\n"}),
-    Case("migrate.paths.given.5", "--from-list 'a list'", "Leave the run out where nothing is listed", ".", {"a list": ""}),
-    Case("migrate.paths.given.6", "--from-list 'a list'", "Take them out of the list", "", {"a list": "no\na b.sh\n"}, {"a list": "a b.sh\n"}),
-    Case("migrate.paths._read.1", "--from-list -", "or name a file", "--from-list 'a list'", {"a list": "a b.sh\n"}, stdin=None),
-    Case("migrate.paths._read.3", "--from-list 'a list'", "Divide it", "--from-list half",
+    Case("migrate.verdict.hazards.target.1", "--target-vllm x .", "Give one such as 0.22.1", "--target-vllm 0.22.1 ."),
+    Case("migrate.verdict.hazards.target.2", "--target-vllm 0.8.5 .", "Leave the option out", "."),
+    Case("migrate.verdict.hazards.target.3", "--target-vllm 99.0 .", "or --target-vllm 0.33.0", "--target-vllm 0.33.0 ."),
+    Case("migrate.files.paths.given.1", "-0 .", "Add --from-list FILE, or leave -0 out", "."),
+    Case("migrate.files.paths.given.2", "", "Name files or folders", "."),
+    Case("migrate.files.paths.given.4", "--from-list 'a list' -", "Leave - or --from-list out", "--from-list 'a list'", {"a list": "a b.sh\n"}),
+    Case("migrate.files.paths.given.5", "--from-list 'a list'", "Leave the run out where nothing is listed", ".", {"a list": ""}),
+    Case("migrate.files.paths.given.6", "--from-list 'a list'", "Take them out of the list", "", {"a list": "no\na b.sh\n"}, {"a list": "a b.sh\n"}),
+    Case("migrate.files.paths._read.1", "--from-list -", "or name a file", "--from-list 'a list'", {"a list": "a b.sh\n"}, stdin=None),
+    Case("migrate.files.paths._read.3", "--from-list 'a list'", "Divide it", "--from-list half",
          {"a list": "a b.sh\n" * 20, "half": "a b.sh\n" * 10}),
-    Case("migrate.paths._divided.1", "--from-list 'a list'", "Add -0 for a list", "-0 --from-list 'a list'", {"a list": "a b.sh\0"}),
+    Case("migrate.files.paths._divided.1", "--from-list 'a list'", "Add -0 for a list", "-0 --from-list 'a list'", {"a list": "a b.sh\0"}),
     Case("migrate.report.html.check_place.1", "--html 'a folder' .", "or a new one", "--html 'a page.html' .", {"a folder/x": ""}),
     Case("migrate.report.html.check_place.2", "--html 'no/a page.html' .", "Make the folder first", "", mended={"no/x": ""}),
     Case("migrate.report.html.check_place.3", "--html 'a b.sh' .", "Name a new file", "--html 'a page.html' ."),
@@ -129,7 +129,7 @@ CASES = [
     Case("migrate.answers.baseline._refused.1", "--baseline 'no/k.json' --write-baseline .", "Name another file",
          "--baseline 'k n.json' --write-baseline .", code=Exit.DOES_NOT_APPLY),
 ]  # fmt: skip
-QUICK = {"migrate.cli._names_standard_input.1", "migrate.paths.given.5", "migrate.paths.given.6", "migrate.run.check_sides.1", "migrate.settings._sides.2",
+QUICK = {"migrate.cli._names_standard_input.1", "migrate.files.paths.given.5", "migrate.files.paths.given.6", "migrate.run.check_sides.1", "migrate.settings._sides.2",
          "migrate.answers.baseline.load.1"}  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kvworkshop.house import OF_HOUSE_1, WITH_LIBRARIES, floor, imports, modules, picture
+from kvworkshop.house import OF_HOUSE_1, WITH_LIBRARIES, floor, imports, modules, picture, picture_of_migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,8 +114,8 @@ def _defined(path: Path) -> Iterator[str]:
 
 def test_contributing_shows_the_house_as_its_imports_are() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)
-    assert shown == picture()
+    shown = re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)
+    assert shown == [picture(), picture_of_migrate()]
 
 
 def test_what_a_change_opens_is_there() -> None:

@@ -1,12 +1,12 @@
-"""The house as its imports show it: which room may import which, and the picture of it in CONTRIBUTING.md.
+"""The house as its imports show it: which room may import which, and the pictures of it in CONTRIBUTING.md.
 
-Print the picture with ``python -m kvworkshop.house`` in ``tools/``; ``tests/workshop/test_house.py`` holds both.
+Print the pictures with ``python -m kvworkshop.house`` in ``tools/``; ``tests/workshop/test_house.py`` holds all of it.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,14 @@ FLOORS = (
     "kvroles.sources",
     "kvroles.apply",
     "kvroles.vendored",
+    "kvroles.migrate.model",
+    "kvroles.migrate.files",
+    "kvroles.migrate.readers.registry",
+    "kvroles.migrate.connector",
+    "kvroles.migrate.readers",
+    "kvroles.migrate.beside",
+    "kvroles.migrate.codes",
+    "kvroles.migrate.verdict",
     "kvroles.migrate",
     "kvcommand",
     "kvworkshop",
@@ -117,32 +125,60 @@ ROOMS = {
     "kvcommand": "kv-roles: the dispatcher",
     "kvworkshop": "workshop: verify, port, lint, effects, pages, runtime",
 }
+# The second house from within. Its ground is what every room of it may know.
+ROOMS_OF_MIGRATE = {
+    "ground": "ground: model, codes, result, redact",
+    "kvroles.migrate.files": "files: walk, bytes searched, processes, neighbours, rewrite",
+    "kvroles.migrate.readers.registry": "registry: which language a file is in",
+    "kvroles.migrate.connector": "connector: whose role it is",
+    "kvroles.migrate.readers": "readers: a language each, text in, sites out",
+    "kvroles.migrate.beside": "beside: what the files round it say",
+    "kvroles.migrate.verdict": "verdict: which side, what goes with it, what to do",
+    "kvroles.migrate": "the run: search, settings, findings, answers, review, report, cluster, cli",
+}
+_GROUND_OF_MIGRATE = {f"kvroles.migrate.{name}" for name in ("model", "codes", "result", "redact")}
 
 
-def room(module: str) -> str:
-    """The room of the picture that ``module`` is in."""
-    return next((r for r in ROOMS if module == r or module.startswith(r + ".")), "ground")
+def _within(module: str, rooms: Iterable[str]) -> str:
+    """Which of ``rooms`` a module is in: the first that its name begins with, else the ground."""
+    return next((r for r in rooms if module == r or module.startswith(r + ".")), "ground")
 
 
 def picture() -> str:
     """The house as a mermaid chart: an arrow says "imports". What everything stands on has no arrows of its own."""
-    arrows = {(room(i.module), room(i.target)) for i in imports() if i.target in modules()}
-    arrows -= {(r, r) for r in ROOMS}
-    names = {r: r.rpartition(".")[2] for r in ROOMS}
-    lines = ["flowchart BT", *(f'  {names[r]}["{text}"]' for r, text in ROOMS.items())]
-    for upper, lower in sorted(arrows, key=lambda a: (list(ROOMS).index(a[0]), list(ROOMS).index(a[1]))):
-        if lower != "ground" and not _through_another(upper, lower, arrows):
+    arrows = {(_within(i.module, ROOMS), _within(i.target, ROOMS)) for i in imports() if i.target in modules()}
+    return _chart(ROOMS, arrows)
+
+
+def picture_of_migrate() -> str:
+    """The second house from within, as ``picture`` draws the whole."""
+
+    def room(module: str) -> str:
+        return "ground" if module in _GROUND_OF_MIGRATE else _within(module, ROOMS_OF_MIGRATE)
+
+    inside = [i for i in imports() if i.module.startswith("kvroles.migrate") and i.target.startswith("kvroles.migrate")]
+    return _chart(ROOMS_OF_MIGRATE, {(room(i.module), room(i.target)) for i in inside if i.target in modules()})
+
+
+def _chart(rooms: dict[str, str], arrows: set[tuple[str, str]]) -> str:
+    arrows = {(upper, lower) for upper, lower in arrows if upper != lower}
+    order = list(rooms)
+    names = {r: r.rpartition(".")[2] for r in rooms}
+    lines = ["flowchart BT", *(f'  {names[r]}["{text}"]' for r, text in rooms.items())]
+    for upper, lower in sorted(arrows, key=lambda a: (order.index(a[0]), order.index(a[1]))):
+        if lower != "ground" and not _through_another(upper, lower, arrows, rooms):
             lines.append(f"  {names[upper]} --> {names[lower]}")
-    for r in ROOMS:
+    for r in rooms:
         if r != "ground" and not any(u == r and low != "ground" for u, low in arrows):
             lines.append(f"  {names[r]} --> ground")
     return "\n".join(lines) + "\n"
 
 
-def _through_another(upper: str, lower: str, arrows: set[tuple[str, str]]) -> bool:
+def _through_another(upper: str, lower: str, arrows: set[tuple[str, str]], rooms: Iterable[str]) -> bool:
     """Whether the way from ``upper`` to ``lower`` is drawn already, through a room between them."""
-    return any((upper, between) in arrows and (between, lower) in arrows for between in ROOMS if between != lower)
+    return any((upper, between) in arrows and (between, lower) in arrows for between in rooms if between != lower)
 
 
 if __name__ == "__main__":
     say(picture())
+    say(picture_of_migrate())

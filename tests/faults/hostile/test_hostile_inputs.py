@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from kvroles import places
 from kvroles.errors import UsageError
-from kvroles.migrate import cli, rewrite
+from kvroles.migrate import cli
+from kvroles.migrate.files import rewrite
 from kvroles.sources import address, credentials
 from support.files import put_odd
 

@@ -150,7 +150,8 @@ def main(argv: list[str] | None = None, prog: str = "kv-roles") -> int:
 
 def _run(args: argparse.Namespace) -> int:
     # lazy: most runs need it late, or not at all
-    from kvroles.migrate import paths, search, settings
+    from kvroles.migrate import search, settings
+    from kvroles.migrate.files import paths
 
     if args.config is not None and not os.path.isfile(args.config):
         raise UsageError(f"--config {args.config} is no file")
@@ -204,7 +205,7 @@ def release_of(args: argparse.Namespace) -> Version | None:
     if args.target_vllm is None:
         return None
     # lazy: most runs name no release
-    from kvroles.migrate import hazards
+    from kvroles.migrate.verdict import hazards
 
     return hazards.target(args.target_vllm)
 
@@ -284,7 +285,8 @@ def _holds_something(data: bytes) -> None:
 def _standard_input(args: argparse.Namespace, options: Options, known: Known, entries: list[Entry]) -> int:
     """Read standard input as one file; with ``--write`` give it out again, rewritten. The exit code."""
     # lazy: most runs need it late, or not at all
-    from kvroles.migrate import hits, run, search
+    from kvroles.migrate import run, search
+    from kvroles.migrate.files import hits
 
     if sys.stdin is None:
         raise UsageError("Standard input is closed", fix="Pipe a text into it, or name a path")
@@ -324,7 +326,8 @@ def exit_code(args: argparse.Namespace, results: list[FileResult], *, whole: boo
 def _write(results: list[FileResult]) -> bool:
     """Write what is to be written; whether all of it could be."""
     # lazy: most runs write nothing
-    from kvroles.migrate import rewrite, run
+    from kvroles.migrate import run
+    from kvroles.migrate.files import rewrite
 
     whole = True
     for r in results:

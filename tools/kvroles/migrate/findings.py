@@ -10,16 +10,18 @@ from kvroles.evidence import kinds, marks
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Side, Site
 from kvroles.evidence.signs.signs import SIGNS
-from kvroles.migrate import advice, connectors, dumps, hazards, spelled, together, verdicts
 from kvroles.migrate.answers import answer, comment, identity
 from kvroles.migrate.answers.answer import Answer
 from kvroles.migrate.codes import CODES, Means
-from kvroles.migrate.connectors import Kind
+from kvroles.migrate.connector import connectors
+from kvroles.migrate.connector.connectors import Kind
+from kvroles.migrate.files import spelled
 from kvroles.migrate.model import Finding, Kept, Level
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers import sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.settings import Options, Said
+from kvroles.migrate.verdict import advice, dumps, hazards, together, verdicts
 
 _NEAR = 4_000  # characters round a role in which its connector stands
 

@@ -13,9 +13,10 @@ from kvroles import console
 from kvroles.errors import Exit, KvRolesError, UsageError
 from kvroles.evidence import c_library
 from kvroles.evidence.text import BOM, TOKEN, TOKEN_RE, Text
-from kvroles.migrate import findings, globs, hits, neighbours, redact, sample, settings, spelled, workers
+from kvroles.migrate import findings, redact, sample, settings
 from kvroles.migrate.answers import answer, comment
 from kvroles.migrate.codes import CODES
+from kvroles.migrate.files import globs, hits, neighbours, spelled, workers
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.base import File
@@ -300,7 +301,7 @@ def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> by
     With None the findings are changed to say why nothing is rewritten.
     """
     # lazy: only where a change is proposed
-    from kvroles.migrate import rewrite
+    from kvroles.migrate.files import rewrite
 
     wanted = [f for f in result.findings if f.role]
     try:

@@ -10,7 +10,7 @@ from functools import cache, lru_cache, partial
 from importlib import import_module
 from typing import NamedTuple
 
-from kvroles.migrate import hits, parallel, walk
+from kvroles.migrate.files import hits, parallel, walk
 from kvroles.migrate.settings import Known
 from kvroles.progress import Progress
 

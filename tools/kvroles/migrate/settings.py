@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
 from kvroles.evidence.frames import Side
-from kvroles.migrate import globs, walk
 from kvroles.migrate.codes import CODES, RETIRED
-from kvroles.migrate.globs import named
+from kvroles.migrate.files import globs, walk
+from kvroles.migrate.files.globs import named
 
 if TYPE_CHECKING:
     from kvroles.migrate.answers.answer import Answer

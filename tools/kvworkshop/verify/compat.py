@@ -12,7 +12,7 @@ from typing import Any
 from isal import isal_zlib
 from kvroles import places
 from kvroles.errors import NoSource, Unproven, UsageError
-from kvroles.migrate import workers
+from kvroles.migrate.files import workers
 from kvroles.series import project
 from kvroles.series.lock import Lock
 from kvroles.series.release import resolve, version

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kvroles.migrate import hits, workers
 from kvroles.migrate.answers import answer, comment, identity, rows
 from kvroles.migrate.answers.answer import Answer
+from kvroles.migrate.files import hits, workers
 from kvroles.said import counted
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import Exit, KvRolesError, UsageError
-from kvroles.migrate import rewrite
 from kvroles.migrate.codes import CODES, RETIRED
+from kvroles.migrate.files import rewrite
 from kvroles.migrate.model import Kept
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.errors import UsageError
-from kvroles.migrate import hits, walk
 from kvroles.migrate.answers import identity
-from kvroles.migrate.globs import named
+from kvroles.migrate.files import hits, walk
+from kvroles.migrate.files.globs import named
 
 if TYPE_CHECKING:
     from kvroles.migrate.result import FileResult

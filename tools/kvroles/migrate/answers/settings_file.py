@@ -11,8 +11,8 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from kvroles.errors import Exit, KvRolesError
-from kvroles.migrate import rewrite
 from kvroles.migrate.answers.answer import Answer, parse
+from kvroles.migrate.files import rewrite
 from kvroles.tree import handles
 
 _HEAD = "# Answers for kv-roles: each line is known by what it says and stands under (its key), not by its number.\n"

@@ -20,12 +20,12 @@ from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import PD, mentioned, name_sides, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.migrate import hits, neighbours
-from kvroles.migrate.near import OWN_CONFIG, files_in, language_of, late, shown_path
+from kvroles.migrate.beside.near import OWN_CONFIG, files_in, language_of, late, shown_path
+from kvroles.migrate.beside.taken_whole import by_folder, by_image
+from kvroles.migrate.files import hits, neighbours
 from kvroles.migrate.readers import mentions, registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.of_file import file_scope
-from kvroles.migrate.taken_whole import by_folder, by_image
 
 _DEPLOYS = frozenset({"yaml", "json", "hcl"})
 _BOTH = TOKEN.encode()

@@ -13,8 +13,8 @@ from kvroles.evidence.frames import Cue, Scope, Side
 from kvroles.evidence.names import PD, is_distinct, mentioned, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
-from kvroles.migrate import hits, neighbours
-from kvroles.migrate.near import files_in, language_of, shown_path
+from kvroles.migrate.beside.near import files_in, language_of, shown_path
+from kvroles.migrate.files import hits, neighbours
 from kvroles.migrate.readers import mentions
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.of_file import file_scope

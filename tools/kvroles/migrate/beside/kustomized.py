@@ -14,7 +14,7 @@ from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
-from kvroles.migrate import neighbours
+from kvroles.migrate.files import neighbours
 from kvroles.migrate.readers import mentions
 from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.yaml.events import NotYamlError, documents

@@ -12,8 +12,9 @@ from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import mentioned, name_sides, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import kustomized, neighbours
-from kvroles.migrate.across import candidates, in_file
+from kvroles.migrate.beside import kustomized
+from kvroles.migrate.beside.across import candidates, in_file
+from kvroles.migrate.files import neighbours
 from kvroles.migrate.readers import lines, mentions
 
 # A filter or a copy that reads one file and writes another.

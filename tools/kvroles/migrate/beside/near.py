@@ -7,7 +7,7 @@ import re
 from collections.abc import Container
 
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import hits, neighbours
+from kvroles.migrate.files import hits, neighbours
 from kvroles.migrate.readers import registry
 from kvroles.tree import handles
 

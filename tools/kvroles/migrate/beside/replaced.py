@@ -15,7 +15,9 @@ from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.names import PD, holds_defaults, mentioned, name_sides
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
-from kvroles.migrate import kustomized, near, neighbours, overlays, regions
+from kvroles.migrate.beside import kustomized, near
+from kvroles.migrate.connector import overlays, regions
+from kvroles.migrate.files import neighbours
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.template import actions as template
 

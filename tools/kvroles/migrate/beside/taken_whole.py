@@ -13,8 +13,8 @@ from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.marks import commented
 from kvroles.evidence.names import PD, name_sides, twins
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import neighbours
-from kvroles.migrate.near import OWN_CONFIG, files_in, language_of, shown_path
+from kvroles.migrate.beside.near import OWN_CONFIG, files_in, language_of, shown_path
+from kvroles.migrate.files import neighbours
 
 _EXTENDS = (  # of a service that sets no command of its own
     r"(?m)^(?P<in>[ \t]+)extends:[ \t]*(?P<how>\{[^}\n]*\}|(?:\r?\n(?P=in)[ \t]+[^\n]*)+)[ \t]*\r?$"

@@ -12,11 +12,12 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.migrate import run, workers
+from kvroles.migrate import run
 from kvroles.migrate.cluster import helm, objects
 from kvroles.migrate.cluster.kubectl import NO_CONFIGURATION, SECRETS, Kubectl, Unlisted
 from kvroles.migrate.codes import CODES
-from kvroles.migrate.hits import MAX_BYTES
+from kvroles.migrate.files import workers
+from kvroles.migrate.files.hits import MAX_BYTES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import base
 from kvroles.migrate.readers.mapping import objects as mappings

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import islice
 
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import overlays, regions
+from kvroles.migrate.connector import overlays, regions
 from kvroles.migrate.readers import registry
 
 _FAR = 80  # characters before an object in which what it is added to or given to is named

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kvroles.evidence import marks
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate.connectors import BASES, Kind, is_placeholder, kind_of, placeholder_of_other
+from kvroles.migrate.connector.connectors import BASES, Kind, is_placeholder, kind_of, placeholder_of_other
 
 _LONGEST = 90  # letters of a class's name
 _ALPHANUMERIC = ascii_letters + digits

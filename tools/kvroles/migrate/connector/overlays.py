@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import regions
+from kvroles.migrate.connector import regions
 
 _NEAR = 2000  # characters before and behind a role in which its object begins and ends
 _WORDS = ("**", "...", "erge", "ssign", "combine", "|")  # without one of these nothing is laid over an object

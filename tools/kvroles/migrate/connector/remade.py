@@ -10,7 +10,7 @@ from itertools import islice
 
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
-from kvroles.migrate import overlays, regions
+from kvroles.migrate.connector import overlays, regions
 from kvroles.migrate.readers import registry
 
 LANGUAGES = registry.CODE | {"hcl"}

@@ -7,8 +7,8 @@ from itertools import islice
 
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import occurrences
-from kvroles.migrate import connectors
-from kvroles.migrate.connectors import Kind
+from kvroles.migrate.connector import connectors
+from kvroles.migrate.connector.connectors import Kind
 
 _MANY = 200  # places of a name that are looked at
 _NEAR = 300  # characters round a name in which its substitution stands

@@ -15,9 +15,10 @@ from itertools import chain, islice
 from kvroles.evidence import c_library
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import connectors, connectors_in_text, neighbours, regions, renamed
-from kvroles.migrate.connectors import Kind
-from kvroles.migrate.connectors_in_text import Mention
+from kvroles.migrate.connector import connectors, connectors_in_text, regions, renamed
+from kvroles.migrate.connector.connectors import Kind
+from kvroles.migrate.connector.connectors_in_text import Mention
+from kvroles.migrate.files import neighbours
 from kvroles.migrate.readers import registry
 
 _MANY = 200  # places of a name that are looked at

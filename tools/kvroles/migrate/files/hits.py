@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import spelled
+from kvroles.migrate.files import spelled
 
 SPECIAL = "not a regular file"
 PACKED = "compressed: not read; unpack it"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TypeVar, cast
 
-from kvroles.migrate import hits, walk
+from kvroles.migrate.files import hits, walk
 
 _T = TypeVar("_T")
 

@@ -10,7 +10,7 @@ import stat
 from typing import BinaryIO
 
 from kvroles.evidence.text import TOKEN, Text, byte_offset
-from kvroles.migrate import walk
+from kvroles.migrate.files import walk
 from kvroles.migrate.model import Finding
 from kvroles.tree import handles
 

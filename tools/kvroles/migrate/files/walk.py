@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 
-from kvroles.migrate import hits
+from kvroles.migrate.files import hits
 
 # Folders that are passed over where they are met below a path, and why; a path that is named is read whatever its name.
 PASSED_OVER = {

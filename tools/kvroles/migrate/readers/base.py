@@ -16,8 +16,9 @@ from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.signs.asked import asked
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import bases, connectors, connectors_in_text, neighbours, overlays, regions, remade, substitutes
-from kvroles.migrate.connectors_in_text import Mention
+from kvroles.migrate.connector import bases, connectors, connectors_in_text, overlays, regions, remade, substitutes
+from kvroles.migrate.connector.connectors_in_text import Mention
+from kvroles.migrate.files import neighbours
 from kvroles.migrate.readers import lines, registry, sniff
 from kvroles.migrate.readers.registry import READERS, USUAL
 

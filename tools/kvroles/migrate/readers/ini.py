@@ -16,7 +16,7 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import PD, first_named, mentioned, role_key
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers import pairs
 from kvroles.migrate.readers.base import MANY, ByHeading, File

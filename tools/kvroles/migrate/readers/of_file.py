@@ -13,8 +13,8 @@ from kvroles.evidence.signs import signs
 from kvroles.evidence.signs.comparisons import of_rule
 from kvroles.evidence.signs.messages import explained
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.migrate import connectors, connectors_in_text
-from kvroles.migrate.connectors import Kind
+from kvroles.migrate.connector import connectors, connectors_in_text
+from kvroles.migrate.connector.connectors import Kind
 from kvroles.migrate.readers import lines, patched, registry, sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template

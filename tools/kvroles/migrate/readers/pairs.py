@@ -10,7 +10,7 @@ from itertools import islice
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import defaults
 from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.mapping import objects

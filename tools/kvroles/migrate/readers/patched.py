@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import neighbours
+from kvroles.migrate.files import neighbours
 from kvroles.migrate.readers import mentions, registry
 
 _NAME = regex(r"(?i)\.(?:patch|diff)(?:\.(?:\d+|gz|txt|old|bak))?$")

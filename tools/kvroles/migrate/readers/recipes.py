@@ -16,7 +16,7 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.names import mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN_RE, Text, join
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import choices, pairs
 from kvroles.migrate.readers import lines as lines_of
 from kvroles.migrate.readers.base import MANY, ByHeading, File

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kvroles.evidence import argv
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import defaults
 from kvroles.migrate.readers.base import File
 

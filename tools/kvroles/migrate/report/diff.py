@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from kvroles.migrate import walk
+from kvroles.migrate.files import walk
 from kvroles.said import said
 
 if TYPE_CHECKING:

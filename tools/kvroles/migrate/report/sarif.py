@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import walk
 from kvroles.migrate.codes import CODES, TO_DO
+from kvroles.migrate.files import walk
 from kvroles.migrate.model import Finding
 
 if TYPE_CHECKING:

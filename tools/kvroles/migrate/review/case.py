@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvroles.evidence.frames import Cue, Side
 from kvroles.evidence.text import TOKEN
-from kvroles.migrate import hits, redact
+from kvroles.migrate import redact
 from kvroles.migrate.answers import identity
 from kvroles.migrate.codes import CODES
+from kvroles.migrate.files import hits
 from kvroles.migrate.model import Finding
 from kvroles.migrate.review.terminal import Terminal, cut
 from kvroles.said import said

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Side, Site
-from kvroles.migrate import arguments, globs
+from kvroles.migrate.files import globs
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import of_file as read
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.verdict import arguments
 from kvroles.said import shell
 
 Make = Callable[..., Finding]

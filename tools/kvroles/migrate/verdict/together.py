@@ -9,11 +9,11 @@ from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Side, Site
 from kvroles.evidence.names import twins
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import advice
 from kvroles.migrate.codes import CODES
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
+from kvroles.migrate.verdict import advice
 
 _OPEN = frozenset({"KVR110", "KVR111", "KVR112", "KVR113", "KVR118"})  # not decided, or not read
 _NAMED = frozenset(

@@ -10,11 +10,13 @@ from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Cue, Scope, Side, Site, Weight
 from kvroles.evidence.names import PD, is_distinct, mentioned
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import connectors, fallbacks, near, together
-from kvroles.migrate.connectors import Kind
+from kvroles.migrate.beside import near
+from kvroles.migrate.connector import connectors
+from kvroles.migrate.connector.connectors import Kind
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.template import actions as template
+from kvroles.migrate.verdict import fallbacks, together
 
 # What other files can name.
 _OBJECTS = frozenset({"ConfigMap", "Secret", "generator"})
@@ -51,7 +53,7 @@ def _beside_prefill(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
     settled = (v for v in verdicts if v is not None and v.side is Side.PREFILL)
     here = any(c.weight > Weight.FILE for v in settled for c in v.cues)
     if not here:
-        from kvroles.migrate import across  # lazy: only few files have a decode server alone
+        from kvroles.migrate.beside import across  # lazy: only few files have a decode server alone
 
         called = {c.words.rpartition(" ")[2] for v in labelled for c in v.cues}
         here = across.configures_twin(ctx, {name for name in called if is_distinct(name)})
@@ -92,7 +94,7 @@ def _used_elsewhere(verdicts: list[Verdict | None], ctx: File) -> list[Verdict |
         if v is not None and side is not None and (said or settings):
             if used is None:
                 # lazy: only few files are decided by so little
-                from kvroles.migrate import across
+                from kvroles.migrate.beside import across
 
                 used = across.uses(ctx)
             own = used.get(side)
@@ -129,7 +131,7 @@ def _made_into(verdicts: list[Verdict | None], ctx: File) -> list[Verdict | None
     sides = {v.side for v in verdicts if v is not None and v.side in PD}
     if len(sides) != 1:
         return verdicts
-    from kvroles.migrate import made_from  # lazy: only few files hold a role that is decided
+    from kvroles.migrate.beside import made_from  # lazy: only few files hold a role that is decided
 
     if (made := made_from.made_into(ctx, sides.pop())) is None:
         return verdicts
@@ -147,7 +149,8 @@ def _replaced(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
     for site, v in zip(sites, verdicts, strict=True):
         settings = [c for c in v.cues if kinds.settings_only([c])] if v is not None and v.side in PD else []
         if v is not None and v.side is not None and settings:
-            from kvroles.migrate import replaced, set_anew  # lazy: only few files are decided by settings
+            from kvroles.migrate.beside import replaced  # lazy: only few files are decided by settings
+            from kvroles.migrate.verdict import set_anew
 
             if (anew := set_anew.again(ctx, site, v.side, settings)) is not None:
                 out.append(Verdict(None, "shared", [*v.cues, anew]))
@@ -184,7 +187,7 @@ def _of_values(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> 
     """Refuse the side of a chart's value that a template takes for the other side."""
     if "values" not in ctx.name.rsplit("/", 1)[-1] or "templates" not in ctx.siblings:
         return verdicts
-    from kvroles.migrate import defined  # lazy: only few files are values of a chart
+    from kvroles.migrate.beside import defined  # lazy: only few files are values of a chart
 
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
@@ -206,7 +209,7 @@ def _by_name(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> li
     names = {part for part in parts if part is not None}
     if not names:
         return verdicts
-    from kvroles.migrate import defined  # lazy: only few values have names that other files may use
+    from kvroles.migrate.beside import defined  # lazy: only few values have names that other files may use
 
     uses = defined.by_name(ctx, names)
     out: list[Verdict | None] = []
@@ -226,7 +229,7 @@ def _brought_in(sites: list[Site], verdicts: list[Verdict | None], ctx: File) ->
     decided = [v if v is not None and v.side in PD else None for v in verdicts]
     if not any(decided):
         return verdicts
-    from kvroles.migrate import brought  # lazy: only few files hold a role that is decided
+    from kvroles.migrate.beside import brought  # lazy: only few files hold a role that is decided
 
     pairs = zip(sites, decided, strict=True)
     holders = [brought.holder(s.scope.chain(), v.cues) if v is not None else None for s, v in pairs]
@@ -283,7 +286,7 @@ def _included(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
             and any(c.kind == "condition" and own.start <= c.pos < own.end for c in v.cues)
         )
         if own is not None and v is not None and v.side in PD and v.cues[0].weight < Weight.FLAG and not asked:
-            from kvroles.migrate import defined  # lazy: only few files define templates
+            from kvroles.migrate.beside import defined  # lazy: only few files define templates
 
             if own not in takers:
                 takers[own] = defined.included(ctx, own)
@@ -297,7 +300,7 @@ def _put_into(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
     """Refuse the side of an object's part that Kustomize puts into an object of the other side."""
     if not any(v is not None and v.side in PD for v in verdicts) or not ctx.objects:
         return verdicts
-    from kvroles.migrate import kustomized  # lazy: only few files hold objects
+    from kvroles.migrate.beside import kustomized  # lazy: only few files hold objects
 
     out: list[Verdict | None] = []
     for site, v in zip(sites, verdicts, strict=True):
@@ -315,7 +318,7 @@ def _extended(sites: list[Site], verdicts: list[Verdict | None], ctx: File) -> l
     """Refuse the side of a compose service that another file extends for the other side."""
     if not any(v is not None and v.side is not None for v in verdicts) or "services:" not in ctx.low:
         return verdicts
-    from kvroles.migrate import taken_whole  # lazy: only few files are compose files
+    from kvroles.migrate.beside import taken_whole  # lazy: only few files are compose files
 
     taken = taken_whole.taken_over(ctx)
     out: list[Verdict | None] = []

@@ -9,7 +9,7 @@ from itertools import islice
 from tree_sitter import Node
 
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.code.source import Source

@@ -11,7 +11,7 @@ from tree_sitter import Node
 
 from kvroles.evidence.data import Map, Scalar
 from kvroles.evidence.patterns import regex
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.code.source import Source

@@ -15,7 +15,7 @@ from tree_sitter import Node
 from kvroles.evidence.data import Scalar
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code import assigned, guard
 from kvroles.migrate.readers.code.literals import around, literal

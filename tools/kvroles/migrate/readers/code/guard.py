@@ -12,7 +12,7 @@ from tree_sitter import Node
 
 from kvroles.evidence import pickers
 from kvroles.evidence.patterns import regex
-from kvroles.migrate.connectors import is_connector_key
+from kvroles.migrate.connector.connectors import is_connector_key
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY
 from kvroles.migrate.readers.code.source import Source

@@ -11,8 +11,8 @@ from kvroles.evidence.data import Map
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
-from kvroles.migrate import connectors
-from kvroles.migrate.connectors import plain
+from kvroles.migrate.connector import connectors
+from kvroles.migrate.connector.connectors import plain
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.code import assigned, environment, feeds, guard

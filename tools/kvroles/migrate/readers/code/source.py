@@ -14,7 +14,7 @@ from kvroles.evidence import argv
 from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.code.literals import literal, makes_text
 from kvroles.migrate.readers.code.syntax import ARGUMENTS, Syntax

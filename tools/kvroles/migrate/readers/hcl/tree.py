@@ -14,7 +14,8 @@ from kvroles.evidence.data import Choice, Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Cue, Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, occurrences
-from kvroles.migrate import connectors, hits
+from kvroles.migrate.connector import connectors
+from kvroles.migrate.files import hits
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.hcl.builder import Builder

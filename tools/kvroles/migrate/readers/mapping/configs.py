@@ -10,7 +10,7 @@ from itertools import pairwise
 from kvroles.evidence import data_cues
 from kvroles.evidence.data import Alias, Map, Node, Seq, walk
 from kvroles.evidence.text import Text
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import pairs
 from kvroles.migrate.readers.base import MANY, File
 

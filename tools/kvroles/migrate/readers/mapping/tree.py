@@ -14,7 +14,7 @@ from kvroles.evidence.frames import Cue, Scope, Side, Site
 from kvroles.evidence.names import PD
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, TOKEN_RE, Text
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import defaults, lines
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import config_maps, files, uses

@@ -12,7 +12,7 @@ from kvroles.evidence import argv
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text, join
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import grammar, lines
 from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.mapping import objects

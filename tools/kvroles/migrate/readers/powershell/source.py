@@ -12,7 +12,7 @@ from kvroles.evidence.data import Map, Scalar, Seq
 from kvroles.evidence.frames import Scope
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.powershell.choices import Choice, choices

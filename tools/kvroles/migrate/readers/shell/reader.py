@@ -10,7 +10,7 @@ from tree_sitter import Node
 from kvroles.evidence import kinds, marks
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.text import TOKEN, Text, join
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import defaults, grammar, lines, registry, sniff
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.shell import quoting as shell_words

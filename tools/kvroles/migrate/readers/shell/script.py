@@ -13,7 +13,7 @@ from kvroles.evidence.data import Map, Scalar, path_to
 from kvroles.evidence.frames import Scope
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text, occurrences
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import grammar
 from kvroles.migrate.readers.base import MANY, File
 from kvroles.migrate.readers.mapping import objects

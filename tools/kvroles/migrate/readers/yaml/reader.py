@@ -11,7 +11,7 @@ from kvroles.evidence.data import Map, Node, Scalar, path_to
 from kvroles.evidence.frames import Scope, Site
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import TOKEN, Text
-from kvroles.migrate import connectors
+from kvroles.migrate.connector import connectors
 from kvroles.migrate.readers import lines, pairs
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.readers.mapping import lists, objects
