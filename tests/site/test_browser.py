@@ -87,8 +87,7 @@ def test_axe_finds_nothing_on_any_other_page(folder: str, reader: Callable[..., 
         if path in PAGES or top != folder or kind in seen:
             continue
         seen.add(kind)
-        page = visit.page
-        page.goto(visit.address + path, wait_until="load")
+        page = visit.laid_out(path)
         for button in ("Switch to dark mode", "Switch to light mode"):
             found += [f"{path}: {f}" for f in faults_of(page)]
             page.get_by_title(button).click()

@@ -27,6 +27,16 @@ class Watched:
         self.page.locator("pre.mermaid").first.wait_for(state="detached")
         return self.page
 
+    def laid_out(self, path: str) -> playwright.Page:
+        """Go to ``path`` of the site, and wait until the theme's script has laid it out, which is sooner than all of ``open``.
+
+        Until then a sidebar has no height, and axe takes it for one that scrolls and that no key reaches.
+        """
+        self.page.goto(self.address + path, wait_until="load")
+        laid_out = ".md-sidebar--primary[hidden], .md-sidebar--primary .md-sidebar__scrollwrap[style]"
+        self.page.locator(laid_out).first.wait_for(state="attached")
+        return self.page
+
 
 def faults_of(page: playwright.Page) -> list[str]:
     """What axe finds on ``page`` as it is now, of any impact."""
