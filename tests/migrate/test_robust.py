@@ -50,6 +50,14 @@ def _written(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> s
     return out
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_text_with_a_zero_byte_is_no_binary_file(encoding: str, capsys: pytest.CaptureFixture[str]) -> None:
+    script = "#!/bin/sh\n# startet den Präfill-Server\nvllm serve m --kv-transfer-config '" + NIXL.decode() + "'\0\n"
+    Path("start.sh").write_bytes(script.encode(encoding))
+    said = _checked(capsys, ".")
+    assert "start.sh:3:61: KVR190 skipped: zero bytes among its text: not read; save it without them" in said
+
+
 def test_a_binary_file_is_passed_over_and_unread_if_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     data = b"\x7fELF\0\0" + NIXL
     Path("core.dump").write_bytes(data)

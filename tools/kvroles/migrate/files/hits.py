@@ -33,6 +33,7 @@ _IS_WORD, _IS_SPELLED, _IS_KEPT = (
     range(len(_WORDS), len(_SOUGHT) - 1),
     len(_SOUGHT) - 1,
 )  # their numbers
+_OF_TEXT = bytes({*range(32, 127), *b"\b\t\n\v\f\r\x1b"})  # bytes of an ASCII text, with those of a terminal's log
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _buffer = bytearray(_SEAM + _CHUNK)
@@ -152,7 +153,21 @@ def judge(path: str, data: bytes) -> Hit:
         return Hit(path, data.replace(b"\0", b""), skipped=why)
     if b"\0" not in data[:8192]:
         return Hit(path, data)
+    if _is_text(data):
+        return Hit(path, data, skipped="zero bytes among its text: not read; save it without them")
     return Hit(path, data, skipped="binary: not read", binary=True)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether bytes hold hardly any that no text holds, as a script is that an editor or a pipe damaged."""
+    others = data.translate(None, _OF_TEXT)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        of_text = 0
+    else:
+        of_text = sum(byte >= 0x80 for byte in others)
+    return len(others) - of_text <= 1 + len(data) // 50
 
 
 def _all(fd: int, size: int) -> bytes:
