@@ -66,6 +66,9 @@ _ENV_SERVER = regex(
 _VARIABLE = regex(
     r"^[\"']?(?:\${1,2}[({]{0,3}|\{\{)\s*\.?(?:[\w-]+\.)*([A-Za-z_]\w*)\s*[)}]*[\"']?$|^__(?:\w+\.)*(\w+?)__$"
 )
+_POSITIONAL = regex(r"^[\"']?\$\{?\d\}?[\"']?$")  # an argument that a script or function is called with
+# What one role of several has: ``${PORTS[$role]}``, ``ports[args.role]``.
+_OF_ROLE = regex(r"(?i)\w\[[\"']?\$?\{?(?:[a-z]\w*\.)?(?P<name>(?:\w+_)?(?:role|side|worker_?type))\}?[\"']?\]")
 _VAGUE = frozenset({"--mode", "--stage", "--component"})  # of anything else of a server's as well
 _SHORT = frozenset(
     {"-tp", "-pp", "-dp", "-dcp", "-pcp", "-dpn", "-dpr", "-dpl", "-dpa", "-dpp"}
@@ -233,6 +236,8 @@ def switched(kind: kinds.Kind, sides: Iterable[Side], value: str, words: str, po
 
 def told(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     """The cue that a server is told its role by a variable that the file does not set to a side, or only by default."""
+    if _POSITIONAL.match(value) is not None:
+        return [kinds.OPEN.cue(Side.SHARED, words[:80], pos)]
     m = _VARIABLE.match(value)
     if m is None:
         return [kinds.OPEN.cue(Side.SHARED, words[:80], pos)] if filled.is_open(value) else []
@@ -266,6 +271,8 @@ def _value(flag: str, value: str, words: str, pos: int, ctx: FileCtx) -> list[Cu
                 return []
             return [kinds.ROLE_FLAG.cue(side, words[:80], pos)]
         return told(value, words, pos, ctx) if side is None and flag not in _VAGUE else []
+    if "[" in value and (m := _OF_ROLE.search(value)) is not None and not ctx.sets_to_side(m["name"]):
+        return [kinds.OPEN.cue(Side.SHARED, words[:80], pos)]
     if flag == "--export":  # Slurm's list of variables for the command
         given = [m for part in value.split(",") if (m := _ENV.match(part))]
         return [c for m in given for c in env_cues(m.group(1), m.group(2), pos, ctx, alone=False)]

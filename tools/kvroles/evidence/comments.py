@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kvroles.evidence import kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Side
+from kvroles.evidence.names import mentioned
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.phrases import starts_something
 from kvroles.evidence.prose import alike_said, sides_for_values, turns_to
@@ -45,9 +46,13 @@ def said(lines: Sequence[tuple[int, str]], ctx: FileCtx) -> list[Cue]:
     lines = [(place, text.strip()) for place, text in lines if re.search(r"\w", text)]
     if not lines or any(_CONFIG.search(sides_for_values(text)) for _, text in lines):
         return []
+    own = ctx.name.rsplit("/", 1)[-1]
     for place, text in lines:
         if alike_said(text):
             return [kinds.BOTH_SAID.cue(Side.SHARED, text[:_SHOWN], place)]
+        called, _, given = text.partition(f"{own} ")
+        if given and not called[-1:].isalnum() and mentioned(given):  # how it is called: by the side
+            return [kinds.OPEN.cue(Side.SHARED, text[:_SHOWN], place)]
     titles: list[tuple[Side, int, str]] = []
     for n, (place, text) in enumerate(lines):
         if (n == 0 or _begins(lines[n - 1][1], text)) and (side := ctx.title_side(text)) is not None:

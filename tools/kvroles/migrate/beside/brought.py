@@ -13,7 +13,7 @@ from typing import NamedTuple
 from kvroles.evidence import decide, kinds
 from kvroles.evidence.context import FileCtx
 from kvroles.evidence.frames import Cue, Scope, Side
-from kvroles.evidence.names import PD, is_distinct, mentioned, split_name, twins
+from kvroles.evidence.names import PD, is_distinct, mentioned, name_sides, split_name, twins
 from kvroles.evidence.patterns import regex
 from kvroles.evidence.text import Text
 from kvroles.migrate.beside import defined
@@ -51,6 +51,8 @@ _PACKAGES = frozenset({"__init__", "index", "mod"})  # a file of that name is im
 _PATHS = regex(r"[\w./-]+")
 _VARIABLE = regex(r"\$\w+")
 _HERE = frozenset({"", ".", "..", "crate", "self", "super"})
+# The name of a class that is one of another, in the languages that have them.
+_SUBCLASS = r"\bclass[ \t]+(\w+)[ \t]*(?:\([^()]{{0,300}}(?<![\w]){0}\b|extends[ \t]+(?:\w+\.){{0,3}}{0}\b)"
 _ROUNDS = 3  # files that hand on what they bring in
 _SET = (
     r"(?m)^[ \t]*(?:(?:export|declare|local|readonly|const|let|var|static|pub)[ \t]+(?:-\w+[ \t]+)*)*\$?{0}"
@@ -68,10 +70,10 @@ class _Near(NamedTuple):
 
 
 def holder(chain: list[Scope], cues: list[Cue]) -> Scope | None:
-    """The outermost variable or function in ``chain``: what other files can name. None if there is none, or if it is in a
-    class, or if what stands in a function says more than names do: that holds whoever calls it."""
+    """The outermost variable, function or class in ``chain``: what other files can name. None if there is none, or if what
+    stands in a function says more than names do: that holds whoever calls it."""
     found = next((s for s in reversed(chain) if s.kind in {"variable", "function", "class"} and s.name), None)
-    if found is None or found.kind == "class":
+    if found is None:
         return None
     return None if found.kind == "function" and any(c.weight > kinds.FUNCTION.weight for c in cues) else found
 
@@ -80,10 +82,13 @@ def uses(ctx: FileCtx, holders: list[Scope]) -> dict[str, dict[Side, Cue]]:
     """What each side, prefill or decode, is seen to use each of ``holders``, by name, for in the files that bring this one in."""
     out: dict[str, dict[Side, Cue]] = {s.name: {} for s in holders}
     functions = {s.name for s in holders if s.kind == "function"}
+    classes = {s.name for s in holders if s.kind == "class"}
     for near in _bringing(ctx, frozenset(out)):
         s = neighbours.text(near.path)
         for name in sorted(out):
-            if name in s and _means_it(s, near, name, function=name in functions):
+            if name in s and name in classes:
+                out[name] = _subclassed(near, s, name) | out[name]
+            elif name in s and _means_it(s, near, name, function=name in functions):
                 shown = shown_path(os.path.dirname(ctx.name), os.path.dirname(ctx.path), near.path)
                 out[name] = _used(near, shown, s, name, ctx) | out[name]
     return out
@@ -171,6 +176,16 @@ def _named(said: str, language: str) -> set[str]:
             at = "" if before in _HERE or language == "rust" else f"{before}/"
             out |= {at + part, at + part.split(".", 1)[0]}
             before = part
+    return out
+
+
+def _subclassed(near: _Near, s: str, name: str) -> dict[Side, Cue]:
+    """The sides, prefill or decode, whose classes in the text of a file are one of class ``name``."""
+    out: dict[Side, Cue] = {}
+    for m in re.finditer(_SUBCLASS.format(re.escape(name)), s):
+        if len(sides := name_sides(m[1]) & set(PD)) == 1:
+            words = f"{os.path.basename(near.path)}: {m[1]} is a {name}"
+            out.setdefault(next(iter(sides)), kinds.EXTENDED.cue(Side.SHARED, words))
     return out
 
 
