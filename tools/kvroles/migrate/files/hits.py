@@ -167,7 +167,7 @@ def _is_text(data: bytes) -> bool:
         of_text = 0
     else:
         of_text = sum(byte >= 0x80 for byte in others)
-    return len(others) - of_text <= 1 + len(data) // 50
+    return len(others) - of_text <= len(data) // 50
 
 
 def _all(fd: int, size: int) -> bytes:
