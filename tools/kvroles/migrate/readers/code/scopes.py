@@ -32,7 +32,7 @@ _PREFILL_FUNCTION = regex(
 # A method that gives what it is called on a part of its config: ``prefillTask.addContainer(...)``.
 _ADDS = regex(r"(?i)(?:add|set|with|put)_?(?:containers?|env(?:ironment)?|arg(?:ument)?s?|command|user_?data)$")
 _LOG = regex(
-    r"\b(?:stdout|stderr)\s*=\s*open\(\s*[\"']([^\"'\n]+)[\"']\s*,\s*[\"'][wa]"
+    r"\b(?:stdout|stderr)\s*=\s*open\(\s*f?[\"']([^\"'\n]+)[\"']\s*,\s*[\"'][wa]"
 )  # of a process that is started
 _WRITES = regex(r"\.write(?:_text|_bytes|_all|lines)?$")
 # A name that is no common word: where another cell or fence has it, the same variable is meant.
