@@ -266,6 +266,18 @@ def test_to_know_a_place_takes_time_in_proportion_to_its_file(text: str) -> None
     assert all(len(p.excerpt) <= 100 for p in found)
 
 
+def test_what_is_cut_off_a_long_line_is_marked() -> None:
+    """``line`` of an answer began in the middle of a word."""
+    text = "vllm serve MODEL " + "--a-long-option " * 6 + "--kv-transfer-config.kv_role kv_both"
+    (end,) = identity.places(text)
+    (start,) = identity.places("kv_both " + text.replace("kv_both", "x"))
+    (middle,) = identity.places(text + " --another-option" * 6)
+    assert (end.excerpt[:4], start.excerpt[:4]) == ("... ", "kv_*")
+    assert end.excerpt.endswith(" kv_*")
+    assert start.excerpt.endswith(" ...")
+    assert (middle.excerpt[:4], middle.excerpt[-4:]) == ("... ", " ...")
+
+
 def test_a_key_is_the_same_in_every_version() -> None:
     """Answers and baselines are kept for years: a change of these keys would open all of them again."""
     text = f"start() {{\n  {UNSAID}}}\n{UNSAID}{UNSAID}"

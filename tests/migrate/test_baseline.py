@@ -28,7 +28,7 @@ def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]
 
 def test_only_what_is_new_fails_wherever_the_old_lines_move(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _run(capsys, *BASE, "--write-baseline", "--check", ".")
-    assert (code, err) == (0, "known.json: 3 written, 0 taken out")
+    assert (code, err) == (0, "known.json: entries: 3 written, 0 taken out")
     assert "3 kept by baseline" in out
     assert "no NIXL role says kv_both" not in out
     kept = Path("known.json").read_text()
@@ -57,13 +57,27 @@ def test_an_entry_that_is_no_finding_any_more_is_reported_and_taken_out(capsys: 
     assert code == 0
     assert "kv_producer" in Path("p.sh").read_text()  # a baseline keeps nothing from being written
     assert (
-        "known.json: 1 no finding any more (written, answered, of another code, or the line is gone), first p.sh: vllm serve"
+        "known.json: entries that are no finding any more (written, answered, of another code, or the line is gone): 1, the first p.sh: vllm serve"
         in err
     )
     assert "no finding any more" not in _run(capsys, *BASE, "--check", "a.sh")[2]  # of files that the run covers
     Path("a.sh").unlink()
-    assert _run(capsys, *BASE, "--write-baseline", "--check", ".")[2] == "known.json: 1 written, 2 taken out"
+    assert _run(capsys, *BASE, "--write-baseline", "--check", ".")[2] == "known.json: entries: 1 written, 2 taken out"
     assert list(json.loads(Path("known.json").read_text())["findings"]) == ["x.lua"]
+
+
+def test_an_entry_whose_line_is_told_otherwise_now_is_one_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(capsys, *BASE, "--write-baseline", ".")
+    before = Path("known.json").read_text()
+    Path("known.json").write_text(before.replace('"line": "vllm', '"line": "lm'))
+    _run(capsys, *BASE, "--write-baseline", ".")
+    assert Path("known.json").read_text() == before
+
+
+def test_what_is_kept_is_not_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(capsys, *BASE, "--write-baseline", ".")
+    out = _run(capsys, *BASE, "-v", ".")[1]
+    assert ("kept by baseline" in out, "to do" in out) == (True, False)
 
 
 def test_a_run_over_some_files_leaves_the_entries_of_the_others(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +95,7 @@ def test_a_run_over_some_files_leaves_the_entries_of_the_others(capsys: pytest.C
         ("{", "no JSON"),
         ("[" * 100_000, "no baseline"),
         ('{"kv-roles-baseline": 2, "findings": {}}', "another version. Expected 1. Found 2"),
-        ('{"kv-roles-baseline": 1, "findings": []}', "findings is no object"),
+        ('{"kv-roles-baseline": 1, "findings": []}', "findings that are no object"),
         ('{"kv-roles-baseline": 1, "findings": {"a": [{"key": "x"}]}}', "not made of code, key and line"),
         ("\xff", "no baseline"),
     ],

@@ -67,6 +67,24 @@ def test_settings_of_one_repository_decide_in_no_other(
     assert run(capsys, "--write", "--check", ".")[0] == 0
 
 
+@pytest.mark.parametrize("row", ['[side]\n"{}" = "prefill"\n', '[both]\n"{}" = "why"\n', 'exclude = ["{}"]\n'])
+@pytest.mark.parametrize("other", ["in/.git/", "in/.kv-roles.toml"])
+def test_a_row_for_a_file_where_other_settings_hold_is_told(
+    capsys: pytest.CaptureFixture[str], row: str, other: str
+) -> None:
+    """It named a file, and so was taken for one that may decide something."""
+    lay({"a.sh": UNSAID, "in/c.sh": UNSAID, other: "", ".kv-roles.toml": row.format("in/c.sh")})
+    code, _, err = run(capsys, ".")
+    excludes = row.startswith("exclude")
+    told = (
+        "names no file" if excludes else "other settings hold for the file. Found in/c.sh. Write the row into in/.kv-"
+    )
+    assert (code, told in err) == (0 if excludes else 2, True), err
+    lay({".kv-roles.toml": row.format("?.sh")})
+    code, _, err = run(capsys, ".")
+    assert (code, "no file" in err.replace("1 file not read", "")) == (0, False), err
+
+
 def test_a_gate_says_the_same_from_every_folder(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
-"""Command line of ``migrate``: finds every NIXL ``kv_both``, says which side it is and why, rewrites where that is certain.
+"""Find every NIXL kv_both, say which side it is and why, and rewrite it where that is certain.
 
-Exit codes: 0 done or nothing to do; 1 with --check, something is left; 2 wrong usage.
+Exit codes: 0 done or nothing to do; 1 with --check, something is left, or something could not be written; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def parser(prog: str = "kv-roles") -> _Parser:
         action="append",
         default=[],
         metavar="GLOB=SIDE",
-        help="prefill or decode, where the files do not say (GLOB:LINE for one place)",
+        help="prefill or decode, where the files do not say (GLOB:LINE for one place); may be repeated",
     )
     trust = p.add_mutually_exclusive_group()
     trust.add_argument("--config", metavar="FILE", help="settings for all paths (default: the nearest .kv-roles.toml)")
@@ -257,13 +257,13 @@ def _baseline(args: argparse.Namespace, entries: list[Entry], results: list[File
     gone = baseline.gone(results, entries, args.baseline, args.paths)
     if args.write_baseline:
         kept = baseline.write(args.baseline, results, [e for e in entries if e not in gone])
-        console.note(f"{args.baseline}: {kept} written, {len(gone)} taken out")
+        console.note(f"{args.baseline}: entries: {kept} written, {len(gone)} taken out")
         baseline.keep(results, baseline.load(args.baseline), args.baseline)
     elif gone:
         console.note(
-            f"{args.baseline}: {len(gone)} no finding any more (written, answered, of another code, or the line is "
-            "gone), first "
-            f"{gone[0].file}: {gone[0].line or gone[0].code}. --write-baseline takes them out."
+            f"{args.baseline}: entries that are no finding any more (written, answered, of another code, or the line is "
+            f"gone): {len(gone)}, the first {gone[0].file}: {gone[0].line or gone[0].code}. --write-baseline takes "
+            f"{'it' if len(gone) == 1 else 'them'} out."
         )
 
 

@@ -85,13 +85,13 @@ CODES: dict[str, Code] = {
             "A prefill instance no longer gets multimodal embeddings switched on for it.",
         ),
         Code("KVR135", "wrapper-drives", _N, "Some behaviour follows the wrapper's role, not the NIXL connector's."),
+        Code("KVR136", "metric-gone", _N, "A metric disappears from prefill instances."),
         Code(
             "KVR137",
             "bidirectional-async",
             _N,
             "Before 0.24.0 a bidirectional prefill instance needs --no-async-scheduling under every role.",
         ),
-        Code("KVR136", "metric-gone", _N, "A metric disappears from prefill instances."),
         Code("KVR190", "skipped", _W, "The file could not be read and was skipped: it may say kv_both."),
     )
 }

@@ -268,7 +268,7 @@ def load(path: str | None, given: Sequence[Row] = (), bases: Sequence[str] = (".
         data = _toml(path)
     except (OSError, ValueError, RecursionError) as e:
         why = str(e) or "it is nested too deep"
-        raise UsageError(f"{path} cannot be read", found=why, fix="Mend it, or name another with --config") from None
+        raise UsageError(f"{path} cannot be read: {why}", fix="Mend it, or name another with --config") from None
     known = {"side", "both", "answer", "exclude", "ignore", "connectors"}
     if extra := sorted(set(data) - known):
         raise UsageError(

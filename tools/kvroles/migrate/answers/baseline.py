@@ -52,23 +52,23 @@ def load(path: str) -> list[Entry]:
     except OSError as e:
         raise UsageError(f"--baseline {path} cannot be read", found=e.strerror or str(e)) from None
     except (ValueError, RecursionError) as e:
-        raise _broken(path, f"it is no JSON: {e}") from None
+        raise _broken(path, f"no JSON: {e}") from None
     if not isinstance(document, dict) or "kv-roles-baseline" not in document:
-        raise _broken(path, "it has no kv-roles-baseline")
+        raise _broken(path, "no key kv-roles-baseline")
     if (version := document["kv-roles-baseline"]) != VERSION:
         raise UsageError(
             f"--baseline {path} is of another version", expected=str(VERSION), found=repr(version)[:80], fix=_FIX
         )
     files = document.get("findings")
     if not isinstance(files, dict):
-        raise _broken(path, "findings is no object")
+        raise _broken(path, "findings that are no object")
     out = []
     for file, rows in files.items():
         if not isinstance(rows, list):
-            raise _broken(path, f"{file!r} has no list")
+            raise _broken(path, f"no list for {file!r}")
         for row in rows:
             if not isinstance(row, dict) or set(row) != _KEYS or not all(isinstance(v, str) for v in row.values()):
-                raise _broken(path, f"an entry of {file!r} is not made of code, key and line")
+                raise _broken(path, f"an entry of {file!r} that is not made of code, key and line")
             out.append(Entry(file, row["key"], RETIRED.get(row["code"]) or row["code"], row["line"]))
     return out
 
@@ -116,7 +116,8 @@ def write(path: str, results: Iterable[FileResult], others: Iterable[Entry]) -> 
         for f in r.findings
         if CODES[f.code].actionable and not f.written and (f.kept is None or f.kept.how == "baseline")
     }
-    entries |= set(others)
+    made = {(e.file, e.key, e.code) for e in entries}
+    entries |= {e for e in others if (e.file, e.key, e.code) not in made}
     files: dict[str, list[str]] = {}
     for e in sorted(entries):
         row = json.dumps({"code": e.code, "key": e.key, "line": e.line})

@@ -197,6 +197,8 @@ def _excerpt(shown: redact.Shown, line: int) -> str:
     text = _plain(shown.own(line + 1))
     if len(text) > _EXCERPT:
         at = text.find(TOKEN)
-        start = max(0, min(at - _EXCERPT // 2, len(text) - _EXCERPT))
-        text = text[start : start + _EXCERPT]
+        room = _EXCERPT - 8  # for what says that it is cut
+        start = max(0, min(at - room // 2, len(text) - room))
+        end = start + room
+        text = ("... " if start else "") + text[start:end] + (" ..." if end < len(text) else "")
     return text.replace(TOKEN, _ANY)

@@ -33,7 +33,7 @@ def check(paths: list[str], results: list[FileResult], coverage: Coverage, known
     A run over a few files, as a hook makes it, does not cover the folder, and says nothing of the rows.
     """
     for settings, folder in _covered(paths, coverage, known):
-        _check(settings, folder, results)
+        _check(settings, folder, results, known)
 
 
 def idle(paths: list[str], coverage: Coverage, known: Known) -> list[str]:
@@ -45,7 +45,7 @@ def idle(paths: list[str], coverage: Coverage, known: Known) -> list[str]:
             # What is passed over anyway may be named as well: nobody lists what is in there.
             aside = [os.path.join(path, "x") for _, path in listed.aside]
             for path in [*listed.files, *listed.links, *aside, *(path for _, path in listed.aside)]:
-                left = [g for g in left if not named(path, g, settings.bases)]
+                left = [g for g in left if not (named(path, g, settings.bases) and known.of(path, folder) is settings)]
             if not left:
                 break
         out += [
@@ -66,19 +66,28 @@ def _covered(paths: list[str], coverage: Coverage, known: Known) -> Iterator[tup
             yield settings, folder
 
 
-def _check(settings: Settings, folder: str, results: list[FileResult]) -> None:
+def _check(settings: Settings, folder: str, results: list[FileResult], known: Known) -> None:
     rows = [_Row("side", glob, line) for glob, line, _ in settings.sides]
     rows += [_Row("both", glob, line) for glob, line, _ in settings.both]
     met: set[_Row] = set()  # those that name a file
+    elsewhere: dict[_Row, str] = {}  # those that name a file for which other settings hold, with that file
     left = rows
+
+    def naming(path: str) -> set[_Row]:
+        here = {row for row in left if named(path, row.glob, settings.bases)}
+        if here and known.of(path, folder) is not settings:
+            elsewhere.update(dict.fromkeys(here, path))
+            return set()
+        return here
+
     for r in results:
-        here = {row for row in left if named(r.path, row.glob, settings.bases)}
+        here = naming(r.path)
         met |= here
         lines = {f.line for f in r.findings}
         left = [row for row in left if row not in here or (row.line and row.line not in lines)]
     for listed in walk.below(folder) if left else ():
         for path in [*listed.files, *listed.links]:
-            here = {row for row in left if named(path, row.glob, settings.bases)}
+            here = naming(path)
             met |= here
             left = [row for row in left if row not in here or (row.line and not _holds_role(path, row.line))]
         if not left:
@@ -90,9 +99,15 @@ def _check(settings: Settings, folder: str, results: list[FileResult]) -> None:
                 found=f"no kv_both, kv_producer or kv_consumer in line {row.line}",
                 fix="Name the line as the findings do, or delete the row; what --review keeps holds when lines move",
             )
+        if row in elsewhere:
+            raise UsageError(
+                f"{settings.file}: {row} decides nothing: other settings hold for the file",
+                found=near if not (near := os.path.relpath(elsewhere[row])).startswith("..") else elsewhere[row],
+                fix=f"Write the row into {known.home(elsewhere[row], folder)}, from the folder of that, or delete it",
+            )
         raise UsageError(
             f"{settings.file}: {row} names no file",
-            found=f"no such file below {os.path.dirname(settings.file) or '.'}",
+            found=f"no such file below {os.path.dirname(settings.file) or 'the current folder'}",
             fix="Name the file as it is called now, from the folder of the settings, or delete the row",
         )
 

@@ -70,7 +70,7 @@ def _finding(f: Finding, r: FileResult) -> list[str]:
     connector = f" [{f.connector}]" if f.connector else ""
     out = [f"{said(place(f))}: {said(f'{f.code} {f.message}{connector}{state}')}"]
     out += [f"    {line}" for line in evidence(f, r)]
-    if f.fix and not f.written:
+    if f.fix and not f.written and f.kept is None:
         out.append(f"    to do: {said(f.fix)}")
     return out
 
