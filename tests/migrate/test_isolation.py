@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,15 @@ def _files(here: Path) -> None:
 def _spoilt(monkeypatch: pytest.MonkeyPatch, what: object) -> None:
     real, parent = findings.of_file, os.getpid()
 
-    def of_file(ctx: findings.File, options: findings.Options) -> list[findings.Finding]:
+    def of_file(
+        ctx: findings.File, options: findings.Options, beside: Callable[[str], list[findings.Finding]]
+    ) -> list[findings.Finding]:
         assert os.getpid() != parent, "the process that reports never reads a text itself"
         if ctx.path == "bad.sh":
             faulthandler.disable()  # pytest's own would print where the crash that is wanted happened
             assert callable(what)
             what()
-        return real(ctx, options)
+        return real(ctx, options, beside)
 
     monkeypatch.setattr(findings, "of_file", of_file)
 

@@ -92,3 +92,33 @@ def test_a_folder_has_one_name_for_all_files_below_the_same_folder_unless_a_link
     assert neighbours.plain("/a/..") == "/"
     assert neighbours.plain("..") == ".."
     assert neighbours.plain("a/link/..") == "a/link/.."  # it is ``other``
+
+
+def test_a_file_whose_pair_is_not_decided_is_written_once_either_of_the_two_is_answered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = 'args: [--kv-transfer-config, \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\']\n'
+    Path("prefill.yaml").write_text(config)
+    Path("decode.yaml").write_text(f"prefill-worker: x\n{config}")
+
+    def said(*args: str) -> dict[str, str]:
+        assert cli.main(["--json", *args]) == 0
+        return {f["path"]: f["code"] for f in json.loads(capsys.readouterr().out)["findings"]}
+
+    left = {"decode.yaml": "KVR112", "prefill.yaml": "KVR127"}
+    assert said(".") == left
+    assert said("prefill.yaml") == {"prefill.yaml": "KVR127"}
+    assert said(".", "--side", "decode.yaml=decode") == {"decode.yaml": "KVR102", "prefill.yaml": "KVR101"}
+    assert said(".", "--side", "prefill.yaml:1=prefill") == left | {"prefill.yaml": "KVR101"}
+
+
+def test_one_side_of_a_pair_is_written_alone_once_it_is_answered_for_its_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("a.yaml").write_text(
+        'prefill: {kv_connector: "{{ .Values.c }}", kv_role: kv_both}\n'
+        "decode: {kv_connector: NixlConnector, kv_role: kv_both}\n"
+    )
+    assert _codes(capsys) == ["KVR118", "KVR127"]
+    assert cli.main(["--json", ".", "--side", "a.yaml:2=decode"]) == 0
+    assert [f["code"] for f in json.loads(capsys.readouterr().out)["findings"]] == ["KVR118", "KVR102"]

@@ -26,8 +26,9 @@ from kvroles.migrate.verdict import advice, dumps, hazards, together, verdicts
 _NEAR = 4_000  # characters round a role in which its connector stands
 
 
-def of_file(ctx: File, options: Options) -> list[Finding]:
-    """Every finding of one file, in order of place."""
+def of_file(ctx: File, options: Options, beside: Callable[[str], list[Finding]]) -> list[Finding]:
+    """Every finding of one file, in order of place. ``beside`` gives those of the file at a path, which may be the other half of
+    a pair."""
     out: list[Finding] = []
     sites = read.read(ctx)
     found = verdicts.of(sites, ctx, options.settings.connectors)
@@ -39,13 +40,19 @@ def of_file(ctx: File, options: Options) -> list[Finding]:
     for site, verdict in zip(sites, found, strict=True):
         out += _of_site(site, verdict, ctx, options, answered)
     out += _spelled(ctx)
-    _left_alone(out, ctx, lambda f: _is_answered(f, answered.get(f.pos), options))
+
+    def said(f: Finding) -> bool:
+        return _is_answered(f, answered.get(f.pos), options)
+
+    _left_alone(out, ctx, said)
     if ctx.path == "-":
         _name_objects(out, ctx)
     if answers or options.keys:
         answer.name_places(out, ctx.text.s)
     _keep(out, answers, ctx, options)
-    together.pairs(sites, out, ctx)
+    together.pairs(sites, out, ctx, said)
+    if options.pairs and ctx.path != "-":
+        together.across(out, ctx, said, beside)
     suppressed = {f.pos for f in out if f.suppressed}
     for f in out:
         if f.pos in suppressed:

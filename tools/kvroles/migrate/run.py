@@ -228,7 +228,7 @@ def of_bytes(
     ctx.below, ctx.asked_for = name if below is None else below, named
     options.settings.used.clear()
     try:
-        found = findings.of_file(ctx, options)
+        found = _found(ctx, options)
     except (RecursionError, MemoryError):
         why = "nested too deep, or too large for the memory that reading may take"
         return _kept(unread(path, data, why), data, options)
@@ -252,6 +252,28 @@ def of_bytes(
         result.before = data if result.after is not None else b""
     _show(result, ctx.text.s, data.startswith(BOM), options)
     return result
+
+
+def _found(ctx: File, options: Options) -> list[Finding]:
+    """The findings of a file."""
+    return findings.of_file(
+        ctx, options, partial(_beside, ctx, options._replace(pairs=False, proof=False, lines=False))
+    )
+
+
+def _beside(ctx: File, options: Options, path: str) -> list[Finding]:
+    """The findings of the file at ``path``, which lies beside one that is read, or beside its folder."""
+    if options.settings.excluded(path) is not None:
+        return []
+    hit = hits.look(path)
+    if hit.binary:
+        return []
+    used = set(options.settings.used)
+    name = path.removeprefix(ctx.path.removesuffix(ctx.name))
+    result = skipped(path, hit.skipped, hit.data) if hit.skipped else of_bytes(path, name, hit.data, options)
+    options.settings.used.clear()  # what decides there is no use of a row here
+    options.settings.used.update(used)
+    return result.findings if result is not None else []
 
 
 def _show(result: FileResult, text: str, marked: bool, options: Options) -> None:
@@ -309,7 +331,7 @@ def _checked(result: FileResult, data: bytes, ctx: File, options: Options) -> by
         text = Text.of_file(after)
         ctx_after = File(ctx.path, ctx.name, text, ctx.nixl)
         ctx_after.below, ctx_after.asked_for = ctx.below, ctx.asked_for
-        again = findings.of_file(ctx_after, options)
+        again = _found(ctx_after, options)
     except Exception as e:  # whatever the reason: a change that cannot be read again is not offered
         why = str(e) or type(e).__name__
     else:

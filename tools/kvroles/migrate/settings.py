@@ -227,6 +227,7 @@ class Options(NamedTuple):
     known: Known | None = None  # the settings of each file, where they differ
     keys: bool = False  # give each finding the key of its line's content
     lines: bool = False  # give each finding its line as a report shows it
+    pairs: bool = True  # look at the file that differs in no more than the side
 
 
 def parse_side(text: str, where: str) -> Row:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import islice, pairwise, product
 
+from kvroles.evidence import kinds
 from kvroles.evidence.decide import Verdict
 from kvroles.evidence.frames import Side, Site
 from kvroles.evidence.names import twins
 from kvroles.evidence.patterns import regex
 from kvroles.migrate.codes import CODES
+from kvroles.migrate.files import neighbours
 from kvroles.migrate.model import Finding
 from kvroles.migrate.readers import registry
 from kvroles.migrate.readers.base import File
 from kvroles.migrate.verdict import advice
 
 _OPEN = frozenset({"KVR110", "KVR111", "KVR112", "KVR113", "KVR118"})  # not decided, or not read
+_UNREAD = "KVR190"  # a whole file
+_OF_PATH = frozenset({kinds.FILE_NAME.name, kinds.FOLDER.name})
 _NAMED = frozenset(
     {"key", "variable", "function", "class", "section", "target", "stage", "option", "mapping", "container", "call",
      "file written"}
 )  # fmt: skip
 _ASKED = frozenset({"expectation", "comparison", "pattern"})
 _TEST_BEGINS = regex(r"(?m)^@test\b")  # of Bats
+_LOOKED_AT = 16  # names that a file's twin may have
 _MANY = 400  # roles in one file: nobody writes more pairs by hand
 
 
@@ -69,11 +76,12 @@ def _function(site: Site, ctx: File) -> tuple[int, int] | None:
     return next((a, b) for a, b in pairwise(begins) if a <= site.pos < b)
 
 
-def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
+def pairs(sites: list[Site], found: list[Finding], ctx: File, answered: Callable[[Finding], bool]) -> None:
     """Take back the rewrite of one side of a pair if the other side is not decided or not read, and so stays as it is.
 
     A pair is two sites whose owners are twins by name, or the two arms of a conditional that asks but once. A site that no
-    reader understood is the other one, where the file speaks of that side and nothing else in it is of it.
+    reader understood is the other one, where the file speaks of that side and nothing else in it is of it. What is ``answered``
+    is rewritten.
     """
     owned = {site.pos for site in sites}  # another spelling of kv_both is a finding whose owner nobody knows
     written = {f.pos: f for f in found if f.role is not None and not f.by_row}
@@ -98,17 +106,46 @@ def pairs(sites: list[Site], found: list[Finding], ctx: File) -> None:
             continue
         if twin is None and unread is not None and f.side.other not in sides and ctx.names(f.side.other):
             twin = unread
-        if twin is None:
+        if twin is not None and not answered(f):
+            _take_back(f, f.side, f"line {twin.line}", twin, ctx)
+
+
+def across(
+    found: list[Finding], ctx: File, answered: Callable[[Finding], bool], beside: Callable[[str], list[Finding]]
+) -> None:
+    """Take back the rewrites that rest on nothing but the name of the file, or of its folder, while the file that differs in no
+    more than the side is not decided or not read. ``beside`` gives the findings of the file at a path; what is ``answered`` is
+    rewritten."""
+    for f in found:
+        if f.role is None or f.side is None or f.by_row or not {c.kind for c in f.cues} <= _OF_PATH:
             continue
-        other = f.side.other.role
-        f.fix = (
-            f"decide line {twin.line} first: then both move; or write {f.role} here and {other} there by hand, "
-            f"or answer for this line alone with {advice.given(f'{ctx.path}:{f.line}', f.side.value)}"
-        )
-        f.message = (
-            f"{f.side.value}, but line {twin.line}, its pair, is not decided ({twin.code}): one alone is not rewritten"
-        )
-        f.code, f.level, f.role = "KVR127", CODES["KVR127"].level, None
+        for path in _twin_files(ctx):
+            there = beside(path)
+            left = [g for g in there if (g.code in _OPEN or g.code == _UNREAD) and g.kept is None]
+            if left and all(g.side is not f.side.other for g in there) and not answered(f):
+                _take_back(f, f.side, f"{path}:{left[0].line}", left[0], ctx)
+                break
+
+
+def _twin_files(ctx: File) -> Iterator[str]:
+    """The paths of the files that differ from a file in no more than the side, in one part of its path or in several."""
+    parts = ctx.name.split("/")
+    top = ctx.path.removesuffix(ctx.name)
+    named_so = product(*([part, *twins(part)] for part in parts)) if top != ctx.path else iter(())
+    for named in islice(named_so, _LOOKED_AT):
+        path = top + "/".join(named)
+        if path != ctx.path and os.path.basename(path) in neighbours.names(path):
+            yield path
+
+
+def _take_back(f: Finding, side: Side, place: str, twin: Finding, ctx: File) -> None:
+    """Say of a role of ``side`` that it is not rewritten, as its pair at ``place``, the finding ``twin``, stays as it is."""
+    f.fix = (
+        f"decide {place} first: then both move; or write {side.role} here and {side.other.role} there by hand, "
+        f"or answer for this line alone with {advice.given(f'{ctx.path}:{f.line}', side.value)}"
+    )
+    f.message = f"{side.value}, but {place}, its pair, is not decided ({twin.code}): one alone is not rewritten"
+    f.code, f.level, f.role = "KVR127", CODES["KVR127"].level, None
 
 
 def _forks(site: Site) -> dict[int, int]:
