@@ -66,7 +66,11 @@ _ENV_SERVER = regex(
 _VARIABLE = regex(
     r"^[\"']?(?:\${1,2}[({]{0,3}|\{\{)\s*\.?(?:[\w-]+\.)*([A-Za-z_]\w*)\s*[)}]*[\"']?$|^__(?:\w+\.)*(\w+?)__$"
 )
-_POSITIONAL = regex(r"^[\"']?\$\{?\d\}?[\"']?$")  # an argument that a script or function is called with
+# An argument that a script or function is called with, or what a list has at an index: ``$1``, ``${1:?}``, ``${ROLES[$i]}``.
+_GIVEN = regex(r"^[\"']?\$(?:\d|\{\d[^{}]*\}|\{\w+\[[^{}\]]*\$[^{}]*\})[\"']?$")
+_ROLE_GIVEN = regex(
+    r"(?m)(?:^|[;{\s])(?P<name>\w+)=(?P<value>[\"']?\$(?:\d|\{\d[^{}\n]*\}|\{\w+\[[^{}\n]*\})[\"']?)(?=[\s;]|$)"
+)
 # What one role of several has: ``${PORTS[$role]}``, ``ports[args.role]``.
 _OF_ROLE = regex(r"(?i)\w\[[\"']?\$?\{?(?:[a-z]\w*\.)?(?P<name>(?:\w+_)?(?:role|side|worker_?type))\}?[\"']?\]")
 _VAGUE = frozenset({"--mode", "--stage", "--component"})  # of anything else of a server's as well
@@ -236,7 +240,7 @@ def switched(kind: kinds.Kind, sides: Iterable[Side], value: str, words: str, po
 
 def told(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     """The cue that a server is told its role by a variable that the file does not set to a side, or only by default."""
-    if _POSITIONAL.match(value) is not None:
+    if _GIVEN.match(value) is not None:
         return [kinds.OPEN.cue(Side.SHARED, words[:80], pos)]
     m = _VARIABLE.match(value)
     if m is None:
@@ -246,6 +250,12 @@ def told(value: str, words: str, pos: int, ctx: FileCtx) -> list[Cue]:
     if ctx.defaults_to_side(m[1] or m[2]):
         return [kinds.OPEN.cue(Side.SHARED, words[:80], pos)]
     return [] if ctx.sets_to_side(m[1] or m[2]) else [kinds.TOLD.cue(Side.SHARED, words[:80], pos)]
+
+
+def roles_given(s: str, ctx: FileCtx) -> list[Cue]:
+    """The cue of each variable of a script that is set to the role which whoever starts it gives: ``ROLE=$1``."""
+    found = (env_cues(m["name"], m["value"], m.start("name"), ctx) for m in _ROLE_GIVEN.finditer(s))
+    return [c for cues in found for c in cues if c.kind == kinds.OPEN.name]
 
 
 def _is_role(flag: str) -> bool:

@@ -211,6 +211,24 @@ class Conditionals(Source):
                     return [kinds.OPEN.cue(Side.SHARED, w.s[:80], w.pos)]
         return []
 
+    @cached_property
+    def _roles_given(self) -> list[tuple[Cue, Node | None]]:
+        """The cues of roles that the script is given, each with the function that is given it."""
+        out: list[tuple[Cue, Node | None]] = []
+        for cue in islice(argv.roles_given(self.t.s, self.ctx), MANY):
+            owners = grammar.owners(grammar.at(self.root, cue.pos))
+            function = next((o for o in owners if o.type == "function_definition"), None)
+            out.append((cue._replace(pos=self.t.at(cue.pos)), function))
+        return out
+
+    def _role_given(self, node: Node) -> list[Cue]:
+        """The cue that the script, or the function that ``node`` is in, is given its role before ``node``: no remark says it."""
+        at = self.t.at(node.start_byte)
+        for cue, function in self._roles_given:
+            if cue.pos < at and (function is None or function.start_byte <= node.start_byte < function.end_byte):
+                return [cue]
+        return []
+
     def _set_for(self, name: str, node: Node) -> set[Side]:
         """The sides for which conditionals before ``node``, which are not round it, set a variable."""
         out: set[Side] = set()

@@ -343,7 +343,7 @@ class Script(Conditionals):
         scope.cues = argv.cues(words, self.ctx, skip=index) + argv.redirect_cues(targets, self.ctx)
         scope.flags = argv.flags_of(words)
         scope.cues += self._told_by_call(node, site)
-        scope.cues += shell_said.after(self, node) + self._open_words(node, words)
+        scope.cues += shell_said.after(self, node) + self._open_words(node, words) + self._role_given(node)
         if targets and re.match(r"(?:echo|printf|cat|tee|jq|yq|envsubst)\b", scope.name):
             scope = Scope("file", targets[-1].s, scope, argv.redirect_cues(targets, self.ctx))
             scope.find_uses, scope.only_doubts = partial(self.read_back, targets[-1].s, node), True
